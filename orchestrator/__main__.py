@@ -1,0 +1,5 @@
+"""`python -m orchestrator` is `sweep`."""
+
+from orchestrator.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Metrics from predictions and targets, ranking, status."""

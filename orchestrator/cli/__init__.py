@@ -1,0 +1,79 @@
+"""The `sweep` command: parse, call, print. Each command's module loads when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from orchestrator import __version__
+from orchestrator.errors import SweepError, nearest
+
+COMMANDS = {
+    "run": "Run a sweep file; run it again to continue.",
+    "status": "Show how the trials of a sweep stand.",
+    "compare": "Rank runs by metrics recomputed from their predictions.",
+    "plan": "Show the trials and where they would run; start nothing.",
+    "check": "Check sweep files without running anything.",
+    "logs": "Show the log of a sweep or of one trial.",
+    "stop": "End a sweep, or one of its trials.",
+    "schema": "Print the JSON Schema of the sweep file.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands stand in modules of their own, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"orchestrator.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            hint = nearest(args[0], COMMANDS)
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sweep")
+def app() -> None:
+    """Run hyperparameter sweeps on the GPU memory that is really free."""
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; the console script `sweep`.
+
+    Errors that a user can act on are printed as one message; the exit code is theirs.
+    """
+    try:
+        code = app.main(args=args, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    except SweepError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) has gone; stdout must not be flushed again at exit.
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,1 @@
+"""Running trials: Ray Tune, the child process of each trial, foreign scripts."""

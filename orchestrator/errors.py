@@ -1,0 +1,100 @@
+"""Errors that a user can act on; everything else is a bug and keeps its traceback.
+
+::
+
+    SweepError                  exit code 1   something the user should read
+    ├── UsageError              exit code 2   wrong usage, or something refused before it started
+    │   ├── SpecError           exit code 2   the sweep file holds mistakes: mend the listed lines
+    │   ├── NotFoundError       exit code 2   no such sweep, trial or folder: choose a listed one
+    │   ├── PlacementError      exit code 2   no device holds one trial: free memory or ask for less
+    │   ├── BusyError           exit code 2   another process runs this sweep: wait or stop it
+    │   └── ChangedSpecError    exit code 2   the sweep has run with another spec: --new
+    ├── TrialError              exit code 1   a trial failed: read its log
+    └── Interrupted             exit code 130 ended by Ctrl+C: run the same command to continue
+
+A message reads *where: what must hold, but got value. Choices or next step.*
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class SweepError(Exception):
+    """Base of all errors that are shown as one message without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(SweepError):
+    """Wrong usage, or something refused before anything started."""
+
+    exit_code = 2
+
+
+class NotFoundError(UsageError):
+    """A sweep, trial or folder that does not exist."""
+
+
+class PlacementError(UsageError):
+    """No device can hold even one trial."""
+
+
+class BusyError(UsageError):
+    """Another process holds the sweep or the run directory."""
+
+
+class ChangedSpecError(UsageError):
+    """A sweep of that name has run with a spec that differs."""
+
+
+class TrialError(SweepError):
+    """A trial failed; the message names its log."""
+
+
+class Interrupted(SweepError):  # noqa: N818  (it is an ending, not a fault)
+    """The user ended the sweep."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a sweep file.
+
+    Attributes:
+        line: line in the file, from 1; None where it has none (a ``--set`` value, a default).
+        key: dotted path of the key, as ``parameters.lr.min``.
+        message: what must hold, but what was found, and the nearest right name or next step.
+        origin: file name, or ``--set`` for a command-line override.
+    """
+
+    line: int | None
+    key: str
+    message: str
+    origin: str = ""
+
+    def __str__(self) -> str:
+        place = self.origin if self.line is None else f"{self.origin}:{self.line}"
+        head = f"{place}: " if place else ""
+        return f"{head}{self.key}: {self.message}" if self.key else f"{head}{self.message}"
+
+
+class SpecError(UsageError):
+    """A sweep file with mistakes, all of them together.
+
+    Attributes:
+        problems: every mistake that was found, in the order of the file.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
+    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f" Did you mean '{found[0]}'?" if found else ""

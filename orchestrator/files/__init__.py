@@ -1,0 +1,1 @@
+"""Writing that survives crashes: atomic replace, append-only logs, locks; sizes and their units."""

@@ -1,0 +1,66 @@
+"""Append-only logs of one JSON object a line; a torn last line is tolerated."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.files.atomic import plain
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Append `record` as one line, in one write.
+
+    A line that an earlier writer left torn is closed first, so that only that line is lost.
+    """
+    line = json.dumps(plain(record), ensure_ascii=False).encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return all whole records; lines that are torn or hold no object are left out."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return []
+    return parse(content)
+
+
+def parse(content: bytes) -> list[dict[str, Any]]:
+    """Return the records of the whole lines in `content`."""
+    records = []
+    for line in content.split(b"\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    return records
+
+
+def read_last(path: Path, tail_bytes: int = 16_384) -> dict[str, Any] | None:
+    """Return the last whole record without reading more than the end of the file.
+
+    Args:
+        path: the log; a missing one has no last record.
+        tail_bytes: how much of the end is read; a longer last record is not found.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - tail_bytes))
+            records = parse(stream.read())
+    except OSError:
+        return None
+    return records[-1] if records else None

@@ -1,0 +1,57 @@
+"""Sizes of memory as people write them, and durations as people read them.
+
+GPU makers and their tools say "8 GB" and mean 8 GiB, so ``8GB`` and ``8GiB`` both are 8192 MiB.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+_UNITS = {"k": 1 << 10, "m": MIB, "g": GIB, "t": 1 << 40}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])i?b?\s*", re.IGNORECASE)
+
+
+def parse_size(text: object) -> int:
+    """Return the bytes that a size such as ``"8GB"``, ``"8GiB"`` or ``"500 MB"`` means.
+
+    Raises:
+        ValueError: it is not a positive number with a unit; a bare number is refused, because
+            nobody can tell whether it means bytes, MiB or GB.
+    """
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        bare = isinstance(text, int | float) or (isinstance(text, str) and text.strip().isdigit())
+        hint = f" Write '{text}GB' or '{text}MB'." if bare else " Choices: '8GB', '8GiB', '500MB'."
+        raise ValueError(f"must be a size with a unit, but got {text!r}.{hint}")
+    size = int(float(match[1]) * _UNITS[match[2].lower()])
+    if size <= 0:
+        raise ValueError(f"must be above 0, but got {text!r}.")
+    return size
+
+
+def to_mib(size_bytes: int) -> int:
+    """Return whole MiB, rounded down."""
+    return size_bytes // MIB
+
+
+def format_size(size_bytes: int) -> str:
+    """Return a size for people: ``"8.0 GiB"``, ``"512 MiB"``."""
+    if abs(size_bytes) >= GIB:
+        return f"{size_bytes / GIB:.1f} GiB"
+    return f"{size_bytes / MIB:.0f} MiB"
+
+
+def format_duration(seconds: float | None) -> str:
+    """Return a duration for people: ``"42s"``, ``"3m 05s"``, ``"7h 12m"``; ``"-"`` for None."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    total = max(0, round(seconds))
+    if total < 60:
+        return f"{total}s"
+    if total < 3600:
+        return f"{total // 60}m {total % 60:02d}s"
+    return f"{total // 3600}h {total % 3600 // 60:02d}m"

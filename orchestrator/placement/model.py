@@ -1,0 +1,141 @@
+"""The values that placement speaks in. Sizes are bytes; MiB are for display."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from orchestrator.files.units import to_mib
+
+NeedSource = Literal["declared", "measured", "history", "unknown"]
+Mode = Literal["parallel", "sequential"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as it was when it was read.
+
+    Attributes:
+        id: what ``CUDA_VISIBLE_DEVICES`` takes (an index or a UUID), or ``"cpu"``.
+        name: for people ("NVIDIA GeForce RTX 3090").
+        total_bytes: all its memory.
+        free_bytes: what was free.
+        node: the machine it is in; "" for this one.
+    """
+
+    id: str
+    name: str
+    total_bytes: int
+    free_bytes: int
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The CPU side of a machine.
+
+    Attributes:
+        cores: cores that this process may use.
+        free_bytes: RAM that is free for trials.
+        total_bytes: all RAM (of the container, where there is a limit).
+    """
+
+    cores: int
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory that one trial takes on each of its devices.
+
+    Attributes:
+        memory_bytes: None where unknown.
+        source: where the number comes from.
+    """
+
+    memory_bytes: int | None = None
+    source: NeedSource = "unknown"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What limits the plan beside memory.
+
+    Attributes:
+        max_parallel: greatest number of trials at once; None for no limit.
+        gpus_per_trial: 0 keeps trials on the CPU.
+        cpus_per_trial: cores that a trial asks for; None lets the plan share them out.
+    """
+
+    max_parallel: int | None = None
+    gpus_per_trial: int = 1
+    cpus_per_trial: int | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one trial.
+
+    Attributes:
+        index: its place in the plan, from 0.
+        node: the machine; "" for this one.
+        device: id of the device, ids joined by a comma for several, or ``"cpu"``.
+        memory_bytes: what the trial may take on each device.
+        threads: CPU threads that the trial may use.
+    """
+
+    index: int
+    node: str
+    device: str
+    memory_bytes: int
+    threads: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the slot in JSON types."""
+        return {
+            "index": self.index,
+            "node": self.node,
+            "device": self.device,
+            "memory_mib": to_mib(self.memory_bytes),
+            "threads": self.threads,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the trials of a sweep run.
+
+    Attributes:
+        mode: ``parallel``: all slots start at once; ``sequential``: one starts.
+        start_parallel: how many trials start at once.
+        max_parallel: how many memory allows at once.
+        slots: the room that there is, `max_parallel` of them.
+        n_trials: None where unbounded.
+        need: memory of one trial.
+        reason: why, in one sentence for people.
+    """
+
+    mode: Mode
+    start_parallel: int
+    max_parallel: int
+    slots: tuple[Slot, ...]
+    n_trials: int | None
+    need: Need
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan in JSON types, as ``sweep plan --json`` prints it."""
+        memory = self.need.memory_bytes
+        return {
+            "mode": self.mode,
+            "start_parallel": self.start_parallel,
+            "max_parallel": self.max_parallel,
+            "slots": [slot.to_dict() for slot in self.slots],
+            "n_trials": self.n_trials,
+            "need": {
+                "memory_mib": None if memory is None else to_mib(memory),
+                "source": self.need.source,
+            },
+            "reason": self.reason,
+        }

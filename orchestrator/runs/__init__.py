@@ -1,0 +1,1 @@
+"""What happened: sweep folders, run directories, and the records in them."""

@@ -1,0 +1,203 @@
+"""Where everything stands: every path of a sweep folder and of a run directory.
+
+::
+
+    results/<sweep>/
+      spec.json          the resolved spec                      driver
+      plan.json          the placement plan                     driver
+      state.json         the sweep's state                      driver
+      events.jsonl       what happened, one event a line        driver
+      study.journal      Optuna's journal                       driver
+      driver.log         output of a detached driver            driver
+      requests/          what `sweep stop` asks of the driver   command line
+      trials/<number>-<name>/
+        state.json       the trial's record                     driver
+        metadata.json    config, effective values, versions     child
+        metrics.jsonl    one report a line                      child
+        log.txt          output of the training code            child
+        predictions.npy, targets.npy                            child   (test, physical units)
+        val_predictions.npy, val_targets.npy                    child
+        checkpoint.pt    the best state so far                  child
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import NotFoundError, nearest
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
+_TRIAL = re.compile(r"(\d{4,})-(.+)")
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one trial.
+
+    Attributes:
+        path: the folder; it may not exist yet.
+    """
+
+    path: Path
+
+    @property
+    def state_file(self) -> Path:
+        """The trial's record, written by the driver alone."""
+        return self.path / "state.json"
+
+    @property
+    def metadata_file(self) -> Path:
+        """Config, effective values, versions, duration; written by the child alone."""
+        return self.path / "metadata.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Reports, one a line, appended by the child alone."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        """Standard output and error of the training code."""
+        return self.path / "log.txt"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The state that `run.checkpoint` saved last."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the child while it lives."""
+        return self.path / ".lock"
+
+    def predictions_file(self, split: str = "test") -> Path:
+        """Predictions of the split ``"test"`` or ``"val"``, in physical units."""
+        return self.path / f"{_prefix(split)}predictions.npy"
+
+    def targets_file(self, split: str = "test") -> Path:
+        """Targets of the split ``"test"`` or ``"val"``, in physical units."""
+        return self.path / f"{_prefix(split)}targets.npy"
+
+    @property
+    def number(self) -> int | None:
+        """The trial's number, read from the folder's name."""
+        match = _TRIAL.fullmatch(self.path.name)
+        return int(match[1]) if match else None
+
+
+@dataclass(frozen=True)
+class SweepDir:
+    """The folder of one sweep.
+
+    Attributes:
+        path: the folder; it may not exist yet.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The sweep's name, which is the folder's."""
+        return self.path.name
+
+    @property
+    def spec_file(self) -> Path:
+        """The resolved spec."""
+        return self.path / "spec.json"
+
+    @property
+    def plan_file(self) -> Path:
+        """The placement plan that the last start decided."""
+        return self.path / "plan.json"
+
+    @property
+    def state_file(self) -> Path:
+        """The sweep's state."""
+        return self.path / "state.json"
+
+    @property
+    def events_file(self) -> Path:
+        """What happened, one event a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def study_file(self) -> Path:
+        """Optuna's journal."""
+        return self.path / "study.journal"
+
+    @property
+    def driver_log(self) -> Path:
+        """Output of a detached driver."""
+        return self.path / "driver.log"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the driver while it lives."""
+        return self.path / ".lock"
+
+    @property
+    def requests_dir(self) -> Path:
+        """Requests that the command line leaves for the driver."""
+        return self.path / "requests"
+
+    @property
+    def trials_dir(self) -> Path:
+        """The run directories."""
+        return self.path / "trials"
+
+    def run_dir(self, number: int, name: str) -> RunDir:
+        """Return the run directory of trial `number` called `name`."""
+        return RunDir(self.trials_dir / f"{number:04d}-{safe_name(name)}")
+
+    def run_dirs(self) -> list[RunDir]:
+        """Return the run directories that exist, by trial number."""
+        if not self.trials_dir.is_dir():
+            return []
+        found = [RunDir(path) for path in self.trials_dir.iterdir() if path.is_dir()]
+        numbered = [run for run in found if run.number is not None]
+        return sorted(numbered, key=lambda run: run.number or 0)
+
+
+def safe_name(name: str, longest: int = 60) -> str:
+    """Return `name` as one safe part of a path: no separators, no leading dot, never empty."""
+    return _UNSAFE.sub("_", name).strip("._")[:longest] or "trial"
+
+
+def sweep_dirs(results: Path) -> list[SweepDir]:
+    """Return the sweeps under `results`, the one written last first."""
+    if not results.is_dir():
+        return []
+    found = [SweepDir(path) for path in results.iterdir() if (path / "state.json").is_file()]
+    return sorted(found, key=lambda sweep: sweep.state_file.stat().st_mtime, reverse=True)
+
+
+def find_sweep(results: Path, name: str | None = None) -> SweepDir:
+    """Return the sweep called `name` (or whose folder `name` is), by default the newest.
+
+    Raises:
+        NotFoundError: there is none; the message lists those that there are.
+    """
+    if name and (Path(name) / "state.json").is_file():
+        return SweepDir(Path(name))
+    sweeps = sweep_dirs(results)
+    if not sweeps:
+        raise NotFoundError(
+            f"{results}: must hold a sweep, but has none. "
+            "Start one with `sweep run FILE`, or name the folder with --results."
+        )
+    if name is None:
+        return sweeps[0]
+    for sweep in sweeps:
+        if sweep.name == name:
+            return sweep
+    names = [sweep.name for sweep in sweeps]
+    raise NotFoundError(
+        f"{results}: must hold the sweep '{name}', but has {', '.join(names[:8])}."
+        f"{nearest(name, names)}"
+    )
+
+
+def _prefix(split: str) -> str:
+    return "" if split == "test" else f"{split}_"

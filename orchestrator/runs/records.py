@@ -1,0 +1,192 @@
+"""The records that the driver keeps: of a sweep and of each trial."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from orchestrator.files import atomic, jsonl, lock
+from orchestrator.runs.layout import RunDir, SweepDir
+
+
+def now() -> str:
+    """Return the present time, UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class TrialState(StrEnum):
+    """Where a trial stands; the words are Optuna's.
+
+    WAITING covers trials that have not started, that were interrupted, and that wait for memory;
+    the record's reason tells which.
+    """
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
+
+    @property
+    def is_finished(self) -> bool:
+        """True for a state that a continued sweep keeps."""
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class SweepState(StrEnum):
+    """Where a sweep stands. INTERRUPTED sweeps go on when they are run again."""
+
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    INTERRUPTED = "INTERRUPTED"
+    FAILED = "FAILED"
+
+
+@dataclass
+class TrialRecord:
+    """One trial as its `state.json` tells it.
+
+    Attributes:
+        number: place in the sweep, from 0; it never changes.
+        name: the named trial, or the values that set it apart.
+        config: the parameter values that the sweep gave; defaults are not among them.
+        state: where it stands.
+        reason: why it stands there ("diverged: train_loss is nan since step 3").
+        attempt: which try this is, from 1; 0 before the first.
+        optuna_number: number of the present attempt in the study.
+        ray_id: id of the present attempt in Ray Tune.
+        slot: where it runs, as ``{"node", "device", "memory_mib", "threads"}``.
+        stage: the stage it runs at.
+        note: what the spec says about it (note, risk, expect).
+        value: the sweep's metric when it ended, as told to the study.
+        warnings: what the user should know ("asked t20_weight 3.0, recorded 1.5").
+        created_at: ISO 8601 time, UTC, as the two below.
+        started_at: start of the present attempt.
+        ended_at: end of the last attempt.
+        total_steps: how many steps the trial will report, where known.
+    """
+
+    number: int
+    name: str
+    config: dict[str, Any]
+    state: TrialState = TrialState.WAITING
+    reason: str | None = None
+    attempt: int = 0
+    optuna_number: int | None = None
+    ray_id: str | None = None
+    slot: dict[str, Any] | None = None
+    stage: str | None = None
+    note: dict[str, Any] = field(default_factory=dict)
+    value: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    created_at: str = field(default_factory=now)
+    started_at: str | None = None
+    ended_at: str | None = None
+    total_steps: int | None = None
+
+    def save(self, run: RunDir) -> None:
+        """Write the record into `run`, making the folder where it is missing."""
+        run.path.mkdir(parents=True, exist_ok=True)
+        atomic.write_json(run.state_file, asdict(self))
+
+    @classmethod
+    def load(cls, run: RunDir) -> Self | None:
+        """Return the record in `run`, or None where there is none that can be read."""
+        raw = atomic.read_json(run.state_file)
+        if raw is None:
+            return None
+        known = {item.name for item in fields(cls)}
+        try:
+            record = cls(**{key: value for key, value in raw.items() if key in known})
+            record.state = TrialState(record.state)
+        except (TypeError, ValueError):
+            return None
+        return record
+
+
+@dataclass
+class SweepRecord:
+    """A sweep as its `state.json` tells it.
+
+    Attributes:
+        sweep: the sweep's name.
+        state: as the driver left it; see `state_now` for a driver that was killed.
+        reason: why it ended where it did not end well.
+        n_trials: how many trials there will be; None where unbounded.
+        metric: name of the metric that ranks.
+        goal: ``"minimize"`` or ``"maximize"``.
+        spec_path: the sweep file, absolute.
+        pid: process id of the driver.
+        host: the machine it runs on.
+        started_at: ISO 8601 time, UTC.
+        ended_at: ISO 8601 time, UTC.
+    """
+
+    sweep: str
+    state: SweepState = SweepState.RUNNING
+    reason: str | None = None
+    n_trials: int | None = None
+    metric: str = ""
+    goal: str = "minimize"
+    spec_path: str = ""
+    pid: int = field(default_factory=os.getpid)
+    host: str = field(default_factory=socket.gethostname)
+    started_at: str = field(default_factory=now)
+    ended_at: str | None = None
+
+    def save(self, sweep: SweepDir) -> None:
+        """Write the record into the folder of `sweep`."""
+        atomic.write_json(sweep.state_file, asdict(self))
+
+    @classmethod
+    def load(cls, sweep: SweepDir) -> Self | None:
+        """Return the record in `sweep`, or None where there is none that can be read."""
+        raw = atomic.read_json(sweep.state_file)
+        if raw is None:
+            return None
+        known = {item.name for item in fields(cls)}
+        try:
+            record = cls(**{key: value for key, value in raw.items() if key in known})
+            record.state = SweepState(record.state)
+        except (TypeError, ValueError):
+            return None
+        return record
+
+
+def driver_lives(sweep: SweepDir) -> bool:
+    """Tell whether a driver runs this sweep now."""
+    return lock.is_held(sweep.lock_file)
+
+
+def state_now(sweep: SweepDir, record: SweepRecord) -> SweepState:
+    """Return the sweep's state, seeing that a driver that was killed left RUNNING behind."""
+    if record.state is SweepState.RUNNING and not driver_lives(sweep):
+        return SweepState.INTERRUPTED
+    return record.state
+
+
+def load_trials(sweep: SweepDir) -> list[TrialRecord]:
+    """Return the records of all trials of `sweep` that have one, by number."""
+    records = (TrialRecord.load(run) for run in sweep.run_dirs())
+    return [record for record in records if record is not None]
+
+
+def log_event(sweep: SweepDir, event: str, **details: Any) -> None:
+    """Append one event to the sweep's log; driver only.
+
+    Args:
+        sweep: the sweep.
+        event: what happened, one word such as ``"trial_started"``.
+        details: the facts, in JSON types.
+    """
+    jsonl.append(sweep.events_file, {"time": now(), "event": event, **details})
+
+
+def results_folder(option: Path | None = None) -> Path:
+    """Return where sweeps are kept: `option`, else ``SWEEP_RESULTS``, else ``results``."""
+    return option or Path(os.environ.get("SWEEP_RESULTS") or "results")

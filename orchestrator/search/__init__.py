@@ -1,0 +1,1 @@
+"""Optuna: the study, its samplers and its pruners."""

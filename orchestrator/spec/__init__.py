@@ -1,0 +1,1 @@
+"""What was asked: the sweep file, read with line numbers, checked whole, expanded to configs."""

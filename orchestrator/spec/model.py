@@ -1,0 +1,208 @@
+"""The validated content of a sweep file.
+
+These are plain values: nothing here reads files or checks anything. `orchestrator.spec.load` makes
+a `Spec` out of a file, `orchestrator.spec.expand` makes configs out of a `Spec`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Goal = Literal["minimize", "maximize"]
+Method = Literal["grid", "random", "bayes"]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values that one parameter may take.
+
+    Attributes:
+        distribution: ``constant``, ``categorical``, ``int_uniform``, ``uniform``, ``q_uniform``,
+            ``log_uniform_values`` (W&B's words).
+        values: the choices of a categorical, in the order of the file; the one of a constant.
+        low: least value of a range, inclusive.
+        high: greatest value of a range, inclusive.
+        q: step of a quantised range.
+    """
+
+    distribution: str
+    values: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    q: float | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """True where there is nothing to choose."""
+        return self.distribution == "constant"
+
+
+@dataclass(frozen=True)
+class MetricGoal:
+    """What ranks the trials.
+
+    Attributes:
+        name: a reported metric, such as ``val_mae``.
+        goal: which way is better.
+    """
+
+    name: str
+    goal: Goal = "minimize"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A bound on a metric, as ``"<= 0.020"``.
+
+    Attributes:
+        op: one of ``<``, ``<=``, ``>``, ``>=``.
+        limit: the number on its right.
+    """
+
+    op: str
+    limit: float
+
+    def holds(self, value: float) -> bool:
+        """Tell whether `value` keeps the bound; NaN never does."""
+        return {
+            "<": value < self.limit,
+            "<=": value <= self.limit,
+            ">": value > self.limit,
+            ">=": value >= self.limit,
+        }[self.op]
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class NamedTrial:
+    """One entry of ``trials``.
+
+    Attributes:
+        set: parameter values that make it.
+        note: what it is for.
+        risk: what may go wrong, in words.
+        expect: what the writer expects, metric name to words or range.
+    """
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    risk: str = ""
+    expect: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes.
+
+    Attributes:
+        gpu_memory_bytes: device memory on each of its GPUs; None where undeclared.
+        cpus: CPU cores; None lets the placement choose.
+        gpus: number of GPUs; None means one where there is one; 0 keeps the trial off GPUs.
+    """
+
+    gpu_memory_bytes: int | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A person's own script, run as a trial.
+
+    Attributes:
+        path: the script, absolute, or the name of a console command.
+        style: ``"--k=v"`` or ``"hyphen-space"`` (``--t20-weight 3.0``).
+        booleans: ``"value"`` (``--amp=True``) or ``"flag"`` (``--amp``, or nothing for False).
+        python: the interpreter for ``.py`` files; None means the one that runs the sweep.
+        outputs: glob, relative to the folder of the sweep file, of the folder a trial makes.
+        patterns: regular expressions with named groups that find metrics in the output; a group
+            called ``step`` gives the step.
+        workdir: the folder it runs in, absolute.
+    """
+
+    path: str
+    style: str = "--k=v"
+    booleans: str = "value"
+    python: str | None = None
+    outputs: str | None = None
+    patterns: tuple[str, ...] = ()
+    workdir: str = "."
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sweep file that was found good.
+
+    Attributes:
+        name: the sweep's name, which is its folder's under results.
+        path: the file, absolute.
+        description: what the sweep is for.
+        trainer: name of a training system, or None where `program` is set.
+        program: the script to run, or None where `trainer` is set.
+        method: how `parameters` make configs.
+        metric: what ranks; None where neither file nor trainer names one.
+        fixed: values that all configs share.
+        parameters: the search space, in the order of the file.
+        trials: named configs, in the order of the file.
+        run_cap: greatest number of trials; None for no cap.
+        seed: of the sampler and the random draw.
+        targets: metric name to the bound that it should keep.
+        resources: what one trial takes.
+        stage: name of the stage that runs; None where the file has no stages.
+        stage_set: the values that this stage sets.
+        pruner: ``none``, ``median`` or ``hyperband``.
+        overrides: what ``--set`` gave for parameters; stronger than everything above.
+        warnings: what the writer should know though the file is good.
+    """
+
+    name: str
+    path: Path
+    description: str = ""
+    trainer: str | None = None
+    program: Program | None = None
+    method: Method = "grid"
+    metric: MetricGoal | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Domain] = field(default_factory=dict)
+    trials: Mapping[str, NamedTrial] = field(default_factory=dict)
+    run_cap: int | None = None
+    seed: int = 0
+    targets: Mapping[str, Bound] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    stage: str | None = None
+    stage_set: Mapping[str, Any] = field(default_factory=dict)
+    pruner: str = "none"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec in JSON types, as it is saved beside the results."""
+        raw = asdict(self)
+        raw.pop("warnings")
+        raw["path"] = str(self.path)
+        raw["targets"] = {name: str(bound) for name, bound in self.targets.items()}
+        return raw
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """One config that the spec asks for.
+
+    Attributes:
+        number: place in the order of starting, from 0.
+        name: the named trial and the values that set it apart.
+        config: the parameter values; the trainer's defaults are not among them.
+        varied: the part of `config` that `parameters` chose, by name.
+        trial: key of the named trial in the spec, or None.
+    """
+
+    number: int
+    name: str
+    config: dict[str, Any]
+    varied: dict[str, Any] = field(default_factory=dict)
+    trial: str | None = None

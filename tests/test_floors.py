@@ -1,0 +1,112 @@
+"""The architecture as tests: who may import whom, and what start-up may not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FLOORS = [
+    {"errors"},
+    {"files"},
+    {"spec"},
+    {"placement", "divergence", "runs"},
+    {"search", "analysis"},
+    {"engine"},
+    {"cli"},
+]
+FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+
+# Heavy or low-level packages and the only rooms that may import them.
+GUARDED = {
+    "ray": {"engine"},
+    "optuna": {"search", "engine"},
+    "click": {"cli"},
+    "pynvml": {"placement"},
+    "torch": {"engine"},
+    "yaml": {"spec"},
+    "pandas": {"analysis"},
+    "filelock": {"files"},
+}
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield node.lineno, node.module or ""
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / "orchestrator").parts
+    return parts[0] if len(parts) > 1 else parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules("orchestrator"), ids=lambda path: str(path.name))
+def test_no_import_runs_upwards(path: Path) -> None:
+    room = room_of(path)
+    if room in ("__init__", "__main__"):
+        return
+    for line, name in imports_of(path):
+        where = f"{path.relative_to(ROOT)}:{line}"
+        top, *rest = name.split(".")
+        assert top != "trainers", f"{where}: orchestrator reaches trainers by name only"
+        if top == "orchestrator" and rest and rest[0] != room:
+            other = rest[0]
+            assert FLOOR_OF[other] < FLOOR_OF[room], f"{where}: {room} may not import {other}"
+        if top in GUARDED:
+            assert room in GUARDED[top], f"{where}: {top} belongs to {sorted(GUARDED[top])}"
+        if top == "pynvml":
+            assert path.name == "devices.py", f"{where}: NVML is read in placement/devices.py"
+
+
+@pytest.mark.parametrize("path", modules("trainers"), ids=lambda path: str(path.name))
+def test_trainers_stand_on_their_own(path: Path) -> None:
+    for line, name in imports_of(path):
+        where = f"{path.relative_to(ROOT)}:{line}"
+        top = name.split(".")[0]
+        assert top != "orchestrator", f"{where}: a trainer knows only the Run it is handed"
+        if path.name in ("config.py", "base.py", "__init__.py", "metrics.py", "acoustics.py"):
+            assert top != "torch", f"{where}: this module is read without torch"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["status", "--results", "{empty}"],
+        ["compare", "{empty}"],
+        ["plan", str(ROOT / "sweeps" / "edc_weights.yaml")],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from orchestrator.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'ray', 'torch', 'optuna', 'pandas', 'scipy', 'pyroomacoustics'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))\n"
+    )
+    filled = [argument.format(empty=tmp_path) for argument in arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *filled], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.stdout.rstrip().endswith("loaded: []"), done.stdout + done.stderr

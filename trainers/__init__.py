@@ -1,0 +1,1 @@
+"""Training systems that sweeps run: one folder each, plain PyTorch, one contract (`base.py`)."""

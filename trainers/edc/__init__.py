@@ -1,0 +1,1 @@
+"""The EDC system: room features to energy decay curves."""
