@@ -1,0 +1,216 @@
+"""Parameters of the EDC trainer: what may be set, to what, and what it does. Loads no torch.
+
+Two presets scale the same models. ``small`` learns 1,000-point curves on two CPU cores in a
+minute; ``paper`` is the published size, 96,000 points and 198 M parameters, for a GPU.
+
+The loss compares curves in the *scaled* space, in which the network answers: ``scaler_type`` is
+fitted per time step on the training curves, so that the faint late part of a decay counts like
+its loud beginning. Regions and crossings in dB, which the weighted and the auxiliary loss need,
+are always found on the linear curve: the logarithm of a standardised value means nothing. Every
+reported ``val_`` metric but ``val_loss`` is taken on the linear curve too, and so can be compared
+between losses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.base import Metric, parameter
+
+DATA_KIND = "decay_curve"
+
+
+@dataclass(frozen=True)
+class Config:
+    """All values of one training run; see the help of each field."""
+
+    preset: str = parameter(
+        "small", "sizes of model, data and training", choices=("small", "paper")
+    )
+
+    # Model. The widths come from the preset.
+    model: str = parameter("hybrid_v2", "network", choices=("hybrid_v2", "lstm"))
+    conv_channels: int = parameter(
+        32, "channels of the first convolution; the second has twice as many", low=1, high=4096
+    )
+    branch_width: int = parameter(
+        256, "width at which convolution and LSTM meet (hybrid_v2)", low=1, high=16384
+    )
+    lstm_hidden: int = parameter(128, "units of the LSTM", low=1, high=16384)
+    fc_width: int = parameter(2048, "width of the layer before the output", low=1, high=65536)
+    dropout: float = parameter(0.3, "share of units dropped in training", low=0.0, high=0.95)
+
+    # Loss.
+    loss: str = parameter(
+        "mse",
+        "what training minimises",
+        choices=("mse", "edc_rir", "weighted_edc", "auxiliary"),
+        alters_loss=True,
+    )
+    edt_weight: float = parameter(
+        1.5,
+        "weight of the curve from 0 to -10 dB (weighted_edc)",
+        low=0.0,
+        high=1000.0,
+        alters_loss=True,
+    )
+    t20_weight: float = parameter(
+        2.5,
+        "weight of the curve from -5 to -25 dB (weighted_edc)",
+        low=0.0,
+        high=1000.0,
+        alters_loss=True,
+    )
+    c50_weight: float = parameter(
+        2.0,
+        "weight of the first 50 ms of the curve (weighted_edc)",
+        low=0.0,
+        high=1000.0,
+        alters_loss=True,
+    )
+    aux_weight: float = parameter(
+        0.1,
+        "weight of the T20 and C50 errors beside the MSE (auxiliary)",
+        low=0.01,
+        high=1.0,
+        alters_loss=True,
+    )
+    aux_temperature: float = parameter(
+        1.0,
+        "softmax temperature of the crossings; greater is smoother (auxiliary)",
+        unit="dB",
+        low=0.01,
+        high=100.0,
+        alters_loss=True,
+    )
+
+    # Optimiser.
+    optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"))
+    lr: float = parameter(1e-3, "learning rate; the peak where the schedule moves it", low=0.0)
+    weight_decay: float = parameter(
+        0.0, "weight decay; decoupled with adamw, L2 with adam", low=0.0, high=10.0
+    )
+    gradient_clip_val: float | None = parameter(
+        1.0, "greatest L2 norm of the gradient; null for no clipping", low=1e-12
+    )
+    precision: int = parameter(
+        32,
+        "bits of the forward pass; 16 is float16 with loss scaling on a GPU, bfloat16 on a CPU",
+        unit="bit",
+        choices=(32, 16),
+    )
+    batch_size: int = parameter(8, "curves per training step", low=1, high=65536)
+    eval_batch_size: int = parameter(256, "curves per step of evaluation", low=1, high=65536)
+    epochs: int = parameter(200, "greatest number of epochs", unit="epochs", low=1, high=1_000_000)
+    patience: int | None = parameter(
+        50,
+        "epochs without a better val_mae after which training ends; null for never",
+        unit="epochs",
+        low=1,
+    )
+
+    # Learning-rate schedule.
+    lr_schedule: str = parameter(
+        "constant",
+        "constant, cosine and onecycle move once per batch, plateau once per epoch by val_mae",
+        choices=("constant", "cosine", "plateau", "onecycle"),
+    )
+    warmup_epochs: float = parameter(
+        0.0,
+        "linear rise from lr/10 at the start, per batch; onecycle has a rise of its own",
+        unit="epochs",
+        low=0.0,
+    )
+    lr_floor: float = parameter(
+        0.01, "end of cosine and least value of plateau, as a share of lr", low=0.0, high=1.0
+    )
+    plateau_patience: int = parameter(
+        10, "epochs without a better val_mae before the rate falls", unit="epochs", low=0
+    )
+    plateau_factor: float = parameter(
+        0.5, "what the rate is multiplied by at a plateau", low=0.01, high=0.99
+    )
+    onecycle_pct_start: float = parameter(
+        0.1, "share of all batches in which onecycle rises", low=0.01, high=0.99
+    )
+    onecycle_div: float = parameter(25.0, "onecycle starts at lr over this", low=1.0)
+    onecycle_final_div: float = parameter(1000.0, "onecycle ends at its start over this", low=1.0)
+
+    # Data.
+    data_path: str | None = parameter(
+        None,
+        "an .npz of curves or a folder of RIR_*_edc.npy; null simulates rooms",
+    )
+    features_path: str | None = parameter(
+        None, "CSV of room features; null looks for one beside data_path"
+    )
+    rooms: int = parameter(160, "simulated rooms", unit="rooms", low=3, high=1_000_000)
+    cases_per_room: int = parameter(
+        5, "material and position cases of each simulated room", low=1, high=10_000
+    )
+    rate_hz: float = parameter(
+        500.0, "samples per second of a curve", unit="Hz", low=1.0, high=384_000.0
+    )
+    duration_s: float = parameter(2.0, "length of a curve", unit="s", low=0.05, high=60.0)
+    max_samples: int | None = parameter(
+        None, "greatest number of curves taken, whole rooms first; null takes all", low=3
+    )
+    scaler_type: str = parameter(
+        "standard",
+        "scaling of features and curves, fitted on training data",
+        choices=("standard", "minmax"),
+        # The loss is taken on scaled curves, so another scaler gives it another meaning.
+        alters_loss=True,
+    )
+    data_fraction: float = parameter(
+        1.0, "share of the training data to use; validation and test stay whole", low=1e-6, high=1.0
+    )
+    data_seed: int = parameter(0, "seed of simulation and split", low=0, high=2**31 - 1)
+    seed: int = parameter(0, "seed of weights, order and dropout", low=0, high=2**31 - 1)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {
+        "conv_channels": 16,
+        "branch_width": 64,
+        "lstm_hidden": 48,
+        "fc_width": 192,
+        "dropout": 0.1,
+        "batch_size": 16,
+        "epochs": 40,
+        "patience": 15,
+        "rooms": 160,
+        "cases_per_room": 5,
+        "rate_hz": 500.0,
+        "duration_s": 2.0,
+    },
+    "paper": {
+        "conv_channels": 32,
+        "branch_width": 256,
+        "lstm_hidden": 128,
+        "fc_width": 2048,
+        "dropout": 0.3,
+        "batch_size": 8,
+        "eval_batch_size": 64,
+        "epochs": 200,
+        "patience": 50,
+        "rooms": 600,
+        "cases_per_room": 10,
+        "rate_hz": 48_000.0,
+        "duration_s": 2.0,
+    },
+}
+
+METRICS: dict[str, Metric] = {
+    "train_loss": Metric(is_loss=True),
+    "val_loss": Metric(is_loss=True),
+    "val_mae": Metric(),
+    "val_rmse": Metric(),
+    "val_r2": Metric(goal="maximize"),
+    "val_edt_mae": Metric(unit="s"),
+    "val_t20_mae": Metric(unit="s"),
+    "val_c50_mae": Metric(unit="dB"),
+    "lr": Metric(),
+    "grad_norm": Metric(),
+}
