@@ -1,0 +1,164 @@
+"""Reading the arrays that a run left behind: never unpickled, checked before they are compared.
+
+Arrays may be large (1,200 decay curves of 96,000 samples are 460 MB) and may lie in any memory
+order, so whatever walks over them does it in blocks (`blocks`) and bounded memory.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import SweepError
+
+Array = NDArray[Any]
+
+_NPY = b"\x93NUMPY"
+_ZIP = b"PK\x03\x04"
+# Below this size a file is read at once. A mapped file that its writer cuts short while it is
+# being read kills the reader (SIGBUS); read at once, it is only a file that is too short.
+_MAP_FROM_BYTES = 64 << 20
+_BLOCK = 1 << 18  # elements; two float64 blocks are 4 MiB
+
+
+class ArrayProblem(SweepError):  # noqa: N818  (it is a finding about a file, shown in a table)
+    """A file or a pair of arrays that cannot be compared; the message is one sentence."""
+
+
+def load_array(path: Path, *, mmap: bool = True) -> Array:
+    """Return the array in the ``.npy`` file `path`, without ever unpickling anything.
+
+    Args:
+        path: the file.
+        mmap: map a large file into memory instead of reading it whole; the array is read-only
+            then. Small files are always read.
+
+    Returns:
+        An array of bool, integers or floats, of any shape, empty ones included.
+
+    Raises:
+        ArrayProblem: the file is missing, empty, no ``.npy`` file, cut short, or holds objects
+            or anything else that is no real number.
+    """
+    path = Path(path)
+    _check_beginning(path)
+    mapped = mmap and path.stat().st_size >= _MAP_FROM_BYTES
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote
+            # Mapping first tells objects and a file cut short apart without reading anything.
+            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not mapped:
+                array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise ArrayProblem(f"{path.name} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # a damaged header raises nearly anything, SyntaxError included
+        raise ArrayProblem(f"{path.name} {_reading_problem(error)}") from None
+    if array.dtype.kind not in "biuf":
+        raise ArrayProblem(f"{path.name} must hold real numbers, but holds {array.dtype}")
+    return array
+
+
+def check_pair(predictions: Array, targets: Array) -> None:
+    """Check that predictions can be held against targets.
+
+    Raises:
+        ArrayProblem: their shapes differ, they are empty, hold something other than real numbers,
+            or values that are not finite; all counts are in the message.
+    """
+    for name, array in (("predictions", predictions), ("targets", targets)):
+        if array.dtype.kind not in "biuf":
+            raise ArrayProblem(f"{name} must hold real numbers, but hold {array.dtype}")
+    if predictions.shape != targets.shape:
+        raise ArrayProblem(
+            f"shapes must be equal, but predictions are {_shape(predictions)} "
+            f"and targets {_shape(targets)}"
+        )
+    if predictions.size == 0:
+        raise ArrayProblem(f"arrays must not be empty, but their shape is {_shape(targets)}")
+    bad = {"predictions": 0, "targets": 0}
+    for predicted, target in blocks(predictions, targets):
+        bad["predictions"] += predicted.size - int(np.count_nonzero(np.isfinite(predicted)))
+        bad["targets"] += target.size - int(np.count_nonzero(np.isfinite(target)))
+    found = [f"{count:,} of {targets.size:,} {name}" for name, count in bad.items() if count]
+    if found:
+        raise ArrayProblem(f"values must be finite, but {' and '.join(found)} are not")
+
+
+def blocks(
+    predictions: Array, targets: Array
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield both arrays as flat float64 blocks of the same elements, in bounded memory.
+
+    The order of the elements follows memory, so that a mapped file is read straight through. A
+    block is valid until the next one is asked for.
+
+    Args:
+        predictions: real numbers, any shape and memory order.
+        targets: of the same shape.
+
+    Raises:
+        ArrayProblem: the shapes differ.
+    """
+    if predictions.shape != targets.shape:
+        raise ArrayProblem(
+            f"shapes must be equal, but predictions are {_shape(predictions)} "
+            f"and targets {_shape(targets)}"
+        )
+    if predictions.size == 0:
+        return
+    iterator = np.nditer(
+        [predictions, targets],
+        flags=["external_loop", "buffered"],
+        op_flags=[["readonly"], ["readonly"]],
+        op_dtypes=[np.float64, np.float64],
+        casting="same_kind",
+        buffersize=_BLOCK,
+    )
+    with iterator:
+        yield from iterator
+
+
+def _check_beginning(path: Path) -> None:
+    """Raise ArrayProblem unless `path` starts as an ``.npy`` file does."""
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(len(_NPY))
+    except FileNotFoundError:
+        raise ArrayProblem(f"{path.name} is missing") from None
+    except OSError as error:
+        raise ArrayProblem(f"{path.name} cannot be read: {error.strerror or error}") from None
+    if not beginning:
+        raise ArrayProblem(f"{path.name} is empty")
+    if beginning.startswith(_ZIP):
+        raise ArrayProblem(f"{path.name} must be an .npy file, but is an .npz archive")
+    if beginning[:1] == b"\x80":
+        raise ArrayProblem(
+            f"{path.name} is a pickle and would have to be unpickled, which can run any code. "
+            f"Save it with numpy.save"
+        )
+    if beginning != _NPY:
+        raise ArrayProblem(f"{path.name} must be an .npy file, but is something else")
+
+
+def _reading_problem(error: Exception) -> str:
+    """Say in plain words what numpy's `error` means; the file's name stands before it."""
+    text = str(error)
+    if "object" in text.lower() and ("python" in text.lower() or "pickle" in text.lower()):
+        return (
+            "holds Python objects and would have to be unpickled, which can run any code. "
+            "Save it as an array of numbers"
+        )
+    cut_short = ("greater than file size", "reading array", "EOF", "cannot reshape", "expected")
+    if isinstance(error, EOFError) or any(words in text for words in cut_short):
+        return "is cut short: it holds less than its header says"
+    return f"has a damaged header ({type(error).__name__})"
+
+
+def _shape(array: Array) -> str:
+    return "×".join(f"{length:,}" for length in array.shape) or "a single number"

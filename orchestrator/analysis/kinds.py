@@ -1,0 +1,133 @@
+"""What arrays mean: the metrics of each kind of data, and which way a metric is better.
+
+A run's ``metadata.json`` says what its arrays are (``{"kind": "decay_curve", "rate_hz": 500}``).
+Every kind gets the regression metrics; a known kind also those that its trainer computes from
+saved arrays. A new kind is one line in `_MODULES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Final, Literal
+
+from numpy.typing import NDArray
+
+from orchestrator.analysis.arrays import ArrayProblem
+from orchestrator.analysis.regression import regression_metrics
+from orchestrator.errors import UsageError, nearest
+
+Goal = Literal["minimize", "maximize"]
+
+# kind -> module with `evaluate(predictions, targets, **data)` and `GOALS`, both without torch.
+_MODULES: Final = {"decay_curve": "trainers.edc.metrics"}
+# What people type after `--metrics` -> kind.
+_ALIASES: Final = {"edc": "decay_curve"}
+
+# Words of a metric's name that tell its direction. An error word wins: `ssim_loss` is a loss.
+# fmt: off
+_ERRORS: Final = frozenset({
+    "loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "per", "wer", "cer",
+    "undefined", "divergence", "distance",
+})
+_SCORES: Final = frozenset({
+    "r2", "psnr", "ssim", "snr", "sdr", "sisdr", "epi", "auroc", "auprc", "auc", "ap",
+    "accuracy", "acc", "precision", "recall", "sensitivity", "specificity", "f1", "dice", "iou",
+    "kappa", "mcc", "correlation", "corr", "pearson", "spearman", "bleu", "score",
+})
+# fmt: on
+_SPLIT: Final = re.compile(r"^(?:train|val|valid|validation|test)[_/.]", re.IGNORECASE)
+
+
+def names() -> list[str]:
+    """Return what may be typed for a kind: kinds and their short names."""
+    return sorted([*_MODULES, *_ALIASES])
+
+
+def resolve(name: str) -> str:
+    """Return the kind that a person means by `name`.
+
+    Raises:
+        UsageError: there is no such kind; the message lists those that there are.
+    """
+    kind = _ALIASES.get(name, name)
+    if kind not in _MODULES:
+        raise UsageError(
+            f"--metrics: must be one of {', '.join(names())}, but got {name!r}."
+            f"{nearest(name, names())}"
+        )
+    return kind
+
+
+def is_known(kind: str | None) -> bool:
+    """Tell whether `kind` (or short name) has metrics of its own."""
+    return kind is not None and _ALIASES.get(kind, kind) in _MODULES
+
+
+def evaluate(
+    kind: str | None,
+    predictions: NDArray[Any],
+    targets: NDArray[Any],
+    data: Mapping[str, Any],
+) -> dict[str, float]:
+    """Return all metrics of a pair of arrays: ``mae``, ``rmse``, ``r2``, then those of its kind.
+
+    Args:
+        kind: what the arrays are; None, or a kind that is unknown here, gets the regression
+            metrics only.
+        predictions: [N, ...], real and finite (see `arrays.check_pair`).
+        targets: of the same shape.
+        data: what is known about the arrays beside their kind, as ``rate_hz``. Names that the
+            kind's metrics do not need are ignored.
+
+    Raises:
+        ArrayProblem: the shapes differ, or the kind's metrics need something that `data` lacks
+            or cannot use what it holds.
+    """
+    metrics = regression_metrics(predictions, targets)
+    if kind is None or not is_known(kind):
+        return metrics
+    kind = _ALIASES.get(kind, kind)
+    function = _module(kind).evaluate
+    wanted = list(inspect.signature(function).parameters.values())[2:]
+    missing = [
+        item.name
+        for item in wanted
+        if item.name not in data
+        and item.default is item.empty
+        and item.kind is not item.VAR_KEYWORD
+    ]
+    if missing:
+        raise ArrayProblem(f"metrics of a {kind} need {', '.join(missing)}, which nothing states")
+    accepted = {item.name: data[item.name] for item in wanted if item.name in data}
+    try:
+        return {**metrics, **function(predictions, targets, **accepted)}
+    except (ValueError, TypeError) as error:
+        raise ArrayProblem(f"metrics of a {kind}: {error}") from error
+
+
+def goal(metric: str, kind: str | None = None) -> Goal:
+    """Return which way `metric` is better, by what its name means.
+
+    A kind's own list comes first; then the words of the name: an R², an accuracy, a PSNR is to be
+    maximised, an error or a loss minimised, and so is what no word tells. A split before it
+    (``val_``, ``test_``, ``train_``) does not matter.
+
+    Args:
+        metric: name as ``val_t20_r2``.
+        kind: kind of data whose trainer may know better.
+    """
+    bare = _SPLIT.sub("", metric)
+    if kind is not None and is_known(kind):
+        own = _module(_ALIASES.get(kind, kind)).GOALS.get(bare)
+        if own is not None:
+            return "maximize" if own == "maximize" else "minimize"
+    words = set(re.split(r"[^a-z0-9]+", bare.lower()))
+    return "maximize" if words & _SCORES and not words & _ERRORS else "minimize"
+
+
+def _module(kind: str) -> ModuleType:
+    return importlib.import_module(_MODULES[kind])
