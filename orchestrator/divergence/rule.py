@@ -1,0 +1,201 @@
+"""The rule that tells a lost run from one that recovers.
+
+::
+
+    rule = DivergenceRule(metric="val_mae", goal="minimize")
+    for step, metrics in reports:
+        verdict = rule.update(step, metrics)
+        if verdict.action == "stop":
+            print(verdict.reason)   # "train_loss is nan since step 3"
+
+What it does, in the order of gravity:
+
+1. A non-finite training loss stops the run at once. Non-finite validation values are warned of:
+   with mixed precision they come and go in runs that end well.
+2. Explosion: a positive training loss that is more than twice its first and its best value for
+   three reports running stops the run.
+3. Lost progress: half of the progress lost for three reports running, or a fifth of it for ten
+   (in long runs a tenth of all reports), beyond what noise explains, stops the run.
+4. Rising: a loss that was never below its first value and is a fifth above it for three reports
+   running is warned of.
+
+A run that reports no training loss is judged by the sweep's metric, else by its validation loss.
+Values are meant to be means over an epoch or an evaluation, not over one batch. The rule holds
+one small window per series; its answers depend on the reports alone, so that replaying a metrics
+log gives the same verdicts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from orchestrator.divergence import roles, wording
+from orchestrator.divergence.levels import Levels, Streak
+from orchestrator.divergence.series import Series
+from orchestrator.divergence.verdict import CONTINUE, Action, Verdict
+
+__all__ = ["Action", "DivergenceRule", "Verdict"]
+
+LONGEST_TRANSIENT = 13
+"""Reports for which validation stayed non-finite in runs that ended well (real curves)."""
+
+LASTING_METRIC = 3
+"""Reports after which a non-finite metric is fatal where neither loss nor split vouches for it."""
+
+
+class _Judged:
+    """The one series that decides, with its conditions.
+
+    Attributes:
+        name: the reported name.
+        sign: 1.0, or -1.0 for a metric that is maximised.
+    """
+
+    def __init__(self, name: str, sign: float) -> None:
+        self.name = name
+        self.sign = sign
+        self._series = Series()
+        self._levels = Levels()
+        self._last: tuple[int, float] | None = None
+
+    def update(self, step: int, value: float) -> Verdict:
+        """Judge one finite value."""
+        if self._last == (step, value):
+            return CONTINUE  # one evaluation that was reported twice is no second report
+        if self._last is not None and step < self._last[0]:
+            self._levels.clear()  # a resumed run went back: it gets its own three reports
+        self._last = (step, value)
+        oriented = self.sign * value
+        standing = self._series.measure(oriented)
+        found = self._levels.feed(standing, step) if standing else None
+        self._series.add(oriented, suspected=self._levels.is_suspecting)
+        if found is None:
+            return CONTINUE
+        return Verdict(
+            action="stop" if found.is_fatal else "warn",
+            symptom=found.symptom,
+            onset=found.since,
+            reason=wording.finding(self.name, found, sign=self.sign),
+        )
+
+
+class DivergenceRule:
+    """Judge one run, report by report.
+
+    A continued run is judged from where it stood when the reports that it made before are fed
+    first. Steps may repeat or go back. Once the rule has said ``"stop"`` it says so for ever.
+
+    Args:
+        metric: the reported name that ranks the sweep's trials, or None.
+        goal: ``"minimize"`` or ``"maximize"``: which way `metric` is better.
+
+    Raises:
+        ValueError: `goal` is another word.
+    """
+
+    def __init__(self, metric: str | None = None, goal: str = "minimize") -> None:
+        if goal not in ("minimize", "maximize"):
+            raise ValueError(f"goal must be 'minimize' or 'maximize', but got {goal!r}.")
+        self._metric = metric
+        self._metric_sign = 1.0 if goal == "minimize" else -1.0
+        self._training_rank: roles.Rank | None = None
+        self._training: _Judged | None = None
+        self._substitute: _Judged | None = None
+        self._non_finite: dict[str, Streak] = {}
+        self._last_step: int | None = None
+        self._lost: Verdict | None = None
+
+    def update(self, step: int, metrics: Mapping[str, float]) -> Verdict:
+        """Take in one report and say what should happen to the run.
+
+        A warning is returned with every report for which its condition holds; `symptom` and
+        `onset` together name it, so that it can be told once.
+
+        Args:
+            step: the step or epoch of the report.
+            metrics: reported names and values, NaN and infinities among them. Values that are no
+                numbers are passed over.
+        """
+        if self._lost is not None:
+            return self._lost
+        values = {
+            name: float(value)
+            for name, value in metrics.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        self._choose(values)
+        verdicts = [self._judge(step, values), self._watch(step, values)]
+        self._last_step = step
+        for verdict in verdicts:
+            if verdict.action == "stop":
+                self._lost = verdict
+                return verdict
+        return next((verdict for verdict in verdicts if verdict.action == "warn"), CONTINUE)
+
+    def _choose(self, values: Mapping[str, float]) -> None:
+        """Settle which series decides; a better name that turns up later takes over."""
+        found = roles.best_training_name(values)
+        if found is not None and (self._training_rank is None or found[0] < self._training_rank):
+            self._training_rank = found[0]
+            self._training = _Judged(found[1], 1.0)
+            self._substitute = None
+        if self._training is not None:
+            return
+        current = self._substitute.name if self._substitute else None
+        if self._metric is not None and self._metric in values:
+            if current != self._metric:
+                self._substitute = _Judged(self._metric, self._metric_sign)
+        elif current is None:
+            losses = sorted(name for name in values if roles.is_validation_loss(name))
+            if losses:
+                self._substitute = _Judged(losses[0], 1.0)
+
+    def _judge(self, step: int, values: Mapping[str, float]) -> Verdict:
+        """Judge the deciding series where this report holds it."""
+        judged = self._training or self._substitute
+        if judged is None or judged.name not in values:
+            return CONTINUE
+        value = values[judged.name]
+        if math.isfinite(value):
+            return judged.update(step, value)
+        if judged is not self._training:
+            return CONTINUE
+        return Verdict("stop", "non-finite", step, wording.fatal_value(judged.name, value, step))
+
+    def _watch(self, step: int, values: Mapping[str, float]) -> Verdict:
+        """Watch the metric, validation values and further losses for non-finite values."""
+        worst = CONTINUE
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._non_finite.pop(name, None)
+                continue
+            if self._training is not None and name == self._training.name:
+                continue
+            if not self._is_watched(name):
+                continue
+            streak = self._non_finite.setdefault(name, Streak())
+            if step != self._last_step or not streak.count:
+                streak.feed(True, step)
+            verdict = self._weigh(name, value, streak)
+            if verdict.action == "stop" or worst.action == "continue":
+                worst = verdict
+        return worst
+
+    def _is_watched(self, name: str) -> bool:
+        return (
+            name == self._metric
+            or roles.is_validation(name)
+            or roles.training_rank(name) is not None
+        )
+
+    def _weigh(self, name: str, value: float, streak: Streak) -> Verdict:
+        """Say whether a non-finite value that is no training loss has lasted too long."""
+        since = streak.since if streak.since is not None else 0
+        if self._substitute is not None and name == self._substitute.name:
+            allowed = LONGEST_TRANSIENT + 1 if roles.is_validation(name) else LASTING_METRIC
+            if streak.count >= allowed:
+                reason = wording.lasting_value(name, value, since, streak.count)
+                return Verdict("stop", "non-finite", since, reason)
+        reason = wording.passing_value(name, value, since, streak.count)
+        return Verdict("warn", "non-finite", since, reason)
