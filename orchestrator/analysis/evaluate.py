@@ -1,0 +1,95 @@
+"""Metrics of one run folder, recomputed from the arrays that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis import arrays, kinds, regression
+from orchestrator.analysis.arrays import ArrayProblem
+from orchestrator.runs import foreign
+from orchestrator.runs.layout import RunDir
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the arrays of one run folder say.
+
+    Attributes:
+        metrics: bare names from the test arrays (``mae``, ``t20_mae``), ``val_`` names from the
+            validation arrays where there are any.
+        kind: what the arrays are, or None where nothing says so.
+        problems: what could not be computed though the test arrays are good: validation arrays
+            that cannot be used, metrics of a kind that the arrays do not fit.
+    """
+
+    metrics: dict[str, float]
+    kind: str | None = None
+    problems: tuple[str, ...] = field(default=())
+
+
+def evaluate_run(
+    path: Path, *, kind: str | None = None, data: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """Return the metrics of the run folder `path`; see `evaluate_folder`."""
+    return evaluate_folder(path, kind=kind, data=data).metrics
+
+
+def evaluate_folder(
+    path: Path,
+    *,
+    kind: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Recompute the metrics of the run folder `path`. Nothing is written into it.
+
+    Args:
+        path: a folder with ``predictions.npy`` and ``targets.npy``, of ours or of another tool.
+        kind: what the arrays are where the run's own metadata does not say, as
+            ``"decay_curve"``; None for regression metrics only.
+        data: what else is known about arrays of that `kind`, as ``{"rate_hz": 48000}``; what the
+            metadata says is stronger.
+        metadata: content of its ``metadata.json`` where the caller has read it.
+
+    Raises:
+        ArrayProblem: the test arrays are missing or unreadable, their shapes differ, or they hold
+            values that are not finite.
+    """
+    known = foreign.data_of(foreign.read_metadata(path) if metadata is None else metadata)
+    declared = known.get("kind")
+    problems = []
+    if declared is not None and not kinds.is_known(declared) and declared != "regression":
+        problems.append(f"its arrays are of the kind '{declared}', which has no metrics here")
+    if kinds.is_known(declared):
+        kind = declared
+    # Without a kind of its own, a rate that the metadata states still beats the one that is typed.
+    merged = {**(data or {}), **known}
+
+    run = RunDir(path)
+    metrics = _evaluate_pair(run, "test", kind, merged, problems)
+    if run.predictions_file("val").exists() or run.targets_file("val").exists():
+        try:
+            validation = _evaluate_pair(run, "val", kind, merged, problems)
+        except ArrayProblem as error:
+            problems.append(f"validation arrays: {error}")
+        else:
+            metrics.update({f"val_{name}": value for name, value in validation.items()})
+    return Evaluation(metrics, kind, tuple(dict.fromkeys(problems)))
+
+
+def _evaluate_pair(
+    run: RunDir, split: str, kind: str | None, data: Mapping[str, Any], problems: list[str]
+) -> dict[str, float]:
+    predictions = arrays.load_array(run.predictions_file(split))
+    targets = arrays.load_array(run.targets_file(split))
+    arrays.check_pair(predictions, targets)
+    try:
+        return kinds.evaluate(kind, predictions, targets, data)
+    except ArrayProblem as error:
+        # The pair is good, so it is only the kind that does not fit: an array of one dimension
+        # called a decay curve. It can still be ranked by its errors.
+        problems.append(str(error))
+        return regression.regression_metrics(predictions, targets)

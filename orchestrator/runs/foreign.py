@@ -1,0 +1,144 @@
+"""Run folders of other tools: what they hold, and what their metadata says in any shape.
+
+Nothing is known of such a folder but the names of its files, so every reader here returns
+something empty rather than raise. `config_of` and `logged_metrics` serve our own folders too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.files import jsonl
+
+NEEDED = ("predictions.npy", "targets.npy")
+VALIDATION = ("val_predictions.npy", "val_targets.npy")
+
+_STEMS = {"predictions", "targets", "val_predictions", "val_targets", "metadata", "metrics"}
+_SUFFIXES = {
+    *(".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".parquet"),
+    *(".json", ".jsonl", ".csv", ".tsv", ".yaml", ".yml", ".toml", ".txt"),
+}
+_CONFIG_KEYS = ("config", "hyperparameters", "hparams", "params", "parameters", "args")
+_METRIC_KEYS = ("metrics", "final_metrics", "test_metrics", "results", "summary")
+# Deep enough for any config that a person wrote, shallow enough for the interpreter's stack.
+_DEEPEST = 12
+
+
+def is_run_file(name: str) -> bool:
+    """Tell whether a file of that name makes its folder a run folder.
+
+    These are predictions, targets, metadata and metrics in any of the usual formats; only
+    ``.npy`` arrays can be ranked, but a run that left another format should be listed.
+    """
+    stem, dot, suffix = name.rpartition(".")
+    return stem in _STEMS and dot + suffix.lower() in _SUFFIXES
+
+
+def other_formats(names: Collection[str]) -> list[str]:
+    """Return the arrays among the file `names` that stand in for a needed one in another format."""
+    stems = {needed.removesuffix(".npy") for needed in NEEDED if needed not in names}
+    return sorted(name for name in names if is_run_file(name) and name.rpartition(".")[0] in stems)
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return what ``metadata.json`` in `folder` holds, empty where it is no JSON object."""
+    return _read_object(folder / "metadata.json")
+
+
+def config_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config that `metadata` records, nested maps flattened with dots.
+
+    It is the first map of the names that tools use (``config``, ``hyperparameters``, ``params``,
+    ``args``, ...); without one, the plain values at the top.
+    """
+    for key in _CONFIG_KEYS:
+        value = metadata.get(key)
+        if isinstance(value, Mapping) and value:
+            return flatten(value)
+    return {str(key): value for key, value in metadata.items() if _is_scalar(value)}
+
+
+def data_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `metadata` says about its arrays, empty unless it names their kind."""
+    data = metadata.get("data")
+    if isinstance(data, Mapping) and isinstance(data.get("kind"), str):
+        return {str(key): value for key, value in data.items()}
+    return {}
+
+
+def warnings_of(metadata: Mapping[str, Any]) -> list[str]:
+    """Return the warnings that `metadata` lists."""
+    found = metadata.get("warnings")
+    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+
+
+def logged_metrics(folder: Path, metadata: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that the run itself logged last, flattened with dots.
+
+    Later sources win: maps such as ``final_metrics`` in `metadata`, ``metrics.json``, the last
+    line of ``metrics.jsonl`` (its ``metrics`` map where it has one).
+    """
+    sources = [metadata.get(key) for key in _METRIC_KEYS]
+    sources.append(_read_object(folder / "metrics.json"))
+    last = jsonl.read_last(folder / "metrics.jsonl") or {}
+    inner = last.get("metrics")
+    sources.append(inner if isinstance(inner, Mapping) else last)
+    found: dict[str, float] = {}
+    for source in sources:
+        if isinstance(source, Mapping):
+            for name, value in flatten(source).items():
+                number = as_number(value)
+                if number is not None:
+                    found[name] = number
+    return found
+
+
+def as_number(value: Any) -> float | None:
+    """Return `value` as a float: numbers, and the strings that stand for non-finite ones."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, str) and value.lower() in ("nan", "inf", "-inf"):
+        return float(value)
+    return None
+
+
+def flatten(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return `mapping` with nested maps flattened: ``{"a": {"b": 1}}`` gives ``{"a.b": 1}``.
+
+    A map of only ``value`` and ``desc`` is how W&B writes one value; it becomes that value.
+    Where two paths make one name, the later wins.
+    """
+    return dict(_flat_items("", mapping, 0))
+
+
+def _flat_items(prefix: str, mapping: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        name = f"{prefix}{key}"
+        item = value
+        if isinstance(item, Mapping) and "value" in item and set(item) <= {"value", "desc"}:
+            item = item["value"]
+        if isinstance(item, Mapping) and item and depth < _DEEPEST:
+            yield from _flat_items(f"{name}.", item, depth + 1)
+        else:
+            yield name, item
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        # Windows tools like to start a file with a byte order mark.
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
