@@ -16,11 +16,12 @@ class Device:
     """A device as it was when it was read.
 
     Attributes:
-        id: what ``CUDA_VISIBLE_DEVICES`` takes (an index or a UUID), or ``"cpu"``.
+        id: its index in PCI bus order, as ``nvidia-smi`` and ``--gpus`` count.
         name: for people ("NVIDIA GeForce RTX 3090").
         total_bytes: all its memory.
         free_bytes: what was free.
         node: the machine it is in; "" for this one.
+        uuid: its lasting name ("GPU-..."); "" where the driver does not tell.
     """
 
     id: str
@@ -28,6 +29,10 @@ class Device:
     total_bytes: int
     free_bytes: int
     node: str = ""
+    uuid: str = ""
+
+    def __str__(self) -> str:
+        return f"GPU {self.id} ({self.name})" if self.name else f"GPU {self.id}"
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,9 @@ class Slot:
         device: id of the device, ids joined by a comma for several, or ``"cpu"``.
         memory_bytes: what the trial may take on each device.
         threads: CPU threads that the trial may use.
+        visible: what ``CUDA_VISIBLE_DEVICES`` must be in the trial's process: UUIDs where they are
+            known, because CUDA counts devices by speed unless ``CUDA_DEVICE_ORDER`` says
+            ``PCI_BUS_ID``; else ids, which hold under that order only. "" hides all GPUs.
     """
 
     index: int
@@ -90,6 +98,7 @@ class Slot:
     device: str
     memory_bytes: int
     threads: int
+    visible: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the slot in JSON types."""
@@ -99,6 +108,7 @@ class Slot:
             "device": self.device,
             "memory_mib": to_mib(self.memory_bytes),
             "threads": self.threads,
+            "visible": self.visible,
         }
 
 

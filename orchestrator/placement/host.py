@@ -1,0 +1,148 @@
+"""Cores and RAM that this process may use: affinity and the limits of its control groups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.placement.model import Host
+
+_KIB = 1024
+
+
+def read_host(root: Path = Path("/")) -> Host:
+    """Return the cores and the RAM that trials may use here.
+
+    Cores are those of the process's affinity mask, at most the CPU quota of its control group
+    (rounded down, at least 1). Free RAM is what the kernel calls available, at most what its
+    control group still allows; file cache counts as free, because it gives way.
+
+    Args:
+        root: the folder in which ``proc`` and ``sys`` stand.
+    """
+    cores = _affinity()
+    total, free = _memory(root / "proc" / "meminfo")
+    for group in _groups(root, "cpu"):
+        quota = _quota(group)
+        if quota is not None:
+            cores = min(cores, max(1, int(quota)))
+    for group in _groups(root, "memory"):
+        limit, used = _limit(group)
+        if limit is not None:
+            total = min(total, limit)
+            free = min(free, max(0, limit - used))
+    return Host(cores=cores, free_bytes=free, total_bytes=total)
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _memory(path: Path) -> tuple[int, int]:
+    """Return total and available bytes of RAM."""
+    fields = _fields(path)
+    if "MemTotal" in fields:
+        total = fields["MemTotal"] * _KIB
+        # Kernels before 3.14 do not tell what is available.
+        available = fields.get("MemAvailable", fields.get("MemFree", 0) + fields.get("Cached", 0))
+        return total, min(total, available * _KIB)
+    try:
+        # No /proc (macOS): the total is known, what others use is not.
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0, 0
+    return total, total
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Read lines of a name and a number (``MemFree: 12 kB``, ``inactive_file 12``)."""
+    found: dict[str, int] = {}
+    for line in _read(path).splitlines():
+        name, *rest = line.split()[:2] or [""]
+        if rest and rest[0].isdigit():
+            found[name.removesuffix(":")] = int(rest[0])
+    return found
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of this process's control group and of those around it.
+
+    A limit may stand at any height. Version 1 mounts each controller apart, version 2 all in one;
+    both may be there, so both are looked up.
+    """
+    own: dict[str, str] = {}
+    for line in _read(root / "proc" / "self" / "cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        for name in ("",) if number == "0" else controllers.split(","):
+            own[name] = path
+    for line in _read(root / "proc" / "self" / "mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        places, kind = before.split(), after.split()
+        if len(places) < 5 or len(kind) < 3:
+            continue
+        if kind[0] == "cgroup2":
+            path = own.get("")
+        elif kind[0] == "cgroup" and controller in kind[2].split(","):
+            path = own.get(controller)
+        else:
+            continue
+        if path is not None:
+            yield from _upwards(root, mounted=places[3], at=places[4], path=path)
+
+
+def _upwards(root: Path, *, mounted: str, at: str, path: str) -> Iterator[Path]:
+    """Yield the folder of the group `path`, then its parents up to the mount point.
+
+    Args:
+        root: the folder in which ``proc`` and ``sys`` stand.
+        mounted: the group that is mounted; in a container often its own.
+        at: where it is mounted.
+        path: the group of this process, as the host sees it.
+    """
+    top = root / at.lstrip("/")
+    inside = path.removeprefix(mounted) if mounted != "/" else path
+    # Without a cgroup namespace a container is told a path that it cannot see: use what it can.
+    parts = [part for part in inside.split("/") if part]
+    if ".." in parts:
+        parts = []
+    for length in range(len(parts), -1, -1):
+        folder = top.joinpath(*parts[:length])
+        if folder.is_dir():
+            yield folder
+
+
+def _quota(group: Path) -> float | None:
+    """Return the cores that a group's quota allows; None for no limit."""
+    words = _read(group / "cpu.max").split()
+    if not words:
+        words = [_read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")]
+    try:
+        quota, period = int(words[0]), int(words[1])
+    except (IndexError, ValueError):
+        return None  # "max", or nothing there
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _limit(group: Path) -> tuple[int | None, int]:
+    """Return the bytes that a group may use (None for no limit) and those that do not give way."""
+    for limit_name, usage_name, cache_name in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        limit = _read(group / limit_name).strip()
+        if limit.isdigit():
+            usage = _read(group / usage_name).strip()
+            cache = _fields(group / "memory.stat").get(cache_name, 0)
+            return int(limit), max(0, int(usage) - cache) if usage.isdigit() else 0
+    return None, 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,33 @@
+"""The memory that one trial takes, and what the spec says beside it."""
+
+from __future__ import annotations
+
+from orchestrator.errors import UsageError
+from orchestrator.placement.model import Need, Policy
+from orchestrator.spec.model import Resources
+
+
+def declared(resources: Resources) -> Need:
+    """Return the need that the spec declares; unknown where it declares none."""
+    if resources.gpu_memory_bytes is None:
+        return Need()
+    return Need(resources.gpu_memory_bytes, "declared")
+
+
+def policy_of(resources: Resources, max_parallel: int | None = None) -> Policy:
+    """Return what limits the plan beside memory.
+
+    Args:
+        resources: of the spec.
+        max_parallel: greatest number of trials at once (``--max-parallel``); None for no limit.
+
+    Raises:
+        UsageError: `max_parallel` is below 1.
+    """
+    if max_parallel is not None and max_parallel < 1:
+        raise UsageError(f"--max-parallel: must be at least 1, but got {max_parallel}.")
+    return Policy(
+        max_parallel=max_parallel,
+        gpus_per_trial=1 if resources.gpus is None else resources.gpus,
+        cpus_per_trial=resources.cpus,
+    )

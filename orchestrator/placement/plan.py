@@ -1,0 +1,187 @@
+"""Deciding how many trials run at once, and where. Pure: what is asked of values is answered.
+
+::
+
+    plan(devices, host, need, n_trials=3, policy=Policy())
+
+Three trials of 8 GB run in parallel in 24 GB of free memory; in 16 GB there is room for two, but
+the sweep starts with one; 8 GB holds one at a time; a card of 4 GB is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.errors import PlacementError
+from orchestrator.files.units import format_size
+from orchestrator.placement.cpu import plan_cpu
+from orchestrator.placement.model import Device, Host, Need, Plan, Policy, Slot
+from orchestrator.placement.packing import capacity, pack
+from orchestrator.placement.words import limit_words, trials_words
+
+
+def plan(
+    devices: Sequence[Device], host: Host, need: Need, n_trials: int | None, policy: Policy
+) -> Plan:
+    """Decide where the trials of a sweep run.
+
+    Args:
+        devices: GPUs that may be used, with what is free on each; none means the CPU.
+        host: cores and RAM beside them.
+        need: memory of one trial on each of its GPUs.
+        n_trials: None where unbounded.
+        policy: what limits beside memory.
+
+    Returns:
+        ``parallel`` where all trials fit at once (those that ``max_parallel`` lets run at once),
+        else ``sequential``, which starts with one. No device's slots sum to more than it has free.
+
+    Raises:
+        PlacementError: no GPU holds one trial, or there are fewer GPUs than one trial takes.
+    """
+    if policy.gpus_per_trial == 0 or (policy.gpus_per_trial == 1 and not devices):
+        return plan_cpu(host, need, n_trials, policy)
+    if len(devices) < policy.gpus_per_trial:
+        raise PlacementError(
+            f"resources.gpus: one trial takes {policy.gpus_per_trial} GPUs, but "
+            f"{_count(len(devices))} to use. Lower resources.gpus, or let it see more GPUs."
+        )
+    if need.memory_bytes is None:
+        return _plan_unknown(devices, host, need, n_trials, policy)
+    return _plan_known(devices, host, need, need.memory_bytes, n_trials, policy)
+
+
+def _plan_known(
+    devices: Sequence[Device],
+    host: Host,
+    need: Need,
+    need_bytes: int,
+    n_trials: int | None,
+    policy: Policy,
+) -> Plan:
+    rooms = [device.free_bytes // need_bytes for device in devices]
+    room = capacity(rooms, policy.gpus_per_trial)
+    if room == 0:
+        raise _too_small(devices, need_bytes, policy.gpus_per_trial)
+    at_once = _at_once(n_trials, policy)
+    count = room if at_once is None else min(room, at_once)
+    # One of several trials at a time is sequential, also where --max-parallel 1 asks for it.
+    parallel = count == at_once and (count > 1 or n_trials in (0, 1))
+    each = f"{format_size(need_bytes)} each"
+    if policy.gpus_per_trial > 1:
+        each += f" on {policy.gpus_per_trial} GPUs"
+    holds = f"{_free_words(devices)} {'hold' if len(devices) > 1 else 'holds'} {room} at once"
+    if parallel:
+        start = "all run at once" if n_trials == count else f"{count} run at once"
+    else:
+        start = "one after another" if count == 1 else "starting with one"
+    start += limit_words(count, room if n_trials is None else min(room, n_trials), policy)
+    return Plan(
+        mode="parallel" if parallel else "sequential",
+        start_parallel=count if parallel else 1,
+        max_parallel=count,
+        slots=tuple(
+            _slot(index, [devices[place] for place in places], need_bytes, host, count, policy)
+            for index, places in enumerate(pack(rooms, policy.gpus_per_trial, count))
+        ),
+        n_trials=n_trials,
+        need=need,
+        reason=f"{trials_words(n_trials)} of {each}: {holds}, {start}",
+    )
+
+
+def _plan_unknown(
+    devices: Sequence[Device], host: Host, need: Need, n_trials: int | None, policy: Policy
+) -> Plan:
+    """Give the one slot that is sure: the cards that have most free memory, all of it."""
+    most = sorted(devices, key=lambda device: -device.free_bytes)[: policy.gpus_per_trial]
+    memory = min(device.free_bytes for device in most)
+    if memory <= 0:
+        raise PlacementError(
+            f"placement: one trial takes memory of a GPU, but {_free_words(devices)} has none free."
+            " See with nvidia-smi who holds it; end that or wait, or keep the trials off GPUs with"
+            " --set resources.gpus=0."
+        )
+    chosen = [device for device in devices if device in most]
+    where = " and ".join(f"GPU {device.id}" for device in chosen)
+    why = ", which has most free memory" if len(devices) > len(chosen) == 1 else ""
+    return Plan(
+        mode="sequential",
+        start_parallel=1,
+        max_parallel=1,
+        slots=(_slot(0, chosen, memory, host, 1, policy),),
+        n_trials=n_trials,
+        need=need,
+        reason=(
+            f"{trials_words(n_trials)} whose memory is unknown (resources.gpu_memory is not "
+            f"declared): starting with one on {where}{why}, {format_size(memory)} free"
+        ),
+    )
+
+
+def _at_once(n_trials: int | None, policy: Policy) -> int | None:
+    """Return how many trials would run at once if memory were no object; None for no bound."""
+    bounds = [bound for bound in (n_trials, policy.max_parallel) if bound is not None]
+    # A sweep without trials still gets the plan that one would have.
+    return max(1, min(bounds)) if bounds else None
+
+
+def _slot(
+    index: int, devices: Sequence[Device], memory: int, host: Host, count: int, policy: Policy
+) -> Slot:
+    threads = max(1, host.cores // count)
+    if policy.cpus_per_trial is not None:
+        threads = min(threads, max(1, policy.cpus_per_trial))
+    # One list is of one kind: CUDA stops reading at an index among UUIDs.
+    named = all(device.uuid for device in devices)
+    return Slot(
+        index=index,
+        node=devices[0].node,
+        device=",".join(device.id for device in devices),
+        memory_bytes=memory,
+        threads=threads,
+        visible=",".join(device.uuid if named else device.id for device in devices),
+    )
+
+
+def _too_small(devices: Sequence[Device], need_bytes: int, width: int) -> PlacementError:
+    """Say how much is missing: on the card where least is, and whether somebody could free it."""
+    each = "" if width == 1 else f" on each of {width} GPUs"
+    head = f"resources.gpu_memory: one trial takes {format_size(need_bytes)}{each}"
+    advice = "Ask for less memory (a smaller model or batch and a lower resources.gpu_memory)"
+    large = [device for device in devices if device.total_bytes >= need_bytes]
+    if len(large) < width:
+        device = sorted(devices, key=lambda device: -device.total_bytes)[width - 1]
+        missing = need_bytes - device.total_bytes
+        which = "" if len(devices) == 1 else f"the {_ordinal(width)}largest, "
+        return PlacementError(
+            f"{head}, but {which}{device} has {format_size(device.total_bytes)} in all: "
+            f"{format_size(missing)} ({_mib_up(missing)} MiB) are missing. {advice}, or keep the "
+            "trials off GPUs with --set resources.gpus=0."
+        )
+    device = sorted(large, key=lambda device: -device.free_bytes)[width - 1]
+    missing = need_bytes - device.free_bytes
+    return PlacementError(
+        f"{head}, but {device} has {format_size(device.free_bytes)} of its "
+        f"{format_size(device.total_bytes)} free: {format_size(missing)} ({_mib_up(missing)} MiB) "
+        "are missing. Other processes hold them: see which with nvidia-smi, end them or wait. Or "
+        f"{advice[0].lower()}{advice[1:]}."
+    )
+
+
+def _mib_up(size_bytes: int) -> int:
+    """Return MiB rounded up: a byte that is missing is missing."""
+    return -(-size_bytes // (1 << 20))
+
+
+def _ordinal(place: int) -> str:
+    return {1: "", 2: "second ", 3: "third "}.get(place, f"{place}th ")
+
+
+def _count(number: int) -> str:
+    return "there is none" if number == 0 else f"there {'is' if number == 1 else 'are'} {number}"
+
+
+def _free_words(devices: Sequence[Device]) -> str:
+    """Return the devices with what is free on each, as ``GPU 0 (RTX 3090) with 22.1 GiB free``."""
+    return ", ".join(f"{device} with {format_size(device.free_bytes)} free" for device in devices)
