@@ -1,0 +1,102 @@
+"""Metrics of predicted decay curves, recomputed from arrays. Needs numpy alone.
+
+`errors` gives MAE, RMSE and R² of any pair of arrays; `evaluate` gives the same three for EDT,
+T20 and C50 of the curves. Together they are what training reports with ``val_`` before it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.base import Goal
+from trainers.edc.acoustics import chunks, decay_parameters
+
+# name of the metric -> name of the acoustic parameter
+_QUANTITIES: Final = {
+    "edt": "edt_s",
+    "t20": "t20_s",
+    "c50": "c50_db",
+    "c50_edcsum": "c50_edcsum_db",
+}
+_ERRORS: Final[dict[str, Goal]] = {"mae": "minimize", "rmse": "minimize", "r2": "maximize"}
+
+GOALS: Final[dict[str, Goal]] = {
+    **_ERRORS,
+    **{f"{name}_{error}": goal for name in _QUANTITIES for error, goal in _ERRORS.items()},
+    **{f"{name}_undefined": "minimize" for name in _QUANTITIES},
+}
+
+
+def evaluate(
+    predictions: NDArray[Any], targets: NDArray[Any], *, rate_hz: float
+) -> dict[str, float]:
+    """Return MAE, RMSE and R² of EDT (s), T20 (s) and both C50 (dB) over all curves.
+
+    Both curves of a pair are read against the target's first sample, so that a wrong level counts
+    (see `acoustics.decay_parameters`). A pair in which either curve leaves a quantity undefined is
+    left out of that quantity and counted: a model must not look better by leaving it undefined,
+    so look at the count too.
+
+    Args:
+        predictions: [N, T] linear energy.
+        targets: [N, T].
+        rate_hz: samples per second.
+
+    Returns:
+        ``edt_mae``, ``edt_rmse``, ``edt_r2`` and the same for ``t20``, ``c50`` (ISO 3382) and
+        ``c50_edcsum``; NaN where no pair defines the quantity. ``<quantity>_undefined``, the
+        number of pairs left out, only where there are any.
+
+    Raises:
+        ValueError: the shapes differ, or as `acoustics.decay_parameters` says.
+    """
+    if predictions.shape != targets.shape:
+        raise ValueError(
+            f"predictions and targets must have one shape, but got {predictions.shape} "
+            f"and {targets.shape}"
+        )
+    wanted = decay_parameters(targets, rate_hz)
+    level = targets.reshape(-1, targets.shape[-1])[:, 0]
+    got = decay_parameters(predictions, rate_hz, reference=level)
+    found: dict[str, float] = {}
+    for name, parameter in _QUANTITIES.items():
+        defined = np.isfinite(wanted[parameter]) & np.isfinite(got[parameter])
+        pair = errors(got[parameter][defined], wanted[parameter][defined])
+        found.update({f"{name}_{error}": value for error, value in pair.items()})
+        undefined = int(defined.size - np.count_nonzero(defined))
+        if undefined:
+            found[f"{name}_undefined"] = float(undefined)
+    return found
+
+
+def errors(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+    """Return ``mae``, ``rmse`` and ``r2`` over all elements, summed in float64.
+
+    R² is flattened: one mean over all elements. It is NaN where all targets are equal; all three
+    are NaN for empty arrays.
+
+    Args:
+        predictions: [N, ...].
+        targets: of the same shape.
+    """
+    if targets.size == 0:
+        return dict.fromkeys(_ERRORS, math.nan)
+    mean = targets.mean(dtype=np.float64)
+    absolute = squared = about_mean = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in chunks(len(targets), targets[0].size):
+            wanted = targets[rows].astype(np.float64)
+            error = predictions[rows] - wanted
+            absolute += float(np.abs(error).sum())
+            squared += float(np.square(error).sum())
+            about_mean += float(np.square(wanted - mean).sum())
+    constant = targets.min() == targets.max()
+    return {
+        "mae": absolute / targets.size,
+        "rmse": math.sqrt(squared / targets.size),
+        "r2": math.nan if constant or about_mean == 0 else 1.0 - squared / about_mean,
+    }
