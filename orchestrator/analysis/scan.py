@@ -193,12 +193,11 @@ def _is_empty(folder: _Folder) -> bool:
     return not folder.files and not folder.folders and folder.error is None
 
 
-def _as_run(
-    path: Path, folder: _Folder, sweeps: dict[Path, SweepInfo | None]
-) -> RunFolder | None:
+def _as_run(path: Path, folder: _Folder, sweeps: dict[Path, SweepInfo | None]) -> RunFolder | None:
     if folder.error is not None:
         return RunFolder(path, error=folder.error)
-    place = Path(os.path.abspath(path))  # noqa: PTH100  (resolve would leave the linked tree)
+    # Not resolve, which would leave the tree of a link.
+    place = Path(os.path.abspath(path))
     sweep_path = place.parent.parent
     numbered = RunDir(place).number is not None and place.parent.name == "trials"
     record = TrialRecord.load(RunDir(path)) if "state.json" in folder.files else None

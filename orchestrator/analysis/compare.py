@@ -1,0 +1,277 @@
+"""Rank runs by metrics recomputed from what they predicted.
+
+::
+
+    comparison = compare([Path("results")], sort_by="val_mae", top=10)
+    comparison.rows[0].trial, comparison.incomplete
+
+`gather` reads folders; `rank` is a function of values alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis import kinds
+from orchestrator.analysis.arrays import ArrayProblem
+from orchestrator.analysis.evaluate import evaluate_folder
+from orchestrator.analysis.rows import Comparison, Incomplete, Row, judge
+from orchestrator.analysis.scan import RunFolder, find_runs
+from orchestrator.errors import UsageError, nearest
+from orchestrator.runs import foreign
+
+_HINT = "for decay curves add `--metrics edc --rate HZ`"
+
+
+def compare(
+    paths: Sequence[Path],
+    *,
+    sort_by: str | None = None,
+    top: int | None = None,
+    kind: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Find all runs at and below `paths`, recompute their metrics and rank them.
+
+    Args:
+        paths: folders of any shape.
+        sort_by: the metric that ranks; by default a validation metric, see `default_metric`.
+        top: how many rows to keep.
+        kind: what arrays are whose run does not say, as ``"decay_curve"``.
+        data: what else is known about those, as ``{"rate_hz": 48000}``.
+        on_progress: called with the runs done and the runs found after each run.
+
+    Raises:
+        NotFoundError: one of `paths` is no folder.
+        UsageError: no run has the metric `sort_by`.
+    """
+    rows, incomplete = gather(paths, kind=kind, data=data, on_progress=on_progress)
+    return rank(rows, incomplete, sort_by=sort_by, top=top)
+
+
+def gather(
+    paths: Sequence[Path],
+    *,
+    kind: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Row], list[Incomplete]]:
+    """Return the runs below `paths` that can be ranked, unranked, and those that cannot.
+
+    See `compare` for the arguments and errors.
+    """
+    rows: list[Row] = []
+    incomplete: list[Incomplete] = []
+    runs = find_runs(paths)
+    for done, run in enumerate(runs, 1):
+        outcome = _read(run, kind, data)
+        if isinstance(outcome, Row):
+            rows.append(outcome)
+        else:
+            incomplete.append(outcome)
+        if on_progress is not None:
+            on_progress(done, len(runs))
+    return rows, incomplete
+
+
+def rank(
+    rows: Sequence[Row],
+    incomplete: Sequence[Incomplete] = (),
+    *,
+    sort_by: str | None = None,
+    top: int | None = None,
+) -> Comparison:
+    """Rank `rows`; equal ones keep their order, ones without a finite value come last.
+
+    Args:
+        rows: unranked rows.
+        incomplete: runs that cannot be ranked; passed through.
+        sort_by: any metric that some row has; None for `default_metric`.
+        top: how many rows to keep; None for all.
+
+    Raises:
+        UsageError: no row has the metric `sort_by`.
+    """
+    notes: list[str] = []
+    name = sort_by
+    if name is None:
+        name, note = default_metric(rows)
+        notes += [note] if note else []
+    elif rows:
+        _check_metric(name, rows)
+    is_logged = bool(rows) and not any(name in row.metrics for row in rows)
+    if is_logged:
+        rows = [_with_logged(row, name) for row in rows]
+    goal = goal_of(name, rows)
+    sign = -1.0 if goal == "maximize" else 1.0
+
+    def key(row: Row) -> tuple[bool, float]:
+        value = row.metrics.get(name, math.nan)
+        return (False, sign * value) if math.isfinite(value) else (True, 0.0)
+
+    ordered = [replace(row, rank=place) for place, row in enumerate(sorted(rows, key=key), 1)]
+    without = sum(key(row)[0] for row in ordered)
+    if without:
+        verb = "has" if without == 1 else "have"
+        last = "rank" if without > 1 else "ranks"
+        notes.append(f"{without} of {len(ordered)} {verb} no finite {name} and {last} last.")
+    basis, remark = _basis(name, ordered, is_logged)
+    notes += [remark] if remark else []
+    notes += _hints(ordered)
+    return Comparison(
+        rows=tuple(ordered if top is None else ordered[:top]),
+        incomplete=tuple(incomplete),
+        sort_by=name,
+        goal=goal,
+        basis=basis,
+        n_complete=len(ordered),
+        notes=tuple(notes),
+    )
+
+
+def default_metric(rows: Sequence[Row]) -> tuple[str, str]:
+    """Return the metric that ranks `rows` where none is named, and a sentence where it needs one.
+
+    It is a validation metric wherever there is one, so that the test arrays only judge: the
+    sweep's own where all rows are of one sweep (or of sweeps that agree), else ``val_mae``. Rows
+    without validation arrays leave nothing but ``mae``.
+    """
+    own = {row.info.metric if row.info is not None else "" for row in rows}
+    if len(own) == 1:
+        metric = own.pop()
+        one_sweep = len({row.info.path for row in rows if row.info is not None}) == 1
+        for name in (metric if metric.startswith("val_") else f"val_{metric}", metric):
+            recomputed = [row for row in rows if name in row.metrics]
+            if recomputed and (one_sweep or len(recomputed) == len(rows)):
+                return name, ""
+            if metric and one_sweep and name == metric and any(name in row.logged for row in rows):
+                return name, ""
+    validated = sum("val_mae" in row.metrics for row in rows)
+    if rows and validated == len(rows):
+        return "val_mae", ""
+    if validated:
+        return "mae", f"Only {validated} of {len(rows)} have validation arrays, so mae ranks."
+    return "mae", ""
+
+
+def goal_of(metric: str, rows: Sequence[Row]) -> str:
+    """Return which way `metric` is better: as the sweeps say, else by what it means."""
+    bare = metric.removeprefix("val_")
+    said = {
+        row.info.goal
+        for row in rows
+        if row.info is not None and row.info.metric.removeprefix("val_") == bare
+    }
+    if len(said) == 1:
+        return said.pop()
+    return kinds.goal(metric, next((row.kind for row in rows if row.kind is not None), None))
+
+
+def _read(run: RunFolder, kind: str | None, data: Mapping[str, Any] | None) -> Row | Incomplete:
+    sweep = run.sweep.name if run.sweep is not None else None
+    facts = Incomplete(run.path, tuple(run.missing), None, sweep, run.name, run.state)
+    if run.missing:
+        return replace(facts, problem=_why_missing(run))
+    metadata = foreign.read_metadata(run.path)
+    try:
+        evaluation = evaluate_folder(run.path, kind=kind, data=data, metadata=metadata)
+    except ArrayProblem as error:
+        return replace(facts, problem=str(error))
+    record = run.record
+    asked = foreign.flatten(record.config) if record is not None else {}
+    logged = foreign.logged_metrics(run.path, metadata)
+    if record is not None and run.sweep is not None and record.value is not None:
+        value = foreign.as_number(record.value)
+        logged.update({run.sweep.metric: value} if value is not None else {})
+    warnings = [
+        *(foreign.warnings_of({"warnings": record.warnings}) if record is not None else []),
+        *foreign.warnings_of(metadata),
+        *evaluation.problems,
+    ]
+    targets = run.sweep.targets if run.sweep is not None else {}
+    knows_split = (run.sweep is not None and not run.sweep.is_program) or any(
+        name in run.files for name in foreign.VALIDATION
+    )
+    return Row(
+        trial=run.name,
+        path=run.path,
+        sweep=sweep,
+        state=run.state,
+        config={**foreign.config_of(metadata), **asked},
+        metrics=evaluation.metrics,
+        targets=judge(targets, {**logged, **evaluation.metrics}),
+        warnings=tuple(dict.fromkeys(warnings)),
+        split="test" if knows_split else "unknown",
+        kind=evaluation.kind,
+        logged=logged,
+        info=run.sweep,
+    )
+
+
+def _why_missing(run: RunFolder) -> str | None:
+    if run.error is not None:
+        return run.error
+    others = foreign.other_formats(run.files)
+    if others:
+        return f"only .npy arrays are read, not {', '.join(others)}"
+    if run.state == "COMPLETE":
+        return "COMPLETE, but without its arrays"
+    if run.state is not None:
+        return f"{run.state}: {run.reason}" if run.reason else run.state
+    if run.sweep is not None:
+        return "state.json is missing or cannot be read"
+    return None if run.files else "the folder is empty"
+
+
+def _check_metric(name: str, rows: Iterable[Row]) -> None:
+    recomputed: dict[str, None] = {}
+    logged: dict[str, None] = {}
+    for row in rows:
+        recomputed.update(dict.fromkeys(row.metrics))
+        logged.update(dict.fromkeys(row.logged))
+    names = [*recomputed, *(item for item in logged if item not in recomputed)]
+    if name in names:
+        return
+    more = "" if all(row.kind is not None for row in rows) else f" For runs of others, {_HINT}."
+    raise UsageError(
+        f"--sort-by: must be a metric that some run has, but got {name!r}.{nearest(name, names)} "
+        f"Choices: {', '.join(names)}.{more}"
+    )
+
+
+def _with_logged(row: Row, name: str) -> Row:
+    if name not in row.logged:
+        return row
+    return replace(row, metrics={**row.metrics, name: row.logged[name]})
+
+
+def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
+    if is_logged:
+        return "as logged", f"{name} is shown as the runs logged it; nothing was recomputed."
+    if name.startswith("val_"):
+        return "validation", ""
+    unknown = sum(row.split == "unknown" for row in rows)
+    if unknown == len(rows):
+        return "split unknown", ""
+    basis = f"selected on test among {len(rows)}"
+    if unknown:
+        basis += f", split unknown for {unknown}"
+    if f"val_{name}" in {metric for row in rows for metric in row.metrics}:
+        return (
+            basis,
+            f"The best of {len(rows)} on test looks better than it is: val_{name} ranks fairly.",
+        )
+    return basis, ""
+
+
+def _hints(rows: Sequence[Row]) -> list[str]:
+    silent = sum(row.kind is None for row in rows)
+    if not silent:
+        return []
+    which = "1 run does" if silent == 1 else f"{silent} runs do"
+    return [f"{which} not say what the arrays are, so regression metrics only; {_HINT}."]

@@ -1,0 +1,84 @@
+"""A comparison as one flat table, for CSV, Markdown and data frames."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.analysis.rows import Comparison
+from orchestrator.files.atomic import plain
+
+FIRST = ("rank", "sweep", "trial", "path", "state")
+
+
+def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the columns and the rows of the flat table.
+
+    Columns are ``rank``, ``sweep``, ``trial``, ``path``, ``state``, then ``config.<name>``, the
+    metrics by their names with the one that ranks first, and ``target.<metric>`` (True, False or
+    None). A row lacks the columns that do not apply to it.
+    """
+    rows = comparison.rows
+    configs = ordered_union(row.config for row in rows)
+    metrics = ordered_union(row.metrics for row in rows)
+    if comparison.sort_by in metrics:
+        metrics.remove(comparison.sort_by)
+        metrics.insert(0, comparison.sort_by)
+    targets = ordered_union(row.targets for row in rows)
+    columns = [
+        *FIRST,
+        *(f"config.{name}" for name in configs),
+        *metrics,
+        *(f"target.{name}" for name in targets),
+    ]
+    flat = [
+        {
+            "rank": row.rank,
+            "sweep": row.sweep,
+            "trial": row.trial,
+            "path": str(row.path),
+            "state": row.state,
+            **{f"config.{name}": value for name, value in row.config.items()},
+            **row.metrics,
+            **{f"target.{name}": target.met for name, target in row.targets.items()},
+        }
+        for row in rows
+    ]
+    return columns, flat
+
+
+def to_csv(comparison: Comparison) -> str:
+    """Return all ranked rows as CSV with a header; lists and maps stand in it as JSON."""
+    columns, rows = flat_rows(comparison)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def to_json(comparison: Comparison) -> str:
+    """Return the whole comparison as strict JSON; non-finite numbers stand in it as strings."""
+    return json.dumps(plain(comparison.to_dict()), indent=2, ensure_ascii=False) + "\n"
+
+
+def cell(value: Any) -> Any:
+    """Return `value` as it stands in one cell of a file."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(plain(value), ensure_ascii=False)
+    return value
+
+
+def ordered_union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return all keys of `mappings`, in the order in which they first appear."""
+    seen: dict[str, None] = {}
+    for mapping in mappings:
+        seen.update(dict.fromkeys(mapping))
+    return list(seen)
