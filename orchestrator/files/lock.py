@@ -8,8 +8,10 @@ from filelock import FileLock, Timeout
 
 from orchestrator.errors import BusyError
 
+Held = FileLock
 
-def acquire(path: Path, *, timeout_s: float, holder: str) -> FileLock:
+
+def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
     """Take the lock at `path` and keep it until it is released or the process ends.
 
     Args:

@@ -12,6 +12,7 @@
       requests/          what `sweep stop` asks of the driver   command line
       trials/<number>-<name>/
         state.json       the trial's record                     driver
+        stop.json        why the trial is to end now            driver
         metadata.json    config, effective values, versions     child
         metrics.jsonl    one report a line                      child
         log.txt          output of the training code            child
@@ -46,6 +47,11 @@ class RunDir:
     def state_file(self) -> Path:
         """The trial's record, written by the driver alone."""
         return self.path / "state.json"
+
+    @property
+    def stop_file(self) -> Path:
+        """Present once the driver wants the running attempt to end; says why."""
+        return self.path / "stop.json"
 
     @property
     def metadata_file(self) -> Path:

@@ -1,0 +1,115 @@
+"""What `sweep run` prints while trials run: one line an event, and reports at a pace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.files.units import format_duration
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState
+
+# A report of one trial is printed at most this often; all stand in its metrics log.
+REPORT_EVERY_S = 4.0
+LAST_LINES = 12
+
+_STYLE = {
+    TrialState.COMPLETE: "green",
+    TrialState.PRUNED: "yellow",
+    TrialState.FAIL: "red",
+    TrialState.WAITING: "cyan",
+}
+
+
+class Progress:
+    """Prints the events of a sweep as they come.
+
+    Args:
+        metric: the metric that ranks, or None.
+        n_trials: how many trials there will be; None where unbounded.
+    """
+
+    def __init__(self, metric: str | None, n_trials: int | None) -> None:
+        self._metric = metric
+        self._n_trials = n_trials
+        self._started = time.monotonic()
+        self._printed: dict[int, float] = {}
+        self._done = 0
+        self._running: set[int] = set()
+        self._folder: SweepDir | None = None
+
+    def opened(self, folder: SweepDir, records: Mapping[int, TrialRecord]) -> None:
+        """Say where the sweep is kept and what of it is done already."""
+        self._folder = folder
+        self._done = sum(record.state.is_finished for record in records.values())
+        click.echo(f"folder:    {folder.path}")
+        if records:
+            waiting = len(records) - self._done
+            click.echo(f"continued: {self._done} trials kept, {waiting} run again")
+
+    def __call__(self, event: str, record: TrialRecord, details: Mapping[str, Any]) -> None:
+        """Print one event of the engine."""
+        if event == "trial_started":
+            self._running.add(record.number)
+            slot = record.slot or {}
+            again = f", attempt {record.attempt}" if record.attempt > 1 else ""
+            threads = f", {slot.get('threads')} threads" if slot.get("threads", 1) > 1 else ""
+            self._line(record, f"started on {slot.get('device')}{threads}{again}")
+        elif event == "report":
+            self._report(record, details["step"], details["metrics"])
+        elif event == "progress":
+            if self._is_time(record):
+                self._line(record, str(details["text"]))
+        elif event == "warning":
+            self._line(record, click.style(f"warning: {details['text']}", fg="yellow"))
+        elif event == "trial_ended":
+            self._ended(record)
+
+    def _report(self, record: TrialRecord, step: int, metrics: Mapping[str, float]) -> None:
+        if not self._is_time(record) and step != record.total_steps:
+            return
+        names = ["train_loss", "loss", "val_loss", self._metric or "", "lr"]
+        chosen = [name for name in dict.fromkeys(names) if name in metrics]
+        chosen = chosen or list(metrics)[:4]
+        total = f"/{record.total_steps}" if record.total_steps else ""
+        values = "  ".join(f"{name} {metrics[name]:.4g}" for name in chosen)
+        self._line(record, f"{step}{total}  {values}")
+
+    def _ended(self, record: TrialRecord) -> None:
+        self._running.discard(record.number)
+        self._done += record.state.is_finished
+        text = click.style(record.state.value, fg=_STYLE.get(record.state), bold=True)
+        if record.reason:
+            text += f": {record.reason}"
+        elif record.value is not None and self._metric:
+            text += f"  {self._metric} {record.value:.4g}"
+        total = f" of {self._n_trials}" if self._n_trials is not None else ""
+        self._line(record, f"{text}   ({self._done}{total} done)")
+        if record.state is TrialState.FAIL and self._folder is not None:
+            run = self._folder.run_dir(record.number, record.name)
+            for line in _last_lines(run.log_file):
+                click.echo(f"    | {line}")
+            click.echo(f"    log: {run.log_file}")
+
+    def _is_time(self, record: TrialRecord) -> bool:
+        at = time.monotonic()
+        if at - self._printed.get(record.number, -REPORT_EVERY_S) < REPORT_EVERY_S:
+            return False
+        self._printed[record.number] = at
+        return True
+
+    def _line(self, record: TrialRecord, text: str) -> None:
+        elapsed = format_duration(time.monotonic() - self._started)
+        click.echo(f"[{elapsed:>7}] {record.number:04d}-{record.name}  {text}")
+
+
+def _last_lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return lines[-LAST_LINES:]

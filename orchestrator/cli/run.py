@@ -1,0 +1,128 @@
+"""`sweep run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.progress import Progress
+from orchestrator.errors import UsageError
+from orchestrator.placement.decide import decide
+from orchestrator.placement.model import Plan
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import SweepState, results_folder
+from orchestrator.spec.check import refuse_unbounded
+from orchestrator.spec.expand import count_trials
+from orchestrator.spec.load import load_spec
+from orchestrator.spec.model import Spec
+
+
+@click.command("run")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value.")
+@click.option("--stage", help="Run this stage; without it the last one runs.")
+@click.option("--results", type=click.Path(path_type=Path), help="Folder for what sweeps write.")
+@click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
+@click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
+@click.option(
+    "--only", multiple=True, metavar="TRIAL", help="Run only this trial (name or number)."
+)
+@click.option("--new", is_flag=True, help="Start another sweep beside one of the same name.")
+@click.option("--inline", is_flag=True, help="Run in this process, without Ray (for a debugger).")
+@click.option("--detach", is_flag=True, help="Run in the background; it survives logout.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    spec: Path,
+    overrides: tuple[str, ...],
+    stage: str | None,
+    results: Path | None,
+    max_parallel: int | None,
+    gpus: str | None,
+    only: tuple[str, ...],
+    new: bool,
+    inline: bool,
+    detach: bool,
+) -> int:
+    """Run the sweep file SPEC and rank its trials.
+
+    Run it again to continue: finished trials are kept, interrupted ones run again. Ctrl+C ends it
+    in order, a second Ctrl+C at once.
+    """
+    asked = load_spec(spec, overrides=overrides, stage=stage, need_program=True)
+    refuse_unbounded(asked)
+    for warning in asked.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    folder = results_folder(results)
+    plan = decide(asked, max_parallel=max_parallel, gpus=gpus)
+    if detach:
+        if inline:
+            raise UsageError("--detach, --inline: must not come together. Choose one.")
+        return _detach(asked, folder, _arguments(ctx), new=new)
+    return _run(asked, plan, folder, only, new=new, inline=inline)
+
+
+def _run(
+    spec: Spec, plan: Plan, results: Path, only: tuple[str, ...], *, new: bool, inline: bool
+) -> int:
+    # The engine loads Ray and Optuna; by now the file is known to be good.
+    from orchestrator.engine.driver import run_sweep
+
+    metric = spec.metric.name if spec.metric else None
+    ranked = f", ranked by {metric} ({spec.metric.goal})" if spec.metric else ""
+    count = count_trials(spec)
+    click.echo(f"sweep:     {spec.name}, {'?' if count is None else count} trials{ranked}")
+    click.echo(f"placement: {plan.mode}; {plan.reason}")
+    progress = Progress(metric, count)
+    outcome = run_sweep(
+        spec,
+        plan,
+        results=results,
+        listener=progress,
+        on_open=progress.opened,
+        new=new,
+        only=only,
+        inline=inline,
+    )
+    click.echo("")
+    _conclude(outcome.folder)
+    if outcome.state is SweepState.INTERRUPTED:
+        click.echo("Interrupted. Run the same command to continue.", err=True)
+    return outcome.exit_code
+
+
+def _conclude(folder: SweepDir) -> None:
+    from orchestrator.analysis.compare import compare
+    from orchestrator.cli.tables import render_comparison
+
+    click.echo(render_comparison(compare([folder.path])))
+
+
+def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> int:
+    from orchestrator.engine.detach import start_detached
+
+    folder, pid = start_detached(spec, results, arguments, new=new)
+    where = "" if str(results) == "results" else f" --results {results}"
+    click.echo(f"{folder.name} runs in the background as process {pid}.")
+    click.echo(f"  sweep status {folder.name}{where} --watch")
+    click.echo(f"  sweep logs --sweep {folder.name}{where} -f")
+    click.echo(f"  sweep stop {folder.name}{where}")
+    return 0
+
+
+def _arguments(ctx: click.Context) -> list[str]:
+    """Return the command line of this call without ``--detach``."""
+    found: list[str] = []
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        if isinstance(parameter, click.Argument):
+            found.append(str(value))
+        elif isinstance(value, bool):
+            found += [parameter.opts[0]] if value and parameter.name != "detach" else []
+        elif isinstance(value, tuple):
+            for item in value:
+                found += [parameter.opts[0], str(item)]
+        elif value is not None:
+            found += [parameter.opts[0], str(value)]
+    return found

@@ -1,0 +1,85 @@
+"""The two sides on which Ray Tune meets the conductor: its searcher and its scheduler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from orchestrator.engine.conductor import Conductor
+
+
+class ConductorSearcher(Searcher):
+    """Admits trials: it suggests nothing while no slot is free.
+
+    Args:
+        conductor: decides what starts.
+        tick: called at every question, for requests that came from outside.
+    """
+
+    def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
+        super().__init__()
+        self._conductor = conductor
+        self._tick = tick
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next attempt as a Ray config, None to wait, or FINISHED."""
+        self._tick()
+        attempt = self._conductor.next_attempt(trial_id)
+        if attempt is not None:
+            return {"attempt": attempt.to_json()}
+        # FINISHED is final for Ray. While stopping, trials that still live may end without us
+        # being asked again, and Ray would wait for a next suggestion for minutes.
+        if self._conductor.stopping or self._conductor.is_over:
+            return Searcher.FINISHED
+        return None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Give the slot back: Ray calls this when the actor has let go of the trial."""
+        self._conductor.on_gone(trial_id, "its Ray worker was lost" if error else None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the run directories and the study are the memory, not Ray's pickles."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing, as `save`."""
+
+
+class ConductorScheduler(FIFOScheduler):
+    """Hands every result to the conductor.
+
+    It never stops a trial through Ray: the conductor's decision goes to the process that minds the
+    trial, which ends it and then says that it is done. So a slot is never given to the next trial
+    while the one before still holds its memory.
+    """
+
+    def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
+        super().__init__()
+        self._conductor = conductor
+        self._tick = tick
+
+    def on_trial_result(
+        self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
+    ) -> str:
+        """Take in the messages of a result; always continue."""
+        messages = json.loads(result.get("messages") or "[]")
+        if messages:
+            self._conductor.on_messages(trial.trial_id, messages)
+        self._tick()
+        return str(TrialScheduler.CONTINUE)
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Start pending trials in order, after looking for attempts that Ray lost silently."""
+        self._tick()
+        status = {trial.trial_id: trial.status for trial in tune_controller.get_trials()}
+        for attempt_id in self._conductor.live_ids:
+            if status.get(attempt_id) in (Trial.ERROR, Trial.TERMINATED):
+                self._conductor.on_gone(attempt_id, "its Ray worker was lost")
+        return super().choose_trial_to_run(tune_controller)

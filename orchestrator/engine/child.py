@@ -1,0 +1,126 @@
+"""The process that runs one trial, from its first line to its last.
+
+It leads a session and process group of its own, writes its output into the run directory's log,
+sees only its slot's device, and holds a lifeline (`PipeChannel`): when whoever minds it goes away,
+it ends its whole group.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.channel import Channel, PipeChannel
+from orchestrator.engine.run import TrialRun
+from orchestrator.errors import SweepError, TrialError
+from orchestrator.files import lock
+
+# How long an attempt waits for the one before it to let go of the run directory.
+LOCK_TIMEOUT_S = 30.0
+
+
+def main(text: str, connection: Connection) -> None:
+    """Run one attempt in this process and end it.
+
+    Args:
+        text: `Attempt.to_json`.
+        connection: messages go both ways; its end is the end of this process.
+    """
+    os.setsid()
+    # Ray blocks SIGINT in what it starts, and a blocked signal stays blocked in the script.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    channel = PipeChannel(connection)
+    attempt = Attempt.from_json(text)
+    _redirect(attempt)
+    _isolate(attempt)
+    outcome = run_attempt(attempt, channel)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    channel.send(outcome)
+    connection.close()
+    # Threads that training code left behind must not keep the process.
+    os._exit(0 if outcome[0] == "done" else 1)
+
+
+def run_attempt(attempt: Attempt, channel: Channel) -> list[str]:
+    """Run one attempt in this process, without touching its environment.
+
+    Returns:
+        ``["done"]`` or ``["failed", message]``.
+    """
+    run: TrialRun | None = None
+    try:
+        held = lock.acquire(
+            attempt.run_dir.lock_file, timeout_s=LOCK_TIMEOUT_S, holder="the run directory"
+        )
+        try:
+            run = TrialRun(attempt, channel)
+            _train(attempt, run)
+            run.finish("stopped" if run.should_stop else "complete")
+        finally:
+            held.release()
+    except (Exception, KeyboardInterrupt) as error:
+        # Whatever goes wrong in training code is this trial's failure and nobody else's.
+        message = _describe(error, attempt)
+        if run is not None:
+            run.finish("failed", error=message)
+        return ["failed", message]
+    return ["done"]
+
+
+def _train(attempt: Attempt, run: TrialRun) -> None:
+    program = attempt.to_program()
+    if program is not None:
+        from orchestrator.engine.script import run_script
+
+        run_script(program, attempt.config, run)
+        return
+    name = (str(attempt.trainer) if "." in str(attempt.trainer) else f"trainers.{attempt.trainer}")
+    base = importlib.import_module("trainers.base")
+    settings = importlib.import_module(f"{name}.config")
+    config = base.build(settings.Config, settings.PRESETS, attempt.config)
+    run.describe(config=dict(vars(config)), set=dict(attempt.config))
+    importlib.import_module(f"{name}.train").train(config, run)
+
+
+def _describe(error: BaseException, attempt: Attempt) -> str:
+    if isinstance(error, SweepError):
+        print(f"Error: {error}", file=sys.stderr)
+        return str(error) if isinstance(error, TrialError) else f"{type(error).__name__}: {error}"
+    traceback.print_exception(error)
+    kind = type(error).__name__
+    if kind == "OutOfMemoryError":
+        return f"out of memory on {attempt.slot.get('device')}: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"{kind}: {error}" if str(error) else kind
+
+
+def _redirect(attempt: Attempt) -> None:
+    log = os.open(attempt.run_dir.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(nothing)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+
+
+def _isolate(attempt: Attempt) -> None:
+    # An empty list hides all GPUs; torch reads it when it first touches CUDA, which is not yet.
+    visible = "" if attempt.device == "cpu" else str(attempt.slot.get("visible", ""))
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(attempt.threads)
+    os.environ["SWEEP_RUN_DIR"] = attempt.run_path
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(attempt.threads)

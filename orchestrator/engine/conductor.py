@@ -1,0 +1,365 @@
+"""What happens next in a sweep: which trial starts, what a report leads to, how a trial ends.
+
+The conductor knows nothing of Ray or processes. Whoever runs trials asks it for the next attempt,
+hands it the messages of running ones, and tells it when one is gone; it keeps the records, the
+slots and the study, and decides. Every report takes the same path: divergence rule, then pruner,
+then a decision that is written down with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from orchestrator.analysis.evaluate import evaluate_run
+from orchestrator.divergence.rule import DivergenceRule
+from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.channel import Message
+from orchestrator.engine.run import is_finite
+from orchestrator.files import atomic, jsonl
+from orchestrator.placement.admission import SlotPool
+from orchestrator.placement.model import Slot
+from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
+from orchestrator.search.study import Study
+from orchestrator.spec.expand import iter_configs, make_config
+from orchestrator.spec.model import Spec, TrialConfig
+
+Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass
+class _Live:
+    """An attempt that was handed out and is not gone."""
+
+    record: TrialRecord
+    slot: Slot
+    run: RunDir
+    rule: DivergenceRule
+    ending: tuple[TrialState, str] | None = None
+    finished: bool = False
+    adopted: bool = False
+    replayed: bool = False
+    values: list[float] = field(default_factory=list)
+
+
+class Conductor:
+    """Decides the course of one sweep.
+
+    Args:
+        spec: what was asked.
+        sweep: the sweep's folder, which this process has locked.
+        study: the sweep's study, open.
+        pool: the slots.
+        listener: told of every event, after it was written down.
+        only: names or numbers of the only trials to run; empty for all.
+        commit: git commit of the code that runs, for the metadata.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        sweep: SweepDir,
+        study: Study,
+        pool: SlotPool,
+        *,
+        listener: Listener,
+        records: Mapping[int, TrialRecord],
+        only: frozenset[str] = frozenset(),
+        commit: str | None = None,
+    ) -> None:
+        self.stopping = False
+        self.records = dict(records)
+        self._spec = spec
+        self._sweep = sweep
+        self._study = study
+        self._pool = pool
+        self._listener = listener
+        self._only = only
+        self._commit = commit
+        self._live: dict[str, _Live] = {}
+        self._space = {
+            name: domain
+            for name, domain in spec.parameters.items()
+            if not domain.is_constant and name not in spec.overrides
+        }
+        self._again = deque(
+            record for record in self.records.values() if not record.state.is_finished
+        )
+        self._fresh = self._fresh_configs()
+        self._next: TrialConfig | Literal["propose"] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True once nothing runs and nothing will start."""
+        return not self._live and (self.stopping or not self._has_next())
+
+    @property
+    def live_ids(self) -> list[str]:
+        """Ids of the attempts that were handed out and are not gone."""
+        return list(self._live)
+
+    def is_ending(self, attempt_id: str) -> bool:
+        """Tell whether an attempt that runs is wanted to end."""
+        live = self._live.get(attempt_id)
+        return live is not None and live.ending is not None
+
+    def next_attempt(self, attempt_id: str) -> Attempt | None:
+        """Hand out the next attempt under `attempt_id`, or None while there is none to start.
+
+        None means: nothing is left, or no slot is free, or the script that started last has not yet
+        shown its output folder. `is_over` tells the first from the others.
+        """
+        if self.stopping or self._waits_for_folder() or not self._has_next():
+            return None
+        slot = self._pool.take()
+        if slot is None:
+            return None
+        record = self._take_next()
+        record.attempt += 1
+        record.state = TrialState.RUNNING
+        record.reason = None
+        record.ray_id = attempt_id
+        record.slot = slot.to_dict()
+        record.started_at, record.ended_at = now(), None
+        record.warnings = []
+        run = self._sweep.run_dir(record.number, record.name)
+        record.save(run)
+        run.stop_file.unlink(missing_ok=True)
+        rule = DivergenceRule(*self._metric())
+        self._live[attempt_id] = _Live(record, slot, run, rule)
+        self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
+        return Attempt(
+            run_path=str(run.path.resolve()),
+            number=record.number,
+            name=record.name,
+            attempt=record.attempt,
+            config=record.config,
+            trainer=self._spec.trainer,
+            program=asdict(self._spec.program) if self._spec.program else None,
+            slot=record.slot,
+            stage=record.stage,
+            commit=self._commit,
+        )
+
+    def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
+        """Take in what an attempt said, in the order in which it said it."""
+        live = self._live.get(attempt_id)
+        if live is None:
+            return
+        for kind, *details in messages:
+            if kind == "report":
+                self._on_report(live, int(details[0]), details[1])
+            elif kind == "adopted":
+                live.adopted = True
+            elif kind == "total_steps":
+                live.record.total_steps = int(details[0])
+                live.record.save(live.run)
+            elif kind == "warn":
+                live.record.warnings.append(str(details[0]))
+                live.record.save(live.run)
+                self._tell("warning", live.record, text=details[0])
+            elif kind == "progress":
+                self._listener("progress", live.record, {"text": details[0]})
+            elif kind == "done":
+                self._on_done(live)
+            elif kind == "failed":
+                self._finish(live, TrialState.FAIL, str(details[0]))
+
+    def on_gone(self, attempt_id: str, error: str | None = None) -> None:
+        """Give back the slot of an attempt whose process has ended.
+
+        Args:
+            attempt_id: the attempt.
+            error: what happened, where the attempt did not say itself how it ended.
+        """
+        live = self._live.get(attempt_id)
+        if live is None:
+            return
+        if not live.finished:
+            self._finish(live, TrialState.FAIL, error or "its process was lost")
+        del self._live[attempt_id]
+        self._pool.give_back(live.slot)
+
+    def stop(self, reason: str = INTERRUPTED) -> None:
+        """End the sweep: start nothing more and let running trials save and wait."""
+        if not self.stopping:
+            self.stopping = True
+            log_event(self._sweep, "stopping", reason=reason)
+        for live in self._live.values():
+            self._end(live, TrialState.WAITING, reason)
+
+    def stop_trial(self, number: int, reason: str) -> None:
+        """End one trial for good; one that waits is not started."""
+        for live in self._live.values():
+            if live.record.number == number:
+                self._end(live, TrialState.PRUNED, reason)
+                return
+        for record in list(self._again):
+            if record.number == number:
+                self._again.remove(record)
+                record.state, record.reason = TrialState.PRUNED, reason
+                record.save(self._sweep.run_dir(record.number, record.name))
+                self._tell("trial_ended", record)
+
+    def abandon(self, reason: str = INTERRUPTED) -> None:
+        """Write down that every attempt still under way was interrupted; the last thing to do."""
+        for attempt_id, live in list(self._live.items()):
+            if not live.finished:
+                live.ending = live.ending or (TrialState.WAITING, reason)
+                self._finish(live, *live.ending)
+            self.on_gone(attempt_id)
+
+    def _on_report(self, live: _Live, step: int, metrics: Mapping[str, float]) -> None:
+        record = live.record
+        if not live.replayed:
+            self._replay(live, step)
+        verdict = live.rule.update(step, metrics)
+        metric, _ = self._metric()
+        value = metrics.get(metric) if metric else None
+        self._listener("report", record, {"step": step, "metrics": metrics})
+        if live.ending is not None:
+            return
+        if verdict.action == "stop":
+            self._end(live, TrialState.PRUNED, f"diverged: {verdict.reason}")
+            return
+        if verdict.action == "warn" and verdict.reason not in record.warnings:
+            record.warnings.append(verdict.reason)
+            record.save(live.run)
+            self._tell("warning", record, text=verdict.reason)
+        if value is None or record.optuna_number is None:
+            return
+        if is_finite(value):
+            live.values.append(value)
+        self._study.report(record.optuna_number, step, value)
+        reason = self._study.should_prune(record.optuna_number)
+        if reason is not None:
+            self._end(live, TrialState.PRUNED, reason)
+
+    def _replay(self, live: _Live, step: int) -> None:
+        # A trial that goes on from its checkpoint is judged with what it reported before.
+        live.replayed = True
+        metric, _ = self._metric()
+        for earlier in jsonl.read(live.run.metrics_file):
+            if earlier.get("step", step) >= step:
+                break
+            metrics = {name: float(value) for name, value in earlier["metrics"].items()}
+            live.rule.update(earlier["step"], metrics)
+            value = metrics.get(metric) if metric else None
+            if value is not None and live.record.optuna_number is not None:
+                self._study.report(live.record.optuna_number, earlier["step"], value)
+                if is_finite(value):
+                    live.values.append(value)
+
+    def _on_done(self, live: _Live) -> None:
+        if live.ending is not None and live.ending[0] is TrialState.PRUNED:
+            self._finish(live, *live.ending)
+            return
+        metadata = atomic.read_json(live.run.metadata_file) or {}
+        if live.ending is not None and metadata.get("status") == "stopped":
+            self._finish(live, *live.ending)
+            return
+        self._finish(live, TrialState.COMPLETE, None)
+
+    def _end(self, live: _Live, state: TrialState, reason: str) -> None:
+        if live.ending is None and not live.finished:
+            live.ending = (state, reason)
+            atomic.write_json(live.run.stop_file, {"state": state, "reason": reason})
+
+    def _finish(self, live: _Live, state: TrialState, reason: str | None) -> None:
+        if live.finished:
+            return
+        if live.ending is not None and state is TrialState.FAIL:
+            # It was ended by us; that its process did not end well is no news.
+            state, reason = live.ending
+        live.finished = True
+        record = live.record
+        record.value = self._value(live, state)
+        record.state, record.reason, record.ended_at = state, reason, now()
+        record.save(live.run)
+        live.run.stop_file.unlink(missing_ok=True)
+        if record.optuna_number is not None:
+            told = "FAIL" if state is TrialState.WAITING else state.value
+            self._study.tell(record.optuna_number, told, record.value)
+        self._tell("trial_ended", record, state=state, reason=reason, value=record.value)
+
+    def _value(self, live: _Live, state: TrialState) -> float | None:
+        metric, goal = self._metric()
+        if metric is None:
+            return None
+        best = (min if goal == "minimize" else max)(live.values, default=None)
+        if state is not TrialState.COMPLETE:
+            return best
+        # Numbers are recomputed; only what cannot be is taken as it was reported.
+        try:
+            value = evaluate_run(live.run.path).get(metric)
+        except Exception as error:  # the arrays are the trial's, and anything can be in them
+            live.record.warnings.append(f"metrics could not be recomputed: {error}")
+            value = None
+        return value if is_finite(value) else best
+
+    def _metric(self) -> tuple[str | None, str]:
+        metric = self._spec.metric
+        return (metric.name, metric.goal) if metric else (None, "minimize")
+
+    def _waits_for_folder(self) -> bool:
+        program = self._spec.program
+        return bool(program and program.outputs) and any(
+            not live.adopted and not live.finished for live in self._live.values()
+        )
+
+    def _has_next(self) -> bool:
+        if self._again:
+            return True
+        if self._next is None:
+            self._next = next(self._fresh, None)
+        return self._next is not None
+
+    def _take_next(self) -> TrialRecord:
+        if self._again:
+            record = self._again.popleft()
+            varied = {name: record.config[name] for name in self._space if name in record.config}
+            record.optuna_number = self._study.ask(self._space, varied).number
+            return record
+        asked, self._next = self._next, None
+        if asked == "propose":
+            number = len(self.records)
+            proposal = self._study.ask(self._space, None)
+            trial = make_config(self._spec, number, proposal.params)
+        else:
+            assert isinstance(asked, TrialConfig)
+            trial = asked
+            chosen = {name: trial.varied[name] for name in self._space if name in trial.varied}
+            proposal = self._study.ask({name: self._space[name] for name in chosen}, chosen)
+        named = self._spec.trials.get(trial.trial) if trial.trial else None
+        note = asdict(named) if named else {}
+        note.pop("set", None)
+        record = TrialRecord(
+            number=trial.number,
+            name=trial.name,
+            config=trial.config,
+            optuna_number=proposal.number,
+            stage=self._spec.stage,
+            note={key: value for key, value in note.items() if value},
+        )
+        self.records[record.number] = record
+        return record
+
+    def _fresh_configs(self) -> Iterator[TrialConfig | Literal["propose"]]:
+        if self._spec.method == "bayes" and self._space:
+            cap = self._spec.run_cap
+            while cap is None or len(self.records) < cap:
+                yield "propose"
+            return
+        for trial in iter_configs(self._spec):
+            wanted = not self._only or self._only & {trial.name, str(trial.number)}
+            if trial.number not in self.records and wanted:
+                yield trial
+
+    def _tell(self, event: str, record: TrialRecord, **details: Any) -> None:
+        log_event(self._sweep, event, number=record.number, name=record.name, **details)
+        self._listener(event, record, details)

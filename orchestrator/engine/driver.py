@@ -1,0 +1,213 @@
+"""Running a sweep from start to end, or on from where it was left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.engine import facts, requests
+from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
+from orchestrator.engine.interrupts import catching
+from orchestrator.engine.opening import OpenSweep, open_sweep
+from orchestrator.errors import NotFoundError, nearest
+from orchestrator.files import atomic
+from orchestrator.placement.admission import SlotPool
+from orchestrator.placement.model import Plan
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import (
+    SweepRecord,
+    SweepState,
+    TrialRecord,
+    TrialState,
+    log_event,
+    now,
+)
+from orchestrator.search.study import Study
+from orchestrator.spec.expand import count_trials, iter_configs
+from orchestrator.spec.model import Spec
+
+REQUESTS_EVERY_S = 0.5
+
+Runner = Callable[[Conductor, Callable[[], None]], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended.
+
+    Attributes:
+        folder: the sweep's folder.
+        state: FINISHED, INTERRUPTED or FAILED.
+        records: all its trials, by number.
+    """
+
+    folder: SweepDir
+    state: SweepState
+    records: Mapping[int, TrialRecord]
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all went well, 1 where a trial failed, 130 where it was interrupted."""
+        if self.state is SweepState.INTERRUPTED:
+            return 130
+        failed = any(record.state is TrialState.FAIL for record in self.records.values())
+        return 1 if failed or self.state is SweepState.FAILED else 0
+
+
+def run_sweep(
+    spec: Spec,
+    plan: Plan,
+    *,
+    results: Path,
+    listener: Listener,
+    new: bool = False,
+    only: Iterable[str] = (),
+    inline: bool = False,
+    on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
+) -> Outcome:
+    """Run what is left of a sweep and return how it ended.
+
+    Finished trials are kept, interrupted ones run again.
+
+    Args:
+        spec: what to run.
+        plan: where.
+        results: where sweeps are kept.
+        listener: told of every event.
+        new: start another sweep beside one of the same name.
+        only: names or numbers of the only trials to run.
+        inline: run in this process, one after another, without Ray.
+        on_open: told the folder and the trials that it held, before anything starts.
+
+    Raises:
+        ChangedSpecError: the folder holds a sweep of another spec.
+        BusyError: another process runs this sweep.
+        NotFoundError: `only` names a trial that the spec has not.
+    """
+    chosen = _chosen(spec, only)
+    opened = open_sweep(spec, results, new=new)
+    try:
+        on_open(opened.folder, opened.records)
+        return _run(spec, plan, opened, listener=listener, only=chosen, inline=inline)
+    finally:
+        opened.close()
+
+
+def _run(
+    spec: Spec,
+    plan: Plan,
+    opened: OpenSweep,
+    *,
+    listener: Listener,
+    only: frozenset[str],
+    inline: bool,
+) -> Outcome:
+    folder = opened.folder
+    requests.take(folder)  # asked of a driver that is gone
+    atomic.write_json(folder.plan_file, plan.to_dict())
+    record = SweepRecord(
+        sweep=folder.name,
+        n_trials=count_trials(spec),
+        metric=spec.metric.name if spec.metric else "",
+        goal=spec.metric.goal if spec.metric else "minimize",
+        spec_path=str(spec.path),
+    )
+    record.save(folder)
+    log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
+    _settle(opened)
+    study = Study.open(
+        folder.study_file,
+        name=folder.name,
+        goal=record.goal,
+        method=spec.method,
+        seed=spec.seed,
+        pruner=spec.pruner,
+    )
+    study.close_stale()
+    program = spec.program
+    conductor = Conductor(
+        spec,
+        folder,
+        study,
+        SlotPool(plan),
+        listener=listener,
+        records=opened.records,
+        only=only,
+        commit=facts.commit_of(Path(program.workdir) if program else Path(__file__).parent),
+    )
+    state, reason = SweepState.FAILED, "the driver failed"
+    try:
+        if conductor.is_over:
+            state, reason = SweepState.FINISHED, ""
+        else:
+            _drive(conductor, folder, plan, inline=inline)
+            state = SweepState.INTERRUPTED if conductor.stopping else SweepState.FINISHED
+            reason = INTERRUPTED if conductor.stopping else ""
+    finally:
+        conductor.abandon()
+        record.state, record.reason, record.ended_at = state, reason or None, now()
+        record.save(folder)
+        log_event(folder, "sweep_ended", state=state, reason=reason)
+    return Outcome(folder, state, conductor.records)
+
+
+def _drive(conductor: Conductor, folder: SweepDir, plan: Plan, *, inline: bool) -> None:
+    looked = 0.0
+    wants_stop = False
+
+    def want_stop() -> None:
+        nonlocal wants_stop
+        wants_stop = True
+
+    def tick() -> None:
+        nonlocal looked
+        if wants_stop:
+            conductor.stop()
+        if time.monotonic() - looked >= REQUESTS_EVERY_S:
+            looked = time.monotonic()
+            for number in requests.take(folder):
+                if number is None:
+                    conductor.stop("stopped by `sweep stop`")
+                else:
+                    conductor.stop_trial(number, "stopped by `sweep stop`")
+
+    with catching(want_stop, conductor.abandon):
+        if inline:
+            from orchestrator.engine.inline import run_inline
+
+            run_inline(conductor, tick)
+        else:
+            from orchestrator.engine.cluster import local_ray, run_trials
+
+            with local_ray(len(plan.slots)):
+                run_trials(conductor, tick)
+
+
+def _settle(opened: OpenSweep) -> None:
+    # A driver that was killed left RUNNING behind.
+    for record in opened.records.values():
+        if record.state is TrialState.RUNNING:
+            record.state, record.reason = TrialState.WAITING, INTERRUPTED
+            record.save(opened.folder.run_dir(record.number, record.name))
+
+
+def _chosen(spec: Spec, only: Iterable[str]) -> frozenset[str]:
+    wanted = frozenset(only)
+    if not wanted:
+        return wanted
+    names: list[str] = []
+    missing = set(wanted)
+    for trial in iter_configs(spec):
+        missing -= {trial.name, str(trial.number)}
+        names.append(trial.name)
+        if not missing:
+            return wanted
+        if len(names) >= 100_000:
+            break
+    name = sorted(missing)[0]
+    raise NotFoundError(
+        f"--only {name}: must be a trial of '{spec.name}', but it has "
+        f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}.{nearest(name, names)}"
+    )

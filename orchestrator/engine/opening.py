@@ -1,0 +1,88 @@
+"""Opening a sweep's folder to run in it: a new one, or one that is to go on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import ChangedSpecError
+from orchestrator.files import atomic, lock
+from orchestrator.runs.layout import SweepDir, safe_name
+from orchestrator.runs.records import TrialRecord, load_trials
+from orchestrator.spec.changes import differences
+from orchestrator.spec.model import Spec
+
+# A reader that asks whether a driver lives holds the lock for an instant.
+LOCK_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class OpenSweep:
+    """A sweep's folder that this process holds.
+
+    Attributes:
+        folder: the folder.
+        records: the trials that it holds already, by number.
+        held: the lock; let go of with `close`.
+    """
+
+    folder: SweepDir
+    records: dict[int, TrialRecord]
+    held: lock.Held
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self.held.release()
+
+
+def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
+    """Take hold of the folder of `spec` under `results`, making it where it is missing.
+
+    Args:
+        spec: what is to run.
+        results: where sweeps are kept.
+        new: start another sweep ``<name>-2`` beside one that exists.
+
+    Raises:
+        ChangedSpecError: the folder holds a sweep of another spec, and `new` was not given.
+        BusyError: another process runs this sweep.
+    """
+    folder = folder_for(spec, results, new=new)
+    folder.trials_dir.mkdir(parents=True, exist_ok=True)
+    held = lock.acquire(
+        folder.lock_file, timeout_s=LOCK_TIMEOUT_S, holder=f"the sweep '{folder.name}'"
+    )
+    try:
+        asked = json.loads(json.dumps(atomic.plain(spec.to_dict())))
+        before = atomic.read_json(folder.spec_file)
+        if before is not None:
+            changed = differences(before, asked)
+            if changed:
+                lines = "\n  ".join(changed)
+                raise ChangedSpecError(
+                    f"{folder.path}: must have been run with this spec to go on, but it differs:\n"
+                    f"  {lines}\nGive --new to start '{_unused(folder).name}' beside it, or undo "
+                    "the change. (run_cap, targets and description may change.)"
+                )
+        atomic.write_json(folder.spec_file, asked)
+        records = {record.number: record for record in load_trials(folder)}
+    except BaseException:
+        held.release()
+        raise
+    return OpenSweep(folder, records, held)
+
+
+def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:
+    """Return the folder that a run of `spec` uses; it may not exist yet."""
+    folder = SweepDir(results / safe_name(spec.name))
+    return _unused(folder) if new else folder
+
+
+def _unused(folder: SweepDir) -> SweepDir:
+    count = 1
+    found = folder
+    while found.spec_file.exists():
+        count += 1
+        found = SweepDir(folder.path.with_name(f"{folder.name}-{count}"))
+    return found

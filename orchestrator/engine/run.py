@@ -1,0 +1,199 @@
+"""The `Run` that a trainer or a script's follower is handed: its only way to the outside."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from orchestrator.engine import facts
+from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.channel import Channel
+from orchestrator.errors import TrialError
+from orchestrator.files import atomic, jsonl
+from orchestrator.runs.records import now
+
+
+class TrialRun:
+    """Writes what a trial hands over into its run directory, and passes reports on.
+
+    It satisfies `trainers.base.Run` and `engine.script.ScriptRun`; see there for the methods. Only
+    the process that runs the trial has one, so each file has one writer.
+
+    Args:
+        attempt: what to run.
+        channel: where reports and warnings go.
+    """
+
+    def __init__(self, attempt: Attempt, channel: Channel) -> None:
+        self.directory = attempt.run_dir.path
+        self.device = attempt.device
+        self.threads = attempt.threads
+        self.data_fraction = float(attempt.config.get("data_fraction", 1.0))
+        self._attempt = attempt
+        self._files = attempt.run_dir
+        self._channel = channel
+        self._started = time.time()
+        self._first: tuple[int, float] | None = None
+        self._last: tuple[int, float] | None = None
+        self._restored = False
+        self._metadata: dict[str, Any] = {
+            "number": attempt.number,
+            "name": attempt.name,
+            "attempt": attempt.attempt,
+            "status": "running",
+            "trainer": attempt.trainer,
+            "program": attempt.program,
+            "stage": attempt.stage,
+            "config": dict(attempt.config),
+            "started_at": now(),
+            "threads": attempt.threads,
+            "slot": attempt.slot,
+            "commit": attempt.commit,
+            "versions": facts.versions(),
+            "warnings": [],
+        }
+        self._write()
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the trial should save what it has and return."""
+        return self._channel.should_stop
+
+    def report(self, step: int, **metrics: Any) -> None:
+        """Log one report and hand it to the judges.
+
+        Raises:
+            TrialError: a metric is no number.
+        """
+        values = {name: _number(name, value) for name, value in metrics.items()}
+        at = time.time()
+        if self._first is None:
+            self._first = (step, self._started)
+            self._metadata.pop("progress", None)
+            self._write()
+            self._start_log()
+        self._last = (step, at)
+        record = {"step": step, "time": round(at, 3), "metrics": values}
+        jsonl.append(self._files.metrics_file, record)
+        self._channel.send(["report", step, values])
+
+    def progress(self, text: str) -> None:
+        """Say in a few words what happens before the first report."""
+        if text != self._metadata.get("progress"):
+            self.describe(progress=text)
+            self._channel.send(["progress", text])
+
+    def describe(self, **known: Any) -> None:
+        """Merge facts into ``metadata.json``; maps are merged one level deep."""
+        for name, value in known.items():
+            present = self._metadata.get(name)
+            if isinstance(value, Mapping) and isinstance(present, dict):
+                present.update(value)
+            else:
+                self._metadata[name] = dict(value) if isinstance(value, Mapping) else value
+        if known.get("total_steps") is not None:
+            self._channel.send(["total_steps", int(known["total_steps"])])
+        self._write()
+
+    def warn(self, text: str) -> None:
+        """Say something that the user should know; shown in status and beside the table."""
+        self._metadata["warnings"].append(text)
+        self._write()
+        self._channel.send(["warn", text])
+
+    def adopted(self, path: str) -> None:
+        """Tell that the folder in which a script keeps its output has appeared."""
+        self._channel.send(["adopted", path])
+
+    def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
+        """Save both arrays of a split; each file appears whole or not at all.
+
+        Raises:
+            TrialError: shapes differ, or an array does not hold numbers.
+        """
+        pair = _array(predictions), _array(targets)
+        if pair[0].shape != pair[1].shape:
+            raise TrialError(
+                f"save_predictions(split={split!r}): predictions and targets must have one shape, "
+                f"but got {pair[0].shape} and {pair[1].shape}."
+            )
+        files = self._files.predictions_file(split), self._files.targets_file(split)
+        for path, array in zip(files, pair, strict=True):
+            if array.dtype.kind not in "biuf":
+                raise TrialError(f"{path.name}: must hold numbers, but got dtype {array.dtype}.")
+            with atomic.replacing(path) as stream:
+                np.save(stream, array, allow_pickle=False)
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Save `state` in place of the checkpoint before: tensors, numbers, strings, nested maps.
+
+        Other objects are refused when it is read back (`torch.load` with ``weights_only``).
+        """
+        import torch
+
+        with atomic.replacing(self._files.checkpoint_file) as stream:
+            torch.save(dict(state), stream)
+
+    def restore(self) -> dict[str, Any] | None:
+        """Return the checkpoint of an earlier attempt at this trial, or None."""
+        if self._attempt.attempt <= 1 or not self._files.checkpoint_file.exists():
+            return None
+        import torch
+
+        state = torch.load(self._files.checkpoint_file, map_location="cpu", weights_only=True)
+        self._restored = True
+        return dict(state)
+
+    def finish(self, status: str, **known: Any) -> None:
+        """Close the metadata: how the attempt ended, how long it took, what it took."""
+        duration = time.time() - self._started
+        self._metadata.pop("progress", None)
+        if self._first and self._last:
+            steps = self._last[0] - self._first[0] + 1
+            self._metadata["epochs_done"] = self._last[0]
+            self._metadata["seconds_per_epoch"] = round((self._last[1] - self._first[1]) / steps, 4)
+        self._metadata.update(
+            status=status,
+            ended_at=now(),
+            duration_s=round(duration, 3),
+            **facts.device_facts(self.device),
+            **facts.peak_memory_mib(),
+            **known,
+        )
+        self._write()
+
+    def _start_log(self) -> None:
+        # An attempt that starts over keeps the reports of the one before under another name; one
+        # that goes on from a checkpoint appends to them.
+        log = self._files.metrics_file
+        if log.exists() and not self._restored:
+            log.replace(log.with_name(f"metrics.{self._attempt.attempt - 1}.jsonl"))
+
+    def _write(self) -> None:
+        atomic.write_json(self._files.metadata_file, self._metadata)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TrialError(
+            f"report: the metric '{name}' must be a number, but got {type(value).__name__}."
+        ) from None
+
+
+def _array(values: Any) -> np.ndarray[Any, Any]:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def is_finite(value: float | None) -> bool:
+    """Tell whether `value` is a finite number."""
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Trainers for tests: they train nothing, and behave as they are told."""
