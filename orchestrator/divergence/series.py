@@ -91,7 +91,9 @@ class Standing:
             return 0.0
         linear = self.excess / self.progress
         if self.is_positive and self.first >= _LOG_FALL * self.best:
-            logs = math.log(self.value / self.best) / math.log(self.first / self.best)
+            # Differences of logarithms: quotients of far values overflow.
+            best = math.log(self.best)
+            logs = (math.log(self.value) - best) / (math.log(self.first) - best)
             return max(linear, logs)
         return linear
 

@@ -1,0 +1,252 @@
+"""Domains of a spec as Optuna distributions, and values there and back without loss.
+
+Optuna compares the choices of a categorical with ``==``, for which ``1``, ``1.0`` and ``True`` are
+one value, and cannot hold lists or mappings at all. Choices that it can hold and tell apart are
+given to it as they are, so that its own tools show them; otherwise every choice is given as its
+JSON text. What comes back is always the object that stands in the domain.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any, Protocol
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from orchestrator.errors import UsageError, nearest
+from orchestrator.spec.model import Domain
+
+Held = bool | int | float | str | None
+"""What Optuna can hold as the value of a parameter."""
+
+RANGES = ("int_uniform", "uniform", "q_uniform", "log_uniform_values")
+
+
+class NotInDomain(Exception):  # noqa: N818  (it is an answer, not a fault)
+    """A value that the domain does not hold."""
+
+
+class Parameter(Protocol):
+    """One parameter that varies, as Optuna sees it."""
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """The domain in Optuna's words."""
+
+    def hold(self, value: Any) -> Held:
+        """Return the form in which Optuna holds `value`; raise `NotInDomain` where it cannot."""
+
+    def value(self, held: Any) -> Any:
+        """Return the value that Optuna holds as `held`, as the domain writes it."""
+
+
+class Choice:
+    """A parameter that takes one of the values written in the file.
+
+    Args:
+        values: the choices, in the order of the file; one that is written twice counts once.
+    """
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        by_text = {text_of(value): value for value in values}
+        self._values = tuple(by_text.values())
+        self._index = {text: index for index, text in enumerate(by_text)}
+        self._held: tuple[Held, ...] = (
+            self._values if _can_be_held(self._values) else tuple(by_text)
+        )
+        self.distribution = CategoricalDistribution(self._held)
+
+    def hold(self, value: Any) -> Held:
+        """Return the form of `value`, for which ``1`` is not ``1.0``."""
+        index = self._index.get(text_of(value))
+        if index is None:
+            raise NotInDomain
+        return self._held[index]
+
+    def value(self, held: Any) -> Any:
+        """Return the very object that stands in the domain."""
+        return self._values[self._held.index(held)]
+
+
+class Whole:
+    """A parameter that takes the whole numbers from low to high, inclusive."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.distribution = IntDistribution(math.ceil(low), math.floor(high))
+
+    def hold(self, value: Any) -> Held:
+        """Return `value` as an int."""
+        number = _finite(value)
+        if number != int(number) or not self.distribution.low <= number <= self.distribution.high:
+            raise NotInDomain
+        return int(number)
+
+    def value(self, held: Any) -> int:
+        """Return the int."""
+        return int(held)
+
+
+class Real:
+    """A parameter that takes any number from low to high, uniformly or by its logarithm."""
+
+    def __init__(self, low: float, high: float, *, log: bool) -> None:
+        self.distribution = FloatDistribution(low, high, log=log)
+
+    def hold(self, value: Any) -> Held:
+        """Return `value` as a float."""
+        number = float(_finite(value))
+        if not self.distribution.low <= number <= self.distribution.high:
+            raise NotInDomain
+        return number
+
+    def value(self, held: Any) -> float:
+        """Return the float."""
+        return float(held)
+
+
+class Quantised:
+    """A parameter that takes the multiples of q from low to high.
+
+    Values are computed in decimal, so that ``q: 0.1`` gives 0.3 and not 0.30000000000000004.
+    """
+
+    def __init__(self, low: float, high: float, q: float) -> None:
+        self._q = Decimal(str(q))
+        lowest = (Decimal(str(low)) / self._q).to_integral_value(ROUND_CEILING) * self._q
+        highest = (Decimal(str(high)) / self._q).to_integral_value(ROUND_FLOOR) * self._q
+        self.distribution = FloatDistribution(float(lowest), float(highest), step=float(q))
+
+    def hold(self, value: Any) -> Held:
+        """Return `value` as a float; it must be on the grid to one part in a million of q."""
+        number = float(_finite(value))
+        on_grid = self.value(number)
+        if not self.distribution.low <= on_grid <= self.distribution.high:
+            raise NotInDomain
+        if abs(on_grid - number) > 1e-6 * float(self._q):
+            raise NotInDomain
+        return on_grid
+
+    def value(self, held: Any) -> float:
+        """Return the multiple of q nearest to `held`."""
+        return float((Decimal(str(float(held))) / self._q).to_integral_value() * self._q)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A config in two parts: what Optuna holds as parameters, and the rest.
+
+    Attributes:
+        held: parameter name to the form in which Optuna holds its value.
+        rest: the other values of the config: fixed ones, and ones outside their domain.
+    """
+
+    held: dict[str, Held]
+    rest: dict[str, Any]
+
+
+class Space:
+    """A search space in Optuna's words.
+
+    Args:
+        domains: parameter name to its domain, as in the spec.
+
+    Raises:
+        UsageError: a distribution has no counterpart in Optuna, or a domain holds no value.
+    """
+
+    def __init__(self, domains: Mapping[str, Domain]) -> None:
+        self.constants = {
+            name: domain.values[0] if domain.values else domain.low
+            for name, domain in domains.items()
+            if domain.is_constant
+        }
+        self._parameters = {
+            name: parameter_of(name, domain)
+            for name, domain in domains.items()
+            if not domain.is_constant
+        }
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Name to distribution, of the parameters that vary."""
+        return {name: parameter.distribution for name, parameter in self._parameters.items()}
+
+    def encode(self, config: Mapping[str, Any]) -> Encoded:
+        """Split `config` into what Optuna holds and the rest."""
+        held: dict[str, Held] = {}
+        rest: dict[str, Any] = {}
+        for name, value in config.items():
+            try:
+                held[name] = self._parameters[name].hold(value)
+            except (KeyError, NotInDomain):
+                rest[name] = value
+        return Encoded(held, rest)
+
+    def decode(self, held: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a proposal, constants among them, in the order of the space."""
+        values = {name: self._parameters[name].value(held[name]) for name in self._parameters}
+        return {**values, **self.constants}
+
+
+def parameter_of(name: str, domain: Domain) -> Parameter:
+    """Return `domain` as Optuna sees it.
+
+    Raises:
+        UsageError: the distribution has no counterpart in Optuna, or the domain holds no value.
+    """
+    kind = domain.distribution
+    if kind not in ("categorical", *RANGES):
+        known = ("constant", "categorical", *RANGES)
+        raise UsageError(
+            f"parameters.{name}.distribution: must be one of {', '.join(known)}, "
+            f"but got {kind!r}.{nearest(kind, known)}"
+        )
+    try:
+        if kind == "categorical":
+            return Choice(domain.values)
+        if domain.low is None or domain.high is None:
+            raise ValueError("min and max are needed")
+        if kind == "int_uniform":
+            return Whole(domain.low, domain.high)
+        if kind == "q_uniform":
+            return Quantised(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
+        return Real(domain.low, domain.high, log=kind == "log_uniform_values")
+    except (ValueError, ArithmeticError) as error:
+        bounds = f"min {domain.low}, max {domain.high}, {len(domain.values)} values"
+        raise UsageError(
+            f"parameters.{name}: must hold at least one value, "
+            f"but got {kind} with {bounds}. {error}"
+        ) from error
+
+
+def text_of(value: Any) -> str:
+    """Return a text that tells `value` from every other: 1, 1.0, True and '1' have four."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=repr)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def _can_be_held(values: tuple[Any, ...]) -> bool:
+    plain = all(
+        value is None
+        or isinstance(value, bool | int | str)
+        or (isinstance(value, float) and math.isfinite(value))
+        for value in values
+    )
+    return plain and len(set(values)) == len(values)
+
+
+def _finite(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise NotInDomain
+    return value
