@@ -65,7 +65,7 @@ def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:
     """
     shown: list[Device] = []
     for entry in _entries(wanted):
-        if entry.isdigit():
+        if entry.isdecimal():
             found = [device for device in present if device.id == str(int(entry))]
         else:
             found = [device for device in present if device.uuid.startswith(entry)]
@@ -82,10 +82,10 @@ def _entries(wanted: str) -> list[str]:
     kept: list[str] = []
     for raw in wanted.split(","):
         entry = raw.strip()
-        if not entry.isdigit() and not entry.startswith("GPU-"):
+        if not entry.isdecimal() and not entry.startswith("GPU-"):
             break
         # One list is of one kind: an index among UUIDs, or a UUID among indices, ends it.
-        if kept and entry.isdigit() != kept[0].isdigit():
+        if kept and entry.isdecimal() != kept[0].isdecimal():
             break
         kept.append(entry)
     return kept

@@ -62,7 +62,7 @@ def _fields(path: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in _read(path).splitlines():
         name, *rest = line.split()[:2] or [""]
-        if rest and rest[0].isdigit():
+        if rest and rest[0].isdecimal():
             found[name.removesuffix(":")] = int(rest[0])
     return found
 
@@ -84,14 +84,11 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
         places, kind = before.split(), after.split()
         if len(places) < 5 or len(kind) < 3:
             continue
-        if kind[0] == "cgroup2":
-            path = own.get("")
-        elif kind[0] == "cgroup" and controller in kind[2].split(","):
-            path = own.get(controller)
-        else:
+        name = "" if kind[0] == "cgroup2" else controller
+        if kind[0] == "cgroup" and controller not in kind[2].split(","):
             continue
-        if path is not None:
-            yield from _upwards(root, mounted=places[3], at=places[4], path=path)
+        if kind[0].startswith("cgroup") and name in own:
+            yield from _upwards(root, mounted=places[3], at=places[4], path=own[name])
 
 
 def _upwards(root: Path, *, mounted: str, at: str, path: str) -> Iterator[Path]:
@@ -134,10 +131,10 @@ def _limit(group: Path) -> tuple[int | None, int]:
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         limit = _read(group / limit_name).strip()
-        if limit.isdigit():
+        if limit.isdecimal():
             usage = _read(group / usage_name).strip()
             cache = _fields(group / "memory.stat").get(cache_name, 0)
-            return int(limit), max(0, int(usage) - cache) if usage.isdigit() else 0
+            return int(limit), max(0, int(usage) - cache) if usage.isdecimal() else 0
     return None, 0
 
 

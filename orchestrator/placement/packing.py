@@ -12,9 +12,9 @@ from collections.abc import Sequence
 def capacity(rooms: Sequence[int], width: int) -> int:
     """Return the greatest number of trials that fit at once.
 
-    `k` trials fit exactly when ``sum(min(room, k)) >= k * width``: no device can serve one trial
-    twice, and as long as that holds, filling the devices with the most room left never gets stuck.
-    The left side is concave in `k`, so once it fails it stays failed and bisection finds the end.
+    `k` trials fit exactly when ``sum(min(room, k)) >= k * width``, because no device can serve one
+    trial twice. The left side is concave in `k`: once this fails it fails for all greater `k`, so
+    bisection finds the end.
 
     Args:
         rooms: for each device, how many trials it has room for.
@@ -33,27 +33,45 @@ def capacity(rooms: Sequence[int], width: int) -> int:
 def pack(rooms: Sequence[int], width: int, count: int) -> list[tuple[int, ...]]:
     """Return, for each of `count` trials, the places of its devices in `rooms`.
 
-    Devices that hold fewest trials come first, so that trials share a device only when they must;
-    and trials that share come last, so that the first of them have a device of their own.
+    The trials are spread: no device serves more of them than it must, and those that share one
+    come last, so that the first to start have devices of their own.
 
     Args:
         rooms: for each device, how many trials it has room for.
         width: devices that one trial takes.
         count: trials to place, at most ``capacity(rooms, width)``.
     """
-    left = list(rooms)
+    left = _shares(rooms, width * count)
     used = [0] * len(left)
     placed: list[tuple[int, tuple[int, ...]]] = []
-    for remaining in range(count, 0, -1):
-
-        def rank(place: int, remaining: int = remaining) -> tuple[int, int, int, int]:
-            # A device with room for all that remain may have to serve every one of them.
-            return -min(left[place], remaining), used[place], -left[place], place
-
-        chosen = sorted(range(len(left)), key=rank)[:width]
+    for _ in range(count):
+        # Those that must still serve most come first: one that must serve all that remain cannot
+        # be passed over, and there are never more than `width` of these.
+        chosen = sorted(range(len(left)), key=lambda i: (-left[i], used[i], -rooms[i], i))[:width]
         shared = max(used[place] for place in chosen)
         for place in chosen:
             left[place] -= 1
             used[place] += 1
         placed.append((shared, tuple(sorted(chosen))))
     return [chosen for _, chosen in sorted(placed, key=lambda entry: entry[0])]
+
+
+def _shares(rooms: Sequence[int], total: int) -> list[int]:
+    """Return how many of `total` places each device gives, the greatest share being least.
+
+    Devices fill up to one level; where the last layer is not full, the roomiest serve in it.
+    """
+    low, high = 0, max(rooms, default=0)
+    while low < high:
+        level = (low + high) // 2
+        if sum(min(room, level) for room in rooms) >= total:
+            high = level
+        else:
+            low = level + 1
+    shares = [min(room, low) for room in rooms]
+    top = sorted(
+        (i for i, share in enumerate(shares) if share == low), key=lambda i: (rooms[i], -i)
+    )
+    for place in top[: sum(shares) - total]:
+        shares[place] -= 1
+    return shares

@@ -48,16 +48,17 @@ def plan(
         )
     if need.memory_bytes is None:
         return _plan_unknown(devices, host, need, n_trials, policy)
-    return _plan_known(devices, host, need, need.memory_bytes, n_trials, policy)
+    return _plan_known(devices, host, need, n_trials, policy, need_bytes=need.memory_bytes)
 
 
 def _plan_known(
     devices: Sequence[Device],
     host: Host,
     need: Need,
-    need_bytes: int,
     n_trials: int | None,
     policy: Policy,
+    *,
+    need_bytes: int,
 ) -> Plan:
     rooms = [device.free_bytes // need_bytes for device in devices]
     room = capacity(rooms, policy.gpus_per_trial)
@@ -65,14 +66,16 @@ def _plan_known(
         raise _too_small(devices, need_bytes, policy.gpus_per_trial)
     at_once = _at_once(n_trials, policy)
     count = room if at_once is None else min(room, at_once)
+    threads = _threads(host, count, policy)
     # One of several trials at a time is sequential, also where --max-parallel 1 asks for it.
     parallel = count == at_once and (count > 1 or n_trials in (0, 1))
-    each = f"{format_size(need_bytes)} each"
+    each = format_size(need_bytes) + ("" if n_trials == 1 else " each")
     if policy.gpus_per_trial > 1:
         each += f" on {policy.gpus_per_trial} GPUs"
     holds = f"{_free_words(devices)} {'hold' if len(devices) > 1 else 'holds'} {room} at once"
     if parallel:
-        start = "all run at once" if n_trials == count else f"{count} run at once"
+        start = "all run at once" if n_trials == count > 1 else f"{count} run at once"
+        start = "it runs" if count == 1 else start
     else:
         start = "one after another" if count == 1 else "starting with one"
     start += limit_words(count, room if n_trials is None else min(room, n_trials), policy)
@@ -81,7 +84,7 @@ def _plan_known(
         start_parallel=count if parallel else 1,
         max_parallel=count,
         slots=tuple(
-            _slot(index, [devices[place] for place in places], need_bytes, host, count, policy)
+            _slot(index, [devices[place] for place in places], need_bytes, threads)
             for index, places in enumerate(pack(rooms, policy.gpus_per_trial, count))
         ),
         n_trials=n_trials,
@@ -109,7 +112,7 @@ def _plan_unknown(
         mode="sequential",
         start_parallel=1,
         max_parallel=1,
-        slots=(_slot(0, chosen, memory, host, 1, policy),),
+        slots=(_slot(0, chosen, memory, _threads(host, 1, policy)),),
         n_trials=n_trials,
         need=need,
         reason=(
@@ -126,12 +129,13 @@ def _at_once(n_trials: int | None, policy: Policy) -> int | None:
     return max(1, min(bounds)) if bounds else None
 
 
-def _slot(
-    index: int, devices: Sequence[Device], memory: int, host: Host, count: int, policy: Policy
-) -> Slot:
-    threads = max(1, host.cores // count)
-    if policy.cpus_per_trial is not None:
-        threads = min(threads, max(1, policy.cpus_per_trial))
+def _threads(host: Host, count: int, policy: Policy) -> int:
+    """Return the CPU threads of each of `count` trials: its share, at most what it asks for."""
+    share = max(1, host.cores // count)
+    return min(share, policy.cpus_per_trial or share)
+
+
+def _slot(index: int, devices: Sequence[Device], memory: int, threads: int) -> Slot:
     # One list is of one kind: CUDA stops reading at an index among UUIDs.
     named = all(device.uuid for device in devices)
     return Slot(
