@@ -1,0 +1,179 @@
+"""`sweep status`: how the trials of a sweep stand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from orchestrator.analysis.status import SweepStatus, TrialStatus, parse_time, read_status
+from orchestrator.cli.tables import Column, clean, draw, fit, number, terminal_width
+from orchestrator.files.units import format_duration
+from orchestrator.runs.layout import find_sweep
+from orchestrator.runs.records import results_folder
+
+_MOST_ROWS = 60
+_LEAST_REASON = 24
+# Which trials are shown when there are more than fit: what moves first, what waits last.
+_INTEREST = {"RUNNING": 0, "FAIL": 1, "PRUNED": 2, "COMPLETE": 3, "WAITING": 4}
+
+
+@click.command("status")
+@click.argument("sweep", required=False)
+@click.option(
+    "--results", metavar="DIR", type=click.Path(path_type=Path), help="Where sweeps are kept."
+)
+@click.option("--watch", is_flag=True, help="Refresh until the sweep is over, or until Ctrl+C.")
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.2),
+    default=2.0,
+    show_default=True,
+    help="Time between two refreshes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch one object a line.")
+def command(
+    *, sweep: str | None, results: Path | None, watch: bool, interval: float, as_json: bool
+) -> None:
+    """Show how the trials of SWEEP (by default the newest) stand.
+
+    Leaving --watch with Ctrl+C leaves the training alone.
+    """
+    found = find_sweep(results_folder(results), sweep)
+    if not watch:
+        status = read_status(found)
+        if as_json:
+            click.echo(json.dumps(status.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            click.echo(render_status(status))
+        return
+    in_place = sys.stdout.isatty() and not as_json
+    try:
+        while True:
+            status = read_status(found)
+            if as_json:
+                click.echo(json.dumps(status.to_dict(), ensure_ascii=False))
+            elif in_place:
+                rows = shutil.get_terminal_size().lines - 8
+                _draw_over(render_status(status, most_rows=max(3, rows)))
+            else:
+                click.echo(render_status(status) + "\n")
+            if status.is_over:
+                return
+            time.sleep(interval)
+    except KeyboardInterrupt:
+        # Only the watching ends; the driver is another process.
+        click.echo("")
+
+
+def render_status(
+    status: SweepStatus, *, width: int | None = None, most_rows: int = _MOST_ROWS
+) -> str:
+    """Return the status as people read it: the sweep, a line for each trial, totals.
+
+    Args:
+        status: how the sweep stands.
+        width: characters in a line; the terminal's by default.
+        most_rows: how many trials are listed; running ones come before finished ones.
+    """
+    room = terminal_width() if width is None else width
+    head = f"{clean(status.sweep)}: {status.state}"
+    if status.reason:
+        head += f" ({clean(status.reason)})"
+    lines = [head]
+    shown = _most_interesting(status.trials, most_rows)
+    if shown:
+        lines += ["", draw(_columns(shown, status.metric, room))]
+    if len(shown) < len(status.trials):
+        lines.append(f"… and {len(status.trials) - len(shown)} more trials: --json lists all.")
+    lines += [
+        clean(f"! {trial.number} {trial.name}: {text}", max(room, 40))
+        for trial in shown
+        for text in trial.warnings
+    ]
+    lines += ["", _totals(status)]
+    return "\n".join(lines)
+
+
+def _totals(status: SweepStatus) -> str:
+    total = sum(status.counts.values()) if status.n_trials is None else status.n_trials
+    counted = [f"{count} {word}" for word, count in status.counts.items() if count]
+    parts = [f"{total} trials: {', '.join(counted)}" if counted else f"{total} trials"]
+    parts.append(f"elapsed {format_duration(status.elapsed_s)}")
+    if status.time_left_s is not None:
+        parts.append(f"about {format_duration(status.time_left_s)} left")
+        parts.append(f"ends {_clock(status.ends_at)}")
+    if status.state == "INTERRUPTED":
+        parts.append("run the same `sweep run` again to continue")
+    return "; ".join(parts)
+
+
+def _most_interesting(trials: Sequence[TrialStatus], most: int) -> list[TrialStatus]:
+    if len(trials) <= most:
+        return list(trials)
+    chosen = sorted(trials, key=lambda trial: (_INTEREST[trial.state], trial.number))[:most]
+    return sorted(chosen, key=lambda trial: trial.number)
+
+
+def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Column]:
+    columns = [
+        Column("#", [str(trial.number) for trial in trials], is_number=True),
+        Column("trial", [clean(trial.name, 32) for trial in trials]),
+        Column("state", [trial.state for trial in trials]),
+        Column("epoch", [_progress(trial) for trial in trials], is_number=True),
+    ]
+    # What a person looks at first keeps its place the longest when the terminal is narrow.
+    metrics = {metric: 1, "train_loss": 2, "val_loss": 3, "lr": 5}
+    for name in ("train_loss", "val_loss", metric, "lr"):
+        title = {"train_loss": "train loss", "val_loss": "val loss"}.get(name, clean(name))
+        used = any(name in trial.metrics for trial in trials)
+        if used and title not in [column.title for column in columns]:
+            cells = [number(trial.metrics.get(name)) for trial in trials]
+            columns.append(Column(title, cells, metrics[name], is_number=True))
+    if any(trial.time_left_s is not None for trial in trials):
+        lefts = [format_duration(trial.time_left_s) for trial in trials]
+        columns.append(Column("left", lefts, 2, is_number=True))
+        columns.append(Column("ends", [_clock(trial.ends_at) for trial in trials], 4))
+    told = [_told(trial) for trial in trials]
+    if not any(told):
+        return fit(columns, width)[0]
+    wanted = min(_LEAST_REASON, max(len(text) for text in told))
+    kept, _ = fit(columns, width - wanted - 2)
+    room = max(wanted, width - sum(column.width + 2 for column in kept))
+    return [*kept, Column("reason", [clean(text, room) for text in told])]
+
+
+def _progress(trial: TrialStatus) -> str:
+    if trial.step is None:
+        return "-" if trial.total_steps is None else f"0/{trial.total_steps}"
+    return f"{trial.step}/{'?' if trial.total_steps is None else trial.total_steps}"
+
+
+def _told(trial: TrialStatus) -> str:
+    told = [trial.reason or "", trial.progress or ""]
+    if trial.attempt > 1:
+        told.append(f"attempt {trial.attempt}")
+    return "; ".join(text for text in told if text)
+
+
+def _clock(moment: str | None) -> str:
+    """Return the local time of day, with the date where it is not today."""
+    seconds = parse_time(moment)
+    if seconds is None:
+        return "-"
+    local = datetime.fromtimestamp(seconds)
+    today = datetime.now().date()
+    return local.strftime("%H:%M" if local.date() == today else "%a %d %b %H:%M")
+
+
+def _draw_over(text: str) -> None:
+    # Home, then each line wiped to its end, then everything below: no flicker of a whole clear.
+    wiped = text.replace("\n", "\x1b[K\n")
+    click.echo(f"\x1b[H{wiped}\x1b[K\n\x1b[J", nl=False)
