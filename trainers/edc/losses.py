@@ -16,10 +16,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from trainers.edc.acoustics import EARLY_S
 from trainers.edc.config import Config
-
-EARLY_S = 0.050
-"""End of the early part of a curve, in seconds: the 50 of C50."""
 
 FLOOR_DB = -60.0
 T20_LIMIT_S = 5.0
@@ -31,12 +29,14 @@ class CurveLoss(nn.Module):
     """Base of the losses: the plain mean squared error in the scaled space.
 
     Attributes:
-        weights: what the loss is made with, as it computes; read back for the record.
+        name: the loss as the config names it.
     """
+
+    name = "mse"
 
     @property
     def weights(self) -> dict[str, float]:
-        """Return the weights in use, by the names of the config."""
+        """Return the weights that the loss computes with, by the names of the config."""
         return {}
 
     def forward(self, predicted: Tensor, target: Tensor, linear_target: Tensor) -> Tensor:
@@ -57,6 +57,7 @@ class EdcRirLoss(CurveLoss):
     the right slope as well as the right level.
     """
 
+    name = "edc_rir"
     difference_weight = 0.5
 
     def forward(self, predicted: Tensor, target: Tensor, linear_target: Tensor) -> Tensor:
@@ -77,6 +78,8 @@ class WeightedEdcLoss(CurveLoss):
         c50_weight: of the first 50 ms.
         rate_hz: samples per second of the curves.
     """
+
+    name = "weighted_edc"
 
     def __init__(
         self, *, edt_weight: float, t20_weight: float, c50_weight: float, rate_hz: float
@@ -136,6 +139,8 @@ class AuxiliaryLoss(CurveLoss):
         to_linear: maps scaled curves to linear ones.
     """
 
+    name = "auxiliary"
+
     def __init__(
         self,
         *,
@@ -166,10 +171,11 @@ class AuxiliaryLoss(CurveLoss):
 
     def c50(self, linear: Tensor) -> Tensor:
         """Return C50 [N] in dB by sums of linear curves [N, points], within ±50 dB."""
+        # Each sample is limited, not the sum: one that is below zero cannot hide the others, and
+        # a sum that was cut off would have no gradient at all.
         energy = linear.clamp(0.0, 1.0)
-        tiny = 1e-10
-        early = energy[:, : self.early].sum(dim=1) + tiny
-        late = energy[:, self.early :].sum(dim=1) + tiny
+        early = energy[:, : self.early].sum(dim=1) + 1e-10
+        late = energy[:, self.early :].sum(dim=1) + 1e-10
         return (10.0 * (early / late).log10()).clamp(-C50_LIMIT_DB, C50_LIMIT_DB)
 
     def forward(self, predicted: Tensor, target: Tensor, linear_target: Tensor) -> Tensor:
@@ -195,7 +201,7 @@ def limited(part: Tensor) -> Tensor:
 
 def early_points(rate_hz: float) -> int:
     """Return how many points of a curve lie before 50 ms."""
-    return max(1, round(EARLY_S * rate_hz))
+    return int(EARLY_S * rate_hz + 1e-9)
 
 
 def make_loss(

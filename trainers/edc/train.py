@@ -1,0 +1,302 @@
+"""Training of the EDC networks: from a config to predictions of validation and test.
+
+The best state is chosen by ``val_mae``, the mean absolute error of linear validation curves, which
+does not depend on the loss; it alone predicts validation and test at the end.
+
+A run that is stopped and resumed ends with the result of one that was never stopped: the
+checkpoint holds the last state with its place in the epoch, the sums so far, the schedule, the loss
+scaling and the random generators, and beside it the best state. On a CPU the same seed and thread
+count give the same numbers; on a GPU the order of additions is not fixed.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainers.base import Run
+from trainers.edc import config as settings
+from trainers.edc import metrics
+from trainers.edc.config import Config
+from trainers.edc.curves import CurveScale, CurveSet, predict
+from trainers.edc.data import EdcData, Scaler, load
+from trainers.edc.losses import make_loss
+from trainers.edc.model import count_parameters, make_model
+from trainers.edc.progress import Best, Sums
+from trainers.edc.schedules import Schedule
+
+CHECK_EVERY = 32
+"""Batches between looks at the loss; looking makes a GPU wait."""
+
+CHECKPOINT_SHARE = 0.05
+"""Share of the time that checkpoints may take: small models save often, large ones seldom."""
+
+
+def train(config: Config, run: Run) -> None:
+    """Train one network and leave its predictions, or a checkpoint where it is stopped.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+
+    Raises:
+        ValueError: the data cannot be read, or do not fit the config.
+    """
+    torch.set_num_threads(run.threads)
+    run.describe(total_steps=config.epochs)
+    data = load(
+        config,
+        seed=config.data_seed,
+        data_fraction=min(config.data_fraction, run.data_fraction),
+        progress=run.progress,
+    )
+    training = Training(config, run, data)
+    state = run.restore()
+    if state is not None:
+        training.load_state_dict(state)
+    run.describe(**training.facts())
+    if training.fit():
+        training.judge()
+
+
+class Training:
+    """Everything that changes while a network learns.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+        data: the three splits.
+    """
+
+    def __init__(self, config: Config, run: Run, data: EdcData) -> None:
+        self.config = config
+        self.run = run
+        self.rate_hz = float(data.rate_hz)
+        self.device = torch.device(run.device)
+        torch.manual_seed(config.seed)
+
+        points = data.train_curves.shape[1]
+        self.scale, (self.train_set, self.val_set, self.test_set) = _scaled(
+            config, data, self.device
+        )
+        self.model = make_model(config, points).to(self.device)
+        self.loss = make_loss(config, rate_hz=self.rate_hz, to_linear=self.scale.to_linear)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
+            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        self.lr = self.peak_lr = float(self.optimizer.param_groups[0]["lr"])
+        self.batches = -(-len(self.train_set) // config.batch_size)
+        self.schedule = Schedule(self.optimizer, config, batches_per_epoch=self.batches)
+        self.half = config.precision == 16
+        # float16 is what GPUs of any age have, and needs its gradients scaled; CPUs have bfloat16.
+        self.half_type = torch.float16 if self.device.type == "cuda" else torch.bfloat16
+        self.grad_scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.half and self.half_type is torch.float16
+        )
+
+        self.epoch = 0
+        self.batch = 0
+        self.finished = False
+        self.sums = Sums(self.device)
+        self.best = Best()
+        self._saved_at = time.monotonic()
+        self._save_s = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `Run.describe` records, read back from the live objects."""
+        precision = str(self.half_type).removeprefix("torch.") if self.half else "float32"
+        groups = self.optimizer.param_groups[0]
+        return {
+            "total_steps": self.config.epochs,
+            "parameters": count_parameters(self.model),
+            "effective": {
+                "loss": self.loss.name,
+                **self.loss.weights,
+                "optimizer": type(self.optimizer).__name__.lower(),
+                "lr": self.peak_lr,
+                "first_lr": self.schedule.lr,
+                "weight_decay": float(groups["weight_decay"]),
+                "gradient_clip_val": self.config.gradient_clip_val,
+                "dropout": self.model.dropout.p,
+                "precision": 16 if self.half else 32,
+                "forward_type": precision,
+                "batch_size": min(self.config.batch_size, len(self.train_set)),
+                "batches_per_epoch": self.batches,
+                "train_curves": len(self.train_set),
+                "val_curves": len(self.val_set),
+                "test_curves": len(self.test_set),
+                "threads": torch.get_num_threads(),
+            },
+            "data": {"kind": settings.DATA_KIND, "rate_hz": self.rate_hz},
+        }
+
+    def fit(self) -> bool:
+        """Train until the last epoch or until patience ends; False where it was stopped before."""
+        while not self.finished:
+            if not self._train_epoch():
+                self._save()
+                return False
+            self._end_epoch()
+            if self.finished or self._save_is_due():
+                self._save()
+        return True
+
+    def judge(self) -> None:
+        """Let the best state predict validation and test, and save both in linear units."""
+        if self.best.model is not None:
+            self.model.load_state_dict(self.best.model)
+        self.run.describe(best_epoch=self.best.epoch)
+        for split, curves in (("val", self.val_set), ("test", self.test_set)):
+            predicted, _ = self._predict(curves)
+            self.run.save_predictions(predicted, curves.targets, split=split)
+
+    def _train_epoch(self) -> bool:
+        """Go through the rest of an epoch; False where the run was stopped within it."""
+        self.model.train()
+        # The order depends on seed and epoch alone, so a resumed epoch goes on where it was.
+        order = np.random.default_rng((self.config.seed, self.epoch)).permutation(
+            len(self.train_set)
+        )
+        size = self.config.batch_size
+        while self.batch < self.batches:
+            if self.run.should_stop:
+                return False
+            rows = torch.from_numpy(order[self.batch * size : (self.batch + 1) * size])
+            self._step(rows)
+            self.batch += 1
+            if self.batch % CHECK_EVERY == 0 and not self.sums.finite():
+                break
+        return True
+
+    def _step(self, rows: torch.Tensor) -> None:
+        features, linear = self.train_set.batch(rows)
+        with self._autocast():
+            scaled = self.model(features)
+        # Squares and logarithms need the range of float32, whatever the network computes in.
+        loss = self.loss(scaled.float(), self.scale.to_scaled(linear), linear)
+        self.lr = self.schedule.lr
+        self.optimizer.zero_grad(set_to_none=True)
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.unscale_(self.optimizer)
+        gradients = [item.grad for item in self.model.parameters() if item.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.config.gradient_clip_val is not None:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.config.gradient_clip_val, norm
+            )
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        self.sums.add(loss.detach(), len(rows), norm, skip_infinite=self.grad_scaler.is_enabled())
+        self.schedule.after_batch()
+
+    def _end_epoch(self) -> None:
+        predicted, val_loss = self._predict(self.val_set)
+        targets = self.val_set.targets
+        found = metrics.errors(predicted, targets)
+        found |= metrics.evaluate(predicted, targets, rate_hz=self.rate_hz)
+        reported = {name: found[name.removeprefix("val_")] for name in _VALIDATED}
+        val_mae = reported["val_mae"]
+        self.schedule.after_validation(val_mae)
+        self.epoch += 1
+        self.best.update(val_mae, self.epoch, self.model)
+        patience = self.config.patience
+        waited = self.epoch - self.best.epoch
+        self.finished = self.epoch >= self.config.epochs or (
+            patience is not None and waited >= patience
+        )
+        train_loss, grad_norm = self.sums.means()
+        self.sums = Sums(self.device)
+        self.batch = 0
+        self.run.report(
+            self.epoch,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            **reported,
+            lr=self.lr,
+            grad_norm=grad_norm,
+        )
+
+    def _predict(self, curves: CurveSet) -> tuple[np.ndarray[Any, np.dtype[np.float32]], float]:
+        return predict(
+            self.model,
+            self.loss,
+            self.scale,
+            curves,
+            batch_size=self.config.eval_batch_size,
+            autocast=self._autocast,
+        )
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=self.half_type, enabled=self.half)
+
+    def _save_is_due(self) -> bool:
+        since = time.monotonic() - self._saved_at
+        return since * CHECKPOINT_SHARE >= self._save_s
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        self.run.checkpoint(self.state_dict())
+        self._saved_at = time.monotonic()
+        self._save_s = self._saved_at - began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the last and the best state, as `load_state_dict` takes it."""
+        cuda = self.device.type == "cuda"
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "finished": self.finished,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "grad_scaler": self.grad_scaler.state_dict(),
+            "sums": self.sums.state_dict(),
+            "best": self.best.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.epoch = int(state["epoch"])
+        self.batch = int(state["batch"])
+        self.finished = bool(state["finished"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if state["grad_scaler"]:
+            self.grad_scaler.load_state_dict(state["grad_scaler"])
+        self.sums.load_state_dict(state["sums"])
+        self.best.load_state_dict(state["best"])
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+
+
+_VALIDATED = tuple(
+    name for name in settings.METRICS if name.startswith("val_") and name != "val_loss"
+)
+
+
+def _scaled(
+    config: Config, data: EdcData, device: torch.device
+) -> tuple[CurveScale, tuple[CurveSet, CurveSet, CurveSet]]:
+    """Return the scale of the curves and the splits, both scalers fitted on training data."""
+    of_features = Scaler.fit(data.train_features, config.scaler_type)
+    of_curves = Scaler.fit(data.train_curves, config.scaler_type)
+    scale = CurveScale(of_curves.inverse, data.train_curves.shape[1]).to(device)
+    pairs = (
+        (data.train_features, data.train_curves),
+        (data.val_features, data.val_curves),
+        (data.test_features, data.test_curves),
+    )
+    train_set, val_set, test_set = (
+        CurveSet(of_features.transform(features), curves, device) for features, curves in pairs
+    )
+    return scale, (train_set, val_set, test_set)
