@@ -9,7 +9,7 @@ def trials_words(n_trials: int | None) -> str:
     """Return ``1 trial``, ``3 trials``, or ``an unbounded number of trials``."""
     if n_trials is None:
         return "an unbounded number of trials"
-    return f"{n_trials} trial{'' if n_trials == 1 else 's'}"
+    return f"{n_trials:,} trial{'' if n_trials == 1 else 's'}"
 
 
 def limit_words(count: int, room: int, policy: Policy) -> str:

@@ -1,0 +1,192 @@
+"""`sweep plan`: the trials and where they would run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.tables import (
+    LONGEST_CELL,
+    Column,
+    clean,
+    differing,
+    draw,
+    fit,
+    number,
+    terminal_width,
+)
+from orchestrator.files.atomic import plain
+from orchestrator.files.units import format_size
+from orchestrator.placement.cards import hypothetical
+from orchestrator.placement.decide import decide
+from orchestrator.placement.model import Plan, Slot
+from orchestrator.placement.words import trials_words
+from orchestrator.spec.expand import iter_configs
+from orchestrator.spec.load import load_spec
+from orchestrator.spec.model import Domain, Spec, TrialConfig
+
+SHOWN = 20
+CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of those before it."
+
+
+@click.command("plan")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--gpu",
+    "cards",
+    multiple=True,
+    metavar="SIZE[:NAME]",
+    help='Plan for such a card, all of it free, as 16GB or 24GB:"RTX 3090". Repeatable.',
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value.")
+@click.option("--stage", help="Plan this stage; without it the last one.")
+@click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
+@click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
+@click.option("--json", "as_json", is_flag=True, help="Print the placement as JSON.")
+@click.option("--configs", is_flag=True, help="Print the configs instead, one JSON object a line.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), help="Print at most so many trials. [default: 20; all]"
+)
+def command(
+    *,
+    spec: Path,
+    cards: tuple[str, ...],
+    overrides: tuple[str, ...],
+    stage: str | None,
+    max_parallel: int | None,
+    gpus: str | None,
+    as_json: bool,
+    configs: bool,
+    limit: int | None,
+) -> None:
+    """Show the trials of the sweep file SPEC and where they would run; start nothing.
+
+    How many run at once is decided from the memory that is free now on the GPUs of this machine,
+    or from the cards that --gpu describes.
+    """
+    asked = load_spec(spec, overrides=overrides, stage=stage)
+    for warning in asked.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if configs:
+        _print_configs(asked, limit)
+        return
+    devices = hypothetical(cards) if cards else None
+    decided = decide(asked, devices=devices, max_parallel=max_parallel, gpus=gpus)
+    if as_json:
+        click.echo(json.dumps(decided.to_dict(), indent=2))
+        return
+    lines = [*_header(asked, decided), "", *_trials(asked, decided, limit), ""]
+    click.echo("\n".join([*lines, *_placement(decided)]))
+
+
+def _print_configs(spec: Spec, limit: int | None) -> None:
+    if spec.method == "bayes":
+        click.echo("\n".join([*_space(spec), CHOSEN_LATER]))
+        return
+    # Not click.echo, which flushes each line: there may be millions.
+    for trial in islice(iter_configs(spec), limit):
+        sys.stdout.write(json.dumps(plain(trial.config)) + "\n")
+
+
+def _header(spec: Spec, decided: Plan) -> list[str]:
+    method = f", by {spec.method}" if spec.parameters else ""
+    lines = [f"sweep      {clean(spec.name)}"]
+    if spec.description:
+        lines.append(f"           {clean(spec.description)}")
+    runs = spec.trainer or (spec.program.path if spec.program else "")
+    lines.append(f"runs       {clean(runs)}" + (f", stage {spec.stage}" if spec.stage else ""))
+    lines.append(f"trials     {trials_words(decided.n_trials)}{method}")
+    if spec.metric is not None:
+        lines.append(f"metric     {clean(spec.metric.name)} ({spec.metric.goal})")
+    return lines
+
+
+def _trials(spec: Spec, decided: Plan, limit: int | None) -> list[str]:
+    if spec.method == "bayes":
+        return [*_space(spec), CHOSEN_LATER]
+    shown = list(islice(iter_configs(spec), SHOWN if limit is None else limit))
+    lines = _table(shown) + _expectations(spec, shown)
+    if decided.n_trials is None:
+        lines.append("… and so on, without end")
+    elif decided.n_trials > len(shown):
+        lines.append(f"… and {decided.n_trials - len(shown):,} more")
+    return lines
+
+
+def _table(trials: list[TrialConfig]) -> list[str]:
+    if not trials:
+        return []
+    columns = [
+        Column("#", [str(trial.number) for trial in trials], is_number=True),
+        Column("trial", [clean(trial.name, LONGEST_CELL) for trial in trials]),
+    ]
+    names = differing([trial.config for trial in trials])
+    columns += [
+        Column(clean(name), [_cell(trial.config, name) for trial in trials], 1, is_number=True)
+        for name in names
+    ]
+    kept, hidden = fit(columns, terminal_width())
+    lines = draw(kept).splitlines()
+    if hidden:
+        lines.append(f"{hidden} more parameters differ: see them with --configs")
+    common = {name: value for name, value in trials[0].config.items() if name not in names}
+    if common:
+        what = "all of these" if len(trials) > 1 else "with"
+        values = ", ".join(f"{name}={number(value, 6)}" for name, value in common.items())
+        lines.append(f"{what}: {values}")
+    return lines
+
+
+def _cell(config: dict[str, Any], name: str) -> str:
+    return clean(number(config[name], 6), LONGEST_CELL) if name in config else "-"
+
+
+def _expectations(spec: Spec, shown: list[TrialConfig]) -> list[str]:
+    """Return what the writer of the file noted beside the named trials that are shown."""
+    lines = []
+    for name in dict.fromkeys(trial.trial for trial in shown if trial.trial is not None):
+        named = spec.trials[name]
+        said = [clean(named.note)] if named.note else []
+        said += [f"risk: {clean(named.risk)}"] if named.risk else []
+        expected = ", ".join(f"{key} {number(value, 6)}" for key, value in named.expect.items())
+        said += [f"expects {expected}"] if expected else []
+        if said:
+            lines.append(f"  {clean(name)}: {'; '.join(said)}")
+    return lines
+
+
+def _space(spec: Spec) -> list[str]:
+    return [f"{clean(name)}: {_domain(domain)}" for name, domain in spec.parameters.items()]
+
+
+def _domain(domain: Domain) -> str:
+    if domain.values:
+        choices = ", ".join(number(value, 6) for value in domain.values)
+        return choices if domain.is_constant else f"one of {choices}"
+    step = f" in steps of {number(domain.q, 6)}" if domain.q is not None else ""
+    bounds = f"{number(domain.low, 6)} to {number(domain.high, 6)}"
+    return f"{bounds}{step} ({domain.distribution})"
+
+
+def _placement(decided: Plan) -> list[str]:
+    at_once = f"{decided.start_parallel} at once"
+    if decided.max_parallel > decided.start_parallel:
+        at_once = f"starts with {decided.start_parallel}, room for {decided.max_parallel}"
+    lines = [f"placement  {decided.mode}: {at_once}", f"           {decided.reason}"]
+    for slot in decided.slots[:SHOWN]:
+        lines.append(f"slot {slot.index:<5} {_slot_words(slot)}")
+    if len(decided.slots) > SHOWN:
+        lines.append(f"… and {len(decided.slots) - SHOWN:,} more slots")
+    return lines
+
+
+def _slot_words(slot: Slot) -> str:
+    device = slot.device if slot.device == "cpu" else f"GPU {slot.device}"
+    threads = f"{slot.threads} thread{'' if slot.threads == 1 else 's'}"
+    each = " each" if "," in slot.device else ""
+    return f"{device}, {format_size(slot.memory_bytes)}{each}, {threads}"

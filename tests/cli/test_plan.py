@@ -1,0 +1,299 @@
+"""`sweep plan`, called as the console script calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import main
+from orchestrator.cli import plan as plan_module
+from orchestrator.spec.model import Spec, TrialConfig
+from tests import fake_nvml
+from tests.fake_nvml import Card, uuid_of
+
+NAMED = """\
+version: 1
+name: weights
+description: Three weightings of the loss
+trainer: edc
+metric: {name: val_t20_mae, goal: minimize}
+fixed: {epochs: 3}
+trials:
+  conservative: {set: {t20_weight: 2.5}, note: as before, risk: low}
+  moderate: {set: {t20_weight: 3.0}, expect: {t20_mae: 0.020 to 0.025}}
+  aggressive: {set: {t20_weight: 4.0}, risk: may diverge}
+resources: {gpu_memory: 8GB}
+"""
+HUNDRED = ", ".join(f"{number / 10}" for number in range(1, 101))
+GRID = f"""\
+version: 1
+name: large
+trainer: edc
+parameters:
+  edt_weight: {{values: [{HUNDRED}]}}
+  t20_weight: {{values: [{HUNDRED}]}}
+  c50_weight: {{values: [{HUNDRED}]}}
+"""
+BAYES = """\
+version: 1
+name: search
+trainer: edc
+method: bayes
+parameters:
+  lr: {min: 1e-5, max: 1e-2, distribution: log_uniform_values}
+  dropout: {values: [0.1, 0.3]}
+"""
+
+Sweep = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Sweep:
+    """Write a sweep file and plan it on a machine whose GPUs, if any, are hidden."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    def call(text: str, *arguments: str) -> tuple[int, str, str]:
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text)
+        with pytest.raises(SystemExit) as caught:
+            main(["plan", str(path), *arguments])
+        out, err = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, out, err
+
+    return call
+
+
+def placed(sweep: Sweep, *arguments: str) -> dict[str, Any]:
+    code, out, err = sweep(NAMED, "--json", *arguments)
+    assert code == 0, err
+    found = json.loads(out)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "start", "most"),
+    [("24GB", "parallel", 3, 3), ("16GB", "sequential", 1, 2), ("8GiB", "sequential", 1, 1)],
+)
+def test_json_for_a_card_that_is_not_here(
+    sweep: Sweep, size: str, mode: str, start: int, most: int
+) -> None:
+    found = placed(sweep, "--gpu", size)
+    assert (found["mode"], found["start_parallel"], found["max_parallel"]) == (mode, start, most)
+    assert [(slot["device"], slot["memory_mib"]) for slot in found["slots"]] == [("0", 8192)] * most
+    assert found["n_trials"] == 3
+    assert found["need"] == {"memory_mib": 8192, "source": "declared"}
+    assert found["reason"]
+
+
+def test_a_card_that_holds_none_is_refused(sweep: Sweep) -> None:
+    code, out, err = sweep(NAMED, "--gpu", "4GB:GTX 1650")
+    assert (code, out) == (2, "")
+    assert "GPU 0 (GTX 1650) has 4.0 GiB in all: 4.0 GiB (4096 MiB) are missing" in err
+
+
+def test_several_cards_and_the_choice_among_them(sweep: Sweep) -> None:
+    cards = ("--gpu", "8GB", "--gpu", "4GB", "--gpu", "16GB")
+    found = placed(sweep, *cards)
+    assert sorted(slot["device"] for slot in found["slots"]) == ["0", "2", "2"]
+    assert placed(sweep, *cards, "--gpus", "2")["max_parallel"] == 2
+    assert placed(sweep, *cards, "--max-parallel", "1")["mode"] == "sequential"
+    code, _, err = sweep(NAMED, *cards, "--gpus", "3")
+    assert code == 2
+    assert "no GPU '3'. Present: GPU 0, GPU 1, GPU 2." in err
+
+
+def test_a_size_without_a_unit_is_refused(sweep: Sweep) -> None:
+    code, _, err = sweep(NAMED, "--gpu", "16")
+    assert code == 2
+    assert "--gpu 16: must be a size with a unit" in err
+
+
+def test_without_a_gpu(sweep: Sweep) -> None:
+    found = placed(sweep)
+    assert {slot["device"] for slot in found["slots"]} == {"cpu"}
+    assert found["start_parallel"] == found["max_parallel"] == len(found["slots"])
+    assert found["reason"].startswith("no GPU: ")
+    assert "CUDA_VISIBLE_DEVICES='' hides all GPUs" in found["reason"]
+    code, _, err = sweep(NAMED, "--gpus", "0")
+    assert code == 2
+    assert "there is none to use here" in err
+
+
+def test_set_reaches_the_placement(sweep: Sweep) -> None:
+    found = placed(sweep, "--gpu", "16GB", "--set", "resources.gpu_memory=4GB")
+    assert (found["mode"], found["need"]["memory_mib"]) == ("parallel", 4096)
+    off = placed(sweep, "--gpu", "16GB", "--set", "resources.gpus=0")
+    assert {slot["device"] for slot in off["slots"]} == {"cpu"}
+
+
+def test_for_people(sweep: Sweep) -> None:
+    code, out, _ = sweep(NAMED, "--gpu", "16GB:RTX A4000")
+    assert code == 0
+    for words in (
+        "weights",
+        "Three weightings of the loss",
+        "3 trials",
+        "val_t20_mae (minimize)",
+        "conservative: as before; risk: low",
+        "moderate: expects t20_mae 0.020 to 0.025",
+        "epochs=3",
+        "sequential: starts with 1, room for 2",
+        "GPU 0 (RTX A4000) with 16.0 GiB free holds 2 at once, starting with one",
+        "GPU 0, 8.0 GiB",
+    ):
+        assert words in out
+    rows = [line.split() for line in out.splitlines() if "aggressive" in line]
+    assert rows[0] == ["2", "aggressive", "4"]
+    assert "more" not in out
+
+
+def test_only_the_first_trials_of_a_million_are_made(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 0
+    original = plan_module.iter_configs
+
+    def counted(spec: Spec) -> Iterator[TrialConfig]:
+        nonlocal made
+        for trial in original(spec):
+            made += 1
+            yield trial
+
+    monkeypatch.setattr(plan_module, "iter_configs", counted)
+    code, out, _ = sweep(GRID)
+    assert code == 0
+    assert "1,000,000 trials" in out
+    assert "… and 999,980 more" in out
+    assert made == 20
+    _, out, _ = sweep(GRID, "--limit", "3")
+    assert "… and 999,997 more" in out
+
+
+def test_configs_are_one_json_object_a_line_in_starting_order(sweep: Sweep) -> None:
+    code, out, _ = sweep(GRID, "--configs", "--limit", "102")
+    assert code == 0
+    configs = [json.loads(line) for line in out.splitlines()]
+    assert len(configs) == 102
+    # Names sorted, the last fastest.
+    assert configs[0] == {"c50_weight": 0.1, "edt_weight": 0.1, "t20_weight": 0.1}
+    assert configs[1] == {"c50_weight": 0.1, "edt_weight": 0.1, "t20_weight": 0.2}
+    assert configs[101] == {"c50_weight": 0.1, "edt_weight": 0.2, "t20_weight": 0.2}
+
+
+def test_configs_of_named_trials(sweep: Sweep) -> None:
+    _, out, _ = sweep(NAMED, "--configs")
+    assert [json.loads(line)["t20_weight"] for line in out.splitlines()] == [2.5, 3.0, 4.0]
+    assert sweep(NAMED, "--configs", "--limit", "0")[1] == ""
+
+
+def test_a_random_draw_is_the_same_each_time(sweep: Sweep) -> None:
+    drawn = BAYES.replace("bayes", "random")
+    first = sweep(drawn, "--configs", "--limit", "5")[1]
+    assert len(first.splitlines()) == 5
+    assert sweep(drawn, "--configs", "--limit", "9")[1].startswith(first)
+    code, out, _ = sweep(drawn, "--gpu", "16GB")
+    assert code == 0
+    assert "an unbounded number of trials, by random" in out
+    assert "without end" in out
+
+
+@pytest.mark.parametrize("arguments", [(), ("--configs",)])
+def test_bayes_shows_its_space(sweep: Sweep, arguments: tuple[str, ...]) -> None:
+    code, out, _ = sweep(BAYES, *arguments)
+    assert code == 0
+    assert "lr: 1e-05 to 0.01 (log_uniform_values)" in out
+    assert "dropout: one of 0.1, 0.3" in out
+    assert plan_module.CHOSEN_LATER in out
+
+
+def test_an_unbounded_sweep_has_null_trials(sweep: Sweep) -> None:
+    found = json.loads(sweep(BAYES, "--json", "--gpu", "16GB")[1])
+    assert found["n_trials"] is None
+    assert found["need"] == {"memory_mib": None, "source": "unknown"}
+    assert (found["start_parallel"], found["max_parallel"]) == (1, 1)
+
+
+def test_warnings_do_not_mix_with_what_is_read(sweep: Sweep) -> None:
+    text = "version: 1\nname: own\nprogram: absent.py\nparameters: {lr: {values: [1, 2]}}\n"
+    code, out, err = sweep(text, "--configs")
+    assert code == 0
+    assert [json.loads(line) for line in out.splitlines()] == [{"lr": 1}, {"lr": 2}]
+    assert "Warning: " in err
+    assert "absent.py" in err
+
+
+def test_a_mistake_in_the_file_is_refused(sweep: Sweep) -> None:
+    code, out, err = sweep(NAMED.replace("trainer: edc", "trainer: edcc"))
+    assert (code, out) == (2, "")
+    assert "sweep.yaml:4" in err
+
+
+def test_with_the_memory_that_is_really_free(tmp_path: Path) -> None:
+    nvml = fake_nvml.build(tmp_path)
+    path = tmp_path / "sweep.yaml"
+    path.write_text(NAMED)
+
+    def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", "plan", str(path), *arguments],
+            env=nvml.env(**env),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    nvml.write([Card(24576, 24576), Card(8192, 8192)])
+    found = json.loads(call("--json", CUDA_VISIBLE_DEVICES="0").stdout)
+    assert (found["mode"], found["max_parallel"]) == ("parallel", 3)
+    assert {slot["visible"] for slot in found["slots"]} == {uuid_of(0)}
+    found = json.loads(call("--json", "--gpus", "1").stdout)
+    assert [slot["visible"] for slot in found["slots"]] == [uuid_of(1)]
+
+    nvml.write([Card(24576, 16500)])
+    found = json.loads(call("--json").stdout)
+    assert (found["mode"], found["max_parallel"]) == ("sequential", 2)
+
+    nvml.write([Card(24576, 5000, "NVIDIA GeForce RTX 3090")])
+    refused = call("--json")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "GPU 0 (NVIDIA GeForce RTX 3090) has 4.9 GiB of its 24.0 GiB free" in refused.stderr
+    assert "(3192 MiB) are missing" in refused.stderr
+
+    nvml.write([Card(24576)], [("nvmlInit", None, fake_nvml.VERSION_MISMATCH)])
+    found = json.loads(call("--json").stdout)
+    assert {slot["device"] for slot in found["slots"]} == {"cpu"}
+    assert "the NVIDIA driver says: " in found["reason"]
+
+
+def test_described_cards_need_no_driver(tmp_path: Path) -> None:
+    nvml = fake_nvml.build(tmp_path)
+    nvml.write([Card(4096)])
+    path = tmp_path / "sweep.yaml"
+    path.write_text(NAMED)
+    code = (
+        "import sys\n"
+        "from orchestrator.cli import main\n"
+        "try:\n"
+        "    main(['plan', sys.argv[1], '--gpu', '24GB'])\n"
+        "finally:\n"
+        "    print('pynvml' in sys.modules, 'tabulate' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env=nvml.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("False True\n")
