@@ -1,0 +1,132 @@
+"""Keeping what a script leaves behind: its folder is adopted, checked and copied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.engine import adopt, recorded
+from orchestrator.files import atomic
+from orchestrator.runs.layout import RunDir
+from orchestrator.spec.model import Program
+
+_RECORD_S = 1.0  # how often the script's own metadata is looked at
+
+
+class Keeping(Protocol):
+    """The part of a run that is told of a script's folder; see `engine.script.ScriptRun`."""
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+
+    def describe(self, **facts: Any) -> None:
+        """Merge `facts` into ``metadata.json``."""
+
+    def warn(self, text: str) -> None:
+        """Take what the user should know."""
+
+    def adopted(self, path: str) -> None:
+        """Take note that the folder has appeared."""
+
+
+class Outputs:
+    """The output folder of one script, from before it starts until after its end.
+
+    Args:
+        program: the script; without ``outputs`` there is nothing to keep.
+        config: what was asked.
+        run: told what is found.
+    """
+
+    def __init__(self, program: Program, config: Mapping[str, Any], run: Keeping) -> None:
+        self._pattern = program.outputs
+        self._config = config
+        self._run = run
+        self._told: Path | None = None
+        self._read: tuple[Path, int, int] | None = None
+        self._next_poll = self._next_read = 0.0
+        self._warned: set[str] = set()
+        self._folder: adopt.OutputFolder | None = None
+        if program.outputs is not None:
+            self._folder = adopt.OutputFolder(
+                program.outputs,
+                Path(program.workdir),
+                config=config,
+                log=RunDir(run.directory).log_file,
+                warn=self._warn,
+            )
+
+    def look(self, pids: Iterable[int]) -> None:
+        """Adopt the folder once it is there, and compare the script's metadata as they change."""
+        if self._folder is None:
+            return
+        now = time.monotonic()
+        if now >= self._next_poll:
+            self._tell(self._folder.poll(pids))
+            # A glob over a large tree must not become all that this process does.
+            self._next_poll = now + 10 * (time.monotonic() - now)
+        if now >= self._next_read:
+            self._next_read = now + _RECORD_S
+            self._compare()
+
+    def keep(self, pids: Iterable[int], *, is_whole: bool) -> None:
+        """Copy arrays and metadata into the run directory; called when nothing writes any more.
+
+        Args:
+            pids: ids that the script and its workers had.
+            is_whole: False where the script was stopped, or never started: then a missing folder
+                is no surprise.
+        """
+        if self._folder is None:
+            return
+        try:
+            path = self._folder.settle(pids)
+            if path is None:
+                if is_whole:
+                    self._warn(
+                        f"no new folder matches outputs {self._pattern!r} (folders that existed "
+                        "before the trial started are not taken)"
+                    )
+                return
+            self._tell(path)
+            self._compare()
+            try:
+                adopt.copy_outputs(path, self._run.directory)
+            except OSError as error:
+                self._warn(f"the files of {path} could not be copied: {error.strerror or error}")
+        finally:
+            self._folder.close()
+
+    def _tell(self, path: Path | None) -> None:
+        if path is not None and path != self._told:
+            self._told = path
+            self._run.adopted(str(path))
+            self._run.describe(outputs=str(path))
+
+    def _compare(self) -> None:
+        """Hold what was asked against what the script recorded."""
+        if self._told is None:
+            return
+        file = self._told / adopt.METADATA
+        try:
+            state = file.stat()
+        except OSError:
+            return
+        version = (file, state.st_mtime_ns, state.st_size)
+        metadata = atomic.read_json(file) if version != self._read else None
+        if metadata is None:
+            return
+        self._read = version
+        for text in recorded.differences(self._config, metadata):
+            self._warn(text)
+        data = metadata.get("data")
+        if isinstance(data, dict) and "kind" in data:
+            self._run.describe(data=data)
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._run.warn(text)

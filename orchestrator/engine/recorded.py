@@ -1,0 +1,163 @@
+"""The config that was sent, held against what the script itself wrote down.
+
+A script may drop, rename or overrule an argument without a word. Where its own metadata records a
+parameter of the same name with another value, the user should know before they believe the table.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Parts of metadata that tell how the run was set up ...
+_SETTINGS = {
+    *("args", "arguments", "cfg", "cli_args", "command_line", "conf", "config", "configuration"),
+    *("effective", "hparams", "hyper_parameters", "hyperparameters", "hyperparams", "options"),
+    *("opt", "parameters", "params", "settings", "training", "train", "optimizer", "model", "loss"),
+}
+# ... and parts that hold something else under the same names: curves, results, other runs.
+_OTHER = {
+    *("best", "best_params", "curves", "default", "defaults", "final", "history", "log", "logs"),
+    *("metrics", "previous", "result", "results", "scores", "summary", "sweep", "targets"),
+}
+_DEEPEST = 12
+
+
+def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """Return one line for each parameter that was recorded with another value than asked.
+
+    Names are equal up to ``-``/``_`` and upper or lower case; ``optim.lr`` also finds ``lr`` in a
+    map ``optim``. Numbers are compared as numbers, with a tolerance of 1e-6 of the value (what
+    single precision loses). What was not recorded at all makes no line.
+
+    Args:
+        asked: parameter name to value.
+        recorded: the script's metadata, of any shape.
+
+    Returns:
+        Lines such as ``"asked t20_weight 3.0, recorded 1.5"``, in the order of the names.
+    """
+    places = list(_leaves(recorded))
+    lines = []
+    for name in sorted(asked):
+        for value in _values_of(name, places):
+            if not same(asked[name], value):
+                lines.append(f"asked {name} {_show(asked[name])}, recorded {_show(value)}")
+                break
+    return lines
+
+
+def agreements(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> int:
+    """Return how many parameters were recorded with the very value asked."""
+    places = list(_leaves(recorded))
+    found = ((asked[name], _values_of(name, places)) for name in asked)
+    return sum(
+        bool(values) and all(same(value, each) for each in values) for value, values in found
+    )
+
+
+def same(asked: Any, recorded: Any) -> bool:
+    """Tell whether two values mean the same, whatever types a command line made of them."""
+    asked, recorded = _read(asked), _read(recorded)
+    if isinstance(asked, bool) or isinstance(recorded, bool):
+        return _truth(asked) is not None and _truth(asked) == _truth(recorded)
+    if isinstance(asked, int | float) and isinstance(recorded, int | float):
+        return _close(float(asked), float(recorded))
+    if isinstance(asked, Mapping) and isinstance(recorded, Mapping):
+        inner = {_key(str(key)): value for key, value in recorded.items()}
+        return all(
+            same(value, inner[_key(str(key))])
+            for key, value in asked.items()
+            if _key(str(key)) in inner
+        )
+    if isinstance(asked, list) and isinstance(recorded, list):
+        return len(asked) == len(recorded) and all(map(same, asked, recorded))
+    if isinstance(asked, list) and len(asked) == 1:
+        return same(asked[0], recorded)
+    if isinstance(asked, str) and isinstance(recorded, str):
+        return _same_text(asked, recorded)
+    return asked is None and recorded is None
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every named value with the normalised path to it, maps included."""
+    if not isinstance(value, Mapping) or len(path) >= _DEEPEST:
+        return
+    for key, item in value.items():
+        here = (*path, _key(str(key)))
+        if isinstance(item, Mapping) and "value" in item and len(item) <= 2:
+            item = item["value"]  # noqa: PLW2901  (W&B writes {name: {value: ..., desc: ...}})
+        yield here, item
+        yield from _leaves(item, here)
+
+
+def _values_of(name: str, places: list[tuple[tuple[str, ...], Any]]) -> list[Any]:
+    """Return the recorded values of a parameter, those among settings where there are any."""
+    wanted = tuple(_key(part) for part in name.split("."))
+    whole = (_key(name),)
+    found = [
+        (path[: -len(ending)], value)
+        for path, value in places
+        for ending in {wanted, whole}
+        if path[-len(ending) :] == ending and not set(path[: -len(ending)]) & _OTHER
+    ]
+    settings = [value for above, value in found if not above or set(above) & _SETTINGS]
+    return settings or [value for _, value in found]
+
+
+def _key(name: str) -> str:
+    return name.strip().lstrip("-").lower().replace("-", "_").replace(" ", "_")
+
+
+def _read(value: Any) -> Any:
+    """Return `value` in plain types, and what a string spells as what it spells."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, tuple):
+        return list(value)
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.lower() in ("none", "null"):
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    if text[:1] in ("[", "(", "{"):
+        for reader in (json.loads, ast.literal_eval):
+            try:
+                return _read(reader(text))
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    return text
+
+
+def _truth(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"yes": True, "on": True, "no": False, "off": False}.get(value.lower())
+    return bool(value) if isinstance(value, bool) or value in (0, 1) else None
+
+
+def _close(one: float, other: float) -> bool:
+    both_nan = math.isnan(one) and math.isnan(other)
+    return both_nan or math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _same_text(asked: str, recorded: str) -> bool:
+    if asked.lower() == recorded.lower():
+        return True
+    # A script may write down a path as the absolute one that it opened.
+    path = os.path.normpath(asked)
+    return os.path.isabs(recorded) and os.path.normpath(recorded).endswith(os.sep + path)
+
+
+def _show(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

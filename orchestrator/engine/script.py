@@ -1,0 +1,283 @@
+"""Running a person's own script as a trial, as it is.
+
+The script is handed its config as arguments, runs in the sweep file's folder, and need not know
+that it is part of a sweep. Its output is followed for metrics; the folder that it makes for itself
+is adopted; what its own metadata says is held against what was asked; and when it ends, or is
+ended, nothing that it started is left.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.engine import launch
+from orchestrator.engine.argv import command
+from orchestrator.engine.exits import failure
+from orchestrator.engine.keep import Outputs
+from orchestrator.engine.output import Line, Lines, Tail
+from orchestrator.engine.patterns import Follower
+from orchestrator.engine.tree import Tree
+from orchestrator.errors import TrialError
+from orchestrator.runs.layout import RunDir
+from orchestrator.spec.model import Program
+
+# Time for the script to write a checkpoint after SIGTERM; less than what ends this process.
+GRACE_S = 8.0
+# Time for workers that outlive the script that started them.
+LEFTOVER_GRACE_S = 2.0
+
+_POLL_S = 0.2  # how often folder, stop request and waiting metrics are looked at
+_PAUSE_S = 0.4  # silence after which a line without an end is looked at
+_PROGRESS_S = 2.0  # how often the last line is shown while there are no metrics
+_DRAIN_S = 1.0  # how long output of workers is read after the script has ended
+_CHUNK = 65_536  # bytes
+
+
+class ScriptRun(Protocol):
+    """What `run_script` is handed beside the config."""
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+
+    @property
+    def device(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that the script may use."""
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the script should be ended."""
+
+    def report(self, step: int, **metrics: float) -> None:
+        """Take one report."""
+
+    def describe(self, **facts: Any) -> None:
+        """Merge `facts` into ``metadata.json``."""
+
+    def progress(self, text: str) -> None:
+        """Show what happens before the first report."""
+
+    def warn(self, text: str) -> None:
+        """Take what the user should know; it shows in status and beside the table."""
+
+    def adopted(self, path: str) -> None:
+        """Take note that the script's output folder has appeared."""
+
+
+def run_script(
+    program: Program, config: Mapping[str, Any], run: ScriptRun, *, grace_s: float = GRACE_S
+) -> None:
+    """Run `program` with `config` until it ends, and follow it.
+
+    Called in a process that belongs to this trial, with standard output going to the trial's log.
+    When ``run.should_stop`` turns true, the script and all that it started get SIGTERM, and
+    SIGKILL after `grace_s`; the call then returns normally. When this process gets SIGTERM, its
+    group is taken to have got it too, and the script has the same time.
+
+    Args:
+        program: what to run.
+        config: parameter name to value.
+        run: where metrics, facts and warnings go.
+        grace_s: time for the script to end itself when it is stopped, s.
+
+    Raises:
+        TrialError: it cannot be started, it fails, or this process got SIGTERM.
+    """
+    words = command(program, config)
+    run.describe(config=dict(config), command=words)
+    trial = _Script(program, config, run, grace_s)
+    with trial.tree.watched(), _terminate_becomes(trial.on_sigterm):
+        try:
+            code = trial.follow(words)
+        finally:
+            trial.clear_away()
+    run.describe(exit_code=code)
+    if trial.was_terminated:
+        raise TrialError(f"{program.path}: was stopped, because the trial's process got SIGTERM.")
+    if code != 0 and not trial.is_stopping:
+        raise TrialError(trial.failure(code))
+
+
+class _Script:
+    """One run of a script."""
+
+    def __init__(
+        self, program: Program, config: Mapping[str, Any], run: ScriptRun, grace_s: float
+    ) -> None:
+        self.tree = Tree()
+        self.is_stopping = False
+        self._program = program
+        self._config = config
+        self._run = run
+        self._grace_s = grace_s
+        self.was_terminated = False
+        self._kill_at: float | None = None
+        self._lines = Lines()
+        self._tail = Tail()
+        self._follower = Follower(program.patterns, run)
+        self._is_tee_broken = False
+        self._seen_unfinished: Line | None = None
+        self._started = self._last_output = time.monotonic()
+        self._next_look = self._next_progress = 0.0
+        self._log = RunDir(run.directory).log_file
+        self._process: subprocess.Popen[bytes] | None = None
+        self._outputs = Outputs(program, config, run)
+
+    def on_sigterm(self) -> None:
+        """Give the script its time to end; safe in a signal handler."""
+        self.was_terminated = True
+
+    def follow(self, words: list[str]) -> int:
+        """Start the script and follow it to its end; return its exit code, or minus a signal."""
+        process = launch.start(
+            self._program, words, directory=self._run.directory, threads=self._run.threads
+        )
+        self._process = process
+        self.tree.root = process.pid
+        assert process.stdout is not None
+        source = process.stdout.fileno()
+        os.set_blocking(source, False)
+        with process.stdout, selectors.DefaultSelector() as selector:
+            selector.register(source, selectors.EVENT_READ)
+            is_open = True
+            while process.poll() is None:
+                if not is_open:
+                    time.sleep(_POLL_S / 4)
+                elif selector.select(_POLL_S):
+                    is_open = self._read(source)
+                    if not is_open:
+                        selector.unregister(source)
+                self._look()
+            if is_open:
+                self._drain(source)
+            # Workers that live on may hold the pipe open and go on writing into it.
+            self._end_tree(LEFTOVER_GRACE_S)
+            if is_open:
+                self._drain(source)
+        self._finish_output()
+        return process.returncode
+
+    def clear_away(self) -> None:
+        """Leave no process behind, and keep what the script left."""
+        try:
+            self._end_tree(self._grace_s)
+        finally:
+            if self._process is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(5.0)
+            is_whole = self._process is not None and not self.is_stopping
+            self._outputs.keep(self._pids(), is_whole=is_whole)
+
+    def failure(self, code: int) -> str:
+        """Return the message for a script that ended with `code`."""
+        took_s = time.monotonic() - self._started
+        return failure(self._program.path, code, took_s, list(self._tail.lines), self._log)
+
+    def _read(self, source: int) -> bool:
+        """Take what the script has written; False at the end of its output."""
+        try:
+            data = os.read(source, _CHUNK)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        self._tee(data)
+        self._last_output = now = time.monotonic()
+        self._seen_unfinished = None
+        for line in self._lines.feed(data):
+            self._tail.add(line)
+            self._follower.line(line, now)
+        return True
+
+    def _tee(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest and not self._is_tee_broken:
+            try:
+                rest = rest[os.write(1, rest) :]
+            except BlockingIOError:
+                time.sleep(0.01)  # a terminal that someone else made non-blocking
+            except OSError as error:
+                # A full disk must not end a training that would otherwise go on.
+                self._is_tee_broken = True
+                self._run.warn(f"the log is not whole: {error.strerror}")
+
+    def _drain(self, source: int) -> None:
+        """Read what is in the pipe, but wait for nobody who holds it open."""
+        deadline = time.monotonic() + _DRAIN_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(source, selectors.EVENT_READ)
+            while selector.select(0) and self._read(source) and time.monotonic() < deadline:
+                pass
+
+    def _look(self) -> None:
+        """Do what is due: stop, adopt, compare, report, show."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        if not self.is_stopping and (self.was_terminated or self._run.should_stop):
+            self.is_stopping = True
+            self._kill_at = now + self._grace_s
+            if not self.was_terminated:  # a second SIGTERM might cut a checkpoint short
+                self.tree.signal(signal.SIGTERM)
+        if self._kill_at is not None and now >= self._kill_at:
+            self._end_tree(0.0)
+        unfinished = self._lines.unfinished()
+        is_new = unfinished is not None and unfinished != self._seen_unfinished
+        if unfinished is not None and is_new and now - self._last_output >= _PAUSE_S:
+            self._seen_unfinished = unfinished
+            self._follower.unfinished(unfinished, now)
+        self._follower.tick(now)
+        self._show_progress(now, unfinished)
+        self._outputs.look(self._pids())
+        self._next_look = time.monotonic() + _POLL_S
+
+    def _show_progress(self, now: float, unfinished: Line | None) -> None:
+        if self._follower.count or now < self._next_progress:
+            return
+        text = unfinished.text if unfinished else (self._tail.lines or ("",))[-1]
+        if text:
+            self._next_progress = now + _PROGRESS_S
+            self._run.progress(text[-100:])
+
+    def _finish_output(self) -> None:
+        now = time.monotonic()
+        unfinished = self._lines.unfinished()
+        if unfinished is not None:
+            last = Line(unfinished.text)
+            self._tail.add(last)
+            self._follower.line(last, now)
+        self._follower.close()
+
+    def _pids(self) -> list[int]:
+        return [] if self._process is None else [self._process.pid]
+
+    def _end_tree(self, grace_s: float) -> None:
+        left = self.tree.end(grace_s)
+        if left:
+            self._run.warn(f"processes {', '.join(map(str, left))} could not be ended")
+
+
+@contextmanager
+def _terminate_becomes(act: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM call `act` inside the block; only a main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
