@@ -116,7 +116,8 @@ class Real:
 class Quantised:
     """A parameter that takes the multiples of q from low to high.
 
-    Values are computed in decimal, so that ``q: 0.1`` gives 0.3 and not 0.30000000000000004.
+    Values are computed in decimal, so that ``q: 0.1`` gives 0.3 and not 0.30000000000000004. They
+    are ints where q is whole, as a batch size must be.
     """
 
     def __init__(self, low: float, high: float, q: float) -> None:
@@ -133,11 +134,12 @@ class Quantised:
             raise NotInDomain
         if abs(on_grid - number) > 1e-6 * float(self._q):
             raise NotInDomain
-        return on_grid
+        return float(on_grid)
 
-    def value(self, held: Any) -> float:
+    def value(self, held: Any) -> int | float:
         """Return the multiple of q nearest to `held`."""
-        return float((Decimal(str(float(held))) / self._q).to_integral_value() * self._q)
+        nearest_one = (Decimal(str(float(held))) / self._q).to_integral_value() * self._q
+        return int(nearest_one) if self._q == self._q.to_integral_value() else float(nearest_one)
 
 
 @dataclass(frozen=True)
