@@ -139,7 +139,7 @@ def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Col
             columns.append(Column(title, cells, metrics[name], is_number=True))
     if any(trial.time_left_s is not None for trial in trials):
         lefts = [format_duration(trial.time_left_s) for trial in trials]
-        columns.append(Column("left", lefts, 2, is_number=True))
+        columns.append(Column("left", lefts, 1, is_number=True))
         columns.append(Column("ends", [_clock(trial.ends_at) for trial in trials], 4))
     told = [_told(trial) for trial in trials]
     if not any(told):

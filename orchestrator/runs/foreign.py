@@ -128,7 +128,18 @@ def _flat_items(prefix: str, mapping: Mapping[Any, Any], depth: int) -> Iterator
         if isinstance(item, Mapping) and item and depth < _DEEPEST:
             yield from _flat_items(f"{name}.", item, depth + 1)
         else:
-            yield name, item
+            yield name, _cut(item, depth)
+
+
+def _cut(value: Any, depth: int) -> Any:
+    """Return `value` with what is nested too deeply replaced by an ellipsis."""
+    if not isinstance(value, Mapping | list):
+        return value
+    if depth >= _DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {key: _cut(item, depth + 1) for key, item in value.items()}
+    return [_cut(item, depth + 1) for item in value]
 
 
 def _is_scalar(value: Any) -> bool:
