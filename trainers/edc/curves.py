@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers.edc.losses import CurveLoss
 
-Array = npt.NDArray[np.float32]
+Array = NDArray[Any]
 Autocast = Callable[[], AbstractContextManager[Any]]
 
 RESIDENT_BYTES = 512 * 2**20
@@ -34,8 +34,7 @@ class CurveScale(nn.Module):
     def __init__(self, inverse: Callable[[Array], Array], points: int) -> None:
         super().__init__()
         # Read off the fitted scaler, so that there is one place where scaling is defined.
-        zero = np.asarray(inverse(np.zeros((1, points), np.float32)), np.float64)[0]
-        one = np.asarray(inverse(np.ones((1, points), np.float32)), np.float64)[0]
+        zero, one = inverse(np.zeros((1, points)))[0], inverse(np.ones((1, points)))[0]
         self.register_buffer("offset", torch.from_numpy(zero).float())
         self.register_buffer("scale", torch.from_numpy(one - zero).float())
 
@@ -86,7 +85,7 @@ def predict(
     *,
     batch_size: int,
     autocast: Autocast,
-) -> tuple[Array, float]:
+) -> tuple[NDArray[np.float32], float]:
     """Return the linear curves [N, points] that `model` predicts and the mean loss over them.
 
     The model is in evaluation mode afterwards.

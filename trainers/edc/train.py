@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainers.base import Run
 from trainers.edc import config as settings
@@ -222,7 +223,7 @@ class Training:
             grad_norm=grad_norm,
         )
 
-    def _predict(self, curves: CurveSet) -> tuple[np.ndarray[Any, np.dtype[np.float32]], float]:
+    def _predict(self, curves: CurveSet) -> tuple[NDArray[np.float32], float]:
         return predict(
             self.model,
             self.loss,

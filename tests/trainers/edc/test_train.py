@@ -1,0 +1,232 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainers.edc.local_run import LocalRun, exponential_rooms
+from trainers.base import build
+from trainers.edc import metrics, train
+from trainers.edc.config import METRICS, PRESETS, Config
+from trainers.edc.train import Training
+
+TINY = {
+    "conv_channels": 4,
+    "branch_width": 16,
+    "lstm_hidden": 16,
+    "fc_width": 32,
+    "batch_size": 8,
+    "rooms": 40,
+    "cases_per_room": 2,
+    "rate_hz": 100.0,
+    "duration_s": 1.0,
+    "epochs": 4,
+    "lr": 3e-3,
+    "data_path": None,
+}
+
+
+@pytest.fixture(autouse=True)
+def known_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "load", exponential_rooms)
+
+
+def tiny(**values: object) -> Config:
+    return build(Config, PRESETS, {**TINY, **values})
+
+
+def trained(directory: Path, *, stop_after: int | None = None, **values: object) -> LocalRun:
+    run = LocalRun(directory)
+    run.stop_after = stop_after
+    train.train(tiny(**values), run)
+    return run
+
+
+def same(left: LocalRun, right: LocalRun) -> None:
+    """Hold two runs to bit-identical predictions and reports."""
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(left.arrays[split][0], right.arrays[split][0])
+    assert left.reports.keys() == right.reports.keys()
+    for step, values in left.reports.items():
+        np.testing.assert_equal(right.reports[step], values)
+
+
+@pytest.mark.parametrize("loss", ["mse", "edc_rir", "weighted_edc"])
+@pytest.mark.parametrize("model", ["hybrid_v2", "lstm"])
+def test_training_learns_decays(model: str, loss: str, tmp_path: Path) -> None:
+    run = trained(tmp_path, model=model, loss=loss, epochs=40, dropout=0.0)
+    assert run.reports[40]["val_r2"] > 0.9
+    assert run.reports[40]["val_t20_mae"] < run.reports[1]["val_t20_mae"]
+    assert run.reports[40]["train_loss"] < run.reports[1]["train_loss"]
+
+
+def test_the_auxiliary_loss_brings_t20_down(tmp_path: Path) -> None:
+    run = trained(tmp_path, loss="auxiliary", epochs=60, dropout=0.0, patience=None)
+    assert run.reports[60]["val_t20_mae"] < 0.6 * run.reports[1]["val_t20_mae"]
+    assert run.reports[60]["train_loss"] < 0.2 * run.reports[1]["train_loss"]
+
+
+def test_every_epoch_reports_every_metric_and_no_other(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    assert list(run.reports) == [1, 2, 3, 4]
+    for values in run.reports.values():
+        assert set(values) == set(METRICS)
+        assert all(type(value) is float for value in values.values())
+
+
+def test_predictions_are_linear_curves_of_the_best_epoch(tmp_path: Path) -> None:
+    run = trained(tmp_path, epochs=12, lr=0.05)
+    predicted, targets = run.arrays["val"]
+    best = run.facts["best_epoch"]
+    assert predicted.shape == targets.shape == (16, 100)
+    assert (targets[:, 0] == 1.0).all()
+    found = metrics.errors(predicted, targets)
+    found |= metrics.evaluate(predicted, targets, rate_hz=100.0)
+    assert run.reports[best]["val_mae"] == min(row["val_mae"] for row in run.reports.values())
+    for name in ("mae", "rmse", "r2", "edt_mae", "t20_mae", "c50_mae"):
+        assert run.reports[best][f"val_{name}"] == pytest.approx(found[name], rel=1e-6, nan_ok=True)
+    assert run.arrays["test"][0].shape == (16, 100)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    first = trained(tmp_path, seed=3, dropout=0.2)
+    same(first, trained(tmp_path, seed=3, dropout=0.2))
+    other = trained(tmp_path, seed=4, dropout=0.2)
+    assert not np.array_equal(first.arrays["test"][0], other.arrays["test"][0])
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 6, 17])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lr_schedule": "onecycle", "dropout": 0.3},
+        {
+            "lr_schedule": "plateau",
+            "plateau_patience": 0,
+            "optimizer": "adamw",
+            "weight_decay": 0.1,
+        },
+        {"loss": "auxiliary", "precision": 16, "lr_schedule": "cosine", "warmup_epochs": 1.5},
+    ],
+    ids=lambda values: values["lr_schedule"],
+)
+def test_a_stopped_run_goes_on_to_the_result_of_one_that_never_stopped(
+    values: dict[str, object], stop_after: int, tmp_path: Path
+) -> None:
+    whole = trained(tmp_path, **values)
+    begun = trained(tmp_path, stop_after=stop_after, **values)
+    assert not begun.arrays
+    assert begun.saved is not None
+    resumed = LocalRun(tmp_path, saved=begun.saved)
+    resumed.reports = begun.reports
+    train.train(tiny(**values), resumed)
+    same(whole, resumed)
+    assert resumed.facts["best_epoch"] == whole.facts["best_epoch"]
+
+
+def test_a_run_resumed_after_its_end_predicts_without_training_again(tmp_path: Path) -> None:
+    whole = trained(tmp_path)
+    again = LocalRun(tmp_path, saved=whole.saved)
+    train.train(tiny(), again)
+    assert not again.reports
+    np.testing.assert_array_equal(again.arrays["test"][0], whole.arrays["test"][0])
+
+
+@pytest.mark.parametrize("precision", [32, 16])
+@pytest.mark.parametrize("loss", ["mse", "auxiliary"])
+def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(
+    loss: str, precision: int, tmp_path: Path
+) -> None:
+    run = trained(tmp_path, lr=1e20, loss=loss, precision=precision)
+    assert not math.isfinite(run.reports[1]["train_loss"])
+    assert set(run.arrays) == {"val", "test"}
+
+
+def test_a_non_finite_loss_ends_its_epoch_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "CHECK_EVERY", 2)
+    config = tiny(lr=1e30, gradient_clip_val=None, epochs=1)
+    run = LocalRun(tmp_path)
+    train.train(config, run)
+    # One look at should_stop a batch: far fewer than the 6 batches of the epoch.
+    assert run.looks == 2
+    assert not math.isfinite(run.reports[1]["train_loss"])
+
+
+def test_training_ends_when_patience_does(tmp_path: Path) -> None:
+    run = trained(tmp_path, lr=0.0, patience=3, epochs=50)
+    # Nothing moves at rate zero but the running statistics of the normalisation.
+    best = run.facts["best_epoch"]
+    assert max(run.reports) == best + 3
+    assert max(run.reports) < 50
+
+
+def test_training_without_patience_goes_on_to_its_last_epoch(tmp_path: Path) -> None:
+    assert max(trained(tmp_path, lr=1e20, patience=None, epochs=6).reports) == 6
+
+
+def test_curves_that_define_no_clarity_do_not_stop_the_training(tmp_path: Path) -> None:
+    run = trained(tmp_path, rate_hz=1000.0, duration_s=0.04)
+    assert math.isnan(run.reports[4]["val_c50_mae"])
+    assert math.isfinite(run.reports[4]["val_mae"])
+
+
+def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
+    run = trained(
+        tmp_path,
+        loss="weighted_edc",
+        t20_weight=3,
+        optimizer="adamw",
+        weight_decay=0.01,
+        lr_schedule="onecycle",
+        precision=16,
+        dropout=0.25,
+    )
+    effective = run.facts["effective"]
+    assert effective["loss"] == "weighted_edc"
+    assert (effective["edt_weight"], effective["t20_weight"]) == (1.5, 3.0)
+    assert effective["optimizer"] == "adamw"
+    assert (effective["lr"], effective["weight_decay"]) == (3e-3, 0.01)
+    assert effective["first_lr"] == pytest.approx(3e-3 / 25)
+    assert (effective["precision"], effective["forward_type"]) == (16, "bfloat16")
+    assert effective["dropout"] == 0.25
+    assert effective["threads"] == 1
+    assert run.facts["total_steps"] == 4
+    assert run.facts["parameters"] > 1000
+    assert run.facts["data"] == {"kind": "decay_curve", "rate_hz": 100.0}
+
+
+def test_the_logged_rate_is_the_one_of_the_last_batch(tmp_path: Path) -> None:
+    run = trained(tmp_path, lr=1e-3, lr_schedule="onecycle", epochs=5)
+    assert run.reports[5]["lr"] == pytest.approx(1e-3 / 25 / 1000)
+
+
+def test_gradients_are_clipped_and_their_norm_is_reported_before(tmp_path: Path) -> None:
+    config = tiny(gradient_clip_val=1e-3)
+    run = LocalRun(tmp_path)
+    data = exponential_rooms(config, seed=0, data_fraction=1.0, progress=run.progress)
+    training = Training(config, run, data)
+    training._step(torch.arange(8))
+    squares = [item.grad.square().sum() for item in training.model.parameters()]
+    assert torch.stack(squares).sum().sqrt().item() == pytest.approx(1e-3, rel=1e-3)
+    assert training.sums.means()[1] > 1e-2
+
+
+@pytest.mark.parametrize(("of_run", "of_config"), [(0.25, 1.0), (1.0, 0.25), (0.25, 0.25)])
+def test_the_smaller_data_fraction_counts_once(
+    of_run: float, of_config: float, tmp_path: Path
+) -> None:
+    run = LocalRun(tmp_path)
+    run.data_fraction = of_run
+    train.train(tiny(data_fraction=of_config, epochs=1), run)
+    assert run.facts["effective"]["train_curves"] == 12
+    assert run.facts["effective"]["val_curves"] == 16
+
+
+def test_values_of_val_metrics_do_not_depend_on_the_loss(tmp_path: Path) -> None:
+    heavy = trained(tmp_path, loss="weighted_edc", t20_weight=100, lr=0.0, epochs=1)
+    plain = trained(tmp_path, loss="mse", lr=0.0, epochs=1)
+    assert heavy.reports[1]["val_loss"] > 2 * plain.reports[1]["val_loss"]
+    assert heavy.reports[1]["val_mae"] == pytest.approx(plain.reports[1]["val_mae"])
