@@ -1,0 +1,424 @@
+"""The kinds of value that a sweep file's keys take.
+
+A kind does two things: `read` turns a node of the file into a value and says what is wrong with
+it, `schema` describes the same in JSON Schema. The table in `orchestrator.spec.keys` puts kinds
+together, so that the checker and `sweep schema` cannot disagree.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.files.units import parse_size
+from orchestrator.spec.model import Bound
+from orchestrator.spec.problems import Log
+from orchestrator.spec.reading import Node, found
+
+Schema = dict[str, Any]
+
+
+class _Absent:
+    """What `read` returns where nothing useful stands."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = _Absent()
+
+
+class Kind(Protocol):
+    """A kind of value."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the value of `node`, or `ABSENT` after adding to `log` what is wrong with it."""
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema of such values."""
+
+
+def join(*parts: str) -> str:
+    """Return a dotted key."""
+    return ".".join(part for part in parts if part)
+
+
+def refuse(node: Node, key: str, log: Log, expected: str, hint: str = "") -> _Absent:
+    """Add "must be `expected`, but got ..." and return `ABSENT`."""
+    log.at(node, key, f"must be {expected}, but got {found(node)}.{hint}")
+    return ABSENT
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text.
+
+    Attributes:
+        expected: what it is, for messages.
+        empty: True where it may be empty.
+    """
+
+    expected: str = "text"
+    empty: bool = False
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the text."""
+        value = node.value
+        if isinstance(value, bool | int | float):
+            return refuse(node, key, log, self.expected, " Put it in quotes.")
+        if not isinstance(value, str) or "\0" in value or (not self.empty and not value.strip()):
+            return refuse(node, key, log, self.expected)
+        return value
+
+    def schema(self) -> Schema:
+        """Return a string type."""
+        return {"type": "string"} if self.empty else {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True)
+class Word:
+    """One of a few words.
+
+    Attributes:
+        choices: the words.
+    """
+
+    choices: tuple[str, ...]
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the word."""
+        if node.value in self.choices and isinstance(node.value, str):
+            return node.value
+        hint = log.hint(node.value, self.choices) if isinstance(node.value, str) else ""
+        return refuse(node, key, log, f"one of {', '.join(self.choices)}", hint)
+
+    def schema(self) -> Schema:
+        """Return an enumeration."""
+        return {"enum": list(self.choices)}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number.
+
+    Attributes:
+        low: the least one.
+    """
+
+    low: int
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the number."""
+        value = node.value
+        if type(value) is int and value >= self.low:
+            return value
+        hint = ""
+        if isinstance(value, float) and value.is_integer() and value >= self.low:
+            hint = f" Write {int(value)}."
+        return refuse(node, key, log, f"a whole number of at least {self.low}", hint)
+
+    def schema(self) -> Schema:
+        """Return an integer type."""
+        return {"type": "integer", "minimum": self.low}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number.
+
+    Attributes:
+        above: it must be greater than this; None for any.
+    """
+
+    above: float | None = None
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the number, an int where it was written as one."""
+        value = node.value
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        if good and _finite(value) and (self.above is None or value > self.above):
+            return value
+        expected = "a number" if self.above is None else f"a number above {self.above:g}"
+        return refuse(node, key, log, expected, number_hint(value))
+
+    def schema(self) -> Schema:
+        """Return a number type."""
+        return {"type": "number"} | ({} if self.above is None else {"exclusiveMinimum": self.above})
+
+
+def number_hint(value: Any) -> str:
+    """Return a hint where `value` is a number in quotes, or the like."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        return " Remove the quotes."
+    if isinstance(value, float) and not math.isfinite(value):
+        return " It must be finite."
+    return ""
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of memory, such as ``8GB``; read as bytes."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return bytes."""
+        try:
+            return parse_size(node.value)
+        except (ValueError, OverflowError):
+            expected = "a size with a unit, such as 8GB or 500MB"
+            bare = type(node.value) in (int, float)
+            return refuse(node, key, log, expected, f" Write {node.value}GB." if bare else "")
+
+    def schema(self) -> Schema:
+        """Return a pattern."""
+        return {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[kKmMgGtT][iI]?[bB]?\s*$"}
+
+
+_BOUND = re.compile(r"\s*(<=|>=|<|>)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound on a metric, such as ``"<= 0.020"``."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return a `Bound`."""
+        value = node.value
+        match = _BOUND.fullmatch(value) if isinstance(value, str) else None
+        try:
+            limit = float(match[2]) if match else math.nan
+        except ValueError:
+            limit = math.nan
+        if match and math.isfinite(limit):
+            return Bound(match[1], limit)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = f' Write "<= {value}" or ">= {value}".' if number else ""
+        return refuse(node, key, log, 'a bound such as "<= 0.020"', hint)
+
+    def schema(self) -> Schema:
+        """Return a pattern."""
+        return {"type": "string", "pattern": r"^\s*(<=|>=|<|>)\s*[-+0-9.eE]+\s*$"}
+
+
+@dataclass(frozen=True)
+class Regex:
+    """A regular expression with a named group that is a metric."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the expression as text."""
+        expected = "a regular expression with a named group, such as 'val_mae=(?P<val_mae>[0-9.]+)'"
+        if not isinstance(node.value, str):
+            return refuse(node, key, log, expected)
+        try:
+            groups = set(re.compile(node.value).groupindex)
+        except (re.error, RecursionError, OverflowError) as error:
+            return refuse(node, key, log, expected, f" It does not compile: {error}.")
+        if not groups - {"step"}:
+            return refuse(node, key, log, expected)
+        return node.value
+
+    def schema(self) -> Schema:
+        """Return a string type; what a group is cannot be said there."""
+        return {"type": "string", "pattern": r"\(\?P<"}
+
+
+@dataclass(frozen=True)
+class Anything:
+    """Any value, read without lines."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the plain value."""
+        return node.plain()
+
+    def schema(self) -> Schema:
+        """Return the schema that allows all."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameter names and the values that they are set to; the values keep their lines."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return a dict from name to node."""
+        if not isinstance(node.value, dict):
+            return refuse(node, key, log, "a mapping from parameter to value")
+        return node.value
+
+    def schema(self) -> Schema:
+        """Return an object type."""
+        return {"type": "object"}
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of one or more values of a kind.
+
+    Attributes:
+        item: the kind.
+        expected: what the list is, for messages.
+    """
+
+    item: Kind
+    expected: str
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the list of those items that are good."""
+        if not isinstance(node.value, list) or not node.value:
+            return refuse(node, key, log, self.expected)
+        read = [self.item.read(item, join(key, str(i)), log) for i, item in enumerate(node.value)]
+        return [value for value in read if value is not ABSENT]
+
+    def schema(self) -> Schema:
+        """Return an array type."""
+        return {"type": "array", "items": self.item.schema(), "minItems": 1}
+
+
+@dataclass(frozen=True)
+class MapOf:
+    """A mapping from names that the writer chooses to values of a kind.
+
+    Attributes:
+        item: the kind.
+        expected: what the mapping is, for messages.
+    """
+
+    item: Kind
+    expected: str
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return a dict of those entries that are good."""
+        if not isinstance(node.value, dict):
+            return refuse(node, key, log, self.expected)
+        values = {}
+        for name, entry in node.value.items():
+            if not name.strip():
+                where = Node(name, node.key_lines.get(name), node.origin)
+                refuse(where, key, log, "a mapping with a name for each entry")
+                continue
+            value = self.item.read(entry, join(key, name), log)
+            if value is not ABSENT:
+                values[name] = value
+        return values
+
+    def schema(self) -> Schema:
+        """Return an object type."""
+        return {"type": "object", "additionalProperties": self.item.schema()}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a record.
+
+    Attributes:
+        kind: what its value is.
+        help: one line for people and editors.
+        required: True where it must be there.
+    """
+
+    kind: Kind
+    help: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """A mapping with known keys.
+
+    Attributes:
+        keys: the keys.
+        expected: what it is, for messages.
+        later: keys that are known but not supported yet, to what to do instead.
+        ignored: keys that are known and have no meaning here; they become warnings.
+        empty: True where null stands for an empty record.
+    """
+
+    keys: Mapping[str, Key]
+    expected: str
+    later: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    empty: bool = False
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return a dict of those entries that are good."""
+        if node.value is None and self.empty:
+            return {}
+        if not isinstance(node.value, dict):
+            return refuse(node, key, log, self.expected)
+        values = {}
+        for name, entry in node.value.items():
+            where = Node(entry.value, node.key_lines.get(name), entry.origin)
+            if name in self.keys:
+                value = self.keys[name].kind.read(entry, join(key, name), log)
+                if value is not ABSENT:
+                    values[name] = value
+            elif name in self.later:
+                message = f"is not supported yet. {self.later[name]}".rstrip()
+                log.at(where, join(key, name), message)
+            elif name in self.ignored:
+                log.warn(where, join(key, name), f"is ignored: {self.ignored[name]}.")
+            else:
+                self._unknown(where, key, name, log)
+        for name, declared in self.keys.items():
+            if declared.required and name not in node.value:
+                log.at(node, join(key, name), f"must be given: {declared.help}.")
+        return values
+
+    def _unknown(self, where: Node, key: str, name: str, log: Log) -> None:
+        hint = log.hint(name, self.keys)
+        choices = "" if hint else f" Choices: {', '.join(self.keys)}."
+        log.at(where, join(key, name), f"must be a known key, but is not.{hint}{choices}")
+
+    def schema(self) -> Schema:
+        """Return an object type that allows no other keys."""
+        properties = {
+            name: {**declared.kind.schema(), "description": declared.help}
+            for name, declared in self.keys.items()
+        }
+        for name, reason in self.ignored.items():
+            properties[name] = {"description": f"Ignored: {reason}.", "deprecated": True}
+        schema: Schema = {
+            "type": ["object", "null"] if self.empty else "object",
+            "properties": properties,
+            "additionalProperties": False,
+        }
+        required = [name for name, declared in self.keys.items() if declared.required]
+        return schema | ({"required": required} if required else {})
+
+
+@dataclass(frozen=True)
+class Either:
+    """A scalar of one kind, or a mapping or list of another.
+
+    Attributes:
+        scalar: the kind of a scalar.
+        other: the kind of anything else.
+    """
+
+    scalar: Kind
+    other: Kind
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return what the fitting kind reads."""
+        structured = isinstance(node.value, dict | list)
+        return (self.other if structured else self.scalar).read(node, key, log)
+
+    def schema(self) -> Schema:
+        """Return a choice of two."""
+        return {"anyOf": [self.scalar.schema(), self.other.schema()]}

@@ -1,0 +1,135 @@
+"""A sweep file, read and checked whole.
+
+Usage::
+
+    spec = load_spec(Path("sweeps/edc_weights.yaml"), overrides=["epochs=3"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.spec import check
+from orchestrator.spec.check import Draft
+from orchestrator.spec.keys import SPEC
+from orchestrator.spec.model import NamedTrial, Resources, Spec
+from orchestrator.spec.names import safe
+from orchestrator.spec.overrides import ORIGIN, apply, parameter_names
+from orchestrator.spec.problems import Log
+from orchestrator.spec.programs import read_program
+from orchestrator.spec.reading import Node, read_file
+
+
+def load_spec(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    stage: str | None = None,
+    need_program: bool = False,
+) -> Spec:
+    """Return the spec of a sweep file.
+
+    Args:
+        path: the file.
+        overrides: ``KEY=VALUE`` each, as ``--set`` takes them.
+        stage: the stage that runs; by default the last one of the file.
+        need_program: True where a missing program is a mistake and no warning.
+
+    Raises:
+        SpecError: all mistakes of file and overrides together.
+        UsageError: the file cannot be read.
+    """
+    path = Path(path)
+    log = Log()
+    written = read_file(path, log)
+    root, strongest = apply(written, overrides, log)
+    for key, node in list(root.value.items()):
+        if node.value is None and key in SPEC.keys:
+            root = root.replaced(key, None)  # "description:" with nothing behind it says nothing
+    draft = Draft(
+        root=root,
+        values=SPEC.read(root, "", log),
+        strongest=strongest,
+        named=parameter_names(written),
+        log=log,
+        stage=stage,
+    )
+    check.check_version(draft)
+    check.check_runner(draft)
+    check.check_parameters(draft)
+    check.check_stage(draft)
+    check.check_method(draft)
+    metric = check.check_metric(draft)
+    check.check_metric_names(draft)
+    folder = path.absolute().parent
+    program = None
+    if "program" in draft.values:
+        program = read_program(draft.values, root, folder, need_program, log)
+    spec = replace(_assemble(draft, path.absolute()), metric=metric, program=program)
+    check.check_loss(draft, spec)
+    if log.problems:
+        raise log.error()
+    return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
+
+
+def _assemble(draft: Draft, path: Path) -> Spec:
+    """Return the spec of a draft in which everything is good."""
+    values = draft.values
+    trials = {
+        name: NamedTrial(
+            set=_plain(entry.get("set", {})),
+            note=entry.get("note", ""),
+            risk=entry.get("risk", ""),
+            expect=entry.get("expect", {}),
+        )
+        for name, entry in values.get("trials", {}).items()
+    }
+    resources = values.get("resources", {})
+    stage_set: dict[str, Node] = {}
+    if draft.stage is not None:
+        stage_set = values["stages"][draft.stage].get("set", {})
+    seed = values.get("seed", 0)
+    fixed = _plain(values.get("fixed", {}))
+    if draft.schema is not None and "seed" in draft.schema.parameters:
+        # The weakest place: whatever else names the trainer's seed is stronger.
+        if draft.node("seed").origin == ORIGIN:
+            fixed["seed"] = seed
+        fixed.setdefault("seed", seed)
+    return Spec(
+        name=_name(draft, path),
+        path=path,
+        description=values.get("description", ""),
+        trainer=values.get("trainer"),
+        method=values.get("method", "grid"),
+        fixed=fixed,
+        parameters={name: declared.domain for name, declared in draft.parameters.items()},
+        trials=trials,
+        run_cap=values.get("run_cap"),
+        seed=seed,
+        targets=values.get("targets", {}),
+        resources=Resources(
+            gpu_memory_bytes=resources.get("gpu_memory"),
+            cpus=resources.get("cpus"),
+            gpus=resources.get("gpus"),
+        ),
+        stage=draft.stage,
+        stage_set=_plain(stage_set),
+        pruner=values.get("pruner", "none"),
+        overrides=_plain(draft.strongest),
+    )
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    return {name: node.plain() for name, node in settings.items()}
+
+
+def _name(draft: Draft, path: Path) -> str:
+    """Return the sweep's name as a folder can have it."""
+    given = draft.values.get("name", path.stem)
+    name = safe(given)[:80].strip("._") or "sweep"
+    if "name" in draft.values and name != given:
+        draft.log.warn(draft.node("name"), "name", f"is also a folder's name; '{name}' is used.")
+    return name
