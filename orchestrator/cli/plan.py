@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,7 @@ from orchestrator.files.units import format_size
 from orchestrator.placement.cards import hypothetical
 from orchestrator.placement.decide import decide
 from orchestrator.placement.model import Plan, Slot
-from orchestrator.placement.words import trials_words
-from orchestrator.spec.expand import iter_configs
+from orchestrator.spec.expand import iter_configs, make_config
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Domain, Spec, TrialConfig
 
@@ -94,13 +94,18 @@ def _print_configs(spec: Spec, limit: int | None) -> None:
 
 
 def _header(spec: Spec, decided: Plan) -> list[str]:
-    method = f", by {spec.method}" if spec.parameters else ""
+    count = "unbounded" if decided.n_trials is None else f"{decided.n_trials:,}"
     lines = [f"sweep      {clean(spec.name)}"]
     if spec.description:
         lines.append(f"           {clean(spec.description)}")
-    runs = spec.trainer or (spec.program.path if spec.program else "")
-    lines.append(f"runs       {clean(runs)}" + (f", stage {spec.stage}" if spec.stage else ""))
-    lines.append(f"trials     {trials_words(decided.n_trials)}{method}")
+    if spec.program is not None:
+        lines.append(f"program    {clean(spec.program.path)}")
+    else:
+        lines.append(f"trainer    {clean(spec.trainer or '-')}")
+    if spec.stage is not None:
+        lines.append(f"stage      {clean(spec.stage)}")
+    lines.append(f"method     {spec.method}")
+    lines.append(f"trials     {count}")
     if spec.metric is not None:
         lines.append(f"metric     {clean(spec.metric.name)} ({spec.metric.goal})")
     return lines
@@ -125,7 +130,9 @@ def _table(trials: list[TrialConfig]) -> list[str]:
         Column("#", [str(trial.number) for trial in trials], is_number=True),
         Column("trial", [clean(trial.name, LONGEST_CELL) for trial in trials]),
     ]
-    names = differing([trial.config for trial in trials])
+    # What varies further down is not the same for all, though the first trials share it.
+    varied = [name for trial in trials for name in trial.varied]
+    names = list(dict.fromkeys([*varied, *differing([trial.config for trial in trials])]))
     columns += [
         Column(clean(name), [_cell(trial.config, name) for trial in trials], 1, is_number=True)
         for name in names
@@ -161,13 +168,20 @@ def _expectations(spec: Spec, shown: list[TrialConfig]) -> list[str]:
 
 
 def _space(spec: Spec) -> list[str]:
-    return [f"{clean(name)}: {_domain(domain)}" for name, domain in spec.parameters.items()]
+    """Return what a sampler chooses from, after the values that are fixed."""
+    fixed = make_config(replace(spec, trials={}), 0, {}).config
+    lines = [f"{clean(name)}: {number(value, 6)}" for name, value in fixed.items()]
+    for name, domain in spec.parameters.items():
+        if name not in fixed:
+            lines.append(f"{clean(name)}: {_domain(domain)}")
+    if spec.trials:
+        lines.append(f"Named trials take turns: {', '.join(map(clean, spec.trials))}.")
+    return lines
 
 
 def _domain(domain: Domain) -> str:
     if domain.values:
-        choices = ", ".join(number(value, 6) for value in domain.values)
-        return choices if domain.is_constant else f"one of {choices}"
+        return "one of " + ", ".join(number(value, 6) for value in domain.values)
     step = f" in steps of {number(domain.q, 6)}" if domain.q is not None else ""
     bounds = f"{number(domain.low, 6)} to {number(domain.high, 6)}"
     return f"{bounds}{step} ({domain.distribution})"

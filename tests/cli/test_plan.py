@@ -45,6 +45,7 @@ version: 1
 name: search
 trainer: edc
 method: bayes
+fixed: {batch_size: 8}
 parameters:
   lr: {min: 1e-5, max: 1e-2, distribution: log_uniform_values}
   dropout: {values: [0.1, 0.3]}
@@ -142,7 +143,8 @@ def test_for_people(sweep: Sweep) -> None:
     for words in (
         "weights",
         "Three weightings of the loss",
-        "3 trials",
+        "trials     3\n",
+        "method     grid",
         "val_t20_mae (minimize)",
         "conservative: as before; risk: low",
         "moderate: expects t20_mae 0.020 to 0.025",
@@ -172,7 +174,9 @@ def test_only_the_first_trials_of_a_million_are_made(
     monkeypatch.setattr(plan_module, "iter_configs", counted)
     code, out, _ = sweep(GRID)
     assert code == 0
-    assert "1,000,000 trials" in out
+    assert "trials     1,000,000\n" in out
+    header = next(line for line in out.splitlines() if line.split()[:1] == ["#"])
+    assert header.split()[2:] == ["c50_weight", "edt_weight", "t20_weight"]
     assert "… and 999,980 more" in out
     assert made == 20
     _, out, _ = sweep(GRID, "--limit", "3")
@@ -184,10 +188,11 @@ def test_configs_are_one_json_object_a_line_in_starting_order(sweep: Sweep) -> N
     assert code == 0
     configs = [json.loads(line) for line in out.splitlines()]
     assert len(configs) == 102
+    names = ("c50_weight", "edt_weight", "t20_weight")
+    weights = [tuple(config[name] for name in names) for config in configs]
     # Names sorted, the last fastest.
-    assert configs[0] == {"c50_weight": 0.1, "edt_weight": 0.1, "t20_weight": 0.1}
-    assert configs[1] == {"c50_weight": 0.1, "edt_weight": 0.1, "t20_weight": 0.2}
-    assert configs[101] == {"c50_weight": 0.1, "edt_weight": 0.2, "t20_weight": 0.2}
+    assert weights[:2] == [(0.1, 0.1, 0.1), (0.1, 0.1, 0.2)]
+    assert weights[101] == (0.1, 0.2, 0.2)
 
 
 def test_configs_of_named_trials(sweep: Sweep) -> None:
@@ -203,7 +208,7 @@ def test_a_random_draw_is_the_same_each_time(sweep: Sweep) -> None:
     assert sweep(drawn, "--configs", "--limit", "9")[1].startswith(first)
     code, out, _ = sweep(drawn, "--gpu", "16GB")
     assert code == 0
-    assert "an unbounded number of trials, by random" in out
+    assert "trials     unbounded\n" in out
     assert "without end" in out
 
 
@@ -213,7 +218,17 @@ def test_bayes_shows_its_space(sweep: Sweep, arguments: tuple[str, ...]) -> None
     assert code == 0
     assert "lr: 1e-05 to 0.01 (log_uniform_values)" in out
     assert "dropout: one of 0.1, 0.3" in out
+    assert "batch_size: 8" in out
+    assert "Named trials" not in out
     assert plan_module.CHOSEN_LATER in out
+
+
+def test_bayes_with_named_trials_and_a_pinned_parameter(sweep: Sweep) -> None:
+    text = BAYES + "trials: {a: {set: {epochs: 2}}, b: {set: {epochs: 3}}}\n"
+    _, out, _ = sweep(text, "--configs", "--set", "dropout=0.2")
+    assert "Named trials take turns: a, b." in out
+    assert "dropout: 0.2\n" in out
+    assert "one of" not in out
 
 
 def test_an_unbounded_sweep_has_null_trials(sweep: Sweep) -> None:
