@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.errors import PlacementError
-from orchestrator.files.units import format_size
+from orchestrator.files.units import GIB, MIB, format_size
 from orchestrator.placement.cpu import plan_cpu
 from orchestrator.placement.model import Device, Host, Need, Plan, Policy, Slot
 from orchestrator.placement.packing import capacity, pack
@@ -160,22 +160,23 @@ def _too_small(devices: Sequence[Device], need_bytes: int, width: int) -> Placem
         which = "" if len(devices) == 1 else f"the {_ordinal(width)}largest, "
         return PlacementError(
             f"{head}, but {which}{device} has {format_size(device.total_bytes)} in all: "
-            f"{format_size(missing)} ({_mib_up(missing)} MiB) are missing. {advice}, or keep the "
+            f"{_missing_words(missing)} are missing. {advice}, or keep the "
             "trials off GPUs with --set resources.gpus=0."
         )
     device = sorted(large, key=lambda device: -device.free_bytes)[width - 1]
     missing = need_bytes - device.free_bytes
     return PlacementError(
         f"{head}, but {device} has {format_size(device.free_bytes)} of its "
-        f"{format_size(device.total_bytes)} free: {format_size(missing)} ({_mib_up(missing)} MiB) "
+        f"{format_size(device.total_bytes)} free: {_missing_words(missing)} "
         "are missing. Other processes hold them: see which with nvidia-smi, end them or wait. Or "
         f"{advice[0].lower()}{advice[1:]}."
     )
 
 
-def _mib_up(size_bytes: int) -> int:
-    """Return MiB rounded up: a byte that is missing is missing."""
-    return -(-size_bytes // (1 << 20))
+def _missing_words(size_bytes: int) -> str:
+    """Return ``2.5 GiB (2560 MiB)``, or MiB alone below one GiB; a byte that is missing is one."""
+    mib = f"{-(-size_bytes // MIB)} MiB"
+    return f"{format_size(size_bytes)} ({mib})" if size_bytes >= GIB else mib
 
 
 def _ordinal(place: int) -> str:

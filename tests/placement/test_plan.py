@@ -74,7 +74,7 @@ def test_too_little_free_names_who_could_free_it() -> None:
 
 def test_a_missing_byte_is_told_as_one_mib() -> None:
     device = Device("0", "", 8 * GIB - 1, 8 * GIB - 1)
-    with pytest.raises(PlacementError, match=r"\(1 MiB\) are missing"):
+    with pytest.raises(PlacementError, match="all: 1 MiB are missing"):
         plan([device], HOST, NEED, 1, Policy())
 
 
