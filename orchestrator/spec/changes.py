@@ -11,7 +11,11 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.spec.domains import canonical
+
 _FREE = ("run_cap", "targets", "description", "path", "warnings", "budget")
+_VALUES = ("fixed", "stage_set", "overrides", "set", "values")  # what holds parameter values
+_ABSENT = object()
 _WORDS = {"low": "min", "high": "max", "gpu_memory_bytes": "gpu_memory (bytes)"}
 
 
@@ -55,16 +59,18 @@ def _json(value: Any) -> Any:
     return value
 
 
-def _compare(key: str, old: Any, new: Any) -> Iterator[str]:
-    if _same(old, new):
-        return
+def _compare(key: str, old: Any, new: Any, strict: bool = False) -> Iterator[str]:
+    """Yield the differences below `key`; `strict` where null is a value of a parameter."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             below = f"{key}.{_WORDS.get(name, name)}" if key else name
-            yield from _compare(below, old.get(name), new.get(name))
-    elif _empty(old):
+            inside = strict or name in _VALUES
+            yield from _compare(below, old.get(name, _ABSENT), new.get(name, _ABSENT), inside)
+    elif _same(old, new) or (not strict and _empty(old) and _empty(new)):
+        return
+    elif old is _ABSENT or (not strict and _empty(old)):
         yield f"{key}: was not set, is {_show(new)}"
-    elif _empty(new):
+    elif new is _ABSENT or (not strict and _empty(new)):
         yield f"{key}: was {_show(old)}, is not set"
     else:
         yield f"{key}: was {_show(old)}, is {_show(new)}"
@@ -72,17 +78,11 @@ def _compare(key: str, old: Any, new: Any) -> Iterator[str]:
 
 def _same(old: Any, new: Any) -> bool:
     """Tell whether two values are the same; 1 and True are not, NaN is NaN."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return all(_same(old.get(name), new.get(name)) for name in {*old, *new})
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(map(_same, old, new))
-    if isinstance(old, bool) or isinstance(new, bool):
-        return old is new
-    return bool(old == new) or (old != old and new != new) or (_empty(old) and _empty(new))
+    return bool(canonical(old) == canonical(new))
 
 
 def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, list | dict | str) and not value)
+    return value is _ABSENT or value is None or (isinstance(value, list | dict | str) and not value)
 
 
 def _show(value: Any) -> str:

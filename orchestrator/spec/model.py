@@ -186,7 +186,17 @@ class Spec:
         raw.pop("warnings")
         raw["path"] = str(self.path)
         raw["targets"] = {name: str(bound) for name, bound in self.targets.items()}
-        return raw
+        plain: dict[str, Any] = _json_types(raw)
+        return plain
+
+
+def _json_types(value: Any) -> Any:
+    """Return nested values with lists for tuples, as a way through JSON would leave them."""
+    if isinstance(value, dict):
+        return {key: _json_types(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_types(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True)

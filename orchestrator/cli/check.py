@@ -1,0 +1,93 @@
+"""`sweep check`: whether sweep files are good, with all that is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.errors import SpecError, UsageError
+from orchestrator.spec.expand import count_trials
+from orchestrator.spec.load import load_spec
+from orchestrator.spec.model import Domain, Spec
+
+
+@click.command()
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the file or a parameter; repeatable.",
+)
+@click.option("--stage", metavar="NAME", help="The stage that would run; by default the last.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    files: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    stage: str | None,
+    as_json: bool,
+) -> None:
+    """Check sweep files without running anything.
+
+    Prints for each FILE that it is good, or all its mistakes with their lines. The exit code is 0
+    where all are good and 2 otherwise. A script that is missing is a warning here.
+    """
+    reports = [_report(file, overrides, stage) for file in files]
+    if as_json:
+        rows = [{key: value for key, value in r.items() if key != "lines"} for r in reports]
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        for report in reports:
+            click.echo("\n".join(report["lines"]))
+    ctx.exit(0 if all(report["ok"] for report in reports) else 2)
+
+
+def _report(file: Path, overrides: tuple[str, ...], stage: str | None) -> dict[str, Any]:
+    """Return what is to be said about a file, with the lines for people under ``lines``."""
+    try:
+        spec = load_spec(file, overrides=overrides, stage=stage)
+    except SpecError as error:
+        errors = [{"line": p.line, "key": p.key, "message": p.message} for p in error.problems]
+        count = len(errors)
+        head = f"{file}: {count} {'mistake' if count == 1 else 'mistakes'}"
+        lines = [head, *(f"  {problem}" for problem in error.problems)]
+        return _row(file, errors=errors, lines=lines)
+    except UsageError as error:
+        message = str(error).removeprefix(f"{file}: ")
+        errors = [{"line": None, "key": "", "message": message}]
+        return _row(file, errors=errors, lines=[f"{file}: 1 mistake", f"  {error}"])
+    lines = [f"{file}: ok, {_size(spec)}", *(f"  warning: {text}" for text in spec.warnings)]
+    space = {name: _space(domain) for name, domain in spec.parameters.items()}
+    return _row(file, warnings=list(spec.warnings), space=space, lines=lines)
+
+
+def _row(file: Path, **known: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": str(file), "ok": "errors" not in known}
+    row |= {"errors": [], "warnings": [], "space": {}}
+    return row | known
+
+
+def _size(spec: Spec) -> str:
+    count = count_trials(spec)
+    if count is None:
+        return f"no bound on its trials (method {spec.method} without run_cap)"
+    return f"{count:,} {'trial' if count == 1 else 'trials'}"
+
+
+def _space(domain: Domain) -> dict[str, Any]:
+    """Return a domain in the words of the file."""
+    row: dict[str, Any] = {"distribution": domain.distribution}
+    if domain.is_constant:
+        return row | {"value": domain.values[0]}
+    if domain.low is None:
+        return row | {"values": list(domain.values)}
+    row |= {"min": domain.low, "max": domain.high}
+    return row if domain.q is None else row | {"q": domain.q}
