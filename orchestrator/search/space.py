@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any, Protocol
 
 from optuna.distributions import (
@@ -114,32 +114,36 @@ class Real:
 
 
 class Quantised:
-    """A parameter that takes the multiples of q from low to high.
+    """A parameter that takes the numbers from low to high, rounded to multiples of q, as in W&B.
 
-    Values are computed in decimal, so that ``q: 0.1`` gives 0.3 and not 0.30000000000000004. They
-    are ints where q is whole, as a batch size must be.
+    So the least and the greatest value may lie half a q outside the range. Values are computed in
+    decimal: ``q: 0.1`` gives 0.3 and not 0.30000000000000004. They are ints where q is an int.
     """
 
     def __init__(self, low: float, high: float, q: float) -> None:
         self._q = Decimal(str(q))
-        lowest = (Decimal(str(low)) / self._q).to_integral_value(ROUND_CEILING) * self._q
-        highest = (Decimal(str(high)) / self._q).to_integral_value(ROUND_FLOOR) * self._q
-        self.distribution = FloatDistribution(float(lowest), float(highest), step=float(q))
+        self._is_whole = isinstance(q, int)
+        self.distribution = FloatDistribution(
+            float(self._round(low)), float(self._round(high)), step=float(q)
+        )
+
+    def _round(self, number: float) -> Decimal:
+        return (Decimal(str(float(number))) / self._q).to_integral_value() * self._q
 
     def hold(self, value: Any) -> Held:
-        """Return `value` as a float; it must be on the grid to one part in a million of q."""
+        """Return `value` as a float; it must be a multiple to one part in a million of q."""
         number = float(_finite(value))
-        on_grid = self.value(number)
-        if not self.distribution.low <= on_grid <= self.distribution.high:
+        multiple = float(self._round(number))
+        if not self.distribution.low <= multiple <= self.distribution.high:
             raise NotInDomain
-        if abs(on_grid - number) > 1e-6 * float(self._q):
+        if abs(multiple - number) > 1e-6 * float(self._q):
             raise NotInDomain
-        return float(on_grid)
+        return multiple
 
     def value(self, held: Any) -> int | float:
         """Return the multiple of q nearest to `held`."""
-        nearest_one = (Decimal(str(float(held))) / self._q).to_integral_value() * self._q
-        return int(nearest_one) if self._q == self._q.to_integral_value() else float(nearest_one)
+        multiple = self._round(held)
+        return int(multiple) if self._is_whole else float(multiple)
 
 
 @dataclass(frozen=True)
