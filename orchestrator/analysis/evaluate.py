@@ -63,9 +63,7 @@ def evaluate_folder(
     problems = []
     if declared is not None and not kinds.is_known(declared) and declared != "regression":
         problems.append(f"its arrays are of the kind '{declared}', which has no metrics here")
-    if kinds.is_known(declared):
-        kind = declared
-    # Without a kind of its own, a rate that the metadata states still beats the one that is typed.
+    kind = kind if declared is None else declared
     merged = {**(data or {}), **known}
 
     run = RunDir(path)
