@@ -104,7 +104,7 @@ def test_a_journal_torn_at_any_byte_can_be_continued(open_study: Opener, tmp_pat
     path = tmp_path / "study.journal"
     content = path.read_bytes()
     ends = [at + 1 for at, byte in enumerate(content) if byte == ord("\n")]
-    for length in [*range(len(content) - 400, len(content) + 1), *ends, 0, 1, 40]:
+    for length in [*range(len(content) - 160, len(content) + 1), *ends, 0, 1, 40]:
         path.write_bytes(content[:length])
         again = open_study()
         before = len(again.states())
