@@ -27,6 +27,10 @@ class ConductorSearcher(Searcher):
         self._conductor = conductor
         self._tick = tick
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles what it is given, to restore from; nothing here is ever restored.
+        return {}
+
     def suggest(self, trial_id: str) -> Any:
         """Return the next attempt as a Ray config, None to wait, or FINISHED."""
         self._tick()
@@ -64,6 +68,10 @@ class ConductorScheduler(FIFOScheduler):
         super().__init__()
         self._conductor = conductor
         self._tick = tick
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles what it is given, to restore from; nothing here is ever restored.
+        return {}
 
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]

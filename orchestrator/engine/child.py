@@ -81,7 +81,7 @@ def _train(attempt: Attempt, run: TrialRun) -> None:
 
         run_script(program, attempt.config, run)
         return
-    name = (str(attempt.trainer) if "." in str(attempt.trainer) else f"trainers.{attempt.trainer}")
+    name = str(attempt.trainer) if "." in str(attempt.trainer) else f"trainers.{attempt.trainer}"
     base = importlib.import_module("trainers.base")
     settings = importlib.import_module(f"{name}.config")
     config = base.build(settings.Config, settings.PRESETS, attempt.config)
@@ -118,6 +118,8 @@ def _isolate(attempt: Attempt) -> None:
     # An empty list hides all GPUs; torch reads it when it first touches CUDA, which is not yet.
     visible = "" if attempt.device == "cpu" else str(attempt.slot.get("visible", ""))
     os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    # Where UUIDs are unknown the slot names a card by its index, counted as NVML counts.
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(attempt.threads)
     os.environ["SWEEP_RUN_DIR"] = attempt.run_path

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.reaper import start_reaper
 
 # Ray reads these when it is imported or started.
 _SETTINGS = {
@@ -20,6 +21,9 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Without this Ray takes the host's address for its own and listens on all interfaces; the name
+    # is of the platforms where loopback is its default.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
@@ -50,13 +54,15 @@ def local_ray(slots: int) -> Iterator[None]:
         log_to_driver=False,
         logging_level=logging.ERROR,
         configure_logging=False,
-        _node_ip_address="127.0.0.1",
         object_store_memory=80 << 20,
     )
+    reaper = start_reaper()
     try:
         yield
     finally:
         ray.shutdown()
+        if reaper is not None:
+            reaper.communicate()
 
 
 def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
@@ -87,7 +93,9 @@ def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
                 storage_path=str(scratch),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=0, checkpoint_at_end=False
+                ),
             ),
         )
         tuner.fit()

@@ -173,16 +173,17 @@ def _drive(conductor: Conductor, folder: SweepDir, plan: Plan, *, inline: bool) 
                 else:
                     conductor.stop_trial(number, "stopped by `sweep stop`")
 
-    with catching(want_stop, conductor.abandon):
-        if inline:
-            from orchestrator.engine.inline import run_inline
+    if inline:
+        from orchestrator.engine.inline import run_inline
 
+        with catching(want_stop, conductor.abandon):
             run_inline(conductor, tick)
-        else:
-            from orchestrator.engine.cluster import local_ray, run_trials
+        return
+    from orchestrator.engine.cluster import local_ray, run_trials
 
-            with local_ray(len(plan.slots)):
-                run_trials(conductor, tick)
+    # Ray puts in signal handlers of its own when it starts; ours come after them.
+    with local_ray(len(plan.slots)), catching(want_stop, conductor.abandon):
+        run_trials(conductor, tick)
 
 
 def _settle(opened: OpenSweep) -> None:
