@@ -1,0 +1,240 @@
+"""The data of one training: rooms from files or the simulator, split by room, and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.edc.acoustics import chunks
+from trainers.edc.cache import simulated
+from trainers.edc.files import read_curves
+from trainers.edc.roomset import RoomSet
+
+VALIDATION_SHARE: Final = 0.2
+TEST_SHARE: Final = 0.2
+_LEAST_ROOMS: Final = 3
+
+Curves = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+class DataConfig(Protocol):
+    """What `load` reads of the trainer's config."""
+
+    @property
+    def data_path(self) -> str | None:
+        """An .npz of curves or a folder of RIR_*_edc.npy; None simulates rooms."""
+
+    @property
+    def features_path(self) -> str | None:
+        """CSV of room features; None looks for one beside the curves."""
+
+    @property
+    def rooms(self) -> int:
+        """Simulated rooms."""
+
+    @property
+    def cases_per_room(self) -> int:
+        """Curves of each simulated room."""
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples per second, where the files do not say it."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length of a curve in seconds."""
+
+    @property
+    def max_samples(self) -> int | None:
+        """Greatest number of curves taken; None takes all."""
+
+
+@dataclass(frozen=True)
+class EdcData:
+    """Features [n, 16] and linear curves [n, T] of the three splits, float32, none empty.
+
+    Attributes:
+        rate_hz: samples per second of the curves; what the files say comes before the config.
+    """
+
+    train_features: Curves
+    train_curves: Curves
+    val_features: Curves
+    val_curves: Curves
+    test_features: Curves
+    test_curves: Curves
+    rate_hz: float
+
+
+def load(
+    config: DataConfig,
+    *,
+    seed: int,
+    data_fraction: float,
+    progress: Callable[[str], None] = lambda text: None,
+) -> EdcData:
+    """Return the data that `config` names.
+
+    Args:
+        config: where the curves are, or how many rooms to simulate.
+        seed: of the simulation and of the split. It is the same for all trials of a sweep, or
+            they would be judged on different rooms.
+        data_fraction: share of the training rooms to use, in (0, 1].
+        progress: told what happens.
+
+    Raises:
+        ValueError: the files are missing, cannot be read or do not fit; there are fewer than
+            three rooms.
+    """
+    if config.data_path is None:
+        data = simulated(
+            rooms=config.rooms,
+            cases=config.cases_per_room,
+            rate_hz=config.rate_hz,
+            duration_s=config.duration_s,
+            seed=seed,
+            progress=progress,
+        )
+    else:
+        progress(f"reading {config.data_path}")
+        data = read_curves(
+            Path(config.data_path),
+            None if config.features_path is None else Path(config.features_path),
+            rate_hz=config.rate_hz,
+            duration_s=config.duration_s,
+        )
+    return split_rooms(data, seed=seed, data_fraction=data_fraction, max_samples=config.max_samples)
+
+
+def split_rooms(
+    data: RoomSet, *, seed: int, data_fraction: float = 1.0, max_samples: int | None = None
+) -> EdcData:
+    """Return training, validation and test data in the ratio 60 : 20 : 20, by room.
+
+    No room is in two splits: its curves resemble each other, and a row of a known room would be
+    an easy test. `data_fraction` leaves validation and test as they are, and smaller fractions
+    are part of greater ones.
+
+    Args:
+        data: all rows.
+        seed: which rooms go where.
+        data_fraction: share of the training rooms, in (0, 1]; at least one room is kept.
+        max_samples: greatest number of rows of all splits together, taken room by room; where
+            even three rooms hold more, only the first rows of three rooms.
+
+    Raises:
+        ValueError: there are fewer than three rooms, or a number is out of its range.
+    """
+    if not 0 < data_fraction <= 1:
+        raise ValueError(f"data_fraction: must be above 0 and at most 1, but got {data_fraction}.")
+    if max_samples is not None and max_samples < _LEAST_ROOMS:
+        raise ValueError(f"max_samples: must be at least {_LEAST_ROOMS}, but got {max_samples}.")
+    codes = np.unique(data.rooms)
+    if len(codes) < _LEAST_ROOMS:
+        raise ValueError(
+            f"rooms: must be at least {_LEAST_ROOMS}, one each for training, validation and test, "
+            f"but there are {len(codes)}."
+        )
+    order = np.random.default_rng([seed, 0x5B117]).permutation(codes)
+    rows_of = _limited({code: np.flatnonzero(data.rooms == code) for code in order}, max_samples)
+    names = list(rows_of)
+    validation = max(1, round(VALIDATION_SHARE * len(names)))
+    test = max(1, round(TEST_SHARE * len(names)))
+    training = names[validation + test :]
+    kept = training[: max(1, round(data_fraction * len(training)))]
+    parts: dict[str, Any] = {}
+    for split, chosen in (
+        ("train", kept),
+        ("val", names[:validation]),
+        ("test", names[validation : validation + test]),
+    ):
+        rows = np.sort(np.concatenate([rows_of[name] for name in chosen]))
+        parts[f"{split}_features"] = data.features[rows]
+        parts[f"{split}_curves"] = data.curves[rows]
+    return EdcData(**parts, rate_hz=data.rate_hz)
+
+
+def _limited(
+    rows_of: dict[int, NDArray[np.intp]], max_samples: int | None
+) -> dict[int, NDArray[np.intp]]:
+    """Return the first rooms that hold at most `max_samples` rows together."""
+    if max_samples is None:
+        return rows_of
+    kept: dict[int, NDArray[np.intp]] = {}
+    taken = 0
+    for name, rows in rows_of.items():
+        if taken + len(rows) > max_samples:
+            break
+        kept[name] = rows
+        taken += len(rows)
+    if len(kept) >= _LEAST_ROOMS:
+        return kept
+    few = list(rows_of.items())[:_LEAST_ROOMS]
+    return {name: rows[: max_samples // _LEAST_ROOMS] for name, rows in few}
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """An affine map per column, fitted on training data.
+
+    Attributes:
+        offset: [F], what is subtracted.
+        scale: [F], what is divided by afterwards; above 0.
+    """
+
+    offset: Floats
+    scale: Floats
+
+    @classmethod
+    def fit(cls, values: NDArray[Any], kind: str = "standard", *, floor: float = 1e-3) -> Scaler:
+        """Return the scaler for the columns of `values`.
+
+        Columns are scaled one by one, as scikit-learn's scalers do, except that none is scaled by
+        less than `floor` times the greatest scale: the end of a decay curve varies by a millionth
+        of its beginning, and a training set of few rooms may hardly have one; divided by that, an
+        ordinary curve of another room would be millions. A constant column maps to 0.
+
+        Args:
+            values: [N, F], N ≥ 1.
+            kind: ``"standard"`` (mean 0, standard deviation 1), ``"minmax"`` (0 to 1) or
+                ``"none"`` (unchanged).
+            floor: least scale as a share of the greatest.
+
+        Raises:
+            ValueError: there is no such kind, or no row.
+        """
+        if len(values) == 0:
+            raise ValueError("scaler: must be fitted on at least one row, but got none.")
+        columns = values.shape[1]
+        if kind == "standard":
+            offset = values.mean(axis=0, dtype=np.float64)
+            squares = np.zeros(columns)
+            for rows in chunks(len(values), columns):
+                squares += np.square(values[rows] - offset).sum(axis=0)
+            scale = np.sqrt(squares / len(values))
+        elif kind == "minmax":
+            offset = values.min(axis=0).astype(np.float64)
+            scale = values.max(axis=0) - offset
+        elif kind == "none":
+            return cls(np.zeros(columns), np.ones(columns))
+        else:
+            raise ValueError(f"scaler_type: must be standard, minmax or none, but got {kind!r}.")
+        # The mean of equal values may miss them by rounding: what is left is no variation.
+        rounding = 8 * np.finfo(np.float64).eps * np.abs(offset)
+        scale = np.where(scale <= rounding, 0.0, scale)
+        greatest = float(scale.max())
+        return cls(offset, np.maximum(scale, floor * greatest) if greatest else np.ones(columns))
+
+    def transform(self, values: NDArray[Any]) -> Floats:
+        """Return scaled values [N, F] as float64."""
+        return np.asarray((values - self.offset) / self.scale)
+
+    def inverse(self, values: NDArray[Any]) -> Floats:
+        """Return the values [N, F] that `transform` made these of, as float64."""
+        return np.asarray(values * self.scale + self.offset)

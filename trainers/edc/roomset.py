@@ -1,0 +1,94 @@
+"""Rooms and their decay curves, wherever they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEATURES: Final = (
+    *("Length", "Width", "Height"),
+    *("Source_X", "Source_Y", "Source_Z"),
+    *("Receiver_X", "Receiver_Y", "Receiver_Z"),
+    *("f1", "f2", "f3", "f4", "f5", "f6", "f7"),
+)
+"""Lengths in m; f1 to f7 are the mean absorption (0 to 1) in the octaves 125 Hz to 8 kHz."""
+
+GEOMETRY: Final = 9
+"""The first features that say where room, source and receiver are; the rest is material."""
+
+
+@dataclass(frozen=True)
+class RoomSet:
+    """Features and decay curves, row by row.
+
+    Attributes:
+        features: [N, 16] float32, in the order of `FEATURES`.
+        curves: [N, T] float32, linear energy.
+        rooms: [N] int64, which room a row belongs to: 0, 1, ... without gaps.
+        rate_hz: samples per second of a curve.
+    """
+
+    features: NDArray[np.float32]
+    curves: NDArray[np.float32]
+    rooms: NDArray[np.int64]
+    rate_hz: float
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    def checked(self, source: str) -> RoomSet:
+        """Return the set itself once it is found sound.
+
+        Args:
+            source: where it came from, for the message.
+
+        Raises:
+            ValueError: the numbers of rows differ, a value is not finite, or the curves are not
+                linear energy.
+        """
+        rows = len(self.curves)
+        if self.curves.ndim != 2 or self.curves.shape[1] < 2 or rows == 0:
+            raise ValueError(
+                f"{source}: curves must be an array [curves, samples] with two samples or more, "
+                f"but its shape is {self.curves.shape}."
+            )
+        if not len(self.features) == len(self.rooms) == rows:
+            raise ValueError(
+                f"{source}: features and curves must have equally many rows, but there are "
+                f"{len(self.features):,} and {rows:,}."
+            )
+        for name, values in (("features", self.features), ("curves", self.curves)):
+            bad = np.flatnonzero([not np.isfinite(row).all() for row in values])
+            if bad.size:
+                raise ValueError(
+                    f"{source}: {name} must be finite, but {bad.size:,} of {rows:,} rows are not, "
+                    f"the first is row {bad[0]} (from 0)."
+                )
+        wrong = np.flatnonzero(self.curves[:, 0] <= 0)
+        if wrong.size:
+            raise ValueError(
+                f"{source}: curves must be linear energy that starts above 0 (near 1), but row "
+                f"{wrong[0]} (from 0) starts at {self.curves[wrong[0], 0]:.4g}. Are they in dB?"
+            )
+        return self
+
+
+def room_codes(names: Sequence[Any] | None, features: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return a number for each row's room: 0, 1, ... in order of first appearance.
+
+    Rows with one name are one room. Where there are no names, or every row has a name of its own
+    (they name rows then), rows with the same room, source and receiver are one.
+
+    Args:
+        names: [N] identifiers, or None.
+        features: [N, 16].
+    """
+    keys: list[Any] = [] if names is None else list(names)
+    if len(set(keys)) in (0, len(features)):
+        keys = [tuple(row) for row in features[:, :GEOMETRY].tolist()]
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
