@@ -116,7 +116,10 @@ class Levels:
             streak.clear()
 
     def feed(self, standing: Standing, step: int) -> Finding | None:
-        """Take in one report and return the gravest condition that has held long enough."""
+        """Take in one report and return the gravest condition that has held long enough.
+
+        What is not fatal is returned once, on the report that makes it long enough.
+        """
         self._explosion.feed(explodes(standing), step)
         self._half.feed(loses(standing, HALF_LOST), step)
         self._sustained.feed(loses(standing, SUSTAINED_LOST), step)
@@ -128,6 +131,7 @@ class Levels:
             ("lost progress", self._sustained, long, True),
             ("rising", self._rising, 3, False),
         ):
-            if streak.count >= needed and streak.since is not None:
+            held = streak.count >= needed if is_fatal else streak.count == needed
+            if held and streak.since is not None:
                 return Finding(symptom, streak.since, streak.count, standing, is_fatal)
         return None

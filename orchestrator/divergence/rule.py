@@ -28,7 +28,7 @@ log gives the same verdicts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from orchestrator.divergence import roles, wording
 from orchestrator.divergence.levels import Levels, Streak
@@ -109,8 +109,8 @@ class DivergenceRule:
     def update(self, step: int, metrics: Mapping[str, float]) -> Verdict:
         """Take in one report and say what should happen to the run.
 
-        A warning is returned with every report for which its condition holds; `symptom` and
-        `onset` together name it, so that it can be told once.
+        A warning is given once for each onset: when its condition has held for long enough, and
+        not again until it has ceased and come back.
 
         Args:
             step: the step or epoch of the report.
@@ -125,13 +125,13 @@ class DivergenceRule:
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
         self._choose(values)
-        verdicts = [self._judge(step, values), self._watch(step, values)]
+        verdicts = [self._judge(step, values), *self._watch(step, values)]
         self._last_step = step
         for verdict in verdicts:
             if verdict.action == "stop":
                 self._lost = verdict
                 return verdict
-        return next((verdict for verdict in verdicts if verdict.action == "warn"), CONTINUE)
+        return _together([verdict for verdict in verdicts if verdict.action == "warn"])
 
     def _choose(self, values: Mapping[str, float]) -> None:
         """Settle which series decides; a better name that turns up later takes over."""
@@ -163,9 +163,8 @@ class DivergenceRule:
             return CONTINUE
         return Verdict("stop", "non-finite", step, wording.fatal_value(judged.name, value, step))
 
-    def _watch(self, step: int, values: Mapping[str, float]) -> Verdict:
+    def _watch(self, step: int, values: Mapping[str, float]) -> Iterator[Verdict]:
         """Watch the metric, validation values and further losses for non-finite values."""
-        worst = CONTINUE
         for name, value in values.items():
             if math.isfinite(value):
                 self._non_finite.pop(name, None)
@@ -177,10 +176,7 @@ class DivergenceRule:
             streak = self._non_finite.setdefault(name, Streak())
             if step != self._last_step or not streak.count:
                 streak.feed(True, step)
-            verdict = self._weigh(name, value, streak)
-            if verdict.action == "stop" or worst.action == "continue":
-                worst = verdict
-        return worst
+                yield self._weigh(name, value, streak)
 
     def _is_watched(self, name: str) -> bool:
         return (
@@ -197,5 +193,14 @@ class DivergenceRule:
             if streak.count >= allowed:
                 reason = wording.lasting_value(name, value, since, streak.count)
                 return Verdict("stop", "non-finite", since, reason)
-        reason = wording.passing_value(name, value, since, streak.count)
-        return Verdict("warn", "non-finite", since, reason)
+        if streak.count > 1:
+            return CONTINUE
+        return Verdict("warn", "non-finite", since, wording.passing_value(name, value, since))
+
+
+def _together(warnings: list[Verdict]) -> Verdict:
+    """Return the warnings of one report as one; the first gives symptom and onset."""
+    if not warnings:
+        return CONTINUE
+    reason = "; ".join(warning.reason for warning in warnings)
+    return Verdict("warn", warnings[0].symptom, warnings[0].onset, reason)

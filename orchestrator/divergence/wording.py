@@ -24,9 +24,9 @@ def fatal_value(name: str, value: float, step: int) -> str:
     return f"{name} is {kind_of(value)} since step {step}"
 
 
-def passing_value(name: str, value: float, since: int, reports: int) -> str:
+def passing_value(name: str, value: float, since: int) -> str:
     """Word a non-finite value that may pass."""
-    return f"{name} is {kind_of(value)} since step {since}{_running(reports)}; it may recover"
+    return f"{name} is {kind_of(value)} at step {since}, which may pass"
 
 
 def lasting_value(name: str, value: float, since: int, reports: int) -> str:
