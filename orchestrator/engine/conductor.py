@@ -8,15 +8,15 @@ then a decision that is written down with its reason.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.analysis.evaluate import evaluate_run
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
+from orchestrator.engine.queue import TrialQueue
 from orchestrator.engine.run import is_finite
 from orchestrator.files import atomic, jsonl
 from orchestrator.placement.admission import SlotPool
@@ -24,8 +24,7 @@ from orchestrator.placement.model import Slot
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
 from orchestrator.search.study import Study
-from orchestrator.spec.expand import iter_configs, make_config
-from orchestrator.spec.model import Spec, TrialConfig
+from orchestrator.spec.model import Spec
 
 Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
 
@@ -56,6 +55,7 @@ class Conductor:
         study: the sweep's study, open.
         pool: the slots.
         listener: told of every event, after it was written down.
+        records: the trials that the folder holds, by number.
         only: names or numbers of the only trials to run; empty for all.
         commit: git commit of the code that runs, for the metadata.
     """
@@ -79,24 +79,14 @@ class Conductor:
         self._study = study
         self._pool = pool
         self._listener = listener
-        self._only = only
         self._commit = commit
         self._live: dict[str, _Live] = {}
-        self._space = {
-            name: domain
-            for name, domain in spec.parameters.items()
-            if not domain.is_constant and name not in spec.overrides
-        }
-        self._again = deque(
-            record for record in self.records.values() if not record.state.is_finished
-        )
-        self._fresh = self._fresh_configs()
-        self._next: TrialConfig | Literal["propose"] | None = None
+        self._queue = TrialQueue(spec, study, self.records, only)
 
     @property
     def is_over(self) -> bool:
         """True once nothing runs and nothing will start."""
-        return not self._live and (self.stopping or not self._has_next())
+        return not self._live and (self.stopping or not self._queue)
 
     @property
     def live_ids(self) -> list[str]:
@@ -114,12 +104,12 @@ class Conductor:
         None means: nothing is left, or no slot is free, or the script that started last has not yet
         shown its output folder. `is_over` tells the first from the others.
         """
-        if self.stopping or self._waits_for_folder() or not self._has_next():
+        if self.stopping or self._waits_for_folder() or not self._queue:
             return None
         slot = self._pool.take()
         if slot is None:
             return None
-        record = self._take_next()
+        record = self._queue.take()
         record.attempt += 1
         record.state = TrialState.RUNNING
         record.reason = None
@@ -199,12 +189,11 @@ class Conductor:
             if live.record.number == number:
                 self._end(live, TrialState.PRUNED, reason)
                 return
-        for record in list(self._again):
-            if record.number == number:
-                self._again.remove(record)
-                record.state, record.reason = TrialState.PRUNED, reason
-                record.save(self._sweep.run_dir(record.number, record.name))
-                self._tell("trial_ended", record)
+        record = self._queue.drop(number)
+        if record is not None:
+            record.state, record.reason = TrialState.PRUNED, reason
+            record.save(self._sweep.run_dir(record.number, record.name))
+            self._tell("trial_ended", record)
 
     def abandon(self, reason: str = INTERRUPTED) -> None:
         """Write down that every attempt still under way was interrupted; the last thing to do."""
@@ -311,54 +300,6 @@ class Conductor:
         return bool(program and program.outputs) and any(
             not live.adopted and not live.finished for live in self._live.values()
         )
-
-    def _has_next(self) -> bool:
-        if self._again:
-            return True
-        if self._next is None:
-            self._next = next(self._fresh, None)
-        return self._next is not None
-
-    def _take_next(self) -> TrialRecord:
-        if self._again:
-            record = self._again.popleft()
-            varied = {name: record.config[name] for name in self._space if name in record.config}
-            record.optuna_number = self._study.ask(self._space, varied).number
-            return record
-        asked, self._next = self._next, None
-        if asked == "propose":
-            number = len(self.records)
-            proposal = self._study.ask(self._space, None)
-            trial = make_config(self._spec, number, proposal.params)
-        else:
-            assert isinstance(asked, TrialConfig)
-            trial = asked
-            chosen = {name: trial.varied[name] for name in self._space if name in trial.varied}
-            proposal = self._study.ask({name: self._space[name] for name in chosen}, chosen)
-        named = self._spec.trials.get(trial.trial) if trial.trial else None
-        note = asdict(named) if named else {}
-        note.pop("set", None)
-        record = TrialRecord(
-            number=trial.number,
-            name=trial.name,
-            config=trial.config,
-            optuna_number=proposal.number,
-            stage=self._spec.stage,
-            note={key: value for key, value in note.items() if value},
-        )
-        self.records[record.number] = record
-        return record
-
-    def _fresh_configs(self) -> Iterator[TrialConfig | Literal["propose"]]:
-        if self._spec.method == "bayes" and self._space:
-            cap = self._spec.run_cap
-            while cap is None or len(self.records) < cap:
-                yield "propose"
-            return
-        for trial in iter_configs(self._spec):
-            wanted = not self._only or self._only & {trial.name, str(trial.number)}
-            if trial.number not in self.records and wanted:
-                yield trial
 
     def _tell(self, event: str, record: TrialRecord, **details: Any) -> None:
         log_event(self._sweep, event, number=record.number, name=record.name, **details)

@@ -1,0 +1,110 @@
+"""Which trial is next: interrupted ones first, then what the spec still asks for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Literal
+
+from orchestrator.runs.records import TrialRecord
+from orchestrator.search.study import Study
+from orchestrator.spec.expand import iter_configs, make_config
+from orchestrator.spec.model import Spec, TrialConfig
+
+
+class TrialQueue:
+    """Hands out trials, each with its number in the study.
+
+    Args:
+        spec: what was asked.
+        study: told of every trial that is handed out, and asked for configs where it samples.
+        records: the trials that there are; the queue adds those that it makes.
+        only: names or numbers of the only trials to hand out; empty for all.
+    """
+
+    def __init__(
+        self, spec: Spec, study: Study, records: dict[int, TrialRecord], only: frozenset[str]
+    ) -> None:
+        self._spec = spec
+        self._study = study
+        self._records = records
+        self._only = only
+        self._space = {
+            name: domain
+            for name, domain in spec.parameters.items()
+            if not domain.is_constant and name not in spec.overrides
+        }
+        self._again = deque(
+            record
+            for record in records.values()
+            if not record.state.is_finished and self._is_wanted(record.name, record.number)
+        )
+        self._fresh = self._fresh_configs()
+        self._next: TrialConfig | Literal["propose"] | None = None
+
+    def __bool__(self) -> bool:
+        if self._again:
+            return True
+        if self._next is None:
+            self._next = next(self._fresh, None)
+        return self._next is not None
+
+    def take(self) -> TrialRecord:
+        """Return the next trial; the queue must not be empty."""
+        assert self, "the queue must not be empty"
+        if self._again:
+            record = self._again.popleft()
+            varied = {name: record.config[name] for name in self._space if name in record.config}
+            # An Optuna trial that is set back to waiting keeps its old reports: ask for a new one.
+            record.optuna_number = self._ask(varied)
+            return record
+        asked, self._next = self._next, None
+        if asked == "propose":
+            proposal = self._study.ask(self._space, None)
+            trial = make_config(self._spec, len(self._records), proposal.params)
+            optuna_number = proposal.number
+        else:
+            assert isinstance(asked, TrialConfig)
+            trial = asked
+            optuna_number = self._ask(trial.varied)
+        record = TrialRecord(
+            number=trial.number,
+            name=trial.name,
+            config=trial.config,
+            optuna_number=optuna_number,
+            stage=self._spec.stage,
+            note=self._note(trial),
+        )
+        self._records[record.number] = record
+        return record
+
+    def drop(self, number: int) -> TrialRecord | None:
+        """Take a trial that waits to run again out of the queue; None where it does not wait."""
+        for record in self._again:
+            if record.number == number:
+                self._again.remove(record)
+                return record
+        return None
+
+    def _ask(self, varied: Mapping[str, object]) -> int:
+        chosen = {name: varied[name] for name in self._space if name in varied}
+        return self._study.ask({name: self._space[name] for name in chosen}, chosen).number
+
+    def _note(self, trial: TrialConfig) -> dict[str, object]:
+        named = self._spec.trials.get(trial.trial) if trial.trial else None
+        words = asdict(named) if named else {}
+        return {key: value for key, value in words.items() if value and key != "set"}
+
+    def _is_wanted(self, name: str, number: int) -> bool:
+        return not self._only or bool(self._only & {name, str(number)})
+
+    def _fresh_configs(self) -> Iterator[TrialConfig | Literal["propose"]]:
+        if self._spec.method == "bayes" and self._space:
+            cap = self._spec.run_cap
+            while cap is None or len(self._records) < cap:
+                yield "propose"
+            return
+        for trial in iter_configs(self._spec):
+            if trial.number not in self._records and self._is_wanted(trial.name, trial.number):
+                yield trial
