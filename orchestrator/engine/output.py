@@ -114,13 +114,14 @@ def lines_that_matter(lines: Sequence[str], most: int = 10) -> list[str]:
     starts = [place for place, line in enumerate(lines) if _TRACEBACK in line]
     if not starts:
         return list(lines[-most:])
+    # A launcher may put a name before each line, as in "[rank0]: Traceback ...".
+    prefix = lines[starts[-1]].partition(_TRACEBACK)[0]
     block = list(lines[starts[-1] + 1 :])
-    indent = len(lines[starts[-1]]) - len(lines[starts[-1]].lstrip())
     frames = 0
-    while frames < len(block) and len(block[frames]) - len(block[frames].lstrip()) > indent:
+    while frames < len(block) and block[frames].startswith(prefix + " "):
         frames += 1
     error = block[frames : frames + max(1, most // 2)]
     inner = block[max(0, frames - (most - len(error))) : frames]
-    while inner and not inner[0].lstrip().startswith("File "):
+    while inner and not inner[0].startswith(prefix + "  File "):
         inner.pop(0)
     return [*inner, *error] or list(lines[-most:])
