@@ -228,8 +228,8 @@ class Scaler:
         # The mean of equal values may miss them by rounding: what is left is no variation.
         rounding = 8 * np.finfo(np.float64).eps * np.abs(offset)
         scale = np.where(scale <= rounding, 0.0, scale)
-        greatest = float(scale.max())
-        return cls(offset, np.maximum(scale, floor * greatest) if greatest else np.ones(columns))
+        scale = np.maximum(scale, floor * scale.max())
+        return cls(offset, np.where(scale > 0, scale, 1.0))
 
     def transform(self, values: NDArray[Any]) -> Floats:
         """Return scaled values [N, F] as float64."""
