@@ -95,17 +95,34 @@ def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], int]:
     return kept, len(columns) - len(kept)
 
 
-def draw(columns: Sequence[Column], style: str = "simple") -> str:
-    """Return the table of `columns` in a style that `tabulate` knows."""
+def draw(columns: Sequence[Column]) -> str:
+    """Return the table of `columns`, no wider than their widths and the gaps between."""
+    from tabulate import tabulate
+
+    # tabulate pads a heading by two characters, so ours are ordinary lines.
+    lines = [
+        [column.title for column in columns],
+        ["-" * column.width for column in columns],
+        *zip(*(column.cells for column in columns), strict=True),
+    ]
+    return tabulate(lines, tablefmt="plain", colalign=_sides(columns), disable_numparse=True)
+
+
+def draw_markdown(columns: Sequence[Column]) -> str:
+    """Return the table of `columns` as Markdown."""
     from tabulate import tabulate
 
     return tabulate(
         list(zip(*(column.cells for column in columns), strict=True)),
         headers=[column.title for column in columns],
-        tablefmt=style,
-        colalign=["right" if column.is_number else "left" for column in columns],
+        tablefmt="github",
+        colalign=_sides(columns),
         disable_numparse=True,
     )
+
+
+def _sides(columns: Sequence[Column]) -> list[str]:
+    return ["right" if column.is_number else "left" for column in columns]
 
 
 def render_comparison(
@@ -147,7 +164,7 @@ def render_markdown(comparison: Comparison) -> str:
     ]
     lines = [heading(comparison), ""]
     if rows:
-        lines += [draw(columns, "github"), ""]
+        lines += [draw_markdown(columns), ""]
     lines += [f"- {_escape(note)}" for note in comparison.notes]
     lines += [
         f"- {_escape(f'{row.trial}: {text}')}" for row in comparison.rows for text in row.warnings
