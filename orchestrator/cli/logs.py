@@ -25,6 +25,8 @@ from orchestrator.runs.records import (
 )
 
 _PAUSE_S = 0.3
+# A detached driver may speak before it writes down that it has started.
+_SLACK_S = 60.0
 _BLOCK = 65_536
 
 
@@ -89,7 +91,7 @@ def _show_trial(sweep: SweepDir, record: TrialRecord, follow: bool, lines: int) 
         if run.log_file.exists():
             click.echo(_last_lines(run.log_file, lines)[0], nl=False)
         else:
-            click.echo(f"{_called(record)} has no log yet.", err=True)
+            click.echo(f"{_called(record)} and has no log yet.", err=True)
         return
 
     def is_over() -> bool:
@@ -117,13 +119,20 @@ def _show_sweep(sweep: SweepDir, follow: bool, lines: int) -> None:
 
 
 def _sweep_log(sweep: SweepDir) -> tuple[Path, Callable[[bytes], str]]:
-    """Return the detached driver's output where it is the newer log, else the events in words."""
+    """Return what tells most of the sweep: the output of its detached driver, else its events.
+
+    A driver in the foreground leaves no output behind, only that of a detached one before it.
+    """
+    record = SweepRecord.load(sweep)
     try:
-        if sweep.driver_log.stat().st_size > 0:
-            return sweep.driver_log, _as_it_is()
-    except OSError:
-        pass
-    return sweep.events_file, _in_words()
+        written = sweep.driver_log.stat()
+        started = datetime.fromisoformat(record.started_at) if record is not None else None
+    except (OSError, ValueError, TypeError):
+        return sweep.events_file, _in_words()
+    is_stale = started is not None and written.st_mtime < started.timestamp() - _SLACK_S
+    if written.st_size == 0 or is_stale:
+        return sweep.events_file, _in_words()
+    return sweep.driver_log, _as_it_is()
 
 
 def _called(record: TrialRecord) -> str:

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from orchestrator.analysis.status import read_status
+from orchestrator.cli import main
+from orchestrator.cli.status import render_status
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import SweepRecord, SweepState, TrialState, now
+from tests.analysis import made
+
+Capture = pytest.CaptureFixture[str]
+
+
+def sweep(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[SweepDir]:
+    """One trial of each kind, under a driver that lives."""
+    made_sweep = made.sweep(
+        tmp_path / "results", state=SweepState.RUNNING, n_trials=4, metric="val_t20_mae"
+    )
+    moment = datetime.now(UTC).timestamp()
+    run = made.trial(
+        made_sweep, 0, state=TrialState.RUNNING, attempt=1, started_at=now(), total_steps=12
+    )
+    for step in (1, 2):
+        made.report(
+            run, step, moment + step, train_loss=0.5, val_loss=0.25, val_t20_mae=0.125, lr=1e-3
+        )
+    made.trial(made_sweep, 1, state=TrialState.PRUNED, reason="diverged: train_loss is nan")
+    made.trial(made_sweep, 2, warnings=["asked t20_weight 3.0, recorded 1.5"])
+    with FileLock(made_sweep.lock_file):
+        yield made_sweep
+
+
+def test_the_table_tells_each_trial_and_the_totals(live: SweepDir) -> None:
+    lines = render_status(read_status(live), width=160).splitlines()
+    assert lines[0] == "demo: RUNNING"
+    assert lines[2].split("  ")[0] == "#"
+    for title in ("epoch", "train loss", "val loss", "val_t20_mae", "lr", "left", "ends", "reason"):
+        assert title in lines[2]
+    assert lines[4].split()[:8] == ["0", "t0", "RUNNING", "2/12", "0.5", "0.25", "0.125", "0.001"]
+    assert "diverged: train_loss is nan" in lines[5]
+    assert "! 2 t2: asked t20_weight 3.0, recorded 1.5" in lines
+    assert lines[-1].startswith("4 trials: 1 WAITING, 1 RUNNING, 1 COMPLETE, 1 PRUNED; elapsed ")
+    assert "left; ends " in lines[-1]
+
+
+def test_a_narrow_terminal_keeps_state_and_reason(live: SweepDir) -> None:
+    lines = render_status(read_status(live), width=64).splitlines()
+    assert max(len(line) for line in lines[2:7]) <= 64
+    assert "PRUNED" in lines[5]
+    assert "diverged" in lines[5]
+
+
+def test_running_trials_are_listed_first_where_not_all_are(tmp_path: Path) -> None:
+    made_sweep = made.sweep(tmp_path, state=SweepState.RUNNING)
+    for number in range(30):
+        state = TrialState.RUNNING if number == 20 else TrialState.COMPLETE
+        made.trial(made_sweep, number, state=state)
+    with FileLock(made_sweep.lock_file):
+        lines = render_status(read_status(made_sweep), width=100, most_rows=5).splitlines()
+    assert [line.split()[0] for line in lines[4:9]] == ["0", "1", "2", "3", "20"]
+    assert "… and 25 more trials: --json lists all." in lines
+
+
+def test_the_command_shows_the_newest_sweep(
+    live: SweepDir, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = made.sweep(live.path.parent, "older")
+    os.utime(older.state_file, (1, 1))
+    monkeypatch.setenv("SWEEP_RESULTS", str(live.path.parent))
+    assert sweep("status") == 0
+    assert capsys.readouterr().out.startswith("demo: RUNNING\n")
+    assert sweep("status", "older") == 0
+    assert capsys.readouterr().out.startswith("older: FINISHED\n")
+
+
+def test_json_is_the_contract(live: SweepDir, capsys: Capture) -> None:
+    assert sweep("status", "demo", "--results", str(live.path.parent), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["sweep"], found["state"]) == ("demo", "RUNNING")
+    assert found["counts"] == {"WAITING": 1, "RUNNING": 1, "COMPLETE": 1, "PRUNED": 1, "FAIL": 0}
+    first = found["trials"][0]
+    assert (first["number"], first["name"], first["state"]) == (0, "t0", "RUNNING")
+    assert (first["step"], first["total_steps"], first["reason"]) == (2, 12, None)
+    assert first["metrics"]["val_t20_mae"] == 0.125
+    assert first["config"] == {"lr": 0.1}
+
+
+@pytest.mark.parametrize("name", [[], ["demo"]])
+def test_no_sweep_is_said_and_exits_with_2(
+    tmp_path: Path, capsys: Capture, name: list[str]
+) -> None:
+    assert sweep("status", *name, "--results", str(tmp_path)) == 2
+    assert "must hold a sweep, but has none" in capsys.readouterr().err
+
+
+def test_a_wrong_name_is_answered_by_the_nearest(live: SweepDir, capsys: Capture) -> None:
+    assert sweep("status", "demoo", "--results", str(live.path.parent)) == 2
+    assert "Did you mean 'demo'?" in capsys.readouterr().err
+
+
+def test_watching_a_sweep_that_is_over_shows_it_once(tmp_path: Path, capsys: Capture) -> None:
+    made.trial(made.sweep(tmp_path), 0)
+    assert sweep("status", "--results", str(tmp_path), "--watch") == 0
+    assert capsys.readouterr().out.count("demo: FINISHED") == 1
+
+
+def watch(live: SweepDir) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "orchestrator", "status", "--watch", "--interval", "0.2"),
+            *("--json", "--results", str(live.path.parent)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_watch_ends_with_the_sweep(live: SweepDir) -> None:
+    with watch(live) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["state"] == "RUNNING"
+        record = SweepRecord.load(live)
+        assert record is not None
+        record.state = SweepState.FINISHED
+        record.save(live)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["state"] == "FINISHED"
+
+
+def test_leaving_watch_by_ctrl_c_is_no_error_and_changes_nothing(live: SweepDir) -> None:
+    before = {path: path.read_bytes() for path in live.path.rglob("*.json*")}
+    with watch(live) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert {path: path.read_bytes() for path in live.path.rglob("*.json*")} == before
+
+
+def test_status_loads_no_numpy(live: SweepDir) -> None:
+    code = (
+        "import sys\n"
+        "from orchestrator.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "sys.exit('numpy' in sys.modules)\n"
+    )
+    arguments = ["status", "--results", str(live.path.parent)]
+    assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == 0
