@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def started(
     try:
         yield Trial(directory, process)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -137,6 +139,8 @@ class _Recorder:
             stream.write(json.dumps([kind, value]) + "\n")
 
     def report(self, step: int, **metrics: float) -> None:
+        if (self.directory / "refuse").exists():
+            raise RuntimeError("Refused")
         self.write("report", [step, metrics])
 
     def describe(self, **facts: Any) -> None:
