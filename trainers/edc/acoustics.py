@@ -12,6 +12,9 @@ c50_edcsum dB   10·log10(Σ E before 50 ms / Σ E from 50 ms on): the ratio tha
                 EDC programs call C50. It sums the curve, not the energy, and is another quantity
 ========== ==== ==========================================================================
 
+The original EDC programs also report t(−10 dB) itself as EDT, a sixth of the one here: mind it when
+results are held against published ones.
+
 t(−x dB) is the first time at which the level is at or below −x dB, found between two samples by
 a straight line in dB, so that an exponential decay is exact at any rate.
 """
