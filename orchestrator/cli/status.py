@@ -98,21 +98,23 @@ def render_status(
         for trial in shown
         for text in trial.warnings
     ]
-    lines += ["", _totals(status)]
+    lines += ["", *_totals(status, room)]
     return "\n".join(lines)
 
 
-def _totals(status: SweepStatus) -> str:
+def _totals(status: SweepStatus, width: int) -> list[str]:
     total = sum(status.counts.values()) if status.n_trials is None else status.n_trials
     counted = [f"{count} {word}" for word, count in status.counts.items() if count]
-    parts = [f"{total} trials: {', '.join(counted)}" if counted else f"{total} trials"]
-    parts.append(f"elapsed {format_duration(status.elapsed_s)}")
+    noun = "trial" if total == 1 else "trials"
+    first = f"{total} {noun}: {', '.join(counted)}" if counted else f"{total} {noun}"
+    parts = [first, f"elapsed {format_duration(status.elapsed_s)}"]
     if status.time_left_s is not None:
         parts.append(f"about {format_duration(status.time_left_s)} left")
         parts.append(f"ends {_clock(status.ends_at)}")
     if status.state == "INTERRUPTED":
         parts.append("run the same `sweep run` again to continue")
-    return "; ".join(parts)
+    line = "; ".join(parts)
+    return [line] if len(line) <= width else [first, "; ".join(parts[1:])]
 
 
 def _most_interesting(trials: Sequence[TrialStatus], most: int) -> list[TrialStatus]:
@@ -130,7 +132,7 @@ def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Col
         Column("epoch", [_progress(trial) for trial in trials], is_number=True),
     ]
     # What a person looks at first keeps its place the longest when the terminal is narrow.
-    metrics = {metric: 1, "train_loss": 2, "val_loss": 3, "lr": 5}
+    metrics = {"train_loss": 2, "val_loss": 3, "lr": 5, metric: 1}
     for name in ("train_loss", "val_loss", metric, "lr"):
         title = {"train_loss": "train loss", "val_loss": "val loss"}.get(name, clean(name))
         used = any(name in trial.metrics for trial in trials)
@@ -174,6 +176,11 @@ def _clock(moment: str | None) -> str:
 
 
 def _draw_over(text: str) -> None:
+    # A line that does not fit would push the others up, and the next frame would miss its place.
+    height = max(4, shutil.get_terminal_size().lines)
+    lines = text.split("\n")
+    if len(lines) >= height:
+        lines = [*lines[: height - 2], lines[-1]]
     # Home, then each line wiped to its end, then everything below: no flicker of a whole clear.
-    wiped = text.replace("\n", "\x1b[K\n")
-    click.echo(f"\x1b[H{wiped}\x1b[K\n\x1b[J", nl=False)
+    frame = "".join(f"{line}\x1b[K\n" for line in lines)
+    click.echo(f"\x1b[H{frame}\x1b[J", nl=False)

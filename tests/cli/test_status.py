@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -68,6 +72,40 @@ def test_a_narrow_terminal_keeps_state_and_reason(live: SweepDir) -> None:
     assert max(len(line) for line in lines[2:7]) <= 64
     assert "PRUNED" in lines[5]
     assert "diverged" in lines[5]
+
+
+def test_totals_that_do_not_fit_take_two_lines(live: SweepDir) -> None:
+    lines = render_status(read_status(live), width=64).splitlines()
+    assert lines[-2] == "4 trials: 1 WAITING, 1 RUNNING, 1 COMPLETE, 1 PRUNED"
+    assert lines[-1].startswith("elapsed ")
+
+
+def test_watching_in_a_terminal_draws_over_itself_and_never_scrolls(live: SweepDir) -> None:
+    for number in range(3, 40):
+        made.trial(live, number)
+    control, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 90, 0, 0))
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "orchestrator", "status", "--watch", "--interval", "0.2"),
+            *("--results", str(live.path.parent)),
+        ],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")},
+    ) as process:
+        output = b""
+        while output.count(b"\x1b[H") < 3:
+            output += os.read(control, 65_536)
+        process.send_signal(signal.SIGINT)
+    os.close(control)
+    os.close(terminal)
+    assert process.returncode == 0
+    frame = output.split(b"\x1b[H")[1].decode()
+    assert frame.count("\n") < 12
+    assert frame.startswith("demo: RUNNING\x1b[K")
+    assert frame.rstrip().endswith("\x1b[J")
 
 
 def test_running_trials_are_listed_first_where_not_all_are(tmp_path: Path) -> None:
