@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_run
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.engine.attempt import Attempt
@@ -281,13 +282,14 @@ class Conductor:
         if metric is None:
             return None
         best = (min if goal == "minimize" else max)(live.values, default=None)
-        if state is not TrialState.COMPLETE:
+        files = [live.run.predictions_file(split) for split in ("test", "val")]
+        if state is not TrialState.COMPLETE or not any(path.exists() for path in files):
             return best
         # Numbers are recomputed; only what cannot be is taken as it was reported.
         try:
             value = evaluate_run(live.run.path).get(metric)
-        except Exception as error:  # the arrays are the trial's, and anything can be in them
-            live.record.warnings.append(f"metrics could not be recomputed: {error}")
+        except ArrayProblem as problem:
+            live.record.warnings.append(f"metrics could not be recomputed: {problem}")
             value = None
         return value if is_finite(value) else best
 

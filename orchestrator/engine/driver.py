@@ -124,6 +124,7 @@ def _run(
         method=spec.method,
         seed=spec.seed,
         pruner=spec.pruner,
+        metric=record.metric,
     )
     study.close_stale()
     program = spec.program

@@ -1,0 +1,154 @@
+"""The process of one trial, from outside: a real forkserver and real children."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine.process import TrialProcess
+from orchestrator.files import jsonl, lock
+from tests.engine.sweeps import is_alive, run_to_end, toy_attempt, wait_until
+
+
+def test_a_trial_reports_and_leaves_everything_behind(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", epochs=4, lr=0.5)
+    messages = run_to_end(TrialProcess(attempt))
+    assert [message[0] for message in messages] == ["total_steps", *["report"] * 4, "done"]
+    run = attempt.run_dir
+    assert [record["step"] for record in jsonl.read(run.metrics_file)] == [1, 2, 3, 4]
+    assert "training with Config(" in run.log_file.read_text()
+    for split in ("test", "val"):
+        assert run.predictions_file(split).exists()
+        assert run.targets_file(split).exists()
+    metadata = json.loads(run.metadata_file.read_text())
+    assert metadata["status"] == "complete"
+    assert metadata["config"]["lr"] == 0.5
+    assert metadata["config"]["shape"] == "fall", "defaults are part of the effective config"
+    assert metadata["set"] == {"epochs": 4, "lr": 0.5}
+    assert metadata["effective"] == {"lr": 0.5}
+    assert metadata["epochs_done"] == 4
+    assert metadata["peak_memory_mib"] > 0
+    assert metadata["versions"]["torch"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise", "RuntimeError: the data are gone"),
+        ("exit", "the process ended with exit code 7 before the trial was done"),
+        ("segv", "the process was ended by SIGSEGV"),
+        ("shapes", "predictions and targets must have one shape, but got (39, 3) and (40, 3)"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_message(tmp_path: Path, fault: str, message: str) -> None:
+    messages = run_to_end(TrialProcess(toy_attempt(tmp_path / "0000-toy", fault=fault)))
+    kind, text = messages[-1]
+    assert kind == "failed"
+    assert message in text
+
+
+def test_workers_of_a_trial_end_with_it(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", fault="workers")
+    assert run_to_end(TrialProcess(attempt))[-1] == ["done"]
+    worker = int(Path(attempt.run_path, "worker.pid").read_text())
+    wait_until(lambda: not is_alive(worker), 5)
+
+
+def test_a_trial_that_is_asked_to_stop_returns(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", epochs=1000, pause_s=0.02)
+    process = TrialProcess(attempt)
+    messages = run_to_end(process, lambda message: process.stop() if message[0] == "report" else 0)
+    assert messages[-1] == ["done"]
+    assert json.loads(attempt.run_dir.metadata_file.read_text())["status"] == "stopped"
+
+
+def test_a_trial_that_does_not_listen_is_killed_after_the_grace(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", fault="deaf")
+    process = TrialProcess(attempt)
+    messages = run_to_end(
+        process, lambda message: process.stop(grace_s=0.3) if message[0] == "report" else None
+    )
+    assert messages[-1][0] == "failed"
+    assert "SIGKILL" in messages[-1][1]
+
+
+def test_a_trial_waits_for_its_judges(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", epochs=50)
+    process = TrialProcess(attempt)
+    wait_until(lambda: len(jsonl.read(attempt.run_dir.metrics_file)) >= 3)
+    time.sleep(0.5)
+    assert len(jsonl.read(attempt.run_dir.metrics_file)) == 3, "two unjudged, and one that waits"
+    assert len(run_to_end(process)) == 52
+
+
+def test_the_child_sees_no_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", epochs=100, pause_s=0.1)
+    process = TrialProcess(attempt)
+    try:
+        wait_until(lambda: attempt.run_dir.metrics_file.exists())
+        child = process._process.pid
+        assert child is not None
+        assert os.getsid(child) == child
+        assert lock.is_held(attempt.run_dir.lock_file)
+    finally:
+        process.close()
+    assert not lock.is_held(attempt.run_dir.lock_file)
+
+
+def test_a_second_attempt_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "0000-toy"
+    process = TrialProcess(toy_attempt(folder, epochs=100, pause_s=0.02))
+    run_to_end(
+        process,
+        lambda message: process.stop() if message[:2] == ["report", 5] else None,
+    )
+    attempt = toy_attempt(folder, attempt=2, epochs=10)
+    assert run_to_end(TrialProcess(attempt))[-1] == ["done"]
+    steps = [record["step"] for record in jsonl.read(attempt.run_dir.metrics_file)]
+    assert steps == list(range(1, 11))
+
+
+def test_an_attempt_that_starts_over_keeps_the_earlier_reports_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "0000-toy"
+    run_to_end(TrialProcess(toy_attempt(folder, epochs=5, fault="raise")))
+    attempt = toy_attempt(folder, attempt=2, epochs=4)
+    attempt.run_dir.checkpoint_file.unlink()
+    run_to_end(TrialProcess(attempt))
+    assert [r["step"] for r in jsonl.read(attempt.run_dir.metrics_file)] == [1, 2, 3, 4]
+    assert [r["step"] for r in jsonl.read(folder / "metrics.1.jsonl")] == [1, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_trial_dies_with_whoever_minds_it(tmp_path: Path, number: signal.Signals) -> None:
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from orchestrator.engine.process import TrialProcess\n"
+        "from tests.engine.sweeps import toy_attempt\n"
+        "attempt = toy_attempt(Path(sys.argv[1]), fault='workers', epochs=1000, pause_s=0.1)\n"
+        "process = TrialProcess(attempt)\n"
+        "print(process._process.pid, flush=True)\n"
+        "while True:\n"
+        "    process.poll(0.2)\n"
+    )
+    folder = tmp_path / "0000-toy"
+    minder = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert minder.stdout is not None
+    child = int(minder.stdout.readline())
+    wait_until(lambda: (folder / "metrics.jsonl").exists())
+    worker = int((folder / "worker.pid").read_text())
+    assert is_alive(child)
+    assert is_alive(worker)
+    minder.send_signal(number)
+    minder.wait(10)
+    wait_until(lambda: not is_alive(child) and not is_alive(worker), 5)
+    minder.stdout.close()
