@@ -176,6 +176,8 @@ def check_stage(draft: Draft) -> None:
 def check_method(draft: Draft) -> None:
     """Check that the method can do with the parameters what it does."""
     searched = {n: d for n, d in draft.parameters.items() if not d.domain.is_constant}
+    block = draft.root.get("parameters")
+    written = block.value if block is not None and isinstance(block.value, dict) else {}
     if draft.method == "grid":
         for name, declared in searched.items():
             domain = declared.domain
@@ -186,7 +188,7 @@ def check_method(draft: Draft) -> None:
                     f"must have values in a grid, but is {domain.distribution} from {domain.low} "
                     f"to {domain.high}. Write {{values: [...]}}, or method: random.",
                 )
-    elif not searched and ("parameters" in draft.values or draft.root.get("parameters") is None):
+    elif not searched and len(written) == len(draft.parameters):  # a refused one is told already
         draft.log.at(
             draft.node("parameters") if draft.parameters else draft.node("method"),
             "parameters",

@@ -145,22 +145,18 @@ def _domain(entries: dict[str, Any], node: Node, key: str, log: Log) -> Domain |
     needed, allowed = DISTRIBUTIONS[name]
     missing = [word for word in needed if word not in entries]
     surplus = [w for w in entries if w not in (*needed, *allowed, "distribution")]
-    if missing:
-        log.at(node, key, f"must have {' and '.join(missing)}, since it is {_article(name)}.")
-    if surplus:
-        where = node.get(surplus[0]) or node
-        log.at(where, key, f"must not have {' and '.join(surplus)}, since it is {_article(name)}.")
     if missing or surplus:
+        wanted = [f"have {' and '.join(missing)}"] if missing else []
+        wanted += [f"not have {' and '.join(surplus)}"] if surplus else []
+        article = "an" if name[0] in "aeiou" else "a"
+        where = (node.get(surplus[0]) if surplus else None) or node
+        log.at(where, key, f"must {' and '.join(wanted)}, since it is {article} {name}.")
         return None
     if name == "constant":
         return Domain(name, values=(entries["value"],))
     if name == "categorical":
         return _categorical(entries["values"], node, key, log)
     return _range(name, entries, node, key, log)
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _infer(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | None:
