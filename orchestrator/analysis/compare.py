@@ -184,7 +184,8 @@ def _read(run: RunFolder, kind: str | None, data: Mapping[str, Any] | None) -> R
         return replace(facts, problem=str(error))
     record = run.record
     asked = foreign.flatten(record.config) if record is not None else {}
-    logged = foreign.logged_metrics(run.path, metadata)
+    script = foreign.read_script_metadata(run.path)
+    logged = foreign.logged_metrics(run.path, {**script, **metadata})
     if record is not None and run.sweep is not None and record.value is not None:
         value = foreign.as_number(record.value)
         logged.update({run.sweep.metric: value} if value is not None else {})

@@ -59,6 +59,7 @@ def evaluate_folder(
             values that are not finite.
     """
     known = foreign.data_of(foreign.read_metadata(path) if metadata is None else metadata)
+    known = known or foreign.data_of(foreign.read_script_metadata(path))
     declared = known.get("kind")
     problems = []
     if declared is not None and not kinds.is_known(declared) and declared != "regression":

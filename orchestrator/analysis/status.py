@@ -28,6 +28,8 @@ from orchestrator.runs.records import (
 )
 
 _TAIL_BYTES = 16_384
+# Driver and child read the clock one after the other.
+_SLACK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class TrialStatus:
         total_steps: how many steps it will report; None where unknown.
         metrics: those of the last report, and the sweep's metric as it was told at the end.
         config: the values that the sweep gave.
-        progress: what it does before the first report, or None.
+        progress: what it does before the first report of this attempt, or None.
         elapsed_s: seconds that the present or last attempt took so far; None before the first.
         time_left_s: seconds until its end at the pace of this attempt; None where unknown.
         ends_at: the same as a time, ISO 8601 UTC.
@@ -172,8 +174,11 @@ def _trial_status(
     reports = _read_tail(run.metrics_file, whole=runs) if record.attempt or started else []
     last = reports[-1] if reports else {}
     step = _step(last)
+    said_at = parse_time(last.get("time"))
+    # Until an attempt reports, the log still holds the one before.
+    silent = step is None or (started is not None and (said_at or 0.0) < started - _SLACK_S)
     metadata: dict[str, Any] = {}
-    if runs and (record.total_steps is None or step is None):
+    if runs and (record.total_steps is None or silent):
         metadata = atomic.read_json(run.metadata_file) or {}
     total = record.total_steps
     if total is None and isinstance(metadata.get("total_steps"), int):
@@ -184,7 +189,7 @@ def _trial_status(
     left = _trial_left(reports, started, total, present) if runs else None
     elapsed = None
     if started is not None:
-        until = present if runs else ended if ended is not None else parse_time(last.get("time"))
+        until = present if runs else ended if ended is not None else said_at
         elapsed = max(0.0, until - started) if until is not None else None
     progress = metadata.get("progress")
     return TrialStatus(
@@ -196,7 +201,7 @@ def _trial_status(
         total_steps=total,
         metrics=metrics,
         config=record.config,
-        progress=progress if runs and step is None and isinstance(progress, str) else None,
+        progress=progress if runs and silent and isinstance(progress, str) else None,
         elapsed_s=elapsed,
         time_left_s=left,
         ends_at=_iso(present + left) if left is not None else None,
@@ -216,7 +221,7 @@ def _trial_left(
     if total is None:
         return None
     points = [(step, moment) for report in reports for step, moment in _point(report)]
-    own = [point for point in points if started is None or point[1] >= started - 1.0]
+    own = [point for point in points if started is None or point[1] >= started - _SLACK_S]
     if not own:
         return None
     step, moment = own[-1]

@@ -48,6 +48,11 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     return _read_object(folder / "metadata.json")
 
 
+def read_script_metadata(folder: Path) -> dict[str, Any]:
+    """Return what a script that we ran wrote about itself, beside our own ``metadata.json``."""
+    return _read_object(folder / "outputs_metadata.json")
+
+
 def config_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config that `metadata` records, nested maps flattened with dots.
 

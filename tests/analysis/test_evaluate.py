@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,18 @@ def test_metadata_says_what_arrays_are(tmp_path: Path) -> None:
     # T20 of an exponential decay is its T60, here 0.4, 0.6, 0.8 and 1.0 s; 10 % too long.
     assert metrics["t20_mae"] == pytest.approx(0.07, rel=0.02)
     assert metrics["edt_mae"] == pytest.approx(0.07, rel=0.05)
+
+
+def test_metadata_of_a_script_say_it_where_ours_cannot_know(tmp_path: Path) -> None:
+    made.curves(tmp_path, stretch=1.1)
+    made.metadata(tmp_path, config={"lr": 0.1})
+    (tmp_path / "metadata.json").replace(tmp_path / "outputs_metadata.json")
+    assert "t20_mae" not in evaluate_run(tmp_path)
+    (tmp_path / "outputs_metadata.json").write_text(
+        json.dumps({"data": {"kind": "decay_curve", "rate_hz": made.RATE_HZ}})
+    )
+    made.metadata(tmp_path, config={"lr": 0.1})
+    assert evaluate_run(tmp_path)["t20_mae"] == pytest.approx(0.07, rel=0.02)
 
 
 def test_options_say_it_for_arrays_of_others_and_never_overrule_metadata(tmp_path: Path) -> None:

@@ -125,6 +125,16 @@ def test_before_the_first_report_the_progress_and_total_of_the_child_are_shown(
     assert (trial.progress, trial.total_steps) == (None, 40)
 
 
+def test_a_new_attempt_tells_its_progress_though_the_one_before_has_reported(
+    live: SweepDir,
+) -> None:
+    run = running(live, attempt=2, started_at=iso(1000))
+    made.metadata(run.path, progress="simulating rooms 12/100")
+    made.report(run, 6, T0 + 10)
+    (trial,) = read_status(live, at=T0 + 1005).trials
+    assert (trial.progress, trial.time_left_s) == ("simulating rooms 12/100", None)
+
+
 def test_the_sweep_ends_when_its_waiting_trials_have_had_their_turn(live: SweepDir) -> None:
     made.trial(live, 0, attempt=1, started_at=iso(0), ended_at=iso(100))
     for number in (1, 2):
