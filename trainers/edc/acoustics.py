@@ -95,8 +95,9 @@ def _of_chunk(curves: NDArray[Any], zero: Floats, rate_hz: float) -> dict[str, F
     found = {
         "edt_s": 6.0 * ten / rate_hz,
         "t20_s": 3.0 * (twenty_five - five) / rate_hz,
-        "c50_db": 10.0 * np.log10((1.0 - share) / share),
-        "c50_edcsum_db": 10.0 * np.log10(np.where((early > 0) & (late > 0), early / late, np.nan)),
+        # Logarithms apart: the ratio itself overflows where almost nothing is late.
+        "c50_db": 10.0 * (np.log10(1.0 - share) - np.log10(share)),
+        "c50_edcsum_db": 10.0 * (np.log10(early) - np.log10(late)),
     }
     # The sums see every sample: one that is not finite leaves the whole curve undefined.
     usable = np.isfinite(early + late) & np.isfinite(zero) & (zero > 0)
