@@ -145,7 +145,7 @@ class Config:
     features_path: str | None = parameter(
         None, "CSV of room features; null looks for one beside data_path"
     )
-    rooms: int = parameter(160, "simulated rooms", unit="rooms", low=3, high=1_000_000)
+    rooms: int = parameter(300, "simulated rooms", unit="rooms", low=3, high=1_000_000)
     cases_per_room: int = parameter(
         5, "material and position cases of each simulated room", low=1, high=10_000
     )
@@ -179,9 +179,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.1,
         "lr_schedule": "cosine",
         "batch_size": 16,
-        "epochs": 60,
-        "patience": 20,
-        "rooms": 160,
+        "epochs": 100,
+        "patience": 30,
+        "rooms": 300,
         "cases_per_room": 5,
         "rate_hz": 500.0,
         "duration_s": 2.0,
