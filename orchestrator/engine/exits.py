@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.engine.output import lines_that_matter
+from orchestrator.engine.output import headline, lines_that_matter
 from orchestrator.files.units import format_duration
 
 _HINTS = {
@@ -43,15 +43,18 @@ def failure(program: str, code: int, took_s: float, output: Sequence[str], log: 
     """Return the message for a script that failed.
 
     Args:
-        program: the script, as the user wrote it.
+        program: path or name of the script.
         code: its exit code, negative for a signal; not 0.
         took_s: how long it ran, s.
         output: the last lines of its output, the oldest first.
         log: the file with all of its output, named where it exists.
     """
     lines = lines_that_matter(output)
-    message = f"{program}: must end with exit code 0, but {exit_words(code)}"
-    message += f" after {format_duration(took_s)}."
+    message = f"{Path(program).name}: must end with exit code 0, but {exit_words(code)}"
+    message += f" after {format_duration(took_s)}"
+    fault = headline(output)
+    # Tables show the first line alone.
+    message += f": {fault}" if fault else "."
     if lines:
         message += "".join(f"\n    {line}" for line in lines)
     else:
@@ -59,6 +62,6 @@ def failure(program: str, code: int, took_s: float, output: Sequence[str], log: 
     if any(words in line for line in lines for words in _UNKNOWN_ARGUMENT):
         message += (
             "\nThe script does not know an argument by this name: compare its --help with the "
-            "names in the sweep file; the style hyphen-space sends --like-this 1."
+            "names in the sweep file; `args: hyphen-space` sends --like-this 1."
         )
     return message + (f"\nLog: {log}" if log.exists() else "")

@@ -21,6 +21,8 @@ _ESCAPE = re.compile(
     r"|\x1b[ -/]*[0-~]"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_FRAME = re.compile(r'(?:^|\s)File "')
+_ERROR = re.compile(r"\berror\b", re.IGNORECASE)
 _TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -111,17 +113,37 @@ def lines_that_matter(lines: Sequence[str], most: int = 10) -> list[str]:
         lines: the end of the output, the oldest first, without empty lines.
         most: greatest number of lines to return.
     """
+    inner, error = _last_traceback(lines)
+    if not error:
+        return [*inner, *lines][-most:]
+    error = error[: max(1, most // 2)]
+    inner = inner[-(most - len(error)) :]
+    while inner and not _FRAME.search(inner[0]):
+        inner.pop(0)
+    return [*inner, *error]
+
+
+def headline(lines: Sequence[str]) -> str:
+    """Return the one line that names the fault, or an empty string where none does.
+
+    It is the error of the last traceback, or the last line with the word error in it, as in
+    ``train.py: error: unrecognized arguments: --lr``.
+    """
+    _, error = _last_traceback(lines)
+    if error:
+        return error[0]
+    return next((line for line in reversed(lines) if _ERROR.search(line)), "")
+
+
+def _last_traceback(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the frames of the last traceback, and its error with all that follows it."""
     starts = [place for place, line in enumerate(lines) if _TRACEBACK in line]
     if not starts:
-        return list(lines[-most:])
+        return [], []
     # A launcher may put a name before each line, as in "[rank0]: Traceback ...".
     prefix = lines[starts[-1]].partition(_TRACEBACK)[0]
     block = list(lines[starts[-1] + 1 :])
     frames = 0
     while frames < len(block) and block[frames].startswith(prefix + " "):
         frames += 1
-    error = block[frames : frames + max(1, most // 2)]
-    inner = block[max(0, frames - (most - len(error))) : frames]
-    while inner and not inner[0].startswith(prefix + "  File "):
-        inner.pop(0)
-    return [*inner, *error] or list(lines[-most:])
+    return block[:frames], block[frames:]

@@ -68,11 +68,10 @@ def same(asked: Any, recorded: Any) -> bool:
     if isinstance(asked, int | float) and isinstance(recorded, int | float):
         return _close(float(asked), float(recorded))
     if isinstance(asked, Mapping) and isinstance(recorded, Mapping):
-        inner = {_key(str(key)): value for key, value in recorded.items()}
+        folded = {_key(str(key)): value for key, value in recorded.items()}
         return all(
-            same(value, inner[_key(str(key))])
+            same(value, recorded.get(key, folded.get(_key(str(key)), value)))
             for key, value in asked.items()
-            if _key(str(key)) in inner
         )
     if isinstance(asked, list) and isinstance(recorded, list):
         return len(asked) == len(recorded) and all(map(same, asked, recorded))

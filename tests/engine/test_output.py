@@ -14,6 +14,7 @@ from orchestrator.engine.output import (
     Lines,
     Tail,
     clean,
+    headline,
     lines_that_matter,
 )
 
@@ -153,3 +154,16 @@ def test_what_matters_is_part_of_the_output_and_short(lines: list[str]) -> None:
     assert len(found) <= 10
     assert all(line in lines for line in found)
     assert bool(found) == bool(lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (TRACEBACK.splitlines(), "RuntimeError: shapes differ:"),
+        (["usage: x [-h]", "x: error: unrecognized arguments: --a", "bye"], None),
+        (["terror", "loss: 0.1"], ""),
+        ([], ""),
+    ],
+)
+def test_the_headline_names_the_fault(lines: list[str], fault: str | None) -> None:
+    assert headline(lines) == (lines[1] if fault is None else fault)

@@ -84,8 +84,10 @@ def test_two_copies_started_at_once_keep_to_their_own_folders(tmp_path: Path) ->
 def test_a_crash_is_told_with_its_reason_and_its_log(tmp_path: Path) -> None:
     trial = run_trial(train_model(tmp_path), {"mode": "crash"}, tmp_path / "run")
     assert trial.error is not None
-    assert "must end with exit code 0, but ended with exit code 1" in trial.error
-    assert "RuntimeError: the loss is not what it was" in trial.error
+    first, *others = trial.error.splitlines()
+    assert first.startswith("train_model.py: must end with exit code 0, but ended with exit code 1")
+    assert first.endswith(": RuntimeError: the loss is not what it was")
+    assert any("in main" in line for line in others)
     assert trial.error.endswith(f"Log: {tmp_path / 'run' / 'log.txt'}")
     assert [step for step, _ in trial.reports] == [1]
     assert trial.facts["outputs"]
