@@ -230,3 +230,24 @@ def test_values_of_val_metrics_do_not_depend_on_the_loss(tmp_path: Path) -> None
     plain = trained(tmp_path, loss="mse", lr=0.0, epochs=1)
     assert heavy.reports[1]["val_loss"] > 2 * plain.reports[1]["val_loss"]
     assert heavy.reports[1]["val_mae"] == pytest.approx(plain.reports[1]["val_mae"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("resident", [True, False])
+def test_half_precision_on_a_gpu_scales_its_loss_and_resumes(
+    resident: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not resident:
+        monkeypatch.setattr("trainers.edc.curves.RESIDENT_BYTES", 0)
+    config = tiny(precision=16, epochs=20, dropout=0.0)
+    begun = LocalRun(tmp_path)
+    begun.device = "cuda"
+    begun.stop_after = 33
+    train.train(config, begun)
+    resumed = LocalRun(tmp_path, saved=begun.saved)
+    resumed.device = "cuda"
+    train.train(config, resumed)
+    assert resumed.facts["effective"]["forward_type"] == "float16"
+    assert resumed.reports[20]["val_r2"] > 0.8
+    assert all(math.isfinite(values["grad_norm"]) for values in resumed.reports.values())
