@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.files.atomic import plain
 from orchestrator.spec.expand import count_trials
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Domain, Spec
@@ -43,7 +44,7 @@ def command(
     reports = [_report(file, overrides, stage) for file in files]
     if as_json:
         rows = [{key: value for key, value in r.items() if key != "lines"} for r in reports]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(plain(rows), indent=2))
     else:
         for report in reports:
             click.echo("\n".join(report["lines"]))

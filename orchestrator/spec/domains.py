@@ -116,10 +116,12 @@ class Block:
         """Return the block's record, with the keys that belong together."""
         schema = BLOCK.schema()
         schema["properties"]["distribution"]["enum"] = list(DISTRIBUTIONS)
+        schema["properties"]["values"] |= {"not": {"type": ["null", "object"]}, "minItems": 1}
+        ranged = ["min", "max", "q"]
         schema["oneOf"] = [
-            {"required": ["value"]},
-            {"required": ["values"]},
-            {"required": ["min", "max"]},
+            {"required": ["value"], "properties": dict.fromkeys(["values", *ranged], False)},
+            {"required": ["values"], "properties": dict.fromkeys(["value", *ranged], False)},
+            {"required": ["min", "max"], "properties": dict.fromkeys(["value", "values"], False)},
         ]
         return schema
 
@@ -148,7 +150,7 @@ def _domain(entries: dict[str, Any], node: Node, key: str, log: Log) -> Domain |
     if missing or surplus:
         wanted = [f"have {' and '.join(missing)}"] if missing else []
         wanted += [f"not have {' and '.join(surplus)}"] if surplus else []
-        article = "an" if name[0] in "aeiou" else "a"
+        article = "an" if name.startswith("int") else "a"
         where = (node.get(surplus[0]) if surplus else None) or node
         log.at(where, key, f"must {' and '.join(wanted)}, since it is {article} {name}.")
         return None

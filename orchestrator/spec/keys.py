@@ -105,7 +105,10 @@ SPEC = Record(
         ),
         "metrics": Key(_METRICS, "how metrics are found in the program's output"),
         "method": Key(Word(METHODS), "how parameters make configs; by default grid"),
-        "metric": Key(Either(Text("the name of a metric"), _METRIC), "what ranks the trials"),
+        "metric": Key(
+            Either(Text("the name of a metric"), _METRIC),
+            "what ranks the trials; by default the trainer's first validation metric that is no loss",
+        ),
         "fixed": Key(Settings(), "parameter values that all trials share"),
         "parameters": Key(
             MapOf(Block(), "a mapping from parameter to its values"),

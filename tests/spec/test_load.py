@@ -107,11 +107,17 @@ class TestGood:
             ("{values: [1, 2], distribution: categorical}", Domain("categorical", (1, 2))),
             ("{values: [1, 1.0, 2]}", Domain("categorical", (1.0, 2))),
             ("{min: 1, max: 3}", Domain("int_uniform", low=1, high=3)),
-            ("{min: 2.0, max: 8.0, distribution: int_uniform}", Domain("int_uniform", low=2, high=8)),
+            (
+                "{min: 2.0, max: 8.0, distribution: int_uniform}",
+                Domain("int_uniform", low=2, high=8),
+            ),
             ("{min: 0, max: 0.5}", Domain("uniform", low=0, high=0.5)),
             ("{min: 1, max: 3, distribution: uniform}", Domain("uniform", low=1, high=3)),
             ("{min: 1, max: 9, q: 2}", Domain("q_uniform", low=1, high=9, q=2)),
-            ("{min: 1, max: 9, distribution: q_uniform}", Domain("q_uniform", low=1, high=9, q=1.0)),
+            (
+                "{min: 1, max: 9, distribution: q_uniform}",
+                Domain("q_uniform", low=1, high=9, q=1.0),
+            ),
             (
                 "{min: 1e-5, max: 1e-2, distribution: log_uniform_values}",
                 Domain("log_uniform_values", low=1e-5, high=1e-2),
@@ -213,7 +219,8 @@ BAD = [
         3, "parameters.lr.min", "Remove the quotes",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {lr: {min: 0, max: 1, distribution: log_uniform}}\n",
+        "trainer: toy\nmethod: random\n"
+        "parameters: {lr: {min: 0, max: 1, distribution: log_uniform}}\n",
         3, "parameters.lr.distribution", "Did you mean 'log_uniform_values'?",
     ),
     (
@@ -246,7 +253,7 @@ BAD = [
         3, "parameters.lr", "method: random",
     ),
     ("trainer: toy\nmethod: random\n", 2, "parameters", "since method is random"),
-    ("trainer: toy\nmethod: bayes\nparameters: {lr: {value: 1}}\n", 3, "parameters", "method: grid"),
+    ("trainer: toy\nmethod: bayes\nparameters: {lr: {value: 1}}\n", 3, "parameters", "is bayes"),
     ("trainer: toy\ntrials: [a]\n", 2, "trials", "must be a mapping from name"),
     ("trainer: toy\ntrials: {'': {}}\n", 2, "trials", "a name for each entry"),
     ("trainer: toy\ntrials: {a: 3}\n", 2, "trials.a", "must be a mapping such as"),

@@ -34,6 +34,15 @@ def read(path: Path) -> tuple[Node, Log]:
     return read_file(path, log), log
 
 
+def refusal(path: Path) -> UsageError | None:
+    """Return the error with which a file is refused, if it is; any other error is a failure."""
+    try:
+        load_spec(path)
+    except UsageError as error:
+        return error
+    return None
+
+
 def refused(path: Path) -> list[str]:
     """Return the messages with which a file is refused."""
     with pytest.raises(SpecError) as caught:
@@ -226,11 +235,12 @@ class TestCommandLineValues:
 WORDS = st.sampled_from(
     ["trainer: toy", "parameters:", "  lr:", "    values: [1e-3, ", "fixed: {", "}", "&a", "*a",
      "<<: *a", "trials:", "\t", "metric: ", "? ", "- ", "!!int ", "|", ">", "'", '"', "min: ",
-     "max: ", "run_cap: ", "stages: ", "set: ", "targets: ", ".nan", "1e999", "0x", "\r\n", "\ufeff"]
+     "max: ", "run_cap: ", "stages: ", "set: ", "targets: ", ".nan", "1e999", "0x", "\r\n",
+     "\ufeff"]
 )  # fmt: skip
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.text(),
@@ -241,9 +251,8 @@ WORDS = st.sampled_from(
 def test_no_text_gives_a_traceback(tmp_path: Path, text: str) -> None:
     path = tmp_path / "fuzz.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    try:
-        load_spec(path)
-    except UsageError as error:
+    error = refusal(path)
+    if error is not None:
         assert error.exit_code == 2
         assert str(error).startswith(str(path))
 
@@ -253,15 +262,15 @@ def test_no_text_gives_a_traceback(tmp_path: Path, text: str) -> None:
 def test_no_bytes_give_a_traceback(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "fuzz.yaml"
     path.write_bytes(b"trainer: toy\n" + raw)
-    try:
-        load_spec(path)
-    except UsageError as error:
-        assert error.exit_code == 2
+    error = refusal(path)
+    assert error is None or error.exit_code == 2
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
     max_leaves=10,
 )  # fmt: skip
 KEYS = st.sampled_from(
@@ -275,7 +284,7 @@ BLOCKS = st.dictionaries(
 PARAMETERS = st.dictionaries(st.sampled_from(["lr", "epochs", "preset", "amp", "x"]), BLOCKS)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(KEYS, JSON, max_size=6),
     st.none() | PARAMETERS,
@@ -290,16 +299,14 @@ def test_no_content_gives_a_traceback(
     if parameters is not None:
         whole["parameters"] = parameters
     path.write_bytes(yaml.safe_dump(whole, allow_unicode=True).encode("utf-8", "surrogatepass"))
-    try:
-        load_spec(path)
-    except UsageError as error:
-        assert error.exit_code == 2
+    error = refusal(path)
+    assert error is None or error.exit_code == 2
 
 
 EXPONENT = re.compile(r"[-+.0-9_]+[eE][-+]?[0-9]+").fullmatch
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8),

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.spec.changes import differences
+from orchestrator.spec.load import load_spec
+
+Write = Callable[[str], Path]
+
+TEXT = """\
+trainer: toy
+seed: 1
+fixed: {epochs: 3, clip: 2.0}
+parameters:
+  lr: {values: [0.1, 0.2]}
+  weight: {value: 1}
+trials:
+  a: {set: {model: lstm}}
+  b: {set: {model: hybrid}, note: second}
+run_cap: 4
+targets: {mae: "< 1"}
+description: words
+resources: {gpu_memory: 8GB}
+"""
+
+
+def changes(write: Write, before: str, after: str, *overrides: str) -> list[str]:
+    old = json.loads(json.dumps(load_spec(write(before)).to_dict()))
+    new = load_spec(write(after), overrides=overrides).to_dict()
+    return differences(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("run_cap: 4\n", "run_cap: 9\n"),
+        ("run_cap: 4\n", ""),
+        ('targets: {mae: "< 1"}\n', 'targets: {r2: "> 0.9"}\n'),
+        ("description: words\n", ""),
+        ("{epochs: 3, clip: 2.0}", "{clip: 2, epochs: 3}"),
+        ("  weight: {value: 1}\n", "  weight: {value: 1.0}\n"),
+        (
+            "  lr: {values: [0.1, 0.2]}\n  weight: {value: 1}\n",
+            "  weight: {value: 1}\n  lr: {values: [0.1, 0.2]}\n",
+        ),
+    ],
+)
+def test_what_may_change(write: Write, old: str, new: str) -> None:
+    assert old in TEXT
+    assert changes(write, TEXT, TEXT.replace(old, new)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("seed: 1\n", "seed: 2\n", ["seed: was 1, is 2"]),
+        ("epochs: 3", "epochs: 4", ["fixed.epochs: was 3, is 4"]),
+        ("epochs: 3", "epochs: 3, amp: true", ["fixed.amp: was not set, is true"]),
+        ("clip: 2.0", "clip: null", ["fixed.clip: was 2.0, is null"]),
+        ("epochs: 3, ", "", ["fixed.epochs: was 3, is not set"]),
+        ("[0.1, 0.2]", "[0.1, 0.3]", ["parameters.lr.values: was [0.1, 0.2], is [0.1, 0.3]"]),
+        ("[0.1, 0.2]", "[0.2, 0.1]", ["parameters.lr.values: was [0.1, 0.2], is [0.2, 0.1]"]),
+        (
+            "  weight: {value: 1}\n",
+            "",
+            ["parameters.weight: was {distribution: constant, values: [1]}, is not set"],
+        ),
+        ("note: second", "note: 2nd", ["trials.b.note: was second, is 2nd"]),
+        ("{model: lstm}", "{}", ["trials.a.set.model: was lstm, is not set"]),
+        (
+            "  a: {set: {model: lstm}}\n  b: {set: {model: hybrid}, note: second}\n",
+            "  b: {set: {model: hybrid}, note: second}\n  a: {set: {model: lstm}}\n",
+            ["trials: their order was [a, b], is [b, a]"],
+        ),
+        ("8GB", "9GB", ["resources.gpu_memory (bytes): was 8589934592, is 9663676416"]),
+        ("run_cap: 4\n", "pruner: median\n", ["pruner: was none, is median"]),
+    ],
+)
+def test_what_may_not(write: Write, old: str, new: str, lines: list[str]) -> None:
+    assert old in TEXT
+    assert changes(write, TEXT, TEXT.replace(old, new)) == lines
+
+
+def test_the_command_line_counts(write: Write) -> None:
+    assert changes(write, TEXT, TEXT, "amp=true") == ["overrides.amp: was not set, is true"]
+    assert changes(write, TEXT, TEXT, "run_cap=1") == []
+
+
+def test_a_moved_folder_is_no_difference(tmp_path: Path) -> None:
+    saved = []
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "train.py").write_text("")
+        (folder / "s.yaml").write_text("name: s\nprogram: train.py\n")
+        saved.append(load_spec(folder / "s.yaml").to_dict())
+    assert differences(*saved) == []
+    (tmp_path / "there" / "s.yaml").write_text("name: s\nprogram: other.py\n")
+    saved[1] = load_spec(tmp_path / "there" / "s.yaml").to_dict()
+    assert differences(*saved) == ["program.path: was train.py, is other.py"]
+
+
+def test_a_key_that_an_older_release_did_not_save_is_none() -> None:
+    assert differences({"name": "s"}, {"name": "s", "stage": None, "trials": {}}) == []
+
+
+VALUES = st.dictionaries(
+    st.sampled_from("abc"), st.none() | st.booleans() | st.integers(0, 2) | st.text("x", max_size=1)
+)
+
+
+@given(VALUES, VALUES)
+def test_there_is_a_difference_exactly_where_values_differ(
+    old: dict[str, object], new: dict[str, object]
+) -> None:
+    same = repr(sorted(old.items())) == repr(sorted(new.items()))
+    assert (differences({"fixed": old}, {"fixed": new}) == []) is same

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import SpecError
+from orchestrator.spec.domains import BLOCK, DISTRIBUTIONS
+from orchestrator.spec.keys import SPEC
+from orchestrator.spec.kinds import Either, Key, ListOf, MapOf, Record
+from orchestrator.spec.load import load_spec
+from orchestrator.spec.problems import Log
+from orchestrator.spec.reading import read_file
+from orchestrator.spec.schema import json_schema
+from tests.spec.test_load import WHOLE
+
+ROOT = Path(__file__).parent.parent.parent
+SHIPPED = sorted((ROOT / "sweeps").rglob("*.yaml"))
+GOOD = [
+    WHOLE,
+    "trainer: toy\nparameters:\nfixed:\nmethod:\nname:\nversion:\n",
+    "trainer: toy\nproject: p\nkind: sweep\n",
+    "trainer: toy\nprogram:\nmetric: val_mae\n",
+    "trainer: toy\nmethod: bayes\nparameters: {lr: {min: 0.1, max: 1}}\n",
+    "trainer: toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 1}}\n",
+    "trainer: toy\nparameters: {epochs: {values: 9}}\ntrials: {a: , b: {}}\nstages: {a: }\n",
+    "program: p.py\nargs: hyphen-space\n",
+    "program: p.py\nargs: {style: --k=v, booleans: flag}\npython: py\noutputs: x/*\n",
+    "program: p.py\nmetrics: {pattern: '(?P<a>.)'}\n",
+    "program: p.py\nmetrics: {pattern: ['(?P<a>.)', '(?P<step>.)(?P<b>.)']}\n",
+]
+# Mistakes in the form of a file, which an editor with the schema should mark too.
+BAD_FORM = [
+    "name: x\n",
+    "trainer: toy\nprogram: p.py\n",
+    "trainer: toy\noutputs: x/*\n",
+    "trainer: 3\n",
+    "trainer: toy\nversion: 2\n",
+    "trainer: toy\ntrails: {}\n",
+    "trainer: toy\nmethod: gird\n",
+    "trainer: toy\nrun_cap: 0\n",
+    "trainer: toy\nfixed: [lr]\n",
+    "trainer: toy\nparameters: {lr: 1}\n",
+    "trainer: toy\nparameters: {lr: {}}\n",
+    "trainer: toy\nparameters: {lr: {value: 1, min: 0}}\n",
+    "trainer: toy\nparameters: {lr: {values: []}}\n",
+    "trainer: toy\nparameters: {lr: {vals: [1]}}\n",
+    "trainer: toy\nparameters: {lr: {min: 1}}\n",
+    "trainer: toy\ntrials: {a: {lr: 3}}\n",
+    "trainer: toy\nstages: {a: {promote: {}}}\n",
+    "trainer: toy\nmetric: {goal: minimize}\n",
+    "trainer: toy\ntargets: {mae: 0.02}\n",
+    "trainer: toy\nresources: {gpu_memory: 8}\n",
+    "trainer: toy\nearly_terminate: {}\n",
+    "program: p.py\nargs: --k v\n",
+    "program: p.py\nmetrics: {}\n",
+]
+
+
+def plain(path: Path) -> Any:
+    return read_file(path, Log()).plain()
+
+
+def validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json_schema())
+
+
+def test_it_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_good_files_keep_it(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    load_spec(path)
+    validator().validate(plain(path))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_sweeps_are_good_and_keep_it(path: Path) -> None:
+    assert load_spec(path).warnings == ()
+    validator().validate(plain(path))
+
+
+@pytest.mark.parametrize("text", BAD_FORM)
+def test_mistakes_in_form_are_refused_by_both(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError):
+        load_spec(path)
+    assert not validator().is_valid(plain(path))
+
+
+VALUE = st.sampled_from([None, True, 0, 1, 3, 0.5, 1e-5, "x", "1", ">= 1", "8GB", [], [1], {}])
+BLOCK_TEXT = st.dictionaries(
+    st.sampled_from(["value", "values", "min", "max", "q", "distribution"]),
+    VALUE | st.sampled_from(list(DISTRIBUTIONS)),
+    max_size=3,
+)
+NAMED = st.dictionaries(st.sampled_from(["set", "note", "risk", "expect"]), VALUE, max_size=2)
+ENTRIES: dict[str, st.SearchStrategy[Any]] = {
+    "method": st.sampled_from(["grid", "random", "gird", None]),
+    "metric": VALUE | st.fixed_dictionaries({"name": VALUE}, optional={"goal": VALUE}),
+    "parameters": st.dictionaries(st.sampled_from("ab"), BLOCK_TEXT | VALUE, max_size=2),
+    "trials": st.dictionaries(st.sampled_from("ab"), NAMED | VALUE, max_size=2),
+    "stages": st.dictionaries(st.sampled_from("ab"), NAMED | VALUE, max_size=2),
+    "resources": st.dictionaries(st.sampled_from(["gpu_memory", "cpus", "gpus"]), VALUE),
+    "targets": st.dictionaries(st.sampled_from("ab"), VALUE),
+    "args": VALUE | st.sampled_from(["--k=v", "hyphen-space"]),
+    **dict.fromkeys(("fixed", "run_cap", "seed", "name", "version", "project", "python"), VALUE),
+}
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.fixed_dictionaries({"program": st.just("env")}, optional=ENTRIES))
+def test_what_the_checker_takes_keeps_the_schema(tmp_path: Path, content: dict[str, Any]) -> None:
+    path = tmp_path / "fuzz.yaml"
+    path.write_text(yaml.safe_dump(content))
+    try:
+        load_spec(path)
+    except SpecError:
+        event("refused")
+        return
+    event("taken")
+    validator().validate(plain(path))
+
+
+def test_the_keys_are_those_of_the_checker() -> None:
+    """Walk table and schema side by side: same keys everywhere, those to come nowhere."""
+    seen: list[str] = []
+
+    def walk(kind: Any, schema: dict[str, Any], where: str) -> None:
+        if isinstance(kind, Record):
+            seen.append(where)
+            assert set(schema["properties"]) == {*kind.keys, *kind.ignored}, where
+            assert schema["additionalProperties"] is False
+            assert not set(kind.later) & set(schema["properties"]), where
+            for name, key in kind.keys.items():
+                walk_key(key, schema["properties"][name], f"{where}.{name}")
+        elif isinstance(kind, MapOf):
+            walk(kind.item, schema["additionalProperties"], f"{where}.*")
+        elif isinstance(kind, ListOf):
+            walk(kind.item, schema["items"], f"{where}.0")
+        elif isinstance(kind, Either):
+            walk(kind.scalar, schema["anyOf"][0], where)
+            walk(kind.other, schema["anyOf"][1], where)
+        elif type(kind).__name__ == "Block":
+            walk(BLOCK, schema, where)
+            assert schema["properties"]["distribution"]["enum"] == list(DISTRIBUTIONS)
+
+    def walk_key(key: Key, schema: dict[str, Any], where: str) -> None:
+        assert schema["description"] == key.help
+        options = schema.get("anyOf", [schema])
+        nullable = len(options) == 2 and options[1] == {"type": "null"}
+        walk(key.kind, options[0] if nullable else schema, where)
+
+    walk(SPEC, json_schema(), "")
+    assert {"", ".metric", ".trials.*", ".stages.*", ".parameters.*", ".args"} <= set(seen)
+
+
+def test_every_key_is_used_by_the_code_that_makes_the_spec() -> None:
+    """A key in the table that nothing reads would be accepted and ignored."""
+    read: set[str] = set()
+    for path in (ROOT / "orchestrator" / "spec").glob("*.py"):
+        if path.name == "keys.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                read.add(node.value)
+    assert set(SPEC.keys) <= read
