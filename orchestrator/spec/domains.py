@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.spec.kinds import ABSENT, Anything, Key, Number, Record, Schema, Text, join
+from orchestrator.spec.kinds import ABSENT, Anything, Number, Schema, Text, join
 from orchestrator.spec.model import Domain
 from orchestrator.spec.problems import Log
-from orchestrator.spec.reading import Node, found
+from orchestrator.spec.shapes import Key, Record
+from orchestrator.spec.tree import Node, found
 
 # Distribution -> the keys it needs and the keys it may have.
 DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

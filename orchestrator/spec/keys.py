@@ -6,21 +6,8 @@ The checker reads files by this table and `sweep schema` prints it; a new key is
 from __future__ import annotations
 
 from orchestrator.spec.domains import Block
-from orchestrator.spec.kinds import (
-    Anything,
-    Either,
-    Key,
-    Limit,
-    ListOf,
-    MapOf,
-    Record,
-    Regex,
-    Settings,
-    Size,
-    Text,
-    Whole,
-    Word,
-)
+from orchestrator.spec.kinds import Anything, Limit, Regex, Settings, Size, Text, Whole, Word
+from orchestrator.spec.shapes import Either, Key, ListOf, MapOf, Record
 
 VERSION = 1
 METHODS = ("grid", "random", "bayes")
@@ -107,7 +94,7 @@ SPEC = Record(
         "method": Key(Word(METHODS), "how parameters make configs; by default grid"),
         "metric": Key(
             Either(Text("the name of a metric"), _METRIC),
-            "what ranks the trials; by default the trainer's first validation metric that is no loss",
+            "what ranks the trials; by default the first val_ metric that is no loss",
         ),
         "fixed": Key(Settings(), "parameter values that all trials share"),
         "parameters": Key(

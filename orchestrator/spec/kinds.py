@@ -1,4 +1,4 @@
-"""The kinds of value that a sweep file's keys take.
+"""The kinds of single value that a sweep file's keys take; `orchestrator.spec.shapes` joins them.
 
 A kind does two things: `read` turns a node of the file into a value and says what is wrong with
 it, `schema` describes the same in JSON Schema. The table in `orchestrator.spec.keys` puts kinds
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orchestrator.files.units import parse_size
 from orchestrator.spec.model import Bound
 from orchestrator.spec.problems import Log
-from orchestrator.spec.reading import Node, found
+from orchestrator.spec.tree import Node, found
 
 Schema = dict[str, Any]
 
@@ -264,161 +263,3 @@ class Settings:
     def schema(self) -> Schema:
         """Return an object type."""
         return {"type": "object"}
-
-
-@dataclass(frozen=True)
-class ListOf:
-    """A list of one or more values of a kind.
-
-    Attributes:
-        item: the kind.
-        expected: what the list is, for messages.
-    """
-
-    item: Kind
-    expected: str
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the list of those items that are good."""
-        if not isinstance(node.value, list) or not node.value:
-            return refuse(node, key, log, self.expected)
-        read = [self.item.read(item, join(key, str(i)), log) for i, item in enumerate(node.value)]
-        return [value for value in read if value is not ABSENT]
-
-    def schema(self) -> Schema:
-        """Return an array type."""
-        return {"type": "array", "items": self.item.schema(), "minItems": 1}
-
-
-@dataclass(frozen=True)
-class MapOf:
-    """A mapping from names that the writer chooses to values of a kind.
-
-    Attributes:
-        item: the kind.
-        expected: what the mapping is, for messages.
-    """
-
-    item: Kind
-    expected: str
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a dict of those entries that are good."""
-        if not isinstance(node.value, dict):
-            return refuse(node, key, log, self.expected)
-        values = {}
-        for name, entry in node.value.items():
-            if not name.strip():
-                where = Node(name, node.key_lines.get(name), node.origin)
-                refuse(where, key, log, "a mapping with a name for each entry")
-                continue
-            value = self.item.read(entry, join(key, name), log)
-            if value is not ABSENT:
-                values[name] = value
-        return values
-
-    def schema(self) -> Schema:
-        """Return an object type."""
-        return {"type": "object", "additionalProperties": self.item.schema()}
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of a record.
-
-    Attributes:
-        kind: what its value is.
-        help: one line for people and editors.
-        required: True where it must be there.
-    """
-
-    kind: Kind
-    help: str
-    required: bool = False
-
-
-@dataclass(frozen=True)
-class Record:
-    """A mapping with known keys.
-
-    Attributes:
-        keys: the keys.
-        expected: what it is, for messages.
-        later: keys that are known but not supported yet, to what to do instead.
-        ignored: keys that are known and have no meaning here; they become warnings.
-        empty: True where null stands for an empty record.
-    """
-
-    keys: Mapping[str, Key]
-    expected: str
-    later: Mapping[str, str] = field(default_factory=dict)
-    ignored: Mapping[str, str] = field(default_factory=dict)
-    empty: bool = False
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a dict of those entries that are good."""
-        if node.value is None and self.empty:
-            return {}
-        if not isinstance(node.value, dict):
-            return refuse(node, key, log, self.expected)
-        values = {}
-        for name, entry in node.value.items():
-            where = Node(entry.value, node.key_lines.get(name), entry.origin)
-            if name in self.keys:
-                value = self.keys[name].kind.read(entry, join(key, name), log)
-                if value is not ABSENT:
-                    values[name] = value
-            elif name in self.later:
-                message = f"is not supported yet. {self.later[name]}".rstrip()
-                log.at(where, join(key, name), message)
-            elif name in self.ignored:
-                log.warn(where, join(key, name), f"is ignored: {self.ignored[name]}.")
-            else:
-                self._unknown(where, key, name, log)
-        for name, declared in self.keys.items():
-            if declared.required and name not in node.value:
-                log.at(node, join(key, name), f"must be given: {declared.help}.")
-        return values
-
-    def _unknown(self, where: Node, key: str, name: str, log: Log) -> None:
-        hint = log.hint(name, self.keys)
-        choices = "" if hint else f" Choices: {', '.join(self.keys)}."
-        log.at(where, join(key, name), f"must be a known key, but is not.{hint}{choices}")
-
-    def schema(self) -> Schema:
-        """Return an object type that allows no other keys."""
-        properties = {
-            name: {**declared.kind.schema(), "description": declared.help}
-            for name, declared in self.keys.items()
-        }
-        for name, reason in self.ignored.items():
-            properties[name] = {"description": f"Ignored: {reason}.", "deprecated": True}
-        schema: Schema = {
-            "type": ["object", "null"] if self.empty else "object",
-            "properties": properties,
-            "additionalProperties": False,
-        }
-        required = [name for name, declared in self.keys.items() if declared.required]
-        return schema | ({"required": required} if required else {})
-
-
-@dataclass(frozen=True)
-class Either:
-    """A scalar of one kind, or a mapping or list of another.
-
-    Attributes:
-        scalar: the kind of a scalar.
-        other: the kind of anything else.
-    """
-
-    scalar: Kind
-    other: Kind
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return what the fitting kind reads."""
-        structured = isinstance(node.value, dict | list)
-        return (self.other if structured else self.scalar).read(node, key, log)
-
-    def schema(self) -> Schema:
-        """Return a choice of two."""
-        return {"anyOf": [self.scalar.schema(), self.other.schema()]}

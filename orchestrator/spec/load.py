@@ -12,15 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.spec import check
-from orchestrator.spec.check import Draft
+from orchestrator.spec import check, ranking
+from orchestrator.spec.draft import Draft
 from orchestrator.spec.keys import SPEC
 from orchestrator.spec.model import NamedTrial, Resources, Spec
 from orchestrator.spec.names import safe
 from orchestrator.spec.overrides import ORIGIN, apply, parameter_names
 from orchestrator.spec.problems import Log
 from orchestrator.spec.programs import read_program
-from orchestrator.spec.reading import Node, read_file
+from orchestrator.spec.reading import read_file
+from orchestrator.spec.tree import Node
 
 
 def load_spec(
@@ -62,14 +63,14 @@ def load_spec(
     check.check_parameters(draft)
     check.check_stage(draft)
     check.check_method(draft)
-    metric = check.check_metric(draft)
-    check.check_metric_names(draft)
+    metric = ranking.check_metric(draft)
+    ranking.check_metric_names(draft)
     folder = path.absolute().parent
     program = None
     if "program" in draft.values:
         program = read_program(draft.values, root, folder, need_program, log)
     spec = replace(_assemble(draft, path.absolute()), metric=metric, program=program)
-    check.check_loss(draft, spec)
+    ranking.check_loss(draft, spec)
     if log.problems:
         raise log.error()
     return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from orchestrator.spec.keys import SPEC
 from orchestrator.spec.kinds import join
 from orchestrator.spec.problems import Log
-from orchestrator.spec.reading import Node, found, read_value
+from orchestrator.spec.reading import read_value
+from orchestrator.spec.tree import Node, found
 
 ORIGIN = "--set"
 # Keys that may be written short, and the key of the long form that the short one stands for.

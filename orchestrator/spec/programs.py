@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.spec.model import Program
 from orchestrator.spec.problems import Log
-from orchestrator.spec.reading import Node
+from orchestrator.spec.tree import Node
 
 
 def read_program(

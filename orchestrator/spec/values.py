@@ -9,8 +9,8 @@ from orchestrator.spec.domains import Declared
 from orchestrator.spec.kinds import join, number_hint
 from orchestrator.spec.model import Domain
 from orchestrator.spec.problems import Log
-from orchestrator.spec.reading import Node, found
 from orchestrator.spec.trainers import ParameterLike, TrainerSchema
+from orchestrator.spec.tree import Node, found
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 

@@ -14,7 +14,8 @@ from orchestrator.errors import SpecError, UsageError
 from orchestrator.spec import reading
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.problems import Log
-from orchestrator.spec.reading import MAX_BYTES, Node, read_file, read_value
+from orchestrator.spec.reading import MAX_BYTES, read_file, read_value
+from orchestrator.spec.tree import Node
 
 Write = Callable[[str], Path]
 

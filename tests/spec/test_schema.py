@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from orchestrator.errors import SpecError
 from orchestrator.spec.domains import BLOCK, DISTRIBUTIONS
 from orchestrator.spec.keys import SPEC
-from orchestrator.spec.kinds import Either, Key, ListOf, MapOf, Record
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.problems import Log
 from orchestrator.spec.reading import read_file
 from orchestrator.spec.schema import json_schema
+from orchestrator.spec.shapes import Either, Key, ListOf, MapOf, Record
 from tests.spec.test_load import WHOLE
 
 ROOT = Path(__file__).parent.parent.parent

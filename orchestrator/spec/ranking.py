@@ -1,0 +1,157 @@
+"""What ranks the trials: the metric, targets and expectations, and that a loss may not always."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.spec.draft import Draft
+from orchestrator.spec.kinds import join
+from orchestrator.spec.model import Domain, Goal, MetricGoal, Spec
+from orchestrator.spec.trainers import TrainerSchema, evaluated_metrics, resolve
+
+# Metrics of any predictions and targets, recomputed for every kind of data.
+_REGRESSION = ("mae", "rmse", "r2")
+
+
+def check_metric(draft: Draft) -> MetricGoal | None:
+    """Return what ranks the trials, by default what the trainer offers for it."""
+    given = draft.values.get("metric")
+    if given is None:
+        return None if draft.root.get("metric") is not None else _default_metric(draft)
+    entry: dict[str, Any] = {"name": given} if isinstance(given, str) else given
+    name = entry.get("name")
+    goal: Goal | None = entry.get("goal")
+    if name is None:
+        return None
+    schema, log = draft.schema, draft.log
+    if schema is None:
+        _check_patterns(draft, name)
+        return MetricGoal(name, goal or "minimize")
+    if not schema.metrics:
+        return MetricGoal(name, goal or "minimize")
+    known = schema.metrics.get(name)
+    where = draft.node("metric", "name")
+    if known is None:
+        better = f"val_{name}"
+        hint = f" Did you mean '{better}'?" if better in schema.metrics else ""
+        hint = hint or log.hint(name, schema.metrics)
+        log.at(
+            where,
+            "metric.name",
+            f"must be a metric that trainer '{schema.name}' reports, but got '{name}'.{hint} "
+            f"Choices: {', '.join(schema.metrics)}.",
+        )
+        return None
+    if goal is not None and goal != known.goal:
+        message = f"is {goal}, though trainer '{schema.name}' would {known.goal} {name}."
+        log.warn(draft.node("metric", "goal"), "metric.goal", message)
+    return MetricGoal(name, goal or known.goal)
+
+
+def _default_metric(draft: Draft) -> MetricGoal | None:
+    if draft.schema is not None:
+        name = draft.schema.default_metric
+        return None if name is None else MetricGoal(name, draft.schema.metrics[name].goal)
+    needing = [("method", "bayes")] if draft.method == "bayes" else []
+    pruner = draft.values.get("pruner", "none")
+    needing += [("pruner", pruner)] if pruner != "none" else []
+    for key, value in needing:
+        if draft.root.get("program") is not None:
+            draft.log.at(
+                draft.node(key),
+                "metric",
+                f"must be given, since {key} is {value}. "
+                "Write metric: {name: ..., goal: minimize}.",
+            )
+    return None
+
+
+def _check_patterns(draft: Draft, name: str) -> None:
+    """Warn where patterns follow a program's output and none finds its metric."""
+    patterns = draft.values.get("metrics", {}).get("pattern", ())
+    texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    groups = {group for text in texts for group in re.compile(text).groupindex}
+    if groups and name not in groups:
+        draft.log.warn(
+            draft.node("metric", "name"),
+            "metric.name",
+            f"is '{name}', but metrics.pattern finds {', '.join(sorted(groups))}.",
+        )
+
+
+def check_metric_names(draft: Draft) -> None:
+    """Check that targets and expectations name metrics that will be there."""
+    schema = draft.schema
+    if schema is None or not schema.metrics:
+        return
+    known: set[str] = {*schema.metrics, *_REGRESSION, *(f"val_{name}" for name in _REGRESSION)}
+    known |= {name.removeprefix("val_") for name in schema.metrics if name.startswith("val_")}
+    named: list[tuple[tuple[str, ...], str]] = [
+        (("targets", name), name) for name in draft.values.get("targets", {})
+    ]
+    for trial, entry in draft.values.get("trials", {}).items():
+        named += [(("trials", trial, "expect", name), name) for name in entry.get("expect", {})]
+    if any(name not in known for _, name in named):
+        evaluated = evaluated_metrics(schema.name)
+        known |= {*evaluated, *(f"val_{name}" for name in evaluated)}
+    for path, name in named:
+        if name in known:
+            continue
+        hint = draft.log.hint(name, known)
+        where = draft.key_node(*path)
+        if path[0] == "targets":
+            listed = "" if hint else f" Choices: {', '.join(sorted(known))}."
+            message = f"must be a metric of trainer '{schema.name}', but is not.{hint}{listed}"
+            draft.log.at(where, join(*path), message)
+        else:
+            draft.log.warn(where, join(*path), f"is no metric of trainer '{schema.name}'.{hint}")
+
+
+def check_loss(draft: Draft, spec: Spec) -> None:
+    """Check that the metric means the same in all trials.
+
+    A loss cannot rank trials that define it differently, so a sweep over a loss weight that ranks
+    by the loss would choose the smallest weight and not the best model.
+    """
+    schema, metric = draft.schema, spec.metric
+    if schema is None or metric is None or metric.name not in schema.metrics:
+        return
+    if not schema.metrics[metric.name].is_loss:
+        return
+    names = sorted(_varying(schema, spec))
+    if names:
+        better = schema.default_metric
+        draft.log.at(
+            draft.node("metric", "name"),
+            "metric.name",
+            f"must be comparable between trials, but {metric.name} changes its meaning with "
+            f"{', '.join(names)}." + (f" Use {better}." if better else ""),
+        )
+
+
+def _varying(schema: TrainerSchema, spec: Spec) -> set[str]:
+    """Return the parameters that alter the loss and differ between trials of `spec`."""
+    altering = [name for name, known in schema.parameters.items() if known.alters_loss]
+    trials = [named.set for named in spec.trials.values()] or [{}]
+    varying: set[str] = set()
+    seen: dict[str, set[str]] = {name: set() for name in altering}
+    for settings in trials:
+        pinned = {**settings, **spec.overrides}
+        free = {name: domain for name, domain in spec.parameters.items() if name not in pinned}
+        varying |= {name for name in altering if name in free and _chooses(free[name])}
+        shared = {name: d.values[0] for name, d in free.items() if d.is_constant}
+        base = {**spec.fixed, **spec.stage_set, **shared, **pinned}
+        presets: Iterable[Any] = free["preset"].values if "preset" in free else (None,)
+        for preset in presets:
+            config = base if preset is None else {**base, "preset": preset}
+            resolved = resolve(schema, config)
+            for name in altering:
+                if name not in free:
+                    seen[name].add(repr(resolved[name]))
+    return varying | {name for name, values in seen.items() if len(values) > 1}
+
+
+def _chooses(domain: Domain) -> bool:
+    return domain.low is not None or len(domain.values) > 1
