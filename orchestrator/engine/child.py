@@ -77,7 +77,7 @@ def run_attempt(attempt: Attempt, channel: Channel) -> list[str]:
 def _train(attempt: Attempt, run: TrialRun) -> None:
     program = attempt.to_program()
     if program is not None:
-        from orchestrator.engine.script import run_script
+        from orchestrator.engine.script.follow import run_script
 
         run_script(program, attempt.config, run)
         return

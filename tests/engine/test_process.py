@@ -92,7 +92,7 @@ def test_the_child_sees_no_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
     attempt = toy_attempt(tmp_path / "0000-toy", epochs=100, pause_s=0.1)
     process = TrialProcess(attempt)
     try:
-        wait_until(lambda: attempt.run_dir.metrics_file.exists())
+        wait_until(attempt.run_dir.metrics_file.exists)
         child = process._process.pid
         assert child is not None
         assert os.getsid(child) == child
@@ -144,7 +144,7 @@ def test_the_trial_dies_with_whoever_minds_it(tmp_path: Path, number: signal.Sig
     )
     assert minder.stdout is not None
     child = int(minder.stdout.readline())
-    wait_until(lambda: (folder / "metrics.jsonl").exists())
+    wait_until((folder / "metrics.jsonl").exists)
     worker = int((folder / "worker.pid").read_text())
     assert is_alive(child)
     assert is_alive(worker)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.recorded import agreements, differences, same
+from orchestrator.engine.script.recorded import agreements, differences, same
 
 
 def test_the_difference_is_said_in_the_words_of_the_issue() -> None:

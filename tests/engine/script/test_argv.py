@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.argv import arguments, command
+from orchestrator.engine.script.argv import arguments, command
 from orchestrator.errors import TrialError
 from orchestrator.spec.model import Program
-from tests.engine.script_runner import SCRIPTS, run_trial
+from tests.engine.script.script_runner import SCRIPTS, run_trial
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine import recorded
+from orchestrator.engine.script import recorded
 from orchestrator.files import atomic
 
 # The arrays that a table is made of, under the names that a run directory knows.

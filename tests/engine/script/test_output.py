@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.output import (
+from orchestrator.engine.script.output import (
     LONGEST_LINE,
     LONGEST_SHOWN,
     Line,

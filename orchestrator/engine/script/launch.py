@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.engine.tree import guard_for_script
+from orchestrator.engine.script.tree import guard_for_script
 from orchestrator.errors import TrialError
 from orchestrator.spec.model import Program
 

@@ -19,13 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.engine import launch
-from orchestrator.engine.argv import command
-from orchestrator.engine.exits import failure
-from orchestrator.engine.keep import Outputs
-from orchestrator.engine.output import Line, Lines, Tail
-from orchestrator.engine.patterns import Follower
-from orchestrator.engine.tree import Tree
+from orchestrator.engine.script import launch
+from orchestrator.engine.script.argv import command
+from orchestrator.engine.script.exits import failure
+from orchestrator.engine.script.keep import Outputs
+from orchestrator.engine.script.output import Line, Lines, Tail
+from orchestrator.engine.script.patterns import Follower
+from orchestrator.engine.script.tree import Tree
 from orchestrator.errors import TrialError
 from orchestrator.runs.layout import RunDir
 from orchestrator.spec.model import Program

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from orchestrator.engine.output import Line
+from orchestrator.engine.script.output import Line
 from orchestrator.errors import TrialError
 
 # How long metrics of a step wait for more of the same step before they are reported.

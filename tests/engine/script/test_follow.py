@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.exits import exit_words, failure
-from orchestrator.engine.tree import Tree
+from orchestrator.engine.script.exits import exit_words, failure
+from orchestrator.engine.script.tree import Tree
 from orchestrator.spec.model import Program
-from tests.engine.script_runner import EPOCH_LINE, SCRIPTS, is_running, run_trial, started
+from tests.engine.script.script_runner import EPOCH_LINE, SCRIPTS, is_running, run_trial, started
 
 
 def train_model(workdir: Path, **known: Any) -> Program:

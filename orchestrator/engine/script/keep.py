@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.engine import adopt, recorded
+from orchestrator.engine.script import adopt, recorded
 from orchestrator.files import atomic
 from orchestrator.runs.layout import RunDir
 from orchestrator.spec.model import Program

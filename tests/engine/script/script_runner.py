@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.script import run_script
+from orchestrator.engine.script.follow import run_script
 from orchestrator.errors import TrialError
 from orchestrator.spec.model import Program
 
@@ -95,8 +95,8 @@ def started(
     task = {"program": asdict(program), "config": config, "grace_s": grace_s}
     (directory / "task.json").write_text(json.dumps(task))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.engine.script_runner", str(directory)],
-        cwd=Path(__file__).parent.parent.parent,
+        [sys.executable, "-m", "tests.engine.script.script_runner", str(directory)],
+        cwd=Path(__file__).parent.parent.parent.parent,
         start_new_session=True,
     )
     try:

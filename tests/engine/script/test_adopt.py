@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.adopt import OutputFolder, copy_outputs
+from orchestrator.engine.script.adopt import OutputFolder, copy_outputs
 
 CONFIG = {"t20_weight": 3.0}
 

@@ -1,0 +1,1 @@
+"""A person's own script as a trial: arguments, output, adopted folder, leftovers."""

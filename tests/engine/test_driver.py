@@ -1,0 +1,210 @@
+"""Whole sweeps through a real Ray: outcomes, interruption, death of the driver, continuation."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.engine.driver import Outcome, run_sweep
+from orchestrator.errors import NotFoundError
+from orchestrator.files import jsonl
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials, state_now
+from orchestrator.spec.model import Spec
+from tests.engine.sweeps import cpu_plan, processes_with, toy_spec, wait_until
+
+OUTCOMES: dict[str, dict[str, Any]] = {
+    "good": {"lr": 0.5},
+    "better": {"lr": 0.9},
+    "nan": {"shape": "nan", "epochs": 50},
+    "explode": {"shape": "explode", "epochs": 50},
+    "raise": {"fault": "raise"},
+    "segv": {"fault": "segv"},
+    "workers": {"fault": "workers"},
+    "val_nan": {"shape": "val_nan"},
+}
+
+
+def run(spec: Spec, folder: Path, **options: Any) -> Outcome:
+    return run_sweep(
+        spec,
+        cpu_plan(),
+        results=folder,
+        listener=lambda event, record, details: None,
+        **options,
+    )
+
+
+def epochs_trained(outcome: Outcome) -> Counter[str]:
+    """Return how many epochs each trial trained, over all its attempts."""
+    found: Counter[str] = Counter()
+    for record in outcome.records.values():
+        log = outcome.folder.run_dir(record.number, record.name).path / "epochs.txt"
+        found[record.name] = len(log.read_text().split()) if log.exists() else 0
+    return found
+
+
+@pytest.mark.slow
+def test_every_trial_ends_as_it_should_and_none_harms_another(tmp_path: Path) -> None:
+    outcome = run(toy_spec(tmp_path, OUTCOMES), tmp_path)
+    states = {record.name: record.state for record in outcome.records.values()}
+    assert states == {
+        "good": TrialState.COMPLETE,
+        "better": TrialState.COMPLETE,
+        "nan": TrialState.PRUNED,
+        "explode": TrialState.PRUNED,
+        "raise": TrialState.FAIL,
+        "segv": TrialState.FAIL,
+        "workers": TrialState.COMPLETE,
+        "val_nan": TrialState.COMPLETE,
+    }
+    assert (outcome.state, outcome.exit_code) == (SweepState.FINISHED, 1)
+    trained = epochs_trained(outcome)
+    # The rule's onset is epoch 4 for both; they may run on for three reports.
+    assert trained["nan"] <= 7
+    assert trained["explode"] <= 9
+    reasons = {record.name: record.reason or "" for record in outcome.records.values()}
+    assert reasons["nan"] == "diverged: train_loss is nan since step 4"
+    assert "RuntimeError: the data are gone" in reasons["raise"]
+    assert "SIGSEGV" in reasons["segv"]
+    events = [event["event"] for event in jsonl.read(outcome.folder.events_file)]
+    assert events.count("trial_started") == len(OUTCOMES)
+    assert events[-1] == "sweep_ended"
+
+    kept = run(toy_spec(tmp_path, OUTCOMES), tmp_path)
+    assert epochs_trained(kept) == trained, "a finished sweep trains nothing again"
+
+
+@pytest.mark.slow
+def test_a_grid_of_many_trials_runs_each_once(tmp_path: Path) -> None:
+    trials = {f"t{index}": {"lr": 0.01 * (index + 1), "epochs": 2} for index in range(20)}
+    outcome = run(toy_spec(tmp_path, trials), tmp_path)
+    assert outcome.exit_code == 0
+    assert set(epochs_trained(outcome).values()) == {2}
+    assert sorted(outcome.records) == list(range(20))
+
+
+def start_driver(folder: Path, trials: dict[str, dict[str, Any]]) -> subprocess.Popen[bytes]:
+    """Run a sweep in a process of its own, as `sweep run` does."""
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from tests.engine.sweeps import cpu_plan, toy_spec\n"
+        "from orchestrator.engine.driver import run_sweep\n"
+        "folder = Path(sys.argv[1])\n"
+        "outcome = run_sweep(toy_spec(folder, json.loads(sys.argv[2])), cpu_plan(),\n"
+        "    results=folder, listener=lambda event, record, details: None)\n"
+        "sys.exit(outcome.exit_code)\n"
+    )
+    marker = f"SWEEP_TEST_MARKER={folder}"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), json.dumps(trials)],
+        env={**os.environ, "SWEEP_TEST_MARKER": marker.partition("=")[2]},
+        start_new_session=True,
+    )
+
+
+LONG: dict[str, dict[str, Any]] = {
+    "short": {"epochs": 2},
+    "long": {"epochs": 400, "pause_s": 0.05},
+    "longer": {"epochs": 400, "pause_s": 0.05, "fault": "workers"},
+    "last": {"epochs": 2},
+}
+
+
+def wait_for_long_ones(folder: Path) -> None:
+    sweep = SweepDir(folder / "toy")
+
+    def both_report() -> bool:
+        runs = [sweep.run_dir(1, "long"), sweep.run_dir(2, "longer")]
+        return all(len(jsonl.read(run.metrics_file)) >= 3 for run in runs)
+
+    wait_until(both_report, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_sweep_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    driver = start_driver(tmp_path, LONG)
+    wait_for_long_ones(tmp_path)
+    driver.send_signal(number)
+    assert driver.wait(30) == 130
+    sweep = SweepDir(tmp_path / "toy")
+    states = {record.name: (record.state, record.reason) for record in load_trials(sweep)}
+    assert states["short"][0] is TrialState.COMPLETE
+    assert states["long"] == states["longer"] == (TrialState.WAITING, "interrupted")
+    record = SweepRecord.load(sweep)
+    assert record is not None
+    assert record.state is SweepState.INTERRUPTED
+    wait_until(lambda: not processes_with(str(tmp_path)), 10)
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    trials = {"long": {"fault": "deaf"}, "longer": {"fault": "deaf"}}
+    driver = start_driver(tmp_path, trials)
+    sweep = SweepDir(tmp_path / "toy")
+    wait_until(lambda: len(load_trials(sweep)) == 2, 60)
+    wait_until((sweep.run_dir(1, "longer").metrics_file).exists, 60)
+    driver.send_signal(signal.SIGINT)
+    time.sleep(1)
+    driver.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    assert driver.wait(30) == 130
+    assert time.monotonic() - begun < 9, "it must not wait for the ten seconds of grace"
+    assert {record.state for record in load_trials(sweep)} == {TrialState.WAITING}
+    wait_until(lambda: not processes_with(str(tmp_path)), 10)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_nothing_and_is_continued(tmp_path: Path) -> None:
+    driver = start_driver(tmp_path, LONG)
+    wait_for_long_ones(tmp_path)
+    driver.kill()
+    driver.wait(10)
+    wait_until(lambda: not processes_with(str(tmp_path)), 10)
+    sweep = SweepDir(tmp_path / "toy")
+    record = SweepRecord.load(sweep)
+    assert record is not None
+    assert (record.state, state_now(sweep, record)) == (SweepState.RUNNING, SweepState.INTERRUPTED)
+    before = len(jsonl.read(sweep.run_dir(1, "long").metrics_file))
+
+    outcome = run(toy_spec(tmp_path, LONG), tmp_path)
+    assert outcome.exit_code == 0
+    assert {record.state for record in outcome.records.values()} == {TrialState.COMPLETE}
+    trained = epochs_trained(outcome)
+    assert trained["short"] == trained["last"] == 2, "no finished trial is run twice"
+    assert trained["long"] <= 402, "it goes on from its checkpoint"
+    steps = [r["step"] for r in jsonl.read(sweep.run_dir(1, "long").metrics_file)]
+    assert sorted(set(steps)) == list(range(1, 401))
+    assert before > 0
+    attempts = {record.name: record.attempt for record in outcome.records.values()}
+    assert attempts == {"short": 1, "long": 2, "longer": 2, "last": 1}
+
+
+def test_inline_runs_in_this_process(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"good": {}, "nan": {"shape": "nan", "epochs": 50}})
+    outcome = run(spec, tmp_path, inline=True, only=["nan"])
+    assert [record.name for record in outcome.records.values()] == ["nan"]
+    assert outcome.records[1].state is TrialState.PRUNED
+    reports = jsonl.read(outcome.folder.run_dir(1, "nan").metrics_file)
+    assert len(reports) == 4, "judged before the next epoch begins"
+    rest = run(spec, tmp_path, inline=True)
+    assert rest.records[0].state is TrialState.COMPLETE
+    assert rest.exit_code == 0
+
+
+def test_only_must_name_a_trial(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"moderate": {}, "aggressive": {}})
+    with pytest.raises(NotFoundError, match=r"--only modrate.*Did you mean 'moderate'\?"):
+        run(spec, tmp_path, only=["modrate"])
+    assert not (tmp_path / "toy").exists()

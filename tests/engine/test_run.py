@@ -1,0 +1,104 @@
+"""What a trial writes into its run directory."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from orchestrator.engine.channel import Message
+from orchestrator.engine.run import TrialRun
+from orchestrator.errors import TrialError
+from orchestrator.files import jsonl
+from tests.engine.sweeps import toy_attempt
+
+
+class Heard:
+    """A channel that keeps what was said."""
+
+    should_stop = False
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.messages.append(message)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def open_run(folder: Path, heard: Heard, attempt: int = 1, **config: Any) -> TrialRun:
+    return TrialRun(toy_attempt(folder, attempt, **config), heard)
+
+
+def metadata(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metadata.json").read_text())
+    return found
+
+
+def test_reports_are_logged_before_they_are_judged(tmp_path: Path, heard: Heard) -> None:
+    run = open_run(tmp_path, heard)
+    run.report(1, train_loss=torch.tensor(0.5), val_mae=np.float32(0.25), epoch_ok=True)
+    run.report(2, train_loss=math.inf)
+    assert heard.messages[0] == ["report", 1, {"train_loss": 0.5, "val_mae": 0.25, "epoch_ok": 1.0}]
+    logged = jsonl.read(tmp_path / "metrics.jsonl")
+    assert [record["step"] for record in logged] == [1, 2]
+    assert logged[1]["metrics"] == {"train_loss": "inf"}
+
+
+def test_a_metric_that_is_no_number_names_itself(tmp_path: Path, heard: Heard) -> None:
+    with pytest.raises(TrialError, match="the metric 'note' must be a number, but got str"):
+        open_run(tmp_path, heard).report(1, note="fine")
+
+
+def test_facts_are_merged_and_survive_the_end(tmp_path: Path, heard: Heard) -> None:
+    run = open_run(tmp_path, heard, lr=0.2)
+    run.describe(effective={"lr": 0.2}, total_steps=7)
+    run.describe(effective={"precision": 32}, parameters=12)
+    run.progress("simulating rooms")
+    assert metadata(tmp_path)["progress"] == "simulating rooms"
+    run.warn("asked t20_weight 3.0, recorded 1.5")
+    run.report(3, train_loss=1.0)
+    run.finish("complete")
+    found = metadata(tmp_path)
+    assert found["effective"] == {"lr": 0.2, "precision": 32}
+    assert (found["parameters"], found["total_steps"], found["epochs_done"]) == (12, 7, 3)
+    assert found["warnings"] == ["asked t20_weight 3.0, recorded 1.5"]
+    assert "progress" not in found
+    assert found["duration_s"] >= 0
+    assert ["total_steps", 7] in heard.messages
+
+
+def test_arrays_appear_whole_or_not_at_all(tmp_path: Path, heard: Heard) -> None:
+    run = open_run(tmp_path, heard)
+    run.save_predictions(torch.ones(3, 2, requires_grad=True), np.zeros((3, 2)), split="val")
+    assert np.load(tmp_path / "val_predictions.npy").tolist() == [[1, 1]] * 3
+    with pytest.raises(TrialError, match="one shape"):
+        run.save_predictions(np.ones((3, 2)), np.ones((2, 3)))
+    with pytest.raises(TrialError, match="must hold numbers, but got dtype object"):
+        run.save_predictions(np.array([None, {}]), np.array([None, {}]))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"metadata.json", "val_predictions.npy", "val_targets.npy"}
+
+
+def test_a_checkpoint_is_for_the_next_attempt(tmp_path: Path, heard: Heard) -> None:
+    run = open_run(tmp_path, heard)
+    run.checkpoint({"epoch": 4, "weights": {"w": torch.arange(3)}})
+    assert run.restore() is None, "the first attempt has nothing to go on from"
+    state = open_run(tmp_path, heard, attempt=2).restore()
+    assert state is not None
+    assert state["epoch"] == 4
+    assert state["weights"]["w"].tolist() == [0, 1, 2]
+
+
+def test_the_share_of_the_data_is_the_configs(tmp_path: Path, heard: Heard) -> None:
+    assert open_run(tmp_path / "a", heard).data_fraction == 1.0
+    assert open_run(tmp_path / "b", heard, data_fraction=0.05).data_fraction == 0.05
