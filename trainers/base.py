@@ -101,6 +101,7 @@ class Parameter:
         choices: the only values; empty for any.
         nullable: True where null (None) is a value.
         alters_loss: True where it changes what the loss means.
+        is_path: True where its values are paths; relative ones start at the sweep file's folder.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Parameter:
     choices: tuple[Any, ...] = ()
     nullable: bool = False
     alters_loss: bool = False
+    is_path: bool = False
 
 
 def parameter(
@@ -124,6 +126,7 @@ def parameter(
     high: float | None = None,
     choices: tuple[Any, ...] = (),
     alters_loss: bool = False,
+    is_path: bool = False,
 ) -> Any:
     """Declare a field of a trainer's `Config`; see `Parameter` for the arguments."""
     details = {
@@ -133,6 +136,7 @@ def parameter(
         "high": high,
         "choices": choices,
         "alters_loss": alters_loss,
+        "is_path": is_path,
     }
     return field(default=default, metadata=details)
 

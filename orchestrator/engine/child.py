@@ -19,6 +19,7 @@ from orchestrator.engine.channel import Channel, PipeChannel
 from orchestrator.engine.run import TrialRun
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import lock
+from orchestrator.spec.trainers import package_of
 
 # How long an attempt waits for the one before it to let go of the run directory.
 LOCK_TIMEOUT_S = 30.0
@@ -81,7 +82,7 @@ def _train(attempt: Attempt, run: TrialRun) -> None:
 
         run_script(program, attempt.config, run)
         return
-    name = str(attempt.trainer) if "." in str(attempt.trainer) else f"trainers.{attempt.trainer}"
+    name = package_of(str(attempt.trainer))
     base = importlib.import_module("trainers.base")
     settings = importlib.import_module(f"{name}.config")
     config = base.build(settings.Config, settings.PRESETS, attempt.config)

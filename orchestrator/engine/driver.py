@@ -114,6 +114,7 @@ def _run(
         goal=spec.metric.goal if spec.metric else "minimize",
         spec_path=str(spec.path),
     )
+    before = SweepRecord.load(folder)
     record.save(folder)
     log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
     _settle(opened)
@@ -138,20 +139,23 @@ def _run(
         only=only,
         commit=facts.commit_of(Path(program.workdir) if program else Path(__file__).parent),
     )
-    state, reason = SweepState.FAILED, "the driver failed"
+    record.state, record.reason = SweepState.FAILED, "the driver failed"
     try:
-        if conductor.is_over:
-            state, reason = SweepState.FINISHED, ""
-        else:
+        if not conductor.is_over:
+            before = None
             _drive(conductor, folder, plan, inline=inline)
-            state = SweepState.INTERRUPTED if conductor.stopping else SweepState.FINISHED
-            reason = INTERRUPTED if conductor.stopping else ""
+        record.state = SweepState.INTERRUPTED if conductor.stopping else SweepState.FINISHED
+        record.reason = INTERRUPTED if conductor.stopping else None
+        if only and not conductor.stopping:
+            record.reason = f"only {', '.join(sorted(only))}"
     finally:
         conductor.abandon()
-        record.state, record.reason, record.ended_at = state, reason or None, now()
+        record.ended_at = now()
+        if before is not None:  # nothing was left to run, so its times are those of then
+            record.started_at, record.ended_at = before.started_at, before.ended_at
         record.save(folder)
-        log_event(folder, "sweep_ended", state=state, reason=reason)
-    return Outcome(folder, state, conductor.records)
+        log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
+    return Outcome(folder, record.state, conductor.records)
 
 
 def _drive(conductor: Conductor, folder: SweepDir, plan: Plan, *, inline: bool) -> None:

@@ -16,6 +16,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
+from orchestrator.spec.trainers import package_of
 
 # Time for a trial to save what it has after it was asked to stop; then its group is killed.
 GRACE_S = 10.0
@@ -137,7 +138,7 @@ def _context(attempt: Attempt) -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     preload = ["orchestrator.engine.child"]
     if attempt.trainer is not None:
-        preload += ["torch", f"trainers.{attempt.trainer}.train"]
+        preload += ["torch", f"{package_of(attempt.trainer)}.train"]
     # Taken by the forkserver when it starts; later calls change nothing.
     context.set_forkserver_preload(preload)
     return context

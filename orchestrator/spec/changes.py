@@ -35,8 +35,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what counts of a spec, without what a moved folder changes."""
+    """Return what counts of a spec, without mere words and what a moved folder changes."""
     kept = {key: _json(value) for key, value in spec.items() if key not in _FREE}
+    for trial in (kept.get("trials") or {}).values():
+        for words in ("note", "risk", "expect"):
+            trial.pop(words, None)
     program = kept.get("program")
     if isinstance(program, dict):
         folder = program.pop("workdir", "")

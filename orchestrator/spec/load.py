@@ -18,6 +18,7 @@ from orchestrator.spec.keys import SPEC
 from orchestrator.spec.model import NamedTrial, Resources, Spec
 from orchestrator.spec.names import safe
 from orchestrator.spec.overrides import ORIGIN, apply, parameter_names
+from orchestrator.spec.paths import settle_paths
 from orchestrator.spec.problems import Log
 from orchestrator.spec.programs import read_program
 from orchestrator.spec.reading import read_file
@@ -37,7 +38,8 @@ def load_spec(
         path: the file.
         overrides: ``KEY=VALUE`` each, as ``--set`` takes them.
         stage: the stage that runs; by default the last one of the file.
-        need_program: True where a missing program is a mistake and no warning.
+        need_program: True where a missing program, or a missing file that a parameter names, is a
+            mistake and no warning.
 
     Raises:
         SpecError: all mistakes of file and overrides together.
@@ -66,6 +68,7 @@ def load_spec(
     metric = ranking.check_metric(draft)
     ranking.check_metric_names(draft)
     folder = path.absolute().parent
+    settle_paths(draft, folder, need_program)
     program = None
     if "program" in draft.values:
         program = read_program(draft.values, root, folder, need_program, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,11 @@ def _locate(text: str, folder: Path) -> str | None:
     for candidate in (folder / path, folder / text.replace("\\", "/")):
         if candidate.is_file():
             return str(candidate)
-    bare = "/" not in text and "\\" not in text
-    return text if bare and shutil.which(text) else None
+    if "/" in text or "\\" in text:
+        return None
+    # Commands of a virtual environment that is not activated stand beside its interpreter.
+    beside = Path(sys.executable).with_name(text)
+    return text if shutil.which(text) or beside.is_file() else None
 
 
 def _missing(key: str, what: str, text: str, root: Node, need: bool, log: Log) -> None:

@@ -53,6 +53,10 @@ class ParameterLike(Protocol):
     def alters_loss(self) -> bool:
         """True where it changes what the loss means."""
 
+    @property
+    def is_path(self) -> bool:
+        """True where its values are paths."""
+
 
 class MetricLike(Protocol):
     """One reported metric of a trainer; `trainers.base.Metric` has it all."""
@@ -102,6 +106,11 @@ def trainer_names() -> list[str]:
     return sorted(item.name for item in found if item.ispkg)
 
 
+def package_of(name: str) -> str:
+    """Return the package of a trainer: one of ours by its short name, any by its dotted one."""
+    return name if "." in name else f"{PACKAGE}.{name}"
+
+
 def trainer_schema(name: str) -> TrainerSchema:
     """Return what the trainer called `name` declares.
 
@@ -116,7 +125,7 @@ def trainer_schema(name: str) -> TrainerSchema:
             f"Choices: {known}."
         )
     try:
-        module = importlib.import_module(f"{PACKAGE}.{name}.config")
+        module = importlib.import_module(f"{package_of(name)}.config")
         base = importlib.import_module(f"{PACKAGE}.base")
         declared: dict[str, ParameterLike] = base.parameters(module.Config)
     except Exception as error:  # a trainer is foreign code: whatever it raises is its own mistake
@@ -145,7 +154,7 @@ def evaluated_metrics(name: str) -> dict[str, str]:
     is not among the reported metrics.
     """
     try:
-        module = importlib.import_module(f"{PACKAGE}.{name}.metrics")
+        module = importlib.import_module(f"{package_of(name)}.metrics")
     except ImportError:
         return {}
     return dict(getattr(module, "GOALS", {}))

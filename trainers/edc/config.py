@@ -141,9 +141,10 @@ class Config:
     data_path: str | None = parameter(
         None,
         "an .npz of curves or a folder of RIR_*_edc.npy; null simulates rooms",
+        is_path=True,
     )
     features_path: str | None = parameter(
-        None, "CSV of room features; null looks for one beside data_path"
+        None, "CSV of room features; null looks for one beside data_path", is_path=True
     )
     rooms: int = parameter(300, "simulated rooms", unit="rooms", low=3, high=1_000_000)
     cases_per_room: int = parameter(

@@ -1,0 +1,58 @@
+"""Parameters that are paths: made absolute before a trial starts, and looked for.
+
+A path in a sweep file starts at the file's folder, wherever the sweep is started from; one typed
+behind ``--set`` starts where it was typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.spec.domains import Declared
+from orchestrator.spec.draft import Draft
+from orchestrator.spec.kinds import join
+from orchestrator.spec.overrides import ORIGIN
+from orchestrator.spec.tree import Node
+
+
+def settle_paths(draft: Draft, folder: Path, need: bool) -> None:
+    """Make the values of all parameters that are paths absolute, in place.
+
+    Args:
+        draft: a draft whose parameters were checked against the trainer's.
+        folder: of the sweep file, absolute.
+        need: True where a path that is not there is a mistake; a warning otherwise.
+    """
+    if draft.schema is None:
+        return
+    names = {name for name, known in draft.schema.parameters.items() if known.is_path}
+
+    def settle(node: Node, key: str) -> Node:
+        if not isinstance(node.value, str):
+            return node
+        start = Path.cwd() if node.origin == ORIGIN else folder
+        path = start / Path(node.value).expanduser()
+        if not path.exists():
+            tell = draft.log.at if need else draft.log.warn
+            tell(node, key, f"must be a file or folder that is there, but there is no {path}.")
+        return Node(str(path), node.line, node.origin)
+
+    def settle_domain(name: str, declared: Declared) -> Declared:
+        nodes = [node for key, node in declared.leaves() if key in ("value", "values")]
+        settled = [settle(node, join("parameters", name)).value for node in nodes]
+        if len(settled) != len(declared.domain.values):  # equal choices were dropped
+            settled = list(dict.fromkeys(settled))
+        return replace(declared, domain=replace(declared.domain, values=tuple(settled)))
+
+    for path, settings in draft.settings():
+        for name in names & settings.keys():
+            settings[name] = settle(settings[name], join(*path, name))
+    draft.strongest = {
+        name: settle(node, name) if name in names else node
+        for name, node in draft.strongest.items()
+    }
+    draft.parameters = {
+        name: settle_domain(name, declared) if name in names else declared
+        for name, declared in draft.parameters.items()
+    }
