@@ -40,7 +40,7 @@ def main(text: str, connection: Connection) -> None:
     attempt = Attempt.from_json(text)
     _redirect(attempt)
     _isolate(attempt)
-    outcome = run_attempt(attempt, channel)
+    outcome = run_attempt(attempt, channel, echo=attempt.trainer is not None)
     sys.stdout.flush()
     sys.stderr.flush()
     channel.send(outcome)
@@ -49,8 +49,13 @@ def main(text: str, connection: Connection) -> None:
     os._exit(0 if outcome[0] == "done" else 1)
 
 
-def run_attempt(attempt: Attempt, channel: Channel) -> list[str]:
+def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> list[str]:
     """Run one attempt in this process, without touching its environment.
+
+    Args:
+        attempt: what to run.
+        channel: where its messages go.
+        echo: print each report, for a log that would be empty otherwise.
 
     Returns:
         ``["done"]`` or ``["failed", message]``.
@@ -61,7 +66,7 @@ def run_attempt(attempt: Attempt, channel: Channel) -> list[str]:
             attempt.run_dir.lock_file, timeout_s=LOCK_TIMEOUT_S, holder="the run directory"
         )
         try:
-            run = TrialRun(attempt, channel)
+            run = TrialRun(attempt, channel, echo=echo)
             _train(attempt, run)
             run.finish("stopped" if run.should_stop else "complete")
         finally:

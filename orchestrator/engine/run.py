@@ -27,9 +27,10 @@ class TrialRun:
     Args:
         attempt: what to run.
         channel: where reports and warnings go.
+        echo: print each report.
     """
 
-    def __init__(self, attempt: Attempt, channel: Channel) -> None:
+    def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:
         self.directory = attempt.run_dir.path
         self.device = attempt.device
         self.threads = attempt.threads
@@ -37,6 +38,7 @@ class TrialRun:
         self._attempt = attempt
         self._files = attempt.run_dir
         self._channel = channel
+        self._echo = echo
         self._started = time.time()
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
@@ -80,6 +82,9 @@ class TrialRun:
         self._last = (step, at)
         record = {"step": step, "time": round(at, 3), "metrics": values}
         jsonl.append(self._files.metrics_file, record)
+        if self._echo:
+            numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
+            print(f"{now()}  step {step}  {numbers}")
         self._channel.send(["report", step, values])
 
     def progress(self, text: str) -> None:

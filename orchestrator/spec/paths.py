@@ -6,6 +6,7 @@ behind ``--set`` starts where it was typed.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def settle_paths(draft: Draft, folder: Path, need: bool) -> None:
         if not isinstance(node.value, str):
             return node
         start = Path.cwd() if node.origin == ORIGIN else folder
-        path = start / Path(node.value).expanduser()
+        path = Path(os.path.abspath(start / Path(node.value).expanduser()))
         if not path.exists():
             tell = draft.log.at if need else draft.log.warn
             tell(node, key, f"must be a file or folder that is there, but there is no {path}.")

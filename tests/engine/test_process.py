@@ -23,7 +23,9 @@ def test_a_trial_reports_and_leaves_everything_behind(tmp_path: Path) -> None:
     assert [message[0] for message in messages] == ["total_steps", *["report"] * 4, "done"]
     run = attempt.run_dir
     assert [record["step"] for record in jsonl.read(run.metrics_file)] == [1, 2, 3, 4]
-    assert "training with Config(" in run.log_file.read_text()
+    log = run.log_file.read_text()
+    assert "training with Config(" in log
+    assert "step 4  train_loss 0.13534" in log
     for split in ("test", "val"):
         assert run.predictions_file(split).exists()
         assert run.targets_file(split).exists()
