@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -81,6 +83,7 @@ def _run(
         results=results,
         listener=progress,
         on_open=progress.opened,
+        on_stop=_say_stopping,
         new=new,
         only=only,
         inline=inline,
@@ -90,6 +93,12 @@ def _run(
     if outcome.state is SweepState.INTERRUPTED:
         click.echo("Interrupted. Run the same command to continue.", err=True)
     return outcome.exit_code
+
+
+def _say_stopping() -> None:
+    # Called in a signal handler, where a stream may be in the midst of something.
+    with suppress(OSError):
+        os.write(2, b"\nEnding: running trials save what they have. Ctrl+C again ends at once.\n")
 
 
 def _conclude(folder: SweepDir) -> None:

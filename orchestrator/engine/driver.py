@@ -11,6 +11,7 @@ from orchestrator.engine import facts, requests
 from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
 from orchestrator.engine.interrupts import catching
 from orchestrator.engine.opening import OpenSweep, open_sweep
+from orchestrator.engine.reaper import start_reaper
 from orchestrator.errors import NotFoundError, nearest
 from orchestrator.files import atomic
 from orchestrator.placement.admission import SlotPool
@@ -66,6 +67,7 @@ def run_sweep(
     only: Iterable[str] = (),
     inline: bool = False,
     on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
+    on_stop: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Run what is left of a sweep and return how it ended.
 
@@ -80,6 +82,8 @@ def run_sweep(
         only: names or numbers of the only trials to run.
         inline: run in this process, one after another, without Ray.
         on_open: told the folder and the trials that it held, before anything starts.
+        on_stop: called at the first Ctrl+C, in the signal handler: it must neither take a lock nor
+            use a stream that may be in use.
 
     Raises:
         ChangedSpecError: the folder holds a sweep of another spec.
@@ -90,15 +94,47 @@ def run_sweep(
     opened = open_sweep(spec, results, new=new)
     try:
         on_open(opened.folder, opened.records)
-        return _run(spec, plan, opened, listener=listener, only=chosen, inline=inline)
+        signals = _Signals(on_stop)
+        # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
+        with catching(signals.first, signals.second) as install:
+            signals.install = install
+            return _run(spec, plan, opened, signals, listener=listener, only=chosen, inline=inline)
     finally:
         opened.close()
+
+
+class _Signals:
+    """What the user's signals ask for.
+
+    Attributes:
+        wants_stop: True once the sweep should end in order.
+        conductor: set as soon as there is one.
+        install: puts the signal handlers in again.
+    """
+
+    def __init__(self, on_stop: Callable[[], object]) -> None:
+        self.wants_stop = False
+        self.conductor: Conductor | None = None
+        self.install: Callable[[], None] = lambda: None
+        self._on_stop = on_stop
+
+    def first(self) -> None:
+        """Ask for an end in order."""
+        self.wants_stop = True
+        self._on_stop()
+
+    def second(self) -> None:
+        """Write down how it stands and see to what this process started; it ends now."""
+        start_reaper()
+        if self.conductor is not None:
+            self.conductor.abandon()
 
 
 def _run(
     spec: Spec,
     plan: Plan,
     opened: OpenSweep,
+    signals: _Signals,
     *,
     listener: Listener,
     only: frozenset[str],
@@ -139,11 +175,12 @@ def _run(
         only=only,
         commit=facts.commit_of(Path(program.workdir) if program else Path(__file__).parent),
     )
+    signals.conductor = conductor
     record.state, record.reason = SweepState.FAILED, "the driver failed"
     try:
         if not conductor.is_over:
             before = None
-            _drive(conductor, folder, plan, inline=inline)
+            _drive(conductor, folder, plan, signals, inline=inline)
         record.state = SweepState.INTERRUPTED if conductor.stopping else SweepState.FINISHED
         record.reason = INTERRUPTED if conductor.stopping else None
         if only and not conductor.stopping:
@@ -158,17 +195,14 @@ def _run(
     return Outcome(folder, record.state, conductor.records)
 
 
-def _drive(conductor: Conductor, folder: SweepDir, plan: Plan, *, inline: bool) -> None:
+def _drive(
+    conductor: Conductor, folder: SweepDir, plan: Plan, signals: _Signals, *, inline: bool
+) -> None:
     looked = 0.0
-    wants_stop = False
-
-    def want_stop() -> None:
-        nonlocal wants_stop
-        wants_stop = True
 
     def tick() -> None:
         nonlocal looked
-        if wants_stop:
+        if signals.wants_stop:
             conductor.stop()
         if time.monotonic() - looked >= REQUESTS_EVERY_S:
             looked = time.monotonic()
@@ -181,14 +215,16 @@ def _drive(conductor: Conductor, folder: SweepDir, plan: Plan, *, inline: bool) 
     if inline:
         from orchestrator.engine.inline import run_inline
 
-        with catching(want_stop, conductor.abandon):
-            run_inline(conductor, tick)
+        run_inline(conductor, tick)
         return
     from orchestrator.engine.cluster import local_ray, run_trials
 
-    # Ray puts in signal handlers of its own when it starts; ours come after them.
-    with local_ray(len(plan.slots)), catching(want_stop, conductor.abandon):
-        run_trials(conductor, tick)
+    with local_ray(len(plan.slots)):
+        # Ray puts in signal handlers of its own when it starts.
+        signals.install()
+        tick()
+        if not conductor.is_over:
+            run_trials(conductor, tick)
 
 
 def _settle(opened: OpenSweep) -> None:

@@ -10,10 +10,11 @@ from types import FrameType
 
 
 @contextmanager
-def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[None]:
+def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Call `first` at the first SIGINT, SIGTERM or SIGHUP, and `second` at the next; then exit.
 
-    SIGHUP counts because a terminal that closes sends it; a detached sweep has no terminal.
+    SIGHUP counts because a terminal that closes sends it; a detached sweep has no terminal. What
+    is yielded puts the handlers in again, after somebody else has put in theirs.
 
     Args:
         first: must return at once; it runs between two instructions of the main thread.
@@ -35,9 +36,15 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
             os._exit(130)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def install() -> None:
+        for number in numbers:
+            signal.signal(number, on_signal)
+
+    install()
     try:
-        yield
+        yield install
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import ChangedSpecError
+from orchestrator.errors import ChangedSpecError, UsageError
 from orchestrator.files import atomic, lock
 from orchestrator.runs.layout import SweepDir, safe_name
 from orchestrator.runs.records import TrialRecord, load_trials
@@ -47,9 +49,10 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
     Raises:
         ChangedSpecError: the folder holds a sweep of another spec, and `new` was not given.
         BusyError: another process runs this sweep.
+        UsageError: the folder cannot be made or written.
     """
     folder = folder_for(spec, results, new=new)
-    folder.trials_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     held = lock.acquire(
         folder.lock_file, timeout_s=LOCK_TIMEOUT_S, holder=f"the sweep '{folder.name}'"
     )
@@ -77,6 +80,23 @@ def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:
     """Return the folder that a run of `spec` uses; it may not exist yet."""
     folder = SweepDir(results / safe_name(spec.name))
     return _unused(folder) if new else folder
+
+
+def make_folder(folder: SweepDir) -> None:
+    """Make the folder of a sweep where it is missing.
+
+    Raises:
+        UsageError: it cannot be made or written.
+    """
+    try:
+        folder.trials_dir.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder.path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UsageError(
+            f"{folder.path}: must be a folder that can be written, but got: {error.strerror}. "
+            "Choose another with --results."
+        ) from None
 
 
 def _unused(folder: SweepDir) -> SweepDir:
