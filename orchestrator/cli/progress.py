@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.tables import clean
+from orchestrator.engine.script.output import Lines, Tail
 from orchestrator.files.units import format_duration
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
@@ -16,6 +20,7 @@ from orchestrator.runs.records import TrialRecord, TrialState
 # A report of one trial is printed at most this often; all stand in its metrics log.
 REPORT_EVERY_S = 4.0
 LAST_LINES = 12
+_TAIL_BYTES = 65_536
 
 _STYLE = {
     TrialState.COMPLETE: "green",
@@ -46,10 +51,10 @@ class Progress:
         """Say where the sweep is kept and what of it is done already."""
         self._folder = folder
         self._done = sum(record.state.is_finished for record in records.values())
-        click.echo(f"folder:    {folder.path}")
+        say(f"folder:    {folder.path}")
         if records:
             waiting = len(records) - self._done
-            click.echo(f"continued: {self._done} trials kept, {waiting} run again")
+            say(f"continued: {self._done} trials kept, {waiting} run again")
 
     def __call__(self, event: str, record: TrialRecord, details: Mapping[str, Any]) -> None:
         """Print one event of the engine."""
@@ -63,9 +68,9 @@ class Progress:
             self._report(record, details["step"], details["metrics"])
         elif event == "progress":
             if self._is_time(record):
-                self._line(record, str(details["text"]))
+                self._line(record, clean(str(details["text"])))
         elif event == "warning":
-            self._line(record, click.style(f"warning: {details['text']}", fg="yellow"))
+            self._line(record, click.style(f"warning: {clean(str(details['text']))}", fg="yellow"))
         elif event == "trial_ended":
             self._ended(record)
 
@@ -83,17 +88,20 @@ class Progress:
         self._running.discard(record.number)
         self._done += record.state.is_finished
         text = click.style(record.state.value, fg=_STYLE.get(record.state), bold=True)
-        if record.reason:
-            text += f": {record.reason}"
+        reason, *more = (record.reason or "").splitlines() or [""]
+        if reason:
+            text += f": {clean(reason)}"
         elif record.value is not None and self._metric:
             text += f"  {self._metric} {record.value:.4g}"
         total = f" of {self._n_trials}" if self._n_trials is not None else ""
         self._line(record, f"{text}   ({self._done}{total} done)")
         if record.state is TrialState.FAIL and self._folder is not None:
-            run = self._folder.run_dir(record.number, record.name)
-            for line in _last_lines(run.log_file):
-                click.echo(f"    | {line}")
-            click.echo(f"    log: {run.log_file}")
+            log = self._folder.run_dir(record.number, record.name).log_file
+            # What failed in a script says more than the end of its output.
+            more = [line for line in more if not line.startswith("Log: ")]
+            for line in more or _last_lines(log):
+                say(f"    | {line}")
+            say(f"    log: {log}")
 
     def _is_time(self, record: TrialRecord) -> bool:
         at = time.monotonic()
@@ -104,12 +112,29 @@ class Progress:
 
     def _line(self, record: TrialRecord, text: str) -> None:
         elapsed = format_duration(time.monotonic() - self._started)
-        click.echo(f"[{elapsed:>7}] {record.number:04d}-{record.name}  {text}")
+        say(f"[{elapsed:>7}] {record.number:04d}-{clean(record.name)}  {text}")
+
+
+def say(text: str) -> None:
+    """Print a line; once nobody reads any more, print nothing."""
+    try:
+        click.echo(text)
+    except OSError:
+        # Whoever read it (head, a terminal) has gone, which must not end the training.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 def _last_lines(path: Path) -> list[str]:
+    """Return the end of a log as a terminal would show it, which nothing in it can steer."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            data = stream.read()
     except OSError:
         return []
-    return lines[-LAST_LINES:]
+    tail = Tail(LAST_LINES)
+    for line in Lines().feed(data + b"\n"):
+        tail.add(line)
+    return list(tail.lines)

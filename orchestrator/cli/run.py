@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.progress import Progress
+from orchestrator.cli.progress import Progress, say
 from orchestrator.errors import UsageError
 from orchestrator.placement.decide import decide
 from orchestrator.placement.model import Plan
@@ -74,8 +74,8 @@ def _run(
     metric = spec.metric.name if spec.metric else None
     ranked = f", ranked by {metric} ({spec.metric.goal})" if spec.metric else ""
     count = count_trials(spec)
-    click.echo(f"sweep:     {spec.name}, {'?' if count is None else count} trials{ranked}")
-    click.echo(f"placement: {plan.mode}; {plan.reason}")
+    say(f"sweep:     {spec.name}, {'?' if count is None else count} trials{ranked}")
+    say(f"placement: {plan.mode}; {plan.reason}")
     progress = Progress(metric, count)
     outcome = run_sweep(
         spec,
@@ -88,7 +88,7 @@ def _run(
         only=only,
         inline=inline,
     )
-    click.echo("")
+    say("")
     _conclude(outcome.folder)
     if outcome.state is SweepState.INTERRUPTED:
         click.echo("Interrupted. Run the same command to continue.", err=True)
@@ -105,7 +105,7 @@ def _conclude(folder: SweepDir) -> None:
     from orchestrator.analysis.compare import compare
     from orchestrator.cli.tables import render_comparison
 
-    click.echo(render_comparison(compare([folder.path])))
+    say(render_comparison(compare([folder.path])))
 
 
 def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> int:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.logs import find_trial
 from orchestrator.engine import requests
-from orchestrator.errors import NotFoundError, SweepError, UsageError, nearest
+from orchestrator.errors import SweepError, UsageError
 from orchestrator.runs.layout import SweepDir, find_sweep
 from orchestrator.runs.records import (
     SweepRecord,
-    TrialState,
+    TrialRecord,
     driver_lives,
     load_trials,
     results_folder,
@@ -44,28 +45,23 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
         _wait(lambda: not driver_lives(folder), folder)
         click.echo(f"{folder.name} is stopped. `sweep run {record.spec_path}` continues it.")
         return 0
-    number = _number(folder, trial)
+    number = find_trial(folder, trial).number
+    before = _trial(folder, number)
+    if before.state.is_finished:
+        raise UsageError(
+            f"{folder.name}: trial {trial} must not have ended yet to be stopped, but it is "
+            f"{before.state.value}."
+        )
     requests.ask_to_stop(folder, number)
-    _wait(lambda: _has_ended(folder, number) or not driver_lives(folder), folder)
-    click.echo(f"{folder.name}: trial {trial} is stopped.")
+    _wait(lambda: _trial(folder, number).state.is_finished or not driver_lives(folder), folder)
+    after = _trial(folder, number)
+    reason = f": {after.reason}" if after.reason else ""
+    click.echo(f"{folder.name}: trial {trial} is {after.state.value}{reason}.")
     return 0
 
 
-def _number(folder: SweepDir, trial: str) -> int:
-    records = load_trials(folder)
-    for record in records:
-        if trial in (str(record.number), record.name, f"{record.number:04d}-{record.name}"):
-            return record.number
-    names = [record.name for record in records]
-    raise NotFoundError(
-        f"{folder.path}: must hold the trial '{trial}', but has {', '.join(names[:8])}."
-        f"{nearest(trial, names)}"
-    )
-
-
-def _has_ended(folder: SweepDir, number: int) -> bool:
-    found = [record for record in load_trials(folder) if record.number == number]
-    return all(record.state is not TrialState.RUNNING for record in found)
+def _trial(folder: SweepDir, number: int) -> TrialRecord:
+    return next(record for record in load_trials(folder) if record.number == number)
 
 
 def _wait(is_done: Callable[[], bool], folder: SweepDir) -> None:
