@@ -1,30 +1,34 @@
-"""GPUs and their free memory, as the NVIDIA driver tells them. The only module that asks NVML.
+"""GPUs as they are now: memory, who holds it, and which of them trials may use.
 
 ::
 
     devices = read_devices()          # [] where there is no GPU to use
     devices, note = survey()          # the same, and in words why there is none
+    with Reader() as reader:          # again and again while a sweep runs
+        devices = reader.read()
 
-``CUDA_VISIBLE_DEVICES`` is respected as CUDA reads it: indices or UUIDs (or the beginnings of
-UUIDs), an unknown entry ends the list, an empty one hides everything. Indices count in PCI bus
-order, as ``nvidia-smi`` does. MIG instances are not read.
+``CUDA_VISIBLE_DEVICES`` is respected as CUDA reads it. Indices count in PCI bus order, as
+``nvidia-smi`` does. A GPU that is divided by MIG is not there itself; its instances are.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from orchestrator.placement.model import Device
+from orchestrator.placement.nvml import Nvml, NvmlError
+from orchestrator.placement.visible import VISIBLE, entries, visible_devices
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+RESTART_AFTER_S = 15.0
+"""How long a GPU stays lost before the driver's library is started anew for it: that takes up to
+seconds where the driver is not kept loaded."""
 
 
 def read_devices(environ: Mapping[str, str] | None = None) -> list[Device]:
-    """Return the GPUs that a trial could use now, in the order of ``CUDA_VISIBLE_DEVICES``.
+    """Return the devices that a trial could use now, in the order of ``CUDA_VISIBLE_DEVICES``.
 
     Args:
         environ: where ``CUDA_VISIBLE_DEVICES`` is looked up; the process's own by default.
@@ -33,7 +37,7 @@ def read_devices(environ: Mapping[str, str] | None = None) -> list[Device]:
 
 
 def survey(environ: Mapping[str, str] | None = None) -> tuple[list[Device], str]:
-    """Return the usable GPUs, and in words what keeps others from use ("" for nothing).
+    """Return the usable devices, and in words what keeps others from use ("" for nothing).
 
     Never raises for what a driver does: where it is absent, not loaded or too old, or a GPU is
     lost, what cannot be read is left out.
@@ -41,105 +45,143 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[list[Device], str]
     Args:
         environ: where ``CUDA_VISIBLE_DEVICES`` is looked up; the process's own by default.
     """
-    wanted = (os.environ if environ is None else environ).get(VISIBLE)
-    hidden = f"{VISIBLE}={wanted!r} hides all GPUs" if wanted is not None else ""
-    if wanted is not None and not _entries(wanted):
-        return [], hidden
-    if not _has_driver_library():
-        return [], ""
-    present, note = _read_all()
-    if wanted is None:
-        return present, note
-    devices = visible_devices(present, wanted)
-    return devices, hidden if present and not devices else note
+    with Reader(environ) as reader:
+        return reader.read(), reader.note
 
 
-def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:
-    """Return those of `present` that a value of ``CUDA_VISIBLE_DEVICES`` shows, in its order.
+class Reader:
+    """Reads the usable devices, as often as asked.
+
+    The driver's library stays started between readings, which takes most of the time of a first
+    one. A GPU that is lost is left out until it is back. It belongs to one thread of one process.
 
     Args:
-        present: all GPUs of the machine.
-        wanted: indices or (beginnings of) UUIDs, separated by commas. The first entry that names
-            no GPU, or a beginning that several share, ends the list; a GPU named twice hides all,
-            as in CUDA.
+        environ: where ``CUDA_VISIBLE_DEVICES`` is looked up; the process's own by default.
+        clock: seconds that only grow.
+
+    Attributes:
+        note: after a reading, in words what keeps devices from use; "" for nothing.
     """
-    shown: list[Device] = []
-    for entry in _entries(wanted):
-        if entry.isdecimal():
-            found = [device for device in present if device.id == str(int(entry))]
-        else:
-            found = [device for device in present if device.uuid.startswith(entry)]
-        if len(found) != 1:
-            break
-        if found[0] in shown:
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.note = ""
+        self._wanted = (os.environ if environ is None else environ).get(VISIBLE)
+        self._clock = clock
+        self._nvml: Nvml | None = None
+        self._is_absent = False
+        self._trouble = ""
+        self._start_after: float | None = None
+        self._last: dict[int, list[Device]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the driver; a later reading starts it again."""
+        if self._nvml is not None:
+            self._nvml.close()
+            self._nvml = None
+
+    def read(self) -> list[Device]:
+        """Return the devices that a trial could use now, in the order of the visible ones.
+
+        Never raises for what a driver does; `note` says what is left out and why.
+        """
+        wanted = self._wanted
+        hidden = f"{VISIBLE}={wanted!r} hides all GPUs" if wanted is not None else ""
+        if wanted is not None and not entries(wanted):
+            self.note = hidden
             return []
-        shown.append(found[0])
-    return shown
+        present, lost, self.note = self._read_all()
+        if wanted is None or not present:
+            return present
+        # A lost GPU keeps its place in the list, so that it does not end it for the others.
+        shown = [device for device in visible_devices(present + lost, wanted) if device in present]
+        # That a device is left out is no news to one who hides it.
+        self.note = self.note if shown else hidden
+        return shown
 
-
-def _entries(wanted: str) -> list[str]:
-    """Split a value of ``CUDA_VISIBLE_DEVICES`` and cut it at its first senseless entry."""
-    kept: list[str] = []
-    for raw in wanted.split(","):
-        entry = raw.strip()
-        if not entry.isdecimal() and not entry.startswith("GPU-"):
-            break
-        # One list is of one kind: an index among UUIDs, or a UUID among indices, ends it.
-        if kept and entry.isdecimal() != kept[0].isdecimal():
-            break
-        kept.append(entry)
-    return kept
-
-
-def _has_driver_library() -> bool:
-    """Tell whether the driver's library loads; far cheaper than to import pynvml for a no."""
-    if sys.platform.startswith("win"):
-        return True  # pynvml knows the folders it may stand in
-    try:
-        ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return False
-    return True
-
-
-def _read_all() -> tuple[list[Device], str]:
-    """Return every GPU whose memory can be read, and in words what could not be read."""
-    import pynvml
-
-    def ask(function: Callable[..., Any], *args: Any) -> tuple[Any, str]:
-        try:
-            return function(*args), ""
-        except pynvml.NVMLError as error:
-            return None, str(error)
-        except UnicodeDecodeError:
-            return None, "not readable as text"
-
-    _, problem = ask(pynvml.nvmlInit)
-    if problem:
-        return [], f"the NVIDIA driver says: {problem}"
-    try:
-        count, problem = ask(pynvml.nvmlDeviceGetCount)
+    def _read_all(self) -> tuple[list[Device], list[Device], str]:
+        """Return the devices that can be read, those that cannot, and why in words."""
+        nvml = self._started()
+        if nvml is None:
+            return [], [], self._trouble
         devices: list[Device] = []
-        notes = [f"the NVIDIA driver says: {problem}"] if problem else []
-        for index in range(count or 0):
-            handle, problem = ask(pynvml.nvmlDeviceGetHandleByIndex, index)
-            memory = None
-            if not problem:
-                memory, problem = ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
-            if memory is None:
-                notes.append(f"GPU {index} is left out, its memory cannot be read: {problem}")
+        unread: list[Device] = []
+        notes: list[str] = []
+        lost = False
+        try:
+            count = nvml.count()
+        except NvmlError as error:
+            count, lost = 0, error.is_lost
+            notes.append(_driver_says(error))
+        for index in range(count):
+            try:
+                found = _gpu(nvml, index)
+            except NvmlError as error:
+                lost = lost or error.is_lost
+                unread += self._last.get(index, [Device(str(index), "", 0, 0)])
+                notes.append(f"GPU {index} is left out, its memory cannot be read: {error}")
                 continue
-            name, _ = ask(pynvml.nvmlDeviceGetName, handle)
-            uuid, _ = ask(pynvml.nvmlDeviceGetUUID, handle)
-            devices.append(
-                Device(
-                    id=str(index),
-                    name=name or "",
-                    total_bytes=memory.total,
-                    free_bytes=memory.free,
-                    uuid=uuid or "",
-                )
-            )
-        return devices, "; ".join(notes)
-    finally:
-        ask(pynvml.nvmlShutdown)
+            if not found:
+                notes.append(f"GPU {index} is left out, it is in MIG mode without an instance")
+            self._last[index] = found
+            devices += found
+        self._plan_restart(lost)
+        return devices, unread, "; ".join(notes)
+
+    def _started(self) -> Nvml | None:
+        """Return the library, started anew where that is due; None while it does not start."""
+        if self._is_absent:
+            return None  # a driver does not come to a machine while a sweep runs
+        due = self._start_after is not None and self._clock() >= self._start_after
+        if self._nvml is not None and due:
+            self.close()
+        if self._nvml is None and (due or self._start_after is None):
+            self._start_after = None
+            try:
+                self._nvml = Nvml()
+            except NvmlError as error:
+                self._is_absent = error.is_library_missing
+                self._trouble = "" if self._is_absent else _driver_says(error)
+                self._plan_restart(True)
+        return self._nvml
+
+    def _plan_restart(self, lost: bool) -> None:
+        if not lost:
+            self._start_after = None
+        elif self._start_after is None:
+            self._start_after = self._clock() + RESTART_AFTER_S
+
+
+def _driver_says(error: NvmlError) -> str:
+    return f"the NVIDIA driver says: {error}"
+
+
+def _gpu(nvml: Nvml, index: int) -> list[Device]:
+    """Return a GPU, or its instances where it is divided."""
+    gpu = nvml.gpu(index)
+    instances = nvml.instances(gpu)
+    if instances is None:
+        return [_device(nvml, gpu, str(index))]
+    return [_device(nvml, handle, f"{index}:{place}") for place, handle in instances]
+
+
+def _device(nvml: Nvml, handle: Any, id_: str) -> Device:
+    memory = nvml.memory(handle)
+    return Device(
+        id=id_,
+        name=nvml.name(handle),
+        total_bytes=memory.total_bytes,
+        free_bytes=memory.free_bytes,
+        uuid=nvml.uuid(handle),
+        processes=nvml.processes(handle),
+        utilisation=nvml.utilisation(handle),
+    )

@@ -10,18 +10,40 @@ from orchestrator.files.units import to_mib
 NeedSource = Literal["declared", "measured", "history", "unknown"]
 Mode = Literal["parallel", "sequential"]
 
+CPU = "cpu"
+"""Id of the host's memory among devices, and the device of slots on the CPU."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that holds memory of a device.
+
+    Attributes:
+        pid: as the driver counts, which in a container is not as the container counts.
+        memory_bytes: what it holds; None where the driver does not tell.
+        computes: True for CUDA; False for one that only draws (a desktop).
+    """
+
+    pid: int
+    memory_bytes: int | None = None
+    computes: bool = True
+
 
 @dataclass(frozen=True)
 class Device:
-    """A device as it was when it was read.
+    """A device as it was when it was read: a GPU, a MIG instance of one, or the host's memory.
 
     Attributes:
-        id: its index in PCI bus order, as ``nvidia-smi`` and ``--gpus`` count.
+        id: its index in PCI bus order, as ``nvidia-smi`` and ``--gpus`` count; a MIG instance is
+            ``<index of its GPU>:<its own>``; the host's memory is ``cpu``.
         name: for people ("NVIDIA GeForce RTX 3090").
         total_bytes: all its memory.
         free_bytes: what was free.
         node: the machine it is in; "" for this one.
-        uuid: its lasting name ("GPU-..."); "" where the driver does not tell.
+        uuid: its lasting name ("GPU-..." or "MIG-..."); "" where the driver does not tell.
+        processes: who holds memory there; None where the driver does not tell.
+        utilisation: percent of the last moments in which something computed there; None where
+            the driver does not tell, as for MIG instances.
     """
 
     id: str
@@ -30,9 +52,28 @@ class Device:
     free_bytes: int
     node: str = ""
     uuid: str = ""
+    processes: tuple[Process, ...] | None = None
+    utilisation: int | None = None
 
     def __str__(self) -> str:
+        if self.id == CPU:
+            return self.name or "the host"
         return f"GPU {self.id} ({self.name})" if self.name else f"GPU {self.id}"
+
+    @property
+    def used_bytes(self) -> int:
+        """What was not free."""
+        return self.total_bytes - self.free_bytes
+
+    @property
+    def is_instance(self) -> bool:
+        """True for a MIG instance; a process can use one of these only."""
+        return ":" in self.id
+
+    @property
+    def key(self) -> str:
+        """A name that no two devices of a machine share, the same for all who ask."""
+        return self.uuid or self.id
 
 
 @dataclass(frozen=True)
@@ -48,6 +89,10 @@ class Host:
     cores: int
     free_bytes: int
     total_bytes: int
+
+    def device(self) -> Device:
+        """Return the host's memory as a device, so that one code watches both."""
+        return Device(CPU, "the host's memory", self.total_bytes, self.free_bytes)
 
 
 @dataclass(frozen=True)
@@ -70,12 +115,15 @@ class Policy:
     Attributes:
         max_parallel: greatest number of trials at once; None for no limit.
         gpus_per_trial: 0 keeps trials on the CPU.
-        cpus_per_trial: cores that a trial asks for; None lets the plan share them out.
+        cpus_per_trial: cores that a trial asks for, its loader's workers counted in; None lets the
+            plan share them out.
+        workers_per_trial: processes that load its data beside it, each of which takes a core.
     """
 
     max_parallel: int | None = None
     gpus_per_trial: int = 1
     cpus_per_trial: int | None = None
+    workers_per_trial: int = 0
 
 
 @dataclass(frozen=True)

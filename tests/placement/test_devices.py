@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.placement.devices import visible_devices
 from orchestrator.placement.model import Device
+from orchestrator.placement.visible import visible_devices
 from tests import fake_nvml
 from tests.fake_nvml import Card, FakeNvml, uuid_of
 
@@ -53,6 +53,8 @@ def test_reads_memory_name_and_uuid(nvml: FakeNvml) -> None:
             "free_bytes": (card.free_mib or 0) << 20,
             "node": "",
             "uuid": uuid_of(index),
+            "processes": [],
+            "utilisation": 0,
         }
         for index, card in enumerate(TWO)
     ]

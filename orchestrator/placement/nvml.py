@@ -1,0 +1,180 @@
+"""What the NVIDIA driver tells, by its library NVML. The only module that asks it.
+
+::
+
+    with Nvml() as nvml:              # raises NvmlError where there is no driver
+        for index in range(nvml.count()):
+            memory = nvml.memory(nvml.gpu(index))
+
+A function that the driver does not support, or that an old driver's library lacks, answers None
+where the rest can go on without it; all else that fails is an `NvmlError`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from typing import Any, Self
+
+from orchestrator.placement.model import Process
+
+
+class NvmlError(Exception):
+    """The driver did not answer; the message is the driver's.
+
+    Attributes:
+        is_library_missing: True where this machine has no driver.
+        is_lost: True where a new start of the library may help.
+    """
+
+    def __init__(
+        self, message: str, *, is_library_missing: bool = False, is_lost: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.is_library_missing = is_library_missing
+        self.is_lost = is_lost
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of a device, in bytes."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+def has_library() -> bool:
+    """Tell whether the driver's library loads; far cheaper than to import pynvml for a no."""
+    if sys.platform.startswith("win"):
+        return True  # pynvml knows the folders it may stand in
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
+
+
+class Nvml:
+    """The library, started.
+
+    Handles that it gives are good until it is closed.
+
+    Raises:
+        NvmlError: there is no driver, or it does not start.
+    """
+
+    def __init__(self) -> None:
+        if not has_library():
+            raise NvmlError("the driver's library is not there", is_library_missing=True)
+        import pynvml
+
+        self._lib = pynvml
+        # A function that the driver does not know is not asked for at each reading again.
+        self._absent: set[str] = set()
+        self._call("nvmlInit")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Shut the library down."""
+        self._try("nvmlShutdown")
+
+    def count(self) -> int:
+        """Return how many GPUs the driver knows."""
+        return int(self._call("nvmlDeviceGetCount"))
+
+    def gpu(self, index: int) -> Any:
+        """Return the handle of the GPU at `index`, from 0 in PCI bus order."""
+        return self._call("nvmlDeviceGetHandleByIndex", index)
+
+    def instances(self, gpu: Any) -> list[tuple[int, Any]] | None:
+        """Return index and handle of the MIG instances of a GPU; None where it is not divided."""
+        mode = self._try("nvmlDeviceGetMigMode", gpu)
+        if mode is None or mode[0] != self._lib.NVML_DEVICE_MIG_ENABLE:
+            return None
+        most = self._try("nvmlDeviceGetMaxMigDeviceCount", gpu) or 0
+        found = ((i, self._try("nvmlDeviceGetMigDeviceHandleByIndex", gpu, i)) for i in range(most))
+        return [(index, handle) for index, handle in found if handle is not None]
+
+    def memory(self, device: Any) -> Memory:
+        """Return what a GPU or an instance has and what is free of it."""
+        found = self._call("nvmlDeviceGetMemoryInfo", device)
+        return Memory(int(found.total), int(found.free))
+
+    def name(self, device: Any) -> str:
+        """Return the name of a GPU or an instance; "" where it has none."""
+        return self._try("nvmlDeviceGetName", device) or ""
+
+    def uuid(self, device: Any) -> str:
+        """Return the UUID of a GPU or an instance; "" where it has none."""
+        return self._try("nvmlDeviceGetUUID", device) or ""
+
+    def utilisation(self, device: Any) -> int | None:
+        """Return the percent of the last moments in which something computed on a device."""
+        found = self._try("nvmlDeviceGetUtilizationRates", device)
+        return None if found is None else int(found.gpu)
+
+    def processes(self, device: Any) -> tuple[Process, ...] | None:
+        """Return who holds memory of a device, by pid; None where the driver does not tell.
+
+        A process that computes and draws is told twice by the driver, and once here.
+        """
+        found: dict[int, Process] = {}
+        known = False
+        for kind in ("Graphics", "MPSCompute", "Compute"):
+            entries = self._processes(kind, device)
+            known = known or (entries is not None and kind == "Compute")
+            for entry in entries or ():
+                used = entry.usedGpuMemory
+                held = None if used is None else int(used)
+                before = found.get(entry.pid)
+                if held is None and before is not None:
+                    held = before.memory_bytes
+                found[entry.pid] = Process(int(entry.pid), held, computes=kind != "Graphics")
+        return tuple(found[pid] for pid in sorted(found)) if known else None
+
+    def _processes(self, kind: str, device: Any) -> list[Any] | None:
+        # The second version answers as the third does; drivers before 510 have it alone.
+        for version in ("v3", "v2"):
+            found = self._try(f"nvmlDeviceGet{kind}RunningProcesses_{version}", device)
+            if found is not None:
+                return list(found)
+        return None
+
+    def _try(self, name: str, *args: Any) -> Any:
+        """Return what a function answers, or None where it does not."""
+        if name in self._absent:
+            return None
+        try:
+            return self._call(name, *args)
+        except NvmlError:
+            return None
+
+    def _call(self, name: str, *args: Any) -> Any:
+        lib = self._lib
+        try:
+            return getattr(lib, name)(*args)
+        except lib.NVMLError as error:
+            code = getattr(error, "value", None)
+            if code == lib.NVML_ERROR_FUNCTION_NOT_FOUND:
+                self._absent.add(name)
+            missing = code == lib.NVML_ERROR_LIBRARY_NOT_FOUND
+            lost = (
+                lib.NVML_ERROR_GPU_IS_LOST,
+                lib.NVML_ERROR_RESET_REQUIRED,
+                lib.NVML_ERROR_UNINITIALIZED,
+                lib.NVML_ERROR_INVALID_ARGUMENT,
+                lib.NVML_ERROR_UNKNOWN,
+            )
+            raise NvmlError(str(error), is_library_missing=missing, is_lost=code in lost) from None
+        except UnicodeDecodeError:
+            raise NvmlError("not readable as text") from None
+        except AttributeError:
+            # Ours is not the only version of pynvml that may be installed.
+            self._absent.add(name)
+            raise NvmlError("Function Not Found") from None
