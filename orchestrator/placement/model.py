@@ -9,6 +9,8 @@ from orchestrator.files.units import to_mib
 
 NeedSource = Literal["declared", "measured", "history", "unknown"]
 Mode = Literal["parallel", "sequential"]
+Placement = Literal["auto", "parallel", "sequential"]
+Share = Literal["full", "polite"]
 
 CPU = "cpu"
 """Id of the host's memory among devices, and the device of slots on the CPU."""
@@ -118,12 +120,17 @@ class Policy:
         cpus_per_trial: cores that a trial asks for, its loader's workers counted in; None lets the
             plan share them out.
         workers_per_trial: processes that load its data beside it, each of which takes a core.
+        placement: ``parallel`` starts all that memory holds without trying out whether that is
+            faster, ``sequential`` one after another.
+        share: ``polite`` runs at most one trial on a card on which somebody else computes.
     """
 
     max_parallel: int | None = None
     gpus_per_trial: int = 1
     cpus_per_trial: int | None = None
     workers_per_trial: int = 0
+    placement: Placement = "auto"
+    share: Share = "full"
 
 
 @dataclass(frozen=True)

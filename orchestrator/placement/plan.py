@@ -11,6 +11,7 @@ the sweep starts with one; 8 GB holds one at a time; a card of 4 GB is refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestrator.errors import PlacementError
 from orchestrator.files.units import GIB, MIB, format_size
@@ -39,6 +40,8 @@ def plan(
     Raises:
         PlacementError: no GPU holds one trial, or there are fewer GPUs than one trial takes.
     """
+    if policy.placement == "sequential":
+        policy = replace(policy, max_parallel=1)
     if policy.gpus_per_trial == 0 or (policy.gpus_per_trial == 1 and not devices):
         return plan_cpu(host, need, n_trials, policy)
     if len(devices) < policy.gpus_per_trial:
@@ -69,6 +72,8 @@ def _plan_known(
     threads = _threads(host, count, policy)
     # One of several trials at a time is sequential, also where --max-parallel 1 asks for it.
     parallel = count == at_once and (count > 1 or n_trials in (0, 1))
+    forced = policy.placement == "parallel" and count > 1 and not parallel
+    parallel = parallel or forced
     each = format_size(need_bytes) + ("" if n_trials == 1 else " each")
     if policy.gpus_per_trial > 1:
         each += f" on {policy.gpus_per_trial} GPUs"
@@ -76,6 +81,7 @@ def _plan_known(
     if parallel:
         start = "all run at once" if n_trials == count > 1 else f"{count} run at once"
         start = "it runs" if count == 1 else start
+        start += " (--placement parallel)" if forced else ""
     else:
         start = "one after another" if count == 1 else "starting with one"
     start += limit_words(count, room if n_trials is None else min(room, n_trials), policy)
@@ -84,7 +90,7 @@ def _plan_known(
         start_parallel=count if parallel else 1,
         max_parallel=count,
         slots=tuple(
-            _slot(index, [devices[place] for place in places], need_bytes, threads)
+            slot_on([devices[place] for place in places], index, need_bytes, threads)
             for index, places in enumerate(pack(rooms, policy.gpus_per_trial, count))
         ),
         n_trials=n_trials,
@@ -112,7 +118,7 @@ def _plan_unknown(
         mode="sequential",
         start_parallel=1,
         max_parallel=1,
-        slots=(_slot(0, chosen, memory, _threads(host, 1, policy)),),
+        slots=(slot_on(chosen, 0, memory, _threads(host, 1, policy)),),
         n_trials=n_trials,
         need=need,
         reason=(
@@ -135,14 +141,15 @@ def _threads(host: Host, count: int, policy: Policy) -> int:
     return min(share, policy.cpus_per_trial or share)
 
 
-def _slot(index: int, devices: Sequence[Device], memory: int, threads: int) -> Slot:
+def slot_on(devices: Sequence[Device], index: int, memory_bytes: int, threads: int) -> Slot:
+    """Return room for one trial on `devices`, with so many bytes on each of them."""
     # One list is of one kind: CUDA stops reading at an index among UUIDs.
     named = all(device.uuid for device in devices)
     return Slot(
         index=index,
         node=devices[0].node,
         device=",".join(device.id for device in devices),
-        memory_bytes=memory,
+        memory_bytes=memory_bytes,
         threads=threads,
         visible=",".join(device.uuid if named else device.id for device in devices),
     )

@@ -20,5 +20,8 @@ def limit_words(count: int, room: int, policy: Policy) -> str:
         room: trials that would without that limit.
         policy: holds the limit.
     """
-    limited = count == policy.max_parallel and count < room
-    return f" (limited by --max-parallel {count})" if limited else ""
+    if count != policy.max_parallel or count >= room:
+        return ""
+    if policy.placement == "sequential":
+        return " (--placement sequential)"
+    return f" (limited by --max-parallel {count})"

@@ -1,0 +1,64 @@
+"""Waiting for memory that others hold: how much is missing, where, since when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.files.units import GIB, MIB, format_duration, format_size, to_mib
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why the next trial does not start though slots are left.
+
+    Attributes:
+        reason: in words ("waits for 2.1 GiB on GPU 0").
+        missing_bytes: what must come free there; 0 where it is not memory that is missing.
+        since: when the waiting began, seconds since 1970.
+        device: id of the device; "" where there is none.
+    """
+
+    reason: str
+    missing_bytes: int
+    since: float
+    device: str = ""
+
+    def waited_s(self, now: float) -> float:
+        """Return for how long it has waited, in seconds."""
+        return max(0.0, now - self.since)
+
+    def is_over(self, now: float, timeout_s: float | None) -> bool:
+        """Tell whether it has waited for `timeout_s`; None waits for ever."""
+        return timeout_s is not None and self.waited_s(now) >= timeout_s
+
+    def timeout_words(self, timeout_s: float) -> str:
+        """Return the message with which ``--wait-timeout`` ends the waiting."""
+        return (
+            f"--wait-timeout: memory must come free within {format_duration(timeout_s)}, but the "
+            f"next trial still {self.reason}, since {self._clock()}. See with nvidia-smi who holds "
+            "it; run the same command again to go on, with a longer --wait-timeout to wait longer."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in JSON types, for events and status."""
+        return {
+            "reason": self.reason,
+            "missing_mib": -(-self.missing_bytes // MIB),
+            "since": self.since,
+            "device": self.device,
+        }
+
+    def _clock(self) -> str:
+        return f"{datetime.fromtimestamp(self.since):%H:%M}"
+
+    def __str__(self) -> str:
+        return f"{self.reason}, since {self._clock()}"
+
+
+def missing_words(missing_bytes: int) -> str:
+    """Return ``2.1 GiB``, or MiB below one GiB; a byte that is missing is one MiB."""
+    if missing_bytes >= GIB:
+        return format_size(missing_bytes)
+    return f"{to_mib(missing_bytes + MIB - 1)} MiB"
