@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import numbers
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+
+def _read_umask() -> int:
+    # There is no call that reads the mask without setting it, and setting it concerns all threads:
+    # it is read once, when there is but one.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _read_umask()
 
 
 @contextmanager
@@ -33,11 +46,23 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove the temporary files of writers that were killed while they replaced a file.
+
+    Args:
+        folder: where the files stand.
+        names: the names of files whose one writer is the caller; others may be in the midst.
+    """
+    for name in names:
+        for path in folder.glob(f".{glob.escape(name)}.*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,24 +92,32 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def plain(value: Any) -> Any:
     """Return `value` in types that strict JSON knows.
 
-    Mappings become dicts with string keys, sequences and sets lists, numpy scalars Python numbers,
-    paths strings, and non-finite floats the strings ``"nan"``, ``"inf"``, ``"-inf"``.
+    Mappings become dicts with string keys; sequences, sets and arrays lists; numbers of other
+    libraries Python's; non-finite floats the strings ``"nan"``, ``"inf"``, ``"-inf"``; and what is
+    left, such as a path, its string.
     """
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {_text(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if value - value == 0 else str(value)
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        return plain(value.item())
-    return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return plain(float(value))
+    if hasattr(value, "tolist"):
+        listed = value.tolist()
+        # Some types of numpy have no counterpart in Python and stay what they are.
+        return str(value) if type(listed) is type(value) else plain(listed)
+    return _text(str(value))
 
 
-def _umask() -> int:
-    # There is no call that reads the mask without setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def _text(value: str) -> str:
+    # A file name that is no UTF-8 reaches Python with halves of surrogate pairs in it, and with it
+    # the message of an error; no file in UTF-8 can hold them.
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -15,6 +15,9 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
     """Append `record` as one line, in one write.
 
     A line that an earlier writer left torn is closed first, so that only that line is lost.
+
+    Raises:
+        OSError: the folder is missing, full or not writable.
     """
     line = json.dumps(plain(record), ensure_ascii=False).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -22,7 +25,9 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line
-        os.write(descriptor, line)
+        while line:
+            # A disk that fills up takes a part; writing the rest says so.
+            line = line[os.write(descriptor, line) :]
     finally:
         os.close(descriptor)
 
@@ -42,7 +47,7 @@ def parse(content: bytes) -> list[dict[str, Any]]:
     for line in content.split(b"\n"):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             records.append(record)

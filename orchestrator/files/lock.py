@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from orchestrator.errors import BusyError
+from orchestrator.errors import BusyError, UsageError
 
 Held = FileLock
 
@@ -21,6 +23,7 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
 
     Raises:
         BusyError: another process still holds it after `timeout_s`.
+        UsageError: the file cannot be opened for writing.
     """
     lock = FileLock(path, timeout=timeout_s)
     try:
@@ -30,19 +33,30 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
             f"{path.parent}: {holder} must be free, but another process holds it. "
             f"Wait for it, or end it with `sweep stop`."
         ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: must be a file that can be written, but got: {error.strerror or error}. "
+            "See who owns the folder, or choose another."
+        ) from None
     return lock
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process holds the lock at `path`."""
-    if not path.exists():
-        return False
-    lock = FileLock(path, timeout=0)
+    """Tell whether some process holds the lock at `path`.
+
+    A look takes a shared lock for an instant: it needs no right to write, and others who look at
+    the same time do not take it for a holder.
+    """
     try:
-        lock.acquire()
-    except Timeout:
-        return True
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return False
-    lock.release()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False  # a file system without locks
+    finally:
+        os.close(descriptor)
     return False

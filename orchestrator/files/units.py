@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -27,7 +28,7 @@ def parse_size(text: object) -> int:
         bare = isinstance(text, int | float) or (isinstance(text, str) and text.strip().isdigit())
         hint = f" Write '{text}GB' or '{text}MB'." if bare else " Choices: '8GB', '8GiB', '500MB'."
         raise ValueError(f"must be a size with a unit, but got {text!r}.{hint}")
-    size = int(float(match[1]) * _UNITS[match[2].lower()])
+    size = int(Fraction(match[1]) * _UNITS[match[2].lower()])
     if size <= 0:
         raise ValueError(f"must be above 0, but got {text!r}.")
     return size
