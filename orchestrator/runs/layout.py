@@ -24,12 +24,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError, nearest
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
+_UNSAFE = re.compile(r"[^\w.=+-]+")
 _TRIAL = re.compile(r"(\d{4,})-(.+)")
 
 
@@ -167,16 +168,35 @@ class SweepDir:
 
 
 def safe_name(name: str, longest: int = 60) -> str:
-    """Return `name` as one safe part of a path: no separators, no leading dot, never empty."""
+    """Return `name` as one safe part of a path: no separators, no leading dot, never empty.
+
+    Letters of any script stay. `longest` counts characters; 60 of them are at most 240 bytes, and
+    file systems take 255.
+    """
     return _UNSAFE.sub("_", name).strip("._")[:longest] or "trial"
 
 
+def is_called(text: str, number: int, name: str) -> bool:
+    """Tell whether a person who says `text` means trial `number` called `name`.
+
+    Its number, its name and its folder's name all do.
+    """
+    if text.isdecimal() and int(text) == number:
+        return True
+    return text in (name, f"{number:04d}-{name}", f"{number:04d}-{safe_name(name)}")
+
+
 def sweep_dirs(results: Path) -> list[SweepDir]:
-    """Return the sweeps under `results`, the one written last first."""
+    """Return the sweeps under `results` that can be read, the one written last first."""
     if not results.is_dir():
         return []
-    found = [SweepDir(path) for path in results.iterdir() if (path / "state.json").is_file()]
-    return sorted(found, key=lambda sweep: sweep.state_file.stat().st_mtime, reverse=True)
+    found = []
+    for path in results.iterdir():
+        sweep = SweepDir(path)
+        # A folder may vanish meanwhile, or belong to somebody else.
+        with suppress(OSError):
+            found.append((sweep.state_file.stat().st_mtime, sweep))
+    return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
 def find_sweep(results: Path, name: str | None = None) -> SweepDir:
@@ -196,7 +216,7 @@ def find_sweep(results: Path, name: str | None = None) -> SweepDir:
     if name is None:
         return sweeps[0]
     for sweep in sweeps:
-        if sweep.name == name:
+        if sweep.name in (name, safe_name(name)):
             return sweep
     names = [sweep.name for sweep in sweeps]
     raise NotFoundError(

@@ -106,6 +106,8 @@ class TrialRecord:
             record.state = TrialState(record.state)
         except (TypeError, ValueError):
             return None
+        if type(record.number) is not int or not isinstance(record.config, dict):
+            return None
         return record
 
 

@@ -1,0 +1,122 @@
+"""Records of sweeps and trials: written whole, read back, and distrusted where they are torn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.files import jsonl, lock
+from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.records import (
+    SweepRecord,
+    SweepState,
+    TrialRecord,
+    TrialState,
+    load_trials,
+    log_event,
+    results_folder,
+    state_now,
+)
+
+WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+CONFIGS = st.dictionaries(
+    WORDS, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS
+)
+
+
+@given(
+    number=st.integers(0, 10**6),
+    name=WORDS,
+    config=CONFIGS,
+    state=st.sampled_from(TrialState),
+    reason=st.none() | WORDS,
+    value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    warnings=st.lists(WORDS, max_size=3),
+)
+def test_a_trial_is_read_back_as_it_was(tmp_path_factory: Any, **fields: Any) -> None:
+    run = RunDir(tmp_path_factory.mktemp("run") / "0000-a")
+    fields["config"] = {
+        key: value
+        for key, value in fields["config"].items()
+        if value not in (float("inf"), -float("inf"))
+    }
+    record = TrialRecord(**fields)
+    record.save(run)
+    assert TrialRecord.load(run) == record
+    assert [path.name for path in run.path.iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"number": 0}',
+        '{"number": "0", "name": "a", "config": {}}',
+        '{"number": 0, "name": "a", "config": {}, "state": "HAPPY"}',
+        '{"number": 0, "name": "a", "config": []}',
+        '{"number": true, "name": "a", "config": {}}',
+        '{"number": 0, "name": "a", "config": {}, "st',
+    ],
+)
+def test_a_record_that_cannot_be_trusted_is_none(tmp_path: Path, content: str) -> None:
+    run = RunDir(tmp_path)
+    run.state_file.write_text(content)
+    assert TrialRecord.load(run) is None
+
+
+def test_fields_of_later_versions_are_left_out(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    run.state_file.write_text('{"number": 0, "name": "a", "config": {}, "mood": "fine"}')
+    record = TrialRecord.load(run)
+    assert record is not None
+    assert record.state is TrialState.WAITING
+
+
+def test_trials_come_by_number_and_unreadable_ones_are_left_out(tmp_path: Path) -> None:
+    sweep = SweepDir(tmp_path)
+    for number in (11, 2, 7):
+        TrialRecord(number, f"t{number}", {}).save(sweep.run_dir(number, f"t{number}"))
+    sweep.run_dir(7, "t7").state_file.write_text("{")
+    (sweep.trials_dir / "0001-empty").mkdir()
+    assert [record.number for record in load_trials(sweep)] == [2, 11]
+
+
+def test_a_driver_that_was_killed_left_running_behind(tmp_path: Path) -> None:
+    sweep = SweepDir(tmp_path)
+    SweepRecord("s", n_trials=None).save(sweep)
+    record = SweepRecord.load(sweep)
+    assert record is not None
+    held = lock.acquire(sweep.lock_file, timeout_s=0, holder="s")
+    assert state_now(sweep, record) is SweepState.RUNNING
+    held.release()
+    assert state_now(sweep, record) is SweepState.INTERRUPTED
+    record.state = SweepState.FINISHED
+    assert state_now(sweep, record) is SweepState.FINISHED
+
+
+def test_a_trials_record_is_no_sweeps_record(tmp_path: Path) -> None:
+    TrialRecord(0, "a", {}).save(RunDir(tmp_path))
+    assert SweepRecord.load(SweepDir(tmp_path)) is None
+
+
+def test_events_are_lines_of_strict_json(tmp_path: Path) -> None:
+    sweep = SweepDir(tmp_path)
+    log_event(sweep, "trial_ended", value=float("nan"), state=TrialState.FAIL)
+    (event,) = jsonl.read(sweep.events_file)
+    assert (event["event"], event["value"], event["state"]) == ("trial_ended", "nan", "FAIL")
+    assert event["time"].endswith("+00:00")
+    json.loads(sweep.events_file.read_text(), parse_constant=pytest.fail)
+
+
+def test_results_stand_where_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SWEEP_RESULTS", raising=False)
+    assert results_folder() == Path("results")
+    monkeypatch.setenv("SWEEP_RESULTS", "/data/sweeps")
+    assert results_folder() == Path("/data/sweeps")
+    assert results_folder(Path("here")) == Path("here")
