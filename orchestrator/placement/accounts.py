@@ -9,7 +9,7 @@ which wastes memory but gives none away twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.placement.model import Device, Slot
@@ -59,7 +59,7 @@ class Account:
 
 
 def accounts(
-    devices: Sequence[Device], holdings: Iterable[Holding], leased: dict[str, int]
+    devices: Sequence[Device], holdings: Iterable[Holding], leased: Mapping[str, int]
 ) -> list[Account]:
     """Return what is available on each device.
 

@@ -33,7 +33,7 @@ class Want:
         passed: how many starts have overtaken it.
     """
 
-    need: Need = Need()
+    need: Need
     duration_s: float | None = None
     alone: bool = False
     passed: int = 0

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.files.units import GIB, MIB, format_duration, format_size, to_mib
+from orchestrator.files.units import GIB, MIB, format_duration, format_size
+from orchestrator.placement.model import CPU, Device
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Waiting:
     def timeout_words(self, timeout_s: float) -> str:
         """Return the message with which ``--wait-timeout`` ends the waiting."""
         return (
-            f"--wait-timeout: memory must come free within {format_duration(timeout_s)}, but the "
-            f"next trial still {self.reason}, since {self._clock()}. See with nvidia-smi who holds "
-            "it; run the same command again to go on, with a longer --wait-timeout to wait longer."
+            f"--wait-timeout {format_duration(timeout_s)}: memory must come free in that time, but "
+            f"the next trial still {self}. See with nvidia-smi or top who holds it; the same "
+            "command goes on from here, a longer --wait-timeout waits longer."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,8 +58,16 @@ class Waiting:
         return f"{self.reason}, since {self._clock()}"
 
 
-def missing_words(missing_bytes: int) -> str:
-    """Return ``2.1 GiB``, or MiB below one GiB; a byte that is missing is one MiB."""
-    if missing_bytes >= GIB:
-        return format_size(missing_bytes)
-    return f"{to_mib(missing_bytes + MIB - 1)} MiB"
+def waiting_for(missing_bytes: int, device: Device | None, since: float) -> Waiting:
+    """Return the waiting for memory on `device`, or for a device where there is none.
+
+    Args:
+        missing_bytes: what must come free; below one MiB it is called one.
+        device: a GPU, the host's memory, or None.
+        since: seconds since 1970.
+    """
+    if device is None:
+        return Waiting("waits for a GPU: too few can be read", missing_bytes, since)
+    size = missing_bytes if missing_bytes >= GIB else -(-missing_bytes // MIB) * MIB
+    place = "of RAM" if device.id == CPU else f"on GPU {device.id}"
+    return Waiting(f"waits for {format_size(size)} {place}", missing_bytes, since, device.id)

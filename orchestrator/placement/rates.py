@@ -1,0 +1,125 @@
+"""How fast trials are while so many of them run: steps per second, without their start-up. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MIN_POINTS = 6
+MIN_WINDOW_S = 20.0
+FEW_POINTS = 3
+LONG_WINDOW_S = 300.0
+CHUNKS = 5
+
+
+@dataclass
+class _Course:
+    """What one trial reported in the present stretch: (time, step), times rising."""
+
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, at: float, step: float) -> None:
+        # Reports may arrive several at once; the last of them says how far the trial is.
+        if self.points and at <= self.points[-1][0]:
+            self.points[-1] = (self.points[-1][0], max(step, self.points[-1][1]))
+        else:
+            self.points.append((at, step))
+
+    @property
+    def span_s(self) -> float:
+        return self.points[-1][0] - self.points[0][0] if self.points else 0.0
+
+    def rates(self) -> list[float]:
+        """Return the steps per second of up to `CHUNKS` parts with as many points each."""
+        last = len(self.points) - 1
+        parts = min(CHUNKS, last)
+        edges = [round(place * last / parts) for place in range(parts + 1)] if parts else []
+        found = []
+        for low, high in zip(edges, edges[1:], strict=False):
+            (start, first), (end, step) = self.points[low], self.points[high]
+            found.append(max(0.0, step - first) / (end - start))
+        return found
+
+
+class Stopwatch:
+    """Measures trials while exactly `at_once` of them run.
+
+    A stretch begins when all of them have reported once: before that, one of them still starts up
+    and slows the others. It ends when one of them ends or another joins; what was measured until
+    then is kept, so that trials that are shorter than a window are measured too.
+
+    Args:
+        at_once: how many trials it measures.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self._courses: dict[str, _Course] = {}
+        self._rates: dict[str, list[float]] = {}
+        self._points = 0
+        self._span_s = 0.0
+
+    def report(self, trial: str, step: float, at: float, running: Mapping[str, bool]) -> None:
+        """Take in a report.
+
+        Args:
+            trial: who reports.
+            step: how far it is, in steps of its own.
+            at: when, in seconds.
+            running: the trials that run now, and whether each has reported since it started.
+        """
+        if len(running) == self.at_once and all(running.values()):
+            self._courses.setdefault(trial, _Course()).add(at, step)
+
+    def interrupt(self) -> None:
+        """End the stretch: a trial has started or ended."""
+        courses = [course for course in self._courses.values() if len(course.points) > 1]
+        for trial, course in self._courses.items():
+            self._rates.setdefault(trial, []).extend(course.rates())
+        if len(courses) == self.at_once:
+            self._points += min(len(course.points) for course in courses)
+            self._span_s += min(course.span_s for course in courses)
+        self._courses.clear()
+
+    @property
+    def is_enough(self) -> bool:
+        """True once the rates can be trusted: enough reports of each trial and enough time."""
+        points, span_s = self._points, self._span_s
+        if len(self._courses) == self.at_once:
+            points += min(len(course.points) for course in self._courses.values())
+            span_s += min(course.span_s for course in self._courses.values())
+        return (points >= MIN_POINTS and span_s >= MIN_WINDOW_S) or (
+            points >= FEW_POINTS and span_s >= LONG_WINDOW_S
+        )
+
+    def rates(self) -> dict[str, float]:
+        """Return the median rate of each trial, in steps per second; all are above 0."""
+        found = {trial: list(rates) for trial, rates in self._rates.items()}
+        for trial, course in self._courses.items():
+            found.setdefault(trial, []).extend(course.rates())
+        medians = {trial: statistics.median(rates) for trial, rates in found.items() if rates}
+        return {trial: rate for trial, rate in medians.items() if rate > 0}
+
+
+def speed_ratio(
+    now: Mapping[str, float], now_at_once: int, before: Mapping[str, float], before_at_once: int
+) -> float:
+    """Return how much more all trials together get done than before; above 0.
+
+    Steps of different trials are of different size, so each trial is compared with itself where it
+    was measured at both levels; only where no trial was, their mean rates are compared.
+
+    Args:
+        now: steps per second of each trial while `now_at_once` ran; not empty.
+        now_at_once: how many ran.
+        before: the same while `before_at_once` ran; not empty.
+        before_at_once: how many ran then.
+    """
+    both = [now[trial] / before[trial] for trial in now if trial in before]
+    each = statistics.fmean(both) if both else _mean(now) / _mean(before)
+    return each * now_at_once / before_at_once
+
+
+def _mean(rates: Mapping[str, float]) -> float:
+    return statistics.fmean(rates.values())
