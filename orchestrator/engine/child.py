@@ -12,13 +12,14 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Channel, PipeChannel
 from orchestrator.engine.run import TrialRun
 from orchestrator.errors import SweepError, TrialError
-from orchestrator.files import lock
+from orchestrator.files import atomic, lock
 from orchestrator.spec.trainers import package_of
 
 # How long an attempt waits for the one before it to let go of the run directory.
@@ -38,11 +39,16 @@ def main(text: str, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     channel = PipeChannel(connection)
     attempt = Attempt.from_json(text)
-    _redirect(attempt)
-    _isolate(attempt)
-    outcome = run_attempt(attempt, channel, echo=attempt.trainer is not None)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        _redirect(attempt)
+    except OSError as error:
+        outcome = ["failed", f"{attempt.run_dir.log_file.name}: {_words(error)}"]
+    else:
+        _isolate(attempt)
+        outcome = run_attempt(attempt, channel, echo=attempt.trainer is not None)
+        with suppress(OSError):  # the log's disk may be full
+            sys.stdout.flush()
+            sys.stderr.flush()
     channel.send(outcome)
     connection.close()
     # Threads that training code left behind must not keep the process.
@@ -60,22 +66,31 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> li
     Returns:
         ``["done"]`` or ``["failed", message]``.
     """
-    run: TrialRun | None = None
     try:
         held = lock.acquire(
             attempt.run_dir.lock_file, timeout_s=LOCK_TIMEOUT_S, holder="the run directory"
         )
-        try:
-            run = TrialRun(attempt, channel, echo=echo)
-            _train(attempt, run)
-            run.finish("stopped" if run.should_stop else "complete")
-        finally:
-            held.release()
-    except (Exception, KeyboardInterrupt) as error:
+    except SweepError as error:
+        return ["failed", _describe(error, attempt)]
+    try:
+        return _run_held(attempt, channel, echo)
+    finally:
+        held.release()
+
+
+def _run_held(attempt: Attempt, channel: Channel, echo: bool) -> list[str]:
+    run: TrialRun | None = None
+    try:
+        atomic.remove_leftovers(attempt.run_dir.path, attempt.run_dir.written_by_child)
+        run = TrialRun(attempt, channel, echo=echo)
+        _train(attempt, run)
+        run.finish("stopped" if run.should_stop else "complete")
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         # Whatever goes wrong in training code is this trial's failure and nobody else's.
         message = _describe(error, attempt)
         if run is not None:
-            run.finish("failed", error=message)
+            with suppress(OSError):  # the folder may be gone or full; the message is what counts
+                run.finish("failed", error=message)
         return ["failed", message]
     return ["done"]
 
@@ -96,15 +111,22 @@ def _train(attempt: Attempt, run: TrialRun) -> None:
 
 
 def _describe(error: BaseException, attempt: Attempt) -> str:
-    if isinstance(error, SweepError):
-        print(f"Error: {error}", file=sys.stderr)
-        return str(error) if isinstance(error, TrialError) else f"{type(error).__name__}: {error}"
-    traceback.print_exception(error)
-    kind = type(error).__name__
-    if kind == "OutOfMemoryError":
+    with suppress(OSError):  # the log's disk may be full
+        if isinstance(error, SweepError):
+            print(f"Error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exception(error)
+    if isinstance(error, TrialError):
+        return str(error)
+    if type(error).__name__ == "OutOfMemoryError":
         return f"out of memory on {attempt.slot.get('device')}: {error}"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    return _words(error)
+
+
+def _words(error: BaseException) -> str:
+    kind = type(error).__name__
     return f"{kind}: {error}" if str(error) else kind
 
 

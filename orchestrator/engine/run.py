@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 import time
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ class TrialRun:
         self._files = attempt.run_dir
         self._channel = channel
         self._echo = echo
-        self._started = time.time()
+        self._started = time.monotonic()
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
         self._restored = False
@@ -70,17 +71,18 @@ class TrialRun:
         """Log one report and hand it to the judges.
 
         Raises:
-            TrialError: a metric is no number.
+            TrialError: the step is no whole number from 0, or a metric no number.
         """
+        step = _step(step)
         values = {name: _number(name, value) for name, value in metrics.items()}
-        at = time.time()
+        at = time.monotonic()
         if self._first is None:
             self._first = (step, self._started)
             self._metadata.pop("progress", None)
             self._write()
             self._start_log()
         self._last = (step, at)
-        record = {"step": step, "time": round(at, 3), "metrics": values}
+        record = {"step": step, "time": round(time.time(), 3), "metrics": values}
         jsonl.append(self._files.metrics_file, record)
         if self._echo:
             numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
@@ -106,7 +108,9 @@ class TrialRun:
         self._write()
 
     def warn(self, text: str) -> None:
-        """Say something that the user should know; shown in status and beside the table."""
+        """Say, once, what the user should know; shown in status and beside the table."""
+        if text in self._metadata["warnings"]:
+            return
         self._metadata["warnings"].append(text)
         self._write()
         self._channel.send(["warn", text])
@@ -156,10 +160,10 @@ class TrialRun:
 
     def finish(self, status: str, **known: Any) -> None:
         """Close the metadata: how the attempt ended, how long it took, what it took."""
-        duration = time.time() - self._started
+        duration = time.monotonic() - self._started
         self._metadata.pop("progress", None)
         if self._first and self._last:
-            steps = self._last[0] - self._first[0] + 1
+            steps = max(1, self._last[0] - self._first[0] + 1)
             self._metadata["epochs_done"] = self._last[0]
             self._metadata["seconds_per_epoch"] = round((self._last[1] - self._first[1]) / steps, 4)
         self._metadata.update(
@@ -183,10 +187,20 @@ class TrialRun:
         atomic.write_json(self._files.metadata_file, self._metadata)
 
 
+def _step(step: Any) -> int:
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        whole = int(step) if isinstance(step, float) and step.is_integer() else -1
+    if whole < 0:
+        raise TrialError(f"report: step must be a whole number from 0, but got {step!r}.")
+    return whole
+
+
 def _number(name: str, value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TrialError(
             f"report: the metric '{name}' must be a number, but got {type(value).__name__}."
         ) from None

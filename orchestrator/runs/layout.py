@@ -88,6 +88,16 @@ class RunDir:
         return self.path / f"{_prefix(split)}targets.npy"
 
     @property
+    def written_by_child(self) -> list[str]:
+        """Names of the files that the child replaces while the trial runs."""
+        arrays = [
+            file(split).name
+            for split in ("test", "val")
+            for file in (self.predictions_file, self.targets_file)
+        ]
+        return [self.metadata_file.name, self.checkpoint_file.name, *arrays]
+
+    @property
     def number(self) -> int | None:
         """The trial's number, read from the folder's name."""
         match = _TRIAL.fullmatch(self.path.name)

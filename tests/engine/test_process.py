@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def test_a_trial_reports_and_leaves_everything_behind(tmp_path: Path) -> None:
         ("raise", "RuntimeError: the data are gone"),
         ("exit", "the process ended with exit code 7 before the trial was done"),
         ("segv", "the process was ended by SIGSEGV"),
+        ("sys_exit", "SystemExit: 3"),
         ("shapes", "predictions and targets must have one shape, but got (39, 3) and (40, 3)"),
     ],
 )
@@ -54,6 +56,43 @@ def test_whatever_goes_wrong_is_one_message(tmp_path: Path, fault: str, message:
     kind, text = messages[-1]
     assert kind == "failed"
     assert message in text
+
+
+def test_a_folder_that_vanishes_is_named_by_the_failure(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", epochs=1000, pause_s=0.02)
+    messages = run_to_end(
+        TrialProcess(attempt),
+        lambda message: shutil.rmtree(attempt.run_path, ignore_errors=True),
+    )
+    assert messages[-1][0] == "failed"
+    assert "FileNotFoundError: [Errno 2] No such file or directory" in messages[-1][1]
+
+
+def test_a_log_that_cannot_be_opened_is_named_by_the_failure(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy")
+    attempt.run_dir.log_file.mkdir()
+    messages = run_to_end(TrialProcess(attempt))
+    assert messages == [["failed", messages[0][1]]]
+    assert "log.txt: IsADirectoryError" in messages[0][1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_the_trials_failure_and_says_so(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy")
+    attempt.run_dir.metrics_file.symlink_to("/dev/full")
+    attempt.run_dir.log_file.symlink_to("/dev/full")
+    messages = run_to_end(TrialProcess(toy_attempt(tmp_path / "0000-toy")))
+    assert messages[-1][0] == "failed"
+    assert "No space left on device" in messages[-1][1]
+
+
+def test_what_a_killed_attempt_left_half_written_is_removed(tmp_path: Path) -> None:
+    attempt = toy_attempt(tmp_path / "0000-toy", epochs=2)
+    (tmp_path / "0000-toy" / ".checkpoint.pt.x1y2z3.tmp").write_bytes(b"half")
+    (tmp_path / "0000-toy" / ".state.json.x1y2z3.tmp").write_bytes(b"the driver writes")
+    assert run_to_end(TrialProcess(attempt))[-1] == ["done"]
+    left = [path.name for path in Path(attempt.run_path).glob(".*.tmp")]
+    assert left == [".state.json.x1y2z3.tmp"]
 
 
 def test_workers_of_a_trial_end_with_it(tmp_path: Path) -> None:

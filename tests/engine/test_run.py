@@ -59,6 +59,63 @@ def test_a_metric_that_is_no_number_names_itself(tmp_path: Path, heard: Heard) -
         open_run(tmp_path, heard).report(1, note="fine")
 
 
+@pytest.mark.parametrize("step", [-1, 1.5, math.nan, "3", None, [1]])
+def test_a_step_is_a_whole_number(tmp_path: Path, heard: Heard, step: Any) -> None:
+    run = open_run(tmp_path, heard)
+    with pytest.raises(TrialError, match="step must be a whole number from 0, but got"):
+        run.report(step, train_loss=1.0)
+    assert heard.messages == []
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("step", [2, np.int64(2), 2.0, torch.tensor(2)])
+def test_steps_of_other_libraries_are_numbers_too(tmp_path: Path, heard: Heard, step: Any) -> None:
+    open_run(tmp_path, heard).report(step, train_loss=1)
+    ((_, sent, _),) = heard.messages
+    assert type(sent) is int
+    assert sent == 2
+
+
+@pytest.mark.parametrize("name", ["größe", "a b/c", "loss=0.1", "", "0", "x\ny", "__class__"])
+def test_metrics_may_have_any_name(tmp_path: Path, heard: Heard, name: str) -> None:
+    open_run(tmp_path, heard).report(1, **{name: 0.5})
+    assert heard.messages == [["report", 1, {name: 0.5}]]
+    assert jsonl.read(tmp_path / "metrics.jsonl")[0]["metrics"] == {name: 0.5}
+
+
+def test_a_metric_beyond_all_floats_is_no_number(tmp_path: Path, heard: Heard) -> None:
+    with pytest.raises(TrialError, match="must be a number, but got int"):
+        open_run(tmp_path, heard).report(1, loss=10**400)
+
+
+def test_a_warning_is_said_once(tmp_path: Path, heard: Heard) -> None:
+    run = open_run(tmp_path, heard)
+    for _ in range(3):
+        run.warn("the learning rate is stepped twice")
+    assert heard.messages == [["warn", "the learning rate is stepped twice"]]
+    assert metadata(tmp_path)["warnings"] == ["the learning rate is stepped twice"]
+
+
+def test_falling_steps_do_not_spoil_the_end(tmp_path: Path, heard: Heard) -> None:
+    run = open_run(tmp_path, heard)
+    run.report(5, train_loss=1.0)
+    run.report(4, train_loss=1.0)
+    run.finish("complete")
+    assert metadata(tmp_path)["status"] == "complete"
+
+
+def test_a_clock_that_is_set_back_shortens_nothing(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run(tmp_path, heard)
+    monkeypatch.setattr("orchestrator.engine.run.time.time", lambda: 0.0)
+    run.report(1, train_loss=1.0)
+    run.finish("complete")
+    found = metadata(tmp_path)
+    assert found["duration_s"] >= 0
+    assert found["seconds_per_epoch"] >= 0
+
+
 def test_facts_are_merged_and_survive_the_end(tmp_path: Path, heard: Heard) -> None:
     run = open_run(tmp_path, heard, lr=0.2)
     run.describe(effective={"lr": 0.2}, total_steps=7)

@@ -60,6 +60,8 @@ def _go_wrong(config: Config) -> None:
         raise RuntimeError("the data are gone")
     if config.fault == "exit":
         os._exit(7)
+    if config.fault == "sys_exit":
+        sys.exit(3)
     if config.fault == "segv":
         ctypes.string_at(0)
     if config.fault in ("hang", "deaf"):
