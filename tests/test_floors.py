@@ -89,6 +89,7 @@ def test_trainers_stand_on_their_own(path: Path) -> None:
         ["--help"],
         ["status", "--results", "{empty}"],
         ["compare", "{empty}"],
+        ["gpu"],
         ["plan", str(ROOT / "sweeps" / "edc_weights.yaml")],
     ],
     ids=lambda arguments: arguments[0],

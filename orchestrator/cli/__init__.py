@@ -16,6 +16,7 @@ COMMANDS = {
     "status": "Show how the trials of a sweep stand.",
     "compare": "Rank runs by metrics recomputed from their predictions.",
     "plan": "Show the trials and where they would run; start nothing.",
+    "gpu": "Show the GPUs, and whether trials fit into what is free.",
     "check": "Check sweep files without running anything.",
     "logs": "Show the log of a sweep or of one trial.",
     "stop": "End a sweep, or one of its trials.",
