@@ -61,7 +61,8 @@ class Growth:
         start: number to begin with.
         gain: what one more must bring, as a ratio to the best so far; 0 takes all that fit, as
             ``--placement parallel`` asks.
-        learned: what `learned` returned in an earlier sweep: nothing is tried out again.
+        learned: what `learned` returned in an earlier sweep: it begins with the number found then,
+            and tries out more only if there was no room for more.
     """
 
     def __init__(
@@ -146,11 +147,16 @@ class Growth:
             self._is_settled = True
 
     def learned(self) -> dict[str, Any] | None:
-        """Return what the next sweep need not try out again, in JSON types; None for nothing yet."""
-        if not self._is_settled or not self._ratios:
+        """Return what the next sweep need not try out again, in JSON types; None for nothing."""
+        if not self._ratios:
             return None
         ratios = {str(level): round(ratio, 4) for level, ratio in sorted(self._ratios.items())}
-        return {"at_once": self._target, "start": self._start, "ratios": ratios}
+        return {
+            "at_once": self._target if self._is_settled else self._best,
+            "start": self._start,
+            "ratios": ratios,
+            "settled": self._is_settled,
+        }
 
     def words(self) -> str:
         """Return what was tried out in one sentence, "" for nothing yet.
@@ -180,7 +186,7 @@ class Growth:
             return None
         if not self._ratios:
             self._ratios[level] = 1.0
-        else:
+        elif level != self._best:
             ratio = speed_ratio(rates, level, self._best_rates, self._best)
             self._ratios[level] = ratio * self._ratios[self._best]
             if ratio < self._gain:
@@ -213,7 +219,10 @@ class Growth:
         start = learned.get("start")
         self._start = start if isinstance(start, int) and start >= 1 else self._start
         self._target = self._best = at_once
-        self._is_settled = self._from_before = True
+        self._watch = Stopwatch(at_once)
+        # Where only room was missing then, more is tried out now.
+        self._is_settled = learned.get("settled") is not False
+        self._from_before = True
 
 
 def wants_growth(n_trials: int | None, fit_at_once: int | None) -> bool:

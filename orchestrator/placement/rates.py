@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class _Course:
         parts = min(CHUNKS, last)
         edges = [round(place * last / parts) for place in range(parts + 1)] if parts else []
         found = []
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in itertools.pairwise(edges):
             (start, first), (end, step) = self.points[low], self.points[high]
             found.append(max(0.0, step - first) / (end - start))
         return found

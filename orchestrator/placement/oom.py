@@ -1,0 +1,195 @@
+"""Telling an out-of-memory from other failures, and what need to try next. Pure.
+
+::
+
+    classify("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. ...")   # gpu
+    classify("", sigkill=True, oom_kills=1)                                                 # host
+    raised_need(8 * GIB, 9 * GIB)                                                           # 12 GiB
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.files.units import GIB, MIB
+from orchestrator.placement.model import Need
+
+Kind = Literal["gpu", "host"]
+
+RAISE = 1.5
+MOST_RETRIES = 5
+ALL_OF_IT = 0.95
+
+# These are looked for first: TensorFlow's words for both differ in the device alone.
+_HOST = re.compile(
+    r"""
+      (?<![\w.])(?:numpy\.[\w.]*)?_?(?:Array)?MemoryError\b
+    | std::bad_alloc
+    | DefaultCPUAllocator:\s*(?:can't\ allocate|not\ enough)\ memory
+    | Cannot\ allocate\ memory | \[Errno\ 12\]
+    | OOM\ when\ allocating\ tensor.*device:CPU
+    | (?:oom-kill|oom_reaper|Memory\ cgroup\ out\ of\ memory|Out\ of\ memory:\ Kill)
+    | ray\.exceptions\.OutOfMemoryError
+    | (?:node|worker)s?\ (?:was\ |is\ |were\ )?running\ low\ on\ memory
+    | killed\ due\ to\ (?:memory\ pressure|the\ node\ running\ low\ on\ memory)
+    """,
+    re.VERBOSE,
+)
+_GPU = re.compile(
+    r"""
+      (?:CUDA|HIP|MPS\ backend|XPU|NCCL)\b.{0,40}?\bout\ of\ memory
+    | \b(?:torch\.(?:cuda\.)?|cupy[\w.]*\.)OutOfMemoryError\b
+    | CUDA_ERROR_OUT_OF_MEMORY | cudaErrorMemoryAllocation | hipErrorOutOfMemory
+    | (?:cuda|hip)Malloc\w*.{0,60}out\ of\ memory
+    | (?:CUBLAS|HIPBLAS|CUDNN|MIOPEN|CUSOLVER|CUSPARSE|CUFFT)_(?:STATUS_)?ALLOC_FAILED
+    | OOM\ when\ allocating\ tensor
+    | (?:RESOURCE_EXHAUSTED|ResourceExhausted\w*|Resource\ exhausted)\b
+        .{0,200}?(?:out\ of\ memory|OOM|[Ff]ailed\ to\ allocate|allocat\w*\ \d)
+    | \(unspecified\ cudaError\).{0,40}out\ of\ memory
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# The first line of what Python prints of an exception, below the frames.
+_RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Failed|Iteration)\b(?::|$)")
+# They tell that something failed elsewhere, not what.
+_WRAPPER = re.compile(
+    r"^(?:[\w.]*\.)?(?:CalledProcessError|ChildFailedError|ProcessRaisedException|"
+    r"ProcessExitedException|RayTaskError|TrialError|WorkerCrashedError|SystemExit)\b"
+)
+_CHAINED = re.compile(
+    r"^(?:During handling of the above exception|The above exception was the direct cause)"
+)
+_PREFIX = re.compile(r"^(?:\[rank\d+\]:\s?|\(\w[\w.]* pid=\d+[^)]*\)\s?|E\s{3,})")
+
+_SIZE = r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|bytes)"
+_ASKED = re.compile(rf"Tried to allocate {_SIZE}|trying to allocate {_SIZE}", re.IGNORECASE)
+_HELD = re.compile(
+    rf"this process has {_SIZE} memory in use|{_SIZE} reserved in total by PyTorch"
+    rf"|{_SIZE} already allocated",
+    re.IGNORECASE,
+)
+_UNITS = {"b": 1, "k": 1 << 10, "m": MIB, "g": GIB, "t": 1 << 40}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the text of an out-of-memory tells of sizes; None where it does not.
+
+    Attributes:
+        asked_bytes: what the trial asked for when it failed.
+        held_bytes: what it held on the device then.
+    """
+
+    asked_bytes: int | None = None
+    held_bytes: int | None = None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """What it would have held: the least that it needs; None where nothing is known."""
+        if self.asked_bytes is None and self.held_bytes is None:
+            return None
+        return (self.asked_bytes or 0) + (self.held_bytes or 0)
+
+
+def classify(text: str, *, sigkill: bool = False, oom_kills: int = 0) -> Kind | None:
+    """Tell of what memory a failed trial ran out: ``gpu``, ``host``, or None for neither.
+
+    An out-of-memory that the program survived, so that it failed of something else later, is none.
+
+    Args:
+        text: the message of the failure, or the end of the log.
+        sigkill: True where the process was ended by SIGKILL, though not by us.
+        oom_kills: by how much the ``oom_kill`` counter of its control group rose meanwhile.
+    """
+    if sigkill and oom_kills > 0:
+        return "host"
+    lines = [_PREFIX.sub("", line.rstrip()) for line in text.splitlines()]
+    for place in range(len(lines) - 1, -1, -1):
+        kind = _kind(lines[place])
+        if kind is not None:
+            return kind if _is_final(lines[place + 1 :]) else None
+    return None
+
+
+def figures(text: str) -> Figures:
+    """Return the sizes that the text of an out-of-memory tells, the last of each kind."""
+    return Figures(_last(_ASKED, text), _last(_HELD, text))
+
+
+def raised_need(need_bytes: int | None, peak_bytes: int | None) -> int:
+    """Return what to try next: at least the observed peak, at least 1.5 times the need.
+
+    Args:
+        need_bytes: what the trial was given; None where nobody knows.
+        peak_bytes: what it was seen to take or to ask for; None where nobody saw.
+    """
+    return max(1, math.ceil((need_bytes or 0) * RAISE), peak_bytes or 0)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How to try a trial again that ran out of memory.
+
+    Attributes:
+        need: what to ask for.
+        alone: True where it must have its devices to itself.
+    """
+
+    need: Need
+    alone: bool
+
+
+def retry(
+    given_bytes: int | None,
+    peak_bytes: int | None,
+    *,
+    greatest_bytes: int,
+    was_alone: bool,
+    retries: int,
+) -> Retry | None:
+    """Return how a trial that ran out of memory is tried again; None where it is to fail.
+
+    Args:
+        given_bytes: what its slot held.
+        peak_bytes: what it was seen to take or to ask for.
+        greatest_bytes: what one trial can have at most (`Admission.greatest`).
+        was_alone: True where nothing else ran on its devices, ours or anybody's.
+        retries: how often it was tried again for this already.
+    """
+    # What is free on an empty card differs a little from time to time.
+    had_all = given_bytes is None or given_bytes >= ALL_OF_IT * greatest_bytes
+    if (was_alone and had_all) or retries >= MOST_RETRIES:
+        return None
+    raised = raised_need(given_bytes, peak_bytes)
+    if raised < greatest_bytes:
+        return Retry(Need(raised, "measured"), alone=False)
+    # It gets all that there is; less than it had would be no help.
+    least = max(1, min(given_bytes or 1, greatest_bytes))
+    return Retry(Need(least, "measured"), alone=True)
+
+
+def _kind(line: str) -> Kind | None:
+    if _HOST.search(line):
+        return "host"
+    return "gpu" if _GPU.search(line) else None
+
+
+def _is_final(after: list[str]) -> bool:
+    """Tell whether the lines after an out-of-memory tell of no other failure."""
+    for line in after:
+        if _CHAINED.match(line):
+            return True
+        if _RAISED.match(line) and not _WRAPPER.match(line):
+            return False
+    return True
+
+
+def _last(pattern: re.Pattern[str], text: str) -> int | None:
+    found = list(pattern.finditer(text))
+    if not found:
+        return None
+    groups = [group for group in found[-1].groups() if group is not None]
+    return int(float(groups[0]) * _UNITS[groups[1][0].lower()])
