@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import ChangedSpecError, UsageError
 from orchestrator.files import atomic, lock
@@ -57,7 +59,7 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
         folder.lock_file, timeout_s=LOCK_TIMEOUT_S, holder=f"the sweep '{folder.name}'"
     )
     try:
-        asked = json.loads(json.dumps(atomic.plain(spec.to_dict())))
+        asked = _plain(spec)
         before = atomic.read_json(folder.spec_file)
         if before is not None:
             changed = differences(before, asked)
@@ -77,9 +79,37 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
 
 
 def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:
-    """Return the folder that a run of `spec` uses; it may not exist yet."""
-    folder = SweepDir(results / safe_name(spec.name))
-    return _unused(folder) if new else folder
+    """Return the folder that a run of `spec` uses; it may not exist yet.
+
+    Of a sweep and those that ``--new`` has put beside it, the last one of this very spec goes on.
+    """
+    first = SweepDir(results / safe_name(spec.name))
+    if new:
+        return _unused(first)
+    asked = _plain(spec)
+    for folder in reversed(_beside(first)):
+        before = atomic.read_json(folder.spec_file)
+        if before is not None and not differences(before, asked):
+            return folder
+    return first
+
+
+def _plain(spec: Spec) -> dict[str, Any]:
+    """Return `spec` as it is after a way through JSON."""
+    found: dict[str, Any] = json.loads(json.dumps(atomic.plain(spec.to_dict())))
+    return found
+
+
+def _beside(first: SweepDir) -> list[SweepDir]:
+    """Return the folders ``<name>-2`` and so on that hold a sweep, by number."""
+    numbered = re.compile(re.escape(first.name) + r"-([1-9]\d*)")
+    try:
+        names = [path.name for path in first.path.parent.iterdir()]
+    except OSError:
+        return []
+    counts = sorted(int(match[1]) for name in names if (match := numbered.fullmatch(name)))
+    found = [SweepDir(first.path.with_name(f"{first.name}-{count}")) for count in counts]
+    return [folder for folder in found if folder.spec_file.is_file()]
 
 
 def make_folder(folder: SweepDir) -> None:

@@ -227,6 +227,12 @@ def test_stage_set_and_results(desk: Desk) -> None:
     assert "--new to start 'mine-2'" in changed.stderr
     assert len(desk.start_lines()) == 2
 
+    for words, count in ((("--new",), 3), ((), 3)):
+        done = desk.sweep(*inline, "--set", "learning_rate=0.1", *words, SWEEP_RESULTS="there")
+        assert done.returncode == 0, done.stderr
+        assert "folder:    there/mine-2\n" in done.stdout, "the same command goes on with it"
+        assert len(desk.start_lines()) == count
+
 
 def test_a_reader_that_goes_does_not_end_the_training(desk: Desk) -> None:
     desk.write_sweep({"a": {"seed": 0}, "b": {"seed": 1}}, "metric: {name: val_loss}")

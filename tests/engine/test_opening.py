@@ -41,6 +41,21 @@ def test_a_changed_spec_is_refused_and_left_alone(tmp_path: Path) -> None:
     new.close()
 
 
+def test_a_sweep_beside_another_goes_on(tmp_path: Path) -> None:
+    quick = toy_spec(tmp_path, {"a": {}}, stage="quick")
+    full = toy_spec(tmp_path, {"a": {}}, stage="full")
+    other = toy_spec(tmp_path, {"b": {}}, name="toy-7")
+    for spec, new in ((quick, False), (full, True), (other, False), (full, True)):
+        open_sweep(spec, tmp_path, new=new).close()
+    (tmp_path / "toy-99").mkdir()
+    for spec, name in ((full, "toy-3"), (quick, "toy"), (other, "toy-7")):
+        opened = open_sweep(spec, tmp_path)
+        opened.close()
+        assert opened.folder.name == name
+    with pytest.raises(ChangedSpecError, match="'toy-4' beside it"):
+        open_sweep(toy_spec(tmp_path, {"c": {}}), tmp_path)
+
+
 def test_what_may_change_may_change(tmp_path: Path) -> None:
     open_sweep(toy_spec(tmp_path, {"a": {}}, run_cap=3), tmp_path).close()
     open_sweep(toy_spec(tmp_path, {"a": {}}, run_cap=5, description="more"), tmp_path).close()
