@@ -19,11 +19,11 @@ from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
 from orchestrator.engine.queue import TrialQueue
 from orchestrator.engine.run import is_finite
-from orchestrator.files import atomic, jsonl
+from orchestrator.files import atomic
 from orchestrator.placement.admission import SlotPool
 from orchestrator.placement.model import Slot
 from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
+from orchestrator.runs.records import TrialRecord, TrialState, log_event, now, read_reports
 from orchestrator.search.study import Study
 from orchestrator.spec.model import Spec
 
@@ -73,7 +73,7 @@ class Conductor:
         only: frozenset[str] = frozenset(),
         commit: str | None = None,
     ) -> None:
-        self.stopping = False
+        self.stop_reason: str | None = None
         self.records = dict(records)
         self._spec = spec
         self._sweep = sweep
@@ -83,6 +83,17 @@ class Conductor:
         self._commit = commit
         self._live: dict[str, _Live] = {}
         self._queue = TrialQueue(spec, study, self.records, only)
+
+    @property
+    def stopping(self) -> bool:
+        """True once the sweep was asked to end."""
+        return self.stop_reason is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """True once every trial of the sweep, wanted now or not, has ended for good."""
+        waits = any(not record.state.is_finished for record in self.records.values())
+        return not waits and not self._queue
 
     @property
     def is_over(self) -> bool:
@@ -117,7 +128,7 @@ class Conductor:
         record.ray_id = attempt_id
         record.slot = slot.to_dict()
         record.started_at, record.ended_at = now(), None
-        record.warnings = []
+        record.value, record.warnings = None, []
         run = self._sweep.run_dir(record.number, record.name)
         record.save(run)
         run.stop_file.unlink(missing_ok=True)
@@ -178,8 +189,8 @@ class Conductor:
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End the sweep: start nothing more and let running trials save and wait."""
-        if not self.stopping:
-            self.stopping = True
+        if self.stop_reason is None:
+            self.stop_reason = reason
             log_event(self._sweep, "stopping", reason=reason)
         for live in self._live.values():
             self._end(live, TrialState.WAITING, reason)
@@ -190,9 +201,10 @@ class Conductor:
             if live.record.number == number:
                 self._end(live, TrialState.PRUNED, reason)
                 return
-        record = self._queue.drop(number)
-        if record is not None:
-            record.state, record.reason = TrialState.PRUNED, reason
+        record = self.records.get(number)
+        if record is not None and not record.state.is_finished:
+            self._queue.drop(record)
+            record.state, record.reason, record.ended_at = TrialState.PRUNED, reason, now()
             record.save(self._sweep.run_dir(record.number, record.name))
             self._tell("trial_ended", record)
 
@@ -203,6 +215,20 @@ class Conductor:
                 live.ending = live.ending or (TrialState.WAITING, reason)
                 self._finish(live, *live.ending)
             self.on_gone(attempt_id)
+
+    def mark_interrupted(self, reason: str = INTERRUPTED) -> None:
+        """Write the same into the run directories and do nothing else.
+
+        It may be called in a signal handler, which may have broken into anything that takes a lock
+        (the study, the log of events, the terminal), and after whatever made the sweep fail. The
+        study learns of it when the sweep is opened again.
+        """
+        for live in list(self._live.values()):
+            if not live.finished:
+                record = live.record
+                record.state, record.reason = live.ending or (TrialState.WAITING, reason)
+                record.ended_at = now()
+                record.save(live.run)
 
     def _on_report(self, live: _Live, step: int, metrics: Mapping[str, float]) -> None:
         record = live.record
@@ -234,14 +260,13 @@ class Conductor:
         # A trial that goes on from its checkpoint is judged with what it reported before.
         live.replayed = True
         metric, _ = self._metric()
-        for earlier in jsonl.read(live.run.metrics_file):
-            if earlier.get("step", step) >= step:
+        for earlier, metrics in read_reports(live.run):
+            if earlier >= step:
                 break
-            metrics = {name: float(value) for name, value in earlier["metrics"].items()}
-            live.rule.update(earlier["step"], metrics)
+            live.rule.update(earlier, metrics)
             value = metrics.get(metric) if metric else None
             if value is not None and live.record.optuna_number is not None:
-                self._study.report(live.record.optuna_number, earlier["step"], value)
+                self._study.report(live.record.optuna_number, earlier, value)
                 if is_finite(value):
                     live.values.append(value)
 
@@ -258,6 +283,7 @@ class Conductor:
     def _end(self, live: _Live, state: TrialState, reason: str) -> None:
         if live.ending is None and not live.finished:
             live.ending = (state, reason)
+            live.run.path.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
             atomic.write_json(live.run.stop_file, {"state": state, "reason": reason})
 
     def _finish(self, live: _Live, state: TrialState, reason: str | None) -> None:
@@ -266,11 +292,11 @@ class Conductor:
         if live.ending is not None and state is TrialState.FAIL:
             # It was ended by us; that its process did not end well is no news.
             state, reason = live.ending
-        live.finished = True
         record = live.record
         record.value = self._value(live, state)
         record.state, record.reason, record.ended_at = state, reason, now()
         record.save(live.run)
+        live.finished = True
         live.run.stop_file.unlink(missing_ok=True)
         if record.optuna_number is not None:
             told = "FAIL" if state is TrialState.WAITING else state.value

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.engine import facts, requests
 from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
 from orchestrator.engine.interrupts import catching
-from orchestrator.engine.opening import OpenSweep, open_sweep
+from orchestrator.engine.opening import OpenSweep, folder_for, open_sweep
 from orchestrator.engine.reaper import start_reaper
-from orchestrator.errors import NotFoundError, nearest
+from orchestrator.errors import NotFoundError, SweepError, nearest
 from orchestrator.files import atomic
 from orchestrator.placement.admission import SlotPool
 from orchestrator.placement.model import Plan
-from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.layout import SweepDir, is_called
 from orchestrator.runs.records import (
     SweepRecord,
     SweepState,
     TrialRecord,
     TrialState,
+    load_trials,
     log_event,
     now,
 )
@@ -89,8 +91,9 @@ def run_sweep(
         ChangedSpecError: the folder holds a sweep of another spec.
         BusyError: another process runs this sweep.
         NotFoundError: `only` names a trial that the spec has not.
+        SweepError: the folder cannot be written any more, or Ray does not start.
     """
-    chosen = _chosen(spec, only)
+    chosen = _chosen(spec, only, folder_for(spec, results, new=new))
     opened = open_sweep(spec, results, new=new)
     try:
         on_open(opened.folder, opened.records)
@@ -99,6 +102,11 @@ def run_sweep(
         with catching(signals.first, signals.second) as install:
             signals.install = install
             return _run(spec, plan, opened, signals, listener=listener, only=chosen, inline=inline)
+    except OSError as error:
+        raise SweepError(
+            f"{opened.folder.path}: the driver must be able to read and write there, but got: "
+            f"{error}. Run the sweep again to continue it."
+        ) from error
     finally:
         opened.close()
 
@@ -127,7 +135,7 @@ class _Signals:
         """Write down how it stands and see to what this process started; it ends now."""
         start_reaper()
         if self.conductor is not None:
-            self.conductor.abandon()
+            self.conductor.mark_interrupted()
 
 
 def _run(
@@ -153,19 +161,54 @@ def _run(
     before = SweepRecord.load(folder)
     record.save(folder)
     log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
+    try:
+        conductor = _open_conductor(spec, plan, opened, listener, only)
+        signals.conductor = conductor
+        if not conductor.is_over:
+            before = None
+            _drive(conductor, folder, plan, signals, inline=inline)
+        conductor.abandon()
+    except BaseException as error:
+        record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
+        with suppress(OSError):  # which may be what went wrong
+            if signals.conductor is not None:
+                signals.conductor.mark_interrupted()
+            _close(folder, record)
+        raise
+    if conductor.stopping and not conductor.is_complete:
+        record.state, record.reason = SweepState.INTERRUPTED, conductor.stop_reason
+    else:
+        record.state = SweepState.FINISHED
+        record.reason = f"only {', '.join(sorted(only))}" if only else None
+    _close(folder, record, before)
+    return Outcome(folder, record.state, conductor.records)
+
+
+def _close(folder: SweepDir, record: SweepRecord, before: SweepRecord | None = None) -> None:
+    record.ended_at = now()
+    if before is not None:  # nothing was left to run, so its times are those of then
+        record.started_at, record.ended_at = before.started_at, before.ended_at
+    record.save(folder)
+    log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
+
+
+def _open_conductor(
+    spec: Spec, plan: Plan, opened: OpenSweep, listener: Listener, only: frozenset[str]
+) -> Conductor:
+    folder = opened.folder
     _settle(opened)
     study = Study.open(
         folder.study_file,
         name=folder.name,
-        goal=record.goal,
+        goal=spec.metric.goal if spec.metric else "minimize",
         method=spec.method,
         seed=spec.seed,
         pruner=spec.pruner,
-        metric=record.metric,
+        metric=spec.metric.name if spec.metric else "",
     )
     study.close_stale()
     program = spec.program
-    conductor = Conductor(
+    return Conductor(
         spec,
         folder,
         study,
@@ -175,24 +218,6 @@ def _run(
         only=only,
         commit=facts.commit_of(Path(program.workdir) if program else Path(__file__).parent),
     )
-    signals.conductor = conductor
-    record.state, record.reason = SweepState.FAILED, "the driver failed"
-    try:
-        if not conductor.is_over:
-            before = None
-            _drive(conductor, folder, plan, signals, inline=inline)
-        record.state = SweepState.INTERRUPTED if conductor.stopping else SweepState.FINISHED
-        record.reason = INTERRUPTED if conductor.stopping else None
-        if only and not conductor.stopping:
-            record.reason = f"only {', '.join(sorted(only))}"
-    finally:
-        conductor.abandon()
-        record.ended_at = now()
-        if before is not None:  # nothing was left to run, so its times are those of then
-            record.started_at, record.ended_at = before.started_at, before.ended_at
-        record.save(folder)
-        log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
-    return Outcome(folder, record.state, conductor.records)
 
 
 def _drive(
@@ -235,21 +260,24 @@ def _settle(opened: OpenSweep) -> None:
             record.save(opened.folder.run_dir(record.number, record.name))
 
 
-def _chosen(spec: Spec, only: Iterable[str]) -> frozenset[str]:
+def _chosen(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]:
     wanted = frozenset(only)
     if not wanted:
         return wanted
+    # What bayes is to propose has neither number nor name; what it has proposed stands there.
+    known = load_trials(folder) if spec.method == "bayes" else iter_configs(spec)
     names: list[str] = []
     missing = set(wanted)
-    for trial in iter_configs(spec):
-        missing -= {trial.name, str(trial.number)}
+    for trial in known:
+        missing = {text for text in missing if not is_called(text, trial.number, trial.name)}
         names.append(trial.name)
         if not missing:
             return wanted
         if len(names) >= 100_000:
             break
     name = sorted(missing)[0]
+    has = f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}" or "none yet"
     raise NotFoundError(
-        f"--only {name}: must be a trial of '{spec.name}', but it has "
-        f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}.{nearest(name, names)}"
+        f"--only {name}: must be a trial of '{spec.name}', but it has {has}."
+        f"{nearest(name, names[:1000])}"
     )

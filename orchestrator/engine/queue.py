@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Literal
 
+from orchestrator.runs.layout import is_called
 from orchestrator.runs.records import TrialRecord
 from orchestrator.search.study import Study
 from orchestrator.spec.expand import iter_configs, make_config
@@ -62,7 +63,9 @@ class TrialQueue:
         asked, self._next = self._next, None
         if asked == "propose":
             proposal = self._study.ask(self._space, None)
-            trial = make_config(self._spec, len(self._records), proposal.params)
+            # Not their count: a folder whose record was lost must not shift the numbers.
+            number = max(self._records, default=-1) + 1
+            trial = make_config(self._spec, number, proposal.params)
             optuna_number = proposal.number
         else:
             assert isinstance(asked, TrialConfig)
@@ -79,13 +82,10 @@ class TrialQueue:
         self._records[record.number] = record
         return record
 
-    def drop(self, number: int) -> TrialRecord | None:
-        """Take a trial that waits to run again out of the queue; None where it does not wait."""
-        for record in self._again:
-            if record.number == number:
-                self._again.remove(record)
-                return record
-        return None
+    def drop(self, record: TrialRecord) -> None:
+        """Take a trial that waits to run again out of the queue, where it stands in it."""
+        if record in self._again:
+            self._again.remove(record)
 
     def _ask(self, varied: Mapping[str, object]) -> int:
         chosen = {name: varied[name] for name in self._space if name in varied}
@@ -97,11 +97,11 @@ class TrialQueue:
         return {key: value for key, value in words.items() if value and key != "set"}
 
     def _is_wanted(self, name: str, number: int) -> bool:
-        return not self._only or bool(self._only & {name, str(number)})
+        return not self._only or any(is_called(text, number, name) for text in self._only)
 
     def _fresh_configs(self) -> Iterator[TrialConfig | Literal["propose"]]:
         if self._spec.method == "bayes" and self._space:
-            cap = self._spec.run_cap
+            cap = 0 if self._only else self._spec.run_cap  # what is to come has no name yet
             while cap is None or len(self._records) < cap:
                 yield "propose"
             return

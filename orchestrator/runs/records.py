@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -176,6 +177,21 @@ def load_trials(sweep: SweepDir) -> list[TrialRecord]:
     """Return the records of all trials of `sweep` that have one, by number."""
     records = (TrialRecord.load(run) for run in sweep.run_dirs())
     return [record for record in records if record is not None]
+
+
+def read_reports(run: RunDir) -> Iterator[tuple[int, dict[str, float]]]:
+    """Yield step and metrics of every report that the child logged, in the order of the log.
+
+    Lines that hold no report are left out.
+    """
+    for line in jsonl.read(run.metrics_file):
+        try:
+            step = int(line["step"])
+            metrics = {name: float(value) for name, value in line["metrics"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            continue
+        if step >= 0:
+            yield step, metrics
 
 
 def log_event(sweep: SweepDir, event: str, **details: Any) -> None:

@@ -19,6 +19,7 @@ from orchestrator.runs.records import (
     TrialState,
     load_trials,
     log_event,
+    read_reports,
     results_folder,
     state_now,
 )
@@ -85,6 +86,27 @@ def test_trials_come_by_number_and_unreadable_ones_are_left_out(tmp_path: Path) 
     sweep.run_dir(7, "t7").state_file.write_text("{")
     (sweep.trials_dir / "0001-empty").mkdir()
     assert [record.number for record in load_trials(sweep)] == [2, 11]
+
+
+def test_reports_are_read_whatever_stands_between_them(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    lines = [
+        '{"step": 1, "metrics": {"train_loss": "nan", "größe": 2}}',
+        '{"step": 2}',
+        '{"step": "x", "metrics": {}}',
+        '{"step": -1, "metrics": {}}',
+        '{"step": 3, "metrics": [1]}',
+        '{"step": 4, "metrics": {"a": null}}',
+        '{"step": 5, "met',
+        '{"step": 6, "metrics": {"a": 1}}',
+        '{"step": 7, "metrics": {"a": 1}',
+    ]
+    run.metrics_file.write_text("\n".join(lines))
+    (first, metrics), last = read_reports(run)
+    assert first == 1
+    assert str(metrics["train_loss"]) == "nan"
+    assert metrics["größe"] == 2
+    assert last == (6, {"a": 1.0})
 
 
 def test_a_driver_that_was_killed_left_running_behind(tmp_path: Path) -> None:
