@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
@@ -13,6 +14,25 @@ from ray.tune.search import Searcher
 
 from orchestrator.engine.conductor import Conductor
 
+LOST = "its Ray worker was lost"
+
+
+class Faults(list[Exception]):
+    """What went wrong in our part while Ray was calling it.
+
+    Tune wraps such an error in one of its own, with the traceback as text, and swallows some; the
+    first one is what the user should read.
+    """
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note an error of the block and let it go on its way."""
+        try:
+            yield
+        except Exception as error:
+            self.append(error)
+            raise
+
 
 class ConductorSearcher(Searcher):
     """Admits trials: it suggests nothing while no slot is free.
@@ -20,12 +40,14 @@ class ConductorSearcher(Searcher):
     Args:
         conductor: decides what starts.
         tick: called at every question, for requests that came from outside.
+        faults: notes what goes wrong.
     """
 
-    def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
+    def __init__(self, conductor: Conductor, tick: Callable[[], None], faults: Faults) -> None:
         super().__init__()
         self._conductor = conductor
         self._tick = tick
+        self._faults = faults
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles what it is given, to restore from; nothing here is ever restored.
@@ -33,21 +55,23 @@ class ConductorSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next attempt as a Ray config, None to wait, or FINISHED."""
-        self._tick()
-        attempt = self._conductor.next_attempt(trial_id)
-        if attempt is not None:
-            return {"attempt": attempt.to_json()}
-        # FINISHED is final for Ray. While stopping, trials that still live may end without us
-        # being asked again, and Ray would wait for a next suggestion for minutes.
-        if self._conductor.stopping or self._conductor.is_over:
-            return Searcher.FINISHED
-        return None
+        with self._faults.noted():
+            self._tick()
+            attempt = self._conductor.next_attempt(trial_id)
+            if attempt is not None:
+                return {"attempt": attempt.to_json()}
+            # FINISHED is final for Ray. While stopping, trials that still live may end without us
+            # being asked again, and Ray would wait for a next suggestion for minutes.
+            if self._conductor.stopping or self._conductor.is_over:
+                return Searcher.FINISHED
+            return None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Give the slot back: Ray calls this when the actor has let go of the trial."""
-        self._conductor.on_gone(trial_id, "its Ray worker was lost" if error else None)
+        with self._faults.noted():
+            self._conductor.on_gone(trial_id, LOST if error else None)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the run directories and the study are the memory, not Ray's pickles."""
@@ -64,10 +88,11 @@ class ConductorScheduler(FIFOScheduler):
     while the one before still holds its memory.
     """
 
-    def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
+    def __init__(self, conductor: Conductor, tick: Callable[[], None], faults: Faults) -> None:
         super().__init__()
         self._conductor = conductor
         self._tick = tick
+        self._faults = faults
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles what it is given, to restore from; nothing here is ever restored.
@@ -78,16 +103,18 @@ class ConductorScheduler(FIFOScheduler):
     ) -> str:
         """Take in the messages of a result; always continue."""
         messages = json.loads(result.get("messages") or "[]")
-        if messages:
-            self._conductor.on_messages(trial.trial_id, messages)
-        self._tick()
+        with self._faults.noted():
+            if messages:
+                self._conductor.on_messages(trial.trial_id, messages)
+            self._tick()
         return str(TrialScheduler.CONTINUE)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
         """Start pending trials in order, after looking for attempts that Ray lost silently."""
-        self._tick()
-        status = {trial.trial_id: trial.status for trial in tune_controller.get_trials()}
-        for attempt_id in self._conductor.live_ids:
-            if status.get(attempt_id) in (Trial.ERROR, Trial.TERMINATED):
-                self._conductor.on_gone(attempt_id, "its Ray worker was lost")
+        with self._faults.noted():
+            self._tick()
+            status = {trial.trial_id: trial.status for trial in tune_controller.get_trials()}
+            for attempt_id in self._conductor.live_ids:
+                if status.get(attempt_id) in (Trial.ERROR, Trial.TERMINATED):
+                    self._conductor.on_gone(attempt_id, LOST)
         return super().choose_trial_to_run(tune_controller)

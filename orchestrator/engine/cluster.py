@@ -71,20 +71,24 @@ def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
     Args:
         conductor: decides what starts and what ends.
         tick: called many times a second, between two steps of Ray.
+
+    Raises:
+        Exception: what `conductor` or `tick` raised, if they did.
     """
     from ray import tune
 
-    from orchestrator.engine.adapters import ConductorScheduler, ConductorSearcher
+    from orchestrator.engine.adapters import ConductorScheduler, ConductorSearcher, Faults
     from orchestrator.engine.trainable import Minder
 
     # What Tune wants to write is of no use here: the run directories are the memory.
     scratch = Path(tempfile.mkdtemp(prefix="sweep-ray-"))
+    faults = Faults()
     try:
         tuner = tune.Tuner(
             Minder,
             tune_config=tune.TuneConfig(
-                search_alg=ConductorSearcher(conductor, tick),
-                scheduler=ConductorScheduler(conductor, tick),
+                search_alg=ConductorSearcher(conductor, tick, faults),
+                scheduler=ConductorScheduler(conductor, tick, faults),
                 num_samples=-1,
                 reuse_actors=True,
             ),
@@ -99,5 +103,9 @@ def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
             ),
         )
         tuner.fit()
+    except Exception:
+        if faults:
+            raise faults[0] from None
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
