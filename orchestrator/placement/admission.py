@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 from orchestrator.placement.accounts import Account, Holding, accounts
+from orchestrator.placement.claims import Claims
 from orchestrator.placement.growth import cores_each
-from orchestrator.placement.leases import Lease, Leases
+from orchestrator.placement.leases import Leases
 from orchestrator.placement.lookahead import Want, choose
 from orchestrator.placement.model import CPU, Device, Host, Need, Plan, Policy, Slot
 from orchestrator.placement.plan import slot_on
-from orchestrator.placement.rules import Rules
+from orchestrator.placement.rules import Rules, Shortage
 from orchestrator.placement.slots import SlotPool
 from orchestrator.placement.waiting import Waiting, waiting_for
 
@@ -70,11 +70,10 @@ class Admission:
         self._read = read
         self._cores = max(1, cores)
         self._clock = clock
-        self._leases = leases
+        self._claims = Claims(leases)
         self._busy = busy
         self._recheck_s = recheck_s
         self._holdings: dict[int, Holding] = {}
-        self._claims: dict[int, list[Lease]] = {}
         self._per_device: dict[str, int] = {}
         self._waiting: Waiting | None = None
         self._refused: tuple[float, tuple[Want, ...]] | None = None
@@ -126,7 +125,7 @@ class Admission:
         rules = self._rules()
         place = choose(
             waiting,
-            fits=lambda want: self._find(want, view) is not None,
+            fits=lambda want: self._find(want, view, rules) is not None,
             could=lambda want: rules.shortage(want, view) is None,
         )
         if place is None:
@@ -145,10 +144,9 @@ class Admission:
         want = Want(need, alone=alone)
         if not self._may_look((want,)):
             return None
-        # No other sweep may count the same memory between our look at it and our claim.
-        with self._leases.deciding() if self._leases else nullcontext():
+        with self._claims.deciding():
             view = self._view()
-            chosen = self._find(want, view)
+            chosen = self._find(want, view, self._rules())
             if chosen is None:
                 self._refuse((want,), view)
                 return None
@@ -161,16 +159,15 @@ class Admission:
         Raises:
             ValueError: the slot is not out.
         """
-        self._of(slot)
+        self._claims.release(self._of(slot))
         del self._holdings[slot.index]
-        self._unclaim(slot.index)
         self._refused = None
 
     def observe(self, slot: Slot, used_bytes: int) -> None:
         """Note what a running trial holds on each of its devices now, its context counted in."""
-        self._of(slot).used = max(0, used_bytes)
-        for claim in self._claims.get(slot.index, []):
-            claim.used(used_bytes)
+        holding = self._of(slot)
+        holding.used = max(0, used_bytes)
+        self._claims.used(holding)
         self._refused = None
 
     def resize(
@@ -195,7 +192,7 @@ class Admission:
             raise ValueError(f"slot {slot.index} may only shrink, but got {memory}, {fewer}")
         if memory_bytes is not None:
             holding.promised, holding.alone = memory, False
-            self._claim(holding)
+            self._claims.hold(holding)
         holding.cores -= holding.slot.threads - fewer
         holding.slot = replace(holding.slot, memory_bytes=memory, threads=fewer)
         self._refused = None
@@ -210,16 +207,11 @@ class Admission:
         view = self._view()
         return self._rules().greatest(view)
 
-    def _devices(self) -> list[Device]:
+    def _view(self) -> list[Account]:
         read = self._read()
         self._on_cpu = isinstance(read, Host)
-        return [read.device()] if isinstance(read, Host) else list(read)
-
-    def _view(self) -> list[Account]:
-        devices = self._devices()
-        leases = self._leases
-        leased = {device.key: leases.others(device.key) for device in devices} if leases else {}
-        return accounts(devices, self._holdings.values(), leased)
+        devices = [read.device()] if isinstance(read, Host) else list(read)
+        return accounts(devices, self._holdings.values(), self._claims.of_others(devices))
 
     def _rules(self) -> Rules:
         return Rules(
@@ -249,10 +241,10 @@ class Admission:
         share = cores_each(self._cores, count)
         return min(share, self._policy.cpus_per_trial or share)
 
-    def _find(self, want: Want, view: Sequence[Account]) -> list[Account] | None:
+    def _find(self, want: Want, view: Sequence[Account], rules: Rules) -> list[Account] | None:
         if self._on_cpu and self._holdings and self._cores_left() < self._cores_each(1):
             return None
-        return self._rules().places(want, view)
+        return rules.places(want, view)
 
     def _hand_out(self, want: Want, chosen: Sequence[Account], devices: int) -> Slot:
         index = next(i for i in range(len(self._holdings) + 1) if i not in self._holdings)
@@ -275,32 +267,22 @@ class Admission:
             shared=any(account.ours for account in chosen),
         )
         self._holdings[index] = holding
-        self._claim(holding)
+        self._claims.hold(holding)
         return slot
-
-    def _claim(self, holding: Holding) -> None:
-        """Tell other sweeps what a trial was promised, in place of what they were told before."""
-        if self._leases is None:
-            return
-        claims = [self._leases.claim(key, holding.promised) for key in holding.keys]
-        for claim in claims:
-            claim.used(holding.used or 0)
-        self._unclaim(holding.slot.index)
-        self._claims[holding.slot.index] = claims
-
-    def _unclaim(self, index: int) -> None:
-        for claim in self._claims.pop(index, []):
-            claim.release()
 
     def _refuse(self, wants: tuple[Want, ...], view: Sequence[Account]) -> None:
         now = self._clock()
         self._refused = (now, wants)
-        short = [self._rules().shortage(want, view) for want in wants]
-        missing = [shortage for shortage in short if shortage is not None]
-        if len(missing) < len(wants):
-            self._waiting = None  # one of them has room as soon as a trial of ours ends
-            return
-        least = min(missing, key=lambda shortage: shortage.missing_bytes)
+        rules = self._rules()
+        least: Shortage | None = None
+        for want in wants:
+            shortage = rules.shortage(want, view)
+            if shortage is None:
+                self._waiting = None  # it has room as soon as trials of ours end
+                return
+            if least is None or shortage.missing_bytes < least.missing_bytes:
+                least = shortage
+        assert least is not None, "somebody was refused"
         since = self._waiting.since if self._waiting else now
         self._waiting = waiting_for(least.missing_bytes, least.device, since)
 

@@ -20,7 +20,12 @@ from orchestrator.placement.model import Need
 Kind = Literal["gpu", "host"]
 
 RAISE = 1.5
+RAISES = 3
+"""How often the need is raised before a trial gets a card to itself."""
+
 MOST_RETRIES = 5
+"""How often a trial is tried again in all; on an empty card it fails at once."""
+
 ALL_OF_IT = 0.95
 
 # These are looked for first: TensorFlow's words for both differ in the device alone.
@@ -164,7 +169,7 @@ def retry(
     if (was_alone and had_all) or retries >= MOST_RETRIES:
         return None
     raised = raised_need(given_bytes, peak_bytes)
-    if raised < greatest_bytes:
+    if raised < greatest_bytes and retries < RAISES:
         return Retry(Need(raised, "measured"), alone=False)
     # It gets all that there is; less than it had would be no help.
     least = max(1, min(given_bytes or 1, greatest_bytes))
