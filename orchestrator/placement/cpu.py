@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.files.units import GIB, format_size
+from orchestrator.placement.loaders import NAME
 from orchestrator.placement.model import Host, Need, Plan, Policy, Slot
 from orchestrator.placement.words import limit_words, trials_words
 
@@ -14,24 +15,24 @@ def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Pl
     """Share cores and RAM out to as many trials as they serve; all of them start at once.
 
     The declared GPU memory is reported but limits nothing here. All slots get the same number of
-    threads, and no more together than there are cores.
+    threads, and no more together, the workers of their data loaders counted in, than there are
+    cores; only where one trial's workers alone take them all, it has one thread beside them.
 
     Args:
         host: cores and RAM.
         need: of one trial on a GPU, for the report.
         n_trials: None where unbounded.
-        policy: cores per trial and greatest number at once.
+        policy: cores and loader workers per trial, and greatest number at once.
     """
     cores = max(1, host.cores)
-    by_cores = cores // (policy.cpus_per_trial or 1)
+    by_cores = cores // _least_cores(policy)
     by_ram = host.free_bytes // RAM_PER_TRIAL_BYTES
     room = max(1, min(by_cores, by_ram))
     if n_trials is not None:
         room = max(1, min(room, n_trials))
     count = room if policy.max_parallel is None else min(room, policy.max_parallel)
-    threads = cores // count
-    if policy.cpus_per_trial:
-        threads = min(threads, policy.cpus_per_trial)
+    each = min(cores // count, policy.cpus_per_trial or cores)
+    threads = max(1, each - policy.workers_per_trial)
     parallel = count > 1 or (n_trials is not None and n_trials <= 1)
     memory = host.free_bytes // count
     slots = tuple(Slot(index, "", "cpu", memory, threads) for index in range(count))
@@ -44,6 +45,11 @@ def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Pl
         need=need,
         reason=_reason(host, need, n_trials, policy, slots, room=room),
     )
+
+
+def _least_cores(policy: Policy) -> int:
+    """Return the cores without which a trial does not share the machine with another."""
+    return max(policy.cpus_per_trial or 1, 1 + policy.workers_per_trial)
 
 
 def _reason(
@@ -63,11 +69,14 @@ def _reason(
     each = " each" if count > 1 else ""
     text = (
         f"{why}: {have} {make} {count} slot{'' if count == 1 else 's'} of "
-        f"{threads} thread{'' if threads == 1 else 's'}{each} for {trials_words(n_trials)}"
+        f"{threads} thread{'' if threads == 1 else 's'}{_workers(policy)}{each} "
+        f"for {trials_words(n_trials)}"
     )
+    if threads + policy.workers_per_trial > cores:
+        text += f"; {NAME} is {policy.workers_per_trial}, for which there are not enough cores"
     if policy.cpus_per_trial and policy.cpus_per_trial > cores:
         text += f"; resources.cpus asks for {policy.cpus_per_trial}, which are not there"
-    by_cores = max(1, cores // (policy.cpus_per_trial or 1))
+    by_cores = max(1, cores // _least_cores(policy))
     if room < min(bound for bound in (by_cores, n_trials) if bound is not None):
         text += (
             f"; RAM allows no more: {format_size(host.free_bytes)} free, "
@@ -77,3 +86,8 @@ def _reason(
     if need.memory_bytes is not None:
         text += f"; the need of {format_size(need.memory_bytes)} of GPU memory limits nothing here"
     return text
+
+
+def _workers(policy: Policy) -> str:
+    count = policy.workers_per_trial
+    return f" and {count} loader worker{'' if count == 1 else 's'}" if count else ""

@@ -9,6 +9,7 @@ from orchestrator.errors import PlacementError
 from orchestrator.placement.cards import choose
 from orchestrator.placement.devices import survey
 from orchestrator.placement.host import read_host
+from orchestrator.placement.loaders import loader_workers
 from orchestrator.placement.model import Device, Host, Plan
 from orchestrator.placement.need import declared, policy_of
 from orchestrator.placement.plan import plan
@@ -37,7 +38,7 @@ def decide(
         PlacementError: no GPU holds one trial.
         UsageError: `gpus` names a device that is not there, or `max_parallel` is below 1.
     """
-    policy = policy_of(spec.resources, max_parallel)
+    policy = policy_of(spec.resources, max_parallel, workers=loader_workers(spec))
     note = ""
     if devices is None:
         # A sweep that stays off GPUs does not wake their driver.

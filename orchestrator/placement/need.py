@@ -14,12 +14,13 @@ def declared(resources: Resources) -> Need:
     return Need(resources.gpu_memory_bytes, "declared")
 
 
-def policy_of(resources: Resources, max_parallel: int | None = None) -> Policy:
+def policy_of(resources: Resources, max_parallel: int | None = None, *, workers: int = 0) -> Policy:
     """Return what limits the plan beside memory.
 
     Args:
         resources: of the spec.
         max_parallel: greatest number of trials at once (``--max-parallel``); None for no limit.
+        workers: processes that load a trial's data beside it (`loaders.loader_workers`).
 
     Raises:
         UsageError: `max_parallel` is below 1.
@@ -30,4 +31,5 @@ def policy_of(resources: Resources, max_parallel: int | None = None) -> Policy:
         max_parallel=max_parallel,
         gpus_per_trial=1 if resources.gpus is None else resources.gpus,
         cpus_per_trial=resources.cpus,
+        workers_per_trial=workers,
     )

@@ -44,11 +44,17 @@ def plan(
         policy = replace(policy, max_parallel=1)
     if policy.gpus_per_trial == 0 or (policy.gpus_per_trial == 1 and not devices):
         return plan_cpu(host, need, n_trials, policy)
-    if len(devices) < policy.gpus_per_trial:
+    whole = devices
+    if policy.gpus_per_trial > 1:
+        # CUDA gives a process one MIG instance and no more.
+        whole = [device for device in devices if not device.is_instance]
+    if len(whole) < policy.gpus_per_trial:
+        divided = "" if len(whole) == len(devices) else " whole (MIG instances serve one each)"
         raise PlacementError(
             f"resources.gpus: one trial takes {policy.gpus_per_trial} GPUs, but "
-            f"{_count(len(devices))} to use. Lower resources.gpus, or let it see more GPUs."
+            f"{_count(len(whole))} to use{divided}. Lower resources.gpus, or let it see more GPUs."
         )
+    devices = whole
     if need.memory_bytes is None:
         return _plan_unknown(devices, host, need, n_trials, policy)
     return _plan_known(devices, host, need, n_trials, policy, need_bytes=need.memory_bytes)
@@ -136,9 +142,12 @@ def _at_once(n_trials: int | None, policy: Policy) -> int | None:
 
 
 def _threads(host: Host, count: int, policy: Policy) -> int:
-    """Return the CPU threads of each of `count` trials: its share, at most what it asks for."""
+    """Return the CPU threads of each of `count` trials: its share, at most what it asks for.
+
+    The workers of its data loader take theirs of that.
+    """
     share = max(1, host.cores // count)
-    return min(share, policy.cpus_per_trial or share)
+    return max(1, min(share, policy.cpus_per_trial or share) - policy.workers_per_trial)
 
 
 def slot_on(devices: Sequence[Device], index: int, memory_bytes: int, threads: int) -> Slot:

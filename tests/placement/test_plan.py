@@ -233,6 +233,7 @@ POLICIES = st.builds(
     max_parallel=st.none() | st.integers(1, 20),
     gpus_per_trial=st.integers(1, 3),
     cpus_per_trial=st.none() | st.integers(1, 12),
+    workers_per_trial=st.integers(0, 6),
 )
 HOSTS = st.builds(
     Host, cores=st.integers(1, 128), free_bytes=st.integers(0, 64 * GIB), total_bytes=st.just(1)
@@ -311,10 +312,41 @@ def test_cpu_plans_hold_cores_and_ram(host: Host, n: int | None, policy: Policy)
     found = plan([], host, NEED, n, policy)
     slots = found.slots
     assert found.start_parallel == found.max_parallel == len(slots) >= 1
+    each = max(slot.threads for slot in slots) + policy.workers_per_trial
+    assert each * len(slots) <= host.cores or (len(slots) == 1 and slots[0].threads == 1)
     assert sum(slot.threads for slot in slots) <= host.cores
     assert sum(slot.memory_bytes for slot in slots) <= host.free_bytes
+    if policy.workers_per_trial >= host.cores:
+        assert "not enough cores" in found.reason
     if len(slots) > 1:
         assert min(slot.memory_bytes for slot in slots) >= GIB
         assert found.mode == "parallel"
     richer = dataclasses.replace(host, free_bytes=host.free_bytes * 2)
     assert len(plan([], richer, NEED, n, policy).slots) >= len(slots)
+
+
+def test_loader_workers_take_cores() -> None:
+    found = plan([], Host(8, 64 * GIB, 64 * GIB), Need(), 9, Policy(workers_per_trial=3))
+    assert [slot.threads for slot in found.slots] == [1, 1]
+    assert "8 cores make 2 slots of 1 thread and 3 loader workers each" in found.reason
+    asked = Policy(workers_per_trial=1, cpus_per_trial=4)
+    found = plan([], Host(8, 64 * GIB, 64 * GIB), Need(), 9, asked)
+    assert [slot.threads for slot in found.slots] == [3, 3]
+    on_card = plan([card(0, 16)], Host(8, GIB, GIB), NEED, 2, Policy(workers_per_trial=2))
+    assert [slot.threads for slot in on_card.slots] == [2, 2]
+    few = plan([], Host(2, 64 * GIB, 64 * GIB), Need(), 9, Policy(workers_per_trial=2))
+    assert [slot.threads for slot in few.slots] == [1]
+    assert "num_workers is 2, for which there are not enough cores" in few.reason
+
+
+def test_a_mig_instance_serves_one_trial_of_one_gpu() -> None:
+    parts = [Device(f"0:{i}", "", 20 * GIB, 20 * GIB, uuid=f"MIG-{i}") for i in range(2)]
+    found = plan(parts, HOST, NEED, 4, Policy())
+    assert sorted((slot.device, slot.visible) for slot in found.slots) == [
+        ("0:0", "MIG-0"),
+        ("0:0", "MIG-0"),
+        ("0:1", "MIG-1"),
+        ("0:1", "MIG-1"),
+    ]
+    with pytest.raises(PlacementError, match="there is 1 to use whole \\(MIG instances serve"):
+        plan([*parts, card(1, 24)], HOST, NEED, 4, Policy(gpus_per_trial=2))
