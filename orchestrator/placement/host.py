@@ -1,4 +1,11 @@
-"""Cores and RAM that this process may use: affinity and the limits of its control groups."""
+"""Cores and RAM that this process may use: affinity and the limits of its control groups.
+
+::
+
+    host = read_host()
+    reader = HostReader()             # again and again while a sweep runs
+    device = reader.read().device()   # RAM, watched like a card's memory
+"""
 
 from __future__ import annotations
 
@@ -12,27 +19,48 @@ _KIB = 1024
 
 
 def read_host(root: Path = Path("/")) -> Host:
-    """Return the cores and the RAM that trials may use here.
-
-    Cores are those of the process's affinity mask, at most the CPU quota of its control group
-    (rounded down, at least 1). Free RAM is what the kernel calls available, at most what its
-    control group still allows; file cache counts as free, because it gives way.
+    """Return the cores and the RAM that trials may use here, as `HostReader.read` does.
 
     Args:
         root: the folder in which ``proc`` and ``sys`` stand.
     """
-    cores = _affinity()
-    total, free = _memory(root / "proc" / "meminfo")
-    for group in _groups(root, "cpu"):
-        quota = _quota(group)
-        if quota is not None:
-            cores = min(cores, max(1, int(quota)))
-    for group in _groups(root, "memory"):
-        limit, used = _limit(group)
-        if limit is not None:
-            total = min(total, limit)
-            free = min(free, max(0, limit - used))
-    return Host(cores=cores, free_bytes=free, total_bytes=total)
+    return HostReader(root).read()
+
+
+class HostReader:
+    """Reads cores and RAM, as often as asked.
+
+    A process does not change its control groups, so they are looked up once, which takes most of
+    the time of a first reading; their limits and what is used are read each time.
+
+    Args:
+        root: the folder in which ``proc`` and ``sys`` stand.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._meminfo = root / "proc" / "meminfo"
+        self._cpu_groups = list(_groups(root, "cpu"))
+        self._memory_groups = list(_groups(root, "memory"))
+
+    def read(self) -> Host:
+        """Return the cores and the RAM that trials may use now.
+
+        Cores are those of the process's affinity mask, at most the CPU quota of its control group
+        (rounded down, at least 1). Free RAM is what the kernel calls available, at most what each
+        of its control groups still allows; file cache counts as free, because it gives way.
+        """
+        cores = _affinity()
+        total, free = _memory(self._meminfo)
+        for group in self._cpu_groups:
+            quota = _quota(group)
+            if quota is not None:
+                cores = min(cores, max(1, int(quota)))
+        for group in self._memory_groups:
+            limit, used = _limit(group)
+            if limit is not None:
+                total = min(total, limit)
+                free = min(free, max(0, limit - used))
+        return Host(cores=cores, free_bytes=free, total_bytes=total)
 
 
 def _affinity() -> int:

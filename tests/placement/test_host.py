@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.placement import host
-from orchestrator.placement.host import read_host
+from orchestrator.placement.host import HostReader, read_host
 
 GIB = 1 << 30
 
@@ -129,6 +129,28 @@ def test_a_machine_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(host.os, "sysconf", values.__getitem__)
     found = read_host(tmp_path)
     assert (found.cores, found.total_bytes, found.free_bytes) == (10, 4 * GIB, 4 * GIB)
+
+
+def test_a_reader_follows_limit_and_use_without_looking_for_groups_again(root: Path) -> None:
+    group = version_2(root, own="/job") / "job"
+    write(group / "memory.max", f"{8 * GIB}\n")
+    write(group / "memory.current", f"{GIB}\n")
+    reader = HostReader(root)
+    assert reader.read().free_bytes == 7 * GIB
+    (root / "proc/self/mountinfo").unlink()
+    write(group / "memory.current", f"{6 * GIB}\n")
+    write(group / "memory.stat", f"inactive_file {GIB}\n")
+    assert reader.read().free_bytes == 3 * GIB
+    write(group / "memory.max", f"{4 * GIB}\n")
+    write(group / "cpu.max", "200000 100000\n")
+    found = reader.read()
+    assert (found.cores, found.total_bytes, found.free_bytes) == (2, 4 * GIB, 0)
+    # A container may be ended by its host's memory though its own limit is far.
+    write(group / "memory.max", f"{31 * GIB}\n")
+    write(root / "proc/meminfo", "MemTotal: 33554432 kB\nMemAvailable: 1048576 kB\n")
+    device = reader.read().device()
+    assert (device.id, device.free_bytes, device.total_bytes) == ("cpu", GIB, 31 * GIB)
+    assert (device.used_bytes, str(device)) == (30 * GIB, "the host's memory")
 
 
 def test_this_machine() -> None:
