@@ -101,7 +101,8 @@ class Progress:
             more = [line for line in more if not line.startswith("Log: ")]
             for line in more or _last_lines(log):
                 say(f"    | {line}")
-            say(f"    log: {log}")
+            if log.exists():  # in this process, output goes where ours goes
+                say(f"    log: {log}")
 
     def _is_time(self, record: TrialRecord) -> bool:
         at = time.monotonic()

@@ -74,7 +74,8 @@ def _run(
     metric = spec.metric.name if spec.metric else None
     ranked = f", ranked by {metric} ({spec.metric.goal})" if spec.metric else ""
     count = count_trials(spec)
-    say(f"sweep:     {spec.name}, {'?' if count is None else count} trials{ranked}")
+    trials = "1 trial" if count == 1 else f"{'?' if count is None else count} trials"
+    say(f"sweep:     {spec.name}, {trials}{ranked}")
     say(f"placement: {plan.mode}; {plan.reason}")
     progress = Progress(metric, count)
     outcome = run_sweep(
@@ -91,7 +92,8 @@ def _run(
     say("")
     _conclude(outcome.folder)
     if outcome.state is SweepState.INTERRUPTED:
-        click.echo("Interrupted. Run the same command to continue.", err=True)
+        with suppress(OSError):  # the terminal may be what went away
+            click.echo("Interrupted. Run the same command to continue.", err=True)
     return outcome.exit_code
 
 

@@ -46,5 +46,8 @@ def run_inline(conductor: Conductor, tick: Callable[[], None]) -> None:
         if attempt is None:
             return
         channel = DirectChannel(conductor, attempt_id, tick)
-        conductor.on_messages(attempt_id, [run_attempt(attempt, channel)])
+        outcome = run_attempt(attempt, channel)
+        # A terminal's Ctrl+C reaches a script too; that it fails then is the end we asked for.
+        tick()
+        conductor.on_messages(attempt_id, [outcome])
         conductor.on_gone(attempt_id)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -103,6 +106,25 @@ class Desk:
             text=True,
             start_new_session=True,
         )
+
+    def start_on_terminal(self, *words: str) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a program on a terminal of its own; the descriptor is our end of it.
+
+        When our end is closed, the terminal's session gets SIGHUP.
+        """
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env=self.env(),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        )
+        os.close(theirs)
+        return process, ours
 
     def sweep_dir(self, name: str = "mine", results: str = "results") -> SweepDir:
         """Return the folder of a sweep."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import shlex
-import subprocess
-import termios
 
 import pytest
 
@@ -27,22 +23,12 @@ METRIC = "metric: {name: val_loss}"
 
 def type_and_hang_up(desk: Desk, command: str) -> str:
     """Type a command into a terminal of its own, then close that terminal; return what it said."""
-    ours, theirs = pty.openpty()
-    shell = subprocess.Popen(
-        ["bash", "-c", f"{command}; echo code $?; sleep 600"],
-        cwd=desk.folder,
-        env=desk.env(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
-    )
-    os.close(theirs)
+    words = f"{command}; echo code $?; sleep 600"
+    shell, terminal = desk.start_on_terminal("bash", "-c", words)
     said = ""
     while not re.search(r"code \d+\s", said):
-        said += os.read(ours, 4096).decode()
-    os.close(ours)  # the session gets SIGHUP
+        said += os.read(terminal, 4096).decode()
+    os.close(terminal)
     shell.wait(20)
     return said
 

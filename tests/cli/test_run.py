@@ -204,6 +204,29 @@ def test_inline_needs_no_ray(desk: Desk) -> None:
     assert desk.starts() == {0: 1, 1: 1}
 
 
+@pytest.mark.parametrize("ending", ["ctrl-c", "hang-up"])
+def test_inline_is_interrupted_and_continued(desk: Desk, ending: str) -> None:
+    desk.write_sweep({"long": PATIENT["long"], "next": {"seed": 2}}, "metric: {name: val_loss}")
+    words = ("run", "sweep.yaml", "--inline")
+    driver, terminal = desk.start_on_terminal(SWEEP, *words)
+    wait_until(lambda: desk.starts()[1] == 1, 30)
+    wait_until(lambda: len(jsonl.read(desk.run_dir("long").metrics_file)) >= 2, 30)
+    if ending == "ctrl-c":
+        os.write(terminal, b"\x03")
+    else:
+        os.close(terminal)
+    assert driver.wait(30) == 130
+    trials = desk.trials()
+    assert list(trials) == ["long"]
+    assert (trials["long"].state, trials["long"].reason) == (TrialState.WAITING, "interrupted")
+    assert desk.record().state is SweepState.INTERRUPTED
+    desk.leave()
+    desk.hurry.touch()
+    done = desk.sweep(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert desk.starts() == {1: 2, 2: 1}
+
+
 def test_stage_set_and_results(desk: Desk) -> None:
     stages = "stages:\n  quick: {set: {epochs: 2}}\n  full: {set: {epochs: 4}}\n"
     desk.write_sweep({"a": {"seed": 0}}, f"metric: {{name: val_loss}}\n{stages}")
