@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
 from itertools import islice
@@ -19,13 +20,19 @@ from orchestrator.cli.tables import (
     draw,
     fit,
     number,
+    short_path,
     terminal_width,
 )
+from orchestrator.errors import UsageError
 from orchestrator.files.atomic import plain
-from orchestrator.files.units import format_size
+from orchestrator.files.units import format_duration, format_size
 from orchestrator.placement.cards import hypothetical
 from orchestrator.placement.decide import decide
+from orchestrator.placement.forecast import Forecast, forecast
 from orchestrator.placement.model import Plan, Slot
+from orchestrator.runs.durations import complete_durations
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import results_folder
 from orchestrator.spec.expand import iter_configs, make_config
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Domain, Spec, TrialConfig
@@ -47,6 +54,12 @@ CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of
 @click.option("--stage", help="Plan this stage; without it the last one.")
 @click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
 @click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
+@click.option(
+    "--trial-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long one trial takes. [default: as complete trials of this sweep took]",
+)
+@click.option("--results", type=click.Path(path_type=Path), help="Folder for what sweeps write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the placement as JSON.")
 @click.option("--configs", is_flag=True, help="Print the configs instead, one JSON object a line.")
 @click.option(
@@ -60,6 +73,8 @@ def command(
     stage: str | None,
     max_parallel: int | None,
     gpus: str | None,
+    trial_minutes: float | None,
+    results: Path | None,
     as_json: bool,
     configs: bool,
     limit: int | None,
@@ -67,7 +82,8 @@ def command(
     """Show the trials of the sweep file SPEC and where they would run; start nothing.
 
     How many run at once is decided from the memory that is free now on the GPUs of this machine,
-    or from the cards that --gpu describes.
+    or from the cards that --gpu describes. How long it would take is known where trials of this
+    sweep are complete, or --trial-minutes says it.
     """
     asked = load_spec(spec, overrides=overrides, stage=stage)
     for warning in asked.warnings:
@@ -77,11 +93,30 @@ def command(
         return
     devices = hypothetical(cards) if cards else None
     decided = decide(asked, devices=devices, max_parallel=max_parallel, gpus=gpus)
+    expected = _forecast(asked, decided, trial_minutes, results_folder(results))
     if as_json:
-        click.echo(json.dumps(decided.to_dict(), indent=2))
+        duration = None if expected is None else expected.to_dict()
+        click.echo(json.dumps(decided.to_dict() | {"duration": duration}, indent=2))
         return
     lines = [*_header(asked, decided), "", *_trials(asked, decided, limit), ""]
-    click.echo("\n".join([*lines, *_placement(decided)]))
+    click.echo("\n".join([*lines, *_placement(decided), *_duration(decided, expected)]))
+
+
+def _forecast(
+    spec: Spec, decided: Plan, trial_minutes: float | None, results: Path
+) -> Forecast | None:
+    """Return how long the sweep would take; None where nobody knows about its trials."""
+    if trial_minutes is not None:
+        if not math.isfinite(trial_minutes):
+            raise UsageError(f"--trial-minutes: must be a number, but got {trial_minutes}.")
+        return forecast(decided, trial_minutes, "--trial-minutes")
+    sweep = SweepDir(results / spec.name)
+    took = complete_durations(sweep, spec.stage)
+    if not took:
+        return None
+    many = f"{len(took)} complete trial{'' if len(took) == 1 else 's'}"
+    source = f"mean of {many} in {short_path(sweep.path)}"
+    return forecast(decided, sum(took) / len(took) / 60, source)
 
 
 def _print_configs(spec: Spec, limit: int | None) -> None:
@@ -204,3 +239,23 @@ def _slot_words(slot: Slot) -> str:
     threads = f"{slot.threads} thread{'' if slot.threads == 1 else 's'}"
     each = " each" if "," in slot.device else ""
     return f"{device}, {format_size(slot.memory_bytes)}{each}, {threads}"
+
+
+def _duration(decided: Plan, expected: Forecast | None) -> list[str]:
+    if expected is None:
+        return []
+    lines = [f"duration   {_minutes(expected.trial_minutes)} a trial ({clean(expected.source)})"]
+    if expected.best_minutes is None or expected.worst_minutes is None:
+        return lines
+    best, worst = _minutes(expected.best_minutes), _minutes(expected.worst_minutes)
+    if decided.max_parallel == 1:
+        return [*lines, f"           {worst} in all, one after another"]
+    return [
+        *lines,
+        f"           {best} in the best case: {decided.max_parallel} at once, no interference",
+        f"           {worst} in the worst case: no gain from running at once",
+    ]
+
+
+def _minutes(minutes: float) -> str:
+    return f"{number(minutes)} min" if minutes >= 1 else format_duration(minutes * 60)

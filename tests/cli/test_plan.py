@@ -13,6 +13,8 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.cli import plan as plan_module
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.spec.model import Spec, TrialConfig
 from tests import fake_nvml
 from tests.fake_nvml import Card, uuid_of
@@ -94,6 +96,83 @@ def test_json_for_a_card_that_is_not_here(
     assert found["n_trials"] == 3
     assert found["need"] == {"memory_mib": 8192, "source": "declared"}
     assert found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("cards", "best", "words"),
+    [
+        (("24GB",), 190.0, "190 min in the best case: 3 at once, no interference"),
+        (("16GB:RTX 3090",), 380.0, "380 min in the best case: 2 at once"),
+        (("16GB", "8GB"), 190.0, "190 min in the best case: 3 at once"),
+        (("8GB",), 570.0, "570 min in all, one after another"),
+    ],
+)
+def test_the_best_and_the_worst_case(
+    sweep: Sweep, cards: tuple[str, ...], best: float, words: str
+) -> None:
+    chosen = [word for card in cards for word in ("--gpu", card)]
+    found = placed(sweep, *chosen, "--trial-minutes", "190")
+    assert found["duration"] == {
+        "trial_minutes": 190.0,
+        "source": "--trial-minutes",
+        "best_minutes": best,
+        "worst_minutes": 570.0,
+    }
+    _, out, _ = sweep(NAMED, *chosen, "--trial-minutes", "190")
+    assert "duration   190 min a trial (--trial-minutes)\n" in out
+    assert words in out
+    assert "570 min in" in out
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "long"])
+def test_a_senseless_duration_is_refused(sweep: Sweep, minutes: str) -> None:
+    code, out, err = sweep(NAMED, "--gpu", "24GB", "--trial-minutes", minutes)
+    assert (code, out) == (2, "")
+    assert "--trial-minutes" in err
+
+
+def ran(results: Path, number: int, seconds: object, **known: Any) -> None:
+    run = SweepDir(results / "weights").run_dir(number, "t")
+    record = TrialRecord(number, "t", {}, TrialState.COMPLETE, attempt=1)
+    for key, value in known.items():
+        setattr(record, key, value)
+    record.save(run)
+    run.metadata_file.write_text(json.dumps({"duration_s": seconds}))
+
+
+def test_durations_of_earlier_runs(sweep: Sweep, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    where = ("--gpu", "24GB", "--results", str(results))
+    assert placed(sweep, *where)["duration"] is None
+    assert "duration" not in sweep(NAMED, *where)[1]
+    ran(results, 0, 60.0)
+    ran(results, 1, 180)
+    # These say nothing about a whole trial of this sweep.
+    ran(results, 2, 5.0, state=TrialState.PRUNED)
+    ran(results, 3, 5.0, attempt=2)
+    ran(results, 4, 5.0, stage="quick")
+    ran(results, 5, "nan")
+    ran(results, 6, None)
+    ran(results, 7, True)
+    ran(results, 8, 5.0)
+    (results / "weights" / "trials" / "0008-t" / "state.json").write_text("torn")
+    found = placed(sweep, *where)["duration"]
+    assert found["source"] == f"mean of 2 complete trials in {results / 'weights'}"
+    assert (found["trial_minutes"], found["best_minutes"], found["worst_minutes"]) == (2, 2, 6)
+    assert placed(sweep, *where, "--trial-minutes", "7")["duration"]["worst_minutes"] == 21
+    ran(results, 1, 6.0)
+    _, out, _ = sweep(NAMED, *where)
+    assert "duration   33s a trial (mean of 2 complete trials" in out
+
+
+def test_an_unbounded_sweep_has_no_end_to_tell(sweep: Sweep) -> None:
+    code, out, _ = sweep(BAYES, "--gpu", "16GB", "--trial-minutes", "2", "--json")
+    assert code == 0
+    found = json.loads(out)["duration"]
+    assert (found["trial_minutes"], found["best_minutes"]) == (2, None)
+    _, out, _ = sweep(BAYES, "--gpu", "16GB", "--trial-minutes", "2")
+    assert "duration   2 min a trial (--trial-minutes)\n" in out
+    assert "case" not in out.split("duration")[1]
 
 
 def test_a_card_that_holds_none_is_refused(sweep: Sweep) -> None:
