@@ -277,7 +277,9 @@ def json_names() -> dict[str, set[str]]:
         "state.json of a trial": {item.name for item in fields(TrialRecord)},
         "state.json of a sweep": {item.name for item in fields(SweepRecord)},
         "states": {str(state) for state in (*TrialState, *SweepState)},
-        "status --json": {item.name for kind in (SweepStatus, TrialStatus) for item in fields(kind)},
+        "status --json": {
+            item.name for kind in (SweepStatus, TrialStatus) for item in fields(kind)
+        },
         "compare --json": {*comparison, *comparison["rows"][0], *comparison["incomplete"][0]},
         "plan --json": {*plan.to_dict(), *slot.to_dict()},
     }
