@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from orchestrator.errors import UsageError
 from orchestrator.files.units import parse_size
 from orchestrator.placement.model import Device
+from orchestrator.placement.visible import UUID_PREFIXES
 
 
 def hypothetical(texts: Sequence[str]) -> list[Device]:
@@ -34,7 +35,8 @@ def choose(devices: Sequence[Device], wanted: str) -> list[Device]:
 
     Args:
         devices: those that there are.
-        wanted: ids or (beginnings of) UUIDs, separated by commas, such as ``0,2``.
+        wanted: ids or (beginnings of) UUIDs, separated by commas, such as ``0,2``. A MIG instance
+            is ``0:1``, and ``0`` names all those of that GPU.
 
     Raises:
         UsageError: an entry names no device, several, or one that is named already.
@@ -45,15 +47,26 @@ def choose(devices: Sequence[Device], wanted: str) -> list[Device]:
     chosen: list[Device] = []
     for raw in wanted.split(","):
         entry = raw.strip()
-        found = [device for device in devices if device.id == entry]
-        if not found and entry.startswith("GPU-"):
-            found = [device for device in devices if device.uuid.startswith(entry)]
-        if len(found) != 1:
-            what = "several GPUs share" if found else "there is no GPU"
+        found, problem = _named(devices, entry)
+        if problem:
             raise UsageError(
-                f"--gpus {wanted}: must name GPUs by index or UUID, but {what} {entry!r}. {present}"
+                f"--gpus {wanted}: must name GPUs by index or UUID, but {problem} {entry!r}. "
+                f"{present}"
             )
-        if found[0] in chosen:
+        if any(device in chosen for device in found):
             raise UsageError(f"--gpus {wanted}: must name each GPU once, but got {entry!r} again.")
-        chosen.append(found[0])
+        chosen += found
     return chosen
+
+
+def _named(devices: Sequence[Device], entry: str) -> tuple[list[Device], str]:
+    """Return the devices that an entry names, and in words what is wrong ("" for nothing)."""
+    found = [device for device in devices if entry and entry in (device.id, device.uuid)]
+    if not found and entry.startswith(UUID_PREFIXES):
+        found = [device for device in devices if device.uuid.startswith(entry)]
+        if len(found) > 1:
+            return [], "several GPUs share"
+    if not found and entry:
+        # The index of a GPU that is divided names all its instances.
+        found = [device for device in devices if device.id.startswith(f"{entry}:")]
+    return found, "" if found else "there is no GPU"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from orchestrator.placement.model import Device
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-_PREFIXES = ("GPU-", "MIG-")
+UUID_PREFIXES = ("GPU-", "MIG-")
 
 
 def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:
@@ -36,7 +36,7 @@ def entries(wanted: str) -> list[str]:
     kept: list[str] = []
     for raw in wanted.split(","):
         entry = raw.strip()
-        if not _is_index(entry) and not entry.startswith(_PREFIXES):
+        if not _is_index(entry) and not entry.startswith(UUID_PREFIXES):
             break
         # One list is of one kind: an index among UUIDs, or a UUID among indices, ends it.
         if kept and _is_index(entry) != _is_index(kept[0]):

@@ -51,6 +51,21 @@ def test_a_wrong_choice_names_those_present(wanted: str, words: str) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_instances_are_chosen_one_by_one_or_by_their_gpu() -> None:
+    parts = [Device(f"1:{i}", "", GIB, GIB, uuid=f"MIG-{i}") for i in range(2)]
+    whole = Device("10", "", GIB, GIB, uuid="GPU-1")
+    devices = [*parts, whole]
+    assert choose(devices, "1:1,10") == [parts[1], whole]
+    assert choose(devices, "MIG-0") == [parts[0]]
+    assert choose(devices, "1") == parts
+    with pytest.raises(UsageError, match="several GPUs share 'MIG-'"):
+        choose(devices, "MIG-")
+    with pytest.raises(UsageError, match="got '1' again"):
+        choose(devices, "1:0,1")
+    with pytest.raises(UsageError, match="there is no GPU '1:'"):
+        choose(devices, "1:")
+
+
 def test_choosing_where_there_is_none() -> None:
     with pytest.raises(UsageError, match="there is none to use here"):
         choose([], "0")
