@@ -7,7 +7,6 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import IO, Any
 
 import click
@@ -87,12 +86,12 @@ def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json
     if trials is not None and need is None:
         raise click.UsageError("--trials: must come with --need SIZE, the memory of one.", ctx)
     devices, note = survey()
-    leases = Leases()
-    claimed = {device.key: leases.others(device.key) for device in devices}
-    verdict = None
-    if need is not None:
-        left = [_without(device, claimed[device.key]) for device in devices]
-        verdict = judge(left, need, trials or 1, note)
+    left = Leases().remaining(devices)
+    claimed = {
+        device.key: device.free_bytes - after.free_bytes
+        for device, after in zip(devices, left, strict=True)
+    }
+    verdict = None if need is None else judge(left, need, trials or 1, note)
     text = (
         json.dumps(_as_dict(devices, claimed, note, verdict), indent=2)
         if as_json
@@ -110,10 +109,6 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         # Who reads no further still gets the verdict; the exit must not flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _without(device: Device, claimed_bytes: int) -> Device:
-    return replace(device, free_bytes=max(0, device.free_bytes - claimed_bytes))
 
 
 def _as_dict(

@@ -27,23 +27,26 @@ _LONGEST = 4096
 _STALE_S = 60.0
 
 
-def open_shared(path: Path, *, is_ours: bool) -> int:
-    """Return a folder that all may write, opened; it is made where it is missing.
+def open_shared(path: Path, *, is_ours: bool, make: bool = True) -> int:
+    """Return a folder that all may write, opened.
 
     Args:
         path: the folder; a link is refused.
+        make: whether it is made where it is missing.
         is_ours: True for a folder of no other use, whose mode may be mended: the one who made it
             may have been killed before it said that all may write.
 
     Raises:
+        FileNotFoundError: it is not there and is not to be made, or has no parent.
         OSError: it cannot be made or opened, or this system has no file locks.
     """
     if fcntl is None:
         raise OSError("this system has no file locks that end with a process")
     made = False
-    with suppress(FileExistsError):
-        path.mkdir()
-        made = True
+    if make:
+        with suppress(FileExistsError):
+            path.mkdir()
+            made = True
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     status = os.fstat(folder)
     # All may leave files there, and none may remove another's.

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.errors import PlacementError
+from orchestrator.files.units import format_size
 from orchestrator.placement.cards import choose
 from orchestrator.placement.devices import survey
 from orchestrator.placement.host import read_host
+from orchestrator.placement.leases import Leases
 from orchestrator.placement.loaders import loader_workers
 from orchestrator.placement.model import Device, Host, Plan
 from orchestrator.placement.need import declared, policy_of
@@ -44,6 +46,8 @@ def decide(
         # A sweep that stays off GPUs does not wake their driver.
         wants_gpu = policy.gpus_per_trial > 0 or gpus is not None
         devices, note = survey() if wants_gpu else ([], "")
+        devices, promised = _less_promised(devices)
+        note = "; ".join(words for words in (note, promised) if words)
     if gpus is not None:
         devices = choose(devices, gpus)
     tail = f" ({note})" if note else ""
@@ -54,3 +58,10 @@ def decide(
     except PlacementError as error:
         raise PlacementError(f"{error}{tail}") from None
     return replace(decided, reason=decided.reason + tail)
+
+
+def _less_promised(devices: Sequence[Device]) -> tuple[list[Device], str]:
+    """Return devices without what other sweeps have promised to their trials, and it in words."""
+    left = Leases().remaining(devices)
+    taken = sum(device.free_bytes for device in devices) - sum(d.free_bytes for d in left)
+    return left, f"other sweeps have promised {format_size(taken)} of what is free" if taken else ""

@@ -15,20 +15,23 @@ for every slot that it hands out, in a folder that all users share::
 A lease is a locked file, not its content: the kernel lets go of the lock when the process ends,
 however it ends, and a file without a lock is nothing. Process ids, which start anew in every
 container and are given again, decide nothing. Where the folder cannot be used, claims hold for
-this process alone and `Leases.problem` says why; a sweep does not fail for it.
+this process alone and `Leases.problem` says why; a sweep does not fail for it. Containers that
+share a GPU but no folder for temporary files are given one by ``SWEEP_LEASES``.
 """
 
 from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from orchestrator.placement.commons import lock_within, open_shared, publish, read_held
 from orchestrator.placement.ledger import Claim, pack_claim, parse_claim
+from orchestrator.placement.model import Device
 
 FOLDER = "SWEEP_LEASES"
 DEFAULT = Path("/tmp/sweep-leases")
@@ -149,12 +152,24 @@ class Leases:
         """Return the bytes of a device that other sweeps claim and that still look free."""
         return sum(claim.pending_bytes for claim in self.claims() if claim.device == device)
 
+    def remaining(self, devices: Sequence[Device]) -> list[Device]:
+        """Return devices with what other sweeps have promised taken off what is free on them."""
+        promised: dict[str, int] = {}
+        for claim in self.claims():
+            promised[claim.device] = promised.get(claim.device, 0) + claim.pending_bytes
+        return [
+            replace(device, free_bytes=max(0, device.free_bytes - promised.get(device.key, 0)))
+            for device in devices
+        ]
+
     def claims(self) -> list[Claim]:
         """Return what other living processes, or other `Leases` of this one, claim."""
         own = {lease._name for lease in self._held}
         try:
-            with self._opened() as folder:
+            with self._opened(make=False) as folder:
                 return list(read_held(folder, parse_claim, but=own))
+        except FileNotFoundError:
+            return []  # nobody has claimed anything yet
         except OSError as error:
             self.problem = _unshared(self.folder, error)
             return []
@@ -199,15 +214,15 @@ class Leases:
         self._held.clear()
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
-        folder = self._open()
+    def _opened(self, *, make: bool = True) -> Iterator[int]:
+        folder = self._open(make=make)
         try:
             yield folder
         finally:
             os.close(folder)
 
-    def _open(self) -> int:
-        return open_shared(self.folder, is_ours=self.folder == DEFAULT)
+    def _open(self, *, make: bool = True) -> int:
+        return open_shared(self.folder, is_ours=self.folder == DEFAULT, make=make)
 
 
 def _unshared(folder: Path, error: OSError) -> str:

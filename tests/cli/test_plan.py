@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.cli import plan as plan_module
+from orchestrator.placement.leases import Leases
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.spec.model import Spec, TrialConfig
@@ -367,6 +368,33 @@ def test_with_the_memory_that_is_really_free(tmp_path: Path) -> None:
     found = json.loads(call("--json").stdout)
     assert {slot["device"] for slot in found["slots"]} == {"cpu"}
     assert "the NVIDIA driver says: " in found["reason"]
+
+
+def test_what_another_sweep_has_promised_is_not_planned_with(tmp_path: Path) -> None:
+    nvml = fake_nvml.build(tmp_path)
+    nvml.write([Card(24576)])
+    path = tmp_path / "sweep.yaml"
+    path.write_text(NAMED)
+    leases = tmp_path / "leases"
+
+    def plan_now() -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "plan", str(path), "--json"],
+            env=nvml.env(SWEEP_LEASES=str(leases)),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found = json.loads(done.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    assert plan_now()["max_parallel"] == 3
+    with Leases(leases).claim(uuid_of(0), 6 << 30):
+        found = plan_now()
+        assert (found["mode"], found["max_parallel"]) == ("sequential", 2)
+        assert "(other sweeps have promised 6.0 GiB of what is free)" in found["reason"]
+    assert plan_now()["max_parallel"] == 3
 
 
 def test_described_cards_need_no_driver(tmp_path: Path) -> None:

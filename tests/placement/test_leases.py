@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from orchestrator.placement.leases import Lease, Leases
 from orchestrator.placement.ledger import Claim, pack_claim, parse_claim
+from orchestrator.placement.model import Device
 
 GIB = 1 << 30
 CARD = "GPU-1"
@@ -164,6 +165,22 @@ def test_own_claims_are_not_those_of_others(folder: Path) -> None:
     leases.release()
     assert second.claims() == []
     assert list(folder.iterdir()) == []
+
+
+def test_what_remains_of_devices(folder: Path) -> None:
+    devices = [Device("0", "", 24 * GIB, 20 * GIB, uuid=CARD), Device("1", "", GIB, GIB)]
+    leases = Leases(folder)
+    assert leases.remaining(devices) == devices
+    assert not folder.exists()  # who only asks leaves nothing
+    other = Leases(folder)
+    other.claim(CARD, 5 * GIB).used(2 * GIB)
+    other.claim(CARD, 6 * GIB)
+    other.claim("1", 9 * GIB)
+    leases.claim(CARD, GIB)
+    assert [device.free_bytes for device in leases.remaining(devices)] == [11 * GIB, 0]
+    assert leases.problem == ""
+    leases.release()
+    other.release()
 
 
 def test_released_twice_and_used_after_it(folder: Path) -> None:
