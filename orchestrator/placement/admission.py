@@ -164,7 +164,11 @@ class Admission:
         self._refused = None
 
     def observe(self, slot: Slot, used_bytes: int) -> None:
-        """Note what a running trial holds on each of its devices now, its context counted in."""
+        """Note what a running trial holds on each of its devices now, its context counted in.
+
+        A trial that never tells is counted as if it held nothing yet; one that lets go of memory
+        must tell, or what it let go of may be promised to another.
+        """
         holding = self._of(slot)
         holding.used = max(0, used_bytes)
         self._claims.used(holding)

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from orchestrator.placement.rates import Stopwatch, speed_ratio
+from orchestrator.placement.rates import Stopwatch, Window, speed_ratio
 
 GAIN = 1.15
 """What one step more must bring at least."""
@@ -63,6 +63,7 @@ class Growth:
             ``--placement parallel`` asks.
         learned: what `learned` returned in an earlier sweep: it begins with the number found then,
             and tries out more only if there was no room for more.
+        window: how much is measured before it is believed.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class Growth:
         start: int = 1,
         gain: float = GAIN,
         learned: Mapping[str, Any] | None = None,
+        window: Window | None = None,
     ) -> None:
         self.most = most
         self._start = max(1, start)
         self._gain = gain
+        self._window = window
         self._running: dict[str, bool] = {}
         self._ratios: dict[int, float] = {}
         self._best = self._start
@@ -85,7 +88,7 @@ class Growth:
         self._is_settled = False
         self._waits = False
         self._from_before = False
-        self._watch = Stopwatch(self._start)
+        self._watch = Stopwatch(self._start, window)
         self._take_over(learned or {})
 
     @property
@@ -182,7 +185,7 @@ class Growth:
         level = self._watch.at_once
         if not rates:
             # Steps that do not rise tell nothing; look again.
-            self._watch = Stopwatch(level)
+            self._watch = Stopwatch(level, self._window)
             return None
         if not self._ratios:
             self._ratios[level] = 1.0
@@ -205,7 +208,7 @@ class Growth:
             return None
         self._waits = False
         self._target = self._best + 1
-        self._watch = Stopwatch(self._target)
+        self._watch = Stopwatch(self._target, self._window)
         return Event(self._best, self._ratios[self._best], "grow")
 
     def _take_over(self, learned: Mapping[str, Any]) -> None:
@@ -213,13 +216,16 @@ class Growth:
         if not isinstance(at_once, int) or at_once < 1 or not isinstance(ratios, Mapping):
             return
         try:
-            self._ratios = {int(level): float(ratio) for level, ratio in ratios.items()}
+            found = {int(level): float(ratio) for level, ratio in ratios.items()}
         except (TypeError, ValueError):
             return
+        if at_once not in found or not all(ratio > 0 for ratio in found.values()):
+            return
+        self._ratios = found
         start = learned.get("start")
         self._start = start if isinstance(start, int) and start >= 1 else self._start
         self._target = self._best = at_once
-        self._watch = Stopwatch(at_once)
+        self._watch = Stopwatch(at_once, self._window)
         # Where only room was missing then, more is tried out now.
         self._is_settled = learned.get("settled") is not False
         self._from_before = True

@@ -41,7 +41,8 @@ _NO_MATTER = re.compile(
       (?:.*_)?(?:seed|random_state|epochs?|patience|verbose|debug|resume)
     | (?:max|total|warmup|log|logging|save|eval|print)_
       (?:steps?|iters?|iterations?|every|interval|freq|frequency)
-    | (?:run|trial|exp|experiment|job|wandb|project|group)(?:_?(?:name|id|number|tags?|notes?))?
+    | wandb(?:_.*)?
+    | (?:run|trial|exp|experiment|job|project|group)(?:_?(?:name|id|number|tags?|notes?))?
     | (?:.*_)?(?:out|output|save|logs?|logging|results?|checkpoints?|ckpt)_?(?:dir|path|folder|file)
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -111,7 +112,7 @@ class History:
     """What was measured under one results folder; several sweeps may write at a time.
 
     Args:
-        path: the file; its folder must exist for anything to be kept.
+        path: the file; its folder is made where it is missing.
     """
 
     def __init__(self, path: Path) -> None:

@@ -7,11 +7,28 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-MIN_POINTS = 6
-MIN_WINDOW_S = 20.0
-FEW_POINTS = 3
-LONG_WINDOW_S = 300.0
 CHUNKS = 5
+STEADY = 0.15
+"""Greatest difference of two parts of a window, as a share of their median."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """How much is measured before it is believed.
+
+    Attributes:
+        points: reports of each trial, at least.
+        at_least_s: time, at least.
+        noisy_s: time that is enough also where the parts of the window differ much.
+        few_points: reports of each trial that are enough ...
+        long_s: ... after this time, for trials that report seldom.
+    """
+
+    points: int = 6
+    at_least_s: float = 30.0
+    noisy_s: float = 120.0
+    few_points: int = 3
+    long_s: float = 300.0
 
 
 @dataclass
@@ -52,10 +69,12 @@ class Stopwatch:
 
     Args:
         at_once: how many trials it measures.
+        window: how much is enough.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, window: Window | None = None) -> None:
         self.at_once = at_once
+        self._window = window or Window()
         self._courses: dict[str, _Course] = {}
         self._rates: dict[str, list[float]] = {}
         self._points = 0
@@ -90,17 +109,24 @@ class Stopwatch:
         if len(self._courses) == self.at_once:
             points += min(len(course.points) for course in self._courses.values())
             span_s += min(course.span_s for course in self._courses.values())
-        return (points >= MIN_POINTS and span_s >= MIN_WINDOW_S) or (
-            points >= FEW_POINTS and span_s >= LONG_WINDOW_S
-        )
+        window = self._window
+        if points >= window.few_points and span_s >= window.long_s:
+            return True
+        if points < window.points or span_s < window.at_least_s:
+            return False
+        return span_s >= window.noisy_s or all(map(_is_steady, self._samples().values()))
 
     def rates(self) -> dict[str, float]:
         """Return the median rate of each trial, in steps per second; all are above 0."""
+        medians = {trial: statistics.median(rates) for trial, rates in self._samples().items()}
+        return {trial: rate for trial, rate in medians.items() if rate > 0}
+
+    def _samples(self) -> dict[str, list[float]]:
+        """Return the rates of the parts of all stretches of each trial that has any."""
         found = {trial: list(rates) for trial, rates in self._rates.items()}
         for trial, course in self._courses.items():
             found.setdefault(trial, []).extend(course.rates())
-        medians = {trial: statistics.median(rates) for trial, rates in found.items() if rates}
-        return {trial: rate for trial, rate in medians.items() if rate > 0}
+        return {trial: rates for trial, rates in found.items() if rates}
 
 
 def speed_ratio(
@@ -120,6 +146,10 @@ def speed_ratio(
     both = [now[trial] / before[trial] for trial in now if trial in before]
     each = statistics.fmean(both) if both else _mean(now) / _mean(before)
     return each * now_at_once / before_at_once
+
+
+def _is_steady(rates: list[float]) -> bool:
+    return max(rates) - min(rates) <= STEADY * statistics.median(rates)
 
 
 def _mean(rates: Mapping[str, float]) -> float:
