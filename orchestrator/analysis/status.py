@@ -28,6 +28,7 @@ from orchestrator.runs.records import (
 )
 
 _TAIL_BYTES = 16_384
+_LAST_RUNS = 32  # of a sweep whose driver was killed, where the last sign of life is looked for
 # Driver and child read the clock one after the other.
 _SLACK_S = 1.0
 
@@ -272,11 +273,12 @@ def _elapsed(sweep: SweepDir, record: SweepRecord, lives: bool, present: float) 
         return None
     ended = present if lives else parse_time(record.ended_at)
     if ended is None:
-        # A driver that was killed could not say when; its last event can.
-        try:
-            ended = sweep.events_file.stat().st_mtime
-        except OSError:
+        # A driver that was killed could not say when; what was written last can.
+        files = [sweep.events_file, *(run.metrics_file for run in sweep.run_dirs()[-_LAST_RUNS:])]
+        written = [path.stat().st_mtime for path in files if path.exists()]
+        if not written:
             return None
+        ended = max(written)
     return max(0.0, ended - started)
 
 

@@ -88,10 +88,10 @@ def find_trial(sweep: SweepDir, text: str) -> TrialRecord:
 def _show_trial(sweep: SweepDir, record: TrialRecord, follow: bool, lines: int) -> None:
     run = sweep.run_dir(record.number, record.name)
     if not follow:
-        if run.log_file.exists():
-            click.echo(_last_lines(run.log_file, lines)[0], nl=False)
-        else:
-            click.echo(f"{_called(record)} and has no log yet.", err=True)
+        text = _last_lines(run.log_file, lines)[0] if run.log_file.exists() else ""
+        click.echo(text, nl=False)
+        if not text:
+            click.echo(f"{_called(record)} and has logged nothing yet.", err=True)
         return
 
     def is_over() -> bool:

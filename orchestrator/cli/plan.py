@@ -24,15 +24,16 @@ from orchestrator.cli.tables import (
     terminal_width,
 )
 from orchestrator.errors import UsageError
-from orchestrator.files.atomic import plain
+from orchestrator.files.atomic import plain, read_json
 from orchestrator.files.units import format_duration, format_size
 from orchestrator.placement.cards import hypothetical
 from orchestrator.placement.decide import decide
 from orchestrator.placement.forecast import Forecast, forecast
-from orchestrator.placement.model import Plan, Slot
+from orchestrator.placement.model import CPU, Plan, Slot
 from orchestrator.runs.durations import complete_durations
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import results_folder
+from orchestrator.spec.changes import differences
 from orchestrator.spec.expand import iter_configs, make_config
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Domain, Spec, TrialConfig
@@ -111,7 +112,10 @@ def _forecast(
             raise UsageError(f"--trial-minutes: must be a number, but got {trial_minutes}.")
         return forecast(decided, trial_minutes, "--trial-minutes")
     sweep = SweepDir(results / spec.name)
-    took = complete_durations(sweep, spec.stage)
+    before = read_json(sweep.spec_file)
+    if before is None or differences(before, spec.to_dict()):
+        return None  # what ran there was something else
+    took = complete_durations(sweep, spec.stage, on_cpu=decided.slots[0].device == CPU)
     if not took:
         return None
     many = f"{len(took)} complete trial{'' if len(took) == 1 else 's'}"

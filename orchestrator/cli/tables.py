@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST_CELL = 40
 LISTED = 40
+VARIED = 3  # varied parameters that are shown before any metric but the one that ranks
 _GAP = 2
 
 
@@ -145,7 +146,8 @@ def render_comparison(
         if len(comparison.rows) < comparison.n_complete:
             lines.append(f"The best {len(comparison.rows)} of {comparison.n_complete}.")
         if hidden:
-            lines.append(f"{hidden} more columns: --all, or --export csv.")
+            more = "1 more column" if hidden == 1 else f"{hidden} more columns"
+            lines.append(f"{more}: --all, or --export csv.")
         lines += _targets(comparison.rows)
         lines += _warnings(comparison.rows)
     lines += [f"Note: {note}" for note in comparison.notes]
@@ -207,12 +209,14 @@ def _columns(comparison: Comparison) -> list[Column]:
     ]
     if any(row.state not in (None, "COMPLETE") for row in rows):
         columns.append(Column("state", [row.state or "-" for row in rows], 1))
-    for name in differing([row.config for row in rows]):
+    for place, name in enumerate(differing([row.config for row in rows])):
         cells = [
             clean(number(row.config[name], 6), LONGEST_CELL) if name in row.config else "-"
             for row in rows
         ]
-        columns.append(Column(clean(name), cells, 4, is_number=True))
+        # What was varied is what the table is read for; of many, the first few.
+        weight = 2 if place < VARIED else 5
+        columns.append(Column(clean(name), cells, weight, is_number=True))
 
     first = comparison.sort_by
     targets = _union(row.targets for row in rows)
@@ -221,7 +225,7 @@ def _columns(comparison: Comparison) -> list[Column]:
     # Of the rest, mean errors say most in the unit that people know; validation twins say least.
     rest = sorted(metrics, key=lambda name: (name.startswith("val_"), not name.endswith("_mae")))
     shown: dict[str, int] = {first: 0}
-    for names, weight in ((targets, 2), (usual, 3), (rest, 5)):
+    for names, weight in ((targets, 3), (usual, 4), (rest, 6)):
         for name in names:
             shown.setdefault(name, weight)
     for name, weight in shown.items():

@@ -10,7 +10,9 @@ MOST = 200
 """How many trials are looked at: more would change the mean by little and take long to read."""
 
 
-def complete_durations(sweep: SweepDir, stage: str | None = None) -> list[float]:
+def complete_durations(
+    sweep: SweepDir, stage: str | None = None, *, on_cpu: bool | None = None
+) -> list[float]:
     """Return the seconds that complete trials took, the last ones first.
 
     Trials that were continued from a checkpoint are left out: their last attempt is not all.
@@ -18,6 +20,7 @@ def complete_durations(sweep: SweepDir, stage: str | None = None) -> list[float]
     Args:
         sweep: its folder; one that does not exist has no trials.
         stage: the stage at which they ran; None where the sweep has no stages.
+        on_cpu: whether they ran on the CPU; None for both.
     """
     found: list[float] = []
     for run in reversed(sweep.run_dirs()):
@@ -27,6 +30,8 @@ def complete_durations(sweep: SweepDir, stage: str | None = None) -> list[float]
         if record is None or record.state is not TrialState.COMPLETE:
             continue
         if record.attempt > 1 or record.stage != stage:
+            continue
+        if on_cpu is not None and ((record.slot or {}).get("device") == "cpu") is not on_cpu:
             continue
         took = (read_json(run.metadata_file) or {}).get("duration_s")
         if isinstance(took, bool) or not isinstance(took, int | float):

@@ -74,7 +74,7 @@ def test_a_line_longer_than_a_block_is_shown_whole(results: Path, capsys: Captur
 
 def test_a_trial_without_a_log_is_said(results: Path, capsys: Capture) -> None:
     assert sweep("logs", "1", "--results", str(results)) == 0
-    assert "trial 1 (t20=3.0) is WAITING and has no log yet." in capsys.readouterr().err
+    assert "trial 1 (t20=3.0) is WAITING and has logged nothing yet." in capsys.readouterr().err
 
 
 def test_the_sweep_shows_its_drivers_output_or_its_events_in_words(

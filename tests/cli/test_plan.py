@@ -13,9 +13,11 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.cli import plan as plan_module
+from orchestrator.files.atomic import plain
 from orchestrator.placement.leases import Leases
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Spec, TrialConfig
 from tests import fake_nvml
 from tests.fake_nvml import Card, uuid_of
@@ -134,7 +136,7 @@ def test_a_senseless_duration_is_refused(sweep: Sweep, minutes: str) -> None:
 
 def ran(results: Path, number: int, seconds: object, **known: Any) -> None:
     run = SweepDir(results / "weights").run_dir(number, "t")
-    record = TrialRecord(number, "t", {}, TrialState.COMPLETE, attempt=1)
+    record = TrialRecord(number, "t", {}, TrialState.COMPLETE, attempt=1, slot={"device": "0"})
     for key, value in known.items():
         setattr(record, key, value)
     record.save(run)
@@ -148,6 +150,9 @@ def test_durations_of_earlier_runs(sweep: Sweep, tmp_path: Path) -> None:
     assert "duration" not in sweep(NAMED, *where)[1]
     ran(results, 0, 60.0)
     ran(results, 1, 180)
+    assert placed(sweep, *where)["duration"] is None, "nobody knows what ran there"
+    spec = load_spec(tmp_path / "sweep.yaml").to_dict()
+    (results / "weights" / "spec.json").write_text(json.dumps(plain(spec)))
     # These say nothing about a whole trial of this sweep.
     ran(results, 2, 5.0, state=TrialState.PRUNED)
     ran(results, 3, 5.0, attempt=2)
@@ -155,6 +160,7 @@ def test_durations_of_earlier_runs(sweep: Sweep, tmp_path: Path) -> None:
     ran(results, 5, "nan")
     ran(results, 6, None)
     ran(results, 7, True)
+    ran(results, 9, 5.0, slot={"device": "cpu"})
     ran(results, 8, 5.0)
     (results / "weights" / "trials" / "0008-t" / "state.json").write_text("torn")
     found = placed(sweep, *where)["duration"]
@@ -164,6 +170,7 @@ def test_durations_of_earlier_runs(sweep: Sweep, tmp_path: Path) -> None:
     ran(results, 1, 6.0)
     _, out, _ = sweep(NAMED, *where)
     assert "duration   33s a trial (mean of 2 complete trials" in out
+    assert placed(sweep, *where, "--set", "seed=7")["duration"] is None, "another sweep"
 
 
 def test_an_unbounded_sweep_has_no_end_to_tell(sweep: Sweep) -> None:
