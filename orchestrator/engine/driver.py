@@ -29,7 +29,7 @@ from orchestrator.runs.records import (
 )
 from orchestrator.search.study import Study
 from orchestrator.spec.expand import count_trials, iter_configs
-from orchestrator.spec.model import Spec
+from orchestrator.spec.model import Spec, TrialConfig
 
 REQUESTS_EVERY_S = 0.5
 
@@ -266,15 +266,24 @@ def _chosen(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]
         return wanted
     # What bayes is to propose has neither number nor name; what it has proposed stands there.
     known = load_trials(folder) if spec.method == "bayes" else iter_configs(spec)
+    # A named trial that parameters multiply stands for all that they make of it.
+    families = wanted & set(spec.trials)
+    members: set[str] = set()
     names: list[str] = []
     missing = set(wanted)
     for trial in known:
+        family = trial.trial if isinstance(trial, TrialConfig) else None
+        if family in families:
+            members.add(str(trial.number))
+            missing.discard(str(family))
         missing = {text for text in missing if not is_called(text, trial.number, trial.name)}
         names.append(trial.name)
-        if not missing:
+        if not missing and not families:
             return wanted
         if len(names) >= 100_000:
             break
+    if not missing:
+        return wanted | members
     name = sorted(missing)[0]
     has = f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}" or "none yet"
     raise NotFoundError(

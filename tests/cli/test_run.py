@@ -257,6 +257,18 @@ def test_stage_set_and_results(desk: Desk) -> None:
         assert len(desk.start_lines()) == count
 
 
+def test_only_a_named_trial_with_all_that_parameters_make_of_it(desk: Desk) -> None:
+    more = "metric: {name: val_loss}\nparameters: {seed: {values: [1, 2]}}"
+    desk.write_sweep({"plain": {}, "bold 4/5": {"t20_weight": 4.5}}, more)
+    done = desk.sweep("run", "sweep.yaml", "--inline", "--only", "bold 4/5")
+    assert done.returncode == 0, done.stderr
+    assert len(desk.start_lines()) == 2
+    assert all("--t20-weight 4.5" in line for line in desk.start_lines())
+    done = desk.sweep("run", "sweep.yaml", "--inline")
+    assert done.returncode == 0, done.stderr
+    assert desk.starts() == {1: 2, 2: 2}
+
+
 def test_a_reader_that_goes_does_not_end_the_training(desk: Desk) -> None:
     desk.write_sweep({"a": {"seed": 0}, "b": {"seed": 1}}, "metric: {name: val_loss}")
     command = f"'{SWEEP}' run sweep.yaml --inline | head -n 1"
