@@ -171,8 +171,8 @@ def retry(
     raised = raised_need(given_bytes, peak_bytes)
     if raised < greatest_bytes and retries < RAISES:
         return Retry(Need(raised, "measured"), alone=False)
-    # It gets all that there is; less than it had would be no help.
-    least = max(1, min(given_bytes or 1, greatest_bytes))
+    # It gets all of the card that has most; a smaller one may be too small once more.
+    least = max(1, min(given_bytes or 1, greatest_bytes), int(ALL_OF_IT * greatest_bytes))
     return Retry(Need(least, "measured"), alone=True)
 
 

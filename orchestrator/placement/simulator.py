@@ -129,8 +129,7 @@ def simulate(
 
     Args:
         trials: in the order of the queue.
-        machine: GPUs, or the host for trials on CPUs; what is not free there at the start is held
-            by others.
+        machine: GPUs, or the host for trials on CPUs; others hold what is not free there.
         others: what they do later, in any order.
         policy: what limits beside memory.
         tells_used: whether trials tell what they hold, as ours do and scripts do not.
@@ -175,17 +174,15 @@ class _Simulation:
         self._admission = self._admit(policy)
 
     def _admit(self, policy: Policy) -> Admission | None:
-        # The plan is for equal trials; that for the smallest says how many there may ever be.
+        # How many of the smallest an empty machine holds is how many there may ever be.
         needs = [want.need for want in self._wants]
         known = [need.memory_bytes for need in needs if need.memory_bytes is not None]
         least = Need(min(known), "declared") if known and len(known) == len(needs) else Need()
-        devices = [] if self._host else list(self._devices.values())
-        host = self._host or Host(
-            cores=len(self._trials) + 1, free_bytes=1 << 60, total_bytes=1 << 60
-        )
+        empty = [replace(card, free_bytes=card.total_bytes) for card in self._devices.values()]
+        host = self._host or Host(len(self._trials) + 1, free_bytes=1 << 60, total_bytes=1 << 60)
         policy = replace(policy, gpus_per_trial=0) if self._host else policy
         try:
-            decided = plan(devices, host, least, len(self._trials), policy)
+            decided = plan([] if self._host else empty, host, least, len(self._trials), policy)
         except PlacementError:
             return None
         return Admission(
