@@ -18,6 +18,8 @@ SUSTAINED_LOST = 0.2
 RISING_FACTOR = 0.2
 """A loss that never fell below its first value rises when it is this part above it."""
 
+RISING_REPORTS = 3
+
 MIN_REPORTS = 6
 """Reports before lost progress is judged: earlier, best and noise mean little."""
 
@@ -110,6 +112,11 @@ class Levels:
         """True while a condition that can stop the run holds."""
         return bool(self._explosion.count or self._half.count or self._sustained.count)
 
+    @property
+    def rising_for(self) -> int:
+        """For how many reports running the series has been rising."""
+        return self._rising.count
+
     def clear(self) -> None:
         """Start all conditions anew, as after a step back in a resumed run."""
         for streak in (self._explosion, self._half, self._sustained, self._rising):
@@ -129,7 +136,7 @@ class Levels:
             ("explosion", self._explosion, 3, True),
             ("lost progress", self._half, 3, True),
             ("lost progress", self._sustained, long, True),
-            ("rising", self._rising, 3, False),
+            ("rising", self._rising, RISING_REPORTS, False),
         ):
             held = streak.count >= needed if is_fatal else streak.count == needed
             if held and streak.since is not None:

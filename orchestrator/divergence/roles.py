@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _TRAINING = re.compile(r"(?:^|[_/.])(?:train|training|trn)(?:$|[_/.])")
 _VALIDATION = re.compile(r"(?:^|[_/.])(?:val|valid|validation|eval|test|dev)(?:$|[_/.])")
@@ -13,6 +14,7 @@ _BARE = ("loss", "total_loss")
 Rank = tuple[int, bool, int, str]
 
 
+@lru_cache(maxsize=1024)
 def training_rank(name: str) -> Rank | None:
     """Return how well `name` fits a training loss, the best lowest; None where it does not.
 
@@ -31,6 +33,7 @@ def training_rank(name: str) -> Rank | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def is_validation(name: str) -> bool:
     """Tell whether `name` says that it was measured on data held back from training."""
     return _VALIDATION.search(name.lower()) is not None

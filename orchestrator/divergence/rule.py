@@ -31,7 +31,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from orchestrator.divergence import roles, wording
-from orchestrator.divergence.levels import Levels, Streak
+from orchestrator.divergence.levels import RISING_REPORTS, Levels, Streak
 from orchestrator.divergence.series import Series
 from orchestrator.divergence.verdict import CONTINUE, Action, Verdict
 
@@ -39,6 +39,9 @@ __all__ = ["Action", "DivergenceRule", "Verdict"]
 
 LONGEST_TRANSIENT = 13
 """Reports for which validation stayed non-finite in runs that ended well (real curves)."""
+
+FALLEN = 0.2
+"""A loss that came down by this part of its first value has shown that it can."""
 
 LASTING_METRIC = 3
 """Reports after which a non-finite metric is fatal where neither loss nor split vouches for it."""
@@ -59,6 +62,16 @@ class _Judged:
         self._levels = Levels()
         self._last: tuple[int, float] | None = None
 
+    @property
+    def fell_by(self) -> float:
+        """How far the series came down, as a part of the size of its first value."""
+        return self._series.fell_by
+
+    @property
+    def is_rising(self) -> bool:
+        """True while the series has been rising for long enough to be told."""
+        return self._levels.rising_for >= RISING_REPORTS
+
     def update(self, step: int, value: float) -> Verdict:
         """Judge one finite value."""
         if self._last == (step, value):
@@ -77,6 +90,7 @@ class _Judged:
             symptom=found.symptom,
             onset=found.since,
             reason=wording.finding(self.name, found, sign=self.sign),
+            numbers=wording.numbers(found, sign=self.sign),
         )
 
 
@@ -84,7 +98,8 @@ class DivergenceRule:
     """Judge one run, report by report.
 
     A continued run is judged from where it stood when the reports that it made before are fed
-    first. Steps may repeat or go back. Once the rule has said ``"stop"`` it says so for ever.
+    first. Steps may repeat or go back. Once the rule has said ``"stop"`` it says so until it is
+    told to `spare` the run.
 
     Args:
         metric: the reported name that ranks the sweep's trials, or None.
@@ -105,6 +120,35 @@ class DivergenceRule:
         self._non_finite: dict[str, Streak] = {}
         self._last_step: int | None = None
         self._lost: Verdict | None = None
+        self._fatal_since: int | None = None
+
+    @property
+    def judged(self) -> str | None:
+        """The name of the series that decides; None before there is one."""
+        judged = self._training or self._substitute
+        return judged.name if judged else None
+
+    @property
+    def sign(self) -> float:
+        """-1.0 where the series that decides is maximised, else 1.0."""
+        judged = self._training or self._substitute
+        return judged.sign if judged else 1.0
+
+    @property
+    def has_fallen(self) -> bool:
+        """True once the series that decides has come down by a fifth of its first value."""
+        judged = self._training or self._substitute
+        return judged is not None and judged.fell_by >= FALLEN
+
+    @property
+    def is_rising(self) -> bool:
+        """True while the series that decides is rising; see the fourth of the rules."""
+        judged = self._training or self._substitute
+        return judged is not None and judged.is_rising
+
+    def spare(self) -> None:
+        """Go on judging a run that was found lost, because somebody decided that it lives."""
+        self._lost = None
 
     def update(self, step: int, metrics: Mapping[str, float]) -> Verdict:
         """Take in one report and say what should happen to the run.
@@ -158,10 +202,13 @@ class DivergenceRule:
             return CONTINUE
         value = values[judged.name]
         if math.isfinite(value):
+            self._fatal_since = None
             return judged.update(step, value)
         if judged is not self._training:
             return CONTINUE
-        return Verdict("stop", "non-finite", step, wording.fatal_value(judged.name, value, step))
+        self._fatal_since = step if self._fatal_since is None else self._fatal_since
+        reason = wording.fatal_value(judged.name, value, self._fatal_since)
+        return Verdict("stop", "non-finite", self._fatal_since, reason)
 
     def _watch(self, step: int, values: Mapping[str, float]) -> Iterator[Verdict]:
         """Watch the metric, validation values and further losses for non-finite values."""
@@ -203,4 +250,5 @@ def _together(warnings: list[Verdict]) -> Verdict:
     if not warnings:
         return CONTINUE
     reason = "; ".join(warning.reason for warning in warnings)
-    return Verdict("warn", warnings[0].symptom, warnings[0].onset, reason)
+    first = warnings[0]
+    return Verdict("warn", first.symptom, first.onset, reason, first.numbers)

@@ -113,6 +113,14 @@ class Series:
         self._last_three: deque[float] = deque(maxlen=3)
         self._noise = RunningNoise()
 
+    @property
+    def fell_by(self) -> float:
+        """How far the best value came down from the first, as a part of the size of the first."""
+        if not self.count or not math.isfinite(self._best) or not self._first:
+            return 0.0
+        # Apart, because the difference of two large finite values may overflow.
+        return max(0.0, self._first / abs(self._first) - self._best / abs(self._first))
+
     def measure(self, value: float) -> Standing | None:
         """Return where `value` stands; None for the first value of all."""
         if not self.count:

@@ -68,5 +68,18 @@ def finding(name: str, found: Finding, *, sign: float) -> str:
     )
 
 
+def numbers(found: Finding, *, sign: float) -> dict[str, float]:
+    """Return the numbers behind a condition, as they were reported."""
+    standing = found.standing
+    return {
+        "value": sign * standing.value,
+        "first": sign * standing.first,
+        "best": sign * standing.best,
+        "lost": standing.lost,
+        "noise": standing.noise,
+        "reports": float(found.reports),
+    }
+
+
 def _running(reports: int) -> str:
     return f", {reports} reports running" if reports > 1 else ""

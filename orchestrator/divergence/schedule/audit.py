@@ -102,9 +102,12 @@ def audit(
     clock = _Clock(_ratio(configured.per, by_epoch, batches))
     if _share(kept, schedule, clock) == 1.0 and not schedule.follows_losses:
         return []
-    found = _never_moved(kept, schedule, clock)
-    if found:
-        return [found, *_unreached(kept, schedule, clock)]
+    if _stands_still(kept) and not schedule.follows_losses:
+        never = _never_moved(kept, schedule, clock)
+        if never:
+            return [never, *_unreached(kept, schedule, clock)]
+        scaled = _scaled(kept, schedule, clock)
+        return [scaled] if scaled else []
     faults = [
         fault
         for fault in (
@@ -188,10 +191,12 @@ def _first_off(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> Po
     return next(off, points[-1])
 
 
-def _never_moved(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> Fault | None:
+def _stands_still(points: Sequence[Point]) -> bool:
     rates = [rate for _, rate in points]
-    if max(rates) - min(rates) > 1e-3 * max(map(abs, rates)) or schedule.follows_losses:
-        return None
+    return max(rates) - min(rates) <= 1e-3 * max(map(abs, rates))
+
+
+def _never_moved(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> Fault | None:
     # What lies between the first and the last report, whichever way their rates were read.
     first, last = points[0][0], points[-1][0]
     start = clock.at(first) + max(1.0, clock.ratio)
@@ -201,9 +206,9 @@ def _never_moved(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> 
     return Fault(
         "never moved",
         first,
-        f"lr never moved: it is {_num(rates[0])} from step {_num(first)} to {_num(last)}, where "
-        f"{schedule.kind} goes from {_num(low)} to {_num(high)}. Call scheduler.step() in the loop",
-        {"logged": rates[0], "least": low, "greatest": high},
+        f"lr never moved: it is {_num(points[0][1])} from step {_num(first)} to {_num(last)}, "
+        f"where {schedule.kind} goes from {_num(low)} to {_num(high)}. Step it in the loop",
+        {"logged": points[0][1], "least": low, "greatest": high},
     )
 
 

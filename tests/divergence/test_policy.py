@@ -1,0 +1,63 @@
+"""What each symptom leads to."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.divergence.policy import CHOICES, SYMPTOMS, Policy
+from orchestrator.divergence.verdict import Verdict
+from orchestrator.errors import UsageError
+
+
+def test_by_default_only_what_is_lost_ends_a_run() -> None:
+    policy = Policy()
+    ends = {symptom for symptom in SYMPTOMS if policy.action(symptom) == "stop"}
+    assert ends == {"non-finite", "explosion", "lost progress"}
+    assert policy.action("rising", loss_can_fall=True) == "stop"
+    assert policy.action("plateau", loss_can_fall=True) == "warn"
+
+
+def test_a_choice_replaces_the_default() -> None:
+    policy = Policy.of({"plateau": "stop", "lost_progress": "remedy", "overfitting": "ignore"})
+    assert policy.apply(Verdict("warn", "plateau", 3, "flat")).stops
+    assert policy.apply(Verdict("stop", "lost progress", 3, "lost")).action == "remedy"
+    assert policy.apply(Verdict("warn", "overfitting", 3, "over")) == Verdict()
+
+
+def test_validation_values_that_may_pass_stay_a_warning() -> None:
+    passing = Verdict("warn", "non-finite", 3, "val_loss is nan at step 3, which may pass")
+    assert Policy().apply(passing) == passing
+    assert Policy.of({"non-finite": "remedy"}).apply(passing) == passing
+    assert Policy.of({"non-finite": "ignore"}).apply(passing) == Verdict()
+
+
+def test_a_rising_loss_waits_for_another_that_fell() -> None:
+    rising = Verdict("warn", "rising", 2, "up")
+    for choice in ("stop", "remedy"):
+        policy = Policy.of({"rising": choice})
+        assert policy.apply(rising).action == "warn"
+        assert policy.apply(rising, loss_can_fall=True).action == choice
+
+
+def test_nothing_found_stays_nothing() -> None:
+    assert Policy.of(dict.fromkeys(SYMPTOMS, "stop")).apply(Verdict()) == Verdict()
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"plateaux": "stop"}, r"must name symptoms .* got 'plateaux'. Did you mean 'plateau'\?"),
+        ({"plateau": "halt"}, r"divergence.plateau: must be one of stop, warn, remedy, ignore"),
+        ({"plateau": None}, "but got None"),
+    ],
+)
+def test_unknown_words_are_refused(raw: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Policy.of(raw)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("symptom", SYMPTOMS)
+def test_every_symptom_takes_every_choice(symptom: str, choice: str) -> None:
+    policy = Policy.of({symptom.replace(" ", "_"): choice})
+    assert policy.action(symptom, loss_can_fall=True) == choice
