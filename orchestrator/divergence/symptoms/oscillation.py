@@ -11,14 +11,11 @@ from orchestrator.divergence.wording import number
 WINDOW = 24
 """Differences that are looked at."""
 
-REVERSALS = 9
+REVERSALS = 10
 """Turns among them, each between two large swings."""
 
 SWING = 0.3
 """A swing is large from this part of the level on."""
-
-EVERY = 2
-"""The window is counted over once in so many reports."""
 
 CALM = 4
 """So few turns end an oscillation."""
@@ -30,13 +27,11 @@ class Oscillation:
     def __init__(self) -> None:
         self._values: deque[tuple[int, float]] = deque(maxlen=WINDOW + 1)
         self._told = False
-        self._count = 0
 
     def feed(self, name: str, step: int, value: float) -> Verdict | None:
         """Take in one finite value of either sign and return a note where it begins."""
         self._values.append((step, value))
-        self._count += 1
-        if len(self._values) <= REVERSALS + 1 or self._count % EVERY:
+        if len(self._values) <= REVERSALS + 1:
             return None
         level = median(sorted(abs(item) for _, item in self._values))
         turns = self._turns(level)
