@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from orchestrator.files.units import GIB
 from orchestrator.placement.accounts import Account, Holding, accounts
 from orchestrator.placement.claims import Claims
-from orchestrator.placement.growth import cores_each
+from orchestrator.placement.cores import at_once_on_gpus, share_of
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.lookahead import Want, choose
 from orchestrator.placement.model import CPU, Device, Host, Need, Plan, Policy, Slot
@@ -30,8 +31,6 @@ from orchestrator.placement.waiting import Waiting, waiting_for
 __all__ = ["Admission", "SlotPool"]
 
 RECHECK_S = 1.0
-TRIALS_PER_DEVICE = 4
-"""Trials for which a card's cores are shared out where nobody knows how many it will run."""
 
 
 class Admission:
@@ -49,6 +48,7 @@ class Admission:
         leases: where other sweeps on this machine say what they promised; None heeds none.
         busy: tells whether somebody else computes on a device; asked where sharing is polite.
         limit: how many may be out at once; None for what the plan starts with.
+        unknown_bytes: what a trial of unknown need must find free on a GPU at least.
         recheck_s: after a refusal, how long nothing is read while nothing else has changed.
     """
 
@@ -63,6 +63,7 @@ class Admission:
         leases: Leases | None = None,
         busy: Callable[[Device], bool] = lambda device: False,
         limit: int | None = None,
+        unknown_bytes: int = GIB,
         recheck_s: float = RECHECK_S,
     ) -> None:
         self._plan = plan
@@ -72,6 +73,7 @@ class Admission:
         self._clock = clock
         self._claims = Claims(leases)
         self._busy = busy
+        self._unknown_bytes = unknown_bytes
         self._recheck_s = recheck_s
         self._holdings: dict[int, Holding] = {}
         self._per_device: dict[str, int] = {}
@@ -170,9 +172,9 @@ class Admission:
         must tell, or what it let go of may be promised to another.
         """
         holding = self._of(slot)
-        holding.used = max(0, used_bytes)
+        if holding.used != max(0, used_bytes):
+            holding.used, self._refused = max(0, used_bytes), None
         self._claims.used(holding)
-        self._refused = None
 
     def resize(
         self, slot: Slot, *, memory_bytes: int | None = None, threads: int | None = None
@@ -207,8 +209,8 @@ class Admission:
         return not self._of(slot).shared
 
     def greatest(self) -> int:
-        """Return the bytes that one trial could have on its devices if none of ours ran."""
-        view = self._view()
+        """Return the bytes that one trial could have on each device if none of ours ran."""
+        view = self._view()  # which tells whether it is the CPU's
         return self._rules().greatest(view)
 
     def _view(self) -> list[Account]:
@@ -221,6 +223,7 @@ class Admission:
         return Rules(
             width=1 if self._on_cpu else max(1, self._policy.gpus_per_trial),
             on_cpu=self._on_cpu,
+            unknown_bytes=self._unknown_bytes,
             per_device=self._per_device,
             is_shut=self._busy if self._policy.share == "polite" else lambda device: False,
         )
@@ -236,14 +239,10 @@ class Admission:
     def _cores_each(self, devices: int) -> int:
         """Return the cores of the next trial, the workers of its loader counted in."""
         if self._on_cpu:
-            count = self._most()
-        elif self._plan.need.memory_bytes is None:
-            # Trials that run cannot be told to leave cores to those that growth adds.
-            count = self._policy.max_parallel or TRIALS_PER_DEVICE * devices
-        else:
-            count = self._plan.max_parallel
-        share = cores_each(self._cores, count)
-        return min(share, self._policy.cpus_per_trial or share)
+            return share_of(self._cores, self._most(), self._policy)
+        return share_of(
+            self._cores, at_once_on_gpus(self._plan, self._policy, devices), self._policy
+        )
 
     def _find(self, want: Want, view: Sequence[Account], rules: Rules) -> list[Account] | None:
         if self._on_cpu and self._holdings and self._cores_left() < self._cores_each(1):

@@ -239,8 +239,3 @@ def wants_growth(n_trials: int | None, fit_at_once: int | None) -> bool:
         fit_at_once: how many fit by declaration; None where no need is known.
     """
     return fit_at_once is None or n_trials is None or fit_at_once < n_trials
-
-
-def cores_each(cores: int, at_once: int) -> int:
-    """Return the cores of each of `at_once` trials: together no more than there are."""
-    return max(1, cores // max(1, at_once))

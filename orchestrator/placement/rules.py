@@ -31,12 +31,14 @@ class Rules:
     Attributes:
         width: devices that one trial takes.
         on_cpu: True where the only device is the host's memory.
+        unknown_bytes: what a trial of unknown need must find free on a GPU at least.
         per_device: greatest number of trials at once by device key; no entry is no limit.
         is_shut: tells whether a device that runs a trial of ours must not get another.
     """
 
     width: int = 1
     on_cpu: bool = False
+    unknown_bytes: int = 1
     per_device: Mapping[str, int] = field(default_factory=dict)
     is_shut: Callable[[Device], bool] = lambda device: False
 
@@ -44,7 +46,7 @@ class Rules:
         """Return the bytes without which a trial does not start."""
         need = want.need.memory_bytes
         if not self.on_cpu:
-            return 1 if need is None else need
+            return self.unknown_bytes if need is None else need
         # What is declared is memory of a GPU.
         guessed = need is None or want.need.source == "declared"
         return RAM_PER_TRIAL_BYTES if guessed or need is None else need

@@ -192,6 +192,7 @@ class _Simulation:
             cores=host.cores,
             clock=lambda: self._now,
             limit=max(decided.max_parallel, len(self._devices)),
+            unknown_bytes=1,
             recheck_s=0.0,
         )
 

@@ -162,6 +162,15 @@ def test_an_unknown_need_gets_a_card_to_itself_until_it_is_measured() -> None:
     assert admission.take(need(8)) is not None
 
 
+def test_an_unknown_need_is_not_tried_where_next_to_nothing_is_free() -> None:
+    machine = Machine(20, 0.3)
+    admission = machine.admission(Need())
+    assert taken(admission.take(Need())).device == "0"
+    assert admission.take(Need()) is None
+    machine.free(1.1, index=1)
+    assert taken(admission.take(Need())).device == "1"
+
+
 def test_slots_only_shrink() -> None:
     admission = Machine(20).admission()
     slot = taken(admission.take(need(8)))
@@ -469,7 +478,14 @@ class World(RuleBasedStateMachine):
         policy = Policy(gpus_per_trial=min(width, len(totals)))
         decided = plan(self.read_free(), HOST, Need(1), None, policy)
         self.admission = Admission(
-            decided, policy, read=self.read_free, cores=8, clock=lambda: 0.0, recheck_s=0.0, limit=9
+            decided,
+            policy,
+            read=self.read_free,
+            cores=8,
+            clock=lambda: 0.0,
+            limit=9,
+            unknown_bytes=1,
+            recheck_s=0.0,
         )
 
     def places(self, slot: Slot) -> list[int]:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.placement.growth import Event, Growth, cores_each, wants_growth
+from orchestrator.placement.cores import cores_each
+from orchestrator.placement.growth import Event, Growth, wants_growth
 from orchestrator.placement.rates import Stopwatch, Window, speed_ratio
 
 
