@@ -127,7 +127,7 @@ class _Script:
         self._kill_at: float | None = None
         self._lines = Lines()
         self._tail = Tail()
-        self._follower = Follower(program.patterns, run)
+        self._follower = Follower(program.patterns, _UntilStopped(run))
         self._is_tee_broken = False
         self._seen_unfinished: Line | None = None
         self._started = self._last_output = time.monotonic()
@@ -268,6 +268,23 @@ class _Script:
         left = self.tree.end(grace_s)
         if left:
             self._run.warn(f"processes {', '.join(map(str, left))} could not be ended")
+
+
+class _UntilStopped:
+    """A sink of reports that is closed once the script should be ended.
+
+    What a fast script has printed by then still stands in the pipe; nobody judges it any more.
+    """
+
+    def __init__(self, run: ScriptRun) -> None:
+        self._run = run
+        self.describe = run.describe
+        self.warn = run.warn
+
+    def report(self, step: int, **metrics: float) -> None:
+        """Pass one report on, as long as there is somebody to judge it."""
+        if not self._run.should_stop:
+            self._run.report(step, **metrics)
 
 
 @contextmanager
