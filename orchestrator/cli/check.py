@@ -87,8 +87,12 @@ def _space(domain: Domain) -> dict[str, Any]:
     """Return a domain in the words of the file."""
     row: dict[str, Any] = {"distribution": domain.distribution}
     if domain.is_constant:
-        return row | {"value": domain.values[0]}
-    if domain.low is None:
-        return row | {"values": list(domain.values)}
-    row |= {"min": domain.low, "max": domain.high}
-    return row if domain.q is None else row | {"q": domain.q}
+        row["value"] = domain.values[0]
+    elif domain.values:
+        row["values"] = list(domain.values)
+    if domain.probabilities:
+        row["probabilities"] = list(domain.probabilities)
+    words = {"min": domain.low, "max": domain.high, "mu": domain.mu, "sigma": domain.sigma}
+    words |= {"a": domain.a, "b": domain.b, "q": domain.q}
+    row |= {word: value for word, value in words.items() if value is not None}
+    return row if domain.when is None else row | {"when": domain.when}

@@ -220,9 +220,14 @@ def _space(spec: Spec) -> list[str]:
 
 def _domain(domain: Domain) -> str:
     if domain.values:
-        return "one of " + ", ".join(number(value, 6) for value in domain.values)
+        listed = "one of " + ", ".join(number(value, 6) for value in domain.values)
+        likely = ", ".join(number(weight, 6) for weight in domain.probabilities)
+        return f"{listed} (probabilities {likely})" if likely else listed
     step = f" in steps of {number(domain.q, 6)}" if domain.q is not None else ""
-    bounds = f"{number(domain.low, 6)} to {number(domain.high, 6)}"
+    shapes = {"mu": domain.mu, "sigma": domain.sigma, "a": domain.a, "b": domain.b}
+    bounds = ", ".join(f"{k} {number(v, 6)}" for k, v in shapes.items() if v is not None)
+    if domain.low is not None:
+        bounds = f"{number(domain.low, 6)} to {number(domain.high, 6)}"
     return f"{bounds}{step} ({domain.distribution})"
 
 

@@ -4,6 +4,10 @@ Optuna compares the choices of a categorical with ``==``, for which ``1``, ``1.0
 one value, and cannot hold lists or mappings at all. Choices that it can hold and tell apart are
 given to it as they are, so that its own tools show them; otherwise every choice is given as its
 JSON text. What comes back is always the object that stands in the domain.
+
+Distributions that Optuna has not (normal, beta, weighed choices, quantised logarithms) are held as
+the share of probability below the value, a float from 0 to 1 that is drawn uniformly; a sampler
+learns which shares are good, as W&B's own does.
 """
 
 from __future__ import annotations
@@ -23,12 +27,17 @@ from optuna.distributions import (
 )
 
 from orchestrator.errors import UsageError, nearest
+from orchestrator.spec.distributions import UNBOUNDED
 from orchestrator.spec.model import Domain
+from orchestrator.spec.quantiles import limits, quantile, share_of, share_of_choice
 
 Held = bool | int | float | str | None
 """What Optuna can hold as the value of a parameter."""
 
-RANGES = ("int_uniform", "uniform", "q_uniform", "log_uniform_values")
+LOGARITHMIC = ("log_uniform_values", "inv_log_uniform_values", "log_uniform", "inv_log_uniform")
+RANGES = ("int_uniform", "uniform", "q_uniform", *LOGARITHMIC)
+BY_SHARE = ("q_log_uniform_values", "q_log_uniform", *UNBOUNDED)
+WEIGHED = "categorical_w_probabilities"
 
 
 class NotInDomain(Exception):  # noqa: N818  (it is an answer, not a fault)
@@ -146,6 +155,62 @@ class Quantised:
         return int(multiple) if self._is_whole else float(multiple)
 
 
+class Share:
+    """A parameter of any distribution with a density, held as the share of probability below it.
+
+    A value comes back within rounding: the last digits of a float may differ, and far out in the
+    tails, where shares are too close to 0 or 1, more than those.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self.distribution = FloatDistribution(0.0, 1.0)
+        quantile(domain, 0.5)
+
+    def hold(self, value: Any) -> Held:
+        """Return the share of probability below `value`."""
+        number = float(_finite(value))
+        share = share_of(self._domain, number)
+        q = self._domain.q
+        room = 1e-6 * (abs(number) if q is None else q)
+        if q is not None and abs(round(number / q) * q - number) > room:
+            raise NotInDomain
+        if self._domain.low is not None:
+            low, high = limits(self._domain)
+            spare = room if q is None else q / 2 + room
+            if not low - spare <= number <= high + spare:
+                raise NotInDomain
+        return share
+
+    def value(self, held: Any) -> Any:
+        """Return the number below which lies the share `held`."""
+        return quantile(self._domain, float(held))
+
+
+class WeighedChoice:
+    """A parameter that takes one of several values, each as likely as the file says."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._texts = [text_of(value) for value in domain.values]
+        self.distribution = FloatDistribution(0.0, 1.0)
+
+    def hold(self, value: Any) -> Held:
+        """Return the middle of the shares of `value`."""
+        likely = [
+            index
+            for index, text in enumerate(self._texts)
+            if text == text_of(value) and self._domain.probabilities[index] > 0
+        ]
+        if not likely:
+            raise NotInDomain
+        return share_of_choice(self._domain, likely[0])
+
+    def value(self, held: Any) -> Any:
+        """Return the very object that stands in the domain."""
+        return quantile(self._domain, float(held))
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A config in two parts: what Optuna holds as parameters, and the rest.
@@ -210,8 +275,8 @@ def parameter_of(name: str, domain: Domain) -> Parameter:
         UsageError: the distribution has no counterpart in Optuna, or the domain holds no value.
     """
     kind = domain.distribution
-    if kind not in ("categorical", *RANGES):
-        known = ("constant", "categorical", *RANGES)
+    if kind not in ("categorical", WEIGHED, *RANGES, *BY_SHARE):
+        known = ("constant", "categorical", WEIGHED, *RANGES, *BY_SHARE)
         raise UsageError(
             f"parameters.{name}.distribution: must be one of {', '.join(known)}, "
             f"but got {kind!r}.{nearest(kind, known)}"
@@ -219,13 +284,19 @@ def parameter_of(name: str, domain: Domain) -> Parameter:
     try:
         if kind == "categorical":
             return Choice(domain.values)
+        if kind == WEIGHED:
+            return WeighedChoice(domain)
+        if kind in UNBOUNDED:
+            return Share(domain)
         if domain.low is None or domain.high is None:
             raise ValueError("min and max are needed")
         if kind == "int_uniform":
             return Whole(domain.low, domain.high)
         if kind == "q_uniform":
             return Quantised(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
-        return Real(domain.low, domain.high, log=kind == "log_uniform_values")
+        if kind in BY_SHARE:
+            return Share(domain)
+        return Real(*limits(domain), log=kind in LOGARITHMIC)
     except (ValueError, ArithmeticError) as error:
         bounds = f"min {domain.low}, max {domain.high}, {len(domain.values)} values"
         raise UsageError(

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.spec.domains import canonical
+from orchestrator.spec.choices import canonical
 
 _FREE = ("run_cap", "targets", "description", "path", "warnings", "budget")
 _VALUES = ("fixed", "stage_set", "overrides", "set", "values")  # what holds parameter values

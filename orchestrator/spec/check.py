@@ -7,6 +7,7 @@ parameters and each other. Every mistake goes to the log, so that all are told a
 from __future__ import annotations
 
 from orchestrator.errors import Problem, SpecError, UsageError
+from orchestrator.spec.distributions import IN_A_GRID
 from orchestrator.spec.draft import Draft
 from orchestrator.spec.keys import PROGRAM_KEYS, SPEC, VERSION
 from orchestrator.spec.kinds import join
@@ -27,17 +28,27 @@ def check_version(draft: Draft) -> None:
         )
 
 
-def check_runner(draft: Draft) -> None:
-    """Check that one thing runs the trials, and find the trainer's schema."""
+def check_runner(draft: Draft, need: bool) -> None:
+    """Check that one thing runs the trials, and find the trainer's schema.
+
+    Args:
+        draft: the draft.
+        need: True where a W&B file must say what runs it; those for a function of a notebook do
+            not, and their search space can be looked at all the same.
+    """
     # A key whose value was refused already is not missing as well.
-    trainer, program = draft.root.get("trainer"), draft.root.get("program")
+    trainer = draft.root.get("trainer")
+    programs = [key for key in ("program", "command") if draft.root.get(key) is not None]
     log = draft.log
-    if trainer is None and program is None:
+    if trainer is None and not programs:
         known = ", ".join(_safe_names())
-        log.at(draft.root, "trainer", f"must be given, or program. Trainers: {known}.")
-    if trainer is not None and program is not None:
-        log.at(draft.key_node("program"), "program", "must not stand beside trainer. Remove one.")
-    if trainer is not None and program is None:
+        message = f"must be given, or program. Trainers: {known}."
+        is_sweep = draft.is_wandb and draft.root.get("parameters") and draft.root.get("method")
+        (log.warn if is_sweep and not need else log.at)(draft.root, "trainer", message)
+    if trainer is not None:
+        for key in programs:
+            log.at(draft.key_node(key), key, "must not stand beside trainer. Remove one.")
+    if trainer is not None and not programs:
         for key in PROGRAM_KEYS:
             if draft.root.get(key) is not None:
                 log.at(
@@ -64,13 +75,13 @@ def check_parameters(draft: Draft) -> None:
     """Check names and values of all parameters against the trainer's."""
     schema, log = draft.schema, draft.log
     if schema is None:
-        if draft.values.get("program"):
+        if draft.values.get("program") or draft.values.get("command"):
             _check_overrides_of_program(draft)
         return
     for path, settings in draft.settings():
         check_settings(settings, join(*path), schema, log)
     for name, declared in draft.parameters.items():
-        check_domain(name, declared, join("parameters", name), schema, log)
+        check_domain(name, declared, draft.key_of(name), schema, log)
     for name, node in draft.strongest.items():
         known = check_name(name, node, name, schema, log, others=SPEC.keys)
         if known is not None:
@@ -110,14 +121,18 @@ def check_method(draft: Draft) -> None:
     if draft.method == "grid":
         for name, declared in searched.items():
             domain = declared.domain
-            if domain.distribution in ("uniform", "log_uniform_values"):
-                draft.log.at(
-                    declared.node,
-                    join("parameters", name),
-                    f"must have values in a grid, but is {domain.distribution} from {domain.low} "
-                    f"to {domain.high}. Write {{values: [...]}}, or method: random.",
-                )
-    elif not searched and len(written) == len(draft.parameters):  # a refused one is told already
+            if domain.distribution in IN_A_GRID:
+                continue
+            bounds = "" if domain.low is None else f" from {domain.low} to {domain.high}"
+            if domain.probabilities:
+                reason = "must have no probabilities in a grid. Remove them"
+            else:
+                reason = f"must have values in a grid, but is {domain.distribution}{bounds}. "
+                reason += "Write {values: [...]}"
+            message = f"{reason}, or method: random."
+            draft.log.at(declared.node, draft.key_of(name), message)
+    # A parameter that was refused is told already.
+    elif not searched and len(written) == len(draft.values.get("parameters", {})):
         draft.log.at(
             draft.node("parameters") if draft.parameters else draft.node("method"),
             "parameters",

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.spec.domains import Declared
+from orchestrator.spec.domains import Declared, flatten
+from orchestrator.spec.keys import WANDB_KEYS
+from orchestrator.spec.kinds import join
+from orchestrator.spec.named import WRITTEN
 from orchestrator.spec.problems import Log
 from orchestrator.spec.trainers import TrainerSchema
 from orchestrator.spec.tree import Node
@@ -24,6 +27,8 @@ class Draft:
         log: takes mistakes and warnings.
         stage: the stage that was asked for; after `check_stage` the one that runs.
         schema: the trainer's, once it is known.
+        parameters: what may vary, by one name each.
+        nested: the path of those parameters that stand inside others.
     """
 
     root: Node
@@ -34,14 +39,24 @@ class Draft:
     stage: str | None = None
     schema: TrainerSchema | None = None
     parameters: Mapping[str, Declared] = field(init=False)
+    nested: Mapping[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.parameters = self.values.get("parameters", {})
+        self.parameters, self.nested = flatten(self.values.get("parameters", {}))
+
+    def key_of(self, name: str) -> str:
+        """Return the key of a parameter's block, for messages."""
+        return join("parameters", *self.nested.get(name, (name,)))
 
     @property
     def method(self) -> str:
         """How parameters make configs."""
         return str(self.values.get("method", "grid"))
+
+    @property
+    def is_wandb(self) -> bool:
+        """True where the file has no other keys than W&B's."""
+        return set(self.root.value) <= set(WANDB_KEYS)
 
     def node(self, *path: str) -> Node:
         """Return the node at a path, or the one nearest above it."""
@@ -64,4 +79,4 @@ class Draft:
         yield ("fixed",), self.values.get("fixed", {})
         for group in ("stages", "trials"):
             for name, entry in self.values.get(group, {}).items():
-                yield (group, name, "set"), entry.get("set", {})
+                yield (group, entry.get(WRITTEN, name), "set"), entry.get("set", {})

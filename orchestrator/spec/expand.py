@@ -4,34 +4,111 @@ A grid goes as in W&B: parameters sorted by name, the last fastest, values in th
 file. Named trials come in the order of the file and are outermost. A named trial that sets a
 parameter itself is not repeated for that parameter's other values. A random draw depends on the
 seed, the number of the draw and the parameter's name alone, so a longer sweep starts with the
-trials of a shorter one; with named trials, each draw is tried by all of them in turn.
+trials of a shorter one; with named trials, each draw is tried by all of them in turn. Configs that
+break a constraint are left out, and the numbers of the others go on without a gap.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from orchestrator.spec.domains import distinct
-from orchestrator.spec.model import Domain, NamedTrial, Spec, TrialConfig
+from orchestrator.spec.axes import Grid, grid_of, grid_values, groups, in_order, is_pinned, rows_of
+from orchestrator.spec.model import Constraint, Domain, NamedTrial, Spec, TrialConfig
 from orchestrator.spec.names import trial_name
+from orchestrator.spec.quantiles import quantile
+from orchestrator.spec.rules import Rules
+
+__all__ = [
+    "Excluded",
+    "Exclusion",
+    "count_trials",
+    "draw",
+    "exclusion",
+    "grid_values",
+    "iter_all",
+    "iter_configs",
+    "make_config",
+    "varied_of",
+]
+
+MOST_JUDGED = 200_000
+"""Combinations of the parameters that constraints and conditions name which may be gone through."""
+_DRAWS_IN_VAIN = 10_000
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A config that is not run.
+
+    Attributes:
+        config: its values.
+        constraint: what it breaks.
+        trial: key of the named trial in the spec, or None.
+    """
+
+    config: dict[str, Any]
+    constraint: Constraint
+    trial: str | None = None
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """What the constraints of a spec leave out.
+
+    Attributes:
+        count: how many configs; of a random sweep, among the draws that its trials take.
+        examples: the first of them.
+    """
+
+    count: int = 0
+    examples: list[Excluded] = field(default_factory=list)
 
 
 def count_trials(spec: Spec) -> int | None:
     """Return how many trials the spec asks for; None where nothing bounds them."""
     if spec.method != "grid":
         return spec.run_cap
-    size = sum(grid.size for grid in _grids(spec))
+    rules = Rules(spec)
+    size = sum(_counts(spec, grid, key, rules)[0] for key, grid in _grids(spec))
     return size if spec.run_cap is None else min(size, spec.run_cap)
+
+
+def exclusion(spec: Spec, limit: int = 20) -> Exclusion:
+    """Return how many configs the constraints leave out, and the first `limit` of them."""
+    rules = Rules(spec)
+    if not spec.constraints or spec.method == "bayes":
+        return Exclusion()
+    examples: list[Excluded] = []
+    number = 0
+    for index, item in enumerate(iter_all(spec)):
+        if isinstance(item, Excluded):
+            number += 1
+            examples += [item] if len(examples) < limit else []
+        # A random sweep is gone through to its end; of a grid the number is known otherwise.
+        if (spec.method == "grid" and len(examples) >= limit) or index >= MOST_JUDGED:
+            break
+    if spec.method == "grid":
+        number = sum(_counts(spec, grid, key, rules)[1] for key, grid in _grids(spec))
+    return Exclusion(number, examples)
 
 
 def iter_configs(spec: Spec) -> Iterator[TrialConfig]:
     """Yield the configs of a grid or a random sweep in the order of starting.
 
     Each takes the memory of one config, and a random sweep without a ``run_cap`` never ends.
+
+    Raises:
+        ValueError: the method is bayes, whose sampler decides only while it runs.
+    """
+    return (item for item in iter_all(spec) if isinstance(item, TrialConfig))
+
+
+def iter_all(spec: Spec) -> Iterator[TrialConfig | Excluded]:
+    """Yield what `iter_configs` yields and, in their places, the configs that are left out.
 
     Raises:
         ValueError: the method is bayes, whose sampler decides only while it runs.
@@ -53,9 +130,31 @@ def make_config(spec: Spec, number: int, varied: Mapping[str, Any]) -> TrialConf
     key = keys[number % len(keys)] if keys else None
     pinned = _pinned(spec, key)
     chosen = {
-        name: varied[name] for name in _searched(spec) if name in varied and name not in pinned
+        name: varied[name]
+        for name in in_order(spec)
+        if name in varied and not is_pinned(name, spec, pinned)
     }
-    return _maker(spec)(number, key, chosen)
+    made, _ = _Maker(spec).make(number, key, chosen)
+    assert isinstance(made, TrialConfig), "constraints go with grid and random only"
+    return made
+
+
+def varied_of(spec: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a trial's config that `parameters` chose, by the names of the spec.
+
+    The way back from `TrialConfig.config`, in which parameters inside others stand in mappings.
+    """
+    found: dict[str, Any] = {}
+    for name in in_order(spec):
+        value: Any = config
+        for part in spec.nested.get(name, (name,)):
+            value = value.get(part, _MISSING) if isinstance(value, Mapping) else _MISSING
+        if value is not _MISSING:
+            found[name] = value
+    return found
+
+
+_MISSING = object()
 
 
 def draw(domain: Domain, uniform: float) -> Any:
@@ -65,106 +164,62 @@ def draw(domain: Domain, uniform: float) -> Any:
         domain: the values that may be drawn.
         uniform: share of the probability below the value, in [0, 1).
     """
-    if domain.distribution in ("constant", "categorical"):
-        return domain.values[int(uniform * len(domain.values))]
-    assert domain.low is not None
-    assert domain.high is not None
-    low, high = domain.low, domain.high
-    if domain.distribution == "int_uniform":
-        return min(int(low) + int(uniform * (int(high) - int(low) + 1)), int(high))
-    if domain.distribution == "log_uniform_values":
-        drawn = math.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
-        return min(max(drawn, float(low)), float(high))
-    # Both halves are weighed, since high - low may be beyond all floats.
-    drawn = (1.0 - uniform) * low + uniform * high
-    if domain.distribution == "q_uniform":
-        assert domain.q is not None
-        return round(drawn / domain.q) * domain.q
-    return min(max(drawn, float(low)), float(high))
+    return quantile(domain, uniform)
 
 
-def grid_values(domain: Domain) -> Sequence[Any]:
-    """Return what a grid takes from a domain, in its order; ranges are not written out.
+def _grids(spec: Spec) -> list[tuple[str | None, Grid]]:
+    """Return the grid of each named trial, or the one of all where none is named."""
+    return [(key, grid_of(spec, _pinned(spec, key))) for key in spec.trials or (None,)]
 
-    A quantised range counts from its lower bound and leaves its upper bound out, as in W&B.
+
+def _counts(spec: Spec, grid: Grid, key: str | None, rules: Rules) -> tuple[int, int]:
+    """Return how many configs of a grid run, and how many are left out.
+
+    Only the axes that the rules concern are gone through; the others multiply what is found.
 
     Raises:
-        ValueError: the domain has no steps that a grid could take.
+        ValueError: those axes have more than `MOST_JUDGED` combinations.
     """
-    if domain.distribution in ("constant", "categorical"):
-        return distinct(domain.values)
-    if domain.low is not None and domain.high is not None:
-        if domain.distribution == "int_uniform":
-            return range(int(domain.low), int(domain.high) + 1)
-        if domain.distribution == "q_uniform" and domain.q is not None:
-            return _Steps(domain.low, domain.high, domain.q)
-    raise ValueError(f"a grid cannot take steps in {domain.distribution}")
+    if not rules:
+        return grid.size, 0
+    judged = grid.of(rules.concerned())
+    if judged.size > MOST_JUDGED:
+        raise ValueError(f"{judged.size:,} combinations")
+    others = grid.size // judged.size
+    maker = _Maker(spec, rules)
+    first = grid.chosen([0] * len(grid.axes))
+    kept = left_out = 0
+    for index in range(judged.size):
+        places = judged.places(index)
+        made, absent = maker.make(0, key, {**first, **judged.chosen(places)})
+        if _repeats(judged, places, absent):
+            continue
+        kept += isinstance(made, TrialConfig)
+        left_out += isinstance(made, Excluded)
+    return kept * others, left_out * others
 
 
-class _Steps(Sequence[float]):
-    """The values low, low + q, ... below high, with the rounding of numpy's arange."""
-
-    def __init__(self, low: float, high: float, q: float) -> None:
-        self.low = low
-        self.step = (low + q) - low or q
-        self.length = max(math.ceil((high - low) / q), 1)
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: Any) -> Any:
-        if not 0 <= index < self.length:
-            raise IndexError(index)
-        return self.low + index * self.step
+def _repeats(grid: Grid, places: list[int], absent: Set[str]) -> bool:
+    """Tell whether a config came already, with another value of a parameter that is absent."""
+    return bool(absent) and any(
+        place > 0 and absent >= set(axis.names)
+        for axis, place in zip(grid.axes, places, strict=True)
+    )
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """The grid of one named trial, or of all where none is named."""
-
-    trial: str | None
-    axes: tuple[tuple[str, Sequence[Any], int], ...]  # name, values, how many there are
-    size: int
-
-    def chosen(self, index: int) -> dict[str, Any]:
-        """Return the values at a place of the grid; the last axis goes fastest."""
-        places = []
-        for _, _, length in reversed(self.axes):
-            index, place = divmod(index, length)
-            places.append(place)
-        return {
-            name: values[place]
-            for (name, values, _), place in zip(self.axes, reversed(places), strict=True)
-        }
-
-
-def _length(values: Sequence[Any]) -> int:
-    """Return the length, also of ranges that are too long for `len`."""
-    if isinstance(values, range):
-        return values.stop - values.start
-    return values.length if isinstance(values, _Steps) else len(values)
-
-
-def _grids(spec: Spec) -> list[_Grid]:
-    searched = [(name, grid_values(spec.parameters[name])) for name in _searched(spec)]
-    axes = [(name, values, _length(values)) for name, values in searched]
-    grids = []
-    for key in spec.trials or (None,):
-        pinned = _pinned(spec, key)
-        free = tuple(axis for axis in axes if axis[0] not in pinned)
-        grids.append(_Grid(key, free, math.prod(length for _, _, length in free)))
-    return grids
-
-
-def _iter_grid(spec: Spec) -> Iterator[TrialConfig]:
-    make = _maker(spec)
+def _iter_grid(spec: Spec) -> Iterator[TrialConfig | Excluded]:
+    maker = _Maker(spec)
     number = 0
-    for grid in _grids(spec):
+    for key, grid in _grids(spec):
         for index in _counted(grid.size):
             if spec.run_cap is not None and number >= spec.run_cap:
                 return
-            yield make(number, grid.trial, grid.chosen(index))
-            number += 1
+            places = grid.places(index)
+            made, absent = maker.make(number, key, grid.chosen(places))
+            if _repeats(grid, places, absent):
+                continue
+            yield made
+            number += isinstance(made, TrialConfig)
 
 
 def _counted(size: int) -> Iterator[int]:
@@ -174,26 +229,30 @@ def _counted(size: int) -> Iterator[int]:
         index += 1
 
 
-def _iter_random(spec: Spec) -> Iterator[TrialConfig]:
+def _iter_random(spec: Spec) -> Iterator[TrialConfig | Excluded]:
     from random import Random
 
-    make = _maker(spec)
+    maker = _Maker(spec)
     keys: list[str | None] = [*spec.trials] or [None]
-    searched = {name: spec.parameters[name] for name in _searched(spec)}
-    for number in count() if spec.run_cap is None else _counted(spec.run_cap):
-        turn, place = divmod(number, len(keys))
-        pinned = _pinned(spec, keys[place])
-        chosen = {
-            name: draw(domain, Random(f"{spec.seed}:{turn}:{name}").random())
-            for name, domain in searched.items()
-            if name not in pinned
-        }
-        yield make(number, keys[place], chosen)
-
-
-def _searched(spec: Spec) -> list[str]:
-    """Return the parameters that have something to choose, in the order of a grid."""
-    return sorted(name for name, domain in spec.parameters.items() if not domain.is_constant)
+    free = {key: groups(spec, _pinned(spec, key)) for key in keys}
+    rows = {group: rows_of(spec, group) for key in keys for group in free[key] if len(group) > 1}
+    number = in_vain = 0
+    for attempt in count():
+        if (spec.run_cap is not None and number >= spec.run_cap) or in_vain >= _DRAWS_IN_VAIN:
+            return
+        turn, place = divmod(attempt, len(keys))
+        chosen: dict[str, Any] = {}
+        for group in free[keys[place]]:
+            uniform = Random(f"{spec.seed}:{turn}:{'+'.join(group)}").random()
+            if len(group) == 1:
+                chosen[group[0]] = quantile(spec.parameters[group[0]], uniform)
+            else:
+                row = rows[group][int(uniform * len(rows[group]))]
+                chosen |= dict(zip(group, row, strict=True))
+        made, _ = maker.make(number, keys[place], chosen)
+        yield made
+        kept = isinstance(made, TrialConfig)
+        number, in_vain = number + kept, 0 if kept else in_vain + 1
 
 
 def _pinned(spec: Spec, key: str | None) -> Mapping[str, Any]:
@@ -201,29 +260,61 @@ def _pinned(spec: Spec, key: str | None) -> Mapping[str, Any]:
     return {**(spec.trials[key].set if key is not None else {}), **spec.overrides}
 
 
-def _maker(spec: Spec) -> Callable[[int, str | None, dict[str, Any]], TrialConfig]:
-    """Return a function that makes configs of `spec`, with all that they share made once."""
-    constants = {
-        name: domain.values[0] for name, domain in spec.parameters.items() if domain.is_constant
-    }
-    shared = {**spec.fixed, **spec.stage_set, **constants}
-    single = {
-        name
-        for name, domain in spec.parameters.items()
-        if domain.distribution in ("constant", "categorical") and len(domain.values) == 1
-    }
-    nothing = NamedTrial()
+class _Maker:
+    """Makes configs of one spec, with all that they share made once."""
 
-    def make(number: int, key: str | None, chosen: dict[str, Any]) -> TrialConfig:
-        named = spec.trials[key] if key is not None else nothing
-        config = {**shared, **chosen, **named.set, **spec.overrides}
-        telling = {name: value for name, value in chosen.items() if name not in single}
-        return TrialConfig(
+    def __init__(self, spec: Spec, rules: Rules | None = None) -> None:
+        constants = {
+            name: domain.values[0] for name, domain in spec.parameters.items() if domain.is_constant
+        }
+        self.spec = spec
+        self.rules = Rules(spec) if rules is None else rules
+        self.shared = {**spec.fixed, **spec.stage_set, **constants}
+        self.single = {
+            name
+            for name, domain in spec.parameters.items()
+            if domain.distribution in ("constant", "categorical") and len(domain.values) == 1
+        }
+        self.nothing = NamedTrial()
+
+    def make(
+        self, number: int, key: str | None, chosen: dict[str, Any]
+    ) -> tuple[TrialConfig | Excluded, Set[str]]:
+        """Return the config of `chosen`, or that it is left out, and the absent parameters."""
+        spec = self.spec
+        named = spec.trials[key] if key is not None else self.nothing
+        config = {**self.shared, **chosen, **named.set, **spec.overrides}
+        absent: Set[str] = frozenset()
+        if self.rules:
+            verdict = self.rules.judge(config, {**named.set, **spec.overrides})
+            absent = verdict.absent
+            config = {name: value for name, value in config.items() if name not in absent}
+            chosen = {name: value for name, value in chosen.items() if name not in absent}
+            if verdict.broken is not None:
+                return Excluded(_nest(config, spec.nested), verdict.broken, key), absent
+        telling = {name: value for name, value in chosen.items() if name not in self.single}
+        trial = TrialConfig(
             number=number,
             name=trial_name(number, key, telling, drawn=spec.method != "grid"),
-            config=config,
+            config=_nest(config, spec.nested) if spec.nested else config,
             varied=chosen,
             trial=key,
         )
+        return trial, absent
 
-    return make
+
+def _nest(config: dict[str, Any], paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Return a config in which parameters inside others stand in mappings."""
+    nested: dict[str, Any] = {}
+    for name, value in config.items():
+        path = paths.get(name, (name,))
+        inside = nested
+        if len(path) > 1 and isinstance(config.get(path[0]), Mapping) and path[0] not in nested:
+            nested[path[0]] = copy.deepcopy(config[path[0]])
+        for part in path[:-1]:
+            if not isinstance(inside.get(part), dict):
+                inside[part] = {}
+            inside = inside[part]
+        if len(path) > 1 or not (isinstance(value, Mapping) and name in nested):
+            inside[path[-1]] = value
+    return nested

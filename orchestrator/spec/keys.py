@@ -6,27 +6,73 @@ The checker reads files by this table and `sweep schema` prints it; a new key is
 from __future__ import annotations
 
 from orchestrator.spec.domains import Block
-from orchestrator.spec.kinds import Anything, Limit, Regex, Settings, Size, Text, Whole, Word
+from orchestrator.spec.kinds import (
+    Anything,
+    Conditional,
+    Limit,
+    Number,
+    Regex,
+    Settings,
+    Size,
+    Switch,
+    Text,
+    Whole,
+    Word,
+)
 from orchestrator.spec.shapes import Either, Key, ListOf, MapOf, Record
+from orchestrator.spec.words import Words
 
 VERSION = 1
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
 PRUNERS = ("none", "median", "hyperband")
 STYLES = ("--k=v", "hyphen-space")
-PROGRAM_KEYS = ("args", "python", "outputs", "metrics")
+IMPUTED = ("latest", "best", "worst")
+PROGRAM_KEYS = ("args", "python", "outputs", "metrics")  # beside program or command
+WANDB_KEYS = (
+    "name",
+    "description",
+    "program",
+    "command",
+    "method",
+    "metric",
+    "parameters",
+    "early_terminate",
+    "run_cap",
+    "entity",
+    "project",
+    "controller",
+    "apiVersion",
+    "kind",
+    "job",
+    "image_uri",
+    "scheduler",
+    "settings",
+)
+"""A file with no other keys than these is W&B's."""
+_GOAL_SPELLINGS = {
+    "min": "minimize",
+    "minimise": "minimize",
+    "minimum": "minimize",
+    "minimize": "minimize",
+    "max": "maximize",
+    "maximise": "maximize",
+    "maximum": "maximize",
+    "maximize": "maximize",
+}
 
 _METRIC = Record(
     {
         "name": Key(Text("the name of a metric"), "a reported metric, such as val_mae", True),
-        "goal": Key(Word(GOALS), "which way is better; by default what the trainer says"),
+        "goal": Key(
+            Word(GOALS, _GOAL_SPELLINGS),
+            "which way is better; by default what the trainer says",
+        ),
+        "target": Key(Number(), "the sweep may end once a trial has reached it"),
+        "impute": Key(Word(IMPUTED), "what a failed trial counts as for the sampler"),
+        "impute_while_running": Key(Word((*IMPUTED, "false")), "the same for a trial that runs"),
     },
     expected="a mapping such as {name: val_mae, goal: minimize}",
-    later={
-        "target": "Use run_cap to bound the sweep.",
-        "impute": "Failed trials are told to the sampler as failed.",
-        "impute_while_running": "Leave it out.",
-    },
 )
 _TRIAL = Record(
     {
@@ -76,6 +122,26 @@ _METRICS = Record(
     },
     expected="a mapping such as {pattern: 'val_mae=(?P<val_mae>[0-9.]+)'}",
 )
+_EARLY_TERMINATE = Record(
+    {
+        "type": Key(Word(("hyperband",)), "the rule; hyperband is the only one", True),
+        "min_iter": Key(Whole(1), "the first band, in reports of the metric"),
+        "max_iter": Key(Whole(1), "reports of a whole trial; bands are counted down from it"),
+        "s": Key(Whole(1), "how many bands are counted down from max_iter"),
+        "eta": Key(Number(least=1.0), "each band is so many times the one before; by default 3"),
+        "strict": Key(Switch(), "compare the value at the band, not the best so far"),
+    },
+    expected="a mapping such as {type: hyperband, min_iter: 3}",
+)
+_CONSTRAINT = Record(
+    {
+        "require": Key(Conditional(), "the condition that every config must keep"),
+        "forbid": Key(Conditional(), "the condition that no config may meet"),
+        "reason": Key(Text(empty=True), "why"),
+    },
+    expected="a condition, or a mapping such as {forbid: batch_size < 4, reason: ...}",
+)
+_NAME = Text("the name of a parameter")
 _CLOUD = "it concerns W&B's servers, and sweeps run here"
 
 SPEC = Record(
@@ -85,6 +151,7 @@ SPEC = Record(
         "description": Key(Text(empty=True), "what the sweep is for"),
         "trainer": Key(Text("the name of a trainer"), "the training system that runs the trials"),
         "program": Key(Text("a script"), "a script of your own that runs the trials"),
+        "command": Key(Words(), "the words that start the program, with W&B's macros"),
         "args": Key(Either(Word(STYLES), _ARGS), "how the program gets its parameters"),
         "python": Key(Text("an interpreter"), "the interpreter of a .py program"),
         "outputs": Key(
@@ -96,10 +163,25 @@ SPEC = Record(
             Either(Text("the name of a metric"), _METRIC),
             "what ranks the trials; by default the first val_ metric that is no loss",
         ),
+        "extends": Key(
+            Text("the path of a sweep file"),
+            "another sweep file, of which this one says only what differs",
+        ),
         "fixed": Key(Settings(), "parameter values that all trials share"),
         "parameters": Key(
             MapOf(Block(), "a mapping from parameter to its values"),
             "the search space: parameter to value, values, or min and max",
+        ),
+        "zip": Key(
+            ListOf(
+                Either(Text("the name of a parameter"), ListOf(_NAME, "a list of parameters")),
+                "a list of parameters, or of such lists",
+            ),
+            "parameters whose values move together, the first with the first and so on",
+        ),
+        "constraints": Key(
+            ListOf(Either(Conditional(), _CONSTRAINT), "a list of conditions"),
+            "what configs must keep; others are not run, but listed with the reason",
         ),
         "trials": Key(
             MapOf(_TRIAL, "a mapping from name to {set: {...}}"),
@@ -116,21 +198,16 @@ SPEC = Record(
             MapOf(_STAGE, "a mapping from stage to {set: {...}}"),
             "named budgets; --stage chooses one, by default the last",
         ),
+        "early_terminate": Key(_EARLY_TERMINATE, "W&B's rule that stops trials early"),
         "pruner": Key(Word(PRUNERS), "stops trials that cannot win; by default none"),
     },
     expected="a mapping",
     later={
-        "early_terminate": "Use pruner: hyperband.",
-        "command": "Use program, python and args.",
-        "zip": "Use trials.",
         "ablate": "Use trials.",
-        "when": "Use trials.",
-        "constraints": "Use trials for the configs that may run.",
         "seeds": "Vary seed under parameters.",
         "budget": "Use run_cap.",
         "reference": "Use targets.",
         "success": "Use targets.",
-        "extends": "Use --set for the values that differ.",
         "remedy": "Diverging trials are stopped.",
         "gate": "Run one part after the other.",
         "sampler": "Use method: bayes.",

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.files.units import parse_size
+from orchestrator.spec.conditions import ConditionError, bound, parse
 from orchestrator.spec.model import Bound
 from orchestrator.spec.problems import Log
 from orchestrator.spec.tree import Node, found
@@ -86,20 +89,36 @@ class Word:
 
     Attributes:
         choices: the words.
+        meant: other spellings, which are read with a warning, to the word that they mean.
     """
 
     choices: tuple[str, ...]
+    meant: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the word."""
+        """Return the word; false without quotes is the word of that name."""
+        if node.value is False and "false" in self.choices:
+            return "false"
         if node.value in self.choices and isinstance(node.value, str):
             return node.value
+        word = self.meant.get(node.value.lower()) if isinstance(node.value, str) else None
+        if word is not None:
+            log.warn(node, key, f"should be one of {', '.join(self.choices)}; read as {word}.")
+            return word
         hint = log.hint(node.value, self.choices) if isinstance(node.value, str) else ""
         return refuse(node, key, log, f"one of {', '.join(self.choices)}", hint)
 
     def schema(self) -> Schema:
         """Return an enumeration."""
-        return {"enum": list(self.choices)}
+        if self.meant:
+            return {"anyOf": [{"enum": [*self.choices]}, {"pattern": _any_case(self.meant)}]}
+        return {"enum": [*self.choices, *([False] if "false" in self.choices else [])]}
+
+
+def _any_case(words: Iterable[str]) -> str:
+    """Return a pattern for `words` in capitals or not."""
+    letters = ("".join(f"[{c.lower()}{c.upper()}]" for c in word) for word in words)
+    return f"^({'|'.join(letters)})$"
 
 
 @dataclass(frozen=True)
@@ -133,22 +152,32 @@ class Number:
 
     Attributes:
         above: it must be greater than this; None for any.
+        least: it must be at least this; None for any.
     """
 
     above: float | None = None
+    least: float | None = None
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return the number, an int where it was written as one."""
         value = node.value
         good = isinstance(value, int | float) and not isinstance(value, bool)
-        if good and _finite(value) and (self.above is None or value > self.above):
+        fits = good and _finite(value)
+        if fits and self.above is not None:
+            fits = value > self.above
+        if fits and self.least is not None:
+            fits = value >= self.least
+        if fits:
             return value
         expected = "a number" if self.above is None else f"a number above {self.above:g}"
+        expected += "" if self.least is None else f" of at least {self.least:g}"
         return refuse(node, key, log, expected, number_hint(value))
 
     def schema(self) -> Schema:
         """Return a number type."""
-        return {"type": "number"} | ({} if self.above is None else {"exclusiveMinimum": self.above})
+        schema: Schema = {"type": "number"}
+        schema |= {} if self.above is None else {"exclusiveMinimum": self.above}
+        return schema | ({} if self.least is None else {"minimum": self.least})
 
 
 def number_hint(value: Any) -> str:
@@ -189,9 +218,6 @@ class Size:
         return {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[kKmMgGtT][iI]?[bB]?\s*$"}
 
 
-_BOUND = re.compile(r"\s*(<=|>=|<|>)\s*(\S+)\s*")
-
-
 @dataclass(frozen=True)
 class Limit:
     """A bound on a metric, such as ``"<= 0.020"``."""
@@ -199,13 +225,9 @@ class Limit:
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return a `Bound`."""
         value = node.value
-        match = _BOUND.fullmatch(value) if isinstance(value, str) else None
-        try:
-            limit = float(match[2]) if match else math.nan
-        except ValueError:
-            limit = math.nan
-        if match and math.isfinite(limit):
-            return Bound(match[1], limit)
+        if isinstance(value, str):
+            with suppress(ConditionError):
+                return Bound(*bound(value))
         number = isinstance(value, int | float) and not isinstance(value, bool)
         hint = f' Write "<= {value}" or ">= {value}".' if number else ""
         return refuse(node, key, log, 'a bound such as "<= 0.020"', hint)
@@ -213,6 +235,41 @@ class Limit:
     def schema(self) -> Schema:
         """Return a pattern."""
         return {"type": "string", "pattern": r"^\s*(<=|>=|<|>)\s*[-+0-9.eE]+\s*$"}
+
+
+@dataclass(frozen=True)
+class Switch:
+    """True or false."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the truth value."""
+        if isinstance(node.value, bool):
+            return node.value
+        return refuse(node, key, log, "true or false")
+
+    def schema(self) -> Schema:
+        """Return a boolean type."""
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """A condition, in the grammar of `orchestrator.spec.conditions`."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the text of the condition, as it is written."""
+        expected = "a condition such as 'batch_size < 4'"
+        if not isinstance(node.value, str):
+            return refuse(node, key, log, expected)
+        try:
+            parse(node.value)
+        except ConditionError as error:
+            return refuse(node, key, log, expected, f" As a condition, {error}".rstrip(".") + ".")
+        return node.value
+
+    def schema(self) -> Schema:
+        """Return a string type; the grammar is beyond a pattern."""
+        return {"type": "string", "minLength": 1}
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.spec import check, ranking
+from orchestrator.spec import check, ranking, relations, wandb
+from orchestrator.spec.compose import read_whole
 from orchestrator.spec.draft import Draft
+from orchestrator.spec.foreign import recognise
 from orchestrator.spec.keys import SPEC
 from orchestrator.spec.model import NamedTrial, Resources, Spec
+from orchestrator.spec.named import expand_sets
 from orchestrator.spec.names import safe
 from orchestrator.spec.overrides import ORIGIN, apply, parameter_names
 from orchestrator.spec.paths import settle_paths
 from orchestrator.spec.problems import Log
 from orchestrator.spec.programs import read_program
-from orchestrator.spec.reading import read_file
 from orchestrator.spec.tree import Node
 
 
@@ -47,33 +49,54 @@ def load_spec(
     """
     path = Path(path)
     log = Log()
-    written = read_file(path, log)
+    written = read_whole(path, log)
+    tool = recognise(written.value)
+    if tool is not None:
+        message = f"must hold a sweep, but looks like a file of {tool}. `sweep init` writes one."
+        log.problems.clear()
+        log.at(written, "", message)
+        raise log.error()
     root, strongest = apply(written, overrides, log)
     for key, node in list(root.value.items()):
         if node.value is None and key in SPEC.keys:
             root = root.replaced(key, None)  # "description:" with nothing behind it says nothing
     draft = Draft(
         root=root,
-        values=SPEC.read(root, "", log),
+        values=expand_sets(SPEC.read(root, "", log), log),
         strongest=strongest,
         named=parameter_names(written),
         log=log,
         stage=stage,
     )
     check.check_version(draft)
-    check.check_runner(draft)
+    check.check_runner(draft, need_program)
     check.check_parameters(draft)
     check.check_stage(draft)
     check.check_method(draft)
+    zips = relations.check_zips(draft)
+    constraints = relations.check_conditions(draft)
     metric = ranking.check_metric(draft)
     ranking.check_metric_names(draft)
     folder = path.absolute().parent
     settle_paths(draft, folder, need_program)
     program = None
-    if "program" in draft.values:
+    if "program" in draft.values or "command" in draft.values:
         program = read_program(draft.values, root, folder, need_program, log)
-    spec = replace(_assemble(draft, path.absolute()), metric=metric, program=program)
+    early_terminate = wandb.read_early_terminate(draft)
+    wandb.tell_exponents(draft)
+    wandb.tell_metric(draft)
+    spec = replace(
+        _assemble(draft, path.absolute()),
+        metric=metric,
+        program=program,
+        zips=zips,
+        constraints=constraints,
+        early_terminate=early_terminate,
+    )
     ranking.check_loss(draft, spec)
+    if log.problems:
+        raise log.error()
+    relations.check_some_run(draft, spec)
     if log.problems:
         raise log.error()
     return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
@@ -110,6 +133,7 @@ def _assemble(draft: Draft, path: Path) -> Spec:
         method=values.get("method", "grid"),
         fixed=fixed,
         parameters={name: declared.domain for name, declared in draft.parameters.items()},
+        nested=draft.nested,
         trials=trials,
         run_cap=values.get("run_cap"),
         seed=seed,

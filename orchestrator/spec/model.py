@@ -20,12 +20,17 @@ class Domain:
     """The values that one parameter may take.
 
     Attributes:
-        distribution: ``constant``, ``categorical``, ``int_uniform``, ``uniform``, ``q_uniform``,
-            ``log_uniform_values`` (W&B's words).
+        distribution: one of `orchestrator.spec.distributions.DISTRIBUTIONS` (W&B's words).
         values: the choices of a categorical, in the order of the file; the one of a constant.
-        low: least value of a range, inclusive.
+        low: least value of a range, inclusive; an exponent of e where the distribution says so.
         high: greatest value of a range, inclusive.
-        q: step of a quantised range.
+        q: step of a quantised distribution.
+        probabilities: of `values`, where they are weighed.
+        mu: mean of a normal distribution, or of the logarithm of a log-normal one.
+        sigma: its standard deviation.
+        a: first shape of a beta distribution.
+        b: second shape of a beta distribution.
+        when: the condition under which the parameter exists; None for always.
     """
 
     distribution: str
@@ -33,6 +38,12 @@ class Domain:
     low: float | None = None
     high: float | None = None
     q: float | None = None
+    probabilities: tuple[float, ...] = ()
+    mu: float | None = None
+    sigma: float | None = None
+    a: float | None = None
+    b: float | None = None
+    when: str | None = None
 
     @property
     def is_constant(self) -> bool:
@@ -47,10 +58,17 @@ class MetricGoal:
     Attributes:
         name: a reported metric, such as ``val_mae``.
         goal: which way is better.
+        target: no further trial starts once one has reached it; None for no such value.
+        impute: what a failed trial counts as for a sampler: ``latest``, ``best`` or ``worst`` of
+            its values; None where the file does not say.
+        impute_while_running: the same for trials that run; ``"false"`` for nothing.
     """
 
     name: str
     goal: Goal = "minimize"
+    target: float | None = None
+    impute: str | None = None
+    impute_while_running: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,44 @@ class NamedTrial:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """A condition that every config must keep, or must not meet.
+
+    Attributes:
+        condition: in the grammar of `orchestrator.spec.conditions`.
+        forbid: True where a config must not meet it.
+        reason: why, in the writer's words.
+    """
+
+    condition: str
+    forbid: bool = False
+    reason: str = ""
+
+    def __str__(self) -> str:
+        text = f"{'forbid' if self.forbid else 'require'} {self.condition}"
+        return f"{text} ({self.reason})" if self.reason else text
+
+
+@dataclass(frozen=True)
+class EarlyTerminate:
+    """W&B's hyperband stopping; `orchestrator.spec.bands` computes with it.
+
+    Attributes:
+        min_iter: the first band; None where the bands are counted down from `max_iter`.
+        max_iter: reports of a whole trial.
+        s: how many bands are counted down.
+        eta: each band is so many times the one before, and keeps one trial in so many.
+        strict: True compares the value at the band, False the best value so far.
+    """
+
+    min_iter: int | None = None
+    max_iter: int | None = None
+    s: int | None = None
+    eta: float = 3
+    strict: bool = True
+
+
+@dataclass(frozen=True)
 class Resources:
     """What one trial takes.
 
@@ -123,6 +179,8 @@ class Program:
         patterns: regular expressions with named groups that find metrics in the output; a group
             called ``step`` gives the step.
         workdir: the folder it runs in, absolute.
+        command: the words of ``command``, macros and all, where the file has one; then the
+            argument list comes from `orchestrator.spec.commands.command_line`.
     """
 
     path: str
@@ -132,6 +190,7 @@ class Program:
     outputs: str | None = None
     patterns: tuple[str, ...] = ()
     workdir: str = "."
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +207,9 @@ class Spec:
         metric: what ranks; None where neither file nor trainer names one.
         fixed: values that all configs share.
         parameters: the search space, in the order of the file.
+        nested: parameter to its path, of those that stand inside another parameter.
+        zips: groups of parameters that move together.
+        constraints: what configs must keep to be run.
         trials: named configs, in the order of the file.
         run_cap: greatest number of trials; None for no cap.
         seed: of the sampler and the random draw.
@@ -156,6 +218,7 @@ class Spec:
         stage: name of the stage that runs; None where the file has no stages.
         stage_set: the values that this stage sets.
         pruner: ``none``, ``median`` or ``hyperband``.
+        early_terminate: W&B's stopping rule; None where the file has none.
         overrides: what ``--set`` gave for parameters; stronger than everything above.
         warnings: what the writer should know though the file is good.
     """
@@ -169,6 +232,9 @@ class Spec:
     metric: MetricGoal | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Domain] = field(default_factory=dict)
+    nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    zips: tuple[tuple[str, ...], ...] = ()
+    constraints: tuple[Constraint, ...] = ()
     trials: Mapping[str, NamedTrial] = field(default_factory=dict)
     run_cap: int | None = None
     seed: int = 0
@@ -177,6 +243,7 @@ class Spec:
     stage: str | None = None
     stage_set: Mapping[str, Any] = field(default_factory=dict)
     pruner: str = "none"
+    early_terminate: EarlyTerminate | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -16,11 +16,13 @@ class Log:
     Attributes:
         problems: what is wrong.
         warnings: what the writer should know though it is not wrong.
+        exponents: where a number stands that YAML 1.1 takes for text, such as ``1e-5``.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.exponents: list[Problem] = []
 
     def add(self, key: str, message: str, origin: str, line: int | None = None) -> None:
         """Add a mistake."""

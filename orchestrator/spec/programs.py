@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.spec.commands import MACROS, macro, passes_parameters, plain_form
 from orchestrator.spec.model import Program
 from orchestrator.spec.problems import Log
 from orchestrator.spec.tree import Node
@@ -27,9 +30,10 @@ def read_program(
         need: True where a program that is missing is a mistake; a warning otherwise.
         log: takes mistakes and warnings.
     """
-    path = _locate(values["program"], folder)
-    if path is None:
-        _missing("program", "a script or a command on PATH", values["program"], root, need, log)
+    written = values.get("program")
+    path = None if written is None else _locate(written, folder)
+    if written is not None and path is None:
+        _missing("program", "a script or a command on PATH", written, root, need, log)
     python = values.get("python")
     interpreter = None if python is None else _locate(python, folder)
     if python is not None and interpreter is None:
@@ -38,8 +42,8 @@ def read_program(
     args = given if isinstance(given, dict) else {"style": given}
     style = args.get("style", "--k=v")
     patterns = values.get("metrics", {}).get("pattern", ())
-    return Program(
-        path=path or str(folder / values["program"]),
+    program = Program(
+        path=path or (str(folder / written) if written is not None else ""),
         style=style,
         # A parser that takes "--amp 3" as two words would take "--amp True" for text.
         booleans=args.get("booleans", "flag" if style == "hyphen-space" else "value"),
@@ -48,6 +52,71 @@ def read_program(
         patterns=(patterns,) if isinstance(patterns, str) else tuple(patterns),
         workdir=str(folder),
     )
+    if "command" not in values:
+        return program
+    return with_command(program, values, root, folder, need, log)
+
+
+def with_command(
+    program: Program,
+    values: Mapping[str, Any],
+    root: Node,
+    folder: Path,
+    need: bool,
+    log: Log,
+) -> Program:
+    """Return a program that is started by the words of ``command``.
+
+    What W&B would swallow in silence is told: macros that it does not know, or that stand inside
+    a word, and a command that hands over no parameters.
+    """
+    words, where = values["command"], root.get("command") or root
+    written = values.get("program")
+    if "args" in values:
+        log.at(root.get("args"), "args", "must not stand beside command, which has macros for it.")
+    if written is None and "${program}" in words:
+        log.at(where, "command", "needs program for ${program}, but there is none.")
+    _tell_words(words, where, log)
+    put_in: list[str] = []
+    for word in words:
+        if word == "${program}" and written is not None:
+            # As it is written, since it runs in the file's folder; another system's \\ set right.
+            is_there = (folder / written).exists() or "\\" not in written
+            put_in.append(written if is_there else written.replace("\\", "/"))
+        else:
+            put_in.append(word)
+    start = next((word for word in put_in if macro(word) is None), "")
+    program = replace(program, command=tuple(put_in), path=program.path or start)
+    plain = plain_form(words)
+    if plain is not None and program.path.endswith(".py"):
+        python, booleans = plain
+        python = None if python is None else _locate(python, folder) or python
+        return replace(program, python=program.python or python, booleans=booleans)
+    if need:
+        log.at(
+            where,
+            "command",
+            "is read and planned, but only [${env}, ${interpreter}, ${program}, ${args}] is run "
+            "yet. Use program, python and args.",
+        )
+    return program
+
+
+def _tell_words(words: Sequence[str], where: Node, log: Log) -> None:
+    if not passes_parameters(words):
+        log.warn(where, "command", "passes no parameters to the program. Add '${args}'.")
+    for word in words:
+        name = macro(word)
+        if name is not None and name not in MACROS:
+            message = f"has {word}, which is no macro and vanishes.{log.hint(name, MACROS)}"
+            log.warn(where, "command", message)
+        elif name is None and any(f"${{{known}}}" in word for known in MACROS):
+            log.warn(where, "command", f"has a macro inside {word!r}, where none is replaced.")
+        elif name is None and re.search(r"\$\{(?!envvar:)", word):
+            message = f"has {word!r} as it stands: a parameter cannot be put into a word."
+            log.warn(where, "command", message)
+        elif word in ("&&", "||", "|", ";", ">", "<"):
+            log.warn(where, "command", f"has {word!r}, but no shell reads it.")
 
 
 def _locate(text: str, folder: Path) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.spec.draft import Draft
 from orchestrator.spec.kinds import join
 from orchestrator.spec.model import Domain, Goal, MetricGoal, Spec
+from orchestrator.spec.named import WRITTEN
 from orchestrator.spec.trainers import TrainerSchema, evaluated_metrics, resolve
 
 # Metrics of any predictions and targets, recomputed for every kind of data.
@@ -26,11 +27,12 @@ def check_metric(draft: Draft) -> MetricGoal | None:
     if name is None:
         return None
     schema, log = draft.schema, draft.log
+    more = {word: entry.get(word) for word in ("target", "impute", "impute_while_running")}
     if schema is None:
         _check_patterns(draft, name)
-        return MetricGoal(name, goal or "minimize")
+        return MetricGoal(name, goal or "minimize", **more)
     if not schema.metrics:
-        return MetricGoal(name, goal or "minimize")
+        return MetricGoal(name, goal or "minimize", **more)
     known = schema.metrics.get(name)
     where = draft.node("metric", "name")
     if known is None:
@@ -47,7 +49,7 @@ def check_metric(draft: Draft) -> MetricGoal | None:
     if goal is not None and goal != known.goal:
         message = f"is {goal}, though trainer '{schema.name}' would {known.goal} {name}."
         log.warn(draft.node("metric", "goal"), "metric.goal", message)
-    return MetricGoal(name, goal or known.goal)
+    return MetricGoal(name, goal or known.goal, **more)
 
 
 def _default_metric(draft: Draft) -> MetricGoal | None:
@@ -57,8 +59,10 @@ def _default_metric(draft: Draft) -> MetricGoal | None:
     needing = [("method", "bayes")] if draft.method == "bayes" else []
     pruner = draft.values.get("pruner", "none")
     needing += [("pruner", pruner)] if pruner != "none" else []
+    early = draft.root.get("early_terminate")
+    needing += [("early_terminate", "given")] if early is not None else []
     for key, value in needing:
-        if draft.root.get("program") is not None:
+        if draft.root.get("program") is not None or draft.root.get("command") is not None:
             draft.log.at(
                 draft.node(key),
                 "metric",
@@ -92,7 +96,8 @@ def check_metric_names(draft: Draft) -> None:
         (("targets", name), name) for name in draft.values.get("targets", {})
     ]
     for trial, entry in draft.values.get("trials", {}).items():
-        named += [(("trials", trial, "expect", name), name) for name in entry.get("expect", {})]
+        written = entry.get(WRITTEN, trial)
+        named += [(("trials", written, "expect", name), name) for name in entry.get("expect", {})]
     if any(name not in known for _, name in named):
         evaluated = evaluated_metrics(schema.name)
         known |= {*evaluated, *(f"val_{name}" for name in evaluated)}
@@ -154,4 +159,4 @@ def _varying(schema: TrainerSchema, spec: Spec) -> set[str]:
 
 
 def _chooses(domain: Domain) -> bool:
-    return domain.low is not None or len(domain.values) > 1
+    return len(domain.values) != 1

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import Problem, UsageError
 from orchestrator.spec.problems import Log
 from orchestrator.spec.tree import Node, found
 
@@ -38,6 +38,7 @@ class _Resolver(yaml.resolver.Resolver):
 
 _Resolver.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+.0123456789"))
 _RESOLVER: Any = _Resolver()
+_PLAIN_RESOLVER: Any = yaml.resolver.Resolver()
 _CONSTRUCTOR: Any = yaml.constructor.SafeConstructor()
 
 
@@ -175,6 +176,18 @@ class _Builder:
             if not frame.merging
         ]
 
+    def here(self) -> str:
+        """Return the key of the value being read."""
+        return ".".join([*self.path(), *([self.stack[-1].key or ""] if self.stack else [])])
+
+    def note_exponent(self, event: Any, line: int | None) -> None:
+        """Note a number that YAML 1.1 alone would take for text."""
+        if event.tag is None and line is not None:
+            tag = _PLAIN_RESOLVER.resolve(yaml.ScalarNode, event.value, (True, False))
+            if tag == f"{_TAG}str":
+                key = self.here().rstrip(".")
+                self.log.exponents.append(Problem(line, key, event.value, self.origin))
+
     def scalar(self, event: Any, line: int | None) -> Any:
         tag = event.tag
         if tag is None or tag == "!":
@@ -193,13 +206,13 @@ class _Builder:
                     raise OverflowError
                 return number
             if name == "float":
+                self.note_exponent(event, line)
                 return _CONSTRUCTOR.construct_yaml_float(node)
             return _CONSTRUCTOR.construct_yaml_bool(node)
         except (ValueError, OverflowError, KeyError, IndexError):
             kind = "true or false" if name == "bool" else "a number"
             got = repr(event.value[:40])
-            key = ".".join([*self.path(), *([self.stack[-1].key or ""] if self.stack else [])])
-            self.log.add(key, f"must be {kind}, but got {got}.", self.origin, line)
+            self.log.add(self.here(), f"must be {kind}, but got {got}.", self.origin, line)
             return None
 
     def tag_name(self, tag: str, line: int | None) -> str:
@@ -209,8 +222,7 @@ class _Builder:
             return name
         if name not in ("timestamp", "value", "merge"):
             message = f"must be plain values, but has the tag {tag[:80]!r}, which builds an object."
-            key = ".".join([*self.path(), *([self.stack[-1].key or ""] if self.stack else [])])
-            self.log.add(key, f"{message} Remove the tag.", self.origin, line)
+            self.log.add(self.here(), f"{message} Remove the tag.", self.origin, line)
         return "str"
 
     def open(self, event: Any) -> None:

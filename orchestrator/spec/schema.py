@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.spec.keys import PROGRAM_KEYS, SPEC, VERSION
+from orchestrator.spec.keys import PROGRAM_KEYS, SPEC, VERSION, WANDB_KEYS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -28,11 +28,16 @@ def json_schema() -> dict[str, Any]:
         "title": "sweep file",
         "description": "A set of training runs, for `sweep run`.",
         **body,
-        "oneOf": [_has("trainer"), _has("program")],
-        "dependentRequired": {key: ["program"] for key in PROGRAM_KEYS},
+        "anyOf": [_has("trainer"), *_PROGRAM, _WANDB],
+        "not": {"allOf": [_has("trainer"), {"anyOf": _PROGRAM}]},
+        "dependentSchemas": {key: {"anyOf": _PROGRAM} for key in PROGRAM_KEYS},
     }
 
 
 def _has(key: str) -> dict[str, Any]:
     """Return the schema of files in which `key` is more than null."""
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
+_PROGRAM = [_has("program"), _has("command")]
+_WANDB = {"required": ["method", "parameters"], "propertyNames": {"enum": list(WANDB_KEYS)}}

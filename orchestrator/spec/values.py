@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from orchestrator.spec.domains import Declared
 from orchestrator.spec.kinds import join, number_hint
 from orchestrator.spec.model import Domain
 from orchestrator.spec.problems import Log
+from orchestrator.spec.quantiles import limits, support
 from orchestrator.spec.trainers import ParameterLike, TrainerSchema
 from orchestrator.spec.tree import Node, found
 
@@ -53,27 +55,29 @@ def check_domain(name: str, declared: Declared, key: str, schema: TrainerSchema,
         return
     domain = declared.domain
     before = len(log.problems)
-    if domain.low is not None and known.type not in (int, float):
+    if not domain.values and known.type not in (int, float):
+        shape = "a range" if domain.low is not None else f"a {domain.distribution} distribution"
+        message = f"must be {_expected(known)}, but got {shape}. Write {{values: [...]}}."
+        log.at(declared.node, key, message)
+        return
+    if not domain.values and known.type is int and not _whole(domain):
+        bounds = "" if domain.low is None else f" from {domain.low} to {domain.high}"
         log.at(
             declared.node,
             key,
-            f"must be {_expected(known)}, but got a range. Write {{values: [...]}}.",
+            f"must be whole numbers, but {domain.distribution}{bounds} gives others. "
+            "Use whole bounds with int_uniform, or a q_ distribution with a whole q.",
         )
         return
-    if domain.low is not None and known.type is int and not _whole(domain):
-        log.at(
-            declared.node,
-            key,
-            f"must be whole numbers, but {domain.distribution} from {domain.low} to {domain.high} "
-            "gives others. Use whole bounds with int_uniform, or q_uniform with a whole q.",
-        )
+    if not domain.values and not _has_limits(domain):
+        _check_support(known, domain, declared, key, log)
         return
     for word, node in declared.leaves():
         shown = node
         if domain.distribution == "int_uniform" and isinstance(node.value, float):
             shown = Node(int(node.value), node.line, node.origin)  # its bounds were read as whole
         check_value(known, shown, join(key, word), log)
-    if len(log.problems) == before and domain.distribution == "q_uniform":
+    if len(log.problems) == before and domain.q is not None:
         _check_rounded(known, domain, declared, key, log)
     if domain.distribution == "int_uniform" and known.type is float:
         bounds = f"{{min: {float(domain.low or 0)}, max: {float(domain.high or 0)}}}"
@@ -85,8 +89,29 @@ def check_domain(name: str, declared: Declared, key: str, schema: TrainerSchema,
 
 
 def _whole(domain: Domain) -> bool:
-    return domain.distribution == "int_uniform" or (
-        domain.distribution == "q_uniform" and type(domain.q) is int
+    return domain.distribution == "int_uniform" or type(domain.q) is int
+
+
+def _has_limits(domain: Domain) -> bool:
+    """Tell whether ``min`` and ``max`` are values of the parameter, and not exponents of them."""
+    return domain.low is not None and (domain.low, domain.high) == limits(domain)
+
+
+def _check_support(
+    known: ParameterLike, domain: Domain, declared: Declared, key: str, log: Log
+) -> None:
+    """Check what a distribution may draw, where its block does not name the limits."""
+    low, high = support(domain)
+    if (known.low is None or low >= known.low) and (known.high is None or high <= known.high):
+        return
+    drawn = f"numbers from {low:.4g} to {high:.4g}"
+    if math.isinf(high):
+        drawn = "any number" if math.isinf(low) else f"any number above {low:g}"
+    log.at(
+        declared.node,
+        key,
+        f"must be {_expected(known)}, but {domain.distribution} draws {drawn}. "
+        "Use a distribution with min and max.",
     )
 
 
@@ -94,10 +119,7 @@ def _check_rounded(
     known: ParameterLike, domain: Domain, declared: Declared, key: str, log: Log
 ) -> None:
     """Check what the bounds become when they are rounded to multiples of q."""
-    assert domain.q is not None
-    for bound in (domain.low, domain.high):
-        assert bound is not None
-        value = round(bound / domain.q) * domain.q
+    for bound, value in zip((domain.low, domain.high), support(domain), strict=True):
         if (known.low is not None and value < known.low) or (
             known.high is not None and value > known.high
         ):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.runs.layout import safe_name
-from orchestrator.spec.domains import canonical
+from orchestrator.spec.choices import canonical
 from orchestrator.spec.expand import (
     count_trials,
     draw,

@@ -201,7 +201,7 @@ BAD = [
     ("trainer: toy\nparameters: {lr: {values: []}}\n", 2, "parameters.lr.values", "at least one"),
     ("trainer: toy\nparameters: {lr: {values: {}}}\n", 2, "parameters.lr.values", "a list"),
     ("trainer: toy\nparameters: {lr: {vals: [1]}}\n", 2, "parameters.lr.vals", "'values'?"),
-    ("trainer: toy\nparameters: {lr: {mu: 1}}\n", 2, "parameters.lr.mu", "not supported yet"),
+    ("trainer: toy\nparameters: {lr: {mu: 1}}\n", 2, "parameters.lr", "Write distribution: normal"),
     (
         "trainer: toy\nparameters:\n  lr:\n    values: [0.1,\n      20]\n",
         5, "parameters.lr.values", "but got 20",
@@ -220,7 +220,7 @@ BAD = [
     ),
     (
         "trainer: toy\nmethod: random\n"
-        "parameters: {lr: {min: 0, max: 1, distribution: log_uniform}}\n",
+        "parameters: {lr: {min: 0, max: 1, distribution: loguniform}}\n",
         3, "parameters.lr.distribution", "Did you mean 'log_uniform_values'?",
     ),
     (
@@ -229,8 +229,9 @@ BAD = [
         3, "parameters.lr.min", "must be above 0",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {lr: {values: [1], distribution: uniform}}\n",
-        3, "parameters.lr", "must have min and max and not have values, since it is a uniform",
+        "trainer: toy\nmethod: random\n"
+        "parameters: {lr: {values: [1], max: 2, distribution: uniform}}\n",
+        3, "parameters.lr", "must have min and not have values, since it is a uniform",
     ),
     (
         "trainer: toy\nmethod: random\nparameters: {epochs: {min: 1.0, max: 9.5}}\n",
@@ -264,15 +265,16 @@ BAD = [
     ("trainer: toy\nmetric: {goal: minimize}\n", 2, "metric.name", "must be given"),
     ("trainer: toy\nmetric: {name: val_mea}\n", 2, "metric.name", "Did you mean 'val_mae'?"),
     ("trainer: toy\nmetric: mae\n", 2, "metric.name", "Did you mean 'val_mae'?"),
-    ("trainer: toy\nmetric: {name: val_mae, goal: min}\n", 2, "metric.goal", "minimize, maximize"),
-    ("trainer: toy\nmetric: {name: val_mae, target: 1}\n", 2, "metric.target", "not supported yet"),
+    ("trainer: toy\nmetric: {name: val_mae, goal: low}\n", 2, "metric.goal", "minimize, maximize"),
+    ("trainer: toy\nmetric: {name: val_mae, target: low}\n", 2, "metric.target", "a number"),
+    ("trainer: toy\nmetric: {name: val_mae, impute: 0}\n", 2, "metric.impute", "latest, best"),
     ("trainer: toy\ntargets: {t20_mea: '< 1'}\n", 2, "targets.t20_mea", "Did you mean 't20_mae'?"),
     ("trainer: toy\ntargets: {mae: 0.02}\n", 2, "targets.mae", 'Write "<= 0.02"'),
     ("trainer: toy\ntargets: {mae: '== 1'}\n", 2, "targets.mae", "must be a bound"),
     ("trainer: toy\nresources: {gpu_memory: 8}\n", 2, "resources.gpu_memory", "Write 8GB."),
     ("trainer: toy\nresources: {gpu_mem: 8GB}\n", 2, "resources.gpu_mem", "'gpu_memory'?"),
     ("trainer: toy\nresources: {gpus: -1}\n", 2, "resources.gpus", "at least 0"),
-    ("trainer: toy\nearly_terminate: {}\n", 2, "early_terminate", "Use pruner: hyperband."),
+    ("trainer: toy\nearly_terminate: {}\n", 2, "early_terminate.type", "must be given"),
     ("trainer: toy\nfixed: {lr: 1}\nfixed: {lr: 2}\n", 3, "fixed", "must stand once"),
     ("program: p.py\nmethod: bayes\nparameters: {x: {values: [1, 2]}}\n", 2, "metric", "given"),
     ("program: p.py\npruner: median\n", 2, "metric", "since pruner is median"),

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import SpecError
-from orchestrator.spec.domains import BLOCK, DISTRIBUTIONS
+from orchestrator.spec.distributions import DISTRIBUTIONS
+from orchestrator.spec.domains import BLOCK
 from orchestrator.spec.keys import SPEC
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.problems import Log
