@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.reaper import start_reaper
+from orchestrator.engine.reaper import MARK, start_reaper
+from orchestrator.errors import SweepError
 
 # Ray reads these when it is imported or started.
 _SETTINGS = {
@@ -21,6 +22,9 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    # When the host's memory runs low Ray would end its own workers, which hold next to none of it;
+    # the kernel ends the process that holds the most, and that trial's record says so.
+    "RAY_memory_monitor_refresh_ms": "0",
     # Without this Ray takes the host's address for its own and listens on all interfaces; the name
     # is of the platforms where loopback is its default.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -33,44 +37,85 @@ _SETTINGS = {
 }
 
 
+# A path to a socket holds 107 bytes; Ray puts up to 67 behind its folder.
+_LONGEST_FOLDER = 40
+
+
 @contextmanager
-def local_ray(slots: int) -> Iterator[None]:
+def local_ray(slots: int) -> Iterator[Path]:
     """Start Ray on this machine with room for `slots` trials; stop it at the end.
 
     No dashboard, no usage statistics, nothing bound beyond loopback. On Linux its processes end
     with this one, also when this one is killed.
+
+    Yields:
+        A folder for temporary files, readable by this user alone; it is removed at the end.
+
+    Raises:
+        SweepError: Ray does not start, or runs in this process already.
     """
     os.environ.update(_SETTINGS)
     warnings.filterwarnings("ignore", module="ray")
     import ray
 
     for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    ray.init(
-        address="local",
-        num_cpus=slots,
-        num_gpus=0,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-        object_store_memory=80 << 20,
-    )
-    reaper = start_reaper()
+        # What they say of a lost worker is a page of traceback; the trial's record says it too.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        raise SweepError(
+            "Ray must be free in this process, but it runs already. Call ray.shutdown() first."
+        )
+    folder = _temporary_folder()
+    reaper = start_reaper(folder)
+    os.environ[MARK] = str(folder)
     try:
-        yield
+        _start(slots, folder)
+        yield folder
     finally:
+        del os.environ[MARK]
         ray.shutdown()
         if reaper is not None:
             reaper.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
+def _start(slots: int, folder: Path) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            num_cpus=slots,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            configure_logging=False,
+            object_store_memory=80 << 20,
+            _temp_dir=str(folder),
+        )
+    except Exception as error:
+        raise SweepError(
+            f"Ray must start on this machine, but it says: {error}. "
+            "Give --inline to run without it, one trial after another."
+        ) from error
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="sweep-", dir="/tmp"))
+    return folder
+
+
+def run_trials(conductor: Conductor, tick: Callable[[], None], folder: Path) -> None:
     """Let Ray Tune run what `conductor` hands out, until nothing is left.
 
     Args:
         conductor: decides what starts and what ends.
         tick: called many times a second, between two steps of Ray.
+        folder: for what Tune wants to write; the run directories are the memory.
 
     Raises:
         Exception: what `conductor` or `tick` raised, if they did.
@@ -80,8 +125,6 @@ def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
     from orchestrator.engine.adapters import ConductorScheduler, ConductorSearcher, Faults
     from orchestrator.engine.trainable import Minder
 
-    # What Tune wants to write is of no use here: the run directories are the memory.
-    scratch = Path(tempfile.mkdtemp(prefix="sweep-ray-"))
     faults = Faults()
     try:
         tuner = tune.Tuner(
@@ -94,7 +137,7 @@ def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
             ),
             run_config=tune.RunConfig(
                 name="sweep",
-                storage_path=str(scratch),
+                storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(
@@ -107,5 +150,3 @@ def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
         if faults:
             raise faults[0] from None
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -91,8 +91,11 @@ class Conductor:
 
     @property
     def is_complete(self) -> bool:
-        """True once every trial of the sweep, wanted now or not, has ended for good."""
-        waits = any(not record.state.is_finished for record in self.records.values())
+        """True once every trial that is wanted has ended for good."""
+        waits = any(
+            not record.state.is_finished and self._queue.is_wanted(record.name, record.number)
+            for record in self.records.values()
+        )
         return not waits and not self._queue
 
     @property

@@ -12,7 +12,6 @@ from orchestrator.engine import facts, requests
 from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
 from orchestrator.engine.interrupts import catching
 from orchestrator.engine.opening import OpenSweep, folder_for, open_sweep
-from orchestrator.engine.reaper import start_reaper
 from orchestrator.errors import NotFoundError, SweepError, nearest
 from orchestrator.files import atomic
 from orchestrator.placement.admission import SlotPool
@@ -132,8 +131,7 @@ class _Signals:
         self._on_stop()
 
     def second(self) -> None:
-        """Write down how it stands and see to what this process started; it ends now."""
-        start_reaper()
+        """Write down how it stands; the process ends now."""
         if self.conductor is not None:
             self.conductor.mark_interrupted()
 
@@ -244,12 +242,12 @@ def _drive(
         return
     from orchestrator.engine.cluster import local_ray, run_trials
 
-    with local_ray(len(plan.slots)):
+    with local_ray(len(plan.slots)) as scratch:
         # Ray puts in signal handlers of its own when it starts.
         signals.install()
         tick()
         if not conductor.is_over:
-            run_trials(conductor, tick)
+            run_trials(conductor, tick, scratch)
 
 
 def _settle(opened: OpenSweep) -> None:

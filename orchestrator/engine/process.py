@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import types
@@ -20,6 +21,9 @@ from orchestrator.spec.trainers import package_of
 
 # Time for a trial to save what it has after it was asked to stop; then its group is killed.
 GRACE_S = 10.0
+
+# Of the 107 bytes of a path to a socket, multiprocessing puts 32 behind the temporary folder.
+LONGEST_TEMPORARY_PATH = 70
 
 _starting = threading.Lock()
 
@@ -39,7 +43,7 @@ class TrialProcess:
         context = _context(attempt)
         here, there = context.Pipe(duplex=True)
         self._connection: Connection = here
-        with _starting, _no_main():
+        with _starting, _no_main(), _short_temporary_paths():
             self._process = context.Process(
                 target=_enter, args=(attempt.to_json(), there), name=attempt.name
             )
@@ -154,6 +158,19 @@ def _no_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = real
+
+
+@contextmanager
+def _short_temporary_paths() -> Iterator[None]:
+    # The forkserver listens on a socket in the temporary folder, and a path to a socket holds 107
+    # bytes. Only this process looks there; the trial keeps the folder that the user chose.
+    real = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY_PATH:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = real
 
 
 def _kill_group(pid: int | None) -> None:

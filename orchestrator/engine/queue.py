@@ -39,7 +39,7 @@ class TrialQueue:
         self._again = deque(
             record
             for record in records.values()
-            if not record.state.is_finished and self._is_wanted(record.name, record.number)
+            if not record.state.is_finished and self.is_wanted(record.name, record.number)
         )
         self._fresh = self._fresh_configs()
         self._next: TrialConfig | Literal["propose"] | None = None
@@ -96,7 +96,8 @@ class TrialQueue:
         words = asdict(named) if named else {}
         return {key: value for key, value in words.items() if value and key != "set"}
 
-    def _is_wanted(self, name: str, number: int) -> bool:
+    def is_wanted(self, name: str, number: int) -> bool:
+        """Tell whether a trial is among those to hand out."""
         return not self._only or any(is_called(text, number, name) for text in self._only)
 
     def _fresh_configs(self) -> Iterator[TrialConfig | Literal["propose"]]:
@@ -106,5 +107,5 @@ class TrialQueue:
                 yield "propose"
             return
         for trial in iter_configs(self._spec):
-            if trial.number not in self._records and self._is_wanted(trial.name, trial.number):
+            if trial.number not in self._records and self.is_wanted(trial.name, trial.number):
                 yield trial

@@ -58,7 +58,7 @@ def open_journal(path: Path) -> JournalStorage:
     mend(path)
     try:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelLock(path)))
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError) as error:
         raise SweepError(
             f"{path}: must be a journal of Optuna's, but it cannot be read ({error!r}). "
             "Move it away and run the sweep again; finished trials stand in their folders."

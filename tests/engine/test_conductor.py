@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -253,6 +255,88 @@ def test_only_runs_what_is_named(tmp_path: Path, three: Spec) -> None:
     assert conductor.is_over
     rest = make_conductor(tmp_path, three)
     assert [start(rest, "2").name, start(rest, "3").name] == ["a", "b"]
+
+
+def test_only_takes_a_folders_name_too(tmp_path: Path, three: Spec) -> None:
+    conductor = make_conductor(tmp_path, three, only=frozenset({"0001-b"}))
+    assert start(conductor, "1").name == "b"
+    assert not conductor.is_complete
+    end(conductor, "1")
+    assert conductor.is_over
+    assert conductor.is_complete
+
+
+def test_a_sweep_that_is_stopped_when_all_is_done_is_complete(tmp_path: Path, three: Spec) -> None:
+    conductor = make_conductor(tmp_path, three, slots=3)
+    for attempt_id in "123":
+        start(conductor, attempt_id)
+    conductor.stop()
+    for attempt_id in "12":
+        end(conductor, attempt_id)
+    assert not conductor.is_complete
+    end(conductor, "3")
+    assert conductor.is_complete
+
+
+def test_a_trial_that_waits_outside_the_choice_can_be_stopped(tmp_path: Path, three: Spec) -> None:
+    conductor = make_conductor(tmp_path, three)
+    start(conductor, "1")
+    conductor.stop()
+    conductor.abandon()
+    again = make_conductor(tmp_path, three, only=frozenset({"c"}))
+    again.stop_trial(0, "stopped by hand")
+    assert states(again)["a"] == (TrialState.PRUNED, "stopped by hand")
+    again.stop_trial(0, "twice")
+    again.stop_trial(99, "unknown")
+    assert states(again)["a"] == (TrialState.PRUNED, "stopped by hand")
+
+
+def test_a_run_folder_that_is_gone_does_not_stop_the_stopping(tmp_path: Path, three: Spec) -> None:
+    conductor = make_conductor(tmp_path, three)
+    shutil.rmtree(start(conductor, "1").run_path)
+    conductor.stop()
+    end(conductor, "1", ["failed", "FileNotFoundError"])
+    assert states(conductor)["a"] == (TrialState.WAITING, "interrupted")
+
+
+def test_interrupted_trials_can_be_marked_without_the_study(
+    tmp_path: Path, three: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = make_conductor(tmp_path, three)
+    start(conductor, "1")
+    start(conductor, "2")
+    conductor.stop_trial(1, "stopped by hand")
+    monkeypatch.setattr(conductor, "_study", None)
+    monkeypatch.setattr(conductor, "_listener", None)
+    conductor.mark_interrupted()
+    found = {record.name: record for record in load_trials(SweepDir(tmp_path / "sweep"))}
+    assert (found["a"].state, found["a"].reason) == (TrialState.WAITING, "interrupted")
+    assert (found["b"].state, found["b"].reason) == (TrialState.PRUNED, "stopped by hand")
+
+
+def test_a_lost_record_shifts_no_numbers_of_bayes(tmp_path: Path) -> None:
+    space = {"lr": Domain("log_uniform_values", low=1e-3, high=1.0)}
+    spec = toy_spec(tmp_path, {}, method="bayes", parameters=space, run_cap=4)
+    conductor = make_conductor(tmp_path, spec, slots=1)
+    for count in range(4):
+        start(conductor, str(count))
+        end(conductor, str(count))
+    shutil.rmtree(SweepDir(tmp_path / "sweep").run_dirs()[1].path)
+    again = make_conductor(tmp_path, spec, slots=1)
+    attempt = start(again, "5")
+    assert attempt.number == 4, "3 is complete and must not be written over"
+    end(again, "5")
+    assert again.is_over
+
+
+def test_ten_thousand_trials_pass_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    names = {f"t{index}": {"lr": 0.1} for index in range(10_000)}
+    conductor = make_conductor(tmp_path, toy_spec(tmp_path, names, metric=None), slots=1)
+    for count in range(500):
+        start(conductor, str(count))
+        end(conductor, str(count))
+    assert len(load_trials(SweepDir(tmp_path / "sweep"))) == 500
 
 
 def test_bayes_proposes_within_the_space_up_to_the_cap(tmp_path: Path) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.engine.driver import Outcome, run_sweep
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, SweepError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials, state_now
-from orchestrator.spec.model import Spec
+from orchestrator.search.study import Study
+from orchestrator.spec.model import Domain, Spec
 from tests.engine.sweeps import cpu_plan, processes_with, toy_spec, wait_until
 
 OUTCOMES: dict[str, dict[str, Any]] = {
@@ -189,6 +193,119 @@ def test_a_killed_driver_leaves_nothing_and_is_continued(tmp_path: Path) -> None
     assert before > 0
     attempts = {record.name: record.attempt for record in outcome.records.values()}
     assert attempts == {"short": 1, "long": 2, "longer": 2, "last": 1}
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_while_ray_starts_leaves_nothing(tmp_path: Path) -> None:
+    driver = start_driver(tmp_path, LONG)
+    # The raylet starts agents that would outlive all others by a minute.
+    wait_until(lambda: any(b"raylet/raylet" in name for name in names_of(str(tmp_path))), 60)
+    time.sleep(0.7)
+    driver.kill()
+    driver.wait(10)
+    wait_until(lambda: not processes_with(str(tmp_path)), 10)
+
+
+def names_of(marker: str) -> list[bytes]:
+    found = []
+    for pid in processes_with(marker):
+        with suppress(OSError):
+            found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return found
+
+
+@pytest.mark.slow
+def test_what_fails_in_the_driver_is_said_and_the_sweep_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = toy_spec(tmp_path, {"a": {"epochs": 3}, "b": {"epochs": 200, "pause_s": 0.1}})
+    with monkeypatch.context() as broken:
+        broken.setattr(Study, "report", full_disk)
+        with pytest.raises(SweepError, match=r"must be able to read.*No space left on device"):
+            run(spec, tmp_path)
+    sweep = SweepDir(tmp_path / "toy")
+    record = SweepRecord.load(sweep)
+    assert record is not None
+    assert record.state is SweepState.FAILED
+    assert record.reason == "OSError: [Errno 28] No space left on device"
+    assert {trial.state for trial in load_trials(sweep)} == {TrialState.WAITING}
+    assert run(spec, tmp_path, only=["a"]).records[0].state is TrialState.COMPLETE
+
+
+def full_disk(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.slow
+def test_temporary_folders_may_have_long_names_and_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = set(Path("/tmp").glob("sweep-*"))
+    outcome = run(toy_spec(tmp_path, {"a b/ü": {"epochs": 2}}), tmp_path / "with blanks" / "é")
+    assert outcome.exit_code == 0
+    (record,) = outcome.records.values()
+    assert outcome.folder.run_dir(0, record.name).predictions_file("val").exists()
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    mine = {
+        path for path in set(Path("/tmp").glob("sweep-*")) - before if (path / "sweep").exists()
+    }
+    assert not mine
+    assert not [path for path in folder.iterdir() if path.name.startswith("sweep-")]
+
+
+def test_a_second_signal_ends_it_also_while_a_lock_is_held(tmp_path: Path) -> None:
+    # Both come while the main thread is inside the journal, whose lock is not to be had twice.
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from tests.engine.sweeps import cpu_plan, toy_spec\n"
+        "from orchestrator.engine.driver import run_sweep\n"
+        "from orchestrator.search.journal import KernelLock\n"
+        "def listener(event, record, details):\n"
+        "    if event == 'report' and details['step'] == 3:\n"
+        "        KernelLock.acquire = interrupted\n"
+        "def interrupted(self):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "folder = Path(sys.argv[1])\n"
+        "run_sweep(toy_spec(folder, {'a': {'epochs': 50}}), cpu_plan(), results=folder,\n"
+        "    listener=listener, inline=True)\n"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    try:
+        assert driver.wait(20) == 130
+    finally:
+        driver.kill()
+    (record,) = load_trials(SweepDir(tmp_path / "toy"))
+    assert (record.state, record.reason) == (TrialState.WAITING, "interrupted")
+
+
+def test_a_study_that_cannot_be_read_is_the_sweeps_failure(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"a": {}})
+    sweep = SweepDir(tmp_path / "toy")
+    sweep.path.mkdir()
+    sweep.study_file.write_text('{"op_code": 99, "worker_id": "x"}\n')
+    with pytest.raises(SweepError, match="must be a journal of Optuna's"):
+        run(spec, tmp_path, inline=True)
+    record = SweepRecord.load(sweep)
+    assert record is not None
+    assert record.state is SweepState.FAILED
+    assert record.reason is not None
+    assert "must be a journal of Optuna's" in record.reason
+
+
+def test_only_continues_a_trial_that_bayes_proposed(tmp_path: Path) -> None:
+    space = {"lr": Domain("log_uniform_values", low=1e-3, high=1.0)}
+    spec = toy_spec(tmp_path, {}, method="bayes", parameters=space, run_cap=3)
+    with pytest.raises(NotFoundError, match="--only 0: must be a trial of 'toy', but it has none"):
+        run(spec, tmp_path, inline=True, only=["0"])
+    assert run(spec, tmp_path, inline=True).exit_code == 0
+    outcome = run(spec, tmp_path, inline=True, only=["1"])
+    assert len(outcome.records) == 3
 
 
 def test_inline_runs_in_this_process(tmp_path: Path) -> None:
