@@ -18,11 +18,12 @@ from typing import Any
 
 from orchestrator.analysis import kinds
 from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.evaluate import evaluate_folder
+from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
 from orchestrator.analysis.rows import Comparison, Incomplete, Row, judge
 from orchestrator.analysis.scan import RunFolder, find_runs
 from orchestrator.errors import UsageError, nearest
 from orchestrator.runs import foreign
+from orchestrator.runs.records import TrialState
 
 _HINT = "for decay curves add `--metrics edc --rate HZ`"
 
@@ -175,13 +176,16 @@ def goal_of(metric: str, rows: Sequence[Row]) -> str:
 def _read(run: RunFolder, kind: str | None, data: Mapping[str, Any] | None) -> Row | Incomplete:
     sweep = run.sweep.name if run.sweep is not None else None
     facts = Incomplete(run.path, tuple(run.missing), None, sweep, run.name, run.state)
-    if run.missing:
-        return replace(facts, problem=_why_missing(run))
     metadata = foreign.read_metadata(run.path)
-    try:
-        evaluation = evaluate_folder(run.path, kind=kind, data=data, metadata=metadata)
-    except ArrayProblem as error:
-        return replace(facts, problem=str(error))
+    if _only_logs(run):
+        evaluation = Evaluation({}, None, ())
+    elif run.missing:
+        return replace(facts, problem=_why_missing(run))
+    else:
+        try:
+            evaluation = evaluate_folder(run.path, kind=kind, data=data, metadata=metadata)
+        except ArrayProblem as error:
+            return replace(facts, problem=str(error))
     record = run.record
     asked = foreign.flatten(record.config) if record is not None else {}
     script = foreign.read_script_metadata(run.path)
@@ -214,6 +218,19 @@ def _read(run: RunFolder, kind: str | None, data: Mapping[str, Any] | None) -> R
     )
 
 
+def _only_logs(run: RunFolder) -> bool:
+    """Tell whether a run is a script's that ended well, saves no arrays and logged its metric."""
+    record = run.record
+    return (
+        record is not None
+        and record.state is TrialState.COMPLETE
+        and record.value is not None
+        and run.sweep is not None
+        and run.sweep.is_program
+        and run.files.isdisjoint(foreign.NEEDED)
+    )
+
+
 def _why_missing(run: RunFolder) -> str | None:
     if run.error is not None:
         return run.error
@@ -223,7 +240,8 @@ def _why_missing(run: RunFolder) -> str | None:
     if run.state == "COMPLETE":
         return "COMPLETE, but without its arrays"
     if run.state is not None:
-        return f"{run.state}: {run.reason}" if run.reason else run.state
+        # Of a failure's words the first line names it; the others are the end of its log.
+        return f"{run.state}: {run.reason.splitlines()[0]}" if run.reason else run.state
     if run.sweep is not None:
         return "state.json is missing or cannot be read"
     return None if run.files else "the folder is empty"

@@ -147,7 +147,7 @@ def render_comparison(
             lines.append(f"The best {len(comparison.rows)} of {comparison.n_complete}.")
         if hidden:
             more = "1 more column" if hidden == 1 else f"{hidden} more columns"
-            lines.append(f"{more}: --all, or --export csv.")
+            lines.append(f"{more}: `sweep compare --all`, or --export csv.")
         lines += _targets(comparison.rows)
         lines += _warnings(comparison.rows)
     lines += [f"Note: {note}" for note in comparison.notes]

@@ -166,6 +166,21 @@ def test_arrays_of_a_persons_script_are_of_an_unknown_split_too(tmp_path: Path) 
     assert compare([tmp_path]).basis == "as logged"
 
 
+def test_scripts_that_save_no_arrays_are_ranked_as_they_logged(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path, program="train_model.py")
+    made.trial(sweep, 0, value=0.3)
+    made.trial(sweep, 1, value=0.2)
+    failed = made.trial(sweep, 2, state=TrialState.FAIL, reason="it fell\n  over\n  and over")
+    cut = made.trial(sweep, 3, error=0.1, value=0.1)
+    cut.targets_file().unlink()
+    found = compare([tmp_path])
+    assert [row.trial for row in found.rows] == ["t1", "t0"]
+    assert (found.sort_by, found.basis) == ("val_mae", "as logged")
+    problems = {item.path: item.problem for item in found.incomplete}
+    assert problems[failed.path] == "FAIL: it fell"
+    assert problems[cut.path] == "COMPLETE, but without its arrays"
+
+
 def test_the_hint_goes_once_the_kind_is_told(tmp_path: Path) -> None:
     made.curves(tmp_path / "a")
     found = compare([tmp_path], kind="decay_curve", data={"rate_hz": made.RATE_HZ})

@@ -178,7 +178,9 @@ class _Script:
             if self._process is not None:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(5.0)
-            is_whole = self._process is not None and not self.is_stopping
+            is_whole = (
+                self._process is not None and self._process.returncode == 0 and not self.is_stopping
+            )
             self._outputs.keep(self._pids(), is_whole=is_whole)
 
     def failure(self, code: int) -> str:

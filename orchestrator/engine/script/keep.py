@@ -77,8 +77,8 @@ class Outputs:
 
         Args:
             pids: ids that the script and its workers had.
-            is_whole: False where the script was stopped, or never started: then a missing folder
-                is no surprise.
+            is_whole: False where the script failed, was stopped, or never started: then a missing
+                folder is no surprise.
         """
         if self._folder is None:
             return
