@@ -92,6 +92,8 @@ def _start(slots: int, folder: Path) -> None:
             logging_level=logging.CRITICAL,
             configure_logging=False,
             object_store_memory=80 << 20,
+            # Otherwise workers would take modules from the working folder before ours.
+            job_config=ray.job_config.JobConfig(_client_job=True),
             _temp_dir=str(folder),
         )
     except Exception as error:

@@ -43,7 +43,7 @@ class TrialProcess:
         context = _context(attempt)
         here, there = context.Pipe(duplex=True)
         self._connection: Connection = here
-        with _starting, _no_main(), _short_temporary_paths():
+        with _starting, _no_main(), _short_temporary_paths(), _safe_path():
             self._process = context.Process(
                 target=_enter, args=(attempt.to_json(), there), name=attempt.name
             )
@@ -171,6 +171,20 @@ def _short_temporary_paths() -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = real
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    # The forkserver starts as `python -c`, which would take modules from the working folder first.
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _kill_group(pid: int | None) -> None:
