@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,8 +14,10 @@ from types import FrameType
 def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Call `first` at the first SIGINT, SIGTERM or SIGHUP, and `second` at the next; then exit.
 
-    SIGHUP counts because a terminal that closes sends it; a detached sweep has no terminal. What
-    is yielded puts the handlers in again, after somebody else has put in theirs.
+    SIGHUP counts because a terminal that closes sends it; a detached sweep has no terminal, and one
+    under ``nohup`` goes on. It is never the second: a shell sends it beside the terminal. What is
+    yielded puts the handlers in again, after somebody else has put in theirs. Outside the main
+    thread there are no handlers.
 
     Args:
         first: must return at once; it runs between two instructions of the main thread.
@@ -28,6 +31,8 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
         if calls == 1:
             first()
             return
+        if number == signal.SIGHUP:
+            return
         try:
             second()
         finally:
@@ -35,11 +40,15 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
             # each trial's process ends its own group when its lifeline closes.
             os._exit(130)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.getsignal(number) for number in numbers}
+        if before[signal.SIGHUP] is signal.SIG_IGN:
+            del before[signal.SIGHUP]
 
     def install() -> None:
-        for number in numbers:
+        for number in before:
             signal.signal(number, on_signal)
 
     install()

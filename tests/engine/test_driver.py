@@ -100,7 +100,8 @@ def test_a_grid_of_many_trials_runs_each_once(tmp_path: Path) -> None:
 def start_driver(folder: Path, trials: dict[str, dict[str, Any]]) -> subprocess.Popen[bytes]:
     """Run a sweep in a process of its own, as `sweep run` does."""
     code = (
-        "import json, sys\n"
+        "import json, signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # these tests may run under nohup
         "from pathlib import Path\n"
         "from tests.engine.sweeps import cpu_plan, toy_spec\n"
         "from orchestrator.engine.driver import run_sweep\n"
