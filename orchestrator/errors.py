@@ -9,6 +9,7 @@
     │   ├── PlacementError      exit code 2   no device holds one trial: free memory or ask for less
     │   ├── BusyError           exit code 2   another process runs this sweep: wait or stop it
     │   └── ChangedSpecError    exit code 2   the sweep has run with another spec: --new
+    ├── WaitTimeoutError        exit code 3   --wait-timeout is over: the same command goes on
     ├── TrialError              exit code 1   a trial failed: read its log
     └── Interrupted             exit code 130 ended by Ctrl+C: run the same command to continue
 
@@ -48,6 +49,12 @@ class BusyError(UsageError):
 
 class ChangedSpecError(UsageError):
     """A sweep of that name has run with a spec that differs."""
+
+
+class WaitTimeoutError(SweepError):
+    """Memory that others hold did not come free within ``--wait-timeout``."""
+
+    exit_code = 3
 
 
 class TrialError(SweepError):

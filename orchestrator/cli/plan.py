@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -29,7 +29,7 @@ from orchestrator.files.units import format_duration, format_size
 from orchestrator.placement.cards import hypothetical
 from orchestrator.placement.decide import decide
 from orchestrator.placement.forecast import Forecast, forecast
-from orchestrator.placement.model import CPU, Plan, Slot
+from orchestrator.placement.model import CPU, Placement, Plan, Slot
 from orchestrator.runs.durations import complete_durations
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import results_folder
@@ -56,6 +56,12 @@ CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of
 @click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
 @click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
 @click.option(
+    "--placement",
+    type=click.Choice(get_args(Placement)),
+    default="auto",
+    help="How many run at once, as for run. [default: auto]",
+)
+@click.option(
     "--trial-minutes",
     type=click.FloatRange(min=0, min_open=True),
     help="How long one trial takes. [default: as complete trials of this sweep took]",
@@ -74,6 +80,7 @@ def command(
     stage: str | None,
     max_parallel: int | None,
     gpus: str | None,
+    placement: Placement,
     trial_minutes: float | None,
     results: Path | None,
     as_json: bool,
@@ -93,7 +100,9 @@ def command(
         _print_configs(asked, limit)
         return
     devices = hypothetical(cards) if cards else None
-    decided = decide(asked, devices=devices, max_parallel=max_parallel, gpus=gpus)
+    decided = decide(
+        asked, devices=devices, max_parallel=max_parallel, gpus=gpus, placement=placement
+    )
     expected = _forecast(asked, decided, trial_minutes, results_folder(results))
     if as_json:
         duration = None if expected is None else expected.to_dict()

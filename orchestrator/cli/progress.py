@@ -14,6 +14,7 @@ import click
 from orchestrator.cli.tables import clean
 from orchestrator.engine.script.output import Lines, Tail
 from orchestrator.files.units import format_duration
+from orchestrator.placement.model import CPU
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 
@@ -56,9 +57,11 @@ class Progress:
             waiting = len(records) - self._done
             say(f"continued: {self._done} trials kept, {waiting} run again")
 
-    def __call__(self, event: str, record: TrialRecord, details: Mapping[str, Any]) -> None:
+    def __call__(self, event: str, record: TrialRecord | None, details: Mapping[str, Any]) -> None:
         """Print one event of the engine."""
-        if event == "trial_started":
+        if record is None:
+            self._of_placement(event, details)
+        elif event == "trial_started":
             self._running.add(record.number)
             slot = record.slot or {}
             again = f", attempt {record.attempt}" if record.attempt > 1 else ""
@@ -73,6 +76,17 @@ class Progress:
             self._line(record, click.style(f"warning: {clean(str(details['text']))}", fg="yellow"))
         elif event == "trial_ended":
             self._ended(record)
+
+    def _of_placement(self, event: str, details: Mapping[str, Any]) -> None:
+        text = str(details.get("words") or "")
+        if event == "waited":
+            text = f"waited for {format_duration(details['seconds'])}, goes on"
+        elif event == "growth":
+            place = "" if details["device"] == CPU else f"GPU {details['device']}: "
+            text = f"{place}{text or 'measured one at a time'}"
+        if text:
+            elapsed = format_duration(time.monotonic() - self._started)
+            say(f"[{elapsed:>7}] {click.style(clean(text), fg='cyan')}")
 
     def _report(self, record: TrialRecord, step: int, metrics: Mapping[str, float]) -> None:
         if not self._is_time(record) and step != record.total_steps:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from orchestrator.cli.progress import Progress, say
 from orchestrator.errors import UsageError
+from orchestrator.files.units import parse_duration
 from orchestrator.placement.decide import decide
-from orchestrator.placement.model import Plan
+from orchestrator.placement.loaders import loader_workers
+from orchestrator.placement.model import Placement, Plan, Share
+from orchestrator.placement.need import policy_of
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepState, results_folder
 from orchestrator.spec.check import refuse_unbounded
 from orchestrator.spec.expand import count_trials
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Spec
+
+if TYPE_CHECKING:
+    from orchestrator.engine.placing import Terms
 
 
 @click.command("run")
@@ -27,6 +34,24 @@ from orchestrator.spec.model import Spec
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for what sweeps write.")
 @click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
 @click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
+@click.option(
+    "--placement",
+    type=click.Choice(get_args(Placement)),
+    default="auto",
+    help="How many run at once: what is measured to be best, all that fit, one, or (grow) measured "
+    "on CPUs too. [default: auto]",
+)
+@click.option(
+    "--share",
+    type=click.Choice(get_args(Share)),
+    default="full",
+    help="polite: at most one trial on a card on which somebody else computes. [default: full]",
+)
+@click.option(
+    "--wait-timeout",
+    metavar="DURATION",
+    help="End with exit code 3 after waiting so long (30m, 2h) for memory that others hold.",
+)
 @click.option(
     "--only", multiple=True, metavar="TRIAL", help="Run only this trial (name or number)."
 )
@@ -42,6 +67,9 @@ def command(
     results: Path | None,
     max_parallel: int | None,
     gpus: str | None,
+    placement: Placement,
+    share: Share,
+    wait_timeout: str | None,
     only: tuple[str, ...],
     new: bool,
     inline: bool,
@@ -57,18 +85,53 @@ def command(
     for warning in asked.warnings:
         click.echo(f"Warning: {warning}", err=True)
     folder = results_folder(results)
-    plan = decide(asked, max_parallel=max_parallel, gpus=gpus)
+    timeout_s = _timeout(wait_timeout)
+    plan = decide(
+        asked,
+        max_parallel=max_parallel,
+        gpus=gpus,
+        placement=placement,
+        share=share,
+        waits=True,
+    )
     if detach:
         if inline:
             raise UsageError("--detach, --inline: must not come together. Choose one.")
         return _detach(asked, folder, _arguments(ctx), new=new)
-    return _run(asked, plan, folder, only, new=new, inline=inline)
+    # The engine loads Ray and Optuna; by now the file is known to be good.
+    from orchestrator.engine.placing import Terms
+
+    policy = policy_of(
+        asked.resources,
+        max_parallel,
+        workers=loader_workers(asked),
+        placement=placement,
+        share=share,
+    )
+    terms = Terms(policy, gpus, timeout_s)
+    return _run(asked, plan, terms, folder, only, new=new, inline=inline)
+
+
+def _timeout(text: str | None) -> float | None:
+    """Return the seconds of ``--wait-timeout``."""
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--wait-timeout: {error}") from None
 
 
 def _run(
-    spec: Spec, plan: Plan, results: Path, only: tuple[str, ...], *, new: bool, inline: bool
+    spec: Spec,
+    plan: Plan,
+    terms: Terms,
+    results: Path,
+    only: tuple[str, ...],
+    *,
+    new: bool,
+    inline: bool,
 ) -> int:
-    # The engine loads Ray and Optuna; by now the file is known to be good.
     from orchestrator.engine.driver import run_sweep
 
     metric = spec.metric.name if spec.metric else None
@@ -88,6 +151,7 @@ def _run(
         new=new,
         only=only,
         inline=inline,
+        terms=terms,
     )
     say("")
     _conclude(outcome.folder)

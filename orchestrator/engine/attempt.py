@@ -26,6 +26,7 @@ class Attempt:
         slot: `placement.model.Slot.to_dict()`.
         stage: the stage that runs, or None.
         commit: git commit of the code that is run, or None.
+        cap_bytes: what a trainer may hold on its GPU, its context counted in; None for no cap.
     """
 
     run_path: str
@@ -38,6 +39,7 @@ class Attempt:
     slot: dict[str, Any] = field(default_factory=dict)
     stage: str | None = None
     commit: str | None = None
+    cap_bytes: int | None = None
 
     @property
     def run_dir(self) -> RunDir:

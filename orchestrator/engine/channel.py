@@ -8,8 +8,12 @@ Messages are lists in JSON types; the first item is the kind::
     ["progress", text]
     ["warn", text]
     ["adopted", path]
+    ["memory", bytes, pid]
     ["done"]
     ["failed", message]
+
+The bytes of ``memory`` are, on a GPU, the peak of what torch reserved, without the context; on a
+CPU the RAM of all the trial's processes. A script, of which the driver finds out itself, says 0.
 """
 
 from __future__ import annotations

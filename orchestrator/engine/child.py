@@ -15,6 +15,7 @@ import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from orchestrator.engine import memory
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Channel, PipeChannel
 from orchestrator.engine.run import TrialRun
@@ -47,6 +48,10 @@ def main(text: str, connection: Connection) -> None:
         outcome = ["failed", f"{attempt.run_dir.log_file.name}: {_words(error)}"]
     else:
         _isolate(attempt)
+        if attempt.program is not None:
+            channel.send(["memory", 0, os.getpid()])
+        elif attempt.cap_bytes is not None:
+            memory.cap(attempt.cap_bytes)
         outcome = run_attempt(attempt, channel, echo=attempt.trainer is not None)
         with suppress(OSError):  # the log's disk may be full
             sys.stdout.flush()

@@ -17,19 +17,23 @@ from orchestrator.analysis.evaluate import evaluate_run
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
+from orchestrator.engine.placing import Placing
 from orchestrator.engine.queue import TrialQueue
+from orchestrator.engine.recovery import ran_out
 from orchestrator.engine.run import is_finite
 from orchestrator.files import atomic
-from orchestrator.placement.admission import SlotPool
-from orchestrator.placement.model import Slot
+from orchestrator.placement.oom import Kind
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, log_event, now, read_reports
 from orchestrator.search.study import Study
 from orchestrator.spec.model import Spec
 
-Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
+Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
+"""Told of an event, of the trial that it is about (None for the sweep), and of its facts."""
 
 INTERRUPTED = "interrupted"
+
+_LOG_TAIL_BYTES = 65_536
 
 
 @dataclass
@@ -37,13 +41,14 @@ class _Live:
     """An attempt that was handed out and is not gone."""
 
     record: TrialRecord
-    slot: Slot
     run: RunDir
     rule: DivergenceRule
+    log_from: int
     ending: tuple[TrialState, str] | None = None
     finished: bool = False
     adopted: bool = False
     replayed: bool = False
+    out_of_memory: tuple[Kind, str] | None = None
     values: list[float] = field(default_factory=list)
 
 
@@ -54,7 +59,7 @@ class Conductor:
         spec: what was asked.
         sweep: the sweep's folder, which this process has locked.
         study: the sweep's study, open.
-        pool: the slots.
+        placing: gives trials their room.
         listener: told of every event, after it was written down.
         records: the trials that the folder holds, by number.
         only: names or numbers of the only trials to run; empty for all.
@@ -66,7 +71,7 @@ class Conductor:
         spec: Spec,
         sweep: SweepDir,
         study: Study,
-        pool: SlotPool,
+        placing: Placing,
         *,
         listener: Listener,
         records: Mapping[int, TrialRecord],
@@ -78,7 +83,9 @@ class Conductor:
         self._spec = spec
         self._sweep = sweep
         self._study = study
-        self._pool = pool
+        self.placing = placing
+        placing.tell = self._tell_placement
+        placing.save = self._save
         self._listener = listener
         self._commit = commit
         self._live: dict[str, _Live] = {}
@@ -116,15 +123,16 @@ class Conductor:
     def next_attempt(self, attempt_id: str) -> Attempt | None:
         """Hand out the next attempt under `attempt_id`, or None while there is none to start.
 
-        None means: nothing is left, or no slot is free, or the script that started last has not yet
-        shown its output folder. `is_over` tells the first from the others.
+        None means: nothing is left, or there is no room, or the script that started last has not
+        yet shown its output folder. `is_over` tells the first from the others.
         """
         if self.stopping or self._waits_for_folder() or not self._queue:
             return None
-        slot = self._pool.take()
-        if slot is None:
+        chosen = self.placing.choose(self._queue.candidates())
+        if chosen is None:
             return None
-        record = self._queue.take()
+        place, slot = chosen
+        record = self._queue.take(place)
         record.attempt += 1
         record.state = TrialState.RUNNING
         record.reason = None
@@ -133,10 +141,11 @@ class Conductor:
         record.started_at, record.ended_at = now(), None
         record.value, record.warnings = None, []
         run = self._sweep.run_dir(record.number, record.name)
+        self.placing.started(attempt_id, record, slot)
         record.save(run)
         run.stop_file.unlink(missing_ok=True)
         rule = DivergenceRule(*self._metric())
-        self._live[attempt_id] = _Live(record, slot, run, rule)
+        self._live[attempt_id] = _Live(record, run, rule, _size(run))
         self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
         return Attempt(
             run_path=str(run.path.resolve()),
@@ -147,6 +156,7 @@ class Conductor:
             trainer=self._spec.trainer,
             program=asdict(self._spec.program) if self._spec.program else None,
             slot=record.slot,
+            cap_bytes=self.placing.cap_bytes(attempt_id),
             stage=record.stage,
             commit=self._commit,
         )
@@ -159,6 +169,9 @@ class Conductor:
         for kind, *details in messages:
             if kind == "report":
                 self._on_report(live, int(details[0]), details[1])
+                self.placing.reported(attempt_id, int(details[0]))
+            elif kind == "memory":
+                self.placing.holds(attempt_id, int(details[0]), int(details[1]))
             elif kind == "adopted":
                 live.adopted = True
             elif kind == "total_steps":
@@ -173,10 +186,12 @@ class Conductor:
             elif kind == "done":
                 self._on_done(live)
             elif kind == "failed":
-                self._finish(live, TrialState.FAIL, str(details[0]))
+                self._on_failed(attempt_id, live, str(details[0]))
 
     def on_gone(self, attempt_id: str, error: str | None = None) -> None:
-        """Give back the slot of an attempt whose process has ended.
+        """Give back the room of an attempt whose process has ended.
+
+        One that ran out of memory goes back into the queue, or has failed for good.
 
         Args:
             attempt_id: the attempt.
@@ -185,15 +200,26 @@ class Conductor:
         live = self._live.get(attempt_id)
         if live is None:
             return
-        if not live.finished:
-            self._finish(live, TrialState.FAIL, error or "its process was lost")
+        if not live.finished and live.out_of_memory is None:
+            self._on_failed(attempt_id, live, error or "its process was lost")
         del self._live[attempt_id]
-        self._pool.give_back(live.slot)
+        if live.finished or live.out_of_memory is None:
+            self.placing.ended(attempt_id, is_complete=live.record.state is TrialState.COMPLETE)
+            return
+        kind, message = live.out_of_memory
+        found = self.placing.recover(attempt_id, kind, f"{message}\n{_log_tail(live)}")
+        if found.retry is None:
+            self._finish(live, TrialState.FAIL, f"{found.words}\n{message}")
+            return
+        self._finish(live, TrialState.WAITING, found.words)
+        if live.ending is None:
+            self._queue.put_back(live.record)
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End the sweep: start nothing more and let running trials save and wait."""
         if self.stop_reason is None:
             self.stop_reason = reason
+            self.placing.close()
             log_event(self._sweep, "stopping", reason=reason)
         for live in self._live.values():
             self._end(live, TrialState.WAITING, reason)
@@ -273,6 +299,16 @@ class Conductor:
                 if is_finite(value):
                     live.values.append(value)
 
+    def _on_failed(self, attempt_id: str, live: _Live, message: str) -> None:
+        if live.ending is None and not live.finished:
+            kills = self.placing.oom_kills_since_start(attempt_id)
+            kind = ran_out(message, _log_tail(live), kills)
+            if kind is not None:
+                # How it goes on depends on what is free once its process is gone.
+                live.out_of_memory = (kind, message)
+                return
+        self._finish(live, TrialState.FAIL, message)
+
     def _on_done(self, live: _Live) -> None:
         if live.ending is not None and live.ending[0] is TrialState.PRUNED:
             self._finish(live, *live.ending)
@@ -292,7 +328,7 @@ class Conductor:
     def _finish(self, live: _Live, state: TrialState, reason: str | None) -> None:
         if live.finished:
             return
-        if live.ending is not None and state is TrialState.FAIL:
+        if live.ending is not None and (state is TrialState.FAIL or live.out_of_memory):
             # It was ended by us; that its process did not end well is no news.
             state, reason = live.ending
         record = live.record
@@ -332,6 +368,31 @@ class Conductor:
             not live.adopted and not live.finished for live in self._live.values()
         )
 
+    def _save(self, record: TrialRecord) -> None:
+        record.save(self._sweep.run_dir(record.number, record.name))
+
+    def _tell_placement(self, event: str, **details: Any) -> None:
+        log_event(self._sweep, event, **details)
+        self._listener(event, None, details)
+
     def _tell(self, event: str, record: TrialRecord, **details: Any) -> None:
         log_event(self._sweep, event, number=record.number, name=record.name, **details)
         self._listener(event, record, details)
+
+
+def _size(run: RunDir) -> int:
+    try:
+        return run.log_file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _log_tail(live: _Live) -> str:
+    """Return the end of what this attempt printed; earlier ones print into the same file."""
+    try:
+        with live.run.log_file.open("rb") as stream:
+            end = stream.seek(0, 2)
+            stream.seek(max(live.log_from, end - _LOG_TAIL_BYTES))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -11,10 +11,13 @@ from pathlib import Path
 from orchestrator.engine import facts, requests
 from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
 from orchestrator.engine.interrupts import catching
+from orchestrator.engine.machine import ThisMachine
 from orchestrator.engine.opening import OpenSweep, folder_for, open_sweep
-from orchestrator.errors import NotFoundError, SweepError, nearest
+from orchestrator.engine.placing import Placing, Terms
+from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
 from orchestrator.files import atomic
-from orchestrator.placement.admission import SlotPool
+from orchestrator.placement.history import FILE, History
+from orchestrator.placement.leases import Leases
 from orchestrator.placement.model import Plan
 from orchestrator.runs.layout import SweepDir, is_called
 from orchestrator.runs.records import (
@@ -67,6 +70,7 @@ def run_sweep(
     new: bool = False,
     only: Iterable[str] = (),
     inline: bool = False,
+    terms: Terms | None = None,
     on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
     on_stop: Callable[[], object] = lambda: None,
 ) -> Outcome:
@@ -82,6 +86,7 @@ def run_sweep(
         new: start another sweep beside one of the same name.
         only: names or numbers of the only trials to run.
         inline: run in this process, one after another, without Ray.
+        terms: how the machine is used; None for what a `Policy` says by default.
         on_open: told the folder and the trials that it held, before anything starts.
         on_stop: called at the first Ctrl+C, in the signal handler: it must neither take a lock nor
             use a stream that may be in use.
@@ -91,6 +96,7 @@ def run_sweep(
         BusyError: another process runs this sweep.
         NotFoundError: `only` names a trial that the spec has not.
         SweepError: the folder cannot be written any more, or Ray does not start.
+        WaitTimeoutError: memory that others hold did not come free in time.
     """
     chosen = _chosen(spec, only, folder_for(spec, results, new=new))
     opened = open_sweep(spec, results, new=new)
@@ -100,7 +106,16 @@ def run_sweep(
         # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
         with catching(signals.first, signals.second) as install:
             signals.install = install
-            return _run(spec, plan, opened, signals, listener=listener, only=chosen, inline=inline)
+            return _run(
+                spec,
+                plan,
+                terms or Terms(),
+                opened,
+                signals,
+                listener=listener,
+                only=chosen,
+                inline=inline,
+            )
     except OSError as error:
         raise SweepError(
             f"{opened.folder.path}: the driver must be able to read and write there, but got: "
@@ -116,11 +131,13 @@ class _Signals:
     Attributes:
         wants_stop: True once the sweep should end in order.
         conductor: set as soon as there is one.
+        timeout: why the waiting for memory ended the sweep; "" while it did not.
         install: puts the signal handlers in again.
     """
 
     def __init__(self, on_stop: Callable[[], object]) -> None:
         self.wants_stop = False
+        self.timeout = ""
         self.conductor: Conductor | None = None
         self.install: Callable[[], None] = lambda: None
         self._on_stop = on_stop
@@ -139,6 +156,7 @@ class _Signals:
 def _run(
     spec: Spec,
     plan: Plan,
+    terms: Terms,
     opened: OpenSweep,
     signals: _Signals,
     *,
@@ -159,13 +177,24 @@ def _run(
     before = SweepRecord.load(folder)
     record.save(folder)
     log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
+    machine = ThisMachine(plan, terms.gpus)
+    leases = Leases()
     try:
-        conductor = _open_conductor(spec, plan, opened, listener, only)
+        placing = Placing(
+            spec,
+            plan,
+            terms,
+            machine,
+            history=History(folder.path.parent / FILE),
+            leases=leases,
+        )
+        conductor = _open_conductor(spec, placing, opened, listener, only)
         signals.conductor = conductor
         if not conductor.is_over:
             before = None
-            _drive(conductor, folder, plan, signals, inline=inline)
+            _drive(conductor, folder, record, plan, signals, inline=inline)
         conductor.abandon()
+        _note_placement(conductor, folder, record)
     except BaseException as error:
         record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
         with suppress(OSError):  # which may be what went wrong
@@ -173,12 +202,17 @@ def _run(
                 signals.conductor.mark_interrupted()
             _close(folder, record)
         raise
+    finally:
+        leases.release()
+        machine.close()
     if conductor.stopping and not conductor.is_complete:
         record.state, record.reason = SweepState.INTERRUPTED, conductor.stop_reason
     else:
         record.state = SweepState.FINISHED
         record.reason = f"only {', '.join(sorted(only))}" if only else None
     _close(folder, record, before)
+    if signals.timeout:
+        raise WaitTimeoutError(signals.timeout)
     return Outcome(folder, record.state, conductor.records)
 
 
@@ -191,7 +225,7 @@ def _close(folder: SweepDir, record: SweepRecord, before: SweepRecord | None = N
 
 
 def _open_conductor(
-    spec: Spec, plan: Plan, opened: OpenSweep, listener: Listener, only: frozenset[str]
+    spec: Spec, placing: Placing, opened: OpenSweep, listener: Listener, only: frozenset[str]
 ) -> Conductor:
     folder = opened.folder
     _settle(opened)
@@ -210,7 +244,7 @@ def _open_conductor(
         spec,
         folder,
         study,
-        SlotPool(plan),
+        placing,
         listener=listener,
         records=opened.records,
         only=only,
@@ -219,7 +253,13 @@ def _open_conductor(
 
 
 def _drive(
-    conductor: Conductor, folder: SweepDir, plan: Plan, signals: _Signals, *, inline: bool
+    conductor: Conductor,
+    folder: SweepDir,
+    record: SweepRecord,
+    plan: Plan,
+    signals: _Signals,
+    *,
+    inline: bool,
 ) -> None:
     looked = 0.0
 
@@ -227,6 +267,7 @@ def _drive(
         nonlocal looked
         if signals.wants_stop:
             conductor.stop()
+        conductor.placing.tick()
         if time.monotonic() - looked >= REQUESTS_EVERY_S:
             looked = time.monotonic()
             for number in requests.take(folder):
@@ -234,6 +275,10 @@ def _drive(
                     conductor.stop("stopped by `sweep stop`")
                 else:
                     conductor.stop_trial(number, "stopped by `sweep stop`")
+            if conductor.placing.is_over_waiting and not conductor.stopping:
+                signals.timeout = conductor.placing.timeout_words()
+                conductor.stop("--wait-timeout is over")
+            _note_placement(conductor, folder, record)
 
     if inline:
         from orchestrator.engine.inline import run_inline
@@ -248,6 +293,14 @@ def _drive(
         tick()
         if not conductor.is_over:
             run_trials(conductor, tick, scratch)
+
+
+def _note_placement(conductor: Conductor, folder: SweepDir, record: SweepRecord) -> None:
+    """Write down what placement has to say, where that changed."""
+    words = conductor.placing.words()
+    if words != record.placement:
+        record.placement = words
+        record.save(folder)
 
 
 def _settle(opened: OpenSweep) -> None:

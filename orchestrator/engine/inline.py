@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from orchestrator.engine.channel import Message
 from orchestrator.engine.child import run_attempt
 from orchestrator.engine.conductor import Conductor
+
+WAIT_S = 0.3
 
 
 class DirectChannel:
@@ -32,6 +35,8 @@ class DirectChannel:
     def send(self, message: Message) -> None:
         """Hand over one message."""
         self._tick()
+        if message[0] == "memory":
+            return  # this process holds more than the trial
         self._conductor.on_messages(self._attempt_id, [message])
 
 
@@ -44,7 +49,8 @@ def run_inline(conductor: Conductor, tick: Callable[[], None]) -> None:
         attempt_id = f"inline-{count}"
         attempt = conductor.next_attempt(attempt_id)
         if attempt is None:
-            return
+            time.sleep(WAIT_S)  # others hold the memory
+            continue
         channel = DirectChannel(conductor, attempt_id, tick)
         outcome = run_attempt(attempt, channel)
         # A terminal's Ctrl+C reaches a script too; that it fails then is the end we asked for.

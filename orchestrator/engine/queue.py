@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from typing import Literal
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Literal
 
 from orchestrator.runs.layout import is_called
 from orchestrator.runs.records import TrialRecord
 from orchestrator.search.study import Study
 from orchestrator.spec.expand import iter_configs, make_config
 from orchestrator.spec.model import Spec, TrialConfig
+
+LOOK_AHEAD = 64
+"""How many trials `TrialQueue.candidates` shows at most."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that could start now.
+
+    Attributes:
+        config: the values that the sweep gives, as far as they are known.
+        number: the trial's number; None for one that the study has yet to propose.
+        record: where it has run before.
+    """
+
+    config: Mapping[str, Any]
+    number: int | None = None
+    record: TrialRecord | None = None
 
 
 class TrialQueue:
@@ -42,25 +61,42 @@ class TrialQueue:
             if not record.state.is_finished and self.is_wanted(record.name, record.number)
         )
         self._fresh = self._fresh_configs()
-        self._next: TrialConfig | Literal["propose"] | None = None
+        self._ahead: deque[TrialConfig | Literal["propose"]] = deque()
 
     def __bool__(self) -> bool:
-        if self._again:
-            return True
-        if self._next is None:
-            self._next = next(self._fresh, None)
-        return self._next is not None
+        return bool(self._again) or self._look(1)
 
-    def take(self) -> TrialRecord:
-        """Return the next trial; the queue must not be empty."""
+    def candidates(self, limit: int = LOOK_AHEAD) -> list[Candidate]:
+        """Return the trials that may start next, in their order, without asking the study.
+
+        Of those that the study proposes, of which nobody knows how they will differ, it is one.
+        """
+        found = [
+            Candidate(record.config, record.number, record) for record in islice(self._again, limit)
+        ]
+        if len(found) < limit and self._look(limit - len(found)):
+            for asked in islice(self._ahead, limit - len(found)):
+                if asked == "propose":
+                    found.append(Candidate(make_config(self._spec, len(self._records), {}).config))
+                    break
+                assert isinstance(asked, TrialConfig)
+                found.append(Candidate(asked.config, asked.number))
+        return found
+
+    def take(self, place: int = 0) -> TrialRecord:
+        """Return the trial at a place among `candidates`, which leaves the queue."""
         assert self, "the queue must not be empty"
-        if self._again:
-            record = self._again.popleft()
+        if place < len(self._again):
+            record = self._again[place]
+            del self._again[place]
             varied = {name: record.config[name] for name in self._space if name in record.config}
             # An Optuna trial that is set back to waiting keeps its old reports: ask for a new one.
             record.optuna_number = self._ask(varied)
             return record
-        asked, self._next = self._next, None
+        place -= len(self._again)
+        self._look(place + 1)
+        asked = self._ahead[place]
+        del self._ahead[place]
         if asked == "propose":
             proposal = self._study.ask(self._space, None)
             # Not their count: a folder whose record was lost must not shift the numbers.
@@ -86,6 +122,20 @@ class TrialQueue:
         """Take a trial that waits to run again out of the queue, where it stands in it."""
         if record in self._again:
             self._again.remove(record)
+
+    def put_back(self, record: TrialRecord) -> None:
+        """Let a trial run again, before all others."""
+        self._again.appendleft(record)
+
+    def _look(self, count: int) -> bool:
+        """Make the next fresh trials, `count` of them where there are so many; False for none."""
+        # Of those to propose one is enough: how many there will be depends on those taken before.
+        while len(self._ahead) < count and "propose" not in self._ahead:
+            asked = next(self._fresh, None)
+            if asked is None:
+                break
+            self._ahead.append(asked)
+        return bool(self._ahead)
 
     def _ask(self, varied: Mapping[str, object]) -> int:
         chosen = {name: varied[name] for name in self._space if name in varied}

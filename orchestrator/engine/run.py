@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -11,12 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.engine import facts
+from orchestrator.engine import facts, memory
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Channel
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.records import now
+
+# How often a trainer looks at what it holds, and by how much that must have grown to be told.
+MEMORY_EVERY_S = 2.0
+_GREW = 1.02
 
 
 class TrialRun:
@@ -44,6 +49,8 @@ class TrialRun:
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
         self._restored = False
+        self._told_bytes = 0
+        self._next_look = 0.0
         self._metadata: dict[str, Any] = {
             "number": attempt.number,
             "name": attempt.name,
@@ -88,6 +95,7 @@ class TrialRun:
             numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
             print(f"{now()}  step {step}  {numbers}")
         self._channel.send(["report", step, values])
+        self._tell_memory()
 
     def progress(self, text: str) -> None:
         """Say in a few words what happens before the first report."""
@@ -175,6 +183,16 @@ class TrialRun:
             **known,
         )
         self._write()
+
+    def _tell_memory(self) -> None:
+        # The driver finds out itself what a script holds.
+        if self._attempt.program is not None or time.monotonic() < self._next_look:
+            return
+        held = memory.reserved_bytes() if self.device == "cuda" else memory.tree_bytes(os.getpid())
+        if held > self._told_bytes * _GREW:
+            self._told_bytes = held
+            self._channel.send(["memory", held, os.getpid()])
+        self._next_look = time.monotonic() + MEMORY_EVERY_S
 
     def _start_log(self) -> None:
         # An attempt that starts over keeps the reports of the one before under another name; one

@@ -15,6 +15,9 @@ from orchestrator.engine.process import TrialProcess
 # Ray reacts to Ctrl+C, and cleans up, only between two steps.
 STEP_S = 0.4
 
+# Nothing that Ray counts limits how many attempts run at once.
+SHARE = 0.01
+
 
 class Minder(tune.Trainable):
     """Starts one attempt's process and hands its messages to the driver.
@@ -26,8 +29,8 @@ class Minder(tune.Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
-        """Return one CPU: slots are counted by us, not by Ray."""
-        return PlacementGroupFactory([{"CPU": 1}])
+        """Return a sliver of a CPU: slots are counted by us, not by Ray."""
+        return PlacementGroupFactory([{"CPU": SHARE}])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the attempt in `config`."""

@@ -13,6 +13,11 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 _UNITS = {"k": 1 << 10, "m": MIB, "g": GIB, "t": 1 << 40}
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(
+    rf"\s*(?:{_NUMBER}\s*d)?\s*(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*s)?\s*",
+    re.IGNORECASE,
+)
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])i?b?\s*", re.IGNORECASE)
 
 
@@ -32,6 +37,19 @@ def parse_size(text: object) -> int:
     if size <= 0:
         raise ValueError(f"must be above 0, but got {text!r}.")
     return size
+
+
+def parse_duration(text: object) -> float:
+    """Return the seconds that a duration such as ``"90s"``, ``"30m"`` or ``"1h 30m"`` means.
+
+    Raises:
+        ValueError: it is none; a bare number is refused, because nobody can tell its unit.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not any(match.groups()):
+        raise ValueError(f"must be a duration, but got {text!r}. Choices: '90s', '30m', '1h 30m'.")
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def to_mib(size_bytes: int) -> int:

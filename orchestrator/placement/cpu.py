@@ -14,6 +14,9 @@ RAM_PER_TRIAL_BYTES = GIB
 def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Plan:
     """Share cores and RAM out to as many trials as they serve; all of them start at once.
 
+    Unlike the speed of a GPU, cores are shared out, so that nothing must be tried out: only
+    ``--placement grow`` starts with one trial, on its share of the cores, and measures.
+
     The declared GPU memory is reported but limits nothing here. All slots get the same number of
     threads, and no more together, the workers of their data loaders counted in, than there are
     cores; only where one trial's workers alone take them all, it has one thread beside them.
@@ -33,17 +36,19 @@ def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Pl
     count = room if policy.max_parallel is None else min(room, policy.max_parallel)
     each = min(cores // count, policy.cpus_per_trial or cores)
     threads = max(1, each - policy.workers_per_trial)
+    grows = policy.placement == "grow" and count > 1
     parallel = count > 1 or (n_trials is not None and n_trials <= 1)
     memory = host.free_bytes // count
     slots = tuple(Slot(index, "", "cpu", memory, threads) for index in range(count))
     return Plan(
-        mode="parallel" if parallel else "sequential",
-        start_parallel=count,
+        mode="parallel" if parallel and not grows else "sequential",
+        start_parallel=1 if grows else count,
         max_parallel=count,
         slots=slots,
         n_trials=n_trials,
         need=need,
-        reason=_reason(host, need, n_trials, policy, slots, room=room),
+        reason=_reason(host, need, n_trials, policy, slots, room=room)
+        + (", starting with one (--placement grow)" if grows else ""),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from orchestrator.errors import PlacementError
@@ -12,7 +13,7 @@ from orchestrator.placement.devices import survey
 from orchestrator.placement.host import read_host
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.loaders import loader_workers
-from orchestrator.placement.model import Device, Host, Plan
+from orchestrator.placement.model import Device, Host, Placement, Plan, Share
 from orchestrator.placement.need import declared, policy_of
 from orchestrator.placement.plan import plan
 from orchestrator.spec.expand import count_trials
@@ -26,6 +27,9 @@ def decide(
     host: Host | None = None,
     max_parallel: int | None = None,
     gpus: str | None = None,
+    placement: Placement = "auto",
+    share: Share = "full",
+    waits: bool = False,
 ) -> Plan:
     """Decide where the trials of `spec` run.
 
@@ -35,12 +39,21 @@ def decide(
         host: cores and RAM; None reads those of this machine.
         max_parallel: greatest number of trials at once (``--max-parallel``).
         gpus: the devices to use, such as ``"0,2"`` (``--gpus``); None for all.
+        placement: how many run at once (``--placement``).
+        share: how a card is shared with others (``--share``).
+        waits: plan for empty cards where a trial fits on one of them but not into what is free.
 
     Raises:
-        PlacementError: no GPU holds one trial.
+        PlacementError: no GPU holds one trial (with `waits`, not even an empty one).
         UsageError: `gpus` names a device that is not there, or `max_parallel` is below 1.
     """
-    policy = policy_of(spec.resources, max_parallel, workers=loader_workers(spec))
+    policy = policy_of(
+        spec.resources,
+        max_parallel,
+        workers=loader_workers(spec),
+        placement=placement,
+        share=share,
+    )
     note = ""
     if devices is None:
         # A sweep that stays off GPUs does not wake their driver.
@@ -51,11 +64,16 @@ def decide(
     if gpus is not None:
         devices = choose(devices, gpus)
     tail = f" ({note})" if note else ""
+    host = host or read_host()
+    need, n_trials = declared(spec.resources), count_trials(spec)
     try:
-        decided = plan(
-            devices, host or read_host(), declared(spec.resources), count_trials(spec), policy
-        )
+        decided = plan(devices, host, need, n_trials, policy)
     except PlacementError as error:
+        if waits:
+            empty = [replace(device, free_bytes=device.total_bytes) for device in devices]
+            with suppress(PlacementError):
+                decided = plan(empty, host, need, n_trials, policy)
+                return replace(decided, reason=f"waits for memory; {error}{tail}")
         raise PlacementError(f"{error}{tail}") from None
     return replace(decided, reason=decided.reason + tail)
 

@@ -42,6 +42,17 @@ class HostReader:
         self._cpu_groups = list(_groups(root, "cpu"))
         self._memory_groups = list(_groups(root, "memory"))
 
+    def oom_kills(self) -> int:
+        """Return how many processes of our control group its memory guard has killed so far."""
+        if not self._memory_groups:
+            return 0
+        own = self._memory_groups[0]
+        counts = [
+            _fields(own / name).get("oom_kill", 0)
+            for name in ("memory.events", "memory.oom_control")
+        ]
+        return max(counts)
+
     def read(self) -> Host:
         """Return the cores and the RAM that trials may use now.
 

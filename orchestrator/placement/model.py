@@ -9,7 +9,7 @@ from orchestrator.files.units import to_mib
 
 NeedSource = Literal["declared", "measured", "history", "unknown"]
 Mode = Literal["parallel", "sequential"]
-Placement = Literal["auto", "parallel", "sequential"]
+Placement = Literal["auto", "parallel", "sequential", "grow"]
 Share = Literal["full", "polite"]
 
 CPU = "cpu"
@@ -121,7 +121,8 @@ class Policy:
             plan share them out.
         workers_per_trial: processes that load its data beside it, each of which takes a core.
         placement: ``parallel`` starts all that memory holds without trying out whether that is
-            faster, ``sequential`` one after another.
+            faster, ``sequential`` one after another, ``grow`` tries out on CPUs too, and where all
+            trials fit.
         share: ``polite`` runs at most one trial on a card on which somebody else computes.
     """
 

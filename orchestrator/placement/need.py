@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.errors import UsageError
-from orchestrator.placement.model import Need, Policy
+from orchestrator.placement.model import Need, Placement, Policy, Share
 from orchestrator.spec.model import Resources
 
 
@@ -14,13 +14,22 @@ def declared(resources: Resources) -> Need:
     return Need(resources.gpu_memory_bytes, "declared")
 
 
-def policy_of(resources: Resources, max_parallel: int | None = None, *, workers: int = 0) -> Policy:
+def policy_of(
+    resources: Resources,
+    max_parallel: int | None = None,
+    *,
+    workers: int = 0,
+    placement: Placement = "auto",
+    share: Share = "full",
+) -> Policy:
     """Return what limits the plan beside memory.
 
     Args:
         resources: of the spec.
         max_parallel: greatest number of trials at once (``--max-parallel``); None for no limit.
         workers: processes that load a trial's data beside it (`loaders.loader_workers`).
+        placement: how many run at once (``--placement``).
+        share: how a card is shared with others (``--share``).
 
     Raises:
         UsageError: `max_parallel` is below 1.
@@ -32,4 +41,6 @@ def policy_of(resources: Resources, max_parallel: int | None = None, *, workers:
         gpus_per_trial=1 if resources.gpus is None else resources.gpus,
         cpus_per_trial=resources.cpus,
         workers_per_trial=workers,
+        placement=placement,
+        share=share,
     )

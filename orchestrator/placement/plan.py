@@ -75,9 +75,10 @@ def _plan_known(
         raise _too_small(devices, need_bytes, policy.gpus_per_trial)
     at_once = _at_once(n_trials, policy)
     count = room if at_once is None else min(room, at_once)
+    grows = policy.placement == "grow" and count > 1
     threads = _threads(host, count, policy)
     # One of several trials at a time is sequential, also where --max-parallel 1 asks for it.
-    parallel = count == at_once and (count > 1 or n_trials in (0, 1))
+    parallel = count == at_once and (count > 1 or n_trials in (0, 1)) and not grows
     forced = policy.placement == "parallel" and count > 1 and not parallel
     parallel = parallel or forced
     each = format_size(need_bytes) + ("" if n_trials == 1 else " each")
@@ -90,6 +91,7 @@ def _plan_known(
         start += " (--placement parallel)" if forced else ""
     else:
         start = "one after another" if count == 1 else "starting with one"
+        start += " (--placement grow)" if grows else ""
     start += limit_words(count, room if n_trials is None else min(room, n_trials), policy)
     return Plan(
         mode="parallel" if parallel else "sequential",

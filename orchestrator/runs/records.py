@@ -70,6 +70,9 @@ class TrialRecord:
         started_at: start of the present attempt.
         ended_at: end of the last attempt.
         total_steps: how many steps the trial will report, where known.
+        need: memory that it takes on its device: ``memory_mib`` (None where unknown), ``source``
+            (declared, measured, history, unknown), ``peak_mib`` that was seen; after an
+            out-of-memory also ``retries`` and ``alone``.
     """
 
     number: int
@@ -89,6 +92,7 @@ class TrialRecord:
     started_at: str | None = None
     ended_at: str | None = None
     total_steps: int | None = None
+    need: dict[str, Any] = field(default_factory=dict)
 
     def save(self, run: RunDir) -> None:
         """Write the record into `run`, making the folder where it is missing."""
@@ -128,6 +132,8 @@ class SweepRecord:
         host: the machine it runs on.
         started_at: ISO 8601 time, UTC.
         ended_at: ISO 8601 time, UTC.
+        placement: what placement has to say: ``waiting`` (for memory of others), ``growth`` (a
+            sentence for each device), ``fallback`` (after an out-of-memory); {} for nothing.
     """
 
     sweep: str
@@ -141,6 +147,7 @@ class SweepRecord:
     host: str = field(default_factory=socket.gethostname)
     started_at: str = field(default_factory=now)
     ended_at: str | None = None
+    placement: dict[str, Any] = field(default_factory=dict)
 
     def save(self, sweep: SweepDir) -> None:
         """Write the record into the folder of `sweep`."""

@@ -14,12 +14,13 @@ import pytest
 
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.placing import Placing, Terms
 from orchestrator.files import jsonl
-from orchestrator.placement.admission import SlotPool
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from orchestrator.search.study import Study
 from orchestrator.spec.model import Domain, Program, Spec
+from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import cpu_plan, toy_spec
 
 
@@ -41,7 +42,7 @@ def make_conductor(
         spec,
         sweep,
         study,
-        SlotPool(cpu_plan(slots)),
+        Placing(spec, cpu_plan(slots), Terms(), FakeMachine(cores=slots)),
         listener=lambda event, record, details: None,
         records={record.number: record for record in load_trials(sweep)},
         only=only,

@@ -21,7 +21,11 @@ from tests.engine.sweeps import is_alive, run_to_end, toy_attempt, wait_until
 def test_a_trial_reports_and_leaves_everything_behind(tmp_path: Path) -> None:
     attempt = toy_attempt(tmp_path / "0000-toy", epochs=4, lr=0.5)
     messages = run_to_end(TrialProcess(attempt))
-    assert [message[0] for message in messages] == ["total_steps", *["report"] * 4, "done"]
+    kinds = ["total_steps", "report", "memory", *["report"] * 3, "done"]
+    assert [message[0] for message in messages] == kinds
+    _, held, pid = messages[2]
+    assert held > 10 << 20, "Python alone takes more"
+    assert pid != os.getpid()
     run = attempt.run_dir
     assert [record["step"] for record in jsonl.read(run.metrics_file)] == [1, 2, 3, 4]
     log = run.log_file.read_text()

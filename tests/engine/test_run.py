@@ -19,7 +19,7 @@ from tests.engine.sweeps import toy_attempt
 
 
 class Heard:
-    """A channel that keeps what was said."""
+    """A channel that keeps what was said, other than of memory."""
 
     should_stop = False
 
@@ -27,7 +27,8 @@ class Heard:
         self.messages: list[Message] = []
 
     def send(self, message: Message) -> None:
-        self.messages.append(message)
+        if message[0] != "memory":
+            self.messages.append(message)
 
 
 @pytest.fixture

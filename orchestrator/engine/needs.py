@@ -1,0 +1,149 @@
+"""What each trial takes: declared, measured in this sweep, or known from earlier ones.
+
+::
+
+    needs = Needs(spec, devices, History(results / FILE))
+    need = needs.of(number, config)               # Need(8 GiB, "declared")
+    needs.measured(config, device, peak_bytes)    # from now on known of all trials like it
+    needs.raised(number, config, need)            # after an out-of-memory
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.errors import UsageError
+from orchestrator.files.units import MIB
+from orchestrator.placement.history import History, MemoryKey, memory_key
+from orchestrator.placement.model import CPU, Device, Need
+from orchestrator.placement.need import declared
+from orchestrator.spec.model import Spec
+from orchestrator.spec.trainers import TrainerSchema, resolve, trainer_schema
+
+HEADROOM = 1.05
+"""What a trial is given beyond the peak that was measured: runs differ a little."""
+
+_MOST_CACHED = 4096
+
+
+class Needs:
+    """What is known of the memory of a sweep's trials.
+
+    Args:
+        spec: what was asked.
+        devices: where trials may run; the host's memory for trials on CPUs.
+        history: what earlier sweeps measured; None for none.
+    """
+
+    def __init__(self, spec: Spec, devices: Sequence[Device], history: History | None) -> None:
+        self._spec = spec
+        self._history = history
+        self._on_cpu = any(device.id == CPU for device in devices)
+        # Cards of one kind take the same.
+        self._kinds = list({(d.name, d.total_bytes): d for d in devices}.values())
+        self._schema: TrainerSchema | None = None
+        if spec.trainer is not None:
+            with suppress(UsageError):  # one by a dotted name declares nothing that we can reach
+                self._schema = trainer_schema(spec.trainer)
+        # What is declared is memory of a GPU.
+        self._declared = Need() if self._on_cpu else declared(spec.resources)
+        self._measured: dict[str, int] = {}
+        self._of_trial: dict[int, Need] = {}
+        self._least: dict[str, Need] = {}
+        self._from_history: dict[str, Need | None] = {}
+        self._keys: dict[int, list[MemoryKey]] = {}
+
+    def of(self, number: int | None, config: Mapping[str, Any]) -> Need:
+        """Return what a trial asks for.
+
+        Args:
+            number: the trial's; None where it has none yet.
+            config: what the sweep gives it.
+        """
+        if number is not None and number in self._of_trial:
+            return self._of_trial[number]
+        keys = self._keys_of(number, config)
+        raised = [self._least[key.digest] for key in keys if key.digest in self._least]
+        if raised:
+            return max(raised, key=lambda need: need.memory_bytes or 0)
+        seen = [self._measured[key.digest] for key in keys if key.digest in self._measured]
+        measured = with_headroom(max(seen)) if seen else None
+        if self._declared.memory_bytes is not None:
+            if measured is None or measured <= self._declared.memory_bytes:
+                return self._declared
+            return Need(measured, "measured")
+        if measured is not None:
+            return Need(measured, "measured")
+        known = [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
+        return Need(with_headroom(max(known)), "history") if known else Need()
+
+    def measured(self, config: Mapping[str, Any], device: Device, peak_bytes: int) -> None:
+        """Note the peak of a trial that has come through its first steps."""
+        digest = self._key(config, device).digest
+        self._measured[digest] = max(peak_bytes, self._measured.get(digest, 0))
+
+    def keep(self, config: Mapping[str, Any], device: Device, peak_bytes: int) -> None:
+        """Keep a peak for later sweeps."""
+        if self._history is not None:
+            self._history.record(self._key(config, device), peak_bytes)
+
+    def raised(self, number: int, config: Mapping[str, Any], need: Need) -> None:
+        """Note what a trial asks for after an out-of-memory; others like it ask for as much."""
+        self._of_trial[number] = need
+        for key in self._keys_of(number, config):
+            before = self._least.get(key.digest)
+            if before is None or (before.memory_bytes or 0) < (need.memory_bytes or 0):
+                self._least[key.digest] = need
+
+    def growth_key(self, config: Mapping[str, Any], device: Device, cores: int) -> MemoryKey:
+        """Return under what it is kept how many such trials at once were best on a device."""
+        if device.id == CPU:
+            device = replace(device, name=f"{cores} cores")
+        return self._key(config, device)
+
+    def _earlier(self, key: MemoryKey) -> Need | None:
+        if self._history is None:
+            return None
+        if key.digest not in self._from_history:
+            self._from_history[key.digest] = self._history.lookup(key)
+        return self._from_history[key.digest]
+
+    def _keys_of(self, number: int | None, config: Mapping[str, Any]) -> list[MemoryKey]:
+        if number is None:
+            return [self._key(config, kind) for kind in self._kinds]
+        if number not in self._keys:
+            if len(self._keys) >= _MOST_CACHED:
+                self._keys.clear()
+            self._keys[number] = [self._key(config, kind) for kind in self._kinds]
+        return self._keys[number]
+
+    def _key(self, config: Mapping[str, Any], device: Device) -> MemoryKey:
+        if self._schema is None:
+            program = self._spec.program
+            runner = program.path if program else self._spec.trainer
+            return memory_key(runner or "", config, device)
+        return memory_key(
+            self._spec.trainer or "",
+            resolve(self._schema, dict(config)),
+            device,
+            alters=_alters(self._schema),
+        )
+
+
+def with_headroom(peak_bytes: int) -> int:
+    """Return what to give a trial whose peak was measured, in whole MiB."""
+    return math.ceil(peak_bytes * HEADROOM / MIB) * MIB
+
+
+def _alters(schema: TrainerSchema) -> Collection[str] | None:
+    """Return the parameters that a trainer says alter the memory; None where it says nothing."""
+    found = {
+        name
+        for name, parameter in schema.parameters.items()
+        if getattr(parameter, "alters_memory", False)
+    }
+    return found or None
