@@ -52,6 +52,7 @@ class TrialStatus:
         ends_at: the same as a time, ISO 8601 UTC.
         attempt: which try this is, from 1; 0 before the first.
         warnings: what the user should know.
+        need: the memory that it takes, and where that number comes from (`TrialRecord.need`).
     """
 
     number: int
@@ -68,6 +69,7 @@ class TrialStatus:
     ends_at: str | None = None
     attempt: int = 0
     warnings: tuple[str, ...] = ()
+    need: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class SweepStatus:
         elapsed_s: seconds since it was started, or that it took.
         time_left_s: seconds until its end; None where unknown.
         ends_at: the same as a time, ISO 8601 UTC.
+        placement: what it waits for, what growth found, and whether it fell back
+            (`SweepRecord.placement`); {} for nothing.
     """
 
     sweep: str
@@ -102,6 +106,7 @@ class SweepStatus:
     elapsed_s: float | None
     time_left_s: float | None
     ends_at: str | None
+    placement: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -159,7 +164,14 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         elapsed_s=_elapsed(sweep, record, lives, present),
         time_left_s=left,
         ends_at=_iso(present + left) if left is not None else None,
+        placement=_placement(record, lives),
     )
+
+
+def _placement(record: SweepRecord, lives: bool) -> dict[str, Any]:
+    """Return what placement has to say; nobody waits any more once the driver is gone."""
+    said = record.placement if isinstance(record.placement, dict) else {}
+    return said if lives or not said else said | {"waiting": None}
 
 
 def _trial_status(
@@ -208,6 +220,7 @@ def _trial_status(
         ends_at=_iso(present + left) if left is not None else None,
         attempt=record.attempt,
         warnings=tuple(str(text) for text in record.warnings),
+        need=record.need if isinstance(record.need, dict) else {},
     )
 
 

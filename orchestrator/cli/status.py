@@ -6,15 +6,17 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from orchestrator.analysis.status import SweepStatus, TrialStatus, parse_time, read_status
 from orchestrator.cli.tables import Column, clean, draw, fit, number, terminal_width
-from orchestrator.files.units import format_duration
+from orchestrator.files.units import MIB, format_duration, format_size
+from orchestrator.placement.model import CPU
 from orchestrator.runs.layout import find_sweep
 from orchestrator.runs.records import results_folder
 
@@ -98,8 +100,30 @@ def render_status(
         for trial in shown
         for text in trial.warnings
     ]
-    lines += ["", *_totals(status, room)]
+    lines += ["", *_totals(status, room), *_placement(status.placement)]
     return "\n".join(lines)
+
+
+def _placement(said: Mapping[str, Any]) -> list[str]:
+    """Return what it waits for, what growth found, and whether it fell back, a line each."""
+    lines = []
+    waiting = said.get("waiting")
+    if isinstance(waiting, Mapping):
+        since = datetime.fromtimestamp(float(waiting.get("since", 0)))
+        waited = format_duration(max(0.0, time.time() - since.timestamp()))
+        lines.append(f"{waiting.get('reason')}, since {since:%H:%M} ({waited})")
+    growth = said.get("growth")
+    for device, words in growth.items() if isinstance(growth, Mapping) else ():
+        lines.append(words if device == CPU else f"GPU {device}: {words}")
+    if said.get("fallback"):
+        lines.append(str(said["fallback"]))
+    return [clean(line) for line in lines]
+
+
+def _need(trial: TrialStatus) -> str:
+    """Return the memory of a trial with the source of the number."""
+    memory, source = trial.need.get("memory_mib"), trial.need.get("source", "unknown")
+    return f"{format_size(memory * MIB)} {source}" if isinstance(memory, int) else "unknown"
 
 
 def _totals(status: SweepStatus, width: int) -> list[str]:
@@ -143,6 +167,9 @@ def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Col
         lefts = [format_duration(trial.time_left_s) for trial in trials]
         columns.append(Column("left", lefts, 1, is_number=True))
         columns.append(Column("ends", [_clock(trial.ends_at) for trial in trials], 4))
+    if any(trial.need for trial in trials):
+        needs = [_need(trial) if trial.need else "-" for trial in trials]
+        columns.append(Column("memory", needs, 3))
     told = [_told(trial) for trial in trials]
     if not any(told):
         return fit(columns, width)[0]

@@ -188,6 +188,7 @@ def _run(
             history=History(folder.path.parent / FILE),
             leases=leases,
         )
+        placing.restore(opened.records.values())
         conductor = _open_conductor(spec, placing, opened, listener, only)
         signals.conductor = conductor
         if not conductor.is_over:

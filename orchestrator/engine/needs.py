@@ -71,13 +71,11 @@ class Needs:
         if raised:
             return max(raised, key=lambda need: need.memory_bytes or 0)
         seen = [self._measured[key.digest] for key in keys if key.digest in self._measured]
-        measured = with_headroom(max(seen)) if seen else None
-        if self._declared.memory_bytes is not None:
-            if measured is None or measured <= self._declared.memory_bytes:
-                return self._declared
-            return Need(measured, "measured")
-        if measured is not None:
-            return Need(measured, "measured")
+        said = self._declared.memory_bytes
+        if said is not None and (not seen or max(seen) <= said):
+            return self._declared
+        if seen:
+            return Need(with_headroom(max(seen)), "measured")
         known = [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
         return Need(with_headroom(max(known)), "history") if known else Need()
 

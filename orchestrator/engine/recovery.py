@@ -75,7 +75,11 @@ def recovery(
         if others and retries < MOST_RETRIES:
             again = Retry(Need(given_bytes, "measured"), alone=False)
         words = "the host ran out of memory" if kind == "host" else "out of GPU memory"
-        words += f" while {others} other trials ran" if others else ", with no other trial running"
+        words += (
+            f" while {others} other trial{'s' * (others > 1)} ran"
+            if others
+            else ", with no other trial running"
+        )
         return Recovery(again, words + ("; waits to run again" if again else ""), peak)
     had_all = was_alone and not is_capped
     again = retry(

@@ -1,0 +1,503 @@
+"""A sweep's room with the conductor, without Ray or processes: the test plays cards and clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.memory import CONTEXT_BYTES
+from orchestrator.engine.placing import Placing, Terms
+from orchestrator.files import jsonl
+from orchestrator.files.units import GIB, MIB
+from orchestrator.placement.history import FILE, History
+from orchestrator.placement.model import Device, Host, Policy
+from orchestrator.placement.need import declared
+from orchestrator.placement.plan import plan
+from orchestrator.placement.rates import Window
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialState, load_trials
+from orchestrator.search.study import Study
+from orchestrator.spec.expand import count_trials
+from orchestrator.spec.model import Program, Resources, Spec
+from tests.engine.machines import FakeMachine
+from tests.engine.sweeps import toy_spec
+
+QUICK = Window(points=3, at_least_s=2.0, noisy_s=4.0, few_points=2, long_s=10.0)
+OOM = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity"
+
+
+@dataclass
+class Desk:
+    """One sweep on a scripted machine."""
+
+    folder: Path
+    machine: FakeMachine
+    spec: Spec
+    policy: Policy = field(default_factory=Policy)
+    wait_timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.sweep = SweepDir(self.folder / "results" / "sweep")
+        self.sweep.trials_dir.mkdir(parents=True, exist_ok=True)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        read = self.machine.read()
+        devices: Sequence[Device] = [] if isinstance(read, Host) else read
+        host = read if isinstance(read, Host) else Host(self.machine.cores, 64 * GIB, 64 * GIB)
+        self.plan = plan(
+            devices, host, declared(self.spec.resources), count_trials(self.spec), self.policy
+        )
+        terms = Terms(self.policy, None, self.wait_timeout_s, QUICK)
+        self.history = History(self.folder / "results" / FILE)
+        self.placing = Placing(
+            self.spec,
+            self.plan,
+            terms,
+            self.machine,
+            history=self.history,
+            clock=self.machine.clock,
+            monotonic=self.machine.clock,
+        )
+        study = Study.open(
+            self.sweep.study_file, name="s", goal="minimize", method="grid", seed=0, pruner="none"
+        )
+        study.close_stale()
+        self.conductor = Conductor(
+            self.spec,
+            self.sweep,
+            study,
+            self.placing,
+            listener=lambda event, record, details: self.told.append((event, dict(details))),
+            records={record.number: record for record in load_trials(self.sweep)},
+        )
+        self.running: dict[str, Attempt] = {}
+        self.count = 0
+
+    def start(self) -> Attempt | None:
+        """Start the next trial, where there is room; its process id is 100 + its number."""
+        self.count += 1
+        attempt = self.conductor.next_attempt(str(self.count))
+        if attempt is not None:
+            self.running[str(self.count)] = attempt
+        return attempt
+
+    def start_all(self) -> list[int]:
+        """Start all that have room; return their numbers."""
+        self.pass_time(1.1)
+        found = []
+        while (attempt := self.start()) is not None:
+            found.append(attempt.number)
+        return found
+
+    def id_of(self, number: int) -> str:
+        return next(key for key, attempt in self.running.items() if attempt.number == number)
+
+    def tell(self, number: int, *messages: list[Any]) -> None:
+        self.conductor.on_messages(self.id_of(number), [list(message) for message in messages])
+
+    def load(self, number: int, size: int, *, tells: bool = True) -> None:
+        """Let a trial take memory on its devices, report once, and say so."""
+        key = self.running[self.id_of(number)].slot["device"]
+        self.machine.held[100 + number, key] = size
+        self.tell(number, ["report", 1, {"val_mae": 1.0}])
+        if tells:
+            self.tell(number, ["memory", max(1, size - CONTEXT_BYTES), 100 + number])
+
+    def end(self, number: int, message: list[Any] | None = None) -> None:
+        key = self.id_of(number)
+        self.conductor.on_messages(key, [message or ["done"]])
+        self.free(number)
+        self.conductor.on_gone(key)
+        del self.running[key]
+
+    def free(self, number: int) -> None:
+        for held in [held for held in self.machine.held if held[0] == 100 + number]:
+            del self.machine.held[held]
+
+    def pass_time(self, seconds: float) -> None:
+        self.machine.now += seconds
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [e for e in jsonl.read(self.sweep.events_file) if e["event"] == kind]
+
+    def state(self, number: int) -> tuple[TrialState, str | None]:
+        record = self.conductor.records[number]
+        return record.state, record.reason
+
+
+def many(folder: Path, count: int, gpu_memory: int | None = None, **fields: Any) -> Spec:
+    trials = {f"t{n}": {"lr": 0.1 + n / 100} for n in range(count)}
+    return toy_spec(folder, trials, resources=Resources(gpu_memory_bytes=gpu_memory), **fields)
+
+
+# Needs -------------------------------------------------------------------------------------------
+
+
+def test_a_trial_of_unknown_need_is_measured_alone_and_then_shares(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), many(tmp_path, 3), Policy(placement="parallel"))
+    assert desk.start_all() == [0]
+    assert desk.conductor.records[0].need == {"memory_mib": None, "source": "unknown"}
+    assert desk.running["1"].cap_bytes is None, "nobody knows what to hold it to"
+    desk.load(0, 6 * GIB)
+    need = desk.conductor.records[0].need
+    assert (need["source"], need["peak_mib"]) == ("measured", 6144)
+    assert need["memory_mib"] == pytest.approx(6144 * 1.05, abs=1)
+    assert desk.start_all() == [1, 2], "24 GiB hold three of 6.3"
+    for number in (1, 2):
+        assert desk.conductor.records[number].need["source"] == "measured"
+        assert desk.running[desk.id_of(number)].cap_bytes == need["memory_mib"] * MIB
+    assert load_trials(desk.sweep)[0].need == need, "it stands in the trial's file"
+
+
+def test_what_was_measured_is_known_to_the_next_sweep(tmp_path: Path) -> None:
+    machine = FakeMachine([24 * GIB])
+    desk = Desk(tmp_path, machine, many(tmp_path, 1))
+    desk.start_all()
+    desk.load(0, 5 * GIB)
+    desk.end(0)
+    later = Desk(tmp_path / "later", machine, many(tmp_path, 4), Policy(placement="parallel"))
+    later.history._path.write_bytes(desk.history._path.read_bytes())
+    assert later.start_all() == [0, 1, 2, 3]
+    assert later.conductor.records[0].need["source"] == "history"
+
+
+def test_a_declared_need_that_is_too_low_gives_way_to_what_was_measured(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), many(tmp_path, 3, 4 * GIB), Policy())
+    assert desk.start() is not None
+    desk.load(0, 9 * GIB)
+    assert desk.start() is not None
+    assert desk.conductor.records[1].need["memory_mib"] > 9 * 1024
+    desk.load(1, 9 * GIB)
+    assert desk.start() is None
+
+
+def test_a_script_is_measured_by_what_the_driver_says_of_its_processes(tmp_path: Path) -> None:
+    program = Program(path="/x/train.py", workdir=str(tmp_path))
+    spec = many(tmp_path, 2, trainer=None, program=program, metric=None)
+    desk = Desk(tmp_path, FakeMachine([16 * GIB]), spec, Policy(placement="parallel"))
+    desk.start_all()
+    desk.tell(0, ["memory", 0, 100])
+    desk.load(0, 3 * GIB, tells=False)
+    desk.pass_time(2.0)
+    desk.placing.tick()
+    assert desk.conductor.records[0].need["peak_mib"] == 3072
+    assert desk.running["1"].cap_bytes is None
+    assert desk.start_all() == [1]
+
+
+def test_a_script_whose_processes_are_unseen_is_measured_by_the_change(tmp_path: Path) -> None:
+    machine = FakeMachine([16 * GIB])
+    machine.comparable = False
+    machine.others["0"] = 2 * GIB
+    program = Program(path="/x/train.py", workdir=str(tmp_path))
+    spec = many(tmp_path, 2, trainer=None, program=program, metric=None)
+    desk = Desk(tmp_path, machine, spec, Policy(placement="parallel"))
+    desk.start_all()
+    desk.tell(0, ["memory", 0, 7])
+    desk.load(0, 3 * GIB, tells=False)
+    desk.pass_time(2.0)
+    desk.placing.tick()
+    assert desk.conductor.records[0].need["peak_mib"] == 3072, "not what others held before"
+
+
+def test_ram_is_measured_where_trials_run_on_cpus(tmp_path: Path) -> None:
+    machine = FakeMachine(cores=4, ram_bytes=8 * GIB)
+    desk = Desk(tmp_path, machine, many(tmp_path, 6))
+    assert desk.start_all() == [0, 1, 2, 3]
+    for number in range(4):
+        machine.ram[100 + number] = int(2.4 * GIB) if number == 0 else 0
+        desk.tell(number, ["report", 1, {"val_mae": 1.0}])
+    desk.tell(0, ["memory", int(2.4 * GIB), 100])
+    assert desk.conductor.records[0].need["source"] == "measured"
+    desk.end(1)
+    desk.pass_time(2)
+    assert desk.start() is not None, "5.6 GiB are free, of which 2 are promised to two trials"
+    desk.end(2)
+    desk.pass_time(2)
+    assert desk.start() is None, "a trial like the first one would not fit"
+
+
+# Waiting -----------------------------------------------------------------------------------------
+
+
+def test_it_waits_while_others_hold_the_memory_and_goes_on(tmp_path: Path) -> None:
+    machine = FakeMachine([16 * GIB])
+    desk = Desk(tmp_path, machine, many(tmp_path, 2, 8 * GIB))
+    machine.others["0"] = 11 * GIB
+    assert desk.start() is None
+    assert desk.placing.words()["waiting"] == {
+        "reason": "waits for 3.0 GiB on GPU 0",
+        "missing_mib": 3072,
+        "since": 1000.0,
+        "device": "0",
+    }
+    desk.pass_time(600)
+    assert desk.start() is None
+    machine.others["0"] = 10 * GIB
+    desk.pass_time(600)
+    assert desk.start() is None
+    assert desk.placing.words()["waiting"]["missing_mib"] == 2048
+    assert desk.placing.words()["waiting"]["since"] == 1000.0
+    machine.others.clear()
+    assert desk.start_all() == [0, 1]
+    assert desk.placing.words() == {}
+    assert [e["missing_mib"] for e in desk.events("waiting")] == [3072]
+    assert desk.events("waited")[0]["seconds"] > 1200
+
+
+def test_waiting_has_an_end_where_one_was_set(tmp_path: Path) -> None:
+    machine = FakeMachine([16 * GIB])
+    desk = Desk(tmp_path, machine, many(tmp_path, 2, 8 * GIB), wait_timeout_s=60)
+    assert desk.start() is not None
+    desk.load(0, 8 * GIB)
+    machine.others["0"] = 8 * GIB
+    desk.pass_time(2)
+    assert desk.start() is None
+    desk.pass_time(100)
+    assert not desk.placing.is_over_waiting, "one of ours still runs"
+    desk.end(0)
+    machine.others["0"] = 9 * GIB
+    desk.pass_time(2)
+    assert desk.start() is None
+    desk.pass_time(61)
+    assert desk.placing.is_over_waiting
+    assert "--wait-timeout 1m 00s" in desk.placing.timeout_words()
+    assert "1.0 GiB on GPU 0" in desk.placing.timeout_words()
+
+
+def test_politeness_leaves_a_shared_card_with_one_trial(tmp_path: Path) -> None:
+    machine = FakeMachine([24 * GIB])
+    machine.others["0"] = 1 * GIB
+    polite = Policy(share="polite", placement="parallel")
+    desk = Desk(tmp_path, machine, many(tmp_path, 3, 5 * GIB), polite)
+    assert desk.start_all() == [0]
+    desk.load(0, 5 * GIB)
+    assert desk.start_all() == []
+    machine.others.clear()
+    assert desk.start_all() == [1, 2]
+
+
+# Growth ------------------------------------------------------------------------------------------
+
+
+def run_for(desk: Desk, seconds: int, speed: dict[int, float], steps: dict[int, float]) -> None:
+    """Let what runs report each second, at a speed that depends on how many run; start more."""
+    for _ in range(seconds):
+        desk.start_all()
+        for attempt in list(desk.running.values()):
+            number = attempt.number
+            if (100 + number, attempt.slot["device"]) not in desk.machine.held:
+                desk.load(number, 2 * GIB)
+            steps[number] = steps.get(number, 0) + speed[len(desk.running)]
+            desk.tell(number, ["report", int(steps[number] * 100), {"val_mae": 0.5}])
+
+
+def test_it_grows_while_that_brings_something_and_remembers_where_it_stopped(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), many(tmp_path, 12))
+    # Two get 1.62 times as much done as one, three no more.
+    run_for(desk, 60, {1: 1.0, 2: 0.81, 3: 0.53}, {})
+    decisions = [(e["at_once"], e["decision"]) for e in desk.events("growth")]
+    assert decisions == [(1, "grow"), (2, "grow"), (3, "back")]
+    words = desk.placing.words()["growth"]["0"]
+    assert words.startswith("2 at once: 1.62 × the speed of 1; 3 at once: 1.5")
+    assert words.endswith("staying at 2")
+    assert len(desk.running) == 3, "what runs is not ended for it"
+    for number in [attempt.number for attempt in desk.running.values()]:
+        desk.end(number)
+    assert len(desk.start_all()) == 2
+
+    later = Desk(tmp_path / "later", FakeMachine([24 * GIB]), many(tmp_path, 12))
+    later.history._path.write_bytes(desk.history._path.read_bytes())
+    run_for(later, 3, {1: 1.0, 2: 0.81, 3: 0.53}, {})
+    assert len(later.running) == 2
+    assert later.placing.words()["growth"]["0"].endswith("(from an earlier sweep)")
+
+
+def test_growth_ends_where_memory_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([5 * GIB]), many(tmp_path, 9))
+    run_for(desk, 60, {1: 1.0, 2: 1.0}, {})
+    assert len(desk.running) == 2
+    assert desk.placing.words()["growth"]["0"].endswith("no room for 3")
+
+
+def test_each_card_starts_with_one(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([24 * GIB, 16 * GIB]), many(tmp_path, 9))
+    assert desk.start_all() == [0, 1]
+    assert {attempt.slot["device"] for attempt in desk.running.values()} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("placement", "first"), [("sequential", 1), ("parallel", 3), ("auto", 1), ("grow", 1)]
+)
+def test_placement_says_how_many_start(tmp_path: Path, placement: Any, first: int) -> None:
+    spec = many(tmp_path, 9, 8 * GIB)
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), spec, Policy(placement=placement))
+    assert len(desk.start_all()) == first
+
+
+@pytest.mark.parametrize(("placement", "first"), [("auto", 3), ("grow", 1), ("sequential", 1)])
+def test_cores_are_shared_out_at_once_unless_growth_is_asked_for(
+    tmp_path: Path, placement: Any, first: int
+) -> None:
+    spec = many(tmp_path, 9)
+    desk = Desk(tmp_path, FakeMachine(cores=3), spec, Policy(placement=placement))
+    assert len(desk.start_all()) == first
+
+
+def test_growth_on_cpus_never_uses_more_cores_than_there_are(tmp_path: Path) -> None:
+    spec = toy_spec(
+        tmp_path, {f"t{n}": {"lr": 0.1 + n} for n in range(9)}, resources=Resources(cpus=2)
+    )
+    policy = Policy(placement="grow", cpus_per_trial=2)
+    desk = Desk(tmp_path, FakeMachine(cores=7), spec, policy)
+    run_for(desk, 90, {1: 1.0, 2: 1.0, 3: 1.0}, {})
+    threads = [attempt.threads for attempt in desk.running.values()]
+    assert threads == [2, 2, 2]
+    assert [e["at_once"] for e in desk.events("growth")] == [1, 2, 3]
+
+
+# Out of memory -----------------------------------------------------------------------------------
+
+
+def test_a_trial_that_ran_out_of_memory_runs_again_with_more(tmp_path: Path) -> None:
+    spec = many(tmp_path, 3, 8 * GIB)
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), spec)
+    assert desk.start_all() == [0, 1, 2]
+    for number in (0, 1, 2):
+        desk.load(number, 7 * GIB)
+    desk.end(1, ["failed", OOM])
+    state, reason = desk.state(1)
+    assert state is TrialState.WAITING
+    assert reason is not None
+    assert "out of memory with 8.0 GiB on GPU 0" in reason
+    assert "waits to run again with 12.0 GiB" in reason
+    assert desk.start_all() == [], "8 GiB are promised to nobody, but 12 are asked for"
+    desk.end(0)
+    desk.pass_time(2)
+    again = desk.start()
+    assert again is not None
+    assert (again.number, again.attempt) == (1, 2)
+    assert again.slot["memory_mib"] == 12 * 1024
+    record = desk.conductor.records[1]
+    assert (record.need["source"], record.need["retries"]) == ("measured", 1)
+    event = desk.events("out_of_memory")[0]
+    assert (event["number"], event["given_mib"], event["again_with_mib"]) == (1, 8192, 12288)
+    desk.end(1)
+    desk.end(2)
+    assert desk.conductor.is_over
+    assert {state for state, _ in map(desk.state, range(3))} == {TrialState.COMPLETE}
+
+
+def test_the_plan_shrinks_down_to_sequential(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), many(tmp_path, 2, 4 * GIB))
+    assert desk.start_all() == [0, 1]
+    desk.load(0, 3 * GIB)
+    desk.load(1, 3 * GIB)
+    desk.end(1, ["failed", OOM])
+    assert desk.start_all() == [], "one at a time, though 20 GiB are free"
+    words = "fell back to sequential after out-of-memory in trial 1"
+    assert desk.placing.words()["fallback"] == words
+    assert desk.events("fallback")[0]["words"] == words
+    desk.end(0)
+    assert desk.start_all() == [1]
+
+
+def test_alone_on_an_empty_card_it_fails_with_the_numbers(tmp_path: Path) -> None:
+    machine = FakeMachine([16 * GIB])
+    desk = Desk(tmp_path, machine, many(tmp_path, 2))
+    assert desk.start_all() == [0]
+    desk.load(0, 15 * GIB)
+    desk.end(0, ["failed", OOM])
+    state, reason = desk.state(0)
+    assert state is TrialState.FAIL
+    assert reason is not None
+    assert "alone on GPU 0 (Card) with 16.0 GiB of its 16.0 GiB" in reason
+    assert "asked for 2.0 GiB more" in reason
+    assert desk.start_all() == [1], "the others go on"
+
+
+def test_not_enough_because_of_others_is_no_failure(tmp_path: Path) -> None:
+    machine = FakeMachine([16 * GIB])
+    machine.others["0"] = 6 * GIB
+    desk = Desk(tmp_path, machine, many(tmp_path, 1))
+    assert desk.start_all() == [0]
+    desk.load(0, 9 * GIB)
+    desk.end(0, ["failed", OOM])
+    assert desk.state(0)[0] is TrialState.WAITING
+    assert desk.conductor.records[0].need["retries"] == 1
+
+
+def test_it_is_not_tried_for_ever(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([80 * GIB]), many(tmp_path, 1, 1 * GIB))
+    for _ in range(20):
+        if desk.start_all() != [0]:
+            break
+        desk.load(0, 1 * GIB)
+        desk.end(0, ["failed", OOM])
+    assert desk.state(0)[0] is TrialState.FAIL
+    assert desk.conductor.is_over
+    assert len(desk.events("out_of_memory")) <= 7
+
+
+def test_a_script_is_recognised_by_what_it_printed(tmp_path: Path) -> None:
+    program = Program(path="/x/train.py", workdir=str(tmp_path))
+    spec = many(tmp_path, 2, 6 * GIB, trainer=None, program=program, metric=None)
+    desk = Desk(tmp_path, FakeMachine([16 * GIB]), spec)
+    assert desk.start_all() == [0, 1]
+    attempt = desk.running[desk.id_of(0)]
+    attempt.run_dir.log_file.write_text(f"Epoch 1\ntorch.{OOM}\n")
+    desk.load(0, 5 * GIB, tells=False)
+    desk.end(0, ["failed", "train.py: must end with exit code 0, but ended with exit code 1."])
+    assert desk.state(0)[0] is TrialState.WAITING
+    desk.end(1)
+    assert desk.start_all() == [0]
+    desk.end(0, ["failed", "train.py: must end with exit code 0, but ended with exit code 1."])
+    assert desk.state(0)[0] is TrialState.FAIL, "what an earlier attempt printed does not count"
+    assert len(desk.events("out_of_memory")) == 1
+
+
+def test_a_kill_by_the_hosts_guard_is_told_apart(tmp_path: Path) -> None:
+    machine = FakeMachine([24 * GIB])
+    desk = Desk(tmp_path, machine, many(tmp_path, 2, 4 * GIB))
+    assert desk.start_all() == [0, 1]
+    machine.kills = 1
+    desk.end(0, ["failed", "the process was ended by SIGKILL (the system may have run out)"])
+    state, reason = desk.state(0)
+    assert state is TrialState.WAITING
+    assert reason is not None
+    assert "the host ran out of memory while 1 other" in reason
+    assert desk.events("out_of_memory")[0]["kind"] == "host"
+    desk.end(1)
+    assert desk.start_all() == [0]
+    desk.end(0, ["failed", "the process was ended by SIGKILL"])
+    assert desk.state(0)[0] is TrialState.FAIL, "nobody's guard killed it this time"
+
+
+def test_an_interrupted_sweep_remembers_the_raised_need(tmp_path: Path) -> None:
+    spec = many(tmp_path, 2, 8 * GIB)
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), spec)
+    desk.start_all()
+    desk.load(0, 7 * GIB)
+    desk.end(0, ["failed", OOM])
+    desk.conductor.stop()
+    desk.end(1, ["failed", "killed"])
+    again = Desk(tmp_path, FakeMachine([24 * GIB]), spec)
+    again.placing.restore(again.conductor.records.values())
+    assert 0 in again.start_all()
+    assert again.running[again.id_of(0)].slot["memory_mib"] == 12 * 1024
+
+
+def test_a_trial_that_was_asked_to_end_did_not_run_out_of_memory(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), many(tmp_path, 2, 8 * GIB))
+    desk.start_all()
+    desk.conductor.stop_trial(0, "by hand")
+    desk.end(0, ["failed", OOM])
+    assert desk.state(0) == (TrialState.PRUNED, "by hand")
+    assert desk.events("out_of_memory") == []
