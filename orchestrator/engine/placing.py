@@ -265,8 +265,11 @@ class Placing:
         if memory_bytes <= 0:
             return
         if not self._machine.on_cpu:
+            self._read()
             row = self._row(live)
-            memory_bytes = memory_bytes + CONTEXT_BYTES if row is None else max(row, memory_bytes)
+            # A peak that is over shows in no row.
+            seen = row is not None and row >= memory_bytes
+            memory_bytes = row if seen and row is not None else memory_bytes + CONTEXT_BYTES
         self._observe(live, memory_bytes)
 
     def tick(self) -> None:
