@@ -24,11 +24,11 @@ _PRECISIONS = ("precision", "amp", "fp16", "mixed_precision", "use_amp")
 CONFIDENCE = {
     "non-finite": "sure",
     "explosion": "sure",
-    "lost progress": "sure",
+    "lost progress": "likely",
     "restart": "sure",
     "schedule": "sure",
     "target reached": "sure",
-    "rising": "likely",
+    "rising": "possible",
     "dead from the start": "likely",
     "overfitting": "likely",
     "too slow": "likely",
