@@ -110,6 +110,11 @@ class Watch:
         return self._rule.has_fallen
 
     @property
+    def is_rising(self) -> bool:
+        """True while the series that decides is rising."""
+        return self._rule.is_rising
+
+    @property
     def judged(self) -> str | None:
         """The name of the series that decides."""
         return self._rule.judged
