@@ -158,7 +158,7 @@ def diagnose(
     reached = _reached(reports, metric, goal, target)
     if reached is not None:
         said = [verdict for verdict in said if verdict.symptom != "too slow"] + [reached]
-    rates = [(s, v) for s, m in reports for name, v in m.items() if is_rate(name)]
+    rates = _rates_of(reports)
     findings = [
         _finding(verdict, _facts(verdict, reports, rates, best, config or {}, unit))
         for verdict in _once(said)
@@ -179,6 +179,13 @@ def diagnose(
     )
 
 
+def _rates_of(reports: Sequence[Report]) -> list[tuple[int, float]]:
+    """Return step and learning rate; of several groups of parameters those of the first."""
+    names = (name for _, metrics in reports for name in metrics if is_rate(name))
+    first = next(names, "")
+    return [(step, metrics[first]) for step, metrics in reports if first in metrics]
+
+
 def _rates(values: Sequence[float]) -> dict[str, float]:
     return {"first": values[0], "peak": max(values), "last": values[-1]} if values else {}
 
@@ -188,11 +195,7 @@ def _schedule_faults(
 ) -> list[Verdict]:
     if schedule is None:
         return []
-    points: list[tuple[float, float]] = []
-    for step, metrics in reports:
-        rate = next((value for name, value in metrics.items() if is_rate(name)), None)
-        if rate is not None:
-            points.append((step, rate))
+    points = _rates_of(reports)
     return [
         Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers)
         for fault in audit(points, schedule, total_steps)
