@@ -111,7 +111,7 @@ def verdict_of(one: Examined) -> str:
     found = one.diagnosis
     if found.judged is None:
         return "not judged: no training loss, metric or validation loss is in the log"
-    seen = [finding.symptom for finding in found.findings if finding.symptom != "target reached"]
+    seen = [finding.symptom for finding in _symptoms(one)]
     if found.is_lost:
         first = found.findings[0]
         since = "" if first.since is None else f" since {one.run.unit} {first.since}"
@@ -126,12 +126,17 @@ def words(found: Examination, width: int) -> str:
     blocks = []
     if len(found.runs) > 1:
         blocks.append(_table(found))
-    telling = [one for one in found.runs if one.diagnosis.findings or len(found.runs) == 1]
+    telling = [one for one in found.runs if _symptoms(one) or len(found.runs) == 1]
     blocks += [_run_words(one, width) for one in telling]
     if found.together:
         lines = [_wrapped(text, width, "  ") for text in found.together]
         blocks.append("\n".join(["The runs together", *lines]))
     return "\n\n".join(blocks)
+
+
+def _symptoms(one: Examined) -> list[Finding]:
+    """Return what is wrong with a run; a target that is reached is not."""
+    return [f for f in one.diagnosis.findings if f.symptom != "target reached"]
 
 
 def _table(found: Examination) -> str:
@@ -166,7 +171,8 @@ def _run_words(one: Examined, width: int) -> str:
         )
     if found.saved:
         lines.append(f"  {found.saved} of {len(run.reports)} reports came after it was lost")
-    onset = found.findings[0].since if found.findings else None
+    seen = _symptoms(one)
+    onset = seen[0].since if seen else None
     drawn = plot(
         [(clean(name, 24), points) for name, points in shown_series(one)],
         width=min(64, width - 20),

@@ -41,6 +41,10 @@ two of three (likely), or fewer (possible) were what it says. Those that the cur
 stand as they do by what they rest on."""
 
 
+ABSURD_RATE = 10.0
+"""From here on a learning rate is a slip of the pen, for whichever optimiser."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known of a run beside the symptom.
@@ -95,6 +99,8 @@ def rate_of(config: Mapping[str, Any]) -> tuple[str, float] | None:
 
 def _set_rate(facts: Facts, factor: float) -> str:
     known = rate_of(facts.config)
+    if known is not None and known[1] >= ABSURD_RATE:
+        return f"lower {known[0]} from {number(known[1])} to 0.001"
     verb = "lower" if factor < 1 else "raise"
     if known is not None:
         name, value = known
@@ -159,6 +165,10 @@ def _non_finite(found: Verdict, facts: Facts) -> Advice:
             ("run the validation in full precision", "see that a scheduler ignores such values"),
             ("do not stop the run while its training loss is finite",),
         )
+    known = rate_of(facts.config)
+    if known is not None and known[1] >= ABSURD_RATE:
+        cause = f"{known[0]} {number(known[1])} is beyond what any optimiser takes"
+        return Advice(cause, (_set_rate(facts, 0.1),), (_SHAPE,))
     if _is_early(found, facts):
         cause = "not finite from the very start: bad inputs, log or division by zero in the loss"
         change: tuple[str, ...] = (

@@ -39,6 +39,12 @@ def test_nan_from_the_start_points_at_the_data() -> None:
     assert "bad inputs" in found.findings[0].advice.cause
 
 
+def test_an_absurd_rate_is_named_and_not_merely_divided() -> None:
+    found = of([math.nan], config={"lr": 1e20})
+    assert found.findings[0].advice.cause == "lr 1e+20 is beyond what any optimiser takes"
+    assert changes(found) == "lower lr from 1e+20 to 0.001"
+
+
 def test_clipping_that_is_on_is_not_advised() -> None:
     found = of([1.0, 0.5, 0.3, 9.0, 9.0, 9.0, 9.0], config={"lr": 0.1, "gradient_clip_val": 1.0})
     assert found.findings[0].symptom == "explosion"
