@@ -97,29 +97,41 @@ def examine(path: Path, asked: Asked | None = None) -> Examination:
     """
     asked = asked or Asked()
     runs = read_runs(path, asked.pattern)
-    sweep = _sweep_of(path)
-    siblings = runs
-    if sweep is not None and sweep.path.resolve() != path.resolve():
-        siblings = read_runs(sweep.path)
-    meant = _meant(asked, sweep)
-    first = [_diagnosed(run, meant) for run in siblings]
-    n_fallen = sum(diagnosis.has_fallen for diagnosis in first)
+    sweeps = {run.path: _sweep_of(run.path) for run in runs}
+    groups: dict[Path | None, list[LoggedRun]] = {}
+    for run in runs:
+        sweep = sweeps[run.path]
+        groups.setdefault(sweep.path if sweep else None, []).append(run)
     known: dict[tuple[Path, str], Diagnosis] = {}
-    for run, alone in zip(siblings, first, strict=True):
-        others = n_fallen > alone.has_fallen
+    together: list[str] = []
+    for folder, group in groups.items():
+        sweep = SweepDir(folder) if folder is not None else None
+        # One trial that was named is held against all of its sweep.
+        siblings = read_runs(folder) if folder is not None and len(runs) == 1 else group
+        judged = _judged(siblings, _meant(asked, sweep))
+        known |= judged
+        seen = [Seen(_label(run), run.config, judged[_key(run)].is_lost) for run in siblings]
+        told = compare_runs(seen) if len(seen) > 1 else []
+        head = f"{sweep.name}: " if sweep is not None and len(groups) > 1 else ""
+        together += [f"{head}{text}" for text in told]
+    return Examination(tuple(Examined(run, known[_key(run)]) for run in runs), tuple(together))
+
+
+def _judged(runs: Sequence[LoggedRun], meant: Asked) -> dict[tuple[Path, str], Diagnosis]:
+    """Diagnose runs of one kind, of which some show what the others could do."""
+    alone = [_diagnosed(run, meant) for run in runs]
+    fallen = sum(diagnosis.has_fallen for diagnosis in alone)
+    found = {}
+    for run, diagnosis in zip(runs, alone, strict=True):
+        others = fallen > diagnosis.has_fallen
         # Siblings matter to a rising loss alone; the rest stands as it is.
-        again = others and any(finding.symptom == "rising" for finding in alone.findings)
-        told = _diagnosed(run, meant, loss_can_fall=True) if again else alone
-        known[run.path.resolve(), run.name] = told
-    shown = tuple(
-        Examined(run, known.get((run.path.resolve(), run.name)) or _diagnosed(run, meant))
-        for run in runs
-    )
-    seen = [
-        Seen(_label(run), run.config, known[run.path.resolve(), run.name].is_lost)
-        for run in siblings
-    ]
-    return Examination(shown, tuple(compare_runs(seen)) if len(seen) > 1 else ())
+        again = others and any(finding.symptom == "rising" for finding in diagnosis.findings)
+        found[_key(run)] = _diagnosed(run, meant, loss_can_fall=True) if again else diagnosis
+    return found
+
+
+def _key(run: LoggedRun) -> tuple[Path, str]:
+    return run.path.resolve(), run.name
 
 
 def _label(run: LoggedRun) -> str:

@@ -239,7 +239,8 @@ def _once(said: Sequence[Verdict]) -> list[Verdict]:
             continue  # the warning that went before the end
         again = times.get(key, 1)
         if again > 1:
-            reason = f"{verdict.reason} (and {again - 1} more such onsets)"
+            more = "1 more such onset" if again == 2 else f"{again - 1} more such onsets"
+            reason = f"{verdict.reason} (and {more})"
             verdict = Verdict(  # noqa: PLW2901
                 verdict.action, verdict.symptom, verdict.onset, reason, verdict.numbers
             )

@@ -95,6 +95,18 @@ def test_without_an_argument_the_newest_sweep_is_meant(results: Path, capsys: Ca
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 4
 
 
+def test_sweeps_in_one_folder_are_not_mixed(results: Path, capsys: Capture) -> None:
+    other = made.sweep(results, "other")
+    reported(other, 0, FIVE_EPOCHS, lr=1e-3)
+    reported(other, 1, FIVE_EPOCHS, lr=1e-4)
+    assert doctor(str(results), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    outcomes = [run["outcome"] for run in told["runs"] if "other" in run["path"]]
+    assert outcomes == ["in doubt", "in doubt"]  # nobody of that sweep has fallen
+    assert told["together"]
+    assert all(text.startswith("demo: ") for text in told["together"])
+
+
 def test_markdown(results: Path, capsys: Capture) -> None:
     assert doctor("--results", str(results), "--md") == 0
     out = capsys.readouterr().out
