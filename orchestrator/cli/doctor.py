@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator.analysis.doctor import Asked, Examination, Examined, examine, shown_series
+from orchestrator.cli.bundle import write_bundle
 from orchestrator.cli.logs import find_trial
 from orchestrator.cli.plot import plot
 from orchestrator.cli.tables import Column, clean, draw, number, short_path, terminal_width
@@ -38,6 +39,12 @@ _WIDEST = 100
     help="The configured learning rate, as `cosine,lr=0.001,total=50,per=epoch`.",
 )
 @click.option("--pattern", metavar="REGEX", help="What finds numbers in a text log.")
+@click.option(
+    "--bundle",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also pack diagnosis, logs and configs into a ZIP file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--md", "as_markdown", is_flag=True, help="Print Markdown.")
 def command(
@@ -50,6 +57,7 @@ def command(
     target: float | None,
     schedule: str | None,
     pattern: str | None,
+    bundle: Path | None,
     as_json: bool,
     as_markdown: bool,
 ) -> None:
@@ -69,6 +77,9 @@ def command(
         click.echo(markdown(found))
     else:
         click.echo(words(found, max(_NARROWEST, min(terminal_width(), _WIDEST))))
+    if bundle is not None:
+        count = write_bundle(bundle, found, markdown(found))
+        click.echo(f"{bundle}: {count} files", err=True)
 
 
 def _place(what: str | None, sweep: str | None, results: Path | None) -> Path:

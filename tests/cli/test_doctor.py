@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,24 @@ def test_markdown(results: Path, capsys: Capture) -> None:
     assert "### non-finite (sure)" in out
     assert "- do not continue" in out
     assert "## The runs together" in out
+
+
+def test_a_bundle_for_a_colleague(results: Path, tmp_path: Path, capsys: Capture) -> None:
+    target = tmp_path / "case.zip"
+    assert doctor("--results", str(results), "--bundle", str(target)) == 0
+    assert "case.zip: 11 files" in capsys.readouterr().err
+    with zipfile.ZipFile(target) as packed:
+        names = packed.namelist()
+        assert packed.read("diagnosis.md").startswith(b"# Diagnosis")
+        assert len(json.loads(packed.read("diagnosis.json"))["runs"]) == 4
+    assert "demo/spec.json" in names
+    assert "runs/0001-0001-lr=0.003/metrics.jsonl" in names
+    assert not list(tmp_path.glob(".case.zip*"))
+
+
+def test_a_bundle_that_cannot_be_written(five: str, tmp_path: Path, capsys: Capture) -> None:
+    assert doctor(five, "--bundle", str(tmp_path / "no" / "case.zip")) == 2
+    assert "--bundle: " in capsys.readouterr().err
 
 
 def test_a_target_and_a_schedule(tmp_path: Path, capsys: Capture) -> None:
