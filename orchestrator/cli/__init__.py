@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "Say what is wrong with runs, ours or another tool's, and what to change.",
     "logs": "Show the log of a sweep or of one trial.",
     "stop": "End a sweep, or one of its trials.",
+    "init": "Write a first sweep file for a script or a trainer.",
     "schema": "Print the JSON Schema of the sweep file.",
 }
 
