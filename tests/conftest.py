@@ -6,7 +6,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 ROOT = Path(__file__).parent.parent
+
+# No test asserts a time, and on a busy machine any example may take long.
+settings.register_profile("sweep", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sweep")
 
 # Child processes and Ray workers import the tests' own trainers by name.
 _known = os.environ.get("PYTHONPATH")

@@ -126,6 +126,9 @@ def blocks(
 
 def _check_beginning(path: Path) -> None:
     """Raise ArrayProblem unless `path` starts as an ``.npy`` file does."""
+    if path.exists() and not path.is_file():
+        # Whoever opens a pipe waits for its writer, for ever if there is none.
+        raise ArrayProblem(f"{path.name} must be an .npy file, but is no file")
     try:
         with path.open("rb") as stream:
             beginning = stream.read(len(_NPY))

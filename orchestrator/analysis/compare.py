@@ -123,6 +123,7 @@ def rank(
         notes.append(f"{without} of {len(ordered)} {verb} no finite {name} and {last} last.")
     basis, remark = _basis(name, ordered, is_logged)
     notes += [remark] if remark else []
+    notes += _left_out(name, ordered)
     notes += _hints(ordered)
     return Comparison(
         rows=tuple(ordered if top is None else ordered[:top]),
@@ -286,6 +287,21 @@ def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
             f"The best of {len(rows)} on test looks better than it is: val_{name} ranks fairly.",
         )
     return basis, ""
+
+
+def _left_out(name: str, rows: Sequence[Row]) -> list[str]:
+    """Return a sentence for each metric that ranks or is judged and is not of all pairs."""
+    judged = dict.fromkeys(metric for row in rows for metric in row.targets)
+    notes = []
+    for metric in dict.fromkeys([name, *judged]):
+        counted = f"{metric.rpartition('_')[0]}_undefined"
+        most = max((row.metrics.get(counted, 0.0) for row in rows), default=0.0)
+        if most > 0:
+            notes.append(
+                f"{metric} is of the pairs that define it; {counted} counts the others, "
+                f"up to {most:,.0f} in one run."
+            )
+    return notes
 
 
 def _hints(rows: Sequence[Row]) -> list[str]:

@@ -61,8 +61,8 @@ def to_csv(comparison: Comparison) -> str:
 
 
 def to_json(comparison: Comparison) -> str:
-    """Return the whole comparison as strict JSON; non-finite numbers stand in it as strings."""
-    return json.dumps(plain(comparison.to_dict()), indent=2, ensure_ascii=False) + "\n"
+    """Return the whole comparison as strict JSON in ASCII; non-finite numbers become strings."""
+    return json.dumps(plain(comparison.to_dict()), indent=2) + "\n"
 
 
 def cell(value: Any) -> Any:

@@ -175,10 +175,13 @@ def _kind(entry: os.DirEntry[str]) -> str:
             return "folder"
         if entry.is_symlink() and entry.is_dir():
             return "link"
+        if entry.is_file():
+            return "file"
     except OSError:
         # A link to itself, or one into a place that may not be looked at: nothing can be read.
-        return "broken"
-    return "file"
+        pass
+    # A link to nowhere has no content, and who opens a pipe may wait for ever.
+    return "other"
 
 
 def _leads_up(link: Path) -> bool:

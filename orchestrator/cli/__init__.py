@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from orchestrator import __version__
+from orchestrator.cli.output import allow_all_letters, mute
 from orchestrator.errors import SweepError, nearest
 
 COMMANDS = {
@@ -18,10 +20,14 @@ COMMANDS = {
     "plan": "Show the trials and where they would run; start nothing.",
     "gpu": "Show the GPUs, and whether trials fit into what is free.",
     "check": "Check sweep files without running anything.",
+    "doctor": "Say what is wrong with runs, ours or another tool's, and what to change.",
     "logs": "Show the log of a sweep or of one trial.",
     "stop": "End a sweep, or one of its trials.",
+    "init": "Write a first sweep file for a script or a trainer.",
     "schema": "Print the JSON Schema of the sweep file.",
 }
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Lazy(click.Group):
@@ -47,6 +53,15 @@ class _Lazy(click.Group):
             hint = nearest(args[0], COMMANDS)
             raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read it (head, less) has what it wanted. Caught here because click would
+            # make it a failure.
+            mute()
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -63,8 +78,10 @@ def main(args: list[str] | None = None) -> Any:
 
     Errors that a user can act on are printed as one message; the exit code is theirs.
     """
+    allow_all_letters()
     try:
         code = app.main(args=args, standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -74,7 +91,13 @@ def main(args: list[str] | None = None) -> Any:
         click.echo(f"Error: {error}", err=True)
         code = error.exit_code
     except BrokenPipeError:
-        # The reader (head, less) has gone; stdout must not be flushed again at exit.
-        sys.stderr.close()
+        mute()
         code = 0
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        place = error.filename or "output"
+        click.echo(f"Error: {place}: must be written, but got: {error.strerror}.", err=True)
+        mute()
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)

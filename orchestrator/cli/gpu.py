@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import IO, Any
 
 import click
 
+from orchestrator.cli.output import mute
 from orchestrator.cli.tables import LONGEST_CELL, Column, clean, draw, fit, terminal_width
 from orchestrator.errors import SweepError
 from orchestrator.files.units import format_size, parse_size, to_mib
@@ -107,8 +107,8 @@ def _print(text: str) -> None:
         click.echo(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who reads no further still gets the verdict; the exit must not flush again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who reads no further still gets the verdict.
+        mute()
 
 
 def _as_dict(

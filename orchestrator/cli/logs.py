@@ -236,7 +236,9 @@ def _event_line(line: bytes) -> str:
     except ValueError:
         clock = "-"
     what = str(event.pop("event", "?")).replace("_", " ")
-    details = ", ".join(f"{name} {_short(value)}" for name, value in event.items() if value != "")
+    details = ", ".join(
+        f"{name} {_short(value)}" for name, value in event.items() if value not in ("", None)
+    )
     return f"{clock}  {what}{f': {details}' if details else ''}\n"
 
 

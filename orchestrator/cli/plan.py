@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import click
 
+from orchestrator.cli.listing import excluded_json, excluded_lines, words
 from orchestrator.cli.tables import (
     LONGEST_CELL,
     Column,
@@ -69,6 +70,7 @@ CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for what sweeps write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the placement as JSON.")
 @click.option("--configs", is_flag=True, help="Print the configs instead, one JSON object a line.")
+@click.option("--argv", is_flag=True, help="Print what starts each program, one JSON list a line.")
 @click.option(
     "--limit", type=click.IntRange(min=0), help="Print at most so many trials. [default: 20; all]"
 )
@@ -85,6 +87,7 @@ def command(
     results: Path | None,
     as_json: bool,
     configs: bool,
+    argv: bool,
     limit: int | None,
 ) -> None:
     """Show the trials of the sweep file SPEC and where they would run; start nothing.
@@ -96,8 +99,8 @@ def command(
     asked = load_spec(spec, overrides=overrides, stage=stage)
     for warning in asked.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    if configs:
-        _print_configs(asked, limit)
+    if configs or argv:
+        _print_lines(asked, argv, limit)
         return
     devices = hypothetical(cards) if cards else None
     decided = decide(
@@ -106,9 +109,11 @@ def command(
     expected = _forecast(asked, decided, trial_minutes, results_folder(results))
     if as_json:
         duration = None if expected is None else expected.to_dict()
-        click.echo(json.dumps(decided.to_dict() | {"duration": duration}, indent=2))
+        more = {"duration": duration, "excluded": excluded_json(asked)}
+        click.echo(json.dumps(plain(decided.to_dict() | more), indent=2))
         return
-    lines = [*_header(asked, decided), "", *_trials(asked, decided, limit), ""]
+    trials = [*_trials(asked, decided, limit), *excluded_lines(asked)]
+    lines = [*_header(asked, decided), "", *trials, ""]
     click.echo("\n".join([*lines, *_placement(decided), *_duration(decided, expected)]))
 
 
@@ -132,13 +137,18 @@ def _forecast(
     return forecast(decided, sum(took) / len(took) / 60, source)
 
 
-def _print_configs(spec: Spec, limit: int | None) -> None:
+def _print_lines(spec: Spec, argv: bool, limit: int | None) -> None:
+    """Print each trial's config, or what starts its program, as JSON."""
+    program = spec.program if argv else None
+    if argv and program is None:
+        raise UsageError("--argv: must be for a sweep with a program, but this one has none.")
     if spec.method == "bayes":
         click.echo("\n".join([*_space(spec), CHOSEN_LATER]))
         return
     # Not click.echo, which flushes each line: there may be millions.
     for trial in islice(iter_configs(spec), limit):
-        sys.stdout.write(json.dumps(plain(trial.config)) + "\n")
+        shown = plain(trial.config) if program is None else words(program, trial)
+        sys.stdout.write(json.dumps(shown) + "\n")
 
 
 def _header(spec: Spec, decided: Plan) -> list[str]:

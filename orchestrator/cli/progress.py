@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.output import mute
 from orchestrator.cli.tables import clean
 from orchestrator.engine.script.output import Lines, Tail
 from orchestrator.files.units import format_duration
@@ -136,9 +135,7 @@ def say(text: str) -> None:
         click.echo(text)
     except OSError:
         # Whoever read it (head, a terminal) has gone, which must not end the training.
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
+        mute()
 
 
 def _last_lines(path: Path) -> list[str]:

@@ -52,7 +52,7 @@ def command(
     if not watch:
         status = read_status(found)
         if as_json:
-            click.echo(json.dumps(status.to_dict(), indent=2, ensure_ascii=False))
+            click.echo(json.dumps(status.to_dict(), indent=2))
         else:
             click.echo(render_status(status))
         return
@@ -61,7 +61,7 @@ def command(
         while True:
             status = read_status(found)
             if as_json:
-                click.echo(json.dumps(status.to_dict(), ensure_ascii=False))
+                click.echo(json.dumps(status.to_dict()))
             elif in_place:
                 rows = shutil.get_terminal_size().lines - 8
                 _draw_over(render_status(status, most_rows=max(3, rows)))

@@ -98,6 +98,7 @@ class Watch:
         self._plateau = Plateau()
         self._overfitting = Overfitting()
         self._noted: str | None = None
+        self._rate: str | None = None
         self._told: dict[str, int | None] = {}
         self._rising: Verdict | None = None
         self._pace = None
@@ -108,6 +109,11 @@ class Watch:
     def has_fallen(self) -> bool:
         """True once this run has shown that its loss can fall: what others' `rising` hangs on."""
         return self._rule.has_fallen
+
+    @property
+    def is_rising(self) -> bool:
+        """True while the series that decides is rising."""
+        return self._rule.is_rising
 
     @property
     def judged(self) -> str | None:
@@ -205,6 +211,10 @@ class Watch:
             found.append(self._pace.feed(name, step, sign * value, sign))
         kind = _kind_of(name)
         if kind == "rate":
+            # Groups of parameters have rates of their own; the first that is reported counts.
+            self._rate = self._rate or name
+            if name != self._rate:
+                return found
             faults = self.rates.add(step, value)
             found += [
                 Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers)

@@ -229,9 +229,8 @@ class Admission:
         )
 
     def _most(self) -> int:
-        bounds = [self._limit, self._policy.max_parallel]
-        bounds += [1] if self._policy.placement == "sequential" else []
-        return min(bound for bound in bounds if bound is not None)
+        bound = 1 if self._policy.placement == "sequential" else self._policy.max_parallel
+        return self._limit if bound is None else min(self._limit, bound)
 
     def _cores_left(self) -> int:
         return self._cores - sum(holding.cores for holding in self._holdings.values())

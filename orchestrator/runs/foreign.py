@@ -88,7 +88,8 @@ def logged_metrics(folder: Path, metadata: Mapping[str, Any]) -> dict[str, float
     """
     sources = [metadata.get(key) for key in _METRIC_KEYS]
     sources.append(_read_object(folder / "metrics.json"))
-    last = jsonl.read_last(folder / "metrics.jsonl") or {}
+    log = folder / "metrics.jsonl"
+    last = (jsonl.read_last(log) if log.is_file() else None) or {}
     inner = last.get("metrics")
     sources.append(inner if isinstance(inner, Mapping) else last)
     found: dict[str, float] = {}
@@ -152,6 +153,8 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():  # whoever opens a pipe waits for its writer
+        return {}
     try:
         # Windows tools like to start a file with a byte order mark.
         value = json.loads(path.read_text(encoding="utf-8-sig"))

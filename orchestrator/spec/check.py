@@ -18,7 +18,10 @@ from orchestrator.spec.values import check_domain, check_name, check_settings, c
 
 
 def check_version(draft: Draft) -> None:
-    """Check that the file is of a language that is known."""
+    """Check that the file is of a language that is known, and was read whole."""
+    extends = draft.root.get("extends")
+    if extends is not None:  # one in a file has been followed and taken away
+        draft.log.at(extends, "extends", "must stand in the file. Run a file that extends this.")
     version = draft.values.get("version", VERSION)
     if version != VERSION:
         draft.log.at(

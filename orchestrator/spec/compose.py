@@ -60,6 +60,8 @@ def _joined(path: Path, log: Log, chain: list[Path]) -> Node:
         return root
     try:
         base = _joined(other, log, chain)
+    except SpecError:
+        raise
     except UsageError as error:
         reason = str(error).partition("but got: ")[2] or str(error)
         log.at(node, KEY, f"must be the path of a sweep file, but got {node.value!r}: {reason}")

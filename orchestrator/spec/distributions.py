@@ -9,7 +9,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.spec.choices import distinct
 from orchestrator.spec.kinds import join
 from orchestrator.spec.model import Domain
 from orchestrator.spec.problems import Log
@@ -150,7 +149,8 @@ def _categorical(entries: dict[str, Any], node: Node, key: str, log: Log) -> Dom
         log.at(where, join(key, "values"), "must list at least one value, but got an empty list.")
         return None
     if "probabilities" not in entries:
-        return Domain("categorical", values=tuple(distinct(values)))
+        # Not only once each: what stands there twice is twice as likely to be drawn.
+        return Domain("categorical", values=tuple(values))
     weights = entries["probabilities"]
     where = node.get("probabilities") or node
     total = math.fsum(weights)

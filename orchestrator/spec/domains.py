@@ -151,19 +151,19 @@ def flatten(
     The names of a path are joined by dots; where a parameter of that name is there already,
     another dot is put between.
     """
-    flat = {name: block for name, block in blocks.items() if isinstance(block, Declared)}
+    flat: dict[str, Declared] = {}
     paths: dict[str, tuple[str, ...]] = {}
-    todo: list[tuple[tuple[str, ...], Any]] = [
-        ((name,), block) for name, block in blocks.items() if not isinstance(block, Declared)
-    ]
+    todo: list[tuple[tuple[str, ...], Any]] = [((name,), block) for name, block in blocks.items()]
     while todo:
         path, block = todo.pop(0)
         if not isinstance(block, Declared):
             todo[:0] = [((*path, name), inner) for name, inner in block.items()]
-            continue
-        dots = "."
-        while dots.join(path) in flat:
-            dots += "."
-        flat[dots.join(path)] = block
-        paths[dots.join(path)] = path
+        elif len(path) == 1:
+            flat[path[0]] = block
+        else:
+            dots = "."
+            while dots.join(path) in flat or dots.join(path) in blocks:
+                dots += "."
+            flat[dots.join(path)] = block
+            paths[dots.join(path)] = path
     return flat, paths

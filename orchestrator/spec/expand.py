@@ -305,16 +305,18 @@ class _Maker:
 
 def _nest(config: dict[str, Any], paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """Return a config in which parameters inside others stand in mappings."""
-    nested: dict[str, Any] = {}
-    for name, value in config.items():
-        path = paths.get(name, (name,))
+    tops = {path[0] for path in paths.values()}
+    nested = {
+        # What is added to must not be what other configs share.
+        name: copy.deepcopy(value) if name in tops else value
+        for name, value in config.items()
+        if name not in paths
+    }
+    for name in (name for name in config if name in paths):
         inside = nested
-        if len(path) > 1 and isinstance(config.get(path[0]), Mapping) and path[0] not in nested:
-            nested[path[0]] = copy.deepcopy(config[path[0]])
-        for part in path[:-1]:
+        for part in paths[name][:-1]:
             if not isinstance(inside.get(part), dict):
                 inside[part] = {}
             inside = inside[part]
-        if len(path) > 1 or not (isinstance(value, Mapping) and name in nested):
-            inside[path[-1]] = value
+        inside[paths[name][-1]] = config[name]
     return nested

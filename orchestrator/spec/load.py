@@ -78,7 +78,7 @@ def load_spec(
     metric = ranking.check_metric(draft)
     ranking.check_metric_names(draft)
     folder = path.absolute().parent
-    settle_paths(draft, folder, need_program)
+    settle_paths(draft, need_program)
     program = None
     if "program" in draft.values or "command" in draft.values:
         program = read_program(draft.values, root, folder, need_program, log)

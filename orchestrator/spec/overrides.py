@@ -59,7 +59,20 @@ def parameter_names(root: Node) -> set[str]:
     for holder in holders:
         if holder is not None and isinstance(holder.value, dict):
             names |= holder.value.keys()
+            names |= {name for key, node in holder.value.items() for name in _nested(key, node)}
     return names
+
+
+def _nested(name: str, node: Node) -> list[str]:
+    """Return the joined names of the parameters inside a block."""
+    inner = node.get("parameters")
+    if inner is None or not isinstance(inner.value, dict):
+        return []
+    found = [f"{name}.{key}" for key in inner.value]
+    return [
+        *found,
+        *(n for key, item in inner.value.items() for n in _nested(f"{name}.{key}", item)),
+    ]
 
 
 def _is_spec_key(root: Node, key: str) -> bool:
@@ -105,12 +118,36 @@ def _without_parameter(root: Node, name: str) -> Node:
     return root.replaced("parameters", parameters.replaced(name, None))
 
 
+def _inside(parameters: Node, parts: list[str]) -> list[str] | None:
+    """Return the path of a parameter that stands inside others, by its parts; None for none."""
+    for length in range(1, len(parts)):
+        name = ".".join(parts[:length])
+        inner = (parameters.get(name) or parameters).get("parameters")
+        if parameters.get(name) is None or inner is None:
+            continue
+        rest = ".".join(parts[length:])
+        if inner.get(rest) is not None:
+            return [name, "parameters", rest]
+        below = _inside(inner, parts[length:])
+        if below is not None:
+            return [name, "parameters", *below]
+    return None
+
+
+def _put(node: Node, path: list[str], value: Node) -> Node:
+    """Return `node` with `value` at a path whose mappings are all there."""
+    if len(path) == 1:
+        return node.replaced(path[0], value)
+    return node.replaced(path[0], _put(node.value[path[0]], path[1:], value))
+
+
 def _vary(root: Node, name: str, values: Node) -> Node:
     """Return the tree in which `name` takes `values` and nothing else sets it."""
     block = Node({"values": values}, None, ORIGIN, {"values": None})
     parameters = root.get("parameters") or Node({}, None, ORIGIN)
     if isinstance(parameters.value, dict):
-        root = root.replaced("parameters", parameters.replaced(name, block))
+        path = None if name in parameters.value else _inside(parameters, name.split("."))
+        root = root.replaced("parameters", _put(parameters, path or [name], block))
     elif parameters.value is None:
         empty = Node({}, None, ORIGIN)
         root = root.replaced("parameters", empty.replaced(name, block))

@@ -1,7 +1,7 @@
 """Parameters that are paths: made absolute before a trial starts, and looked for.
 
-A path in a sweep file starts at the file's folder, wherever the sweep is started from; one typed
-behind ``--set`` starts where it was typed.
+A path in a sweep file starts at the file's folder, wherever the sweep is started from, also in a
+file that another one extends; one typed behind ``--set`` starts where it was typed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from orchestrator.spec.overrides import ORIGIN
 from orchestrator.spec.tree import Node
 
 
-def settle_paths(draft: Draft, folder: Path, need: bool) -> None:
+def folder_of(node: Node) -> Path:
+    """Return the absolute folder of the file in which a value stands."""
+    return Path(os.path.abspath(node.origin)).parent
+
+
+def settle_paths(draft: Draft, need: bool) -> None:
     """Make the values of all parameters that are paths absolute, in place.
 
     Args:
         draft: a draft whose parameters were checked against the trainer's.
-        folder: of the sweep file, absolute.
         need: True where a path that is not there is a mistake; a warning otherwise.
     """
     if draft.schema is None:
@@ -32,7 +36,7 @@ def settle_paths(draft: Draft, folder: Path, need: bool) -> None:
     def settle(node: Node, key: str) -> Node:
         if not isinstance(node.value, str):
             return node
-        start = Path.cwd() if node.origin == ORIGIN else folder
+        start = Path.cwd() if node.origin == ORIGIN else folder_of(node)
         path = Path(os.path.abspath(start / Path(node.value).expanduser()))
         if not path.exists():
             tell = draft.log.at if need else draft.log.warn
@@ -42,8 +46,6 @@ def settle_paths(draft: Draft, folder: Path, need: bool) -> None:
     def settle_domain(name: str, declared: Declared) -> Declared:
         nodes = [node for key, node in declared.leaves() if key in ("value", "values")]
         settled = [settle(node, join("parameters", name)).value for node in nodes]
-        if len(settled) != len(declared.domain.values):  # equal choices were dropped
-            settled = list(dict.fromkeys(settled))
         return replace(declared, domain=replace(declared.domain, values=tuple(settled)))
 
     for path, settings in draft.settings():

@@ -12,6 +12,8 @@ from typing import Any
 
 from orchestrator.spec.commands import MACROS, macro, passes_parameters, plain_form
 from orchestrator.spec.model import Program
+from orchestrator.spec.overrides import ORIGIN
+from orchestrator.spec.paths import folder_of
 from orchestrator.spec.problems import Log
 from orchestrator.spec.tree import Node
 
@@ -21,7 +23,8 @@ def read_program(
 ) -> Program:
     """Return the program of a file whose single keys are good.
 
-    Relative paths start at the folder of the sweep file, which is also where the program runs.
+    Relative paths start at the folder of the file in which they stand; the program runs in that
+    of the sweep file.
 
     Args:
         values: what the keys hold.
@@ -31,11 +34,11 @@ def read_program(
         log: takes mistakes and warnings.
     """
     written = values.get("program")
-    path = None if written is None else _locate(written, folder)
+    path = None if written is None else _locate(written, _start_of("program", root, folder))
     if written is not None and path is None:
         _missing("program", "a script or a command on PATH", written, root, need, log)
     python = values.get("python")
-    interpreter = None if python is None else _locate(python, folder)
+    interpreter = None if python is None else _locate(python, _start_of("python", root, folder))
     if python is not None and interpreter is None:
         _missing("python", "an interpreter", python, root, need, log)
     given = values.get("args", "--k=v")
@@ -117,6 +120,12 @@ def _tell_words(words: Sequence[str], where: Node, log: Log) -> None:
             log.warn(where, "command", message)
         elif word in ("&&", "||", "|", ";", ">", "<"):
             log.warn(where, "command", f"has {word!r}, but no shell reads it.")
+
+
+def _start_of(key: str, root: Node, folder: Path) -> Path:
+    """Return where the path under `key` starts: at the file in which it stands."""
+    node = root.get(key)
+    return folder if node is None or node.origin == ORIGIN else folder_of(node)
 
 
 def _locate(text: str, folder: Path) -> str | None:

@@ -58,7 +58,8 @@ def share_of(domain: Domain, value: float) -> float:
             return 0.0
         part = (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
     else:
-        part = (value - low) / (high - low)
+        # Halves, since high - low may be beyond all floats.
+        part = (value / 2 - low / 2) / (high / 2 - low / 2)
     return min(max(part, 0.0), 1.0)
 
 

@@ -17,10 +17,7 @@ from orchestrator.spec.tree import Node
 
 
 def check_zips(draft: Draft) -> tuple[tuple[str, ...], ...]:
-    """Return the groups of parameters that move together, and give them all their rows.
-
-    Equal values in a list count as often as they stand there, since each belongs to a row.
-    """
+    """Return the groups of parameters that move together."""
     given = draft.values.get("zip", ())
     if not given:
         return ()
@@ -41,7 +38,7 @@ def _check_group(draft: Draft, group: list[str], where: Node, seen: set[str]) ->
     log = draft.log
     if len(group) < 2:
         log.at(where, "zip", f"must join two parameters at least, but got {', '.join(group)}.")
-    rows: dict[str, list[Any]] = {}
+    lengths: dict[str, int] = {}
     for name in group:
         declared = draft.parameters.get(name)
         if name in seen:
@@ -50,26 +47,16 @@ def _check_group(draft: Draft, group: list[str], where: Node, seen: set[str]) ->
             hint = log.hint(name, draft.parameters)
             log.at(where, "zip", f"must name parameters with values, but {name} is none.{hint}")
         elif declared is not None:
-            values = declared.node.get("values")
             if declared.domain.distribution != "categorical" or declared.domain.when:
                 what = "a condition" if declared.domain.when else declared.domain.distribution
                 message = f"must name parameters with values alone, but {name} has {what}."
                 log.at(declared.node, "zip", message)
             else:
-                plain = values.plain() if values is not None else []
-                rows[name] = plain if isinstance(plain, list) else [plain]
+                lengths[name] = len(declared.domain.values)
         seen.add(name)
-    lengths = {name: len(values) for name, values in rows.items()}
     if len(set(lengths.values())) > 1:
         counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         log.at(where, "zip", f"must join lists of equal length, but {counted}.")
-        return
-    draft.parameters = {
-        name: replace(declared, domain=replace(declared.domain, values=tuple(rows[name])))
-        if name in rows
-        else declared
-        for name, declared in draft.parameters.items()
-    }
 
 
 def _refuse_bayes(draft: Draft, key: str) -> None:

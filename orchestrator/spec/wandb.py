@@ -14,8 +14,9 @@ _SHOWN = 5
 def read_early_terminate(draft: Draft) -> EarlyTerminate | None:
     """Return W&B's stopping rule, or None where the file has none or a bad one."""
     entry = draft.values.get("early_terminate")
-    if not entry or "type" not in entry:
-        return None
+    node = draft.root.get("early_terminate")
+    if not entry or node is None or "type" not in entry or len(entry) < len(node.value):
+        return None  # what is missing or refused is told already
     log, key = draft.log, "early_terminate"
     where = draft.key_node(key)
     if draft.values.get("pruner", "none") != "none":

@@ -109,7 +109,7 @@ def test_only_real_numbers(tmp_path: Path, array: np.ndarray) -> None:
 
 def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.npy").mkdir()
-    with pytest.raises(ArrayProblem, match="cannot be read"):
+    with pytest.raises(ArrayProblem, match="is no file"):
         load_array(tmp_path / "a.npy")
 
 

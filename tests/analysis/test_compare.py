@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,23 @@ def test_a_recomputed_metric_is_never_mixed_with_logged_ones() -> None:
     found = rank(rows, sort_by="mae")
     assert [item.trial for item in found.rows] == ["a", "b"]
     assert "mae" not in found.rows[1].metrics
+
+
+def test_pairs_that_a_ranking_or_a_target_leaves_out_are_told() -> None:
+    judged = judge({"c50_mae": "<= 1", "mae": "<= 1"}, {"c50_mae": 0.5, "mae": 0.5})
+    rows = [
+        replace(row("a", val_t20_mae=1.0, c50_mae=0.5, c50_undefined=1200.0), targets=judged),
+        replace(row("b", val_t20_mae=2.0, c50_mae=0.5, c50_undefined=3.0), targets=judged),
+    ]
+    told = (
+        "c50_mae is of the pairs that define it; c50_undefined counts the others, "
+        "up to 1,200 in one run."
+    )
+    assert [note for note in rank(rows, sort_by="val_t20_mae").notes if "pairs" in note] == [told]
+    rows.append(row("c", val_t20_mae=0.1, val_t20_undefined=7.0))
+    notes = rank(rows, sort_by="val_t20_mae").notes
+    assert "val_t20_mae is of the pairs that define it; val_t20_undefined counts" in notes[0]
+    assert notes[0].endswith("up to 7 in one run.")
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest() -> None:

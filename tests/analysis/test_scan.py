@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from orchestrator.analysis.compare import compare
 from orchestrator.analysis.scan import find_runs
 from orchestrator.errors import NotFoundError
 from orchestrator.runs.records import SweepState, TrialState
@@ -70,6 +71,25 @@ def test_links_out_are_followed_and_links_up_are_not(tmp_path: Path) -> None:
     (tmp_path / "results" / "dead").symlink_to(tmp_path / "nothing")
     (tmp_path / "results" / "round").symlink_to(tmp_path / "results" / "round")
     assert names(tmp_path / "results") == ["near", "shared/far"]
+
+
+def test_pipes_and_links_to_nowhere_are_no_arrays_and_nobody_waits_for_them(tmp_path: Path) -> None:
+    made.pair(tmp_path / "run")
+    made.pair(tmp_path / "torn")
+    for name in ("metadata.json", "metrics.jsonl", "val_predictions.npy", "val_targets.npy"):
+        os.mkfifo(tmp_path / "run" / name)
+    (tmp_path / "torn" / "targets.npy").unlink()
+    os.mkfifo(tmp_path / "torn" / "targets.npy")
+    (tmp_path / "torn" / "metrics.csv").symlink_to(tmp_path / "nothing")
+    found = {run.path.name: run.missing for run in find_runs([tmp_path])}
+    assert found == {"run": [], "torn": ["targets.npy"]}
+    comparison = compare([tmp_path])
+    (row,) = comparison.rows
+    assert row.trial == "run"
+    assert row.warnings == (
+        "validation arrays: val_predictions.npy must be an .npy file, but is no file",
+    )
+    assert [item.missing for item in comparison.incomplete] == [("targets.npy",)]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

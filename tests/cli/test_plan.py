@@ -426,3 +426,51 @@ def test_described_cards_need_no_driver(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("False True\n")
+
+
+CONSTRAINED = (
+    "program: train.py\nparameters: {lr: {values: [1e-3, 0.1]}, bs: {values: [2, 16]}}\n"
+    "constraints: [{forbid: bs < 4 and lr > 0.01, reason: noisy}]\n"
+)
+
+
+def test_argv(sweep: Sweep, tmp_path: Path) -> None:
+    (tmp_path / "train.py").touch()
+    code, out, _ = sweep(CONSTRAINED, "--argv", "--limit", "1")
+    script = str(tmp_path / "train.py")
+    assert (code, json.loads(out)) == (0, [sys.executable, script, "--bs=2", "--lr=0.001"])
+
+
+def test_argv_of_a_program_that_is_not_there(sweep: Sweep) -> None:
+    code, out, err = sweep(CONSTRAINED, "--argv")
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert "program: must be a script" in err
+
+
+def test_argv_of_a_command(sweep: Sweep) -> None:
+    code, out, _ = sweep(
+        "program: t.py\nmethod: grid\nparameters: {x: {values: [1]}}\n"
+        "command: ['${env}', '${interpreter}', '${program}', go, '${args_no_hyphens}']\n",
+        "--argv",
+    )
+    assert (code, json.loads(out)) == (0, ["/usr/bin/env", "python", "t.py", "go", "x=1"])
+
+
+def test_argv_of_a_trainer_is_refused(sweep: Sweep) -> None:
+    code, _, err = sweep("trainer: edc\n", "--argv")
+    assert code == 2
+    assert "--argv: must be for a sweep with a program" in err
+
+
+def test_what_constraints_leave_out_is_told(sweep: Sweep) -> None:
+    code, out, _ = sweep(CONSTRAINED)
+    assert code == 0
+    assert "trials     3" in out
+    assert "excluded   1 by constraints" in out
+    assert "bs=2, lr=0.1: forbid bs < 4 and lr > 0.01 (noisy)" in out
+    reason = "forbid bs < 4 and lr > 0.01 (noisy)"
+    example = {"config": {"bs": 2, "lr": 0.1}, "reason": reason, "trial": None}
+    assert json.loads(sweep(CONSTRAINED, "--json")[1])["excluded"] == {
+        "count": 1,
+        "examples": [example],
+    }

@@ -196,6 +196,17 @@ def test_a_schedule_that_stands_still() -> None:
     assert (watch.rates.first, watch.rates.peak, watch.rates.last) == (1e-3, 1e-3, 1e-3)
 
 
+def test_of_several_groups_the_first_rate_counts() -> None:
+    configured = declared({"cosine": {"lr": 1e-3, "total": 50}})
+    reports = [
+        {"train_loss": value, "lr/pg0": configured.schedule.at(step), "lr/pg1": 0.1}
+        for step, value in enumerate(falling(50))
+    ]
+    watch = Watch(schedule=configured, total_steps=50)
+    assert watched(reports, watch) == []
+    assert watch.rates.peak == 1e-3
+
+
 # --- policy -----------------------------------------------------------------------------------
 
 

@@ -236,7 +236,8 @@ class TestDraw:
     @given(bounds, bounds, st.floats(0, 1, exclude_max=True))
     def test_uniform_stays_within(self, a: float, b: float, share: float) -> None:
         low, high = min(a, b), max(a, b)
-        assert low <= draw(Domain("uniform", low=low, high=high), share) <= high
+        drawn = draw(Domain("uniform", low=low, high=high), share)
+        assert float(low) <= drawn <= float(high)
 
     @given(st.integers(-(10**9), 10**9), st.integers(0, 10**9), st.floats(0, 1, exclude_max=True))
     def test_int_uniform_stays_within(self, low: int, span: int, share: float) -> None:

@@ -105,7 +105,7 @@ class TestGood:
             ("{value: 3}", Domain("constant", (3,))),
             ("{value: 3, distribution: constant}", Domain("constant", (3,))),
             ("{values: [1, 2], distribution: categorical}", Domain("categorical", (1, 2))),
-            ("{values: [1, 1.0, 2]}", Domain("categorical", (1.0, 2))),
+            ("{values: [1, 1.0, 2]}", Domain("categorical", (1, 1.0, 2))),
             ("{min: 1, max: 3}", Domain("int_uniform", low=1, high=3)),
             (
                 "{min: 2.0, max: 8.0, distribution: int_uniform}",

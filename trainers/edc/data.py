@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from trainers.edc.acoustics import chunks
 from trainers.edc.cache import simulated
 from trainers.edc.files import read_curves
-from trainers.edc.roomset import RoomSet
+from trainers.edc.roomset import LEAST_ROOMS, RoomSet
 
 VALIDATION_SHARE: Final = 0.2
 TEST_SHARE: Final = 0.2
-_LEAST_ROOMS: Final = 3
 
 Curves = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -133,12 +132,12 @@ def split_rooms(
     """
     if not 0 < data_fraction <= 1:
         raise ValueError(f"data_fraction: must be above 0 and at most 1, but got {data_fraction}.")
-    if max_samples is not None and max_samples < _LEAST_ROOMS:
-        raise ValueError(f"max_samples: must be at least {_LEAST_ROOMS}, but got {max_samples}.")
+    if max_samples is not None and max_samples < LEAST_ROOMS:
+        raise ValueError(f"max_samples: must be at least {LEAST_ROOMS}, but got {max_samples}.")
     codes = np.unique(data.rooms)
-    if len(codes) < _LEAST_ROOMS:
+    if len(codes) < LEAST_ROOMS:
         raise ValueError(
-            f"rooms: must be at least {_LEAST_ROOMS}, one each for training, validation and test, "
+            f"rooms: must be at least {LEAST_ROOMS}, one each for training, validation and test, "
             f"but there are {len(codes)}."
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(codes)
@@ -173,10 +172,10 @@ def _limited(
             break
         kept[name] = rows
         taken += len(rows)
-    if len(kept) >= _LEAST_ROOMS:
+    if len(kept) >= LEAST_ROOMS:
         return kept
-    few = list(rows_of.items())[:_LEAST_ROOMS]
-    return {name: rows[: max_samples // _LEAST_ROOMS] for name, rows in few}
+    few = list(rows_of.items())[:LEAST_ROOMS]
+    return {name: rows[: max_samples // LEAST_ROOMS] for name, rows in few}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,12 @@ FEATURES: Final = (
 )
 """Lengths in m; f1 to f7 are the mean absorption (0 to 1) in the octaves 125 Hz to 8 kHz."""
 
+LEAST_ROOMS: Final = 3
+"""One each for training, validation and test."""
+
+SIZE: Final = 3
+"""The first features that say how large the room is."""
+
 GEOMETRY: Final = 9
 """The first features that say where room, source and receiver are; the rest is material."""
 
@@ -81,7 +87,8 @@ def room_codes(names: Sequence[Any] | None, features: NDArray[np.float32]) -> ND
     """Return a number for each row's room: 0, 1, ... in order of first appearance.
 
     Rows with one name are one room. Where there are no names, or every row has a name of its own
-    (they name rows then), rows with the same room, source and receiver are one.
+    (they name rows then), rows of the same size are one room; and where there are too few sizes
+    to split (one room, measured at many places), rows of the same positions are.
 
     Args:
         names: [N] identifiers, or None.
@@ -89,6 +96,8 @@ def room_codes(names: Sequence[Any] | None, features: NDArray[np.float32]) -> ND
     """
     keys: list[Any] = [] if names is None else list(names)
     if len(set(keys)) in (0, len(features)):
-        keys = [tuple(row) for row in features[:, :GEOMETRY].tolist()]
+        keys = [tuple(row) for row in features[:, :SIZE].tolist()]
+        if len(set(keys)) < LEAST_ROOMS:
+            keys = [tuple(row) for row in features[:, :GEOMETRY].tolist()]
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)

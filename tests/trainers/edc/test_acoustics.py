@@ -241,3 +241,10 @@ def test_real_curves_agree_with_their_index() -> None:
     assert np.abs(found["c50_edcsum_db"] - edcsum).mean() < 0.15
     assert np.corrcoef(found["c50_db"], clarity)[0, 1] > 0.99
     assert np.all(found["c50_db"] < clarity)
+
+
+def test_sums_of_float32_curves_are_float64() -> None:
+    curves = exponential(np.array([0.3, 1.1, 2.7]), 48_000.0, 96_000).astype(np.float32)
+    found = decay_parameters(curves, 48_000.0)["c50_edcsum_db"]
+    wide = decay_parameters(curves.astype(np.float64), 48_000.0)["c50_edcsum_db"]
+    np.testing.assert_allclose(found, wide, rtol=1e-12)

@@ -283,6 +283,17 @@ def test_names_of_rows_are_no_rooms() -> None:
     assert room_codes(None, TABLE[:5]).tolist() == geometry
 
 
+def test_without_names_no_other_place_in_the_same_room_is_another_room() -> None:
+    moved = TABLE[[0, 3, 6, 9, 0, 3]].copy()
+    moved[4:, 3:9] += 0.5
+    assert room_codes(None, moved).tolist() == [0, 1, 2, 3, 0, 1]
+    assert room_codes(list("abcdef"), moved).tolist() == [0, 1, 2, 3, 0, 1]
+    # Of fewer than three sizes no split can be made: then places are told apart.
+    one_room = moved.copy()
+    one_room[:, :3] = moved[0, :3]
+    assert len(set(room_codes(None, one_room).tolist())) == 6
+
+
 # The split.
 
 

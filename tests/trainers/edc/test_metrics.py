@@ -103,3 +103,13 @@ def test_goals_say_which_way_is_better() -> None:
     for name, goal in GOALS.items():
         assert goal == ("maximize" if name.endswith("r2") else "minimize")
     assert metrics.GOALS["c50_undefined"] == "minimize"
+
+
+def test_sums_are_float64_whatever_the_arrays_are() -> None:
+    """A mean or a sum in float32 would lose the digits that differ."""
+    random = np.random.default_rng(1)
+    targets = (1e4 + random.normal(0, 1e-2, (300, 500))).astype(np.float32)
+    predictions = targets + random.normal(0, 1e-3, targets.shape).astype(np.float32)
+    wide, wanted = predictions.astype(np.float64), targets.astype(np.float64)
+    squares = np.square(wide - wanted).sum() / np.square(wanted - wanted.mean()).sum()
+    assert errors(predictions, targets)["r2"] == pytest.approx(1 - squares, rel=1e-9)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,10 @@ def test_every_epoch_reports_every_metric_and_no_other(tmp_path: Path) -> None:
 
 
 def test_predictions_are_linear_curves_of_the_best_epoch(tmp_path: Path) -> None:
-    run = trained(tmp_path, epochs=12, lr=0.05)
+    run = trained(tmp_path, epochs=12, lr=0.05, lr_schedule="constant")
     predicted, targets = run.arrays["val"]
     best = run.facts["best_epoch"]
+    assert 1 < best < 12, "or another state could stand in for the best unnoticed"
     assert predicted.shape == targets.shape == (16, 100)
     assert (targets[:, 0] == 1.0).all()
     found = metrics.errors(predicted, targets)
@@ -94,6 +96,37 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
     same(first, trained(tmp_path, seed=3, dropout=0.2))
     other = trained(tmp_path, seed=4, dropout=0.2)
     assert not np.array_equal(first.arrays["test"][0], other.arrays["test"][0])
+
+
+def test_the_seed_decides_the_weights() -> None:
+    def made(seed: int) -> Training:
+        config = tiny(seed=seed)
+        data = exponential_rooms(config, seed=0, data_fraction=1.0, progress=lambda text: None)
+        return Training(config, LocalRun(Path()), data)
+
+    first, again, other = (made(seed).model.out.weight for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax"])
+def test_scales_know_nothing_of_validation_and_test(kind: str, tmp_path: Path) -> None:
+    config = tiny(scaler_type=kind)
+    data = exponential_rooms(config, seed=0, data_fraction=1.0, progress=lambda text: None)
+    strange = replace(
+        data,
+        val_features=data.val_features * 9 + 5,
+        val_curves=data.val_curves**3,
+        test_features=data.test_features * 7 - 5,
+        test_curves=data.test_curves**2,
+    )
+    known, moved = (Training(config, LocalRun(tmp_path), part) for part in (data, strange))
+    assert torch.equal(known.scale.offset, moved.scale.offset)
+    assert torch.equal(known.scale.scale, moved.scale.scale)
+    rows = torch.arange(len(known.train_set))
+    assert torch.equal(known.train_set.batch(rows)[0], moved.train_set.batch(rows)[0])
+    if kind == "standard":
+        assert known.train_set.batch(rows)[0].mean().abs() < 1e-5
 
 
 @pytest.mark.parametrize("stop_after", [0, 3, 6, 17])

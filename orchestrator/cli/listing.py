@@ -1,0 +1,68 @@
+"""What `sweep plan` says of the trials beside their table: argument lists, excluded configs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from orchestrator.cli.tables import clean, number
+from orchestrator.engine.script import argv
+from orchestrator.errors import TrialError
+from orchestrator.spec.commands import command_line
+from orchestrator.spec.expand import exclusion, varied_of
+from orchestrator.spec.model import Program, Spec, TrialConfig
+
+EXAMPLES = 5
+JSON_FILE = "config.json"
+"""What stands for ``${args_json_file}`` in a plan; each run directory has one of its own."""
+
+
+def words(program: Program, trial: TrialConfig) -> list[str]:
+    """Return the argument list that would start the program of a trial.
+
+    A program that is not there is named all the same; the plan has warned of it.
+    """
+    if program.command:
+        return command_line(
+            program.command,
+            trial.config,
+            environ=os.environ,
+            python=program.python or "python",
+            json_file=JSON_FILE,
+        )
+    try:
+        return argv.command(program, trial.config)
+    except TrialError:
+        start = [program.path]
+        if program.path.endswith(".py"):
+            start = [program.python or sys.executable, program.path]
+        return start + argv.arguments(trial.config, style=program.style, booleans=program.booleans)
+
+
+def excluded_lines(spec: Spec) -> list[str]:
+    """Return what the constraints leave out, for people."""
+    found = exclusion(spec, EXAMPLES)
+    if not found.count:
+        return []
+    lines = [f"excluded   {found.count:,} by constraints, not among the trials"]
+    for item in found.examples:
+        varied = varied_of(spec, item.config)
+        values = ", ".join(f"{name}={number(value, 6)}" for name, value in varied.items())
+        text = ": ".join(part for part in (item.trial, values, str(item.constraint)) if part)
+        lines.append(f"           {clean(text)}")
+    if found.count > len(found.examples):
+        lines.append(f"           … and {found.count - len(found.examples):,} more")
+    return lines
+
+
+def excluded_json(spec: Spec) -> dict[str, Any]:
+    """Return what the constraints leave out: how many, and the first of them."""
+    found = exclusion(spec)
+    return {
+        "count": found.count,
+        "examples": [
+            {"config": item.config, "reason": str(item.constraint), "trial": item.trial}
+            for item in found.examples
+        ],
+    }

@@ -1,0 +1,151 @@
+"""The arguments that a script declares, read from its text; the script is never run.
+
+Understood are ``parser.add_argument("--lr", type=float, default=0.1)`` of argparse and
+``@click.option("--lr", ...)``, where names and values stand there as literals.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLOAT": float,
+          "STRING": str, "BOOL": bool}  # fmt: skip
+_SWITCHES = ("store_true", "store_false", "BooleanOptionalAction")
+_OTHER_ACTIONS = ("version", "help", "count", "append", "append_const", "store_const")
+_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One option of a script.
+
+    Attributes:
+        option: as it is typed, without the hyphens in front: ``learning-rate``.
+        type: what its values are; None where the script does not say.
+        default: the literal default; None where there is none.
+        choices: the only values; empty for any.
+        is_switch: True where it takes no value.
+        is_required: True where the script does not run without it.
+        help: its description.
+    """
+
+    option: str
+    type: type | None = None
+    default: Any = None
+    choices: tuple[Any, ...] = ()
+    is_switch: bool = False
+    is_required: bool = False
+    help: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of a parameter that a sweep passes as this option."""
+        return self.option.replace("-", "_")
+
+
+def read_arguments(source: str) -> list[Argument]:
+    """Return the options that the text of a script declares, in its order.
+
+    Raises:
+        SyntaxError: it is no Python that this interpreter understands.
+    """
+    try:
+        tree = ast.parse(source)
+    except (ValueError, RecursionError, MemoryError) as error:  # NUL characters, endless nesting
+        raise SyntaxError(str(error)) from None
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    found: dict[str, Argument] = {}
+    for call in calls:
+        callee = _last_name(call.func)
+        if callee == "add_argument" or (callee == "option" and _is_click(call.func)):
+            argument = _argument(call, callee == "option")
+            if argument is not None:
+                found.setdefault(argument.name, argument)
+    return list(found.values())
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_click(func: ast.expr) -> bool:
+    if isinstance(func, ast.Attribute):
+        return isinstance(func.value, ast.Name) and func.value.id in ("click", "rich_click")
+    return isinstance(func, ast.Name)
+
+
+def _argument(call: ast.Call, is_click: bool) -> Argument | None:
+    words = [value for value in map(_literal, call.args) if isinstance(value, str)]
+    keywords = {item.arg: item.value for item in call.keywords if item.arg is not None}
+    # Of "--amp/--no-amp" the first half is the name.
+    options = [word.split("/")[0].strip() for word in words if word.startswith("--")]
+    dest = _literal(keywords.get("dest"))
+    if not options and not (isinstance(dest, str) and not words):
+        return None  # positional, or built by the program as it runs
+    option = max(options, key=len).lstrip("-") if options else str(dest)
+    action = _action(keywords.get("action"))
+    if not _NAME.fullmatch(option) or action in _OTHER_ACTIONS or option in ("help", "version"):
+        return None
+    switch = action in _SWITCHES or _literal(keywords.get("is_flag")) is True
+    switch = switch or (is_click and any("/" in word for word in words))
+    default = _literal(keywords.get("default"))
+    kind, choices = _kind(keywords)
+    if kind is None and isinstance(default, bool | int | float | str):
+        kind = type(default)
+    if switch:
+        # What counts is whether the option is typed, also where it switches something off.
+        kind, default = bool, default is True and action not in ("store_true", "store_false")
+    if not _fits(default, kind):
+        default = None
+    text = _literal(keywords.get("help"))
+    return Argument(
+        option=option,
+        type=kind,
+        default=default,
+        choices=choices,
+        is_switch=switch,
+        is_required=_literal(keywords.get("required")) is True,
+        help=" ".join(text.split()) if isinstance(text, str) else "",
+    )
+
+
+def _action(node: ast.expr | None) -> str:
+    value = _literal(node)
+    return value if isinstance(value, str) else _last_name(node) if node is not None else ""
+
+
+def _kind(keywords: dict[str, ast.expr]) -> tuple[type | None, tuple[Any, ...]]:
+    """Return what the values are, and the only ones."""
+    node = keywords.get("type")
+    choices = _literal(keywords.get("choices"))
+    if isinstance(node, ast.Call) and _last_name(node.func) == "Choice" and node.args:
+        choices = _literal(node.args[0])
+    listed = tuple(choices) if isinstance(choices, list | tuple) else ()
+    kind = _TYPES.get(_last_name(node)) if node is not None else None
+    if kind is None and listed:
+        kind = type(listed[0])
+    return kind, listed
+
+
+def _fits(default: Any, kind: type | None) -> bool:
+    if default is None or kind is None:
+        return True
+    if kind is float:
+        return type(default) in (int, float)
+    return type(default) is kind
+
+
+def _literal(node: ast.expr | None) -> Any:
+    """Return the value of a literal, None for anything else."""
+    if node is None:
+        return None
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None

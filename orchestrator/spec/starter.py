@@ -1,0 +1,179 @@
+"""The text of a first sweep file for a trainer or a script, with everything else in comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from orchestrator.spec.arguments import Argument
+from orchestrator.spec.trainers import TrainerSchema
+
+SCHEMA_FILE = "sweep.schema.json"
+_WIDTH = 38  # column at which the comments of a list begin
+_RATES = ("lr", "learning_rate", "learningrate", "base_lr")
+_MORE = """\
+# stages:                               # named budgets: --stage quick runs one, by default the last
+#   quick: {{set: {{{budget}}}}}
+# run_cap: 20                           # greatest number of trials; random and bayes need one
+# pruner: median                        # stop trials that cannot win
+# resources: {{gpu_memory: 8GB}}          # memory of one trial, which decides how many run at once
+# targets: {{{metric}: "<= 0.05"}}        # bounds that the table checks
+"""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A parameter as a line of ``fixed``."""
+
+    name: str
+    default: Any
+    type: type | None
+    words: str
+
+
+def for_trainer(schema: TrainerSchema) -> str:
+    """Return a file that sweeps a trainer."""
+    lines = []
+    for name, known in schema.parameters.items():
+        words = [getattr(known, "help", ""), _bounds(known)]
+        unit = getattr(known, "unit", "")
+        words.insert(1, f"[{unit}]" if unit else "")
+        text = " ".join(word for word in words if word)
+        lines.append(_Line(name, known.default, known.type, text))
+    chosen = _chosen(lines)
+    metric = schema.default_metric or "val_loss"
+    head = [
+        f"trainer: {_scalar(schema.name)}",
+        "method: grid                            # or random, bayes",
+        f"metric: {metric}",
+    ]
+    bounds = {name: (known.low, known.high) for name, known in schema.parameters.items()}
+    return _text(head, lines, chosen, metric, bounds.get(chosen.name) if chosen else None)
+
+
+def for_program(program: str, arguments: Sequence[Argument]) -> str:
+    """Return a file that sweeps a script.
+
+    Args:
+        program: its path, from the folder of the file.
+        arguments: its options, as far as they are known.
+    """
+    hyphens = any("-" in item.option for item in arguments)
+    style = "hyphen-space" if hyphens else "--k=v"
+    switches = any(item.is_switch for item in arguments)
+    head = [f"program: {_scalar(program)}"]
+    said = "# --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"
+    booleans = "flag" if switches or hyphens else "value"
+    head += [
+        f"args: {{style: {style}, booleans: {booleans}}}".ljust(_WIDTH) + f"  {said}",
+        "method: grid                            # or random, bayes",
+        "# metric: {name: val_loss, goal: minimize}",
+        "# metrics: {pattern: 'step (?P<step>\\d+).*val_loss (?P<val_loss>\\S+)'}"
+        "  # finds it in the output",
+        "# outputs: experiments/*/               # the folder that the script makes for itself",
+    ]
+    lines = [_Line(item.name, item.default, item.type, _said(item)) for item in arguments]
+    return _text(head, lines, _chosen(lines), "val_loss", None)
+
+
+def _said(item: Argument) -> str:
+    words = [item.help]
+    words += [f"one of {', '.join(map(str, item.choices))}"] if item.choices else []
+    words += ["must be given"] if item.is_required else []
+    return "; ".join(word for word in words if word)
+
+
+def _bounds(known: Any) -> str:
+    if known.choices:
+        return f"(one of {', '.join(map(str, known.choices))})"
+    if known.low is not None and known.high is not None:
+        return f"({known.low:g} to {known.high:g})"
+    if known.low is not None:
+        return f"(from {known.low:g})"
+    return f"(up to {known.high:g})" if known.high is not None else ""
+
+
+def _chosen(lines: Iterable[_Line]) -> _Line | None:
+    """Return the parameter that the file varies: a learning rate, else the first number."""
+    numbers = [
+        line
+        for line in lines
+        if line.type in (int, float) and type(line.default) in (int, float) and line.default
+    ]
+    rates = [line for line in numbers if line.name.lower() in _RATES]
+    return next(iter(rates or numbers), None)
+
+
+def _tried(line: _Line, bounds: tuple[float | None, float | None] | None) -> list[Any]:
+    """Return the default and values around it."""
+    around = [line.default / 3, line.default, line.default * 3]
+    if line.type is int or isinstance(line.default, int):
+        around = [max(line.default // 2, 1), line.default, line.default * 2]
+    around = [float(f"{value:.2g}") if isinstance(value, float) else value for value in around]
+    low, high = bounds or (None, None)
+    kept = [
+        value
+        for value in around
+        if (low is None or value >= low) and (high is None or value <= high)
+    ]
+    return list(dict.fromkeys(kept)) or [line.default]
+
+
+def _text(
+    head: Sequence[str],
+    lines: Sequence[_Line],
+    chosen: _Line | None,
+    metric: str,
+    bounds: tuple[float | None, float | None] | None,
+) -> str:
+    parts = [
+        f"# yaml-language-server: $schema={SCHEMA_FILE}",
+        "# Check: sweep check FILE. What would run: sweep plan FILE. Run: sweep run FILE.",
+        *head,
+        "",
+    ]
+    fixed = [line for line in lines if chosen is None or line.name != chosen.name]
+    if fixed:
+        parts.append("fixed:                                  # what all trials share")
+        parts += [_commented(line) for line in fixed]
+        parts.append("")
+    parts.append("parameters:                             # what varies")
+    if chosen is not None:
+        values = ", ".join(_scalar(value) for value in _tried(chosen, bounds))
+        row = f"  {_scalar(chosen.name)}: {{values: [{values}]}}"
+        parts.append(f"{row.ljust(_WIDTH)}  # {_comment(chosen.words)}".rstrip(" #"))
+    else:
+        parts.append("  # lr: {values: [0.001, 0.01]}")
+    parts.append("  # other: {min: 0.1, max: 1.0}           # a range, for random and bayes")
+    names = {line.name for line in lines}
+    budget = "epochs: 2" if "epochs" in names or not names else f"{lines[0].name}: ..."
+    return "\n".join([*parts, "", _MORE.format(metric=metric, budget=budget)])
+
+
+def _commented(line: _Line) -> str:
+    row = f"  # {_scalar(line.name)}: {_scalar(line.default)}"
+    return f"{row.ljust(_WIDTH)}  # {_comment(line.words)}" if line.words else row
+
+
+def _comment(text: str) -> str:
+    """Return text that ends with its line and holds nothing that YAML refuses."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _scalar(value: Any) -> str:
+    """Return a value as it stands in YAML, on one line."""
+    if isinstance(value, float):
+        return re.sub(r"e([-+])0?", r"e\1", repr(value))
+    plain = not isinstance(value, str) or value.isprintable()
+    text: str = yaml.safe_dump(
+        value,
+        default_flow_style=True,
+        default_style=None if plain else '"',  # line ends and the like as escapes
+        width=10**6,
+        allow_unicode=plain and isinstance(value, str),
+    )
+    return text.removesuffix("...\n").strip() or "''"

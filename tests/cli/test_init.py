@@ -1,0 +1,102 @@
+"""`sweep init`, called as the console script calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from orchestrator.cli import main
+from orchestrator.spec.load import load_spec
+from orchestrator.spec.problems import Log
+from orchestrator.spec.reading import read_file
+
+SCRIPT = (
+    "import argparse\nopen('was_run', 'w')\np = argparse.ArgumentParser()\n"
+    "p.add_argument('--batch-size', type=int, default=8, help='rows')\n"
+    "p.add_argument('--lr', type=float, default=0.1)\n"
+    "p.add_argument('--amp', action='store_true')\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def init(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["init", *arguments])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_a_script_is_read_and_not_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init("train.py") == 0
+    assert "Next: sweep check sweep.yaml" in capsys.readouterr().out
+    assert not (folder / "was_run").exists()
+    text = (folder / "sweep.yaml").read_text()
+    assert text.startswith("# yaml-language-server: $schema=sweep.schema.json\n")
+    assert "  # batch_size: 8                       # rows" in text
+    spec = load_spec(folder / "sweep.yaml", need_program=True)
+    assert spec.warnings == ()
+    assert spec.program is not None
+    assert (spec.program.style, spec.program.booleans) == ("hyphen-space", "flag")
+    assert spec.parameters["lr"].values == (0.033, 0.1, 0.3)
+    schema = json.loads((folder / "sweep.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(
+        read_file(folder / "sweep.yaml", Log()).plain()
+    )
+
+
+def test_the_path_starts_at_the_file(folder: Path) -> None:
+    (folder / "sweeps").mkdir()
+    assert init("train.py", "-o", "sweeps/s.yaml") == 0
+    spec = load_spec(folder / "sweeps" / "s.yaml", need_program=True)
+    assert spec.program is not None
+    assert Path(spec.program.path).samefile(folder / "train.py")
+
+
+def test_a_trainer_to_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init("--trainer", "edc", "-o", "-") == 0
+    assert "trainer: edc\n" in capsys.readouterr().out
+    assert [path.name for path in folder.iterdir()] == ["train.py"]
+
+
+def test_a_file_that_is_there_stays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "sweep.yaml").write_text("mine")
+    assert init("train.py") == 2
+    assert "--force" in capsys.readouterr().err
+    assert (folder / "sweep.yaml").read_text() == "mine"
+    assert init("train.py", "--force") == 0
+    assert (folder / "sweep.yaml").read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "must have a script or --trainer"),
+        (["train.py", "--trainer", "edc"], "not both"),
+        (["none.py"], "No such file"),
+        (["."], "Is a directory"),
+        (["--trainer", "ecd"], "Did you mean 'edc'?"),
+        (["train.py", "-o", "no/s.yaml"], "must be writable"),
+    ],
+)
+def test_mistakes(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(*arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_script_that_is_no_python(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "old.py").write_text("print 'hello'\n")
+    (folder / "run.sh").write_bytes(b"#!/bin/sh\n\xff\n")
+    assert init("old.py", "-o", "a.yaml") == 0
+    assert "since it is no Python" in capsys.readouterr().err
+    assert init("run.sh", "-o", "b.yaml") == 0
+    assert capsys.readouterr().err == ""
+    assert load_spec(folder / "b.yaml").program is not None
