@@ -195,6 +195,7 @@ def _run(
             before = None
             _drive(conductor, folder, record, plan, signals, inline=inline)
         conductor.abandon()
+        conductor.placing.close()
         _note_placement(conductor, folder, record)
     except BaseException as error:
         record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"

@@ -120,6 +120,8 @@ class Placing:
         self.save = save
         self.max_parallel = plan.max_parallel
         self._terms = terms
+        self._leases = leases
+        self._is_unshared_told = False
         self._machine = machine
         self._clock = clock
         self._monotonic = monotonic
@@ -473,6 +475,9 @@ class Placing:
         self.tell(event, **details)
 
     def _note_waiting(self) -> None:
+        if self._leases is not None and self._leases.problem and not self._is_unshared_told:
+            self._is_unshared_told = True
+            self.tell("leases", words=self._leases.problem)
         before, self._waiting = self._waiting, self._admission.waiting
         if self._waiting is not None and before is None:
             self.tell("waiting", **self._waiting.to_dict(), words=str(self._waiting))

@@ -318,6 +318,14 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
         pytest.param(TRAINER, ["--max-parallel", "0"], r"--max-parallel", id="none at once"),
         pytest.param(TRAINER, ["--inline", "--detach"], r"must not come together", id="both"),
         pytest.param(TRAINER, ["--gpus", "7"], r"--gpus", id="no such GPU"),
+        pytest.param(
+            TRAINER,
+            ["--wait-timeout", "90"],
+            r"--wait-timeout: must be a duration, but got '90'\. Choices: '90s'",
+            id="no duration",
+        ),
+        pytest.param(TRAINER, ["--placement", "best"], r"--placement.*'grow'", id="no placement"),
+        pytest.param(TRAINER, ["--share", "no"], r"--share.*'polite'", id="no way to share"),
     ],
 )
 def test_what_is_refused_writes_nothing(desk: Desk, text: str, words: list[str], said: str) -> None:

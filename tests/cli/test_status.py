@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -21,7 +22,7 @@ from orchestrator.analysis.status import read_status
 from orchestrator.cli import main
 from orchestrator.cli.status import render_status
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import SweepRecord, SweepState, TrialState, now
+from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials, now
 from tests.analysis import made
 
 Capture = pytest.CaptureFixture[str]
@@ -212,3 +213,37 @@ def test_status_loads_no_numpy(live: SweepDir) -> None:
     )
     arguments = ["status", "--results", str(live.path.parent)]
     assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == 0
+
+
+def test_placement_is_told_below_the_table(live: SweepDir) -> None:
+    record = SweepRecord.load(live)
+    assert record is not None
+    growth = "2 at once: 1.62 × the speed of 1; 3 at once: 1.59 ×, staying at 2"
+    record.placement = {
+        "waiting": {
+            "reason": "waits for 2.1 GiB on GPU 0",
+            "missing_mib": 2150,
+            "since": time.time() - 125,
+            "device": "0",
+        },
+        "growth": {"0": growth},
+        "fallback": "fell back to sequential after out-of-memory in trial 3",
+    }
+    record.save(live)
+    status = read_status(live)
+    lines = render_status(status, width=160).splitlines()[-3:]
+    assert re.fullmatch(r"waits for 2\.1 GiB on GPU 0, since \d\d:\d\d \(2m \d\ds\)", lines[0])
+    assert lines[1] == f"GPU 0: {growth}"
+    assert lines[2] == "fell back to sequential after out-of-memory in trial 3"
+    assert status.to_dict()["placement"] == record.placement
+
+
+def test_the_memory_of_a_trial_comes_with_its_source(live: SweepDir) -> None:
+    trials = load_trials(live)
+    trials[0].need = {"memory_mib": 8192, "source": "declared", "peak_mib": 7000}
+    trials[1].need = {"memory_mib": None, "source": "unknown"}
+    for trial in trials[:2]:
+        trial.save(live.run_dir(trial.number, trial.name))
+    lines = render_status(read_status(live), width=200).splitlines()
+    assert any("8.0 GiB declared" in line for line in lines)
+    assert any(re.search(r"\bunknown\b", line) for line in lines)

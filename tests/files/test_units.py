@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.files.units import GIB, MIB, format_duration, format_size, parse_size, to_mib
+from orchestrator.files.units import (
+    GIB,
+    MIB,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+    to_mib,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +80,32 @@ def test_a_size_for_people_is_read_back_within_its_rounding(size: int) -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90.0),
+        ("30m", 1800.0),
+        ("5 min", 300.0),
+        ("1h 30m", 5400.0),
+        ("1.5h", 5400.0),
+        (" 2D ", 172_800.0),
+        ("0s", 0.0),
+    ],
+)
+def test_durations_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "90", "s", "-5m", "5m 1h", "1 fortnight", "nan s", 90, None]
+)
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match=r"must be a duration, but got .*Choices: '90s'"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 10_000))
+def test_a_duration_for_people_is_read_back(minutes: int) -> None:
+    assert parse_duration(format_duration(minutes * 60)) == minutes * 60

@@ -157,3 +157,19 @@ def test_this_machine() -> None:
     found = read_host()
     assert 1 <= found.cores <= (os.cpu_count() or 1)
     assert 0 < found.free_bytes <= found.total_bytes
+
+
+def test_kills_of_the_memory_guard_are_counted(root: Path) -> None:
+    assert HostReader(root).oom_kills() == 0
+    group = version_2(root, own="/job")
+    write(group / "job/memory.max", f"{8 * GIB}\n")
+    assert HostReader(root).oom_kills() == 0
+    reader = HostReader(root)
+    write(group / "job/memory.events", "low 0\nhigh 7\nmax 9\noom 3\noom_kill 2\n")
+    assert reader.oom_kills() == 2
+
+
+def test_kills_are_counted_by_version_1_too(root: Path) -> None:
+    group = version_1(root, own="/job")
+    write(group / "memory/job/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n")
+    assert HostReader(root).oom_kills() == 4

@@ -1,0 +1,70 @@
+"""What `sweep run` and `sweep plan` decide from a spec and a machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import PlacementError
+from orchestrator.placement.decide import decide
+from orchestrator.placement.model import Device, Host
+from orchestrator.spec.model import NamedTrial, Resources, Spec
+
+GIB = 1 << 30
+HOST = Host(cores=8, free_bytes=64 * GIB, total_bytes=64 * GIB)
+
+
+def spec_of(count: int, need_bytes: int | None) -> Spec:
+    return Spec(
+        name="s",
+        path=Path("s.yaml"),
+        trainer="edc",
+        trials={f"t{n}": NamedTrial(set={}) for n in range(count)},
+        resources=Resources(gpu_memory_bytes=need_bytes),
+    )
+
+
+def card(free: int, total: int = 24) -> Device:
+    return Device("0", "Card", total * GIB, free * GIB)
+
+
+@pytest.mark.parametrize("need", [8 * GIB, None])
+def test_what_others_hold_is_waited_for_where_that_is_asked_for(need: int | None) -> None:
+    full = [card(4 if need else 0)]
+    with pytest.raises(PlacementError, match=r"[Ss]ee (which )?with nvidia-smi"):
+        decide(spec_of(3, need), devices=full, host=HOST)
+    plan = decide(spec_of(3, need), devices=full, host=HOST, waits=True)
+    assert plan.reason.startswith("waits for memory; ")
+    assert plan.slots[0].device == "0"
+
+
+def test_a_card_that_is_too_small_is_waited_for_by_nobody() -> None:
+    with pytest.raises(PlacementError, match=r"4\.0 GiB .* are missing"):
+        decide(spec_of(3, 8 * GIB), devices=[card(4, total=4)], host=HOST, waits=True)
+
+
+@pytest.mark.parametrize(
+    ("placement", "mode", "start", "most"),
+    [
+        ("auto", "parallel", 3, 3),
+        ("parallel", "parallel", 3, 3),
+        ("grow", "sequential", 1, 3),
+        ("sequential", "sequential", 1, 1),
+    ],
+)
+def test_placement_is_heeded_on_gpus_and_cpus(
+    placement: str, mode: str, start: int, most: int
+) -> None:
+    for devices in ([card(24)], []):
+        plan = decide(
+            spec_of(3, 8 * GIB),
+            devices=devices,
+            host=HOST,
+            placement=placement,  # type: ignore[arg-type]
+        )
+        assert (plan.mode, plan.start_parallel, plan.max_parallel) == (mode, start, most)
+        cores = sum(slot.threads for slot in plan.slots)
+        assert cores <= HOST.cores
+        named = f"--placement {placement}" in plan.reason
+        assert named == (placement in ("grow", "sequential"))
