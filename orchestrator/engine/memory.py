@@ -57,8 +57,9 @@ def cap(promised_bytes: int) -> bool:
     Returns:
         False where there is no GPU to use.
     """
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    import torch
+
+    if not torch.cuda.is_available():
         return False
     total = torch.cuda.get_device_properties(0).total_memory
     share = max(MIB, promised_bytes - CONTEXT_BYTES) / total

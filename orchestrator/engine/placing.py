@@ -22,14 +22,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.engine.growing import Growing, Tell
+from orchestrator.engine.levels import Levels
+from orchestrator.engine.live import Live, held_by_script, with_context
 from orchestrator.engine.machine import Machine
-from orchestrator.engine.memory import CONTEXT_BYTES
 from orchestrator.engine.needs import Needs, with_headroom
 from orchestrator.engine.queue import Candidate
 from orchestrator.engine.recovery import Recovery, recovery
 from orchestrator.files.units import to_mib
 from orchestrator.placement.admission import Admission
-from orchestrator.placement.cpu import RAM_PER_TRIAL_BYTES
 from orchestrator.placement.history import History
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.lookahead import Want, overtaken
@@ -65,27 +65,6 @@ class Terms:
     window: Window | None = None
 
 
-@dataclass
-class _Live:
-    """An attempt that runs."""
-
-    record: TrialRecord
-    slot: Slot
-    devices: list[Device]  # as they were just before it started
-    need: Need
-    kills: int
-    used: int | None = None
-    peak: int = 0
-    settled: int = 0
-    pid: int | None = None
-    reports: bool = False
-    undisturbed: bool = True
-
-    @property
-    def keys(self) -> list[str]:
-        return [device.key for device in self.devices]
-
-
 class Placing:
     """Gives the trials of one sweep their room.
 
@@ -118,7 +97,6 @@ class Placing:
     ) -> None:
         self.tell = tell
         self.save = save
-        self.max_parallel = plan.max_parallel
         self._terms = terms
         self._leases = leases
         self._is_unshared_told = False
@@ -141,15 +119,15 @@ class Placing:
         self._needs = Needs(spec, self._reading, history)
         grows = plan.mode == "sequential" and terms.policy.max_parallel != 1
         wanted = ("grow",) if machine.on_cpu else ("grow", "auto")
-        self._growing: Growing | None = None
+        growing = None
         if grows and terms.policy.placement in wanted:
-            self._growing = Growing(history, self._say, terms.window)
-        self._live: dict[str, _Live] = {}
+            growing = Growing(history, self._say, terms.window)
+        self._levels = Levels(plan, terms.policy, growing)
+        self._growing = growing
+        self._live: dict[str, Live] = {}
         self._wants: dict[int, Want] = {}
         self._limits: dict[str, int | None] = {}
-        self._ceilings: dict[str, int] = {}
         self._waiting: Waiting | None = None
-        self._fallback = ""
         self._looked = -LOOK_EVERY_S
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
@@ -185,7 +163,7 @@ class Placing:
         said: dict[str, Any] = {
             "waiting": None if self._waiting is None else self._waiting.to_dict(),
             "growth": growth,
-            "fallback": self._fallback or None,
+            "fallback": self._levels.fallback or None,
         }
         return said if any(said.values()) else {}
 
@@ -218,9 +196,9 @@ class Placing:
         need = self._needs.of(record.number, record.config)
         ids = slot.device.split(",")
         devices = [device for device in self._reading if device.id in ids]
-        live = _Live(record, slot, devices, need, self._machine.oom_kills())
+        live = Live(record, slot, devices, need, self._machine.oom_kills())
         for other in self._live.values():
-            if not set(other.keys).isdisjoint(live.keys):
+            if other.shares(live):
                 other.undisturbed = live.undisturbed = False
         self._live[attempt_id] = live
         self._wants.pop(record.number, None)
@@ -268,10 +246,7 @@ class Placing:
             return
         if not self._machine.on_cpu:
             self._read()
-            row = self._row(live)
-            # A peak that is over shows in no row.
-            seen = row is not None and row >= memory_bytes
-            memory_bytes = row if seen and row is not None else memory_bytes + CONTEXT_BYTES
+            memory_bytes = with_context(live, memory_bytes, self._machine, self._reading)
         self._observe(live, memory_bytes)
 
     def tick(self) -> None:
@@ -284,7 +259,7 @@ class Placing:
         if not self._machine.on_cpu:
             self._read()
         for live in watched:
-            held = self._held_by_script(live)
+            held = held_by_script(live, self._machine, self._reading)
             if held:
                 self._observe(live, held)
 
@@ -299,7 +274,7 @@ class Placing:
                 self._needs.keep(live.record.config, device, live.peak)
         self._admission.give_back(live.slot)
         for other in self._live.values():
-            if not set(other.keys).isdisjoint(live.keys):
+            if other.shares(live):
                 other.undisturbed = False
         if self._growing is not None:
             self._growing.ended(attempt_id, live.keys, self._monotonic())
@@ -337,7 +312,9 @@ class Placing:
             others=len(self._live),
             retries=int(live.record.need.get("retries", 0)),
         )
-        self._shrink(live, at_once, found)
+        several = live.slot.device if len(self._reading) > 1 else ""
+        place = f"GPU {several}" if several else ""
+        self._levels.ran_out(at_once, live.record.number, place)
         retry = found.retry
         if retry is not None:
             self._wants[live.record.number] = Want(retry.need, alone=retry.alone)
@@ -356,28 +333,13 @@ class Placing:
             again_with_mib=to_mib(retry.need.memory_bytes or 0) if retry else None,
             words=found.words,
         )
-        if self._fallback:
-            self.tell("fallback", words=self._fallback)
+        if self._levels.fallback:
+            self.tell("fallback", words=self._levels.fallback)
         return found
 
     def close(self) -> None:
         """Note that nothing will start any more."""
         self._waiting = None
-
-    def _shrink(self, live: _Live, at_once: Mapping[str, int], found: Recovery) -> None:
-        """Let fewer trials run at once where it happened."""
-        for key, count in at_once.items():
-            if count < 2:
-                continue
-            self._ceilings[key] = min(count - 1, self._ceilings.get(key, count))
-            if self._growing is not None:
-                self._growing.out_of_memory(key, count)
-            limit = self._ceilings[key]
-            level = "sequential" if limit == 1 else f"{limit} at once"
-            where = f" on GPU {live.slot.device}" if len(self._reading) > 1 else ""
-            self._fallback = (
-                f"fell back to {level}{where} after out-of-memory in trial {live.record.number}"
-            )
 
     def _want(self, candidate: Candidate) -> Want:
         number = candidate.number
@@ -390,28 +352,14 @@ class Placing:
         known = [need for need in needs if need is not None]
         least = min(known) if known else None
         for device in self._reading:
-            bounds = [self._ceilings.get(device.key)]
-            if self._growing is not None:
-                room = self._room(device, least, len(wants))
-                bounds.append(self._growing.limit(device.key, room))
-            limit = min((bound for bound in bounds if bound is not None), default=None)
+            limit = self._levels.limit(device, self._on(device), least, len(wants))
             # Each change makes admission look again, so none is made without need.
             if self._limits.get(device.key) != limit:
                 self._limits[device.key] = limit
                 self._admission.limit_device(device.key, limit)
 
-    def _room(self, device: Device, least: int | None, left: int) -> int:
-        """Return how many trials a device holds at once, ours that run there among them."""
-        there = [live for live in self._live.values() if device.key in live.keys]
-        held = sum(live.slot.memory_bytes if live.used is None else live.used for live in there)
-        bounds = [len(there) + left, self._terms.policy.max_parallel]
-        if self._machine.on_cpu:
-            bounds.append(self.max_parallel)
-            least = RAM_PER_TRIAL_BYTES if least is None else least
-        if least is None:
-            return 1
-        bounds.append(max(1, min(device.total_bytes, device.free_bytes + held) // least))
-        return min(bound for bound in bounds if bound is not None)
+    def _on(self, device: Device) -> list[Live]:
+        return [live for live in self._live.values() if device.key in live.keys]
 
     def _read(self) -> Sequence[Device] | Host:
         read = self._machine.read()
@@ -419,45 +367,21 @@ class Placing:
         return read
 
     def _is_busy(self, device: Device) -> bool:
-        there = [live for live in self._live.values() if device.key in live.keys]
+        there = self._on(device)
         ours = Ours(
             pids=self._machine.ours(),
-            memory_bytes=sum(live.used or live.slot.memory_bytes for live in there),
+            memory_bytes=sum(live.held for live in there),
             trials=len(there),
         )
         return bool(who_computes(device, ours, comparable=self._machine.comparable))
 
-    def _row(self, live: _Live) -> int | None:
-        """Return what the driver says that an attempt's processes hold; None where it does not."""
-        if not self._machine.comparable or live.pid is None:
-            return None
-        pids = self._machine.below(live.pid)
-        most = 0
-        for device in self._reading:
-            if device.key in live.keys:
-                rows = [p.memory_bytes for p in device.processes or () if p.pid in pids]
-                most = max(most, sum(row for row in rows if row is not None))
-        return most or None
-
-    def _held_by_script(self, live: _Live) -> int | None:
-        assert live.pid is not None
-        if self._machine.on_cpu:
-            return self._machine.tree_bytes(live.pid)
-        row = self._row(live)
-        if row is not None or not live.undisturbed:
-            return row
-        # Nothing else of ours came or went there, so the change is taken to be this trial's.
-        now = {device.key: device.used_bytes for device in self._reading}
-        changes = [now.get(d.key, d.used_bytes) - d.used_bytes for d in live.devices]
-        return max(changes, default=0)
-
-    def _observe(self, live: _Live, held: int) -> None:
+    def _observe(self, live: Live, held: int) -> None:
         live.used, live.peak = held, max(live.peak, held)
         self._admission.observe(live.slot, held)
         if live.reports:
             self._settle(live)
 
-    def _settle(self, live: _Live) -> None:
+    def _settle(self, live: Live) -> None:
         """Believe the measurement of a trial that has come through its first steps."""
         if live.peak <= live.settled * GREW:
             return
