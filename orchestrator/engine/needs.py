@@ -76,6 +76,9 @@ class Needs:
             return self._declared
         if seen:
             return Need(with_headroom(max(seen)), "measured")
+        if number is None and self._measured:
+            # What the study will propose may take as much as any that it has proposed.
+            return Need(with_headroom(max(self._measured.values())), "measured")
         known = [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
         return Need(with_headroom(max(known)), "history") if known else Need()
 

@@ -126,6 +126,7 @@ class Placing:
         self._growing = growing
         self._live: dict[str, Live] = {}
         self._wants: dict[int, Want] = {}
+        self._asked: dict[int, Need] = {}
         self._limits: dict[str, int | None] = {}
         self._waiting: Waiting | None = None
         self._looked = -LOOK_EVERY_S
@@ -189,11 +190,13 @@ class Placing:
             number = candidates[passed].number
             if number is not None:
                 self._wants[number] = replace(wants[passed], passed=wants[passed].passed + 1)
+        self._asked[slot.index] = wants[place].need
         return place, slot
 
     def started(self, attempt_id: str, record: TrialRecord, slot: Slot) -> None:
         """Note that an attempt was handed out; writes its need into the record."""
-        need = self._needs.of(record.number, record.config)
+        # What was asked for before its config was known may not be what such a trial takes.
+        need = self._asked.pop(slot.index)
         ids = slot.device.split(",")
         devices = [device for device in self._reading if device.id in ids]
         live = Live(record, slot, devices, need, self._machine.oom_kills())
@@ -295,6 +298,7 @@ class Placing:
         ours_alone = self._admission.was_alone(live.slot)
         at_once = {key: sum(key in o.keys for o in self._live.values()) for key in live.keys}
         capped = self.cap_bytes(attempt_id) is not None and not self._is_script
+        counts_here = (kind == "host") == self._machine.on_cpu
         self.ended(attempt_id)
         self._read()
         mine = [device for device in self._reading if device.key in live.keys]
@@ -308,21 +312,21 @@ class Placing:
             greatest_bytes=self._admission.greatest(),
             total_bytes=min((device.total_bytes for device in mine), default=0),
             was_alone=ours_alone and not any(map(self._is_busy, mine)),
-            counts_here=(kind == "host") == self._machine.on_cpu,
+            counts_here=counts_here,
             others=len(self._live),
             retries=int(live.record.need.get("retries", 0)),
         )
         several = live.slot.device if len(self._reading) > 1 else ""
         place = f"GPU {several}" if several else ""
+        before = self._levels.fallback
         self._levels.ran_out(at_once, live.record.number, place)
         retry = found.retry
         if retry is not None:
+            live.record.need["retries"] = int(live.record.need.get("retries", 0)) + 1
+        if retry is not None and counts_here:
             self._wants[live.record.number] = Want(retry.need, alone=retry.alone)
             self._needs.raised(live.record.number, live.record.config, retry.need)
-            live.record.need = _need_words(retry.need, live.record.need) | {
-                "retries": int(live.record.need.get("retries", 0)) + 1,
-                "alone": retry.alone,
-            }
+            live.record.need = _need_words(retry.need, live.record.need) | {"alone": retry.alone}
         self.tell(
             "out_of_memory",
             number=live.record.number,
@@ -330,10 +334,10 @@ class Placing:
             kind=kind,
             given_mib=to_mib(live.slot.memory_bytes),
             peak_mib=to_mib(found.peak_bytes) if found.peak_bytes else None,
-            again_with_mib=to_mib(retry.need.memory_bytes or 0) if retry else None,
+            again_with_mib=live.record.need["memory_mib"] if retry else None,
             words=found.words,
         )
-        if self._levels.fallback:
+        if self._levels.fallback != before:
             self.tell("fallback", words=self._levels.fallback)
         return found
 

@@ -73,7 +73,7 @@ def recovery(
         # RAM beside a GPU: nobody counts it, so fewer at once is all that can be done.
         again = None
         if others and retries < MOST_RETRIES:
-            again = Retry(Need(given_bytes, "measured"), alone=False)
+            again = Retry(Need(), alone=False)
         words = "the host ran out of memory" if kind == "host" else "out of GPU memory"
         words += (
             f" while {others} other trial{'s' * (others > 1)} ran"

@@ -24,7 +24,7 @@ from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, load_trials
 from orchestrator.search.study import Study
 from orchestrator.spec.expand import count_trials
-from orchestrator.spec.model import Program, Resources, Spec
+from orchestrator.spec.model import Domain, Program, Resources, Spec
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import toy_spec
 
@@ -174,6 +174,22 @@ def test_a_declared_need_that_is_too_low_gives_way_to_what_was_measured(tmp_path
     assert desk.conductor.records[1].need["memory_mib"] > 9 * 1024
     desk.load(1, 9 * GIB)
     assert desk.start() is None
+
+
+def test_what_a_study_proposes_is_taken_to_need_what_its_trials_needed(tmp_path: Path) -> None:
+    space = {
+        "epochs": Domain("int_uniform", low=2, high=99),
+        "width": Domain("int_uniform", low=1, high=9),
+    }
+    fields: dict[str, Any] = {"method": "bayes", "parameters": space, "run_cap": 6}
+    spec = toy_spec(tmp_path, {}, **fields)
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), spec, Policy(placement="parallel"))
+    assert desk.start_all() == [0]
+    desk.load(0, 6 * GIB)
+    assert desk.start_all() == [1, 2]
+    assert (
+        desk.running[desk.id_of(1)].cap_bytes == desk.conductor.records[0].need["memory_mib"] * MIB
+    )
 
 
 def test_a_script_is_measured_by_what_the_driver_says_of_its_processes(tmp_path: Path) -> None:
@@ -474,6 +490,7 @@ def test_a_kill_by_the_hosts_guard_is_told_apart(tmp_path: Path) -> None:
     assert reason is not None
     assert "the host ran out of memory while 1 other" in reason
     assert desk.events("out_of_memory")[0]["kind"] == "host"
+    assert desk.conductor.records[0].need["memory_mib"] == 4096, "its GPU was large enough"
     desk.end(1)
     assert desk.start_all() == [0]
     desk.end(0, ["failed", "the process was ended by SIGKILL"])
