@@ -139,6 +139,9 @@ class Block:
             form: Schema = {"required": required, "properties": dict.fromkeys(others, False)}
             if required == ["distribution"]:
                 form["properties"]["distribution"] = {"enum": list(UNBOUNDED)}
+            elif required == ["min", "max"]:
+                ranges = [name for name, (needed, _) in DISTRIBUTIONS.items() if "min" in needed]
+                form["properties"]["distribution"] = {"enum": ranges}
             schema["oneOf"].append(form)
         return schema
 

@@ -38,7 +38,7 @@ def settle_paths(draft: Draft, need: bool) -> None:
             return node
         start = Path.cwd() if node.origin == ORIGIN else folder_of(node)
         path = Path(os.path.abspath(start / Path(node.value).expanduser()))
-        if not path.exists():
+        if not os.path.exists(path):
             tell = draft.log.at if need else draft.log.warn
             tell(node, key, f"must be a file or folder that is there, but there is no {path}.")
         return Node(str(path), node.line, node.origin)

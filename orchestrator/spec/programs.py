@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -84,7 +85,7 @@ def with_command(
     for word in words:
         if word == "${program}" and written is not None:
             # As it is written, since it runs in the file's folder; another system's \\ set right.
-            is_there = (folder / written).exists() or "\\" not in written
+            is_there = os.path.exists(folder / written) or "\\" not in written
             put_in.append(written if is_there else written.replace("\\", "/"))
         else:
             put_in.append(word)
@@ -135,13 +136,13 @@ def _locate(text: str, folder: Path) -> str | None:
     except RuntimeError:  # an unknown ~user
         path = Path(text)
     for candidate in (folder / path, folder / text.replace("\\", "/")):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # unlike the method, it takes any name
             return str(candidate)
     if "/" in text or "\\" in text:
         return None
     # Commands of a virtual environment that is not activated stand beside its interpreter.
     beside = Path(sys.executable).with_name(text)
-    return text if shutil.which(text) or beside.is_file() else None
+    return text if shutil.which(text) or os.path.isfile(beside) else None
 
 
 def _missing(key: str, what: str, text: str, root: Node, need: bool, log: Log) -> None:

@@ -28,9 +28,9 @@ def json_schema() -> dict[str, Any]:
         "title": "sweep file",
         "description": "A set of training runs, for `sweep run`.",
         **body,
-        "anyOf": [_has("trainer"), *_PROGRAM, _WANDB],
+        "anyOf": [_has("trainer"), *_PROGRAM, _has("extends"), _WANDB],
         "not": {"allOf": [_has("trainer"), {"anyOf": _PROGRAM}]},
-        "dependentSchemas": {key: {"anyOf": _PROGRAM} for key in PROGRAM_KEYS},
+        "dependentSchemas": {key: {"anyOf": [*_PROGRAM, _has("extends")]} for key in PROGRAM_KEYS},
     }
 
 

@@ -119,6 +119,53 @@ def test_what_the_spec_draws_from_a_quantised_range_is_a_parameter(
     assert type(space.decode(held)["x"]) is type(value)
 
 
+BY_SHARE = [
+    Domain("normal", mu=3.0, sigma=2.0),
+    Domain("q_normal", mu=3.0, sigma=9.0, q=2),
+    Domain("log_normal", mu=-1.0, sigma=0.5),
+    Domain("q_log_normal", mu=2.0, sigma=1.0, q=0.5),
+    Domain("beta", a=2.0, b=5.0),
+    Domain("q_beta", a=2.0, b=2.0, q=0.05),
+    Domain("q_log_uniform_values", low=1, high=512, q=8),
+    Domain("q_log_uniform", low=0, high=5, q=1.0),
+    Domain("log_uniform", low=-9, high=0),
+    Domain("inv_log_uniform", low=0, high=9),
+    Domain("inv_log_uniform_values", low=1e-4, high=1),
+]
+
+
+@pytest.mark.parametrize("domain", BY_SHARE, ids=lambda domain: domain.distribution)
+def test_what_optuna_has_not_is_drawn_as_the_spec_draws_it(domain: Domain) -> None:
+    space = Space({"x": domain})
+    study = create_study(sampler=RandomSampler(seed=1))
+    drawn = [space.decode(study.ask(space.distributions).params)["x"] for _ in range(400)]
+    quartiles = [sorted(drawn)[place] for place in (100, 200, 300)]
+    for value, low, high in zip(quartiles, (0.15, 0.4, 0.65), (0.35, 0.6, 0.85), strict=True):
+        assert draw(domain, low) <= value <= draw(domain, high)
+    for value in drawn[:50]:
+        held = space.encode({"x": value}).held
+        back = space.decode(held)["x"]
+        assert type(back) is type(value)
+        assert back == pytest.approx(value, rel=1e-6)
+    assert space.encode({"x": "text"}).rest == {"x": "text"}
+
+
+def test_weighed_choices_keep_their_weights_and_objects() -> None:
+    domain = Domain(
+        "categorical_w_probabilities",
+        values=(1, True, [1], "never"),
+        probabilities=(0.7, 0.2, 0.1, 0.0),
+    )
+    space = Space({"x": domain})
+    study = create_study(sampler=RandomSampler(seed=1))
+    drawn = [space.decode(study.ask(space.distributions).params)["x"] for _ in range(300)]
+    counts = [sum(same(value, other) for other in drawn) for value in domain.values]
+    assert counts[0] > 2 * counts[1] > 2 * counts[2] > counts[3] == 0
+    for value in domain.values[:3]:
+        assert same(space.decode(space.encode({"x": value}).held)["x"], value)
+    assert space.encode({"x": "never"}).rest == {"x": "never"}
+
+
 @given(st.floats(1e-9, 1e9), st.floats(0, 1))
 def test_a_given_number_is_kept_to_the_last_bit(high: float, part: float) -> None:
     value = high * part

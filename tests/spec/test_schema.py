@@ -32,6 +32,19 @@ GOOD = [
     "trainer: toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 1}}\n",
     "trainer: toy\nparameters: {epochs: {values: 9}}\ntrials: {a: , b: {}}\nstages: {a: }\n",
     "program: p.py\nargs: hyphen-space\n",
+    "extends: base.yaml\nfixed: {}\n",
+    "command: [a, 3, true, null, '${args}']\n",
+    "program: p\ncommand: python p\nmethod: grid\n",
+    "method: grid\nparameters: {x: {values: [1]}}\nproject: p\n",
+    "trainer: toy\nzip: [lr, epochs]\nparameters: {lr: {values: [1]}, epochs: {values: [1]}}\n",
+    "trainer: toy\nparameters: {lr: {values: [1], when: epochs < 9}}\n"
+    "constraints: [lr < 9, {forbid: lr > 9, reason: r}]\n",
+    "program: p\nmethod: random\nparameters: {a: {distribution: q_beta, a: 1, q: 2}, "
+    "b: {values: [1, 2], probabilities: [0.5, 0.5]}, c: {parameters: {d: {value: 1}}}, "
+    "e: {distribution: uniform, values: [1]}, f: {min: 1, max: 2, distribution: q_log_uniform}}\n",
+    "program: p\nmetric: {name: m, goal: Max, target: 1, impute: best, "
+    "impute_while_running: false}\n"
+    "early_terminate: {type: hyperband, max_iter: 27, s: 2, eta: 3, strict: false}\n",
     "program: p.py\nargs: {style: --k=v, booleans: flag}\npython: py\noutputs: x/*\n",
     "program: p.py\nmetrics: {pattern: '(?P<a>.)'}\n",
     "program: p.py\nmetrics: {pattern: ['(?P<a>.)', '(?P<step>.)(?P<b>.)']}\n",
@@ -61,6 +74,15 @@ BAD_FORM = [
     "trainer: toy\nearly_terminate: {}\n",
     "program: p.py\nargs: --k v\n",
     "program: p.py\nmetrics: {}\n",
+    "trainer: toy\ncommand: [a]\n",
+    "program: p\ncommand: []\n",
+    "program: p\nzip: []\n",
+    "program: p\nconstraints: [{forbit: a < 1}]\n",
+    "program: p\nparameters: {x: {parameters: {y: {value: 1}}, value: 2}}\n",
+    "program: p\nparameters: {x: {parameters: {y: {vals: 1}}}}\n",
+    "program: p\nparameters: {x: {distribution: normal, min: 1, max: 2}}\n",
+    "program: p\nmethod: random\nparameters: {x: {distribution: normal, sigma: -1}}\n",
+    "program: p\nearly_terminate: {type: envelope}\n",
 ]
 
 
@@ -80,6 +102,7 @@ def test_it_is_a_schema() -> None:
 def test_good_files_keep_it(text: str, tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(text)
+    (tmp_path / "base.yaml").write_text("trainer: toy\n")
     load_spec(path)
     validator().validate(plain(path))
 
@@ -101,7 +124,9 @@ def test_mistakes_in_form_are_refused_by_both(text: str, tmp_path: Path) -> None
 
 VALUE = st.sampled_from([None, True, 0, 1, 3, 0.5, 1e-5, "x", "1", ">= 1", "8GB", [], [1], {}])
 BLOCK_TEXT = st.dictionaries(
-    st.sampled_from(["value", "values", "min", "max", "q", "distribution"]),
+    st.sampled_from(
+        ["value", "values", "min", "max", "q", "distribution", "probabilities", "mu", "a", "when"]
+    ),
     VALUE | st.sampled_from(list(DISTRIBUTIONS)),
     max_size=3,
 )
@@ -114,6 +139,12 @@ ENTRIES: dict[str, st.SearchStrategy[Any]] = {
     "stages": st.dictionaries(st.sampled_from("ab"), NAMED | VALUE, max_size=2),
     "resources": st.dictionaries(st.sampled_from(["gpu_memory", "cpus", "gpus"]), VALUE),
     "targets": st.dictionaries(st.sampled_from("ab"), VALUE),
+    "zip": st.lists(st.sampled_from("ab"), max_size=3) | VALUE,
+    "constraints": st.lists(st.sampled_from(["a < 1", "b", "a == x"]), max_size=2) | VALUE,
+    "command": st.lists(st.sampled_from(["${args}", "x", 3]), max_size=2) | VALUE,
+    "early_terminate": st.dictionaries(
+        st.sampled_from(["type", "min_iter", "eta"]), VALUE | st.just("hyperband")
+    ),
     "args": VALUE | st.sampled_from(["--k=v", "hyphen-space"]),
     **dict.fromkeys(("fixed", "run_cap", "seed", "name", "version", "project", "python"), VALUE),
 }

@@ -265,6 +265,14 @@ def test_values_of_val_metrics_do_not_depend_on_the_loss(tmp_path: Path) -> None
     assert heavy.reports[1]["val_mae"] == pytest.approx(plain.reports[1]["val_mae"])
 
 
+def test_the_loss_of_validation_is_the_mean_over_curves_however_they_are_batched(
+    tmp_path: Path,
+) -> None:
+    whole = trained(tmp_path, epochs=1, eval_batch_size=64)
+    parts = trained(tmp_path, epochs=1, eval_batch_size=5)  # 5, 5, 5 and 1
+    assert parts.reports[1]["val_loss"] == pytest.approx(whole.reports[1]["val_loss"], rel=1e-5)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("resident", [True, False])
