@@ -64,8 +64,9 @@ class Progress:
             self._running.add(record.number)
             slot = record.slot or {}
             again = f", attempt {record.attempt}" if record.attempt > 1 else ""
+            place = CPU if slot.get("device", CPU) == CPU else f"GPU {slot['device']}"
             threads = f", {slot.get('threads')} threads" if slot.get("threads", 1) > 1 else ""
-            self._line(record, f"started on {slot.get('device')}{threads}{again}")
+            self._line(record, f"started on {place}{threads}{again}")
         elif event == "report":
             self._report(record, details["step"], details["metrics"])
         elif event == "progress":

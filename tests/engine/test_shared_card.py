@@ -36,7 +36,7 @@ log = open("log.txt", "a", buffering=1)
 log.write(f"start {os.getpid()} {time.time()}\\n")
 time.sleep(args.late)
 uses = Path(os.environ["USES"]) / str(os.getpid())
-uses.write_text(f"{os.environ['CUDA_VISIBLE_DEVICES']} {args.holds}\\n")
+uses.write_text(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {args.holds}\\n")
 for epoch in range(1, args.epochs + 1):
     time.sleep(0.3)
     print(f"Epoch {epoch}/{args.epochs} - loss: {1 / epoch}", flush=True)
@@ -199,6 +199,41 @@ def test_two_sweeps_do_not_count_the_same_memory(desk: Desk) -> None:
     texts = desk.finish(*runs)
     assert [run.returncode for run in runs] == [0, 0], texts
     assert desk.most_at_once() == 2, "the card holds two, whoever started them"
+
+
+@pytest.mark.slow
+def test_without_ray_it_waits_too(desk: Desk) -> None:
+    desk.nvml.write([Card(24576, free_mib=2048)])
+    desk.write(all_of(1))
+    run = desk.start("--inline")
+    wait_until(lambda: bool(desk.placement().get("waiting")), 60)
+    desk.nvml.write([Card(24576)])
+    (text,) = desk.finish(run)
+    assert run.returncode == 0, text
+    assert "waits for 6.0 GiB on GPU 0" in text
+    desk.nvml.write([Card(24576, free_mib=1024)])
+    run = desk.start("--inline", "--new", "--wait-timeout", "1s")
+    (text,) = desk.finish(run)
+    assert run.returncode == 3, text
+    assert "waits for 7.0 GiB on GPU 0" in text
+
+
+@pytest.mark.slow
+def test_a_sweep_that_waits_can_be_stopped_from_elsewhere(desk: Desk) -> None:
+    desk.nvml.write([Card(24576, free_mib=2048)])
+    desk.write(all_of(2))
+    run = desk.start()
+    wait_until(lambda: bool(desk.placement().get("waiting")), 60)
+    (folder,) = desk.folder.glob("results/shared")
+    subprocess.run(
+        [sys.executable, "-m", "orchestrator", "stop", str(folder)],
+        env=desk.nvml.env(PYTHONPATH=str(ROOT)),
+        check=True,
+        timeout=60,
+    )
+    (text,) = desk.finish(run)
+    assert run.returncode == 130, text
+    assert desk.placement() == {}
 
 
 @pytest.mark.slow
