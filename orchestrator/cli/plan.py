@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -24,6 +25,7 @@ from orchestrator.cli.tables import (
     short_path,
     terminal_width,
 )
+from orchestrator.engine.needs import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files.atomic import plain, read_json
 from orchestrator.files.units import format_duration, format_size
@@ -103,10 +105,16 @@ def command(
         _print_lines(asked, argv, limit)
         return
     devices = hypothetical(cards) if cards else None
+    folder = results_folder(results)
     decided = decide(
-        asked, devices=devices, max_parallel=max_parallel, gpus=gpus, placement=placement
+        asked,
+        devices=devices,
+        max_parallel=max_parallel,
+        gpus=gpus,
+        placement=placement,
+        known=partial(known_need, asked, results=folder),
     )
-    expected = _forecast(asked, decided, trial_minutes, results_folder(results))
+    expected = _forecast(asked, decided, trial_minutes, folder)
     if as_json:
         duration = None if expected is None else expected.to_dict()
         more = {"duration": duration, "excluded": excluded_json(asked)}

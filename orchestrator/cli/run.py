@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from orchestrator.cli.progress import Progress, say
+from orchestrator.engine.needs import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files.units import parse_duration
 from orchestrator.placement.decide import decide
@@ -92,6 +94,7 @@ def command(
         gpus=gpus,
         placement=placement,
         share=share,
+        known=partial(known_need, asked, results=folder),
         waits=True,
     )
     if detach:

@@ -14,13 +14,17 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
 from orchestrator.files.units import MIB
-from orchestrator.placement.history import History, MemoryKey, memory_key
+from orchestrator.placement.history import FILE, History, MemoryKey, memory_key
 from orchestrator.placement.model import CPU, Device, Need
 from orchestrator.placement.need import declared
+from orchestrator.placement.oom import ALL_OF_IT
+from orchestrator.spec.expand import iter_configs
 from orchestrator.spec.model import Spec
 from orchestrator.spec.trainers import TrainerSchema, resolve, trainer_schema
 
@@ -28,6 +32,7 @@ HEADROOM = 1.05
 """What a trial is given beyond the peak that was measured: runs differ a little."""
 
 _MOST_CACHED = 4096
+_LOOKED_AT = 256
 
 
 class Needs:
@@ -75,12 +80,21 @@ class Needs:
         if said is not None and (not seen or max(seen) <= said):
             return self._declared
         if seen:
-            return Need(with_headroom(max(seen)), "measured")
+            return Need(self.with_headroom(max(seen)), "measured")
         if number is None and self._measured:
             # What the study will propose may take as much as any that it has proposed.
-            return Need(with_headroom(max(self._measured.values())), "measured")
+            return Need(self.with_headroom(max(self._measured.values())), "measured")
         known = [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
-        return Need(with_headroom(max(known)), "history") if known else Need()
+        return Need(self.with_headroom(max(known)), "history") if known else Need()
+
+    def with_headroom(self, peak_bytes: int) -> int:
+        """Return what to give a trial whose peak was measured, in whole MiB.
+
+        What nearly fills a card gets no headroom, or it would have no room on it again.
+        """
+        most = int(ALL_OF_IT * max((kind.total_bytes for kind in self._kinds), default=0))
+        wanted = min(math.ceil(peak_bytes * HEADROOM), most)
+        return math.ceil(max(peak_bytes, wanted) / MIB) * MIB
 
     def measured(self, config: Mapping[str, Any], device: Device, peak_bytes: int) -> None:
         """Note the peak of a trial that has come through its first steps."""
@@ -135,9 +149,23 @@ class Needs:
         )
 
 
-def with_headroom(peak_bytes: int) -> int:
-    """Return what to give a trial whose peak was measured, in whole MiB."""
-    return math.ceil(peak_bytes * HEADROOM / MIB) * MIB
+def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
+    """Return what trials of a spec took in earlier sweeps, for a plan; unknown where one is.
+
+    Args:
+        spec: what is asked.
+        devices: where trials may run.
+        results: the folder whose sweeps count.
+    """
+    needs = Needs(spec, devices, History(results / FILE))
+    if spec.method == "bayes":
+        return Need()  # how its trials will differ, nobody knows
+    found = [
+        needs.of(trial.number, trial.config) for trial in islice(iter_configs(spec), _LOOKED_AT)
+    ]
+    if not found or any(need.memory_bytes is None for need in found):
+        return Need()
+    return max(found, key=lambda need: need.memory_bytes or 0)
 
 
 def _alters(schema: TrainerSchema) -> Collection[str] | None:

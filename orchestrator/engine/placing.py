@@ -25,7 +25,7 @@ from orchestrator.engine.growing import Growing, Tell
 from orchestrator.engine.levels import Levels
 from orchestrator.engine.live import Live, held_by_script, with_context
 from orchestrator.engine.machine import Machine
-from orchestrator.engine.needs import Needs, with_headroom
+from orchestrator.engine.needs import Needs
 from orchestrator.engine.queue import Candidate
 from orchestrator.engine.recovery import Recovery, recovery
 from orchestrator.files.units import to_mib
@@ -392,7 +392,7 @@ class Placing:
         live.settled = live.peak
         for device in live.devices:
             self._needs.measured(live.record.config, device, live.peak)
-        promised = with_headroom(live.peak)
+        promised = self._needs.with_headroom(live.peak)
         if live.need.memory_bytes is None and promised < live.slot.memory_bytes:
             live.slot = self._admission.resize(live.slot, memory_bytes=promised)
         known = live.need if live.need.memory_bytes else Need(promised, "measured")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from orchestrator.placement.devices import survey
 from orchestrator.placement.host import read_host
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.loaders import loader_workers
-from orchestrator.placement.model import Device, Host, Placement, Plan, Share
+from orchestrator.placement.model import Device, Host, Need, Placement, Plan, Share
 from orchestrator.placement.need import declared, policy_of
 from orchestrator.placement.plan import plan
 from orchestrator.spec.expand import count_trials
@@ -30,6 +30,7 @@ def decide(
     placement: Placement = "auto",
     share: Share = "full",
     waits: bool = False,
+    known: Callable[[Sequence[Device]], Need] = lambda devices: Need(),
 ) -> Plan:
     """Decide where the trials of `spec` run.
 
@@ -41,6 +42,7 @@ def decide(
         gpus: the devices to use, such as ``"0,2"`` (``--gpus``); None for all.
         placement: how many run at once (``--placement``).
         share: how a card is shared with others (``--share``).
+        known: tells what such trials took on such devices before, where nothing is declared.
         waits: plan for empty cards where a trial fits on one of them but not into what is free.
 
     Raises:
@@ -66,6 +68,10 @@ def decide(
     tail = f" ({note})" if note else ""
     host = host or read_host()
     need, n_trials = declared(spec.resources), count_trials(spec)
+    if need.memory_bytes is None and devices and policy.gpus_per_trial > 0:
+        with suppress(PlacementError):  # what was seen before is no reason to refuse
+            decided = plan(devices, host, known(devices), n_trials, policy)
+            return replace(decided, reason=decided.reason + tail)
     try:
         decided = plan(devices, host, need, n_trials, policy)
     except PlacementError as error:

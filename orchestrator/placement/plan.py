@@ -82,6 +82,7 @@ def _plan_known(
     forced = policy.placement == "parallel" and count > 1 and not parallel
     parallel = parallel or forced
     each = format_size(need_bytes) + ("" if n_trials == 1 else " each")
+    each += " (measured in an earlier sweep)" if need.source == "history" else ""
     if policy.gpus_per_trial > 1:
         each += f" on {policy.gpus_per_trial} GPUs"
     holds = f"{_free_words(devices)} {'hold' if len(devices) > 1 else 'holds'} {room} at once"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.memory import CONTEXT_BYTES
+from orchestrator.engine.needs import known_need
 from orchestrator.engine.placing import Placing, Terms
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
@@ -163,7 +164,20 @@ def test_what_was_measured_is_known_to_the_next_sweep(tmp_path: Path) -> None:
     later = Desk(tmp_path / "later", machine, many(tmp_path, 4), Policy(placement="parallel"))
     later.history._path.write_bytes(desk.history._path.read_bytes())
     assert later.start_all() == [0, 1, 2, 3]
+    cards = machine.cards
+    known = known_need(later.spec, cards, desk.history._path.parent)
+    assert (known.memory_bytes, known.source) == (5 * GIB + 256 * MIB, "history")
+    other = [replace(cards[0], name="Another")]
+    assert known_need(later.spec, other, desk.history._path.parent).memory_bytes is None
     assert later.conductor.records[0].need["source"] == "history"
+
+
+def test_what_nearly_fills_a_card_has_room_on_it_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), many(tmp_path, 2))
+    assert desk.start_all() == [0]
+    desk.load(0, 23 * GIB + 512 * MIB)
+    desk.end(0)
+    assert desk.start_all() == [1]
 
 
 def test_a_declared_need_that_is_too_low_gives_way_to_what_was_measured(tmp_path: Path) -> None:

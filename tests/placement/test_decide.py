@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import PlacementError
 from orchestrator.placement.decide import decide
-from orchestrator.placement.model import Device, Host
+from orchestrator.placement.model import Device, Host, Need
 from orchestrator.spec.model import NamedTrial, Resources, Spec
 
 GIB = 1 << 30
@@ -68,3 +68,16 @@ def test_placement_is_heeded_on_gpus_and_cpus(
         assert cores <= HOST.cores
         named = f"--placement {placement}" in plan.reason
         assert named == (placement in ("grow", "sequential"))
+
+
+def test_what_earlier_sweeps_measured_counts_where_nothing_is_declared() -> None:
+    def known(devices: object) -> Need:
+        return Need(5 * GIB, "history")
+
+    plan = decide(spec_of(3, None), devices=[card(24)], host=HOST, known=known)
+    assert (plan.mode, plan.start_parallel) == ("parallel", 3)
+    assert "5.0 GiB each (measured in an earlier sweep)" in plan.reason
+    declared = decide(spec_of(3, 8 * GIB), devices=[card(24)], host=HOST, known=known)
+    assert declared.need.source == "declared"
+    small = decide(spec_of(3, None), devices=[card(4, total=4)], host=HOST, known=known)
+    assert small.need.source == "unknown", "what was seen before is no reason to refuse"
