@@ -25,6 +25,7 @@ _CONFIG_KEYS = ("config", "hyperparameters", "hparams", "params", "parameters", 
 _METRIC_KEYS = ("metrics", "final_metrics", "test_metrics", "results", "summary")
 # Deep enough for any config that a person wrote, shallow enough for the interpreter's stack.
 _DEEPEST = 12
+_NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")
 
 
 def is_run_file(name: str) -> bool:
@@ -111,7 +112,7 @@ def as_number(value: Any) -> float | None:
             return float(value)
         except OverflowError:
             return None
-    if isinstance(value, str) and value.lower() in ("nan", "inf", "-inf"):
+    if isinstance(value, str) and value.lower() in _NOT_FINITE:
         return float(value)
     return None
 

@@ -241,6 +241,16 @@ def test_targets_are_judged_on_test_metrics_as_typed(tmp_path: Path) -> None:
     assert {item.trial: item.targets["mae"].met for item in found.rows} == {"t0": True, "t1": False}
 
 
+def test_targets_are_judged_on_what_is_recomputed_not_on_what_a_run_says_of_itself(
+    tmp_path: Path,
+) -> None:
+    run = made.trial(made.sweep(tmp_path, targets={"mae": "<= 0.15"}), 0, error=0.2)
+    made.metadata(run.path, final_metrics={"mae": 0.01})
+    (found,) = compare([tmp_path]).rows
+    assert found.targets["mae"].value == pytest.approx(0.2)
+    assert found.targets["mae"].met is False
+
+
 def test_config_comes_from_metadata_and_what_was_asked_wins(tmp_path: Path) -> None:
     sweep = made.sweep(tmp_path)
     run = made.trial(

@@ -52,6 +52,16 @@ def test_options_say_it_for_arrays_of_others_and_never_overrule_metadata(tmp_pat
     assert evaluate_run(tmp_path, kind="decay_curve", data={"rate_hz": 48_000}) == typed
 
 
+def test_a_run_that_says_it_is_something_else_is_not_taken_for_what_was_typed(
+    tmp_path: Path,
+) -> None:
+    made.curves(tmp_path)
+    made.metadata(tmp_path, data={"kind": "regression"})
+    found = evaluate_folder(tmp_path, kind="decay_curve", data={"rate_hz": made.RATE_HZ})
+    assert set(found.metrics) == {"mae", "rmse", "r2"}
+    assert found.problems == ()
+
+
 def test_a_kind_that_does_not_fit_leaves_the_errors_and_says_so(tmp_path: Path) -> None:
     np.save(tmp_path / "predictions.npy", np.array([1.0, 2.0]))
     np.save(tmp_path / "targets.npy", np.array([1.0, 3.0]))

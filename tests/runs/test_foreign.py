@@ -105,6 +105,14 @@ def test_the_last_that_was_logged_wins(tmp_path: Path) -> None:
     assert set(found) == {"mae", "val.loss"}
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "NaN", "Infinity"])
+def test_non_finite_numbers_may_be_texts(text: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps({"loss": text, "name": "infinite"}))
+    found = foreign.logged_metrics(tmp_path, {})
+    assert set(found) == {"loss"}
+    assert str(found["loss"]) == str(float(text))
+
+
 def nested(levels: int) -> dict[str, Any]:
     value: dict[str, Any] = {"end": 1}
     for _ in range(levels):

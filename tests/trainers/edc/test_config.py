@@ -81,3 +81,28 @@ def test_whole_numbers_become_floats_where_a_float_is_meant(value: int) -> None:
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().lr = 1.0  # type: ignore[misc]
+
+
+def test_the_defaults_are_the_published_ones() -> None:
+    """Facts of arXiv 2509.24769 and 2509.24834 and their programs."""
+    config = build(Config, PRESETS, {"preset": "paper"})
+    published = {
+        "lr": 1e-3,
+        "optimizer": "adam",
+        "batch_size": 8,
+        "gradient_clip_val": 1.0,
+        "epochs": 200,
+        "patience": 50,
+        "lstm_hidden": 128,
+        "fc_width": 2048,
+        "conv_channels": 32,
+        "dropout": 0.3,
+        "aux_weight": 0.1,
+        "aux_temperature": 1.0,
+        "edt_weight": 1.5,
+        "t20_weight": 2.5,
+        "c50_weight": 2.0,
+        "rate_hz": 48_000.0,
+        "duration_s": 2.0,
+    }
+    assert {name: getattr(config, name) for name in published} == published
