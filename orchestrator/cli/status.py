@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from orchestrator.analysis.status import SweepStatus, TrialStatus, parse_time, read_status
+from orchestrator.analysis.status import SweepStatus, read_status
+from orchestrator.analysis.trial_status import TrialStatus, parse_time
 from orchestrator.cli.tables import Column, clean, draw, fit, number, terminal_width
 from orchestrator.files.units import format_duration
 from orchestrator.runs.layout import find_sweep
