@@ -8,6 +8,7 @@ then a decision that is written down with its reason.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -30,6 +31,9 @@ from orchestrator.spec.model import Spec
 Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
 
 INTERRUPTED = "interrupted"
+
+# Scripts often name their folder by the second; the next one starts when that has passed.
+NEXT_FOLDER_S = 1.1
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Conductor:
         self._listener = listener
         self._commit = commit
         self._live: dict[str, _Live] = {}
+        self._adopted_at = -NEXT_FOLDER_S
         self._queue = TrialQueue(spec, study, self.records, only)
 
     @property
@@ -161,6 +166,7 @@ class Conductor:
                 self._on_report(live, int(details[0]), details[1])
             elif kind == "adopted":
                 live.adopted = True
+                self._adopted_at = time.monotonic()
             elif kind == "total_steps":
                 live.record.total_steps = int(details[0])
                 live.record.save(live.run)
@@ -328,9 +334,11 @@ class Conductor:
 
     def _waits_for_folder(self) -> bool:
         program = self._spec.program
-        return bool(program and program.outputs) and any(
-            not live.adopted and not live.finished for live in self._live.values()
-        )
+        if program is None or not program.outputs:
+            return False
+        if time.monotonic() - self._adopted_at < NEXT_FOLDER_S:
+            return True
+        return any(not live.adopted and not live.finished for live in self._live.values())
 
     def _tell(self, event: str, record: TrialRecord, **details: Any) -> None:
         log_event(self._sweep, event, number=record.number, name=record.name, **details)
