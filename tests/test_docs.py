@@ -20,7 +20,8 @@ from click.testing import CliRunner
 
 from orchestrator import errors
 from orchestrator.analysis.rows import Comparison, Incomplete, Row
-from orchestrator.analysis.status import SweepStatus, TrialStatus
+from orchestrator.analysis.status import SweepStatus
+from orchestrator.analysis.trial_status import TrialStatus
 from orchestrator.cli import COMMANDS, app
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState

@@ -19,7 +19,7 @@ from typing import Any
 from orchestrator.analysis import kinds
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
-from orchestrator.analysis.rows import Comparison, Incomplete, Row, judge
+from orchestrator.analysis.rows import Comparison, Incomplete, Row, judge, tally
 from orchestrator.analysis.scan import RunFolder, find_runs
 from orchestrator.errors import UsageError, nearest
 from orchestrator.runs import foreign
@@ -132,6 +132,7 @@ def rank(
         goal=goal,
         basis=basis,
         n_complete=len(ordered),
+        tallies=tally(ordered),
         notes=tuple(notes),
     )
 
@@ -197,6 +198,7 @@ def _read(run: RunFolder, kind: str | None, data: Mapping[str, Any] | None) -> R
     warnings = [
         *(foreign.warnings_of({"warnings": record.warnings}) if record is not None else []),
         *foreign.warnings_of(metadata),
+        *foreign.metadata_problems(run.path),
         *evaluation.problems,
     ]
     targets = run.sweep.targets if run.sweep is not None else {}

@@ -11,15 +11,15 @@ from typing import Any
 from orchestrator.analysis.rows import Comparison
 from orchestrator.files.atomic import plain
 
-FIRST = ("rank", "sweep", "trial", "path", "state")
+FIRST = ("rank", "sweep", "trial", "path", "state", "warnings")
 
 
 def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the columns and the rows of the flat table.
 
-    Columns are ``rank``, ``sweep``, ``trial``, ``path``, ``state``, then ``config.<name>``, the
-    metrics by their names with the one that ranks first, and ``target.<metric>`` (True, False or
-    None). A row lacks the columns that do not apply to it.
+    Columns are ``rank``, ``sweep``, ``trial``, ``path``, ``state``, ``warnings`` (joined by
+    ``"; "``), then ``config.<name>``, the metrics by their names with the one that ranks first, and
+    ``target.<metric>`` (True, False or None). A row lacks the columns that do not apply to it.
     """
     rows = comparison.rows
     configs = ordered_union(row.config for row in rows)
@@ -41,6 +41,7 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
             "trial": row.trial,
             "path": str(row.path),
             "state": row.state,
+            "warnings": "; ".join(row.warnings),
             **{f"config.{name}": value for name, value in row.config.items()},
             **row.metrics,
             **{f"target.{name}": target.met for name, target in row.targets.items()},

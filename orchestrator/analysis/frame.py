@@ -36,8 +36,9 @@ def load_results(
 
     Returns:
         One row per run that can be ranked. Columns ``rank``, ``sweep``, ``trial``, ``path``,
-        ``state``, ``config.<name>``, each metric by its name, ``target.<metric>``. ``attrs`` holds
-        ``sort_by``, ``goal``, ``notes`` and ``incomplete`` (the runs that cannot be ranked).
+        ``state``, ``warnings`` (joined by ``"; "``), ``config.<name>``, each metric by its name,
+        ``target.<metric>``. ``attrs`` holds ``sort_by``, ``goal``, ``notes`` and ``incomplete``
+        (the runs that cannot be ranked).
 
     Raises:
         NotFoundError: `path` is no folder.

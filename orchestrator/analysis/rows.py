@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,21 @@ class Incomplete:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """How many runs keep the bound of one target.
+
+    Attributes:
+        bounds: as they stand in the sweep files; one, unless sweeps differ.
+        met: how many runs keep theirs.
+        judged: how many have the metric; the others are neither met nor missed.
+    """
+
+    bounds: tuple[str, ...]
+    met: int
+    judged: int
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Runs in order, and those that could not be ranked.
 
@@ -124,6 +139,7 @@ class Comparison:
             ``"selected on test among 18"``, ``"split unknown"``, ``"as logged"``.
         n_complete: how many could be ranked, before the cut.
         notes: what the reader should know, one sentence each.
+        tallies: metric name to how its target stands among all that could be ranked.
     """
 
     rows: tuple[Row, ...]
@@ -133,6 +149,7 @@ class Comparison:
     basis: str
     n_complete: int
     notes: tuple[str, ...] = ()
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
 
     @property
     def n_total(self) -> int:
@@ -173,3 +190,19 @@ def judge(targets: Mapping[str, str], values: Mapping[str, float]) -> dict[str, 
         met = None if bound is None or value is None else bound.holds(value)
         judged[name] = Target(text, value, met)
     return judged
+
+
+def tally(rows: Iterable[Row]) -> dict[str, Tally]:
+    """Count for each target how many of `rows` keep it."""
+    held: dict[str, list[Target]] = {}
+    for row in rows:
+        for name, target in row.targets.items():
+            held.setdefault(name, []).append(target)
+    return {
+        name: Tally(
+            bounds=tuple(dict.fromkeys(target.bound for target in targets)),
+            met=sum(target.met is True for target in targets),
+            judged=sum(target.met is not None for target in targets),
+        )
+        for name, targets in held.items()
+    }

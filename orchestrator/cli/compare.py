@@ -6,13 +6,16 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.runs.records import results_folder
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.rows import Comparison
 
 
 @click.command("compare")
@@ -89,18 +92,32 @@ def command(
         click.echo(text, nl=False)
     else:
         _write(output, text)
+        click.echo(f"wrote {output}", err=True)
     if form == "csv":
         from orchestrator.cli.tables import heading
 
         # A CSV has no place for these, and they must not be lost.
-        for note in (heading(comparison), *comparison.notes):
+        for note in (heading(comparison), *comparison.notes, *_not_in_it(comparison)):
             click.echo(note, err=True)
+
+
+def _not_in_it(comparison: Comparison) -> list[str]:
+    count = len(comparison.incomplete)
+    if not count:
+        return []
+    which = "1 incomplete run is" if count == 1 else f"{count} incomplete runs are"
+    return [f"{which} not in the CSV: --json and --export md list them."]
 
 
 def _meaning(metrics: str | None, rate: float | None) -> tuple[str | None, dict[str, Any]]:
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"--rate: must be above 0 samples per second, but got {rate:g}.")
     data = {} if rate is None else {"rate_hz": rate}
+    if metrics is None and rate is not None:
+        raise UsageError(
+            f"--rate: must come with --metrics, but is alone: {rate:g}. "
+            "Say what the arrays are, as `--metrics edc`."
+        )
     if metrics is None:
         return None, data
 

@@ -72,7 +72,7 @@ def command(
     asked = Asked(metric, goal, target, from_words(schedule) if schedule else None, pattern)
     found = examine(_place(what, sweep, results), asked)
     if as_json:
-        click.echo(json.dumps(plain(found.to_dict()), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(plain(found.to_dict()), indent=2))
     elif as_markdown:
         click.echo(markdown(found))
     else:

@@ -98,6 +98,11 @@ def command(
     or from the cards that --gpu describes. How long it would take is known where trials of this
     sweep are complete, or --trial-minutes says it.
     """
+    forms = {"--json": as_json, "--configs": configs, "--argv": argv}
+    chosen = [name for name, is_given in forms.items() if is_given]
+    if len(chosen) > 1:
+        others = " and ".join(chosen[1:])
+        raise UsageError(f"{chosen[0]}: must stand alone, but {others} is given too. Choose one.")
     asked = load_spec(spec, overrides=overrides, stage=stage)
     for warning in asked.warnings:
         click.echo(f"Warning: {warning}", err=True)
@@ -280,10 +285,10 @@ def _slot_words(slot: Slot) -> str:
 def _duration(decided: Plan, expected: Forecast | None) -> list[str]:
     if expected is None:
         return []
-    lines = [f"duration   {_minutes(expected.trial_minutes)} a trial ({clean(expected.source)})"]
+    lines = [f"duration   {_in_words(expected.trial_minutes)} a trial ({clean(expected.source)})"]
     if expected.best_minutes is None or expected.worst_minutes is None:
         return lines
-    best, worst = _minutes(expected.best_minutes), _minutes(expected.worst_minutes)
+    best, worst = _in_words(expected.best_minutes), _in_words(expected.worst_minutes)
     if decided.max_parallel == 1:
         return [*lines, f"           {worst} in all, one after another"]
     return [
@@ -293,5 +298,6 @@ def _duration(decided: Plan, expected: Forecast | None) -> list[str]:
     ]
 
 
-def _minutes(minutes: float) -> str:
-    return f"{number(minutes)} min" if minutes >= 1 else format_duration(minutes * 60)
+def _in_words(minutes: float) -> str:
+    # What takes no second, or not many, is not "0s".
+    return format_duration(minutes * 60) if minutes * 60 >= 10 else f"{number(minutes * 60, 2)}s"

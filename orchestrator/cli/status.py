@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from orchestrator.analysis.status import SweepStatus, TrialStatus, parse_time, read_status
+from orchestrator.analysis.status import SweepStatus, read_status
+from orchestrator.analysis.trial_status import TrialStatus, parse_time
 from orchestrator.cli.tables import Column, clean, draw, fit, number, terminal_width
 from orchestrator.files.units import MIB, format_duration, format_size
 from orchestrator.placement.model import CPU

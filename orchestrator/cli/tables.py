@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.files.atomic import plain
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.rows import Comparison, Incomplete, Row
+    from orchestrator.analysis.rows import Comparison, Incomplete, Row, Tally
 
 LONGEST_CELL = 40
 LISTED = 40
@@ -148,7 +148,7 @@ def render_comparison(
         if hidden:
             more = "1 more column" if hidden == 1 else f"{hidden} more columns"
             lines.append(f"{more}: `sweep compare --all`, or --export csv.")
-        lines += _targets(comparison.rows)
+        lines += _targets(comparison.tallies)
         lines += _warnings(comparison.rows)
     lines += [f"Note: {note}" for note in comparison.notes]
     lines += _incomplete(comparison.incomplete, None if everything else LISTED)
@@ -160,6 +160,7 @@ def render_markdown(comparison: Comparison) -> str:
     from orchestrator.analysis.export import cell, flat_rows
 
     names, rows = flat_rows(comparison)
+    names.remove("warnings")  # they are sentences, and stand below the table
     columns = [
         Column(_escape(name), [_escape(number(cell(row.get(name)), 6)) for row in rows])
         for name in names
@@ -251,16 +252,13 @@ def _metric(row: Row, name: str) -> str:
     return f"{number(value, padded=True)} {'✓' if target.met else '✗'}"
 
 
-def _targets(rows: Sequence[Row]) -> list[str]:
+def _targets(tallies: Mapping[str, Tally]) -> list[str]:
     lines = []
-    for name in _union(row.targets for row in rows):
-        held = [row.targets[name] for row in rows if name in row.targets]
-        bounds = ", ".join(dict.fromkeys(target.bound for target in held))
-        judged = [target.met for target in held if target.met is not None]
-        if judged:
-            lines.append(f"Target {name} {bounds}: met by {sum(judged)} of {len(judged)}.")
-        else:
-            lines.append(f"Target {name} {bounds}: no run shows that metric.")
+    for name, found in tallies.items():
+        met = (
+            f"met by {found.met} of {found.judged}" if found.judged else "no run shows that metric"
+        )
+        lines.append(f"Target {name} {', '.join(found.bounds)}: {met}.")
     return [clean(line) for line in lines]
 
 
@@ -280,8 +278,8 @@ def _incomplete(items: Sequence[Incomplete], most: int | None) -> list[str]:
 
 
 def _incomplete_line(item: Incomplete) -> str:
-    told = [f"missing {', '.join(item.missing)}"] if item.missing else []
-    told += [item.problem] if item.problem else []
+    told = [item.problem] if item.problem else []
+    told += [f"missing {', '.join(item.missing)}"] if item.missing else []
     return clean(f"{short_path(item.path)}: {'; '.join(told)}")
 
 

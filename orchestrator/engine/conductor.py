@@ -8,6 +8,7 @@ then a decision that is written down with its reason.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -34,6 +35,9 @@ Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
 INTERRUPTED = "interrupted"
 
 _LOG_TAIL_BYTES = 65_536
+
+# Scripts often name their folder by the second; the next one starts when that has passed.
+NEXT_FOLDER_S = 1.1
 
 
 @dataclass
@@ -89,6 +93,7 @@ class Conductor:
         self._listener = listener
         self._commit = commit
         self._live: dict[str, _Live] = {}
+        self._adopted_at = -NEXT_FOLDER_S
         self._queue = TrialQueue(spec, study, self.records, only)
 
     @property
@@ -174,6 +179,7 @@ class Conductor:
                 self.placing.holds(attempt_id, int(details[0]), int(details[1]))
             elif kind == "adopted":
                 live.adopted = True
+                self._adopted_at = time.monotonic()
             elif kind == "total_steps":
                 live.record.total_steps = int(details[0])
                 live.record.save(live.run)
@@ -364,9 +370,11 @@ class Conductor:
 
     def _waits_for_folder(self) -> bool:
         program = self._spec.program
-        return bool(program and program.outputs) and any(
-            not live.adopted and not live.finished for live in self._live.values()
-        )
+        if program is None or not program.outputs:
+            return False
+        if time.monotonic() - self._adopted_at < NEXT_FOLDER_S:
+            return True
+        return any(not live.adopted and not live.finished for live in self._live.values())
 
     def _save(self, record: TrialRecord) -> None:
         record.save(self._sweep.run_dir(record.number, record.name))

@@ -54,6 +54,18 @@ def read_script_metadata(folder: Path) -> dict[str, Any]:
     return _read_object(folder / "outputs_metadata.json")
 
 
+def metadata_problems(folder: Path) -> list[str]:
+    """Return a sentence for each metadata file in `folder` of which nothing can be read."""
+    problems = []
+    for name in ("metadata.json", "outputs_metadata.json"):
+        value, problem = _load(folder / name)
+        if problem is None and value is not None and not isinstance(value, dict):
+            problem = "it must hold a JSON object"
+        if problem is not None:
+            problems.append(f"{name} cannot be read: {problem}")
+    return problems
+
+
 def config_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config that `metadata` records, nested maps flattened with dots.
 
@@ -154,11 +166,22 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
+    value, _ = _load(path)
+    return value if isinstance(value, dict) else {}
+
+
+def _load(path: Path) -> tuple[Any, str | None]:
+    """Return the content of a JSON file (None where there is none), and why it cannot be read."""
     if not path.is_file():  # whoever opens a pipe waits for its writer
-        return {}
+        return None, None
     try:
         # Windows tools like to start a file with a byte order mark.
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return json.loads(path.read_text(encoding="utf-8-sig")), None
+    except OSError as error:
+        return None, str(error.strerror or error)
+    except UnicodeDecodeError:
+        return None, "it is not UTF-8 text"
+    except json.JSONDecodeError as error:
+        return None, f"it is not JSON, see line {error.lineno}"
+    except (ValueError, RecursionError):  # a number or a nesting beyond all bounds
+        return None, "it is not JSON that any tool reads"

@@ -142,6 +142,9 @@ def check_method(draft: Draft) -> None:
             f"must have one with several values at least, since method is {draft.method}. "
             "Add one, or write method: grid.",
         )
+    if draft.method != "grid" and draft.root.get("run_cap") is None:
+        message = f"is missing, and method {draft.method} never ends by itself: `run` refuses it."
+        draft.log.warn(draft.key_node("method"), "run_cap", f"{message} Write run_cap: 20.")
 
 
 def refuse_unbounded(spec: Spec) -> None:

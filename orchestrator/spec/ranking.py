@@ -10,7 +10,12 @@ from orchestrator.spec.draft import Draft
 from orchestrator.spec.kinds import join
 from orchestrator.spec.model import Domain, Goal, MetricGoal, Spec
 from orchestrator.spec.named import WRITTEN
-from orchestrator.spec.trainers import TrainerSchema, evaluated_metrics, resolve
+from orchestrator.spec.trainers import (
+    TrainerSchema,
+    evaluated_metrics,
+    resolve,
+    trainer_names,
+)
 
 # Metrics of any predictions and targets, recomputed for every kind of data.
 _REGRESSION = ("mae", "rmse", "r2")
@@ -73,16 +78,35 @@ def _default_metric(draft: Draft) -> MetricGoal | None:
 
 
 def _check_patterns(draft: Draft, name: str) -> None:
-    """Warn where patterns follow a program's output and none finds its metric."""
+    """Check that patterns which follow a program's output find its metric, or arrays may."""
     patterns = draft.values.get("metrics", {}).get("pattern", ())
     texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     groups = {group for text in texts for group in re.compile(text).groupindex}
-    if groups and name not in groups:
+    if not groups or name in groups:
+        return
+    where, found = draft.node("metric", "name"), ", ".join(sorted(groups))
+    if name.removeprefix("val_") in _of_arrays():
         draft.log.warn(
-            draft.node("metric", "name"),
+            where,
             "metric.name",
-            f"is '{name}', but metrics.pattern finds {', '.join(sorted(groups))}.",
+            f"is '{name}', but metrics.pattern finds {found}; only saved "
+            "arrays can give it, at the end of a trial.",
         )
+        return
+    draft.log.at(
+        where,
+        "metric.name",
+        f"must be found by metrics.pattern or be recomputed from arrays (mae, rmse, r2, …), but "
+        f"got '{name}'.{draft.log.hint(name, groups)} metrics.pattern finds {found}.",
+    )
+
+
+def _of_arrays() -> set[str]:
+    """Return the metrics that predictions and targets of some known kind give."""
+    found = set(_REGRESSION)
+    for name in trainer_names():
+        found.update(evaluated_metrics(name))
+    return found
 
 
 def check_metric_names(draft: Draft) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.analysis.compare import compare, goal_of, rank
-from orchestrator.analysis.rows import Row, judge, parse_bound
+from orchestrator.analysis.rows import Row, Tally, judge, parse_bound
 from orchestrator.analysis.scan import SweepInfo
 from orchestrator.errors import UsageError
 from orchestrator.runs.records import SweepState, TrialState
@@ -362,3 +362,24 @@ def test_of_35_runs_17_are_incomplete_and_each_says_why(tmp_path: Path) -> None:
             assert item.problem is None
         else:
             assert problem in (item.problem or ""), item
+
+
+def test_metadata_that_is_not_json_is_a_warning_of_its_row(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        made.pair(tmp_path / name)
+        made.metadata(tmp_path / name, lr=0.1)
+    (tmp_path / "b" / "metadata.json").write_text("{'lr': 0.1}")
+    first, second = compare([tmp_path]).rows
+    assert (first.warnings, first.config) == ((), {"lr": 0.1})
+    assert second.warnings == ("metadata.json cannot be read: it is not JSON, see line 1",)
+
+
+def test_targets_are_counted_among_all_that_could_be_ranked(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path, targets={"mae": "<= 0.15", "r2": ">= 0.0", "psnr": ">= 30"})
+    for number, error in enumerate((0.1, 0.12, 0.2)):
+        made.trial(sweep, number, error=error, val_error=error)
+    made.trial(sweep, 3)
+    found = compare([tmp_path], top=1)
+    assert len(found.rows) == 1
+    assert found.tallies["mae"] == Tally(("<= 0.15",), met=2, judged=3)
+    assert found.tallies["psnr"] == Tally((">= 30",), met=0, judged=0)

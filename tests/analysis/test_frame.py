@@ -18,7 +18,8 @@ from tests.analysis import made
 def results(tmp_path: Path) -> Path:
     sweep = made.sweep(tmp_path, targets={"mae": "<= 0.15"})
     made.trial(sweep, 0, error=0.2, val_error=0.3, config={"lr": 0.1, "sizes": [1, 2]})
-    made.trial(sweep, 1, error=0.1, val_error=0.4, config={"lr": 0.01})
+    said = ["asked lr 0.01, recorded 0.1", "no seed"]
+    made.trial(sweep, 1, error=0.1, val_error=0.4, config={"lr": 0.01}, warnings=said)
     made.trial(sweep, 2)
     return tmp_path
 
@@ -30,7 +31,8 @@ def test_a_frame_holds_the_rows_of_the_comparison(results: Path) -> None:
     assert list(table["config.lr"]) == [0.1, 0.01]
     assert table["val_mae"].to_list() == pytest.approx([0.3, 0.4])
     assert list(table["target.mae"]) == [False, True]
-    assert list(table.columns[:5]) == ["rank", "sweep", "trial", "path", "state"]
+    assert list(table.columns[:6]) == ["rank", "sweep", "trial", "path", "state", "warnings"]
+    assert list(table["warnings"]) == ["", "asked lr 0.01, recorded 0.1; no seed"]
     assert table.attrs["sort_by"] == "val_mae"
     assert [item["missing"] for item in table.attrs["incomplete"]] == [
         ["predictions.npy", "targets.npy"]
@@ -59,6 +61,7 @@ def test_csv_holds_all_columns_and_reads_back(results: Path) -> None:
     assert float(read[0]["val_mae"]) == flat[0]["val_mae"]
     assert json.loads(read[0]["config.sizes"]) == [1, 2]
     assert read[1]["config.sizes"] == ""
+    assert read[1]["warnings"] == "asked lr 0.01, recorded 0.1; no seed"
     assert [line["target.mae"] for line in read] == ["false", "true"]
 
 

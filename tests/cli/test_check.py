@@ -57,9 +57,11 @@ class TestText:
         (folder / "good.yaml").write_text("program: none.py\nmethod: random\n"
                                           "parameters: {x: {values: [1, 2]}}\n")  # fmt: skip
         assert check("good.yaml") == 0
-        first, second = capsys.readouterr().out.splitlines()
+        first, *warnings = capsys.readouterr().out.splitlines()
         assert "no bound on its trials" in first
-        assert second.startswith("  warning: good.yaml:1: program: must be a script")
+        assert len(warnings) == 2
+        assert any("good.yaml:2: run_cap: is missing" in line for line in warnings)
+        assert any("good.yaml:1: program: must be a script" in line for line in warnings)
 
     def test_no_file_is_wrong_usage(self) -> None:
         assert check() == 2
@@ -97,7 +99,8 @@ class TestJson:
             "epochs": {"distribution": "q_uniform", "min": 2, "max": 9, "q": 2},
             "dropout": {"distribution": "uniform", "min": 0.0, "max": 0.5},
         }
-        assert len(drawn["warnings"]) == 1
+        assert ["project" in text for text in drawn["warnings"]] == [True, False]
+        assert "run_cap" in drawn["warnings"][1]
 
     def test_a_file_that_is_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert check("none.yaml", "--json") == 2

@@ -59,8 +59,8 @@ def test_the_default_is_results_ranked_on_validation(results: Path, capsys: Capt
     assert "! t1: asked lr 0.01, recorded 0.1" in lines
     assert "Incomplete (1):" in lines
     assert (
-        "results/demo/trials/0002-t2: missing predictions.npy, targets.npy; "
-        "PRUNED: diverged: train_loss is nan"
+        "results/demo/trials/0002-t2: PRUNED: diverged: train_loss is nan; "
+        "missing predictions.npy, targets.npy"
     ) in out
 
 
@@ -69,6 +69,7 @@ def test_a_test_metric_ranks_as_typed_and_says_so(results: Path, capsys: Capture
     out = capsys.readouterr().out
     assert "ranked by r2, highest first (selected on test among 2)" in out
     assert "The best 1 of 2." in out
+    assert "Target mae <= 0.15: met by 1 of 2." in out, "among all, not among those shown"
     assert [line.split()[1] for line in out.splitlines()[4:5]] == ["t1"]
 
 
@@ -95,19 +96,36 @@ def test_csv_goes_to_standard_output_alone(results: Path, capsys: Capture) -> No
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
     assert [row["trial"] for row in rows] == ["t0", "t1"]
+    assert [row["warnings"] for row in rows] == ["", "asked lr 0.01, recorded 0.1"]
     assert "2/3 complete" in captured.err
+    assert "1 incomplete run is not in the CSV" in captured.err
+
+
+def test_a_csv_without_incomplete_runs_does_not_speak_of_them(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    made.pair(tmp_path / "run")
+    assert sweep("compare", str(tmp_path), "--export", "csv") == 0
+    assert "incomplete" not in capsys.readouterr().err
+    made.metadata(tmp_path / "a", lr=1)
+    made.metadata(tmp_path / "b", lr=1)
+    assert sweep("compare", str(tmp_path), "--export", "csv") == 0
+    assert "2 incomplete runs are not in the CSV" in capsys.readouterr().err
 
 
 def test_an_export_into_a_file_takes_its_form_from_the_name(
     results: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     assert sweep("compare", "-o", str(tmp_path / "table.md")) == 0
-    assert capsys.readouterr().out == ""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"wrote {tmp_path / 'table.md'}\n" in captured.err
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     header = next(line for line in text.splitlines() if line.startswith("|"))
     assert [cell.strip() for cell in header.strip("|").split("|")][:4] == [
         *("rank", "sweep", "trial", "path")
     ]
+    assert "warnings" not in header
     assert "Incomplete (1):" in text
     assert "asked lr 0.01, recorded 0.1" in text
 
@@ -119,6 +137,7 @@ def test_an_export_into_a_file_takes_its_form_from_the_name(
         (["nowhere"], "nowhere: must be a folder with runs, but is missing"),
         (["--metrics", "edc"], "--rate: must be given"),
         (["--metrics", "edcc", "--rate", "500"], "Did you mean 'edc'?"),
+        (["--rate", "5"], "--rate: must come with --metrics"),
         (["--rate", "-1"], "must be above 0"),
         (["--rate", "nan"], "must be above 0"),
         (["--json", "--export", "csv"], "--json: must stand alone"),

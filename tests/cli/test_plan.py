@@ -104,10 +104,10 @@ def test_json_for_a_card_that_is_not_here(
 @pytest.mark.parametrize(
     ("cards", "best", "words"),
     [
-        (("24GB",), 190.0, "190 min in the best case: 3 at once, no interference"),
-        (("16GB:RTX 3090",), 380.0, "380 min in the best case: 2 at once"),
-        (("16GB", "8GB"), 190.0, "190 min in the best case: 3 at once"),
-        (("8GB",), 570.0, "570 min in all, one after another"),
+        (("24GB",), 190.0, "3h 10m in the best case: 3 at once, no interference"),
+        (("16GB:RTX 3090",), 380.0, "6h 20m in the best case: 2 at once"),
+        (("16GB", "8GB"), 190.0, "3h 10m in the best case: 3 at once"),
+        (("8GB",), 570.0, "9h 30m in all, one after another"),
     ],
 )
 def test_the_best_and_the_worst_case(
@@ -122,9 +122,9 @@ def test_the_best_and_the_worst_case(
         "worst_minutes": 570.0,
     }
     _, out, _ = sweep(NAMED, *chosen, "--trial-minutes", "190")
-    assert "duration   190 min a trial (--trial-minutes)\n" in out
+    assert "duration   3h 10m a trial (--trial-minutes)\n" in out
     assert words in out
-    assert "570 min in" in out
+    assert "9h 30m in" in out
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "long"])
@@ -179,8 +179,27 @@ def test_an_unbounded_sweep_has_no_end_to_tell(sweep: Sweep) -> None:
     found = json.loads(out)["duration"]
     assert (found["trial_minutes"], found["best_minutes"]) == (2, None)
     _, out, _ = sweep(BAYES, "--gpu", "16GB", "--trial-minutes", "2")
-    assert "duration   2 min a trial (--trial-minutes)\n" in out
+    assert "duration   2m 00s a trial (--trial-minutes)\n" in out
     assert "case" not in out.split("duration")[1]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [("1.5617", "1m 34s"), ("0.5", "30s"), ("0.05", "3s"), ("0.002", "0.12s"), ("1500", "25h 00m")],
+)
+def test_durations_are_words(sweep: Sweep, minutes: str, said: str) -> None:
+    _, out, _ = sweep(NAMED, "--gpu", "8GB", "--trial-minutes", minutes)
+    assert f"duration   {said} a trial" in out
+
+
+@pytest.mark.parametrize(
+    "forms", [("--json", "--configs"), ("--argv", "--json"), ("--configs", "--argv")]
+)
+def test_one_form_at_a_time(sweep: Sweep, forms: tuple[str, ...]) -> None:
+    code, out, err = sweep(CONSTRAINED, *forms)
+    assert (code, out) == (2, "")
+    assert "must stand alone" in err
+    assert all(form in err for form in forms)
 
 
 def test_a_card_that_holds_none_is_refused(sweep: Sweep) -> None:

@@ -238,13 +238,17 @@ def test_an_attempt_that_vanishes_is_a_failure(tmp_path: Path, three: Spec) -> N
     assert states(conductor)["a"][0] is TrialState.FAIL
 
 
-def test_scripts_start_one_after_another_until_their_folder_appears(tmp_path: Path) -> None:
+def test_scripts_start_one_after_another_until_their_folder_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = Program(path="train.py", outputs="experiments/*/", workdir=str(tmp_path))
     spec = toy_spec(tmp_path, {"a": {}, "b": {}}, trainer=None, program=program, metric=None)
     conductor = make_conductor(tmp_path, spec)
     start(conductor, "1")
     assert conductor.next_attempt("2") is None
     conductor.on_messages("1", [["adopted", "experiments/exp_1"]])
+    assert conductor.next_attempt("2") is None, "it may name its folder by the second"
+    monkeypatch.setattr("orchestrator.engine.conductor.NEXT_FOLDER_S", 0.0)
     assert start(conductor, "2").name == "b"
 
 

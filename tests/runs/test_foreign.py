@@ -93,6 +93,27 @@ def test_metadata_that_is_no_object_is_empty(tmp_path: Path, content: bytes) -> 
     assert foreign.read_metadata(tmp_path) == {}
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{'lr': 1}", ["metadata.json cannot be read: it is not JSON, see line 1"]),
+        (b'{"lr": 1,\n "mode"', ["metadata.json cannot be read: it is not JSON, see line 2"]),
+        (b"", ["metadata.json cannot be read: it is not JSON, see line 1"]),
+        (b"[1, 2]", ["metadata.json cannot be read: it must hold a JSON object"]),
+        (b"\xff\xfe{", ["metadata.json cannot be read: it is not UTF-8 text"]),
+        (b"[" * 100_000, ["metadata.json cannot be read: it is not JSON that any tool reads"]),
+        (b'\xef\xbb\xbf{"lr": 1}', []),
+        (b"{}", []),
+    ],
+)
+def test_metadata_that_cannot_be_read_is_a_problem(
+    tmp_path: Path, content: bytes, said: list[str]
+) -> None:
+    assert foreign.metadata_problems(tmp_path) == []
+    (tmp_path / "metadata.json").write_bytes(content)
+    assert foreign.metadata_problems(tmp_path) == said
+
+
 def test_the_last_that_was_logged_wins(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"val": {"loss": 0.5}, "note": "x"}')
     (tmp_path / "metrics.jsonl").write_text(

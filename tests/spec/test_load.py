@@ -451,6 +451,11 @@ class TestProgram:
     def test_a_metric_that_no_pattern_finds(self, write: Write) -> None:
         text = "program: env\nmetric: val_mae\nmetrics: {pattern: ['(?P<mae>.)', '(?P<x>.)']}\n"
         assert "finds mae, x" in load_spec(write(text)).warnings[0]
+        with pytest.raises(SpecError) as caught:
+            load_spec(write(text.replace("val_mae", "val_lss").replace("<x>", "<val_loss>")))
+        (problem,) = caught.value.problems
+        assert (problem.line, problem.key) == (2, "metric.name")
+        assert "Did you mean 'val_loss'?" in problem.message
 
     def test_any_parameter_goes(self, write: Write) -> None:
         spec = load_spec(write("program: env\nparameters: {a.b: {values: [1, '1', null, [2]]}}\n"))

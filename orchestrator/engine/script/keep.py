@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.engine.script import adopt, recorded
+from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.runs.layout import RunDir
 from orchestrator.spec.model import Program
@@ -79,6 +80,10 @@ class Outputs:
             pids: ids that the script and its workers had.
             is_whole: False where the script failed, was stopped, or never started: then a missing
                 folder is no surprise.
+
+        Raises:
+            TrialError: the script ended well and made no folder of its own. What it wrote may
+                stand in the folder of another trial, so neither may pass for good.
         """
         if self._folder is None:
             return
@@ -86,9 +91,11 @@ class Outputs:
             path = self._folder.settle(pids)
             if path is None:
                 if is_whole:
-                    self._warn(
-                        f"no new folder matches outputs {self._pattern!r} (folders that existed "
-                        "before the trial started are not taken)"
+                    raise TrialError(
+                        f"outputs {self._pattern!r}: the script must make a new folder that "
+                        "matches, but made none. Mend the pattern; or, where two trials took the "
+                        "same name, let the name hold the process id (and do not trust the arrays "
+                        "of a trial that ran at the same time)."
                     )
                 return
             self._tell(path)

@@ -60,10 +60,11 @@ def test_a_script_that_overrules_its_config_is_reported(tmp_path: Path) -> None:
     assert trial.error is None
 
 
-def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
+def test_a_script_that_makes_no_folder_of_its_own_has_failed(tmp_path: Path) -> None:
     trial = run_trial(train_model(tmp_path), {"mode": "no_folder"}, tmp_path / "run")
-    (warning,) = trial.of("warn")
-    assert "no new folder matches outputs 'experiments/*/'" in warning
+    assert trial.error is not None
+    assert "outputs 'experiments/*/': the script must make a new folder" in trial.error
+    assert "let the name hold the process id" in trial.error
 
 
 def test_two_copies_started_at_once_keep_to_their_own_folders(tmp_path: Path) -> None:
