@@ -50,8 +50,8 @@ def command(
 ) -> None:
     """Show the log of TRIAL (a number or a name), or what happened in the SWEEP.
 
-    Without an argument the newest sweep is meant, and where it has no such trial, the sweep of that
-    name. Leaving -f with Ctrl+C leaves the training alone.
+    The newest sweep is meant; a name that is none of its trials may be that of another sweep.
+    Leaving -f with Ctrl+C leaves the training alone.
     """
     found, trial = _meant(what, sweep, results_folder(results))
     try:
