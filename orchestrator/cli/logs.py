@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import json
 import os
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
+from orchestrator.cli.events import in_words
 from orchestrator.errors import NotFoundError, nearest
 from orchestrator.runs.layout import SweepDir, find_sweep
 from orchestrator.runs.records import (
@@ -31,8 +30,8 @@ _BLOCK = 65_536
 
 
 @click.command("logs")
-@click.argument("trial", required=False)
-@click.option("--sweep", metavar="NAME", help="The sweep. [default: the newest]")
+@click.argument("what", metavar="[TRIAL | SWEEP]", required=False)
+@click.option("--sweep", metavar="NAME", help="The sweep of TRIAL. [default: the newest]")
 @click.option(
     "--results", metavar="DIR", type=click.Path(path_type=Path), help="Where sweeps are kept."
 )
@@ -47,21 +46,41 @@ _BLOCK = 65_536
     help="How many lines of the end to show first.",
 )
 def command(
-    *, trial: str | None, sweep: str | None, results: Path | None, follow: bool, lines: int
+    *, what: str | None, sweep: str | None, results: Path | None, follow: bool, lines: int
 ) -> None:
-    """Show the log of TRIAL (a number or a name), or what happened in the sweep.
+    """Show the log of TRIAL (a number or a name), or what happened in the SWEEP.
 
+    The newest sweep is meant; a name that is none of its trials may be that of another sweep.
     Leaving -f with Ctrl+C leaves the training alone.
     """
-    found = find_sweep(results_folder(results), sweep)
+    found, trial = _meant(what, sweep, results_folder(results))
     try:
         if trial is None:
             _show_sweep(found, follow, lines)
         else:
-            _show_trial(found, find_trial(found, trial), follow, lines)
+            _show_trial(found, trial, follow, lines)
     except KeyboardInterrupt:
         # Only the looking ends; the driver is another process.
         click.echo("")
+
+
+def _meant(
+    what: str | None, sweep: str | None, results: Path
+) -> tuple[SweepDir, TrialRecord | None]:
+    """Return the sweep and the trial that a person means; None for the sweep itself."""
+    found = find_sweep(results, sweep)
+    if what is None:
+        return found, None
+    try:
+        return found, find_trial(found, what)
+    except NotFoundError:
+        if sweep is not None:
+            raise
+        try:
+            return find_sweep(results, what), None
+        except NotFoundError:
+            pass
+        raise
 
 
 def find_trial(sweep: SweepDir, text: str) -> TrialRecord:
@@ -124,14 +143,15 @@ def _sweep_log(sweep: SweepDir) -> tuple[Path, Callable[[bytes], str]]:
     A driver in the foreground leaves no output behind, only that of a detached one before it.
     """
     record = SweepRecord.load(sweep)
+    words = in_words(record.metric if record is not None else "")
     try:
         written = sweep.driver_log.stat()
         started = datetime.fromisoformat(record.started_at) if record is not None else None
     except (OSError, ValueError, TypeError):
-        return sweep.events_file, _in_words()
+        return sweep.events_file, words
     is_stale = started is not None and written.st_mtime < started.timestamp() - _SLACK_S
     if written.st_size == 0 or is_stale:
-        return sweep.events_file, _in_words()
+        return sweep.events_file, words
     return sweep.driver_log, _as_it_is()
 
 
@@ -210,41 +230,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _as_it_is() -> Callable[[bytes], str]:
     # A character may be torn between two reads; the decoder keeps its first half.
     return codecs.getincrementaldecoder("utf-8")("replace").decode
-
-
-def _in_words() -> Callable[[bytes], str]:
-    rest = b""
-
-    def convert(added: bytes) -> str:
-        nonlocal rest
-        *whole, rest = (rest + added).split(b"\n")
-        return "".join(_event_line(line) for line in whole)
-
-    return convert
-
-
-def _event_line(line: bytes) -> str:
-    try:
-        event: Any = json.loads(line)
-    except ValueError:
-        return ""
-    if not isinstance(event, dict):
-        return ""
-    try:
-        moment = datetime.fromisoformat(str(event.pop("time", ""))).astimezone()
-        clock = moment.strftime("%d %b %H:%M:%S")
-    except ValueError:
-        clock = "-"
-    what = str(event.pop("event", "?")).replace("_", " ")
-    details = ", ".join(
-        f"{name} {_short(value)}" for name, value in event.items() if value not in ("", None)
-    )
-    return f"{clock}  {what}{f': {details}' if details else ''}\n"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return json.dumps(value, ensure_ascii=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -64,7 +65,7 @@ def command(
             if as_json:
                 click.echo(json.dumps(status.to_dict()))
             elif in_place:
-                rows = shutil.get_terminal_size().lines - 8
+                rows = shutil.get_terminal_size().lines - 10
                 _draw_over(render_status(status, most_rows=max(3, rows)))
             else:
                 click.echo(render_status(status) + "\n")
@@ -96,6 +97,7 @@ def render_status(
         lines += ["", draw(_columns(shown, status.metric, room))]
     if len(shown) < len(status.trials):
         lines.append(f"… and {len(status.trials) - len(shown)} more trials: --json lists all.")
+    lines += _about_the_metric(shown, status.metric, room)
     lines += [
         clean(f"! {trial.number} {trial.name}: {text}", max(room, 40))
         for trial in shown
@@ -125,6 +127,17 @@ def _need(trial: TrialStatus) -> str:
     """Return the memory of a trial with the source of the number."""
     memory, source = trial.need.get("memory_mib"), trial.need.get("source", "unknown")
     return f"{format_size(memory * MIB)} {source}" if isinstance(memory, int) else "unknown"
+
+
+def _about_the_metric(trials: Sequence[TrialStatus], metric: str, width: int) -> list[str]:
+    """Say where the metric of complete trials comes from: not from the report beside it."""
+    if not any(trial.state == "COMPLETE" and metric in trial.metrics for trial in trials):
+        return []
+    text = (
+        f"{clean(metric)} of ended trials: recomputed from saved predictions, else the best "
+        "reported; the rest: last report."
+    )
+    return textwrap.wrap(text, max(width, 40), break_long_words=False, break_on_hyphens=False)
 
 
 def _totals(status: SweepStatus, width: int) -> list[str]:

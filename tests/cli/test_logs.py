@@ -81,12 +81,20 @@ def test_the_sweep_shows_its_drivers_output_or_its_events_in_words(
     results: Path, capsys: Capture
 ) -> None:
     made_sweep = SweepDir(results / "demo")
-    log_event(made_sweep, "trial_ended", trial=3, state="PRUNED", value=0.123456)
+    log_event(
+        made_sweep,
+        "trial_ended",
+        number=3,
+        name="t3",
+        state="COMPLETE",
+        reason=None,
+        value=0.123456,
+    )
     with made_sweep.events_file.open("a") as stream:
         stream.write('{"time": "torn')
     assert sweep("logs", "--results", str(results)) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.endswith("  trial ended: trial 3, state PRUNED, value 0.1235")
+    assert line.endswith("  trial 3 (t3): COMPLETE, val_mae 0.1235")
     made_sweep.driver_log.write_text("the driver speaks\n")
     assert sweep("logs", "--results", str(results)) == 0
     assert capsys.readouterr().out == "the driver speaks\n"
@@ -106,6 +114,21 @@ def test_output_of_a_driver_before_this_one_does_not_hide_the_events(
 def test_a_sweep_without_any_log_is_said(results: Path, capsys: Capture) -> None:
     assert sweep("logs", "--results", str(results)) == 0
     assert "nothing has been logged yet" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_trial_may_be_that_of_a_sweep(results: Path, capsys: Capture) -> None:
+    crash = made.sweep(results, "crash")
+    log_event(crash, "sweep_ended", state="FAILED", reason="no room")
+    os.utime(crash.state_file, (1, 1))
+    assert sweep("logs", "crash", "--results", str(results)) == 0
+    assert capsys.readouterr().out.endswith("  sweep ended: FAILED, no room\n")
+    # Who names the sweep means a trial; and a trial goes before a sweep.
+    assert sweep("logs", "crash", "--sweep", "demo", "--results", str(results)) == 2
+    assert "must have the trial 'crash'" in capsys.readouterr().err
+    made.sweep(results, "conservative")
+    os.utime(results / "conservative" / "state.json", (1, 1))
+    assert sweep("logs", "conservative", "-n", "1", "--results", str(results)) == 0
+    assert capsys.readouterr().out == "line 99\n"
 
 
 @pytest.mark.parametrize("arguments", [["logs", "nine"], ["logs", "--sweep", "other"]])
@@ -222,8 +245,8 @@ def test_following_a_sweep_ends_with_it(live: SweepDir) -> None:
     follower = Follower(live.path.parent)
     try:
         follower.wait_for(b"sweep started\n")
-        log_event(live, "trial_started", trial=0)
-        follower.wait_for(b"trial started: trial 0\n")
+        log_event(live, "trial_started", number=0, name="t0")
+        follower.wait_for(b"trial 0 (t0): started\n")
         record = SweepRecord.load(live)
         assert record is not None
         record.state = SweepState.FINISHED

@@ -68,6 +68,19 @@ def test_the_table_tells_each_trial_and_the_totals(live: SweepDir) -> None:
     assert "left; ends " in lines[-1]
 
 
+def test_the_metric_of_complete_trials_is_explained(tmp_path: Path) -> None:
+    made_sweep = made.sweep(tmp_path)
+    made.trial(made_sweep, 0, state=TrialState.PRUNED, value=0.75)
+    said = "val_mae of ended trials: recomputed from saved predictions, else the best reported"
+    assert said not in render_status(read_status(made_sweep), width=160)
+    run = made.trial(made_sweep, 1, attempt=1, value=0.25)
+    made.report(run, 1, 1.0, val_loss=0.5, val_mae=0.5)
+    lines = render_status(read_status(made_sweep), width=160).splitlines()
+    assert lines[5].split()[-2:] == ["0.5", "0.25"]
+    assert lines[6].startswith(said)
+    assert max(map(len, render_status(read_status(made_sweep), width=60).splitlines())) <= 60
+
+
 def test_a_narrow_terminal_keeps_state_and_reason(live: SweepDir) -> None:
     lines = render_status(read_status(live), width=64).splitlines()
     assert max(len(line) for line in lines[2:7]) <= 64

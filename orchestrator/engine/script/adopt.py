@@ -103,6 +103,8 @@ class OutputFolder:
         if self.path is None:
             return self.poll(pids)
         if self._evidence(self.path, pids) < _CERTAIN:
+            # Another trial may have taken the script's folder before its output named it.
+            self._foreign.clear()
             for path in self._candidates():
                 if self._evidence(path, pids) >= _CERTAIN:
                     self._warn(f"adopted {self.path.name} first, but the script made {path.name}")

@@ -180,6 +180,23 @@ def test_a_wrong_guess_is_mended_at_the_end(tmp_path: Path, watches: list[Watch]
     assert second.warnings == []
 
 
+def test_a_guess_is_mended_also_where_the_own_folder_was_taken_first(
+    tmp_path: Path, watches: list[Watch]
+) -> None:
+    # Neither name holds an id that tells, and what the scripts print comes late.
+    first, second = Watch(tmp_path), Watch(tmp_path)
+    watches += [first, second]
+    make(tmp_path, "run_of_second")
+    assert first.poll(345) == "run_of_second"
+    assert second.poll(346) is None
+    make(tmp_path, "run_of_first")
+    assert second.poll(346) == "run_of_first"
+    first.log.write_text("saving into experiments/run_of_first\n")
+    second.log.write_text("saving into experiments/run_of_second\n")
+    assert first.settle(345) == "run_of_first"
+    assert second.settle(346) == "run_of_second"
+
+
 def test_later_folders_do_not_change_the_choice(tmp_path: Path, watches: list[Watch]) -> None:
     watches.append(Watch(tmp_path))
     make(tmp_path, "a", {"args": {"t20_weight": 1.5}})
