@@ -47,6 +47,7 @@ class SweepStatus:
         ends_at: the same as a time, ISO 8601 UTC.
         placement: what it waits for, what growth found, and whether it fell back
             (`SweepRecord.placement`); {} for nothing.
+        command: the command line that continues it; "" where none is known.
     """
 
     sweep: str
@@ -62,6 +63,7 @@ class SweepStatus:
     time_left_s: float | None
     ends_at: str | None
     placement: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -121,6 +123,7 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         time_left_s=left,
         ends_at=iso(present + left) if left is not None else None,
         placement=_placement(record, lives),
+        command=record.command,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import Any, get_args
 
 import click
 
@@ -16,7 +18,7 @@ from orchestrator.errors import UsageError
 from orchestrator.files.units import parse_duration
 from orchestrator.placement.decide import decide
 from orchestrator.placement.loaders import loader_workers
-from orchestrator.placement.model import Placement, Plan, Share
+from orchestrator.placement.model import Placement, Share
 from orchestrator.placement.need import policy_of
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepState, results_folder
@@ -24,9 +26,6 @@ from orchestrator.spec.check import refuse_unbounded
 from orchestrator.spec.expand import count_trials
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Spec
-
-if TYPE_CHECKING:
-    from orchestrator.engine.placing import Terms
 
 
 @click.command("run")
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--only", multiple=True, metavar="TRIAL", help="Run only this trial (name or number)."
 )
+@click.option("--retry-failed", is_flag=True, help="Run trials that failed again, too.")
 @click.option("--new", is_flag=True, help="Start another sweep beside one of the same name.")
 @click.option("--inline", is_flag=True, help="Run in this process, without Ray (for a debugger).")
 @click.option("--detach", is_flag=True, help="Run in the background; it survives logout.")
@@ -73,14 +73,15 @@ def command(
     share: Share,
     wait_timeout: str | None,
     only: tuple[str, ...],
+    retry_failed: bool,
     new: bool,
     inline: bool,
     detach: bool,
 ) -> int:
     """Run the sweep file SPEC and rank its trials.
 
-    Run it again to continue: finished trials are kept, interrupted ones run again. Ctrl+C ends it
-    in order, a second Ctrl+C at once.
+    Run it again to continue: finished trials are kept, interrupted ones run again, and failed ones
+    with --retry-failed. Ctrl+C ends it in order, a second Ctrl+C at once.
     """
     asked = load_spec(spec, overrides=overrides, stage=stage, need_program=True)
     refuse_unbounded(asked)
@@ -100,8 +101,9 @@ def command(
     if detach:
         if inline:
             raise UsageError("--detach, --inline: must not come together. Choose one.")
-        return _detach(asked, folder, _arguments(ctx), new=new)
+        return _detach(asked, folder, _arguments(ctx, ctx.params), new=new)
     # The engine loads Ray and Optuna; by now the file is known to be good.
+    from orchestrator.engine.driver import run_sweep
     from orchestrator.engine.placing import Terms
 
     policy = policy_of(
@@ -112,7 +114,32 @@ def command(
         share=share,
     )
     terms = Terms(policy, gpus, timeout_s)
-    return _run(asked, plan, terms, folder, only, new=new, inline=inline)
+    metric = asked.metric.name if asked.metric else None
+    count = count_trials(asked)
+    say(f"sweep:     {asked.name}, {_trials(count)}{_ranked(asked)}")
+    say(f"placement: {plan.mode}; {plan.reason}")
+    progress = Progress(metric, count)
+    again = _continuing(ctx, asked)
+    outcome = run_sweep(
+        asked,
+        plan,
+        results=folder,
+        listener=progress,
+        on_open=progress.opened,
+        on_stop=_say_stopping,
+        new=new,
+        only=only,
+        inline=inline,
+        retry_failed=retry_failed,
+        terms=terms,
+        command=again,
+    )
+    say("")
+    _conclude(outcome.folder)
+    if outcome.state is SweepState.INTERRUPTED:
+        with suppress(OSError):  # the terminal may be what went away
+            click.echo(f"Interrupted. To continue: {again}", err=True)
+    return outcome.exit_code
 
 
 def _timeout(text: str | None) -> float | None:
@@ -125,43 +152,20 @@ def _timeout(text: str | None) -> float | None:
         raise UsageError(f"--wait-timeout: {error}") from None
 
 
-def _run(
-    spec: Spec,
-    plan: Plan,
-    terms: Terms,
-    results: Path,
-    only: tuple[str, ...],
-    *,
-    new: bool,
-    inline: bool,
-) -> int:
-    from orchestrator.engine.driver import run_sweep
+def _trials(count: int | None) -> str:
+    return "1 trial" if count == 1 else f"{'?' if count is None else count} trials"
 
-    metric = spec.metric.name if spec.metric else None
-    ranked = f", ranked by {metric} ({spec.metric.goal})" if spec.metric else ""
-    count = count_trials(spec)
-    trials = "1 trial" if count == 1 else f"{'?' if count is None else count} trials"
-    say(f"sweep:     {spec.name}, {trials}{ranked}")
-    say(f"placement: {plan.mode}; {plan.reason}")
-    progress = Progress(metric, count)
-    outcome = run_sweep(
-        spec,
-        plan,
-        results=results,
-        listener=progress,
-        on_open=progress.opened,
-        on_stop=_say_stopping,
-        new=new,
-        only=only,
-        inline=inline,
-        terms=terms,
-    )
-    say("")
-    _conclude(outcome.folder)
-    if outcome.state is SweepState.INTERRUPTED:
-        with suppress(OSError):  # the terminal may be what went away
-            click.echo("Interrupted. Run the same command to continue.", err=True)
-    return outcome.exit_code
+
+def _ranked(spec: Spec) -> str:
+    return f", ranked by {spec.metric.name} ({spec.metric.goal})" if spec.metric else ""
+
+
+def _continuing(ctx: click.Context, spec: Spec) -> str:
+    """Return the command line that goes on with the sweep of this call, from any folder."""
+    changed = {"spec": spec.path, "new": False, "retry_failed": False}
+    if ctx.params["results"] is not None:
+        changed["results"] = Path(ctx.params["results"]).absolute()
+    return shlex.join(["sweep", "run", *_arguments(ctx, {**ctx.params, **changed})])
 
 
 def _say_stopping() -> None:
@@ -189,11 +193,11 @@ def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> in
     return 0
 
 
-def _arguments(ctx: click.Context) -> list[str]:
-    """Return the command line of this call without ``--detach``."""
+def _arguments(ctx: click.Context, values: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that give the options of this command `values`, without ``--detach``."""
     found: list[str] = []
     for parameter in ctx.command.params:
-        value = ctx.params.get(parameter.name or "")
+        value = values.get(parameter.name or "")
         if isinstance(parameter, click.Argument):
             found.append(str(value))
         elif isinstance(value, bool):

@@ -149,10 +149,11 @@ def _totals(status: SweepStatus, width: int) -> list[str]:
     if status.time_left_s is not None:
         parts.append(f"about {format_duration(status.time_left_s)} left")
         parts.append(f"ends {_clock(status.ends_at)}")
-    if status.state == "INTERRUPTED":
-        parts.append("run the same `sweep run` again to continue")
     line = "; ".join(parts)
-    return [line] if len(line) <= width else [first, "; ".join(parts[1:])]
+    lines = [line] if len(line) <= width else [first, "; ".join(parts[1:])]
+    if status.state == "INTERRUPTED":
+        lines.append(f"To continue: {status.command or 'the same `sweep run` again'}")
+    return lines
 
 
 def _most_interesting(trials: Sequence[TrialStatus], most: int) -> list[TrialStatus]:

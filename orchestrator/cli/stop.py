@@ -43,7 +43,8 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
     if trial is None:
         requests.ask_to_stop(folder, None)
         _wait(lambda: not driver_lives(folder), folder)
-        click.echo(f"{folder.name} is stopped. `sweep run {record.spec_path}` continues it.")
+        again = record.command or f"sweep run {record.spec_path}"
+        click.echo(f"{folder.name} is stopped. To continue: {again}")
         return 0
     number = find_trial(folder, trial).number
     before = _trial(folder, number)

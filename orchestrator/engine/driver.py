@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -70,7 +71,9 @@ def run_sweep(
     new: bool = False,
     only: Iterable[str] = (),
     inline: bool = False,
+    retry_failed: bool = False,
     terms: Terms | None = None,
+    command: str = "",
     on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
     on_stop: Callable[[], object] = lambda: None,
 ) -> Outcome:
@@ -86,7 +89,9 @@ def run_sweep(
         new: start another sweep beside one of the same name.
         only: names or numbers of the only trials to run.
         inline: run in this process, one after another, without Ray.
+        retry_failed: run trials that failed again.
         terms: how the machine is used; None for what a `Policy` says by default.
+        command: the command line that continues the sweep, for people.
         on_open: told the folder and the trials that it held, before anything starts.
         on_stop: called at the first Ctrl+C, in the signal handler: it must neither take a lock nor
             use a stream that may be in use.
@@ -101,6 +106,7 @@ def run_sweep(
     chosen = _chosen(spec, only, folder_for(spec, results, new=new))
     opened = open_sweep(spec, results, new=new)
     try:
+        _settle(opened, retry_failed)
         on_open(opened.folder, opened.records)
         signals = _Signals(on_stop)
         # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
@@ -115,6 +121,7 @@ def run_sweep(
                 listener=listener,
                 only=chosen,
                 inline=inline,
+                command=command,
             )
     except OSError as error:
         raise SweepError(
@@ -151,6 +158,8 @@ class _Signals:
         """Write down how it stands; the process ends now."""
         if self.conductor is not None:
             self.conductor.mark_interrupted()
+        with suppress(OSError):
+            os.write(2, b"\nEnded at once. Run it again to continue.\n")
 
 
 def _run(
@@ -163,6 +172,7 @@ def _run(
     listener: Listener,
     only: frozenset[str],
     inline: bool,
+    command: str,
 ) -> Outcome:
     folder = opened.folder
     requests.take(folder)  # asked of a driver that is gone
@@ -173,6 +183,7 @@ def _run(
         metric=spec.metric.name if spec.metric else "",
         goal=spec.metric.goal if spec.metric else "minimize",
         spec_path=str(spec.path),
+        command=command,
     )
     before = SweepRecord.load(folder)
     record.save(folder)
@@ -230,7 +241,6 @@ def _open_conductor(
     spec: Spec, placing: Placing, opened: OpenSweep, listener: Listener, only: frozenset[str]
 ) -> Conductor:
     folder = opened.folder
-    _settle(opened)
     study = Study.open(
         folder.study_file,
         name=folder.name,
@@ -305,12 +315,16 @@ def _note_placement(conductor: Conductor, folder: SweepDir, record: SweepRecord)
         record.save(folder)
 
 
-def _settle(opened: OpenSweep) -> None:
-    # A driver that was killed left RUNNING behind.
+def _settle(opened: OpenSweep, retry_failed: bool) -> None:
+    """Let wait what is to run again: what a killed driver left running, and failures if asked."""
     for record in opened.records.values():
-        if record.state is TrialState.RUNNING:
-            record.state, record.reason = TrialState.WAITING, INTERRUPTED
-            record.save(opened.folder.run_dir(record.number, record.name))
+        reason = INTERRUPTED
+        if retry_failed and record.state is TrialState.FAIL:
+            reason = f"failed before: {(record.reason or '').partition(chr(10))[0]}"
+        elif record.state is not TrialState.RUNNING:
+            continue
+        record.state, record.reason = TrialState.WAITING, reason
+        record.save(opened.folder.run_dir(record.number, record.name))
 
 
 def _chosen(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]:

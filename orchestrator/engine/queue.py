@@ -11,7 +11,7 @@ from typing import Any, Literal
 from orchestrator.runs.layout import is_called
 from orchestrator.runs.records import TrialRecord
 from orchestrator.search.study import Study
-from orchestrator.spec.expand import iter_configs, make_config
+from orchestrator.spec.expand import iter_configs, make_config, varied_of
 from orchestrator.spec.model import Spec, TrialConfig
 
 LOOK_AHEAD = 64
@@ -89,7 +89,7 @@ class TrialQueue:
         if place < len(self._again):
             record = self._again[place]
             del self._again[place]
-            varied = {name: record.config[name] for name in self._space if name in record.config}
+            varied = varied_of(self._spec, record.config)
             # An Optuna trial that is set back to waiting keeps its old reports: ask for a new one.
             record.optuna_number = self._ask(varied)
             return record

@@ -128,6 +128,7 @@ class SweepRecord:
         metric: name of the metric that ranks.
         goal: ``"minimize"`` or ``"maximize"``.
         spec_path: the sweep file, absolute.
+        command: the command line that continues it; "" where it was not started by one.
         pid: process id of the driver.
         host: the machine it runs on.
         started_at: ISO 8601 time, UTC.
@@ -143,6 +144,7 @@ class SweepRecord:
     metric: str = ""
     goal: str = "minimize"
     spec_path: str = ""
+    command: str = ""
     pid: int = field(default_factory=os.getpid)
     host: str = field(default_factory=socket.gethostname)
     started_at: str = field(default_factory=now)

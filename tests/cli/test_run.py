@@ -118,7 +118,7 @@ def test_ctrl_c_and_the_same_command_again(desk: Desk) -> None:
     os.killpg(driver.pid, signal.SIGINT)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
-    assert "Interrupted. Run the same command to continue." in output
+    assert f"Interrupted. To continue: sweep run {desk.folder / 'sweep.yaml'}" in output
     assert desk.record().state is SweepState.INTERRUPTED
     assert not desk.starts()
     desk.leave()
@@ -130,7 +130,7 @@ def test_ctrl_c_and_the_same_command_again(desk: Desk) -> None:
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
     assert "Traceback" not in output
-    assert "Interrupted. Run the same command to continue." in output
+    assert f"Interrupted. To continue: sweep run {desk.folder / 'sweep.yaml'}" in output
     trials = desk.trials()
     assert trials["first"].state is TrialState.COMPLETE
     assert (trials["long"].state, trials["long"].reason) == (TrialState.WAITING, "interrupted")

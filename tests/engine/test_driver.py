@@ -315,6 +315,17 @@ def test_inline_runs_in_this_process(tmp_path: Path) -> None:
     assert rest.exit_code == 0
 
 
+def test_failed_trials_run_again_where_that_is_asked(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"good": {"epochs": 2}, "flaky": {"fault": "once"}})
+    assert run(spec, tmp_path, inline=True).exit_code == 1
+    kept = run(spec, tmp_path, inline=True)
+    assert (kept.exit_code, kept.records[1].attempt) == (1, 1)
+    again = run(spec, tmp_path, inline=True, retry_failed=True)
+    assert again.exit_code == 0
+    assert (again.records[1].state, again.records[1].attempt) == (TrialState.COMPLETE, 2)
+    assert epochs_trained(again)["good"] == 2, "what is complete is kept"
+
+
 def test_only_must_name_a_trial(tmp_path: Path) -> None:
     spec = toy_spec(tmp_path, {"moderate": {}, "aggressive": {}})
     with pytest.raises(NotFoundError, match=r"--only modrate.*Did you mean 'moderate'\?"):

@@ -26,7 +26,18 @@ class Config:
     fault: str = parameter(
         "none",
         "what goes wrong",
-        choices=("none", "raise", "exit", "sys_exit", "segv", "hang", "workers", "deaf", "shapes"),
+        choices=(
+            "none",
+            "once",
+            "raise",
+            "exit",
+            "sys_exit",
+            "segv",
+            "hang",
+            "workers",
+            "deaf",
+            "shapes",
+        ),
     )
     lr: float = parameter(0.1, "speed of the fall", low=0.0)
     weight: float = parameter(1.0, "weight of the loss", low=0.0, alters_loss=True)

@@ -42,7 +42,7 @@ def train(config: Config, run: Any) -> None:
             return
         time.sleep(config.pause_s)
         if epoch == 3:
-            _go_wrong(config)
+            _go_wrong(config, run)
         loss = loss_at(config, epoch)
         val = math.nan if config.shape == "val_nan" and epoch in (2, 3) else loss
         run.report(epoch, train_loss=loss, val_loss=val, val_mae=1 / (1 + config.lr) + 1 / epoch)
@@ -55,7 +55,11 @@ def train(config: Config, run: Any) -> None:
         run.save_predictions(shape + wrong, targets, split=split)
 
 
-def _go_wrong(config: Config) -> None:
+def _go_wrong(config: Config, run: Any) -> None:
+    failed = Path(run.directory, "failed_once")
+    if config.fault == "once" and not failed.exists():
+        failed.touch()
+        raise RuntimeError("the card was lost")
     if config.fault == "raise":
         raise RuntimeError("the data are gone")
     if config.fault == "exit":
