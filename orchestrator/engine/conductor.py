@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.evaluate import evaluate_run
-from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
+from orchestrator.engine.judge import Judge
 from orchestrator.engine.placing import Placing
 from orchestrator.engine.queue import TrialQueue
 from orchestrator.engine.recovery import ran_out
-from orchestrator.engine.run import is_finite
 from orchestrator.files import atomic
 from orchestrator.placement.oom import Kind
 from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, log_event, now, read_reports
+from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
 from orchestrator.search.study import Study
 from orchestrator.spec.model import Spec
 
@@ -46,14 +43,12 @@ class _Live:
 
     record: TrialRecord
     run: RunDir
-    rule: DivergenceRule
+    judge: Judge
     log_from: int
     ending: tuple[TrialState, str] | None = None
     finished: bool = False
     adopted: bool = False
-    replayed: bool = False
     out_of_memory: tuple[Kind, str] | None = None
-    values: list[float] = field(default_factory=list)
 
 
 class Conductor:
@@ -149,8 +144,8 @@ class Conductor:
         self.placing.started(attempt_id, record, slot)
         record.save(run)
         run.stop_file.unlink(missing_ok=True)
-        rule = DivergenceRule(*self._metric())
-        self._live[attempt_id] = _Live(record, run, rule, _size(run))
+        judge = Judge(self._spec.metric, self._study, record, run)
+        self._live[attempt_id] = _Live(record, run, judge, _size(run))
         self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
         return Attempt(
             run_path=str(run.path.resolve()),
@@ -267,43 +262,14 @@ class Conductor:
 
     def _on_report(self, live: _Live, step: int, metrics: Mapping[str, float]) -> None:
         record = live.record
-        if not live.replayed:
-            self._replay(live, step)
-        verdict = live.rule.update(step, metrics)
-        metric, _ = self._metric()
-        value = metrics.get(metric) if metric else None
+        judged = live.judge.report(step, metrics, is_ending=live.ending is not None)
         self._listener("report", record, {"step": step, "metrics": metrics})
-        if live.ending is not None:
-            return
-        if verdict.action == "stop":
-            self._end(live, TrialState.PRUNED, f"diverged: {verdict.reason}")
-            return
-        if verdict.action == "warn" and verdict.reason not in record.warnings:
-            record.warnings.append(verdict.reason)
+        if judged.warn is not None and judged.warn not in record.warnings:
+            record.warnings.append(judged.warn)
             record.save(live.run)
-            self._tell("warning", record, text=verdict.reason)
-        if value is None or record.optuna_number is None:
-            return
-        if is_finite(value):
-            live.values.append(value)
-        self._study.report(record.optuna_number, step, value)
-        reason = self._study.should_prune(record.optuna_number)
-        if reason is not None:
-            self._end(live, TrialState.PRUNED, reason)
-
-    def _replay(self, live: _Live, step: int) -> None:
-        # A trial that goes on from its checkpoint is judged with what it reported before.
-        live.replayed = True
-        metric, _ = self._metric()
-        for earlier, metrics in read_reports(live.run):
-            if earlier >= step:
-                break
-            live.rule.update(earlier, metrics)
-            value = metrics.get(metric) if metric else None
-            if value is not None and live.record.optuna_number is not None:
-                self._study.report(live.record.optuna_number, earlier, value)
-                if is_finite(value):
-                    live.values.append(value)
+            self._tell("warning", record, text=judged.warn)
+        if judged.stop is not None:
+            self._end(live, TrialState.PRUNED, judged.stop)
 
     def _on_failed(self, attempt_id: str, live: _Live, message: str) -> None:
         if live.ending is None and not live.finished:
@@ -338,7 +304,8 @@ class Conductor:
             # It was ended by us; that its process did not end well is no news.
             state, reason = live.ending
         record = live.record
-        record.value = self._value(live, state)
+        record.value, problem = live.judge.value(is_complete=state is TrialState.COMPLETE)
+        record.warnings += [problem] if problem else []
         record.state, record.reason, record.ended_at = state, reason, now()
         record.save(live.run)
         live.finished = True
@@ -347,26 +314,6 @@ class Conductor:
             told = "FAIL" if state is TrialState.WAITING else state.value
             self._study.tell(record.optuna_number, told, record.value)
         self._tell("trial_ended", record, state=state, reason=reason, value=record.value)
-
-    def _value(self, live: _Live, state: TrialState) -> float | None:
-        metric, goal = self._metric()
-        if metric is None:
-            return None
-        best = (min if goal == "minimize" else max)(live.values, default=None)
-        files = [live.run.predictions_file(split) for split in ("test", "val")]
-        if state is not TrialState.COMPLETE or not any(path.exists() for path in files):
-            return best
-        # Numbers are recomputed; only what cannot be is taken as it was reported.
-        try:
-            value = evaluate_run(live.run.path).get(metric)
-        except ArrayProblem as problem:
-            live.record.warnings.append(f"metrics could not be recomputed: {problem}")
-            value = None
-        return value if is_finite(value) else best
-
-    def _metric(self) -> tuple[str | None, str]:
-        metric = self._spec.metric
-        return (metric.name, metric.goal) if metric else (None, "minimize")
 
     def _waits_for_folder(self) -> bool:
         program = self._spec.program

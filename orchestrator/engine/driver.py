@@ -13,26 +13,26 @@ from orchestrator.engine import facts, requests
 from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
 from orchestrator.engine.interrupts import catching
 from orchestrator.engine.machine import ThisMachine
+from orchestrator.engine.only import chosen_trials
 from orchestrator.engine.opening import OpenSweep, folder_for, open_sweep
 from orchestrator.engine.placing import Placing, Terms
-from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
+from orchestrator.errors import SweepError, WaitTimeoutError
 from orchestrator.files import atomic
 from orchestrator.placement.history import FILE, History
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.model import Plan
-from orchestrator.runs.layout import SweepDir, is_called
+from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import (
     SweepRecord,
     SweepState,
     TrialRecord,
     TrialState,
-    load_trials,
     log_event,
     now,
 )
 from orchestrator.search.study import Study
-from orchestrator.spec.expand import count_trials, iter_configs
-from orchestrator.spec.model import Spec, TrialConfig
+from orchestrator.spec.expand import count_trials
+from orchestrator.spec.model import Spec
 
 REQUESTS_EVERY_S = 0.5
 
@@ -103,7 +103,7 @@ def run_sweep(
         SweepError: the folder cannot be written any more, or Ray does not start.
         WaitTimeoutError: memory that others hold did not come free in time.
     """
-    chosen = _chosen(spec, only, folder_for(spec, results, new=new))
+    chosen = chosen_trials(spec, only, folder_for(spec, results, new=new))
     opened = open_sweep(spec, results, new=new)
     try:
         _settle(opened, retry_failed)
@@ -325,35 +325,3 @@ def _settle(opened: OpenSweep, retry_failed: bool) -> None:
             continue
         record.state, record.reason = TrialState.WAITING, reason
         record.save(opened.folder.run_dir(record.number, record.name))
-
-
-def _chosen(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]:
-    wanted = frozenset(only)
-    if not wanted:
-        return wanted
-    # What bayes is to propose has neither number nor name; what it has proposed stands there.
-    known = load_trials(folder) if spec.method == "bayes" else iter_configs(spec)
-    # A named trial that parameters multiply stands for all that they make of it.
-    families = wanted & set(spec.trials)
-    members: set[str] = set()
-    names: list[str] = []
-    missing = set(wanted)
-    for trial in known:
-        family = trial.trial if isinstance(trial, TrialConfig) else None
-        if family in families:
-            members.add(str(trial.number))
-            missing.discard(str(family))
-        missing = {text for text in missing if not is_called(text, trial.number, trial.name)}
-        names.append(trial.name)
-        if not missing and not families:
-            return wanted
-        if len(names) >= 100_000:
-            break
-    if not missing:
-        return wanted | members
-    name = sorted(missing)[0]
-    has = f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}" or "none yet"
-    raise NotFoundError(
-        f"--only {name}: must be a trial of '{spec.name}', but it has {has}."
-        f"{nearest(name, names[:1000])}"
-    )

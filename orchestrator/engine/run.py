@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
 import sys
@@ -229,8 +228,3 @@ def _array(values: Any) -> np.ndarray[Any, Any]:
     if torch is not None and isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
     return np.asarray(values)
-
-
-def is_finite(value: float | None) -> bool:
-    """Tell whether `value` is a finite number."""
-    return value is not None and math.isfinite(value)
