@@ -2,9 +2,10 @@
 
 Ray's own processes end with the driver, all but its agents: when the server they report to has been
 killed too, they hang for a minute or more. What belongs to a sweep carries a mark in its
-environment. The reaper waits for its standard input to close, gives what carries the mark some time
-to end, kills the rest and removes the sweep's temporary folder. It imports nothing of this package,
-so that it starts in milliseconds.
+environment, or has a file of the sweep's temporary folder open: a process that gives itself another
+title, as Ray's do, writes over the environment that others see. The reaper waits for its standard
+input to close, gives what it finds some time to end, kills the rest and removes the folder. It
+imports nothing of this package, so that it starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -40,27 +41,42 @@ def start_reaper(folder: Path) -> subprocess.Popen[bytes] | None:
     )
 
 
-def _marked(mark: bytes) -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
+def _members(folder: str) -> list[int]:
+    """Return the processes that belong to the sweep whose temporary folder is `folder`."""
+    mark = os.fsencode(f"{MARK}={folder}")
+    inside = os.path.join(folder, "")
+    own = os.getpid()
+    numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in numbers if pid != own and (_carries(pid, mark) or _uses(pid, inside))]
+
+
+def _carries(pid: int, mark: bytes) -> bool:
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False  # it has ended, or it is somebody else's
+
+
+def _uses(pid: int, inside: str) -> bool:
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return False
+    for descriptor in descriptors:
         try:
-            environment = Path("/proc", name, "environ").read_bytes()
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith(inside):
+                return True
         except OSError:
-            continue  # it has ended, or it is somebody else's
-        if mark in environment.split(b"\0"):
-            found.append(int(name))
-    return found
+            continue  # closed in the meantime
+    return False
 
 
 def _reap(folder: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.read()
-    mark = os.fsencode(f"{MARK}={folder}")
     deadline = time.monotonic() + PATIENCE_S
-    while (victims := _marked(mark)) and time.monotonic() < deadline:
+    while (victims := _members(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
     for pid in victims:
         try:

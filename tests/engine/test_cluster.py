@@ -48,20 +48,20 @@ def test_the_reaper_ends_what_carries_its_mark_and_nothing_else(tmp_path: Path) 
     mine.mkdir()
     reaper = start_reaper(mine)
     assert reaper is not None
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
     sleepers = [
-        subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(600)"],
-            env={**os.environ, MARK: str(folder)},
-            start_new_session=True,
-        )
+        subprocess.Popen(sleep, env={**os.environ, MARK: str(folder)}, start_new_session=True)
         for folder in (mine, other)
     ]
+    # A process that writes a title over its environment is known by the files that it has open.
+    with (mine / "log.txt").open("wb") as log:
+        titled = subprocess.Popen(sleep, stdout=log, start_new_session=True)
     try:
         reaper.communicate(timeout=30)
-        wait_until(lambda: not is_alive(sleepers[0].pid))
+        wait_until(lambda: not is_alive(sleepers[0].pid) and not is_alive(titled.pid))
         assert is_alive(sleepers[1].pid)
         assert not mine.exists()
     finally:
-        for sleeper in sleepers:
+        for sleeper in (*sleepers, titled):
             sleeper.kill()
             sleeper.wait(10)
