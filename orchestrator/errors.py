@@ -10,8 +10,7 @@
     │   ├── BusyError           exit code 2   another process runs this sweep: wait or stop it
     │   └── ChangedSpecError    exit code 2   the sweep has run with another spec: --new
     ├── WaitTimeoutError        exit code 3   --wait-timeout is over: the same command goes on
-    ├── TrialError              exit code 1   a trial failed: read its log
-    └── Interrupted             exit code 130 ended by Ctrl+C: run the same command to continue
+    └── TrialError              exit code 1   a trial failed: read its log
 
 A message reads *where: what must hold, but got value. Choices or next step.*
 """
@@ -59,12 +58,6 @@ class WaitTimeoutError(SweepError):
 
 class TrialError(SweepError):
     """A trial failed; the message names its log."""
-
-
-class Interrupted(SweepError):  # noqa: N818  (it is an ending, not a fault)
-    """The user ended the sweep."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True)

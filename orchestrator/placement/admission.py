@@ -25,10 +25,7 @@ from orchestrator.placement.lookahead import Want, choose
 from orchestrator.placement.model import CPU, Device, Host, Need, Plan, Policy, Slot
 from orchestrator.placement.plan import slot_on
 from orchestrator.placement.rules import Rules, Shortage
-from orchestrator.placement.slots import SlotPool
 from orchestrator.placement.waiting import Waiting, waiting_for
-
-__all__ = ["Admission", "SlotPool"]
 
 RECHECK_S = 1.0
 
