@@ -41,13 +41,12 @@ def start_reaper(folder: Path) -> subprocess.Popen[bytes] | None:
     )
 
 
-def _members(folder: str) -> list[int]:
+def _members(folder: str, spared: set[int]) -> list[int]:
     """Return the processes that belong to the sweep whose temporary folder is `folder`."""
     mark = os.fsencode(f"{MARK}={folder}")
     inside = os.path.join(folder, "")
-    own = os.getpid()
-    numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in numbers if pid != own and (_carries(pid, mark) or _uses(pid, inside))]
+    numbers = {int(name) for name in os.listdir("/proc") if name.isdigit()} - spared
+    return [pid for pid in numbers if _carries(pid, mark) or _uses(pid, inside)]
 
 
 def _carries(pid: int, mark: bytes) -> bool:
@@ -74,9 +73,11 @@ def _uses(pid: int, inside: str) -> bool:
 def _reap(folder: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # At an end in order the driver lives on, and Ray's logs may still be open in it.
+    spared = {os.getpid(), os.getppid()}
     sys.stdin.read()
     deadline = time.monotonic() + PATIENCE_S
-    while (victims := _members(folder)) and time.monotonic() < deadline:
+    while (victims := _members(folder, spared)) and time.monotonic() < deadline:
         time.sleep(0.1)
     for pid in victims:
         try:
