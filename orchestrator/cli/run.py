@@ -205,6 +205,6 @@ def _arguments(ctx: click.Context, values: Mapping[str, Any]) -> list[str]:
         elif isinstance(value, tuple):
             for item in value:
                 found += [parameter.opts[0], str(item)]
-        elif value is not None:
+        elif value is not None and value != parameter.default:
             found += [parameter.opts[0], str(value)]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestrator.cli import run as run_module
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.records import SweepState, TrialState
+from orchestrator.spec.load import load_spec
 from tests import fake_nvml
 from tests.cli.running import SWEEP, Desk
 from tests.engine.sweeps import wait_until
@@ -358,3 +361,17 @@ def test_results_that_cannot_be_written(desk: Desk) -> None:
         assert done.returncode == 2
         assert "must be a folder that can be written" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_the_command_that_continues_has_what_was_typed_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b.yaml").write_text("trainer: edc\n")
+    typed = ["a b.yaml", "--set", "lr=[1, 2]", "--new", "--results", "r", "--max-parallel", "2"]
+    context = run_module.command.make_context("run", [*typed, "--detach", "--retry-failed"])
+    again = run_module._continuing(context, load_spec(tmp_path / "a b.yaml"))
+    assert shlex.split(again) == [
+        *("sweep", "run", str(tmp_path / "a b.yaml"), "--set", "lr=[1, 2]"),
+        *("--results", str(tmp_path / "r"), "--max-parallel", "2"),
+    ]
