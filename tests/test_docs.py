@@ -349,9 +349,14 @@ def cell(value: Any) -> str:
 
 
 def test_every_exit_code_is_described() -> None:
+    from orchestrator.engine.driver import Outcome
+    from orchestrator.runs.layout import SweepDir
+    from orchestrator.runs.records import SweepState
+
     section = text_of(README).split("\n## Exit codes\n")[1].split("\n## ")[0]
     kinds = [errors.SweepError]
     for kind in kinds:
         kinds += kind.__subclasses__()
-    codes = {kind.exit_code for kind in kinds} | {0}
+    interrupted = Outcome(SweepDir(Path()), SweepState.INTERRUPTED, {}).exit_code
+    codes = {kind.exit_code for kind in kinds} | {0, interrupted}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == codes
