@@ -101,6 +101,7 @@ class Parameter:
         choices: the only values; empty for any.
         nullable: True where null (None) is a value.
         alters_loss: True where it changes what the loss means.
+        alters_memory: True where it changes the memory that a trial takes.
         is_path: True where its values are paths; relative ones start at the sweep file's folder.
     """
 
@@ -114,6 +115,7 @@ class Parameter:
     choices: tuple[Any, ...] = ()
     nullable: bool = False
     alters_loss: bool = False
+    alters_memory: bool = False
     is_path: bool = False
 
 
@@ -126,6 +128,7 @@ def parameter(
     high: float | None = None,
     choices: tuple[Any, ...] = (),
     alters_loss: bool = False,
+    alters_memory: bool = False,
     is_path: bool = False,
 ) -> Any:
     """Declare a field of a trainer's `Config`; see `Parameter` for the arguments."""
@@ -136,6 +139,7 @@ def parameter(
         "high": high,
         "choices": choices,
         "alters_loss": alters_loss,
+        "alters_memory": alters_memory,
         "is_path": is_path,
     }
     return field(default=default, metadata=details)

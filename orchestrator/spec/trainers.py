@@ -54,6 +54,10 @@ class ParameterLike(Protocol):
         """True where it changes what the loss means."""
 
     @property
+    def alters_memory(self) -> bool:
+        """True where it changes the memory that a trial takes."""
+
+    @property
     def is_path(self) -> bool:
         """True where its values are paths."""
 

@@ -26,19 +26,31 @@ class Config:
     """All values of one training run; see the help of each field."""
 
     preset: str = parameter(
-        "small", "sizes of model, data and training", choices=("small", "paper")
+        "small", "sizes of model, data and training", choices=("small", "paper"), alters_memory=True
     )
 
     # Model. The widths come from the preset.
-    model: str = parameter("hybrid_v2", "network", choices=("hybrid_v2", "lstm"))
+    model: str = parameter(
+        "hybrid_v2", "network", choices=("hybrid_v2", "lstm"), alters_memory=True
+    )
     conv_channels: int = parameter(
-        32, "channels of the first convolution; the second has twice as many", low=1, high=4096
+        32,
+        "channels of the first convolution; the second has twice as many",
+        low=1,
+        high=4096,
+        alters_memory=True,
     )
     branch_width: int = parameter(
-        256, "width at which convolution and LSTM meet (hybrid_v2)", low=1, high=16384
+        256,
+        "width at which convolution and LSTM meet (hybrid_v2)",
+        low=1,
+        high=16384,
+        alters_memory=True,
     )
-    lstm_hidden: int = parameter(128, "units of the LSTM", low=1, high=16384)
-    fc_width: int = parameter(2048, "width of the layer before the output", low=1, high=65536)
+    lstm_hidden: int = parameter(128, "units of the LSTM", low=1, high=16384, alters_memory=True)
+    fc_width: int = parameter(
+        2048, "width of the layer before the output", low=1, high=65536, alters_memory=True
+    )
     dropout: float = parameter(0.3, "share of units dropped in training", low=0.0, high=0.95)
 
     # Loss.
@@ -47,6 +59,7 @@ class Config:
         "what training minimises",
         choices=("mse", "edc_rir", "weighted_edc", "auxiliary"),
         alters_loss=True,
+        alters_memory=True,
     )
     edt_weight: float = parameter(
         1.5,
@@ -86,7 +99,7 @@ class Config:
     )
 
     # Optimiser.
-    optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"))
+    optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"), alters_memory=True)
     lr: float = parameter(1e-3, "learning rate; the peak where the schedule moves it", low=0.0)
     weight_decay: float = parameter(
         0.0, "weight decay; decoupled with adamw, L2 with adam", low=0.0, high=10.0
@@ -99,9 +112,14 @@ class Config:
         "bits of the forward pass; 16 is float16 with loss scaling on a GPU, bfloat16 on a CPU",
         unit="bit",
         choices=(32, 16),
+        alters_memory=True,
     )
-    batch_size: int = parameter(8, "curves per training step", low=1, high=65536)
-    eval_batch_size: int = parameter(256, "curves per step of evaluation", low=1, high=65536)
+    batch_size: int = parameter(
+        8, "curves per training step", low=1, high=65536, alters_memory=True
+    )
+    eval_batch_size: int = parameter(
+        256, "curves per step of evaluation", low=1, high=65536, alters_memory=True
+    )
     epochs: int = parameter(200, "greatest number of epochs", unit="epochs", low=1, high=1_000_000)
     patience: int | None = parameter(
         50,
@@ -142,20 +160,40 @@ class Config:
         None,
         "an .npz of curves or a folder of RIR_*_edc.npy; null simulates rooms",
         is_path=True,
+        alters_memory=True,
     )
     features_path: str | None = parameter(
-        None, "CSV of room features; null looks for one beside data_path", is_path=True
+        None,
+        "CSV of room features; null looks for one beside data_path",
+        is_path=True,
+        alters_memory=True,
     )
-    rooms: int = parameter(300, "simulated rooms", unit="rooms", low=3, high=1_000_000)
+    rooms: int = parameter(
+        300, "simulated rooms", unit="rooms", low=3, high=1_000_000, alters_memory=True
+    )
     cases_per_room: int = parameter(
-        5, "material and position cases of each simulated room", low=1, high=10_000
+        5,
+        "material and position cases of each simulated room",
+        low=1,
+        high=10_000,
+        alters_memory=True,
     )
     rate_hz: float = parameter(
-        500.0, "samples per second of a curve", unit="Hz", low=1.0, high=384_000.0
+        500.0,
+        "samples per second of a curve",
+        unit="Hz",
+        low=1.0,
+        high=384_000.0,
+        alters_memory=True,
     )
-    duration_s: float = parameter(2.0, "length of a curve", unit="s", low=0.05, high=60.0)
+    duration_s: float = parameter(
+        2.0, "length of a curve", unit="s", low=0.05, high=60.0, alters_memory=True
+    )
     max_samples: int | None = parameter(
-        None, "greatest number of curves taken, whole rooms first; null takes all", low=3
+        None,
+        "greatest number of curves taken, whole rooms first; null takes all",
+        low=3,
+        alters_memory=True,
     )
     scaler_type: str = parameter(
         "standard",
@@ -165,7 +203,11 @@ class Config:
         alters_loss=True,
     )
     data_fraction: float = parameter(
-        1.0, "share of the training data to use; validation and test stay whole", low=1e-6, high=1.0
+        1.0,
+        "share of the training data to use; validation and test stay whole",
+        low=1e-6,
+        high=1.0,
+        alters_memory=True,
     )
     data_seed: int = parameter(0, "seed of simulation and split", low=0, high=2**31 - 1)
     seed: int = parameter(0, "seed of weights, order and dropout", low=0, high=2**31 - 1)
