@@ -99,9 +99,7 @@ class TrialQueue:
         del self._ahead[place]
         if asked == "propose":
             proposal = self._study.ask(self._space, None)
-            # Not their count: a folder whose record was lost must not shift the numbers.
-            number = max(self._records, default=-1) + 1
-            trial = make_config(self._spec, number, proposal.params)
+            trial = make_config(self._spec, self.next_number, proposal.params)
             optuna_number = proposal.number
         else:
             assert isinstance(asked, TrialConfig)
@@ -122,6 +120,20 @@ class TrialQueue:
         """Take a trial that waits to run again out of the queue, where it stands in it."""
         if record in self._again:
             self._again.remove(record)
+
+    def add(self, record: TrialRecord) -> None:
+        """Queue a trial that follows from others (a promotion, a remedy), behind those that wait.
+
+        Its record, WAITING, was saved already: so it is not lost with the driver, nor made twice.
+        """
+        self._records[record.number] = record
+        self._again.append(record)
+
+    @property
+    def next_number(self) -> int:
+        """The number of a trial that is made now."""
+        # Not their count: a folder whose record was lost must not shift the numbers.
+        return max(self._records, default=-1) + 1
 
     def put_back(self, record: TrialRecord) -> None:
         """Let a trial run again, before all others."""

@@ -73,6 +73,12 @@ class TrialRecord:
         need: memory that it takes on its device: ``memory_mib`` (None where unknown), ``source``
             (declared, measured, history, unknown), ``peak_mib`` that was seen; after an
             out-of-memory also ``retries`` and ``alone``.
+        origin: number of the trial that this one follows; None for none.
+        link: how it follows: ``"promoted"``, ``"remedy"`` or ``"resumed"``.
+        from_checkpoint: True where it starts from the checkpoint of `origin`.
+        change: what sets it apart from its origin, or from the baseline: ``name`` and ``set``.
+        group: number of the first trial with this config where configs run with several seeds.
+        replicate: place of its seed among them, from 0.
     """
 
     number: int
@@ -93,6 +99,12 @@ class TrialRecord:
     ended_at: str | None = None
     total_steps: int | None = None
     need: dict[str, Any] = field(default_factory=dict)
+    origin: int | None = None
+    link: str | None = None
+    from_checkpoint: bool = False
+    change: dict[str, Any] = field(default_factory=dict)
+    group: int | None = None
+    replicate: int = 0
 
     def save(self, run: RunDir) -> None:
         """Write the record into `run`, making the folder where it is missing."""

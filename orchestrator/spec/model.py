@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.spec.course import Ablate, Budget, Reference, Remedy, Sampler, Stage
+
 Goal = Literal["minimize", "maximize"]
 Method = Literal["grid", "random", "bayes"]
 
@@ -220,6 +222,20 @@ class Spec:
         pruner: ``none``, ``median`` or ``hyperband``.
         early_terminate: W&B's stopping rule; None where the file has none.
         overrides: what ``--set`` gave for parameters; stronger than everything above.
+        stages: all stages of the file, in its order; `stage` is the one that runs where no stage
+            promotes, or where one was asked for.
+        ablate: a baseline and its changes; None where the file has none.
+        seeds: the seeds that each config runs with; empty for once with the config's own.
+        tiers: tier to the targets that make it, the least demanding first; `targets` are beside.
+        expect: milestone such as ``train_mse@5`` to the bound that is expected there.
+        references: name to what trials are held against.
+        success: conditions over all trials that make the sweep a success.
+        budget: what bounds the whole sweep.
+        sampler: the sampler of ``bayes``; None for the default.
+        objectives: all metrics where the sweep has two; `metric` is the first of them.
+        divergence: symptom to what it leads to, where it is not the default.
+        lr_schedule: the learning-rate schedule that is expected; {} where nothing is declared.
+        remedy: symptom to what answers it.
         warnings: what the writer should know though the file is good.
     """
 
@@ -245,6 +261,19 @@ class Spec:
     pruner: str = "none"
     early_terminate: EarlyTerminate | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    ablate: Ablate | None = None
+    seeds: tuple[int, ...] = ()
+    tiers: Mapping[str, Mapping[str, Bound]] = field(default_factory=dict)
+    expect: Mapping[str, Bound] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    success: tuple[str, ...] = ()
+    budget: Budget = field(default_factory=Budget)
+    sampler: Sampler | None = None
+    objectives: tuple[MetricGoal, ...] = ()
+    divergence: Mapping[str, str] = field(default_factory=dict)
+    lr_schedule: Mapping[str, Any] = field(default_factory=dict)
+    remedy: Mapping[str, Remedy] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -252,7 +281,12 @@ class Spec:
         raw = asdict(self)
         raw.pop("warnings")
         raw["path"] = str(self.path)
-        raw["targets"] = {name: str(bound) for name, bound in self.targets.items()}
+        for name in ("targets", "expect"):
+            raw[name] = {metric: str(bound) for metric, bound in getattr(self, name).items()}
+        raw["tiers"] = {
+            tier: {metric: str(bound) for metric, bound in bounds.items()}
+            for tier, bounds in self.tiers.items()
+        }
         plain: dict[str, Any] = _json_types(raw)
         return plain
 
@@ -276,6 +310,10 @@ class TrialConfig:
         config: the parameter values; the trainer's defaults are not among them.
         varied: the part of `config` that `parameters` chose, by name.
         trial: key of the named trial in the spec, or None.
+        replicate: place of its seed among the spec's `seeds`, from 0.
+        group: number of the config's first replicate; None where configs run once.
+        change: name of the change of an ablation that it tries; None for the baseline and for
+            sweeps without one.
     """
 
     number: int
@@ -283,3 +321,6 @@ class TrialConfig:
     config: dict[str, Any]
     varied: dict[str, Any] = field(default_factory=dict)
     trial: str | None = None
+    replicate: int = 0
+    group: int | None = None
+    change: str | None = None
