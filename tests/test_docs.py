@@ -321,7 +321,7 @@ def test_every_file_is_described() -> None:
         for name in dir(type(folder)):
             value = getattr(folder, name) if not name.startswith("_") else None
             paths = [value] if isinstance(value, Path) and name != "path" else []
-            if name in ("predictions_file", "targets_file"):
+            if name.startswith(("predictions_", "targets_")):
                 paths = [value(split) for split in ("test", "val")]
             for path in paths:
                 shown = (path.name, f"{path.name}/")

@@ -5,8 +5,10 @@ A trainer is a folder with three modules:
 ``config.py``   (no torch) `Config`, a frozen dataclass whose fields are made by `parameter`;
                 `PRESETS`, a map from preset name to the values it sets; `METRICS`, a map from the
                 name of every reported metric to a `Metric`; `DATA_KIND`, what its arrays are.
-``metrics.py``  (numpy only) ``evaluate(predictions, targets, **data) -> dict[str, float]``: the
-                metrics of its kind of data, recomputed from saved arrays; and ``GOALS``.
+``metrics.py``  (no torch) ``evaluate(predictions, targets, **data) -> dict[str, float]``: the
+                metrics of its kind of data, recomputed from saved arrays; and ``GOALS``. Where
+                its data are sequences of unequal length it also says ``SEQUENCES = True``, and
+                `evaluate` gets two lists of one-dimensional arrays.
 ``train.py``    ``train(config, run)``, which may import torch.
 
 Nothing here imports torch, so that a sweep file is checked in milliseconds.
@@ -61,7 +63,14 @@ class Run(Protocol):
         """
 
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
-        """Save arrays [N, ...] of equal shape, in physical units, for the split test or val."""
+        """Save predictions and targets of the split ``"test"`` or ``"val"``, in physical units.
+
+        Args:
+            predictions: array or tensor [N, ...]; or, where samples differ in length, a list of
+                N one-dimensional arrays, which may be empty.
+            targets: of the same shape; or a list of N one-dimensional arrays of other lengths.
+            split: which data they are of.
+        """
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Save `state` (tensors, numbers, nested maps) in place of the checkpoint before."""

@@ -142,7 +142,7 @@ def default_metric(rows: Sequence[Row]) -> tuple[str, str]:
 
     It is a validation metric wherever there is one, so that the test arrays only judge: the
     sweep's own where all rows are of one sweep (or of sweeps that agree), else ``val_mae``. Rows
-    without validation arrays leave nothing but ``mae``.
+    without validation arrays leave nothing but ``mae``, or the first metric of their own kind.
     """
     own = {row.info.metric if row.info is not None else "" for row in rows}
     if len(own) == 1:
@@ -154,6 +154,10 @@ def default_metric(rows: Sequence[Row]) -> tuple[str, str]:
                 return name, ""
             if metric and one_sweep and name == metric and any(name in row.logged for row in rows):
                 return name, ""
+    if rows and rows[0].metrics and not any("mae" in row.metrics for row in rows):
+        # Sequences have no regression metrics; the first of their own is the main one.
+        main = next(iter(rows[0].metrics))
+        return (f"val_{main}" if all(f"val_{main}" in row.metrics for row in rows) else main), ""
     validated = sum("val_mae" in row.metrics for row in rows)
     if rows and validated == len(rows):
         return "val_mae", ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.analysis import arrays, kinds, regression
 from orchestrator.analysis.arrays import ArrayProblem
+from orchestrator.analysis.sequences import check_sequences, load_sequences
 from orchestrator.runs import foreign
 from orchestrator.runs.layout import RunDir
 
@@ -47,7 +48,8 @@ def evaluate_folder(
     """Recompute the metrics of the run folder `path`. Nothing is written into it.
 
     Args:
-        path: a folder with ``predictions.npy`` and ``targets.npy``, of ours or of another tool.
+        path: a folder with ``predictions.npy`` and ``targets.npy``, of ours or of another tool;
+            where there are files of lengths, these divide the two into sequences.
         kind: what the arrays are where the run's own metadata does not say, as
             ``"decay_curve"``; None for regression metrics only.
         data: what else is known about arrays of that `kind`, as ``{"rate_hz": 48000}``; what the
@@ -55,8 +57,8 @@ def evaluate_folder(
         metadata: content of its ``metadata.json`` where the caller has read it.
 
     Raises:
-        ArrayProblem: the test arrays are missing or unreadable, their shapes differ, or they hold
-            values that are not finite.
+        ArrayProblem: the test arrays are missing or unreadable, their shapes differ, they hold
+            values that are not finite, or are sequences of a kind that has no metrics for them.
     """
     known = foreign.data_of(foreign.read_metadata(path) if metadata is None else metadata)
     known = known or foreign.data_of(foreign.read_script_metadata(path))
@@ -82,6 +84,12 @@ def evaluate_folder(
 def _evaluate_pair(
     run: RunDir, split: str, kind: str | None, data: Mapping[str, Any], problems: list[str]
 ) -> dict[str, float]:
+    lengths = run.predictions_lengths_file(split), run.targets_lengths_file(split)
+    if any(path.exists() for path in lengths):
+        predicted = load_sequences(run.predictions_file(split), lengths[0])
+        wanted = load_sequences(run.targets_file(split), lengths[1])
+        check_sequences(predicted, wanted)
+        return kinds.evaluate(kind, predicted, wanted, data)
     predictions = arrays.load_array(run.predictions_file(split))
     targets = arrays.load_array(run.targets_file(split))
     arrays.check_pair(predictions, targets)

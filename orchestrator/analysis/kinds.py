@@ -2,7 +2,8 @@
 
 A run's ``metadata.json`` says what its arrays are (``{"kind": "decay_curve", "rate_hz": 500}``).
 Every kind gets the regression metrics; a known kind also those that its trainer computes from
-saved arrays. A new kind is one line in `_MODULES`.
+saved arrays. Kinds whose samples are sequences of unequal length (their module says ``SEQUENCES``)
+get only their own. A new kind is one line in `_MODULES`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from orchestrator.errors import UsageError, nearest
 Goal = Literal["minimize", "maximize"]
 
 # kind -> module with `evaluate(predictions, targets, **data)` and `GOALS`, both without torch.
-_MODULES: Final = {"decay_curve": "trainers.edc.metrics"}
+_MODULES: Final = {
+    "decay_curve": "trainers.edc.metrics",
+    "phonemes": "trainers.speech.metrics",
+}
 # What people type after `--metrics` -> kind.
-_ALIASES: Final = {"edc": "decay_curve"}
+_ALIASES: Final = {"edc": "decay_curve", "speech": "phonemes"}
 
 # Words of a metric's name that tell its direction. An error word wins: `ssim_loss` is a loss.
 # fmt: off
@@ -69,8 +73,8 @@ def is_known(kind: str | None) -> bool:
 
 def evaluate(
     kind: str | None,
-    predictions: NDArray[Any],
-    targets: NDArray[Any],
+    predictions: NDArray[Any] | list[NDArray[Any]],
+    targets: NDArray[Any] | list[NDArray[Any]],
     data: Mapping[str, Any],
 ) -> dict[str, float]:
     """Return all metrics of a pair of arrays: ``mae``, ``rmse``, ``r2``, then those of its kind.
@@ -78,19 +82,35 @@ def evaluate(
     Args:
         kind: what the arrays are; None, or a kind that is unknown here, gets the regression
             metrics only.
-        predictions: [N, ...], real and finite (see `arrays.check_pair`).
-        targets: of the same shape.
+        predictions: [N, ...], real and finite (see `arrays.check_pair`), or N sequences (see
+            `sequences.check_sequences`), which have no regression metrics.
+        targets: of the same shape, or N sequences too.
         data: what is known about the arrays beside their kind, as ``rate_hz``. Names that the
             kind's metrics do not need are ignored.
 
     Raises:
-        ArrayProblem: the shapes differ, or the kind's metrics need something that `data` lacks
-            or cannot use what it holds.
+        ArrayProblem: the shapes differ, the kind's metrics need something that `data` lacks
+            or cannot use what it holds, or sequences are of a kind without metrics of its own.
     """
-    metrics = regression_metrics(predictions, targets)
-    if kind is None or not is_known(kind):
+    is_sequences = isinstance(predictions, list) or isinstance(targets, list)
+    kind = _ALIASES.get(kind, kind) if kind is not None and is_known(kind) else None
+    if is_sequences and (kind is None or not _has_sequences(kind)):
+        named = " or ".join(name for name in _MODULES if _has_sequences(name))
+        raise ArrayProblem(
+            f"sequences of unequal length need a kind with metrics for them ({named}), "
+            f"but their kind is {kind or 'unknown'}"
+        )
+    if isinstance(predictions, list) or isinstance(targets, list):
+        metrics: dict[str, float] = {}
+    else:
+        metrics = regression_metrics(predictions, targets)
+    if kind is None:
         return metrics
-    kind = _ALIASES.get(kind, kind)
+    if _has_sequences(kind) and not is_sequences:
+        raise ArrayProblem(
+            f"metrics of {kind} need sequences, but predictions_lengths.npy and "
+            f"targets_lengths.npy are missing"
+        )
     function = _module(kind).evaluate
     wanted = list(inspect.signature(function).parameters.values())[2:]
     missing = [
@@ -127,6 +147,10 @@ def goal(metric: str, kind: str | None = None) -> Goal:
             return "maximize" if own == "maximize" else "minimize"
     words = set(re.split(r"[^a-z0-9]+", bare.lower()))
     return "maximize" if words & _SCORES and not words & _ERRORS else "minimize"
+
+
+def _has_sequences(kind: str) -> bool:
+    return bool(getattr(_module(kind), "SEQUENCES", False))
 
 
 def _module(kind: str) -> ModuleType:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import operator
 import os
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from orchestrator.engine import facts, memory
+from orchestrator.engine import facts, memory, saving
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Channel
 from orchestrator.errors import TrialError
@@ -127,23 +124,12 @@ class TrialRun:
         self._channel.send(["adopted", path])
 
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
-        """Save both arrays of a split; each file appears whole or not at all.
+        """Save arrays of one shape, or lists of sequences; see `saving.save_pair`.
 
         Raises:
-            TrialError: shapes differ, or an array does not hold numbers.
+            TrialError: the two do not fit together, or do not hold numbers.
         """
-        pair = _array(predictions), _array(targets)
-        if pair[0].shape != pair[1].shape:
-            raise TrialError(
-                f"save_predictions(split={split!r}): predictions and targets must have one shape, "
-                f"but got {pair[0].shape} and {pair[1].shape}."
-            )
-        files = self._files.predictions_file(split), self._files.targets_file(split)
-        for path, array in zip(files, pair, strict=True):
-            if array.dtype.kind not in "biuf":
-                raise TrialError(f"{path.name}: must hold numbers, but got dtype {array.dtype}.")
-            with atomic.replacing(path) as stream:
-                np.save(stream, array, allow_pickle=False)
+        saving.save_pair(self._files, predictions, targets, split)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Save `state` in place of the checkpoint before: tensors, numbers, strings, nested maps.
@@ -221,10 +207,3 @@ def _number(name: str, value: Any) -> float:
         raise TrialError(
             f"report: the metric '{name}' must be a number, but got {type(value).__name__}."
         ) from None
-
-
-def _array(values: Any) -> np.ndarray[Any, Any]:
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values)

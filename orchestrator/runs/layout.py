@@ -18,6 +18,7 @@
         log.txt          output of the training code            child
         predictions.npy, targets.npy                            child   (test, physical units)
         val_predictions.npy, val_targets.npy                    child
+        [val_]{predictions,targets}_lengths.npy                 child   (sequences only)
         checkpoint.pt    the best state so far                  child
 """
 
@@ -87,14 +88,24 @@ class RunDir:
         """Targets of the split ``"test"`` or ``"val"``, in physical units."""
         return self.path / f"{_prefix(split)}targets.npy"
 
+    def predictions_lengths_file(self, split: str = "test") -> Path:
+        """Lengths of the predicted sequences; there only where samples differ in length."""
+        return self.path / f"{_prefix(split)}predictions_lengths.npy"
+
+    def targets_lengths_file(self, split: str = "test") -> Path:
+        """Lengths of the target sequences; there only where samples differ in length."""
+        return self.path / f"{_prefix(split)}targets_lengths.npy"
+
     @property
     def written_by_child(self) -> list[str]:
         """Names of the files that the child replaces while the trial runs."""
-        arrays = [
-            file(split).name
-            for split in ("test", "val")
-            for file in (self.predictions_file, self.targets_file)
-        ]
+        files = (
+            self.predictions_file,
+            self.predictions_lengths_file,
+            self.targets_file,
+            self.targets_lengths_file,
+        )
+        arrays = [file(split).name for split in ("test", "val") for file in files]
         return [self.metadata_file.name, self.checkpoint_file.name, *arrays]
 
     @property

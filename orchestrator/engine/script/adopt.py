@@ -20,7 +20,12 @@ from orchestrator.engine.script import recorded
 from orchestrator.files import atomic
 
 # The arrays that a table is made of, under the names that a run directory knows.
-ARRAYS = ("predictions.npy", "targets.npy", "val_predictions.npy", "val_targets.npy")
+ARRAYS = tuple(
+    f"{prefix}{name}{suffix}.npy"
+    for prefix in ("", "val_")
+    for suffix in ("_lengths", "")
+    for name in ("predictions", "targets")
+)
 METADATA = "metadata.json"
 OUTPUTS_METADATA = "outputs_metadata.json"
 

@@ -1,0 +1,82 @@
+"""Metrics of predicted phoneme sequences, recomputed from arrays. Needs numpy and rapidfuzz.
+
+The phoneme error rate is the least number of substitutions, deletions and insertions that turn
+the predicted sequences into the target ones, over the number of target phonemes (Levenshtein 1966;
+rapidfuzz does the counting). It may exceed 1: a network that never stops talking inserts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+from trainers.base import Goal
+
+SEQUENCES: Final = True
+"""Predictions and targets are lists of sequences of unequal length."""
+
+GOALS: Final[dict[str, Goal]] = {
+    "per": "minimize",
+    "substitution_rate": "minimize",
+    "deletion_rate": "minimize",
+    "insertion_rate": "minimize",
+    "exact_rate": "maximize",
+}
+
+
+def evaluate(
+    predictions: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]
+) -> dict[str, float]:
+    """Return the phoneme error rate over all sequences, its three parts, and the share of hits.
+
+    Args:
+        predictions: N sequences of phoneme ids, whole numbers from 1 (0 is CTC's blank, which is
+            no phoneme); any may be empty.
+        targets: N sequences; at least one phoneme among them.
+
+    Returns:
+        ``per`` = Σ edits / Σ target length, the sum of ``substitution_rate``, ``deletion_rate``
+        (what the prediction lacks) and ``insertion_rate`` (what it has too much); where several
+        least sets of edits exist, one of them is counted. ``exact_rate``: share of the sequences
+        without any edit.
+
+    Raises:
+        ValueError: the numbers of sequences differ, there is no target phoneme, or values are no
+            whole numbers from 1.
+    """
+    if len(predictions) != len(targets):
+        raise ValueError(
+            f"there must be one prediction for each target, but got {len(predictions)} "
+            f"and {len(targets)}"
+        )
+    phonemes = sum(len(target) for target in targets)
+    if phonemes == 0:
+        raise ValueError("targets must hold at least one phoneme, but all are empty")
+    counts = dict.fromkeys(("replace", "insert", "delete"), 0)
+    exact = 0
+    for predicted, target in zip(predictions, targets, strict=True):
+        # From the prediction to the target: what has to be inserted was deleted by the network.
+        edits = Levenshtein.editops(_ids("predictions", predicted), _ids("targets", target))
+        for edit in edits:
+            counts[edit.tag] += 1
+        exact += not len(edits)
+    return {
+        "per": sum(counts.values()) / phonemes,
+        "substitution_rate": counts["replace"] / phonemes,
+        "deletion_rate": counts["insert"] / phonemes,
+        "insertion_rate": counts["delete"] / phonemes,
+        "exact_rate": exact / len(targets),
+    }
+
+
+def _ids(name: str, sequence: NDArray[Any]) -> list[int]:
+    values = np.asarray(sequence)
+    whole = values.astype(np.int64)
+    if values.ndim != 1 or not np.array_equal(whole, values) or (whole < 1).any():
+        raise ValueError(f"{name} must be phoneme ids, whole numbers from 1, in flat sequences")
+    ids: list[int] = whole.tolist()
+    return ids
