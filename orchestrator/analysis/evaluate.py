@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from orchestrator.analysis import arrays, kinds, regression
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.sequences import check_sequences, load_sequences
 from orchestrator.runs import foreign
 from orchestrator.runs.layout import RunDir
+
+Samples = NDArray[Any] | list[NDArray[Any]]
+"""Arrays [N, ...], or N sequences of unequal length."""
 
 
 @dataclass(frozen=True)
@@ -81,21 +86,38 @@ def evaluate_folder(
     return Evaluation(metrics, kind, tuple(dict.fromkeys(problems)))
 
 
-def _evaluate_pair(
-    run: RunDir, split: str, kind: str | None, data: Mapping[str, Any], problems: list[str]
-) -> dict[str, float]:
+def load_pair(path: Path, split: str = "test") -> tuple[Samples, Samples]:
+    """Return the predictions and targets of one split of the run folder `path`.
+
+    Returns:
+        Two arrays of the same shape [N, ...] with finite values, or two lists of N sequences.
+
+    Raises:
+        ArrayProblem: arrays are missing or unreadable, do not fit, or hold values that are not
+            finite.
+    """
+    run = RunDir(path)
     lengths = run.predictions_lengths_file(split), run.targets_lengths_file(split)
-    if any(path.exists() for path in lengths):
+    if any(file.exists() for file in lengths):
         predicted = load_sequences(run.predictions_file(split), lengths[0])
         wanted = load_sequences(run.targets_file(split), lengths[1])
         check_sequences(predicted, wanted)
-        return kinds.evaluate(kind, predicted, wanted, data)
+        return predicted, wanted
     predictions = arrays.load_array(run.predictions_file(split))
     targets = arrays.load_array(run.targets_file(split))
     arrays.check_pair(predictions, targets)
+    return predictions, targets
+
+
+def _evaluate_pair(
+    run: RunDir, split: str, kind: str | None, data: Mapping[str, Any], problems: list[str]
+) -> dict[str, float]:
+    predictions, targets = load_pair(run.path, split)
     try:
         return kinds.evaluate(kind, predictions, targets, data)
     except ArrayProblem as error:
+        if isinstance(predictions, list) or isinstance(targets, list):
+            raise
         # The pair is good, so it is only the kind that does not fit: an array of one dimension
         # called a decay curve. It can still be ranked by its errors.
         problems.append(str(error))
