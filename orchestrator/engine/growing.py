@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.engine.ground import Tell
 from orchestrator.placement.growth import Event, Growth
 from orchestrator.placement.history import History, MemoryKey
 from orchestrator.placement.rates import Window
-
-Tell = Callable[..., None]
 
 
 class Growing:

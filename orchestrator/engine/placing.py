@@ -17,34 +17,31 @@ room), growth (is more faster), history (what trials took before) and out-of-mem
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.engine.growing import Growing, Tell
+from orchestrator.engine.ground import Ground, Tell, cap_of, note_need
+from orchestrator.engine.growing import Growing
 from orchestrator.engine.levels import Levels
-from orchestrator.engine.live import Live, held_by_script, with_context
+from orchestrator.engine.live import Live
 from orchestrator.engine.machine import Machine
+from orchestrator.engine.measuring import Measuring
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.queue import Candidate
-from orchestrator.engine.recovery import Recovery, recovery
-from orchestrator.files.units import to_mib
+from orchestrator.engine.recovery import Recovery
+from orchestrator.engine.retrying import Retrying
 from orchestrator.placement.admission import Admission
 from orchestrator.placement.history import History
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.lookahead import Want, overtaken
-from orchestrator.placement.model import Device, Host, Need, Plan, Policy, Slot
-from orchestrator.placement.neighbours import Ours, who_computes
+from orchestrator.placement.model import Need, Plan, Policy, Slot
 from orchestrator.placement.oom import Kind
 from orchestrator.placement.rates import Window
 from orchestrator.placement.waiting import Waiting
 from orchestrator.runs.records import TrialRecord
 from orchestrator.spec.model import Spec
 
-LOOK_EVERY_S = 2.0
-"""How often it is looked up what scripts hold, which do not tell."""
-
-GREW = 1.02
 _NO_LIMIT = 1 << 20
 
 
@@ -100,45 +97,49 @@ class Placing:
         self._terms = terms
         self._leases = leases
         self._is_unshared_told = False
-        self._machine = machine
         self._clock = clock
         self._monotonic = monotonic
-        self._is_script = spec.program is not None
-        self._reading: list[Device] = []
+        self._on_cpu = machine.on_cpu
+        self._ground = Ground(machine)
         self._admission = Admission(
             plan,
             terms.policy,
-            read=self._read,
+            read=self._ground.read,
             cores=machine.cores,
             clock=clock,
             leases=leases,
-            busy=self._is_busy,
+            busy=self._ground.is_busy,
             limit=plan.max_parallel if machine.on_cpu else _NO_LIMIT,
         )
-        self._read()
-        self._needs = Needs(spec, self._reading, history)
-        grows = plan.mode == "sequential" and terms.policy.max_parallel != 1
-        wanted = ("grow",) if machine.on_cpu else ("grow", "auto")
-        growing = None
-        if grows and terms.policy.placement in wanted:
-            growing = Growing(history, self._say, terms.window)
-        self._levels = Levels(plan, terms.policy, growing)
-        self._growing = growing
-        self._live: dict[str, Live] = {}
+        self._ground.read()
+        self._needs = Needs(spec, self._ground.reading, history)
+        self._growing = self._to_grow(plan, history)
+        self._levels = Levels(plan, terms.policy, self._growing)
+        is_script = spec.program is not None
+        self._measuring = Measuring(
+            self._ground,
+            self._admission,
+            self._needs,
+            is_script=is_script,
+            save=self._save,
+            monotonic=monotonic,
+        )
+        self._retrying = Retrying(
+            self._ground,
+            self._admission,
+            self._needs,
+            self._levels,
+            is_script=is_script,
+            tell=self._say,
+        )
         self._wants: dict[int, Want] = {}
         self._asked: dict[int, Need] = {}
         self._limits: dict[str, int | None] = {}
         self._waiting: Waiting | None = None
-        self._looked = -LOOK_EVERY_S
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Take over what trials of an interrupted sweep asked for after an out-of-memory."""
-        for record in records:
-            memory, retries = record.need.get("memory_mib"), record.need.get("retries")
-            if not record.state.is_finished and retries and isinstance(memory, int):
-                need = Need(memory << 20, "measured")
-                self._needs.raised(record.number, record.config, need)
-                self._wants[record.number] = Want(need, alone=bool(record.need.get("alone")))
+        self._wants.update(self._retrying.restore(records))
 
     @property
     def waiting(self) -> Waiting | None:
@@ -149,7 +150,7 @@ class Placing:
     def is_over_waiting(self) -> bool:
         """True once it has waited for as long as it may, while nothing of ours runs."""
         timeout_s = self._terms.wait_timeout_s
-        waits = self._waiting is not None and not self._live
+        waits = self._waiting is not None and not self._ground.live
         return waits and self._waiting.is_over(self._clock(), timeout_s)  # type: ignore[union-attr]
 
     def timeout_words(self) -> str:
@@ -175,7 +176,7 @@ class Placing:
         wants = [self._want(candidate) for candidate in candidates]
         self._set_limits(wants)
         place = None
-        if self._machine.on_cpu and len({want.need for want in wants}) > 1:
+        if self._on_cpu and len({want.need for want in wants}) > 1:
             # RAM is rarely short, so what differs by a little there does not alter the order.
             place = self._admission.choose(wants[:1])
         if place is None:
@@ -198,17 +199,16 @@ class Placing:
         # What was asked for before its config was known may not be what such a trial takes.
         need = self._asked.pop(slot.index)
         ids = slot.device.split(",")
-        devices = [device for device in self._reading if device.id in ids]
-        live = Live(record, slot, devices, need, self._machine.oom_kills())
-        for other in self._live.values():
-            if other.shares(live):
-                other.undisturbed = live.undisturbed = False
-        self._live[attempt_id] = live
+        devices = [device for device in self._ground.reading if device.id in ids]
+        machine = self._ground.machine
+        live = Live(record, slot, devices, need, machine.oom_kills())
+        live.undisturbed = not self._ground.disturbed_by(live)
+        self._ground.live[attempt_id] = live
         self._wants.pop(record.number, None)
-        record.need = _need_words(need, record.need)
+        note_need(live, need)
         if self._growing is not None:
             for device in devices:
-                kept_as = self._needs.growth_key(record.config, device, self._machine.cores)
+                kept_as = self._needs.growth_key(record.config, device, machine.cores)
                 now = self._monotonic()
                 self._growing.started(attempt_id, device.key, device.id, kept_as, now)
 
@@ -217,18 +217,14 @@ class Placing:
 
         A trial of unknown need has its GPU to itself until it was measured.
         """
-        live = self._live[attempt_id]
-        known = live.need.memory_bytes is not None and not self._machine.on_cpu
-        return live.slot.memory_bytes if known else None
+        return cap_of(self._ground.live[attempt_id], on_cpu=self._on_cpu)
 
     def reported(self, attempt_id: str, step: int) -> None:
         """Note a report."""
-        live = self._live.get(attempt_id)
+        live = self._ground.live.get(attempt_id)
         if live is None:
             return
-        live.reports = True
-        if live.peak:
-            self._settle(live)
+        self._measuring.reported(live)
         if self._growing is not None:
             self._growing.reported(attempt_id, live.keys, step, self._monotonic())
 
@@ -241,50 +237,28 @@ class Placing:
                 RAM of all its processes; 0 where it only says its `pid`.
             pid: its process.
         """
-        live = self._live.get(attempt_id)
-        if live is None:
-            return
-        live.pid = pid
-        if memory_bytes <= 0:
-            return
-        if not self._machine.on_cpu:
-            self._read()
-            memory_bytes = with_context(live, memory_bytes, self._machine, self._reading)
-        self._observe(live, memory_bytes)
+        live = self._ground.live.get(attempt_id)
+        if live is not None:
+            self._measuring.told(live, memory_bytes, pid)
 
     def tick(self) -> None:
         """Look up what scripts hold, when it is time."""
-        now = self._monotonic()
-        watched = [live for live in self._live.values() if self._is_script and live.pid is not None]
-        if not watched or now - self._looked < LOOK_EVERY_S:
-            return
-        self._looked = now
-        if not self._machine.on_cpu:
-            self._read()
-        for live in watched:
-            held = held_by_script(live, self._machine, self._reading)
-            if held:
-                self._observe(live, held)
+        self._measuring.look()
 
     def ended(self, attempt_id: str, *, is_complete: bool = False) -> None:
         """Give back the room of an attempt whose process is gone, and keep what was learned."""
-        live = self._live.pop(attempt_id, None)
+        live = self._ground.live.pop(attempt_id, None)
         if live is None:
             return
-        if live.peak and (live.reports or is_complete):
-            for device in live.devices:
-                self._needs.measured(live.record.config, device, live.peak)
-                self._needs.keep(live.record.config, device, live.peak)
+        self._measuring.over(live, is_complete=is_complete)
         self._admission.give_back(live.slot)
-        for other in self._live.values():
-            if other.shares(live):
-                other.undisturbed = False
+        self._ground.disturbed_by(live)
         if self._growing is not None:
             self._growing.ended(attempt_id, live.keys, self._monotonic())
 
     def oom_kills_since_start(self, attempt_id: str) -> int:
         """Return how many processes the host's memory guard killed while an attempt ran."""
-        return self._machine.oom_kills() - self._live[attempt_id].kills
+        return self._ground.machine.oom_kills() - self._ground.live[attempt_id].kills
 
     def recover(self, attempt_id: str, kind: Kind, text: str) -> Recovery:
         """Give back the room of an attempt that ran out of memory, and decide how it goes on.
@@ -294,56 +268,24 @@ class Placing:
             kind: of what memory it ran out.
             text: the failure's message and the end of the log.
         """
-        live = self._live[attempt_id]
-        ours_alone = self._admission.was_alone(live.slot)
-        at_once = {key: sum(key in o.keys for o in self._live.values()) for key in live.keys}
-        capped = self.cap_bytes(attempt_id) is not None and not self._is_script
-        counts_here = (kind == "host") == self._machine.on_cpu
-        self.ended(attempt_id)
-        self._read()
-        mine = [device for device in self._reading if device.key in live.keys]
-        found = recovery(
-            kind,
-            text,
-            place=", ".join(map(str, mine or live.devices)),
-            given_bytes=live.slot.memory_bytes,
-            is_capped=capped,
-            peak_bytes=live.peak,
-            greatest_bytes=self._admission.greatest(),
-            total_bytes=min((device.total_bytes for device in mine), default=0),
-            was_alone=ours_alone and not any(map(self._is_busy, mine)),
-            counts_here=counts_here,
-            others=len(self._live),
-            retries=int(live.record.need.get("retries", 0)),
-        )
-        several = live.slot.device if len(self._reading) > 1 else ""
-        place = f"GPU {several}" if several else ""
-        before = self._levels.fallback
-        self._levels.ran_out(at_once, live.record.number, place)
-        retry = found.retry
-        if retry is not None:
-            live.record.need["retries"] = int(live.record.need.get("retries", 0)) + 1
-        if retry is not None and counts_here:
-            self._wants[live.record.number] = Want(retry.need, alone=retry.alone)
-            self._needs.raised(live.record.number, live.record.config, retry.need)
-            live.record.need = _need_words(retry.need, live.record.need) | {"alone": retry.alone}
-        self.tell(
-            "out_of_memory",
-            number=live.record.number,
-            name=live.record.name,
-            kind=kind,
-            given_mib=to_mib(live.slot.memory_bytes),
-            peak_mib=to_mib(found.peak_bytes) if found.peak_bytes else None,
-            again_with_mib=live.record.need["memory_mib"] if retry else None,
-            words=found.words,
-        )
-        if self._levels.fallback != before:
-            self.tell("fallback", words=self._levels.fallback)
+        live = self._ground.live[attempt_id]
+        found = self._retrying.recover(live, kind, text, end=lambda: self.ended(attempt_id))
+        again = self._retrying.wants_again(found, kind)
+        if again is not None:
+            self._wants[live.record.number] = again
         return found
 
     def close(self) -> None:
         """Note that nothing will start any more."""
         self._waiting = None
+
+    def _to_grow(self, plan: Plan, history: History | None) -> Growing | None:
+        """Return what tries out how many at once are best; None where that is said."""
+        policy = self._terms.policy
+        wanted = ("grow",) if self._on_cpu else ("grow", "auto")
+        if plan.mode != "sequential" or policy.max_parallel == 1 or policy.placement not in wanted:
+            return None
+        return Growing(history, self._say, self._terms.window)
 
     def _want(self, candidate: Candidate) -> Want:
         number = candidate.number
@@ -355,49 +297,16 @@ class Placing:
         needs = [want.need.memory_bytes for want in wants]
         known = [need for need in needs if need is not None]
         least = min(known) if known else None
-        for device in self._reading:
-            limit = self._levels.limit(device, self._on(device), least, len(wants))
+        for device in self._ground.reading:
+            there = self._ground.on(device)
+            limit = self._levels.limit(device, there, least, len(wants))
             # Each change makes admission look again, so none is made without need.
             if self._limits.get(device.key) != limit:
                 self._limits[device.key] = limit
                 self._admission.limit_device(device.key, limit)
 
-    def _on(self, device: Device) -> list[Live]:
-        return [live for live in self._live.values() if device.key in live.keys]
-
-    def _read(self) -> Sequence[Device] | Host:
-        read = self._machine.read()
-        self._reading = [read.device()] if isinstance(read, Host) else list(read)
-        return read
-
-    def _is_busy(self, device: Device) -> bool:
-        there = self._on(device)
-        ours = Ours(
-            pids=self._machine.ours(),
-            memory_bytes=sum(live.held for live in there),
-            trials=len(there),
-        )
-        return bool(who_computes(device, ours, comparable=self._machine.comparable))
-
-    def _observe(self, live: Live, held: int) -> None:
-        live.used, live.peak = held, max(live.peak, held)
-        self._admission.observe(live.slot, held)
-        if live.reports:
-            self._settle(live)
-
-    def _settle(self, live: Live) -> None:
-        """Believe the measurement of a trial that has come through its first steps."""
-        if live.peak <= live.settled * GREW:
-            return
-        live.settled = live.peak
-        for device in live.devices:
-            self._needs.measured(live.record.config, device, live.peak)
-        promised = self._needs.with_headroom(live.peak)
-        if live.need.memory_bytes is None and promised < live.slot.memory_bytes:
-            live.slot = self._admission.resize(live.slot, memory_bytes=promised)
-        known = live.need if live.need.memory_bytes else Need(promised, "measured")
-        live.record.need = _need_words(known, live.record.need) | {"peak_mib": to_mib(live.peak)}
-        self.save(live.record)
+    def _save(self, record: TrialRecord) -> None:
+        self.save(record)  # which is set later than this is made
 
     def _say(self, event: str, **details: Any) -> None:
         self.tell(event, **details)
@@ -411,12 +320,3 @@ class Placing:
             self.tell("waiting", **self._waiting.to_dict(), words=str(self._waiting))
         elif before is not None and self._waiting is None:
             self.tell("waited", seconds=round(before.waited_s(self._clock()), 1))
-
-
-def _need_words(need: Need, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a need for a trial's record; what its earlier attempts learned is kept."""
-    memory = need.memory_bytes
-    return dict(before) | {
-        "memory_mib": None if memory is None else to_mib(memory),
-        "source": need.source,
-    }

@@ -1,0 +1,110 @@
+"""What the attempts of a sweep hold, and what is believed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator.engine.ground import Ground, note_need
+from orchestrator.engine.live import Live, held_by_script, with_context
+from orchestrator.engine.needs import Needs
+from orchestrator.files.units import to_mib
+from orchestrator.placement.admission import Admission
+from orchestrator.placement.model import Need
+from orchestrator.runs.records import TrialRecord
+
+LOOK_EVERY_S = 2.0
+"""How often it is looked up what scripts hold, which do not tell."""
+
+GREW = 1.02
+
+
+class Measuring:
+    """Takes in what attempts hold; once one has come through its first steps, it is believed.
+
+    Args:
+        ground: devices and attempts.
+        admission: told what is held, so that what is promised and not taken is known.
+        needs: told what a trial takes.
+        is_script: True where trials do not tell themselves.
+        save: writes a trial's record down.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        admission: Admission,
+        needs: Needs,
+        *,
+        is_script: bool,
+        save: Callable[[TrialRecord], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._ground = ground
+        self._admission = admission
+        self._needs = needs
+        self._is_script = is_script
+        self._save = save
+        self._monotonic = monotonic
+        self._looked = -LOOK_EVERY_S
+
+    def told(self, live: Live, memory_bytes: int, pid: int) -> None:
+        """Take in what an attempt says of itself; see `Placing.holds`."""
+        live.pid = pid
+        if memory_bytes <= 0:
+            return
+        machine = self._ground.machine
+        if not machine.on_cpu:
+            self._ground.read()
+            memory_bytes = with_context(live, memory_bytes, machine, self._ground.reading)
+        self._observe(live, memory_bytes)
+
+    def look(self) -> None:
+        """Look up what scripts hold, when it is time."""
+        now = self._monotonic()
+        if not self._is_script or now - self._looked < LOOK_EVERY_S:
+            return
+        watched = [live for live in self._ground.live.values() if live.pid is not None]
+        if not watched:
+            return
+        self._looked = now
+        machine = self._ground.machine
+        if not machine.on_cpu:
+            self._ground.read()
+        for live in watched:
+            held = held_by_script(live, machine, self._ground.reading)
+            if held:
+                self._observe(live, held)
+
+    def reported(self, live: Live) -> None:
+        """Note that an attempt has come through a step."""
+        live.reports = True
+        if live.peak:
+            self._settle(live)
+
+    def over(self, live: Live, *, is_complete: bool) -> None:
+        """Keep what an attempt was seen to take, for later trials and later sweeps."""
+        if live.peak and (live.reports or is_complete):
+            for device in live.devices:
+                self._needs.measured(live.record.config, device, live.peak)
+                self._needs.keep(live.record.config, device, live.peak)
+
+    def _observe(self, live: Live, held: int) -> None:
+        live.used, live.peak = held, max(live.peak, held)
+        self._admission.observe(live.slot, held)
+        if live.reports:
+            self._settle(live)
+
+    def _settle(self, live: Live) -> None:
+        """Believe the measurement of a trial that has come through its first steps."""
+        if live.peak <= live.settled * GREW:
+            return
+        live.settled = live.peak
+        for device in live.devices:
+            self._needs.measured(live.record.config, device, live.peak)
+        promised = self._needs.with_headroom(live.peak)
+        if live.need.memory_bytes is None and promised < live.slot.memory_bytes:
+            live.slot = self._admission.resize(live.slot, memory_bytes=promised)
+        note_need(live, live.need if live.need.memory_bytes else Need(promised, "measured"))
+        live.record.need["peak_mib"] = to_mib(live.peak)
+        self._save(live.record)
