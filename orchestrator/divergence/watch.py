@@ -49,6 +49,10 @@ def _kind_of(name: str) -> str:
     return "val" if roles.is_validation_loss(plain) else ""
 
 
+def _sign(way: str) -> float:
+    return 1.0 if way == "minimize" else -1.0
+
+
 def is_rate(name: str) -> bool:
     """Tell whether `name` is a learning rate."""
     return _RATE.search(name.lower()) is not None
@@ -62,7 +66,8 @@ class Watch:
         goal: ``"minimize"`` or ``"maximize"``: which way `metric` is better.
         policy: what each symptom leads to.
         target: the value of `metric` to reach, or None.
-        total_steps: the last step, or None where unknown.
+        targets: further reported names, with the value to reach and which way is better.
+        total_steps: the last step, or None where unknown; `plan_steps` says it later.
         schedule: the configured learning rate, or None.
         memory_limit_mib: the memory that the trial may take, for the words.
 
@@ -80,6 +85,7 @@ class Watch:
         *,
         policy: Policy | None = None,
         target: float | None = None,
+        targets: Mapping[str, tuple[float, str]] | None = None,
         total_steps: float | None = None,
         schedule: Declared | None = None,
         memory_limit_mib: float | None = None,
@@ -87,7 +93,7 @@ class Watch:
         self.rates = Rates(schedule, total_steps)
         self._rule = DivergenceRule(metric, goal)
         self._metric = metric
-        self._metric_sign = 1.0 if goal == "minimize" else -1.0
+        self._metric_sign = _sign(goal)
         self._policy = policy or Policy()
         self._memory_limit_mib = memory_limit_mib
         self._restart = Restart()
@@ -101,9 +107,25 @@ class Watch:
         self._rate: str | None = None
         self._told: dict[str, int | None] = {}
         self._rising: Verdict | None = None
-        self._pace = None
-        if metric is not None and target is not None and total_steps:
-            self._pace = Pace(self._metric_sign * target, total_steps)
+        self._targets = {
+            name: (value, _sign(way)) for name, (value, way) in (targets or {}).items()
+        }
+        if metric is not None and target is not None:
+            self._targets[metric] = target, self._metric_sign
+        self._paces: dict[str, Pace] = {}
+        if total_steps:
+            self.plan_steps(total_steps)
+
+    def plan_steps(self, total_steps: float) -> None:
+        """Say which step is the last, once that is known; it may change in a run that goes on."""
+        self.rates.last_step = total_steps
+        for name, (value, sign) in self._targets.items():
+            pace = self._paces.setdefault(name, Pace(sign * value, total_steps))
+            pace.total_steps = total_steps
+
+    def plan_schedule(self, schedule: Declared) -> None:
+        """Say what the learning rate is configured to do, once that is known."""
+        self.rates.configured = schedule
 
     @property
     def has_fallen(self) -> bool:
@@ -150,8 +172,8 @@ class Watch:
         if verdict.stops:
             return True
         symptom = str(verdict.symptom)
-        if symptom == "schedule":
-            return True  # the audit tells each fault once itself
+        if symptom in ("schedule", "too slow"):
+            return True  # the audit tells each fault once itself, and so does each target's pace
         if symptom in self._told and self._told[symptom] == verdict.onset:
             return False
         self._told[symptom] = verdict.onset
@@ -182,7 +204,7 @@ class Watch:
         found = [
             self._oscillation.feed(name, step, value),
             self._dead.feed(name, step, value),
-            None if self._pace is not None and self._pace.is_reached else plateau,
+            None if self._is_reached else plateau,
         ]
         validation = self._validation(finite)
         if validation is not None and roles.training_rank(name) is not None:
@@ -190,6 +212,11 @@ class Watch:
             fits = self._overfitting.feed(other, step, value, way * finite[other], way)
             found.append(fits)
         return found
+
+    @property
+    def _is_reached(self) -> bool:
+        pace = self._paces.get(self._metric or "")
+        return pace is not None and pace.is_reached
 
     def _validation(self, finite: Mapping[str, float]) -> tuple[str, float] | None:
         """Return the series that generalisation is judged by, with its sign."""
@@ -206,9 +233,9 @@ class Watch:
 
     def _of_value(self, name: str, step: int, value: float) -> list[Verdict | None]:
         found: list[Verdict | None] = []
-        if name == self._metric and self._pace is not None:
-            sign = self._metric_sign
-            found.append(self._pace.feed(name, step, sign * value, sign))
+        if name in self._paces:
+            sign = self._targets[name][1]
+            found.append(self._paces[name].feed(name, step, sign * value, sign))
         kind = _kind_of(name)
         if kind == "rate":
             # Groups of parameters have rates of their own; the first that is reported counts.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
 from orchestrator.runs.layout import is_called
 from orchestrator.runs.records import TrialRecord
 from orchestrator.search.study import Study
-from orchestrator.spec.expand import iter_configs, make_config, varied_of
+from orchestrator.spec.expand import count_trials, iter_configs, make_config, varied_of
 from orchestrator.spec.model import Spec, TrialConfig
 
 LOOK_AHEAD = 64
@@ -31,6 +31,21 @@ class Candidate:
     config: Mapping[str, Any]
     number: int | None = None
     record: TrialRecord | None = None
+
+
+def number_after(spec: Spec, records: Mapping[int, TrialRecord]) -> int:
+    """Return the number of a trial that is made now.
+
+    What a grid or a random draw still asks for has its numbers already; a trial that follows from
+    another must not take one of them.
+    """
+    # Not their count: a folder whose record was lost must not shift the numbers.
+    next_one = max(records, default=-1) + 1
+    if spec.method == "bayes":
+        return next_one
+    # A cap may be raised when the sweep goes on, so of a grid all of it is kept free.
+    whole = replace(spec, run_cap=None) if spec.method == "grid" else spec
+    return max(next_one, count_trials(whole) or 0)
 
 
 class TrialQueue:
@@ -132,8 +147,7 @@ class TrialQueue:
     @property
     def next_number(self) -> int:
         """The number of a trial that is made now."""
-        # Not their count: a folder whose record was lost must not shift the numbers.
-        return max(self._records, default=-1) + 1
+        return number_after(self._spec, self._records)
 
     def put_back(self, record: TrialRecord) -> None:
         """Let a trial run again, before all others."""
@@ -159,8 +173,18 @@ class TrialQueue:
         return {key: value for key, value in words.items() if value and key != "set"}
 
     def is_wanted(self, name: str, number: int) -> bool:
-        """Tell whether a trial is among those to hand out."""
-        return not self._only or any(is_called(text, number, name) for text in self._only)
+        """Tell whether a trial is among those to hand out, by itself or by what it follows."""
+        seen: set[int] = set()
+        while self._only and not any(is_called(text, number, name) for text in self._only):
+            record = self._records.get(number)
+            before = (
+                self._records.get(record.origin) if record and record.origin is not None else None
+            )
+            if before is None or before.number in seen:
+                return False
+            number, name = before.number, before.name
+            seen.add(number)
+        return True
 
     def _fresh_configs(self) -> Iterator[TrialConfig | Literal["propose"]]:
         if self._spec.method == "bayes" and self._space:

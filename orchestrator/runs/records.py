@@ -79,6 +79,7 @@ class TrialRecord:
         change: what sets it apart from its origin, or from the baseline: ``name`` and ``set``.
         group: number of the first trial with this config where configs run with several seeds.
         replicate: place of its seed among them, from 0.
+        symptom: what ended it, where the watch over its curve did ("explosion"); else None.
     """
 
     number: int
@@ -105,6 +106,7 @@ class TrialRecord:
     change: dict[str, Any] = field(default_factory=dict)
     group: int | None = None
     replicate: int = 0
+    symptom: str | None = None
 
     def save(self, run: RunDir) -> None:
         """Write the record into `run`, making the folder where it is missing."""

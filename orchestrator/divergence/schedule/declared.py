@@ -79,6 +79,49 @@ def declared(raw: Mapping[str, Any], where: str = "lr_schedule") -> Declared:
     return Declared(_schedule(kind, values, f"{where}.{kind}"), per, batches, steps)
 
 
+def declared_for(
+    raw: Mapping[str, Any],
+    *,
+    rate: float | None = None,
+    is_rate_stronger: bool = False,
+    last_step: float | None = None,
+    where: str = "lr_schedule",
+) -> Declared | None:
+    """Return the schedule that a map declares for one trial; None while something is not known.
+
+    A sweep varies rates and lengths, so that what the map leaves out is the trial's own.
+
+    Args:
+        raw: as for `declared`; the rate and ``total`` may be missing.
+        rate: the trial's learning rate; None where unknown.
+        is_rate_stronger: the trial's rate replaces the declared one, as after a remedy.
+        last_step: its last step; None where unknown.
+        where: what to call the map in messages.
+
+    Raises:
+        UsageError: the map declares no schedule, or one that cannot be.
+    """
+    kinds = [key for key in raw if key in _KINDS]
+    values = raw.get(kinds[0]) if len(kinds) == 1 else None
+    if not isinstance(values, Mapping):
+        return declared(raw, where)  # which says what is wrong
+    needed = {item.name for item in fields(_KINDS[kinds[0]])}  # type: ignore[arg-type]
+    values = dict(values)
+    name = "max_lr" if "max_lr" in needed else "lr"
+    if rate is not None and (is_rate_stronger or name not in values):
+        values[name] = rate
+    if "total" in needed and "total" not in values and last_step is not None:
+        by_batch = raw.get("per") == "batch" and raw.get("steps") != "batch"
+        batches = raw.get("batches_per_epoch") if by_batch else 1
+        if isinstance(batches, int | float):
+            values["total"] = batches * last_step
+    if name not in values or ("total" in needed and "total" not in values):
+        stand_in = {name: 1.0, **({"total": 1e9} if "total" in needed else {})}
+        declared({**raw, kinds[0]: {**stand_in, **values}}, where)  # what is given must be right
+        return None
+    return declared({**raw, kinds[0]: values}, where)
+
+
 def from_words(text: str, where: str = "--schedule") -> Declared:
     """Return the schedule of a line such as ``cosine,lr=0.001,total=50,per=epoch``.
 

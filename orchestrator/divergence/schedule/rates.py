@@ -18,13 +18,20 @@ class Rates:
         configured: the schedule.
         last_step: the step at which training is planned to end.
         keep: how many points are kept at most.
+
+    Attributes:
+        configured: the schedule, which may also become known later.
+        last_step: the last step, likewise.
+        first: the first rate; None before one.
+        peak: the greatest.
+        last: the newest.
     """
 
     def __init__(
         self, configured: Declared | None = None, last_step: float | None = None, keep: int = 256
     ) -> None:
-        self._configured = configured
-        self._last_step = last_step
+        self.configured = configured
+        self.last_step = last_step
         self._keep = keep
         self._points: list[Point] = []
         self._stride = 1
@@ -52,9 +59,9 @@ class Rates:
                 self._points = self._points[::2]
                 self._stride *= 2
         self._count += 1
-        is_early = self._last_step is not None and step < self._last_step / 10
-        is_last = self._last_step is not None and step >= self._last_step
-        if self._configured is None or is_early or (self._count < self._due and not is_last):
+        is_early = self.last_step is not None and step < self.last_step / 10
+        is_last = self.last_step is not None and step >= self.last_step
+        if self.configured is None or is_early or (self._count < self._due and not is_last):
             return []
         self._due = self._count + max(1, self._count // 4)
         return self._new(lambda: self.faults((step, rate)))
@@ -65,12 +72,12 @@ class Rates:
         Args:
             now: the newest point, where it may not be among those kept.
         """
-        if self._configured is None:
+        if self.configured is None:
             return []
         points = self._points
         if now is not None and points and points[-1] != now:
             points = [*points, now]
-        return audit(points, self._configured, self._last_step)
+        return audit(points, self.configured, self.last_step)
 
     def _new(self, look: Callable[[], list[Fault]]) -> list[Fault]:
         new = [fault for fault in look() if fault.kind not in self._told]

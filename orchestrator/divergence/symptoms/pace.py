@@ -22,11 +22,14 @@ class Pace:
     Args:
         target: the value to reach; oriented, lower is better.
         total_steps: the last step.
+
+    Attributes:
+        total_steps: the same; it may change while the run goes on.
     """
 
     def __init__(self, target: float, total_steps: float) -> None:
         self._target = target
-        self._total = total_steps
+        self.total_steps = total_steps
         self._best = math.inf
         self._kept: list[tuple[float, float]] = []
         self._stride = 1
@@ -48,7 +51,7 @@ class Pace:
         self._count += 1
         if self._told or self.is_reached or self._count < LEAST_REPORTS:
             return None
-        if step < LEAST_SHARE * self._total or step >= self._total:
+        if step < LEAST_SHARE * self.total_steps or step >= self.total_steps:
             return None
         promised = self.promise(step)
         if promised is None or promised <= self._target:
@@ -59,7 +62,7 @@ class Pace:
             "warn",
             "too slow",
             int(self._kept[len(self._kept) // 2][0]),
-            f"{name} is {best} at step {step:g} of {self._total:g}; at this pace it ends at "
+            f"{name} is {best} at step {step:g} of {self.total_steps:g}; at this pace it ends at "
             f"{end} and misses its target {goal}",
             {"best": sign * self._best, "promised": sign * promised, "target": sign * self._target},
         )
@@ -70,4 +73,4 @@ class Pace:
         if middle is None or middle[0] >= step:
             return None
         pace = (middle[1] - self._best) / (step - middle[0])
-        return self._best - pace * (self._total - step)
+        return self._best - pace * (self.total_steps - step)
