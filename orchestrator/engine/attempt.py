@@ -26,7 +26,10 @@ class Attempt:
         slot: `placement.model.Slot.to_dict()`.
         stage: the stage that runs, or None.
         commit: git commit of the code that is run, or None.
+        folder: where a trainer of the user's own is looked for; None for the environment alone.
         cap_bytes: what a trainer may hold on its GPU, its context counted in; None for no cap.
+        from_checkpoint: True where its first attempt finds the checkpoint of the trial that it
+            follows in the run directory.
     """
 
     run_path: str
@@ -39,7 +42,9 @@ class Attempt:
     slot: dict[str, Any] = field(default_factory=dict)
     stage: str | None = None
     commit: str | None = None
+    folder: str | None = None
     cap_bytes: int | None = None
+    from_checkpoint: bool = False
 
     @property
     def run_dir(self) -> RunDir:

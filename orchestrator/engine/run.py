@@ -142,8 +142,9 @@ class TrialRun:
             torch.save(dict(state), stream)
 
     def restore(self) -> dict[str, Any] | None:
-        """Return the checkpoint of an earlier attempt at this trial, or None."""
-        if self._attempt.attempt <= 1 or not self._files.checkpoint_file.exists():
+        """Return the checkpoint of an earlier attempt or of the trial that this one follows."""
+        goes_on = self._attempt.attempt > 1 or self._attempt.from_checkpoint
+        if not goes_on or not self._files.checkpoint_file.exists():
             return None
         import torch
 

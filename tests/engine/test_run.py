@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,10 @@ def test_a_checkpoint_is_for_the_next_attempt(tmp_path: Path, heard: Heard) -> N
     assert state is not None
     assert state["epoch"] == 4
     assert state["weights"]["w"].tolist() == [0, 1, 2]
+    follower = TrialRun(replace(toy_attempt(tmp_path), from_checkpoint=True), heard)
+    inherited = follower.restore()
+    assert inherited is not None
+    assert inherited["epoch"] == 4
 
 
 def test_the_share_of_the_data_is_the_configs(tmp_path: Path, heard: Heard) -> None:
