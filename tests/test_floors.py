@@ -35,7 +35,7 @@ GUARDED = {
     "yaml": {"spec"},
     "pandas": {"analysis"},
     "filelock": {"files"},
-    "scipy": set(),
+    "scipy": {"analysis"},
     "pyroomacoustics": set(),
 }
 

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis import kinds
-from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
-from orchestrator.analysis.rows import Comparison, Incomplete, Row, judge, tally
-from orchestrator.analysis.scan import RunFolder, find_runs
+from orchestrator.analysis.aims import tally
+from orchestrator.analysis.reading import read_run
+from orchestrator.analysis.references import reference_rows
+from orchestrator.analysis.relate import relate
+from orchestrator.analysis.replicates import join
+from orchestrator.analysis.rows import Comparison, Incomplete, Row
+from orchestrator.analysis.scan import find_runs
 from orchestrator.errors import UsageError, nearest
-from orchestrator.runs import foreign
-from orchestrator.runs.records import TrialState
 
 _HINT = "for decay curves add `--metrics edc --rate HZ`"
 
@@ -35,9 +36,14 @@ def compare(
     top: int | None = None,
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
+    single: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Find all runs at and below `paths`, recompute their metrics and rank them.
+
+    Runs of one config with several seeds make one row with their means. Trials of a later stage
+    stand before those of earlier ones, whose metrics are of less training. Rows of an ablation
+    and of a sweep with references show what they gained.
 
     Args:
         paths: folders of any shape.
@@ -45,6 +51,7 @@ def compare(
         top: how many rows to keep.
         kind: what arrays are whose run does not say, as ``"decay_curve"``.
         data: what else is known about those, as ``{"rate_hz": 48000}``.
+        single: give every run a row of its own, whatever its seed.
         on_progress: called with the runs done and the runs found after each run.
 
     Raises:
@@ -52,7 +59,14 @@ def compare(
         UsageError: no run has the metric `sort_by`.
     """
     rows, incomplete = gather(paths, kind=kind, data=data, on_progress=on_progress)
-    return rank(rows, incomplete, sort_by=sort_by, top=top)
+    if not single:
+        rows = join(rows, incomplete)
+    ranked = rank(rows, incomplete, sort_by=sort_by)
+    references, problems = reference_rows(rows)
+    related, notes = relate(ranked.rows, references, ranked.sort_by, ranked.goal, top=top)
+    return replace(
+        ranked, rows=related, references=references, notes=(*ranked.notes, *notes, *problems)
+    )
 
 
 def gather(
@@ -70,7 +84,7 @@ def gather(
     incomplete: list[Incomplete] = []
     runs = find_runs(paths)
     for done, run in enumerate(runs, 1):
-        outcome = _read(run, kind, data)
+        outcome = read_run(run, kind, data)
         if isinstance(outcome, Row):
             rows.append(outcome)
         else:
@@ -111,12 +125,13 @@ def rank(
     goal = goal_of(name, rows)
     sign = -1.0 if goal == "maximize" else 1.0
 
-    def key(row: Row) -> tuple[bool, float]:
+    def key(row: Row) -> tuple[int, bool, float]:
         value = row.metrics.get(name, math.nan)
-        return (False, sign * value) if math.isfinite(value) else (True, 0.0)
+        known = math.isfinite(value)
+        return stages_left(row), not known, sign * value if known else 0.0
 
     ordered = [replace(row, rank=place) for place, row in enumerate(sorted(rows, key=key), 1)]
-    without = sum(key(row)[0] for row in ordered)
+    without = sum(key(row)[1] for row in ordered)
     if without:
         verb = "has" if without == 1 else "have"
         last = "rank" if without > 1 else "ranks"
@@ -131,10 +146,19 @@ def rank(
         sort_by=name,
         goal=goal,
         basis=basis,
-        n_complete=len(ordered),
-        tallies=tally(ordered),
+        n_complete=sum(max(1, len(row.members)) for row in ordered),
+        n_rows=len(ordered),
+        tallies=tally(row.targets for row in ordered),
         notes=tuple(notes),
     )
+
+
+def stages_left(row: Row) -> int:
+    """Return how many stages of its sweep come after the one that a run is of."""
+    stages = row.info.stages if row.info is not None else ()
+    if row.lineage.stage not in stages:
+        return 0
+    return len(stages) - 1 - stages.index(row.lineage.stage)
 
 
 def default_metric(rows: Sequence[Row]) -> tuple[str, str]:
@@ -177,81 +201,6 @@ def goal_of(metric: str, rows: Sequence[Row]) -> str:
     if len(said) == 1:
         return said.pop()
     return kinds.goal(metric, next((row.kind for row in rows if row.kind is not None), None))
-
-
-def _read(run: RunFolder, kind: str | None, data: Mapping[str, Any] | None) -> Row | Incomplete:
-    sweep = run.sweep.name if run.sweep is not None else None
-    facts = Incomplete(run.path, tuple(run.missing), None, sweep, run.name, run.state)
-    metadata = foreign.read_metadata(run.path)
-    if _only_logs(run):
-        evaluation = Evaluation({}, None, ())
-    elif run.missing:
-        return replace(facts, problem=_why_missing(run))
-    else:
-        try:
-            evaluation = evaluate_folder(run.path, kind=kind, data=data, metadata=metadata)
-        except ArrayProblem as error:
-            return replace(facts, problem=str(error))
-    record = run.record
-    asked = foreign.flatten(record.config) if record is not None else {}
-    script = foreign.read_script_metadata(run.path)
-    logged = foreign.logged_metrics(run.path, {**script, **metadata})
-    if record is not None and run.sweep is not None and record.value is not None:
-        value = foreign.as_number(record.value)
-        logged.update({run.sweep.metric: value} if value is not None else {})
-    warnings = [
-        *(foreign.warnings_of({"warnings": record.warnings}) if record is not None else []),
-        *foreign.warnings_of(metadata),
-        *foreign.metadata_problems(run.path),
-        *evaluation.problems,
-    ]
-    targets = run.sweep.targets if run.sweep is not None else {}
-    knows_split = (run.sweep is not None and not run.sweep.is_program) or any(
-        name in run.files for name in foreign.VALIDATION
-    )
-    return Row(
-        trial=run.name,
-        path=run.path,
-        sweep=sweep,
-        state=run.state,
-        config={**foreign.config_of(metadata), **asked},
-        metrics=evaluation.metrics,
-        targets=judge(targets, {**logged, **evaluation.metrics}),
-        warnings=tuple(dict.fromkeys(warnings)),
-        split="test" if knows_split else "unknown",
-        kind=evaluation.kind,
-        logged=logged,
-        info=run.sweep,
-    )
-
-
-def _only_logs(run: RunFolder) -> bool:
-    """Tell whether a run is a script's that ended well, saves no arrays and logged its metric."""
-    record = run.record
-    return (
-        record is not None
-        and record.state is TrialState.COMPLETE
-        and record.value is not None
-        and run.sweep is not None
-        and run.sweep.is_program
-        and run.files.isdisjoint(foreign.NEEDED)
-    )
-
-
-def _why_missing(run: RunFolder) -> str | None:
-    if run.error is not None:
-        return run.error
-    others = foreign.other_formats(run.files)
-    if others:
-        return f"only .npy arrays are read, not {', '.join(others)}"
-    if run.state == "COMPLETE":
-        return "COMPLETE, but without its arrays"
-    if run.state is not None:
-        # Of a failure's words the first line names it; the others are the end of its log.
-        return f"{run.state}: {run.reason.splitlines()[0]}" if run.reason else run.state
-    if run.sweep is not None:
-        return "state.json is missing or cannot be read"
-    return None if run.files else "the folder is empty"
 
 
 def _check_metric(name: str, rows: Iterable[Row]) -> None:

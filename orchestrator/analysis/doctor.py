@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.rows import parse_bound
+from orchestrator.analysis.aims import parse_bound
 from orchestrator.divergence.crossrun import Seen, compare_runs
 from orchestrator.divergence.diagnosis import Diagnosis, diagnose
 from orchestrator.divergence.schedule.declared import Declared, declared

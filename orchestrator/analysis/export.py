@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from orchestrator.analysis.rows import Comparison
+from orchestrator.analysis.rows import Comparison, Row
 from orchestrator.files.atomic import plain
 
 FIRST = ("rank", "sweep", "trial", "path", "state", "warnings")
@@ -18,8 +18,9 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the columns and the rows of the flat table.
 
     Columns are ``rank``, ``sweep``, ``trial``, ``path``, ``state``, ``warnings`` (joined by
-    ``"; "``), then ``config.<name>``, the metrics by their names with the one that ranks first, and
-    ``target.<metric>`` (True, False or None). A row lacks the columns that do not apply to it.
+    ``"; "``), then ``config.<name>``, the metrics by their names with the one that ranks first,
+    ``target.<metric>`` and ``expected.<milestone>`` (True, False or None), and what `_related`
+    adds. A row lacks the columns that do not apply to it.
     """
     rows = comparison.rows
     configs = ordered_union(row.config for row in rows)
@@ -27,12 +28,14 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
     if comparison.sort_by in metrics:
         metrics.remove(comparison.sort_by)
         metrics.insert(0, comparison.sort_by)
-    targets = ordered_union(row.targets for row in rows)
+    related = [_related(row) for row in rows]
     columns = [
         *FIRST,
         *(f"config.{name}" for name in configs),
         *metrics,
-        *(f"target.{name}" for name in targets),
+        *(f"target.{name}" for name in ordered_union(row.targets for row in rows)),
+        *(f"expected.{name}" for name in ordered_union(row.expected for row in rows)),
+        *ordered_union(related),
     ]
     flat = [
         {
@@ -45,10 +48,34 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
             **{f"config.{name}": value for name, value in row.config.items()},
             **row.metrics,
             **{f"target.{name}": target.met for name, target in row.targets.items()},
+            **{f"expected.{name}": target.met for name, target in row.expected.items()},
+            **more,
         }
-        for row in rows
+        for row, more in zip(rows, related, strict=True)
     ]
     return columns, flat
+
+
+def _related(row: Row) -> dict[str, Any]:
+    """Return what links a row to others: ``stage``, ``changed``, ``tier``, ``seeds``, and more.
+
+    ``sd.<metric>`` is the deviation between seeds, ``earlier.<stage>`` the metric that ranks at a
+    stage before, ``difference.<other>.<metric>`` what was gained against a baseline or reference.
+    """
+    found: dict[str, Any] = {}
+    if row.lineage.stage is not None:
+        found["stage"] = row.lineage.stage
+    if row.lineage.words:
+        found["changed"] = row.lineage.words
+    if row.tier is not None:
+        found["tier"] = row.tier
+    if row.members:
+        found["seeds"] = len(row.members)
+    found |= {f"sd.{name}": one.deviation for name, one in row.spread.items() if one.n > 1}
+    found |= {f"earlier.{stage}": value for stage, value in row.earlier.items()}
+    for other, differences in row.differences.items():
+        found |= {f"difference.{other}.{name}": one.value for name, one in differences.items()}
+    return found
 
 
 def to_csv(comparison: Comparison) -> str:

@@ -27,9 +27,10 @@ Goal = Literal["minimize", "maximize"]
 _MODULES: Final = {
     "decay_curve": "trainers.edc.metrics",
     "phonemes": "trainers.speech.metrics",
+    "sar_image": "trainers.sar.metrics",
 }
 # What people type after `--metrics` -> kind.
-_ALIASES: Final = {"edc": "decay_curve", "speech": "phonemes"}
+_ALIASES: Final = {"edc": "decay_curve", "speech": "phonemes", "sar": "sar_image"}
 
 # Words of a metric's name that tell its direction. An error word wins: `ssim_loss` is a loss.
 # fmt: off

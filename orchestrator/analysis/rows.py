@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.aims import Tally, Target
+from orchestrator.analysis.lineage import Lineage
+from orchestrator.analysis.noise import Difference
 from orchestrator.analysis.scan import SweepInfo
 from orchestrator.files.atomic import plain
-from orchestrator.spec.model import Bound
-
-_BOUND = re.compile(r"\s*(<=|>=|<|>)\s*(\S+)\s*")
 
 
 @dataclass(frozen=True)
-class Target:
-    """One target of a sweep held against one run.
+class Spread:
+    """How one metric varies over the seeds of a config.
 
     Attributes:
-        bound: as it stands in the sweep file, ``"<= 0.02"``.
-        value: the run's metric of that name; None where it has none.
-        met: whether `value` keeps the bound; None where there is no value to judge.
+        deviation: sample standard deviation, in the metric's unit; NaN for one value.
+        n: how many seeds have the metric.
     """
 
-    bound: str
-    value: float | None
-    met: bool | None
+    deviation: float
+    n: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,14 @@ class Row:
         kind: what its arrays are; None where nothing says so.
         logged: numbers that the run itself wrote down.
         info: the sweep that it belongs to.
+        lineage: where it stands among the trials of its sweep.
+        expected: milestone to how the run stands against it.
+        tier: the highest tier of targets that it meets; None for none.
+        members: the single runs of a config that ran with several seeds; the metrics of the row
+            are their means.
+        spread: how metrics vary over `members`.
+        differences: what it is held against (``"baseline"``, a reference) to metric to difference.
+        earlier: earlier stage to what the trial reached there of the metric that ranks.
     """
 
     trial: str
@@ -64,13 +69,16 @@ class Row:
     kind: str | None = None
     logged: Mapping[str, float] = field(default_factory=dict)
     info: SweepInfo | None = None
+    lineage: Lineage = field(default_factory=Lineage)
+    expected: Mapping[str, Target] = field(default_factory=dict)
+    tier: str | None = None
+    members: tuple[Row, ...] = ()
+    spread: Mapping[str, Spread] = field(default_factory=dict)
+    differences: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
+    earlier: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in JSON types."""
-        judged = {
-            name: {"bound": target.bound, "value": target.value, "met": target.met}
-            for name, target in self.targets.items()
-        }
         row = {
             "rank": self.rank,
             "sweep": self.sweep,
@@ -79,11 +87,44 @@ class Row:
             "state": self.state,
             "config": dict(self.config),
             "metrics": dict(self.metrics),
-            "targets": judged,
+            "targets": _judged(self.targets),
+            "expected": _judged(self.expected),
+            "tier": self.tier,
             "split": self.split,
+            "stage": self.lineage.stage,
+            "origin": self.lineage.origin,
+            "link": self.lineage.link,
+            "changed": self.lineage.words,
+            "earlier": dict(self.earlier),
+            "differences": {
+                other: {metric: _difference(found) for metric, found in metrics.items()}
+                for other, metrics in self.differences.items()
+            },
+            "spread": {
+                name: {"deviation": spread.deviation, "n": spread.n}
+                for name, spread in self.spread.items()
+            },
+            "runs": [member.to_dict() for member in self.members],
             "warnings": list(self.warnings),
         }
         return dict(plain(row))
+
+
+def _judged(targets: Mapping[str, Target]) -> dict[str, Any]:
+    return {
+        name: {"bound": target.bound, "value": target.value, "met": target.met}
+        for name, target in targets.items()
+    }
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    known = found.is_noise is not None
+    return {
+        "value": found.value,
+        "low": found.low if known else None,
+        "high": found.high if known else None,
+        "basis": found.basis,
+    }
 
 
 @dataclass(frozen=True)
@@ -97,6 +138,7 @@ class Incomplete:
         sweep: the sweep's name; None for a run of another tool.
         trial: the trial's name, or the folder's.
         state: the trial's state; None for a run of another tool.
+        lineage: where it stands among the trials of its sweep.
     """
 
     path: Path
@@ -105,25 +147,11 @@ class Incomplete:
     sweep: str | None = None
     trial: str = ""
     state: str | None = None
+    lineage: Lineage = field(default_factory=Lineage)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
         return {"path": str(self.path), "missing": list(self.missing), "problem": self.problem}
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How many runs keep the bound of one target.
-
-    Attributes:
-        bounds: as they stand in the sweep files; one, unless sweeps differ.
-        met: how many runs keep theirs.
-        judged: how many have the metric; the others are neither met nor missed.
-    """
-
-    bounds: tuple[str, ...]
-    met: int
-    judged: int
 
 
 @dataclass(frozen=True)
@@ -137,9 +165,11 @@ class Comparison:
         goal: ``"minimize"`` or ``"maximize"``.
         basis: what the metric was computed on, in words for the heading: ``"validation"``,
             ``"selected on test among 18"``, ``"split unknown"``, ``"as logged"``.
-        n_complete: how many could be ranked, before the cut.
+        n_complete: how many runs could be ranked, before the cut.
+        n_rows: how many rows they make, before the cut: one for all seeds of a config.
         notes: what the reader should know, one sentence each.
         tallies: metric name to how its target stands among all that could be ranked.
+        references: what the sweep file holds its trials against; they have no rank.
     """
 
     rows: tuple[Row, ...]
@@ -148,8 +178,10 @@ class Comparison:
     goal: str
     basis: str
     n_complete: int
+    n_rows: int = 0
     notes: tuple[str, ...] = ()
     tallies: Mapping[str, Tally] = field(default_factory=dict)
+    references: tuple[Row, ...] = ()
 
     @property
     def n_total(self) -> int:
@@ -166,43 +198,8 @@ class Comparison:
             "total": self.n_total,
             "notes": list(self.notes),
             "rows": [row.to_dict() for row in self.rows],
+            "references": [
+                {"name": row.trial, "metrics": dict(plain(row.metrics))} for row in self.references
+            ],
             "incomplete": [item.to_dict() for item in self.incomplete],
         }
-
-
-def parse_bound(text: str) -> Bound | None:
-    """Return the bound that ``"<= 0.02"`` means, or None where it means none."""
-    match = _BOUND.fullmatch(text)
-    if match is None:
-        return None
-    try:
-        return Bound(match[1], float(match[2]))
-    except ValueError:
-        return None
-
-
-def judge(targets: Mapping[str, str], values: Mapping[str, float]) -> dict[str, Target]:
-    """Hold `values` against `targets` (metric name to bound); NaN misses every bound."""
-    judged = {}
-    for name, text in targets.items():
-        bound = parse_bound(text)
-        value = values.get(name)
-        met = None if bound is None or value is None else bound.holds(value)
-        judged[name] = Target(text, value, met)
-    return judged
-
-
-def tally(rows: Iterable[Row]) -> dict[str, Tally]:
-    """Count for each target how many of `rows` keep it."""
-    held: dict[str, list[Target]] = {}
-    for row in rows:
-        for name, target in row.targets.items():
-            held.setdefault(name, []).append(target)
-    return {
-        name: Tally(
-            bounds=tuple(dict.fromkeys(target.bound for target in targets)),
-            met=sum(target.met is True for target in targets),
-            judged=sum(target.met is not None for target in targets),
-        )
-        for name, targets in held.items()
-    }

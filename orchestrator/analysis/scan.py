@@ -29,6 +29,11 @@ class SweepInfo:
         metric: the metric that ranks it; "" where none is known.
         goal: ``"minimize"`` or ``"maximize"``, for `metric`.
         targets: metric name to bound, as ``{"t20_mae": "<= 0.02"}``.
+        tiers: tier to such targets, the least demanding first.
+        expect: milestone to bound, as ``{"train_mse@5": "< 0.2"}``.
+        stages: names of its stages, in their order.
+        has_baseline: True where its first trial is the baseline of an ablation.
+        references: name to ``{"metrics": {...}, "path": ...}``.
         is_program: True where a person's own script made the arrays.
         lives: True while a driver runs it.
     """
@@ -38,6 +43,11 @@ class SweepInfo:
     metric: str = ""
     goal: str = "minimize"
     targets: Mapping[str, str] = field(default_factory=dict)
+    tiers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    expect: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
+    has_baseline: bool = False
+    references: Mapping[str, Any] = field(default_factory=dict)
     is_program: bool = False
     lives: bool = False
 
@@ -220,7 +230,7 @@ def _sweep_info(sweep: SweepDir) -> SweepInfo | None:
     spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
     if record is None and not spec:
         return None
-    targets = spec.get("targets")
+    stages = spec.get("stages")
     metric = spec.get("metric")
     named = metric if isinstance(metric, dict) else {}
     return SweepInfo(
@@ -228,12 +238,27 @@ def _sweep_info(sweep: SweepDir) -> SweepInfo | None:
         path=sweep.path,
         metric=(record.metric if record is not None else "") or str(named.get("name") or ""),
         goal=record.goal if record is not None else str(named.get("goal") or "minimize"),
-        targets={str(name): str(bound) for name, bound in targets.items()}
-        if isinstance(targets, dict)
-        else {},
+        targets=_texts(spec.get("targets")),
+        tiers={str(tier): _texts(bounds) for tier, bounds in _map(spec.get("tiers")).items()},
+        expect=_texts(spec.get("expect")),
+        stages=tuple(
+            str(stage.get("name"))
+            for stage in (stages if isinstance(stages, list) else ())
+            if isinstance(stage, dict)
+        ),
+        has_baseline=bool(spec.get("ablate")),
+        references=_map(spec.get("references")),
         is_program=spec.get("program") is not None,
         lives=driver_lives(sweep),
     )
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {str(name): str(text) for name, text in _map(value).items()}
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Export into FILE."
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --export json.")
+@click.option("--runs", "single", is_flag=True, help="Give each seed of a config its own row.")
 @click.option("--all", "everything", is_flag=True, help="Show all columns and incomplete runs.")
 def command(
     *,
@@ -40,6 +41,7 @@ def command(
     export: str | None,
     output: Path | None,
     as_json: bool,
+    single: bool,
     everything: bool,
 ) -> None:
     """Rank the runs under PATH (by default results/) by what they predicted.
@@ -63,10 +65,11 @@ def command(
         top=top,
         kind=kind,
         data=data,
+        single=single,
         on_progress=_progress(),
     )
     if form is None:
-        from orchestrator.cli.tables import render_comparison
+        from orchestrator.cli.comparison import render_comparison
 
         if not comparison.n_total:
             places = ", ".join(str(path) for path in paths) or str(results_folder())
@@ -85,7 +88,7 @@ def command(
     elif form == "csv":
         text = to_csv(comparison)
     else:
-        from orchestrator.cli.tables import render_markdown
+        from orchestrator.cli.comparison import render_markdown
 
         text = render_markdown(comparison)
     if output is None:
@@ -94,7 +97,7 @@ def command(
         _write(output, text)
         click.echo(f"wrote {output}", err=True)
     if form == "csv":
-        from orchestrator.cli.tables import heading
+        from orchestrator.cli.comparison import heading
 
         # A CSV has no place for these, and they must not be lost.
         for note in (heading(comparison), *comparison.notes, *_not_in_it(comparison)):

@@ -104,7 +104,7 @@ def command(
         return _detach(asked, folder, _arguments(ctx, ctx.params), new=new)
     # The engine loads Ray and Optuna; by now the file is known to be good.
     from orchestrator.engine.driver import run_sweep
-    from orchestrator.engine.placing import Terms
+    from orchestrator.engine.terms import Terms
 
     policy = policy_of(
         asked.resources,
@@ -176,7 +176,7 @@ def _say_stopping() -> None:
 
 def _conclude(folder: SweepDir) -> None:
     from orchestrator.analysis.compare import compare
-    from orchestrator.cli.tables import render_comparison
+    from orchestrator.cli.comparison import render_comparison
 
     say(render_comparison(compare([folder.path])))
 

@@ -50,6 +50,7 @@ def sweep(
     targets: dict[str, str] | None = None,
     program: str | None = None,
     n_trials: int | None = None,
+    spec: dict[str, Any] | None = None,
     **more: Any,
 ) -> SweepDir:
     made = SweepDir(results / name)
@@ -62,6 +63,7 @@ def sweep(
             "targets": targets or {},
             "program": {"path": program} if program else None,
             "metric": {"name": metric, "goal": goal},
+            **(spec or {}),
         },
     )
     return made

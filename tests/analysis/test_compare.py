@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.analysis.aims import Tally, judge, parse_bound
 from orchestrator.analysis.compare import compare, goal_of, rank
-from orchestrator.analysis.rows import Row, Tally, judge, parse_bound
+from orchestrator.analysis.rows import Row
 from orchestrator.analysis.scan import SweepInfo
 from orchestrator.errors import UsageError
 from orchestrator.runs.records import SweepState, TrialState

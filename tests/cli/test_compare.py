@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.analysis.compare import compare
 from orchestrator.cli import main
-from orchestrator.cli.tables import Column, clean, differing, fit, number, render_comparison
+from orchestrator.cli.comparison import render_comparison
+from orchestrator.cli.tables import Column, clean, differing, fit, number
 from orchestrator.runs.records import TrialState
 from tests.analysis import made
 

@@ -1,0 +1,109 @@
+"""Runs of one config with several seeds, joined to one row with their means."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.analysis.aims import judge, tier_of
+from orchestrator.analysis.rows import Incomplete, Row, Spread
+
+_SEED = re.compile(r"[\s,]*\bseed=\S+")
+
+_Key = tuple[Path, int]
+
+
+def join(rows: Sequence[Row], incomplete: Sequence[Incomplete]) -> list[Row]:
+    """Return `rows` with the seeds of each config joined; others as they are, in their order.
+
+    A metric is joined where every seed that ended well has it. What did not end well is no part
+    of the mean, and the row says how many that were: seeds that diverge would else make a config
+    look better than it is.
+    """
+    groups: dict[_Key, list[Row]] = {}
+    joined: list[Row | _Key] = []
+    for row in rows:
+        key = _key(row)
+        if key is None:
+            joined.append(row)
+        elif key in groups:
+            groups[key].append(row)
+        else:
+            groups[key] = [row]
+            joined.append(key)
+    lost: dict[_Key, list[Incomplete]] = {}
+    for item in incomplete:
+        # Of a run that cannot be ranked only its folder tells the sweep.
+        if item.lineage.group is not None:
+            sweep = item.path.absolute().parent.parent
+            lost.setdefault((sweep, item.lineage.group), []).append(item)
+    return [
+        item if isinstance(item, Row) else _joined(groups[item], lost.get(item, []))
+        for item in joined
+    ]
+
+
+def _key(row: Row) -> _Key | None:
+    group = row.lineage.group
+    if group is None:
+        return None
+    return row.path.absolute().parent.parent, group
+
+
+def _joined(members: list[Row], lost: list[Incomplete]) -> Row:
+    members = sorted(members, key=lambda row: row.lineage.replicate)
+    first = members[0]
+    values = {
+        name: [row.metrics[name] for row in members]
+        for name in first.metrics
+        if all(name in row.metrics for row in members)
+    }
+    metrics = {name: float(np.mean(found)) for name, found in values.items()}
+    logged = {
+        name: float(np.mean([row.logged[name] for row in members]))
+        for name in first.logged
+        if all(name in row.logged for row in members)
+    }
+    config = {
+        name: value
+        for name, value in first.config.items()
+        if all(row.config.get(name) == value for row in members)
+    }
+    warnings = [f"{row.trial}: {text}" for row in members for text in row.warnings]
+    if lost:
+        counted: dict[str, int] = {}
+        for item in lost:
+            state = item.state or "incomplete"
+            counted[state] = counted.get(state, 0) + 1
+        ways = ", ".join(f"{count} {state}" for state, count in counted.items())
+        warnings.insert(
+            0,
+            f"{len(lost)} of {len(members) + len(lost)} seeds have no result ({ways}); "
+            f"the mean is of the other {len(members)}",
+        )
+    # Where seeds ran at all their rows are joined, so a lone survivor shows that it is alone.
+    together = {**logged, **metrics}
+    info = first.info
+    return replace(
+        first,
+        trial=_SEED.sub("", first.trial).strip() or first.trial,
+        config=config,
+        metrics=metrics,
+        logged=logged,
+        spread={name: _spread(found) for name, found in values.items()},
+        targets=judge(info.targets, together) if info is not None else first.targets,
+        tier=tier_of(info.tiers, together) if info is not None else first.tier,
+        expected={},
+        warnings=tuple(warnings),
+        members=tuple(members),
+    )
+
+
+def _spread(values: list[float]) -> Spread:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return Spread(deviation, len(values))
