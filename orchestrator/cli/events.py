@@ -83,6 +83,11 @@ def _trial_started(event: Mapping[str, Any], _metric: str) -> list[str]:
     return [f"started{on}", f"attempt {attempt}" if again else ""]
 
 
+def _trial_added(event: Mapping[str, Any], _metric: str) -> list[str]:
+    link, origin = event.get("link"), event.get("origin")
+    return [f"added ({link} of trial {origin})" if link and origin is not None else "added"]
+
+
 def _trial_ended(event: Mapping[str, Any], metric: str) -> list[str]:
     state = str(event.get("state") or "ended")
     if event.get("reason"):
@@ -104,6 +109,7 @@ _KNOWN: dict[str, Callable[[Mapping[str, Any], str], list[str]]] = {
     "sweep_ended": _ended,
     "stopping": _ended,
     "trial_started": _trial_started,
+    "trial_added": _trial_added,
     "trial_ended": _trial_ended,
     "warning": _warning,
 }

@@ -36,6 +36,8 @@ DEFAULTS: dict[str, Choice] = {
     "schedule": "warn",
 }
 SYMPTOMS = tuple(DEFAULTS)
+LOST = tuple(symptom for symptom, choice in DEFAULTS.items() if choice == "stop")
+"""Symptoms of a run that has diverged; the others are notes."""
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,18 @@ from typing import Any
 
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
-from orchestrator.engine.judge import Judge
+from orchestrator.engine.inherit import inherit_checkpoint
+from orchestrator.engine.judge import Judge, check_watched
 from orchestrator.engine.placing import Placing
 from orchestrator.engine.queue import TrialQueue
 from orchestrator.engine.recovery import ran_out
+from orchestrator.engine.remedies import Remedies, by_number
+from orchestrator.engine.siblings import Siblings
 from orchestrator.files import atomic
 from orchestrator.placement.oom import Kind
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
+from orchestrator.search.bands import Bands
 from orchestrator.search.study import Study
 from orchestrator.spec.model import Spec
 
@@ -89,7 +93,21 @@ class Conductor:
         self._commit = commit
         self._live: dict[str, _Live] = {}
         self._adopted_at = -NEXT_FOLDER_S
+        check_watched(spec)
+        metric = spec.metric
+        self._siblings = Siblings(
+            sweep,
+            self.records.values(),
+            metric.name if metric else None,
+            metric.goal if metric else "minimize",
+        )
+        self._remedies = Remedies(spec, sweep, self.records)
+        self.records |= by_number(self._remedies.owed())
         self._queue = TrialQueue(spec, study, self.records, only)
+        rule = spec.early_terminate
+        self._bands = (
+            Bands(rule, spec.metric, sweep, self.records) if rule and spec.metric else None
+        )
 
     @property
     def stopping(self) -> bool:
@@ -139,12 +157,21 @@ class Conductor:
         record.ray_id = attempt_id
         record.slot = slot.to_dict()
         record.started_at, record.ended_at = now(), None
-        record.value, record.warnings = None, []
+        record.value, record.warnings, record.symptom = None, [], None
         run = self._sweep.run_dir(record.number, record.name)
         self.placing.started(attempt_id, record, slot)
+        self._hand_checkpoint(record, run)
         record.save(run)
         run.stop_file.unlink(missing_ok=True)
-        judge = Judge(self._spec.metric, self._study, record, run)
+        judge = Judge(
+            self._spec,
+            self._study,
+            record,
+            run,
+            bands=self._bands,
+            siblings=self._siblings,
+            remedies=self._remedies,
+        )
         self._live[attempt_id] = _Live(record, run, judge, _size(run))
         self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
         return Attempt(
@@ -159,6 +186,8 @@ class Conductor:
             cap_bytes=self.placing.cap_bytes(attempt_id),
             stage=record.stage,
             commit=self._commit,
+            folder=str(self._spec.path.parent),
+            from_checkpoint=record.from_checkpoint,
         )
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
@@ -178,6 +207,7 @@ class Conductor:
             elif kind == "total_steps":
                 live.record.total_steps = int(details[0])
                 live.record.save(live.run)
+                live.judge.plan_steps(live.record.total_steps)
             elif kind == "warn":
                 live.record.warnings.append(str(details[0]))
                 live.record.save(live.run)
@@ -215,6 +245,12 @@ class Conductor:
         self._finish(live, TrialState.WAITING, found.words)
         if live.ending is None:
             self._queue.put_back(live.record)
+
+    def follow(self, successor: TrialRecord) -> None:
+        """Queue a trial that follows from another, after its record is safe."""
+        self._save(successor)
+        self._queue.add(successor)
+        self._tell("trial_added", successor, origin=successor.origin, link=successor.link)
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End the sweep: start nothing more and let running trials save and wait."""
@@ -264,11 +300,13 @@ class Conductor:
         record = live.record
         judged = live.judge.report(step, metrics, is_ending=live.ending is not None)
         self._listener("report", record, {"step": step, "metrics": metrics})
-        if judged.warn is not None and judged.warn not in record.warnings:
-            record.warnings.append(judged.warn)
-            record.save(live.run)
-            self._tell("warning", record, text=judged.warn)
+        for text in judged.warnings:
+            if text not in record.warnings:
+                record.warnings.append(text)
+                record.save(live.run)
+                self._tell("warning", record, text=text)
         if judged.stop is not None:
+            record.symptom = judged.symptom
             self._end(live, TrialState.PRUNED, judged.stop)
 
     def _on_failed(self, attempt_id: str, live: _Live, message: str) -> None:
@@ -314,6 +352,19 @@ class Conductor:
             told = "FAIL" if state is TrialState.WAITING else state.value
             self._study.tell(record.optuna_number, told, record.value)
         self._tell("trial_ended", record, state=state, reason=reason, value=record.value)
+        successor = self._remedies.answer(record)
+        if successor is not None:
+            self.follow(successor)
+
+    def _hand_checkpoint(self, record: TrialRecord, run: RunDir) -> None:
+        """Give a trial that starts from another's checkpoint that checkpoint, once."""
+        if not record.from_checkpoint or record.attempt > 1 or record.origin is None:
+            return
+        origin = self.records.get(record.origin)
+        source = self._sweep.run_dir(origin.number, origin.name) if origin else None
+        if source is None or not inherit_checkpoint(source, run):
+            text = f"starts from scratch: trial {record.origin} left no checkpoint"
+            record.warnings.append(text)
 
     def _waits_for_folder(self) -> bool:
         program = self._spec.program

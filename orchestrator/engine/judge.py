@@ -1,18 +1,34 @@
-"""What the reports of one attempt lead to: the divergence rule first, then the pruner."""
+"""What the reports of one attempt lead to: divergence first, then the pruner.
+
+The order of authority: what the watch over the curve ends is ended, whatever a pruner thinks of
+it; only what is not lost is held against other trials; and only what completes can be promoted to
+the next stage.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_run
-from orchestrator.divergence.rule import DivergenceRule
+from orchestrator.divergence.advice import rate_of
+from orchestrator.divergence.policy import LOST
+from orchestrator.divergence.schedule.declared import declared_for
+from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.watch import Watch
+from orchestrator.divergence.wording import number as shown
+from orchestrator.engine.remedies import Remedies, policy_for
+from orchestrator.engine.siblings import Siblings
+from orchestrator.errors import UsageError
+from orchestrator.files import atomic
 from orchestrator.runs.layout import RunDir
 from orchestrator.runs.records import TrialRecord, read_reports
+from orchestrator.search.bands import Bands
 from orchestrator.search.study import Study
-from orchestrator.spec.model import MetricGoal
+from orchestrator.spec.model import Spec
 
 
 @dataclass(frozen=True)
@@ -21,35 +37,69 @@ class Judgement:
 
     Attributes:
         stop: why the trial is to end; None where it goes on.
-        warn: what the user should know; None for nothing.
+        symptom: what the watch ended it for; None where it goes on or somebody else ended it.
+        warnings: what the user should know.
     """
 
     stop: str | None = None
-    warn: str | None = None
+    symptom: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Judge:
     """Judges one attempt, and keeps what its metric was.
 
     Args:
-        metric: what ranks the sweep; None where nothing does.
+        spec: what was asked.
         study: told of every value of the metric, and asked whether to prune.
         record: of the trial, whose attempt has a number in the study.
         run: its run directory.
+        bands: W&B's ``early_terminate``; None where the file has none.
+        siblings: what the other trials have shown; None where there are none.
+        remedies: tells what could be answered; None where nothing can.
+
+    Raises:
+        UsageError: the spec's policy or schedule cannot be.
     """
 
     def __init__(
-        self, metric: MetricGoal | None, study: Study, record: TrialRecord, run: RunDir
+        self,
+        spec: Spec,
+        study: Study,
+        record: TrialRecord,
+        run: RunDir,
+        *,
+        bands: Bands | None = None,
+        siblings: Siblings | None = None,
+        remedies: Remedies | None = None,
     ) -> None:
-        self._metric = metric
+        self._spec = spec
+        self._metric = spec.metric
         self._study = study
         self._record = record
         self._run = run
-        self._rule = DivergenceRule(
-            metric.name if metric else None, metric.goal if metric else "minimize"
+        self._bands = bands
+        self._siblings = siblings
+        self._remedies = remedies
+        slot = record.slot or {}
+        self._watch = Watch(
+            spec.metric.name if spec.metric else None,
+            spec.metric.goal if spec.metric else "minimize",
+            policy=policy_for(spec),
+            target=spec.metric.target if spec.metric else None,
+            targets=targets_of(spec),
+            total_steps=record.total_steps,
+            memory_limit_mib=slot.get("memory_mib") if slot.get("device") != "cpu" else None,
         )
+        self._troubles: list[str] = []
+        self._milestones = _milestones(spec)
+        self._told: set[str] = set()
         self._values: list[float] = []
         self._is_replayed = False
+
+    def plan_steps(self, total_steps: int) -> None:
+        """Take in how many steps the trial will report."""
+        self._watch.plan_steps(total_steps)
 
     def report(self, step: int, metrics: Mapping[str, float], *, is_ending: bool) -> Judgement:
         """Take in one report and decide.
@@ -61,16 +111,20 @@ class Judge:
         """
         if not self._is_replayed:
             self._replay(step)
-        verdict = self._rule.update(step, metrics)
+        verdicts = self._update(step, metrics)
         if is_ending:
             return Judgement()
-        if verdict.action == "stop":
-            return Judgement(stop=f"diverged: {verdict.reason}")
+        warnings = [*self._troubles, *self._missed(step, metrics)]
+        self._troubles = []
+        for verdict in verdicts:
+            symptom = str(verdict.symptom)
+            if verdict.stops and self._is_carried_out(verdict):
+                head = "diverged" if symptom in LOST else symptom
+                return Judgement(f"{head}: {verdict.reason}", symptom, tuple(warnings))
+            if self._is_new(verdict):
+                warnings.append(verdict.reason)
         self._note(step, metrics)
-        number = self._record.optuna_number
-        reported = self._metric is not None and self._metric.name in metrics
-        prune = self._study.should_prune(number) if reported and number is not None else None
-        return Judgement(stop=prune, warn=verdict.reason if verdict.action == "warn" else None)
+        return Judgement(stop=self._cannot_win(step, metrics), warnings=tuple(warnings))
 
     def value(self, *, is_complete: bool) -> tuple[float | None, str | None]:
         """Return the attempt's metric, and what hindered recomputing it, if anything did.
@@ -90,19 +144,137 @@ class Judge:
             return best, f"metrics could not be recomputed: {problem}"
         return (value if value is not None and math.isfinite(value) else best), None
 
+    def _cannot_win(self, step: int, metrics: Mapping[str, float]) -> str | None:
+        """Return why a trial that is not lost is stopped all the same, if it is."""
+        if self._metric is None or self._metric.name not in metrics:
+            return None
+        if self._bands is not None:
+            value = metrics[self._metric.name]
+            reason = self._bands.should_stop(self._record, step, value)
+            if reason is not None:
+                return reason
+        number = self._record.optuna_number
+        return None if number is None else self._study.should_prune(number)
+
+    def _update(self, step: int, metrics: Mapping[str, float]) -> list[Verdict]:
+        """Hand one report to the watch, with what the other trials have shown."""
+        own, others = self._record.number, self._siblings
+        can_fall = others is not None and others.another_fell(own, look=self._watch.is_rising)
+        verdicts = self._watch.update(step, metrics, loss_can_fall=can_fall)
+        if others is not None and self._watch.has_fallen:
+            others.fell(own)
+        return verdicts
+
+    def _is_carried_out(self, verdict: Verdict) -> bool:
+        """Tell whether a verdict that ends the run does; a remedy that cannot be given does not.
+
+        What is lost ends in any case. A run that only stands on a plateau goes on where ending it
+        would lead to nothing.
+        """
+        symptom = str(verdict.symptom)
+        if verdict.action == "stop" or symptom in LOST:
+            return True
+        return self._remedies is not None and self._remedies.can_answer(self._record, symptom)
+
+    def _is_new(self, verdict: Verdict) -> bool:
+        """Tell whether the user has not been told of a symptom in this attempt."""
+        symptom = str(verdict.symptom)
+        # Every target and every fault of the schedule is a matter of its own.
+        key = verdict.reason if symptom in ("schedule", "too slow") else symptom
+        is_new = key not in self._told
+        self._told.add(key)
+        return is_new
+
+    def _missed(self, step: int, metrics: Mapping[str, float]) -> list[str]:
+        """Return the milestones that this report misses, in words."""
+        words = []
+        for (name, place), bound in list(self._milestones.items()):
+            if name not in metrics or step < place:
+                continue
+            del self._milestones[name, place]
+            if step == place and not bound.holds(metrics[name]):
+                value = shown(metrics[name])
+                words.append(f"{name} is {value} at step {step}, but {bound} was expected there")
+        return words
+
     def _replay(self, step: int) -> None:
         # A trial that goes on from its checkpoint is judged with what it reported before.
         self._is_replayed = True
+        self._plan_schedule()
         for earlier, metrics in read_reports(self._run):
             if earlier >= step:
                 break
-            self._rule.update(earlier, metrics)
+            self._update(earlier, metrics)
+            self._missed(earlier, metrics)
             self._note(earlier, metrics)
+
+    def _plan_schedule(self) -> None:
+        """Take the schedule from the sweep file, else as the trainer said that it configured it."""
+        metadata = atomic.read_json(self._run.metadata_file) or {}
+        built = metadata.get("config")
+        config: dict[str, Any] = {**(built if isinstance(built, dict) else {})}
+        config |= self._record.config
+        known = rate_of(config)
+        raw = self._spec.lr_schedule
+        described = metadata.get("lr_schedule")
+        if not raw and isinstance(described, dict):
+            raw = described
+        if not raw or self._record.change.get("new_schedule"):
+            return  # of a schedule that begins anew in midst of a run nobody knows its first step
+        changed = self._record.change.get("set") or {}
+        try:
+            schedule = declared_for(
+                raw,
+                rate=known[1] if known else None,
+                is_rate_stronger=known is not None and known[0] in changed,
+                last_step=self._record.total_steps,
+            )
+        except UsageError as error:
+            self._troubles.append(f"the learning rate is not held against a schedule: {error}")
+            return
+        if schedule is not None:
+            self._watch.plan_schedule(schedule)
 
     def _note(self, step: int, metrics: Mapping[str, float]) -> None:
         value = metrics.get(self._metric.name) if self._metric else None
-        if value is None or self._record.optuna_number is None:
+        if value is None:
             return
         if math.isfinite(value):
             self._values.append(value)
-        self._study.report(self._record.optuna_number, step, value)
+        # Further replicates of a config have no number: the study hears of their mean alone.
+        if self._record.optuna_number is not None:
+            self._study.report(self._record.optuna_number, step, value)
+
+
+def check_watched(spec: Spec) -> None:
+    """Refuse a spec whose policy or schedule no trial could be judged by.
+
+    Raises:
+        UsageError: a symptom, a choice or the schedule cannot be.
+    """
+    policy_for(spec)
+    if spec.lr_schedule:
+        declared_for(spec.lr_schedule)
+
+
+def targets_of(spec: Spec) -> dict[str, tuple[float, str]]:
+    """Return the reported names whose pace is watched, with what to reach and which way.
+
+    Targets are bounds on metrics of the test data; what is reported on the way carries ``val_``.
+    """
+    found = {}
+    for name, bound in spec.targets.items():
+        way = "minimize" if bound.op.startswith("<") else "maximize"
+        for reported in (name, f"val_{name.removeprefix('test_')}"):
+            found[reported] = bound.limit, way
+    return found
+
+
+def _milestones(spec: Spec) -> dict[tuple[str, int], Any]:
+    """Return metric and step of each milestone, with its bound."""
+    found = {}
+    for text, bound in spec.expect.items():
+        name, _, step = text.rpartition("@")
+        if name and step.isdecimal():
+            found[name, int(step)] = bound
+    return found

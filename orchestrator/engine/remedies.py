@@ -1,0 +1,207 @@
+"""What answers a trial that was ended for a symptom: a new trial with another config.
+
+The successor follows from records alone, so that a driver that was killed between the end of a
+trial and its answer makes up for it when the sweep goes on, and never answers twice.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.divergence.policy import Choice, Policy
+from orchestrator.divergence.wording import number as shown
+from orchestrator.engine.queue import number_after
+from orchestrator.files import atomic
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState, read_reports
+from orchestrator.spec import conditions
+from orchestrator.spec.course import Remedy
+from orchestrator.spec.model import Spec
+
+LINK = "remedy"
+_UNKNOWN = object()
+_TIMES = re.compile(r"\*\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+
+
+def policy_for(spec: Spec) -> Policy:
+    """Return the policy of a sweep: a symptom with a remedy is answered, where nothing forbids.
+
+    Raises:
+        UsageError: a symptom or a choice is unknown.
+    """
+    asked = Policy.of(spec.divergence)
+    choices: dict[str, Choice] = dict(asked.choices)
+    for symptom in spec.remedy:
+        if choices.get(symptom, "stop") == "stop":
+            choices[symptom] = "remedy"
+    return Policy(choices)
+
+
+class Remedies:
+    """Makes the successors of trials that were ended for a symptom.
+
+    Args:
+        spec: what was asked.
+        sweep: the sweep's folder.
+        records: its trials by number; read only.
+    """
+
+    def __init__(self, spec: Spec, sweep: SweepDir, records: Mapping[int, TrialRecord]) -> None:
+        self._spec = spec
+        self._sweep = sweep
+        self._records = records
+
+    def can_answer(self, record: TrialRecord, symptom: str) -> bool:
+        """Tell whether a trial that would be ended for `symptom` now would have a successor."""
+        return self._change(record, symptom) is not None
+
+    def answer(self, record: TrialRecord) -> TrialRecord | None:
+        """Return the successor of a trial that has ended, unsaved; None where it has none."""
+        if record.state is not TrialState.PRUNED or record.symptom is None:
+            return None
+        if any(self._follows(other, record) for other in self._records.values()):
+            return None
+        change = self._change(record, record.symptom)
+        if change is None:
+            return None
+        chain = chain_of(record, self._records)
+        place = 1 + sum(earlier.link == LINK for earlier in chain)
+        told = f"remedy {place}: {words_of(change)}"
+        remedy = self._spec.remedy[record.symptom]
+        run = self._sweep.run_dir(record.number, record.name)
+        return TrialRecord(
+            number=number_after(self._spec, self._records),
+            name=f"{chain[0].name} → {told}",
+            config=config_with(record.config, change, self._spec),
+            stage=record.stage,
+            note=dict(record.note),
+            origin=record.number,
+            link=LINK,
+            from_checkpoint=remedy.start == "checkpoint" and run.checkpoint_file.exists(),
+            change={"name": told, "set": change, "symptom": record.symptom},
+        )
+
+    def owed(self) -> list[TrialRecord]:
+        """Return, saved, the answers that an earlier driver did not come to give."""
+        made: list[TrialRecord] = []
+        for record in list(self._records.values()):
+            later = Remedies(self._spec, self._sweep, {**self._records, **by_number(made)})
+            successor = later.answer(record)
+            if successor is not None:
+                successor.save(self._sweep.run_dir(successor.number, successor.name))
+                made.append(successor)
+        return made
+
+    @staticmethod
+    def _follows(other: TrialRecord, record: TrialRecord) -> bool:
+        return other.link == LINK and other.origin == record.number
+
+    def _change(self, record: TrialRecord, symptom: str) -> dict[str, Any] | None:
+        """Return the values that the answer sets; None where there is no answer."""
+        remedy = self._spec.remedy.get(symptom)
+        if remedy is None:
+            return None
+        chain = chain_of(record, self._records)
+        answered = sum(
+            earlier.link == LINK and earlier.change.get("symptom") == symptom for earlier in chain
+        )
+        if answered >= remedy.times or not self._holds(remedy, record):
+            return None
+        before = self._values(record)
+        change = {}
+        for name, asked in remedy.set.items():
+            value = _value(_rung(asked, answered), before.get(name, _UNKNOWN))
+            if value is not _UNKNOWN and value != before.get(name, _UNKNOWN):
+                change[name] = value
+        return change or None  # what changes nothing would end alike
+
+    def _holds(self, remedy: Remedy, record: TrialRecord) -> bool:
+        if remedy.condition is None:
+            return True
+        reports = list(read_reports(self._sweep.run_dir(record.number, record.name)))
+        values: dict[str, Any] = {"stable": False, "complete": False, **self._values(record)}
+        for _, metrics in reports:
+            values |= {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+        def at(name: str, step: int) -> float | None:
+            found = [
+                metrics[name] for place, metrics in reports if place == step and name in metrics
+            ]
+            return found[-1] if found else None
+
+        return conditions.evaluate(conditions.parse(remedy.condition), values, at=at) is True
+
+    def _values(self, record: TrialRecord) -> dict[str, Any]:
+        """Return all parameters of a trial by the names of the sweep file, defaults among them."""
+        run = self._sweep.run_dir(record.number, record.name)
+        built = (atomic.read_json(run.metadata_file) or {}).get("config")
+        values = {**(built if isinstance(built, dict) else {}), **record.config}
+        for name, path in self._spec.nested.items():
+            inner: Any = record.config
+            for part in path:
+                inner = inner.get(part) if isinstance(inner, Mapping) else None
+            if inner is not None:
+                values[name] = inner
+        return values
+
+
+def by_number(records: list[TrialRecord]) -> dict[int, TrialRecord]:
+    """Return records by their number."""
+    return {record.number: record for record in records}
+
+
+def chain_of(record: TrialRecord, records: Mapping[int, TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that `record` follows, the first of them first, and itself at the end."""
+    chain = [record]
+    while chain[0].origin is not None and len(chain) <= len(records):
+        before = records.get(chain[0].origin)
+        if before is None:
+            break
+        chain.insert(0, before)
+    return chain
+
+
+def config_with(config: Mapping[str, Any], change: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
+    """Return `config` with other values; names of parameters inside others reach into maps."""
+    found: dict[str, Any] = copy.deepcopy(dict(config))
+    for name, value in change.items():
+        inside = found
+        path = spec.nested.get(name, (name,))
+        for part in path[:-1]:
+            if not isinstance(inside.get(part), dict):
+                inside[part] = {}
+            inside = inside[part]
+        inside[path[-1]] = value
+    return found
+
+
+def words_of(change: Mapping[str, Any]) -> str:
+    """Return a change in words: ``lr=0.0001, clip=1``."""
+    texts = []
+    for name, value in change.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        texts.append(f"{name}={shown(value) if is_number else value}")
+    return ", ".join(texts)
+
+
+def _rung(asked: Any, place: int) -> Any:
+    """Return what the answer at `place` sets: of a ladder its rung, beyond its end the last."""
+    if isinstance(asked, list | tuple):
+        return asked[min(place, len(asked) - 1)] if asked else _UNKNOWN
+    return asked
+
+
+def _value(asked: Any, before: Any) -> Any:
+    """Return the new value of a parameter; `_UNKNOWN` where nobody knows what it is relative to."""
+    match = _TIMES.fullmatch(asked.strip()) if isinstance(asked, str) else None
+    if match is None:
+        return asked
+    if isinstance(before, bool) or not isinstance(before, int | float):
+        return _UNKNOWN
+    # Twelve digits, so that 3e-4 times 0.1 is 3e-5.
+    product = float(f"{before * float(match[1]):.12g}")
+    return round(product) if isinstance(before, int) else product
