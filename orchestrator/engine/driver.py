@@ -15,7 +15,8 @@ from orchestrator.engine.interrupts import catching
 from orchestrator.engine.machine import ThisMachine
 from orchestrator.engine.only import chosen_trials
 from orchestrator.engine.opening import OpenSweep, folder_for, open_sweep
-from orchestrator.engine.placing import Placing, Terms
+from orchestrator.engine.placing import Placing
+from orchestrator.engine.terms import Terms
 from orchestrator.errors import SweepError, WaitTimeoutError
 from orchestrator.files import atomic
 from orchestrator.placement.history import FILE, History

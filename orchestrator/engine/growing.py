@@ -9,6 +9,7 @@ from orchestrator.engine.ground import Tell
 from orchestrator.placement.growth import Event, Growth
 from orchestrator.placement.history import History, MemoryKey
 from orchestrator.placement.rates import Window
+from orchestrator.placement.thinning import Pays, Thinning
 
 
 class Growing:
@@ -18,10 +19,23 @@ class Growing:
         history: where what is found out is kept for later sweeps; None keeps nothing.
         tell: told of every step (``tell("growth", device=id, at_once=2, ...)``).
         window: how much is measured before it is believed.
+        from_all: on CPUs, how many start at once; from there fewer are tried (`Thinning`). None
+            starts with one on each device and tries more.
+        pays: whether it pays to try fewer.
     """
 
-    def __init__(self, history: History | None, tell: Tell, window: Window | None = None) -> None:
+    def __init__(
+        self,
+        history: History | None,
+        tell: Tell,
+        window: Window | None = None,
+        *,
+        from_all: int | None = None,
+        pays: Pays = lambda at_once, fewer: "no",
+    ) -> None:
         self._history = history
+        self._from_all = from_all
+        self._pays = pays
         self._tell = tell
         self._window = window
         self._machines: dict[str, Growth] = {}
@@ -37,7 +51,7 @@ class Growing:
         """
         machine = self._machines.get(key)
         if machine is None:
-            return 1
+            return self._from_all or 1
         machine.most = most
         return machine.limit
 
@@ -53,7 +67,7 @@ class Growing:
         """
         if key not in self._machines:
             learned = self._history.growth(kept_as) if self._history is not None else None
-            self._machines[key] = Growth(1, learned=learned, window=self._window)
+            self._machines[key] = self._machine(learned)
             self._ids[key], self._kept_as[key] = id_, kept_as
         self._after(key, self._machines[key].started(trial, now))
 
@@ -78,6 +92,11 @@ class Growing:
         """Return in a sentence what was tried out, by id of the device."""
         said = {self._ids[key]: machine.words() for key, machine in self._machines.items()}
         return {id_: words for id_, words in said.items() if words}
+
+    def _machine(self, learned: Mapping[str, Any] | None) -> Growth:
+        if self._from_all is None:
+            return Growth(1, learned=learned, window=self._window)
+        return Thinning(self._from_all, pays=self._pays, learned=learned, window=self._window)
 
     def _after(self, key: str, event: Event | None) -> None:
         if event is None:

@@ -75,6 +75,8 @@ class Levels:
             least_bytes = RAM_PER_TRIAL_BYTES if least_bytes is None else least_bytes
         if least_bytes is None:
             return 1
-        free = min(device.total_bytes, device.free_bytes + sum(live.held for live in there))
-        bounds.append(max(1, free // least_bytes))
+        # What runs has its memory; of what was promised the rest is still to be taken.
+        due = sum(max(0, live.slot.memory_bytes - (live.used or 0)) for live in there)
+        more = max(0, device.free_bytes - due) // least_bytes
+        bounds.append(max(1, len(there) + more))
         return min(bound for bound in bounds if bound is not None)

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from orchestrator.engine.ground import Ground, Tell, cap_of, note_need
 from orchestrator.engine.growing import Growing
@@ -28,38 +28,22 @@ from orchestrator.engine.live import Live
 from orchestrator.engine.machine import Machine
 from orchestrator.engine.measuring import Measuring
 from orchestrator.engine.needs import Needs
+from orchestrator.engine.pace import Pace
 from orchestrator.engine.queue import Candidate
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retrying import Retrying
+from orchestrator.engine.terms import Terms
 from orchestrator.placement.admission import Admission
 from orchestrator.placement.history import History
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.lookahead import Want, overtaken
-from orchestrator.placement.model import Need, Plan, Policy, Slot
+from orchestrator.placement.model import Need, Plan, Slot
 from orchestrator.placement.oom import Kind
-from orchestrator.placement.rates import Window
 from orchestrator.placement.waiting import Waiting
 from orchestrator.runs.records import TrialRecord
 from orchestrator.spec.model import Spec
 
 _NO_LIMIT = 1 << 20
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a sweep uses the machine.
-
-    Attributes:
-        policy: what limits beside memory.
-        gpus: the GPUs to use (``--gpus``); None for all.
-        wait_timeout_s: how long it waits for memory of others; None for ever.
-        window: how much growth measures before it believes it.
-    """
-
-    policy: Policy = field(default_factory=Policy)
-    gpus: str | None = None
-    wait_timeout_s: float | None = None
-    window: Window | None = None
 
 
 class Placing:
@@ -113,6 +97,7 @@ class Placing:
         )
         self._ground.read()
         self._needs = Needs(spec, self._ground.reading, history)
+        self._pace = Pace(plan.n_trials, terms.window)
         self._growing = self._to_grow(plan, history)
         self._levels = Levels(plan, terms.policy, self._growing)
         is_script = spec.program is not None
@@ -139,7 +124,9 @@ class Placing:
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Take over what trials of an interrupted sweep asked for after an out-of-memory."""
-        self._wants.update(self._retrying.restore(records))
+        kept = list(records)
+        self._wants.update(self._retrying.restore(kept))
+        self._pace.restore(kept)
 
     @property
     def waiting(self) -> Waiting | None:
@@ -178,7 +165,9 @@ class Placing:
         place = None
         if self._on_cpu and len({want.need for want in wants}) > 1:
             # RAM is rarely short, so what differs by a little there does not alter the order.
-            place = self._admission.choose(wants[:1])
+            longest = max(wants, key=lambda want: want.duration_s or 0.0)
+            first = wants.index(longest)
+            place = None if self._admission.choose([longest]) is None else first
         if place is None:
             place = self._admission.choose(wants)
         slot = None
@@ -206,10 +195,11 @@ class Placing:
         self._ground.live[attempt_id] = live
         self._wants.pop(record.number, None)
         note_need(live, need)
+        now = self._monotonic()
+        self._pace.started(attempt_id, record, now)
         if self._growing is not None:
             for device in devices:
                 kept_as = self._needs.growth_key(record.config, device, machine.cores)
-                now = self._monotonic()
                 self._growing.started(attempt_id, device.key, device.id, kept_as, now)
 
     def cap_bytes(self, attempt_id: str) -> int | None:
@@ -225,6 +215,7 @@ class Placing:
         if live is None:
             return
         self._measuring.reported(live)
+        self._pace.reported(attempt_id, step, live.record.total_steps)
         if self._growing is not None:
             self._growing.reported(attempt_id, live.keys, step, self._monotonic())
 
@@ -253,8 +244,10 @@ class Placing:
         self._measuring.over(live, is_complete=is_complete)
         self._admission.give_back(live.slot)
         self._ground.disturbed_by(live)
+        now = self._monotonic()
+        self._pace.ended(attempt_id, now, is_whole=is_complete and live.record.attempt == 1)
         if self._growing is not None:
-            self._growing.ended(attempt_id, live.keys, self._monotonic())
+            self._growing.ended(attempt_id, live.keys, now)
 
     def oom_kills_since_start(self, attempt_id: str) -> int:
         """Return how many processes the host's memory guard killed while an attempt ran."""
@@ -281,17 +274,25 @@ class Placing:
 
     def _to_grow(self, plan: Plan, history: History | None) -> Growing | None:
         """Return what tries out how many at once are best; None where that is said."""
-        policy = self._terms.policy
-        wanted = ("grow",) if self._on_cpu else ("grow", "auto")
-        if plan.mode != "sequential" or policy.max_parallel == 1 or policy.placement not in wanted:
-            return None
-        return Growing(history, self._say, self._terms.window)
+        policy, window = self._terms.policy, self._terms.window
+        grows = plan.mode == "sequential" and policy.max_parallel != 1
+        if grows and policy.placement in (("grow",) if self._on_cpu else ("grow", "auto")):
+            return Growing(history, self._say, window)
+        # Who says how many cores a trial takes has said how many run at once.
+        thins = plan.max_parallel > 1 and policy.cpus_per_trial is None
+        if self._on_cpu and policy.placement == "auto" and thins:
+            return Growing(history, self._say, window, from_all=plan.max_parallel, pays=self._pays)
+        return None
+
+    def _pays(self, at_once: int, fewer: int) -> Literal["yes", "free", "no"]:
+        return self._pace.pays(self._monotonic(), at_once, fewer)
 
     def _want(self, candidate: Candidate) -> Want:
         number = candidate.number
         known = self._wants.get(number) if number is not None else None
         need = self._needs.of(number, candidate.config)
-        return Want(need) if known is None else replace(known, need=need)
+        took_s = self._pace.expect(number, candidate.config)
+        return replace(known or Want(need), need=need, duration_s=took_s)
 
     def _set_limits(self, wants: Sequence[Want]) -> None:
         needs = [want.need.memory_bytes for want in wants]

@@ -11,12 +11,13 @@ It starts with one trial and measures the combined steps per second, then admits
 the higher number only where that brought at least 15 %; else the better number stands. Trials that
 run are never ended for it: the limit falls, and the next to end is not replaced. One card is tried
 out by itself (``Growth`` for each device): cards differ, and one more of nine trials would not
-bring 15 % even if it cost the others nothing.
+bring 15 % even if it cost the others nothing. For the same reason more than one is added where many
+run already (`above`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from orchestrator.placement.rates import Stopwatch, Window, speed_ratio
 GAIN = 1.15
 """What one step more must bring at least."""
 
-Decision = Literal["grow", "stay", "back"]
+Decision = Literal["grow", "fewer", "stay", "back"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Event:
     Attributes:
         at_once: how many trials ran.
         ratio: their combined speed, as a multiple of that of the first level.
-        decision: ``grow``: try one more; ``stay``: this is the number; ``back``: the level before
-            was better.
+        decision: ``grow``: try more; ``fewer``: try fewer (`Thinning`); ``stay``: this is the
+            number; ``back``: the level before was better.
     """
 
     at_once: int
@@ -50,6 +51,14 @@ class Event:
             "ratio": round(self.ratio, 3),
             "decision": self.decision,
         }
+
+
+def above(at_once: int) -> int:
+    """Return the number to try after `at_once`: one more up to 5, then a quarter more.
+
+    At each step there is more to gain than `GAIN`: 20 % or more, if trials cost each other nothing.
+    """
+    return at_once + (1 if at_once < 5 else -(-at_once // 4))
 
 
 class Growth:
@@ -166,18 +175,24 @@ class Growth:
 
         For example "2 at once: 1.62 × the speed of 1; 3 at once: 1.59 ×, staying at 2".
         """
-        tried = [level for level in sorted(self._ratios) if level != self._start]
+        tried = [level for level in self._order(self._ratios) if level != self._start]
         parts = [f"{level} at once: {self._ratios[level]:.2f} ×" for level in tried]
         if parts:
             parts[0] += f" the speed of {self._start}"
-        text = "; ".join(parts)
-        if self._is_settled:
-            text += (", " if text else "") + f"staying at {self.limit}"
-        elif self._waits:
-            text += (", " if text else "") + f"no room for {self._target + 1}"
-        elif self._target not in self._ratios and self._ratios:
-            text += (", " if text else "") + f"trying {self._target}"
+        text = ", ".join(part for part in ("; ".join(parts), self._tail()) if part)
         return text + (" (from an earlier sweep)" if text and self._from_before else "")
+
+    def _order(self, levels: Iterable[int]) -> list[int]:
+        """Return levels in the order in which they are tried."""
+        return sorted(levels)
+
+    def _tail(self) -> str:
+        """Return in words how it goes on from here."""
+        if self._is_settled:
+            return f"staying at {self.limit}"
+        if self._waits:
+            return f"no room for {self._target + 1}"
+        return f"trying {self._target}" if self._ratios and self._target not in self._ratios else ""
 
     def _judge(self) -> Event | None:
         """Decide on the level that was just measured."""
@@ -207,19 +222,13 @@ class Growth:
         if self._best >= bound:
             return None
         self._waits = False
-        self._target = self._best + 1
+        self._target = min(bound, above(self._best))
         self._watch = Stopwatch(self._target, self._window)
         return Event(self._best, self._ratios[self._best], "grow")
 
     def _take_over(self, learned: Mapping[str, Any]) -> None:
-        at_once, ratios = learned.get("at_once"), learned.get("ratios")
-        if not isinstance(at_once, int) or at_once < 1 or not isinstance(ratios, Mapping):
-            return
-        try:
-            found = {int(level): float(ratio) for level, ratio in ratios.items()}
-        except (TypeError, ValueError):
-            return
-        if at_once not in found or not all(ratio > 0 for ratio in found.values()):
+        at_once, found = what_was_learned(learned)
+        if at_once is None:
             return
         self._ratios = found
         start = learned.get("start")
@@ -231,11 +240,19 @@ class Growth:
         self._from_before = True
 
 
-def wants_growth(n_trials: int | None, fit_at_once: int | None) -> bool:
-    """Tell whether to start with one per device and try out more.
+def what_was_learned(learned: Mapping[str, Any]) -> tuple[int | None, dict[int, float]]:
+    """Return the number that an earlier sweep found, and the ratios; None where it makes no sense.
 
     Args:
-        n_trials: how many trials would run at once if nothing limited them; None: unbounded.
-        fit_at_once: how many fit by declaration; None where no need is known.
+        learned: what `Growth.learned` returned then, read from a file that anybody may have edited.
     """
-    return fit_at_once is None or n_trials is None or fit_at_once < n_trials
+    at_once, ratios = learned.get("at_once"), learned.get("ratios")
+    if not isinstance(at_once, int) or at_once < 1 or not isinstance(ratios, Mapping):
+        return None, {}
+    try:
+        found = {int(level): float(ratio) for level, ratio in ratios.items()}
+    except (TypeError, ValueError):
+        return None, {}
+    if at_once not in found or not all(ratio > 0 for ratio in found.values()):
+        return None, {}
+    return at_once, found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.driver import run_sweep
-from orchestrator.engine.placing import Terms
+from orchestrator.engine.terms import Terms
 from orchestrator.files import jsonl
 from orchestrator.placement.cpu import plan_cpu
 from orchestrator.placement.host import read_host

@@ -13,7 +13,8 @@ from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.memory import CONTEXT_BYTES
 from orchestrator.engine.needs import known_need
-from orchestrator.engine.placing import Placing, Terms
+from orchestrator.engine.placing import Placing
+from orchestrator.engine.terms import Terms
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.history import FILE, History
@@ -391,6 +392,59 @@ def test_growth_on_cpus_never_uses_more_cores_than_there_are(tmp_path: Path) -> 
     threads = [attempt.threads for attempt in desk.running.values()]
     assert threads == [2, 2, 2]
     assert [e["at_once"] for e in desk.events("growth")] == [1, 2, 3]
+
+
+def test_on_cpus_fewer_are_tried_where_the_sweep_is_long_enough(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine(cores=2), many(tmp_path, 40))
+    steps: dict[int, float] = {}
+    # Two trials get no more done than one: 1.05 times as much.
+    speed = {1: 1.0, 2: 0.525}
+    run_for(desk, 8, speed, steps)
+    assert desk.events("growth") == [], "nobody knows yet how long trials take"
+    assert len(desk.running) == 2
+    desk.end(0)
+    run_for(desk, 12, speed, steps)
+    decisions = [(e["at_once"], e["decision"]) for e in desk.events("growth")]
+    assert decisions == [(2, "fewer"), (1, "stay")]
+    assert len(desk.running) == 1, "the slot that came free stays empty"
+    assert desk.placing.words()["growth"]["cpu"] == (
+        "1 at once: 0.95 × the speed of 2, staying at 1"
+    )
+    again = Desk(tmp_path / "later", FakeMachine(cores=2), many(tmp_path, 40))
+    again.history._path.write_bytes(desk.history._path.read_bytes())
+    assert len(again.start_all()) == 2, "it got no more done, so all start"
+
+
+def test_a_short_sweep_on_cpus_leaves_no_slot_empty(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine(cores=2), many(tmp_path, 3))
+    steps: dict[int, float] = {}
+    run_for(desk, 8, {1: 1.0, 2: 0.9}, steps)
+    desk.end(0)
+    assert desk.start_all() == [2]
+    run_for(desk, 8, {1: 1.0, 2: 0.9}, steps)
+    desk.end(1)
+    # The last one is alone, which tells how fast one is.
+    run_for(desk, 12, {1: 1.0, 2: 0.9}, steps)
+    assert [(e["at_once"], e["decision"]) for e in desk.events("growth")] == [(1, "back")]
+    assert desk.placing.words()["growth"]["cpu"] == (
+        "1 at once: 0.56 × the speed of 2, staying at 2"
+    )
+
+
+def test_trials_that_take_longer_start_first_once_that_is_known(tmp_path: Path) -> None:
+    trials = {
+        f"t{n}": {"lr": 0.1 + n / 100, "epochs": 200 if n in (1, 7, 8) else 2} for n in range(9)
+    }
+    desk = Desk(tmp_path, FakeMachine(cores=2), toy_spec(tmp_path, trials))
+    assert desk.start_all() == [0, 1]
+    for number, seconds in ((0, 5), (1, 300)):
+        desk.pass_time(seconds)
+        desk.end(number)
+        found = desk.start_all()
+        assert found == ([2] if number == 0 else [7])
+    desk.pass_time(10)
+    desk.end(2)
+    assert desk.start_all() == [8]
 
 
 # Out of memory -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.placement.cores import cores_each
-from orchestrator.placement.growth import Event, Growth, wants_growth
+from orchestrator.placement.growth import Event, Growth
 from orchestrator.placement.rates import Stopwatch, Window, speed_ratio
 
 
@@ -276,11 +276,7 @@ def test_ratios() -> None:
     assert speed_ratio({"b": 0.5, "c": 0.5}, 2, {"a": 1.0}, 1) == pytest.approx(1.0)
 
 
-def test_when_to_grow_and_with_how_many_cores() -> None:
-    assert wants_growth(3, None)
-    assert wants_growth(None, 3)
-    assert wants_growth(3, 2)
-    assert not wants_growth(3, 3)
+def test_cores_are_shared_out() -> None:
     assert [cores_each(8, n) for n in (0, 1, 3, 8, 9)] == [8, 8, 2, 1, 1]
 
 

@@ -1,0 +1,131 @@
+"""How fast a sweep goes: how long its trials take, how many are left, and for how long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from orchestrator.placement.durations import Durations
+from orchestrator.placement.rates import Window
+from orchestrator.runs.records import TrialRecord, TrialState
+
+COSTS_AT_MOST = 0.05
+"""Part of what is left of a sweep that a measurement may cost."""
+
+
+@dataclass
+class _Running:
+    number: int
+    config: Mapping[str, Any]
+    since: float
+    total_steps: int | None = None
+    step: int = 0
+
+
+class Pace:
+    """Follows the trials of a sweep through their starts, reports and ends.
+
+    Args:
+        n_trials: of the sweep; None where it is unbounded.
+        window: how much a measurement takes.
+    """
+
+    def __init__(self, n_trials: int | None, window: Window | None = None) -> None:
+        self._n_trials = n_trials
+        self._window = window or Window()
+        self._running: dict[str, _Running] = {}
+        self._over: set[int] = set()
+        self._durations = Durations()
+        self._expected: dict[int, float | None] = {}
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Take over what trials of an interrupted sweep took."""
+        for record in records:
+            if not record.state.is_finished:
+                continue
+            self._over.add(record.number)
+            # Of one that was continued the last attempt is not all.
+            if record.state is TrialState.COMPLETE and record.attempt == 1:
+                self._durations.learn(record.config, _seconds(record))
+
+    def started(self, attempt_id: str, record: TrialRecord, now: float) -> None:
+        """Note that an attempt starts; `now` is of any clock that never goes back, as below."""
+        self._over.discard(record.number)
+        self._running[attempt_id] = _Running(record.number, record.config, now)
+
+    def reported(self, attempt_id: str, step: int, total_steps: int | None) -> None:
+        """Note how far a trial is."""
+        running = self._running.get(attempt_id)
+        if running is not None:
+            running.step, running.total_steps = step, total_steps
+
+    def ended(self, attempt_id: str, now: float, *, is_whole: bool) -> None:
+        """Note that an attempt is over.
+
+        Args:
+            attempt_id: the attempt.
+            now: when.
+            is_whole: True where it ran its trial from the start to a good end.
+        """
+        running = self._running.pop(attempt_id, None)
+        if running is None:
+            return
+        self._over.add(running.number)
+        if is_whole:
+            self._durations.learn(running.config, now - running.since)
+            self._expected.clear()
+
+    def expect(self, number: int | None, config: Mapping[str, Any]) -> float | None:
+        """Return how many seconds a trial is expected to take; None while nobody knows."""
+        if number is None:
+            return self._durations.expect(config)
+        if number not in self._expected:
+            self._expected[number] = self._durations.expect(config)
+        return self._expected[number]
+
+    def remaining_s(self, now: float, at_once: int) -> float | None:
+        """Return for how long a sweep still runs with so many at once; None where nobody knows."""
+        each = self._durations.mean_s
+        if each is None:
+            each = max((_whole_s(one, now) for one in self._running.values()), default=0.0)
+        if each <= 0:
+            return None
+        left = self._waiting()
+        rest = sum(max(0.0, each - (now - one.since)) for one in self._running.values())
+        return (left * each + rest) / at_once
+
+    def pays(self, now: float, at_once: int, fewer: int) -> Literal["yes", "free", "no"]:
+        """Tell whether it pays to find out how fast `fewer` at once are while `at_once` run.
+
+        Leaving slots empty costs at most as much as they would get done if trials did not slow each
+        other down. Where nothing waits any more they are empty by themselves.
+        """
+        if self._waiting() == 0:
+            return "free"
+        remaining = self.remaining_s(now, at_once)
+        cost_s = self._window.noisy_s * (1 - fewer / at_once)
+        return "yes" if remaining and cost_s <= COSTS_AT_MOST * remaining else "no"
+
+    def _waiting(self) -> float:
+        """Return how many trials have yet to start."""
+        if self._n_trials is None:
+            return math.inf
+        return max(0, self._n_trials - len(self._over) - len(self._running))
+
+
+def _whole_s(running: _Running, now: float) -> float:
+    """Return how long a trial takes if it goes on as it did; 0 where nobody knows how far it is."""
+    if not running.total_steps or running.step <= 0:
+        return 0.0
+    return (now - running.since) * max(1.0, running.total_steps / running.step)
+
+
+def _seconds(record: TrialRecord) -> float:
+    try:
+        started = datetime.fromisoformat(record.started_at or "")
+        return (datetime.fromisoformat(record.ended_at or "") - started).total_seconds()
+    except ValueError:
+        return 0.0
