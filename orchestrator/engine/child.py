@@ -21,7 +21,7 @@ from orchestrator.engine.channel import Channel, PipeChannel
 from orchestrator.engine.run import TrialRun
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
-from orchestrator.spec.trainers import package_of
+from orchestrator.spec.trainers import PACKAGE
 
 # How long an attempt waits for the one before it to let go of the run directory.
 LOCK_TIMEOUT_S = 30.0
@@ -109,12 +109,16 @@ def _train(attempt: Attempt, run: TrialRun) -> None:
 
         run_script(program, attempt.config, run)
         return
-    name = package_of(str(attempt.trainer))
-    base = importlib.import_module("trainers.base")
-    settings = importlib.import_module(f"{name}.config")
-    config = base.build(settings.Config, settings.PRESETS, attempt.config)
-    run.describe(config=dict(vars(config)), set=dict(attempt.config))
-    importlib.import_module(f"{name}.train").train(config, run)
+    loading = importlib.import_module(f"{PACKAGE}.loading")
+    try:
+        trainer = loading.load_trainer(str(attempt.trainer), attempt.folder)
+    except loading.TrainerError as error:
+        raise TrialError(f"trainer {error}.") from error
+    config = trainer.make_config(attempt.config)
+    run.describe(config=trainer.full_config(config), set=dict(attempt.config))
+    if trainer.data_kind:
+        run.describe(data={"kind": trainer.data_kind})
+    trainer.train(config, run)
 
 
 def _describe(error: BaseException, attempt: Attempt) -> str:

@@ -52,8 +52,8 @@ class Needs:
         self._kinds = list({(d.name, d.total_bytes): d for d in devices}.values())
         self._schema: TrainerSchema | None = None
         if spec.trainer is not None:
-            with suppress(UsageError):  # one by a dotted name declares nothing that we can reach
-                self._schema = trainer_schema(spec.trainer)
+            with suppress(UsageError):  # what cannot be looked at cannot say what alters its memory
+                self._schema = trainer_schema(spec.trainer, spec.path.parent)
         # What is declared is memory of a GPU.
         self._declared = Need() if self._on_cpu else declared(spec.resources)
         self._measured: dict[str, int] = {}

@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
-from orchestrator.spec.trainers import package_of
+from orchestrator.spec.trainers import PACKAGE, is_own
 
 # Time for a trial to save what it has after it was asked to stop; then its group is killed.
 GRACE_S = 10.0
@@ -142,7 +142,9 @@ def _context(attempt: Attempt) -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     preload = ["orchestrator.engine.child"]
     if attempt.trainer is not None:
-        preload += ["torch", f"{package_of(attempt.trainer)}.train"]
+        preload += ["torch", f"{PACKAGE}.loading"]
+        if not is_own(attempt.trainer):  # foreign code would end the forkserver by what it raises
+            preload.append(f"{PACKAGE}.{attempt.trainer}.train")
     # Taken by the forkserver when it starts; later calls change nothing.
     context.set_forkserver_preload(preload)
     return context

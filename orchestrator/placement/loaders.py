@@ -19,7 +19,7 @@ def loader_workers(spec: Spec) -> int:
     Defaults of a trainer count; those of a script are not known. The greatest, because a plan's
     slots are for any of its trials.
     """
-    schema = None if spec.trainer is None else trainer_schema(spec.trainer)
+    schema = None if spec.trainer is None else trainer_schema(spec.trainer, spec.path.parent)
     greatest = 0
     for number in range(max(1, len(spec.trials))):
         config = make_config(spec, number, {}).config

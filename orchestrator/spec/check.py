@@ -13,6 +13,7 @@ from orchestrator.spec.keys import PROGRAM_KEYS, SPEC, VERSION
 from orchestrator.spec.kinds import join
 from orchestrator.spec.model import Spec
 from orchestrator.spec.overrides import ORIGIN
+from orchestrator.spec.paths import folder_of
 from orchestrator.spec.trainers import trainer_names, trainer_schema
 from orchestrator.spec.values import check_domain, check_name, check_settings, check_value
 
@@ -62,7 +63,7 @@ def check_runner(draft: Draft, need: bool) -> None:
     name = draft.values.get("trainer")
     if name is not None:
         try:
-            draft.schema = trainer_schema(name)
+            draft.schema = trainer_schema(name, folder_of(draft.root))
         except UsageError as error:
             log.at(draft.node("trainer"), "trainer", str(error))
 
@@ -80,6 +81,14 @@ def check_parameters(draft: Draft) -> None:
     if schema is None:
         if draft.values.get("program") or draft.values.get("command"):
             _check_overrides_of_program(draft)
+        return
+    if schema.takes_anything:
+        log.warn(
+            draft.node("trainer"),
+            "trainer",
+            "declares no Config, so names and values of parameters cannot be checked.",
+        )
+        _check_overrides_of_program(draft)
         return
     for path, settings in draft.settings():
         check_settings(settings, join(*path), schema, log)

@@ -58,16 +58,17 @@ def check_metric(draft: Draft) -> MetricGoal | None:
 
 
 def _default_metric(draft: Draft) -> MetricGoal | None:
-    if draft.schema is not None:
-        name = draft.schema.default_metric
-        return None if name is None else MetricGoal(name, draft.schema.metrics[name].goal)
+    name = draft.schema.default_metric if draft.schema is not None else None
+    if draft.schema is not None and name is not None:
+        return MetricGoal(name, draft.schema.metrics[name].goal)
     needing = [("method", "bayes")] if draft.method == "bayes" else []
     pruner = draft.values.get("pruner", "none")
     needing += [("pruner", pruner)] if pruner != "none" else []
     early = draft.root.get("early_terminate")
     needing += [("early_terminate", "given")] if early is not None else []
     for key, value in needing:
-        if draft.root.get("program") is not None or draft.root.get("command") is not None:
+        program = draft.root.get("program") or draft.root.get("command")
+        if program is not None or draft.schema is not None:
             draft.log.at(
                 draft.node(key),
                 "metric",
@@ -123,7 +124,7 @@ def check_metric_names(draft: Draft) -> None:
         written = entry.get(WRITTEN, trial)
         named += [(("trials", written, "expect", name), name) for name in entry.get("expect", {})]
     if any(name not in known for _, name in named):
-        evaluated = evaluated_metrics(schema.name)
+        evaluated = evaluated_metrics(schema.name, schema.data_kind)
         known |= {*evaluated, *(f"val_{name}" for name in evaluated)}
     for path, name in named:
         if name in known:

@@ -116,6 +116,8 @@ def _check_names(draft: Draft, condition: Condition, where: Node, key: str) -> N
         log.at(where, key, "must be about parameters, but is about results.")
         return
     known: Iterable[str] = {*draft.named, *draft.parameters, *draft.strongest}
+    if schema is not None and schema.takes_anything:
+        schema = None
     if schema is not None:
         known = schema.parameters
     # On the right of == a word that is no parameter is text.

@@ -39,7 +39,7 @@ class Rules:
         self._constraints = [(parse(item.condition), item) for item in spec.constraints]
         self._schema: TrainerSchema | None = None
         if self and spec.trainer is not None:
-            self._schema = trainer_schema(spec.trainer)
+            self._schema = trainer_schema(spec.trainer, spec.path.parent)
 
     def __bool__(self) -> bool:
         return bool(self.conditions or self._constraints)

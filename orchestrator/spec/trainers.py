@@ -1,19 +1,23 @@
 """What a trainer declares, reached by its name: parameters, presets, metrics.
 
-Only a trainer's ``config.py`` is imported, which loads no torch, so a sweep file is checked in
-milliseconds. The protocols here describe what the trainer side hands over; the classes themselves
-stand in `trainers.base`, which this package does not import at its top.
+Of one that ships only its ``config.py`` is imported, which loads no torch, so a sweep file is
+checked in milliseconds; one of the user's own is looked at from outside
+(`orchestrator.spec.own_trainers`). The protocols here describe what the trainer side hands over;
+the classes themselves stand in `trainers.base`, which this package does not import at its top.
 """
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.errors import UsageError, nearest
+from orchestrator.spec.own_trainers import inspect_trainer
 
 PACKAGE = "trainers"
 
@@ -76,7 +80,7 @@ class MetricLike(Protocol):
 
 @dataclass(frozen=True)
 class TrainerSchema:
-    """What a trainer's ``config.py`` declares.
+    """What a trainer declares.
 
     Attributes:
         name: the trainer's name.
@@ -84,7 +88,8 @@ class TrainerSchema:
         presets: preset name to the values that it sets.
         metrics: every metric that the trainer reports during training.
         data_kind: what its arrays are, such as ``decay_curve``.
-        config: the `Config` class.
+        description: what it is, in a line.
+        takes_anything: True where it declares no parameters and takes whatever is given.
     """
 
     name: str
@@ -92,7 +97,8 @@ class TrainerSchema:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metrics: Mapping[str, MetricLike] = field(default_factory=dict)
     data_kind: str = ""
-    config: type | None = None
+    description: str = ""
+    takes_anything: bool = False
 
     @property
     def default_metric(self) -> str | None:
@@ -110,26 +116,34 @@ def trainer_names() -> list[str]:
     return sorted(item.name for item in found if item.ispkg)
 
 
-def package_of(name: str) -> str:
-    """Return the package of a trainer: one of ours by its short name, any by its dotted one."""
-    return name if "." in name else f"{PACKAGE}.{name}"
+def is_own(name: str) -> bool:
+    """Tell whether `name` means a module of the user's own, as ``my_package.my_trainer:train``."""
+    return "." in name or ":" in name
 
 
-def trainer_schema(name: str) -> TrainerSchema:
+def trainer_schema(name: str, folder: Path | None = None) -> TrainerSchema:
     """Return what the trainer called `name` declares.
 
+    Args:
+        name: one that ships (``edc``), or of the user's own (``my_package.my_trainer:train``).
+        folder: where a module of the user's own is looked for before the environment, which is
+            the folder of the sweep file; None for the working folder.
+
     Raises:
-        UsageError: there is no such trainer, or its ``config.py`` cannot be loaded.
+        UsageError: there is no such trainer, or what declares it cannot be loaded.
     """
+    if is_own(name):
+        return _own_schema(inspect_trainer(name, folder))
     names = trainer_names()
     if name not in names:
         known = ", ".join(names) or "none is installed"
         raise UsageError(
             f"must be the name of a trainer, but got {name!r}.{nearest(name, names)} "
-            f"Choices: {known}."
+            f"Choices: {known}; or a function of your own, such as my_trainer:train."
         )
     try:
-        module = importlib.import_module(f"{package_of(name)}.config")
+        package = importlib.import_module(f"{PACKAGE}.{name}")
+        module = importlib.import_module(f"{PACKAGE}.{name}.config")
         base = importlib.import_module(f"{PACKAGE}.base")
         declared: dict[str, ParameterLike] = base.parameters(module.Config)
     except Exception as error:  # a trainer is foreign code: whatever it raises is its own mistake
@@ -138,41 +152,65 @@ def trainer_schema(name: str) -> TrainerSchema:
             f"must be a trainer whose config.py loads, but {name}'s fails: {reason}."
         ) from error
     presets = dict(getattr(module, "PRESETS", {}))
-    preset: Any = declared.get("preset")
-    if preset is not None and presets and not preset.choices:
-        declared["preset"] = replace(preset, choices=tuple(presets))
+    _name_presets(declared, presets)
     return TrainerSchema(
         name=name,
         parameters=declared,
         presets=presets,
         metrics=dict(getattr(module, "METRICS", {})),
-        data_kind=str(getattr(module, "DATA_KIND", "")),
-        config=module.Config,
+        data_kind=str(getattr(module, "DATA_KIND", None) or ""),
+        description=(package.__doc__ or "").strip().partition("\n")[0],
     )
 
 
-def evaluated_metrics(name: str) -> dict[str, str]:
-    """Return the goals of the metrics that a trainer recomputes from saved arrays, by name.
+def _own_schema(found: Mapping[str, Any]) -> TrainerSchema:
+    """Return the schema of what `trainers.describe` wrote."""
+    base = importlib.import_module(f"{PACKAGE}.base")
+    declared: dict[str, ParameterLike] = {}
+    for item in found["parameters"]:
+        kind = getattr(builtins, item["type"])
+        values = {**item, "type": kind, "choices": tuple(item["choices"])}
+        declared[item["name"]] = base.Parameter(**values)
+    _name_presets(declared, found["presets"])
+    return TrainerSchema(
+        name=found["name"],
+        parameters=declared,
+        presets=found["presets"],
+        metrics={name: base.Metric(**item) for name, item in found["metrics"].items()},
+        data_kind=found["data_kind"],
+        description=found["description"],
+        takes_anything=found["takes_anything"],
+    )
 
-    This imports the trainer's ``metrics.py`` and with it numpy, so it is called only where a name
-    is not among the reported metrics.
+
+def _name_presets(declared: dict[str, ParameterLike], presets: Mapping[str, Any]) -> None:
+    """Let the parameter ``preset`` take the names of the presets, where it names no choices."""
+    preset: Any = declared.get("preset")
+    if preset is not None and presets and not preset.choices:
+        declared["preset"] = replace(preset, choices=tuple(presets))
+
+
+def evaluated_metrics(name: str, data_kind: str = "") -> dict[str, str]:
+    """Return the goals of the metrics that are recomputed from a trainer's arrays, by name.
+
+    This imports the ``metrics.py`` of a trainer that ships and with it numpy, so it is called
+    only where a name is not among the reported metrics.
+
+    Args:
+        name: the trainer.
+        data_kind: what its arrays are; one of the user's own gets the metrics of the trainer that
+            ships whose arrays are of that kind.
     """
+    if is_own(name):
+        kinds = {trainer_schema(known).data_kind: known for known in trainer_names()}
+        if not data_kind or data_kind not in kinds:
+            return {}
+        name = kinds[data_kind]
     try:
-        module = importlib.import_module(f"{package_of(name)}.metrics")
+        module = importlib.import_module(f"{PACKAGE}.{name}.metrics")
     except ImportError:
         return {}
     return dict(getattr(module, "GOALS", {}))
-
-
-def full_config(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every parameter of a trainer: defaults, then the preset that is named, then `values`.
-
-    Whole numbers become floats where the parameter is a float.
-
-    Raises:
-        UsageError: there is no such trainer.
-    """
-    return resolve(trainer_schema(name), values)
 
 
 def resolve(schema: TrainerSchema, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,251 @@
+"""Finding a trainer by the name that stands in a sweep file: one that ships, or a user's own.
+
+::
+
+    edc                            one that ships: trainers/edc/ with config.py and train.py
+    my_package.my_trainer:train    a function in a module of the user's own
+    my_package.my_trainer          a folder as ours (config.py, train.py), or `train` in a module
+
+A module of the user's own is imported from the sweep file's folder or the environment. Beside its
+function it may have `Config`, `PRESETS`, `METRICS`, `DATA_KIND`, `GOALS` and `evaluate`, as a
+trainer that ships has them in its three modules. Without `Config` its function gets a dict of
+whatever the sweep gives.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+from trainers.base import Metric, Parameter, Run, build, parameters
+
+Train = Callable[[Any, Run], object]
+
+_NAME = re.compile(r"(?!\d)\w+(\.(?!\d)\w+)*(:(?!\d)\w+)?")
+_VALUES = (bool, int, float, str)
+
+
+class TrainerError(Exception):
+    """A trainer cannot be loaded, or does not keep the contract; the message says how."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A training system, ready to be called.
+
+    Attributes:
+        name: as it stands in the sweep file.
+        train: what trains: ``train(config, run)``.
+        config: its `Config` class; None where it takes whatever is given.
+        presets: preset name to the values that it sets.
+        metrics: every metric that it reports; empty where it does not say.
+        data_kind: what its arrays are; "" where it does not say.
+        goals: metrics that are recomputed from its arrays, with their goals.
+        evaluate: what recomputes them; None where it has nothing of the kind.
+        description: what it is, in a line.
+    """
+
+    name: str
+    train: Train
+    config: type | None = None
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    data_kind: str = ""
+    goals: Mapping[str, str] = field(default_factory=dict)
+    evaluate: Callable[..., dict[str, float]] | None = None
+    description: str = ""
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What a config may set, in the trainer's order."""
+        return {} if self.config is None else parameters(self.config)
+
+    def make_config(self, values: Mapping[str, Any]) -> Any:
+        """Return what `train` is handed for `values`."""
+        return dict(values) if self.config is None else build(self.config, self.presets, values)
+
+    def full_config(self, config: Any) -> dict[str, Any]:
+        """Return every value of a config that `make_config` made."""
+        if self.config is None:
+            return dict(config)
+        return {name: getattr(config, name) for name in self.parameters}
+
+
+def load_trainer(name: str, folder: str | Path | None = None) -> Trainer:
+    """Return the trainer called `name`.
+
+    Args:
+        name: see the module's docstring.
+        folder: where a module of the user's own is looked for first; it is put at the front of
+            `sys.path` of this process.
+
+    Raises:
+        TrainerError: there is none, it does not load, or it does not keep the contract.
+    """
+    if not _NAME.fullmatch(name):
+        raise TrainerError(
+            f"must be the name of a trainer, or of a function such as my_package.my_trainer:train, "
+            f"but got {name!r}"
+        )
+    path, _, function = name.partition(":")
+    ours = not function and "." not in path
+    if ours:
+        path = f"trainers.{path}"
+    elif folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+    modules = _modules(name, path, function)
+    trainer = Trainer(
+        name=name,
+        train=_callable(name, modules[0], function or "train"),
+        config=_find(modules, "Config"),
+        presets=dict(_find(modules, "PRESETS") or {}),
+        metrics=dict(_find(modules, "METRICS") or {}),
+        data_kind=str(_find(modules, "DATA_KIND") or ""),
+        goals=dict(_find(modules, "GOALS") or {}),
+        evaluate=_find(modules, "evaluate"),
+        description=first_line(_parent(modules[0]) if ours else modules[0]),
+    )
+    check(trainer)
+    return trainer
+
+
+def check(trainer: Trainer) -> None:
+    """Check what a trainer declares.
+
+    Raises:
+        TrainerError: the first thing that does not keep the contract.
+    """
+    where = trainer.name
+    if trainer.config is not None:
+        if not is_dataclass(trainer.config) or not isinstance(trainer.config, type):
+            raise TrainerError(f"{where}: Config must be a dataclass, but got {trainer.config!r}")
+        _check_fields(where, trainer.config)
+    declared = trainer.parameters
+    for preset, values in trainer.presets.items():
+        if not isinstance(values, Mapping):
+            raise TrainerError(f"{where}: PRESETS['{preset}'] must be a map, but got {values!r}")
+        unknown = [key for key in values if key not in declared]
+        if trainer.config is not None and unknown:
+            raise TrainerError(
+                f"{where}: PRESETS['{preset}'] must set fields of Config, but sets {unknown[0]!r}"
+            )
+    for metric, described in trainer.metrics.items():
+        if not isinstance(described, Metric):
+            raise TrainerError(
+                f"{where}: METRICS['{metric}'] must be a trainers.base.Metric, "
+                f"but got {described!r}"
+            )
+        if described.goal not in ("minimize", "maximize"):
+            raise TrainerError(
+                f"{where}: METRICS['{metric}'].goal must be minimize or maximize, "
+                f"but got {described.goal!r}"
+            )
+
+
+def _check_fields(where: str, config: type) -> None:
+    try:
+        hints = get_type_hints(config)
+    except Exception as error:  # a name in an annotation that is not there, or is no type
+        raise TrainerError(f"{where}: the types of Config must be known, but: {error}") from error
+    for item in fields(config):
+        if item.default is MISSING:
+            raise TrainerError(
+                f"{where}: Config.{item.name} must have a plain default value, but has none"
+            )
+        options = getattr(hints[item.name], "__args__", (hints[item.name],))
+        kinds = [option for option in options if option is not type(None)]
+        if len(kinds) != 1 or kinds[0] not in _VALUES:
+            raise TrainerError(
+                f"{where}: Config.{item.name} must be bool, int, float or str, perhaps with None, "
+                f"but is {hints[item.name]}"
+            )
+
+
+def _modules(name: str, path: str, function: str) -> list[ModuleType]:
+    """Return the module that trains, then those in which more may be declared."""
+    train_path = path
+    if not function and _exists(f"{path}.train", name):
+        train_path = f"{path}.train"
+    found = [_imported(train_path, name)]
+    # The modules that stand beside train.py, or inside a package that is named itself.
+    package = path if hasattr(found[0], "__path__") else train_path.rpartition(".")[0]
+    for more in ("config", "metrics"):
+        if package and _exists(f"{package}.{more}", name):
+            found.append(_imported(f"{package}.{more}", name))
+    return found
+
+
+def _exists(path: str, name: str) -> bool:
+    try:
+        return importlib.util.find_spec(path) is not None
+    except ModuleNotFoundError:
+        return False  # what should hold it is no package, or is not there
+    except Exception as error:  # the packages above are imported on the way
+        raise TrainerError(_raised(name, path, error)) from error
+
+
+def _imported(path: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if path == missing or path.startswith(f"{missing}."):
+            raise TrainerError(
+                f"{name}: must be importable from the sweep file's folder or the environment, "
+                f"but there is no module {missing}"
+            ) from error
+        raise TrainerError(_raised(name, path, error)) from error
+    except (Exception, SystemExit) as error:  # foreign code raises whatever it likes
+        raise TrainerError(_raised(name, path, error)) from error
+
+
+def _raised(name: str, path: str, error: BaseException) -> str:
+    """Say what an import raised, and where in foreign code."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__
+        and not frame.filename.startswith("<frozen")
+        and "importlib" not in frame.filename
+    ]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{name}: {path} must load, but raises {said}{place}"
+
+
+def _callable(name: str, module: ModuleType, function: str) -> Train:
+    found = getattr(module, function, None)
+    if not callable(found):
+        what = "no" if found is None else "no function"
+        raise TrainerError(
+            f"{name}: {module.__name__} must have a function {function}(config, run), "
+            f"but has {what} {function}"
+        )
+    train: Train = found
+    return train
+
+
+def _find(modules: list[ModuleType], name: str) -> Any:
+    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
+
+
+def _parent(module: ModuleType) -> ModuleType:
+    with suppress(KeyError):
+        return sys.modules[module.__name__.rpartition(".")[0]]
+    return module
+
+
+def first_line(module: ModuleType) -> str:
+    """Return the first line of a module's docstring."""
+    lines = (module.__doc__ or "").strip().splitlines()
+    return lines[0] if lines else ""

@@ -1,0 +1,126 @@
+"""Parameters of the signal trainer: what may be set, to what, and what it does. Loads no torch.
+
+The preset ``paper`` is the published setting: one sample at a time, 40,000 optimiser steps an
+epoch. ``small`` is the same problem in 32 slots side by side, each with its own state and its own
+contiguous stretch of the signal, which takes 1,250 steps an epoch and so runs on two CPU cores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.base import Metric, parameter
+from trainers.signal.metrics import FREQUENCIES_HZ
+
+DATA_KIND = "sine_mixture"
+
+
+@dataclass(frozen=True)
+class Config:
+    """All values of one training run; see the help of each field."""
+
+    preset: str = parameter(
+        "small", "sizes of model and training", choices=("small", "paper"), alters_memory=True
+    )
+
+    # Model.
+    hidden_size: int = parameter(
+        64, "units of each LSTM layer", low=1, high=4096, alters_memory=True
+    )
+    layers: int = parameter(1, "LSTM layers", low=1, high=8, alters_memory=True)
+    dropout: float = parameter(
+        0.0, "share of units dropped between LSTM layers; needs two of them", low=0.0, high=0.95
+    )
+
+    # How the signal is walked through.
+    batch_size: int = parameter(
+        1,
+        "slots that train side by side; each has its own state and contiguous part of the signal",
+        unit="slots",
+        choices=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+        alters_memory=True,
+    )
+    sequence_length: int = parameter(
+        1,
+        "samples of one training step; gradients end at its border, the state goes on",
+        unit="samples",
+        low=1,
+        high=10_000,
+        alters_memory=True,
+    )
+
+    # Optimiser.
+    optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"))
+    lr: float = parameter(1e-3, "learning rate at the start", low=0.0)
+    weight_decay: float = parameter(
+        0.0, "weight decay; decoupled with adamw, L2 with adam", low=0.0, high=10.0
+    )
+    gradient_clip_val: float | None = parameter(
+        1.0, "greatest L2 norm of the gradient; null for no clipping", low=1e-12
+    )
+    epochs: int = parameter(50, "greatest number of epochs", unit="epochs", low=1, high=1_000_000)
+    patience: int | None = parameter(
+        10,
+        "epochs without a better val_mse after which training ends; null for never",
+        unit="epochs",
+        low=1,
+    )
+
+    # Learning-rate schedule.
+    lr_schedule: str = parameter(
+        "plateau",
+        "constant, or plateau: the rate falls once val_mse stands still",
+        choices=("constant", "plateau"),
+    )
+    plateau_patience: int = parameter(
+        5, "epochs without a better val_mse before the rate falls", unit="epochs", low=0
+    )
+    plateau_factor: float = parameter(
+        0.5, "what the rate is multiplied by at a plateau", low=0.01, high=0.99
+    )
+    lr_floor: float = parameter(0.01, "least rate of plateau, as a share of lr", low=0.0, high=1.0)
+
+    # Data.
+    phase_noise: float = parameter(
+        0.01,
+        "phases are drawn from 0 to this share of a turn; 1 leaves nothing to learn",
+        unit="turns",
+        low=0.0,
+        high=1.0,
+    )
+    amplitude_noise: float = parameter(
+        0.2, "amplitudes are drawn from 1 minus this to 1 plus this", low=0.0, high=1.0
+    )
+    rate_hz: float = parameter(
+        1000.0, "samples per second", unit="Hz", low=20.0, high=100_000.0, alters_memory=True
+    )
+    duration_s: float = parameter(
+        10.0, "length of the signal", unit="s", low=0.1, high=1000.0, alters_memory=True
+    )
+    data_fraction: float = parameter(
+        1.0,
+        "share of the training signal to use, from its start; validation and test stay whole",
+        low=1e-6,
+        high=1.0,
+        alters_memory=True,
+    )
+    data_seed: int = parameter(0, "seed of the noise", low=0, high=2**31 - 1)
+    seed: int = parameter(0, "seed of weights and dropout", low=0, high=2**31 - 1)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {"batch_size": 32, "epochs": 50},
+    "paper": {"batch_size": 1, "epochs": 50},
+}
+
+METRICS: dict[str, Metric] = {
+    "train_loss": Metric(is_loss=True),
+    "train_mse": Metric(),
+    "val_mse": Metric(),
+    "val_rmse": Metric(),
+    "val_r2": Metric(goal="maximize"),
+    **{f"val_mse_{frequency}hz": Metric() for frequency in FREQUENCIES_HZ},
+    "lr": Metric(),
+    "grad_norm": Metric(),
+}

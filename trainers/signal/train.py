@@ -1,0 +1,308 @@
+"""Training of the sine extractor: from a config to predictions of all three splits.
+
+The network walks through the signal in order. Its state is carried from step to step and through
+the whole signal, but gradients end where a step begins (`sequence_length` samples, one by
+default), so whatever it remembers longer it must keep in its state. With several slots the parts
+of a sequence are walked at once: a part begins each epoch in the state in which the part before
+it ended in the epoch before, so that no part but the first begins without a memory.
+
+The best state is chosen by ``val_mse``; it alone predicts at the end. A run that is stopped and
+resumed ends with the result of one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from trainers.base import Run
+from trainers.signal import config as settings
+from trainers.signal import metrics
+from trainers.signal.config import Config
+from trainers.signal.data import SINES, SPLITS, Mixture, lay_out, make_mixture
+from trainers.signal.model import SineExtractor, count_parameters
+
+LOOK_EVERY = 250
+"""Training steps between looks at whether to stop and whether the loss is still finite."""
+
+CHECKPOINT_SHARE = 0.05
+"""Share of the time that checkpoints may take."""
+
+
+def train(config: Config, run: Run) -> None:
+    """Train one network and leave its predictions, or a checkpoint where it is stopped.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+
+    Raises:
+        ValueError: there are more slots than training samples.
+    """
+    torch.set_num_threads(run.threads)
+    signals = {
+        split: make_mixture(
+            split=split,
+            seed=config.data_seed,
+            rate_hz=config.rate_hz,
+            duration_s=config.duration_s,
+            phase_noise=config.phase_noise,
+            amplitude_noise=config.amplitude_noise,
+        )
+        for split in SPLITS
+    }
+    signals["train"] = signals["train"].start(min(config.data_fraction, run.data_fraction))
+    training = Training(config, run, signals)
+    state = run.restore()
+    if state is not None:
+        training.load_state_dict(state)
+    run.describe(**training.facts())
+    if training.fit():
+        training.judge()
+
+
+class Training:
+    """Everything that changes while the network learns.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+        signals: the draw of the noise for each of `SPLITS`.
+    """
+
+    def __init__(self, config: Config, run: Run, signals: dict[str, Mixture]) -> None:
+        self.config = config
+        self.run = run
+        self.signals = signals
+        self.device = torch.device(run.device)
+        torch.manual_seed(config.seed)
+        self.model = SineExtractor(config.hidden_size, config.layers, config.dropout)
+        self.model.to(self.device)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
+            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        self.schedule = ReduceLROnPlateau(
+            self.optimizer,
+            factor=config.plateau_factor,
+            patience=config.plateau_patience,
+            min_lr=config.lr * config.lr_floor,
+        )
+
+        # The whole signal is small, so its steps are cut once, on the device.
+        self.steps: list[list[tuple[Tensor, Tensor]]] = []
+        self.first: list[Tensor] = []
+        for segment in lay_out(signals["train"], config.batch_size):
+            whole = (
+                torch.from_numpy(values).to(self.device)
+                for values in (segment.inputs, segment.targets)
+            )
+            cut = (torch.split(values, config.sequence_length) for values in whole)
+            self.steps.append(list(zip(*cut, strict=True)))
+            self.first.append(torch.from_numpy(segment.first).to(self.device)[None, :, None])
+        self.heard = {
+            split: torch.from_numpy(signal.inputs()).to(self.device)
+            for split, signal in signals.items()
+        }
+
+        self.epoch = 0
+        self.segment = 0
+        self.step = 0
+        self.finished = False
+        self.state = self.model.fresh_state(config.batch_size)
+        self.sums = torch.zeros(3, device=self.device)  # loss, gradient norm, steps
+        self.best_mse = math.inf
+        self.best_epoch = 0
+        self.best_model: dict[str, Tensor] | None = None
+        self._saved_at = time.monotonic()
+        self._save_s = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `Run.describe` records, read back from the live objects."""
+        group = self.optimizer.param_groups[0]
+        return {
+            "total_steps": self.config.epochs,
+            "parameters": count_parameters(self.model),
+            "effective": {
+                "optimizer": type(self.optimizer).__name__.lower(),
+                "lr": float(group["lr"]),
+                "weight_decay": float(group["weight_decay"]),
+                "gradient_clip_val": self.config.gradient_clip_val,
+                "dropout": self.model.lstm.dropout,
+                "batches_per_epoch": sum(map(len, self.steps)),
+                "train_samples": self.signals["train"].targets.size,
+                "val_samples": self.signals["val"].targets.size,
+                "test_samples": self.signals["test"].targets.size,
+                "threads": torch.get_num_threads(),
+            },
+            "data": {"kind": settings.DATA_KIND},
+        }
+
+    def fit(self) -> bool:
+        """Train until the last epoch or until patience ends; False where it was stopped before."""
+        while not self.finished:
+            if not self._train_epoch():
+                self._save()
+                return False
+            self._end_epoch()
+            since = time.monotonic() - self._saved_at
+            if self.finished or since * CHECKPOINT_SHARE >= self._save_s:
+                self._save()
+        return True
+
+    def judge(self) -> None:
+        """Let the best state predict all splits; training too, to tell learning from memory."""
+        if self.best_model is not None:
+            self.model.load_state_dict(self.best_model)
+        self.run.describe(best_epoch=self.best_epoch)
+        for split in SPLITS:
+            targets = self.signals[split].targets
+            self.run.save_predictions(self._predict(split), targets, split=split)
+
+    def _train_epoch(self) -> bool:
+        """Go through the rest of an epoch; False where the run was stopped within it."""
+        self.model.train()
+        while self.segment < len(self.steps):
+            if self.step == 0:
+                self._begin_segment()
+            steps = self.steps[self.segment]
+            while self.step < len(steps):
+                if self.step % LOOK_EVERY == 0:
+                    if self.run.should_stop:
+                        return False
+                    if not torch.isfinite(self.sums[0]):
+                        return True
+                self._step(*steps[self.step])
+                self.step += 1
+            self.segment += 1
+            self.step = 0
+        return True
+
+    def _begin_segment(self) -> None:
+        # Slots of one sequence stand side by side: each goes on where its left neighbour ended.
+        first = self.first[self.segment]
+        hidden, cell = (item.roll(1, dims=1).masked_fill(first, 0.0) for item in self.state)
+        self.state = hidden, cell
+
+    def _step(self, inputs: Tensor, targets: Tensor) -> None:
+        predicted, (hidden, cell) = self.model(inputs, self.state)
+        self.state = hidden.detach(), cell.detach()
+        loss = functional.mse_loss(predicted, targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        gradients = [item.grad for item in self.model.parameters() if item.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.config.gradient_clip_val is not None:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.config.gradient_clip_val, norm
+            )
+        self.optimizer.step()
+        self.sums += torch.stack([loss.detach(), norm, torch.ones_like(norm)])
+
+    def _end_epoch(self) -> None:
+        found = self._errors("val")
+        train_mse = self._errors("train")["mse"]
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        if self.config.lr_schedule == "plateau":
+            self.schedule.step(found["mse"])
+        self.epoch += 1
+        self.segment = self.step = 0
+        if found["mse"] < self.best_mse:
+            self.best_mse, self.best_epoch = found["mse"], self.epoch
+            self.best_model = {
+                name: item.detach().to("cpu", copy=True)
+                for name, item in self.model.state_dict().items()
+            }
+        patience = self.config.patience
+        self.finished = self.epoch >= self.config.epochs or (
+            patience is not None and self.epoch - self.best_epoch >= patience
+        )
+        loss, norm, steps = self.sums.tolist()
+        self.sums.zero_()
+        self.run.report(
+            self.epoch,
+            train_loss=loss / steps if steps else math.nan,
+            train_mse=train_mse,
+            **{f"val_{name}": value for name, value in found.items()},
+            lr=rate,
+            grad_norm=norm / steps if steps else math.nan,
+        )
+
+    def _errors(self, split: str) -> dict[str, float]:
+        predicted, targets = self._predict(split), self.signals[split].targets
+        found = metrics.evaluate(predicted, targets)
+        spread = float(targets.var(dtype=np.float64))
+        found["rmse"] = math.sqrt(found["mse"])
+        found["r2"] = 1.0 - found["mse"] / spread if spread else math.nan
+        return found
+
+    @torch.no_grad()
+    def _predict(self, split: str) -> NDArray[np.float32]:
+        """Return predictions [4, T] of a split, each sequence walked from its beginning."""
+        self.model.eval()
+        predicted, _ = self.model(self.heard[split], self.model.fresh_state(SINES))
+        found: NDArray[np.float32] = predicted.T.contiguous().cpu().numpy()
+        return found
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        self.run.checkpoint(self.state_dict())
+        self._saved_at = time.monotonic()
+        self._save_s = self._saved_at - began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the last and the best state, as `load_state_dict` takes it."""
+        cuda = self.device.type == "cuda"
+        return {
+            "epoch": self.epoch,
+            "segment": self.segment,
+            "step": self.step,
+            "finished": self.finished,
+            "lr": self.config.lr,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "state": list(self.state),
+            "sums": self.sums,
+            "best_mse": self.best_mse,
+            "best_epoch": self.best_epoch,
+            "best_model": self.best_model,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, which may be that of a run with another learning rate.
+
+        Where the rate differs, it is the config's that counts from here on: the schedule and the
+        patience start anew with it.
+        """
+        self.epoch = int(state["epoch"])
+        self.segment = int(state["segment"])
+        self.step = int(state["step"])
+        self.finished = bool(state["finished"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        hidden, cell = (item.to(self.device) for item in state["state"])
+        self.state = hidden, cell
+        self.sums.copy_(state["sums"])
+        self.best_mse = float(state["best_mse"])
+        self.best_epoch = int(state["best_epoch"])
+        self.best_model = state["best_model"]
+        if float(state["lr"]) == self.config.lr:
+            self.schedule.load_state_dict(state["schedule"])
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.lr
+            self.finished = self.epoch >= self.config.epochs
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
