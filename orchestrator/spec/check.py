@@ -112,19 +112,6 @@ def _check_overrides_of_program(draft: Draft) -> None:
             draft.log.warn(node, name, f"is not named in the file; the program gets it.{hint}")
 
 
-def check_stage(draft: Draft) -> None:
-    """Check that the stage that was asked for is there; without one, take the last."""
-    stages = draft.values.get("stages", {})
-    if draft.stage is None:
-        draft.stage = list(stages)[-1] if stages else None
-    elif draft.stage not in stages:
-        hint = draft.log.hint(draft.stage, stages)
-        known = f"Stages: {', '.join(stages)}." if stages else "The file has no stages."
-        message = f"must be a stage of the file, but got '{draft.stage}'.{hint} {known}"
-        draft.log.add("", message, "--stage")
-        draft.stage = None
-
-
 def check_method(draft: Draft) -> None:
     """Check that the method can do with the parameters what it does."""
     searched = {n: d for n, d in draft.parameters.items() if not d.domain.is_constant}
@@ -151,9 +138,19 @@ def check_method(draft: Draft) -> None:
             f"must have one with several values at least, since method is {draft.method}. "
             "Add one, or write method: grid.",
         )
-    if draft.method != "grid" and draft.root.get("run_cap") is None:
+    if draft.method != "grid" and not _is_bounded(draft):
         message = f"is missing, and method {draft.method} never ends by itself: `run` refuses it."
-        draft.log.warn(draft.key_node("method"), "run_cap", f"{message} Write run_cap: 20.")
+        draft.log.warn(draft.key_node("method"), "run_cap", f"{message} {_BOUNDS}")
+
+
+_BOUNDS = "Write run_cap: 20, or budget: {hours: 8}, or give --count 20."
+
+
+def _is_bounded(draft: Draft) -> bool:
+    """Tell whether something ends the sweep, be it a bound that is refused for what it holds."""
+    budget = draft.node("budget")
+    asked = draft.root.get("run_cap") is not None or draft.count is not None
+    return asked or any(budget.get(key) is not None for key in ("trials", "hours"))
 
 
 def refuse_unbounded(spec: Spec) -> None:
@@ -162,9 +159,8 @@ def refuse_unbounded(spec: Spec) -> None:
     Raises:
         SpecError: the method draws trials and nothing bounds how many.
     """
-    if spec.method != "grid" and spec.run_cap is None:
-        message = (
-            f"must be given, since method {spec.method} never ends by itself. "
-            "Write run_cap: 20, or use --set run_cap=20."
-        )
+    budget = spec.budget
+    unbounded = spec.run_cap is None and budget.trials is None and budget.hours is None
+    if spec.method != "grid" and unbounded:
+        message = f"must be given, since method {spec.method} never ends by itself. {_BOUNDS}"
         raise SpecError([Problem(None, "run_cap", message, str(spec.path))])

@@ -20,7 +20,20 @@ from orchestrator.spec.tree import Node, found
 
 KEY = "extends"
 MAX_CHAIN = 20
-JOINED = ("fixed", "parameters", "trials", "stages", "targets", "resources")
+JOINED = (
+    "fixed",
+    "parameters",
+    "trials",
+    "stages",
+    "targets",
+    "resources",
+    "expect",
+    "reference",
+    "budget",
+    "ablate",
+    "divergence",
+    "remedy",
+)
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 _ENV_START = "${env:"
 

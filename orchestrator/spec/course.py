@@ -37,7 +37,8 @@ class Stage:
         name: as ``--stage`` names it.
         set: the values that it sets.
         promote: which of its trials go on to the next stage; None where they do not.
-        resumes: True where a promoted trial goes on from its checkpoint instead of anew.
+        resumes: True where the trials that were promoted to this stage go on from their
+            checkpoints instead of anew (``continue: true`` on the stage that they come to).
     """
 
     name: str

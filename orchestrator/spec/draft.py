@@ -26,6 +26,7 @@ class Draft:
         named: the parameters that the file itself names.
         log: takes mistakes and warnings.
         stage: the stage that was asked for; after `check_stage` the one that runs.
+        count: the greatest number of trials that ``--count`` gives; None where it is not given.
         schema: the trainer's, once it is known.
         parameters: what may vary, by one name each.
         nested: the path of those parameters that stand inside others.
@@ -37,6 +38,7 @@ class Draft:
     named: Set[str]
     log: Log
     stage: str | None = None
+    count: int | None = None
     schema: TrainerSchema | None = None
     parameters: Mapping[str, Declared] = field(init=False)
     nested: Mapping[str, tuple[str, ...]] = field(init=False)
@@ -80,3 +82,7 @@ class Draft:
         for group in ("stages", "trials"):
             for name, entry in self.values.get(group, {}).items():
                 yield (group, entry.get(WRITTEN, name), "set"), entry.get("set", {})
+        ablate = self.values.get("ablate", {})
+        yield ("ablate", "baseline", "set"), ablate.get("baseline", {}).get("set", {})
+        for name, entry in ablate.get("changes", {}).items():
+            yield ("ablate", "changes", entry.get(WRITTEN, name), "set"), entry.get("set", {})

@@ -5,11 +5,11 @@ The checker reads files by this table and `sweep schema` prints it; a new key is
 
 from __future__ import annotations
 
+from orchestrator.spec import course_keys as course
 from orchestrator.spec.domains import Block
 from orchestrator.spec.kinds import (
     Anything,
     Conditional,
-    Limit,
     Number,
     Regex,
     Settings,
@@ -19,7 +19,7 @@ from orchestrator.spec.kinds import (
     Whole,
     Word,
 )
-from orchestrator.spec.shapes import Either, Key, ListOf, MapOf, Record
+from orchestrator.spec.shapes import Either, Key, ListOf, ListOr, MapOf, Record
 from orchestrator.spec.words import Words
 
 VERSION = 1
@@ -74,6 +74,7 @@ _METRIC = Record(
     },
     expected="a mapping such as {name: val_mae, goal: minimize}",
 )
+_METRICS_RANKING = ListOf(Either(Text("the name of a metric"), _METRIC), "a list of metrics")
 _TRIAL = Record(
     {
         "set": Key(Settings(), "the parameter values that make this trial"),
@@ -86,15 +87,6 @@ _TRIAL = Record(
     },
     expected="a mapping such as {set: {lr: 0.001}, note: ...}",
     later={"gate": "Watch the first trials by `sweep status --watch`."},
-    empty=True,
-)
-_STAGE = Record(
-    {"set": Key(Settings(), "the parameter values of this stage")},
-    expected="a mapping such as {set: {data_fraction: 0.05, epochs: 20}}",
-    later={
-        "promote": "Run one stage by --stage, then the next.",
-        "continue": "Run one stage by --stage, then the next.",
-    },
     empty=True,
 )
 _RESOURCES = Record(
@@ -160,7 +152,7 @@ SPEC = Record(
         "metrics": Key(_METRICS, "how metrics are found in the program's output"),
         "method": Key(Word(METHODS), "how parameters make configs; by default grid"),
         "metric": Key(
-            Either(Text("the name of a metric"), _METRIC),
+            Either(Text("the name of a metric"), ListOr(_METRICS_RANKING, _METRIC)),
             "what ranks the trials; by default the first val_ metric that is no loss",
         ),
         "extends": Key(
@@ -190,27 +182,33 @@ SPEC = Record(
         "run_cap": Key(Whole(1), "greatest number of trials"),
         "seed": Key(Whole(0), "of the sampler and the random draw; by default 0"),
         "targets": Key(
-            MapOf(Limit(), 'a mapping such as {t20_mae: "<= 0.020"}'),
-            "metric to the bound that it should keep",
+            course.TARGETS,
+            "metric to the bound that it should keep, or tier to such bounds",
         ),
+        "expect": Key(course.EXPECT, "metric at a step to the bound that it should keep there"),
+        "reference": Key(
+            course.REFERENCE, "name to known metrics or a run folder, to hold trials against"
+        ),
+        "success": Key(course.SUCCESS, "conditions over all trials that make the sweep a success"),
         "resources": Key(_RESOURCES, "what one trial takes"),
         "stages": Key(
-            MapOf(_STAGE, "a mapping from stage to {set: {...}}"),
-            "named budgets; --stage chooses one, by default the last",
+            MapOf(course.STAGE, "a mapping from stage to {set: {...}}"),
+            "named budgets; --stage chooses one, by default the last, or all where one promotes",
         ),
+        "ablate": Key(course.ABLATE, "a baseline, and changes that are tried one at a time"),
+        "seeds": Key(course.SEEDS, "how many seeds each config runs with, or which"),
+        "budget": Key(course.BUDGET, "what bounds the whole sweep"),
+        "sampler": Key(course.SAMPLER, "the sampler of method bayes; by default tpe"),
+        "divergence": Key(course.DIVERGENCE, "symptom to what it leads to"),
+        "remedy": Key(course.REMEDY, "symptom to the change of config that answers it"),
+        "lr_schedule": Key(course.LR_SCHEDULE, "the schedule that the learning rate should follow"),
         "early_terminate": Key(_EARLY_TERMINATE, "W&B's rule that stops trials early"),
         "pruner": Key(Word(PRUNERS), "stops trials that cannot win; by default none"),
     },
     expected="a mapping",
     later={
-        "ablate": "Use trials.",
-        "seeds": "Vary seed under parameters.",
-        "budget": "Use run_cap.",
-        "reference": "Use targets.",
-        "success": "Use targets.",
-        "remedy": "Diverging trials are stopped.",
-        "gate": "Run one part after the other.",
-        "sampler": "Use method: bayes.",
+        "gate": "Write it under ablate.",
+        "promote": "Write it under a stage.",
     },
     ignored={
         "entity": _CLOUD,

@@ -153,10 +153,12 @@ class Number:
     Attributes:
         above: it must be greater than this; None for any.
         least: it must be at least this; None for any.
+        most: it must be at most this; None for any.
     """
 
     above: float | None = None
     least: float | None = None
+    most: float | None = None
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return the number, an int where it was written as one."""
@@ -167,16 +169,20 @@ class Number:
             fits = value > self.above
         if fits and self.least is not None:
             fits = value >= self.least
+        if fits and self.most is not None:
+            fits = value <= self.most
         if fits:
             return value
         expected = "a number" if self.above is None else f"a number above {self.above:g}"
         expected += "" if self.least is None else f" of at least {self.least:g}"
+        expected += "" if self.most is None else f" and at most {self.most:g}"
         return refuse(node, key, log, expected, number_hint(value))
 
     def schema(self) -> Schema:
         """Return a number type."""
         schema: Schema = {"type": "number"}
         schema |= {} if self.above is None else {"exclusiveMinimum": self.above}
+        schema |= {} if self.most is None else {"maximum": self.most}
         return schema | ({} if self.least is None else {"minimum": self.least})
 
 

@@ -12,7 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.spec import check, ranking, relations, wandb
+from orchestrator.spec import (
+    ablation,
+    check,
+    combinations,
+    comparable,
+    outcomes,
+    ranking,
+    relations,
+    remedies,
+    sampling,
+    seeding,
+    staging,
+    wandb,
+)
 from orchestrator.spec.compose import read_whole
 from orchestrator.spec.draft import Draft
 from orchestrator.spec.foreign import recognise
@@ -24,6 +37,7 @@ from orchestrator.spec.overrides import ORIGIN, apply, parameter_names
 from orchestrator.spec.paths import settle_paths
 from orchestrator.spec.problems import Log
 from orchestrator.spec.programs import read_program
+from orchestrator.spec.results import Results
 from orchestrator.spec.tree import Node
 
 
@@ -32,6 +46,8 @@ def load_spec(
     *,
     overrides: Sequence[str] = (),
     stage: str | None = None,
+    quick: bool = False,
+    count: int | None = None,
     need_program: bool = False,
 ) -> Spec:
     """Return the spec of a sweep file.
@@ -39,7 +55,9 @@ def load_spec(
     Args:
         path: the file.
         overrides: ``KEY=VALUE`` each, as ``--set`` takes them.
-        stage: the stage that runs; by default the last one of the file.
+        stage: the stage that runs; by default all in order where one promotes, else the last.
+        quick: True for the first stage.
+        count: the greatest number of trials, beside the file's ``run_cap``; None for no other.
         need_program: True where a missing program, or a missing file that a parameter names, is a
             mistake and no warning.
 
@@ -62,21 +80,27 @@ def load_spec(
             root = root.replaced(key, None)  # "description:" with nothing behind it says nothing
     draft = Draft(
         root=root,
-        values=expand_sets(SPEC.read(root, "", log), log),
+        values=ablation.expand_changes(expand_sets(SPEC.read(root, "", log), log), log),
         strongest=strongest,
         named=parameter_names(written),
         log=log,
         stage=stage,
+        count=count,
     )
     check.check_version(draft)
     check.check_runner(draft, need_program)
     check.check_parameters(draft)
-    check.check_stage(draft)
+    staging.check_stage(draft, quick)
     check.check_method(draft)
     zips = relations.check_zips(draft)
     constraints = relations.check_conditions(draft)
-    metric = ranking.check_metric(draft)
-    ranking.check_metric_names(draft)
+    combinations.check_combinations(draft)
+    results = Results(draft)
+    metrics = ranking.check_metrics(draft)
+    ranking.check_expectations(draft, results)
+    ranking.check_ranked(draft, metrics)
+    targets, tiers = outcomes.read_targets(draft, results)
+    seeds, seed_parameter = seeding.read_seeds(draft)
     folder = path.absolute().parent
     settle_paths(draft, need_program)
     program = None
@@ -87,13 +111,28 @@ def load_spec(
     wandb.tell_metric(draft)
     spec = replace(
         _assemble(draft, path.absolute()),
-        metric=metric,
+        metric=metrics[0] if metrics else None,
+        objectives=metrics if len(metrics) > 1 else (),
         program=program,
         zips=zips,
         constraints=constraints,
         early_terminate=early_terminate,
+        stages=staging.read_stages(draft, results),
+        ablate=ablation.read_ablate(draft, results),
+        seeds=seeds,
+        seed_parameter=seed_parameter,
+        targets=targets,
+        tiers=tiers,
+        expect=outcomes.read_expect(draft, results),
+        references=outcomes.read_references(draft, results, folder),
+        success=outcomes.read_success(draft, results),
+        budget=outcomes.read_budget(draft),
+        sampler=sampling.check_sampler(draft),
+        divergence=remedies.read_divergence(draft),
+        remedy=remedies.read_remedies(draft, results),
+        lr_schedule=draft.values.get("lr_schedule", {}),
     )
-    ranking.check_loss(draft, spec)
+    comparable.check_loss(draft, spec)
     if log.problems:
         raise log.error()
     relations.check_some_run(draft, spec)
@@ -118,6 +157,7 @@ def _assemble(draft: Draft, path: Path) -> Spec:
     stage_set: dict[str, Node] = {}
     if draft.stage is not None:
         stage_set = values["stages"][draft.stage].get("set", {})
+    caps = [cap for cap in (values.get("run_cap"), draft.count) if cap is not None]
     seed = values.get("seed", 0)
     fixed = _plain(values.get("fixed", {}))
     if draft.schema is not None and "seed" in draft.schema.parameters:
@@ -135,9 +175,8 @@ def _assemble(draft: Draft, path: Path) -> Spec:
         parameters={name: declared.domain for name, declared in draft.parameters.items()},
         nested=draft.nested,
         trials=trials,
-        run_cap=values.get("run_cap"),
+        run_cap=min(caps, default=None),
         seed=seed,
-        targets=values.get("targets", {}),
         resources=Resources(
             gpu_memory_bytes=resources.get("gpu_memory"),
             cpus=resources.get("cpus"),

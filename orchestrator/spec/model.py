@@ -226,6 +226,7 @@ class Spec:
             promotes, or where one was asked for.
         ablate: a baseline and its changes; None where the file has none.
         seeds: the seeds that each config runs with; empty for once with the config's own.
+        seed_parameter: the parameter that takes them.
         tiers: tier to the targets that make it, the least demanding first; `targets` are beside.
         expect: milestone such as ``train_mse@5`` to the bound that is expected there.
         references: name to what trials are held against.
@@ -264,6 +265,7 @@ class Spec:
     stages: tuple[Stage, ...] = ()
     ablate: Ablate | None = None
     seeds: tuple[int, ...] = ()
+    seed_parameter: str = "seed"
     tiers: Mapping[str, Mapping[str, Bound]] = field(default_factory=dict)
     expect: Mapping[str, Bound] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
@@ -305,7 +307,8 @@ class TrialConfig:
     """One config that the spec asks for.
 
     Attributes:
-        number: place in the order of starting, from 0.
+        number: its number, from 0: the place in the order of the file; with seeds, the
+            replicates of a config have numbers running, though others start between them.
         name: the named trial and the values that set it apart.
         config: the parameter values; the trainer's defaults are not among them.
         varied: the part of `config` that `parameters` chose, by name.

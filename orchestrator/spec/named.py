@@ -43,19 +43,20 @@ def expand_sets(values: Mapping[str, Any], log: Log) -> dict[str, Any]:
             continue
         for row in product(*(node.value for node in lists.values())):
             chosen = dict(zip(lists, row, strict=True))
-            tags = [f"{key}-{_shown(chosen[key])}" for key in lists if len(lists[key].value) > 1]
-            key = _free("-".join([name, *tags]), {*trials, *values["trials"]} - {name})
+            tags = [f"{key}-{shown(chosen[key])}" for key in lists if len(lists[key].value) > 1]
+            key = free_name("-".join([name, *tags]), {*trials, *values["trials"]} - {name})
             trials[key] = {**entry, "set": {**entry["set"], **chosen}, WRITTEN: name}
     return {**values, "trials": trials}
 
 
-def _shown(node: Node) -> str:
+def shown(node: Node) -> str:
+    """Return a value as it stands in a name."""
     value = node.plain()
     text = str(value).lower() if value is None or isinstance(value, bool) else str(value)
     return safe(text) or "empty"
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
     """Return `name`, with a number where it is taken."""
     free, number = name, 2
     while free in taken:

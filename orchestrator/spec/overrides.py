@@ -52,8 +52,13 @@ def parameter_names(root: Node) -> set[str]:
     """Return every parameter that the file names anywhere."""
     names: set[str] = set()
     holders = [root.get("fixed"), root.get("parameters")]
-    for group in ("trials", "stages"):
-        node = root.get(group)
+    ablate = root.get("ablate")
+    groups = [root.get("trials"), root.get("stages"), root.get("remedy")]
+    if ablate is not None:
+        baseline = ablate.get("baseline")
+        holders.append(baseline.get("set") if baseline is not None else None)
+        groups.append(ablate.get("changes"))
+    for node in groups:
         if node is not None and isinstance(node.value, dict):
             holders += [entry.get("set") for entry in node.value.values()]
     for holder in holders:

@@ -167,3 +167,24 @@ class Either:
     def schema(self) -> Schema:
         """Return a choice of two."""
         return {"anyOf": [self.scalar.schema(), self.other.schema()]}
+
+
+@dataclass(frozen=True)
+class ListOr:
+    """A list, or else a mapping.
+
+    Attributes:
+        items: the kind of the list.
+        other: the kind of anything else.
+    """
+
+    items: Kind
+    other: Kind
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return what the fitting kind reads."""
+        return (self.items if isinstance(node.value, list) else self.other).read(node, key, log)
+
+    def schema(self) -> Schema:
+        """Return a choice of two."""
+        return {"anyOf": [self.items.schema(), self.other.schema()]}

@@ -11,14 +11,17 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import SpecError
+from orchestrator.spec import schedules
 from orchestrator.spec.distributions import DISTRIBUTIONS
 from orchestrator.spec.domains import BLOCK
 from orchestrator.spec.keys import SPEC
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.problems import Log
 from orchestrator.spec.reading import read_file
+from orchestrator.spec.schedules import LrSchedule
 from orchestrator.spec.schema import json_schema
-from orchestrator.spec.shapes import Either, Key, ListOf, MapOf, Record
+from orchestrator.spec.shapes import Either, Key, ListOf, ListOr, MapOf, Record
+from orchestrator.spec.symptoms import SYMPTOMS, BySymptom
 from tests.spec.test_load import WHOLE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -45,6 +48,23 @@ GOOD = [
     "program: p\nmetric: {name: m, goal: Max, target: 1, impute: best, "
     "impute_while_running: false}\n"
     "early_terminate: {type: hyperband, max_iter: 27, s: 2, eta: 3, strict: false}\n",
+    "trainer: toy\nmetric: val_mae\nstages: {a: {promote: {top: 3, fraction: 0.5, if: stable}}, "
+    "b: {set: {epochs: 3}, continue: true}}\nparameters: {lr: {values: [1, 2]}}\n",
+    "trainer: toy\nablate: {baseline: {set: {lr: 1}}, gate: val_mae < 1, keep_improvements: true, "
+    "changes: {a: {set: {lr: [2, 3]}, note: n, gate: stable}}}\nseeds: [3, 4]\n",
+    "trainer: toy\nseeds: {values: 3, parameter: seed}\nbudget: {trials: 3, hours: 0.5, "
+    "gpu_hours: 2, failures: 3}\n",
+    "trainer: toy\ntargets: {mae: '< 1', good: {mae: '< 0.5', test_mae/train_mae: '< 2'}}\n"
+    "expect: {train_loss@5: < 3}\nreference: {paper: {mae: 0.1}, before: .}\n"
+    "success: [all complete, any mae < 1]\n",
+    "trainer: toy\nmethod: bayes\nrun_cap: 3\nsampler: {name: gp, options: {n_startup_trials: 3}}\n"
+    "parameters: {lr: {min: 0.1, max: 1}}\n",
+    "trainer: toy\nmethod: bayes\nrun_cap: 3\nsampler: nsga2\nmetric: [val_mae, {name: val_r2}]\n"
+    "parameters: {lr: {min: 0.1, max: 1}}\n",
+    "trainer: toy\ndivergence: {plateau: stop, Too_Slow: ignore}\n"
+    "remedy: {Lost progress: {set: {lr: ['*0.1', 0.5]}, from: checkpoint, if: lr > 1, times: 3}}\n",
+    "trainer: toy\nlr_schedule: {onecycle: {max_lr: 1, total: 9, anneal: cos}, per: batch}\n",
+    "trainer: toy\nlr_schedule: {step: {lr: 1, milestones: [3, 6], warmup: 2}, steps: epoch}\n",
     "program: p.py\nargs: {style: --k=v, booleans: flag}\npython: py\noutputs: x/*\n",
     "program: p.py\nmetrics: {pattern: '(?P<a>.)'}\n",
     "program: p.py\nmetrics: {pattern: ['(?P<a>.)', '(?P<step>.)(?P<b>.)']}\n",
@@ -67,7 +87,29 @@ BAD_FORM = [
     "trainer: toy\nparameters: {lr: {vals: [1]}}\n",
     "trainer: toy\nparameters: {lr: {min: 1}}\n",
     "trainer: toy\ntrials: {a: {lr: 3}}\n",
-    "trainer: toy\nstages: {a: {promote: {}}}\n",
+    "trainer: toy\nstages: {a: {promote: 3}, b: {}}\n",
+    "trainer: toy\nstages: {a: {promote: {fraction: 2}}, b: {}}\n",
+    "trainer: toy\nablate: {baseline: {set: {lr: 1}}}\n",
+    "trainer: toy\nablate: {changes: {a: {lr: 1}}}\n",
+    "trainer: toy\nseeds: 0\n",
+    "trainer: toy\nseeds: []\n",
+    "trainer: toy\nseeds: {parameter: seed}\n",
+    "trainer: toy\nbudget: {hours: 0}\n",
+    "trainer: toy\nbudget: {days: 1}\n",
+    "trainer: toy\nsampler: tpee\n",
+    "trainer: toy\nsampler: {options: {}}\n",
+    "trainer: toy\ndivergence: {plateu: stop}\n",
+    "trainer: toy\ndivergence: {plateau: halt}\n",
+    "trainer: toy\nremedy: {plateau: {lr: 1}}\n",
+    "trainer: toy\nlr_schedule: {per: batch}\n",
+    "trainer: toy\nlr_schedule: {cosine: {lr: 1}}\n",
+    "trainer: toy\nlr_schedule: {cosine: {lr: 1, total: 2}, constant: {lr: 1}}\n",
+    "trainer: toy\nexpect: {val_mae@3: 0.1}\n",
+    "trainer: toy\nreference: {a: 3}\n",
+    "trainer: toy\nreference: {a: {mae: low}}\n",
+    "trainer: toy\nsuccess: []\n",
+    "trainer: toy\ntargets: {good: {mae: 3}}\n",
+    "trainer: toy\nmetric: [3]\n",
     "trainer: toy\nmetric: {goal: minimize}\n",
     "trainer: toy\ntargets: {mae: 0.02}\n",
     "trainer: toy\nresources: {gpu_memory: 8}\n",
@@ -183,6 +225,15 @@ def test_the_keys_are_those_of_the_checker() -> None:
         elif isinstance(kind, Either):
             walk(kind.scalar, schema["anyOf"][0], where)
             walk(kind.other, schema["anyOf"][1], where)
+        elif isinstance(kind, ListOr):
+            walk(kind.items, schema["anyOf"][0], where)
+            walk(kind.other, schema["anyOf"][1], where)
+        elif isinstance(kind, BySymptom):
+            assert list(schema["properties"]) == list(SYMPTOMS)
+            walk(kind.item, schema["properties"]["rising"], f"{where}.*")
+            walk(kind.item, next(iter(schema["patternProperties"].values())), f"{where}.*")
+        elif isinstance(kind, LrSchedule):
+            walk(schedules.WHOLE, schema, where)
         elif type(kind).__name__ == "Block":
             walk(BLOCK, schema, where)
             assert schema["properties"]["distribution"]["enum"] == list(DISTRIBUTIONS)
@@ -195,6 +246,8 @@ def test_the_keys_are_those_of_the_checker() -> None:
 
     walk(SPEC, json_schema(), "")
     assert {"", ".metric", ".trials.*", ".stages.*", ".parameters.*", ".args"} <= set(seen)
+    assert {".stages.*.promote", ".ablate.changes.*", ".seeds", ".remedy.*"} <= set(seen)
+    assert {".sampler", ".budget", ".lr_schedule.onecycle", ".metric.0"} <= set(seen)
 
 
 def test_every_key_is_used_by_the_code_that_makes_the_spec() -> None:
