@@ -42,7 +42,10 @@ class Run(Protocol):
 
     @property
     def should_stop(self) -> bool:
-        """True once the trial should save what it has and return."""
+        """True once the trial should save what it has and return.
+
+        It is at once after a report whose training loss is not finite.
+        """
 
     def report(self, step: int, **metrics: float) -> None:
         """Hand over one report. Names carry ``train_`` or ``val_``, or are ``lr``, ``grad_norm``.
@@ -59,24 +62,34 @@ class Run(Protocol):
         """Merge `facts` into ``metadata.json``.
 
         Known names: ``total_steps`` (int), ``parameters`` (count), ``effective`` (values read back
-        from the live objects), ``data`` (``{"kind": ..., ...}`` for `evaluate`).
+        from the live objects), ``data`` (``{"kind": ..., ...}`` for `evaluate`), ``lr_schedule``
+        (what the learning rate is configured to do, in the words of the sweep file's
+        ``lr_schedule``: the rates that are reported are held against it).
         """
 
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
-        """Save predictions and targets of the split ``"test"`` or ``"val"``, in physical units.
+        """Save predictions and targets of one split, in physical units.
 
         Args:
             predictions: array or tensor [N, ...]; or, where samples differ in length, a list of
                 N one-dimensional arrays, which may be empty.
             targets: of the same shape; or a list of N one-dimensional arrays of other lengths.
-            split: which data they are of.
+            split: ``"test"``, ``"val"``, or ``"train"``: a fixed sample of the training data, for
+                trainers whose test error is held against the one of training.
         """
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Save `state` (tensors, numbers, nested maps) in place of the checkpoint before."""
 
     def restore(self) -> dict[str, Any] | None:
-        """Return the checkpoint of an earlier attempt at this trial, or None."""
+        """Return the state to go on from, or None to begin.
+
+        It is that of an earlier attempt at this trial, or, where this trial follows from another
+        (a promotion, a remedy, ``sweep resume``), of that one, which had another config. So what
+        the config sets, such as the learning rate, comes from the config and not from the state.
+        What moves the learning rate belongs under the key ``scheduler``: where a new schedule is
+        asked for, that key is missing, and the schedule begins anew.
+        """
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ class Attempt:
         commit: git commit of the code that is run, or None.
         folder: where a trainer of the user's own is looked for; None for the environment alone.
         cap_bytes: what a trainer may hold on its GPU, its context counted in; None for no cap.
+        stops_at_non_finite: True where a training loss that is not finite ends it at once.
+        keeps_best: True where the checkpoint of its best report is kept beside the last one, for
+            a remedy that goes on from there.
+        new_schedule: True where it goes on from another trial's checkpoint with a schedule of its
+            own.
         from_checkpoint: True where its first attempt finds the checkpoint of the trial that it
             follows in the run directory.
     """
@@ -45,6 +50,9 @@ class Attempt:
     folder: str | None = None
     cap_bytes: int | None = None
     from_checkpoint: bool = False
+    stops_at_non_finite: bool = False
+    keeps_best: bool = False
+    new_schedule: bool = False
 
     @property
     def run_dir(self) -> RunDir:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.divergence.policy import LOST
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
 from orchestrator.engine.inherit import inherit_checkpoint
@@ -20,7 +21,7 @@ from orchestrator.engine.judge import Judge, check_watched
 from orchestrator.engine.placing import Placing
 from orchestrator.engine.queue import TrialQueue
 from orchestrator.engine.recovery import ran_out
-from orchestrator.engine.remedies import Remedies, by_number
+from orchestrator.engine.remedies import Remedies, by_number, course_of
 from orchestrator.engine.siblings import Siblings
 from orchestrator.files import atomic
 from orchestrator.placement.oom import Kind
@@ -188,6 +189,7 @@ class Conductor:
             commit=self._commit,
             folder=str(self._spec.path.parent),
             from_checkpoint=record.from_checkpoint,
+            **course_of(self._spec, record),
         )
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
@@ -324,6 +326,11 @@ class Conductor:
             self._finish(live, *live.ending)
             return
         metadata = atomic.read_json(live.run.metadata_file) or {}
+        if live.ending is None and metadata.get("lost"):
+            # It ended itself over a value that the judge had no reason to end it for.
+            live.record.symptom = "non-finite"
+            self._finish(live, TrialState.PRUNED, f"diverged: {metadata['lost']}")
+            return
         if live.ending is not None and metadata.get("status") == "stopped":
             self._finish(live, *live.ending)
             return
@@ -362,7 +369,9 @@ class Conductor:
             return
         origin = self.records.get(record.origin)
         source = self._sweep.run_dir(origin.number, origin.name) if origin else None
-        if source is None or not inherit_checkpoint(source, run):
+        # What was lost goes on from where it was best, not from where it was lost.
+        best = origin is not None and origin.symptom in LOST
+        if source is None or not inherit_checkpoint(source, run, best=best):
             text = f"starts from scratch: trial {record.origin} left no checkpoint"
             record.warnings.append(text)
 

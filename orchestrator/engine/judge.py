@@ -221,12 +221,15 @@ class Judge:
             raw = described
         if not raw or self._record.change.get("new_schedule"):
             return  # of a schedule that begins anew in midst of a run nobody knows its first step
-        changed = self._record.change.get("set") or {}
+        # What the sweep sets for its trials is stronger than what is declared for all of them.
+        varied = {*self._spec.parameters, *(self._record.change.get("set") or {})}
+        for trial in self._spec.trials.values():
+            varied |= set(trial.set)
         try:
             schedule = declared_for(
                 raw,
                 rate=known[1] if known else None,
-                is_rate_stronger=known is not None and known[0] in changed,
+                is_rate_stronger=known is not None and known[0] in varied,
                 last_step=self._record.total_steps,
             )
         except UsageError as error:

@@ -7,17 +7,17 @@ trial and its answer makes up for it when the sweep goes on, and never answers t
 from __future__ import annotations
 
 import copy
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.analysis.facts import facts_of
 from orchestrator.divergence.policy import Choice, Policy
 from orchestrator.divergence.wording import number as shown
 from orchestrator.engine.queue import number_after
 from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, read_reports
+from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.spec import conditions
 from orchestrator.spec.course import Remedy
 from orchestrator.spec.model import Spec
@@ -122,18 +122,9 @@ class Remedies:
     def _holds(self, remedy: Remedy, record: TrialRecord) -> bool:
         if remedy.condition is None:
             return True
-        reports = list(read_reports(self._sweep.run_dir(record.number, record.name)))
-        values: dict[str, Any] = {"stable": False, "complete": False, **self._values(record)}
-        for _, metrics in reports:
-            values |= {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-        def at(name: str, step: int) -> float | None:
-            found = [
-                metrics[name] for place, metrics in reports if place == step and name in metrics
-            ]
-            return found[-1] if found else None
-
-        return conditions.evaluate(conditions.parse(remedy.condition), values, at=at) is True
+        run = self._sweep.run_dir(record.number, record.name)
+        known = facts_of(record, run, self._spec.metric)
+        return known.hold(conditions.parse(remedy.condition)) is True
 
     def _values(self, record: TrialRecord) -> dict[str, Any]:
         """Return all parameters of a trial by the names of the sweep file, defaults among them."""
@@ -147,6 +138,16 @@ class Remedies:
             if inner is not None:
                 values[name] = inner
         return values
+
+
+def course_of(spec: Spec, record: TrialRecord) -> dict[str, bool]:
+    """Return the fields of an `Attempt` that say how divergence is dealt with in the trial."""
+    policy = policy_for(spec)
+    return {
+        "stops_at_non_finite": policy.action("non-finite") in ("stop", "remedy"),
+        "keeps_best": any(remedy.start == "checkpoint" for remedy in spec.remedy.values()),
+        "new_schedule": bool(record.change.get("new_schedule")),
+    }
 
 
 def by_number(records: list[TrialRecord]) -> dict[int, TrialRecord]:

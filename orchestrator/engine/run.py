@@ -11,6 +11,8 @@ from typing import Any
 from orchestrator.engine import facts, memory, saving
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Channel
+from orchestrator.engine.finite import Finite
+from orchestrator.engine.inherit import copy_file
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.records import now
@@ -18,6 +20,10 @@ from orchestrator.runs.records import now
 # How often a trainer looks at what it holds, and by how much that must have grown to be told.
 MEMORY_EVERY_S = 2.0
 _GREW = 1.02
+
+# Keys of a checkpoint: whose it is, and what `sweep resume --new-schedule` leaves out.
+_OWNER = "_trial"
+SCHEDULER = "scheduler"
 
 
 class TrialRun:
@@ -45,6 +51,7 @@ class TrialRun:
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
         self._restored = False
+        self._finite = Finite()
         self._told_bytes = 0
         self._next_look = 0.0
         self._metadata: dict[str, Any] = {
@@ -68,7 +75,11 @@ class TrialRun:
     @property
     def should_stop(self) -> bool:
         """True once the trial should save what it has and return."""
-        return self._channel.should_stop
+        return self._is_lost or self._channel.should_stop
+
+    @property
+    def _is_lost(self) -> bool:
+        return self._attempt.stops_at_non_finite and self._finite.fatal is not None
 
     def report(self, step: int, **metrics: Any) -> None:
         """Log one report and hand it to the judges.
@@ -78,6 +89,7 @@ class TrialRun:
         """
         step = _step(step)
         values = {name: _number(name, value) for name, value in metrics.items()}
+        self._finite.update(step, values)
         at = time.monotonic()
         if self._first is None:
             self._first = (step, self._started)
@@ -134,12 +146,17 @@ class TrialRun:
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Save `state` in place of the checkpoint before: tensors, numbers, strings, nested maps.
 
-        Other objects are refused when it is read back (`torch.load` with ``weights_only``).
+        Other objects are refused when it is read back (`torch.load` with ``weights_only``). A
+        state whose loss is not finite is not saved: the one before is worth more.
         """
+        if self._is_lost:
+            return
         import torch
 
         with atomic.replacing(self._files.checkpoint_file) as stream:
-            torch.save(dict(state), stream)
+            torch.save({**state, _OWNER: self._attempt.number}, stream)
+        if self._attempt.keeps_best and self._finite.is_best:
+            copy_file(self._files.checkpoint_file, self._files.best_checkpoint_file)
 
     def restore(self) -> dict[str, Any] | None:
         """Return the checkpoint of an earlier attempt or of the trial that this one follows."""
@@ -150,12 +167,17 @@ class TrialRun:
 
         state = torch.load(self._files.checkpoint_file, map_location="cpu", weights_only=True)
         self._restored = True
+        owner = state.pop(_OWNER, None)
+        if self._attempt.new_schedule and owner != self._attempt.number:
+            state.pop(SCHEDULER, None)
         return dict(state)
 
     def finish(self, status: str, **known: Any) -> None:
         """Close the metadata: how the attempt ended, how long it took, what it took."""
         duration = time.monotonic() - self._started
         self._metadata.pop("progress", None)
+        if self._is_lost:
+            self._metadata["lost"] = self._finite.fatal
         if self._first and self._last:
             steps = max(1, self._last[0] - self._first[0] + 1)
             self._metadata["epochs_done"] = self._last[0]

@@ -17,9 +17,10 @@
         metrics.jsonl    one report a line                      child
         log.txt          output of the training code            child
         predictions.npy, targets.npy                            child   (test, physical units)
-        val_predictions.npy, val_targets.npy                    child
+        val_predictions.npy, val_targets.npy                    child   (also train_)
         [val_]{predictions,targets}_lengths.npy                 child   (sequences only)
-        checkpoint.pt    the best state so far                  child
+        checkpoint.pt    the state that was saved last          child
+        checkpoint_best.pt  that of its best report             child   (where a remedy needs it)
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError, nearest
+
+SPLITS = ("test", "val", "train")
+"""What arrays may be of; a file of any but test carries the split before its name."""
 
 _UNSAFE = re.compile(r"[^\w.=+-]+")
 _TRIAL = re.compile(r"(\d{4,})-(.+)")
@@ -76,6 +80,11 @@ class RunDir:
         return self.path / "checkpoint.pt"
 
     @property
+    def best_checkpoint_file(self) -> Path:
+        """The state that was saved after the best report; there only where a remedy may need it."""
+        return self.path / "checkpoint_best.pt"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the child while it lives."""
         return self.path / ".lock"
@@ -105,8 +114,9 @@ class RunDir:
             self.targets_file,
             self.targets_lengths_file,
         )
-        arrays = [file(split).name for split in ("test", "val") for file in files]
-        return [self.metadata_file.name, self.checkpoint_file.name, *arrays]
+        arrays = [file(split).name for split in SPLITS for file in files]
+        checkpoints = [self.checkpoint_file.name, self.best_checkpoint_file.name]
+        return [self.metadata_file.name, *checkpoints, *arrays]
 
     @property
     def number(self) -> int | None:
