@@ -89,7 +89,7 @@ class Placing:
             plan,
             terms.policy,
             read=self._ground.read,
-            cores=machine.cores,
+            cores=_cores(plan, terms, machine),
             clock=clock,
             leases=leases,
             busy=self._ground.is_busy,
@@ -321,3 +321,11 @@ class Placing:
             self.tell("waiting", **self._waiting.to_dict(), words=str(self._waiting))
         elif before is not None and self._waiting is None:
             self.tell("waited", seconds=round(before.waited_s(self._clock()), 1))
+
+
+def _cores(plan: Plan, terms: Terms, machine: Machine) -> int:
+    """Return the cores of all trials: on CPUs the plan's, which leaves busy ones to others."""
+    if not machine.on_cpu:
+        return machine.cores
+    planned = sum(slot.threads + terms.policy.workers_per_trial for slot in plan.slots)
+    return min(machine.cores, planned)

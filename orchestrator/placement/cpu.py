@@ -19,10 +19,13 @@ def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Pl
 
     The declared GPU memory is reported but limits nothing here. All slots get the same number of
     threads, and no more together, the workers of their data loaders counted in, than there are
-    cores; only where one trial's workers alone take them all, it has one thread beside them.
+    cores; only where one trial's workers alone take them all, it has one thread beside them. On
+    cores that others keep busy a trial gets no more threads than idle ones: threads wait for each
+    other at every step, so that one more on a busy core makes a trial slower, not faster. They do
+    not make fewer slots: trials do not wait for each other.
 
     Args:
-        host: cores and RAM.
+        host: cores and RAM; `Host.idle_cores` where somebody looked.
         need: of one trial on a GPU, for the report.
         n_trials: None where unbounded.
         policy: cores and loader workers per trial, and greatest number at once.
@@ -36,6 +39,9 @@ def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Pl
     count = room if policy.max_parallel is None else min(room, policy.max_parallel)
     each = min(cores // count, policy.cpus_per_trial or cores)
     threads = max(1, each - policy.workers_per_trial)
+    if host.idle_cores is not None and policy.cpus_per_trial is None:
+        idle = round(host.idle_cores / count) - policy.workers_per_trial
+        threads = max(1, min(threads, idle))
     grows = policy.placement == "grow" and count > 1
     parallel = count > 1 or (n_trials is not None and n_trials <= 1)
     memory = host.free_bytes // count
@@ -79,6 +85,8 @@ def _reason(
     )
     if threads + policy.workers_per_trial > cores:
         text += f"; {NAME} is {policy.workers_per_trial}, for which there are not enough cores"
+    if threads < max(1, cores // count - policy.workers_per_trial) and not policy.cpus_per_trial:
+        text += f"; others keep cores busy, {max(0.0, host.idle_cores or 0.0):.1f} are idle"
     if policy.cpus_per_trial and policy.cpus_per_trial > cores:
         text += f"; resources.cpus asks for {policy.cpus_per_trial}, which are not there"
     by_cores = max(1, cores // _least_cores(policy))

@@ -10,10 +10,10 @@ from orchestrator.errors import PlacementError
 from orchestrator.files.units import format_size
 from orchestrator.placement.cards import choose
 from orchestrator.placement.devices import survey
-from orchestrator.placement.host import read_host
+from orchestrator.placement.host import HostReader
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.loaders import loader_workers
-from orchestrator.placement.model import Device, Host, Need, Placement, Plan, Share
+from orchestrator.placement.model import Device, Host, Need, Placement, Plan, Policy, Share
 from orchestrator.placement.need import declared, policy_of
 from orchestrator.placement.plan import plan
 from orchestrator.spec.expand import count_trials
@@ -66,8 +66,8 @@ def decide(
     if gpus is not None:
         devices = choose(devices, gpus)
     tail = f" ({note})" if note else ""
-    host = host or read_host()
     need, n_trials = declared(spec.resources), count_trials(spec)
+    host = host or _look_at_host(devices, n_trials, policy)
     if need.memory_bytes is None and devices and policy.gpus_per_trial > 0:
         with suppress(PlacementError):  # what was seen before is no reason to refuse
             decided = plan(devices, host, known(devices), n_trials, policy)
@@ -82,6 +82,17 @@ def decide(
                 return replace(decided, reason=f"waits for memory; {error}{tail}")
         raise PlacementError(f"{error}{tail}") from None
     return replace(decided, reason=decided.reason + tail)
+
+
+def _look_at_host(devices: Sequence[Device], n_trials: int | None, policy: Policy) -> Host:
+    """Read cores and RAM, and where a trial on them would get several cores, how many are idle."""
+    reader = HostReader()
+    host = reader.read()
+    if policy.gpus_per_trial == 0 or (policy.gpus_per_trial == 1 and not devices):
+        first = plan([], host, Need(), n_trials, policy).slots[0]
+        if first.threads > 1 and policy.cpus_per_trial is None:
+            return replace(host, idle_cores=reader.idle_cores())
+    return host
 
 
 def _less_promised(devices: Sequence[Device]) -> tuple[list[Device], str]:

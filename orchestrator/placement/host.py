@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class HostReader:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._meminfo = root / "proc" / "meminfo"
+        self._stat = root / "proc" / "stat"
         self._cpu_groups = list(_groups(root, "cpu"))
         self._memory_groups = list(_groups(root, "memory"))
 
@@ -52,6 +54,42 @@ class HostReader:
             for name in ("memory.events", "memory.oom_control")
         ]
         return max(counts)
+
+    def idle_cores(self, over_s: float = 0.25) -> float | None:
+        """Return how many cores stand idle now, of those that this process may use.
+
+        It watches for a moment, because the load average still counts what ended a minute ago.
+        Where a quota holds for the control group, what its processes use counts against that.
+
+        Args:
+            over_s: how long it watches; this takes so long.
+
+        Returns:
+            None where the system does not tell.
+        """
+        before, used_before, at = _ticks(self._stat), self._used_s(), time.monotonic()
+        time.sleep(over_s)
+        after, used_after = _ticks(self._stat), self._used_s()
+        passed_s = time.monotonic() - at
+        allowed = _allowed()
+        shares = [
+            (after[core][0] - idle) / (after[core][1] - total)
+            for core, (idle, total) in before.items()
+            if core in allowed and core in after and after[core][1] > total
+        ]
+        if not shares:
+            return None
+        idle = sum(shares)
+        for group in self._cpu_groups:
+            quota, used = _quota(group), used_after.get(group, 0.0) - used_before.get(group, 0.0)
+            if quota is not None:
+                idle = min(idle, max(0.0, quota - used / passed_s))
+        return idle
+
+    def _used_s(self) -> dict[Path, float]:
+        """Return the core seconds that each control group has used so far."""
+        micro = {group: _fields(group / "cpu.stat").get("usage_usec") for group in self._cpu_groups}
+        return {group: used / 1e6 for group, used in micro.items() if used is not None}
 
     def read(self) -> Host:
         """Return the cores and the RAM that trials may use now.
@@ -75,9 +113,28 @@ class HostReader:
 
 
 def _affinity() -> int:
+    return max(1, len(_allowed()))
+
+
+def _allowed() -> set[int]:
+    """Return the numbers of the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def _ticks(path: Path) -> dict[int, tuple[int, int]]:
+    """Return by core how many clock ticks it stood idle, waiting for disks included, and in all."""
+    found = {}
+    for line in _read(path).splitlines():
+        name, *rest = line.split() or [""]
+        number = name.removeprefix("cpu")
+        if name.startswith("cpu") and number.isdecimal() and len(rest) >= 5:
+            # The last two, guests' time, are counted in the first two already.
+            ticks = [int(word) for word in rest[:8] if word.isdecimal()]
+            if len(ticks) >= 5:
+                found[int(number)] = (ticks[3] + ticks[4], sum(ticks))
+    return found
 
 
 def _memory(path: Path) -> tuple[int, int]:

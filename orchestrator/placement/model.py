@@ -86,11 +86,13 @@ class Host:
         cores: cores that this process may use.
         free_bytes: RAM that is free for trials.
         total_bytes: all RAM (of the container, where there is a limit).
+        idle_cores: how many of the cores others leave idle; None where nobody looked.
     """
 
     cores: int
     free_bytes: int
     total_bytes: int
+    idle_cores: float | None = None
 
     def device(self) -> Device:
         """Return the host's memory as a device, so that one code watches both."""

@@ -21,7 +21,12 @@ class FakeMachine:
     """
 
     def __init__(
-        self, cards: Sequence[int] = (), *, cores: int = 4, ram_bytes: int = 64 * GIB
+        self,
+        cards: Sequence[int] = (),
+        *,
+        cores: int = 4,
+        ram_bytes: int = 64 * GIB,
+        idle_cores: float | None = None,
     ) -> None:
         self.cards = [Device(str(n), "Card", size, size) for n, size in enumerate(cards)]
         self.on_cpu = not cards
@@ -33,6 +38,7 @@ class FakeMachine:
         self.kills = 0
         self.ram: dict[int, int] = {}
         self.ram_bytes = ram_bytes
+        self.idle_cores = idle_cores
 
     def clock(self) -> float:
         return self.now
@@ -40,7 +46,7 @@ class FakeMachine:
     def read(self) -> list[Device] | Host:
         if self.on_cpu:
             free = self.ram_bytes - sum(self.ram.values()) - self.others.get("cpu", 0)
-            return Host(self.cores, free, self.ram_bytes)
+            return Host(self.cores, free, self.ram_bytes, self.idle_cores)
         return [self._with(card) for card in self.cards]
 
     def oom_kills(self) -> int:

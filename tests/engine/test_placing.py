@@ -382,6 +382,12 @@ def test_cores_are_shared_out_at_once_unless_growth_is_asked_for(
     assert len(desk.start_all()) == first
 
 
+def test_cores_that_others_keep_busy_are_left_to_them(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine(cores=8, idle_cores=3.0), many(tmp_path, 2))
+    assert desk.start_all() == [0, 1]
+    assert [attempt.threads for attempt in desk.running.values()] == [2, 2]
+
+
 def test_growth_on_cpus_never_uses_more_cores_than_there_are(tmp_path: Path) -> None:
     spec = toy_spec(
         tmp_path, {f"t{n}": {"lr": 0.1 + n} for n in range(9)}, resources=Resources(cpus=2)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator.placement import host
 from orchestrator.placement.host import HostReader, read_host
 
 GIB = 1 << 30
@@ -126,7 +126,7 @@ def test_a_machine_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 10)
     values = {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(host.os, "sysconf", values.__getitem__)
+    monkeypatch.setattr(os, "sysconf", values.__getitem__)
     found = read_host(tmp_path)
     assert (found.cores, found.total_bytes, found.free_bytes) == (10, 4 * GIB, 4 * GIB)
 
@@ -173,3 +173,67 @@ def test_kills_are_counted_by_version_1_too(root: Path) -> None:
     group = version_1(root, own="/job")
     write(group / "memory/job/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n")
     assert HostReader(root).oom_kills() == 4
+
+
+STAT = """cpu  0 0 0 0 0 0 0 0 0 0
+cpu0 {0} 0 0 {1} 0 0 0 0 0 0
+cpu1 100 0 0 100 {2} 0 0 0 0 0
+cpu2 900 0 0 0 0 0 0 0 0 0
+intr 1
+"""
+
+
+def watched(
+    root: Path, monkeypatch: pytest.MonkeyPatch, cores: int, *changes: tuple[Path, str]
+) -> float | None:
+    """Return what a look at the idle cores finds while files change."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    clock = iter([0.0, 0.5])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+
+    def sleep(seconds: float) -> None:
+        for path, text in changes:
+            write(path, text)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    return HostReader(root).idle_cores(0.5)
+
+
+def test_idle_cores_are_those_that_stood_still_meanwhile(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = root / "proc/stat"
+    write(stat, STAT.format(100, 100, 0))
+    # Of 50 ticks the first core idled 10, the second waited 25 for a disk.
+    after = STAT.format(140, 110, 25).replace("cpu1 100", "cpu1 125")
+    assert watched(root, monkeypatch, 2, (stat, after)) == pytest.approx(0.2 + 0.5)
+    write(stat, STAT.format(100, 100, 0))
+    assert watched(root, monkeypatch, 1, (stat, after)) == pytest.approx(0.2)
+
+
+def test_of_a_quota_its_group_has_used_a_part(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = version_2(root, own="/job") / "job"
+    write(group / "cpu.max", "150000 100000\n")
+    write(group / "cpu.stat", "usage_usec 1000000\nuser_usec 1\n")
+    stat = root / "proc/stat"
+    write(stat, STAT.format(100, 100, 0))
+    idle = STAT.format(100, 150, 50)
+    spent = (group / "cpu.stat", "usage_usec 1400000\n")
+    assert watched(root, monkeypatch, 2, (stat, idle), spent) == pytest.approx(1.5 - 0.8)
+    write(stat, STAT.format(100, 100, 0))
+    assert watched(root, monkeypatch, 2, (stat, idle)) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "cpu0 a b c d e\ncpuX 1 2 3 4 5\ncpu1 1 2\n", "cpu0 1 1 1 1 1\n"]
+)
+def test_a_system_that_does_not_tell_is_believed_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    write(root / "proc/stat", text)
+    assert watched(root, monkeypatch, 2) is None
+
+
+def test_this_machine_tells_no_more_than_it_has() -> None:
+    idle = HostReader().idle_cores(0.05)
+    assert idle is None or 0 <= idle <= len(os.sched_getaffinity(0))

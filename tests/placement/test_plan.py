@@ -184,6 +184,28 @@ def test_without_a_gpu_cores_and_ram_make_slots() -> None:
     assert one.slots[0].threads == 2
 
 
+@pytest.mark.parametrize(
+    ("idle", "n", "threads"), [(None, 1, 2), (2.0, 1, 2), (1.6, 1, 2), (1.4, 1, 1), (0.0, 1, 1)]
+)
+def test_a_trial_gets_no_more_threads_than_idle_cores(
+    idle: float | None, n: int, threads: int
+) -> None:
+    two = Host(cores=2, free_bytes=8 * GIB, total_bytes=8 * GIB, idle_cores=idle)
+    found = plan([], two, Need(), n, Policy())
+    assert [slot.threads for slot in found.slots] == [threads]
+    assert ("others keep cores busy" in found.reason) == (threads == 1)
+    asked = plan([], two, Need(), n, Policy(cpus_per_trial=2))
+    assert [slot.threads for slot in asked.slots] == [2], "who asks for cores gets them"
+
+
+def test_busy_cores_make_no_fewer_slots() -> None:
+    busy = dataclasses.replace(HOST, idle_cores=3.0)
+    assert [slot.threads for slot in plan([], busy, Need(), 2, Policy()).slots] == [2, 2]
+    assert [slot.threads for slot in plan([], busy, Need(), 8, Policy()).slots] == [1] * 8
+    assert "3.0 are idle" in plan([], busy, Need(), 2, Policy()).reason
+    assert "idle" not in plan([], busy, Need(), 8, Policy()).reason
+
+
 def test_on_the_cpu_a_declared_gpu_need_limits_nothing() -> None:
     found = plan([], HOST, Need(400 * GIB, "declared"), 3, Policy())
     assert shape(found) == ("parallel", 3, 3)
@@ -236,7 +258,11 @@ POLICIES = st.builds(
     workers_per_trial=st.integers(0, 6),
 )
 HOSTS = st.builds(
-    Host, cores=st.integers(1, 128), free_bytes=st.integers(0, 64 * GIB), total_bytes=st.just(1)
+    Host,
+    cores=st.integers(1, 128),
+    free_bytes=st.integers(0, 64 * GIB),
+    total_bytes=st.just(1),
+    idle_cores=st.none() | st.floats(0, 128),
 )
 
 
