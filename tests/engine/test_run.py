@@ -56,6 +56,45 @@ def test_reports_are_logged_before_they_are_judged(tmp_path: Path, heard: Heard)
     assert logged[1]["metrics"] == {"train_loss": "inf"}
 
 
+def test_a_loss_that_is_not_finite_ends_the_loop_at_once(tmp_path: Path, heard: Heard) -> None:
+    attempt = replace(toy_attempt(tmp_path), stops_at_non_finite=True, keeps_best=True)
+    run = TrialRun(attempt, heard)
+    for step, loss in enumerate([0.5, 0.3, 0.4, math.nan], 1):
+        assert not run.should_stop
+        run.report(step, train_loss=loss, val_loss=math.nan)
+        run.checkpoint({"step": step})
+    assert run.should_stop
+    run.finish("stopped")
+    assert metadata(tmp_path)["lost"] == "train_loss is nan since step 4"
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    best = torch.load(tmp_path / "checkpoint_best.pt", weights_only=True)
+    assert (saved["step"], best["step"]) == (3, 2)
+
+
+def test_a_policy_that_lets_it_live_does(tmp_path: Path, heard: Heard) -> None:
+    run = open_run(tmp_path, heard)
+    run.report(1, train_loss=math.nan)
+    assert not run.should_stop
+    run.finish("complete")
+    assert "lost" not in metadata(tmp_path)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_a_new_schedule_leaves_the_old_one_out_of_what_was_inherited(
+    tmp_path: Path, heard: Heard, new: bool
+) -> None:
+    origin = TrialRun(toy_attempt(tmp_path), heard)
+    origin.checkpoint({"epoch": 3, "scheduler": {"step": 30}})
+    attempt = replace(toy_attempt(tmp_path), number=7, from_checkpoint=True, new_schedule=new)
+    run = TrialRun(attempt, heard)
+    expected = {"epoch": 3} if new else {"epoch": 3, "scheduler": {"step": 30}}
+    assert run.restore() == expected
+    # What it saves itself it goes on with.
+    run.checkpoint({"epoch": 4, "scheduler": {"step": 1}})
+    again = TrialRun(replace(attempt, attempt=2), heard)
+    assert again.restore() == {"epoch": 4, "scheduler": {"step": 1}}
+
+
 def test_a_metric_that_is_no_number_names_itself(tmp_path: Path, heard: Heard) -> None:
     with pytest.raises(TrialError, match="the metric 'note' must be a number, but got str"):
         open_run(tmp_path, heard).report(1, note="fine")
