@@ -230,6 +230,8 @@ def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
         return "as logged", f"{name} is shown as the runs logged it; nothing was recomputed."
     if name.startswith("val_"):
         return "validation", ""
+    if name.startswith("train_"):
+        return "training", f"{name} was taken on data that the trials trained on."
     unknown = sum(row.split == "unknown" for row in rows)
     if unknown == len(rows):
         return "split unknown", ""

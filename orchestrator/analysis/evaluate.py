@@ -25,7 +25,7 @@ class Evaluation:
 
     Attributes:
         metrics: bare names from the test arrays (``mae``, ``t20_mae``), ``val_`` names from the
-            validation arrays where there are any.
+            validation arrays and ``train_`` names from the training arrays where there are any.
         kind: what the arrays are, or None where nothing says so.
         problems: what could not be computed though the test arrays are good: validation arrays
             that cannot be used, metrics of a kind that the arrays do not fit.
@@ -76,13 +76,15 @@ def evaluate_folder(
 
     run = RunDir(path)
     metrics = _evaluate_pair(run, "test", kind, merged, problems)
-    if run.predictions_file("val").exists() or run.targets_file("val").exists():
+    for split, word in (("val", "validation"), ("train", "training")):
+        if not (run.predictions_file(split).exists() or run.targets_file(split).exists()):
+            continue
         try:
-            validation = _evaluate_pair(run, "val", kind, merged, problems)
+            found = _evaluate_pair(run, split, kind, merged, problems)
         except ArrayProblem as error:
-            problems.append(f"validation arrays: {error}")
+            problems.append(f"{word} arrays: {error}")
         else:
-            metrics.update({f"val_{name}": value for name, value in validation.items()})
+            metrics.update({f"{split}_{name}": value for name, value in found.items()})
     return Evaluation(metrics, kind, tuple(dict.fromkeys(problems)))
 
 

@@ -28,9 +28,15 @@ _MODULES: Final = {
     "decay_curve": "trainers.edc.metrics",
     "phonemes": "trainers.speech.metrics",
     "sar_image": "trainers.sar.metrics",
+    "sine_mixture": "trainers.signal.metrics",
 }
 # What people type after `--metrics` -> kind.
-_ALIASES: Final = {"edc": "decay_curve", "speech": "phonemes", "sar": "sar_image"}
+_ALIASES: Final = {
+    "edc": "decay_curve",
+    "speech": "phonemes",
+    "sar": "sar_image",
+    "signal": "sine_mixture",
+}
 
 # Words of a metric's name that tell its direction. An error word wins: `ssim_loss` is a loss.
 # fmt: off

@@ -22,6 +22,19 @@ def test_bare_names_are_of_the_test_arrays_and_val_names_of_the_validation_array
     assert set(metrics) == {"mae", "rmse", "r2", "val_mae", "val_rmse", "val_r2"}
 
 
+def test_train_names_are_of_the_training_arrays_where_they_were_kept(tmp_path: Path) -> None:
+    made.pair(tmp_path, 0.1)
+    made.pair(tmp_path, 0.05, split="train")
+    metrics = evaluate_run(tmp_path)
+    assert metrics["train_mae"] == pytest.approx(0.05)
+    assert metrics["mae"] == pytest.approx(0.1)
+    assert "val_mae" not in metrics
+    (tmp_path / "train_targets.npy").unlink()
+    found = evaluate_folder(tmp_path)
+    assert "train_mae" not in found.metrics
+    assert found.problems == ("training arrays: train_targets.npy is missing",)
+
+
 def test_metadata_says_what_arrays_are(tmp_path: Path) -> None:
     made.curves(tmp_path, stretch=1.1)
     made.metadata(tmp_path, data={"kind": "decay_curve", "rate_hz": made.RATE_HZ})

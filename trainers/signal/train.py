@@ -121,6 +121,7 @@ class Training:
         self.sums = torch.zeros(3, device=self.device)  # loss, gradient norm, steps
         self.best_mse = math.inf
         self.best_epoch = 0
+        self.waits_from = 0
         self.best_model: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
         self._save_s = 0.0
@@ -144,7 +145,16 @@ class Training:
                 "threads": torch.get_num_threads(),
             },
             "data": {"kind": settings.DATA_KIND},
+            "lr_schedule": self._declared_schedule(),
         }
+
+    def _declared_schedule(self) -> dict[str, Any]:
+        rate = self.config.lr
+        if self.config.lr_schedule == "constant":
+            return {"constant": {"lr": rate}, "per": "epoch"}
+        final = rate * self.config.lr_floor
+        factor = self.config.plateau_factor
+        return {"plateau": {"lr": rate, "factor": factor, "final": final}, "per": "epoch"}
 
     def fit(self) -> bool:
         """Train until the last epoch or until patience ends; False where it was stopped before."""
@@ -221,10 +231,7 @@ class Training:
                 name: item.detach().to("cpu", copy=True)
                 for name, item in self.model.state_dict().items()
             }
-        patience = self.config.patience
-        self.finished = self.epoch >= self.config.epochs or (
-            patience is not None and self.epoch - self.best_epoch >= patience
-        )
+        self.finished = self._is_over()
         loss, norm, steps = self.sums.tolist()
         self.sums.zero_()
         self.run.report(
@@ -235,6 +242,11 @@ class Training:
             lr=rate,
             grad_norm=norm / steps if steps else math.nan,
         )
+
+    def _is_over(self) -> bool:
+        patience = self.config.patience
+        waited = self.epoch - max(self.best_epoch, self.waits_from)
+        return self.epoch >= self.config.epochs or (patience is not None and waited >= patience)
 
     def _errors(self, split: str) -> dict[str, float]:
         predicted, targets = self._predict(split), self.signals[split].targets
@@ -265,30 +277,29 @@ class Training:
             "epoch": self.epoch,
             "segment": self.segment,
             "step": self.step,
-            "finished": self.finished,
             "lr": self.config.lr,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "scheduler": self.schedule.state_dict(),
             "state": list(self.state),
             "sums": self.sums,
             "best_mse": self.best_mse,
             "best_epoch": self.best_epoch,
+            "waits_from": self.waits_from,
             "best_model": self.best_model,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, which may be that of a run with another learning rate.
+        """Go on from `state`, which may be that of another trial with another config.
 
-        Where the rate differs, it is the config's that counts from here on: the schedule and the
-        patience start anew with it.
+        The config's learning rate counts, whatever the state says. Where it differs, or a new
+        schedule is asked for (the state has none), the schedule and the patience begin anew.
         """
         self.epoch = int(state["epoch"])
         self.segment = int(state["segment"])
         self.step = int(state["step"])
-        self.finished = bool(state["finished"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         hidden, cell = (item.to(self.device) for item in state["state"])
@@ -296,13 +307,15 @@ class Training:
         self.sums.copy_(state["sums"])
         self.best_mse = float(state["best_mse"])
         self.best_epoch = int(state["best_epoch"])
+        self.waits_from = int(state["waits_from"])
         self.best_model = state["best_model"]
-        if float(state["lr"]) == self.config.lr:
-            self.schedule.load_state_dict(state["schedule"])
+        if "scheduler" in state and float(state["lr"]) == self.config.lr:
+            self.schedule.load_state_dict(state["scheduler"])
         else:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.lr
-            self.finished = self.epoch >= self.config.epochs
+            self.waits_from = self.epoch
+        self.finished = self._is_over()
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
