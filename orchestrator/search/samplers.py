@@ -1,25 +1,121 @@
-"""Who proposes configs: Optuna's TPE, seeded trial by trial, or our own list.
+"""Who proposes configs: an Optuna sampler, seeded trial by trial, or our own list.
 
 A proposal is seeded by the sweep's seed and the trial's number. So a fresh run of the same file
-proposes the same while it has learnt nothing, and a continued one goes on where it stopped
-instead of repeating the first proposals, which one seed for each start would do.
+proposes the same as long as it learns the same, and a continued one goes on where it stopped
+instead of repeating the first proposals, which one seed for each start would do. A sequence that
+fills the space (``qmc``) has one seed for all trials: its place in the sequence is kept in the
+study.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.errors import UsageError, nearest
+from orchestrator.spec.course import Sampler
 
 METHODS = ("grid", "random", "bayes")
 
 STARTUP_TRIALS = 10
 """Finished trials before TPE learns; until then it draws at random."""
+
+
+_NEEDS = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}
+"""Packages that a sampler loads beside Optuna."""
+
+
+def _tpe(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
+    return TPESampler(**{"n_startup_trials": STARTUP_TRIALS, **options}, seed=seed)
+
+
+def _gp(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
+    return GPSampler(**{"n_startup_trials": STARTUP_TRIALS, **options}, seed=seed)
+
+
+def _cmaes(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
+    # What it cannot hold (choices) is drawn at random, which it would say for each trial.
+    apart = {"warn_independent_sampling": False, "independent_sampler": RandomSampler(seed=seed)}
+    return CmaEsSampler(**{**apart, **options}, seed=seed)
+
+
+def _qmc(options: Mapping[str, Any], seed: int, whole: int) -> BaseSampler:
+    quiet = {
+        "scramble": True,
+        "warn_asynchronous_seeding": False,
+        "warn_independent_sampling": False,
+        "independent_sampler": RandomSampler(seed=seed),
+    }
+    return QMCSampler(**{**quiet, **options}, seed=whole)
+
+
+def _random(_options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+def _nsga2(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
+    return NSGAIISampler(**options, seed=seed)
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Any], int, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "gp": _gp,
+    "cmaes": _cmaes,
+    "qmc": _qmc,
+    "random": _random,
+    "nsga2": _nsga2,
+}
+SAMPLERS = tuple(_MAKERS)
+
+
+def make_sampler(asked: Sampler, seed: int, number: int) -> BaseSampler:
+    """Return the Optuna sampler that proposes trial `number`.
+
+    Args:
+        asked: its name and options.
+        seed: of the sweep.
+        number: of the trial in the study.
+
+    Raises:
+        UsageError: there is no such sampler, an option is wrong, or a package is missing.
+    """
+    if asked.name not in _MAKERS:
+        raise UsageError(
+            f"sampler: must be one of {', '.join(SAMPLERS)}, but got {asked.name!r}."
+            f"{nearest(asked.name, SAMPLERS)}"
+        )
+    for package in _NEEDS.get(asked.name, ()):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            raise UsageError(
+                f"sampler: {asked.name} needs the package {package}, which is not installed. "
+                f"Next step: pip install {package}"
+            ) from None
+    try:
+        with warnings.catch_warnings():
+            # That Optuna may change a sampler one day is no news for the user of a sweep.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return _MAKERS[asked.name](asked.options, seed_of(seed, number), seed % 2**32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"sampler.options: {asked.name} refuses them: {error}") from None
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -36,12 +132,16 @@ class DirectedSampler(BaseSampler):
     alone, and leave no queued trial behind when the driver is killed.
 
     Args:
-        method: ``"bayes"`` proposes by TPE; for the others a proposal is a random draw.
+        method: ``"bayes"`` proposes by a sampler; for the others a proposal is a random draw.
         seed: of the sweep.
+        sampler: of bayes; None for TPE.
+
+    Raises:
+        UsageError: the sampler cannot be.
     """
 
-    def __init__(self, method: str, seed: int) -> None:
-        self._method = method
+    def __init__(self, method: str, seed: int, sampler: Sampler | None = None) -> None:
+        self._asked = (sampler or Sampler("tpe")) if method == "bayes" else Sampler("random")
         self._seed = seed
         self._given: Mapping[str, Any] | None = None
         self._distributions: dict[str, BaseDistribution] = {}
@@ -55,10 +155,7 @@ class DirectedSampler(BaseSampler):
         self._distributions = distributions
 
     def _make(self, number: int) -> BaseSampler:
-        seed = seed_of(self._seed, number)
-        if self._method == "bayes":
-            return TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed)
-        return RandomSampler(seed=seed)
+        return make_sampler(self._asked, self._seed, number)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Seed the proposal of this trial."""

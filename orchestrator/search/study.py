@@ -10,6 +10,7 @@
     reason = study.should_prune(proposal.number)     # None, or a sentence
     study.tell(proposal.number, "PRUNED")
 
+A study of two metrics takes a pair of values and neither reports nor prunes; Optuna can do no more.
 One process writes. The study can be rebuilt from the run directories: `import_finished` enters a
 trial that ended. A trial that is tried again is a new trial here, with the same parameters.
 """
@@ -17,7 +18,7 @@ trial that ended. A trial that is tried again is a new trial here, with the same
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +34,7 @@ from orchestrator.search.pruners import NamedPruner, named_pruner
 from orchestrator.search.reports import Reports
 from orchestrator.search.samplers import METHODS, DirectedSampler
 from orchestrator.search.space import Space
+from orchestrator.spec.course import Sampler
 from orchestrator.spec.model import Domain
 
 _ENDED = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
@@ -77,6 +79,7 @@ class Study:
         self._pruner = pruner
         self._live: dict[int, _Live] = {}
         self._known: tuple[Mapping[str, Domain], Space] | None = None
+        self._reports = len(study.directions) == 1
 
     @classmethod
     def open(
@@ -89,6 +92,8 @@ class Study:
         seed: int,
         pruner: str,
         metric: str = "the metric",
+        sampler: Sampler | None = None,
+        second_goal: str | None = None,
     ) -> Self:
         """Open the study in the journal at `path`, or make it.
 
@@ -100,32 +105,37 @@ class Study:
             seed: of the sweep; see `orchestrator.search.samplers`.
             pruner: ``"none"``, ``"median"`` or ``"hyperband"``.
             metric: name of the reported values.
+            sampler: who proposes for ``"bayes"``; None for TPE.
+            second_goal: of the second metric where there are two.
 
         Raises:
-            UsageError: a word is none of the choices, or the study there has another goal.
+            UsageError: a word is none of the choices, the sampler cannot be, or the study there
+                has another goal.
             SweepError: the file is no journal.
         """
-        _check("metric.goal", goal, ("minimize", "maximize"))
+        goals = [goal] if second_goal is None else [goal, second_goal]
+        for item in goals:
+            _check("metric.goal", item, ("minimize", "maximize"))
         _check("method", method, METHODS)
         chosen = named_pruner(pruner)
         # A line for each trial on the terminal would stand in the way of ours.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = DirectedSampler(method, seed)
+        directed = DirectedSampler(method, seed, sampler)
         study = optuna.create_study(
             storage=open_journal(path),
             study_name=name,
-            direction=StudyDirection[goal.upper()],
-            sampler=sampler,
+            directions=[StudyDirection[item.upper()] for item in goals],
+            sampler=directed,
             pruner=chosen.make(),
             load_if_exists=True,
         )
-        found = study.direction.name.lower()
-        if found != goal:
+        found = [direction.name.lower() for direction in study.directions]
+        if found != goals:
             raise UsageError(
-                f"{path}: study '{name}' must have the goal {goal}, but it was begun with {found}. "
-                "Run it as a new sweep with --new."
+                f"{path}: study '{name}' must have the goal {' and '.join(goals)}, but it was "
+                f"begun with {' and '.join(found)}. Run it as a new sweep with --new."
             )
-        return cls(study, sampler, chosen, metric)
+        return cls(study, directed, chosen, metric)
 
     def ask(self, space: Mapping[str, Domain], params: Mapping[str, Any] | None = None) -> Proposal:
         """Start a trial.
@@ -172,7 +182,7 @@ class Study:
         live = self._running(number)
         if step < 0:
             raise ValueError(f"step must be 0 or more, but got {step}.")
-        if live.reports.take(step, float(value)):
+        if live.reports.take(step, float(value)) and self._reports:
             live.trial.report(float(value), step)
 
     def should_prune(self, number: int) -> str | None:
@@ -185,7 +195,7 @@ class Study:
             ValueError: the trial does not run here.
         """
         live = self._running(number)
-        if self._pruner.name == "none":
+        if self._pruner.name == "none" or not self._reports:
             return None
         reports = live.reports
         if reports.non_finite:
@@ -199,16 +209,16 @@ class Study:
             return None
         return self._pruner.reason(self._study, self._frozen(number), self.metric)
 
-    def tell(self, number: int, state: str, value: float | None = None) -> str:
+    def tell(self, number: int, state: str, *values: float | None) -> str:
         """End a trial and return the state that the study holds.
 
-        A COMPLETE trial whose value is missing or not finite is told FAIL. A PRUNED trial keeps
-        its last finite report as its value, or `value` where it made none.
+        A COMPLETE trial of which a value is missing or not finite is told FAIL. A PRUNED trial
+        keeps its last finite report as its value, or the value given where it made none.
 
         Args:
             number: any trial of the study that runs, also one of an earlier driver.
             state: ``"COMPLETE"``, ``"PRUNED"`` or ``"FAIL"``.
-            value: the metric at the end.
+            values: the metric at the end; both, where there are two.
 
         Raises:
             ValueError: there is no such trial, it has ended already, or `state` is another word.
@@ -221,14 +231,19 @@ class Study:
                 f"trial {number} must run, but it was told {frozen.state.name} before."
             )
         ended = _ENDED[state]
-        finite = value is not None and math.isfinite(value)
-        if ended is TrialState.COMPLETE and not finite:
+        finite = self._finite(values)
+        if ended is TrialState.COMPLETE and finite is None:
             ended = TrialState.FAIL
         live = self._live.pop(number, None)
-        if ended is TrialState.PRUNED and live is not None:
-            self._report_last(live, value if finite else None)
-        self._study.tell(number, value if ended is TrialState.COMPLETE else None, state=ended)
+        if ended is TrialState.PRUNED and live is not None and self._reports:
+            self._report_last(live, finite[0] if finite else None)
+        self._study.tell(number, finite if ended is TrialState.COMPLETE else None, state=ended)
         return ended.name
+
+    def _finite(self, values: Sequence[float | None]) -> list[float] | None:
+        """Return the values of a trial where there is a finite one for each goal."""
+        found = [value for value in values if value is not None and math.isfinite(value)]
+        return found if len(found) == len(values) == len(self._study.directions) else None
 
     def close_stale(self) -> list[int]:
         """Tell FAIL for the trials that a dead driver left running, and return their numbers.
@@ -249,7 +264,7 @@ class Study:
         params: Mapping[str, Any],
         space: Mapping[str, Domain],
         state: str,
-        value: float | None = None,
+        *values: float | None,
         reports: Mapping[int, float] | None = None,
     ) -> int:
         """Enter a trial that ended elsewhere, as its run directory tells it; return its number.
@@ -258,7 +273,8 @@ class Study:
             params: its config.
             space: parameter name to domain.
             state: ``"COMPLETE"``, ``"PRUNED"`` or ``"FAIL"``.
-            value: the metric at the end; a COMPLETE trial without a finite one is entered as FAIL.
+            values: the metric at the end, both where there are two; a COMPLETE trial without a
+                finite one is entered as FAIL.
             reports: step to value of the metric.
 
         Raises:
@@ -275,21 +291,21 @@ class Study:
             for step, number in sorted((reports or {}).items())
             if taken.take(step, float(number))
         }
-        finite = value if value is not None and math.isfinite(value) else None
+        finite = self._finite(values)
         ended = _ENDED[state]
         if ended is TrialState.COMPLETE and finite is None:
             ended = TrialState.FAIL
         if ended is TrialState.PRUNED and finite is None and taken.last is not None:
-            finite = taken.last[1]
+            finite = [taken.last[1]] if self._reports else None
         distributions = known.distributions
         self._study.add_trial(
             create_trial(
                 state=ended,
-                value=None if ended is TrialState.FAIL else finite,
+                values=None if ended is TrialState.FAIL else finite,
                 params=encoded.held,
                 distributions={name: distributions[name] for name in encoded.held},
                 user_attrs={_REST: plain(encoded.rest)} if encoded.rest else {},
-                intermediate_values=kept,
+                intermediate_values=kept if self._reports else {},
             )
         )
         return len(self._study.get_trials(deepcopy=False)) - 1

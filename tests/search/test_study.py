@@ -304,9 +304,11 @@ def test_a_study_can_be_rebuilt_from_what_folders_tell(open_study: Opener, tmp_p
     for index in range(12):
         reports = {step: 0.1 + 0.01 * index + 1 / step for step in range(1, 5)}
         params = {"lr": 1e-3, "layers": 1, "hidden": [64], "epochs": 10}
-        assert study.import_finished(params, SPACE, "COMPLETE", reports[4], reports) == index
+        assert (
+            study.import_finished(params, SPACE, "COMPLETE", reports[4], reports=reports) == index
+        )
     reports = {1: 0.5, 2: math.nan, 3: 0.4}
-    study.import_finished({"lr": 9.0}, SPACE, "PRUNED", None, reports)
+    study.import_finished({"lr": 9.0}, SPACE, "PRUNED", None, reports=reports)
     study.import_finished({"lr": 1e-3}, SPACE, "FAIL", 0.3)
     study.import_finished({"lr": 1e-3}, SPACE, "COMPLETE", math.nan)
     assert Counter(study.states().values()) == {"COMPLETE": 12, "PRUNED": 1, "FAIL": 2}

@@ -1,0 +1,124 @@
+"""Who proposes: every sampler that a spec can name, seeded, alone and continued."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.search.samplers import SAMPLERS, make_sampler
+from orchestrator.search.study import Study
+from orchestrator.spec.course import Sampler
+from orchestrator.spec.model import Domain
+
+SPACE = {
+    "lr": Domain("log_uniform_values", low=1e-5, high=1e-1),
+    "width": Domain("uniform", low=0.0, high=4.0),
+    "model": Domain("categorical", values=("lstm", "cnn")),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "tpe": {"n_startup_trials": 3},
+    "gp": {"n_startup_trials": 3},
+    "cmaes": {"popsize": 4},
+    "qmc": {"qmc_type": "halton"},
+    "nsga2": {"population_size": 3},
+}
+
+
+def propose(
+    folder: Path, name: str, count: int, *, seed: int = 3, two: bool = False
+) -> list[dict[str, Any]]:
+    """Return `count` more proposals of a study that learns how far they are from a good one."""
+    study = Study.open(
+        folder / "study.journal",
+        name="s",
+        goal="minimize",
+        method="bayes",
+        seed=seed,
+        pruner="none",
+        sampler=Sampler(name, OPTIONS.get(name, {})),
+        second_goal="maximize" if two else None,
+    )
+    found = []
+    for _ in range(count):
+        proposal = study.ask(SPACE)
+        value = abs(proposal.params["width"] - 1.0) + (proposal.params["model"] == "cnn")
+        study.report(proposal.number, 1, value)
+        assert study.should_prune(proposal.number) is None
+        told = study.tell(proposal.number, "COMPLETE", value, *([-value] if two else []))
+        assert told == "COMPLETE"
+        found.append(proposal.params)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in SAMPLERS]
+)
+def test_the_same_seed_gives_the_same_configs_again(tmp_path: Path, name: str) -> None:
+    whole = propose(tmp_path / "a", name, 6)
+    assert len({str(params) for params in whole}) == 6
+    assert propose(tmp_path / "b", name, 4) + propose(tmp_path / "b", name, 2) == whole
+    assert propose(tmp_path / "c", name, 1, seed=4) != whole[:1]
+
+
+@pytest.mark.parametrize("name", ["nsga2", "tpe"])
+def test_two_metrics_are_told_as_a_pair(tmp_path: Path, name: str) -> None:
+    first = propose(tmp_path / "a", name, 7, two=True)
+    assert propose(tmp_path / "b", name, 7, two=True) == first
+
+
+def test_a_trial_with_one_of_two_metrics_has_failed(tmp_path: Path) -> None:
+    propose(tmp_path, "nsga2", 1, two=True)
+    study = Study.open(
+        tmp_path / "study.journal",
+        name="s",
+        goal="minimize",
+        second_goal="maximize",
+        method="bayes",
+        seed=0,
+        pruner="median",
+    )
+    assert study.tell(study.ask(SPACE).number, "COMPLETE", 0.5, None) == "FAIL"
+    assert study.tell(study.ask(SPACE).number, "PRUNED", 0.5) == "PRUNED"
+    with pytest.raises(UsageError, match="must have the goal minimize, but it was begun with"):
+        propose(tmp_path, "tpe", 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (Sampler("tpee"), "must be one of tpe, gp, .* Did you mean 'tpe'"),
+        (Sampler("tpe", {"n_startup": 3}), "tpe refuses them: .*n_startup"),
+        (Sampler("qmc", {"qmc_type": "dice"}), "qmc refuses them: .*dice"),
+    ],
+)
+def test_a_sampler_that_cannot_be_is_named(asked: Sampler, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_sampler(asked, 0, 0)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(UsageError, match=r"cmaes needs the package cmaes, .* pip install cmaes"):
+        make_sampler(Sampler("cmaes"), 0, 0)
+
+
+def test_every_option_that_a_file_may_hold_is_one_of_optunas() -> None:
+    table = importlib.import_module("orchestrator.spec.samplers").SAMPLERS
+    classes = {
+        "tpe": optuna.samplers.TPESampler,
+        "gp": optuna.samplers.GPSampler,
+        "cmaes": optuna.samplers.CmaEsSampler,
+        "qmc": optuna.samplers.QMCSampler,
+        "random": optuna.samplers.RandomSampler,
+        "nsga2": optuna.samplers.NSGAIISampler,
+    }
+    assert set(table) == set(SAMPLERS) == set(classes)
+    for name, options in table.items():
+        assert set(options) <= set(inspect.signature(classes[name]).parameters)
