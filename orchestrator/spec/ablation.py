@@ -10,12 +10,11 @@ from typing import Any
 from orchestrator.spec.course import Ablate, Change
 from orchestrator.spec.draft import Draft
 from orchestrator.spec.kinds import join
+from orchestrator.spec.making import BASELINE
 from orchestrator.spec.named import MOST, WRITTEN, free_name, shown
 from orchestrator.spec.problems import Log
 from orchestrator.spec.results import Results
-
-BASELINE = "baseline"
-"""The name of the baseline's trial."""
+from orchestrator.spec.tree import Node
 
 
 def expand_changes(values: Mapping[str, Any], log: Log) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def expand_changes(values: Mapping[str, Any], log: Log) -> dict[str, Any]:
             continue
         for row in product(*(node.value for node in lists.values())):
             chosen = dict(zip(lists, row, strict=True))
-            tags = [f"{key}={shown(chosen[key])}" for key in lists if len(lists[key].value) > 1]
+            tags = [f"{key}={_tag(chosen[key])}" for key in lists if len(lists[key].value) > 1]
             text = "_".join(tags)
             if len(tags) == 1 and list(lists) == [name]:
                 label = text
@@ -55,6 +54,10 @@ def expand_changes(values: Mapping[str, Any], log: Log) -> dict[str, Any]:
             key = free_name(label, {*changes, *written} - {name})
             changes[key] = {**entry, "set": {**entry["set"], **chosen}, WRITTEN: name}
     return {**values, "ablate": {**ablate, "changes": changes}}
+
+
+def _tag(node: Node) -> str:
+    return "null" if node.value is None else shown(node)
 
 
 def read_ablate(draft: Draft, results: Results) -> Ablate | None:

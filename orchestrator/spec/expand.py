@@ -5,22 +5,29 @@ file. Named trials come in the order of the file and are outermost. A named tria
 parameter itself is not repeated for that parameter's other values. A random draw depends on the
 seed, the number of the draw and the parameter's name alone, so a longer sweep starts with the
 trials of a shorter one; with named trials, each draw is tried by all of them in turn. Configs that
-break a constraint are left out, and the numbers of the others go on without a gap.
+break a constraint are left out, and the numbers of the others go on without a gap. An ablation is
+its baseline, then each change.
+
+With seeds, all configs come with the first seed, then all with the second; the numbers of the
+replicates of one config run on all the same, so that they stay what they are when a random sweep
+gets longer. Two things change that order. Where nothing bounds a random sweep, each config takes
+all its seeds before the next. And an ablation's baseline takes all its seeds before any change
+where a gate waits for it, as does each change where improvements are kept.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from itertools import count, islice
 from typing import Any
 
 from orchestrator.spec.axes import Grid, grid_of, grid_values, groups, in_order, is_pinned, rows_of
-from orchestrator.spec.model import Constraint, Domain, NamedTrial, Spec, TrialConfig
-from orchestrator.spec.names import trial_name
+from orchestrator.spec.making import Excluded, Maker, pinned_by, with_replicate
+from orchestrator.spec.model import Domain, Spec, TrialConfig
 from orchestrator.spec.quantiles import quantile
 from orchestrator.spec.rules import Rules
+from orchestrator.spec.stages import at_first
 
 __all__ = [
     "Excluded",
@@ -31,28 +38,15 @@ __all__ = [
     "grid_values",
     "iter_all",
     "iter_configs",
+    "make_change",
     "make_config",
+    "numbers_end",
     "varied_of",
 ]
 
 MOST_JUDGED = 200_000
 """Combinations of the parameters that constraints and conditions name which may be gone through."""
 _DRAWS_IN_VAIN = 10_000
-
-
-@dataclass(frozen=True)
-class Excluded:
-    """A config that is not run.
-
-    Attributes:
-        config: its values.
-        constraint: what it breaks.
-        trial: key of the named trial in the spec, or None.
-    """
-
-    config: dict[str, Any]
-    constraint: Constraint
-    trial: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,29 +63,53 @@ class Exclusion:
 
 
 def count_trials(spec: Spec) -> int | None:
-    """Return how many trials the spec asks for; None where nothing bounds them."""
+    """Return how many trials the spec asks for, replicates counted; None where nothing bounds them.
+
+    Of a sweep whose stages all run, it is the number of those at the first.
+    """
     if spec.method != "grid":
         return spec.run_cap
-    rules = Rules(spec)
-    size = sum(_counts(spec, grid, key, rules)[0] for key, grid in _grids(spec))
+    spec = at_first(spec)
+    if spec.ablate is not None:
+        size = sum(isinstance(item, TrialConfig) for item in _iter_changes(spec))
+    else:
+        rules = Rules(spec)
+        size = sum(_counts(spec, grid, key, rules)[0] for key, grid in _grids(spec))
+    size *= max(len(spec.seeds), 1)
     return size if spec.run_cap is None else min(size, spec.run_cap)
+
+
+def numbers_end(spec: Spec) -> int:
+    """Return the number from which on no config of the spec has one, whatever ``run_cap`` says.
+
+    A cap of a grid may be raised when the sweep goes on, so all of it counts. 0 where nothing
+    bounds the sweep, and for bayes, whose trials take the numbers as they come.
+    """
+    if spec.method == "grid":
+        return count_trials(replace(spec, run_cap=None)) or 0
+    if spec.method == "bayes" or spec.run_cap is None:
+        return 0
+    many = max(len(spec.seeds), 1)
+    return -(-spec.run_cap // many) * many
 
 
 def exclusion(spec: Spec, limit: int = 20) -> Exclusion:
     """Return how many configs the constraints leave out, and the first `limit` of them."""
+    spec = at_first(spec)
     rules = Rules(spec)
     if not spec.constraints or spec.method == "bayes":
         return Exclusion()
     examples: list[Excluded] = []
     number = 0
-    for index, item in enumerate(iter_all(spec)):
+    for index, item in enumerate(_iter_once(_of_configs(spec))):
         if isinstance(item, Excluded):
             number += 1
             examples += [item] if len(examples) < limit else []
         # A random sweep is gone through to its end; of a grid the number is known otherwise.
-        if (spec.method == "grid" and len(examples) >= limit) or index >= MOST_JUDGED:
+        is_grid = spec.method == "grid" and spec.ablate is None
+        if (is_grid and len(examples) >= limit) or index >= MOST_JUDGED:
             break
-    if spec.method == "grid":
+    if spec.method == "grid" and spec.ablate is None:
         number = sum(_counts(spec, grid, key, rules)[1] for key, grid in _grids(spec))
     return Exclusion(number, examples)
 
@@ -115,7 +133,83 @@ def iter_all(spec: Spec) -> Iterator[TrialConfig | Excluded]:
     """
     if spec.method == "bayes":
         raise ValueError("bayes has no configs before its sampler has seen results")
+    spec = at_first(spec)
+    if not spec.seeds:
+        return _iter_once(spec)
+    return _capped(_interleaved(spec), spec.run_cap)
+
+
+def _iter_once(spec: Spec) -> Iterator[TrialConfig | Excluded]:
+    """Yield each config once; its number is its place."""
+    if spec.ablate is not None:
+        return _capped(_iter_changes(spec), spec.run_cap)
     return _iter_grid(spec) if spec.method == "grid" else _iter_random(spec)
+
+
+def _of_configs(spec: Spec) -> Spec:
+    """Return the spec whose ``run_cap`` counts configs and not their replicates."""
+    if spec.run_cap is None or spec.method == "grid" or not spec.seeds:
+        return spec
+    return replace(spec, run_cap=-(-spec.run_cap // len(spec.seeds)))
+
+
+def _interleaved(spec: Spec) -> Iterator[TrialConfig | Excluded]:
+    """Yield the replicates of all configs."""
+    once, turns = _of_configs(spec), range(len(spec.seeds))
+    ablate = spec.ablate
+    if ablate is not None and ablate.gate is not None and not ablate.keep_improvements:
+        yield from _each(spec, islice(_iter_once(once), 1), turns)
+        for turn in turns:
+            items = islice(_iter_once(once), 1, None)
+            yield from _each(spec, items, (turn,), with_excluded=turn == 0)
+    elif (ablate is not None and ablate.keep_improvements) or (
+        spec.method == "random" and spec.run_cap is None
+    ):
+        yield from _each(spec, _iter_once(once), turns)
+    else:
+        for turn in turns:
+            yield from _each(spec, _iter_once(once), (turn,), with_excluded=turn == 0)
+
+
+def _each(
+    spec: Spec,
+    items: Iterable[TrialConfig | Excluded],
+    turns: Iterable[int],
+    *,
+    with_excluded: bool = True,
+) -> Iterator[TrialConfig | Excluded]:
+    for item in items:
+        if isinstance(item, TrialConfig):
+            yield from (with_replicate(spec, item, turn) for turn in turns)
+        elif with_excluded:
+            yield item
+
+
+def _capped(
+    items: Iterator[TrialConfig | Excluded], cap: int | None
+) -> Iterator[TrialConfig | Excluded]:
+    """Yield `items` up to a number of configs."""
+    if cap is None:
+        yield from items
+        return
+    number = 0
+    while number < cap:
+        item = next(items, None)
+        if item is None:
+            return
+        yield item
+        number += isinstance(item, TrialConfig)
+
+
+def _iter_changes(spec: Spec) -> Iterator[TrialConfig | Excluded]:
+    """Yield the baseline of an ablation, then each change."""
+    assert spec.ablate is not None
+    maker = Maker(spec)
+    number = 0
+    for name in (None, *spec.ablate.changes):
+        item = maker.change(number, name)
+        yield item
+        number += isinstance(item, TrialConfig)
 
 
 def make_config(spec: Spec, number: int, varied: Mapping[str, Any]) -> TrialConfig:
@@ -123,20 +217,44 @@ def make_config(spec: Spec, number: int, varied: Mapping[str, Any]) -> TrialConf
 
     Args:
         spec: the spec.
-        number: the trial's number, from 0; named trials take turns by it.
+        number: the trial's number, from 0; named trials take turns by it. With seeds, the
+            replicates of one config have numbers running.
         varied: a value for each parameter that is no constant; others are ignored.
     """
+    spec = at_first(spec)
+    index, replicate = divmod(number, max(len(spec.seeds), 1))
     keys = list(spec.trials)
-    key = keys[number % len(keys)] if keys else None
-    pinned = _pinned(spec, key)
+    key = keys[index % len(keys)] if keys else None
+    pinned = pinned_by(spec, key)
     chosen = {
         name: varied[name]
         for name in in_order(spec)
         if name in varied and not is_pinned(name, spec, pinned)
     }
-    made, _ = _Maker(spec).make(number, key, chosen)
+    made, _ = Maker(spec).make(index, key, chosen)
     assert isinstance(made, TrialConfig), "constraints go with grid and random only"
-    return made
+    return with_replicate(spec, made, replicate)
+
+
+def make_change(
+    spec: Spec, number: int, change: str | None, kept: Sequence[str] = ()
+) -> TrialConfig | Excluded:
+    """Return the config that tries one change of an ablation on top of those that are kept.
+
+    Args:
+        spec: with an ablation.
+        number: the trial's number, from 0. With seeds, the replicates of one config have numbers
+            running, so its remainder by their number says which replicate it is.
+        change: the change's name; None for the baseline.
+        kept: the changes that stay, in the order in which they were kept.
+
+    Returns:
+        The config, or that a constraint leaves it out.
+    """
+    spec = at_first(spec)
+    index, replicate = divmod(number, max(len(spec.seeds), 1))
+    made = Maker(spec).change(index, change, kept)
+    return made if isinstance(made, Excluded) else with_replicate(spec, made, replicate)
 
 
 def varied_of(spec: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +287,7 @@ def draw(domain: Domain, uniform: float) -> Any:
 
 def _grids(spec: Spec) -> list[tuple[str | None, Grid]]:
     """Return the grid of each named trial, or the one of all where none is named."""
-    return [(key, grid_of(spec, _pinned(spec, key))) for key in spec.trials or (None,)]
+    return [(key, grid_of(spec, pinned_by(spec, key))) for key in spec.trials or (None,)]
 
 
 def _counts(spec: Spec, grid: Grid, key: str | None, rules: Rules) -> tuple[int, int]:
@@ -186,7 +304,7 @@ def _counts(spec: Spec, grid: Grid, key: str | None, rules: Rules) -> tuple[int,
     if judged.size > MOST_JUDGED:
         raise ValueError(f"{judged.size:,} combinations")
     others = grid.size // judged.size
-    maker = _Maker(spec, rules)
+    maker = Maker(spec, rules)
     first = grid.chosen([0] * len(grid.axes))
     kept = left_out = 0
     for index in range(judged.size):
@@ -208,7 +326,7 @@ def _repeats(grid: Grid, places: list[int], absent: Set[str]) -> bool:
 
 
 def _iter_grid(spec: Spec) -> Iterator[TrialConfig | Excluded]:
-    maker = _Maker(spec)
+    maker = Maker(spec)
     number = 0
     for key, grid in _grids(spec):
         for index in _counted(grid.size):
@@ -232,9 +350,9 @@ def _counted(size: int) -> Iterator[int]:
 def _iter_random(spec: Spec) -> Iterator[TrialConfig | Excluded]:
     from random import Random
 
-    maker = _Maker(spec)
+    maker = Maker(spec)
     keys: list[str | None] = [*spec.trials] or [None]
-    free = {key: groups(spec, _pinned(spec, key)) for key in keys}
+    free = {key: groups(spec, pinned_by(spec, key)) for key in keys}
     rows = {group: rows_of(spec, group) for key in keys for group in free[key] if len(group) > 1}
     number = in_vain = 0
     for attempt in count():
@@ -253,70 +371,3 @@ def _iter_random(spec: Spec) -> Iterator[TrialConfig | Excluded]:
         yield made
         kept = isinstance(made, TrialConfig)
         number, in_vain = number + kept, 0 if kept else in_vain + 1
-
-
-def _pinned(spec: Spec, key: str | None) -> Mapping[str, Any]:
-    """Return what leaves nothing to choose: what a named trial sets itself, and ``--set``."""
-    return {**(spec.trials[key].set if key is not None else {}), **spec.overrides}
-
-
-class _Maker:
-    """Makes configs of one spec, with all that they share made once."""
-
-    def __init__(self, spec: Spec, rules: Rules | None = None) -> None:
-        constants = {
-            name: domain.values[0] for name, domain in spec.parameters.items() if domain.is_constant
-        }
-        self.spec = spec
-        self.rules = Rules(spec) if rules is None else rules
-        self.shared = {**spec.fixed, **spec.stage_set, **constants}
-        self.single = {
-            name
-            for name, domain in spec.parameters.items()
-            if domain.distribution in ("constant", "categorical") and len(domain.values) == 1
-        }
-        self.nothing = NamedTrial()
-
-    def make(
-        self, number: int, key: str | None, chosen: dict[str, Any]
-    ) -> tuple[TrialConfig | Excluded, Set[str]]:
-        """Return the config of `chosen`, or that it is left out, and the absent parameters."""
-        spec = self.spec
-        named = spec.trials[key] if key is not None else self.nothing
-        config = {**self.shared, **chosen, **named.set, **spec.overrides}
-        absent: Set[str] = frozenset()
-        if self.rules:
-            verdict = self.rules.judge(config, {**named.set, **spec.overrides})
-            absent = verdict.absent
-            config = {name: value for name, value in config.items() if name not in absent}
-            chosen = {name: value for name, value in chosen.items() if name not in absent}
-            if verdict.broken is not None:
-                return Excluded(_nest(config, spec.nested), verdict.broken, key), absent
-        telling = {name: value for name, value in chosen.items() if name not in self.single}
-        trial = TrialConfig(
-            number=number,
-            name=trial_name(number, key, telling, drawn=spec.method != "grid"),
-            config=_nest(config, spec.nested) if spec.nested else config,
-            varied=chosen,
-            trial=key,
-        )
-        return trial, absent
-
-
-def _nest(config: dict[str, Any], paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Return a config in which parameters inside others stand in mappings."""
-    tops = {path[0] for path in paths.values()}
-    nested = {
-        # What is added to must not be what other configs share.
-        name: copy.deepcopy(value) if name in tops else value
-        for name, value in config.items()
-        if name not in paths
-    }
-    for name in (name for name in config if name in paths):
-        inside = nested
-        for part in paths[name][:-1]:
-            if not isinstance(inside.get(part), dict):
-                inside[part] = {}
-            inside = inside[part]
-        inside[paths[name][-1]] = config[name]
-    return nested

@@ -15,6 +15,7 @@ from typing import Any
 
 LONGEST = 60
 _UNSAFE = re.compile(r"[^A-Za-z0-9.=-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.=+_-]*(?<![.+_])")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 _LOOKS_ELSE = {"true", "false", "null", "none", "nan", "inf"}
 
@@ -47,6 +48,29 @@ def trial_name(
         return label
     tail = f"+{number}"
     return f"{label[: LONGEST - len(tail)].rstrip('._+')}{tail}"
+
+
+def with_seed(name: str, parameter: str, seed: int, number: int) -> str:
+    """Return the name of a replicate.
+
+    Args:
+        name: the config's.
+        parameter: the parameter that takes the seed.
+        seed: the replicate's.
+        number: the trial's number, for a name that has to be cut.
+    """
+    tag = f"{safe(parameter.replace('=', '_')) or 'seed'}={seed}"
+    joint = "_" if "=" in name.rpartition("+")[2] else "+"
+    label = tag if name == "run" else f"{name}{joint}{tag}"
+    if len(label) <= LONGEST:
+        return label
+    tail = f"+{number}"
+    return f"{label[: LONGEST - len(tail)].rstrip('._+')}{tail}"
+
+
+def is_safe(text: str) -> bool:
+    """Tell whether `text` can be the name of a trial as it stands."""
+    return len(text) <= LONGEST and _PLAIN.fullmatch(text) is not None
 
 
 def safe(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.spec.condition_tree import Among, Both, Compare, Name, Not, Word
 from orchestrator.spec.conditions import Condition, names, parse
 from orchestrator.spec.draft import Draft
-from orchestrator.spec.expand import MOST_JUDGED, count_trials, iter_configs
+from orchestrator.spec.expand import MOST_JUDGED, Excluded, count_trials, iter_all, iter_configs
 from orchestrator.spec.kinds import join
 from orchestrator.spec.model import Constraint, Spec
 from orchestrator.spec.rules import dependent_order
@@ -158,6 +158,12 @@ def check_some_run(draft: Draft, spec: Spec) -> None:
         return
     key = "constraints" if spec.constraints else "parameters"
     where = draft.node(key)
+    if spec.ablate is not None:
+        first = next(iter_all(spec))
+        if isinstance(first, Excluded):
+            message = f"must let the baseline of ablate run, but it breaks {first.constraint}."
+            draft.log.at(where, key, message)
+        return
     if spec.method == "random":
         if next(iter_configs(replace(spec, run_cap=1)), None) is None:
             draft.log.at(where, key, "must leave configs to run, but no draw of 10,000 keeps them.")
