@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs import foreign
-from orchestrator.runs.curves import tables, tensorboard, text
+from orchestrator.runs.curves import tables, tensorboard, text, wandb
 from orchestrator.runs.curves.model import LoggedRun, LogProblem, Report, number
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord
@@ -84,6 +84,8 @@ def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
     """
     if tensorboard.is_event_file(path):
         return tensorboard.read_events(path)
+    if wandb.is_wandb_log(path):
+        return wandb.read_wandb(path)
     if pattern is not None:
         return text.read_text(path, pattern)
     inner = path.with_suffix("") if path.suffix == ".gz" else path
@@ -159,7 +161,11 @@ def _first_log(
     if {"metrics.jsonl", "state.json"} <= set(names):
         return [read_trial(RunDir(folder))]
     logs = [names[name] for name in _LOGS if name in names]
-    logs += [entry for entry in names.values() if tensorboard.is_event_file(entry)]
+    logs += [
+        entry
+        for entry in names.values()
+        if tensorboard.is_event_file(entry) or wandb.is_wandb_log(entry)
+    ]
     config = foreign.config_of(atomic.read_json(folder / "config.json") or {})
     config = config or foreign.config_of(foreign.read_metadata(folder))
     for log in logs:
@@ -175,7 +181,7 @@ def _first_log(
                 run.form,
                 run.reports,
                 run.unit,
-                config,
+                {**run.config, **config},
                 total_steps=run.total_steps,
                 notes=run.notes,
             )
