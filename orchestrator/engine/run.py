@@ -180,8 +180,10 @@ class TrialRun:
             self._metadata["lost"] = self._finite.fatal
         if self._first and self._last:
             steps = max(1, self._last[0] - self._first[0] + 1)
-            self._metadata["epochs_done"] = self._last[0]
-            self._metadata["seconds_per_epoch"] = round((self._last[1] - self._first[1]) / steps, 4)
+            # A trainer whose steps are batches says itself what an epoch was.
+            self._metadata.setdefault("epochs_done", self._last[0])
+            per_step = round((self._last[1] - self._first[1]) / steps, 4)
+            self._metadata.setdefault("seconds_per_epoch", per_step)
         self._metadata.update(
             status=status,
             ended_at=now(),

@@ -1,0 +1,191 @@
+"""Batches of sentences of similar length, made ready one ahead of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.speech.corpus import Corpus
+
+BUCKET_BATCHES: Final = 8
+"""Batches that are drawn together and then sorted by length, so that little is padded."""
+
+
+class Batch:
+    """Sentences filled up to one length.
+
+    Attributes:
+        signal: [B, T, C], zeros after each sentence's own bins.
+        bins: [B] on the CPU, bins of each sentence.
+        phonemes: [B, L], zeros after each sentence's own phonemes.
+        counts: [B] on the CPU, phonemes of each sentence.
+        days: [B].
+    """
+
+    def __init__(
+        self, signal: Tensor, bins: Tensor, phonemes: Tensor, counts: Tensor, days: Tensor
+    ) -> None:
+        self.signal = signal
+        self.bins = bins
+        self.phonemes = phonemes
+        self.counts = counts
+        self.days = days
+
+    def __len__(self) -> int:
+        return len(self.bins)
+
+    def pinned(self) -> Batch:
+        """Return it in memory that a GPU can fetch from by itself."""
+        parts = (self.signal, self.phonemes, self.days)
+        signal, phonemes, days = (part.pin_memory() for part in parts)
+        return Batch(signal, self.bins, phonemes, self.counts, days)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return it on `device`; the copy goes on while the GPU works. Lengths stay on the CPU."""
+        signal, phonemes, days = (
+            part.to(device, non_blocking=True) for part in (self.signal, self.phonemes, self.days)
+        )
+        return Batch(signal, self.bins, phonemes, self.counts, days)
+
+
+class Sentences:
+    """The sentences of one split, as batches.
+
+    Args:
+        corpus: the split.
+        least_bins: bins to which shorter sentences are filled up.
+    """
+
+    def __init__(self, corpus: Corpus, *, least_bins: int) -> None:
+        self.corpus = corpus
+        self.least_bins = least_bins
+        self._starts = corpus.starts
+        self._phoneme_starts = np.cumsum(corpus.phoneme_lengths) - corpus.phoneme_lengths
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def batch(self, rows: NDArray[Any]) -> Batch:
+        """Return the sentences `rows`; one gather, whatever their number."""
+        corpus = self.corpus
+        signal, _ = _filled(
+            corpus.features, self._starts[rows], corpus.lengths[rows], self.least_bins
+        )
+        phonemes, _ = _filled(
+            corpus.phonemes, self._phoneme_starts[rows], corpus.phoneme_lengths[rows], 1
+        )
+        return Batch(
+            torch.from_numpy(signal),
+            torch.from_numpy(corpus.lengths[rows]),
+            torch.from_numpy(phonemes),
+            torch.from_numpy(corpus.phoneme_lengths[rows]),
+            torch.from_numpy(corpus.days[rows]),
+        )
+
+    def by_length(self, batch_size: int) -> list[NDArray[np.intp]]:
+        """Return the rows of evaluation batches: every sentence once, the longest first."""
+        order = np.argsort(-self.corpus.lengths, kind="stable")
+        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+class Order:
+    """Which sentences each training batch holds.
+
+    An epoch goes through all sentences once, in an order that depends on seed and epoch alone:
+    drawn at random, sorted by length within some batches, and the batches then drawn again. So a
+    batch can be made knowing nothing but its number.
+
+    Args:
+        sentences: what there is.
+        batch_size: sentences of a batch; the last one of an epoch may be smaller.
+        seed: of the order.
+    """
+
+    def __init__(self, sentences: Sentences, *, batch_size: int, seed: int) -> None:
+        self._lengths = sentences.corpus.lengths
+        self._size = batch_size
+        self._seed = seed
+        self.per_epoch = -(-len(sentences) // batch_size)
+        self._epoch = -1
+        self._batches: list[NDArray[np.intp]] = []
+
+    def rows(self, number: int) -> NDArray[np.intp]:
+        """Return the rows of batch `number`, from 0, of the whole training."""
+        epoch, place = divmod(number, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._drawn(epoch)
+        return self._batches[place]
+
+    def _drawn(self, epoch: int) -> list[NDArray[np.intp]]:
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(len(self._lengths))
+        pool = BUCKET_BATCHES * self._size
+        batches: list[NDArray[np.intp]] = []
+        for start in range(0, len(order), pool):
+            drawn = order[start : start + pool]
+            drawn = drawn[np.argsort(self._lengths[drawn], kind="stable")]
+            batches += [drawn[at : at + self._size] for at in range(0, len(drawn), self._size)]
+        return [batches[place] for place in random.permutation(len(batches))]
+
+
+class Prefetch:
+    """Makes the next item in a thread while the present one is used.
+
+    ::
+
+        with Prefetch(make, range(3, 10)) as items:
+            for item in items: ...
+
+    Leaving the block ends the thread, however it is left. Numpy's gathers release Python's lock,
+    so that the two really run at once.
+
+    Args:
+        make: makes the item of a number.
+        numbers: which, in order.
+    """
+
+    def __init__(self, make: Callable[[int], Batch], numbers: range) -> None:
+        self._make = make
+        self._numbers = iter(numbers)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._next: Future[Batch] | None = None
+
+    def __enter__(self) -> Self:
+        self._advance()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __iter__(self) -> Iterator[Batch]:
+        while self._next is not None:
+            item = self._next.result()
+            self._advance()
+            yield item
+
+    def _advance(self) -> None:
+        number = next(self._numbers, None)
+        self._next = None if number is None else self._pool.submit(self._make, number)
+
+
+def _filled(
+    values: NDArray[Any], starts: NDArray[Any], lengths: NDArray[Any], least: int
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return [B, T, ...]: parts of `values`, each followed by zeros; and which are its own."""
+    place = np.arange(max(least, int(lengths.max())))
+    own = place < lengths[:, None]
+    filled = values.take(np.where(own, starts[:, None] + place, 0), axis=0)
+    filled[~own] = 0
+    return filled, own

@@ -1,0 +1,321 @@
+"""Training of the speech network: from a config to predicted phonemes of validation and test.
+
+The best state is chosen by ``val_per``; it alone predicts validation and test at the end.
+
+A run that is stopped and resumed ends with the result of one that was never stopped: which
+sentences a batch holds and what is added to them depend on seeds and the batch's number alone, and
+the checkpoint holds the last state, the sums since the last report, the schedule, the loss scaling,
+the random generators of dropout, and the best state. On a CPU the same seed and thread count give
+the same numbers; on a GPU the order of additions is not fixed.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainers.base import Run
+from trainers.speech import config as settings
+from trainers.speech import metrics
+from trainers.speech.augment import Augmentation
+from trainers.speech.batches import Batch, Order, Prefetch, Sentences
+from trainers.speech.config import Config
+from trainers.speech.corpus import Splits
+from trainers.speech.data import load
+from trainers.speech.model import SpeechModel, count_parameters, ctc_loss, greedy_phonemes
+from trainers.speech.progress import Best, Clock, Sums
+from trainers.speech.schedules import Schedule
+
+CHECKPOINT_SHARE = 0.05
+"""Share of the time that checkpoints may take: small models save often, large ones seldom."""
+
+
+def train(config: Config, run: Run) -> None:
+    """Train one network and leave its predictions, or a checkpoint where it is stopped.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+
+    Raises:
+        ValueError: the data cannot be read, or do not fit the config.
+    """
+    if config.batches is None and config.epochs is None:
+        raise ValueError("batches, epochs: at least one must be given, but both are null.")
+    torch.set_num_threads(run.threads)
+    clock = Clock()
+    with clock.measured("data"):
+        splits = load(
+            config,
+            data_fraction=min(config.data_fraction, run.data_fraction),
+            progress=run.progress,
+        )
+    training = Training(config, run, splits, clock)
+    state = run.restore()
+    if state is not None:
+        training.load_state_dict(state)
+    run.describe(**training.facts())
+    if training.fit():
+        training.judge()
+
+
+class Training:
+    """Everything that changes while a network learns.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+        splits: the sentences.
+        clock: takes how long what lasted.
+    """
+
+    def __init__(self, config: Config, run: Run, splits: Splits, clock: Clock) -> None:
+        self.config = config
+        self.run = run
+        self.clock = clock
+        self.device = torch.device(run.device)
+        torch.manual_seed(config.seed)
+
+        least = config.unfold_kernel + config.unfold_stride
+        self.train_set, self.val_set, self.test_set = (
+            Sentences(part, least_bins=least) for part in (splits.train, splits.val, splits.test)
+        )
+        corpus = splits.train
+        self.model = SpeechModel(
+            config,
+            channels=corpus.channels,
+            classes=corpus.n_phonemes + 1,
+            days=corpus.n_days,
+        ).to(self.device)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
+            self.model.parameters(),
+            lr=config.lr,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.lr = self.peak_lr = float(self.optimizer.param_groups[0]["lr"])
+        self.augmentation = Augmentation(config, self.device)
+        self.order = Order(self.train_set, batch_size=config.batch_size, seed=config.seed)
+        self.total = total_batches(config, self.order.per_epoch)
+        self.schedule = Schedule(self.optimizer, config, total=self.total)
+        self.half = config.precision == 16
+        # float16 is what GPUs of any age have, and needs its gradients scaled; CPUs have bfloat16.
+        self.half_type = torch.float16 if self.device.type == "cuda" else torch.bfloat16
+        self.grad_scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.half and self.half_type is torch.float16
+        )
+
+        self.batch = 0
+        self.finished = False
+        self.sums = Sums(self.device)
+        self.best = Best()
+        self._began_at = 0
+        self._saved_at = time.monotonic()
+        self._save_s = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `Run.describe` records, read back from the live objects."""
+        group = self.optimizer.param_groups[0]
+        corpus = self.train_set.corpus
+        frames = self.model.frames(torch.from_numpy(corpus.lengths)).numpy()
+        return {
+            "total_steps": self.total,
+            "parameters": count_parameters(self.model),
+            "effective": {
+                "optimizer": type(self.optimizer).__name__.lower(),
+                "lr": self.peak_lr,
+                "first_lr": self.schedule.lr,
+                "eps": float(group["eps"]),
+                "weight_decay": float(group["weight_decay"]),
+                "gradient_clip_val": self.config.gradient_clip_val or None,
+                "dropout": self.model.dropout.p,
+                "input_dropout": self.model.input_dropout.p,
+                "precision": 16 if self.half else 32,
+                "forward_type": (
+                    str(self.half_type).removeprefix("torch.") if self.half else "float32"
+                ),
+                "batch_size": min(self.config.batch_size, len(self.train_set)),
+                "batches": self.total,
+                "batches_per_epoch": self.order.per_epoch,
+                "train_sentences": len(self.train_set),
+                "val_sentences": len(self.val_set),
+                "test_sentences": len(self.test_set),
+                # Sentences with more phonemes than frames teach nothing.
+                "train_sentences_too_short": int((frames < corpus.phoneme_lengths).sum()),
+                "channels": corpus.channels,
+                "classes": self.model.out.out_features,
+                "days": corpus.n_days,
+                "threads": torch.get_num_threads(),
+            },
+            "data": {"kind": settings.DATA_KIND},
+        }
+
+    def fit(self) -> bool:
+        """Train until the budget or patience ends; False where it was stopped before."""
+        self._began_at = self.batch
+        with Prefetch(self._made, range(self.batch, self.total)) as batches:
+            for batch in batches:
+                if self.finished or self.run.should_stop:
+                    break
+                with self.clock.measured("training"):
+                    self._step(batch)
+                self.batch += 1
+                if self.batch % self.config.eval_every == 0 or self.batch == self.total:
+                    self._evaluate()
+                    if self.finished or self._save_is_due():
+                        self._save()
+        if not self.finished:
+            self._save()
+        return self.finished
+
+    def judge(self) -> None:
+        """Let the best state predict validation and test, and save both."""
+        if self.best.model is not None:
+            self.model.load_state_dict(self.best.model)
+        for split, sentences in (("val", self.val_set), ("test", self.test_set)):
+            predicted, _ = self._predict(sentences)
+            self.run.save_predictions(predicted, sentences.corpus.targets(), split=split)
+        done = max(1, self.batch - self._began_at)
+        per_batch = self.clock.seconds.get("training", 0.0) / done
+        self.run.describe(
+            best_step=self.best.batch,
+            epochs_done=round(self.batch / self.order.per_epoch, 2),
+            seconds_per_epoch=round(per_batch * self.order.per_epoch, 4),
+            timing={
+                "seconds_per_batch": round(per_batch, 6),
+                **{f"{name}_s": round(value, 3) for name, value in self.clock.seconds.items()},
+            },
+        )
+
+    def _made(self, number: int) -> Batch:
+        batch = self.train_set.batch(self.order.rows(number))
+        return batch.pinned() if self.device.type == "cuda" else batch
+
+    def _step(self, batch: Batch) -> None:
+        self.model.train()
+        batch = batch.to(self.device)
+        signal = self.augmentation(batch.signal, batch.bins, self.batch)
+        with self._autocast():
+            logits = self.model(signal, batch.bins, batch.days)
+        frames = self.model.frames(batch.bins)
+        loss = ctc_loss(logits, frames, batch.phonemes, batch.counts)
+        self.lr = self.schedule.lr
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.grad_scaler.scale(loss))
+        self.grad_scaler.unscale_(self.optimizer)
+        gradients = [item.grad for item in self.model.parameters() if item.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.config.gradient_clip_val:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.config.gradient_clip_val, norm
+            )
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        self.sums.add(loss.detach(), len(batch), norm, skip_infinite=self.grad_scaler.is_enabled())
+        self.schedule.after_batch()
+
+    def _evaluate(self) -> None:
+        """Report, and choose the best state."""
+        # Reading the sums waits for the GPU, so the time of the steps is theirs.
+        with self.clock.measured("training"):
+            train_loss, grad_norm = self.sums.means()
+        self.sums = Sums(self.device)
+        with self.clock.measured("evaluation"):
+            predicted, val_loss = self._predict(self.val_set)
+            found = metrics.evaluate(predicted, self.val_set.corpus.targets())
+        self.schedule.after_evaluation(found["per"])
+        self.best.update(found["per"], self.batch, self.model)
+        patience = self.config.patience
+        self.finished = self.batch >= self.total or (
+            patience is not None and self.best.waited >= patience
+        )
+        self.run.report(
+            self.batch,
+            train_loss=train_loss,
+            val_per=found["per"],
+            val_loss=val_loss,
+            **{f"val_{name}": found[name] for name in _PARTS},
+            lr=self.lr,
+            grad_norm=grad_norm,
+        )
+
+    def _predict(self, sentences: Sentences) -> tuple[list[NDArray[np.int64]], float]:
+        """Return the phonemes that the network reads in each sentence, and the mean loss."""
+        self.model.eval()
+        predicted: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(sentences)
+        total = 0.0
+        with torch.inference_mode():
+            for rows in sentences.by_length(self.config.eval_batch_size):
+                batch = sentences.batch(rows).to(self.device)
+                with self._autocast():
+                    logits = self.model(batch.signal, batch.bins, batch.days)
+                frames = self.model.frames(batch.bins)
+                loss = ctc_loss(logits, frames, batch.phonemes, batch.counts)
+                phonemes, counts = greedy_phonemes(logits, frames)
+                parts = np.split(phonemes.cpu().numpy(), counts.cumsum(0)[:-1].cpu().numpy())
+                for row, part in zip(rows.tolist(), parts, strict=True):
+                    predicted[row] = part
+                total += float(loss) * len(batch)
+        return predicted, total / len(sentences)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=self.half_type, enabled=self.half)
+
+    def _save_is_due(self) -> bool:
+        since = time.monotonic() - self._saved_at
+        return since * CHECKPOINT_SHARE >= self._save_s
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        with self.clock.measured("checkpoints"):
+            self.run.checkpoint(self.state_dict())
+        self._saved_at = time.monotonic()
+        self._save_s = self._saved_at - began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the last and the best state, as `load_state_dict` takes it."""
+        cuda = self.device.type == "cuda"
+        return {
+            "batch": self.batch,
+            "finished": self.finished,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "grad_scaler": self.grad_scaler.state_dict(),
+            "sums": self.sums.state_dict(),
+            "best": self.best.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.batch = int(state["batch"])
+        self.finished = bool(state["finished"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if state["grad_scaler"]:
+            self.grad_scaler.load_state_dict(state["grad_scaler"])
+        self.sums.load_state_dict(state["sums"])
+        self.best.load_state_dict(state["best"])
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+
+
+_PARTS = ("substitution_rate", "deletion_rate", "insertion_rate")
+
+
+def total_batches(config: Config, per_epoch: int) -> int:
+    """Return the training steps of a run: the lesser of its budgets in batches and in epochs."""
+    budgets = [config.batches, None if config.epochs is None else config.epochs * per_epoch]
+    return min(budget for budget in budgets if budget is not None)
