@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Literal
 
 from orchestrator.runs.layout import is_called
 from orchestrator.runs.records import TrialRecord
 from orchestrator.search.study import Study
-from orchestrator.spec.expand import count_trials, iter_configs, make_config, varied_of
+from orchestrator.spec.expand import iter_configs, make_config, numbers_end, varied_of
 from orchestrator.spec.model import Spec, TrialConfig
 
 LOOK_AHEAD = 64
@@ -40,12 +40,7 @@ def number_after(spec: Spec, records: Mapping[int, TrialRecord]) -> int:
     another must not take one of them.
     """
     # Not their count: a folder whose record was lost must not shift the numbers.
-    next_one = max(records, default=-1) + 1
-    if spec.method == "bayes":
-        return next_one
-    # A cap may be raised when the sweep goes on, so of a grid all of it is kept free.
-    whole = replace(spec, run_cap=None) if spec.method == "grid" else spec
-    return max(next_one, count_trials(whole) or 0)
+    return max(max(records, default=-1) + 1, numbers_end(spec))
 
 
 class TrialQueue:
