@@ -1,0 +1,228 @@
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainers.edc.local_run import LocalRun
+from trainers.base import build
+from trainers.sar import data, metrics, train
+from trainers.sar.config import METRICS, PRESETS, Config
+
+TINY = {
+    "base_channels": 4,
+    "scenes": 6,
+    "scene_size": 64,
+    "patch_size": 32,
+    "batch_size": 5,  # 16 patches: the last batch holds one
+    "eval_batch_size": 3,
+    "epochs": 3,
+    "lr": 3e-3,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWEEP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def tiny(**values: object) -> Config:
+    return build(Config, PRESETS, {**TINY, **values})
+
+
+def trained(directory: Path, *, stop_after: int | None = None, **values: object) -> LocalRun:
+    run = LocalRun(directory)
+    run.stop_after = stop_after
+    train.train(tiny(**values), run)
+    return run
+
+
+def same(left: LocalRun, right: LocalRun) -> None:
+    """Hold two runs to bit-identical predictions and reports."""
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(left.arrays[split][0], right.arrays[split][0])
+    assert left.reports.keys() == right.reports.keys()
+    for step, values in left.reports.items():
+        np.testing.assert_equal(right.reports[step], values)
+
+
+@pytest.mark.parametrize("model", ["baseline", "resnet_lite", "residual", "attention"])
+def test_training_learns_scenes(model: str, tmp_path: Path) -> None:
+    values = {"lr": 0.01, "warmup_epochs": 1.0, "mse_weight": 1.0, "ssim_weight": 0.0}
+    run = trained(tmp_path, model=model, epochs=12, **values)
+    best = run.facts["best_epoch"]
+    # The mean of all pixels would reach 11.3 dB.
+    assert run.reports[best]["val_psnr"] > 12.0
+    assert run.reports[best]["val_psnr"] > run.reports[1]["val_psnr"] + 0.8
+    assert run.reports[12]["train_loss"] < 0.9 * run.reports[1]["train_loss"]
+
+
+def test_every_epoch_reports_every_metric_and_no_other(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    assert list(run.reports) == [1, 2, 3]
+    for values in run.reports.values():
+        assert set(values) == set(METRICS)
+        assert all(type(value) is float for value in values.values())
+
+
+def test_saved_images_are_the_reconstructions_of_the_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = train.Training._validate
+
+    def validate(self: train.Training) -> tuple[float, float, float]:
+        loss, psnr, ssim = real(self)
+        return loss, psnr - 20.0 * (self.epoch != 2), ssim
+
+    monkeypatch.setattr(train.Training, "_validate", validate)
+    run = trained(tmp_path, epochs=5)
+    best = run.facts["best_epoch"]
+    assert best == 3, "or another state could stand in for the best unnoticed"
+    reported = run.reports[best]
+    assert reported["val_psnr"] == max(row["val_psnr"] for row in run.reports.values())
+    found = metrics.evaluate(*run.arrays["val"])
+    assert reported["val_psnr"] == pytest.approx(found["psnr"], abs=1e-4)
+    assert reported["val_ssim"] == pytest.approx(found["ssim"], abs=1e-4)
+    for predicted, targets in run.arrays.values():
+        assert predicted.shape == targets.shape == (4, 32, 32)
+        assert predicted.min() >= 0
+        assert predicted.max() <= 1
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    first = trained(tmp_path, seed=3)
+    same(first, trained(tmp_path, seed=3))
+    other = trained(tmp_path, seed=4)
+    assert not np.array_equal(first.arrays["test"][0], other.arrays["test"][0])
+
+
+@pytest.mark.parametrize("stop_after", [0, 2, 6])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model": "attention", "lr_schedule": "onecycle"},
+        {"lr_schedule": "plateau", "plateau_patience": 0, "precision": 16, "optimizer": "adam"},
+    ],
+    ids=lambda values: values["lr_schedule"],
+)
+def test_a_stopped_run_goes_on_to_the_result_of_one_that_never_stopped(
+    values: dict[str, object], stop_after: int, tmp_path: Path
+) -> None:
+    whole = trained(tmp_path, **values)
+    begun = LocalRun(tmp_path)
+    begun.stop_after = stop_after  # the scenes are in the cache by now: all looks are of batches
+    train.train(tiny(**values), begun)
+    assert not begun.arrays
+    assert begun.saved is not None
+    resumed = LocalRun(tmp_path, saved=begun.saved)
+    resumed.reports = begun.reports
+    train.train(tiny(**values), resumed)
+    same(whole, resumed)
+    assert resumed.facts["best_epoch"] == whole.facts["best_epoch"]
+
+
+def test_a_run_resumed_after_its_end_predicts_without_training_again(tmp_path: Path) -> None:
+    whole = trained(tmp_path)
+    again = LocalRun(tmp_path, saved=whole.saved)
+    train.train(tiny(), again)
+    assert not again.reports
+    np.testing.assert_array_equal(again.arrays["test"][0], whole.arrays["test"][0])
+
+
+def test_reading_ahead_changes_nothing_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = trained(tmp_path)
+    monkeypatch.setattr(data, "RESIDENT_BYTES", 0)
+    same(kept, trained(tmp_path))
+    stopped = trained(tmp_path, stop_after=3)
+    assert stopped.saved is not None
+    assert not [thread for thread in threading.enumerate() if thread.name == "patches"]
+
+
+@pytest.mark.parametrize("precision", [32, 16])
+def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(
+    precision: int, tmp_path: Path
+) -> None:
+    run = trained(tmp_path, lr=1e30, gradient_clip_val=None, precision=precision)
+    assert not math.isfinite(run.reports[3]["train_loss"])
+    assert set(run.arrays) == {"val", "test"}
+
+
+def test_a_validation_that_is_not_finite_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = train.Training._validate
+
+    def validate(self: train.Training) -> tuple[float, float, float]:
+        return (math.nan,) * 3 if self.epoch in (1, 2) else real(self)
+
+    monkeypatch.setattr(train.Training, "_validate", validate)
+    run = trained(tmp_path, epochs=5)
+    assert math.isnan(run.reports[2]["val_psnr"])
+    assert max(run.reports) == 5
+    assert run.facts["best_epoch"] not in (2, 3)
+
+
+def test_training_ends_when_patience_does(tmp_path: Path) -> None:
+    run = trained(tmp_path, lr=0.0, patience=2, epochs=30)
+    assert max(run.reports) == run.facts["best_epoch"] + 2 < 30
+
+
+def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
+    run = trained(tmp_path, mse_weight=0.7, ssim_weight=0.3, precision=16, epochs=1)
+    effective = run.facts["effective"]
+    assert (effective["mse_weight"], effective["ssim_weight"]) == (0.7, 0.3)
+    assert (effective["optimizer"], effective["weight_decay"]) == ("adamw", 1e-5)
+    assert (effective["precision"], effective["forward_type"]) == (16, "bfloat16")
+    assert effective["first_lr"] == pytest.approx(3e-4)
+    assert (effective["train_patches"], effective["batches_per_epoch"]) == (16, 4)
+    assert (effective["split_by"], effective["places"]) == ("place", 6)
+    assert effective["threads"] == 1
+    assert run.facts["epoch_s"] > 0
+    assert run.facts["peak_memory_bytes"] > 50 * 2**20
+    assert run.facts["data"] == {"kind": "sar_image", "db_min": 14.77, "db_max": 24.54}
+
+
+@pytest.mark.parametrize(("of_run", "of_config"), [(0.05, 1.0), (1.0, 0.25)])
+def test_the_smaller_data_fraction_counts(of_run: float, of_config: float, tmp_path: Path) -> None:
+    run = LocalRun(tmp_path)
+    run.data_fraction = of_run
+    train.train(tiny(data_fraction=of_config, epochs=1), run)
+    assert run.facts["effective"]["train_patches"] == {0.05: 1, 1.0: 4}[of_run]
+    assert run.facts["effective"]["val_patches"] == 4
+
+
+def test_gradients_are_clipped_and_their_norm_is_reported_before(tmp_path: Path) -> None:
+    config = tiny(gradient_clip_val=1e-4)
+    training = train.Training(config, LocalRun(tmp_path), data.load(config, data_fraction=1.0))
+    training._step(torch.rand(4, 1, 32, 32))
+    squares = [item.grad.square().sum() for item in training.model.parameters()]
+    assert torch.stack(squares).sum().sqrt().item() == pytest.approx(1e-4, rel=1e-3)
+    assert training.sums.means()[1] > 1e-3
+
+
+def test_psnr_does_not_depend_on_the_weights_of_the_loss_and_the_loss_does(tmp_path: Path) -> None:
+    heavy = trained(tmp_path, lr=0.0, epochs=1, mse_weight=10.0)
+    light = trained(tmp_path, lr=0.0, epochs=1, mse_weight=0.02, ssim_weight=0.18)
+    assert heavy.reports[1]["val_psnr"] == light.reports[1]["val_psnr"]
+    assert heavy.reports[1]["val_loss"] > 3 * light.reports[1]["val_loss"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_half_precision_on_a_gpu_scales_its_loss_and_resumes(tmp_path: Path) -> None:
+    config = tiny(precision=16, epochs=8)
+    begun = LocalRun(tmp_path)
+    begun.device = "cuda"
+    begun.stop_after = 20
+    train.train(config, begun)
+    resumed = LocalRun(tmp_path, saved=begun.saved)
+    resumed.device = "cuda"
+    train.train(config, resumed)
+    assert resumed.facts["effective"]["forward_type"] == "float16"
+    assert resumed.reports[8]["val_psnr"] > 12.0

@@ -1,0 +1,1 @@
+"""The SAR system: autoencoders that compress radar images."""

@@ -1,0 +1,240 @@
+"""The patches of one training: images from files or the simulator, split by place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.cache import Interrupted, cached
+from trainers.sar.config import Config
+from trainers.sar.files import Image, read_images
+from trainers.sar.metrics import SSIM_WINDOW
+from trainers.sar.scaling import Images, Limits
+from trainers.sar.scenes import VERSION, simulate
+
+VALIDATION_SHARE: Final = 0.15
+TEST_SHARE: Final = 0.15
+MULTIPLE: Final = 16
+LEAST_PLACES: Final = 3
+"""One each for training, validation and test."""
+
+RESIDENT_BYTES: Final = 1 << 30
+"""Patches up to this size are scaled once and kept in memory; more are read as they are needed."""
+
+Tiles = NDArray[np.int64]
+
+
+class Patches:
+    """Square patches of one split, as numbers in [0, 1].
+
+    Args:
+        images: all images.
+        tiles: [N, 3]: image, first row, first column.
+        size: height and width of a patch.
+        limits: the levels that become 0 and 1.
+    """
+
+    def __init__(self, images: Sequence[Image], tiles: Tiles, size: int, limits: Limits) -> None:
+        self.images = images
+        self.tiles = tiles
+        self.size = size
+        self.limits = limits
+        self.resident = self.nbytes <= RESIDENT_BYTES
+        self._kept = self._read(range(len(self))) if self.resident else None
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all patches in memory."""
+        return len(self.tiles) * self.size**2 * 4
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Images:
+        """Return patches [n, size, size] for row numbers."""
+        return self._read(rows) if self._kept is None else self._kept[np.asarray(rows)]
+
+    def _read(self, rows: Sequence[int] | NDArray[np.int64]) -> Images:
+        found = np.empty((len(rows), self.size, self.size), dtype=np.float32)
+        for place, row in enumerate(rows):
+            image, top, left = self.tiles[row]
+            source = self.images[image]
+            found[place] = self.limits.scaled(
+                source.window(int(top), int(left), self.size), source.unit
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class SarData:
+    """The three splits, none empty.
+
+    Attributes:
+        train: patches to learn from.
+        val: patches that choose the best epoch.
+        test: patches that judge it.
+        split_by: ``"place"``, or ``"region"`` where there are too few places.
+        places: how many there are.
+    """
+
+    train: Patches
+    val: Patches
+    test: Patches
+    split_by: str
+    places: int
+
+
+def load(
+    config: Config,
+    *,
+    data_fraction: float,
+    progress: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> SarData:
+    """Return the data that `config` names.
+
+    Args:
+        config: where the images are, or how many scenes to simulate.
+        data_fraction: share of the training patches to use, in (0, 1].
+        progress: told what happens.
+        should_stop: asked while scenes are simulated.
+
+    Raises:
+        ValueError: the files are missing, cannot be read, are too small or too few.
+        Interrupted: `should_stop` said so.
+    """
+    size = config.patch_size
+    if size % MULTIPLE or size < SSIM_WINDOW:
+        raise ValueError(f"patch_size: must be a multiple of {MULTIPLE}, but got {size}.")
+    limits = Limits(config.db_min, config.db_max)
+    if config.data_path is None:
+        images = _simulated(config, progress, should_stop)
+    else:
+        progress(f"reading {config.data_path}")
+        images = read_images(Path(config.data_path), config.data_scale)
+    groups, split_by = grouped(images, size, seed=config.data_seed)
+    # Smaller fractions are part of greater ones: all take the first of one order.
+    order = np.random.default_rng([config.data_seed, 0xF8AC]).permutation(len(groups[0]))
+    kept = np.sort(order[: max(1, round(data_fraction * len(order)))])
+    progress(f"scaling {len(kept) + len(groups[1]) + len(groups[2]):,} patches")
+    train, val, test = (
+        Patches(images, tiles, size, limits) for tiles in (groups[0][kept], groups[1], groups[2])
+    )
+    return SarData(train, val, test, split_by, len({image.place for image in images}))
+
+
+def grouped(
+    images: Sequence[Image], size: int, *, seed: int
+) -> tuple[tuple[Tiles, Tiles, Tiles], str]:
+    """Return the tiles of training, validation and test, about 70 : 15 : 15, and what split them.
+
+    No place is in two splits. Where there are fewer than three places, each is cut across its
+    longer side into three regions that share no pixel: images of one place, such as
+    polarisations, are cut alike.
+
+    Args:
+        images: all images.
+        size: height and width of a patch; patches do not overlap.
+        seed: which places, or which side of each, go where.
+
+    Raises:
+        ValueError: there is nothing for one of the splits.
+    """
+    random = np.random.default_rng([seed, 0x5A1])
+    tiles = [_tiles(number, image.shape, size) for number, image in enumerate(images)]
+    members: dict[str, list[int]] = {}
+    for number, image in enumerate(images):
+        if len(tiles[number]):
+            members.setdefault(image.place, []).append(number)
+    parts: list[list[Tiles]] = [[], [], []]
+    if len(members) >= LEAST_PLACES:
+        names = random.permutation(sorted(members))
+        for split, chosen in enumerate(_shares(list(names))):
+            parts[split] += [tiles[number] for name in chosen for number in members[name]]
+        split_by = "place"
+    else:
+        for name in sorted(members):
+            backwards = bool(random.integers(2))
+            for number in members[name]:
+                for split, found in enumerate(_regions(tiles[number], backwards)):
+                    parts[split].append(found)
+        split_by = "region"
+    train, val, test = (
+        np.concatenate(found) if found else np.empty((0, 3), np.int64) for found in parts
+    )
+    if not (len(train) and len(val) and len(test)):
+        largest = max((image.shape for image in images), default=(0, 0))
+        raise ValueError(
+            f"patch_size: must leave patches for training, validation and test, but {size} px "
+            f"leaves {len(train)}, {len(val)} and {len(test)} of {len(images)} image(s), the "
+            f"largest {largest[0]} × {largest[1]} px. Take a smaller one or more images."
+        )
+    return (train, val, test), split_by
+
+
+def _simulated(
+    config: Config, progress: Callable[[str], None], should_stop: Callable[[], bool]
+) -> list[Image]:
+    """Return the simulated scenes; the trials of a sweep simulate them once."""
+    count, size = config.scenes, config.scene_size
+    step = max(1, count // 20)
+
+    def make() -> dict[str, NDArray[np.float32]]:
+        found = np.empty((count, size, size), dtype=np.float32)
+        for number in range(count):
+            if should_stop():
+                raise Interrupted
+            if number % step == 0:
+                progress(f"simulating scenes: {number:,} of {count:,}")
+            found[number] = simulate(
+                seed=config.data_seed, number=number, size=size, looks=config.looks
+            )
+        return {"scenes": found}
+
+    settings = {
+        "scenes": count,
+        "size": size,
+        "looks": config.looks,
+        "seed": config.data_seed,
+        "version": VERSION,
+    }
+    scenes = cached("sar-scenes", settings, make, progress=progress, should_stop=should_stop)
+    return [
+        Image(scene, (size, size), "linear", f"scene {number:06}")
+        for number, scene in enumerate(scenes["scenes"])
+    ]
+
+
+def _tiles(number: int, shape: tuple[int, int], size: int) -> Tiles:
+    """Return the tiles [N, 3] of an image, side by side; what is left at its edges is left out."""
+    down = np.arange(shape[0] // size) * size
+    across = np.arange(shape[1] // size) * size
+    rows, columns = np.meshgrid(down, across, indexing="ij")
+    return np.stack([np.full(rows.size, number), rows.ravel(), columns.ravel()], axis=1)
+
+
+def _shares(items: list[str]) -> tuple[list[str], list[str], list[str]]:
+    validation = max(1, round(VALIDATION_SHARE * len(items)))
+    test = max(1, round(TEST_SHARE * len(items)))
+    return (
+        items[validation + test :],
+        items[:validation],
+        items[validation : validation + test],
+    )
+
+
+def _regions(tiles: Tiles, backwards: bool) -> tuple[Tiles, Tiles, Tiles]:
+    """Return the tiles of three strips of one image, across its longer side."""
+    lines = [np.unique(tiles[:, axis]) for axis in (1, 2)]
+    axis = 1 if len(lines[0]) > len(lines[1]) else 2
+    order = lines[axis - 1][::-1] if backwards else lines[axis - 1]
+    if len(order) < LEAST_PLACES:
+        return tiles, tiles[:0], tiles[:0]
+    strips = _shares([str(line) for line in order])
+    train, val, test = (tiles[np.isin(tiles[:, axis], np.array(s, dtype=np.int64))] for s in strips)
+    return train, val, test

@@ -1,0 +1,156 @@
+"""SAR images from files.
+
+A folder, or one file, of
+    ``.npy``   an image [H, W], or several [N, H, W], of any real type;
+    ``.npz``   any number of such arrays: channels of one place, such as polarisations.
+
+What belongs together
+    Images of one *place* never fall into two splits. Where the folder has folders, a place is a
+    folder; else it is a file, whose name may end in numbers that count its patches:
+    ``athens_003_012.npy`` and ``athens_004_001.npy`` are of one place, ``athens``. All arrays of
+    an ``.npz`` are of one place.
+
+A large ``.npy`` is not read before it is needed. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_COUNTERS: Final = re.compile(r"(?:[_-](?:patch|tile|row|col|[rcxyp])?\d+)+$", re.IGNORECASE)
+_LOOKED_AT: Final = 16  # images whose values are looked at before the training
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image, in memory or in a file.
+
+    Attributes:
+        source: the array [H, W], or the ``.npy`` file that holds it.
+        shape: height and width.
+        unit: ``"linear"``, ``"db"`` or ``"unit"``; see `scaling.Limits.scaled`.
+        place: what it shows; images of one place resemble each other.
+        layer: which of several images in the file it is; None for the only one.
+    """
+
+    source: NDArray[Any] | Path
+    shape: tuple[int, int]
+    unit: str
+    place: str
+    layer: int | None = None
+
+    def window(self, row: int, column: int, size: int) -> NDArray[Any]:
+        """Return the values [size, size] from `row` and `column` on."""
+        whole = self.source
+        if isinstance(whole, Path):  # opened anew each time: thousands may not stay open
+            whole = np.load(whole, mmap_mode="r", allow_pickle=False)
+        if self.layer is not None:
+            whole = whole[self.layer]
+        return np.asarray(whole[row : row + size, column : column + size])
+
+
+def read_images(path: Path, data_scale: str) -> list[Image]:
+    """Return the images in a folder or a file, in the order of their names.
+
+    Args:
+        path: the folder or file.
+        data_scale: ``"linear"``, ``"db"``, ``"unit"``, or ``"auto"``: dB for files and arrays
+            whose name ends in ``_db``, linear intensity for all others.
+
+    Raises:
+        ValueError: there are none, or one cannot be read or is no image.
+    """
+    if path.is_dir():
+        files = sorted(item for item in path.rglob("*") if item.suffix in (".npy", ".npz"))
+    elif path.is_file() and path.suffix in (".npy", ".npz"):
+        files = [path]
+    else:
+        raise ValueError(
+            f"data_path: must be a folder of .npy or .npz images or one such file, but got {path}."
+        )
+    if not files:
+        raise ValueError(f"data_path: must hold .npy or .npz images, but {path} has none.")
+    top = path if path.is_dir() else path.parent
+    images: list[Image] = []
+    for file in files:
+        place = _place(file, top)
+        images += (_from_npy if file.suffix == ".npy" else _from_npz)(file, place, data_scale)
+    if not images:
+        raise ValueError(f"data_path: must hold images [height, width], but {path} has none.")
+    _look(images, path)
+    return images
+
+
+def _from_npy(path: Path, place: str, data_scale: str) -> list[Image]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged file raises nearly anything
+        raise ValueError(f"{path}: must be an array, but {_reason(error)}.") from None
+    if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
+        raise ValueError(
+            f"{path}: must be an image [height, width] or several [N, height, width] of real "
+            f"numbers, but is {array.dtype} {array.shape}."
+        )
+    return _images(path, array.shape, _unit(path.stem, data_scale), place)
+
+
+def _from_npz(path: Path, place: str, data_scale: str) -> list[Image]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:  # a damaged archive raises nearly anything
+        raise ValueError(f"{path}: must be an archive of arrays, but {_reason(error)}.") from None
+    found: list[Image] = []
+    for name, array in arrays.items():
+        # Anything else is a note beside the images, such as a resolution.
+        if array.ndim in (2, 3) and array.dtype.kind in "iuf" and array.size:
+            found += _images(array, array.shape, _unit(name, data_scale), place)
+    return found
+
+
+def _images(
+    source: NDArray[Any] | Path, shape: tuple[int, ...], unit: str, place: str
+) -> list[Image]:
+    height, width = shape[-2:]
+    if len(shape) == 2:
+        return [Image(source, (height, width), unit, place)]
+    return [Image(source, (height, width), unit, place, layer) for layer in range(shape[0])]
+
+
+def _unit(name: str, data_scale: str) -> str:
+    if data_scale != "auto":
+        return data_scale
+    return "db" if name.lower().endswith("_db") else "linear"
+
+
+def _place(file: Path, top: Path) -> str:
+    inside = file.relative_to(top).parts
+    if len(inside) > 1:
+        return inside[0]
+    return _COUNTERS.sub("", file.stem) or file.stem
+
+
+def _look(images: list[Image], path: Path) -> None:
+    """Refuse intensities that can be none: levels in dB would all become 0 without a word."""
+    for image in images[:: max(1, len(images) // _LOOKED_AT)]:
+        if image.unit != "linear":
+            continue
+        values = image.window(0, 0, 512)
+        share = float(np.mean(values < 0))
+        if share > 0.05:
+            raise ValueError(
+                f"{path}: linear intensities must not be below 0, but {share:.0%} of the values "
+                f"of {image.place} are. Are they in dB? Then set data_scale: db."
+            )
+
+
+def _reason(error: Exception) -> str:
+    said = str(error).lower()
+    pickled = "pickle" in said or "python objects" in said
+    return "it holds objects that would have to be unpickled" if pickled else str(error)

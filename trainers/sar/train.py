@@ -1,0 +1,310 @@
+"""Training of the SAR autoencoders: from a config to reconstructions of validation and test.
+
+The best state is chosen by ``val_psnr``, which does not depend on the weights of the loss; it
+alone reconstructs validation and test at the end.
+
+A run that is stopped and resumed ends with the result of one that was never stopped: the
+checkpoint holds the last state with its place in the epoch, and beside it the best one; order and
+turns of the patches follow from seed, epoch and batch alone. On a CPU the same seed and thread
+count give the same numbers; on a GPU the order of additions is not fixed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.base import Run
+from trainers.cache import Interrupted
+from trainers.sar import config as settings
+from trainers.sar.batches import batches, turned
+from trainers.sar.config import Config
+from trainers.sar.data import Patches, SarData, load
+from trainers.sar.losses import ImageLoss
+from trainers.sar.model import count_parameters, make_model
+from trainers.sar.progress import Best, Sums, peak_memory_bytes
+from trainers.sar.schedules import Schedule
+
+CHECK_EVERY = 32
+"""Batches between looks at the loss; looking makes a GPU wait."""
+
+CHECKPOINT_SHARE = 0.05
+"""Share of the time that checkpoints may take: small models save often, large ones seldom."""
+
+
+def train(config: Config, run: Run) -> None:
+    """Train one autoencoder and leave its reconstructions, or a checkpoint where it is stopped.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+
+    Raises:
+        ValueError: the data cannot be read, or do not fit the config.
+    """
+    torch.set_num_threads(run.threads)
+    run.describe(total_steps=config.epochs)
+    try:
+        data = load(
+            config,
+            data_fraction=min(config.data_fraction, run.data_fraction),
+            progress=run.progress,
+            should_stop=lambda: run.should_stop,
+        )
+    except Interrupted:
+        return
+    training = Training(config, run, data)
+    state = run.restore()
+    if state is not None:
+        training.load_state_dict(state)
+    run.describe(**training.facts())
+    if training.fit():
+        training.judge()
+
+
+class Training:
+    """Everything that changes while an autoencoder learns.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+        data: the three splits.
+    """
+
+    def __init__(self, config: Config, run: Run, data: SarData) -> None:
+        self.config = config
+        self.run = run
+        self.data = data
+        self.device = torch.device(run.device)
+        torch.manual_seed(config.seed)
+        self.model = make_model(config).to(self.device)
+        self.loss = ImageLoss(config.mse_weight, config.ssim_weight).to(self.device)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
+            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        self.lr = self.peak_lr = float(self.optimizer.param_groups[0]["lr"])
+        self.batches = -(-len(data.train) // config.batch_size)
+        self.schedule = Schedule(self.optimizer, config, batches_per_epoch=self.batches)
+        self.half = config.precision == 16
+        # float16 is what GPUs of any age have, and needs its gradients scaled; CPUs have bfloat16.
+        self.half_type = torch.float16 if self.device.type == "cuda" else torch.bfloat16
+        self.grad_scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.half and self.half_type is torch.float16
+        )
+
+        self.epoch = 0
+        self.batch = 0
+        self.finished = False
+        self.sums = Sums(self.device)
+        self.best = Best()
+        self._epoch_began = self._saved_at = time.monotonic()
+        self._save_s = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `Run.describe` records, read back from the live objects."""
+        precision = str(self.half_type).removeprefix("torch.") if self.half else "float32"
+        return {
+            "total_steps": self.config.epochs,
+            "parameters": count_parameters(self.model),
+            "effective": {
+                "mse_weight": self.loss.mse_weight,
+                "ssim_weight": self.loss.ssim_weight,
+                "optimizer": type(self.optimizer).__name__.lower(),
+                "lr": self.peak_lr,
+                "first_lr": self.schedule.lr,
+                "weight_decay": float(self.optimizer.param_groups[0]["weight_decay"]),
+                "gradient_clip_val": self.config.gradient_clip_val,
+                "precision": 16 if self.half else 32,
+                "forward_type": precision,
+                "batch_size": min(self.config.batch_size, len(self.data.train)),
+                "batches_per_epoch": self.batches,
+                "train_patches": len(self.data.train),
+                "val_patches": len(self.data.val),
+                "test_patches": len(self.data.test),
+                "split_by": self.data.split_by,
+                "places": self.data.places,
+                "threads": torch.get_num_threads(),
+            },
+            "data": {
+                "kind": settings.DATA_KIND,
+                "db_min": self.config.db_min,
+                "db_max": self.config.db_max,
+            },
+        }
+
+    def fit(self) -> bool:
+        """Train until the last epoch or until patience ends; False where it was stopped before."""
+        while not self.finished:
+            if not self._train_epoch():
+                self._save()
+                return False
+            self._end_epoch()
+            if self.finished or self._save_is_due():
+                self._save()
+        return True
+
+    def judge(self) -> None:
+        """Let the best state reconstruct validation and test, and save both, in [0, 1]."""
+        if self.best.model is not None:
+            self.model.load_state_dict(self.best.model)
+        self.run.describe(best_epoch=self.best.epoch)
+        for split, patches in (("val", self.data.val), ("test", self.data.test)):
+            size = patches.size
+            found = np.empty((2, len(patches), size, size), np.float32)
+            done = 0
+            for predicted, images in self._reconstructed(patches):
+                place = slice(done, done + len(images))
+                found[0, place] = predicted[:, 0].cpu().numpy()
+                found[1, place] = images[:, 0].cpu().numpy()
+                done += len(images)
+            self.run.save_predictions(found[0], found[1], split=split)
+
+    def _train_epoch(self) -> bool:
+        """Go through the rest of an epoch; False where the run was stopped within it."""
+        self.model.train()
+        self._epoch_began = time.monotonic()
+        # The order depends on seed and epoch alone, so a resumed epoch goes on where it was.
+        order = np.random.default_rng((self.config.seed, self.epoch)).permutation(
+            len(self.data.train)
+        )
+        rows = _parts(order, self.config.batch_size)[self.batch :]
+        with closing(batches(self.data.train, rows, self.device)) as found:
+            for images in found:
+                if self.run.should_stop:
+                    return False
+                self._step(images)
+                self.batch += 1
+                if self.batch % CHECK_EVERY == 0 and not self.sums.finite():
+                    break
+        return True
+
+    def _step(self, images: Tensor) -> None:
+        if self.config.augment:
+            seeds = np.random.SeedSequence([self.config.seed, self.epoch, self.batch])
+            random = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
+            images = turned(images, random)
+        predicted = self._forward(images)
+        loss, _, _ = self.loss(predicted, images)
+        self.lr = self.schedule.lr
+        self.optimizer.zero_grad(set_to_none=True)
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.unscale_(self.optimizer)
+        gradients = [item.grad for item in self.model.parameters() if item.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.config.gradient_clip_val is not None:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.config.gradient_clip_val, norm
+            )
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        self.sums.add(loss.detach(), len(images), norm, skip_infinite=self.grad_scaler.is_enabled())
+        self.schedule.after_batch()
+
+    def _end_epoch(self) -> None:
+        val_loss, val_psnr, val_ssim = self._validate()
+        self.schedule.after_validation(val_psnr)
+        self.epoch += 1
+        self.best.update(val_psnr, self.epoch, self.model)
+        patience = self.config.patience
+        waited = self.epoch - self.best.epoch
+        self.finished = self.epoch >= self.config.epochs or (
+            patience is not None and waited >= patience
+        )
+        train_loss, grad_norm = self.sums.means()
+        self.sums = Sums(self.device)
+        self.batch = 0
+        self.run.describe(
+            epoch_s=round(time.monotonic() - self._epoch_began, 3),
+            peak_memory_bytes=peak_memory_bytes(self.device),
+        )
+        self.run.report(
+            self.epoch,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            val_psnr=val_psnr,
+            val_ssim=val_ssim,
+            lr=self.lr,
+            grad_norm=grad_norm,
+        )
+
+    def _validate(self) -> tuple[float, float, float]:
+        """Return loss, PSNR (dB) and SSIM over all validation patches."""
+        total = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for predicted, images in self._reconstructed(self.data.val):
+            total += torch.stack(self.loss(predicted, images)).double() * len(images)
+        loss, error, similar = (total / len(self.data.val)).tolist()
+        return loss, psnr_db(error), similar
+
+    def _reconstructed(self, patches: Patches) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield reconstructions and patches [n, 1, size, size]; the model is evaluating then."""
+        self.model.eval()
+        rows = _parts(np.arange(len(patches)), self.config.eval_batch_size)
+        with torch.inference_mode(), closing(batches(patches, rows, self.device)) as found:
+            for images in found:
+                yield self._forward(images), images
+
+    def _forward(self, images: Tensor) -> Tensor:
+        with self._autocast():
+            predicted: Tensor = self.model(images)
+        return predicted
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=self.half_type, enabled=self.half)
+
+    def _save_is_due(self) -> bool:
+        since = time.monotonic() - self._saved_at
+        return since * CHECKPOINT_SHARE >= self._save_s
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        self.run.checkpoint(self.state_dict())
+        self._saved_at = time.monotonic()
+        self._save_s = self._saved_at - began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the last and the best state, as `load_state_dict` takes it."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "finished": self.finished,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "grad_scaler": self.grad_scaler.state_dict(),
+            "sums": self.sums.state_dict(),
+            "best": self.best.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.epoch = int(state["epoch"])
+        self.batch = int(state["batch"])
+        self.finished = bool(state["finished"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if state["grad_scaler"]:
+            self.grad_scaler.load_state_dict(state["grad_scaler"])
+        self.sums.load_state_dict(state["sums"])
+        self.best.load_state_dict(state["best"])
+
+
+def psnr_db(error: float) -> float:
+    """Return the PSNR of images in [0, 1] for a mean squared error; NaN for NaN."""
+    if error == 0:
+        return math.inf
+    return -10.0 * math.log10(error) if error > 0 else math.nan
+
+
+def _parts(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
