@@ -38,6 +38,7 @@ class Schedule:
         self.config = config
         self.total = max(1, config.epochs * batches_per_epoch)
         self.warmup = round(config.warmup_epochs * batches_per_epoch)
+        self.since = 0
         self.batches = 0
         self.plateau = Plateau(
             factor=config.plateau_factor, patience=config.plateau_patience, floor=config.lr_floor
@@ -62,13 +63,54 @@ class Schedule:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on from here."""
-        return {"batches": self.batches, "plateau": dict(vars(self.plateau))}
+        return {
+            "batches": self.batches,
+            "since": self.since,
+            "plateau": self.plateau.state_dict(),
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        self.batches = int(state["batches"])
-        vars(self.plateau).update(state["plateau"])
+    def load_state_dict(self, state: dict[str, Any], *, share: float = 1.0) -> None:
+        """Go on from `state`; its rates and lengths are those of the config.
+
+        Args:
+            state: from `state_dict`.
+            share: batches of an epoch now, over those of then.
+        """
+        self.begin_anew(round(share * int(state["since"])))
+        self.batches = round(share * int(state["batches"]))
+        self.plateau.load_state_dict(state["plateau"])
         self._apply()
+
+    def begin_anew(self, done: int) -> None:
+        """Begin the schedule after `done` optimiser steps, over what is left of the training."""
+        self.total = max(1, self.total + self.since - done)
+        self.since = done
+        self.batches = 0
+        self._apply()
+
+    def declared(self) -> dict[str, Any] | None:
+        """Return the schedule in the words of a sweep file; None where it began in midst of it."""
+        if self.since:
+            return None
+        config, kind = self.config, self.config.lr_schedule
+        values: dict[str, Any] = {"lr": config.lr}
+        if kind == "onecycle":
+            values = {
+                "max_lr": config.lr,
+                "pct_start": config.onecycle_pct_start,
+                "div_factor": config.onecycle_div,
+                "final_div_factor": config.onecycle_final_div,
+            }
+        elif kind == "plateau":
+            values |= {"factor": config.plateau_factor, "final": config.lr * config.lr_floor}
+        elif kind == "cosine":
+            values["final"] = config.lr * config.lr_floor
+        if kind in ("onecycle", "cosine"):
+            values["total"] = self.total
+        if kind != "onecycle" and self.warmup:
+            values |= {"warmup": self.warmup, "warmup_start": WARMUP_START}
+        per_epoch = self.total / config.epochs
+        return {kind: values, "per": "batch", "batches_per_epoch": per_epoch, "steps": "epoch"}
 
     def share(self, batch: int) -> float:
         """Return the share of the peak rate that is due at `batch`, from 0."""
@@ -110,6 +152,16 @@ class Plateau:
         self.share = 1.0
         self.best = math.inf
         self.waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes."""
+        return {"share": self.share, "best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.share = float(state["share"])
+        self.best = float(state["best"])
+        self.waited = int(state["waited"])
 
     def update(self, value: float) -> None:
         """Take one validation."""

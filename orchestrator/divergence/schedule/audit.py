@@ -302,7 +302,10 @@ def _unreached(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> li
     numbers = {"highest": highest, "peak": schedule.peak, "last": last}
     rises = all(after >= before * (1 - 1e-6) for (_, before), (_, after) in pairwise(points))
     meant_at = top_at / clock.ratio
-    if rises and points[-1][1] > points[0][1] * (1 + MOVES):
+    # One that stands at its peak, as before a plateau, has ended its warm-up.
+    beyond = [rate for step, rate in points if clock.at(step) >= top_at + slack]
+    goes_on = last > beyond[0] * (1 + 1e-6) or len(beyond) < 2
+    if rises and goes_on and last > points[0][1] * (1 + MOVES):
         return [
             Fault(
                 "warm-up never ended",

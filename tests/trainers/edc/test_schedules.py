@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -6,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
+from orchestrator.divergence.schedule.audit import audit
+from orchestrator.divergence.schedule.declared import declared
 from trainers.edc.config import Config
 from trainers.edc.schedules import Plateau, Schedule
 
@@ -22,6 +25,46 @@ def rates(config: Config, batches_per_epoch: int) -> list[float]:
         found.append(schedule.lr)
         schedule.after_batch()
     return found
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lr_schedule": "constant"},
+        {"lr_schedule": "constant", "warmup_epochs": 4.0},
+        {"lr_schedule": "cosine", "warmup_epochs": 2.5, "lr_floor": 0.1},
+        {"lr_schedule": "onecycle"},
+        {"lr_schedule": "plateau", "warmup_epochs": 2.0},
+    ],
+)
+def test_what_is_declared_is_what_the_rate_does(values: dict[str, Any]) -> None:
+    config = Config(lr=1e-3, epochs=30, **values)
+    schedule = Schedule(optimizer(config.lr), config, batches_per_epoch=7)
+    said = schedule.declared()
+    assert said is not None
+    per_epoch = rates(config, 7)[6::7]
+    points = [(float(step), rate) for step, rate in enumerate(per_epoch, 1)]
+    assert audit(points, declared(said), last_step=30) == []
+    if values["lr_schedule"] != "plateau":
+        stuck = [(step, points[3][1] * 0.7) for step, _ in points]
+        assert audit(stuck, declared(said), last_step=30)
+
+
+def test_a_schedule_that_begins_anew_goes_over_what_is_left() -> None:
+    config = Config(lr=1e-3, epochs=30, lr_schedule="onecycle")
+    schedule = Schedule(optimizer(), config, batches_per_epoch=2)
+    schedule.begin_anew(20)
+    short = Config(lr=1e-3, epochs=20, lr_schedule="onecycle")
+    expected = rates(short, 2)
+    found = []
+    for _ in range(40):
+        found.append(schedule.lr)
+        schedule.after_batch()
+    assert found == pytest.approx(expected)
+    assert schedule.declared() is None
+    again = Schedule(optimizer(), config, batches_per_epoch=2)
+    again.load_state_dict(schedule.state_dict())
+    assert (again.lr, again.total) == (schedule.lr, schedule.total)
 
 
 def test_constant_stays() -> None:

@@ -1,6 +1,8 @@
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +168,49 @@ def test_a_run_resumed_after_its_end_predicts_without_training_again(tmp_path: P
     np.testing.assert_array_equal(again.arrays["test"][0], whole.arrays["test"][0])
 
 
+def continued(
+    saved: bytes | None, folder: Path, *, new_schedule: bool = False, **values: Any
+) -> LocalRun:
+    """Go on from a checkpoint with another config, as a remedy and `sweep resume` do."""
+    state = torch.load(io.BytesIO(saved or b""), weights_only=True)
+    if new_schedule:
+        del state["scheduler"]
+    run = LocalRun(folder)
+    run.checkpoint(state)
+    train.train(tiny(**values), run)
+    return run
+
+
+def test_what_the_config_sets_is_stronger_than_the_checkpoint(tmp_path: Path) -> None:
+    begun = trained(tmp_path, stop_after=18, lr_schedule="cosine")
+    last = max(begun.reports)
+    assert 1 <= last < tiny().epochs
+    lower = continued(begun.saved, tmp_path, lr_schedule="cosine", lr=1e-5, weight_decay=0.1)
+    ratio = (
+        lower.reports[last + 1]["lr"]
+        / trained(tmp_path, lr_schedule="cosine").reports[last + 1]["lr"]
+    )
+    assert ratio == pytest.approx(1e-5 / tiny().lr)
+    assert lower.facts["effective"]["weight_decay"] == pytest.approx(0.1)
+    anew = continued(begun.saved, tmp_path, new_schedule=True, lr_schedule="cosine", lr=1e-5)
+    assert anew.reports[last + 1]["lr"] > lower.reports[last + 1]["lr"]
+    assert anew.facts["lr_schedule"] is None
+
+
+def test_a_finished_run_goes_on_with_more_epochs_and_other_batches(tmp_path: Path) -> None:
+    whole = trained(tmp_path, lr_schedule="cosine")
+    epochs = max(whole.reports)
+    longer = continued(
+        whole.saved, tmp_path, lr_schedule="cosine", epochs=epochs + 2, batch_size=16
+    )
+    assert sorted(longer.reports) == [epochs + 1, epochs + 2]
+    assert longer.reports[epochs + 2]["lr"] < longer.reports[epochs + 1]["lr"]
+
+
+def test_a_state_that_nothing_could_go_on_from_is_not_saved(tmp_path: Path) -> None:
+    assert trained(tmp_path, lr=1e30, gradient_clip_val=None, epochs=1).saved is None
+
+
 @pytest.mark.parametrize("precision", [32, 16])
 @pytest.mark.parametrize("loss", ["mse", "auxiliary"])
 def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(
@@ -244,7 +289,7 @@ def test_gradients_are_clipped_and_their_norm_is_reported_before(tmp_path: Path)
     training._step(torch.arange(8))
     squares = [item.grad.square().sum() for item in training.model.parameters()]
     assert torch.stack(squares).sum().sqrt().item() == pytest.approx(1e-3, rel=1e-3)
-    assert training.sums.means()[1] > 1e-2
+    assert training.gradients.mean_norm() > 1e-2
 
 
 @pytest.mark.parametrize(("of_run", "of_config"), [(0.25, 1.0), (1.0, 0.25), (0.25, 0.25)])
@@ -268,7 +313,7 @@ def test_values_of_val_metrics_do_not_depend_on_the_loss(tmp_path: Path) -> None
 def test_the_loss_of_validation_is_the_mean_over_curves_however_they_are_batched(
     tmp_path: Path,
 ) -> None:
-    whole = trained(tmp_path, epochs=1, eval_batch_size=64)
+    whole = trained(tmp_path, epochs=1, eval_batch_size=16)
     parts = trained(tmp_path, epochs=1, eval_batch_size=5)  # 5, 5, 5 and 1
     assert parts.reports[1]["val_loss"] == pytest.approx(whole.reports[1]["val_loss"], rel=1e-5)
 
