@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.files.atomic import plain
-from orchestrator.spec.expand import count_trials
+from orchestrator.spec.expand import count_trials, exclusion
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Domain, Spec
 
@@ -26,7 +27,11 @@ from orchestrator.spec.model import Domain, Spec
     metavar="KEY=VALUE",
     help="Change a key of the file or a parameter; repeatable.",
 )
-@click.option("--stage", metavar="NAME", help="The stage that would run; by default the last.")
+@click.option("--stage", metavar="NAME", help="The stage that would run; by default as for run.")
+@click.option("--quick", is_flag=True, help="Check for the first stage.")
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N", help="Check for at most so many trials."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
 @click.pass_context
 def command(
@@ -34,6 +39,8 @@ def command(
     files: tuple[Path, ...],
     overrides: tuple[str, ...],
     stage: str | None,
+    quick: bool,
+    count: int | None,
     as_json: bool,
 ) -> None:
     """Check sweep files without running anything.
@@ -41,7 +48,8 @@ def command(
     Prints for each FILE that it is good, or all its mistakes with their lines. The exit code is 0
     where all are good and 2 otherwise. A script that is missing is a warning here.
     """
-    reports = [_report(file, overrides, stage) for file in files]
+    asked: dict[str, Any] = {"overrides": overrides, "stage": stage, "quick": quick, "count": count}
+    reports = [_report(file, asked) for file in files]
     if as_json:
         rows = [{key: value for key, value in r.items() if key != "lines"} for r in reports]
         click.echo(json.dumps(plain(rows), indent=2))
@@ -51,10 +59,10 @@ def command(
     ctx.exit(0 if all(report["ok"] for report in reports) else 2)
 
 
-def _report(file: Path, overrides: tuple[str, ...], stage: str | None) -> dict[str, Any]:
+def _report(file: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is to be said about a file, with the lines for people under ``lines``."""
     try:
-        spec = load_spec(file, overrides=overrides, stage=stage)
+        spec = load_spec(file, **asked)
     except SpecError as error:
         errors = [{"line": p.line, "key": p.key, "message": p.message} for p in error.problems]
         count = len(errors)
@@ -65,21 +73,26 @@ def _report(file: Path, overrides: tuple[str, ...], stage: str | None) -> dict[s
         message = str(error).removeprefix(f"{file}: ")
         errors = [{"line": None, "key": "", "message": message}]
         return _row(file, errors=errors, lines=[f"{file}: 1 mistake", f"  {error}"])
-    lines = [f"{file}: ok, {_size(spec)}", *(f"  warning: {text}" for text in spec.warnings)]
+    left_out = exclusion(spec, limit=0).count
+    size = _size(spec) + (f", {left_out:,} excluded by constraints" if left_out else "")
+    lines = [f"{file}: ok, {size}", *(f"  warning: {text}" for text in spec.warnings)]
     space = {name: _space(domain) for name, domain in spec.parameters.items()}
-    return _row(file, warnings=list(spec.warnings), space=space, lines=lines)
+    known = {"trials": count_trials(spec), "excluded": left_out}
+    return _row(file, warnings=list(spec.warnings), space=space, lines=lines, **known)
 
 
 def _row(file: Path, **known: Any) -> dict[str, Any]:
     row: dict[str, Any] = {"file": str(file), "ok": "errors" not in known}
-    row |= {"errors": [], "warnings": [], "space": {}}
+    row |= {"errors": [], "warnings": [], "space": {}, "trials": None, "excluded": 0}
     return row | known
 
 
 def _size(spec: Spec) -> str:
     count = count_trials(spec)
     if count is None:
-        return f"no bound on its trials (method {spec.method} without run_cap)"
+        budget = spec.budget.trials is not None or spec.budget.hours is not None
+        why = "its budget ends it" if budget else f"method {spec.method} without run_cap"
+        return f"no bound on its trials ({why})"
     return f"{count:,} {'trial' if count == 1 else 'trials'}"
 
 

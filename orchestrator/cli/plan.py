@@ -40,6 +40,7 @@ from orchestrator.spec.changes import differences
 from orchestrator.spec.expand import iter_configs, make_config
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Domain, Spec, TrialConfig
+from orchestrator.spec.stages import at_first
 
 SHOWN = 20
 CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of those before it."
@@ -55,7 +56,13 @@ CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of
     help='Plan for such a card, all of it free, as 16GB or 24GB:"RTX 3090". Repeatable.',
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value.")
-@click.option("--stage", help="Plan this stage; without it the last one.")
+@click.option(
+    "--stage", help="Plan this stage; without it the first where one promotes, otherwise the last."
+)
+@click.option("--quick", is_flag=True, help="Plan the first stage.")
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N", help="Plan for at most so many trials."
+)
 @click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
 @click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
 @click.option(
@@ -82,6 +89,8 @@ def command(
     cards: tuple[str, ...],
     overrides: tuple[str, ...],
     stage: str | None,
+    quick: bool,
+    count: int | None,
     max_parallel: int | None,
     gpus: str | None,
     placement: Placement,
@@ -103,7 +112,7 @@ def command(
     if len(chosen) > 1:
         others = " and ".join(chosen[1:])
         raise UsageError(f"{chosen[0]}: must stand alone, but {others} is given too. Choose one.")
-    asked = load_spec(spec, overrides=overrides, stage=stage)
+    asked = load_spec(spec, overrides=overrides, stage=stage, quick=quick, count=count)
     for warning in asked.warnings:
         click.echo(f"Warning: {warning}", err=True)
     if configs or argv:
@@ -142,7 +151,7 @@ def _forecast(
     before = read_json(sweep.spec_file)
     if before is None or differences(before, spec.to_dict()):
         return None  # what ran there was something else
-    took = complete_durations(sweep, spec.stage, on_cpu=decided.slots[0].device == CPU)
+    took = complete_durations(sweep, at_first(spec).stage, on_cpu=decided.slots[0].device == CPU)
     if not took:
         return None
     many = f"{len(took)} complete trial{'' if len(took) == 1 else 's'}"
@@ -175,8 +184,12 @@ def _header(spec: Spec, decided: Plan) -> list[str]:
         lines.append(f"trainer    {clean(spec.trainer or '-')}")
     if spec.stage is not None:
         lines.append(f"stage      {clean(spec.stage)}")
+    elif spec.stages:
+        names = " → ".join(clean(stage.name) for stage in spec.stages)
+        lines.append(f"stages     {names}; the trials of the first are shown")
     lines.append(f"method     {spec.method}")
-    lines.append(f"trials     {count}")
+    replicates = f", {len(spec.seeds)} seeds each" if len(spec.seeds) > 1 else ""
+    lines.append(f"trials     {count}{replicates}")
     if spec.metric is not None:
         lines.append(f"metric     {clean(spec.metric.name)} ({spec.metric.goal})")
     return lines

@@ -31,7 +31,13 @@ from orchestrator.spec.model import Spec
 @click.command("run")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value.")
-@click.option("--stage", help="Run this stage; without it the last one runs.")
+@click.option(
+    "--stage", help="Run this stage; without it all where one promotes, otherwise the last."
+)
+@click.option("--quick", is_flag=True, help="Run the first stage.")
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N", help="Run at most so many trials in all."
+)
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for what sweeps write.")
 @click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
 @click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
@@ -66,6 +72,8 @@ def command(
     spec: Path,
     overrides: tuple[str, ...],
     stage: str | None,
+    quick: bool,
+    count: int | None,
     results: Path | None,
     max_parallel: int | None,
     gpus: str | None,
@@ -83,7 +91,9 @@ def command(
     Run it again to continue: finished trials are kept, interrupted ones run again, and failed ones
     with --retry-failed. Ctrl+C ends it in order, a second Ctrl+C at once.
     """
-    asked = load_spec(spec, overrides=overrides, stage=stage, need_program=True)
+    asked = load_spec(
+        spec, overrides=overrides, stage=stage, quick=quick, count=count, need_program=True
+    )
     refuse_unbounded(asked)
     for warning in asked.warnings:
         click.echo(f"Warning: {warning}", err=True)
@@ -115,10 +125,10 @@ def command(
     )
     terms = Terms(policy, gpus, timeout_s)
     metric = asked.metric.name if asked.metric else None
-    count = count_trials(asked)
-    say(f"sweep:     {asked.name}, {_trials(count)}{_ranked(asked)}")
+    total = count_trials(asked)
+    say(f"sweep:     {asked.name}, {_trials(total)}{_ranked(asked)}")
     say(f"placement: {plan.mode}; {plan.reason}")
-    progress = Progress(metric, count)
+    progress = Progress(metric, total)
     again = _continuing(ctx, asked)
     outcome = run_sweep(
         asked,

@@ -217,12 +217,18 @@ def make_config(spec: Spec, number: int, varied: Mapping[str, Any]) -> TrialConf
 
     Args:
         spec: the spec.
-        number: the trial's number, from 0; named trials take turns by it. With seeds, the
-            replicates of one config have numbers running.
+        number: the trial's number, from 0; named trials, or the baseline and the changes of an
+            ablation, take turns by it. With seeds, the replicates of one config have numbers
+            running.
         varied: a value for each parameter that is no constant; others are ignored.
     """
     spec = at_first(spec)
     index, replicate = divmod(number, max(len(spec.seeds), 1))
+    if spec.ablate is not None:
+        changes = [None, *spec.ablate.changes]
+        tried = Maker(replace(spec, constraints=())).change(index, changes[index % len(changes)])
+        assert isinstance(tried, TrialConfig), "without constraints none is left out"
+        return with_replicate(spec, tried, replicate)
     keys = list(spec.trials)
     key = keys[index % len(keys)] if keys else None
     pinned = pinned_by(spec, key)

@@ -88,6 +88,8 @@ class TestJson:
                 "lr": {"distribution": "categorical", "values": [1e-3, 1e-4]},
                 "dropout": {"distribution": "constant", "value": 0.1},
             },
+            "trials": 2,
+            "excluded": 0,
         }
         assert (bad["ok"], bad["space"]) == (False, {})
         assert [(e["line"], e["key"]) for e in bad["errors"]] == [
@@ -101,6 +103,26 @@ class TestJson:
         }
         assert ["project" in text for text in drawn["warnings"]] == [True, False]
         assert "run_cap" in drawn["warnings"][1]
+
+    def test_what_constraints_leave_out(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "good.yaml").write_text(GOOD + "seeds: 3\nconstraints: [lr < 5e-4]\n")
+        assert check("good.yaml", "--json") == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["trials"], row["excluded"]) == (3, 1)
+        assert check("good.yaml") == 0
+        assert "ok, 3 trials, 1 excluded by constraints" in capsys.readouterr().out
+
+    def test_count_and_quick(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        drawn = "trainer: edc\nmethod: random\nparameters: {dropout: {min: 0.0, max: 0.5}}\n"
+        drawn += "stages: {a: {set: {epochs: 1}}, b: {set: {epochs: 2}}}\n"
+        (folder / "good.yaml").write_text(drawn)
+        assert check("good.yaml", "--json", "--count", "7", "--quick") == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["trials"], row["warnings"]) == (7, [])
+        assert check("good.yaml", "--quick", "--stage", "b") == 2
+        assert "--quick: must not stand beside --stage" in capsys.readouterr().out
 
     def test_a_file_that_is_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert check("none.yaml", "--json") == 2
