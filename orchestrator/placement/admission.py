@@ -16,14 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from orchestrator.files.units import GIB
 from orchestrator.placement.accounts import Account, Holding, accounts
 from orchestrator.placement.claims import Claims
 from orchestrator.placement.cores import at_once_on_gpus, share_of
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.lookahead import Want, choose
 from orchestrator.placement.model import CPU, Device, Host, Need, Plan, Policy, Slot
-from orchestrator.placement.plan import slot_on
+from orchestrator.placement.plan import LEAST_BYTES, slot_on
 from orchestrator.placement.rules import Rules, Shortage
 from orchestrator.placement.waiting import Waiting, waiting_for
 
@@ -60,7 +59,7 @@ class Admission:
         leases: Leases | None = None,
         busy: Callable[[Device], bool] = lambda device: False,
         limit: int | None = None,
-        unknown_bytes: int = GIB,
+        unknown_bytes: int = LEAST_BYTES,
         recheck_s: float = RECHECK_S,
     ) -> None:
         self._plan = plan

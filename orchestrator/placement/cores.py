@@ -28,9 +28,6 @@ def share_of(cores: int, at_once: int, policy: Policy) -> int:
 def at_once_on_gpus(plan: Plan, policy: Policy, devices: int) -> int:
     """Return for how many trials on GPUs the cores are shared out.
 
-    Trials that run cannot be told to leave cores to those that growth adds, so where nobody knows
-    how many there will be, some are kept back from the start.
-
     Args:
         plan: what was decided.
         policy: what limits beside memory.
@@ -38,4 +35,14 @@ def at_once_on_gpus(plan: Plan, policy: Policy, devices: int) -> int:
     """
     if plan.need.memory_bytes is not None:
         return plan.max_parallel
-    return policy.max_parallel or TRIALS_PER_DEVICE * devices
+    return at_once_of_unknown_need(plan.n_trials, policy, devices)
+
+
+def at_once_of_unknown_need(n_trials: int | None, policy: Policy, devices: int) -> int:
+    """Return for how many trials cores are shared out while nobody knows how many will run.
+
+    Trials that run cannot be told to leave cores to those that growth adds, so some are kept back
+    from the start.
+    """
+    bounds = (policy.max_parallel or TRIALS_PER_DEVICE * devices, n_trials)
+    return max(1, min(bound for bound in bounds if bound is not None))

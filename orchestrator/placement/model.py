@@ -175,7 +175,7 @@ class Plan:
     """Where the trials of a sweep run.
 
     Attributes:
-        mode: ``parallel``: all slots start at once; ``sequential``: one starts.
+        mode: ``parallel``: all slots start at once; ``sequential``: one on each device starts.
         start_parallel: how many trials start at once.
         max_parallel: how many memory allows at once.
         slots: the room that there is, `max_parallel` of them.

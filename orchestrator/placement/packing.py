@@ -47,7 +47,7 @@ def pack(rooms: Sequence[int], width: int, count: int) -> list[tuple[int, ...]]:
     for _ in range(count):
         # Those that must still serve most come first: one that must serve all that remain cannot
         # be passed over, and there are never more than `width` of these.
-        chosen = sorted(range(len(left)), key=lambda i: (-left[i], used[i], -rooms[i], i))[:width]
+        chosen = sorted(range(len(left)), key=lambda i: (-left[i], used[i], rooms[i], i))[:width]
         shared = max(used[place] for place in chosen)
         for place in chosen:
             left[place] -= 1
@@ -59,7 +59,8 @@ def pack(rooms: Sequence[int], width: int, count: int) -> list[tuple[int, ...]]:
 def _shares(rooms: Sequence[int], total: int) -> list[int]:
     """Return how many of `total` places each device gives, the greatest share being least.
 
-    Devices fill up to one level; where the last layer is not full, the roomiest serve in it.
+    Devices fill up to one level; where the last layer is not full, those with least room serve in
+    it, as admission does (`rules.Rules.places`): the wide ones stay wide.
     """
     low, high = 0, max(rooms, default=0)
     while low < high:
@@ -70,7 +71,7 @@ def _shares(rooms: Sequence[int], total: int) -> list[int]:
             low = level + 1
     shares = [min(room, low) for room in rooms]
     top = sorted(
-        (i for i, share in enumerate(shares) if share == low), key=lambda i: (rooms[i], -i)
+        (i for i, share in enumerate(shares) if share == low), key=lambda i: (-rooms[i], -i)
     )
     for place in top[: sum(shares) - total]:
         shares[place] -= 1

@@ -15,10 +15,14 @@ from dataclasses import replace
 
 from orchestrator.errors import PlacementError
 from orchestrator.files.units import GIB, MIB, format_size
+from orchestrator.placement.cores import at_once_of_unknown_need
 from orchestrator.placement.cpu import plan_cpu
 from orchestrator.placement.model import Device, Host, Need, Plan, Policy, Slot
 from orchestrator.placement.packing import capacity, pack
 from orchestrator.placement.words import limit_words, trials_words
+
+LEAST_BYTES = GIB
+"""What must be free on a card for a trial of unknown need to be tried there."""
 
 
 def plan(
@@ -35,7 +39,8 @@ def plan(
 
     Returns:
         ``parallel`` where all trials fit at once (those that ``max_parallel`` lets run at once),
-        else ``sequential``, which starts with one. No device's slots sum to more than it has free.
+        else ``sequential``, which starts with one on each device. No device's slots sum to more
+        than it has free.
 
     Raises:
         PlacementError: no GPU holds one trial, or there are fewer GPUs than one trial takes.
@@ -77,10 +82,12 @@ def _plan_known(
     count = room if at_once is None else min(room, at_once)
     grows = policy.placement == "grow" and count > 1
     threads = _threads(host, count, policy)
+    placed = pack(rooms, policy.gpus_per_trial, count)
     # One of several trials at a time is sequential, also where --max-parallel 1 asks for it.
     parallel = count == at_once and (count > 1 or n_trials in (0, 1)) and not grows
     forced = policy.placement == "parallel" and count > 1 and not parallel
     parallel = parallel or forced
+    first = count if parallel else _on_devices_of_their_own(placed)
     each = format_size(need_bytes) + ("" if n_trials == 1 else " each")
     each += " (measured in an earlier sweep)" if need.source == "history" else ""
     if policy.gpus_per_trial > 1:
@@ -92,15 +99,16 @@ def _plan_known(
         start += " (--placement parallel)" if forced else ""
     else:
         start = "one after another" if count == 1 else "starting with one"
+        start += f" on each of {_each(first, policy)}" if first > 1 else ""
         start += " (--placement grow)" if grows else ""
     start += limit_words(count, room if n_trials is None else min(room, n_trials), policy)
     return Plan(
         mode="parallel" if parallel else "sequential",
-        start_parallel=count if parallel else 1,
+        start_parallel=first,
         max_parallel=count,
         slots=tuple(
             slot_on([devices[place] for place in places], index, need_bytes, threads)
-            for index, places in enumerate(pack(rooms, policy.gpus_per_trial, count))
+            for index, places in enumerate(placed)
         ),
         n_trials=n_trials,
         need=need,
@@ -111,30 +119,75 @@ def _plan_known(
 def _plan_unknown(
     devices: Sequence[Device], host: Host, need: Need, n_trials: int | None, policy: Policy
 ) -> Plan:
-    """Give the one slot that is sure: the cards that have most free memory, all of it."""
-    most = sorted(devices, key=lambda device: -device.free_bytes)[: policy.gpus_per_trial]
-    memory = min(device.free_bytes for device in most)
-    if memory <= 0:
+    """Give the slots that are sure: each has its cards to itself, with all that is free there."""
+    width = policy.gpus_per_trial
+    order = sorted(devices, key=lambda device: -device.free_bytes)
+    if order[width - 1].free_bytes <= 0:
         raise PlacementError(
             f"placement: one trial takes memory of a GPU, but {_free_words(devices)} has none free."
             " See with nvidia-smi who holds it; end that or wait, or keep the trials off GPUs with"
             " --set resources.gpus=0."
         )
-    chosen = [device for device in devices if device in most]
-    where = " and ".join(f"GPU {device.id}" for device in chosen)
-    why = ", which has most free memory" if len(devices) > len(chosen) == 1 else ""
+    # Cards on which hardly anything is free get none at first; the best one is tried anyway.
+    wide = [device for device in order if device.free_bytes >= LEAST_BYTES]
+    at_once = _at_once(n_trials, policy)
+    count = max(1, len(wide) // width)
+    count = count if at_once is None else min(count, at_once)
+    teams = [order[place * width : (place + 1) * width] for place in range(count)]
+    shared_out = at_once_of_unknown_need(n_trials, policy, len(devices))
+    slots = tuple(
+        slot_on(
+            sorted(team, key=devices.index),
+            index,
+            min(device.free_bytes for device in team),
+            _threads(host, shared_out, policy),
+        )
+        for index, team in enumerate(teams)
+    )
+    parallel = count == at_once and (count > 1 or n_trials in (0, 1))
     return Plan(
-        mode="sequential",
-        start_parallel=1,
-        max_parallel=1,
-        slots=(slot_on(chosen, 0, memory, _threads(host, 1, policy)),),
+        mode="parallel" if parallel else "sequential",
+        start_parallel=count,
+        max_parallel=count,
+        slots=slots,
         n_trials=n_trials,
         need=need,
         reason=(
             f"{trials_words(n_trials)} whose memory is unknown (resources.gpu_memory is not "
-            f"declared): starting with one on {where}{why}, {format_size(memory)} free"
+            f"declared): {_start_words(slots, devices, policy, is_whole=parallel)}"
+            + limit_words(count, len(devices) // width, policy)
         ),
     )
+
+
+def _start_words(
+    slots: Sequence[Slot], devices: Sequence[Device], policy: Policy, *, is_whole: bool
+) -> str:
+    """Return where trials of unknown need start, for people."""
+    if len(slots) > 1:
+        verb = "one starts" if is_whole else "starting with one"
+        free = [format_size(slot.memory_bytes) for slot in slots]
+        return f"{verb} on each of {_each(len(slots), policy)}, {', '.join(free)} free"
+    (slot,) = slots
+    where = " and ".join(f"GPU {name}" for name in slot.device.split(","))
+    why = ", which has most free memory" if len(devices) > policy.gpus_per_trial == 1 else ""
+    verb = "it runs" if is_whole else "starting with one"
+    return f"{verb} on {where}{why}, {format_size(slot.memory_bytes)} free"
+
+
+def _each(count: int, policy: Policy) -> str:
+    width = policy.gpus_per_trial
+    return f"{count} GPUs" if width == 1 else f"{count} groups of {width} GPUs"
+
+
+def _on_devices_of_their_own(placed: Sequence[tuple[int, ...]]) -> int:
+    """Return how many of the first trials share no device with one before."""
+    taken: set[int] = set()
+    for count, places in enumerate(placed):
+        if not taken.isdisjoint(places):
+            return count
+        taken.update(places)
+    return len(placed)
 
 
 def _at_once(n_trials: int | None, policy: Policy) -> int | None:

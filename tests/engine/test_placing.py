@@ -364,6 +364,22 @@ def test_each_card_starts_with_one(tmp_path: Path) -> None:
     assert {attempt.slot["device"] for attempt in desk.running.values()} == {"0", "1"}
 
 
+@pytest.mark.parametrize("cards", [[24], [24, 16], [24, 6, 16], [8, 0.5, 8]])
+@pytest.mark.parametrize("need", [None, 7 * GIB, 8 * GIB])
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_the_plan_says_what_starts(
+    tmp_path: Path, cards: list[float], need: int | None, count: int
+) -> None:
+    sizes = [int(card * GIB) for card in cards]
+    desk = Desk(tmp_path, FakeMachine(sizes, cores=8), many(tmp_path, count, need))
+    started = desk.start_all()
+    slots = [attempt.slot for attempt in desk.running.values()]
+    planned = desk.plan.slots[: desk.plan.start_parallel]
+    assert len(started) == desk.plan.start_parallel
+    assert sorted(slot["device"] for slot in slots) == sorted(slot.device for slot in planned)
+    assert sorted(slot["threads"] for slot in slots) == sorted(slot.threads for slot in planned)
+
+
 @pytest.mark.parametrize(
     ("placement", "first"), [("sequential", 1), ("parallel", 3), ("auto", 1), ("grow", 1)]
 )

@@ -88,7 +88,10 @@ def test_unequal_cards_count_together_and_trials_spread() -> None:
 
 def test_one_fraction_for_all_cards_would_waste_the_larger() -> None:
     found = plan([card(0, 10), card(1, 80)], HOST, NEED, None, Policy())
-    assert shape(found) == ("sequential", 1, 11)
+    assert shape(found) == ("sequential", 2, 11)
+    assert found.reason.endswith("hold 11 at once, starting with one on each of 2 GPUs")
+    only = plan([card(0, 6), card(1, 80)], HOST, NEED, None, Policy())
+    assert shape(only) == ("sequential", 1, 10)
 
 
 def test_an_unbounded_sweep_never_fits_at_once() -> None:
@@ -120,13 +123,41 @@ def test_max_parallel_beyond_memory_starts_with_one() -> None:
     assert "max-parallel" not in found.reason
 
 
-def test_an_undeclared_need_starts_with_one_on_the_freest_card() -> None:
-    found = plan([card(0, 6), card(1, 20, 24), card(2, 12)], HOST, Need(), 3, Policy())
-    assert shape(found) == ("sequential", 1, 1)
-    (slot,) = found.slots
-    assert (slot.device, slot.memory_bytes, slot.threads) == ("1", 20 * GIB, 8)
+def test_an_undeclared_need_starts_with_one_on_each_card() -> None:
+    cards = [card(0, 6), card(1, 20, 24), card(2, 12), card(3, 0.5, 24)]
+    found = plan(cards, HOST, Need(), 9, Policy())
+    assert shape(found) == ("sequential", 3, 3)
+    given = [(slot.device, slot.memory_bytes, slot.threads) for slot in found.slots]
+    assert given == [("1", 20 * GIB, 1), ("2", 12 * GIB, 1), ("0", 6 * GIB, 1)]
     assert found.to_dict()["need"] == {"memory_mib": None, "source": "unknown"}
-    assert "resources.gpu_memory is not declared" in found.reason
+    assert found.reason.endswith(
+        "(resources.gpu_memory is not declared): starting with one on each of 3 GPUs, "
+        "20.0 GiB, 12.0 GiB, 6.0 GiB free"
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "policy", "expected", "words"),
+    [
+        (2, Policy(), ("parallel", 2, 2), "one starts on each of 2 GPUs, 20.0 GiB, 12.0 GiB free"),
+        (1, Policy(), ("parallel", 1, 1), "it runs on GPU 1, which has most free memory, 20.0"),
+        (9, Policy(max_parallel=1), ("sequential", 1, 1), "(limited by --max-parallel 1)"),
+        (9, Policy(max_parallel=2), ("parallel", 2, 2), "(limited by --max-parallel 2)"),
+        (9, Policy(placement="sequential"), ("sequential", 1, 1), "(--placement sequential)"),
+        (9, Policy(gpus_per_trial=2), ("sequential", 1, 1), "on GPU 1 and GPU 2, 12.0 GiB free"),
+    ],
+)
+def test_how_many_trials_of_unknown_need_start(
+    n: int, policy: Policy, expected: tuple[str, int, int], words: str
+) -> None:
+    found = plan([card(0, 6), card(1, 20, 24), card(2, 12)], HOST, Need(), n, policy)
+    assert shape(found) == expected
+    assert words in found.reason
+
+
+def test_an_undeclared_need_is_tried_on_a_card_with_little_left() -> None:
+    found = plan([card(0, 0.5, 24), card(1, 0.25, 24)], HOST, Need(), 9, Policy())
+    assert (shape(found), found.slots[0].device) == (("sequential", 1, 1), "0")
 
 
 def test_an_undeclared_need_on_a_full_card_is_refused() -> None:
@@ -295,7 +326,13 @@ def test_no_plan_overcommits(
     for device in devices:
         assert taken[device.id] <= device.free_bytes
     assert 1 <= found.start_parallel <= found.max_parallel == len(found.slots)
-    assert found.start_parallel == (found.max_parallel if found.mode == "parallel" else 1)
+    if found.mode == "parallel":
+        assert found.start_parallel == found.max_parallel
+    first = [
+        name for slot in found.slots[: found.start_parallel] for name in slot.device.split(",")
+    ]
+    if found.mode == "sequential":
+        assert len(first) == len(set(first)), "one on each device"
     assert found.max_parallel <= min(n or 1000000, policy.max_parallel or 1000000)
     threads = sum(slot.threads for slot in found.slots)
     assert threads <= max(host.cores, len(found.slots))
