@@ -181,8 +181,6 @@ class Training:
         """Go through the rest of an epoch; False where the run was stopped within it."""
         self.model.train()
         while self.segment < len(self.steps):
-            if self.step == 0:
-                self._begin_segment()
             steps = self.steps[self.segment]
             while self.step < len(steps):
                 if self.step % LOOK_EVERY == 0:
@@ -190,6 +188,8 @@ class Training:
                         return False
                     if not torch.isfinite(self.sums[0]):
                         return True
+                if self.step == 0:
+                    self._begin_segment()
                 self._step(*steps[self.step])
                 self.step += 1
             self.segment += 1

@@ -1,0 +1,369 @@
+"""Hold a trainer to the contract of `trainers.base`: run it, stop it, resume it, compare.
+
+::
+
+    python -m trainers.conformance my_package.my_trainer:train --set epochs=3 --set width=8
+
+trains it half a dozen times in this process, so give it settings with which one training takes
+seconds. Every line of the answer is a promise and whether it is kept; the exit code is 1 where
+one is not. `conformance` does the same for a test of your own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers.loading import Trainer, TrainerError, load_trainer
+from trainers.recording import Broken, RecordingRun, no_process_left
+
+_FREE = ("lr", "grad_norm")
+"""Reported names that are neither of training nor of validation."""
+
+_CLOSE = 1e-4
+"""Relative difference that a reported metric may have from the one of the saved arrays."""
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        trainer: whose it is.
+        kept: promises that are kept, in the order in which they were tried.
+        broken: promise to what was seen instead.
+        unseen: promise to why it could not be tried.
+    """
+
+    trainer: str
+    kept: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    unseen: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{self.trainer}: {'kept' if not self.broken else 'NOT KEPT'}"]
+        lines += [f"  yes      {promise}" for promise in self.kept]
+        lines += [f"  no       {promise}: {seen}" for promise, seen in self.broken.items()]
+        lines += [f"  not seen {promise}: {why}" for promise, why in self.unseen.items()]
+        return "\n".join(lines)
+
+
+class Unseen(Exception):  # noqa: N818
+    """A promise cannot be tried with this trainer or these settings; the message says why."""
+
+
+def conformance(trainer: Trainer, values: Mapping[str, Any], directory: Path) -> Report:
+    """Run `trainer` under `values` and hold it to every promise of the contract.
+
+    Args:
+        trainer: what `load_trainer` returned.
+        values: parameters with which one training takes seconds.
+        directory: an empty folder for what it writes.
+    """
+    report = Report(trainer.name)
+    trial = _Trial(trainer, values, directory)
+    for promise, check in _PROMISES.items():
+        try:
+            check(trial)
+        except Unseen as why:
+            report.unseen[promise] = str(why)
+        except Exception as error:  # foreign code raises whatever it likes
+            said = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+            report.broken[promise] = said
+            if trial.whole is None:
+                return report  # it does not even train, so nothing else can be said
+        else:
+            report.kept.append(promise)
+    return report
+
+
+class _Trial:
+    """One trainer under fixed settings, run again and again."""
+
+    def __init__(self, trainer: Trainer, values: Mapping[str, Any], directory: Path) -> None:
+        self.trainer = trainer
+        self.values = dict(values)
+        self.directory = directory
+        self.whole: RecordingRun | None = None
+        self.count = 0
+
+    def run(self, **options: Any) -> RecordingRun:
+        """Return a training run in a folder of its own."""
+        self.count += 1
+        folder = self.directory / str(self.count)
+        folder.mkdir()
+        run = RecordingRun(folder, **options)
+        with no_process_left():
+            self.trainer.train(self.trainer.make_config(self.values), run)
+        return run
+
+    def finished(self) -> RecordingRun:
+        """Return the run that was never stopped, after it was found to be one."""
+        if self.whole is None:
+            raise Unseen("it did not train")
+        return self.whole
+
+
+def _trains(trial: _Trial) -> None:
+    run = trial.run()
+    if not run.reports:
+        raise Broken("run.report was never called")
+    if "test" not in run.arrays:
+        raise Broken("run.save_predictions was not called for the split test")
+    trial.whole = run
+
+
+def _reports(trial: _Trial) -> None:
+    run = trial.finished()
+    steps = [step for step, _ in run.reports]
+    if steps != sorted(set(steps)) or steps[0] < 1:
+        raise Broken(f"steps must rise from 1, but are {_shortened(steps)}")
+    names = {name for _, metrics in run.reports for name in metrics}
+    odd = sorted(
+        name for name in names if not name.startswith(("train_", "val_")) and name not in _FREE
+    )
+    if odd:
+        raise Broken(f"names must carry train_ or val_, or be lr or grad_norm, but got {odd[0]}")
+
+
+def _declared_metrics(trial: _Trial) -> None:
+    run = trial.finished()
+    declared = set(trial.trainer.metrics)
+    if not declared:
+        raise Unseen("it declares no METRICS")
+    names = {name for _, metrics in run.reports for name in metrics}
+    if names - declared:
+        raise Broken(f"reports {sorted(names - declared)[0]}, which METRICS lacks")
+    if declared - names:
+        raise Broken(f"METRICS has {sorted(declared - names)[0]}, which is never reported")
+
+
+def _matching_arrays(trial: _Trial) -> None:
+    run = trial.finished()
+    if "val" not in run.arrays:
+        raise Unseen("it saves no arrays of validation")
+    found = {f"val_{name}": value for name, value in _metrics(trial.trainer, run).items()}
+    shared = sorted({name for _, metrics in run.reports for name in metrics} & set(found))
+    if not shared:
+        raise Unseen("none of the metrics that it reports can be recomputed here")
+    nearest_step, wrong = 0, shared
+    for step, metrics in run.reports:
+        off = [name for name in shared if not _same(metrics.get(name, math.nan), found[name])]
+        if len(off) <= len(wrong):
+            nearest_step, wrong = step, off
+    if wrong:
+        name, step = wrong[0], nearest_step
+        said = dict(run.reports)[step].get(name, math.nan)
+        raise Broken(
+            f"the saved arrays must be those of a report, but {name} of the arrays is "
+            f"{found[name]:.6g} and of the nearest report, step {step}, {said:.6g}"
+        )
+
+
+def _deterministic(trial: _Trial) -> None:
+    _equal(trial.finished(), trial.run(), "a second run with the same config")
+
+
+def _stops(trial: _Trial) -> None:
+    whole = trial.finished()
+    if not whole.looks:
+        raise Broken("it never looks at run.should_stop")
+    run = trial.run(stop_at=max(1, whole.looks // 2))
+    if run.reports_after_stop > 1:
+        raise Broken(f"it made {run.reports_after_stop} reports after it was asked to stop")
+    if len(run.reports) >= len(whole.reports) > 1:
+        raise Broken("it trained to the end though it was asked to stop half way")
+
+
+def _resumes_when_stopped(trial: _Trial) -> None:
+    whole = trial.finished()
+    if not whole.looks:
+        raise Unseen("it never looks at run.should_stop")
+    for stop_at in sorted({1, max(1, whole.looks // 3), max(1, 2 * whole.looks // 3)}):
+        stopped = trial.run(stop_at=stop_at)
+        if stopped.arrays.keys() >= whole.arrays.keys():
+            continue  # asked too late to stop anything
+        saved = stopped.checkpoints[-1] if stopped.checkpoints else None
+        resumed = trial.run(saved=saved)
+        if saved is not None:
+            resumed.reports = [*_until(stopped, resumed), *resumed.reports]
+        _equal(whole, resumed, f"a run that was stopped at look {stop_at} and resumed")
+
+
+def _resumes_anywhere(trial: _Trial) -> None:
+    whole = trial.finished()
+    if not whole.checkpoints:
+        raise Unseen("it saves no checkpoint while it trains")
+    for place in sorted({0, len(whole.checkpoints) // 2, len(whole.checkpoints) - 1}):
+        resumed = trial.run(saved=whole.checkpoints[place])
+        resumed.reports = [*_until(whole, resumed), *resumed.reports]
+        _equal(whole, resumed, f"a run that goes on from checkpoint {place + 1}")
+
+
+def _splits_stay(trial: _Trial) -> None:
+    whole = trial.finished()
+    less = trial.run(data_fraction=0.5)
+    for split in ("val", "test"):
+        if split in whole.arrays and not _equal_values(
+            whole.arrays[split][1], less.arrays.get(split, (None, None))[1]
+        ):
+            raise Broken(f"the {split} targets of half the training data differ from those of all")
+    if "train" not in whole.arrays:
+        return
+    some, all_of_it = less.arrays["train"][1], whole.arrays["train"][1]
+    if _equal_values(some, all_of_it) and len(np.ravel(all_of_it)) > 1:
+        return  # a fixed sample, of which half the data is enough
+    if not _is_part(some, all_of_it):
+        raise Broken("the training targets of half the data are no part of those of all")
+
+
+_PROMISES: dict[str, Callable[[_Trial], None]] = {
+    "trains, reports and saves test predictions, and leaves no process": _trains,
+    "steps rise from 1, and reports carry train_ or val_": _reports,
+    "reports every metric of METRICS and no other": _declared_metrics,
+    "validation arrays give the metrics that were reported with them": _matching_arrays,
+    "the same config gives the same reports and arrays": _deterministic,
+    "stops when it is asked to": _stops,
+    "stopped and resumed, it ends as if it had never stopped": _resumes_when_stopped,
+    "from any checkpoint it ends as if it had never stopped": _resumes_anywhere,
+    "data_fraction takes training data alone, and less is part of more": _splits_stay,
+}
+
+
+def _until(before: RecordingRun, resumed: RecordingRun) -> list[tuple[int, dict[str, float]]]:
+    """Return the reports of `before` that come before those of `resumed`."""
+    first = resumed.reports[0][0] if resumed.reports else math.inf
+    return [(step, metrics) for step, metrics in before.reports if step < first]
+
+
+def _metrics(trainer: Trainer, run: RecordingRun) -> dict[str, float]:
+    """Return what can be recomputed from the validation arrays of `run`."""
+    predictions, targets = run.arrays["val"]
+    found: dict[str, float] = {}
+    if not isinstance(targets, list):
+        error = predictions.astype(np.float64) - targets
+        spread = float(np.var(targets, dtype=np.float64))
+        mse = float(np.square(error).mean())
+        found = {"mae": float(np.abs(error).mean()), "mse": mse, "rmse": math.sqrt(mse)}
+        found |= {"r2": 1.0 - mse / spread} if spread else {}
+    if trainer.evaluate is not None:
+        known = {name: value for name, value in run.facts.get("data", {}).items() if name != "kind"}
+        found |= trainer.evaluate(predictions, targets, **known)
+    return found
+
+
+def _equal(whole: RecordingRun, other: RecordingRun, what: str) -> None:
+    """Hold two runs to the same reports and arrays."""
+    if [step for step, _ in whole.reports] != [step for step, _ in other.reports]:
+        raise Broken(
+            f"{what} reports steps {_shortened([step for step, _ in other.reports])} instead of "
+            f"{_shortened([step for step, _ in whole.reports])}"
+        )
+    for (step, wanted), (_, got) in zip(whole.reports, other.reports, strict=True):
+        for name, value in wanted.items():
+            if not _identical(value, got.get(name, math.nan)):
+                raise Broken(
+                    f"{what} reports {name} {got.get(name)!r} at step {step} instead of {value!r}"
+                )
+    for split, (predictions, targets) in whole.arrays.items():
+        if split not in other.arrays:
+            raise Broken(f"{what} saves no arrays of {split}")
+        for which, wanted_array, got_array in zip(
+            ("predictions", "targets"), (predictions, targets), other.arrays[split], strict=True
+        ):
+            if not _equal_values(wanted_array, got_array):
+                raise Broken(f"{what} saves other {which} of {split}")
+
+
+def _identical(left: float, right: float) -> bool:
+    return left == right or (math.isnan(left) and math.isnan(right))
+
+
+def _same(reported: float, recomputed: float) -> bool:
+    if math.isnan(reported) or math.isnan(recomputed):
+        return math.isnan(reported) and math.isnan(recomputed)
+    return math.isclose(reported, recomputed, rel_tol=_CLOSE, abs_tol=1e-7)
+
+
+def _equal_values(left: Any, right: Any) -> bool:
+    if isinstance(left, list) or isinstance(right, list):
+        both = isinstance(left, list) and isinstance(right, list) and len(left) == len(right)
+        return both and all(map(_equal_values, left, right))
+    if left is None or right is None:
+        return left is right
+    return bool(np.array_equal(left, right, equal_nan=left.dtype.kind == "f"))
+
+
+def _is_part(some: Any, all_of_it: Any) -> bool:
+    """Tell whether `some` are samples of `all_of_it`: its beginning in time, or rows of it."""
+    if isinstance(some, list) or isinstance(all_of_it, list):
+        known = {np.asarray(item).tobytes() for item in all_of_it}
+        return all(np.asarray(item).tobytes() in known for item in some)
+    if some.shape[:-1] == all_of_it.shape[:-1]:
+        return _equal_values(some, all_of_it[..., : some.shape[-1]])
+    rows = {row.tobytes() for row in np.ascontiguousarray(all_of_it)}
+    return all(row.tobytes() in rows for row in np.ascontiguousarray(some))
+
+
+def _shortened(steps: list[int]) -> str:
+    text = ", ".join(map(str, steps[:6]))
+    return f"{text}, … {steps[-1]}" if len(steps) > 6 else text or "none"
+
+
+def _value(trainer: Trainer, name: str, text: str) -> Any:
+    """Return what ``--set name=text`` means for a parameter."""
+    if text in ("null", "None"):
+        return None
+    known = trainer.parameters.get(name)
+    if known is None and trainer.config is not None:
+        raise TrainerError(f"--set {name}: must be a parameter of {trainer.name}, but is not")
+    kinds: list[Callable[[str], Any]] = [int, float, str] if known is None else [known.type]
+    if known is not None and known.type is bool:
+        kinds = [lambda word: {"true": True, "false": False}[word.lower()]]
+    for kind in kinds:
+        try:
+            return kind(text)
+        except (ValueError, KeyError):
+            continue
+    raise TrainerError(f"--set {name}: must be {kinds[0].__name__}, but got {text!r}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.conformance",
+        description="Hold a trainer to the contract: run it, stop it, resume it, compare.",
+    )
+    parser.add_argument("trainer", help="edc, or my_package.my_trainer:train")
+    parser.add_argument("--folder", default=".", help="where its module is looked for first")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter's value"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        trainer = load_trainer(options.trainer, Path(options.folder).absolute())
+        values: dict[str, Any] = {}
+        for item in options.set:
+            name, equals, text = item.partition("=")
+            if not equals:
+                raise TrainerError(f"--set: must be NAME=VALUE, but got {item!r}")
+            values[name] = _value(trainer, name, text)
+    except TrainerError as error:
+        print(f"Error: {error}.", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="sweep-conformance-") as folder:
+        report = conformance(trainer, values, Path(folder))
+    print(report)
+    return 1 if report.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
