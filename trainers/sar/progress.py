@@ -19,31 +19,27 @@ class Sums:
     """
 
     def __init__(self, device: torch.device) -> None:
-        # loss·patches, patches, gradient norms, batches with a norm
-        self._values = torch.zeros(4, dtype=torch.float64, device=device)
+        # loss·patches, patches
+        self._values = torch.zeros(2, dtype=torch.float64, device=device)
 
-    def add(self, loss: Tensor, patches: int, norm: Tensor, *, skip_infinite: bool) -> None:
+    def add(self, loss: Tensor, patches: int) -> None:
         """Take one batch.
 
         Args:
             loss: mean loss of the batch, a scalar without gradient.
             patches: size of the batch.
-            norm: L2 norm of the gradient before clipping.
-            skip_infinite: leave norms that are not finite out.
         """
-        counted = torch.isfinite(norm) if skip_infinite else torch.ones_like(norm).bool()
-        kept = torch.where(counted, norm, 0.0)
-        parts = [loss * patches, torch.full_like(loss, patches), kept, counted]
+        parts = [loss * patches, torch.full_like(loss, patches)]
         self._values += torch.stack([part.double() for part in parts])
 
     def finite(self) -> bool:
         """Tell whether all losses so far were finite."""
         return bool(torch.isfinite(self._values[0]))
 
-    def means(self) -> tuple[float, float]:
-        """Return the mean loss per patch and the mean gradient norm per batch; NaN of nothing."""
-        loss, patches, norm, batches = self._values.tolist()
-        return (loss / patches if patches else math.nan, norm / batches if batches else math.nan)
+    def mean(self) -> float:
+        """Return the mean loss per patch; NaN of nothing."""
+        loss, patches = self._values.tolist()
+        return loss / patches if patches else math.nan
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes."""

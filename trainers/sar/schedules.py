@@ -37,7 +37,9 @@ class Schedule:
         self.optimizer = optimizer
         self.config = config
         self.total = max(1, config.epochs * batches_per_epoch)
+        self.batches_per_epoch = batches_per_epoch
         self.warmup = round(config.warmup_epochs * batches_per_epoch)
+        self.since = 0
         self.batches = 0
         self.best_psnr = -math.inf
         self.waited = 0
@@ -88,15 +90,63 @@ class Schedule:
         """Return what `load_state_dict` needs to go on from here."""
         return {
             "batches": self.batches,
+            "since": self.since,
             "best_psnr": self.best_psnr,
             "waited": self.waited,
             "reduced": self.reduced,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        vars(self).update(state)
+    def load_state_dict(self, state: dict[str, Any], *, share: float = 1.0) -> None:
+        """Go on from `state`; its rates and lengths are those of the config.
+
+        Args:
+            state: from `state_dict`.
+            share: batches of an epoch now, over those of then.
+        """
+        self.begin_anew(round(share * int(state["since"])))
+        self.batches = round(share * int(state["batches"]))
+        self.best_psnr = float(state["best_psnr"])
+        self.waited = int(state["waited"])
+        self.reduced = float(state["reduced"])
         self._apply()
+
+    def begin_anew(self, done: int) -> None:
+        """Begin the schedule after `done` optimiser steps, over what is left of the training."""
+        self.total = max(1, self.total + self.since - done)
+        self.since = done
+        self.batches = 0
+        self._apply()
+
+    def declared(self) -> dict[str, Any] | None:
+        """Return the schedule in the words of a sweep file; None where it began in midst of it."""
+        if self.since:
+            return None
+        config, kind = self.config, self.config.lr_schedule
+        values: dict[str, Any] = {"lr": config.lr}
+        if kind == "onecycle":
+            values = {
+                "max_lr": config.lr,
+                "pct_start": config.onecycle_pct_start,
+                "div_factor": ONECYCLE_DIV,
+                "final_div_factor": ONECYCLE_FINAL_DIV,
+            }
+        elif kind == "plateau":
+            values |= {"factor": config.plateau_factor, "final": config.lr * config.lr_floor}
+        elif kind == "cosine":
+            values["final"] = config.lr * config.lr_floor
+        if kind in ("onecycle", "cosine"):
+            values["total"] = self.total
+        # A rise as long as the training has no schedule after it that could be declared.
+        if self.warmup >= self.total:
+            return None
+        if kind != "onecycle" and self.warmup:
+            values |= {"warmup": self.warmup, "warmup_start": WARMUP_START}
+        return {
+            kind: values,
+            "per": "batch",
+            "batches_per_epoch": self.batches_per_epoch,
+            "steps": "epoch",
+        }
 
 
 def one_cycle(batch: int, total: int, *, rise: float) -> float:

@@ -32,6 +32,7 @@ from trainers.sar.losses import ImageLoss
 from trainers.sar.model import count_parameters, make_model
 from trainers.sar.progress import Best, Sums, peak_memory_bytes
 from trainers.sar.schedules import Schedule
+from trainers.watch import GradientWatch
 
 CHECK_EVERY = 32
 """Batches between looks at the loss; looking makes a GPU wait."""
@@ -105,6 +106,7 @@ class Training:
         self.batch = 0
         self.finished = False
         self.sums = Sums(self.device)
+        self.gradients = GradientWatch(self.model.parameters(), self.device)
         self.best = Best()
         self._epoch_began = self._saved_at = time.monotonic()
         self._save_s = 0.0
@@ -115,6 +117,7 @@ class Training:
         return {
             "total_steps": self.config.epochs,
             "parameters": count_parameters(self.model),
+            "lr_schedule": self.schedule.declared(),
             "effective": {
                 "mse_weight": self.loss.mse_weight,
                 "ssim_weight": self.loss.ssim_weight,
@@ -198,16 +201,15 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.grad_scaler.scale(loss).backward()
         self.grad_scaler.unscale_(self.optimizer)
-        gradients = [item.grad for item in self.model.parameters() if item.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        norm = self.gradients.after_backward(skip_infinite=self.grad_scaler.is_enabled())
         if self.config.gradient_clip_val is not None:
             torch.nn.utils.clip_grads_with_norm_(
                 self.model.parameters(), self.config.gradient_clip_val, norm
             )
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
-        # A step that loss scaling skips has an infinite norm that says nothing about the training.
-        self.sums.add(loss.detach(), len(images), norm, skip_infinite=self.grad_scaler.is_enabled())
+        self.sums.add(loss.detach(), len(images))
         self.schedule.after_batch()
 
     def _end_epoch(self) -> None:
@@ -215,13 +217,10 @@ class Training:
         self.schedule.after_validation(val_psnr)
         self.epoch += 1
         self.best.update(val_psnr, self.epoch, self.model)
-        patience = self.config.patience
-        waited = self.epoch - self.best.epoch
-        self.finished = self.epoch >= self.config.epochs or (
-            patience is not None and waited >= patience
-        )
-        train_loss, grad_norm = self.sums.means()
+        self.finished = self._is_over()
+        train_loss, grad_norm = self.sums.mean(), self.gradients.mean_norm()
         self.sums = Sums(self.device)
+        self.gradients.clear()
         self.batch = 0
         self.run.describe(
             epoch_s=round(time.monotonic() - self._epoch_began, 3),
@@ -236,6 +235,11 @@ class Training:
             lr=self.lr,
             grad_norm=grad_norm,
         )
+
+    def _is_over(self) -> bool:
+        patience = self.config.patience
+        waited = self.epoch - self.best.epoch
+        return self.epoch >= self.config.epochs or (patience is not None and waited >= patience)
 
     def _validate(self) -> tuple[float, float, float]:
         """Return loss, PSNR (dB) and SSIM over all validation patches."""
@@ -266,6 +270,8 @@ class Training:
         return since * CHECKPOINT_SHARE >= self._save_s
 
     def _save(self) -> None:
+        if not self.gradients.parameters_are_finite():
+            return  # nothing could go on from there
         began = time.monotonic()
         self.run.checkpoint(self.state_dict())
         self._saved_at = time.monotonic()
@@ -276,27 +282,37 @@ class Training:
         return {
             "epoch": self.epoch,
             "batch": self.batch,
-            "finished": self.finished,
+            "batches": self.batches,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "scheduler": self.schedule.state_dict(),
             "grad_scaler": self.grad_scaler.state_dict(),
             "sums": self.sums.state_dict(),
+            "gradients": self.gradients.state_dict(),
             "best": self.best.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Go on from `state`, which may be of another config: what that sets, this one sets."""
         self.epoch = int(state["epoch"])
-        self.batch = int(state["batch"])
-        self.finished = bool(state["finished"])
+        # An epoch whose batches had another size is begun anew.
+        share = self.batches / int(state["batches"])
+        self.batch = int(state["batch"]) if share == 1.0 else 0
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.config.weight_decay
+        if "scheduler" in state:
+            self.schedule.load_state_dict(state["scheduler"], share=share)
+        else:
+            self.schedule.begin_anew(self.epoch * self.batches + self.batch)
         if state["grad_scaler"]:
             self.grad_scaler.load_state_dict(state["grad_scaler"])
-        self.sums.load_state_dict(state["sums"])
+        if self.batch:
+            self.sums.load_state_dict(state["sums"])
+            self.gradients.load_state_dict(state["gradients"])
         self.best.load_state_dict(state["best"])
+        self.finished = self._is_over()
 
 
 def psnr_db(error: float) -> float:

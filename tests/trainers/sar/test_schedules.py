@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.optim import SGD
 
+from orchestrator.divergence.schedule.declared import declared
 from trainers.sar.config import Config
 from trainers.sar.schedules import Schedule
 
@@ -51,6 +52,19 @@ def test_one_cycle_agrees_with_pytorch() -> None:
         optimizer.step()
         if known.last_epoch < 99:
             known.step()
+
+
+@pytest.mark.parametrize("kind", ["constant", "cosine", "plateau", "onecycle"])
+def test_the_declared_schedule_is_the_one_that_is_followed(kind: str) -> None:
+    found, _ = schedule(epochs=10, lr_schedule=kind)
+    words = found.declared()
+    assert words is not None
+    known = declared(words).schedule
+    for batch, value in enumerate(rates(found, 100)):
+        low, high = known.bounds(batch, batch)
+        assert low - 1e-9 <= value <= high + 1e-9
+    found.begin_anew(30)
+    assert found.declared() is None
 
 
 def test_plateau_falls_after_its_patience_and_goes_on_after_a_restart() -> None:
