@@ -76,15 +76,15 @@ class Needs:
         if raised:
             return max(raised, key=lambda need: need.memory_bytes or 0)
         seen = [self._measured[key.digest] for key in keys if key.digest in self._measured]
+        known = self._known_earlier(keys) if self._is_settled(config) else []
         said = self._declared.memory_bytes
-        if said is not None and (not seen or max(seen) <= said):
+        if said is not None and max([0, *seen, *known]) <= said:
             return self._declared
         if seen:
             return Need(self.with_headroom(max(seen)), "measured")
         if number is None and self._measured:
             # What the study will propose may take as much as any that it has proposed.
             return Need(self.with_headroom(max(self._measured.values())), "measured")
-        known = [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
         return Need(self.with_headroom(max(known)), "history") if known else Need()
 
     def with_headroom(self, peak_bytes: int) -> int:
@@ -119,6 +119,17 @@ class Needs:
         if device.id == CPU:
             device = replace(device, name=f"{cores} cores")
         return self._key(config, device)
+
+    def _is_settled(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether all values that may alter the memory are known, none yet to be proposed."""
+        alters = None if self._schema is None else _alters(self._schema)
+        return not any(
+            name not in config and (alters is None or name in alters)
+            for name in self._spec.parameters
+        )
+
+    def _known_earlier(self, keys: Sequence[MemoryKey]) -> list[int]:
+        return [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
 
     def _earlier(self, key: MemoryKey) -> Need | None:
         if self._history is None:
@@ -169,10 +180,9 @@ def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
 
 
 def _alters(schema: TrainerSchema) -> Collection[str] | None:
-    """Return the parameters that a trainer says alter the memory; None where it says nothing."""
-    found = {
-        name
-        for name, parameter in schema.parameters.items()
-        if getattr(parameter, "alters_memory", False)
-    }
+    """Return the parameters that a trainer says alter the memory.
+
+    None where it says it of none: then names and types tell, as of a program's (`memory_key`).
+    """
+    found = {name for name, parameter in schema.parameters.items() if parameter.alters_memory}
     return found or None

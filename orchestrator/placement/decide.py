@@ -42,7 +42,8 @@ def decide(
         gpus: the devices to use, such as ``"0,2"`` (``--gpus``); None for all.
         placement: how many run at once (``--placement``).
         share: how a card is shared with others (``--share``).
-        known: tells what such trials took on such devices before, where nothing is declared.
+        known: tells what such trials took on such devices before; it counts where that is more
+            than what is declared.
         waits: plan for empty cards where a trial fits on one of them but not into what is free.
 
     Raises:
@@ -68,9 +69,10 @@ def decide(
     tail = f" ({note})" if note else ""
     need, n_trials = declared(spec.resources), count_trials(spec)
     host = host or _look_at_host(devices, n_trials, policy)
-    if need.memory_bytes is None and devices and policy.gpus_per_trial > 0:
+    seen = known(devices) if devices and policy.gpus_per_trial > 0 else Need()
+    if (seen.memory_bytes or 0) > (need.memory_bytes or 0):
         with suppress(PlacementError):  # what was seen before is no reason to refuse
-            decided = plan(devices, host, known(devices), n_trials, policy)
+            decided = plan(devices, host, seen, n_trials, policy)
             return replace(decided, reason=decided.reason + tail)
     try:
         decided = plan(devices, host, need, n_trials, policy)

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.memory import CONTEXT_BYTES
-from orchestrator.engine.needs import known_need
+from orchestrator.engine.needs import Needs, known_need
 from orchestrator.engine.placing import Placing
 from orchestrator.engine.terms import Terms
 from orchestrator.files import jsonl
@@ -171,6 +171,38 @@ def test_what_was_measured_is_known_to_the_next_sweep(tmp_path: Path) -> None:
     other = [replace(cards[0], name="Another")]
     assert known_need(later.spec, other, desk.history._path.parent).memory_bytes is None
     assert later.conductor.records[0].need["source"] == "history"
+
+
+def edc(folder: Path, **fixed: Any) -> Spec:
+    return replace(toy_spec(folder, {"a": {}}), trainer="edc", fixed=fixed)
+
+
+def test_what_one_preset_took_is_not_believed_of_another(tmp_path: Path) -> None:
+    cards = FakeMachine([24 * GIB]).cards
+    history = History(tmp_path / FILE)
+    small = Needs(edc(tmp_path, preset="small"), cards, history)
+    small.keep({"preset": "small", "lr": 0.1, "epochs": 3}, cards[0], 2 * GIB)
+    for fixed, source in (
+        ({"preset": "small"}, "history"),
+        ({}, "history"),  # which is the default
+        ({"preset": "small", "epochs": 900, "lr": 0.5, "dropout": 0.1}, "history"),
+        ({"preset": "paper"}, "unknown"),
+        ({"preset": "small", "batch_size": 999}, "unknown"),
+        ({"preset": "small", "model": "lstm"}, "unknown"),
+    ):
+        found = known_need(edc(tmp_path, **fixed), cards, tmp_path)
+        assert found.source == source, fixed
+
+
+def test_what_a_study_will_propose_is_not_known_from_the_defaults(tmp_path: Path) -> None:
+    cards = FakeMachine([24 * GIB]).cards
+    history = History(tmp_path / FILE)
+    spec = replace(edc(tmp_path, preset="small"), trials={}, method="bayes")
+    Needs(spec, cards, history).keep({"preset": "small"}, cards[0], 2 * GIB)
+    for name, source in (("lr", "history"), ("lstm_hidden", "unknown")):
+        space = {name: Domain("uniform", low=1, high=9)}
+        needs = Needs(replace(spec, parameters=space), cards, history)
+        assert needs.of(None, {"preset": "small"}).source == source
 
 
 def test_what_nearly_fills_a_card_has_room_on_it_again(tmp_path: Path) -> None:

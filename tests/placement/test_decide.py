@@ -70,7 +70,7 @@ def test_placement_is_heeded_on_gpus_and_cpus(
         assert named == (placement in ("grow", "sequential"))
 
 
-def test_what_earlier_sweeps_measured_counts_where_nothing_is_declared() -> None:
+def test_what_earlier_sweeps_measured_counts_where_less_is_declared() -> None:
     def known(devices: object) -> Need:
         return Need(5 * GIB, "history")
 
@@ -79,5 +79,7 @@ def test_what_earlier_sweeps_measured_counts_where_nothing_is_declared() -> None
     assert "5.0 GiB each (measured in an earlier sweep)" in plan.reason
     declared = decide(spec_of(3, 8 * GIB), devices=[card(24)], host=HOST, known=known)
     assert declared.need.source == "declared"
+    low = decide(spec_of(3, 4 * GIB), devices=[card(24)], host=HOST, known=known)
+    assert low.need == Need(5 * GIB, "history"), "it was seen to take more than is declared"
     small = decide(spec_of(3, None), devices=[card(4, total=4)], host=HOST, known=known)
     assert small.need.source == "unknown", "what was seen before is no reason to refuse"
