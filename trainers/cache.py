@@ -37,6 +37,12 @@ def cache_folder() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "sweep"
 
 
+def entry(kind: str, settings: Mapping[str, Any]) -> Path:
+    """Return the file that `cached` keeps under `kind` and `settings`, whether it exists or not."""
+    name = hashlib.sha256(_text(settings).encode()).hexdigest()[:20]
+    return cache_folder() / f"{kind}-{name}.npz"
+
+
 def digest(*arrays: NDArray[Any]) -> str:
     """Return a name for the content of `arrays`: type, shape and every value."""
     found = hashlib.sha256()
@@ -69,9 +75,8 @@ def cached(
     Raises:
         Interrupted: `should_stop` said so.
     """
-    text = json.dumps(settings, sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:20]
-    path = cache_folder() / f"{kind}-{name}.npz"
+    text = _text(settings)
+    path = entry(kind, settings)
     found = _read(path, text)
     if found is not None:
         return found
@@ -89,6 +94,10 @@ def cached(
     finally:
         lock.release()
     return found
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
 
 
 def _acquire(

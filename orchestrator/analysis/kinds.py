@@ -25,6 +25,7 @@ Goal = Literal["minimize", "maximize"]
 
 # kind -> module with `evaluate(predictions, targets, **data)` and `GOALS`, both without torch.
 _MODULES: Final = {
+    "binary_probability": "trainers.eeg.metrics",
     "decay_curve": "trainers.edc.metrics",
     "phonemes": "trainers.speech.metrics",
     "sar_image": "trainers.sar.metrics",
@@ -32,6 +33,7 @@ _MODULES: Final = {
 }
 # What people type after `--metrics` -> kind.
 _ALIASES: Final = {
+    "eeg": "binary_probability",
     "edc": "decay_curve",
     "speech": "phonemes",
     "sar": "sar_image",
@@ -58,8 +60,8 @@ def names() -> list[str]:
     return sorted([*_MODULES, *_ALIASES])
 
 
-def resolve(name: str) -> str:
-    """Return the kind that a person means by `name`.
+def resolve(name: str, where: str = "--metrics") -> str:
+    """Return the kind that a person means by `name`, which stands at `where`.
 
     Raises:
         UsageError: there is no such kind; the message lists those that there are.
@@ -67,7 +69,7 @@ def resolve(name: str) -> str:
     kind = _ALIASES.get(name, name)
     if kind not in _MODULES:
         raise UsageError(
-            f"--metrics: must be one of {', '.join(names())}, but got {name!r}."
+            f"{where}: must be one of {', '.join(names())}, but got {name!r}."
             f"{nearest(name, names())}"
         )
     return kind

@@ -1,0 +1,1 @@
+"""The EEG system: a probe on the features of a frozen encoder, by subject."""

@@ -1,0 +1,65 @@
+"""The plain baseline: logistic regression on band powers, by scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.base import Run
+from trainers.eeg import metrics
+from trainers.eeg.config import Config
+from trainers.eeg.data import Fold
+from trainers.eeg.saving import save
+
+_ITERATIONS = 5000
+
+
+def judge_baseline(
+    config: Config,
+    run: Run,
+    labels: NDArray[np.int64],
+    folds: list[Fold],
+    features: list[NDArray[np.float32]],
+) -> None:
+    """Fit one regression a fold on its training subjects, report once and save predictions.
+
+    It converges to its one optimum, so seed and schedule play no part; the validation subjects
+    are left unused, as for the probes.
+
+    Args:
+        config: `bandpower_c` and `class_weights` are read.
+        run: where reports and results go.
+        labels: [N] of all windows.
+        folds: which rows are for what.
+        features: [N, D] of all windows, standardised, for each fold.
+    """
+    # A second to load, for the baseline alone.
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.metrics import log_loss  # noqa: PLC0415
+
+    balance = "balanced" if config.class_weights else None
+    losses: list[float] = []
+    found: dict[str, list[NDArray[np.float32]]] = {"val": [], "test": []}
+    for fold, table in zip(folds, features, strict=True):
+        model = LogisticRegression(
+            C=config.bandpower_c, class_weight=balance, max_iter=_ITERATIONS
+        ).fit(table[fold.train], labels[fold.train])
+        fitted = model.predict_proba(table[fold.train])[:, 1]
+        losses.append(float(log_loss(labels[fold.train], fitted)))
+        for part, kept in found.items():
+            kept.append(model.predict_proba(table[getattr(fold, part)])[:, 1].astype(np.float32))
+    wanted = np.concatenate([labels[fold.val] for fold in folds])
+    predicted = np.concatenate(found["val"])
+    seen = metrics.evaluate(predicted, wanted)
+    run.describe(parameters=features[0].shape[1] + 1)
+    run.report(
+        1,
+        train_loss=math.fsum(losses) / len(losses),
+        val_loss=float(log_loss(wanted, predicted.astype(np.float64))),
+        val_auroc=seen["auroc"],
+        val_balanced_accuracy=seen["balanced_accuracy"],
+    )
+    for part, kept in found.items():
+        save(run, part, kept, labels, folds)

@@ -1,0 +1,158 @@
+"""The data of one training: windows from files or the generator, split by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.eeg import files, synthetic
+from trainers.eeg.config import Config
+from trainers.eeg.windows import Windows
+
+VALIDATION_SHARE: Final = 0.2
+TEST_SHARE: Final = 0.2
+LEAST_FOLDS: Final = 3
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of the three parts of a split; no subject is in two of them.
+
+    Attributes:
+        train: rows to learn from.
+        val: rows that choose the best epoch.
+        test: rows that judge.
+    """
+
+    train: Rows
+    val: Rows
+    test: Rows
+
+
+def load(config: Config, progress: Callable[[str], None] = lambda text: None) -> Windows:
+    """Return all windows that `config` names.
+
+    Raises:
+        ValueError: files are missing, cannot be read, or do not fit.
+    """
+    if config.data_path is None:
+        progress("generating synthetic EEG")
+        return synthetic.generate(
+            subjects=config.subjects,
+            windows_per_subject=config.windows_per_subject,
+            channels=config.channels,
+            rate_hz=config.rate_hz,
+            window_s=config.window_s,
+            seed=config.data_seed,
+        )
+    path = Path(config.data_path)
+    progress(f"reading {path}")
+    if path.is_dir():
+        return files.read_edf_folder(
+            path,
+            rate_hz=config.rate_hz,
+            window_s=config.window_s,
+            stride_s=config.stride_s,
+            progress=progress,
+        )
+    return files.read_archive(path)
+
+
+def make_folds(
+    windows: Windows, *, folds: int, seed: int, data_fraction: float = 1.0
+) -> list[Fold]:
+    """Split windows by subject.
+
+    With one fold, subjects go 60 : 20 : 20 to training, validation and test. With k, the subjects
+    make k parts; fold i tests on part i, validates on part i + 1 and trains on the others, so that
+    together the folds test each subject once. Subjects of one label alone (patients and controls)
+    are spread evenly.
+
+    `data_fraction` takes whole training subjects away, because new windows of a known subject tell
+    little: subjects are what limits such a study. Smaller fractions are part of greater ones;
+    validation and test stay as they are. At least one subject is kept, and as many as it takes for
+    both labels to be there.
+
+    Args:
+        windows: all windows.
+        folds: 1, or from 3 up to the number of subjects.
+        seed: which subjects go where.
+        data_fraction: share of the training subjects, in (0, 1].
+
+    Raises:
+        ValueError: there are too few subjects, or a part lacks a label.
+    """
+    if not 0 < data_fraction <= 1:
+        raise ValueError(f"data_fraction: must be above 0 and at most 1, but got {data_fraction}.")
+    names = np.unique(windows.subjects)
+    least = LEAST_FOLDS if folds == 1 else folds
+    if folds == LEAST_FOLDS - 1:
+        raise ValueError(
+            f"folds: must be 1, or {LEAST_FOLDS} or more (one part tests, one validates, the "
+            f"others train), but got {folds}."
+        )
+    if len(names) < least:
+        raise ValueError(
+            f"subjects: must be at least {least} for folds = {folds}, but there are {len(names)}."
+        )
+    order = _spread(windows, np.random.default_rng([seed, 0x5B117]).permutation(names))
+    if folds == 1:
+        val = max(1, round(VALIDATION_SHARE * len(order)))
+        test = max(1, round(TEST_SHARE * len(order)))
+        split = [(order[val + test :], order[:val], order[val : val + test])]
+    else:
+        parts = np.array_split(order, folds)
+        split = []
+        for index in range(folds):
+            held = {index, (index + 1) % folds}
+            train = np.concatenate([part for i, part in enumerate(parts) if i not in held])
+            split.append((train, parts[(index + 1) % folds], parts[index]))
+    return [
+        Fold(
+            train=_rows(windows, _kept(windows, train, data_fraction), "training"),
+            val=_rows(windows, val_part, "validation"),
+            test=_rows(windows, test_part, "test"),
+        )
+        for train, val_part, test_part in split
+    ]
+
+
+def _spread(windows: Windows, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `order` with the subjects of either label alone spread evenly along it."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for name in order:
+        labels = tuple(np.unique(windows.labels[windows.subjects == name]).tolist())
+        groups.setdefault(labels, []).append(int(name))
+    placed = [
+        ((rank + 0.5) / len(members), labels, name)
+        for labels, members in sorted(groups.items())
+        for rank, name in enumerate(members)
+    ]
+    return np.array([name for _, _, name in sorted(placed, key=lambda item: item[:2])])
+
+
+def _kept(windows: Windows, train: NDArray[np.int64], data_fraction: float) -> NDArray[np.int64]:
+    count = max(1, round(data_fraction * len(train)))
+    while count < len(train) and len(np.unique(_labels(windows, train[:count]))) < 2:
+        count += 1
+    return train[:count]
+
+
+def _labels(windows: Windows, names: NDArray[np.int64]) -> NDArray[np.int64]:
+    return windows.labels[np.isin(windows.subjects, names)]
+
+
+def _rows(windows: Windows, names: NDArray[np.int64], part: str) -> Rows:
+    if len(np.unique(_labels(windows, names))) < 2:
+        raise ValueError(
+            f"{part}: must hold windows of both labels, but its {len(names)} subjects have one "
+            "alone. Take more subjects, fewer folds, or another data_seed."
+        )
+    return np.flatnonzero(np.isin(windows.subjects, names))

@@ -1,0 +1,49 @@
+"""Metrics of predicted probabilities, recomputed from arrays by scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.base import Goal
+
+GOALS: Final[dict[str, Goal]] = {"auroc": "maximize", "balanced_accuracy": "maximize"}
+
+THRESHOLD: Final = 0.5
+
+
+def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+    """Return AUROC and balanced accuracy.
+
+    Args:
+        predictions: [N] probability of class 1. Balanced accuracy takes class 1 from 0.5 on.
+        targets: [N], 0 or 1.
+
+    Returns:
+        ``auroc`` and ``balanced_accuracy``, in [0, 1]; NaN where a probability is not finite or
+        only one class is there, which leave them undefined.
+
+    Raises:
+        ValueError: the arrays are not two of one length, or targets are other than 0 and 1.
+    """
+    # A second to load: whoever ranks runs of other systems does not wait for it.
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score  # noqa: PLC0415
+
+    if predictions.ndim != 1 or predictions.shape != targets.shape:
+        raise ValueError(
+            f"probabilities and labels must be one a window, but their shapes are "
+            f"{predictions.shape} and {targets.shape}"
+        )
+    labels = targets.astype(np.int64)
+    found = np.unique(labels)
+    if not np.array_equal(labels, targets) or not set(found.tolist()) <= {0, 1}:
+        raise ValueError("labels must be 0 or 1, but there are others")
+    if len(found) < 2 or not np.isfinite(predictions).all():
+        return dict.fromkeys(GOALS, math.nan)
+    return {
+        "auroc": float(roc_auc_score(labels, predictions)),
+        "balanced_accuracy": float(balanced_accuracy_score(labels, predictions >= THRESHOLD)),
+    }

@@ -1,0 +1,198 @@
+"""Training one probe on the features of one fold, batch by batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from trainers.eeg.config import Config
+from trainers.eeg.data import Fold
+from trainers.eeg.model import CLASSES, make_probe
+from trainers.watch import GradientWatch
+
+
+class Probing:
+    """A probe with its optimiser and schedule, and the best state that it had.
+
+    Args:
+        config: all parameters.
+        features: [N, D] of all windows.
+        labels: [N].
+        fold: which rows are for what.
+        number: of the fold, from 0; with the seed it decides order and first weights.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        fold: Fold,
+        number: int,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.number = number
+        self.device = device
+        self.features, self.labels = (
+            {
+                part: torch.from_numpy(array[getattr(fold, part)]).to(device)
+                for part in ("train", "val", "test")
+            }
+            for array in (features, labels)
+        )
+        self.batches = -(-len(fold.train) // config.batch_size)
+        self.model = make_probe(config, features.shape[1]).to(device)
+        self.weights = class_weights(self.labels["train"], even=config.class_weights)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.max_lr,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.schedule = OneCycleLR(
+            self.optimizer,
+            max_lr=config.max_lr,
+            total_steps=config.epochs * self.batches,
+            pct_start=config.pct_start,
+            div_factor=config.div_factor,
+            final_div_factor=config.final_div_factor,
+        )
+        self.batch = 0
+        self._order: Tensor | None = None
+        self.lr = math.nan
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of weights
+        self.gradients = GradientWatch(self.model.parameters(), device)
+        self.best_value = -math.inf
+        self.best_epoch = 0
+        self.best: dict[str, Tensor] | None = None
+
+    def step(self, epoch: int) -> None:
+        """Learn from the next batch of `epoch`, counted from 0."""
+        size = self.config.batch_size
+        # The order depends on seed, fold and epoch alone, so a resumed epoch goes on where it was.
+        if self.batch == 0 or self._order is None:
+            seeds = (self.config.seed, self.number, epoch)
+            count = len(self.labels["train"])
+            self._order = torch.from_numpy(np.random.default_rng(seeds).permutation(count))
+        rows = self._order[self.batch * size : (self.batch + 1) * size].to(self.device)
+        self.model.train()
+        labels = self.labels["train"][rows]
+        loss = nn.functional.cross_entropy(
+            self.model(self.features["train"][rows]), labels, weight=self.weights
+        )
+        self.lr = float(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm = self.gradients.after_backward()
+        if self.config.gradient_clip_val is not None:
+            nn.utils.clip_grads_with_norm_(
+                self.model.parameters(), self.config.gradient_clip_val, norm
+            )
+        self.optimizer.step()
+        if self.config.step_per == "batch":
+            self.schedule.step()
+        weight = self.weights[labels].sum()
+        self.sums += torch.stack([loss.detach() * weight, weight]).double()
+        self.batch += 1
+
+    def end_epoch(self) -> tuple[float, float, float]:
+        """Close an epoch; return the sum of its losses, of their weights, and the mean norm."""
+        if self.config.step_per == "epoch":
+            # The mistake that schedule audits look for: the cycle was laid out in batches.
+            self.schedule.step()
+        loss, weight = self.sums.tolist()
+        norm = self.gradients.mean_norm()
+        self.sums.zero_()
+        self.gradients.clear()
+        self.batch = 0
+        return loss, weight, norm
+
+    @torch.no_grad()
+    def predict(self, part: str) -> tuple[NDArray[np.float32], float, float]:
+        """Return probabilities of class 1 in `part`, and the sums of losses and weights."""
+        self.model.eval()
+        logits = self.model(self.features[part])
+        labels = self.labels[part]
+        losses = nn.functional.cross_entropy(logits, labels, weight=self.weights, reduction="sum")
+        probabilities = logits.softmax(dim=1)[:, 1].cpu().numpy()
+        return probabilities, float(losses), float(self.weights[labels].sum())
+
+    def keep_best(self, value: float, epoch: int) -> None:
+        """Keep the present weights where `value` is above all before; NaN never is."""
+        if value > self.best_value:
+            self.best_value = value
+            self.best_epoch = epoch
+            self.best = {
+                name: item.detach().to("cpu", copy=True)
+                for name, item in self.model.state_dict().items()
+            }
+
+    def use_best(self) -> None:
+        """Go back to the best weights, where there were any."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes: what was learned, not what the config sets."""
+        return {
+            "batch": self.batch,
+            "lr": self.lr,
+            "sums": self.sums,
+            "gradients": self.gradients.state_dict(),
+            "model": self.model.state_dict(),
+            "moments": self.optimizer.state_dict()["state"],
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], schedule_steps: int) -> None:
+        """Go on from `state`.
+
+        Args:
+            state: as `state_dict` returned it.
+            schedule_steps: how far the schedule was, as `schedule_steps` said; 0 begins it anew.
+        """
+        self.batch = int(state["batch"])
+        self._order = None
+        self.lr = float(state["lr"])
+        self.sums.copy_(state["sums"])
+        self.gradients.load_state_dict(state["gradients"])
+        self.model.load_state_dict(state["model"])
+        # Rates and decay stay those of the config, which another trial may have changed.
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["moments"], "param_groups": groups})
+        self.best_value = float(state["best_value"])
+        self.best_epoch = int(state["best_epoch"])
+        self.best = state["best"]
+        steps = min(schedule_steps, self.schedule.total_steps)
+        if steps > 0:
+            # One step short of the place and then a step, which sets the rate and the momentum.
+            self.schedule.load_state_dict({"last_epoch": steps - 1, "_step_count": steps + 1})
+            self.schedule.step()
+
+    @property
+    def schedule_steps(self) -> int:
+        """Return how often the schedule has moved."""
+        return int(self.schedule.last_epoch)
+
+
+def class_weights(labels: Tensor, *, even: bool) -> Tensor:
+    """Return the weight of each class: N / (2·N of the class) where `even`, else 1.
+
+    Args:
+        labels: [N], both classes present.
+        even: whether both classes weigh alike.
+    """
+    if not even:
+        return torch.ones(CLASSES, device=labels.device)
+    counts = torch.bincount(labels, minlength=CLASSES).float()
+    return len(labels) / (CLASSES * counts)

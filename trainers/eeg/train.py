@@ -1,0 +1,242 @@
+"""Training of a probe on frozen EEG features: from a config to probabilities of both splits.
+
+With several folds one probe a fold learns, side by side: an epoch is an epoch of each, and what is
+reported is of all folds together, so that one trial is one cross-validation. A fold's best epoch is
+the one of the greatest AUROC on its own validation subjects; it alone predicts at the end.
+
+A run that is stopped and resumed ends with the result of one that was never stopped: the
+checkpoint holds every probe with its place in the epoch, optimiser, schedule, sums and best state,
+and the random generator. Features come from the cache, or are computed again alike. On a CPU the
+same seed and thread count give the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainers.base import Run
+from trainers.cache import Interrupted
+from trainers.eeg import config as settings
+from trainers.eeg import metrics
+from trainers.eeg.baseline import judge_baseline
+from trainers.eeg.config import Config
+from trainers.eeg.data import Fold, load, make_folds
+from trainers.eeg.features import Prepared, prepare
+from trainers.eeg.probing import Probing
+from trainers.eeg.saving import save
+from trainers.eeg.windows import Windows
+
+CHECKPOINT_SHARE = 0.05
+"""Share of the time that checkpoints may take."""
+
+
+def train(config: Config, run: Run) -> None:
+    """Train one probe a fold and leave predictions, or a checkpoint where it is stopped.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+
+    Raises:
+        ValueError: data or encoder cannot be read, or do not fit the config.
+    """
+    torch.set_num_threads(run.threads)
+    run.describe(total_steps=1 if config.model == "bandpower" else config.epochs)
+    windows = load(config, run.progress).checked("data")
+    folds = make_folds(
+        windows,
+        folds=config.folds,
+        seed=config.data_seed,
+        data_fraction=min(config.data_fraction, run.data_fraction),
+    )
+    try:
+        prepared = prepare(config, run, windows, folds)
+    except Interrupted:
+        return  # nothing is lost but the preparation, which starts again
+    run.describe(**_facts(config, windows, folds, prepared))
+    if config.model == "bandpower":
+        judge_baseline(config, run, windows.labels, folds, prepared.folds)
+        return
+    training = Training(config, run, windows.labels, folds, prepared.folds)
+    state = run.restore()
+    if state is not None:
+        training.load_state_dict(state)
+    run.describe(**training.facts())
+    if training.fit():
+        training.judge()
+
+
+class Training:
+    """All probes, and how far they are.
+
+    Args:
+        config: all parameters.
+        run: where reports and results go.
+        labels: [N] of all windows.
+        folds: which rows are for what.
+        features: [N, D] of all windows, for each fold.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run: Run,
+        labels: NDArray[np.int64],
+        folds: list[Fold],
+        features: list[NDArray[np.float32]],
+    ) -> None:
+        self.config = config
+        self.run = run
+        self.labels = labels
+        self.folds = folds
+        torch.manual_seed(config.seed)
+        device = torch.device(run.device)
+        self.probes = [
+            Probing(config, part, labels, fold, number, device)
+            for number, (part, fold) in enumerate(zip(features, folds, strict=True))
+        ]
+        self.epoch = 0
+        self._saved_at = time.monotonic()
+        self._save_s = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `Run.describe` records, read back from the live objects."""
+        first = self.probes[0]
+        group = first.optimizer.param_groups[0]
+        return {
+            # What the cycle is made for, whatever `step_per` then does: rates are held against it.
+            "lr_schedule": {
+                "onecycle": {
+                    "max_lr": self.config.max_lr,
+                    "total": first.schedule.total_steps,
+                    "pct_start": self.config.pct_start,
+                    "div_factor": self.config.div_factor,
+                    "final_div_factor": self.config.final_div_factor,
+                },
+                "per": "batch",
+                "batches_per_epoch": first.batches,
+                "steps": "epoch",
+            },
+            "parameters": sum(item.numel() for item in first.model.parameters()),
+            "effective": {
+                "optimizer": type(first.optimizer).__name__.lower(),
+                "max_lr": float(group["max_lr"]),
+                "first_lr": float(group["initial_lr"]),
+                "last_lr": float(group["min_lr"]),
+                "schedule_steps": first.schedule.total_steps,
+                "step_per": self.config.step_per,
+                "weight_decay": float(group["weight_decay"]),
+                "gradient_clip_val": self.config.gradient_clip_val,
+                "class_weights": [round(value, 6) for value in first.weights.tolist()],
+                "batches_per_epoch": first.batches,
+                "threads": torch.get_num_threads(),
+            },
+        }
+
+    def fit(self) -> bool:
+        """Train until the last epoch; False where it was stopped before."""
+        while self.epoch < self.config.epochs:
+            for probe in self.probes:
+                while probe.batch < probe.batches:
+                    if self.run.should_stop:
+                        self._save()
+                        return False
+                    probe.step(self.epoch)
+            self._end_epoch()
+            since = time.monotonic() - self._saved_at
+            if self.epoch == self.config.epochs or since * CHECKPOINT_SHARE >= self._save_s:
+                self._save()
+        return True
+
+    def judge(self) -> None:
+        """Let the best state of each fold predict, and save probabilities of all folds."""
+        for probe in self.probes:
+            probe.use_best()
+        self.run.describe(best_epoch=round(float(np.mean([p.best_epoch for p in self.probes]))))
+        for part in ("val", "test"):
+            probabilities = [probe.predict(part)[0] for probe in self.probes]
+            save(self.run, part, probabilities, self.labels, self.folds)
+
+    def _end_epoch(self) -> None:
+        self.epoch += 1
+        learned = [probe.end_epoch() for probe in self.probes]
+        validated = [probe.predict("val") for probe in self.probes]
+        for probe, fold, (probabilities, _, _) in zip(
+            self.probes, self.folds, validated, strict=True
+        ):
+            own = metrics.evaluate(probabilities, self.labels[fold.val])
+            probe.keep_best(own["auroc"], self.epoch)
+        found = metrics.evaluate(
+            np.concatenate([item[0] for item in validated]),
+            np.concatenate([self.labels[fold.val] for fold in self.folds]),
+        )
+        self.run.report(
+            self.epoch,
+            train_loss=_mean([(loss, weight) for loss, weight, _ in learned]),
+            val_loss=_mean([(loss, weight) for _, loss, weight in validated]),
+            val_auroc=found["auroc"],
+            val_balanced_accuracy=found["balanced_accuracy"],
+            lr=self.probes[0].lr,
+            grad_norm=math.fsum(norm for _, _, norm in learned) / len(learned),
+        )
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        self.run.checkpoint(self.state_dict())
+        self._saved_at = time.monotonic()
+        self._save_s = self._saved_at - began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes."""
+        cuda = self.run.device == "cuda"
+        return {
+            "epoch": self.epoch,
+            "probes": [probe.state_dict() for probe in self.probes],
+            "scheduler": [probe.schedule_steps for probe in self.probes],
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state() if cuda else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.epoch = int(state["epoch"])
+        # A trial that follows from another one may ask for a schedule that begins anew.
+        moved = state.get("scheduler", [0] * len(self.probes))
+        for probe, kept, steps in zip(self.probes, state["probes"], moved, strict=True):
+            probe.load_state_dict(kept, int(steps))
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None and self.run.device == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"])
+
+
+def _mean(pairs: list[tuple[float, float]]) -> float:
+    return sum(value for value, _ in pairs) / sum(weight for _, weight in pairs)
+
+
+def _facts(
+    config: Config, windows: Windows, folds: list[Fold], prepared: Prepared
+) -> dict[str, Any]:
+    count, channels, samples = windows.signals.shape
+    of_part = {
+        part: [len(np.unique(windows.subjects[getattr(fold, part)])) for fold in folds]
+        for part in ("train", "val", "test")
+    }
+    return {
+        "encoder": prepared.encoder,
+        "windows": {
+            "count": count,
+            "folds": config.folds,
+            "channels": channels,
+            "samples": samples,
+            "rate_hz": windows.rate_hz,
+            "subjects": of_part,
+            "train_windows": [len(fold.train) for fold in folds],
+        },
+        "data": {"kind": settings.DATA_KIND},
+    }
