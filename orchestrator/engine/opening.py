@@ -68,7 +68,7 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
                 raise ChangedSpecError(
                     f"{folder.path}: must have been run with this spec to go on, but it differs:\n"
                     f"  {lines}\nGive --new to start '{_unused(folder).name}' beside it, or undo "
-                    "the change. (run_cap, targets and description may change.)"
+                    "the change. (run_cap, budget, targets, gates and remedies may change.)"
                 )
         atomic.write_json(folder.spec_file, asked)
         records = {record.number: record for record in load_trials(folder)}

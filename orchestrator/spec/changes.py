@@ -1,8 +1,8 @@
 """What differs between the spec that a sweep ran with and the one that it is asked to go on with.
 
-What may change without harm (more trials, other targets, another text) is no difference, nor is
-another order of keys. Another order of a parameter's values or of the trials is one, because it
-gives the numbers of the trials to other configs.
+What may change without harm (more trials, other targets, another gate, another text) is no
+difference, nor is another order of keys. Another order of a parameter's values or of the trials is
+one, because it gives the numbers of the trials to other configs.
 """
 
 from __future__ import annotations
@@ -13,10 +13,39 @@ from typing import Any
 
 from orchestrator.spec.choices import canonical
 
-_FREE = ("run_cap", "targets", "description", "path", "warnings", "budget")
-_VALUES = ("fixed", "stage_set", "overrides", "set", "values")  # what holds parameter values
+_FREE = (
+    "run_cap",
+    "description",
+    "path",
+    "warnings",
+    "budget",
+    # What trials are held against, which is read anew.
+    "targets",
+    "tiers",
+    "expect",
+    "references",
+    "success",
+    "lr_schedule",
+    # What is to come of trials that diverge; no config of the file changes.
+    "divergence",
+    "remedy",
+)
+_VALUES = (
+    "fixed",
+    "stage_set",
+    "overrides",
+    "set",
+    "values",
+    "baseline",
+)  # what holds parameter values
+_OF_STAGE = ("name", "promote")  # who is promoted is decided anew
 _ABSENT = object()
-_WORDS = {"low": "min", "high": "max", "gpu_memory_bytes": "gpu_memory (bytes)"}
+_WORDS = {
+    "resumes": "continue",
+    "low": "min",
+    "high": "max",
+    "gpu_memory_bytes": "gpu_memory (bytes)",
+}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -28,10 +57,19 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     before, after = _comparable(old), _comparable(new)
     lines = list(_compare("", before, after))
-    trials = [list(spec.get("trials") or {}) for spec in (before, after)]
-    if trials[0] != trials[1] and sorted(trials[0]) == sorted(trials[1]):
-        lines.append(f"trials: their order was {_show(trials[0])}, is {_show(trials[1])}")
+    for path in (("trials",), ("ablate", "changes"), ("stages",)):
+        key = ".".join(path)
+        names = [list(_at(spec, path)) for spec in (before, after)]
+        if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+            lines.append(f"{key}: their order was {_show(names[0])}, is {_show(names[1])}")
     return lines
+
+
+def _at(spec: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return the mapping at a path; {} where there is none."""
+    for key in path:
+        spec = spec.get(key) or {}
+    return spec
 
 
 def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +85,19 @@ def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
             path = program.get(key)
             if isinstance(path, str) and folder and path.startswith(os.path.join(folder, "")):
                 program[key] = os.path.relpath(path, folder)
+    if kept.get("seed_parameter") == "seed":
+        kept.pop("seed_parameter", None)
+    if kept.get("stage") is not None:
+        kept.pop("stages", None)  # the others have no part in it
+    kept["stages"] = {
+        stage["name"]: {key: value for key, value in stage.items() if key not in _OF_STAGE}
+        for stage in kept.get("stages") or ()
+    }
+    ablate = kept.get("ablate")
+    if isinstance(ablate, dict):
+        for entry in (ablate, *ablate.get("changes", {}).values()):
+            entry.pop("gate", None)
+            entry.pop("note", None)
     fixed = kept.get("fixed")
     if isinstance(fixed, dict) and fixed.get("seed") == kept.get("seed"):
         fixed.pop("seed", None)  # the sweep's seed, which is compared already

@@ -50,6 +50,9 @@ def read_stages(draft: Draft, results: Results) -> tuple[Stage, ...]:
             log.at(where, f"stages.{name}.promote", message)
         resumes = bool(entry.get("continue", False))
         before = entries[names[place - 1]] if place else {}
+        if "promote" in entry and place and "promote" not in before:
+            message = f"must stand behind stages that promote, but '{names[place - 1]}' does not."
+            log.at(where, f"stages.{name}.promote", message)
         if resumes and "promote" not in before:
             at = draft.key_node("stages", name, "continue")
             message = "is for a stage to which the one before it promotes, but"

@@ -130,3 +130,114 @@ def test_words_about_a_trial_may_change() -> None:
         return {"name": "s", "trials": {"a": trial}}
 
     assert differences(spec("safe"), spec("less safe")) == []
+
+
+COURSE = """\
+trainer: toy
+metric: val_mae
+seeds: 2
+stages:
+  quick: {set: {epochs: 2}, promote: {top: 3}}
+  full: {set: {epochs: 9}}
+parameters: {lr: {values: [0.1, 0.2]}}
+targets: {good: {mae: "< 1"}}
+expect: {val_mae@3: "< 1"}
+reference: {paper: {mae: 1}}
+success: all complete
+budget: {hours: 3}
+divergence: {plateau: stop}
+lr_schedule: {constant: {lr: 1}}
+"""
+ABLATE = """\
+trainer: toy
+metric: val_mae
+ablate:
+  baseline: {set: {clip: null}}
+  gate: val_mae < 1
+  changes:
+    a: {set: {lr: 0.1}, gate: stable}
+    b: {set: {amp: true}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (COURSE, "{top: 3}", "{fraction: 0.5, if: stable}"),
+        (COURSE, 'targets: {good: {mae: "< 1"}}\n', 'targets: {mae: "< 3"}\n'),
+        (COURSE, "expect: {val_mae@3:", "expect: {val_mae@4:"),
+        (COURSE, "reference: {paper: {mae: 1}}\n", ""),
+        (COURSE, "all complete", "any mae < 1"),
+        (COURSE, "{hours: 3}", "{gpu_hours: 5, failures: 2}"),
+        (COURSE, "divergence: {plateau: stop}", "divergence: {}"),
+        (COURSE, "lr_schedule: {constant: {lr: 1}}\n", ""),
+        (ABLATE, "  gate: val_mae < 1\n", "  gate: val_mae < 2\n"),
+        (ABLATE, "gate: stable", "gate: complete, note: words"),
+        (ABLATE.replace("ablate:", "remedy: {rising: {set: {lr: 1}}}\nfixed:").split("  base")[0],
+         "{lr: 1}", "{lr: [1, 2]}"),
+    ],
+)  # fmt: skip
+def test_what_is_to_come_may_change(write: Write, text: str, old: str, new: str) -> None:
+    assert old in text
+    assert changes(write, text, text.replace(old, new)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "lines"),
+    [
+        (COURSE, "seeds: 2", "seeds: 3", ["seeds: was [0, 1], is [0, 1, 2]"]),
+        (COURSE, "epochs: 9", "epochs: 8", ["stages.full.set.epochs: was 9, is 8"]),
+        (COURSE, "epochs: 9}}", "epochs: 9}, continue: true}",
+         ["stages.full.continue: was false, is true"]),
+        (COURSE, "seeds: 2\n", "", ["seeds: was [0, 1], is not set"]),
+        (ABLATE, "lr: 0.1", "lr: 0.2", ["ablate.changes.a.set.lr: was 0.1, is 0.2"]),
+        (ABLATE, "clip: null", "clip: 1", ["ablate.baseline.clip: was null, is 1"]),
+        (ABLATE, "  gate: val", "  keep_improvements: true\n  gate: val",
+         ["ablate.keep_improvements: was false, is true"]),
+        (ABLATE, "    a: {set: {lr: 0.1}, gate: stable}\n    b: {set: {amp: true}}\n",
+         "    b: {set: {amp: true}}\n    a: {set: {lr: 0.1}, gate: stable}\n",
+         ["ablate.changes: their order was [a, b], is [b, a]"]),
+    ],
+)  # fmt: skip
+def test_what_configs_are_may_not(
+    write: Write, text: str, old: str, new: str, lines: list[str]
+) -> None:
+    assert old in text
+    assert changes(write, text, text.replace(old, new)) == lines
+
+
+def test_a_stage_by_itself_is_another_sweep_than_all(write: Write) -> None:
+    path = write(COURSE)
+    whole, quick = (load_spec(path, stage=name).to_dict() for name in (None, "quick"))
+    assert any(line.startswith("stage: ") for line in differences(whole, quick))
+    changed = write(COURSE.replace("epochs: 9", "epochs: 8"))
+    assert differences(quick, load_spec(changed, stage="quick").to_dict()) == []
+
+
+BEFORE = Path(__file__).parent / "spec_before_stages.json"
+
+
+def test_a_folder_of_an_older_release_goes_on(write: Write) -> None:
+    """What `Spec.to_dict` wrote before a file could hold stages, ablations, seeds and so on."""
+    before = json.loads(BEFORE.read_text())
+    spec = load_spec(write(OLD))
+    assert not spec.to_dict().keys() <= before.keys()
+    assert differences(before, spec.to_dict()) == []
+    later = load_spec(write(OLD + "budget: {hours: 3}\nsuccess: all complete\n"))
+    assert differences(before, later.to_dict()) == []
+    seeded = load_spec(write(OLD.replace("seed: 3", "seeds: 2"))).to_dict()
+    assert "seeds: was not set, is [0, 1]" in differences(before, seeded)
+
+
+OLD = """\
+trainer: edc
+name: s
+metric: {name: val_mae, target: 0.01}
+seed: 3
+fixed: {dropout: 0.1}
+parameters: {lr: {values: [1.0e-3, 1.0e-4]}}
+trials: {a: {set: {precision: 16}, note: n}}
+stages: {quick: {set: {epochs: 2}}, full: {set: {epochs: 5}}}
+targets: {mae: "< 0.1"}
+run_cap: 2
+"""

@@ -22,7 +22,7 @@ from orchestrator.spec.expand import (
 )
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Constraint, Domain, Spec
-from orchestrator.spec.stages import at_stage, for_stage
+from orchestrator.spec.stages import for_stage
 
 Write = Callable[[str], Path]
 
@@ -242,23 +242,3 @@ class TestStages:
             load_spec(write("trainer: toy\n"), quick=True)
         with pytest.raises(ValueError, match="no stage slow"):
             for_stage(load_spec(write(STAGED)), "slow")
-
-    def test_the_config_of_a_promoted_trial(self, write: Write) -> None:
-        spec = load_spec(write(STAGED))
-        quick = next(iter_configs(spec)).config
-        middle = at_stage(spec, "middle", quick)
-        assert middle == {"seed": 0, "lr": 0.1, "epochs": 4}
-        full = at_stage(for_stage(spec, "middle"), "full", middle)
-        assert full == {"seed": 0, "lr": 0.1, "epochs": 9, "data_fraction": 1.0}
-        for name in ("middle", "full"):
-            made = list(iter_configs(for_stage(spec, name)))
-            promoted = [at_stage(spec, name, trial.config) for trial in iter_configs(spec)]
-            assert [trial.config for trial in made] == promoted
-
-    def test_what_is_stronger_than_a_stage_stays(self, write: Write) -> None:
-        text = STAGED.replace("parameters:", "trials: {a: {set: {epochs: 7}}, b: {}}\nparameters:")
-        for overrides in ([], ["data_fraction=0.5"]):
-            spec = load_spec(write(text), overrides=overrides)
-            promoted = [at_stage(spec, "full", trial.config) for trial in iter_configs(spec)]
-            made = [trial.config for trial in iter_configs(for_stage(spec, "full"))]
-            assert promoted == made
