@@ -64,7 +64,11 @@ from orchestrator.spec.model import Spec
 )
 @click.option("--retry-failed", is_flag=True, help="Run trials that failed again, too.")
 @click.option("--new", is_flag=True, help="Start another sweep beside one of the same name.")
-@click.option("--inline", is_flag=True, help="Run in this process, without Ray (for a debugger).")
+@click.option(
+    "--inline",
+    is_flag=True,
+    help="Run in this process, without Ray (for a debugger): one trial after another, on one GPU.",
+)
 @click.option("--detach", is_flag=True, help="Run in the background; it survives logout.")
 @click.pass_context
 def command(

@@ -47,7 +47,7 @@ def main(text: str, connection: Connection) -> None:
     except OSError as error:
         outcome = ["failed", f"{attempt.run_dir.log_file.name}: {_words(error)}"]
     else:
-        _isolate(attempt)
+        isolate(attempt)
         if attempt.program is not None:
             channel.send(["memory", 0, os.getpid()])
         elif attempt.cap_bytes is not None:
@@ -153,7 +153,11 @@ def _redirect(attempt: Attempt) -> None:
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
 
 
-def _isolate(attempt: Attempt) -> None:
+def isolate(attempt: Attempt) -> None:
+    """Let this process, and what it starts, see its slot's device and use its slot's threads.
+
+    It holds for CUDA as long as nothing here has touched that yet.
+    """
     # An empty list hides all GPUs; torch reads it when it first touches CUDA, which is not yet.
     visible = "" if attempt.device == "cpu" else str(attempt.slot.get("visible", ""))
     os.environ["CUDA_VISIBLE_DEVICES"] = visible

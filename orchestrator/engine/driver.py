@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.engine import facts, requests
@@ -21,7 +21,7 @@ from orchestrator.errors import SweepError, WaitTimeoutError
 from orchestrator.files import atomic
 from orchestrator.placement.history import FILE, History
 from orchestrator.placement.leases import Leases
-from orchestrator.placement.model import Plan
+from orchestrator.placement.model import CPU, Plan
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import (
     SweepRecord,
@@ -176,6 +176,9 @@ def _run(
     command: str,
 ) -> Outcome:
     folder = opened.folder
+    if inline and plan.slots[0].device != CPU:
+        # What a process may see of CUDA is settled at its first touch, for all its trials.
+        terms = replace(terms, gpus=plan.slots[0].device)
     requests.take(folder)  # asked of a driver that is gone
     atomic.write_json(folder.plan_file, plan.to_dict())
     record = SweepRecord(

@@ -1,12 +1,22 @@
-"""Running trials in the calling process, without Ray: for a debugger."""
+"""Running trials in the calling process, without Ray: for a debugger.
+
+A trial has this process to itself and this process one place: it sees the GPU of its slot and no
+other, torch's allocator is held to the slot, and threads are the slot's, all as in a child. What a
+process may see of CUDA is settled when it first touches it, so a sweep keeps to one device (or
+group), that of the plan's first slot; and a caller that has touched CUDA already sees what it saw.
+"""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from orchestrator.engine import memory
+from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
-from orchestrator.engine.child import run_attempt
+from orchestrator.engine.child import isolate, run_attempt
 from orchestrator.engine.conductor import Conductor
 
 WAIT_S = 0.3
@@ -19,12 +29,21 @@ class DirectChannel:
         conductor: judges.
         attempt_id: the attempt that speaks.
         tick: called at every message and every look at `should_stop`.
+        tells_memory: False where this process holds more than the trial.
     """
 
-    def __init__(self, conductor: Conductor, attempt_id: str, tick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        conductor: Conductor,
+        attempt_id: str,
+        tick: Callable[[], None],
+        *,
+        tells_memory: bool,
+    ) -> None:
         self._conductor = conductor
         self._attempt_id = attempt_id
         self._tick = tick
+        self._tells_memory = tells_memory
 
     @property
     def should_stop(self) -> bool:
@@ -35,9 +54,8 @@ class DirectChannel:
     def send(self, message: Message) -> None:
         """Hand over one message."""
         self._tick()
-        if message[0] == "memory":
-            return  # this process holds more than the trial
-        self._conductor.on_messages(self._attempt_id, [message])
+        if message[0] != "memory" or self._tells_memory:
+            self._conductor.on_messages(self._attempt_id, [message])
 
 
 def run_inline(conductor: Conductor, tick: Callable[[], None]) -> None:
@@ -51,9 +69,27 @@ def run_inline(conductor: Conductor, tick: Callable[[], None]) -> None:
         if attempt is None:
             time.sleep(WAIT_S)  # others hold the memory
             continue
-        channel = DirectChannel(conductor, attempt_id, tick)
-        outcome = run_attempt(attempt, channel)
+        # RAM is all of this process's; of a GPU torch tells what the trial took.
+        tells = attempt.device != "cpu"
+        channel = DirectChannel(conductor, attempt_id, tick, tells_memory=tells)
+        with _place(attempt):
+            outcome = run_attempt(attempt, channel)
         # A terminal's Ctrl+C reaches a script too; that it fails then is the end we asked for.
         tick()
         conductor.on_messages(attempt_id, [outcome])
         conductor.on_gone(attempt_id)
+
+
+@contextmanager
+def _place(attempt: Attempt) -> Iterator[None]:
+    """Hold this process to the slot of an attempt while that runs."""
+    before = dict(os.environ)
+    isolate(attempt)
+    if attempt.program is None and attempt.cap_bytes is not None:
+        memory.cap(attempt.cap_bytes)
+    try:
+        yield
+    finally:
+        memory.let_go()
+        os.environ.clear()
+        os.environ.update(before)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def cap(promised_bytes: int) -> bool:
     share = max(MIB, promised_bytes - CONTEXT_BYTES) / total
     torch.cuda.set_per_process_memory_fraction(min(1.0, share))
     return True
+
+
+def let_go() -> None:
+    """Give back what torch's allocator keeps of a trial that has ended in this process.
+
+    The next one is measured anew, and held to nothing until `cap` says so.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def _kib(path: Path, names: tuple[str, ...]) -> dict[str, int]:

@@ -203,14 +203,16 @@ def test_two_sweeps_do_not_count_the_same_memory(desk: Desk) -> None:
 
 @pytest.mark.slow
 def test_without_ray_it_waits_too(desk: Desk) -> None:
-    desk.nvml.write([Card(24576, free_mib=2048)])
+    desk.nvml.write([Card(4096), Card(24576, free_mib=2048)])
     desk.write(all_of(1))
     run = desk.start("--inline")
     wait_until(lambda: bool(desk.placement().get("waiting")), 60)
-    desk.nvml.write([Card(24576)])
+    desk.nvml.write([Card(4096), Card(24576)])
     (text,) = desk.finish(run)
     assert run.returncode == 0, text
-    assert "waits for 6.0 GiB on GPU 0" in text
+    assert "waits for 6.0 GiB on GPU 1" in text
+    (seen,) = {path.read_text() for path in desk.nvml.uses.iterdir()}
+    assert seen == f"{fake_nvml.uuid_of(1)} 7000\n", "it sees its card and no other"
     desk.nvml.write([Card(24576, free_mib=1024)])
     run = desk.start("--inline", "--new", "--wait-timeout", "1s")
     (text,) = desk.finish(run)
