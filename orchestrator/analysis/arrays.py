@@ -30,11 +30,12 @@ class ArrayProblem(SweepError):  # noqa: N818  (it is a finding about a file, sh
     """A file or a pair of arrays that cannot be compared; the message is one sentence."""
 
 
-def load_array(path: Path, *, mmap: bool = True) -> Array:
+def load_array(path: Path, *, mmap: bool = True, key: str | None = None) -> Array:
     """Return the array in the ``.npy`` file `path`, without ever unpickling anything.
 
     Args:
-        path: the file.
+        path: the file, or an ``.npz`` file where `key` is given.
+        key: name of one array in an ``.npz`` file, which is read whole.
         mmap: map a large file into memory instead of reading it whole; the array is read-only
             then. Small files are always read.
 
@@ -46,6 +47,8 @@ def load_array(path: Path, *, mmap: bool = True) -> Array:
             or anything else that is no real number.
     """
     path = Path(path)
+    if key is not None:
+        return _load_from_archive(path, key)
     _check_beginning(path)
     mapped = mmap and path.stat().st_size >= _MAP_FROM_BYTES
     try:
@@ -61,6 +64,26 @@ def load_array(path: Path, *, mmap: bool = True) -> Array:
         raise ArrayProblem(f"{path.name} {_reading_problem(error)}") from None
     if array.dtype.kind not in "biuf":
         raise ArrayProblem(f"{path.name} must hold real numbers, but holds {array.dtype}")
+    return array
+
+
+def _load_from_archive(path: Path, key: str) -> Array:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if key not in archive.files:
+                names = ", ".join(archive.files[:8])
+                raise ArrayProblem(f"{path.name} must hold {key}, but holds {names}")
+            array: Array = archive[key]
+    except ArrayProblem:
+        raise
+    except FileNotFoundError:
+        raise ArrayProblem(f"{path.name} is missing") from None
+    except OSError as error:
+        raise ArrayProblem(f"{path.name} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # as above: a damaged archive raises nearly anything
+        raise ArrayProblem(f"{path.name} {_reading_problem(error)}") from None
+    if array.dtype.kind not in "biuf":
+        raise ArrayProblem(f"{path.name}:{key} must hold real numbers, but holds {array.dtype}")
     return array
 
 

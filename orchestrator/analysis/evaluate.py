@@ -14,9 +14,12 @@ from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.sequences import check_sequences, load_sequences
 from orchestrator.runs import foreign
 from orchestrator.runs.layout import RunDir
+from orchestrator.runs.places import ROLES, SPLITS, Places, Source, own_places
 
 Samples = NDArray[Any] | list[NDArray[Any]]
 """Arrays [N, ...], or N sequences of unequal length."""
+
+_SPLIT_WORDS = {"val": "validation", "train": "training"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def evaluate_folder(
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    places: Places | None = None,
 ) -> Evaluation:
     """Recompute the metrics of the run folder `path`. Nothing is written into it.
 
@@ -60,6 +64,7 @@ def evaluate_folder(
         data: what else is known about arrays of that `kind`, as ``{"rate_hz": 48000}``; what the
             metadata says is stronger.
         metadata: content of its ``metadata.json`` where the caller has read it.
+        places: where its arrays are; by default where our names say.
 
     Raises:
         ArrayProblem: the test arrays are missing or unreadable, their shapes differ, they hold
@@ -74,22 +79,32 @@ def evaluate_folder(
     kind = kind if declared is None else declared
     merged = {**(data or {}), **known}
 
-    run = RunDir(path)
-    metrics = _evaluate_pair(run, "test", kind, merged, problems)
-    for split, word in (("val", "validation"), ("train", "training")):
-        if not (run.predictions_file(split).exists() or run.targets_file(split).exists()):
-            continue
+    places = own_places(path) if places is None else places
+    splits = [split for split in SPLITS if any((split, role) in places for role in ROLES)]
+    metrics: dict[str, float] = {}
+    for split in splits or ["test"]:
+        prefix = "" if split == "test" else f"{split}_"
         try:
-            found = _evaluate_pair(run, split, kind, merged, problems)
+            found = _evaluate_pair(path, split, places, kind, merged, problems)
         except ArrayProblem as error:
-            problems.append(f"{word} arrays: {error}")
+            # Without test arrays others may stand alone; beside good ones they are a remark.
+            if split == "test" or len(splits) == 1:
+                raise
+            problems.append(f"{_SPLIT_WORDS[split]} arrays: {error}")
         else:
-            metrics.update({f"{split}_{name}": value for name, value in found.items()})
+            metrics.update({f"{prefix}{name}": value for name, value in found.items()})
     return Evaluation(metrics, kind, tuple(dict.fromkeys(problems)))
 
 
-def load_pair(path: Path, split: str = "test") -> tuple[Samples, Samples]:
+def load_pair(
+    path: Path, split: str = "test", places: Places | None = None
+) -> tuple[Samples, Samples]:
     """Return the predictions and targets of one split of the run folder `path`.
+
+    Args:
+        path: the run folder.
+        split: ``"test"``, ``"val"`` or ``"train"``.
+        places: where its arrays are; by default where our names say.
 
     Returns:
         Two arrays of the same shape [N, ...] with finite values, or two lists of N sequences.
@@ -98,23 +113,31 @@ def load_pair(path: Path, split: str = "test") -> tuple[Samples, Samples]:
         ArrayProblem: arrays are missing or unreadable, do not fit, or hold values that are not
             finite.
     """
+    places = own_places(path) if places is None else places
     run = RunDir(path)
+    ours = Source(run.predictions_file(split)), Source(run.targets_file(split))
+    first, second = (places.get((split, role), own) for role, own in zip(ROLES, ours, strict=True))
     lengths = run.predictions_lengths_file(split), run.targets_lengths_file(split)
     if any(file.exists() for file in lengths):
-        predicted = load_sequences(run.predictions_file(split), lengths[0])
-        wanted = load_sequences(run.targets_file(split), lengths[1])
+        predicted = load_sequences(first.path, lengths[0])
+        wanted = load_sequences(second.path, lengths[1])
         check_sequences(predicted, wanted)
         return predicted, wanted
-    predictions = arrays.load_array(run.predictions_file(split))
-    targets = arrays.load_array(run.targets_file(split))
+    predictions = arrays.load_array(first.path, key=first.key)
+    targets = arrays.load_array(second.path, key=second.key)
     arrays.check_pair(predictions, targets)
     return predictions, targets
 
 
 def _evaluate_pair(
-    run: RunDir, split: str, kind: str | None, data: Mapping[str, Any], problems: list[str]
+    path: Path,
+    split: str,
+    places: Places,
+    kind: str | None,
+    data: Mapping[str, Any],
+    problems: list[str],
 ) -> dict[str, float]:
-    predictions, targets = load_pair(run.path, split)
+    predictions, targets = load_pair(path, split, places)
     try:
         return kinds.evaluate(kind, predictions, targets, data)
     except ArrayProblem as error:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis import kinds
 from orchestrator.analysis.aims import judge, parse_bound, tier_of
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
@@ -16,7 +17,9 @@ from orchestrator.analysis.rows import Incomplete, Row
 from orchestrator.analysis.scan import RunFolder, SweepInfo
 from orchestrator.runs import foreign
 from orchestrator.runs.layout import RunDir
+from orchestrator.runs.places import ROLES
 from orchestrator.runs.records import TrialRecord, TrialState, read_reports
+from orchestrator.runs.tools import Found, read_tool, read_values
 
 _NO_AIMS = SweepInfo("", Path())
 
@@ -38,18 +41,22 @@ def read_run(
         run.path, tuple(run.missing), None, sweep, run.name, run.state, lineage=lineage
     )
     metadata = foreign.read_metadata(run.path)
-    if _only_logs(run):
+    said = _said(run)
+    if _only_logs(run, said):
         evaluation = Evaluation({}, None, ())
     elif run.missing:
         return replace(facts, problem=_why_missing(run))
     else:
         try:
-            evaluation = evaluate_folder(run.path, kind=kind, data=data, metadata=metadata)
+            kind, data = _means(run, kind, data)
+            evaluation = evaluate_folder(
+                run.path, kind=kind, data=data, metadata=metadata, places=run.places
+            )
         except ArrayProblem as error:
             return replace(facts, problem=str(error))
     asked = foreign.flatten(record.config) if record is not None else {}
     script = foreign.read_script_metadata(run.path)
-    logged = foreign.logged_metrics(run.path, {**script, **metadata})
+    logged = {**said.logged, **foreign.logged_metrics(run.path, {**script, **metadata})}
     if record is not None and run.sweep is not None and record.value is not None:
         value = foreign.as_number(record.value)
         logged.update({run.sweep.metric: value} if value is not None else {})
@@ -57,19 +64,22 @@ def read_run(
         *(foreign.warnings_of({"warnings": record.warnings}) if record is not None else []),
         *foreign.warnings_of(metadata),
         *foreign.metadata_problems(run.path),
+        *said.problems,
         *evaluation.problems,
     ]
     aims = run.sweep if run.sweep is not None else _NO_AIMS
     values = {**logged, **evaluation.metrics}
-    knows_split = (run.sweep is not None and not run.sweep.is_program) or any(
-        name in run.files for name in foreign.VALIDATION
+    knows_split = (
+        (run.sweep is not None and not run.sweep.is_program)
+        or any(split == "val" for split, _ in run.places)
+        or (run.meaning is not None and bool(run.meaning.arrays))
     )
     return Row(
         trial=run.name,
         path=run.path,
         sweep=sweep,
         state=run.state,
-        config={**foreign.config_of(metadata), **asked},
+        config={**said.config, **foreign.config_of(metadata), **asked},
         metrics=evaluation.metrics,
         targets=judge(aims.targets, values),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -100,8 +110,41 @@ def _value_at(path: Path, metric: str, step: int) -> float | None:
     return found
 
 
-def _only_logs(run: RunFolder) -> bool:
-    """Tell whether a run is a script's that ended well, saves no arrays and logged its metric."""
+def _said(run: RunFolder) -> Found:
+    """Return what the tool that made a folder wrote down there."""
+    if run.is_ours:
+        return Found()
+    said = read_tool(run.tool, run.path) if run.tool is not None else Found()
+    meaning = run.meaning
+    if meaning is not None and meaning.config:
+        said.config |= read_values(meaning.file(run.path, meaning.config), meaning.config, said)
+    if meaning is not None and meaning.logged:
+        values = read_values(meaning.file(run.path, meaning.logged), meaning.logged, said)
+        numbers = {name: foreign.as_number(value) for name, value in values.items()}
+        said.logged |= {name: value for name, value in numbers.items() if value is not None}
+    return said
+
+
+def _means(
+    run: RunFolder, kind: str | None, data: Mapping[str, Any] | None
+) -> tuple[str | None, Mapping[str, Any] | None]:
+    """Return what the arrays of a run are: as its ``sweep-runs.yaml`` says, else as asked."""
+    meaning = run.meaning
+    if meaning is None:
+        return kind, data
+    if meaning.metrics is not None:
+        kind = kinds.resolve(meaning.metrics, where=f"{meaning.path}: metrics")
+    if meaning.rate_hz is not None:
+        data = {**(data or {}), "rate_hz": meaning.rate_hz}
+    return kind, data
+
+
+def _only_logs(run: RunFolder, said: Found) -> bool:
+    """Tell whether a run saved no arrays and is whole without them: it logged its metrics."""
+    if any(role in ROLES for _, role in run.places):
+        return False
+    if not run.is_ours:
+        return run.tool is not None and run.tool.is_complete and bool(said.logged)
     record = run.record
     return (
         record is not None
@@ -109,7 +152,6 @@ def _only_logs(run: RunFolder) -> bool:
         and record.value is not None
         and run.sweep is not None
         and run.sweep.is_program
-        and run.files.isdisjoint(foreign.NEEDED)
     )
 
 

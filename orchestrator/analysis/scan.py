@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.walk import Folder, walk
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic
 from orchestrator.runs import foreign
 from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.meaning import FILE, Meaning, read_meaning
+from orchestrator.runs.places import ROLES, Places, own_places, usual_places
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, driver_lives
+from orchestrator.runs.tools import Tool, recognise
 
 _DIGITS = re.compile(r"(\d+)")
+_TRACES = re.compile(
+    r"\.(ckpt|pt|pth|h5|keras|safetensors|log|out)$|tfevents|^(results|history|training)\.csv$"
+)
+_ARRAY_FILES = frozenset((*foreign.NEEDED, *foreign.VALIDATION))
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ class RunFolder:
         files: names of its files.
         sweep: the sweep of ours that it belongs to, or None.
         record: the trial's record, or None for a folder of another tool.
+        places: where its arrays are.
+        tool: the tool that made it, where it is known.
+        meaning: what a ``sweep-runs.yaml`` says of it, or None.
         error: why the folder could not be read, or None.
     """
 
@@ -68,6 +78,9 @@ class RunFolder:
     files: frozenset[str] = frozenset()
     sweep: SweepInfo | None = None
     record: TrialRecord | None = None
+    places: Places = field(default_factory=dict)
+    tool: Tool | None = None
+    meaning: Meaning | None = None
     error: str | None = None
 
     @property
@@ -103,27 +116,36 @@ class RunFolder:
     @property
     def missing(self) -> list[str]:
         """The arrays without which it cannot be ranked."""
-        return [name for name in foreign.NEEDED if name not in self.files]
+        # Whose arrays are of another split only is ranked by that.
+        splits = {split for split, _ in self.places}
+        split = "test" if "test" in splits or not splits or self.is_ours else min(splits)
+        names = {} if self.meaning is None else self.meaning.arrays
+        return [
+            names.get((split, role), f"{'' if split == 'test' else f'{split}_'}{role}.npy")
+            for role in ROLES
+            if (split, role) not in self.places
+        ]
 
-
-@dataclass
-class _Folder:
-    files: frozenset[str] = frozenset()
-    folders: list[Path] = field(default_factory=list)
-    error: str | None = None
+    @property
+    def is_ours(self) -> bool:
+        """True for a trial of a sweep of ours."""
+        return self.record is not None or self.sweep is not None
 
 
 def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
     """Return the run folders at and below `paths`, each once, in natural order of their paths.
 
-    A run folder holds any of predictions, targets, metadata or metrics, or is a trial of ours, or
-    is an empty leaf beside such folders. Hidden folders are passed over. Links are followed after
-    everything else, so that a run is found under its own name; one that leads back up is not.
+    A run folder is a trial of ours, a folder that another tool made, one that holds any of
+    predictions, targets, metadata or metrics, one that a ``sweep-runs.yaml`` names, or an empty
+    leaf beside such folders. Arrays in the one folder below a run are that run's. Hidden folders
+    are passed over. Links are followed after everything else, so that a run is found under its
+    own name; one that leads back up is not.
 
     Raises:
         NotFoundError: one of `paths` does not exist or is no folder.
+        UsageError: a ``sweep-runs.yaml`` says what cannot be meant.
     """
-    tree: dict[Path, _Folder] = {}
+    tree: dict[Path, Folder] = {}
     seen: set[tuple[int, int]] = set()
     for path in paths:
         if not path.is_dir():
@@ -131,98 +153,115 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
             raise NotFoundError(
                 f"{path}: must be a folder with runs, but {what}. Name the folder of the runs."
             )
-        _walk(path, tree, seen)
-
-    sweeps: dict[Path, SweepInfo | None] = {}
-    found = {}
-    for path, folder in tree.items():
-        run = _as_run(path, folder, sweeps)
-        if run is not None:
-            found[path] = run
+        walk(path, tree, seen)
+    finder = _Finder(tree)
+    found = finder.runs()
     for folder in tree.values():
         if any(path in found for path in folder.folders):
             for path in folder.folders:
-                if path not in found and path in tree and _is_empty(tree[path]):
+                if path not in found and path in tree and tree[path].is_empty:
                     found[path] = RunFolder(path)
     return [found[path] for path in sorted(found, key=_natural)]
 
 
-def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> None:
-    waiting = deque([root])
-    links: deque[Path] = deque()
-    while waiting or links:
-        path = waiting.popleft() if waiting else links.popleft()
-        try:
-            status = path.stat()
-            if (status.st_dev, status.st_ino) in seen:
+class _Finder:
+    """Tells the runs of a tree from its other folders."""
+
+    def __init__(self, tree: Mapping[Path, Folder]) -> None:
+        self._tree = tree
+        self._sweeps: dict[Path, SweepInfo | None] = {}
+        self._meanings: dict[Path, Meaning | None] = {}
+        self._named: dict[Path, frozenset[Path]] = {}
+        self._parts: set[Path] = set()
+
+    def runs(self) -> dict[Path, RunFolder]:
+        """Return the runs by their paths."""
+        found = {}
+        for path, folder in self._tree.items():  # parents come before what is in them
+            if path in self._parts:
+                self._parts.update(folder.folders)
                 continue
-            seen.add((status.st_dev, status.st_ino))
-            entries = list(os.scandir(path))
-        except OSError as error:
-            tree[path] = _Folder(error=f"cannot be read: {error.strerror}")
-            continue
-        files = []
-        folders = []
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name == "__pycache__":
+            run = self._as_run(path, folder)
+            if run is not None:
+                found[path] = run
+        return found
+
+    def _as_run(self, path: Path, folder: Folder) -> RunFolder | None:
+        if folder.error is not None:
+            return RunFolder(path, error=folder.error)
+        # Not resolve, which would leave the tree of a link.
+        place = Path(os.path.abspath(path))
+        record = TrialRecord.load(RunDir(path)) if "state.json" in folder.files else None
+        sweep = None
+        if RunDir(place).number is not None and place.parent.name == "trials":
+            sweep = self._sweep(place.parent.parent)
+        if record is not None or sweep is not None:
+            self._parts.update(folder.folders)
+            return RunFolder(path, folder.files, sweep, record, places=own_places(path))
+        return self._foreign(path, folder)
+
+    def _sweep(self, path: Path) -> SweepInfo | None:
+        if path not in self._sweeps:
+            self._sweeps[path] = _sweep_info(SweepDir(path))
+        return self._sweeps[path]
+
+    def _foreign(self, path: Path, folder: Folder) -> RunFolder | None:
+        meaning = self._meaning(path)
+        named = self._named.get(meaning.path) if meaning is not None else None
+        is_named = named is not None and path in named
+        if named and not is_named:
+            return None
+        tool = recognise(folder.names)
+        places: Places = usual_places(path, folder.files)
+        inner = [below for below in folder.folders if tool is not None and below.name in tool.inner]
+        if tool is not None and not places:
+            places, holder = self._below(folder)
+            inner += [holder] if holder is not None else []
+        if meaning is not None and meaning.arrays:
+            places = {**places, **meaning.sources(path)}
+        is_run = (
+            is_named
+            or any(foreign.is_run_file(name) for name in folder.files)
+            or len({role for _, role in places}) == len(ROLES)
+            or (tool is not None and (tool.is_own or _left_something(folder)))
+        )
+        if not is_run:
+            return None
+        self._parts.update(inner)
+        return RunFolder(path, folder.files, places=places, tool=tool, meaning=meaning)
+
+    def _below(self, folder: Folder) -> tuple[Places, Path | None]:
+        """Return the arrays in the one folder below that has any and is no run itself."""
+        found = []
+        for below in folder.folders:
+            inside = self._tree.get(below)
+            if inside is None or recognise(inside.names) is not None:
                 continue
-            kind = _kind(entry)
-            below = path / entry.name
-            if kind == "file":
-                files.append(entry.name)
-            elif kind == "folder":
-                folders.append(below)
-                waiting.append(below)
-            elif kind == "link" and not _leads_up(below):
-                folders.append(below)
-                links.append(below)
-        tree[path] = _Folder(frozenset(files), folders)
+            if any(foreign.is_run_file(name) for name in inside.files - _ARRAY_FILES):
+                continue
+            places = usual_places(below, inside.files)
+            if places:
+                found.append((places, below))
+        return found[0] if len(found) == 1 else ({}, None)
+
+    def _meaning(self, path: Path) -> Meaning | None:
+        """Return what the nearest ``sweep-runs.yaml`` above says, within the tree."""
+        if path in self._meanings:
+            return self._meanings[path]
+        folder = self._tree.get(path)
+        if folder is not None and FILE in folder.files:
+            meaning: Meaning | None = read_meaning(path / FILE)
+            assert meaning is not None
+            self._named[meaning.path] = frozenset(meaning.run_folders())
+        else:
+            meaning = self._meaning(path.parent) if path.parent in self._tree else None
+        self._meanings[path] = meaning
+        return meaning
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
-    try:
-        if entry.is_dir(follow_symlinks=False):
-            return "folder"
-        if entry.is_symlink() and entry.is_dir():
-            return "link"
-        if entry.is_file():
-            return "file"
-    except OSError:
-        # A link to itself, or one into a place that may not be looked at: nothing can be read.
-        pass
-    # A link to nowhere has no content, and who opens a pipe may wait for ever.
-    return "other"
-
-
-def _leads_up(link: Path) -> bool:
-    try:
-        target = link.resolve(strict=True)
-        return link.parent.resolve().is_relative_to(target)
-    except (OSError, RuntimeError):
-        return True
-
-
-def _is_empty(folder: _Folder) -> bool:
-    return not folder.files and not folder.folders and folder.error is None
-
-
-def _as_run(path: Path, folder: _Folder, sweeps: dict[Path, SweepInfo | None]) -> RunFolder | None:
-    if folder.error is not None:
-        return RunFolder(path, error=folder.error)
-    # Not resolve, which would leave the tree of a link.
-    place = Path(os.path.abspath(path))
-    sweep_path = place.parent.parent
-    numbered = RunDir(place).number is not None and place.parent.name == "trials"
-    record = TrialRecord.load(RunDir(path)) if "state.json" in folder.files else None
-    sweep = None
-    if numbered:
-        if sweep_path not in sweeps:
-            sweeps[sweep_path] = _sweep_info(SweepDir(sweep_path))
-        sweep = sweeps[sweep_path]
-    ours = record is not None or sweep is not None
-    if not ours and not any(foreign.is_run_file(name) for name in folder.files):
-        return None
-    return RunFolder(path, folder.files, sweep, record)
+def _left_something(folder: Folder) -> bool:
+    """Tell whether a folder with a config also holds what only a run leaves."""
+    return any(_TRACES.search(name) for name in folder.files)
 
 
 def _sweep_info(sweep: SweepDir) -> SweepInfo | None:

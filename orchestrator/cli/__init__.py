@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "Run a sweep file; run it again to continue.",
     "status": "Show how the trials of a sweep stand.",
     "compare": "Rank runs by metrics recomputed from their predictions.",
+    "audit": "Say which runs are complete, and what the others lack.",
     "plan": "Show the trials and where they would run; start nothing.",
     "gpu": "Show the GPUs, and whether trials fit into what is free.",
     "check": "Check sweep files without running anything.",
@@ -24,6 +25,7 @@ COMMANDS = {
     "logs": "Show the log of a sweep or of one trial.",
     "stop": "End a sweep, or one of its trials.",
     "init": "Write a first sweep file for a script or a trainer.",
+    "trainers": "List the trainers, or what may be set of one.",
     "schema": "Print the JSON Schema of the sweep file.",
 }
 

@@ -149,6 +149,10 @@ class SweepRecord:
         ended_at: ISO 8601 time, UTC.
         placement: what placement has to say: ``waiting`` (for memory of others), ``growth`` (a
             sentence for each device), ``fallback`` (after an out-of-memory); {} for nothing.
+        course: what was decided: ``stages`` (who was promoted), ``gates`` and ``kept`` of an
+            ablation, each with ``words``; ``ended`` (why it ended before its time), ``success``
+            (the verdict at its end), ``spent`` (hours of all its drivers) and ``shifts`` (numbers
+            that had to give way).
     """
 
     sweep: str
@@ -164,6 +168,7 @@ class SweepRecord:
     started_at: str = field(default_factory=now)
     ended_at: str | None = None
     placement: dict[str, Any] = field(default_factory=dict)
+    course: dict[str, Any] = field(default_factory=dict)
 
     def save(self, sweep: SweepDir) -> None:
         """Write the record into the folder of `sweep`."""

@@ -49,6 +49,8 @@ class Tool:
         marks: names, files or folders, that all must be there; they may hold ``*``.
         read: reads such a folder.
         inner: folders in it that are part of the run, and no runs themselves.
+        is_own: True where nobody but the tool makes such folders; False for marks that stand in
+            other folders too.
         is_complete: True where such a run has no arrays of its own and is whole without them.
     """
 
@@ -56,6 +58,7 @@ class Tool:
     marks: tuple[str, ...]
     read: Callable[[Path, Found], None]
     inner: tuple[str, ...] = ()
+    is_own: bool = True
     is_complete: bool = True
 
 
@@ -73,6 +76,20 @@ def read_tool(tool: Tool, folder: Path) -> Found:
     found = Found()
     tool.read(folder, found)
     return found
+
+
+def read_values(path: Path | None, pattern: str, found: Found) -> dict[str, Any]:
+    """Return the values in a YAML or JSON file, nested ones with dots.
+
+    Args:
+        path: the file; None where `pattern` found none, which is a problem then.
+        pattern: as somebody named the file.
+        found: what is known of its folder; problems are added there.
+    """
+    if path is None:
+        found.problems.append(f"there is no {pattern}")
+        return {}
+    return foreign.flatten(_mapping(path, found))
 
 
 def _wandb(folder: Path, found: Found) -> None:
@@ -153,11 +170,11 @@ TOOLS = (
     Tool("Hydra", (".hydra",), _hydra, (".hydra",), is_complete=False),
     Tool("Lightning", ("hparams.yaml",), _lightning, ("checkpoints",)),
     Tool("Hugging Face", ("trainer_state.json",), _hugging_face),
-    Tool("script", ("config.yaml",), _config_file("config.yaml"), is_complete=False),
-    Tool("script", ("config.yml",), _config_file("config.yml"), is_complete=False),
-    Tool("script", ("config.json",), _config_file("config.json"), is_complete=False),
-    Tool("script", ("args.json",), _config_file("args.json"), is_complete=False),
-    Tool("script", ("params.json",), _config_file("params.json"), is_complete=False),
+    Tool("script", ("config.yaml",), _config_file("config.yaml"), is_own=False, is_complete=False),
+    Tool("script", ("config.yml",), _config_file("config.yml"), is_own=False, is_complete=False),
+    Tool("script", ("config.json",), _config_file("config.json"), is_own=False, is_complete=False),
+    Tool("script", ("args.json",), _config_file("args.json"), is_own=False, is_complete=False),
+    Tool("script", ("params.json",), _config_file("params.json"), is_own=False, is_complete=False),
 )
 """In the order in which a folder is held against them."""
 
