@@ -68,7 +68,7 @@ def read_ablate(draft: Draft, results: Results) -> Ablate | None:
     log = draft.log
     written: dict[str, Any] = entry.get("changes", {})
     node = draft.node("ablate", "changes")
-    if not written and isinstance(node.value, dict) and not node.value:
+    if "changes" in entry and not written and node.value == {}:
         log.at(node, "ablate.changes", "must have one change at least, but has none.")
     if BASELINE in written:
         where = draft.key_node("ablate", "changes", BASELINE)

@@ -109,6 +109,7 @@ _GOING = (
     "sigma0",
     "restart_strategy",
     "inc_popsize",
+    "warn_independent_sampling",  # of tpe; where a sampler's table has it, it counts
 )
 UNWRITABLE = {
     "seed": "it comes from the sweep's seed",
