@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from orchestrator.cli.listing import excluded_json, excluded_lines, words
+from orchestrator.cli.options import where_trials_run
 from orchestrator.cli.tables import (
     LONGEST_CELL,
     Column,
@@ -32,7 +33,7 @@ from orchestrator.files.units import format_duration, format_size
 from orchestrator.placement.cards import hypothetical
 from orchestrator.placement.decide import decide
 from orchestrator.placement.forecast import Forecast, forecast
-from orchestrator.placement.model import CPU, Placement, Plan, Slot
+from orchestrator.placement.model import CPU, Placement, Plan, Share, Slot
 from orchestrator.runs.durations import complete_durations
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import results_folder
@@ -63,14 +64,7 @@ CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of
 @click.option(
     "--count", type=click.IntRange(min=1), metavar="N", help="Plan for at most so many trials."
 )
-@click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
-@click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
-@click.option(
-    "--placement",
-    type=click.Choice(get_args(Placement)),
-    default="auto",
-    help="How many run at once, as for run. [default: auto]",
-)
+@where_trials_run
 @click.option(
     "--trial-minutes",
     type=click.FloatRange(min=0, min_open=True),
@@ -94,6 +88,7 @@ def command(
     max_parallel: int | None,
     gpus: str | None,
     placement: Placement,
+    share: Share,
     trial_minutes: float | None,
     results: Path | None,
     as_json: bool,
@@ -126,6 +121,7 @@ def command(
         max_parallel=max_parallel,
         gpus=gpus,
         placement=placement,
+        share=share,
         known=partial(known_need, asked, results=folder),
     )
     expected = _forecast(asked, decided, trial_minutes, folder)

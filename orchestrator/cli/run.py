@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
+from orchestrator.cli.options import where_trials_run
 from orchestrator.cli.progress import Progress, say
 from orchestrator.engine.needs import known_need
 from orchestrator.errors import UsageError
@@ -39,21 +40,7 @@ from orchestrator.spec.model import Spec
     "--count", type=click.IntRange(min=1), metavar="N", help="Run at most so many trials in all."
 )
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for what sweeps write.")
-@click.option("--max-parallel", type=click.IntRange(min=1), help="Run at most so many at once.")
-@click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2.")
-@click.option(
-    "--placement",
-    type=click.Choice(get_args(Placement)),
-    default="auto",
-    help="How many run at once: what is measured to be best, all that fit, one, or (grow) measured "
-    "on CPUs too. [default: auto]",
-)
-@click.option(
-    "--share",
-    type=click.Choice(get_args(Share)),
-    default="full",
-    help="polite: at most one trial on a card on which somebody else computes. [default: full]",
-)
+@where_trials_run
 @click.option(
     "--wait-timeout",
     metavar="DURATION",

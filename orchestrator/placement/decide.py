@@ -15,6 +15,7 @@ from orchestrator.placement.leases import Leases
 from orchestrator.placement.loaders import loader_workers
 from orchestrator.placement.model import Device, Host, Need, Placement, Plan, Policy, Share
 from orchestrator.placement.need import declared, policy_of
+from orchestrator.placement.neighbours import Ours, pids_comparable, who_computes
 from orchestrator.placement.plan import plan
 from orchestrator.spec.expand import count_trials
 from orchestrator.spec.model import Spec
@@ -66,6 +67,8 @@ def decide(
         note = "; ".join(words for words in (note, promised) if words)
     if gpus is not None:
         devices = choose(devices, gpus)
+    if share == "polite":
+        policy = replace(policy, busy=_busy(devices))
     tail = f" ({note})" if note else ""
     need, n_trials = declared(spec.resources), count_trials(spec)
     host = host or _look_at_host(devices, n_trials, policy)
@@ -95,6 +98,14 @@ def _look_at_host(devices: Sequence[Device], n_trials: int | None, policy: Polic
         if first.threads > 1 and policy.cpus_per_trial is None:
             return replace(host, idle_cores=reader.idle_cores())
     return host
+
+
+def _busy(devices: Sequence[Device]) -> frozenset[str]:
+    """Return the keys of the devices on which somebody computes; nothing of ours runs yet."""
+    comparable = pids_comparable()
+    return frozenset(
+        device.key for device in devices if who_computes(device, Ours(), comparable=comparable)
+    )
 
 
 def _less_promised(devices: Sequence[Device]) -> tuple[list[Device], str]:

@@ -126,6 +126,7 @@ class Policy:
             faster, ``sequential`` one after another, ``grow`` tries out on CPUs too, and where all
             trials fit.
         share: ``polite`` runs at most one trial on a card on which somebody else computes.
+        busy: keys of the devices on which somebody else computes, where sharing is polite.
     """
 
     max_parallel: int | None = None
@@ -134,6 +135,7 @@ class Policy:
     workers_per_trial: int = 0
     placement: Placement = "auto"
     share: Share = "full"
+    busy: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

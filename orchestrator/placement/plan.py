@@ -74,7 +74,10 @@ def _plan_known(
     *,
     need_bytes: int,
 ) -> Plan:
-    rooms = [device.free_bytes // need_bytes for device in devices]
+    rooms = [
+        min(device.free_bytes // need_bytes, 1 if device.key in policy.busy else device.total_bytes)
+        for device in devices
+    ]
     room = capacity(rooms, policy.gpus_per_trial)
     if room == 0:
         raise _too_small(devices, need_bytes, policy.gpus_per_trial)
@@ -112,7 +115,8 @@ def _plan_known(
         ),
         n_trials=n_trials,
         need=need,
-        reason=f"{trials_words(n_trials)} of {each}: {holds}, {start}",
+        reason=f"{trials_words(n_trials)} of {each}: {holds}, {start}"
+        + _polite_words(devices, policy),
     )
 
 
@@ -156,8 +160,17 @@ def _plan_unknown(
             f"{trials_words(n_trials)} whose memory is unknown (resources.gpu_memory is not "
             f"declared): {_start_words(slots, devices, policy, is_whole=parallel)}"
             + limit_words(count, len(devices) // width, policy)
+            + _polite_words([device for team in teams for device in team], policy)
         ),
     )
+
+
+def _polite_words(devices: Sequence[Device], policy: Policy) -> str:
+    """Return where sharing politely holds the number down; "" for nowhere."""
+    shared = [f"GPU {device.id}" for device in devices if device.key in policy.busy]
+    if not shared:
+        return ""
+    return f"; somebody else computes on {', '.join(shared)}: one at a time there (--share polite)"
 
 
 def _start_words(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import PlacementError
 from orchestrator.placement.decide import decide
-from orchestrator.placement.model import Device, Host, Need
+from orchestrator.placement.model import Device, Host, Need, Process
 from orchestrator.spec.model import NamedTrial, Resources, Spec
 
 GIB = 1 << 30
@@ -61,7 +62,7 @@ def test_placement_is_heeded_on_gpus_and_cpus(
             spec_of(3, 8 * GIB),
             devices=devices,
             host=HOST,
-            placement=placement,  # type: ignore[arg-type]
+            placement=placement,
         )
         assert (plan.mode, plan.start_parallel, plan.max_parallel) == (mode, start, most)
         cores = sum(slot.threads for slot in plan.slots)
@@ -83,3 +84,27 @@ def test_what_earlier_sweeps_measured_counts_where_less_is_declared() -> None:
     assert low.need == Need(5 * GIB, "history"), "it was seen to take more than is declared"
     small = decide(spec_of(3, None), devices=[card(4, total=4)], host=HOST, known=known)
     assert small.need.source == "unknown", "what was seen before is no reason to refuse"
+
+
+def test_politeness_is_planned_for() -> None:
+    used = replace(card(16, total=24), processes=(Process(4711, 8 * GIB),), id="0")
+    free = replace(card(24), processes=(), id="1")
+    for devices, n, full, polite in (
+        ([used], 2, ("parallel", 2, 2), ("sequential", 1, 1)),
+        ([used, free], 4, ("parallel", 4, 4), ("parallel", 4, 4)),
+        ([used, free], 5, ("parallel", 5, 5), ("sequential", 2, 4)),
+    ):
+        shapes = []
+        for share in ("full", "polite"):
+            found = decide(
+                spec_of(n, 8 * GIB),
+                devices=devices,
+                host=HOST,
+                share=share,
+            )
+            shapes.append((found.mode, found.start_parallel, found.max_parallel))
+            said = "somebody else computes on GPU 0: one at a time there (--share polite)"
+            assert (said in found.reason) == (share == "polite")
+        assert shapes == [full, polite]
+    unknown = decide(spec_of(2, None), devices=[used], host=HOST, share="polite")
+    assert "somebody else computes" in unknown.reason
