@@ -35,8 +35,9 @@ class GradientWatch:
 
     def __init__(self, parameters: Iterable[nn.Parameter], device: torch.device) -> None:
         self._parameters: list[Tensor] = list(parameters)
-        # sum of norms, steps with a norm
-        self._values = torch.zeros(2, dtype=torch.float64, device=device)
+        self._sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._counted = torch.zeros((), dtype=torch.int64, device=device)  # where some are skipped
+        self._steps = 0
 
     def after_backward(self, *, skip_infinite: bool = False) -> Tensor:
         """Take in the gradients as they are and return their L2 norm, a scalar tensor.
@@ -49,19 +50,24 @@ class GradientWatch:
         """
         gradients = [item.grad for item in self._parameters if item.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        counted = torch.isfinite(norm) if skip_infinite else torch.ones_like(norm)
-        kept = torch.where(counted.bool(), norm, 0.0)
-        self._values += torch.stack([kept.double(), counted.double()])
+        if not skip_infinite:
+            self._sum += norm
+            self._steps += 1
+            return norm
+        counted = torch.isfinite(norm)
+        kept = torch.where(counted, norm, 0.0)
+        self._sum += kept
+        self._counted += counted
         return norm
 
     def mean_norm(self) -> float:
         """Return the mean norm since `clear`; NaN of nothing, or where one was not finite."""
-        total, steps = self._values.tolist()
-        return total / steps if steps else math.nan
+        steps = self._steps + int(self._counted)
+        return float(self._sum) / steps if steps else math.nan
 
     def is_finite(self) -> bool:
         """Tell whether all norms since `clear` were finite."""
-        return bool(torch.isfinite(self._values[0]))
+        return bool(torch.isfinite(self._sum))
 
     def parameters_are_finite(self) -> bool:
         """Tell whether every parameter is finite: look before a state is saved."""
@@ -71,12 +77,16 @@ class GradientWatch:
 
     def clear(self) -> None:
         """Start anew, as at the beginning of an epoch."""
-        self._values.zero_()
+        self._sum.zero_()
+        self._counted.zero_()
+        self._steps = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes."""
-        return {"values": self._values}
+        return {"sum": self._sum, "counted": self._counted, "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self._values.copy_(state["values"])
+        self._sum.copy_(state["sum"])
+        self._counted.copy_(state["counted"])
+        self._steps = int(state["steps"])
