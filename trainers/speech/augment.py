@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +33,9 @@ class Augmentation:
             number: the batch's number in the whole training.
         """
         config, generator = self.config, self._generator
-        generator.manual_seed((config.seed << 32) + number)
+        # A CPU's generator takes 32 bits of its seed and passes over the others.
+        mixed = np.random.SeedSequence((config.seed, number)).generate_state(1)
+        generator.manual_seed(int(mixed[0]))
         sentences, length, channels = signal.shape
         device = signal.device
         if config.white_noise > 0:

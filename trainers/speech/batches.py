@@ -14,8 +14,9 @@ from torch import Tensor
 
 from trainers.speech.corpus import Corpus
 
-BUCKET_BATCHES: Final = 8
-"""Batches that are drawn together and then sorted by length, so that little is padded."""
+LENGTH_SPREAD: Final = 0.05
+"""Batches are sentences of similar length, so that little is padded: sorted by their length times
+a random factor of this standard deviation, so that no two epochs have the same batches."""
 
 
 class Batch:
@@ -99,8 +100,8 @@ class Order:
     """Which sentences each training batch holds.
 
     An epoch goes through all sentences once, in an order that depends on seed and epoch alone:
-    drawn at random, sorted by length within some batches, and the batches then drawn again. So a
-    batch can be made knowing nothing but its number.
+    sorted roughly by length, cut into batches, and these drawn at random. So a batch can be made
+    knowing nothing but its number.
 
     Args:
         sentences: what there is.
@@ -125,13 +126,9 @@ class Order:
 
     def _drawn(self, epoch: int) -> list[NDArray[np.intp]]:
         random = np.random.default_rng((self._seed, epoch))
-        order = random.permutation(len(self._lengths))
-        pool = BUCKET_BATCHES * self._size
-        batches: list[NDArray[np.intp]] = []
-        for start in range(0, len(order), pool):
-            drawn = order[start : start + pool]
-            drawn = drawn[np.argsort(self._lengths[drawn], kind="stable")]
-            batches += [drawn[at : at + self._size] for at in range(0, len(drawn), self._size)]
+        factors = np.exp(LENGTH_SPREAD * random.normal(size=len(self._lengths)))
+        order = np.argsort(self._lengths * factors)
+        batches = [order[at : at + self._size] for at in range(0, len(order), self._size)]
         return [batches[place] for place in random.permutation(len(batches))]
 
 

@@ -31,7 +31,7 @@ PRONUNCIATIONS: Final = (
 )
 # fmt: on
 PHONEMES: Final = tuple(sorted({phone for word in PRONUNCIATIONS for phone in word}))
-"""The 20 phonemes of the digits; the id of one is its place from 1."""
+"""The 19 phonemes of the digits; the id of one is its place from 1."""
 
 BANDS: Final = 40
 HOP_S: Final = 0.010
