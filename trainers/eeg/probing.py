@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 from trainers.eeg.config import Config
 from trainers.eeg.data import Fold
 from trainers.eeg.model import CLASSES, make_probe
+from trainers.eeg.schedules import one_cycle
 from trainers.watch import GradientWatch
 
 
@@ -57,10 +57,10 @@ class Probing:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.schedule = OneCycleLR(
+        self.schedule = one_cycle(
             self.optimizer,
-            max_lr=config.max_lr,
-            total_steps=config.epochs * self.batches,
+            config.max_lr,
+            config.epochs * self.batches,
             pct_start=config.pct_start,
             div_factor=config.div_factor,
             final_div_factor=config.final_div_factor,
