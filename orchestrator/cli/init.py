@@ -48,7 +48,8 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
         text = for_program(*_read(program, Path() if to_stdout else output.parent))
     else:
         assert trainer is not None
-        text = for_trainer(trainer_schema(trainer))
+        folder = Path() if to_stdout else output.parent
+        text = for_trainer(trainer_schema(trainer, folder))
     if to_stdout:
         click.echo(text, nl=False)
         return

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from orchestrator.spec.arguments import Argument
-from orchestrator.spec.trainers import TrainerSchema
+from orchestrator.spec.trainers import TrainerSchema, resolve
 
 SCHEMA_FILE = "sweep.schema.json"
 _WIDTH = 38  # column at which the comments of a list begin
@@ -38,12 +38,13 @@ class _Line:
 def for_trainer(schema: TrainerSchema) -> str:
     """Return a file that sweeps a trainer."""
     lines = []
+    values = resolve(schema, {})
     for name, known in schema.parameters.items():
         words = [getattr(known, "help", ""), _bounds(known)]
         unit = getattr(known, "unit", "")
         words.insert(1, f"[{unit}]" if unit else "")
         text = " ".join(word for word in words if word)
-        lines.append(_Line(name, known.default, known.type, text))
+        lines.append(_Line(name, values[name], known.type, text))
     chosen = _chosen(lines)
     metric = schema.default_metric or "val_loss"
     head = [
