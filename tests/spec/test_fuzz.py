@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.spec.changes import differences
 from orchestrator.spec.distributions import DISTRIBUTIONS
 from orchestrator.spec.expand import count_trials, exclusion, iter_configs
 from orchestrator.spec.keys import SPEC
 from orchestrator.spec.load import load_spec
+from orchestrator.spec.stages import for_stage
 from tests.spec.test_load import WHOLE
 from tests.spec.test_wandb import FILE
 
@@ -25,6 +28,11 @@ PIECES = [
     "{", "}", "[", "]", ": ", "- ", "? ", "| ", "> ", "'", '"', "#", "%", "@", "`", "1e999", ".nan",
     "${env:X}", "${env:X:-}", "null", "true", "-1", "1" * 400, "extends: s.yaml\n", "when: a == 1",
     "zip: [a, b]\n", "constraints: [a < 1]\n", "parameters:\n", "method: random\n", "\u2028", "é",
+    "seeds: 2\n", "seeds: [", "ablate: {changes: {a: {set: {a: [1, 2]}}}}\n", "sampler: gp\n",
+    "remedy: {rising: {set: {a: '*2'}}}\n", "stages: {a: {promote: {top: 1}}, b: {}}\n",
+    "success: any a < 1\n", "targets: {t: {a: < 1}}\n", "metric: [a, b]\n", "budget: {hours: 1}\n",
+    "divergence: {plateau: remedy}\n", "expect: {a@3: < 1}\n", "reference: {a: {b: 1}}\n",
+    "lr_schedule: {step: {lr: 1, milestones: [1]}}\n", "gate: stable\n", "continue: true\n",
 ]  # fmt: skip
 
 
@@ -63,8 +71,10 @@ def try_out(path: Path) -> None:
         event("unreadable")
         return
     event("taken")
-    spec.to_dict()
+    assert differences(json.loads(json.dumps(spec.to_dict())), spec.to_dict()) == []
     count_trials(spec)
+    for stage in spec.stages:
+        count_trials(for_stage(spec, stage.name))
     if spec.method != "bayes":
         for _, trial in zip(range(5), iter_configs(spec), strict=False):
             assert isinstance(trial.config, dict)
@@ -106,12 +116,65 @@ good_block = st.sampled_from([
     {"values": [1, 2, 3], "when": "b > 1"}, {"parameters": {"c": {"values": [1]}}},
     {"distribution": "q_normal", "q": 2}, {"values": ["x", "y"], "probabilities": [0.5, 0.5]},
 ])  # fmt: skip
+a_set = st.dictionaries(names, anything | st.sampled_from(["*0.1", [1, 2], [[1]]]), max_size=2)
+condition = conditions | st.sampled_from(["any a < 1", "all complete", "a@3 < 1", "a/b < 1"])
+
+
+def record(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return mappings with some of `keys`, of which any value may be wrong."""
+    return st.fixed_dictionaries({}, optional={k.rstrip("_"): v | scalars for k, v in keys.items()})
+
+
+symptoms = st.sampled_from(["rising", "too_slow", "non-finite", "plateu"])
+bounds = st.dictionaries(st.sampled_from(["a", "a/b", "a@3", "x y"]), st.just("< 1") | scalars,
+                         max_size=2)  # fmt: skip
+course: dict[str, st.SearchStrategy[Any]] = {
+    "stages": st.dictionaries(
+        names,
+        record(
+            set=a_set,
+            promote=record(top=st.integers(0, 3), fraction=st.floats(0, 2), if_=condition),
+            continue_=st.booleans(),
+        ),
+        max_size=3,
+    ),
+    "ablate": record(
+        baseline=record(set=a_set),
+        changes=st.dictionaries(
+            names | st.just("baseline"), record(set=a_set, gate=condition), max_size=3
+        ),
+        gate=condition,
+        keep_improvements=st.booleans(),
+    ),
+    "seeds": st.integers(0, 4)
+    | st.lists(st.integers(-1, 3), max_size=3)
+    | record(values=st.integers(0, 3), parameter=names),
+    "sampler": st.sampled_from(["tpe", "gp", "nsga2"])
+    | record(name=st.just("cmaes"), options=st.dictionaries(st.just("popsize"), scalars)),
+    "divergence": st.dictionaries(symptoms, st.sampled_from(["stop", "remedy", "halt"])),
+    "remedy": st.dictionaries(
+        symptoms,
+        record(set=a_set, from_=st.just("scratch"), if_=condition, times=st.integers(0, 3)),
+        max_size=2,
+    ),
+    "targets": bounds | st.dictionaries(st.sampled_from(["good", "best"]), bounds, max_size=2),
+    "expect": bounds,
+    "reference": st.dictionaries(names, st.just(".") | st.dictionaries(names, scalars), max_size=2),
+    "success": condition | st.lists(condition, max_size=2),
+    "budget": record(trials=st.integers(0, 3), hours=st.floats(0, 2), failures=st.integers(0, 2)),
+    "lr_schedule": record(
+        step=record(lr=st.floats(0, 1), milestones=anything, warmup=st.integers(0, 3)),
+        onecycle=record(max_lr=st.just(1), total=st.integers(0, 3), pct_start=st.floats(0, 2)),
+        per=st.sampled_from(["batch", "epoch"]),
+    ),
+}
 documents = st.fixed_dictionaries(
     {"program": st.just("env")},
     optional={
         **dict.fromkeys(SPEC.keys.keys() - {"program"}, anything),
+        **course,
         "method": st.sampled_from(["grid", "random", "bayes"]),
-        "metric": st.just("m") | anything,
+        "metric": st.just("m") | st.just(["a", "b"]) | anything,
         "run_cap": st.integers(1, 9),
         "parameters": st.dictionaries(names, good_block | block, max_size=4),
         "zip": st.lists(names, max_size=3) | anything,
@@ -128,8 +191,16 @@ documents = st.fixed_dictionaries(
 )
 
 
+def few(whole: dict[str, Any], chosen: set[str]) -> dict[str, Any]:
+    """Return a document with some of its keys, since one with all of them is always refused."""
+    return {key: value for key, value in whole.items() if key in {"program", "metric", *chosen}}
+
+
+some_documents = st.builds(few, documents, st.sets(st.sampled_from([*course, "parameters"])))
+
+
 @settings(max_examples=400, suppress_health_check=list(HealthCheck), deadline=None)
-@given(document=documents)
+@given(document=documents | some_documents)
 def test_any_document(document: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True))
