@@ -22,6 +22,18 @@ QUICK: dict[str, dict[str, Any]] = {
         "dropout": 0.2,
         "lr_schedule": "cosine",
     },
+    "speech": {
+        "batches": 12,
+        "eval_every": 4,
+        "gru_hidden": 8,
+        "batch_size": 4,
+        "channels": 6,
+        "days": 2,
+        "sentences": 40,
+        "phonemes": 5,
+        "time_mask_prob": 0.5,
+        "lr_schedule": "cosine",
+    },
     "signal": {"epochs": 3, "hidden_size": 8, "duration_s": 1.0, "rate_hz": 200.0},
 }
 

@@ -13,45 +13,33 @@ from torch import Tensor, nn
 
 
 class Sums:
-    """Sums over the batches since the last report, kept on the device so that no batch waits.
+    """The loss summed over the batches since the last report, on the device so that none waits.
 
     Args:
         device: where the losses are.
     """
 
     def __init__(self, device: torch.device) -> None:
-        # loss·sentences, sentences, gradient norms, batches with a norm
-        self._values = torch.zeros(4, dtype=torch.float64, device=device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._sentences = 0
 
-    def add(self, loss: Tensor, sentences: int, norm: Tensor, *, skip_infinite: bool) -> None:
-        """Take one batch.
+    def add(self, loss: Tensor, sentences: int) -> None:
+        """Take the mean `loss` of a batch, a scalar without gradient, and the batch's size."""
+        self._loss += loss.double() * sentences
+        self._sentences += sentences
 
-        Args:
-            loss: mean loss of the batch, a scalar without gradient.
-            sentences: size of the batch.
-            norm: L2 norm of the gradient before clipping.
-            skip_infinite: leave norms that are not finite out.
-        """
-        counted = torch.isfinite(norm) if skip_infinite else torch.ones_like(norm)
-        kept = torch.where(counted.bool(), norm, 0.0)
-        parts = [loss * sentences, torch.full_like(loss, sentences), kept, counted.to(norm.dtype)]
-        self._values += torch.stack([part.double() for part in parts])
-
-    def means(self) -> tuple[float, float]:
-        """Return the mean loss per sentence and gradient norm per batch; NaN of nothing."""
-        loss, sentences, norm, batches = self._values.tolist()
-        return (
-            loss / sentences if sentences else math.nan,
-            norm / batches if batches else math.nan,
-        )
+    def mean(self) -> float:
+        """Return the mean loss per sentence; NaN of nothing."""
+        return float(self._loss) / self._sentences if self._sentences else math.nan
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes."""
-        return {"values": self._values}
+        return {"loss": self._loss, "sentences": self._sentences}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self._values.copy_(state["values"])
+        self._loss.copy_(state["loss"])
+        self._sentences = int(state["sentences"])
 
 
 class Best:

@@ -29,13 +29,17 @@ class Schedule:
         optimizer: whose parameter groups are set.
         config: names the schedule and its numbers; ``lr`` is the peak.
         total: optimiser steps of the whole training.
+
+    Attributes:
+        batches: optimiser steps since it began.
+        since: optimiser steps of the training that were done before it began.
     """
 
     def __init__(self, optimizer: Optimizer, config: Config, *, total: int) -> None:
         self.optimizer = optimizer
         self.config = config
         self.total = total
-        self.batches = 0
+        self.batches = self.since = 0
         # Plateau's memory: its share of the rate, the best value, and evaluations since then.
         self.plateau = {"share": 1.0, "best": math.inf, "waited": 0.0}
         self._apply()
@@ -83,13 +87,38 @@ class Schedule:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on from here."""
-        return {"batches": self.batches, "plateau": dict(self.plateau)}
+        return {"batches": self.batches, "since": self.since, "plateau": dict(self.plateau)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Go on from `state`; its rates and its length are those of the config."""
+        self.begin_anew(int(state["since"]))
         self.batches = int(state["batches"])
         self.plateau.update(state["plateau"])
         self._apply()
+
+    def begin_anew(self, done: int) -> None:
+        """Begin the schedule after `done` optimiser steps, over what is left of the training."""
+        self.total = max(1, self.total + self.since - done)
+        self.since = done
+        self.batches = 0
+        self._apply()
+
+    def declared(self, *, batches_per_epoch: int) -> dict[str, Any] | None:
+        """Return the schedule in the words of a sweep file; None where it began in midst of it."""
+        if self.since:
+            return None
+        config, kind = self.config, self.config.lr_schedule
+        values: dict[str, Any] = {"lr": config.lr}
+        if kind != "constant":
+            values["final"] = config.lr * config.lr_floor
+        if kind == "plateau":
+            values["factor"] = config.plateau_factor
+        if kind in ("linear", "cosine"):
+            values["total"] = self.total
+        if config.warmup_batches:
+            values |= {"warmup": config.warmup_batches, "warmup_start": WARMUP_START}
+        words = {"per": "batch", "batches_per_epoch": batches_per_epoch, "steps": "batch"}
+        return {kind: values, **words}
 
     def _apply(self) -> None:
         for group in self.optimizer.param_groups:

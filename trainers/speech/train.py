@@ -30,6 +30,7 @@ from trainers.speech.data import load
 from trainers.speech.model import SpeechModel, count_parameters, ctc_loss, greedy_phonemes
 from trainers.speech.progress import Best, Clock, Sums
 from trainers.speech.schedules import Schedule
+from trainers.watch import GradientWatch
 
 CHECKPOINT_SHARE = 0.05
 """Share of the time that checkpoints may take: small models save often, large ones seldom."""
@@ -115,6 +116,7 @@ class Training:
         self.batch = 0
         self.finished = False
         self.sums = Sums(self.device)
+        self.gradients = GradientWatch(self.model.parameters(), self.device)
         self.best = Best()
         self._began_at = 0
         self._saved_at = time.monotonic()
@@ -127,6 +129,7 @@ class Training:
         frames = self.model.frames(torch.from_numpy(corpus.lengths)).numpy()
         return {
             "total_steps": self.total,
+            "lr_schedule": self.schedule.declared(batches_per_epoch=self.order.per_epoch),
             "parameters": count_parameters(self.model),
             "effective": {
                 "optimizer": type(self.optimizer).__name__.lower(),
@@ -210,33 +213,30 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.grad_scaler.scale(loss))
         self.grad_scaler.unscale_(self.optimizer)
-        gradients = [item.grad for item in self.model.parameters() if item.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        norm = self.gradients.after_backward(skip_infinite=self.grad_scaler.is_enabled())
         if self.config.gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(
                 self.model.parameters(), self.config.gradient_clip_val, norm
             )
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
-        # A step that loss scaling skips has an infinite norm that says nothing about the training.
-        self.sums.add(loss.detach(), len(batch), norm, skip_infinite=self.grad_scaler.is_enabled())
+        self.sums.add(loss.detach(), len(batch))
         self.schedule.after_batch()
 
     def _evaluate(self) -> None:
         """Report, and choose the best state."""
         # Reading the sums waits for the GPU, so the time of the steps is theirs.
         with self.clock.measured("training"):
-            train_loss, grad_norm = self.sums.means()
+            train_loss, grad_norm = self.sums.mean(), self.gradients.mean_norm()
         self.sums = Sums(self.device)
+        self.gradients.clear()
         with self.clock.measured("evaluation"):
             predicted, val_loss = self._predict(self.val_set)
             found = metrics.evaluate(predicted, self.val_set.corpus.targets())
         self.schedule.after_evaluation(found["per"])
         self.best.update(found["per"], self.batch, self.model)
-        patience = self.config.patience
-        self.finished = self.batch >= self.total or (
-            patience is not None and self.best.waited >= patience
-        )
+        self.finished = self._is_over()
         self.run.report(
             self.batch,
             train_loss=train_loss,
@@ -246,6 +246,10 @@ class Training:
             lr=self.lr,
             grad_norm=grad_norm,
         )
+
+    def _is_over(self) -> bool:
+        patience = self.config.patience
+        return self.batch >= self.total or (patience is not None and self.best.waited >= patience)
 
     def _predict(self, sentences: Sentences) -> tuple[list[NDArray[np.int64]], float]:
         """Return the phonemes that the network reads in each sentence, and the mean loss."""
@@ -274,6 +278,8 @@ class Training:
         return since * CHECKPOINT_SHARE >= self._save_s
 
     def _save(self) -> None:
+        if not self.gradients.parameters_are_finite():
+            return  # nothing could go on from there
         began = time.monotonic()
         with self.clock.measured("checkpoints"):
             self.run.checkpoint(self.state_dict())
@@ -285,28 +291,34 @@ class Training:
         cuda = self.device.type == "cuda"
         return {
             "batch": self.batch,
-            "finished": self.finished,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "scheduler": self.schedule.state_dict(),
             "grad_scaler": self.grad_scaler.state_dict(),
             "sums": self.sums.state_dict(),
+            "gradients": self.gradients.state_dict(),
             "best": self.best.state_dict(),
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Go on from `state`, which may be of another config: what that sets, this one sets."""
         self.batch = int(state["batch"])
-        self.finished = bool(state["finished"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        for group in self.optimizer.param_groups:
+            group.update(eps=self.config.eps, weight_decay=self.config.weight_decay)
+        if "scheduler" in state:
+            self.schedule.load_state_dict(state["scheduler"])
+        else:
+            self.schedule.begin_anew(self.batch)
         if state["grad_scaler"]:
             self.grad_scaler.load_state_dict(state["grad_scaler"])
         self.sums.load_state_dict(state["sums"])
+        self.gradients.load_state_dict(state["gradients"])
         self.best.load_state_dict(state["best"])
+        self.finished = self._is_over()
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from orchestrator.divergence.schedule.declared import declared
 from tests.trainers.speech.made import tiny
 from trainers.speech.schedules import Schedule
 from trainers.speech.train import total_batches
@@ -77,6 +78,33 @@ def test_a_schedule_goes_on_where_it_was() -> None:
     second.after_evaluation(0.9)
     second.after_evaluation(0.9)
     assert second.lr == 0.125
+
+
+@pytest.mark.parametrize("kind", ["constant", "linear", "cosine", "plateau"])
+def test_the_declared_schedule_is_the_one_that_is_followed(kind: str) -> None:
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    config = tiny(lr=0.1, lr_schedule=kind, warmup_batches=7, plateau_patience=5)
+    schedule = Schedule(optimizer, config, total=100)
+    words = schedule.declared(batches_per_epoch=10)
+    assert words is not None
+    known = declared(words).schedule
+    for batch in range(100):
+        low, high = known.bounds(batch, batch)
+        assert low - 1e-9 <= schedule.lr <= high + 1e-9
+        schedule.after_batch()
+        schedule.after_evaluation(1.0)
+    schedule.begin_anew(30)
+    assert schedule.declared(batches_per_epoch=10) is None
+
+
+def test_a_schedule_that_begins_anew_ends_with_the_training() -> None:
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    schedule = Schedule(optimizer, tiny(lr=1.0, lr_schedule="linear", lr_floor=0.0), total=100)
+    schedule.begin_anew(60)
+    assert schedule.lr == 1.0
+    for _ in range(20):
+        schedule.after_batch()
+    assert schedule.lr == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

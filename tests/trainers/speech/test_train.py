@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 from pathlib import Path
@@ -15,7 +16,9 @@ from tests.trainers.edc.local_run import LocalRun
 from tests.trainers.speech.made import tiny, trained
 from trainers.speech import metrics
 from trainers.speech.config import METRICS
-from trainers.speech.train import train
+from trainers.speech.data import load
+from trainers.speech.progress import Clock
+from trainers.speech.train import Training, train
 
 
 def same(first: LocalRun, second: LocalRun) -> None:
@@ -75,7 +78,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
     assert first.reports != other.reports
 
 
-@pytest.mark.parametrize("stop_after", [0, 4, 7])
+@pytest.mark.parametrize("stop_after", [4, 7])
 @pytest.mark.parametrize(
     "values",
     [
@@ -106,6 +109,36 @@ def test_a_run_resumed_after_its_end_predicts_without_training_again(tmp_path: P
     assert not again.reports
     again.reports = whole.reports
     same(whole, again)
+
+
+def test_another_config_goes_on_from_the_state_of_this_one(tmp_path: Path) -> None:
+    quick = trained(tmp_path, batches=6, data_fraction=0.5, weight_decay=0.1, eps=0.5)
+    assert quick.saved is not None
+    whole = torch.load(io.BytesIO(quick.saved), weights_only=True)
+    anew = {name: value for name, value in whole.items() if name != "scheduler"}
+    values = {"batches": 14, "lr": 1e-3, "lr_schedule": "linear", "lr_floor": 0.0}
+    for state in (whole, anew):
+        resumed = LocalRun(tmp_path)
+        resumed.checkpoint(state)
+        train(tiny(**values), resumed)
+        assert list(resumed.reports) == [8, 12, 14]
+        effective = resumed.facts["effective"]
+        assert (effective["eps"], effective["weight_decay"]) == (1e-8, 1e-5)
+        assert effective["lr"] == 1e-3
+        done = (8 - 1 - 6) / 8 if state is anew else (8 - 1) / 14
+        assert resumed.reports[8]["lr"] == pytest.approx(1e-3 * (1 - done))
+
+
+def test_a_state_that_is_not_finite_does_not_replace_one_that_is(tmp_path: Path) -> None:
+    run = LocalRun(tmp_path)
+    config = tiny()
+    training = Training(config, run, load(config, data_fraction=1.0), Clock())
+    training._save()
+    kept = run.saved
+    with torch.no_grad():
+        training.model.out.bias.fill_(math.nan)
+    training._save()
+    assert run.saved is kept is not None
 
 
 def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(tmp_path: Path) -> None:
