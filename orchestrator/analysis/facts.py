@@ -21,6 +21,7 @@ from orchestrator.divergence.watch import Watch
 from orchestrator.runs import foreign
 from orchestrator.runs.layout import RunDir
 from orchestrator.runs.records import TrialRecord, TrialState, read_reports
+from orchestrator.spec.condition_tree import WORDS
 from orchestrator.spec.conditions import Condition, evaluate
 from orchestrator.spec.model import MetricGoal
 
@@ -157,3 +158,41 @@ def is_improving(series: Sequence[float], goal: str) -> bool:
         return False
     first = next((value for value in oriented if math.isfinite(value)), end)
     return end < before - IMPROVES * max(0.0, first - end) if math.isfinite(before) else False
+
+
+def joint_facts(many: Sequence[Facts]) -> Facts:
+    """Return what is known of a config that ran with several seeds.
+
+    A number is the mean over those that ended well and know it, a word holds where it does for
+    every one, and what is the same for all stays; the rest is not known.
+
+    Args:
+        many: of each seed, one at least.
+    """
+    if len(many) == 1:
+        return many[0]
+    complete = [facts for facts in many if facts.values.get("complete")] or list(many)
+    values: dict[str, Any] = {}
+    for name in dict.fromkeys(name for facts in complete for name in facts.values):
+        if name in WORDS:
+            known = [facts.values.get(name) for facts in many]
+            if None not in known:
+                values[name] = all(known)
+            continue
+        found = [facts.values[name] for facts in complete if name in facts.values]
+        if len(found) < len(complete):
+            continue
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
+            values[name] = sum(found) / len(found)
+        elif all(value == found[0] for value in found):
+            values[name] = found[0]
+    steps: dict[int, dict[str, list[float]]] = {}
+    for facts in complete:
+        for step, metrics in facts.reports:
+            for name, value in metrics.items():
+                steps.setdefault(step, {}).setdefault(name, []).append(value)
+    reports = [
+        (step, {name: sum(found) / len(found) for name, found in metrics.items()})
+        for step, metrics in sorted(steps.items())
+    ]
+    return Facts(values, reports)

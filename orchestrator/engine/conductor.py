@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from orchestrator.divergence.policy import LOST
+from orchestrator.engine.agenda.agenda import Agenda
+from orchestrator.engine.agenda.budget import Limits, Spent
+from orchestrator.engine.agenda.configs import Configs
+from orchestrator.engine.agenda.decisions import Decisions, Ending
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
+from orchestrator.engine.endings import Endings
 from orchestrator.engine.inherit import inherit_checkpoint
 from orchestrator.engine.judge import Judge, check_watched
 from orchestrator.engine.placing import Placing
-from orchestrator.engine.queue import TrialQueue
-from orchestrator.engine.recovery import ran_out
 from orchestrator.engine.remedies import Remedies, by_number, course_of
 from orchestrator.engine.siblings import Siblings
-from orchestrator.files import atomic
-from orchestrator.placement.oom import Kind
+from orchestrator.engine.under_way import UnderWay, log_size
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
 from orchestrator.search.bands import Bands
-from orchestrator.search.study import Study
+from orchestrator.search.studies import Studies
 from orchestrator.spec.model import Spec
 
 Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
@@ -36,24 +39,8 @@ Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
 
 INTERRUPTED = "interrupted"
 
-_LOG_TAIL_BYTES = 65_536
-
 # Scripts often name their folder by the second; the next one starts when that has passed.
 NEXT_FOLDER_S = 1.1
-
-
-@dataclass
-class _Live:
-    """An attempt that was handed out and is not gone."""
-
-    record: TrialRecord
-    run: RunDir
-    judge: Judge
-    log_from: int
-    ending: tuple[TrialState, str] | None = None
-    finished: bool = False
-    adopted: bool = False
-    out_of_memory: tuple[Kind, str] | None = None
 
 
 class Conductor:
@@ -62,37 +49,48 @@ class Conductor:
     Args:
         spec: what was asked.
         sweep: the sweep's folder, which this process has locked.
-        study: the sweep's study, open.
+        studies: the sweep's studies.
         placing: gives trials their room.
         listener: told of every event, after it was written down.
         records: the trials that the folder holds, by number.
         only: names or numbers of the only trials to run; empty for all.
         commit: git commit of the code that runs, for the metadata.
+        course: what was decided in the sweep so far; changed in place.
+        save_course: writes that down.
+
+    Attributes:
+        records: all trials, by number.
+        placing: gives trials their room.
+        stop_reason: why the sweep was asked to end; None while it was not.
+        ending: why it ends by itself before its time; None while it does not.
     """
 
     def __init__(
         self,
         spec: Spec,
         sweep: SweepDir,
-        study: Study,
+        studies: Studies,
         placing: Placing,
         *,
         listener: Listener,
         records: Mapping[int, TrialRecord],
         only: frozenset[str] = frozenset(),
         commit: str | None = None,
+        course: dict[str, Any] | None = None,
+        save_course: Callable[[], None] = lambda: None,
     ) -> None:
         self.stop_reason: str | None = None
+        self.ending: Ending | None = None
         self.records = dict(records)
         self._spec = spec
         self._sweep = sweep
-        self._study = study
+        self._studies = studies
         self.placing = placing
-        placing.tell = self._tell_placement
+        placing.tell = self._tell_sweep
         placing.save = self._save
         self._listener = listener
         self._commit = commit
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, UnderWay] = {}
         self._adopted_at = -NEXT_FOLDER_S
         check_watched(spec)
         metric = spec.metric
@@ -104,30 +102,56 @@ class Conductor:
         )
         self._remedies = Remedies(spec, sweep, self.records)
         self.records |= by_number(self._remedies.owed())
-        self._queue = TrialQueue(spec, study, self.records, only)
+        self._decisions = Decisions(course, save_course, self._tell_sweep)
+        self._configs = Configs(spec, sweep, studies, self.records)
+        self._agenda = Agenda(
+            spec, sweep, self._configs, self.records, decisions=self._decisions, only=only
+        )
+        self._endings = Endings(
+            spec,
+            sweep,
+            self._configs,
+            self._agenda,
+            self._remedies,
+            self.records,
+            self._live,
+            tell=self._tell,
+            follow=self.follow,
+        )
+        self._spent = Spent(self._decisions.course, save_course)
+        self._limits = Limits(spec, self._spent, last_stage=self._agenda.last_stage)
         rule = spec.early_terminate
         self._bands = (
             Bands(rule, spec.metric, sweep, self.records) if rule and spec.metric else None
         )
 
+        self._configs.reconcile()
+        self._endings.catch_up()
+        self._review()
+
     @property
     def stopping(self) -> bool:
-        """True once the sweep was asked to end."""
-        return self.stop_reason is not None
+        """True once nothing starts any more."""
+        return self.stop_reason is not None or self.ending is not None
 
     @property
     def is_complete(self) -> bool:
         """True once every trial that is wanted has ended for good."""
         waits = any(
-            not record.state.is_finished and self._queue.is_wanted(record.name, record.number)
+            not record.state.is_finished and self._agenda.is_wanted(record.name, record.number)
             for record in self.records.values()
         )
-        return not waits and not self._queue
+        return not waits and not self._agenda
 
     @property
     def is_over(self) -> bool:
         """True once nothing runs and nothing will start."""
-        return not self._live and (self.stopping or not self._queue)
+        return not self._live and (self.stopping or not self._agenda)
+
+    @property
+    def expected(self) -> int | None:
+        """How many trials there will be, as far as can be said; None where unbounded."""
+        return self._agenda.expected()
 
     @property
     def live_ids(self) -> list[str]:
@@ -145,13 +169,15 @@ class Conductor:
         None means: nothing is left, or there is no room, or the script that started last has not
         yet shown its output folder. `is_over` tells the first from the others.
         """
-        if self.stopping or self._waits_for_folder() or not self._queue:
+        if self.stopping or self._waits_for_folder():
             return None
-        chosen = self.placing.choose(self._queue.candidates())
+        if not self._limits.has_room(self.records.values(), len(self._live)):
+            return None
+        chosen = self.placing.choose(self._agenda.candidates())
         if chosen is None:
             return None
         place, slot = chosen
-        record = self._queue.take(place)
+        record = self._agenda.take(place)
         record.attempt += 1
         record.state = TrialState.RUNNING
         record.reason = None
@@ -166,14 +192,14 @@ class Conductor:
         run.stop_file.unlink(missing_ok=True)
         judge = Judge(
             self._spec,
-            self._study,
+            self._studies.of(record.stage),
             record,
             run,
             bands=self._bands,
             siblings=self._siblings,
             remedies=self._remedies,
         )
-        self._live[attempt_id] = _Live(record, run, judge, _size(run))
+        self._live[attempt_id] = UnderWay(record, run, judge, log_size(run))
         self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
         return Attempt(
             run_path=str(run.path.resolve()),
@@ -217,7 +243,7 @@ class Conductor:
             elif kind == "progress":
                 self._listener("progress", live.record, {"text": details[0]})
             elif kind == "done":
-                self._on_done(live)
+                self._endings.done(live)
             elif kind == "failed":
                 self._on_failed(attempt_id, live, str(details[0]))
 
@@ -238,20 +264,21 @@ class Conductor:
         del self._live[attempt_id]
         if live.finished or live.out_of_memory is None:
             self.placing.ended(attempt_id, is_complete=live.record.state is TrialState.COMPLETE)
-            return
-        kind, message = live.out_of_memory
-        found = self.placing.recover(attempt_id, kind, f"{message}\n{_log_tail(live)}")
-        if found.retry is None:
-            self._finish(live, TrialState.FAIL, f"{found.words}\n{message}")
-            return
-        self._finish(live, TrialState.WAITING, found.words)
-        if live.ending is None:
-            self._queue.put_back(live.record)
+        else:
+            kind, message = live.out_of_memory
+            found = self.placing.recover(attempt_id, kind, f"{message}\n{live.log_tail()}")
+            if found.retry is None:
+                self._endings.finish(live, TrialState.FAIL, f"{found.words}\n{message}")
+            else:
+                self._endings.finish(live, TrialState.WAITING, found.words)
+                if live.ending is None:
+                    self._agenda.put_back(live.record)
+        self._review()
 
     def follow(self, successor: TrialRecord) -> None:
         """Queue a trial that follows from another, after its record is safe."""
         self._save(successor)
-        self._queue.add(successor)
+        self._agenda.add(successor)
         self._tell("trial_added", successor, origin=successor.origin, link=successor.link)
 
     def stop(self, reason: str = INTERRUPTED) -> None:
@@ -261,27 +288,37 @@ class Conductor:
             self.placing.close()
             log_event(self._sweep, "stopping", reason=reason)
         for live in self._live.values():
-            self._end(live, TrialState.WAITING, reason)
+            self._endings.ask(live, TrialState.WAITING, reason)
+
+    def tick(self) -> None:
+        """Look at what changes without a trial's doing: memory that is held, time that passes."""
+        self.placing.tick()
+        self._spent.tick(sum(live.gpus for live in self._live.values()))
+        if not self.stopping and self._limits.is_timed:
+            self._close(self._limits.ending(self.records.values()))
+
+    def close(self) -> None:
+        """Note that this driver is at its end."""
+        self.placing.close()
+        self._spent.tick(0, is_last=True)
 
     def stop_trial(self, number: int, reason: str) -> None:
         """End one trial for good; one that waits is not started."""
         for live in self._live.values():
             if live.record.number == number:
-                self._end(live, TrialState.PRUNED, reason)
+                self._endings.ask(live, TrialState.PRUNED, reason)
                 return
         record = self.records.get(number)
         if record is not None and not record.state.is_finished:
-            self._queue.drop(record)
-            record.state, record.reason, record.ended_at = TrialState.PRUNED, reason, now()
-            record.save(self._sweep.run_dir(record.number, record.name))
-            self._tell("trial_ended", record)
+            self._endings.prune(record, reason)
+            self._review()
 
     def abandon(self, reason: str = INTERRUPTED) -> None:
         """Write down that every attempt still under way was interrupted; the last thing to do."""
         for attempt_id, live in list(self._live.items()):
             if not live.finished:
                 live.ending = live.ending or (TrialState.WAITING, reason)
-                self._finish(live, *live.ending)
+                self._endings.finish(live, *live.ending)
             self.on_gone(attempt_id)
 
     def mark_interrupted(self, reason: str = INTERRUPTED) -> None:
@@ -298,7 +335,7 @@ class Conductor:
                 record.ended_at = now()
                 record.save(live.run)
 
-    def _on_report(self, live: _Live, step: int, metrics: Mapping[str, float]) -> None:
+    def _on_report(self, live: UnderWay, step: int, metrics: Mapping[str, float]) -> None:
         record = live.record
         judged = live.judge.report(step, metrics, is_ending=live.ending is not None)
         self._listener("report", record, {"step": step, "metrics": metrics})
@@ -309,59 +346,29 @@ class Conductor:
                 self._tell("warning", record, text=text)
         if judged.stop is not None:
             record.symptom = judged.symptom
-            self._end(live, TrialState.PRUNED, judged.stop)
+            self._endings.ask(live, TrialState.PRUNED, judged.stop)
 
-    def _on_failed(self, attempt_id: str, live: _Live, message: str) -> None:
-        if live.ending is None and not live.finished:
-            kills = self.placing.oom_kills_since_start(attempt_id)
-            kind = ran_out(message, _log_tail(live), kills)
-            if kind is not None:
-                # How it goes on depends on what is free once its process is gone.
-                live.out_of_memory = (kind, message)
-                return
-        self._finish(live, TrialState.FAIL, message)
+    def _on_failed(self, attempt_id: str, live: UnderWay, message: str) -> None:
+        kills = partial(self.placing.oom_kills_since_start, attempt_id)
+        self._endings.failed(live, message, kills)
 
-    def _on_done(self, live: _Live) -> None:
-        if live.ending is not None and live.ending[0] is TrialState.PRUNED:
-            self._finish(live, *live.ending)
-            return
-        metadata = atomic.read_json(live.run.metadata_file) or {}
-        if live.ending is None and metadata.get("lost"):
-            # It ended itself over a value that the judge had no reason to end it for.
-            live.record.symptom = "non-finite"
-            self._finish(live, TrialState.PRUNED, f"diverged: {metadata['lost']}")
-            return
-        if live.ending is not None and metadata.get("status") == "stopped":
-            self._finish(live, *live.ending)
-            return
-        self._finish(live, TrialState.COMPLETE, None)
+    def _review(self) -> None:
+        """Decide what follows from the trials that have ended, and whether the sweep has."""
+        ending = self._agenda.review(self.follow)
+        if self.stop_reason is None or ending is not None:
+            self._close(ending or self._limits.ending(self.records.values()))
 
-    def _end(self, live: _Live, state: TrialState, reason: str) -> None:
-        if live.ending is None and not live.finished:
-            live.ending = (state, reason)
-            live.run.path.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
-            atomic.write_json(live.run.stop_file, {"state": state, "reason": reason})
-
-    def _finish(self, live: _Live, state: TrialState, reason: str | None) -> None:
-        if live.finished:
+    def _close(self, ending: Ending | None) -> None:
+        if ending is None or self.ending is not None:
             return
-        if live.ending is not None and (state is TrialState.FAIL or live.out_of_memory):
-            # It was ended by us; that its process did not end well is no news.
-            state, reason = live.ending
-        record = live.record
-        record.value, problem = live.judge.value(is_complete=state is TrialState.COMPLETE)
-        record.warnings += [problem] if problem else []
-        record.state, record.reason, record.ended_at = state, reason, now()
-        record.save(live.run)
-        live.finished = True
-        live.run.stop_file.unlink(missing_ok=True)
-        if record.optuna_number is not None:
-            told = "FAIL" if state is TrialState.WAITING else state.value
-            self._study.tell(record.optuna_number, told, record.value)
-        self._tell("trial_ended", record, state=state, reason=reason, value=record.value)
-        successor = self._remedies.answer(record)
-        if successor is not None:
-            self.follow(successor)
+        self.ending = ending
+        self._decisions.course["ended"] = {"words": ending.words, "exit_code": ending.exit_code}
+        self._decisions.save()
+        self.placing.close()
+        self._tell_sweep("ending", words=ending.words)
+        if ending.stops:
+            for live in self._live.values():
+                self._endings.ask(live, TrialState.WAITING, ending.words)
 
     def _hand_checkpoint(self, record: TrialRecord, run: RunDir) -> None:
         """Give a trial that starts from another's checkpoint that checkpoint, once."""
@@ -386,28 +393,10 @@ class Conductor:
     def _save(self, record: TrialRecord) -> None:
         record.save(self._sweep.run_dir(record.number, record.name))
 
-    def _tell_placement(self, event: str, **details: Any) -> None:
+    def _tell_sweep(self, event: str, **details: Any) -> None:
         log_event(self._sweep, event, **details)
         self._listener(event, None, details)
 
     def _tell(self, event: str, record: TrialRecord, **details: Any) -> None:
         log_event(self._sweep, event, number=record.number, name=record.name, **details)
         self._listener(event, record, details)
-
-
-def _size(run: RunDir) -> int:
-    try:
-        return run.log_file.stat().st_size
-    except OSError:
-        return 0
-
-
-def _log_tail(live: _Live) -> str:
-    """Return the end of what this attempt printed; earlier ones print into the same file."""
-    try:
-        with live.run.log_file.open("rb") as stream:
-            end = stream.seek(0, 2)
-            stream.seek(max(live.log_from, end - _LOG_TAIL_BYTES))
-            return stream.read().decode(errors="replace")
-    except OSError:
-        return ""

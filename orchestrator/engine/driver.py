@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.engine import facts, requests
+from orchestrator.engine.closing import Outcome, conclude, new_record, stamp
 from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
 from orchestrator.engine.interrupts import catching
 from orchestrator.engine.machine import ThisMachine
@@ -29,38 +30,13 @@ from orchestrator.runs.records import (
     TrialRecord,
     TrialState,
     log_event,
-    now,
 )
-from orchestrator.search.study import Study
-from orchestrator.spec.expand import count_trials
+from orchestrator.search.studies import Studies
 from orchestrator.spec.model import Spec
 
 REQUESTS_EVERY_S = 0.5
 
 Runner = Callable[[Conductor, Callable[[], None]], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a sweep ended.
-
-    Attributes:
-        folder: the sweep's folder.
-        state: FINISHED, INTERRUPTED or FAILED.
-        records: all its trials, by number.
-    """
-
-    folder: SweepDir
-    state: SweepState
-    records: Mapping[int, TrialRecord]
-
-    @property
-    def exit_code(self) -> int:
-        """0 where all went well, 1 where a trial failed, 130 where it was interrupted."""
-        if self.state is SweepState.INTERRUPTED:
-            return 130
-        failed = any(record.state is TrialState.FAIL for record in self.records.values())
-        return 1 if failed or self.state is SweepState.FAILED else 0
 
 
 def run_sweep(
@@ -107,7 +83,7 @@ def run_sweep(
     chosen = chosen_trials(spec, only, folder_for(spec, results, new=new))
     opened = open_sweep(spec, results, new=new)
     try:
-        _settle(opened, retry_failed)
+        retries = _settle(opened, retry_failed)
         on_open(opened.folder, opened.records)
         signals = _Signals(on_stop)
         # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
@@ -123,6 +99,7 @@ def run_sweep(
                 only=chosen,
                 inline=inline,
                 command=command,
+                retries=retries,
             )
     except OSError as error:
         raise SweepError(
@@ -174,6 +151,7 @@ def _run(
     only: frozenset[str],
     inline: bool,
     command: str,
+    retries: bool,
 ) -> Outcome:
     folder = opened.folder
     if inline and plan.slots[0].device != CPU:
@@ -181,15 +159,8 @@ def _run(
         terms = replace(terms, gpus=plan.slots[0].device)
     requests.take(folder)  # asked of a driver that is gone
     atomic.write_json(folder.plan_file, plan.to_dict())
-    record = SweepRecord(
-        sweep=folder.name,
-        n_trials=count_trials(spec),
-        metric=spec.metric.name if spec.metric else "",
-        goal=spec.metric.goal if spec.metric else "minimize",
-        spec_path=str(spec.path),
-        command=command,
-    )
     before = SweepRecord.load(folder)
+    record = new_record(spec, folder, command, before, retries=retries)
     record.save(folder)
     log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
     machine = ThisMachine(plan, terms.gpus)
@@ -204,67 +175,54 @@ def _run(
             leases=leases,
         )
         placing.restore(opened.records.values())
-        conductor = _open_conductor(spec, placing, opened, listener, only)
+        conductor = _open_conductor(spec, placing, opened, listener, only, record)
         signals.conductor = conductor
         if not conductor.is_over:
             before = None
-            _drive(conductor, folder, record, plan, signals, inline=inline)
+            _drive(conductor, folder, record, plan, signals, listener, inline=inline)
         conductor.abandon()
-        conductor.placing.close()
-        _note_placement(conductor, folder, record)
+        conductor.close()
+        _note(conductor, folder, record, listener)
     except BaseException as error:
         record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
         with suppress(OSError):  # which may be what went wrong
             if signals.conductor is not None:
                 signals.conductor.mark_interrupted()
-            _close(folder, record)
+            stamp(record)
+            record.save(folder)
+            log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
         raise
     finally:
         leases.release()
         machine.close()
-    if conductor.stopping and not conductor.is_complete:
-        record.state, record.reason = SweepState.INTERRUPTED, conductor.stop_reason
-    else:
-        record.state = SweepState.FINISHED
-        record.reason = f"only {', '.join(sorted(only))}" if only else None
-    _close(folder, record, before)
+    outcome = conclude(conductor, spec, folder, record, before, only)
+    log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
     if signals.timeout:
         raise WaitTimeoutError(signals.timeout)
-    return Outcome(folder, record.state, conductor.records)
-
-
-def _close(folder: SweepDir, record: SweepRecord, before: SweepRecord | None = None) -> None:
-    record.ended_at = now()
-    if before is not None:  # nothing was left to run, so its times are those of then
-        record.started_at, record.ended_at = before.started_at, before.ended_at
-    record.save(folder)
-    log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
+    return outcome
 
 
 def _open_conductor(
-    spec: Spec, placing: Placing, opened: OpenSweep, listener: Listener, only: frozenset[str]
+    spec: Spec,
+    placing: Placing,
+    opened: OpenSweep,
+    listener: Listener,
+    only: frozenset[str],
+    record: SweepRecord,
 ) -> Conductor:
     folder = opened.folder
-    study = Study.open(
-        folder.study_file,
-        name=folder.name,
-        goal=spec.metric.goal if spec.metric else "minimize",
-        method=spec.method,
-        seed=spec.seed,
-        pruner=spec.pruner,
-        metric=spec.metric.name if spec.metric else "",
-    )
-    study.close_stale()
     program = spec.program
     return Conductor(
         spec,
         folder,
-        study,
+        Studies(folder.study_file, folder.name, spec),
         placing,
         listener=listener,
         records=opened.records,
         only=only,
         commit=facts.commit_of(Path(program.workdir) if program else Path(__file__).parent),
+        course=record.course,
+        save_course=lambda: record.save(folder),
     )
 
 
@@ -274,6 +232,7 @@ def _drive(
     record: SweepRecord,
     plan: Plan,
     signals: _Signals,
+    listener: Listener,
     *,
     inline: bool,
 ) -> None:
@@ -283,7 +242,7 @@ def _drive(
         nonlocal looked
         if signals.wants_stop:
             conductor.stop()
-        conductor.placing.tick()
+        conductor.tick()
         if time.monotonic() - looked >= REQUESTS_EVERY_S:
             looked = time.monotonic()
             for number in requests.take(folder):
@@ -294,7 +253,7 @@ def _drive(
             if conductor.placing.is_over_waiting and not conductor.stopping:
                 signals.timeout = conductor.placing.timeout_words()
                 conductor.stop("--wait-timeout is over")
-            _note_placement(conductor, folder, record)
+            _note(conductor, folder, record, listener)
 
     if inline:
         from orchestrator.engine.inline import run_inline
@@ -311,21 +270,30 @@ def _drive(
             run_trials(conductor, tick, scratch)
 
 
-def _note_placement(conductor: Conductor, folder: SweepDir, record: SweepRecord) -> None:
-    """Write down what placement has to say, where that changed."""
-    words = conductor.placing.words()
-    if words != record.placement:
-        record.placement = words
+def _note(conductor: Conductor, folder: SweepDir, record: SweepRecord, listener: Listener) -> None:
+    """Write down what placement has to say and how many trials there will be, where it changed."""
+    words, expected = conductor.placing.words(), conductor.expected
+    if expected != record.n_trials:
+        listener("expected", None, {"n_trials": expected})
+    if words != record.placement or expected != record.n_trials:
+        record.placement, record.n_trials = words, expected
         record.save(folder)
 
 
-def _settle(opened: OpenSweep, retry_failed: bool) -> None:
-    """Let wait what is to run again: what a killed driver left running, and failures if asked."""
+def _settle(opened: OpenSweep, retry_failed: bool) -> bool:
+    """Let wait what is to run again: what a killed driver left running, and failures if asked.
+
+    Returns:
+        Whether trials run again that had ended.
+    """
+    retries = False
     for record in opened.records.values():
         reason = INTERRUPTED
         if retry_failed and record.state is TrialState.FAIL:
             reason = f"failed before: {(record.reason or '').partition(chr(10))[0]}"
+            retries = True
         elif record.state is not TrialState.RUNNING:
             continue
         record.state, record.reason = TrialState.WAITING, reason
         record.save(opened.folder.run_dir(record.number, record.name))
+    return retries

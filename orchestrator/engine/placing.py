@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from orchestrator.engine.agenda.candidates import Candidate
 from orchestrator.engine.ground import Ground, Tell, cap_of, note_need
 from orchestrator.engine.growing import Growing
 from orchestrator.engine.levels import Levels
@@ -29,7 +30,6 @@ from orchestrator.engine.machine import Machine
 from orchestrator.engine.measuring import Measuring
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
-from orchestrator.engine.queue import Candidate
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retrying import Retrying
 from orchestrator.engine.terms import Terms

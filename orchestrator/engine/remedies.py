@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.analysis.facts import facts_of
 from orchestrator.divergence.policy import Choice, Policy
 from orchestrator.divergence.wording import number as shown
-from orchestrator.engine.queue import number_after
+from orchestrator.engine.agenda.candidates import number_after
 from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState

@@ -115,6 +115,7 @@ _BY_NAME: dict[str, type[NamedPruner]] = {
     pruner.name: pruner for pruner in (NonePruner, MedianNamedPruner, HyperbandNamedPruner)
 }
 PRUNERS = tuple(_BY_NAME)
+_WORDS = (*(f"{name} pruner" for name in PRUNERS), "early_terminate")
 
 
 def named_pruner(name: str) -> NamedPruner:
@@ -129,3 +130,8 @@ def named_pruner(name: str) -> NamedPruner:
             f"{nearest(name, PRUNERS)}"
         )
     return _BY_NAME[name]()
+
+
+def is_pruners(reason: str) -> bool:
+    """Tell whether a reason is a pruner's: what it stopped could not win, but was not lost."""
+    return reason.startswith(tuple(f"{word}:" for word in _WORDS))

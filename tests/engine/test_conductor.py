@@ -14,10 +14,12 @@ import pytest
 
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.placing import Placing, Terms
-from orchestrator.files import jsonl
+from orchestrator.engine.placing import Placing
+from orchestrator.engine.terms import Terms
+from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
+from orchestrator.search.studies import Studies
 from orchestrator.search.study import Study
 from orchestrator.spec.model import Domain, Program, Spec
 from tests.engine.machines import FakeMachine
@@ -29,19 +31,10 @@ def make_conductor(
 ) -> Conductor:
     sweep = SweepDir(folder / "sweep")
     sweep.trials_dir.mkdir(parents=True, exist_ok=True)
-    study = Study.open(
-        sweep.study_file,
-        name="sweep",
-        goal="minimize",
-        method=spec.method,
-        seed=spec.seed,
-        pruner=spec.pruner,
-    )
-    study.close_stale()
     return Conductor(
         spec,
         sweep,
-        study,
+        Studies(sweep.study_file, "sweep", spec),
         Placing(spec, cpu_plan(slots), Terms(), FakeMachine(cores=slots)),
         listener=lambda event, record, details: None,
         records={record.number: record for record in load_trials(sweep)},
@@ -311,7 +304,7 @@ def test_interrupted_trials_can_be_marked_without_the_study(
     start(conductor, "1")
     start(conductor, "2")
     conductor.stop_trial(1, "stopped by hand")
-    monkeypatch.setattr(conductor, "_study", None)
+    monkeypatch.setattr(conductor, "_studies", None)
     monkeypatch.setattr(conductor, "_listener", None)
     conductor.mark_interrupted()
     found = {record.name: record for record in load_trials(SweepDir(tmp_path / "sweep"))}
@@ -384,3 +377,29 @@ def test_an_unreadable_record_is_not_the_end(tmp_path: Path, three: Spec) -> Non
     assert TrialRecord.load(run) is None
     again = make_conductor(tmp_path, three)
     assert start(again, "2").name == "a"
+
+
+def test_a_follower_starts_from_its_origins_checkpoint(tmp_path: Path, three: Spec) -> None:
+    conductor = make_conductor(tmp_path, three, slots=4)
+    origin = start(conductor, "1").run_dir
+    origin.checkpoint_file.write_bytes(b"epoch 20")
+    end(conductor, "1")
+    for number, follows in ((7, 0), (8, 1)):
+        conductor.follow(
+            TrialRecord(
+                number, f"f{number}", {}, origin=follows, link="promoted", from_checkpoint=True
+            )
+        )
+    attempt = start(conductor, "2")
+    assert (attempt.number, attempt.attempt, attempt.from_checkpoint) == (7, 1, True)
+    assert attempt.run_dir.checkpoint_file.read_bytes() == b"epoch 20"
+    atomic.write_text(origin.checkpoint_file, "epoch 30")
+    assert attempt.run_dir.checkpoint_file.read_bytes() == b"epoch 20", "it is its own"
+    atomic.write_text(attempt.run_dir.checkpoint_file, "epoch 25")
+    conductor.stop()
+    conductor.abandon()
+
+    again = make_conductor(tmp_path, three, slots=4)
+    assert start(again, "3").run_dir.checkpoint_file.read_bytes() == b"epoch 25", "given once"
+    assert start(again, "4").number == 8
+    assert again.records[8].warnings == ["starts from scratch: trial 1 left no checkpoint"]

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.driver import Outcome, run_sweep
+from orchestrator.engine.closing import Outcome
+from orchestrator.engine.driver import run_sweep
 from orchestrator.errors import NotFoundError, SweepError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir

@@ -24,7 +24,7 @@ from orchestrator.placement.plan import plan
 from orchestrator.placement.rates import Window
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, load_trials
-from orchestrator.search.study import Study
+from orchestrator.search.studies import Studies
 from orchestrator.spec.expand import count_trials
 from orchestrator.spec.model import Domain, Program, Resources, Spec
 from tests.engine.machines import FakeMachine
@@ -65,14 +65,10 @@ class Desk:
             clock=self.machine.clock,
             monotonic=self.machine.clock,
         )
-        study = Study.open(
-            self.sweep.study_file, name="s", goal="minimize", method="grid", seed=0, pruner="none"
-        )
-        study.close_stale()
         self.conductor = Conductor(
             self.spec,
             self.sweep,
-            study,
+            Studies(self.sweep.study_file, "s", self.spec),
             self.placing,
             listener=lambda event, record, details: self.told.append((event, dict(details))),
             records={record.number: record for record in load_trials(self.sweep)},

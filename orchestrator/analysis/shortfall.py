@@ -1,0 +1,63 @@
+"""By how much a condition is missed, in words."""
+
+from __future__ import annotations
+
+from orchestrator.analysis.facts import Facts
+from orchestrator.spec.condition_tree import Among, Between, Both, Name, Not, Ratio, Word
+from orchestrator.spec.conditions import Condition
+
+
+def shortfall(condition: Condition, facts: Facts) -> str:
+    """Return what keeps a condition from holding; "" where it holds.
+
+    ::
+
+        val_per is 0.41, 0.06 from <= 0.35
+        it is not stable
+        val_per is not known
+    """
+    if facts.hold(condition) is True:
+        return ""
+    if isinstance(condition, Both):
+        parts = [shortfall(part, facts) for part in (condition.left, condition.right)]
+        joint = " and " if condition.word == "and" else " and also "
+        return joint.join(part for part in parts if part)
+    if isinstance(condition, Word):
+        known = facts.values.get(condition.word)
+        return f"it is not {condition.word}" if known is False else f"{condition.word} is not known"
+    if isinstance(condition, Among | Not):
+        return f"{condition} does not hold"
+    value = _value(condition.term, facts)
+    if value is None:
+        return f"{condition.term} is not known"
+    if isinstance(condition, Between):
+        off = condition.low - value if value < condition.low else value - condition.high
+        bounds = f"{condition.low:g}..{condition.high:g}"
+        return f"{condition.term} is {value:.4g}, {off:.4g} from {bounds}"
+    limit = condition.value
+    if isinstance(limit, Name):
+        limit = _value(limit, facts)
+    if isinstance(limit, bool) or not isinstance(limit, int | float):
+        return f"{condition} does not hold"
+    return (
+        f"{condition.term} is {value:.4g}, {abs(value - limit):.4g} from {condition.op} {limit:g}"
+    )
+
+
+def _value(term: Name | Ratio, facts: Facts) -> float | None:
+    """Return the number that a term stands for, or None."""
+    if isinstance(term, Ratio):
+        above, below = _value(term.above, facts), _value(term.below, facts)
+        whole = _number(facts.values.get(str(term)))
+        if whole is not None or above is None or not below:
+            return whole
+        return above / below
+    if term.step is not None:
+        return _number(facts.at(term.name, term.step))
+    return _number(facts.values.get(term.name))
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None

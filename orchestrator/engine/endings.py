@@ -1,0 +1,164 @@
+"""How trials end: what is written down, what the study is told, and who follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator.engine.agenda.agenda import Agenda
+from orchestrator.engine.agenda.configs import (
+    Configs,
+    dropped_by,
+    missing_replicates,
+    replicates,
+)
+from orchestrator.engine.recovery import ran_out
+from orchestrator.engine.remedies import Remedies
+from orchestrator.engine.under_way import UnderWay
+from orchestrator.files import atomic
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState, now
+from orchestrator.spec.model import Spec
+
+TellTrial = Callable[..., None]
+"""Writes an event down and tells it, as ``tell("trial_ended", record, reason=...)``."""
+
+
+class Endings:
+    """Ends trials; whoever runs them says when, the conductor why.
+
+    Args:
+        spec: what was asked.
+        sweep: the sweep's folder.
+        configs: tells the study.
+        agenda: from which trials are dropped that need not run any more.
+        remedies: answers trials that were ended for a symptom.
+        records: all trials by number.
+        live: the attempts under way; the conductor's own mapping.
+        tell: told of every end.
+        follow: saves a successor and puts it on the agenda.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        sweep: SweepDir,
+        configs: Configs,
+        agenda: Agenda,
+        remedies: Remedies,
+        records: dict[int, TrialRecord],
+        live: dict[str, UnderWay],
+        *,
+        tell: TellTrial,
+        follow: Callable[[TrialRecord], None],
+    ) -> None:
+        self._spec = spec
+        self._sweep = sweep
+        self._configs = configs
+        self._agenda = agenda
+        self._remedies = remedies
+        self._records = records
+        self._live = live
+        self._tell = tell
+        self._follow = follow
+
+    def ask(self, live: UnderWay, state: TrialState, reason: str) -> None:
+        """Ask an attempt to save what it has and end."""
+        if live.ending is None and not live.finished:
+            live.ending = (state, reason)
+            live.run.path.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
+            atomic.write_json(live.run.stop_file, {"state": state, "reason": reason})
+
+    def done(self, live: UnderWay) -> None:
+        """Take in that an attempt says that it has ended well."""
+        if live.ending is not None and live.ending[0] is TrialState.PRUNED:
+            self.finish(live, *live.ending)
+            return
+        metadata = atomic.read_json(live.run.metadata_file) or {}
+        if live.ending is not None and metadata.get("status") == "stopped":
+            self.finish(live, *live.ending)
+            return
+        self.finish(live, TrialState.COMPLETE, None)
+
+    def failed(self, live: UnderWay, message: str, oom_kills: Callable[[], int]) -> None:
+        """Take in that an attempt failed; one that ran out of memory is not at its end by that.
+
+        Args:
+            live: the attempt.
+            message: what it says.
+            oom_kills: returns how many processes the host's memory guard killed meanwhile.
+        """
+        if live.ending is None and not live.finished:
+            kind = ran_out(message, live.log_tail(), oom_kills())
+            if kind is not None:
+                # How it goes on depends on what is free once its process is gone.
+                live.out_of_memory = (kind, message)
+                return
+        self.finish(live, TrialState.FAIL, message)
+
+    def finish(self, live: UnderWay, state: TrialState, reason: str | None) -> None:
+        """Write down how an attempt ended, tell it, and let follow what does."""
+        if live.finished:
+            return
+        if live.ending is not None and (state is TrialState.FAIL or live.out_of_memory):
+            # It was ended by us; that its process did not end well is no news.
+            state, reason = live.ending
+        record = live.record
+        record.value, problem = live.judge.value(is_complete=state is TrialState.COMPLETE)
+        record.warnings += [problem] if problem else []
+        record.state, record.reason, record.ended_at = state, reason, now()
+        record.save(live.run)
+        live.finished = True
+        live.run.stop_file.unlink(missing_ok=True)
+        self._tell("trial_ended", record, state=state, reason=reason, value=record.value)
+        self._conclude(record)
+        successor = self._remedies.answer(record)
+        if successor is not None:
+            self._follow(successor)
+
+    def prune(self, record: TrialRecord, reason: str) -> None:
+        """End a trial for good that does not run."""
+        self._agenda.drop(record)
+        self._prune(record, reason)
+        self._conclude(record)
+
+    def catch_up(self) -> None:
+        """Do what a killed driver left undone for configs that a pruner had stopped."""
+        for record in list(self._records.values()):
+            if record.group is not None:
+                self._drop_others(record)
+
+    def _conclude(self, record: TrialRecord) -> None:
+        """Tell the study, and drop what need not run any more of the trial's config."""
+        self._drop_others(record)
+        outcome = self._configs.end(record)
+        if outcome is not None and outcome.words:
+            first = replicates(record, self._records)[0]
+            if outcome.words not in first.warnings:
+                first.warnings.append(outcome.words)
+                first.save(self._sweep.run_dir(first.number, first.name))
+            self._tell("warning", first, text=outcome.words)
+
+    def _drop_others(self, first: TrialRecord) -> None:
+        reason = dropped_by(first) if first.group is not None else None
+        if reason is None:
+            return
+        for live in self._live.values():
+            if live.record.group == first.group and live.record is not first:
+                self.ask(live, TrialState.PRUNED, reason)
+        running = {live.record.number for live in self._live.values() if not live.finished}
+        waiting = [
+            record
+            for record in replicates(first, self._records)
+            if not record.state.is_finished and record.number not in running
+        ]
+        for record in waiting:
+            self._agenda.drop(record)
+            self._prune(record, reason)
+        for record in missing_replicates(self._spec, first, self._records):
+            self._agenda.skip(record)
+            self._prune(record, reason)
+
+    def _prune(self, record: TrialRecord, reason: str) -> None:
+        record.state, record.reason, record.ended_at = TrialState.PRUNED, reason, now()
+        record.save(self._sweep.run_dir(record.number, record.name))
+        self._tell("trial_ended", record)

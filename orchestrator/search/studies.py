@@ -1,0 +1,54 @@
+"""The studies of a sweep: one for each stage, because their metrics are not comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.search.study import Study
+from orchestrator.spec.model import Spec
+
+
+class Studies:
+    """Opens the studies of a sweep, all in one journal, when they are first needed.
+
+    Args:
+        path: the journal.
+        name: of the sweep, which is that of its first study.
+        spec: what was asked.
+
+    Raises:
+        UsageError: the study there has another goal, or the sampler cannot be.
+        SweepError: the file is no journal.
+    """
+
+    def __init__(self, path: Path, name: str, spec: Spec) -> None:
+        self._path = path
+        self._name = name
+        self._spec = spec
+        self._first = spec.stages[0].name if spec.stage is None and spec.stages else spec.stage
+        self._open: dict[str | None, Study] = {}
+        self.of(self._first)
+
+    def of(self, stage: str | None) -> Study:
+        """Return the study of a stage; the sweep's where it has none."""
+        if stage is None:
+            stage = self._first
+        if stage not in self._open:
+            spec, name = self._spec, self._name
+            second = spec.objectives[1].goal if len(spec.objectives) > 1 else None
+            self._open[stage] = Study.open(
+                self._path,
+                name=name if stage == self._first else f"{name}/{stage}",
+                goal=spec.metric.goal if spec.metric else "minimize",
+                method=spec.method,
+                seed=spec.seed,
+                pruner=spec.pruner,
+                metric=spec.metric.name if spec.metric else "",
+                sampler=spec.sampler,
+                second_goal=second,
+            )
+        return self._open[stage]
+
+    def __iter__(self) -> Iterator[tuple[str | None, Study]]:
+        return iter(list(self._open.items()))
