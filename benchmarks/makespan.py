@@ -15,7 +15,11 @@ sweeps use. What the variants know:
 - ``queue, first fit``   starts the first in the queue that has room: plain greedy;
 - ``needs known``        looks ahead: needs by declaration or history, durations unknown;
 - ``durations to 50 %``  needs, and durations that are off by up to half either way;
-- ``both known``         needs and durations, as after an earlier sweep or ``--trial-minutes``;
+- ``both known``         needs and durations, which no sweep is told: what there is to gain;
+- ``settings: ...``      another workload: the values of four parameters decide how long a trial
+  takes, give or take a tenth, as epochs, width, batch and data do. ``unknown`` knows the needs
+  alone, ``learned`` learns durations from the trials that have ended, as sweeps do, ``known`` was
+  told;
 - ``a third too small``  both, but a third of the needs is declared 10 to 70 % too low, memory is
   taken up to 3 minutes after the start, and others take and give back up to half of a card. Its
   bound is that of a machine without all this, so its figure is no measure of packing: what
@@ -25,6 +29,7 @@ sweeps use. What the variants know:
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import sys
@@ -68,6 +73,22 @@ def workload(seed: int) -> list[SimTrial]:
         )
         for _ in range(draw.randint(20, 100))
     ]
+
+
+def settings_workload(seed: int) -> list[SimTrial]:
+    """Return the trials of a sweep over four parameters, of which each scales the duration."""
+    draw = random.Random(seed + 3_000_000)
+    scales = {
+        name: [math.exp(draw.uniform(-0.9, 0.9)) for _ in range(draw.randint(2, 4))]
+        for name in ("epochs", "width", "batch", "data")
+    }
+    trials = []
+    for trial in workload(seed):
+        config = {name: draw.randrange(len(values)) for name, values in scales.items()}
+        factor = math.prod(scales[name][place] for name, place in config.items())
+        duration_s = min(max(60 * 60 * factor * draw.uniform(0.9, 1.1), 600), 190 * 60)
+        trials.append(replace(trial, duration_s=duration_s, config=config))
+    return trials
 
 
 def lower_bound(trials: Sequence[SimTrial], cards: int) -> float:
@@ -126,6 +147,25 @@ def by_both(seed: int, cards: int) -> Outcome:
     return simulate(told, cards_of(cards))
 
 
+def by_settings(seed: int, cards: int) -> Outcome:
+    """Run a sweep over settings whose durations nobody knows or learns."""
+    trials = [replace(trial, config=None) for trial in settings_workload(seed)]
+    return simulate(trials, cards_of(cards))
+
+
+def by_learning(seed: int, cards: int) -> Outcome:
+    """Run a sweep over settings that learns how long they take."""
+    return simulate(settings_workload(seed), cards_of(cards))
+
+
+def by_settings_known(seed: int, cards: int) -> Outcome:
+    """Run a sweep over settings whose durations are known."""
+    trials = [
+        replace(trial, told_s=trial.duration_s, config=None) for trial in settings_workload(seed)
+    ]
+    return simulate(trials, cards_of(cards))
+
+
 def in_trouble(seed: int, cards: int) -> Outcome:
     """Run a workload of which much is told wrongly, beside others who take memory."""
     draw = random.Random(seed + 2_000_000)
@@ -151,6 +191,9 @@ VARIANTS: dict[str, Callable[[int, int], Outcome]] = {
     "needs known": by_needs,
     "durations to 50 %": by_guesses,
     "both known": by_both,
+    "settings: unknown": by_settings,
+    "settings: learned": by_learning,
+    "settings: known": by_settings_known,
     "a third too small": in_trouble,
 }
 
@@ -163,7 +206,7 @@ def measure(task: tuple[str, int, int]) -> Result:
     """
     name, seed, cards = task
     outcome = VARIANTS[name](seed, cards)
-    trials = workload(seed)
+    trials = settings_workload(seed) if name.startswith("settings") else workload(seed)
     return Result(
         ratio=outcome.makespan_s / lower_bound(trials, cards),
         ooms=outcome.ooms,
@@ -191,13 +234,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--workloads", type=int, default=1000, help="seeds 0 to this less one")
+    parser.add_argument("--only", choices=VARIANTS, action="append", help="only this; repeatable")
     parser.add_argument("--jobs", type=int, default=1, help="processes to share the work")
     options = parser.parse_args(arguments)
     print("| variant | cards | mean | 95 % below | worst | OOMs | trials lost | overcommitted |")
     print("|---|---|---|---|---|---|---|---|")
     is_good = True
     with ProcessPoolExecutor(options.jobs) as pool:
-        for name in VARIANTS:
+        for name in options.only or VARIANTS:
             for cards in (1, 4):
                 tasks = [(name, seed, cards) for seed in range(options.workloads)]
                 results = list(pool.map(measure, tasks, chunksize=20))

@@ -152,7 +152,8 @@ def _lines(
     if devices:
         kept, hidden = fit(_columns(devices, claimed), terminal_width())
         lines += [draw(kept)]
-        lines += [f"{hidden} more columns: --json"] if hidden else []
+        more = f"{hidden} more column{'' if hidden == 1 else 's'}: --json"
+        lines += [more] if hidden else []
         lines += [f"Note: {clean(note)}"] if note else []
     elif verdict is None:
         lines += [f"No GPU to use on this machine{f' ({clean(note)})' if note else ''}."]

@@ -14,12 +14,14 @@ declared too small runs out of memory and is tried again.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from orchestrator.errors import PlacementError
 from orchestrator.placement.admission import Admission
+from orchestrator.placement.durations import Durations
 from orchestrator.placement.lookahead import Want, overtaken
 from orchestrator.placement.model import Device, Host, Need, Policy, Slot
 from orchestrator.placement.oom import retry
@@ -38,6 +40,7 @@ class SimTrial:
         need: what is known of its memory; None for the truth.
         told_s: what is known of its duration; None for nothing.
         loads_s: after how long it takes its memory, or fails to.
+        config: its parameter values, from which durations are learned; None where nothing is.
     """
 
     memory_bytes: int
@@ -45,6 +48,7 @@ class SimTrial:
     need: Need | None = None
     told_s: float | None = None
     loads_s: float = 0.0
+    config: Mapping[str, Any] | None = None
 
     def want(self) -> Want:
         """Return what it asks for at first."""
@@ -170,6 +174,7 @@ class _Simulation:
         self._queue = list(range(len(trials)))
         self._wants = [trial.want() for trial in trials]
         self._retries = [0] * len(trials)
+        self._durations = Durations()
         self._outcome = Outcome()
         self._admission = self._admit(policy)
 
@@ -294,8 +299,19 @@ class _Simulation:
         self._live.remove(live)
         self._admission.give_back(live.slot)
         out = self._outcome
+        self._learn(live, is_complete)
         out.runs.append(SimRun(live.trial, live.slot, live.started_s, self._now, is_complete))
         out.makespan_s = self._now
+
+    def _learn(self, live: _Live, is_complete: bool) -> None:
+        """Take in how long a trial took, as a sweep does (`orchestrator.engine.pace`)."""
+        config = self._trials[live.trial].config
+        if config is None or not is_complete:
+            return
+        self._durations.learn(config, self._now - live.started_s)
+        for trial in self._queue:
+            told = self._durations.expect(self._trials[trial].config or {})
+            self._wants[trial] = replace(self._wants[trial], duration_s=told)
 
     def _take_over(self, other: Others) -> None:
         free = self._devices[other.device].total_bytes - self._ours(other.device)

@@ -102,6 +102,16 @@ def test_the_benchmarks_workloads() -> None:
             assert (known.ooms, known.lost, known.overcommitted) == (0, 0, 0)
 
 
+def test_durations_that_are_learned_shorten_a_sweep_over_settings() -> None:
+    ratios = {
+        name: [measure((f"settings: {name}", seed, 4)) for seed in range(6)]
+        for name in ("unknown", "learned", "known")
+    }
+    means = {name: sum(one.ratio for one in found) / 6 for name, found in ratios.items()}
+    assert 1.0 <= means["known"] < means["learned"] < means["unknown"]
+    assert not any(one.lost or one.overcommitted for found in ratios.values() for one in found)
+
+
 def test_every_out_of_memory_of_the_benchmark_is_recovered() -> None:
     outcome = in_trouble(0, 1)
     assert outcome.ooms > 0
