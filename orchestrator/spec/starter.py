@@ -16,12 +16,26 @@ SCHEMA_FILE = "sweep.schema.json"
 _WIDTH = 38  # column at which the comments of a list begin
 _RATES = ("lr", "learning_rate", "learningrate", "base_lr")
 _MORE = """\
-# stages:                               # named budgets: --stage quick runs one, by default the last
-#   quick: {{set: {{{budget}}}}}
+# What more a file can say; remove the # of what you want. `sweep schema` lists all keys.
 # run_cap: 20                           # greatest number of trials; random and bayes need one
+# constraints: [{rate} <= {least}]  # configs that break one are not run
+# seeds: 3                              # each config with so many seeds
+# stages:                               # --quick runs the first; all run where one promotes
+#   quick: {{set: {{{budget}}}, promote: {{if: stable}}}}
+#   full: {{}}
+# ablate:                               # instead of parameters: one change at a time
+#   changes: {{other: {{set: {{{rate}: {least}}}}}}}
+# sampler: gp                           # of bayes: tpe, gp, cmaes, qmc, random, nsga2
+# budget: {{hours: 8, failures: 3}}       # the first bound that is reached ends the sweep
 # pruner: median                        # stop trials that cannot win
+# divergence: {{plateau: stop}}           # what a symptom leads to: stop, warn, remedy, ignore
+# remedy: {{explosion: {{set: {{{rate}: "*0.1"}}}}}}  # answer it by another config
+# lr_schedule: {{cosine: {{lr: 0.001, total: 50}}, per: epoch}}  # hold the learning rate against it
 # resources: {{gpu_memory: 8GB}}          # memory of one trial, which decides how many run at once
 # targets: {{{metric}: "<= 0.05"}}        # bounds that the table checks
+# expect: {{"{metric}@1": "<= 0.5"}}      # the same at a step
+# reference: {{paper: {{{metric}: 0.04}}}}  # known results, to hold trials against
+# success: any {metric} <= 0.05         # what makes the sweep a success
 """
 
 
@@ -152,7 +166,10 @@ def _text(
     parts.append("  # other: {min: 0.1, max: 1.0}           # a range, for random and bayes")
     names = {line.name for line in lines}
     budget = "epochs: 2" if "epochs" in names or not names else f"{lines[0].name}: ..."
-    return "\n".join([*parts, "", _MORE.format(metric=metric, budget=budget)])
+    rate = "lr" if chosen is None else _scalar(chosen.name)
+    least = _scalar(0.1 if chosen is None else _tried(chosen, bounds)[-1])
+    more = _MORE.format(metric=metric, budget=budget, rate=rate, least=least)
+    return "\n".join([*parts, "", more])
 
 
 def _commented(line: _Line) -> str:

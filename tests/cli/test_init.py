@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -100,3 +101,24 @@ def test_a_script_that_is_no_python(folder: Path, capsys: pytest.CaptureFixture[
     assert init("run.sh", "-o", "b.yaml") == 0
     assert capsys.readouterr().err == ""
     assert load_spec(folder / "b.yaml").program is not None
+
+
+@pytest.mark.parametrize("arguments", [("train.py",), ("--trainer", "edc")], ids=lambda a: a[-1])
+def test_each_comment_is_a_good_key_as_it_stands(folder: Path, arguments: tuple[str, ...]) -> None:
+    assert init(*arguments) == 0
+    path = folder / "sweep.yaml"
+    text = path.read_text()
+    head, _, more = text.partition("# What more a file can say;")
+    more = more.partition("\n")[2]
+    blocks = re.findall(r"^# \w+:.*\n(?:#   .*\n)*", more, re.MULTILINE)
+    assert "".join(blocks) == more
+    named = {re.match(r"# (\w+)", block)[1] for block in blocks}  # type: ignore[index]  # it matches
+    assert named >= {"stages", "ablate", "seeds", "remedy", "budget", "success", "sampler"}
+    for block in blocks:
+        body = re.sub("^# ?", "", block, flags=re.MULTILINE)
+        good = head.partition("parameters:")[0] if body.startswith("ablate") else head
+        if "metric: val" not in good.replace("# metric", "#"):
+            good += "metric: val_loss\n"
+        path.write_text(good + body)
+        drawn = ["method=bayes", "run_cap=3"] if body.startswith("sampler") else []
+        assert load_spec(path, overrides=drawn, need_program=True).warnings == ()
