@@ -75,7 +75,8 @@ def evaluate(
 
 def _ids(name: str, sequence: NDArray[Any]) -> list[int]:
     values = np.asarray(sequence)
-    whole = values.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # of NaN, which then differs
+        whole = values.astype(np.int64)
     if values.ndim != 1 or not np.array_equal(whole, values) or (whole < 1).any():
         raise ValueError(f"{name} must be phoneme ids, whole numbers from 1, in flat sequences")
     ids: list[int] = whole.tolist()
