@@ -37,6 +37,7 @@ GUARDED = {
     "filelock": {"files"},
     "scipy": {"analysis"},
     "pyroomacoustics": set(),
+    "sklearn": set(),
 }
 
 
@@ -113,7 +114,7 @@ def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path)
         "    main(sys.argv[1:])\n"
         "except SystemExit:\n"
         "    pass\n"
-        "heavy = {'ray', 'torch', 'optuna', 'pandas', 'scipy', 'pyroomacoustics'}\n"
+        "heavy = {'ray', 'torch', 'optuna', 'pandas', 'scipy', 'pyroomacoustics', 'sklearn'}\n"
         "print('loaded:', sorted(heavy & set(sys.modules)))\n"
     )
     trial = made.trial(made.sweep(tmp_path), 0)
