@@ -52,8 +52,7 @@ class Growing:
         machine = self._machines.get(key)
         if machine is None:
             return self._from_all or 1
-        machine.most = most
-        return machine.limit
+        return machine.asked(most)
 
     def started(self, trial: str, key: str, id_: str, kept_as: MemoryKey, now: float) -> None:
         """Note that a trial runs on a device.

@@ -47,14 +47,14 @@ class Pace:
             if not record.state.is_finished:
                 continue
             self._over.add(record.number)
-            # Of one that was continued the last attempt is not all.
-            if record.state is TrialState.COMPLETE and record.attempt == 1:
-                self._durations.learn(record.config, _seconds(record))
+            if record.state is TrialState.COMPLETE and is_whole(record):
+                self._durations.learn(_known(record.config, record.stage), _seconds(record))
 
     def started(self, attempt_id: str, record: TrialRecord, now: float) -> None:
         """Note that an attempt starts; `now` is of any clock that never goes back, as below."""
         self._over.discard(record.number)
-        self._running[attempt_id] = _Running(record.number, record.config, now)
+        known = _known(record.config, record.stage)
+        self._running[attempt_id] = _Running(record.number, known, now)
 
     def reported(self, attempt_id: str, step: int, total_steps: int | None) -> None:
         """Note how far a trial is."""
@@ -62,28 +62,30 @@ class Pace:
         if running is not None:
             running.step, running.total_steps = step, total_steps
 
-    def ended(self, attempt_id: str, now: float, *, is_whole: bool) -> None:
+    def ended(self, attempt_id: str, now: float, *, tells: bool) -> None:
         """Note that an attempt is over.
 
         Args:
             attempt_id: the attempt.
             now: when.
-            is_whole: True where it ran its trial from the start to a good end.
+            tells: True where it ran its trial from the start to a good end.
         """
         running = self._running.pop(attempt_id, None)
         if running is None:
             return
         self._over.add(running.number)
-        if is_whole:
+        if tells:
             self._durations.learn(running.config, now - running.since)
             self._expected.clear()
 
-    def expect(self, number: int | None, config: Mapping[str, Any]) -> float | None:
+    def expect(
+        self, number: int | None, config: Mapping[str, Any], stage: str | None = None
+    ) -> float | None:
         """Return how many seconds a trial is expected to take; None while nobody knows."""
         if number is None:
-            return self._durations.expect(config)
+            return self._durations.expect(_known(config, stage))
         if number not in self._expected:
-            self._expected[number] = self._durations.expect(config)
+            self._expected[number] = self._durations.expect(_known(config, stage))
         return self._expected[number]
 
     def remaining_s(self, now: float, at_once: int) -> float | None:
@@ -114,6 +116,16 @@ class Pace:
         if self._n_trials is None:
             return math.inf
         return max(0, self._n_trials - len(self._over) - len(self._running))
+
+
+def is_whole(record: TrialRecord) -> bool:
+    """Tell whether the present attempt runs a trial from its start."""
+    return record.attempt == 1 and not record.from_checkpoint
+
+
+def _known(config: Mapping[str, Any], stage: str | None) -> dict[str, Any]:
+    """Return what may tell how long a trial takes; no parameter is called as the stage is here."""
+    return {**config, "(stage)": stage}
 
 
 def _whole_s(running: _Running, now: float) -> float:

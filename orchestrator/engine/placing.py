@@ -29,7 +29,7 @@ from orchestrator.engine.live import Live
 from orchestrator.engine.machine import Machine
 from orchestrator.engine.measuring import Measuring
 from orchestrator.engine.needs import Needs
-from orchestrator.engine.pace import Pace
+from orchestrator.engine.pace import Pace, is_whole
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retrying import Retrying
 from orchestrator.engine.terms import Terms
@@ -100,6 +100,7 @@ class Placing:
         self._pace = Pace(plan.n_trials, terms.window)
         self._growing = self._to_grow(plan, history)
         self._levels = Levels(plan, terms.policy, self._growing)
+        self._spec_stage = spec.stage
         is_script = spec.program is not None
         self._measuring = Measuring(
             self._ground,
@@ -245,7 +246,7 @@ class Placing:
         self._admission.give_back(live.slot)
         self._ground.disturbed_by(live)
         now = self._monotonic()
-        self._pace.ended(attempt_id, now, is_whole=is_complete and live.record.attempt == 1)
+        self._pace.ended(attempt_id, now, tells=is_complete and is_whole(live.record))
         if self._growing is not None:
             self._growing.ended(attempt_id, live.keys, now)
 
@@ -291,7 +292,8 @@ class Placing:
         number = candidate.number
         known = self._wants.get(number) if number is not None else None
         need = self._needs.of(number, candidate.config)
-        took_s = self._pace.expect(number, candidate.config)
+        stage = self._spec_stage if candidate.record is None else candidate.record.stage
+        took_s = self._pace.expect(number, candidate.config, stage)
         return replace(known or Want(need), need=need, duration_s=took_s)
 
     def _set_limits(self, wants: Sequence[Want]) -> None:

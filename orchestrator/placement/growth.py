@@ -100,6 +100,15 @@ class Growth:
         self._watch = Stopwatch(self._start, window)
         self._take_over(learned or {})
 
+    def asked(self, most: int) -> int:
+        """Return `limit`, asked for because a trial waits.
+
+        Args:
+            most: greatest number that memory (or cores) and the trials that are left allow now.
+        """
+        self.most = most
+        return self.limit
+
     @property
     def limit(self) -> int:
         """How many trials may run at once now; at least 1, also where `most` is 0."""

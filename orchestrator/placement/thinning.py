@@ -61,6 +61,13 @@ class Thinning(Growth):
         self._is_free = False
         super().__init__(most, start=most, gain=gain, learned=learned, window=window)
 
+    def asked(self, most: int) -> int:
+        """Return `limit`, asked for because a trial waits."""
+        if self._is_free and not self._is_settled:
+            # There are more after all (another stage, a remedy): slots are not empty for nothing.
+            self._is_free, self._waits, self._target = False, True, self._best
+        return super().asked(most)
+
     def _judge(self) -> Event | None:
         """Decide on the level that was just measured."""
         rates = self._watch.rates()

@@ -63,6 +63,19 @@ def test_the_last_trials_are_measured_for_nothing_and_without_a_word() -> None:
     assert (short.events, silent.words()) == ([], "")
 
 
+def test_trials_that_come_after_all_find_their_slots() -> None:
+    growth = thinning(2, "free")
+    for second in range(60):
+        for name in ("a", "b"):
+            if second == 0:
+                growth.started(name, 0.0)
+            growth.reported(name, second, float(second))
+    assert growth.limit == 1, "nothing waits, so what ends is not replaced"
+    assert growth.asked(2) == 2
+    growth.started("c", 60.0)
+    assert growth.words() == ""
+
+
 def test_what_was_learned_is_taken_over_where_it_can_be_believed() -> None:
     before = thinning(2)
     Bench(before, {1: 1.0, 2: 1.8}.__getitem__).run()
