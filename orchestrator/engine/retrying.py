@@ -74,6 +74,9 @@ class Retrying:
         ground.read()
         mine = [device for device in ground.reading if device.key in live.keys]
         counts_here = (kind == "host") == on_cpu
+        # A card that is lost for the moment is taken to come back whole.
+        is_lost = len(mine) < len(live.devices)
+        greatest = min((device.total_bytes for device in live.devices), default=0)
         found = recovery(
             kind,
             text,
@@ -81,9 +84,9 @@ class Retrying:
             given_bytes=live.slot.memory_bytes,
             is_capped=cap_of(live, on_cpu=on_cpu) is not None and not self._is_script,
             peak_bytes=live.peak,
-            greatest_bytes=self._admission.greatest(),
-            total_bytes=min((device.total_bytes for device in mine), default=0),
-            was_alone=ours_alone and not any(map(ground.is_busy, mine)),
+            greatest_bytes=greatest if is_lost else self._admission.greatest(),
+            total_bytes=greatest,
+            was_alone=ours_alone and not is_lost and not any(map(ground.is_busy, mine)),
             counts_here=counts_here,
             others=len(ground.live),
             retries=int(record.need.get("retries", 0)),

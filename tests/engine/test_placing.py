@@ -309,6 +309,24 @@ def test_it_waits_while_others_hold_the_memory_and_goes_on(tmp_path: Path) -> No
     assert desk.events("waited")[0]["seconds"] > 1200
 
 
+def test_a_card_that_is_lost_midway_is_waited_for(tmp_path: Path) -> None:
+    machine = FakeMachine([24 * GIB])
+    desk = Desk(tmp_path, machine, many(tmp_path, 6, 8 * GIB))
+    assert desk.start_all() == [0]
+    desk.load(0, 7 * GIB)
+    (card,), machine.cards = machine.cards, []
+    desk.tell(0, ["memory", 7 * GIB, 100], ["report", 2, {"val_mae": 1.0}])
+    desk.end(0, ["failed", OOM])
+    assert desk.state(0)[0] is TrialState.WAITING, "nobody knows that it was alone there"
+    assert desk.start_all() == []
+    waiting = desk.placing.waiting
+    assert waiting is not None
+    assert waiting.reason == "waits for a GPU: too few can be read"
+    machine.cards = [card]
+    assert len(desk.start_all()) == 1
+    assert desk.placing.waiting is None
+
+
 def test_waiting_has_an_end_where_one_was_set(tmp_path: Path) -> None:
     machine = FakeMachine([16 * GIB])
     desk = Desk(tmp_path, machine, many(tmp_path, 2, 8 * GIB), wait_timeout_s=60)
