@@ -255,6 +255,10 @@ METRICS: dict[str, Metric] = {
     "val_edt_mae": Metric(unit="s"),
     "val_t20_mae": Metric(unit="s"),
     "val_c50_mae": Metric(unit="dB"),
+    # Curves that leave a quantity undefined, which no error above speaks of.
+    "val_edt_undefined": Metric(unit="curves"),
+    "val_t20_undefined": Metric(unit="curves"),
+    "val_c50_undefined": Metric(unit="curves"),
     "lr": Metric(),
     "grad_norm": Metric(),
 }

@@ -77,6 +77,7 @@ def load(
     seed: int,
     data_fraction: float,
     progress: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> EdcData:
     """Return the data that `config` names.
 
@@ -86,10 +87,12 @@ def load(
             they would be judged on different rooms.
         data_fraction: share of the training rooms to use, in (0, 1].
         progress: told what happens.
+        should_stop: asked while rooms are simulated.
 
     Raises:
         ValueError: the files are missing, cannot be read or do not fit; there are fewer than
             three rooms.
+        Interrupted: `should_stop` said so.
     """
     if config.data_path is None:
         data = simulated(
@@ -99,6 +102,7 @@ def load(
             duration_s=config.duration_s,
             seed=seed,
             progress=progress,
+            should_stop=should_stop,
         )
     else:
         progress(f"reading {config.data_path}")

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.cache import Interrupted
 from trainers.edc.roomset import FEATURES, RoomSet
 
 VERSION: Final = 1
@@ -72,6 +73,7 @@ def simulate(
     duration_s: float,
     seed: int,
     progress: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> RoomSet:
     """Return the decay curves of `rooms` random rooms, each with `cases` materials and positions.
 
@@ -85,6 +87,10 @@ def simulate(
         duration_s: length of a curve in seconds.
         seed: of everything that is random.
         progress: told how far it is, every few percent.
+        should_stop: asked before each curve.
+
+    Raises:
+        Interrupted: `should_stop` said so.
     """
     points = round(rate_hz * duration_s)
     total = rooms * cases
@@ -92,6 +98,8 @@ def simulate(
     curves = np.empty((total, points), dtype=np.float32)
     step = max(1, total // 40)
     for row in range(total):
+        if should_stop():
+            raise Interrupted
         if row % step == 0:
             progress(f"simulating rooms: {row:,} of {total:,} curves ({100 * row // total} %)")
         number, case = divmod(row, cases)

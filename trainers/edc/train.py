@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainers.base import Run
+from trainers.cache import Interrupted
 from trainers.edc import config as settings
 from trainers.edc import metrics
 from trainers.edc.config import Config
@@ -50,12 +51,16 @@ def train(config: Config, run: Run) -> None:
     """
     torch.set_num_threads(run.threads)
     run.describe(total_steps=config.epochs)
-    data = load(
-        config,
-        seed=config.data_seed,
-        data_fraction=min(config.data_fraction, run.data_fraction),
-        progress=run.progress,
-    )
+    try:
+        data = load(
+            config,
+            seed=config.data_seed,
+            data_fraction=min(config.data_fraction, run.data_fraction),
+            progress=run.progress,
+            should_stop=lambda: run.should_stop,
+        )
+    except Interrupted:
+        return
     training = Training(config, run, data)
     state = run.restore()
     if state is not None:
@@ -201,7 +206,7 @@ class Training:
     def _end_epoch(self) -> None:
         predicted, val_loss = self._predict(self.val_set)
         targets = self.val_set.targets
-        found = metrics.errors(predicted, targets)
+        found = dict.fromkeys(_COUNTS, 0.0) | metrics.errors(predicted, targets)
         found |= metrics.evaluate(predicted, targets, rate_hz=self.rate_hz)
         reported = {name: found[name.removeprefix("val_")] for name in _VALIDATED}
         val_mae = reported["val_mae"]
@@ -299,6 +304,7 @@ class Training:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
 
+_COUNTS = ("edt_undefined", "t20_undefined", "c50_undefined")
 _VALIDATED = tuple(
     name for name in settings.METRICS if name.startswith("val_") and name != "val_loss"
 )

@@ -63,7 +63,12 @@ class LocalRun:
 
 
 def exponential_rooms(
-    config: Config, *, seed: int, data_fraction: float, progress: Callable[[str], None]
+    config: Config,
+    *,
+    seed: int,
+    data_fraction: float,
+    progress: Callable[[str], None],
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> EdcData:
     """Stand in for `load`: exponential decays whose T60 follows Sabine's formula."""
     random = np.random.default_rng(seed)

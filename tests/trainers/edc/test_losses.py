@@ -221,3 +221,51 @@ def test_weights_are_read_back_from_what_the_loss_computes_with() -> None:
     loss.t20_weight = 9.0
     assert loss.weights["t20_weight"] == 9.0
     assert loss.mask(decay(1.0)).max() == 9.0
+
+
+def test_levels_outside_0_to_60_db_count_as_its_ends() -> None:
+    loss = auxiliary()
+    curve = decay(0.5)
+    level = 10 * curve.log10()
+    assert level.min() < -61, "or there is nothing to cut off"
+    loud = torch.where(level > -0.5, curve * 3.0, curve.clamp(max=1.0))
+    torch.testing.assert_close(loss.t20(loud), loss.t20(loud.clamp(max=1.0)))
+    faint = torch.where(level < -60, 0.0, curve)
+    torch.testing.assert_close(loss.t20(faint), loss.t20(curve.clamp(min=1e-6)))
+
+
+def test_each_part_is_at_most_ten_thousand() -> None:
+    # Clarities of 50 and -50 dB are 100 dB apart: 10,000 dB², as far as they can be.
+    early = torch.cat([torch.ones(1, 25), torch.zeros(1, 975)], dim=1)
+    late = 1.0 - early
+    loss = auxiliary(aux_weight=0.1)
+    t20 = (loss.t20(early) - loss.t20(late)).square().item()
+    value = loss(early, late, late).item()
+    assert value == pytest.approx(1.0 + 0.05 * (1e4 + t20), rel=1e-6)
+    assert t20 <= 100.0
+
+
+def test_an_infinite_error_falls_back_to_the_mse_and_a_finite_one_keeps_its_parts() -> None:
+    # Scaled values are finite and their squares are not: what float32 loses first.
+    target = decay(0.5)
+    huge = torch.full_like(target, 1e20)
+    value = auxiliary()(huge, target, target)
+    assert value.item() == math.inf
+    # The linear curve overflows, the error does not.
+    loss = AuxiliaryLoss(
+        aux_weight=0.1, temperature=1.0, rate_hz=RATE_HZ, to_linear=lambda x: x * 3e38 + x * 3e38
+    )
+    predicted = (target + 0.1).requires_grad_()
+    value = loss(predicted, target, target)
+    value.backward()
+    assert math.isfinite(value.item())
+    assert predicted.grad is not None
+    assert torch.isfinite(predicted.grad).all()
+
+
+def test_the_failed_crossings_were_softer_than_the_stabilised_ones() -> None:
+    # At 2 dB T20 of a short decay is off farther than at 1 dB.
+    off = [
+        abs(auxiliary(temperature=width_db).t20(decay(0.2)).item() - 0.2) for width_db in (1.0, 2.0)
+    ]
+    assert off[0] < off[1]

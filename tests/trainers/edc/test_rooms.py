@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trainers.cache import Interrupted, cache_folder
 from trainers.edc import cache, rooms
 from trainers.edc.acoustics import decay_parameters
 from trainers.edc.rooms import BANDS_HZ, Room, decay_curve, draw_room, simulate
@@ -206,15 +207,22 @@ def test_a_folder_that_cannot_be_made_costs_only_the_cache(
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path / "file" / "cache"))
     told: list[str] = []
     assert len(cache.simulated(**SMALL, progress=told.append)) == 8
-    assert "rooms are not kept" in told[0]
+    assert "edc-rooms is not kept" in told[0]
+
+
+def test_a_stop_is_obeyed_between_two_curves(folder: Path) -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        cache.simulated(**SMALL, should_stop=lambda: next(asked))
+    assert not list(folder.glob("*.npz"))
 
 
 def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SWEEP_CACHE", raising=False)
-    assert cache.cache_folder() == tmp_path / ".cache" / "sweep"
+    assert cache_folder() == tmp_path / ".cache" / "sweep"
     monkeypatch.setenv("SWEEP_CACHE", "~/elsewhere")
-    assert cache.cache_folder() == tmp_path / "elsewhere"
+    assert cache_folder() == tmp_path / "elsewhere"
 
 
 def _simulate_and_say(results: Any) -> None:

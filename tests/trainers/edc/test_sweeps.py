@@ -18,7 +18,10 @@ from trainers.edc.train import train
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 FILES = sorted(SWEEPS.glob("edc_*.yaml"))
-NUMBERS = {"edc_weights": 3, "edc_lr_grid": 9, "edc_dropout": 6, "edc_quick": 8}
+NUMBERS = {"edc_weights": 3, "edc_lr_grid": 9, "edc_dropout": 6, "edc_quick": 8, "edc_failure": 2}
+
+# What a sweep sets beside what its preset does, to show what it shows in a minute.
+CHOSEN = {"edc_failure": {"batch_size", "rooms", "epochs"}}
 
 
 def configs(spec: Spec) -> list[Config]:
@@ -26,7 +29,7 @@ def configs(spec: Spec) -> list[Config]:
     return [build(Config, PRESETS, trial.config) for trial in found]
 
 
-def test_the_four_sweeps_are_here() -> None:
+def test_the_five_sweeps_are_here() -> None:
     assert {path.stem for path in FILES} == set(NUMBERS)
 
 
@@ -58,10 +61,20 @@ def test_sizes_come_from_the_preset_in_every_trial(path: Path, preset: str) -> N
     assert found
     for config in found:
         for name, value in PRESETS[preset].items():
-            if name not in varied:
+            if name not in varied | CHOSEN.get(path.stem, set()):
                 assert getattr(config, name) == value, name
         points = config.rate_hz * config.duration_s
         assert points == (96_000 if preset == "paper" else 1_000)
+
+
+def test_the_failure_is_the_one_that_happened_and_its_mending_the_one_that_helped() -> None:
+    failed, stabilised = configs(load_spec(SWEEPS / "edc_failure.yaml"))
+    assert (failed.loss, failed.precision) == (stabilised.loss, stabilised.precision)
+    assert (failed.loss, failed.precision) == ("auxiliary", 16)
+    assert (failed.batch_size, failed.gradient_clip_val) == (2, None)
+    assert (failed.aux_weight, failed.aux_temperature) == (0.3, 2.0)
+    assert (stabilised.gradient_clip_val, stabilised.batch_size) == (1.0, 16)
+    assert (stabilised.aux_weight, stabilised.aux_temperature) == (0.1, 1.0)
 
 
 def test_the_weights_are_the_three_asked_for() -> None:
@@ -99,6 +112,7 @@ def test_trials_of_a_sweep_differ_in_what_it_is_about_alone() -> None:
         "edc_lr_grid": {"lr", "lr_schedule"},
         "edc_dropout": {"dropout"},
         "edc_quick": {"lr", "dropout", "loss"},
+        "edc_failure": {"batch_size", "gradient_clip_val", "aux_weight", "aux_temperature"},
     }
     for path in FILES:
         found = [vars(config) for config in configs(load_spec(path))]

@@ -248,6 +248,7 @@ def test_training_without_patience_goes_on_to_its_last_epoch(tmp_path: Path) -> 
 def test_curves_that_define_no_clarity_do_not_stop_the_training(tmp_path: Path) -> None:
     run = trained(tmp_path, rate_hz=1000.0, duration_s=0.04)
     assert math.isnan(run.reports[4]["val_c50_mae"])
+    assert run.reports[4]["val_c50_undefined"] == 16
     assert math.isfinite(run.reports[4]["val_mae"])
 
 
