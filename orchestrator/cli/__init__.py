@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "Show the trials and where they would run; start nothing.",
     "gpu": "Show the GPUs, and whether trials fit into what is free.",
     "check": "Check sweep files without running anything.",
+    "resume": "Go on from a trial's checkpoint with other values.",
     "doctor": "Say what is wrong with runs, ours or another tool's, and what to change.",
     "logs": "Show the log of a sweep or of one trial.",
     "stop": "End a sweep, or one of its trials.",

@@ -74,6 +74,11 @@ class Endings:
             self.finish(live, *live.ending)
             return
         metadata = atomic.read_json(live.run.metadata_file) or {}
+        if live.ending is None and metadata.get("lost"):
+            # It ended itself over a value that the judge had no reason to end it for.
+            live.record.symptom = "non-finite"
+            self.finish(live, TrialState.PRUNED, f"diverged: {metadata['lost']}")
+            return
         if live.ending is not None and metadata.get("status") == "stopped":
             self.finish(live, *live.ending)
             return

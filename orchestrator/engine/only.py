@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from orchestrator.errors import NotFoundError, nearest
 from orchestrator.runs.layout import SweepDir, is_called
-from orchestrator.runs.records import load_trials
+from orchestrator.runs.records import TrialRecord, load_trials
 from orchestrator.spec.expand import iter_configs
 from orchestrator.spec.model import Spec, TrialConfig
 
@@ -29,7 +30,11 @@ def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozense
     if not wanted:
         return wanted
     # What bayes is to propose has neither number nor name; what it has proposed stands there.
-    known = load_trials(folder) if spec.method == "bayes" else iter_configs(spec)
+    kept = load_trials(folder)
+    followers = [record for record in kept if record.origin is not None]
+    known: Iterable[TrialRecord | TrialConfig] = kept
+    if spec.method != "bayes":
+        known = chain(followers, iter_configs(spec))
     # A named trial that parameters multiply stands for all that they make of it.
     families = wanted & set(spec.trials)
     members: set[str] = set()

@@ -82,7 +82,7 @@ class Remedies:
             origin=record.number,
             link=LINK,
             from_checkpoint=remedy.start == "checkpoint" and run.checkpoint_file.exists(),
-            change={"name": told, "set": change, "symptom": record.symptom},
+            change={"name": f"remedy {place}", "set": change, "symptom": record.symptom},
         )
 
     def owed(self) -> list[TrialRecord]:
@@ -111,7 +111,7 @@ class Remedies:
         )
         if answered >= remedy.times or not self._holds(remedy, record):
             return None
-        before = self._values(record)
+        before = values_of(self._spec, self._sweep, record)
         change = {}
         for name, asked in remedy.set.items():
             value = _value(_rung(asked, answered), before.get(name, _UNKNOWN))
@@ -126,18 +126,19 @@ class Remedies:
         known = facts_of(record, run, self._spec.metric)
         return known.hold(conditions.parse(remedy.condition)) is True
 
-    def _values(self, record: TrialRecord) -> dict[str, Any]:
-        """Return all parameters of a trial by the names of the sweep file, defaults among them."""
-        run = self._sweep.run_dir(record.number, record.name)
-        built = (atomic.read_json(run.metadata_file) or {}).get("config")
-        values = {**(built if isinstance(built, dict) else {}), **record.config}
-        for name, path in self._spec.nested.items():
-            inner: Any = record.config
-            for part in path:
-                inner = inner.get(part) if isinstance(inner, Mapping) else None
-            if inner is not None:
-                values[name] = inner
-        return values
+
+def values_of(spec: Spec, sweep: SweepDir, record: TrialRecord) -> dict[str, Any]:
+    """Return all parameters of a trial by the names of the sweep file, defaults among them."""
+    run = sweep.run_dir(record.number, record.name)
+    built = (atomic.read_json(run.metadata_file) or {}).get("config")
+    values = {**(built if isinstance(built, dict) else {}), **record.config}
+    for name, path in spec.nested.items():
+        inner: Any = record.config
+        for part in path:
+            inner = inner.get(part) if isinstance(inner, Mapping) else None
+        if inner is not None:
+            values[name] = inner
+    return values
 
 
 def course_of(spec: Spec, record: TrialRecord) -> dict[str, bool]:
@@ -198,11 +199,17 @@ def _rung(asked: Any, place: int) -> Any:
 
 def _value(asked: Any, before: Any) -> Any:
     """Return the new value of a parameter; `_UNKNOWN` where nobody knows what it is relative to."""
-    match = _TIMES.fullmatch(asked.strip()) if isinstance(asked, str) else None
-    if match is None:
+    if not isinstance(asked, str) or _TIMES.fullmatch(asked.strip()) is None:
         return asked
-    if isinstance(before, bool) or not isinstance(before, int | float):
-        return _UNKNOWN
+    product = times_before(asked, before)
+    return _UNKNOWN if product is None else product
+
+
+def times_before(asked: str, before: Any) -> int | float | None:
+    """Return what ``"*0.1"`` makes of a value; None for other texts, and of what is no number."""
+    match = _TIMES.fullmatch(asked.strip())
+    if match is None or isinstance(before, bool) or not isinstance(before, int | float):
+        return None
     # Twelve digits, so that 3e-4 times 0.1 is 3e-5.
     product = float(f"{before * float(match[1]):.12g}")
     return round(product) if isinstance(before, int) else product

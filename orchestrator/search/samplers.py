@@ -136,12 +136,16 @@ class DirectedSampler(BaseSampler):
         seed: of the sweep.
         sampler: of bayes; None for TPE.
 
+    Attributes:
+        proposes: True where what it learns decides what it proposes.
+
     Raises:
         UsageError: the sampler cannot be.
     """
 
     def __init__(self, method: str, seed: int, sampler: Sampler | None = None) -> None:
         self._asked = (sampler or Sampler("tpe")) if method == "bayes" else Sampler("random")
+        self.proposes = method == "bayes"
         self._seed = seed
         self._given: Mapping[str, Any] | None = None
         self._distributions: dict[str, BaseDistribution] = {}

@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files.atomic import plain
 from orchestrator.search.journal import open_journal
+from orchestrator.search.lost import LOST, told_for_lost
 from orchestrator.search.pruners import NamedPruner, named_pruner
 from orchestrator.search.reports import Reports
 from orchestrator.search.samplers import METHODS, DirectedSampler
@@ -38,6 +39,7 @@ from orchestrator.spec.course import Sampler
 from orchestrator.spec.model import Domain
 
 _ENDED = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
+_STATES = (*_ENDED, LOST)
 _REST = "config"
 """User attribute that holds what of a config is no parameter of the study."""
 
@@ -215,16 +217,21 @@ class Study:
         A COMPLETE trial of which a value is missing or not finite is told FAIL. A PRUNED trial
         keeps its last finite report as its value, or the value given where it made none.
 
+        What a LOST trial, one that diverged, is told as says `orchestrator.search.lost`.
+
         Args:
             number: any trial of the study that runs, also one of an earlier driver.
-            state: ``"COMPLETE"``, ``"PRUNED"`` or ``"FAIL"``.
+            state: ``"COMPLETE"``, ``"PRUNED"``, ``"FAIL"`` or ``"LOST"``.
             values: the metric at the end; both, where there are two.
 
         Raises:
             ValueError: there is no such trial, it has ended already, or `state` is another word.
         """
-        if state not in _ENDED:
-            raise ValueError(f"state must be one of {', '.join(_ENDED)}, but got {state!r}.")
+        if state not in _STATES:
+            raise ValueError(f"state must be one of {', '.join(_STATES)}, but got {state!r}.")
+        if state == LOST:
+            proposes = self._sampler.proposes
+            state, values = told_for_lost(self._study, self._own(number), proposes=proposes)
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             raise ValueError(
@@ -239,6 +246,13 @@ class Study:
             self._report_last(live, finite[0] if finite else None)
         self._study.tell(number, finite if ended is TrialState.COMPLETE else None, state=ended)
         return ended.name
+
+    def _own(self, number: int) -> list[float]:
+        """Return the last finite report of a trial, where there is one."""
+        live = self._live.get(number)
+        if live is not None and live.reports.last is not None:
+            return [live.reports.last[1]]
+        return list(self._frozen(number).intermediate_values.values())[-1:]
 
     def _finite(self, values: Sequence[float | None]) -> list[float] | None:
         """Return the values of a trial where there is a finite one for each goal."""
@@ -272,7 +286,7 @@ class Study:
         Args:
             params: its config.
             space: parameter name to domain.
-            state: ``"COMPLETE"``, ``"PRUNED"`` or ``"FAIL"``.
+            state: ``"COMPLETE"``, ``"PRUNED"``, ``"FAIL"`` or ``"LOST"``, as for `tell`.
             values: the metric at the end, both where there are two; a COMPLETE trial without a
                 finite one is entered as FAIL.
             reports: step to value of the metric.
@@ -281,8 +295,11 @@ class Study:
             ValueError: `state` is another word.
             UsageError: a domain has no counterpart in Optuna, or holds no value.
         """
-        if state not in _ENDED:
-            raise ValueError(f"state must be one of {', '.join(_ENDED)}, but got {state!r}.")
+        if state not in _STATES:
+            raise ValueError(f"state must be one of {', '.join(_STATES)}, but got {state!r}.")
+        if state == LOST:
+            own = list((reports or {}).values())
+            state, values = told_for_lost(self._study, own, proposes=self._sampler.proposes)
         known = self._space(space)
         encoded = known.encode(params)
         taken = Reports()

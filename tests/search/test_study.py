@@ -158,6 +158,32 @@ def test_a_pruned_trial_without_reports_keeps_what_it_was_told(
     assert trials_in(tmp_path)[0].value == expected
 
 
+@pytest.mark.parametrize(
+    ("method", "goal", "expected"),
+    [
+        ("bayes", "minimize", ("COMPLETE", 0.9)),
+        ("bayes", "maximize", ("COMPLETE", 0.1)),
+        ("random", "minimize", ("PRUNED", 0.2)),
+    ],
+)
+def test_a_lost_trial_teaches_a_sampler_to_stay_away(
+    open_study: Opener, tmp_path: Path, method: str, goal: str, expected: tuple[str, float]
+) -> None:
+    study = open_study(method=method, goal=goal)
+    early = study.ask(SPACE).number
+    study.report(early, 1, 0.3)
+    assert study.tell(early, "LOST") == "PRUNED", "nothing is known that it could be worse than"
+    for value in (0.5, 0.9, 0.1):
+        study.tell(study.ask(SPACE).number, "COMPLETE", value)
+    lost = study.ask(SPACE).number
+    study.report(lost, 1, 0.2)  # it looked well before it was lost
+    study.report(lost, 2, math.nan)
+    study.tell(lost, "LOST")
+    study.import_finished({"lr": 0.1}, SPACE, "LOST", reports={1: 0.2, 2: math.nan})
+    for trial in trials_in(tmp_path)[-2:]:
+        assert (trial.state.name, trial.value) == expected
+
+
 def test_telling_twice_and_strangers_are_errors(open_study: Opener) -> None:
     study = open_study()
     study.tell(study.ask(SPACE, {}).number, "PRUNED")

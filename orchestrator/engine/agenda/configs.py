@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.facts import facts_of
+from orchestrator.divergence import policy
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, read_reports
 from orchestrator.search.impute import imputed
+from orchestrator.search.lost import LOST
 from orchestrator.search.pruners import is_pruners
 from orchestrator.search.studies import Studies
 from orchestrator.search.study import Proposal
@@ -22,14 +24,21 @@ class Outcome:
     """How a config ended.
 
     Attributes:
-        state: as the study is told.
+        state: how it ended, for people.
         values: the metric, or both metrics; means over the replicates that are complete.
         words: what people should know of the mean; "" for nothing.
+        is_lost: True where it diverged, which a sampler must be told apart.
     """
 
     state: TrialState
     values: tuple[float | None, ...]
     words: str = ""
+    is_lost: bool = False
+
+    @property
+    def told(self) -> str:
+        """The state as the study is told."""
+        return LOST if self.is_lost and self.state is TrialState.PRUNED else self.state.value
 
 
 def replicates(record: TrialRecord, records: Mapping[int, TrialRecord]) -> list[TrialRecord]:
@@ -146,7 +155,7 @@ class Configs:
             return None
         number = self._asked.pop(key, None)
         if number is not None:
-            study.tell(number, outcome.state.value, *outcome.values)
+            study.tell(number, outcome.told, *outcome.values)
         elif record.group is not None:
             self._import(replicates(record, self._records)[0], outcome)
         return outcome
@@ -154,7 +163,9 @@ class Configs:
     def outcome(self, record: TrialRecord) -> Outcome | None:
         """Return how the config of a trial ended, as the study is to be told; None before that."""
         if record.group is None:
-            return self._imputed(record, Outcome(record.state, self._values(record)))
+            is_lost = record.symptom in policy.LOST
+            outcome = Outcome(record.state, self._values(record), is_lost=is_lost)
+            return self._imputed(record, outcome)
         members = replicates(record, self._records)
         if len(members) < self._many or not all(member.state.is_finished for member in members):
             return None
@@ -180,7 +191,7 @@ class Configs:
                 self._import(record, outcome)
             else:
                 study = self._studies.of(record.stage)
-                study.tell(number, outcome.state.value, *outcome.values)
+                study.tell(number, outcome.told, *outcome.values)
         for _, study in self._studies:
             study.close_stale()
 
@@ -196,7 +207,7 @@ class Configs:
         record.optuna_number = self._studies.of(record.stage).import_finished(
             chosen,
             {name: self._space[name] for name in chosen},
-            outcome.state.value,
+            outcome.told,
             *outcome.values,
             reports=self._reported(record),
         )
@@ -219,7 +230,9 @@ class Configs:
             return Outcome(TrialState.PRUNED, (members[0].value, *nothing[1:]))
         if not complete:
             pruned = any(member.state is TrialState.PRUNED for member in members)
-            return Outcome(TrialState.PRUNED if pruned else TrialState.FAIL, nothing)
+            is_lost = any(member.symptom in policy.LOST for member in members)
+            state = TrialState.PRUNED if pruned else TrialState.FAIL
+            return Outcome(state, nothing, is_lost=is_lost)
         columns = list(zip(*(self._values(member) for member in complete), strict=True))
         means = tuple(_mean(column) for column in columns)
         lost = [member for member in members if member.state is not TrialState.COMPLETE]
