@@ -15,6 +15,9 @@ from orchestrator.runs.records import TrialRecord, TrialState
 COSTS_AT_MOST = 0.05
 """Part of what is left of a sweep that a measurement may cost."""
 
+FROM_SHARE = 0.05
+"""Part of a trial after which its pace tells how long it takes."""
+
 
 @dataclass
 class _Running:
@@ -22,7 +25,22 @@ class _Running:
     config: Mapping[str, Any]
     since: float
     total_steps: int | None = None
-    step: int = 0
+    first: tuple[int, float] | None = None
+    last: tuple[int, float] | None = None
+
+    def whole_s(self) -> float | None:
+        """Return how long the trial takes if it goes on as since its first report.
+
+        None before it has done a twentieth of its steps: what comes before the first report, such
+        as making data, says nothing of the rest.
+        """
+        if self.first is None or self.last is None or not self.total_steps:
+            return None
+        (low, start), (high, end) = self.first, self.last
+        if high <= low or high - low < FROM_SHARE * self.total_steps:
+            return None
+        rest = max(0, self.total_steps - low) * (end - start) / (high - low)
+        return start - self.since + rest
 
 
 class Pace:
@@ -56,11 +74,13 @@ class Pace:
         known = _known(record.config, record.stage)
         self._running[attempt_id] = _Running(record.number, known, now)
 
-    def reported(self, attempt_id: str, step: int, total_steps: int | None) -> None:
+    def reported(self, attempt_id: str, step: int, total_steps: int | None, now: float) -> None:
         """Note how far a trial is."""
         running = self._running.get(attempt_id)
         if running is not None:
-            running.step, running.total_steps = step, total_steps
+            running.total_steps = total_steps
+            running.first = running.first or (step, now)
+            running.last = (step, now)
 
     def ended(self, attempt_id: str, now: float, *, tells: bool) -> None:
         """Note that an attempt is over.
@@ -92,8 +112,9 @@ class Pace:
         """Return for how long a sweep still runs with so many at once; None where nobody knows."""
         each = self._durations.mean_s
         if each is None:
-            each = max((_whole_s(one, now) for one in self._running.values()), default=0.0)
-        if each <= 0:
+            told = [whole for one in self._running.values() if (whole := one.whole_s())]
+            each = min(told, default=None)
+        if each is None:
             return None
         left = self._waiting()
         rest = sum(max(0.0, each - (now - one.since)) for one in self._running.values())
@@ -126,13 +147,6 @@ def is_whole(record: TrialRecord) -> bool:
 def _known(config: Mapping[str, Any], stage: str | None) -> dict[str, Any]:
     """Return what may tell how long a trial takes; no parameter is called as the stage is here."""
     return {**config, "(stage)": stage}
-
-
-def _whole_s(running: _Running, now: float) -> float:
-    """Return how long a trial takes if it goes on as it did; 0 where nobody knows how far it is."""
-    if not running.total_steps or running.step <= 0:
-        return 0.0
-    return (now - running.since) * max(1.0, running.total_steps / running.step)
 
 
 def _seconds(record: TrialRecord) -> float:

@@ -216,7 +216,7 @@ class Placing:
         if live is None:
             return
         self._measuring.reported(live)
-        self._pace.reported(attempt_id, step, live.record.total_steps)
+        self._pace.reported(attempt_id, step, live.record.total_steps, self._monotonic())
         if self._growing is not None:
             self._growing.reported(attempt_id, live.keys, step, self._monotonic())
 

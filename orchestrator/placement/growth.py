@@ -198,10 +198,13 @@ class Growth:
     def _tail(self) -> str:
         """Return in words how it goes on from here."""
         if self._is_settled:
-            return f"staying at {self.limit}"
+            # Not `limit`: that few trials are left decides nothing.
+            return f"staying at {self._target}"
         if self._waits:
             return f"no room for {self._target + 1}"
-        return f"trying {self._target}" if self._ratios and self._target not in self._ratios else ""
+        if not self._ratios or self._target in self._ratios:
+            return ""
+        return f"trying {self._target}" + (" at once" if len(self._ratios) == 1 else "")
 
     def _judge(self) -> Event | None:
         """Decide on the level that was just measured."""

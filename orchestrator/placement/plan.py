@@ -128,7 +128,7 @@ def _plan_unknown(
     order = sorted(devices, key=lambda device: -device.free_bytes)
     if order[width - 1].free_bytes <= 0:
         raise PlacementError(
-            f"placement: one trial takes memory of a GPU, but {_free_words(devices)} has none free."
+            f"placement: one trial takes memory of a GPU, but {_have_none(devices)} free."
             " See with nvidia-smi who holds it; end that or wait, or keep the trials off GPUs with"
             " --set resources.gpus=0."
         )
@@ -270,6 +270,11 @@ def _ordinal(place: int) -> str:
 
 def _count(number: int) -> str:
     return "there is none" if number == 0 else f"there {'is' if number == 1 else 'are'} {number}"
+
+
+def _have_none(devices: Sequence[Device]) -> str:
+    names = ", ".join(map(str, devices))
+    return f"{names} {'has' if len(devices) == 1 else 'have'} none"
 
 
 def _free_words(devices: Sequence[Device]) -> str:

@@ -28,10 +28,15 @@ def test_fewer_are_measured_only_in_a_sweep_that_is_long_enough() -> None:
 def test_how_far_a_trial_is_tells_as_well() -> None:
     pace = Pace(4, WINDOW)
     pace.started("a", record(0), 0.0)
-    pace.reported("a", 5, 100)
-    assert pace.remaining_s(60.0, 1) == pytest.approx(3 * 1200 + 1140)
-    pace.reported("stranger", 5, 100)
-    pace.ended("stranger", 9.0, tells=True)
+    # It makes its data for ten minutes, then does a step in ten seconds.
+    pace.reported("a", 1, 100, 600.0)
+    assert pace.remaining_s(600.0, 1) is None
+    pace.reported("a", 5, 100, 640.0)
+    assert pace.remaining_s(640.0, 1) is None, "too little of it is done"
+    pace.reported("a", 11, 100, 700.0)
+    assert pace.remaining_s(700.0, 1) == pytest.approx(3 * 1590 + 890)
+    pace.reported("stranger", 5, 100, 700.0)
+    pace.ended("stranger", 709.0, tells=True)
 
 
 def test_where_nothing_waits_slots_are_empty_anyway() -> None:

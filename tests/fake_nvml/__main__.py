@@ -28,12 +28,17 @@ from tests.fake_nvml import Card, FakeNvml, Held, Instance, build
 STRANGER = 4711
 
 
+def size(text: str) -> int:
+    """Return MiB; 0 needs no unit."""
+    return 0 if text == "0" else to_mib(parse_size(text))
+
+
 def card_of(text: str) -> Card:
     """Return the card that a word of the command line describes."""
     sizes, _, name = text.partition(":")
     total, _, free = sizes.partition("/")
-    total_mib = to_mib(parse_size(total))
-    free_mib = to_mib(parse_size(free)) if free else total_mib
+    total_mib = size(total)
+    free_mib = size(free) if free else total_mib
     return freed(Card(total_mib, name=name or "NVIDIA Test Card"), free_mib)
 
 
@@ -85,13 +90,16 @@ def main(words: Sequence[str]) -> int:
     options, command = parser.parse_args(words[:split]), list(words[split + 1 :])
     if not command:
         parser.error("give the command to run behind --")
-    cards = [card_of(text) for text in options.cards]
+    changes = []
+    try:
+        cards = [card_of(text) for text in options.cards]
+        for text in options.then:
+            seconds, index, free = text.split(":")
+            changes.append((float(seconds), int(index), size(free)))
+    except ValueError as error:
+        parser.error(str(error))
     if options.mig:
         cards = [divided(card, options.mig) for card in cards]
-    changes = []
-    for text in options.then:
-        seconds, index, free = text.split(":")
-        changes.append((float(seconds), int(index), to_mib(parse_size(free))))
     with tempfile.TemporaryDirectory() as folder:
         nvml = build(Path(folder))
         nvml.write(cards)

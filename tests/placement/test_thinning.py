@@ -24,6 +24,8 @@ def test_all_start_and_stay_where_fewer_get_less_done() -> None:
     assert measured(bench) == [(2, 1.0, "fewer"), (1, 0.56, "back")]
     assert growth.words() == "1 at once: 0.56 × the speed of 2, staying at 2"
     assert (growth.limit, growth.is_settled) == (2, True)
+    growth.most = 1
+    assert growth.words().endswith("staying at 2"), "that one is left decides nothing"
     assert bench.limits[0] == 2
     assert 1 in bench.limits
 
