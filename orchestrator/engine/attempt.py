@@ -74,7 +74,8 @@ class Attempt:
         if self.program is None:
             return None
         fields = dict(self.program)
-        fields["patterns"] = tuple(fields.get("patterns", ()))
+        for name in ("patterns", "command"):
+            fields[name] = tuple(fields.get(name, ()))
         return Program(**fields)
 
     def to_json(self) -> str:

@@ -95,6 +95,18 @@ def _arguments(name: str, config: Mapping[str, Any]) -> list[str]:
     return [f"{before}{key}={value}" for key, value in ordered.items()]
 
 
+def parameter_file(config: Mapping[str, Any]) -> str:
+    """Return `config` as the YAML in which W&B hands it to ``wandb.init``.
+
+    A program whose command passes no parameters reads them from ``wandb.config``, which the
+    environment variable ``WANDB_SWEEP_PARAM_PATH`` leads to this file.
+    """
+    import yaml
+
+    entries = {key: {"value": config[key]} for key in sorted(config)}
+    return str(yaml.safe_dump({"wandb_version": 1, **entries}, sort_keys=False))
+
+
 def plain_form(command: Sequence[str]) -> tuple[str | None, str] | None:
     """Return interpreter and way of switches of a command that ``program`` alone says as well.
 

@@ -58,7 +58,7 @@ def read_program(
     )
     if "command" not in values:
         return program
-    return with_command(program, values, root, folder, need, log)
+    return with_command(program, values, root, folder, log)
 
 
 def with_command(
@@ -66,7 +66,6 @@ def with_command(
     values: Mapping[str, Any],
     root: Node,
     folder: Path,
-    need: bool,
     log: Log,
 ) -> Program:
     """Return a program that is started by the words of ``command``.
@@ -96,19 +95,13 @@ def with_command(
         python, booleans = plain
         python = None if python is None else _locate(python, folder) or python
         return replace(program, python=program.python or python, booleans=booleans)
-    if need:
-        log.at(
-            where,
-            "command",
-            "is read and planned, but only [${env}, ${interpreter}, ${program}, ${args}] is run "
-            "yet. Use program, python and args.",
-        )
     return program
 
 
 def _tell_words(words: Sequence[str], where: Node, log: Log) -> None:
     if not passes_parameters(words):
-        log.warn(where, "command", "passes no parameters to the program. Add '${args}'.")
+        message = "passes no parameters: the program finds them in wandb.config. Or add '${args}'."
+        log.warn(where, "command", message)
     for word in words:
         name = macro(word)
         if name is not None and name not in MACROS:

@@ -8,7 +8,6 @@ from orchestrator.spec.draft import Draft
 from orchestrator.spec.model import EarlyTerminate
 
 _DEFAULT_ETA = 3
-_SHOWN = 5
 
 
 def read_early_terminate(draft: Draft) -> EarlyTerminate | None:
@@ -41,29 +40,22 @@ def read_early_terminate(draft: Draft) -> EarlyTerminate | None:
         strict=entry.get("strict", True),
     )
     try:
-        first = ", ".join(map(str, bands(rule)[:_SHOWN]))
+        bands(rule)
     except ValueError:
         hint = "Write min_iter, or a larger max_iter."
         log.at(where, key, f"must have a band of one report at least, but has none. {hint}")
         return None
-    message = f"is read (bands {first}, …), but stops nothing yet. Write pruner: hyperband."
-    log.warn(where, key, message)
     return rule
 
 
 def tell_metric(draft: Draft) -> None:
-    """Say what is read of ``metric`` and has no effect yet."""
-    given = draft.values.get("metric")
-    if not isinstance(given, dict):
+    """Say what is read of ``metric`` and has no effect."""
+    given, key = draft.values.get("metric"), "impute_while_running"
+    if not isinstance(given, dict) or draft.method != "bayes":
         return
-    notes = {"target": "is read, but ends nothing yet. Use run_cap to bound the sweep."}
-    if draft.method == "bayes":
-        notes["impute"] = "is read, but failed trials are told to the sampler as failed."
-        if given.get("impute_while_running") != "false":
-            notes["impute_while_running"] = "is read, but trials that run count as running."
-    for key, note in notes.items():
-        if key in given:
-            draft.log.warn(draft.node("metric", key), f"metric.{key}", note)
+    if given.get(key, "false") != "false":
+        note = "is read, but trials that run count as running: the samplers keep away from them."
+        draft.log.warn(draft.node("metric", key), f"metric.{key}", note)
 
 
 def tell_exponents(draft: Draft) -> None:

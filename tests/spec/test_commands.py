@@ -102,11 +102,12 @@ class TestInAFile:
         assert program is not None
         assert (program.python, program.style, program.booleans) == ("python3", "--k=v", "flag")
 
-    def test_other_commands_are_planned_and_not_run_yet(self, write: Write) -> None:
+    def test_any_other_command_runs_too(self, write: Write) -> None:
         path = self.read(write, "['${interpreter}', '${program}', run, '${args}']")
-        assert load_spec(path).warnings == ()
-        with pytest.raises(SpecError, match="is run yet"):
-            load_spec(path, need_program=True)
+        spec = load_spec(path, need_program=True)
+        assert spec.warnings == ()
+        assert spec.program is not None
+        assert spec.program.command == ("${interpreter}", "src/train.py", "run", "${args}")
 
     def test_without_program(self, write: Write) -> None:
         program = load_spec(self.read(write, "[python, src/train.py, '${args}']", "")).program

@@ -49,7 +49,7 @@ class Changes:
         if trial.change is None:
             return True
         if self._ablate.gate is not None:
-            gate = self._decisions.get("gates", BASELINE)
+            gate = self._gate_of(BASELINE, self._ablate.gate)
             if gate is None or not gate["held"]:
                 return False
         if not self._ablate.keep_improvements:
@@ -85,7 +85,7 @@ class Changes:
         if not self._through(None):
             return None
         if self._ablate.gate is not None:
-            gate = self._decisions.get("gates", BASELINE)
+            gate = self._gate_of(BASELINE, self._ablate.gate)
             if gate is None:
                 gate = self._gate(BASELINE, None, self._ablate.gate)
             if not gate["held"]:
@@ -93,7 +93,7 @@ class Changes:
         for name, change in self._ablate.changes.items():
             if not self._through(name):
                 continue
-            held = self._decisions.get("gates", name)
+            held = self._gate_of(name, change.gate)
             if change.gate is not None and held is None:
                 held = self._gate(name, name, change.gate)
             if self._ablate.keep_improvements and self._decisions.get("kept", name) is None:
@@ -123,6 +123,11 @@ class Changes:
         """Return the changes that stay, in the order in which they were tried."""
         decided = {name: self._decisions.get("kept", name) for name in self._ablate.changes}
         return [name for name, found in decided.items() if found is not None and found["kept"]]
+
+    def _gate_of(self, name: str, gate: str | None) -> dict[str, object] | None:
+        """Return what was decided of a gate, where it was the gate that the file has now."""
+        decided = self._decisions.get("gates", name)
+        return decided if decided is not None and decided.get("condition") == gate else None
 
     def _gate(self, name: str, change: str | None, gate: str) -> dict[str, object]:
         members = self._members(change)

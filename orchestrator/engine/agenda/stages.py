@@ -95,7 +95,7 @@ class Stages:
             there = len(self._at(following))
             decided = self._decisions.get("stages", stage.name)
             assert stage.promote is not None
-            if decided is not None and decided.get("trials") == len(self._at(stage)):
+            if decided is not None and self._stands(decided, stage, self._at(stage)):
                 count = max(there, len(decided["promoted"]) * self._many)
             elif stage.promote.top is None and stage.promote.fraction is None:
                 count = there
@@ -111,7 +111,7 @@ class Stages:
         self, stage: Stage, following: Stage, entered: Sequence[TrialRecord]
     ) -> dict[str, Any]:
         known = self._decisions.get("stages", stage.name)
-        if known is not None and known.get("trials") == len(entered):
+        if known is not None and self._stands(known, stage, entered):
             return known
         rule = stage.promote
         assert rule is not None
@@ -127,8 +127,15 @@ class Stages:
             stage=stage.name,
             to=following.name,
             trials=len(entered),
+            rule=words_of(rule),
             promoted=[entrant.number for entrant in chosen],
         )
+
+    @staticmethod
+    def _stands(decided: Mapping[str, Any], stage: Stage, entered: Sequence[TrialRecord]) -> bool:
+        """Tell whether a decision is of these trials and of the rule that the file has now."""
+        rule = words_of(stage.promote) if stage.promote is not None else ""
+        return decided.get("trials") == len(entered) and decided.get("rule") == rule
 
     def _entrant(self, first: TrialRecord) -> Entrant:
         members = replicates(first, self._records)

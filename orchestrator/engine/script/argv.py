@@ -16,24 +16,95 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TrialError
+from orchestrator.files import atomic
+from orchestrator.spec.commands import (
+    command_line,
+    needs_json_file,
+    parameter_file,
+    passes_parameters,
+)
 from orchestrator.spec.model import Program
 
 STYLES = ("--k=v", "hyphen-space")
 
 
-def command(program: Program, config: Mapping[str, Any]) -> list[str]:
+JSON_FILE = "config.json"
+"""In the run directory: what ``${args_json_file}`` stands for."""
+YAML_FILE = "wandb-config.yaml"
+"""In the run directory: the config for ``wandb.config``."""
+
+
+def command(
+    program: Program, config: Mapping[str, Any], directory: Path | None = None
+) -> list[str]:
     """Return the whole argument list that runs `program` with `config`.
+
+    A program that the file starts by the words of ``command`` is started by these, its macros put
+    in.
 
     A ``.py`` file runs under ``program.python`` (by default the interpreter that runs the sweep);
     any other file is executed as it is; a bare name is a console command, looked for on ``PATH``
     and beside the interpreter that runs the sweep, so that commands of a virtual environment are
     found without activating it.
 
+    Args:
+        program: the program.
+        config: parameter name to value.
+        directory: the run directory, where a file with the parameters is written if the command
+            wants one; None writes none.
+
     Raises:
         TrialError: there is no such program, it may not be executed, or a value cannot be an
             argument.
     """
+    if program.command:
+        return _commanded(program, config, directory)
     return [*_start(program), *arguments(config, style=program.style, booleans=program.booleans)]
+
+
+def variables(program: Program, config: Mapping[str, Any], directory: Path) -> dict[str, str]:
+    """Return what the environment of a program that ``command`` starts has beside the usual.
+
+    ``PATH`` begins with the folder of the interpreter, so that the plain word ``python`` is the
+    one that runs the sweep, or the one that the file names. Where the command passes no
+    parameters, ``WANDB_SWEEP_PARAM_PATH`` names a file in `directory` with them, as W&B's agent
+    does; it is written.
+    """
+    if not program.command:
+        return {}
+    folder = os.path.dirname(_interpreter(program.python, Path(program.workdir)))
+    found = {"PATH": os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])}
+    if not passes_parameters(program.command):
+        path = directory.absolute() / YAML_FILE
+        atomic.write_text(path, parameter_file(atomic.plain(_native(config))))
+        found["WANDB_SWEEP_PARAM_PATH"] = str(path)
+    return found
+
+
+def _commanded(program: Program, config: Mapping[str, Any], directory: Path | None) -> list[str]:
+    native = _native(config)
+    json_file = JSON_FILE
+    if directory is not None and needs_json_file(program.command):
+        json_file = str(directory.absolute() / JSON_FILE)
+        atomic.write_json(Path(json_file), native)
+    try:
+        words = command_line(
+            program.command,
+            native,
+            environ=os.environ,
+            python=program.python or "python",
+            json_file=json_file,
+        )
+    except (TypeError, ValueError) as error:
+        raise TrialError(f"command: the parameters must go into JSON, but {error}.") from None
+    for word in words:
+        if "\0" in word:
+            raise TrialError(f"command: must hold no NUL character, but got {word!r}.")
+    if not words:
+        raise TrialError(
+            "command: must leave a word to run, but all of it vanished. Name a program in it."
+        )
+    return words
 
 
 def arguments(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.engine.script import launch
-from orchestrator.engine.script.argv import command
+from orchestrator.engine.script.argv import command, variables
 from orchestrator.engine.script.exits import failure
 from orchestrator.engine.script.keep import Outputs
 from orchestrator.engine.script.output import Line, Lines, Tail
@@ -96,7 +96,7 @@ def run_script(
     Raises:
         TrialError: it cannot be started, it fails, or this process got SIGTERM.
     """
-    words = command(program, config)
+    words = command(program, config, run.directory)
     run.describe(config=dict(config), command=words)
     trial = _Script(program, config, run, grace_s)
     with trial.tree.watched(), _terminate_becomes(trial.on_sigterm):
@@ -143,7 +143,11 @@ class _Script:
     def follow(self, words: list[str]) -> int:
         """Start the script and follow it to its end; return its exit code, or minus a signal."""
         process = launch.start(
-            self._program, words, directory=self._run.directory, threads=self._run.threads
+            self._program,
+            words,
+            directory=self._run.directory,
+            threads=self._run.threads,
+            more=variables(self._program, self._config, self._run.directory),
         )
         self._process = process
         self.tree.root = process.pid

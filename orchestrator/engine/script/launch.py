@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.engine.script.tree import guard_for_script
@@ -24,7 +24,12 @@ _THREAD_VARIABLES = (
 
 
 def start(
-    program: Program, words: Sequence[str], *, directory: Path, threads: int
+    program: Program,
+    words: Sequence[str],
+    *,
+    directory: Path,
+    threads: int,
+    more: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `words` in the program's working folder, in the process group of the caller.
 
@@ -35,6 +40,7 @@ def start(
         words: the argument list.
         directory: the run directory, handed over as ``SWEEP_RUN_DIR``.
         threads: CPU threads that the script may use.
+        more: variables that its environment has beside.
 
     Raises:
         TrialError: the system refuses to start it.
@@ -50,7 +56,7 @@ def start(
             stderr=subprocess.STDOUT,
             bufsize=0,
             cwd=program.workdir,
-            env=environment(directory, threads),
+            env=environment(directory, threads) | dict(more or {}),
             # It takes no lock that another thread could hold: signals and two system calls.
             preexec_fn=guard_for_script(),  # noqa: PLW1509
         )

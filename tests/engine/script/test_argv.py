@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.script.argv import arguments, command
+from orchestrator.engine.script.argv import arguments, command, variables
 from orchestrator.errors import TrialError
 from orchestrator.spec.model import Program
 from tests.engine.script.script_runner import SCRIPTS, run_trial
@@ -160,3 +162,55 @@ def test_a_program_that_cannot_run_is_named(
     make_file(tmp_path / "plain.sh")
     with pytest.raises(TrialError, match=message):
         start_of(tmp_path, path, python)
+
+
+def in_words(tmp_path: Path, *words: str, **config: Any) -> Any:
+    program = Program(path="x", workdir=str(tmp_path), command=words)
+    trial = run_trial(program, config, tmp_path / "run")
+    return json.loads((trial.directory / "seen.json").read_text())
+
+
+def test_a_command_runs_as_its_words_say(tmp_path: Path) -> None:
+    script = str(SCRIPTS / "print_argv.py")
+    config = {"lr": 1e-05, "net": {"depth": 2}, "amp": True}
+    command_words = ("${env}", "${interpreter}", script, "run now", "${args_no_boolean_flags}")
+    seen = in_words(tmp_path, *command_words, **config)
+    assert seen["argv"] == ["run now", "--amp", "--lr=1e-05", "--net={'depth': 2}"]
+    assert seen["executable"] == sys.executable
+    assert "WANDB_SWEEP_PARAM_PATH" not in seen["environment"]
+    program = Program(
+        path="x", workdir=str(tmp_path), command=("python", script, "${args_json_file}")
+    )
+    words = command(program, config, tmp_path)
+    assert json.loads(Path(words[-1]).read_text()) == config
+    assert Path(words[-1]).parent == tmp_path
+
+
+def test_a_command_without_parameters_finds_them_where_wandb_looks(tmp_path: Path) -> None:
+    program = Program(path="x", workdir=str(tmp_path), command=("python", "train.py"))
+    config = {"lr": 1e-05, "net": {"depth": 2}, "name": "on"}
+    found = variables(program, config, tmp_path)
+    text = Path(found["WANDB_SWEEP_PARAM_PATH"]).read_text()
+    entries = yaml.safe_load(text)
+    assert entries.pop("wandb_version") == 1
+    assert {name: entry["value"] for name, entry in entries.items()} == config
+    assert found["PATH"].split(os.pathsep)[0] == os.path.dirname(sys.executable)
+    assert variables(Program(path="x"), config, tmp_path) == {}
+    passing = Program(path="x", workdir=str(tmp_path), command=("python", "t.py", "${args}"))
+    assert set(variables(passing, config, tmp_path)) == {"PATH"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("${lr}",), "all of it vanished"), (("run", "a\0b"), "no NUL"), (("absent-program",), "")],
+)
+def test_a_command_that_cannot_be_is_named(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    program = Program(path="x", workdir=str(tmp_path), command=words)
+    if not message:
+        trial = run_trial(program, {}, tmp_path / "run")
+        assert "must be a program that can be started" in str(trial.of("failed"))
+        return
+    with pytest.raises(TrialError, match=message):
+        command(program, {"x": 1})
