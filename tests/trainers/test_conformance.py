@@ -34,6 +34,14 @@ QUICK: dict[str, dict[str, Any]] = {
         "time_mask_prob": 0.5,
         "lr_schedule": "cosine",
     },
+    "sar": {
+        "epochs": 3,
+        "base_channels": 4,
+        "scenes": 6,
+        "scene_size": 64,
+        "patch_size": 32,
+        "batch_size": 4,
+    },
     "signal": {"epochs": 3, "hidden_size": 8, "duration_s": 1.0, "rate_hz": 200.0},
 }
 

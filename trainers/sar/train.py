@@ -135,13 +135,11 @@ class Training:
                 "test_patches": len(self.data.test),
                 "split_by": self.data.split_by,
                 "places": self.data.places,
+                "db_min": self.data.train.limits.db_min,
+                "db_max": self.data.train.limits.db_max,
                 "threads": torch.get_num_threads(),
             },
-            "data": {
-                "kind": settings.DATA_KIND,
-                "db_min": self.config.db_min,
-                "db_max": self.config.db_max,
-            },
+            "data": {"kind": settings.DATA_KIND},
         }
 
     def fit(self) -> bool:

@@ -224,7 +224,8 @@ def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     assert effective["threads"] == 1
     assert run.facts["epoch_s"] > 0
     assert run.facts["peak_memory_bytes"] > 50 * 2**20
-    assert run.facts["data"] == {"kind": "sar_image", "db_min": 14.77, "db_max": 24.54}
+    assert (effective["db_min"], effective["db_max"]) == (14.77, 24.54)
+    assert run.facts["data"] == {"kind": "sar_image"}
 
 
 @pytest.mark.parametrize(("of_run", "of_config"), [(0.05, 1.0), (1.0, 0.25)])
