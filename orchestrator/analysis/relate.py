@@ -67,10 +67,12 @@ def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
     if ours is None or theirs is None:
         return None
     if row.members and base.members:
-        return between_seeds(
-            [member.metrics[metric] for member in row.members],
-            [member.metrics[metric] for member in base.members],
+        # A replicate that was pruned, or that saved nothing, may lack the metric.
+        values, before = (
+            [member.metrics[metric] for member in one.members if metric in member.metrics]
+            for one in (row, base)
         )
+        return between_seeds(values, before) if values and before else None
     paired = between_runs(row.path, base.path, metric, most_elements=MOST_ELEMENTS)
     return paired or Difference(ours - theirs)
 
