@@ -85,9 +85,29 @@ def held_by_script(live: Live, machine: Machine, now: Sequence[Device]) -> int |
     if row is not None or not live.undisturbed:
         return row
     # Nothing else of ours came or went there, so the change is taken to be this trial's.
-    used = {device.key: device.used_bytes for device in now}
-    changes = [used.get(before.key, 0) - before.used_bytes for before in live.devices]
-    return max([0, *changes])
+    present = {device.key: device for device in now}
+    changes = [
+        _change(before, present[before.key]) for before in live.devices if before.key in present
+    ]
+    known = [change for change in changes if change is not None]
+    return max([0, *known]) if len(known) == len(changes) else None
+
+
+def _change(before: Device, now: Device) -> int | None:
+    """Return by how much a device's used memory rose that is not known to be somebody else's.
+
+    In a container the driver may list processes under ids that mean nothing here; still, those that
+    were there before are others'. Of several that are new nobody knows which is the trial's: None.
+    """
+    change = now.used_bytes - before.used_bytes
+    if before.processes is None or now.processes is None:
+        return change
+    theirs = {process.pid: process.memory_bytes or 0 for process in before.processes}
+    new = [process for process in now.processes if process.pid not in theirs]
+    if sum(process.computes for process in new) > 1:
+        return None
+    held = sum(process.memory_bytes or 0 for process in now.processes if process.pid in theirs)
+    return change - (held - sum(theirs.values()))
 
 
 def _row(live: Live, machine: Machine, now: Sequence[Device]) -> int | None:

@@ -262,6 +262,31 @@ def test_a_script_whose_processes_are_unseen_is_measured_by_the_change(tmp_path:
     desk.pass_time(2.0)
     desk.placing.tick()
     assert desk.conductor.records[0].need["peak_mib"] == 3072, "not what others held before"
+    for theirs in (6 * GIB, GIB):
+        machine.others["0"] = theirs
+        desk.pass_time(2.0)
+        desk.placing.tick()
+        assert desk.conductor.records[0].need["peak_mib"] == 3072, "nor what they took since"
+
+
+def test_a_stranger_who_comes_later_is_not_taken_for_the_script(tmp_path: Path) -> None:
+    machine = FakeMachine([24 * GIB])
+    machine.comparable = False
+    program = Program(path="/x/train.py", workdir=str(tmp_path))
+    spec = many(tmp_path, 2, 8 * GIB, trainer=None, program=program, metric=None)
+    desk = Desk(tmp_path, machine, spec, Policy(placement="parallel", max_parallel=1))
+    desk.start_all()
+    desk.tell(0, ["memory", 0, 7])
+    desk.load(0, 6 * GIB, tells=False)
+    for theirs in (0, 17 * GIB):
+        machine.others["0"] = theirs
+        desk.pass_time(2.0)
+        desk.placing.tick()
+    assert desk.conductor.records[0].need["peak_mib"] == 6144
+    machine.others["0"] = 0
+    desk.end(0)
+    assert desk.start_all() == [1]
+    assert desk.conductor.records[1].need == {"memory_mib": 8192, "source": "declared"}
 
 
 def test_ram_is_measured_where_trials_run_on_cpus(tmp_path: Path) -> None:
