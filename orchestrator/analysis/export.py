@@ -59,6 +59,8 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
 def _related(row: Row) -> dict[str, Any]:
     """Return what links a row to others: ``stage``, ``changed``, ``tier``, ``seeds``, and more.
 
+    ``lr.first``, ``lr.peak`` and ``lr.last`` are the learning rates that it reported.
+
     ``sd.<metric>`` is the deviation between seeds, ``earlier.<stage>`` the metric that ranks at a
     stage before, ``difference.<other>.<metric>`` what was gained against a baseline or reference.
     """
@@ -71,6 +73,7 @@ def _related(row: Row) -> dict[str, Any]:
         found["tier"] = row.tier
     if row.members:
         found["seeds"] = len(row.members)
+    found |= {f"lr.{name}": value for name, value in row.rates.items()}
     found |= {f"sd.{name}": one.deviation for name, one in row.spread.items() if one.n > 1}
     found |= {f"earlier.{stage}": value for stage, value in row.earlier.items()}
     for other, differences in row.differences.items():

@@ -13,6 +13,7 @@ from orchestrator.analysis.aims import judge, parse_bound, tier_of
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
 from orchestrator.analysis.lineage import Lineage
+from orchestrator.analysis.rates import learning_rates
 from orchestrator.analysis.rows import Incomplete, Row
 from orchestrator.analysis.scan import RunFolder, SweepInfo
 from orchestrator.runs import foreign
@@ -90,6 +91,7 @@ def read_run(
         lineage=lineage,
         expected=judge(_expected(aims, record), values, partial(_value_at, run.path)),
         tier=tier_of(aims.tiers, values),
+        rates=learning_rates(run.path) if run.is_ours else {},
     )
 
 

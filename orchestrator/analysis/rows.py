@@ -54,6 +54,7 @@ class Row:
         spread: how metrics vary over `members`.
         differences: what it is held against (``"baseline"``, a reference) to metric to difference.
         earlier: earlier stage to what the trial reached there of the metric that ranks.
+        rates: ``first``, ``peak`` and ``last`` learning rate that it reported; {} for none.
     """
 
     trial: str
@@ -76,6 +77,7 @@ class Row:
     spread: Mapping[str, Spread] = field(default_factory=dict)
     differences: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     earlier: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in JSON types."""
@@ -104,6 +106,7 @@ class Row:
                 name: {"deviation": spread.deviation, "n": spread.n}
                 for name, spread in self.spread.items()
             },
+            "lr": dict(self.rates),
             "runs": [member.to_dict() for member in self.members],
             "warnings": list(self.warnings),
         }

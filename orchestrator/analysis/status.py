@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.savings import savings
 from orchestrator.analysis.trial_status import TrialStatus, iso, parse_time, read_trial
 from orchestrator.errors import NotFoundError
 from orchestrator.files.atomic import plain
@@ -48,6 +49,7 @@ class SweepStatus:
         placement: what it waits for, what growth found, and whether it fell back
             (`SweepRecord.placement`); {} for nothing.
         command: the command line that continues it; "" where none is known.
+        course: what was decided so far (`SweepRecord.course`); {} for nothing.
     """
 
     sweep: str
@@ -64,6 +66,7 @@ class SweepStatus:
     ends_at: str | None
     placement: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
+    course: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -73,6 +76,7 @@ class SweepStatus:
     def to_dict(self) -> dict[str, Any]:
         """Return the status in JSON types; non-finite numbers become strings."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["saved"] = savings(SweepDir(self.path), self.trials).to_dict()
         values["trials"] = [
             {name: getattr(trial, name) for name in trial.__dataclass_fields__}
             for trial in self.trials
@@ -124,6 +128,7 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         ends_at=iso(present + left) if left is not None else None,
         placement=_placement(record, lives),
         command=record.command,
+        course=record.course if isinstance(record.course, dict) else {},
     )
 
 

@@ -39,6 +39,10 @@ class TrialStatus:
         attempt: which try this is, from 1; 0 before the first.
         warnings: what the user should know.
         need: the memory that it takes, and where that number comes from (`TrialRecord.need`).
+        stage: the stage that it runs at; None where the sweep has none.
+        origin: number of the trial that it follows; None for none.
+        link: how it follows; None for none.
+        symptom: what the watch over its curve ended it for; None for nothing.
     """
 
     number: int
@@ -56,6 +60,10 @@ class TrialStatus:
     attempt: int = 0
     warnings: tuple[str, ...] = ()
     need: Mapping[str, Any] = field(default_factory=dict)
+    stage: str | None = None
+    origin: int | None = None
+    link: str | None = None
+    symptom: str | None = None
 
 
 def read_trial(
@@ -114,6 +122,10 @@ def read_trial(
         attempt=record.attempt,
         warnings=tuple(str(text) for text in record.warnings),
         need=record.need if isinstance(record.need, dict) else {},
+        stage=record.stage,
+        origin=record.origin,
+        link=record.link,
+        symptom=record.symptom,
     )
 
 

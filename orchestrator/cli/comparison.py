@@ -127,6 +127,9 @@ def _columns(comparison: Comparison) -> list[Column]:
             Column(clean(name), [_metric(row, name) for row in rows], weight, is_number=True)
         )
         columns += difference_columns(rows, name, weight)
+    for name in _union(row.rates for row in own):
+        cells = [number(row.rates.get(name)) for row in rows]
+        columns.append(Column(f"{name} lr", cells, 6, is_number=True))
     return columns
 
 

@@ -14,6 +14,7 @@ import click
 
 from orchestrator.cli.options import where_trials_run
 from orchestrator.cli.progress import Progress, say
+from orchestrator.cli.tables import clean
 from orchestrator.engine.needs import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files.units import parse_duration
@@ -117,7 +118,8 @@ def command(
     terms = Terms(policy, gpus, timeout_s)
     metric = asked.metric.name if asked.metric else None
     total = count_trials(asked)
-    say(f"sweep:     {asked.name}, {_trials(total)}{_ranked(asked)}")
+    first = f" at stage {asked.stages[0].name}" if asked.stage is None and asked.stages else ""
+    say(f"sweep:     {asked.name}, {_trials(total)}{first}{_ranked(asked)}")
     say(f"placement: {plan.mode}; {plan.reason}")
     progress = Progress(metric, total)
     again = _continuing(ctx, asked)
@@ -137,6 +139,10 @@ def command(
     )
     say("")
     _conclude(outcome.folder)
+    if outcome.ending is not None:
+        say(f"Ended: {clean(outcome.ending.words)}")
+    if outcome.success is not None:
+        say(clean(outcome.success.words))
     if outcome.state is SweepState.INTERRUPTED:
         with suppress(OSError):  # the terminal may be what went away
             click.echo(f"Interrupted. To continue: {again}", err=True)
@@ -177,9 +183,15 @@ def _say_stopping() -> None:
 
 def _conclude(folder: SweepDir) -> None:
     from orchestrator.analysis.compare import compare
+    from orchestrator.analysis.savings import by_hand, savings
+    from orchestrator.analysis.status import read_status
     from orchestrator.cli.comparison import render_comparison
 
     say(render_comparison(compare([folder.path])))
+    trials = read_status(folder).trials
+    saved = savings(folder, trials).words()
+    if saved:
+        say(f"\nSaved: {saved} {by_hand(folder, trials)}".rstrip())
 
 
 def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> int:

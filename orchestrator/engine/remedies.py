@@ -73,9 +73,10 @@ class Remedies:
         told = f"remedy {place}: {words_of(change)}"
         remedy = self._spec.remedy[record.symptom]
         run = self._sweep.run_dir(record.number, record.name)
+        new = number_after(self._spec, self._records)
         return TrialRecord(
-            number=number_after(self._spec, self._records),
-            name=f"{chain[0].name} → {told}",
+            number=new,
+            name=unused_name(f"{chain[0].name} → {told}", new, self._records),
             config=config_with(record.config, change, self._spec),
             stage=record.stage,
             note=dict(record.note),
@@ -149,6 +150,12 @@ def course_of(spec: Spec, record: TrialRecord) -> dict[str, bool]:
         "keeps_best": any(remedy.start == "checkpoint" for remedy in spec.remedy.values()),
         "new_schedule": bool(record.change.get("new_schedule")),
     }
+
+
+def unused_name(name: str, number: int, records: Mapping[int, TrialRecord]) -> str:
+    """Return the name of trial `number`: with its number, where another trial has that name."""
+    taken = any(record.name == name for record in records.values())
+    return f"{name} ({number})" if taken else name
 
 
 def by_number(records: list[TrialRecord]) -> dict[int, TrialRecord]:

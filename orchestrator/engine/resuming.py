@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.engine.agenda.candidates import number_after
 from orchestrator.engine.opening import open_sweep
-from orchestrator.engine.remedies import chain_of, config_with, words_of
+from orchestrator.engine.remedies import chain_of, config_with, unused_name, words_of
 from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, driver_lives
@@ -61,10 +61,8 @@ def add_resumed(
             [*([words_of(change)] if change else []), *(["new schedule"] if new_schedule else [])]
         )
         change_words = f"resumed: {told}" if told else "resumed"
-        name = f"{chain_of(origin, records)[0].name} → {change_words}"
         new = number_after(spec, records)
-        if any(record.name == name for record in records.values()):
-            name = f"{name} ({new})"
+        name = unused_name(f"{chain_of(origin, records)[0].name} → {change_words}", new, records)
         successor = TrialRecord(
             number=new,
             name=name,

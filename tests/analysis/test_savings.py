@@ -1,0 +1,72 @@
+"""What ended trials have saved, and learning rates read from logs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.analysis.rates import learning_rates
+from orchestrator.analysis.savings import by_hand, savings
+from orchestrator.analysis.trial_status import TrialStatus, read_trial
+from orchestrator.divergence.by_hand import ByHand
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState
+
+
+def trial(folder: Path, number: int, losses: list[float], **fields: Any) -> TrialStatus:
+    sweep = SweepDir(folder)
+    record = TrialRecord(number, f"t{number}", {}, total_steps=10, attempt=1, **fields)
+    run = sweep.run_dir(number, record.name)
+    record.save(run)
+    run.metrics_file.write_text(
+        "".join(
+            json.dumps(
+                {"step": n, "time": 100.0 + 7 * n, "metrics": {"train_loss": x, "lr": 1 / n}}
+            )
+            + "\n"
+            for n, x in enumerate(losses, 1)
+        )
+    )
+    return read_trial(sweep, record, lives=False, metric="", present=0.0)
+
+
+def test_what_was_not_spent_on_lost_trials(tmp_path: Path) -> None:
+    lost = {"state": TrialState.PRUNED, "symptom": "explosion"}
+    trials = [
+        trial(tmp_path, 0, [1.0, 3.0, 4.0, 5.0], **lost),
+        trial(tmp_path, 1, [1.0, 0.9], state=TrialState.PRUNED),  # a pruner's
+        trial(tmp_path, 2, [1.0, 0.5, 0.4], state=TrialState.COMPLETE, origin=0, link="remedy"),
+        trial(tmp_path, 3, [1.0, 1.3, 0.4], state=TrialState.COMPLETE),
+    ]
+    found = savings(SweepDir(tmp_path), trials)
+    assert (found.trials, found.steps, found.seconds, found.answered) == (1, 6, 42.0, 1)
+    assert found.words() == "6 epochs and 42s not spent on 1 lost trial; remedies answered 1."
+    assert "1 of the 2 complete trials" in by_hand(SweepDir(tmp_path), trials)
+    assert savings(SweepDir(tmp_path), trials[2:]).words() == ""
+
+
+def test_the_rates_of_a_run(tmp_path: Path) -> None:
+    trial(tmp_path, 0, [1.0, 0.9, 0.8, 0.7])
+    run = SweepDir(tmp_path).run_dir(0, "t0").path
+    assert learning_rates(run) == {"first": 1.0, "peak": 1.0, "last": 0.25}
+    assert learning_rates(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "at"),
+    [
+        ([1.0, 0.9, 0.8], None),
+        ([1.0, 1.21], 1),
+        ([1.0, 0.9, 0.95, 1.1, 1.2, 1.3, 1.46], 6),
+        ([1.0, 0.85, 1.0, 0.85, 1.0], None),
+        ([1.2, 0.9, 1.07, 0.75, 0.89, 0.7], 4),
+        ([1.0, float("nan")], 1),
+        ([-1.0, -0.1, -5.0], None),
+    ],
+)
+def test_where_a_person_stops(values: list[float], at: int | None) -> None:
+    rule = ByHand()
+    assert next((n for n, value in enumerate(values) if rule.ends(value)), None) == at
