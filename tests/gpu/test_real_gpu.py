@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 SCRIPT = """
 import argparse, os, time
+from pathlib import Path
 import torch
 
 parser = argparse.ArgumentParser()
@@ -34,7 +35,11 @@ parser.add_argument("--holds-mib", type=int)
 parser.add_argument("--epochs", type=int, default=8)
 parser.add_argument("--work", type=int, default=0)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--together", type=int, default=0)
 args = parser.parse_args()
+Path(f"started-{args.seed}").touch()
+while len(list(Path().glob("started-*"))) < args.together:
+    time.sleep(0.1)
 print("sees", torch.cuda.device_count(), torch.cuda.get_device_properties(0).uuid, flush=True)
 held = torch.empty(args.holds_mib << 20, dtype=torch.uint8, device="cuda")
 matrix = torch.randn(2048, 2048, device="cuda")
@@ -132,8 +137,9 @@ def test_small_trials_run_at_once_and_are_measured_as_nvml_does(desk: Desk) -> N
     assert sum(start < first_end for start in starts) == 3, "all three at once"
 
 
-def test_a_trial_sees_its_device_and_no_other(desk: Desk) -> None:
-    code, text = desk.run({"one": {"holds_mib": 64, "epochs": 2}})
+@pytest.mark.parametrize("words", [(), ("--inline",)])
+def test_a_trial_sees_its_device_and_no_other(desk: Desk, words: tuple[str, ...]) -> None:
+    code, text = desk.run({"one": {"holds_mib": 64, "epochs": 2}}, "", *words)
     assert code == 0, text
     record = desk.trials()["one"]
     log = desk.sweep.run_dir(record.number, record.name).log_file.read_text()
@@ -168,6 +174,26 @@ def test_a_trial_too_large_for_the_card_fails_alone_and_the_others_go_on(desk: D
     assert records["huge"].state is TrialState.FAIL
     assert "out of memory" in (records["huge"].reason or "")
     assert desk.events("out_of_memory")[0]["kind"] == "gpu"
+
+
+def test_a_trial_that_really_ran_out_of_memory_runs_again_and_completes(desk: Desk) -> None:
+    # Declared far too low, so that both start; the card holds one. They take their memory once
+    # both run, before either was measured.
+    most = int(0.6 * desk.card.free_bytes) // MIB
+    trials = {
+        f"t{n}": {"holds_mib": most, "seed": n, "epochs": 20, "together": 2} for n in range(2)
+    }
+    code, text = desk.run(trials, "resources: {gpu_memory: 1GB}", "--placement", "parallel")
+    assert code == 0, text
+    records = desk.trials()
+    assert {record.state for record in records.values()} == {TrialState.COMPLETE}
+    failures = desk.events("out_of_memory")
+    assert failures, "both started while the card looked free"
+    assert {event["kind"] for event in failures} == {"gpu"}
+    again = [record for record in records.values() if record.attempt > 1]
+    assert len(again) == 1
+    assert again[0].need["memory_mib"] >= 1.5 * 1024
+    assert "fell back to sequential after out-of-memory in trial" in text
 
 
 def test_growth_stops_where_more_at_once_are_not_faster(desk: Desk) -> None:
