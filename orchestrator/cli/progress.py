@@ -58,8 +58,10 @@ class Progress:
 
     def __call__(self, event: str, record: TrialRecord | None, details: Mapping[str, Any]) -> None:
         """Print one event of the engine."""
-        if record is None:
-            self._of_placement(event, details)
+        if record is None and event == "expected":
+            self._n_trials = details["n_trials"]
+        elif record is None:
+            self._of_sweep(event, details)
         elif event == "trial_started":
             self._running.add(record.number)
             slot = record.slot or {}
@@ -80,7 +82,7 @@ class Progress:
         elif event == "trial_ended":
             self._ended(record)
 
-    def _of_placement(self, event: str, details: Mapping[str, Any]) -> None:
+    def _of_sweep(self, event: str, details: Mapping[str, Any]) -> None:
         text = str(details.get("words") or "")
         if event == "waited":
             text = f"waited for {format_duration(details['seconds'])}, goes on"

@@ -103,8 +103,20 @@ def render_status(
         for trial in shown
         for text in trial.warnings
     ]
-    lines += ["", *_totals(status, room), *_placement(status.placement)]
+    lines += ["", *_totals(status, room), *_course(status.course), *_placement(status.placement)]
     return "\n".join(lines)
+
+
+def _course(course: Mapping[str, Any]) -> list[str]:
+    """Return what was decided about the course of the sweep, a line each."""
+    lines = []
+    for kind in ("stages", "gates", "kept"):
+        decided = course.get(kind)
+        for found in decided.values() if isinstance(decided, Mapping) else ():
+            lines.append(str(found.get("words", "")) if isinstance(found, Mapping) else "")
+    success = course.get("success")
+    lines.append(str(success.get("words", "")) if isinstance(success, Mapping) else "")
+    return [clean(line) for line in lines if line]
 
 
 def _placement(said: Mapping[str, Any]) -> list[str]:
@@ -167,6 +179,7 @@ def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Col
     columns = [
         Column("#", [str(trial.number) for trial in trials], is_number=True),
         Column("trial", [clean(trial.name, 32) for trial in trials]),
+        *_stages(trials),
         Column("state", [trial.state for trial in trials]),
         Column("epoch", [_progress(trial) for trial in trials], is_number=True),
     ]
@@ -192,6 +205,12 @@ def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Col
     kept, _ = fit(columns, width - wanted - 2)
     room = max(wanted, width - sum(column.width + 2 for column in kept))
     return [*kept, Column("reason", [clean(text, room) for text in told])]
+
+
+def _stages(trials: Sequence[TrialStatus]) -> list[Column]:
+    """Return the column of the stages, where trials are at several."""
+    stages = [trial.stage or "-" for trial in trials]
+    return [Column("stage", [clean(stage) for stage in stages], 1)] if len(set(stages)) > 1 else []
 
 
 def _progress(trial: TrialStatus) -> str:
