@@ -11,7 +11,8 @@ from orchestrator.engine.script import argv
 from orchestrator.errors import TrialError
 from orchestrator.spec.commands import command_line
 from orchestrator.spec.expand import exclusion, varied_of
-from orchestrator.spec.model import Program, Spec, TrialConfig
+from orchestrator.spec.model import Spec, TrialConfig
+from orchestrator.spec.program import Program
 
 EXAMPLES = 5
 JSON_FILE = "config.json"

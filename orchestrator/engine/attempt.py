@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.runs.layout import RunDir
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,7 @@ class Attempt:
         """Return the program, where the trial is one."""
         if self.program is None:
             return None
-        fields = dict(self.program)
-        for name in ("patterns", "command"):
-            fields[name] = tuple(fields.get(name, ()))
-        return Program(**fields)
+        return Program.from_dict(self.program)
 
     def to_json(self) -> str:
         """Return the attempt as one string.

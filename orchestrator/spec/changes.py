@@ -7,11 +7,14 @@ one, because it gives the numbers of the trials to other configs.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator.spec.choices import canonical
+from orchestrator.spec.program import Program
 
 _FREE = (
     "run_cap",
@@ -39,7 +42,13 @@ _VALUES = (
     "baseline",
 )  # what holds parameter values
 _OF_STAGE = ("name", "promote")  # who is promoted is decided anew
+# How a program is treated, not what it computes.
+_OF_PROGRAM = (
+    *("folder", "timeout_s", "stall_timeout_s", "grace_s", "stop_signal", "resume"),
+    *("seed", "seed_parameter"),
+)
 _ABSENT = object()
+_DEFAULTS = json.loads(json.dumps(asdict(Program(path=""))))
 _WORDS = {
     "resumes": "continue",
     "low": "min",
@@ -78,13 +87,8 @@ def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
     for trial in (kept.get("trials") or {}).values():
         for words in ("note", "risk", "expect"):
             trial.pop(words, None)
-    program = kept.get("program")
-    if isinstance(program, dict):
-        folder = program.pop("workdir", "")
-        for key in ("path", "python"):
-            path = program.get(key)
-            if isinstance(path, str) and folder and path.startswith(os.path.join(folder, "")):
-                program[key] = os.path.relpath(path, folder)
+    if isinstance(kept.get("program"), dict):
+        kept["program"] = _program(kept["program"])
     if kept.get("seed_parameter") == "seed":
         kept.pop("seed_parameter", None)
     if kept.get("stage") is not None:
@@ -101,6 +105,26 @@ def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
     fixed = kept.get("fixed")
     if isinstance(fixed, dict) and fixed.get("seed") == kept.get("seed"):
         fixed.pop("seed", None)  # the sweep's seed, which is compared already
+    return kept
+
+
+def _program(program: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what counts of a program: what a release before did not know is at its default."""
+    workdir = program.get("workdir", "")
+    folder = program.get("folder") or workdir
+    kept = {
+        key: value
+        for key, value in program.items()
+        if key not in _OF_PROGRAM and value != _DEFAULTS.get(key, _ABSENT)
+    }
+    kept["workdir"] = os.path.relpath(workdir, folder) if folder else workdir
+    for key in ("path", "python", "conda"):
+        path = kept.get(key)
+        if isinstance(path, str) and folder and path.startswith(os.path.join(folder, "")):
+            kept[key] = os.path.relpath(path, folder)
+    source = (kept.get("params_file") or {}).get("source")
+    if source and folder:
+        kept["params_file"] = {**kept["params_file"], "source": os.path.relpath(source, folder)}
     return kept
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.spec.course import Ablate, Budget, Reference, Remedy, Sampler, Stage
+from orchestrator.spec.program import Program
 
 Goal = Literal["minimize", "maximize"]
 Method = Literal["grid", "random", "bayes"]
@@ -166,33 +167,6 @@ class Resources:
     gpu_memory_bytes: int | None = None
     cpus: int | None = None
     gpus: int | None = None
-
-
-@dataclass(frozen=True)
-class Program:
-    """A person's own script, run as a trial.
-
-    Attributes:
-        path: the script, absolute, or the name of a console command.
-        style: ``"--k=v"`` or ``"hyphen-space"`` (``--t20-weight 3.0``).
-        booleans: ``"value"`` (``--amp=True``) or ``"flag"`` (``--amp``, or nothing for False).
-        python: the interpreter for ``.py`` files; None means the one that runs the sweep.
-        outputs: glob, relative to the folder of the sweep file, of the folder a trial makes.
-        patterns: regular expressions with named groups that find metrics in the output; a group
-            called ``step`` gives the step.
-        workdir: the folder it runs in, absolute.
-        command: the words of ``command``, macros and all, where the file has one; then the
-            argument list comes from `orchestrator.spec.commands.command_line`.
-    """
-
-    path: str
-    style: str = "--k=v"
-    booleans: str = "value"
-    python: str | None = None
-    outputs: str | None = None
-    patterns: tuple[str, ...] = ()
-    workdir: str = "."
-    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.spec.commands import MACROS, macro, passes_parameters, plain_form
-from orchestrator.spec.model import Program
 from orchestrator.spec.overrides import ORIGIN
 from orchestrator.spec.paths import folder_of
 from orchestrator.spec.problems import Log
+from orchestrator.spec.program import Program
 from orchestrator.spec.tree import Node
 
 

@@ -21,7 +21,8 @@ from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from orchestrator.search.studies import Studies
 from orchestrator.search.study import Study
-from orchestrator.spec.model import Domain, Program, Spec
+from orchestrator.spec.model import Domain, Spec
+from orchestrator.spec.program import Program
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import cpu_plan, toy_spec
 

@@ -26,7 +26,8 @@ from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, load_trials
 from orchestrator.search.studies import Studies
 from orchestrator.spec.expand import count_trials
-from orchestrator.spec.model import Domain, Program, Resources, Spec
+from orchestrator.spec.model import Domain, Resources, Spec
+from orchestrator.spec.program import Program
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import toy_spec
 

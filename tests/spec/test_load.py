@@ -10,7 +10,8 @@ import pytest
 from orchestrator.errors import Problem, SpecError
 from orchestrator.spec.check import refuse_unbounded
 from orchestrator.spec.load import load_spec
-from orchestrator.spec.model import Bound, Domain, MetricGoal, Program, Spec
+from orchestrator.spec.model import Bound, Domain, MetricGoal, Spec
+from orchestrator.spec.program import Program
 
 Write = Callable[[str], Path]
 

@@ -23,7 +23,7 @@ from orchestrator.spec.commands import (
     parameter_file,
     passes_parameters,
 )
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 
 STYLES = ("--k=v", "hyphen-space")
 

@@ -28,7 +28,7 @@ from orchestrator.engine.script.patterns import Follower
 from orchestrator.engine.script.tree import Tree
 from orchestrator.errors import TrialError
 from orchestrator.runs.layout import RunDir
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 
 # Time for the script to write a checkpoint after SIGTERM; less than what ends this process.
 GRACE_S = 8.0

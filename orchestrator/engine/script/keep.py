@@ -11,7 +11,7 @@ from orchestrator.engine.script import adopt, recorded
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.runs.layout import RunDir
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 
 _RECORD_S = 1.0  # how often the script's own metadata is looked at
 

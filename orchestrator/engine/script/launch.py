@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.engine.script.tree import guard_for_script
 from orchestrator.errors import TrialError
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

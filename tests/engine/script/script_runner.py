@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.engine.script.follow import run_script
 from orchestrator.errors import TrialError
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 
 SCRIPTS = Path(__file__).parent / "scripts"
 EPOCH_LINE = (
@@ -161,8 +161,7 @@ def _main(directory: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     task = json.loads((directory / "task.json").read_text())
-    raw = task["program"]
-    program = Program(**{**raw, "patterns": tuple(raw["patterns"])})
+    program = Program.from_dict(task["program"])
     run = _Recorder(directory)
     try:
         run_script(program, task["config"], run, grace_s=task["grace_s"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.engine.script.argv import arguments, command, variables
 from orchestrator.errors import TrialError
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 from tests.engine.script.script_runner import SCRIPTS, run_trial
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.engine.script.exits import exit_words, failure
 from orchestrator.engine.script.tree import Tree
-from orchestrator.spec.model import Program
+from orchestrator.spec.program import Program
 from tests.engine.script.script_runner import EPOCH_LINE, SCRIPTS, is_running, run_trial, started
 
 
