@@ -18,7 +18,7 @@ from orchestrator.engine.closing import Outcome
 from orchestrator.engine.driver import run_sweep
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials
+from orchestrator.runs.records import SweepRecord, SweepState, TrialState
 from orchestrator.spec.course import Ablate, Change, Promote, Stage
 from orchestrator.spec.model import Spec
 from tests.engine.sweeps import cpu_plan, toy_spec, wait_until
