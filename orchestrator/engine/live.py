@@ -84,6 +84,9 @@ def held_by_script(live: Live, machine: Machine, now: Sequence[Device]) -> int |
     row = _row(live, machine, now)
     if row is not None or not live.undisturbed:
         return row
+    # Before its first report it may not have touched the GPU, and what rises is another's.
+    if not live.reports and any(device.processes is not None for device in now):
+        return None
     # Nothing else of ours came or went there, so the change is taken to be this trial's.
     present = {device.key: device for device in now}
     changes = [

@@ -290,6 +290,26 @@ def test_a_stranger_who_comes_later_is_not_taken_for_the_script(tmp_path: Path) 
     assert desk.conductor.records[1].need == {"memory_mib": 8192, "source": "declared"}
 
 
+def test_a_stranger_who_comes_before_the_first_report_is_not_taken_for_the_script(
+    tmp_path: Path,
+) -> None:
+    machine = FakeMachine([24 * GIB])
+    machine.comparable = False
+    program = Program(path="/x/train.py", workdir=str(tmp_path))
+    spec = many(tmp_path, 3, 8 * GIB, trainer=None, program=program, metric=None)
+    desk = Desk(tmp_path, machine, spec, Policy(placement="parallel"))
+    assert desk.start() is not None
+    desk.tell(0, ["memory", 0, 7])
+    machine.others["0"] = 13 * GIB
+    desk.pass_time(2.0)
+    desk.placing.tick()
+    assert desk.start_all() == [], "11 GiB are free, of which 8 are promised"
+    desk.load(0, 6 * GIB, tells=False)
+    desk.pass_time(2.0)
+    desk.placing.tick()
+    assert "peak_mib" not in desk.conductor.records[0].need
+
+
 def test_ram_is_measured_where_trials_run_on_cpus(tmp_path: Path) -> None:
     machine = FakeMachine(cores=4, ram_bytes=8 * GIB)
     desk = Desk(tmp_path, machine, many(tmp_path, 6))
