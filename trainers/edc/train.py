@@ -112,7 +112,7 @@ class Training:
         self.sums = Sums(self.device)
         self.gradients = GradientWatch(self.model.parameters(), self.device)
         self.best = Best()
-        self._saved_at = time.monotonic()
+        self._saved_at = self._epoch_began = time.monotonic()
         self._save_s = 0.0
 
     def facts(self) -> dict[str, Any]:
@@ -167,6 +167,7 @@ class Training:
     def _train_epoch(self) -> bool:
         """Go through the rest of an epoch; False where the run was stopped within it."""
         self.model.train()
+        self._epoch_began = time.monotonic()
         # The order depends on seed and epoch alone, so a resumed epoch goes on where it was.
         order = np.random.default_rng((self.config.seed, self.epoch)).permutation(
             len(self.train_set)
@@ -216,6 +217,7 @@ class Training:
         self.finished = self._is_over()
         train_loss, grad_norm = self.sums.mean(), self.gradients.mean_norm()
         self._begin_epoch()
+        self.run.describe(epoch_s=round(time.monotonic() - self._epoch_began, 3))
         self.run.report(
             self.epoch,
             train_loss=train_loss,

@@ -273,6 +273,7 @@ def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     assert effective["dropout"] == 0.25
     assert effective["threads"] == 1
     assert run.facts["total_steps"] == 4
+    assert run.facts["epoch_s"] > 0
     assert run.facts["parameters"] > 1000
     assert run.facts["data"] == {"kind": "decay_curve", "rate_hz": 100.0}
 
