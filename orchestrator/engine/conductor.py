@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from orchestrator.divergence.policy import LOST
 from orchestrator.engine.agenda.agenda import Agenda
 from orchestrator.engine.agenda.budget import Limits, Spent
 from orchestrator.engine.agenda.configs import Configs
@@ -22,15 +20,13 @@ from orchestrator.engine.agenda.decisions import Decisions, Ending
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
 from orchestrator.engine.endings import Endings
-from orchestrator.engine.inherit import inherit_checkpoint
-from orchestrator.engine.judge import Judge, check_watched
+from orchestrator.engine.judge import check_watched
 from orchestrator.engine.placing import Placing
-from orchestrator.engine.remedies import Remedies, by_number, course_of
-from orchestrator.engine.siblings import Siblings
-from orchestrator.engine.under_way import UnderWay, log_size
-from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.engine.remedies import Remedies, by_number
+from orchestrator.engine.starting import Starting
+from orchestrator.engine.under_way import UnderWay
+from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
-from orchestrator.search.bands import Bands
 from orchestrator.search.studies import Studies
 from orchestrator.spec.model import Spec
 
@@ -84,22 +80,13 @@ class Conductor:
         self.records = dict(records)
         self._spec = spec
         self._sweep = sweep
-        self._studies = studies
         self.placing = placing
         placing.tell = self._tell_sweep
         placing.save = self._save
         self._listener = listener
-        self._commit = commit
         self._live: dict[str, UnderWay] = {}
         self._adopted_at = -NEXT_FOLDER_S
         check_watched(spec)
-        metric = spec.metric
-        self._siblings = Siblings(
-            sweep,
-            self.records.values(),
-            metric.name if metric else None,
-            metric.goal if metric else "minimize",
-        )
         self._remedies = Remedies(spec, sweep, self.records)
         self.records |= by_number(self._remedies.owed())
         self._decisions = Decisions(course, save_course, self._tell_sweep)
@@ -120,11 +107,7 @@ class Conductor:
         )
         self._spent = Spent(self._decisions.course, save_course)
         self._limits = Limits(spec, self._spent, last_stage=self._agenda.last_stage)
-        rule = spec.early_terminate
-        self._bands = (
-            Bands(rule, spec.metric, sweep, self.records) if rule and spec.metric else None
-        )
-
+        self._starting = Starting(spec, sweep, studies, self._remedies, self.records, commit)
         self._configs.reconcile()
         self._endings.catch_up()
         self._review()
@@ -178,45 +161,11 @@ class Conductor:
             return None
         place, slot = chosen
         record = self._agenda.take(place)
-        record.attempt += 1
-        record.state = TrialState.RUNNING
-        record.reason = None
-        record.ray_id = attempt_id
-        record.slot = slot.to_dict()
-        record.started_at, record.ended_at = now(), None
-        record.value, record.warnings, record.symptom = None, [], None
-        run = self._sweep.run_dir(record.number, record.name)
         self.placing.started(attempt_id, record, slot)
-        self._hand_checkpoint(record, run)
-        record.save(run)
-        run.stop_file.unlink(missing_ok=True)
-        judge = Judge(
-            self._spec,
-            self._studies.of(record.stage),
-            record,
-            run,
-            bands=self._bands,
-            siblings=self._siblings,
-            remedies=self._remedies,
-        )
-        self._live[attempt_id] = UnderWay(record, run, judge, log_size(run))
+        live = self._starting.begin(record, attempt_id, slot.to_dict())
+        self._live[attempt_id] = live
         self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
-        return Attempt(
-            run_path=str(run.path.resolve()),
-            number=record.number,
-            name=record.name,
-            attempt=record.attempt,
-            config=record.config,
-            trainer=self._spec.trainer,
-            program=asdict(self._spec.program) if self._spec.program else None,
-            slot=record.slot,
-            cap_bytes=self.placing.cap_bytes(attempt_id),
-            stage=record.stage,
-            commit=self._commit,
-            folder=str(self._spec.path.parent),
-            from_checkpoint=record.from_checkpoint,
-            **course_of(self._spec, record),
-        )
+        return self._starting.attempt(live, self.placing.cap_bytes(attempt_id))
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
         """Take in what an attempt said, in the order in which it said it."""
@@ -369,18 +318,6 @@ class Conductor:
         if ending.stops:
             for live in self._live.values():
                 self._endings.ask(live, TrialState.WAITING, ending.words)
-
-    def _hand_checkpoint(self, record: TrialRecord, run: RunDir) -> None:
-        """Give a trial that starts from another's checkpoint that checkpoint, once."""
-        if not record.from_checkpoint or record.attempt > 1 or record.origin is None:
-            return
-        origin = self.records.get(record.origin)
-        source = self._sweep.run_dir(origin.number, origin.name) if origin else None
-        # What was lost goes on from where it was best, not from where it was lost.
-        best = origin is not None and origin.symptom in LOST
-        if source is None or not inherit_checkpoint(source, run, best=best):
-            text = f"starts from scratch: trial {record.origin} left no checkpoint"
-            record.warnings.append(text)
 
     def _waits_for_folder(self) -> bool:
         program = self._spec.program

@@ -305,7 +305,7 @@ def test_interrupted_trials_can_be_marked_without_the_study(
     start(conductor, "1")
     start(conductor, "2")
     conductor.stop_trial(1, "stopped by hand")
-    monkeypatch.setattr(conductor, "_studies", None)
+    monkeypatch.setattr(conductor, "_configs", None)
     monkeypatch.setattr(conductor, "_listener", None)
     conductor.mark_interrupted()
     found = {record.name: record for record in load_trials(SweepDir(tmp_path / "sweep"))}
