@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.course import course_lines, notes
 from orchestrator.cli.listing import excluded_json, excluded_lines, words
 from orchestrator.cli.options import where_trials_run
 from orchestrator.cli.tables import (
@@ -178,14 +179,9 @@ def _header(spec: Spec, decided: Plan) -> list[str]:
         lines.append(f"program    {clean(spec.program.path)}")
     else:
         lines.append(f"trainer    {clean(spec.trainer or '-')}")
-    if spec.stage is not None:
-        lines.append(f"stage      {clean(spec.stage)}")
-    elif spec.stages:
-        names = " → ".join(clean(stage.name) for stage in spec.stages)
-        lines.append(f"stages     {names}; the trials of the first are shown")
     lines.append(f"method     {spec.method}")
-    replicates = f", {len(spec.seeds)} seeds each" if len(spec.seeds) > 1 else ""
-    lines.append(f"trials     {count}{replicates}")
+    lines.append(f"trials     {count}")
+    lines += course_lines(spec)
     if spec.metric is not None:
         lines.append(f"metric     {clean(spec.metric.name)} ({spec.metric.goal})")
     return lines
@@ -197,7 +193,8 @@ def _trials(spec: Spec, decided: Plan, limit: int | None) -> list[str]:
     shown = list(islice(iter_configs(spec), SHOWN if limit is None else limit))
     lines = _table(shown) + _expectations(spec, shown)
     if decided.n_trials is None:
-        lines.append("… and so on, without end")
+        ends = spec.budget.trials is not None or spec.budget.hours is not None
+        lines.append(f"… and so on, {'until the budget ends it' if ends else 'without end'}")
     elif decided.n_trials > len(shown):
         lines.append(f"… and {decided.n_trials - len(shown):,} more")
     return lines
@@ -244,7 +241,7 @@ def _expectations(spec: Spec, shown: list[TrialConfig]) -> list[str]:
         said += [f"expects {expected}"] if expected else []
         if said:
             lines.append(f"  {clean(name)}: {'; '.join(said)}")
-    return lines
+    return lines + notes(spec, [trial.change for trial in shown if trial.change is not None])
 
 
 def _space(spec: Spec) -> list[str]:

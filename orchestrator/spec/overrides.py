@@ -17,7 +17,7 @@ from orchestrator.spec.tree import Node, found
 
 ORIGIN = "--set"
 # Keys that may be written short, and the key of the long form that the short one stands for.
-_SHORT = {"metric": "name", "args": "style"}
+_SHORT = {"metric": "name", "args": "style", "sampler": "name", "seeds": "values"}
 
 
 def apply(root: Node, texts: Sequence[str], log: Log) -> tuple[Node, dict[str, Node]]:

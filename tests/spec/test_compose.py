@@ -186,3 +186,24 @@ class TestEnvironment:
             event("refused")
         finally:
             del os.environ["SWEEP_TEST_ANY"]
+
+
+def test_the_course_of_a_sweep_is_joined_entry_by_entry(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "trainer: toy\nmetric: val_mae\nbudget: {hours: 3, failures: 2}\n"
+        "expect: {val_mae@3: < 1}\nreference: {paper: {mae: 1}}\ndivergence: {plateau: stop}\n"
+        "ablate: {gate: val_mae < 1, changes: {a: {set: {lr: 0.1}}}}\n"
+    )
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "extends: base.yaml\nbudget: {hours: 1}\nexpect: {val_mae@9: < 0.5}\n"
+        "reference: {other: {mae: 2}}\ndivergence: {rising: warn}\n"
+        "ablate: {changes: {b: {set: {lr: 0.2}}}}\n"
+    )
+    spec = load_spec(path)
+    assert (spec.budget.hours, spec.budget.failures) == (1, 2)
+    assert list(spec.expect) == ["val_mae@3", "val_mae@9"]
+    assert list(spec.references) == ["paper", "other"]
+    assert spec.divergence == {"rising": "warn", "plateau": "stop"}
+    assert spec.ablate is not None
+    assert (spec.ablate.gate, list(spec.ablate.changes)) == ("val_mae < 1", ["b"])
