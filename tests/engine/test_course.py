@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.engine import needs
+from orchestrator.engine.agenda.budget import Limits, Spent
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.placing import Placing
 from orchestrator.engine.terms import Terms
@@ -254,7 +255,7 @@ def test_the_study_hears_of_a_config_once_with_the_mean(tmp_path: Path) -> None:
             play.open()
     assert [replicate for _, replicate in order] == [0, 0, 1, 1, 2, 2], "configs before seeds"
     study = Studies(play.sweep.study_file, "sweep", spec).of(None)._study
-    told = sorted(trial.value for trial in study.trials if trial.state.name == "COMPLETE")
+    told = sorted(trial.value or 0.0 for trial in study.trials if trial.state.name == "COMPLETE")
     assert told == [pytest.approx(0.3), pytest.approx(0.6)]
     first = play.records[3]
     assert first.warnings == ["the mean is of 2 of 3 seeds: lr=0.2_seed=2 FAIL"]
@@ -342,6 +343,84 @@ def test_hours_are_of_all_drivers_together(tmp_path: Path, monkeypatch: pytest.M
     assert play.records[0].state is TrialState.WAITING
     play.open()
     assert play.conductor.is_over
+
+
+def test_gpu_hours_count_every_card() -> None:
+    course: dict[str, Any] = {}
+    saved: list[float] = []
+    now = iter([0.0, 3600.0, 7200.0, 7200.0])
+    spent = Spent(course, lambda: saved.append(course["spent"]["gpu_hours"]), lambda: next(now))
+    spent.tick(2)
+    spent.tick(0, is_last=True)
+    assert (spent.hours, spent.gpu_hours) == (2.0, 2.0)
+    assert saved == [2.0, 2.0]
+    limits = Limits(toy_spec(Path("/"), {}, budget=Budget(gpu_hours=2.0)), spent)
+    ending = limits.ending([])
+    assert ending is not None
+    assert (ending.words, ending.stops) == ("budget: 2 h of GPUs are used up", True)
+    assert Spent(course, lambda: None, lambda: next(now)).hours == 2.0
+
+
+def test_each_stage_has_its_study_and_a_lost_journal_is_written_again(tmp_path: Path) -> None:
+    play = Play(tmp_path, grid(tmp_path, [0.1, 0.2, 0.3, 0.4], stages=STAGES), slots=1)
+    play.to_the_end({})
+
+    def told() -> dict[str, list[float]]:
+        studies = Studies(play.sweep.study_file, "sweep", play.spec)
+        return {
+            stage: sorted(trial.value or 0.0 for trial in studies.of(stage)._study.trials)
+            for stage in ("quick", "mid", "full")
+        }
+
+    before = told()
+    assert before == {"quick": [0.1, 0.2, 0.3, 0.4], "mid": [0.1, 0.2, 0.3], "full": [0.1, 0.2]}
+    play.sweep.study_file.unlink()
+    play.open()
+    assert told() == before
+    play.open()
+    assert told() == before, "and not twice"
+
+
+def test_what_a_killed_driver_did_not_tell_is_told_later(tmp_path: Path) -> None:
+    play = Play(tmp_path, grid(tmp_path, [0.1, 0.2]), slots=2)
+    done, left = play.start(), play.start()
+    assert done is not None
+    assert left is not None
+    done.state, done.value = TrialState.COMPLETE, 0.1
+    done.save(play.sweep.run_dir(done.number, done.name))
+    play.open()
+    states = Studies(play.sweep.study_file, "sweep", play.spec).of(None).states()
+    assert states == {0: "COMPLETE", 1: "FAIL"}
+
+
+def test_a_changed_rule_decides_anew_and_makes_nobody_twice(tmp_path: Path) -> None:
+    play = Play(tmp_path, grid(tmp_path, [0.1, 0.2, 0.3], stages=stages_of(1)))
+    play.to_the_end({})
+    assert [record.origin for record in play.at("full")] == [0]
+    play.spec = grid(tmp_path, [0.1, 0.2, 0.3], stages=stages_of(2))
+    play.open()
+    play.to_the_end({})
+    assert [record.origin for record in play.at("full")] == [0, 1]
+
+
+def stages_of(top: int) -> tuple[Stage, ...]:
+    return (Stage("quick", {}, Promote(top=top)), Stage("full", {}))
+
+
+def test_a_failed_trial_counts_for_the_sampler_as_the_file_says(tmp_path: Path) -> None:
+    metric = MetricGoal("val_mae", impute="worst")
+    spec = toy_spec(tmp_path, {}, method="bayes", parameters=LR, run_cap=3, metric=metric)
+    play = Play(tmp_path, spec, slots=1)
+    for value, done in ((0.3, True), (0.7, False), (None, False)):
+        play.start()
+        play.end(str(play.count), value, done=done)
+    trials = Studies(play.sweep.study_file, "sweep", spec).of(None)._study.trials
+    assert [(trial.state.name, trial.value) for trial in trials] == [
+        ("COMPLETE", 0.3),
+        ("COMPLETE", 0.7),
+        ("COMPLETE", 0.7),
+    ]
+    assert [record.state.value for record in play.records] == ["COMPLETE", "FAIL", "FAIL"]
 
 
 # Any course --------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.engine.agenda.decisions import Ending
 from orchestrator.files.units import format_duration
 from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.spec.course import Budget
 from orchestrator.spec.model import Spec
 
 KEPT_EVERY_S = 30.0
@@ -78,7 +79,9 @@ class Limits:
 
     def ending(self, records: Collection[TrialRecord]) -> Ending | None:
         """Return why the sweep ends by what its trials came to, or None where it goes on."""
-        budget = self._spec.budget
+        budget, metric = self._spec.budget, self._spec.metric
+        if budget == Budget() and (metric is None or metric.target is None):
+            return None
         finished = [record for record in records if record.state.is_finished]
         if budget.trials is not None and len(finished) >= budget.trials:
             return Ending(
