@@ -163,11 +163,7 @@ class DivergenceRule:
         """
         if self._lost is not None:
             return self._lost
-        values = {
-            name: float(value)
-            for name, value in metrics.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
+        values = numbers_in(metrics)
         self._choose(values)
         verdicts = [self._judge(step, values), *self._watch(step, values)]
         self._last_step = step
@@ -243,6 +239,16 @@ class DivergenceRule:
         if streak.count > 1:
             return CONTINUE
         return Verdict("warn", "non-finite", since, wording.passing_value(name, value, since))
+
+
+def numbers_in(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return what of a report are numbers, as floats."""
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        # Nearly all are floats, which this tells fastest.
+        if type(value) is float or (isinstance(value, int | float) and type(value) is not bool)
+    }
 
 
 def _together(warnings: list[Verdict]) -> Verdict:

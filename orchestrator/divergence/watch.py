@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 from orchestrator.divergence import roles
 from orchestrator.divergence.policy import Policy
-from orchestrator.divergence.rule import DivergenceRule
+from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.schedule.rates import Rates
 from orchestrator.divergence.symptoms.oscillation import Oscillation
@@ -161,6 +161,8 @@ class Watch:
         elif self._rising is not None and loss_can_fall and not verdict.stops:
             found.append(self._rising)  # told before; now another trial has shown what to expect
         found += self._notes(step, metrics)
+        if not found:
+            return []
         applied = [self._policy.apply(one, loss_can_fall=loss_can_fall) for one in found]
         if verdict.stops and not (applied and applied[0].stops):
             self._rule.spare()
@@ -179,18 +181,15 @@ class Watch:
         self._told[symptom] = verdict.onset
         return True
 
-    def _notes(self, step: int, metrics: Mapping[str, float]) -> Iterator[Verdict]:
+    def _notes(self, step: int, metrics: Mapping[str, float]) -> list[Verdict]:
         finite = {
-            name: float(value)
-            for name, value in metrics.items()
-            if isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
+            name: value for name, value in numbers_in(metrics).items() if math.isfinite(value)
         }
         found = [self._restart.feed(step), *self._of_series(step, finite)]
         for name, value in finite.items():
-            found += self._of_value(name, step, value)
-        yield from (note for note in found if note is not None)
+            if name in self._paces or _kind_of(name) not in ("", "val"):
+                found += self._of_value(name, step, value)
+        return [note for note in found if note is not None]
 
     def _of_series(self, step: int, finite: Mapping[str, float]) -> list[Verdict | None]:
         name = self._rule.judged
@@ -220,9 +219,9 @@ class Watch:
 
     def _validation(self, finite: Mapping[str, float]) -> tuple[str, float] | None:
         """Return the series that generalisation is judged by, with its sign."""
-        losses = sorted((len(name), name) for name in finite if _kind_of(name) == "val")
+        losses = [(len(name), name) for name in finite if _kind_of(name) == "val"]
         if losses:
-            return losses[0][1], 1.0
+            return min(losses)[1], 1.0
         if (
             self._metric in finite
             and self._metric is not None

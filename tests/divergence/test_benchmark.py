@@ -80,7 +80,7 @@ def test_wilson(part: int, whole: int, low: float, high: float) -> None:
 def test_thresholds_are_put_back() -> None:
     before = {name: getattr(levels, name) for name in benchmark.GRID}
     curves = [curve(FALLING, "healthy"), curve(FALLING, "healthy", repo="c/d")]
-    found, chosen = benchmark.cross_validate(curves)
+    found, chosen = benchmark.cross_validate(curves, benchmark.judge)
     assert {outcome.stopped_at for outcome in found.values()} == {None}
     assert sum(chosen.values()) == 2
     assert list(chosen) == [", ".join(f"{n} {v:g}" for n, v in before.items())]

@@ -100,7 +100,7 @@ def audit(
     batches = batches_in_epoch(configured, kept, last_step)
     by_epoch = counts_epochs(configured, kept, last_step)
     clock = _Clock(_ratio(configured.per, by_epoch, batches))
-    if _share(kept, schedule, clock) == 1.0 and not schedule.follows_losses:
+    if _follows(kept, schedule, clock, 1.0) and not schedule.follows_losses:
         return []
     if _stands_still(kept) and not schedule.follows_losses:
         never = _never_moved(kept, schedule, clock)
@@ -123,7 +123,7 @@ def audit(
     if not faults:
         final = _final(kept, schedule, clock, last_step)
         faults += [final] if final else []
-    if not faults and _share(kept, schedule, clock) < FIT:
+    if not faults and not _follows(kept, schedule, clock):
         faults.append(_off(kept, schedule, clock))
     return faults
 
@@ -178,11 +178,17 @@ def _fits(rate: float, bounds: tuple[float, float], peak: float) -> bool:
     return low * (1 - RELATIVE) - slack <= rate <= high * (1 + RELATIVE) + slack
 
 
-def _share(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> float:
-    """Return the share of the points that fit."""
+def _follows(
+    points: Sequence[Point], schedule: Schedule, clock: _Clock, share: float = FIT
+) -> bool:
+    """Tell whether at least a share of the points fit; as soon as too many do not, they do not."""
     peak = schedule.peak
-    fitting = sum(_fits(rate, clock.bounds(schedule, step), peak) for step, rate in points)
-    return fitting / len(points)
+    spare = math.floor(len(points) * (1 - share) + 1e-9)
+    for step, rate in points:
+        spare -= not _fits(rate, clock.bounds(schedule, step), peak)
+        if spare < 0:
+            return False
+    return True
 
 
 def _first_off(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> Point:
@@ -222,8 +228,7 @@ def _pace(
 ) -> Fault | None:
     """Look for a pace of the scheduler under which the log fits after all."""
     schedule = configured.schedule
-    here = _share(points, schedule, clock)
-    if schedule.follows_losses or here >= FIT:
+    if schedule.follows_losses or _follows(points, schedule, clock):
         return None
     candidates: list[tuple[str, float]] = []
     if configured.per == "batch" and (batches is None or batches > 1):
@@ -234,7 +239,7 @@ def _pace(
     candidates += [("wrong pace", clock.ratio * pace) for pace in PACES]
     for kind, ratio in candidates:
         other = _Clock(ratio)
-        if ratio == clock.ratio or _share(points, schedule, other) < FIT:
+        if ratio == clock.ratio or not _follows(points, schedule, other):
             continue
         return _wrong_pace(kind, points, schedule, clock, other)
     return None
@@ -267,12 +272,12 @@ def _wrong_pace(
 
 def _scaled(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> Fault | None:
     """Look for one factor between the log and the schedule."""
-    if schedule.follows_losses or _share(points, schedule, clock) >= FIT:
+    if schedule.follows_losses or _follows(points, schedule, clock):
         return None
-    ratios = []
+    ratios, peak = [], schedule.peak
     for step, rate in points:
         meant = schedule.at(max(0.0, clock.at(step)))
-        if meant > OF_PEAK * schedule.peak:
+        if meant > OF_PEAK * peak:
             ratios.append(rate / meant)
     if len(ratios) < LEAST_POINTS:
         return None
@@ -280,7 +285,7 @@ def _scaled(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> Fault
     if factor <= 0 or abs(factor - 1) <= MOVES:
         return None
     scaled = [(step, rate / factor) for step, rate in points]
-    if _share(scaled, schedule, clock) < FIT:
+    if not _follows(scaled, schedule, clock):
         return None
     return Fault(
         "scaled",
@@ -333,10 +338,11 @@ def _unreached(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> li
 def _rose(points: Sequence[Point], schedule: Schedule, clock: _Clock) -> Fault | None:
     """Look for a rate that climbs again where the schedule only falls or rests."""
     least: Point | None = None
+    peak, from_place = schedule.peak, schedule.peak_at + max(1.0, clock.ratio)
     for step, rate in points:
-        if clock.at(step) < schedule.peak_at + max(1.0, clock.ratio):
+        if clock.at(step) < from_place:
             continue
-        far = least is not None and rate - least[1] > 10 * OF_PEAK * schedule.peak
+        far = least is not None and rate - least[1] > 10 * OF_PEAK * peak
         if least is not None and rate > RISES * least[1] and far:
             highest = max(later for place, later in points if place >= step)
             return Fault(

@@ -28,7 +28,7 @@ class Rates:
     """
 
     def __init__(
-        self, configured: Declared | None = None, last_step: float | None = None, keep: int = 256
+        self, configured: Declared | None = None, last_step: float | None = None, keep: int = 128
     ) -> None:
         self.configured = configured
         self.last_step = last_step
@@ -46,7 +46,7 @@ class Rates:
         """Take in one rate and return the faults that show for the first time.
 
         They are looked for after the first tenth of the training, and then each time that the
-        number of reports has grown by a quarter, so that a report costs the same on average.
+        number of reports has grown by half, so that a report costs the same on average.
         """
         if not math.isfinite(rate):
             return []
@@ -60,10 +60,10 @@ class Rates:
                 self._stride *= 2
         self._count += 1
         is_early = self.last_step is not None and step < self.last_step / 10
-        is_last = self.last_step is not None and step >= self.last_step
+        is_last = self.last_step == step  # a run that goes on beyond it is looked at as before
         if self.configured is None or is_early or (self._count < self._due and not is_last):
             return []
-        self._due = self._count + max(1, self._count // 4)
+        self._due = self._count + max(1, self._count // 2)
         return self._new(lambda: self.faults((step, rate)))
 
     def faults(self, now: Point | None = None) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 
 from orchestrator.divergence.series import median
@@ -25,23 +26,30 @@ class Oscillation:
     """Counts turns between large swings. The level is the median size of the last values."""
 
     def __init__(self) -> None:
-        self._values: deque[tuple[int, float]] = deque(maxlen=WINDOW + 1)
+        self._steps: deque[int] = deque(maxlen=WINDOW + 1)
+        self._values: deque[float] = deque(maxlen=WINDOW + 1)
+        self._sizes: list[float] = []  # of the values, in order
         self._told = False
 
     def feed(self, name: str, step: int, value: float) -> Verdict | None:
         """Take in one finite value of either sign and return a note where it begins."""
-        self._values.append((step, value))
+        if len(self._values) == self._values.maxlen:
+            del self._sizes[bisect_left(self._sizes, abs(self._values[0]))]
+        self._steps.append(step)
+        self._values.append(value)
+        insort(self._sizes, abs(value))
         if len(self._values) <= REVERSALS + 1:
             return None
-        level = median(sorted(abs(item) for _, item in self._values))
-        turns = self._turns(level)
+        level = median(self._sizes)
+        low, high = min(self._values), max(self._values)
+        # Most runs do not swing at all, which is seen at once; halved, as the span may overflow.
+        turns = self._turns(level) if high / 2 - low / 2 >= SWING * level / 2 else 0
         if turns <= CALM:
             self._told = False
         if self._told or turns < REVERSALS or not level:
             return None
         self._told = True
-        since = self._values[0][0]
-        low, high = min(v for _, v in self._values), max(v for _, v in self._values)
+        since = self._steps[0]
         return Verdict(
             "warn",
             "oscillation",
@@ -52,8 +60,8 @@ class Oscillation:
         )
 
     def _turns(self, level: float) -> int:
-        turns, direction, extreme = 0, 0, self._values[0][1]
-        for _, value in self._values:
+        turns, direction, extreme = 0, 0, self._values[0]
+        for value in self._values:
             if direction >= 0 and extreme - value >= SWING * level:
                 turns += direction > 0
                 direction, extreme = -1, value
