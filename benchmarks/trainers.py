@@ -6,7 +6,8 @@ One training of each trainer's small preset runs for some epochs in this process
 while PyTorch's own entry points are timed from outside: the forward pass (calls of the outermost
 `nn.Module`), the backward pass, clipping, the optimiser, evaluation (forward passes without
 gradients), and what the run is handed (reports, checkpoints, predictions). What is left is data and
-Python. Nothing in the trainers is changed for it, and a trainer of your own can be named too.
+Python. Times are processor time, which others on the machine hardly change. Nothing in the trainers
+is changed for it, and a trainer of your own can be named too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from trainers.recording import RecordingRun
 # Epochs (or what a trainer's budget is counted in) that are enough to see where time goes.
 SETTINGS: dict[str, dict[str, Any]] = {
     "edc": {"epochs": 8},
-    "eeg": {"epochs": 5, "subjects": 40, "pretrain_epochs": 1},
+    "eeg": {"pretrain_epochs": 1},
     "sar": {"epochs": 2},
     "signal": {"epochs": 2},
     "speech": {"batches": 40, "eval_every": 20},
@@ -43,7 +44,7 @@ class Clock:
     """Adds up the time of nested parts; time inside an inner part is not the outer's.
 
     Attributes:
-        seconds: part to the time that was spent in it alone.
+        seconds: part to the processor time that was spent in it alone.
         calls: part to how often it was entered.
     """
 
@@ -56,7 +57,7 @@ class Clock:
     def part(self, name: str) -> Iterator[None]:
         """Count the time within as `name`."""
         self._settle()
-        self._open.append((name, time.perf_counter()))
+        self._open.append((name, time.process_time()))
         self.calls[name] = self.calls.get(name, 0) + 1
         try:
             yield
@@ -65,7 +66,7 @@ class Clock:
             self._open.pop()
             if self._open:
                 outer, _ = self._open[-1]
-                self._open[-1] = (outer, time.perf_counter())
+                self._open[-1] = (outer, time.process_time())
 
     def inside(self, *names: str) -> bool:
         """Tell whether one of the parts is open."""
@@ -74,7 +75,7 @@ class Clock:
     def _settle(self) -> None:
         if self._open:
             name, since = self._open[-1]
-            now = time.perf_counter()
+            now = time.process_time()
             self.seconds[name] = self.seconds.get(name, 0.0) + now - since
             self._open[-1] = (name, now)
 
@@ -152,10 +153,10 @@ def profile(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         warm = RecordingRun(Path(folder))  # caches are filled, kernels are chosen
         trainer.train(trainer.make_config({**values, **_shortest(trainer.parameters)}), warm)
         run = TimedRun(Path(folder), clock)
-        began = time.perf_counter()
+        began = time.process_time()
         with timed(clock), clock.part("the rest"):
             trainer.train(trainer.make_config(values), run)
-        whole = time.perf_counter() - began
+        whole = time.process_time() - began
     steps = clock.calls.get("backward", 0)
     return {
         "trainer": name,
