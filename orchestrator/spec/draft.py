@@ -56,9 +56,20 @@ class Draft:
         return str(self.values.get("method", "grid"))
 
     @property
+    def declared(self) -> TrainerSchema | None:
+        """The trainer's schema where it says which parameters there are; None for a program."""
+        return None if self.schema is None or self.schema.takes_anything else self.schema
+
+    @property
     def is_wandb(self) -> bool:
         """True where the file has no other keys than W&B's."""
         return set(self.root.value) <= set(WANDB_KEYS)
+
+    def names(self) -> list[str]:
+        """Return the parameters that the file gives a value anywhere, in the order of the names."""
+        found = {name for _, settings in self.settings() for name in settings}
+        outer = {path[0] for path in self.nested.values()}
+        return sorted(found | outer | set(self.parameters) | set(self.strongest))
 
     def node(self, *path: str) -> Node:
         """Return the node at a path, or the one nearest above it."""

@@ -70,7 +70,7 @@ def read_remedies(draft: Draft, results: Results) -> dict[str, Remedy]:
 
 def _check_step(draft: Draft, name: str, node: Node, key: str) -> None:
     """Check what a remedy sets a parameter to: a value, a factor, or a ladder of such."""
-    schema, log = draft.schema, draft.log
+    schema, log = draft.declared, draft.log
     known: ParameterLike | None = None
     if schema is not None:
         known = check_name(name, node, key, schema, log)

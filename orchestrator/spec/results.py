@@ -124,8 +124,8 @@ class Results:
 
     def check_names(self, condition: Condition, where: Node, key: str) -> None:
         """Check that the names of a condition are results or parameters."""
-        if self._schema is None:
-            return
+        if self._schema is None or self._schema.takes_anything:
+            return  # a name may be any parameter
         texts = {name.name for name in _right_names(condition)}
         for name in sorted({item.name for item in names(condition)}):
             if name in self._schema.parameters or name in texts or self.has(name):

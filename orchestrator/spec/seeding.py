@@ -44,7 +44,7 @@ def read_seeds(draft: Draft) -> tuple[tuple[int, ...], str]:
 
 def _check_parameter(draft: Draft, parameter: str, seeds: tuple[int, ...], where: Node) -> None:
     """Check that a trainer takes such seeds."""
-    schema = draft.schema
+    schema = draft.declared
     if schema is None:
         return
     known = schema.parameters.get(parameter)

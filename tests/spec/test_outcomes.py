@@ -192,3 +192,17 @@ class TestLoss:
         text = f"trainer: toy\nmetric: [val_mae, val_loss]\n{self.VARY}"
         ((_, key, _),) = problems(write, text)
         assert key == "metric.1.name"
+
+
+def test_a_trainer_that_takes_anything(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def train(config, run):\n    pass\n")
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "trainer: mine:train\nmetric: val_mae\nseeds: {values: 2, parameter: chance}\n"
+        "stages: {a: {promote: {if: width > 3 and val_any < 1}}, b: {}}\n"
+        "targets: {anything: '< 1'}\nsuccess: any anything < 1\n"
+    )
+    spec = load_spec(path)
+    assert (spec.seed_parameter, list(spec.targets)) == ("chance", ["anything"])
+    path.write_text("trainer: mine:train\nmetric: m\nremedy: {rising: {set: {rate: '*0.1'}}}\n")
+    assert load_spec(path).remedy["rising"].set == {"rate": "*0.1"}
