@@ -70,7 +70,6 @@ class Progress:
             threads = f", {slot.get('threads')} threads" if slot.get("threads", 1) > 1 else ""
             self._line(record, f"started on {place}{threads}{again}")
         elif event == "trial_added":
-            self._n_trials = None if self._n_trials is None else self._n_trials + 1
             self._line(record, f"waits: {record.link} of trial {record.origin}")
         elif event == "report":
             self._report(record, details["step"], details["metrics"])

@@ -134,7 +134,8 @@ class Conductor:
     @property
     def expected(self) -> int | None:
         """How many trials there will be, as far as can be said; None where unbounded."""
-        return self._agenda.expected()
+        asked, most = self._agenda.expected(), self._spec.budget.trials
+        return asked if most is None else most if asked is None else min(asked, most)
 
     @property
     def live_ids(self) -> list[str]:

@@ -319,6 +319,7 @@ def test_never_more_run_than_the_budget_allows(tmp_path: Path) -> None:
     assert play.start() is not None
     assert play.start() is not None
     assert play.start() is None
+    assert play.conductor.expected == 2
     assert play.conductor.ending is None, "those that run may yet run out of memory"
 
 
