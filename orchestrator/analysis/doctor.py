@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.runs.curves.model import LoggedRun
 from orchestrator.runs.curves.read import read_runs
-from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.records import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Asked:
         metric: the name that ranks.
         goal: which way it is better.
         target: the value to reach.
+        targets: further reported names, with the value to reach and which way is better.
         schedule: the learning rate that was configured.
         pattern: for text logs.
     """
@@ -36,6 +38,7 @@ class Asked:
     target: float | None = None
     schedule: Declared | None = None
     pattern: str | None = None
+    targets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def examine(path: Path, asked: Asked | None = None) -> Examination:
         known |= judged
         seen = [Seen(_label(run), run.config, judged[_key(run)].is_lost) for run in siblings]
         told = compare_runs(seen) if len(seen) > 1 else []
+        told += _answers(siblings, judged)
         head = f"{sweep.name}: " if sweep is not None and len(groups) > 1 else ""
         together += [f"{head}{text}" for text in told]
     return Examination(tuple(Examined(run, known[_key(run)]) for run in runs), tuple(together))
@@ -128,6 +132,30 @@ def _judged(runs: Sequence[LoggedRun], meant: Asked) -> dict[tuple[Path, str], D
         again = others and any(finding.symptom == "rising" for finding in diagnosis.findings)
         found[_key(run)] = _diagnosed(run, meant, loss_can_fall=True) if again else diagnosis
     return found
+
+
+def _answers(runs: Sequence[LoggedRun], judged: Mapping[tuple[Path, str], Diagnosis]) -> list[str]:
+    """Say what each remedy of a sweep came to: an experiment in which one thing changed."""
+    records = {run.path: TrialRecord.load(RunDir(run.path)) for run in runs}
+    by_number = {record.number: record for record in records.values() if record is not None}
+    told = []
+    for run in runs:
+        record = records[run.path]
+        origin = by_number.get(record.origin) if record and record.origin is not None else None
+        if record is None or origin is None or record.link != "remedy" or not run.reports:
+            continue
+        change = record.change.get("set")
+        if not isinstance(change, dict):
+            continue
+        values = ", ".join(f"{name} {value}" for name, value in change.items())
+        came = "diverged too" if judged[_key(run)].is_lost else "is sound"
+        is_proof = len(change) == 1 and not judged[_key(run)].is_lost
+        proof = ": the remedy answers it" if is_proof else ""
+        told.append(
+            f"{_label(run)} repeats trial {origin.number}, ended for {origin.symptom}, with "
+            f"{values}, and {came}{proof}."
+        )
+    return told
 
 
 def _key(run: LoggedRun) -> tuple[Path, str]:
@@ -165,7 +193,16 @@ def _meant(asked: Asked, sweep: SweepDir | None) -> Asked:
         schedule = declared(raw)
     if target is not None and metric is None:
         raise UsageError("--target: must come with --metric, but no metric is known. Add one.")
-    return Asked(metric, goal, target, schedule, asked.pattern)
+    aims: dict[str, tuple[float, str]] = {}
+    for name, text in targets.items() if isinstance(targets, dict) else ():
+        bound = parse_bound(str(text))
+        if bound is None:
+            continue
+        way = "minimize" if bound.op.startswith("<") else "maximize"
+        for reported in (name, f"val_{name.removeprefix('test_')}"):
+            if reported != metric:
+                aims[reported] = bound.limit, way
+    return Asked(metric, goal, target, schedule, asked.pattern, aims)
 
 
 def _diagnosed(run: LoggedRun, meant: Asked, *, loss_can_fall: bool = False) -> Diagnosis:
@@ -175,6 +212,7 @@ def _diagnosed(run: LoggedRun, meant: Asked, *, loss_can_fall: bool = False) -> 
         metric=metric,
         goal=meant.goal or "minimize",
         target=meant.target if metric is not None else None,
+        targets={name: aim for name, aim in meant.targets.items() if name in run.names},
         total_steps=run.total_steps,
         schedule=meant.schedule,
         config=run.config,

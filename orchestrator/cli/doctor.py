@@ -11,6 +11,7 @@ import click
 from orchestrator.analysis.doctor import Asked, Examination, Examined, examine, shown_series
 from orchestrator.cli.bundle import write_bundle
 from orchestrator.cli.logs import find_trial
+from orchestrator.cli.picture import write_picture
 from orchestrator.cli.plot import plot
 from orchestrator.cli.tables import Column, clean, draw, number, short_path, terminal_width
 from orchestrator.divergence.diagnosis import Finding
@@ -40,6 +41,12 @@ _WIDEST = 100
 )
 @click.option("--pattern", metavar="REGEX", help="What finds numbers in a text log.")
 @click.option(
+    "--png",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also draw the curves into a picture (needs matplotlib).",
+)
+@click.option(
     "--bundle",
     metavar="FILE",
     type=click.Path(path_type=Path),
@@ -57,6 +64,7 @@ def command(
     target: float | None,
     schedule: str | None,
     pattern: str | None,
+    png: Path | None,
     bundle: Path | None,
     as_json: bool,
     as_markdown: bool,
@@ -77,6 +85,9 @@ def command(
         click.echo(markdown(found))
     else:
         click.echo(words(found, max(_NARROWEST, min(terminal_width(), _WIDEST))))
+    if png is not None:
+        drawn = write_picture(png, found)
+        click.echo(f"{png}: {drawn} of {len(found.runs)} runs", err=True)
     if bundle is not None:
         count = write_bundle(bundle, found, markdown(found))
         click.echo(f"{bundle}: {count} files", err=True)

@@ -115,6 +115,7 @@ def diagnose(
     metric: str | None = None,
     goal: str = "minimize",
     target: float | None = None,
+    targets: Mapping[str, tuple[float, str]] | None = None,
     total_steps: float | None = None,
     schedule: Declared | None = None,
     config: Mapping[str, Any] | None = None,
@@ -128,13 +129,17 @@ def diagnose(
         metric: the name that ranks, or None.
         goal: which way `metric` is better.
         target: the value of `metric` to reach.
+        targets: further reported names, with the value to reach and which way is better.
         total_steps: the last step that was planned.
         schedule: the learning rate that was configured.
         config: the parameters of the run, for the advice.
         unit: what the steps count, for the words.
         loss_can_fall: True where another run of the same kind has shown that the loss can fall.
     """
-    watch = Watch(metric, goal, target=target, total_steps=total_steps)
+    aims = dict(targets or {})
+    if metric is not None and target is not None:
+        aims[metric] = target, goal
+    watch = Watch(metric, goal, targets=aims, total_steps=total_steps)
     said: list[Verdict] = []
     ended = len(reports)
     for index, (step, metrics) in enumerate(reports):
@@ -155,9 +160,16 @@ def diagnose(
         finite if ended == len(reports) else [p for p in finite if p[0] <= reports[ended - 1][0]]
     )
     best = min(before or finite, key=lambda pair: sign * pair[1], default=None)
-    reached = _reached(reports, metric, goal, target)
-    if reached is not None:
-        said = [verdict for verdict in said if verdict.symptom != "too slow"] + [reached]
+    reached = {name: _reached(reports, name, *aim) for name, aim in aims.items()}
+    said = [
+        verdict
+        for verdict in said
+        if verdict.symptom != "too slow"
+        or not any(
+            found and verdict.reason.startswith(f"{name} ") for name, found in reached.items()
+        )
+    ]
+    said += [found for found in reached.values() if found is not None]
     rates = _rates_of(reports)
     findings = [
         _finding(verdict, _facts(verdict, reports, rates, best, config or {}, unit))
@@ -202,11 +214,7 @@ def _schedule_faults(
     ]
 
 
-def _reached(
-    reports: Sequence[Report], metric: str | None, goal: str, target: float | None
-) -> Verdict | None:
-    if metric is None or target is None:
-        return None
+def _reached(reports: Sequence[Report], metric: str, target: float, goal: str) -> Verdict | None:
     sign = 1.0 if goal == "minimize" else -1.0
     for step, metrics in reports:
         value = metrics.get(metric, math.nan)
@@ -226,7 +234,7 @@ def _once(said: Sequence[Verdict]) -> list[Verdict]:
     times: dict[str, int] = {}
     for verdict in said:
         symptom = str(verdict.symptom)
-        if symptom == "schedule":
+        if symptom in ("schedule", "too slow", "target reached"):  # each is a matter of its own
             kept[verdict.reason] = verdict
             continue
         key = f"{symptom}{verdict.action}"

@@ -14,7 +14,7 @@ from orchestrator.cli import main
 from orchestrator.cli.plot import plot
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialState
+from orchestrator.runs.records import TrialRecord, TrialState
 from tests.analysis import made
 from tests.shared_data import shared_data
 
@@ -133,6 +133,49 @@ def test_a_bundle_for_a_colleague(results: Path, tmp_path: Path, capsys: Capture
 def test_a_bundle_that_cannot_be_written(five: str, tmp_path: Path, capsys: Capture) -> None:
     assert doctor(five, "--bundle", str(tmp_path / "no" / "case.zip")) == 2
     assert "--bundle: " in capsys.readouterr().err
+
+
+def test_a_picture(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    target = tmp_path / "curves.png"
+    assert doctor("--results", str(results), "--png", str(target)) == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_without_matplotlib_says_what_to_install(
+    five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    assert doctor(five, "--png", str(tmp_path / "curves.png")) == 2
+    assert "sweep-orchestrator[plot]" in capsys.readouterr().err
+
+
+def test_all_targets_of_a_sweep_and_what_remedies_came_to(tmp_path: Path, capsys: Capture) -> None:
+    sweep = made.sweep(tmp_path)
+    spec = json.loads(sweep.spec_file.read_text())
+    spec["targets"] = {"mae": "<= 0.01", "acc": ">= 0.9"}
+    sweep.spec_file.write_text(json.dumps(spec))
+    reported(sweep, 0, [0.7, 0.6, float("nan")], lr=1e-2)
+    reported(sweep, 1, [], lr=1e-3)
+    run = sweep.run_dir(1, "lr=0.001")
+    for step in range(1, 31):
+        metrics = {"train_loss": 0.99**step, "val_mae": 0.99**step, "val_acc": min(1, step / 25)}
+        jsonl.append(run.metrics_file, {"step": step, "time": 0, "metrics": metrics})
+    first = TrialRecord.load(sweep.run_dir(0, "lr=0.01"))
+    record = TrialRecord.load(run)
+    assert first is not None
+    assert record is not None
+    first.symptom = "non-finite"
+    first.save(sweep.run_dir(0, "lr=0.01"))
+    record.origin, record.link, record.total_steps = 0, "remedy", 40
+    record.change = {"name": "remedy 1", "set": {"lr": 1e-3}}
+    record.save(run)
+    assert doctor("--results", str(tmp_path)) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "misses its target 0.01" in out
+    assert "val_acc 0.92 at step 23 meets its target 0.9" in out
+    assert "repeats trial 0, ended for non-finite, with lr 0.001, and is sound: the remedy" in out
 
 
 def test_a_target_and_a_schedule(tmp_path: Path, capsys: Capture) -> None:
