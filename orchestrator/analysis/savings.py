@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from orchestrator.analysis.trial_status import TrialStatus
@@ -70,16 +72,21 @@ def savings(sweep: SweepDir, trials: Sequence[TrialStatus]) -> Savings:
 
 
 def _pace(sweep: SweepDir, trial: TrialStatus) -> float:
-    """Return the seconds that a trial took for a step, its start left out; 0 where unknown."""
+    """Return the seconds of a trial's usual step; 0 where unknown.
+
+    It is the median between two reports, as a sweep may have rested between attempts.
+    """
     points = [
         (step, at)
         for line in jsonl.read(sweep.run_dir(trial.number, trial.name).metrics_file)
         if isinstance(step := line.get("step"), int) and isinstance(at := line.get("time"), float)
     ]
-    if len(points) < 2 or points[-1][0] <= points[0][0]:
-        return 0.0
-    (first, began), (last, ended) = points[0], points[-1]
-    return max(0.0, ended - began) / (last - first)
+    paces = [
+        (ended - began) / (after - before)
+        for (before, began), (after, ended) in pairwise(points)
+        if after > before
+    ]
+    return max(0.0, median(paces)) if paces else 0.0
 
 
 def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
