@@ -242,7 +242,10 @@ def _once(said: Sequence[Verdict]) -> list[Verdict]:
         kept.setdefault(key, verdict)
     fatal = {str(verdict.symptom) for verdict in kept.values() if verdict.stops}
     found = []
+    is_dead = any(verdict.symptom == "dead from the start" for verdict in kept.values())
     for key, verdict in kept.items():
+        if is_dead and verdict.symptom == "plateau":
+            continue  # what never moved stands on no plateau, and its cure is another
         if verdict.symptom in fatal and not verdict.stops and verdict.symptom != "non-finite":
             continue  # the warning that went before the end
         again = times.get(key, 1)
