@@ -79,7 +79,7 @@ def read_jsonl(path: Path) -> list[LoggedRun]:
     records = jsonl.parse(read_bytes(path))
     if not records:
         raise LogProblem("holds no line that is a JSON object")
-    return rows.runs_of([_flat(record) for record in records], path, "JSON lines")
+    return rows.runs_of([flat(record) for record in records], path, "JSON lines")
 
 
 def read_json(path: Path) -> list[LoggedRun]:
@@ -95,7 +95,7 @@ def read_json(path: Path) -> list[LoggedRun]:
     if isinstance(content, dict) and isinstance(content.get("log_history"), list):
         return [_trainer_state(content, path)]
     if isinstance(content, list):
-        records = [_flat(item) for item in content if isinstance(item, dict)]
+        records = [flat(item) for item in content if isinstance(item, dict)]
         if records:
             return rows.runs_of(records, path, "JSON")
     if isinstance(content, dict):
@@ -109,7 +109,7 @@ def read_json(path: Path) -> list[LoggedRun]:
 
 def _trainer_state(content: Mapping[str, Any], path: Path) -> LoggedRun:
     """Return the run of a ``trainer_state.json``: its losses are means over its logging steps."""
-    entries = [_flat(item) for item in content["log_history"] if isinstance(item, dict)]
+    entries = [flat(item) for item in content["log_history"] if isinstance(item, dict)]
     summary = ("train_runtime", "total_flos", "train_samples_per_second")
     kept = [
         {name: value for name, value in entry.items() if name != "epoch"}
@@ -137,13 +137,17 @@ def _transposed(history: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
+def flat(record: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    """Return a record with inner maps flattened: ``{"val": {"mae": 1}}`` gives ``{"val/mae": 1}``.
+
+    What merely groups numbers (``metrics``, ``logs``, ``scalars``) leaves no name behind.
+    """
     found: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, Mapping) and depth < 4:
             # `metrics`, `train` and the like group numbers; our own log puts all into `metrics`.
             inner = "" if key in ("metrics", "logs", "scalars") else f"{prefix}{key}/"
-            found |= _flat(value, inner, depth + 1)
+            found |= flat(value, inner, depth + 1)
         else:
             found[f"{prefix}{key}"] = value
     return found

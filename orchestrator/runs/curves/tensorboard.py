@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.runs.curves import rows
+from orchestrator.runs.curves.growing import GrowingFile
 from orchestrator.runs.curves.model import LoggedRun, LogProblem
 from orchestrator.runs.curves.tables import read_bytes
 
 _FLOAT, _DOUBLE = 1, 2
+_FRAME = 12  # bytes of a record before its content; four stand behind it
+_LARGEST_SCALARS = 1 << 20  # bytes; what is larger is a graph or a picture
+_LARGEST = 1 << 32
 
 
 def is_event_file(path: Path) -> bool:
@@ -52,6 +56,65 @@ def read_events(path: Path) -> list[LoggedRun]:
         raise LogProblem("holds no scalars")
     name = path.parent.name or path.name
     return [LoggedRun(name, path, "TensorBoard", reports, unit, notes=tuple(notes))]
+
+
+class EventLog:
+    """The scalars of an event file that somebody is still writing.
+
+    Args:
+        path: the file.
+        skip: pass over what it holds now.
+    """
+
+    def __init__(self, path: Path, *, skip: bool = False) -> None:
+        self._file = GrowingFile(path, skip=skip)
+        self._buffer = b""
+        self._to_skip = 0
+        self._is_broken = False
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def read(self) -> list[tuple[int, dict[str, float]]]:
+        """Return step and scalars of the records that came since the last call."""
+        data, is_anew = self._file.read()
+        if is_anew:
+            self._buffer, self._to_skip, self._is_broken = b"", 0, False
+        found = []
+        for record in self._records(data):
+            try:
+                step, scalars = _event(record)
+            except (ValueError, IndexError, struct.error):
+                continue
+            if scalars:
+                found.append((step, scalars))
+        return found
+
+    def _records(self, data: bytes) -> Iterator[bytes]:
+        """Yield whole records; a large one is passed over without being held."""
+        data = self._buffer + data
+        at = 0
+        while not self._is_broken:
+            skipped = min(self._to_skip, len(data) - at)
+            at += skipped
+            self._to_skip -= skipped
+            if self._to_skip or at + _FRAME > len(data):
+                break
+            (length,) = struct.unpack_from("<Q", data, at)
+            if length > _LARGEST:
+                self._is_broken = True  # no event file, or a damaged one
+                break
+            if length > _LARGEST_SCALARS:
+                self._to_skip = _FRAME + length + 4
+                continue
+            end = at + _FRAME + length + 4
+            if end > len(data):
+                break
+            yield data[at + _FRAME : end - 4]
+            at = end
+        self._buffer = b"" if self._is_broken else data[at:]
 
 
 def _records(content: bytes) -> Iterator[bytes]:
