@@ -39,7 +39,7 @@ class Durations:
         self._seen: deque[tuple[dict[str, Any], float]] = deque(maxlen=MOST)
         self._mean = 0.0
         self._terms: dict[str, Term] = {}
-        self._is_fitted = True
+        self._unfitted = 0
 
     @property
     def mean_s(self) -> float | None:
@@ -52,7 +52,7 @@ class Durations:
         """Take in a trial that ran from its start to its end; above 0 s, else it tells nothing."""
         if 0 < took_s < math.inf:
             self._seen.append((dict(config), math.log(took_s)))
-            self._is_fitted = False
+            self._unfitted += 1
 
     def expect(self, config: Mapping[str, Any]) -> float | None:
         """Return how long a trial is expected to take, in steps of a quarter; None for no idea.
@@ -61,14 +61,15 @@ class Durations:
         """
         if not self._seen:
             return None
-        if not self._is_fitted:
+        # One more of many changes little, and a sweep may have thousands of short trials.
+        if self._unfitted * 10 >= len(self._seen):
             self._fit()
         log = self._mean + sum(self._terms[name](config.get(name)) for name in self._terms)
         return math.exp(_STEP * round(log / _STEP))
 
     def _fit(self) -> None:
         """Fit one term after the other to what the others leave over, a few times."""
-        self._is_fitted = True
+        self._unfitted = 0
         took = [seconds for _, seconds in self._seen]
         self._mean, self._terms = statistics.fmean(took), {}
         columns = {
