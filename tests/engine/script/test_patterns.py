@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.engine.script.output import Line, Lines
-from orchestrator.engine.script.patterns import HOLD_S, Follower, parse_number
+from orchestrator.engine.script.merge import HOLD_S
+from orchestrator.engine.script.patterns import Follower, parse_number
 from orchestrator.errors import TrialError
 
 BOTH = r"Epoch (?P<step>\d+)/(?P<total>\d+) - loss: (?P<loss>\S+)( - val_loss: (?P<val_loss>\S+))?"
