@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.script.output import Line, Lines
 from orchestrator.engine.script.merge import HOLD_S
+from orchestrator.engine.script.output import Line, Lines
 from orchestrator.engine.script.patterns import Follower, parse_number
 from orchestrator.errors import TrialError
 
