@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from orchestrator.divergence.policy import LOST
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.inherit import inherit_checkpoint
 from orchestrator.engine.judge import Judge
@@ -112,6 +113,8 @@ class Starting:
             return
         origin = self._records.get(record.origin)
         source = self._sweep.run_dir(origin.number, origin.name) if origin else None
-        if source is None or not inherit_checkpoint(source, run):
+        # What was lost goes on from where it was best, not from where it was lost.
+        best = origin is not None and origin.symptom in LOST
+        if source is None or not inherit_checkpoint(source, run, best=best):
             text = f"starts from scratch: trial {record.origin} left no checkpoint"
             record.warnings.append(text)
