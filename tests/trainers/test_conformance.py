@@ -56,28 +56,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "hidden": 8,
         "epochs": 3,
     },
-    "sar": {
-        "base_channels": 4,
-        "scenes": 6,
-        "scene_size": 64,
-        "patch_size": 32,
-        "batch_size": 8,
-        "epochs": 3,
-    },
     "signal": {"epochs": 3, "hidden_size": 8, "duration_s": 1.0, "rate_hz": 200.0},
-    "speech": {
-        "gru_layers": 1,
-        "gru_hidden": 8,
-        "batch_size": 4,
-        "batches": 9,
-        "eval_every": 3,
-        "channels": 6,
-        "days": 2,
-        "sentences": 30,
-        "phonemes": 5,
-        "unfold_kernel": 8,
-        "smoothing_kernel": 5,
-    },
 }
 
 PLAIN = """
