@@ -163,14 +163,13 @@ class Placing:
             return None
         wants = [self._want(candidate) for candidate in candidates]
         self._set_limits(wants)
-        place = None
-        if self._on_cpu and len({want.need for want in wants}) > 1:
-            # RAM is rarely short, so what differs by a little there does not alter the order.
-            longest = max(wants, key=lambda want: want.duration_s or 0.0)
-            first = wants.index(longest)
-            place = None if self._admission.choose([longest]) is None else first
-        if place is None:
-            place = self._admission.choose(wants)
+        turn = candidates[0].turn
+        due = [place for place, candidate in enumerate(candidates) if candidate.turn == turn]
+        place = self._choose(wants, due)
+        refused = {(wants[place].need, wants[place].alone) for place in due}
+        if place is None and any((want.need, want.alone) not in refused for want in wants):
+            # A seed that is not due yet may still fill what all that are leave free.
+            place = self._choose(wants, range(len(wants)))
         slot = None
         if place is not None:
             slot = self._admission.take(wants[place].need, alone=wants[place].alone)
@@ -183,6 +182,17 @@ class Placing:
                 self._wants[number] = replace(wants[passed], passed=wants[passed].passed + 1)
         self._asked[slot.index] = wants[place].need
         return place, slot
+
+    def _choose(self, wants: Sequence[Want], places: Sequence[int]) -> int | None:
+        """Return which of some places starts now, or None."""
+        asked = [wants[place] for place in places]
+        if self._on_cpu and len({want.need for want in asked}) > 1:
+            # RAM is rarely short, so what differs by a little there does not alter the order.
+            longest = max(asked, key=lambda want: want.duration_s or 0.0)
+            if self._admission.choose([longest]) is not None:
+                return places[asked.index(longest)]
+        found = self._admission.choose(asked)
+        return None if found is None else places[found]
 
     def started(self, attempt_id: str, record: TrialRecord, slot: Slot) -> None:
         """Note that an attempt was handed out; writes its need into the record."""
@@ -209,6 +219,11 @@ class Placing:
         A trial of unknown need has its GPU to itself until it was measured.
         """
         return cap_of(self._ground.live[attempt_id], on_cpu=self._on_cpu)
+
+    def gpu_bytes(self, attempt_id: str) -> int | None:
+        """Return all the memory of an attempt's smallest GPU; None on a CPU."""
+        devices = self._ground.live[attempt_id].devices
+        return None if self._on_cpu else min((each.total_bytes for each in devices), default=None)
 
     def reported(self, attempt_id: str, step: int) -> None:
         """Note a report."""

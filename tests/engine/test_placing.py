@@ -561,6 +561,19 @@ def test_trials_that_take_longer_start_first_once_that_is_known(tmp_path: Path) 
     assert desk.start_all() == [8]
 
 
+def test_no_seed_overtakes_one_of_a_turn_before_however_long_it_takes(tmp_path: Path) -> None:
+    lrs = Domain("categorical", (0.1, 0.2))
+    spec = toy_spec(tmp_path, {}, parameters={"lr": lrs}, seeds=(1, 2, 3))
+    desk = Desk(tmp_path, FakeMachine(cores=1), spec)
+    started = desk.start_all()
+    for seconds in (5, 300, 300, 5, 5):
+        desk.pass_time(seconds)
+        desk.end(started[-1])
+        started += desk.start_all()
+    assert [number % 3 for number in started] == [0, 0, 1, 1, 2, 2]
+    assert started[2] == 4, "of a turn, what takes longer"
+
+
 # Out of memory -----------------------------------------------------------------------------------
 
 

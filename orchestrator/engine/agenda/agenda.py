@@ -67,7 +67,7 @@ class Agenda:
         )
         self._again = deque(
             record
-            for record in sorted(records.values(), key=lambda record: record.number)
+            for record in sorted(records.values(), key=lambda one: (one.replicate, one.number))
             if not record.state.is_finished and self.is_wanted(record.name, record.number)
         )
         self._source = Fresh(
@@ -116,7 +116,8 @@ class Agenda:
         Of those that the study proposes, of which nobody knows how they will differ, it is one.
         """
         found = [
-            Candidate(record.config, record.number, record) for record in islice(self._again, limit)
+            Candidate(record.config, record.number, record, record.replicate)
+            for record in islice(self._again, limit)
         ]
         for asked in self._startable(limit - len(found)):
             if asked == "propose":
@@ -124,7 +125,7 @@ class Agenda:
                 found.append(Candidate(blank.config))
             else:
                 assert isinstance(asked, TrialConfig)
-                found.append(Candidate(asked.config, asked.number))
+                found.append(Candidate(asked.config, asked.number, turn=asked.replicate))
         return found
 
     def take(self, place: int = 0) -> TrialRecord:

@@ -22,11 +22,14 @@ class Candidate:
         config: the values that the sweep gives, as far as they are known.
         number: the trial's number; None for one that the study has yet to propose.
         record: where it has run before.
+        turn: the place of its seed among the sweep's; all configs have their first before one has
+            its second.
     """
 
     config: Mapping[str, Any]
     number: int | None = None
     record: TrialRecord | None = None
+    turn: int = 0
 
 
 def number_after(spec: Spec, records: Mapping[int, TrialRecord]) -> int:

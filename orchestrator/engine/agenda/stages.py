@@ -191,7 +191,8 @@ class Stages:
                 if member.number not in before:
                     record = self._successor(member, following, start)
                     made[record.number] = record
-        return list(made.values())
+        # As at the first stage, so that early results compare configs and not seeds.
+        return sorted(made.values(), key=lambda record: (record.replicate, record.number))
 
     def _successor(self, origin: TrialRecord, stage: Stage, start: int) -> TrialRecord:
         root = origin
