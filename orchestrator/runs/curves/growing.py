@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 MOST_BYTES = 4 << 20
@@ -16,6 +17,35 @@ LONGEST_LINE = 1 << 20
 """Bytes of one line; a longer one is left out."""
 
 _PRINT = 256  # bytes at the beginning and before the last place that tell a file from another
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a file was written at some time.
+
+    Attributes:
+        inode: tells it from another file of the name.
+        size: bytes.
+        head: its beginning.
+        last: its end.
+    """
+
+    inode: int
+    size: int
+    head: bytes
+    last: bytes
+
+
+def mark(path: Path) -> Mark | None:
+    """Return how far a file is written now; None where there is none."""
+    try:
+        with path.open("rb") as stream:
+            state = os.fstat(stream.fileno())
+            start = max(0, state.st_size - _PRINT)
+            head = os.pread(stream.fileno(), min(_PRINT, state.st_size), 0)
+            return Mark(state.st_ino, state.st_size, head, os.pread(stream.fileno(), _PRINT, start))
+    except OSError:
+        return None
 
 
 class GrowingFile:
@@ -28,17 +58,18 @@ class GrowingFile:
 
     Args:
         path: the file; it may not exist yet.
-        skip: pass over what it holds now: an earlier run wrote that.
+        after: pass over what it held then: an earlier run wrote that.
     """
 
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
+    def __init__(self, path: Path, after: Mark | None = None) -> None:
         self.path = path
         self._offset = 0
         self._inode: int | None = None
         self._version: tuple[int, int, int] | None = None
         self._head = self._last = b""
-        if skip:
-            self._pass_over()
+        if after is not None:
+            self._offset, self._inode = after.size, after.inode
+            self._head, self._last = after.head, after.last
 
     def read(self, most: int = MOST_BYTES) -> tuple[bytes, bool]:
         """Return what came since the last call, and whether the file has begun anew before it.
@@ -76,29 +107,17 @@ class GrowingFile:
         before = os.pread(handle, len(self._last), self._offset - len(self._last))
         return before != self._last or os.pread(handle, len(self._head), 0) != self._head
 
-    def _pass_over(self) -> None:
-        try:
-            with self.path.open("rb") as stream:
-                state = os.fstat(stream.fileno())
-                self._offset, self._inode = state.st_size, state.st_ino
-                start = max(0, self._offset - _PRINT)
-                self._head = os.pread(stream.fileno(), min(_PRINT, self._offset), 0)
-                self._last = os.pread(stream.fileno(), self._offset - start, start)
-        except OSError:
-            return
-        self._version = (state.st_ino, state.st_size, state.st_mtime_ns)
-
 
 class GrowingLines:
     """The whole lines of one file, as far as they are written.
 
     Args:
         path: the file.
-        skip: pass over what it holds now.
+        after: pass over what it held then.
     """
 
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
-        self._file = GrowingFile(path, skip=skip)
+    def __init__(self, path: Path, after: Mark | None = None) -> None:
+        self._file = GrowingFile(path, after)
         self._rest = b""
         self._is_too_long = False
 

@@ -21,12 +21,11 @@ class RewrittenJson:
 
     Args:
         path: the file; it may not exist yet.
-        skip: what it holds now is an earlier run's.
     """
 
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._version: tuple[int, int, int] | None = self._state() if skip else None
+        self._version: tuple[int, int, int] | None = None
 
     def read(self) -> Any:
         """Return the content where it has changed since the last call and is whole, else None."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves.growing import GrowingLines
+from orchestrator.runs.curves.growing import GrowingLines, Mark
 from orchestrator.runs.curves.model import number
 from orchestrator.runs.curves.tables import flat
 
@@ -25,8 +25,8 @@ class _GrowingTable:
     that were taken; any other is a new one.
     """
 
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
-        self._lines = GrowingLines(path, skip=skip)
+    def __init__(self, path: Path, after: Mark | None = None) -> None:
+        self._lines = GrowingLines(path, after)
         self._count = 0
         self._first: Row | None = None
         self._passed = 0
@@ -98,12 +98,12 @@ class GrowingCsv(_GrowingTable):
     A line of words alone, as long as the heading or longer, is another heading.
     """
 
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
-        super().__init__(path, skip=skip)
+    def __init__(self, path: Path, after: Mark | None = None) -> None:
+        super().__init__(path, after)
         self._names: list[str] = []
         self._delimiter = ","
         self._open: list[str] = []
-        if skip:
+        if after is not None and after.size:
             self._read_heading()
 
     def _begin(self) -> None:

@@ -18,7 +18,7 @@ EPOCHS = ("epoch", "epochs", "ep")
 STEPS = ("step", "global_step", "iteration", "iter", "batch", "it", "_step", "trainer/global_step")
 RUNS = ("run", "run_id", "run_name", "trial", "trial_id", "experiment", "seed")
 PLANNED = ("max_epochs", "total_epochs", "num_epochs", "max_steps", "total_steps")
-_BESIDE = (
+BESIDE = (
     *("time", "wall_time", "timestamp", "_timestamp", "_runtime", "elapsed", "seconds"),
     *("index", "unnamed: 0", "date", "datetime"),
 )
@@ -69,7 +69,7 @@ def _run(
     step_name = next((plain[key] for key in STEPS if key in plain), None)
     planned_name = next((plain[key] for key in PLANNED if key in plain), None)
     skipped = {epoch_name, step_name, planned_name, run_name}
-    skipped |= {plain[key] for key in _BESIDE if key in plain}
+    skipped |= {plain[key] for key in BESIDE if key in plain}
     epochs: list[float | None] = []
     steps: list[float | None] = []
     cells: list[dict[str, float]] = []

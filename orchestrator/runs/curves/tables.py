@@ -103,7 +103,7 @@ def read_json(path: Path) -> list[LoggedRun]:
             if isinstance(inner, dict):
                 history = {k: v for k, v in inner.items() if isinstance(v, list) and v}
                 if history:
-                    return rows.runs_of(_transposed(history), path, "JSON history")
+                    return rows.runs_of(transposed(history), path, "JSON history")
     raise LogProblem("holds neither log_history, nor a list of reports, nor lists by name")
 
 
@@ -128,7 +128,8 @@ def _trainer_state(content: Mapping[str, Any], path: Path) -> LoggedRun:
     )
 
 
-def _transposed(history: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+def transposed(history: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return lists by name as rows, with the epoch, from 1, where they name none."""
     longest = max(len(values) for values in history.values())
     return [
         {"epoch": index + 1}

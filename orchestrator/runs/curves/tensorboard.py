@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.runs.curves import rows
-from orchestrator.runs.curves.growing import GrowingFile
+from orchestrator.runs.curves.growing import GrowingFile, Mark
 from orchestrator.runs.curves.model import LoggedRun, LogProblem
 from orchestrator.runs.curves.tables import read_bytes
 
@@ -63,11 +63,11 @@ class EventLog:
 
     Args:
         path: the file.
-        skip: pass over what it holds now.
+        after: pass over what it held then.
     """
 
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
-        self._file = GrowingFile(path, skip=skip)
+    def __init__(self, path: Path, after: Mark | None = None) -> None:
+        self._file = GrowingFile(path, after)
         self._buffer = b""
         self._to_skip = 0
         self._is_broken = False

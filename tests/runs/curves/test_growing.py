@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tensorboardX import SummaryWriter
 
 from orchestrator.runs.curves import growing
-from orchestrator.runs.curves.growing import GrowingFile
+from orchestrator.runs.curves.growing import GrowingFile, mark
 from orchestrator.runs.curves.growing_json import MlflowRun, RewrittenJson
 from orchestrator.runs.curves.growing_tables import GrowingCsv, GrowingJsonLines
 from orchestrator.runs.curves.tensorboard import EventLog
@@ -70,7 +70,7 @@ def test_headings_in_the_midst_and_quoted_cells(tmp_path: Path) -> None:
 def test_what_was_there_before_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("epoch,loss\n1,0.5\n")
-    appended, replaced = GrowingCsv(path, skip=True), GrowingCsv(path, skip=True)
+    appended, replaced = GrowingCsv(path, mark(path)), GrowingCsv(path, mark(path))
     with path.open("a") as stream:
         stream.write("1,0.4\n")
     assert appended.read() == [{"epoch": "1", "loss": "0.4"}]
@@ -125,8 +125,7 @@ def test_event_files_are_followed_and_pictures_passed_over(tmp_path: Path) -> No
 
 def test_a_rewritten_json_is_read_when_it_has_changed_and_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "final.json"
-    path.write_text('{"mae": 1}')
-    log = RewrittenJson(path, skip=True)
+    log = RewrittenJson(path)
     assert log.read() is None
     path.write_text('{"mae": 0.5, "x"')
     assert log.read() is None
