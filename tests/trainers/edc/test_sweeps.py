@@ -124,7 +124,7 @@ def test_trials_of_a_sweep_differ_in_what_it_is_about_alone() -> None:
 
 def test_the_quick_stage_uses_a_twentieth_of_the_data_on_the_same_configs() -> None:
     quick = configs(load_spec(SWEEPS / "edc_quick.yaml", stage="quick"))
-    full = configs(load_spec(SWEEPS / "edc_quick.yaml"))
+    full = configs(load_spec(SWEEPS / "edc_quick.yaml", stage="full"))
     assert {config.data_fraction for config in quick} == {0.05}
     assert {config.data_fraction for config in full} == {1.0}
     assert max(config.epochs for config in quick) < min(config.epochs for config in full)
