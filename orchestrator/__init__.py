@@ -6,6 +6,11 @@ Usage in a notebook::
     table = load_results("results")
     table.sort_values("val_mae").head()
 
+and in a training script of one's own, inside a sweep or not::
+
+    from orchestrator import config, report, run_dir
+    report(epoch, val_mae=0.12)
+
 Nothing heavy is imported until a name is used.
 """
 
@@ -14,9 +19,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.frame import load_results
+    from pathlib import Path
 
-__all__ = ["__version__", "load_results"]
+    from orchestrator.analysis.frame import load_results
+    from orchestrator.inside import report
+
+    config: dict[str, Any]
+    run_dir: Path
+
+__all__ = ["__version__", "config", "load_results", "report", "run_dir"]
 
 __version__ = "0.1.0"
 
@@ -26,4 +37,10 @@ def __getattr__(name: str) -> Any:
         from orchestrator.analysis.frame import load_results
 
         return load_results
+    if name in ("config", "report", "run_dir"):
+        from orchestrator import inside
+
+        if name == "report":
+            return inside.report
+        return inside.read_config() if name == "config" else inside.find_run_dir()
     raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")

@@ -15,10 +15,10 @@ from tests.analysis import made
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
-    {"errors"},
+    {"errors", "inside"},
     {"files"},
     {"spec"},
-    {"placement", "divergence", "runs"},
+    {"placement", "divergence", "runs", "callbacks"},
     {"search", "analysis"},
     {"engine"},
     {"cli"},

@@ -1,0 +1,29 @@
+"""Report from Keras.
+
+::
+
+    from orchestrator.callbacks.keras import SweepCallback
+    model.fit(..., callbacks=[SweepCallback()])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras.callbacks import Callback
+
+from orchestrator.inside import report
+
+
+class SweepCallback(Callback):
+    """Report each epoch, from 1; training metrics get ``train_`` before their name."""
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Report the epoch's metrics."""
+        metrics = {
+            name if name.startswith("val_") or name == "learning_rate" else f"train_{name}": value
+            for name, value in (logs or {}).items()
+        }
+        if metrics:
+            report(epoch + 1, **metrics)

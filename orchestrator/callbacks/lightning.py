@@ -1,0 +1,46 @@
+"""Report from Lightning.
+
+::
+
+    from orchestrator.callbacks.lightning import SweepCallback
+    trainer = Trainer(callbacks=[SweepCallback()])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from lightning.pytorch import Callback
+except ImportError:  # the older name of the same package
+    from pytorch_lightning import Callback
+
+from orchestrator.inside import report
+
+
+class SweepCallback(Callback):
+    """Report what was logged, after each validation and each epoch; steps are epochs from 0."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        self._of_validation: set[str] = set()
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """Remember what is logged without validation."""
+        self._before = set(trainer.callback_metrics)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Report what validation logged, but not that of the check before the training."""
+        self._of_validation |= set(trainer.callback_metrics) - self._before
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._report(trainer, self._of_validation)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Report the rest; values of an earlier validation would pass for this epoch's."""
+        self._report(trainer, set(trainer.callback_metrics) - self._of_validation)
+
+    def _report(self, trainer: Any, names: set[str]) -> None:
+        known = trainer.callback_metrics
+        metrics = {name: float(known[name]) for name in sorted(names) if name in known}
+        if metrics and trainer.is_global_zero:
+            report(trainer.current_epoch, **metrics)
