@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
 from orchestrator.cli.tables import clean, number
 from orchestrator.engine.script import argv
 from orchestrator.errors import TrialError
-from orchestrator.spec.commands import command_line
 from orchestrator.spec.expand import exclusion, varied_of
 from orchestrator.spec.model import Spec, TrialConfig
 from orchestrator.spec.program import Program
+from orchestrator.spec.styles import arguments
 
 EXAMPLES = 5
-JSON_FILE = "config.json"
-"""What stands for ``${args_json_file}`` in a plan; each run directory has one of its own."""
 
 
 def words(program: Program, trial: TrialConfig) -> list[str]:
@@ -24,21 +21,17 @@ def words(program: Program, trial: TrialConfig) -> list[str]:
 
     A program that is not there is named all the same; the plan has warned of it.
     """
-    if program.command:
-        return command_line(
-            program.command,
-            trial.config,
-            environ=os.environ,
-            python=program.python or "python",
-            json_file=JSON_FILE,
-        )
+    steps = program.steps or (None,)
     try:
-        return argv.command(program, trial.config)
+        listed = [argv.command(program, trial.config, step=step) for step in steps]
     except TrialError:
         start = [program.path]
         if program.path.endswith(".py"):
             start = [program.python or sys.executable, program.path]
-        return start + argv.arguments(trial.config, style=program.style, booleans=program.booleans)
+        given = arguments(trial.config, style=program.style, booleans=program.booleans)
+        return start + given
+    # Several commands stand behind one another, as a shell would run them.
+    return [word for place, line in enumerate(listed) for word in (["&&"] * (place > 0) + line)]
 
 
 def excluded_lines(spec: Spec) -> list[str]:

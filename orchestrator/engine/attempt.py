@@ -27,7 +27,8 @@ class Attempt:
         stage: the stage that runs, or None.
         commit: git commit of the code that is run, or None.
         folder: where a trainer of the user's own is looked for; None for the environment alone.
-        cap_bytes: what a trainer may hold on its GPU, its context counted in; None for no cap.
+        cap_bytes: what the trial may hold on its GPU, its context counted in; None for no cap.
+        gpu_bytes: all that its GPU has (of several the smallest); None where that is unknown.
         stops_at_non_finite: True where a training loss that is not finite ends it at once.
         keeps_best: True where the checkpoint of its best report is kept beside the last one, for
             a remedy that goes on from there.
@@ -49,6 +50,7 @@ class Attempt:
     commit: str | None = None
     folder: str | None = None
     cap_bytes: int | None = None
+    gpu_bytes: int | None = None
     from_checkpoint: bool = False
     stops_at_non_finite: bool = False
     keeps_best: bool = False

@@ -166,7 +166,8 @@ class Conductor:
         live = self._starting.begin(record, attempt_id, slot.to_dict())
         self._live[attempt_id] = live
         self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
-        return self._starting.attempt(live, self.placing.cap_bytes(attempt_id))
+        limits = self.placing.cap_bytes(attempt_id), self.placing.gpu_bytes(attempt_id)
+        return self._starting.attempt(live, *limits)
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
         """Take in what an attempt said, in the order in which it said it."""

@@ -21,6 +21,7 @@ from orchestrator.spec.trainers import PACKAGE, is_own
 
 # Time for a trial to save what it has after it was asked to stop; then its group is killed.
 GRACE_S = 10.0
+_BEYOND_S = 2.0
 
 # Of the 107 bytes of a path to a socket, multiprocessing puts 32 behind the temporary folder.
 LONGEST_TEMPORARY_PATH = 70
@@ -52,6 +53,9 @@ class TrialProcess:
         self._finished = False
         self._kill_at: float | None = None
         self._owed = 0
+        program = attempt.to_program()
+        # A script's own time to end comes first, then that of the process which ends it.
+        self._grace_s = GRACE_S if program is None else program.grace_s + _BEYOND_S
 
     @property
     def is_alive(self) -> bool:
@@ -77,10 +81,13 @@ class TrialProcess:
         self._owed = sum(message[0] == "report" for message in messages)
         return messages
 
-    def stop(self, grace_s: float = GRACE_S) -> None:
-        """Ask the trial to save and return; it is killed when it has not after `grace_s`."""
+    def stop(self, grace_s: float | None = None) -> None:
+        """Ask the trial to save and return; it is killed when it has not after `grace_s`.
+
+        By default that is `GRACE_S`, or what the file says of its program and a little more.
+        """
         if self._kill_at is None:
-            self._kill_at = time.monotonic() + grace_s
+            self._kill_at = time.monotonic() + (self._grace_s if grace_s is None else grace_s)
             self._send(["stop"])
 
     def kill(self) -> None:

@@ -131,6 +131,21 @@ class TrialRun:
         self._write()
         self._channel.send(["warn", text])
 
+    @property
+    def goes_on(self) -> bool:
+        """True where an earlier attempt, or the trial that this one follows, has left something."""
+        return self._attempt.attempt > 1 or self._attempt.from_checkpoint
+
+    @property
+    def cap(self) -> tuple[int, int] | None:
+        """What it may hold on its GPU, and all that this has, bytes; None for no cap."""
+        held, total = self._attempt.cap_bytes, self._attempt.gpu_bytes
+        return None if held is None or total is None else (held, total)
+
+    def continues(self) -> None:
+        """Take note that a script goes on: its reports follow those of the attempt before."""
+        self._restored = True
+
     def adopted(self, path: str) -> None:
         """Tell that the folder in which a script keeps its output has appeared."""
         self._channel.send(["adopted", path])
@@ -160,8 +175,7 @@ class TrialRun:
 
     def restore(self) -> dict[str, Any] | None:
         """Return the checkpoint of an earlier attempt or of the trial that this one follows."""
-        goes_on = self._attempt.attempt > 1 or self._attempt.from_checkpoint
-        if not goes_on or not self._files.checkpoint_file.exists():
+        if not self.goes_on or not self._files.checkpoint_file.exists():
             return None
         import torch
 

@@ -82,12 +82,15 @@ class Starting:
         )
         return UnderWay(record, run, judge, log_size(run))
 
-    def attempt(self, live: UnderWay, cap_bytes: int | None) -> Attempt:
+    def attempt(
+        self, live: UnderWay, cap_bytes: int | None, gpu_bytes: int | None = None
+    ) -> Attempt:
         """Return what travels to the process that runs an attempt.
 
         Args:
             live: the attempt, which has begun.
             cap_bytes: what it may hold on its GPU; None for no cap.
+            gpu_bytes: all that its GPU has; None where that is unknown.
         """
         record, spec = live.record, self._spec
         return Attempt(
@@ -100,6 +103,7 @@ class Starting:
             program=asdict(spec.program) if spec.program else None,
             slot=record.slot or {},
             cap_bytes=cap_bytes,
+            gpu_bytes=gpu_bytes,
             stage=record.stage,
             commit=self._commit,
             folder=str(spec.path.parent),

@@ -20,6 +20,7 @@
         val_predictions.npy, val_targets.npy                    child   (also train_)
         [val_]{predictions,targets}_lengths.npy                 child   (sequences only)
         checkpoint.pt    the state that was saved last          child
+        script.json      of a script, for its next attempt      child
         checkpoint_best.pt  that of its best report             child   (where a remedy needs it)
 """
 
@@ -85,6 +86,11 @@ class RunDir:
         return self.path / "checkpoint_best.pt"
 
     @property
+    def script_file(self) -> Path:
+        """What an attempt of a script leaves for the next one, written by the child alone."""
+        return self.path / "script.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the child while it lives."""
         return self.path / ".lock"
@@ -116,7 +122,7 @@ class RunDir:
         )
         arrays = [file(split).name for split in SPLITS for file in files]
         checkpoints = [self.checkpoint_file.name, self.best_checkpoint_file.name]
-        return [self.metadata_file.name, *checkpoints, *arrays]
+        return [self.metadata_file.name, self.script_file.name, *checkpoints, *arrays]
 
     @property
     def number(self) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.spec.distributions import IN_A_GRID
 from orchestrator.spec.draft import Draft
-from orchestrator.spec.keys import PROGRAM_KEYS, SPEC, VERSION
+from orchestrator.spec.keys import PROGRAM_KEYS, PROGRAMS, SPEC, VERSION
 from orchestrator.spec.kinds import join
 from orchestrator.spec.model import Spec
 from orchestrator.spec.overrides import ORIGIN
@@ -42,7 +42,7 @@ def check_runner(draft: Draft, need: bool) -> None:
     """
     # A key whose value was refused already is not missing as well.
     trainer = draft.root.get("trainer")
-    programs = [key for key in ("program", "command") if draft.root.get(key) is not None]
+    programs = [key for key in PROGRAMS if draft.root.get(key) is not None]
     log = draft.log
     if trainer is None and not programs:
         known = ", ".join(_safe_names())
@@ -79,7 +79,7 @@ def check_parameters(draft: Draft) -> None:
     """Check names and values of all parameters against the trainer's."""
     schema, log = draft.schema, draft.log
     if schema is None:
-        if draft.values.get("program") or draft.values.get("command"):
+        if any(draft.values.get(key) for key in PROGRAMS):
             _check_overrides_of_program(draft)
         return
     if schema.takes_anything:

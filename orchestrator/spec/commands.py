@@ -1,7 +1,8 @@
 """The argument list that a W&B ``command`` means, macros put in; no shell sees it.
 
-An item is a macro only if it is one from ``${`` to ``}``; ``${envvar:NAME}`` alone is replaced
-inside an item too, an unset one by its bare name. ``${program}`` is put in when the file is read.
+An item is a macro of W&B only if it is one from ``${`` to ``}``; ``${envvar:NAME}`` and our own
+(`orchestrator.spec.macros`) are replaced inside an item too. ``${program}`` is put in when the file
+is read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+from orchestrator.spec.macros import RESUME, Macros, is_ours, parameters_in
+from orchestrator.spec.styles import arguments
 
 DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
 ARGS = (
@@ -36,7 +41,7 @@ def macro(item: str) -> str | None:
 
 def passes_parameters(command: Sequence[str]) -> bool:
     """Tell whether a command hands the parameters to its program."""
-    return any(macro(item) in ARGS for item in command)
+    return any(macro(item) in ARGS for item in command) or bool(parameters_in(command))
 
 
 def needs_json_file(command: Sequence[str]) -> bool:
@@ -51,24 +56,42 @@ def command_line(
     environ: Mapping[str, str],
     python: str = "python",
     json_file: str | None = None,
+    macros: Macros | None = None,
+    resume: Sequence[str] = (),
+    style: str = "--k=v",
+    booleans: str = "value",
 ) -> list[str]:
     """Return the argument list of one trial.
 
+    A word that names a parameter which the trial has not is left out.
+
     Args:
         command: the items, with ``${program}`` put in already.
-        config: parameter name to value; they go in the order of the names.
+        config: parameter name to value, of those that ``${args}`` and the like stand for; they
+            go in the order of the names.
         environ: for ``${envvar:NAME}``.
         python: what ``${interpreter}`` stands for.
         json_file: path of a file that holds `config` as JSON, for ``${args_json_file}``.
+        macros: what our own macros stand for; by default those of `config` alone.
+        resume: what ``${resume}`` stands for.
+        style: how ``${args}`` is written, where it is not as W&B does.
+        booleans: the same of its booleans.
 
     Raises:
         ValueError: the command needs a `json_file` and there is none.
+        TrialError: a macro stands for something that this trial has not.
     """
+    known = replace(macros or Macros(config), environ=environ)
     words: list[str] = []
     for item in command:
         name = macro(item)
-        if name is None:
-            words.append(_ENVVAR.sub(lambda found: environ.get(found[1], found[1]), item))
+        if name is None or is_ours(item):
+            word = known.put_in(item)
+            words += [] if word is None else [word]
+        elif item == RESUME:
+            words += resume
+        elif name == "args":
+            words += arguments(config, style=style, booleans=booleans)
         elif name == "env":
             words += [] if sys.platform == "win32" else ["/usr/bin/env"]
         elif name == "interpreter":
@@ -91,7 +114,7 @@ def _arguments(name: str, config: Mapping[str, Any]) -> list[str]:
     if name == "args_no_boolean_flags":
         flags = [(key, value) for key, value in ordered.items() if value is not False]
         return [f"--{key}" if value is True else f"--{key}={value}" for key, value in flags]
-    before = {"args": "--", "args_append_hydra": "+", "args_override_hydra": "++"}.get(name, "")
+    before = {"args_append_hydra": "+", "args_override_hydra": "++"}.get(name, "")
     return [f"{before}{key}={value}" for key, value in ordered.items()]
 
 

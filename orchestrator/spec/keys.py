@@ -6,6 +6,7 @@ The checker reads files by this table and `sweep schema` prints it; a new key is
 from __future__ import annotations
 
 from orchestrator.spec import course_keys as course
+from orchestrator.spec import program_keys as program
 from orchestrator.spec.domains import Block
 from orchestrator.spec.kinds import (
     Anything,
@@ -26,9 +27,11 @@ VERSION = 1
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
 PRUNERS = ("none", "median", "hyperband")
-STYLES = ("--k=v", "hyphen-space")
 IMPUTED = ("latest", "best", "worst")
-PROGRAM_KEYS = ("args", "python", "outputs", "metrics")  # beside program or command
+PROGRAMS = ("program", "command", "steps")
+"""What starts a person's own program."""
+PROGRAM_KEYS = ("args", "python", "outputs", "metrics", *program.KEYS)
+"""What stands beside program or command; steps stands for itself, too."""
 WANDB_KEYS = (
     "name",
     "description",
@@ -97,13 +100,6 @@ _RESOURCES = Record(
     },
     expected="a mapping such as {gpu_memory: 8GB, cpus: 4}",
 )
-_ARGS = Record(
-    {
-        "style": Key(Word(STYLES), "how a value is passed: --lr=0.1 or --lr 0.1"),
-        "booleans": Key(Word(("flag", "value")), "--amp or nothing (flag), or --amp=True (value)"),
-    },
-    expected="--k=v, hyphen-space, or a mapping such as {style: --k=v, booleans: flag}",
-)
 _METRICS = Record(
     {
         "pattern": Key(
@@ -144,12 +140,13 @@ SPEC = Record(
         "trainer": Key(Text("the name of a trainer"), "the training system that runs the trials"),
         "program": Key(Text("a script"), "a script of your own that runs the trials"),
         "command": Key(Words(), "the words that start the program, with W&B's macros"),
-        "args": Key(Either(Word(STYLES), _ARGS), "how the program gets its parameters"),
+        "args": program.ARGS,
         "python": Key(Text("an interpreter"), "the interpreter of a .py program"),
         "outputs": Key(
             Text("a glob such as experiments/*/"), "the folder that the program makes for a trial"
         ),
         "metrics": Key(_METRICS, "how metrics are found in the program's output"),
+        **program.KEYS,
         "method": Key(Word(METHODS), "how parameters make configs; by default grid"),
         "metric": Key(
             Either(Text("the name of a metric"), ListOr(_METRICS_RANKING, _METRIC)),

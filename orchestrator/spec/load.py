@@ -29,7 +29,7 @@ from orchestrator.spec import (
 from orchestrator.spec.compose import read_whole
 from orchestrator.spec.draft import Draft
 from orchestrator.spec.foreign import recognise
-from orchestrator.spec.keys import SPEC
+from orchestrator.spec.keys import PROGRAMS, SPEC
 from orchestrator.spec.model import NamedTrial, Resources, Spec
 from orchestrator.spec.named import expand_sets
 from orchestrator.spec.names import safe
@@ -104,8 +104,9 @@ def load_spec(
     folder = path.absolute().parent
     settle_paths(draft, need_program)
     program = None
-    if "program" in draft.values or "command" in draft.values:
-        program = read_program(draft.values, root, folder, need_program, log)
+    if any(key in draft.values for key in PROGRAMS):
+        names = [*draft.names(), *([seed_parameter] if seeds else [])]
+        program = read_program(draft.values, root, folder, need_program, log, names)
     early_terminate = wandb.read_early_terminate(draft)
     wandb.tell_exponents(draft)
     wandb.tell_metric(draft)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import sys
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.spec.commands import MACROS, macro, passes_parameters, plain_form
+from orchestrator.spec.interpreters import conda_folder, locate
+from orchestrator.spec.kinds import join
+from orchestrator.spec.macros import names_in
 from orchestrator.spec.overrides import ORIGIN
 from orchestrator.spec.paths import folder_of
 from orchestrator.spec.problems import Log
-from orchestrator.spec.program import Program
+from orchestrator.spec.program import GRACE_S, ParamsFile, Program, Resume, Step
+from orchestrator.spec.program_words import (
+    program_put_in,
+    tell_names,
+    tell_words,
+    with_command,
+)
 from orchestrator.spec.tree import Node
 
 
 def read_program(
-    values: Mapping[str, Any], root: Node, folder: Path, need: bool, log: Log
+    values: Mapping[str, Any],
+    root: Node,
+    folder: Path,
+    need: bool,
+    log: Log,
+    parameters: Sequence[str] = (),
 ) -> Program:
     """Return the program of a file whose single keys are good.
 
@@ -33,115 +44,207 @@ def read_program(
         folder: the folder of the sweep file, absolute.
         need: True where a program that is missing is a mistake; a warning otherwise.
         log: takes mistakes and warnings.
+        parameters: the names that the file gives values.
     """
-    written = values.get("program")
-    path = None if written is None else _locate(written, _start_of("program", root, folder))
-    if written is not None and path is None:
-        _missing("program", "a script or a command on PATH", written, root, need, log)
-    python = values.get("python")
-    interpreter = None if python is None else _locate(python, _start_of("python", root, folder))
-    if python is not None and interpreter is None:
-        _missing("python", "an interpreter", python, root, need, log)
-    given = values.get("args", "--k=v")
+    reader = _Reader(values, root, folder, need, log)
+    given = values.get("args", "none" if "params_file" in values else "--k=v")
     args = given if isinstance(given, dict) else {"style": given}
     style = args.get("style", "--k=v")
     patterns = values.get("metrics", {}).get("pattern", ())
     program = Program(
-        path=path or (str(folder / written) if written is not None else ""),
+        path=reader.located("program", locate, "a script or a command on PATH") or "",
         style=style,
         # A parser that takes "--amp 3" as two words would take "--amp True" for text.
-        booleans=args.get("booleans", "flag" if style == "hyphen-space" else "value"),
-        python=interpreter if interpreter or python is None else str(folder / python),
+        booleans=args.get("booleans", "flag" if style in ("hyphen-space", "--k v") else "value"),
+        python=reader.located("python", locate, "an interpreter"),
         outputs=values.get("outputs"),
         patterns=(patterns,) if isinstance(patterns, str) else tuple(patterns),
-        workdir=str(folder),
+        conda=reader.located("conda", _conda, "a conda environment"),
+        shell=values.get("shell", False),
+        env=values.get("env", {}),
+        params_file=reader.params_file(),
+        resume=reader.resume(),
+        stop_signal=values.get("stop_signal", "SIGTERM"),
+        grace_s=values.get("grace_s", GRACE_S),
+        timeout_s=values.get("timeout"),
+        stall_timeout_s=values.get("stall_timeout"),
+        seed=values.get("seed", 0),
+        seed_parameter=_seed_parameter(values),
     )
-    if "command" not in values:
-        return program
-    return with_command(program, values, root, folder, log)
-
-
-def with_command(
-    program: Program,
-    values: Mapping[str, Any],
-    root: Node,
-    folder: Path,
-    log: Log,
-) -> Program:
-    """Return a program that is started by the words of ``command``.
-
-    What W&B would swallow in silence is told: macros that it does not know, or that stand inside
-    a word, and a command that hands over no parameters.
-    """
-    words, where = values["command"], root.get("command") or root
-    written = values.get("program")
-    if "args" in values:
-        log.at(root.get("args"), "args", "must not stand beside command, which has macros for it.")
-    if written is None and "${program}" in words:
-        log.at(where, "command", "needs program for ${program}, but there is none.")
-    _tell_words(words, where, log)
-    put_in: list[str] = []
-    for word in words:
-        if word == "${program}" and written is not None:
-            # As it is written, since it runs in the file's folder; another system's \\ set right.
-            is_there = os.path.exists(folder / written) or "\\" not in written
-            put_in.append(written if is_there else written.replace("\\", "/"))
-        else:
-            put_in.append(word)
-    start = next((word for word in put_in if macro(word) is None), "")
-    program = replace(program, command=tuple(put_in), path=program.path or start)
-    plain = plain_form(words)
-    if plain is not None and program.path.endswith(".py"):
-        python, booleans = plain
-        python = None if python is None else _locate(python, folder) or python
-        return replace(program, python=program.python or python, booleans=booleans)
+    if program.conda is not None and program.python is None:
+        program = replace(program, python=str(Path(program.conda) / "bin" / "python"))
+    program = reader.workdir(program)
+    if "command" in values:
+        program = with_command(program, values, root, folder, log)
+    elif program.shell:
+        log.at(root.get("shell") or root, "shell", "must have command beside it: the text to read.")
+    if "steps" in values:
+        program = reader.steps(program)
+    reader.meet(program, parameters)
     return program
 
 
-def _tell_words(words: Sequence[str], where: Node, log: Log) -> None:
-    if not passes_parameters(words):
-        message = "passes no parameters: the program finds them in wandb.config. Or add '${args}'."
-        log.warn(where, "command", message)
-    for word in words:
-        name = macro(word)
-        if name is not None and name not in MACROS:
-            message = f"has {word}, which is no macro and vanishes.{log.hint(name, MACROS)}"
-            log.warn(where, "command", message)
-        elif name is None and any(f"${{{known}}}" in word for known in MACROS):
-            log.warn(where, "command", f"has a macro inside {word!r}, where none is replaced.")
-        elif name is None and re.search(r"\$\{(?!envvar:)", word):
-            message = f"has {word!r} as it stands: a parameter cannot be put into a word."
-            log.warn(where, "command", message)
-        elif word in ("&&", "||", "|", ";", ">", "<"):
-            log.warn(where, "command", f"has {word!r}, but no shell reads it.")
+class _Reader:
+    """Reads what the keys of a program hold together."""
+
+    def __init__(
+        self, values: Mapping[str, Any], root: Node, folder: Path, need: bool, log: Log
+    ) -> None:
+        self._values = values
+        self._root = root
+        self._folder = folder
+        self._need = need
+        self._log = log
+
+    def located(self, key: str, find: Any, what: str) -> str | None:
+        """Return what `find` finds of the path or name under `key`; a missing one is told."""
+        text = self._values.get(key)
+        if text is None:
+            return None
+        found: str | None = find(text, _start_of(key, self._root, self._folder))
+        if found is None:
+            message = f"must be {what}, but there is no {text!r}"
+            self._missing(key, f"{message} (relative to the sweep file's folder).")
+            return str(self._folder / text)
+        return found
+
+    def params_file(self) -> ParamsFile | None:
+        """Return the file through which parameters are handed over."""
+        given = self._values.get("params_file")
+        if given is None:
+            return None
+        entry = {"from": given} if isinstance(given, str) else given
+        start = _start_of("params_file", self._root, self._folder)
+        source = entry.get("from")
+        if isinstance(given, str) and not os.path.isfile(start / given):
+            entry, source = {"write": given}, None  # a file that holds the parameters alone
+        if source is not None and not os.path.isfile(start / source):
+            self._missing("params_file", f"must start from a file, but there is no {source!r}.")
+        written = entry.get("write") or os.path.basename(source or "params.yaml")
+        if Path(written).is_absolute() or ".." in Path(written).parts:
+            where = self._root.get("params_file") or self._root
+            message = f"must be written inside the trial's folder, but got {written!r}."
+            self._log.at(where, "params_file", message)
+        return ParamsFile(written, None if source is None else os.path.abspath(start / source))
+
+    def resume(self) -> Resume | None:
+        """Return how the program goes on from a checkpoint."""
+        given = self._values.get("resume")
+        if given is None:
+            return None
+        entry = given if isinstance(given, dict) else {"args": given}
+        args = entry.get("args", ())
+        try:
+            words = tuple(shlex.split(args)) if isinstance(args, str) else tuple(args)
+        except ValueError as error:  # a quote that does not end
+            where = self._root.get("resume") or self._root
+            self._log.at(where, "resume", f"must be words, but got {args!r}: {error}.")
+            words = ()
+        return Resume(words, entry.get("checkpoint"))
+
+    def workdir(self, program: Program) -> Program:
+        """Return `program` with the folder that it runs in, or that is copied."""
+        given = self._values.get("workdir")
+        link = self._values.get("link", ())
+        link = (link,) if isinstance(link, str) else tuple(link)
+        if given not in (None, "copy"):
+            start = _start_of("workdir", self._root, self._folder)
+            place = Path(os.path.abspath(start / Path(given)))
+            if not place.is_dir():
+                self._missing("workdir", f"must be copy, or a folder, but there is no {given!r}.")
+            program = replace(program, workdir=str(place))
+        elif given == "copy":
+            # A bare name is a command on PATH.
+            is_file = os.path.isabs(program.path)
+            script = Path(os.path.abspath(program.path))
+            inside = not is_file or self._folder in script.parents
+            place = self._folder if inside else script.parent
+            program = replace(program, workdir=str(place), copies=True, link=link)
+            for name in link:
+                if not os.path.lexists(place / name):
+                    self._missing(
+                        "link", f"must name what is in {place}, but there is no {name!r}."
+                    )
+        else:
+            program = replace(program, workdir=str(self._folder))
+        if program.workdir != str(self._folder):
+            program = replace(program, folder=str(self._folder))
+        if link and given != "copy":
+            where = self._root.get("link") or self._root
+            self._log.at(where, "link", "must stand beside workdir: copy, but does not.")
+        return program
+
+    def steps(self, program: Program) -> Program:
+        """Return `program` with the commands of its steps."""
+        for other in ("command", "shell"):
+            if other in self._values:
+                where = self._root.get(other) or self._root
+                self._log.at(where, other, "must not stand beside steps. Write it as a step.")
+        steps = []
+        for name, entry in self._values["steps"].items():
+            entry = entry if isinstance(entry, dict) else {"command": entry}  # noqa: PLW2901
+            words = entry.get("command", ())
+            where = (self._root.get("steps") or self._root).get(name) or self._root
+            if isinstance(words, str):
+                message = "must be a list of words such as [python, eval.py]."
+                self._log.at(where, join("steps", name), message)
+                words = ()
+            if "${program}" in words and "program" not in self._values:
+                message = "needs program for ${program}, but there is none."
+                self._log.at(where, join("steps", name), message)
+            tell_words(words, join("steps", name), where, self._log)
+            words = program_put_in(words, self._values.get("program"), self._folder)
+            limits = (entry.get("timeout"), entry.get("stall_timeout"))
+            steps.append(Step(name, tuple(words), *limits))
+        path = program.path or next((s.command[0] for s in steps if s.command), "")
+        return replace(program, steps=tuple(steps), path=path)
+
+    def meet(self, program: Program, parameters: Sequence[str]) -> None:
+        """Check what the keys hold against each other."""
+        log, root = self._log, self._root
+        texts = dict(_texts(program))
+        for key, words in texts.items():
+            where = root
+            for part in key.split("."):
+                where = where.get(part) or where
+            tell_names(words, key, where, parameters, program, log)
+        everything = [word for words in texts.values() for word in words]
+        where = root.get("params_file") or root
+        is_named = program.copies or "params_file" in names_in(everything)
+        if program.params_file is not None and not is_named:
+            message = "must be named to the program by ${params_file} in command or env"
+            log.at(where, "params_file", f"{message}, or stand in its own workdir: copy.")
+        if program.conda is not None and "python" in self._values:
+            where = root.get("python") or root
+            log.at(where, "python", "must not stand beside conda, which has an interpreter.")
+
+    def _missing(self, key: str, message: str) -> None:
+        where = self._root.get(key) or self._root
+        (self._log.at if self._need else self._log.warn)(where, key, message)
+
+
+def _texts(program: Program) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield all that may hold macros, by key."""
+    yield "command", program.command
+    for step in program.steps:
+        yield join("steps", step.name), step.command
+    for name, text in program.env.items():
+        yield join("env", name), (text,)
+    if program.resume is not None:
+        yield "resume", program.resume.words
+        yield "resume.checkpoint", (program.resume.checkpoint or "",)
+
+
+def _seed_parameter(values: Mapping[str, Any]) -> str:
+    seeds = values.get("seeds")
+    return str(seeds.get("parameter", "seed")) if isinstance(seeds, dict) else "seed"
+
+
+def _conda(name: str, folder: Path) -> str | None:
+    return conda_folder(name, folder, os.environ, Path.home())
 
 
 def _start_of(key: str, root: Node, folder: Path) -> Path:
     """Return where the path under `key` starts: at the file in which it stands."""
     node = root.get(key)
     return folder if node is None or node.origin == ORIGIN else folder_of(node)
-
-
-def _locate(text: str, folder: Path) -> str | None:
-    """Return the absolute path of a file, or the name of a command that is on PATH, or None."""
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:  # an unknown ~user
-        path = Path(text)
-    for candidate in (folder / path, folder / text.replace("\\", "/")):
-        if os.path.isfile(candidate):  # unlike the method, it takes any name
-            return str(candidate)
-    if "/" in text or "\\" in text:
-        return None
-    # Commands of a virtual environment that is not activated stand beside its interpreter.
-    beside = Path(sys.executable).with_name(text)
-    return text if shutil.which(text) or os.path.isfile(beside) else None
-
-
-def _missing(key: str, what: str, text: str, root: Node, need: bool, log: Log) -> None:
-    where = root.get(key) or root
-    message = f"must be {what}, but there is no {text!r} (relative to the sweep file's folder)."
-    if need:
-        log.at(where, key, message)
-    else:
-        log.warn(where, key, message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.spec.keys import PROGRAM_KEYS, SPEC, VERSION, WANDB_KEYS
+from orchestrator.spec.keys import PROGRAM_KEYS, PROGRAMS, SPEC, VERSION, WANDB_KEYS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -39,5 +39,5 @@ def _has(key: str) -> dict[str, Any]:
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
-_PROGRAM = [_has("program"), _has("command")]
+_PROGRAM = [_has(key) for key in PROGRAMS]
 _WANDB = {"required": ["method", "parameters"], "propertyNames": {"enum": list(WANDB_KEYS)}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.spec.commands import DEFAULT
 from orchestrator.spec.kinds import Schema, join, refuse
 from orchestrator.spec.problems import Log
 from orchestrator.spec.tree import Node
@@ -18,11 +17,9 @@ class Words:
     """The words of a command; numbers and the like become words as Python writes them."""
 
     def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a tuple of words; W&B's own where a single text stands, as there."""
-        if isinstance(node.value, str) and node.value.strip():
-            default = ", ".join(DEFAULT)
-            log.warn(node, key, f"should be a list; as in W&B it is not used, but [{default}].")
-            return DEFAULT
+        """Return a tuple of words, or the text where one stands instead of a list."""
+        if isinstance(node.value, str) and node.value.strip() and "\0" not in node.value:
+            return node.value
         if not isinstance(node.value, list) or not node.value:
             return refuse(node, key, log, _EXPECTED)
         words = []

@@ -121,7 +121,8 @@ class TestInAFile:
             ("['${program}']", "passes no parameters"),
             ("['${program}', '${arg}', '${args}']", "'args'?"),
             ("['${program}', '--o=${program}', '${args}']", "has a macro inside"),
-            ("['${program}', '--lr=${lr}', '${args}']", "cannot be put into a word"),
+            ("['${program}', '--lr=${lr}', '${args}']", "a parameter is ${params:NAME}"),
+            ("['${program}', '${x}', '${args}']", "A parameter is ${params:x}"),
             ("['cd', x, '&&', '${program}', '${args}']", "no shell reads it"),
         ],
     )
@@ -137,7 +138,11 @@ class TestInAFile:
             ("command: [[a]]\n", "command.0"),
             ("command: {a: 1}\n", "command"),
             ("command: ['${program}']\n", "command"),
-            ("program: p.py\ncommand: [a, '${args}']\nargs: hyphen-space\n", "args"),
+            ("command: [a, '${params:y}']\n", "command"),
+            ("command: [a, '${args}', '${resume}']\n", "command"),
+            ("command: [a, '--n=${epochs}']\n", "command"),
+            ("command: [a, '${checkpoint}']\n", "command"),
+            ("command: [a, '${params_file}']\n", "command"),
             ("trainer: toy\ncommand: [a, '${args}']\n", "command"),
         ],
     )

@@ -114,7 +114,7 @@ BAD_FORM = [
     "trainer: toy\ntargets: {mae: 0.02}\n",
     "trainer: toy\nresources: {gpu_memory: 8}\n",
     "trainer: toy\nearly_terminate: {}\n",
-    "program: p.py\nargs: --k v\n",
+    "program: p.py\nargs: --k:v\n",
     "program: p.py\nmetrics: {}\n",
     "trainer: toy\ncommand: [a]\n",
     "program: p\ncommand: []\n",

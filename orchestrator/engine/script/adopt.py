@@ -12,7 +12,7 @@ import glob
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class OutputFolder:
         config: what was asked; a folder whose metadata says otherwise is a worse candidate.
         log: the script's output, searched for the folder's name where several are new.
         warn: takes what the user should know.
+        earlier: a folder that is the script's already, from an earlier attempt.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class OutputFolder:
         config: Mapping[str, Any],
         log: Path,
         warn: Callable[[str], None],
+        earlier: Path | None = None,
     ) -> None:
         self.path: Path | None = None
         self._pattern = pattern.rstrip("/")
@@ -68,6 +70,8 @@ class OutputFolder:
         self._lock: int | None = None
         self._foreign: set[Path] = set()
         self._before = self._matching()
+        if earlier is not None and earlier.is_dir() and self._take(earlier):
+            self.path = earlier
 
     def poll(self, pids: Iterable[int]) -> Path | None:
         """Look for the folder and adopt it.
@@ -190,11 +194,18 @@ class OutputFolder:
         return True
 
 
-def copy_outputs(folder: Path, directory: Path) -> list[str]:
+def copy_outputs(
+    folder: Path, directory: Path, *, only: Collection[str] | None = None
+) -> list[str]:
     """Copy the arrays and the metadata of an adopted folder into the run directory.
 
     Each file appears whole or not at all; the script's folder stays as it is. Its metadata become
     ``outputs_metadata.json``, because ``metadata.json`` is the run's own.
+
+    Args:
+        folder: the adopted folder.
+        directory: the run directory.
+        only: names of the files that count; None for all.
 
     Returns:
         The names that were found in `folder`.
@@ -202,7 +213,7 @@ def copy_outputs(folder: Path, directory: Path) -> list[str]:
     copied = []
     for name in (*ARRAYS, METADATA):
         source = folder / name
-        if not source.is_file():
+        if not source.is_file() or (only is not None and name not in only):
             continue
         target = directory / (OUTPUTS_METADATA if name == METADATA else name)
         if target.exists() and target.samefile(source):

@@ -1,17 +1,17 @@
 """The words that start a script: an argument list, never a shell line.
 
 Every value arrives in the script exactly as it stands in the config: blanks, quotes, newlines,
-``$(...)`` and ``;`` mean nothing to anyone on the way.
+``$(...)`` and ``;`` mean nothing to anyone on the way. Where the file asks for a shell, values
+reach it as variables and arguments, which it does not read as commands either.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 import shutil
 import sys
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,9 @@ from orchestrator.spec.commands import (
     parameter_file,
     passes_parameters,
 )
-from orchestrator.spec.program import Program
-
-STYLES = ("--k=v", "hyphen-space")
-
+from orchestrator.spec.macros import RESUME, Macros, for_shell, parameters_in
+from orchestrator.spec.program import Program, Step
+from orchestrator.spec.styles import arguments, native
 
 JSON_FILE = "config.json"
 """In the run directory: what ``${args_json_file}`` stands for."""
@@ -35,12 +34,17 @@ YAML_FILE = "wandb-config.yaml"
 
 
 def command(
-    program: Program, config: Mapping[str, Any], directory: Path | None = None
+    program: Program,
+    config: Mapping[str, Any],
+    directory: Path | None = None,
+    *,
+    macros: Macros | None = None,
+    step: Step | None = None,
 ) -> list[str]:
     """Return the whole argument list that runs `program` with `config`.
 
     A program that the file starts by the words of ``command`` is started by these, its macros put
-    in.
+    in; so is each of several steps.
 
     A ``.py`` file runs under ``program.python`` (by default the interpreter that runs the sweep);
     any other file is executed as it is; a bare name is a console command, looked for on ``PATH``
@@ -52,51 +56,127 @@ def command(
         config: parameter name to value.
         directory: the run directory, where a file with the parameters is written if the command
             wants one; None writes none.
+        macros: what our macros stand for; by default what `config` and `directory` tell.
+        step: which of the program's steps; None where it has none.
 
     Raises:
-        TrialError: there is no such program, it may not be executed, or a value cannot be an
-            argument.
+        TrialError: there is no such program, it may not be executed, a macro stands for nothing,
+            or a value cannot be an argument.
     """
-    if program.command:
-        return _commanded(program, config, directory)
-    return [*_start(program), *arguments(config, style=program.style, booleans=program.booleans)]
+    macros = macros or macros_of(program, config, directory)
+    if program.shell:
+        return _for_shell(program, macros)
+    if step is not None or program.command:
+        return _commanded(program, macros, directory, step)
+    return [*_start(program), *_arguments(program, macros), *_resumed(program, macros)]
 
 
-def variables(program: Program, config: Mapping[str, Any], directory: Path) -> dict[str, str]:
-    """Return what the environment of a program that ``command`` starts has beside the usual.
+def macros_of(program: Program, config: Mapping[str, Any], directory: Path | None) -> Macros:
+    """Return what the macros of a trial stand for as far as its config tells."""
+    return Macros(
+        native(config),
+        run_dir="RUN_DIR" if directory is None else str(directory.absolute()),
+        seed=program.seed,
+        seed_parameter=program.seed_parameter,
+        params_file=program.params_file.write if program.params_file else None,
+        environ=os.environ,
+    )
+
+
+def variables(
+    program: Program,
+    config: Mapping[str, Any],
+    directory: Path,
+    *,
+    macros: Macros | None = None,
+    step: Step | None = None,
+) -> dict[str, str]:
+    """Return what the environment of a program has beside the usual.
 
     ``PATH`` begins with the folder of the interpreter, so that the plain word ``python`` is the
-    one that runs the sweep, or the one that the file names. Where the command passes no
-    parameters, ``WANDB_SWEEP_PARAM_PATH`` names a file in `directory` with them, as W&B's agent
-    does; it is written.
+    one that runs the sweep, or the one that the file names. Where a command passes no parameters,
+    ``WANDB_SWEEP_PARAM_PATH`` names a file in `directory` with them, as W&B's agent does; it is
+    written. What the file says under ``env`` is stronger than both.
+
+    Raises:
+        TrialError: a macro stands for nothing, or a value cannot stand in an environment.
     """
-    if not program.command:
-        return {}
-    folder = os.path.dirname(_interpreter(program.python, Path(program.workdir)))
-    found = {"PATH": os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])}
-    if not passes_parameters(program.command):
+    macros = macros or macros_of(program, config, directory)
+    wanted = step.command if step is not None else program.command
+    found: dict[str, str] = {}
+    if wanted or program.python is not None:
+        folder = os.path.dirname(_interpreter(program.python, Path(program.workdir)))
+        found["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+    if program.conda is not None:
+        found["CONDA_PREFIX"] = program.conda
+        found["CONDA_DEFAULT_ENV"] = os.path.basename(program.conda)
+    if wanted and not (program.shell or program.params_file or passes_parameters(wanted)):
         path = directory.absolute() / YAML_FILE
-        atomic.write_text(path, parameter_file(atomic.plain(_native(config))))
+        atomic.write_text(path, parameter_file(atomic.plain(native(config))))
         found["WANDB_SWEEP_PARAM_PATH"] = str(path)
+    if program.shell:
+        for place, macro in enumerate(for_shell(program.command[0])[1]):
+            found[f"SWEEP_{place}"] = macros.put_in(macro) or ""
+    given = {name: macros.put_in(text) for name, text in program.env.items()}
+    found |= {name: value for name, value in given.items() if value is not None}
+    for name, value in found.items():
+        if "\0" in value:
+            raise TrialError(f"env {name}: must hold no NUL character, but got {value!r}.")
     return found
 
 
-def _commanded(program: Program, config: Mapping[str, Any], directory: Path | None) -> list[str]:
-    native = _native(config)
+def _resumed(program: Program, macros: Macros) -> list[str]:
+    """Return the words that let a program go on; none where it starts anew."""
+    if program.resume is None or macros.checkpoint is None:
+        return []
+    return [word for text in program.resume.words if (word := macros.put_in(text)) is not None]
+
+
+def _arguments(program: Program, macros: Macros) -> list[str]:
+    """Return the arguments for the parameters that are not put in by name elsewhere."""
+    return arguments(_rest(program, macros), style=program.style, booleans=program.booleans)
+
+
+def _rest(program: Program, macros: Macros) -> dict[str, Any]:
+    in_steps = (word for step in program.steps for word in step.command)
+    named = parameters_in([*program.command, *in_steps, *program.env.values()])
+    return {name: value for name, value in macros.config.items() if name not in named}
+
+
+def _for_shell(program: Program, macros: Macros) -> list[str]:
+    text, _ = for_shell(program.command[0])
+    if "${program}" in text:
+        text = text.replace("${program}", shlex.quote(_start(program)[-1]))
+    text = text.replace("${args}", '"$@"')
+    return ["/bin/sh", "-c", text, "sh", *_arguments(program, macros), *_resumed(program, macros)]
+
+
+def _commanded(
+    program: Program, macros: Macros, directory: Path | None, step: Step | None
+) -> list[str]:
+    wanted = step.command if step is not None else program.command
+    rest = _rest(program, macros)
     json_file = JSON_FILE
-    if directory is not None and needs_json_file(program.command):
+    if directory is not None and needs_json_file(wanted):
         json_file = str(directory.absolute() / JSON_FILE)
-        atomic.write_json(Path(json_file), native)
+        atomic.write_json(Path(json_file), rest)
+    resume = _resumed(program, macros)
     try:
         words = command_line(
-            program.command,
-            native,
+            wanted,
+            rest,
             environ=os.environ,
             python=program.python or "python",
             json_file=json_file,
+            macros=macros,
+            resume=resume,
+            style="--k=v" if program.style == "none" else program.style,
+            booleans=program.booleans,
         )
     except (TypeError, ValueError) as error:
         raise TrialError(f"command: the parameters must go into JSON, but {error}.") from None
+    if _takes_resume_last(program, step):
+        words += resume
     for word in words:
         if "\0" in word:
             raise TrialError(f"command: must hold no NUL character, but got {word!r}.")
@@ -107,83 +187,12 @@ def _commanded(program: Program, config: Mapping[str, Any], directory: Path | No
     return words
 
 
-def arguments(
-    config: Mapping[str, Any], *, style: str = "--k=v", booleans: str = "value"
-) -> list[str]:
-    """Return the arguments for `config`, in the order of the names.
-
-    ============  =========================  ===========================================
-    value         ``--k=v``                  ``hyphen-space``
-    ============  =========================  ===========================================
-    3.0           ``--t20_weight=3.0``       ``--t20-weight`` ``3.0``
-    True          ``--amp=True``             ``--amp`` ``True``
-    None          ``--clip=None``            nothing: the script's default holds
-    [1, 2]        ``--layers=[1, 2]``        ``--layers`` ``1`` ``2``
-    {"a": 1}      ``--net={'a': 1}``         ``--net`` ``{"a": 1}`` (JSON)
-    "-x"          ``--name=-x``              ``--name=-x``: as two words it would be an option
-    ============  =========================  ===========================================
-
-    ``--k=v`` is what W&B sends: the name as it is and Python's ``str`` of the value. With
-    `booleans` ``"flag"``, True is ``--amp`` alone and False is nothing, in both styles.
-
-    Args:
-        config: parameter name to value.
-        style: one of `STYLES`.
-        booleans: ``"value"`` or ``"flag"``.
-
-    Raises:
-        TrialError: a value holds a NUL character, which no argument can.
-    """
-    if style not in STYLES:
-        raise TrialError(f"args: must be one of {', '.join(STYLES)}, but got {style!r}.")
-    words: list[str] = []
-    for name in sorted(config):
-        value = _native(config[name])
-        if isinstance(value, bool) and booleans == "flag":
-            option = name if style == "--k=v" else name.replace("_", "-")
-            words += [f"--{option}"] if value else []
-        elif style == "--k=v":
-            words.append(f"--{name}={value}")
-        else:
-            words += _spaced("--" + name.replace("_", "-"), value)
-    for word in words:
-        if "\0" in word:
-            raise TrialError(
-                f"argument {word.split('=')[0]}: must hold no NUL character, but got {word!r}."
-            )
-    return words
-
-
-def _spaced(option: str, value: Any) -> list[str]:
-    """Return the words of one parameter in the style ``hyphen-space``."""
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return [option, *(_word(item) for item in value)]
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    # A word that begins with a hyphen is taken for an option; argparse lets negative numbers
-    # pass, but not those with an exponent.
-    return [f"{option}={text}"] if text.startswith("-") else [option, text]
-
-
-def _word(item: Any) -> str:
-    """Return one item of a list as a word."""
-    if isinstance(item, list | dict):
-        return json.dumps(item, ensure_ascii=False)
-    if isinstance(item, float) and item < 0 and "e" in repr(item):
-        return format(Decimal(repr(item)), "f")
-    return str(item)
-
-
-def _native(value: Any) -> Any:
-    """Return `value` with numpy scalars as Python numbers and tuples as lists."""
-    if isinstance(value, Mapping):
-        return {key: _native(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_native(item) for item in value]
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
-    return value
+def _takes_resume_last(program: Program, step: Step | None) -> bool:
+    """Tell whether the words of ``resume`` go last: where no ``${resume}`` says where they go."""
+    commands: Sequence[tuple[str, ...]] = [item.command for item in program.steps]
+    if any(RESUME in words for words in (program.command, *commands)):
+        return False
+    return step is None or step == program.steps[0]
 
 
 def _start(program: Program) -> list[str]:

@@ -39,7 +39,14 @@ def exit_words(code: int) -> str:
     return f"ended with exit code {code}, which stands for {name}{hint}"
 
 
-def failure(program: str, code: int, took_s: float, output: Sequence[str], log: Path) -> str:
+def failure(
+    program: str,
+    code: int,
+    took_s: float,
+    output: Sequence[str],
+    log: Path,
+    broken: str | None = None,
+) -> str:
     """Return the message for a script that failed.
 
     Args:
@@ -48,11 +55,13 @@ def failure(program: str, code: int, took_s: float, output: Sequence[str], log: 
         took_s: how long it ran, s.
         output: the last lines of its output, the oldest first.
         log: the file with all of its output, named where it exists.
+        broken: the limit for which it was ended; None where it ended by itself.
     """
     lines = lines_that_matter(output)
-    message = f"{Path(program).name}: must end with exit code 0, but {exit_words(code)}"
+    fault = headline(output) if broken is None else ""
+    message = f"{Path(program).name}: "
+    message += broken or f"must end with exit code 0, but {exit_words(code)}"
     message += f" after {format_duration(took_s)}"
-    fault = headline(output)
     # Tables show the first line alone.
     message += f": {fault}" if fault else "."
     if lines:

@@ -15,23 +15,24 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 
 from orchestrator.engine.script import launch
-from orchestrator.engine.script.argv import command, variables
+from orchestrator.engine.script.contract import ScriptRun, UntilStopped
 from orchestrator.engine.script.exits import failure
+from orchestrator.engine.script.job import Job, Piece, prepare
 from orchestrator.engine.script.keep import Outputs
+from orchestrator.engine.script.limits import Limits
 from orchestrator.engine.script.output import Line, Lines, Tail
 from orchestrator.engine.script.patterns import Follower
 from orchestrator.engine.script.tree import Tree
+from orchestrator.engine.script.written import Written
 from orchestrator.errors import TrialError
 from orchestrator.runs.layout import RunDir
 from orchestrator.spec.program import Program
 
-# Time for the script to write a checkpoint after SIGTERM; less than what ends this process.
-GRACE_S = 8.0
 # Time for workers that outlive the script that started them.
 LEFTOVER_GRACE_S = 2.0
 
@@ -42,112 +43,120 @@ _DRAIN_S = 1.0  # how long output of workers is read after the script has ended
 _CHUNK = 65_536  # bytes
 
 
-class ScriptRun(Protocol):
-    """What `run_script` is handed beside the config."""
-
-    @property
-    def directory(self) -> Path:
-        """The run directory."""
-
-    @property
-    def device(self) -> str:
-        """``"cpu"`` or ``"cuda"``."""
-
-    @property
-    def threads(self) -> int:
-        """CPU threads that the script may use."""
-
-    @property
-    def should_stop(self) -> bool:
-        """True once the script should be ended."""
-
-    def report(self, step: int, **metrics: float) -> None:
-        """Take one report."""
-
-    def describe(self, **facts: Any) -> None:
-        """Merge `facts` into ``metadata.json``."""
-
-    def progress(self, text: str) -> None:
-        """Show what happens before the first report."""
-
-    def warn(self, text: str) -> None:
-        """Take what the user should know; it shows in status and beside the table."""
-
-    def adopted(self, path: str) -> None:
-        """Take note that the script's output folder has appeared."""
-
-
 def run_script(
-    program: Program, config: Mapping[str, Any], run: ScriptRun, *, grace_s: float = GRACE_S
+    program: Program, config: Mapping[str, Any], run: ScriptRun, *, grace_s: float | None = None
 ) -> None:
-    """Run `program` with `config` until it ends, and follow it.
+    """Run `program` with `config` until it ends, all its steps, and follow it.
 
     Called in a process that belongs to this trial, with standard output going to the trial's log.
-    When ``run.should_stop`` turns true, the script and all that it started get SIGTERM, and
-    SIGKILL after `grace_s`; the call then returns normally. When this process gets SIGTERM, its
-    group is taken to have got it too, and the script has the same time.
+    When ``run.should_stop`` turns true, the script and all that it started get the program's stop
+    signal, and SIGKILL after `grace_s`; the call then returns normally. When this process gets
+    SIGTERM, its group is taken to have got it too, and the script has the same time.
 
     Args:
         program: what to run.
         config: parameter name to value.
         run: where metrics, facts and warnings go.
-        grace_s: time for the script to end itself when it is stopped, s.
+        grace_s: time for the script to end itself when it is stopped, s; by default the program's.
 
     Raises:
-        TrialError: it cannot be started, it fails, or this process got SIGTERM.
+        TrialError: it cannot be started, it fails, it breaks a limit, or this process got SIGTERM.
     """
-    words = command(program, config, run.directory)
-    run.describe(config=dict(config), command=words)
-    trial = _Script(program, config, run, grace_s)
+    run.describe(config=dict(config))
+    job = prepare(program, config, run)
+    trial = _Script(job, config, run, program.grace_s if grace_s is None else grace_s)
     with trial.tree.watched(), _terminate_becomes(trial.on_sigterm):
         try:
-            code = trial.follow(words)
+            for piece in job.pieces:
+                trial.step(piece)
+                if trial.stops:
+                    break
         finally:
             trial.clear_away()
-    run.describe(exit_code=code)
     if trial.was_terminated:
         raise TrialError(f"{program.path}: was stopped, because the trial's process got SIGTERM.")
-    if code != 0 and not trial.is_stopping:
-        raise TrialError(trial.failure(code))
+    if not trial.stops:
+        trial.tell_unmatched()
 
 
 class _Script:
     """One run of a script."""
 
-    def __init__(
-        self, program: Program, config: Mapping[str, Any], run: ScriptRun, grace_s: float
-    ) -> None:
+    def __init__(self, job: Job, config: Mapping[str, Any], run: ScriptRun, grace_s: float) -> None:
+        program = job.program
         self.tree = Tree()
         self.is_stopping = False
         self._program = program
-        self._config = config
+        self._job = job
         self._run = run
+        self._codes: dict[str, int] = {}
+        self._limits = Limits()
+        self._broken: str | None = None
+        self._step_log: BinaryIO | None = None
+        self._is_whole = False
         self._grace_s = grace_s
         self.was_terminated = False
         self._kill_at: float | None = None
         self._lines = Lines()
         self._tail = Tail()
-        self._follower = Follower(program.patterns, _UntilStopped(run))
+        self._follower = Follower(program.patterns, UntilStopped(run))
         self._is_tee_broken = False
         self._seen_unfinished: Line | None = None
         self._started = self._last_output = time.monotonic()
         self._next_look = self._next_progress = 0.0
         self._log = RunDir(run.directory).log_file
         self._process: subprocess.Popen[bytes] | None = None
-        self._outputs = Outputs(program, config, run)
+        self._outputs = Outputs(program, config, run, job.outputs)
+        self._written = None if program.copies else Written(Path(program.workdir), program.outputs)
 
     def on_sigterm(self) -> None:
         """Give the script its time to end; safe in a signal handler."""
         self.was_terminated = True
 
-    def follow(self, words: list[str]) -> int:
-        """Start the script and follow it to its end; return its exit code, or minus a signal."""
+    def step(self, piece: Piece) -> None:
+        """Run one command to its end.
+
+        Raises:
+            TrialError: it cannot be started, it fails, or it breaks a limit.
+        """
+        self._is_whole = False
+        self._tail, self._lines = Tail(), Lines()
+        self._limits = Limits(piece.timeout_s, piece.stall_timeout_s)
+        self._started = self._last_output = time.monotonic()
+        self._run.describe(command=piece.words)
+        with piece.log.open("wb") if piece.log is not None else nullcontext() as log:
+            self._step_log = log
+            if piece.name:
+                self._tee(f"=== step {piece.name} ===\n".encode())
+            code = self._follow(piece)
+        self._codes[piece.name] = code
+        self._run.describe(exit_code=code)
+        if self._broken is not None or (code != 0 and not self.stops):
+            raise TrialError(self._failure(piece, code))
+        if piece.name:
+            self._run.describe(steps=self._codes)
+        self._is_whole = not self.stops
+        if self._is_whole and piece.name:
+            self._job.notes.note(done=[*self._job.notes.done, piece.name])
+
+    @property
+    def stops(self) -> bool:
+        """True where the script was asked to end, and for no fault of its own."""
+        return self.is_stopping or self.was_terminated
+
+    def tell_unmatched(self) -> None:
+        """Warn of patterns that found nothing though the script ended well."""
+        for pattern in self._follower.unmatched:
+            self._run.warn(f"metrics.pattern {pattern!r} matched no line of the output")
+
+    def _follow(self, piece: Piece) -> int:
+        """Start a command and follow it to its end; return its exit code, or minus a signal."""
         process = launch.start(
             self._program,
-            words,
+            piece.words,
             directory=self._run.directory,
             threads=self._run.threads,
-            more=variables(self._program, self._config, self._run.directory),
+            more=piece.variables,
         )
         self._process = process
         self.tree.root = process.pid
@@ -182,15 +191,28 @@ class _Script:
             if self._process is not None:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(5.0)
-            is_whole = (
-                self._process is not None and self._process.returncode == 0 and not self.is_stopping
-            )
-            self._outputs.keep(self._pids(), is_whole=is_whole)
+            if self._written is not None:
+                with suppress(OSError):  # what went wrong before is what counts
+                    self._run.describe(written=self._written.changed())
+            try:
+                self._outputs.keep(self._pids(), is_whole=self._is_whole)
+            finally:
+                self._keep_checkpoint()
 
-    def failure(self, code: int) -> str:
-        """Return the message for a script that ended with `code`."""
+    def _keep_checkpoint(self) -> None:
+        if self._outputs.path is not None:
+            self._job.notes.note(outputs=str(self._outputs.path))
+        try:
+            self._job.keep_checkpoint(self._run.directory)
+        except OSError as error:
+            self._run.warn(f"the checkpoint could not be kept: {error.strerror or error}")
+
+    def _failure(self, piece: Piece, code: int) -> str:
+        """Return the message for a command that ended with `code`, or was ended for a limit."""
         took_s = time.monotonic() - self._started
-        return failure(self._program.path, code, took_s, list(self._tail.lines), self._log)
+        log = piece.log or self._log
+        name = f"step {piece.name}" if piece.name else self._program.path
+        return failure(name, code, took_s, list(self._tail.lines), log, broken=self._broken)
 
     def _read(self, source: int) -> bool:
         """Take what the script has written; False at the end of its output."""
@@ -209,6 +231,10 @@ class _Script:
         return True
 
     def _tee(self, data: bytes) -> None:
+        if self._step_log is not None:
+            with suppress(OSError):  # the whole log says what is missing
+                self._step_log.write(data)
+                self._step_log.flush()
         rest = memoryview(data)
         while rest and not self._is_tee_broken:
             try:
@@ -235,9 +261,12 @@ class _Script:
             return
         if not self.is_stopping and (self.was_terminated or self._run.should_stop):
             self.is_stopping = True
-            self._kill_at = now + self._grace_s
-            if not self.was_terminated:  # a second SIGTERM might cut a checkpoint short
-                self.tree.signal(signal.SIGTERM)
+            self._ask_to_end(now)
+        if self._kill_at is None:
+            silent_s = now - self._last_output
+            self._broken = self._limits.broken(now - self._started, silent_s)
+            if self._broken is not None:
+                self._ask_to_end(now)
         if self._kill_at is not None and now >= self._kill_at:
             self._end_tree(0.0)
         unfinished = self._lines.unfinished()
@@ -249,6 +278,11 @@ class _Script:
         self._show_progress(now, unfinished)
         self._outputs.look(self._pids())
         self._next_look = time.monotonic() + _POLL_S
+
+    def _ask_to_end(self, now: float) -> None:
+        self._kill_at = now + self._grace_s
+        if not self.was_terminated:  # a second SIGTERM might cut a checkpoint short
+            self.tree.ask(signal.Signals[self._program.stop_signal])
 
     def _show_progress(self, now: float, unfinished: Line | None) -> None:
         if self._follower.count or now < self._next_progress:
@@ -274,23 +308,6 @@ class _Script:
         left = self.tree.end(grace_s)
         if left:
             self._run.warn(f"processes {', '.join(map(str, left))} could not be ended")
-
-
-class _UntilStopped:
-    """A sink of reports that is closed once the script should be ended.
-
-    What a fast script has printed by then still stands in the pipe; nobody judges it any more.
-    """
-
-    def __init__(self, run: ScriptRun) -> None:
-        self._run = run
-        self.describe = run.describe
-        self.warn = run.warn
-
-    def report(self, step: int, **metrics: float) -> None:
-        """Pass one report on, as long as there is somebody to judge it."""
-        if not self._run.should_stop:
-            self._run.report(step, **metrics)
 
 
 @contextmanager

@@ -40,9 +40,19 @@ class Outputs:
         program: the script; without ``outputs`` there is nothing to keep.
         config: what was asked.
         run: told what is found.
+        earlier: the folder in which an earlier attempt of the trial began; it is this one's too,
+            unless it makes another.
     """
 
-    def __init__(self, program: Program, config: Mapping[str, Any], run: Keeping) -> None:
+    def __init__(
+        self,
+        program: Program,
+        config: Mapping[str, Any],
+        run: Keeping,
+        earlier: Path | None = None,
+    ) -> None:
+        self._copy = Path(program.workdir) if program.copies else None
+        self._before = {} if self._copy is None else _states(self._copy)
         self._pattern = program.outputs
         self._config = config
         self._run = run
@@ -58,7 +68,14 @@ class Outputs:
                 config=config,
                 log=RunDir(run.directory).log_file,
                 warn=self._warn,
+                earlier=earlier,
             )
+            self._tell(self._folder.path)
+
+    @property
+    def path(self) -> Path | None:
+        """The folder that was adopted; None where there is none."""
+        return self._told
 
     def look(self, pids: Iterable[int]) -> None:
         """Adopt the folder once it is there, and compare the script's metadata as they change."""
@@ -86,6 +103,7 @@ class Outputs:
                 stand in the folder of another trial, so neither may pass for good.
         """
         if self._folder is None:
+            self._keep_copy()
             return
         try:
             path = self._folder.settle(pids)
@@ -106,6 +124,17 @@ class Outputs:
                 self._warn(f"the files of {path} could not be copied: {error.strerror or error}")
         finally:
             self._folder.close()
+
+    def _keep_copy(self) -> None:
+        """Keep what a program wrote beside its sources, where these are a copy of its own."""
+        if self._copy is None:
+            return
+        now = _states(self._copy)
+        new = {name for name, state in now.items() if self._before.get(name) != state}
+        try:
+            adopt.copy_outputs(self._copy, self._run.directory, only=new)
+        except OSError as error:
+            self._warn(f"the files of {self._copy} could not be copied: {error.strerror or error}")
 
     def _tell(self, path: Path | None) -> None:
         if path is not None and path != self._told:
@@ -137,3 +166,15 @@ class Outputs:
         if text not in self._warned:
             self._warned.add(text)
             self._run.warn(text)
+
+
+def _states(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Return time, size and inode of the files in `folder` that a table is made of."""
+    found = {}
+    for name in (*adopt.ARRAYS, adopt.METADATA):
+        try:
+            state = (folder / name).stat()
+        except OSError:
+            continue
+        found[name] = (state.st_mtime_ns, state.st_size, state.st_ino)
+    return found

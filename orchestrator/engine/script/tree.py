@@ -15,7 +15,10 @@ from dataclasses import dataclass
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
 _GET_CHILD_SUBREAPER = 37
-_SIGNALS_TO_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
+_SIGNALS_TO_RESET = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE),
+)
 # How long a process may take to vanish after SIGKILL; one in a driver's hands can take for ever.
 _KILL_TIMEOUT_S = 5.0
 
@@ -109,6 +112,16 @@ class Tree:
         """Send a signal to everything that was started."""
         for pid in self.alive():
             _send(pid, number)
+
+    def ask(self, number: int) -> None:
+        """Ask everything that was started to end by a signal.
+
+        SIGUSR1 and SIGUSR2 mean something to the program alone: they would kill its workers.
+        """
+        if number in (signal.SIGUSR1, signal.SIGUSR2) and self.root is not None:
+            _send(self.root, number)
+        else:
+            self.signal(number)
 
     def end(self, grace_s: float) -> list[int]:
         """End everything that was started: SIGTERM, then SIGKILL to what is left after `grace_s`.

@@ -89,7 +89,7 @@ class Trial:
 
 @contextmanager
 def started(
-    program: Program, config: dict[str, Any], directory: Path, *, grace_s: float = 1.0
+    program: Program, config: dict[str, Any], directory: Path, *, grace_s: float | None = 1.0
 ) -> Iterator[Trial]:
     directory.mkdir(parents=True, exist_ok=True)
     task = {"program": asdict(program), "config": config, "grace_s": grace_s}
@@ -128,11 +128,16 @@ class _Recorder:
     directory: Path
     device: str = "cpu"
     threads: int = 3
+    goes_on: bool = False
+    cap: tuple[int, int] | None = None
     _stop: bool = field(default=False, repr=False)
 
     @property
     def should_stop(self) -> bool:
         return (self.directory / "stop").exists()
+
+    def continues(self) -> None:
+        self.write("continues", None)
 
     def write(self, kind: str, value: Any) -> None:
         with (self.directory / "events.jsonl").open("a") as stream:
@@ -162,7 +167,7 @@ def _main(directory: Path) -> None:
     os.dup2(log, 2)
     task = json.loads((directory / "task.json").read_text())
     program = Program.from_dict(task["program"])
-    run = _Recorder(directory)
+    run = _Recorder(directory, goes_on=(directory / "events.jsonl").exists())
     try:
         run_script(program, task["config"], run, grace_s=task["grace_s"])
         run.write("done", None)

@@ -12,9 +12,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.script.argv import arguments, command, variables
+from orchestrator.engine.script.argv import command, variables
 from orchestrator.errors import TrialError
 from orchestrator.spec.program import Program
+from orchestrator.spec.styles import arguments
 from tests.engine.script.script_runner import SCRIPTS, run_trial
 
 

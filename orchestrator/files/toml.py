@@ -1,0 +1,64 @@
+"""Writing TOML 1.0 (toml.io); Python itself only reads it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def dumps(values: Mapping[str, Any]) -> str:
+    """Return nested mappings of plain values as TOML; keys whose value is None are left out.
+
+    Raises:
+        TypeError: a value is of a kind that TOML has not.
+    """
+    return "\n".join(_table(values, ())) + "\n"
+
+
+def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    inner = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    if path and (not inner or len(inner) < len(values)):
+        yield f"[{'.'.join(map(_key, path))}]"
+    for key, value in values.items():
+        if key not in inner and value is not None:
+            yield f"{_key(key)} = {_value(value)}"
+    for key, value in inner.items():
+        yield from _table(value, (*path, key))
+
+
+def _key(key: Any) -> str:
+    text = str(key)
+    return text if _BARE.fullmatch(text) else _string(text)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)  # nan, inf and -inf are TOML's words too
+        text = repr(value)
+        return text if "." in text or "e" in text else f"{text}.0"
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(item) for item in value if item is not None)}]"
+    if isinstance(value, Mapping):
+        items = (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+        return f"{{{', '.join(items)}}}"
+    raise TypeError(f"TOML has no value for {type(value).__name__}")
+
+
+def _string(text: str) -> str:
+    # JSON's escapes are among those of TOML, but DEL must be escaped here as well.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,90 @@
+"""Where programs, interpreters and conda environments are; nothing is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_ROOTS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba")
+
+
+def locate(text: str, folder: Path) -> str | None:
+    """Return the absolute path of a file, or the name of a command that is on PATH, or None.
+
+    Args:
+        text: as it is written.
+        folder: where a relative path starts.
+    """
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # an unknown ~user
+        path = Path(text)
+    for candidate in (folder / path, folder / text.replace("\\", "/")):
+        if os.path.isfile(candidate):  # unlike the method, it takes any name
+            return str(candidate)
+    if "/" in text or "\\" in text:
+        return None
+    # Commands of a virtual environment that is not activated stand beside its interpreter.
+    beside = Path(sys.executable).with_name(text)
+    return text if shutil.which(text) or os.path.isfile(beside) else None
+
+
+def conda_folder(name: str, folder: Path, environ: Mapping[str, str], home: Path) -> str | None:
+    """Return the folder of the conda environment `name`, or None where there is none.
+
+    Looked for are the folders that conda itself looks in: those named by its variables, the
+    installation that is active, the environments that ``~/.conda/environments.txt`` lists, and
+    the usual places below the home folder.
+
+    Args:
+        name: of an environment, ``base``, or a path.
+        folder: where a relative path starts.
+        environ: the environment variables.
+        home: the home folder.
+    """
+    if "/" in name or name.startswith("~"):
+        path = folder / Path(name).expanduser()
+        return os.path.abspath(path) if _is_environment(path) else None
+    for root in _roots(environ, home):
+        for found in (root,) if name == "base" else (root / "envs" / name,):
+            if _is_environment(found):
+                return str(found)
+    for found in _listed(environ, home):
+        if found.name == name and _is_environment(found):
+            return str(found)
+    return None
+
+
+def _roots(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    """Yield installations of conda that may be there."""
+    if environ.get("CONDA_EXE"):
+        yield Path(environ["CONDA_EXE"]).parent.parent
+    if environ.get("MAMBA_ROOT_PREFIX"):
+        yield Path(environ["MAMBA_ROOT_PREFIX"])
+    active = Path(environ.get("CONDA_PREFIX", ""))
+    if active.is_absolute():
+        yield active.parent.parent if active.parent.name == "envs" else active
+    yield home / ".conda"
+    yield from (home / name for name in _ROOTS)
+    yield Path("/opt/conda")
+
+
+def _listed(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    for variable in ("CONDA_ENVS_PATH", "CONDA_ENVS_DIRS"):
+        for folder in filter(None, environ.get(variable, "").split(os.pathsep)):
+            try:
+                yield from sorted(Path(folder).iterdir())
+            except OSError:
+                continue
+    try:
+        lines = (home / ".conda" / "environments.txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError):
+        return
+    yield from (Path(line.strip()) for line in lines if line.strip())
+
+
+def _is_environment(path: Path) -> bool:
+    return os.access(path / "bin" / "python", os.X_OK)
