@@ -7,13 +7,12 @@ A name is a metric, ``test_`` before it or not, or one divided by another
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from orchestrator.spec.conditions import ConditionError, bound
 from orchestrator.spec.model import Bound
-
-_BOUND = re.compile(r"\s*(<=|>=|<|>)\s*(\S+)\s*")
+from orchestrator.spec.results import root_of
 
 At = Callable[[str, int], float | None]
 """Returns a metric at a step of the run; None where it was not reported there."""
@@ -50,13 +49,10 @@ class Tally:
 
 
 def parse_bound(text: str) -> Bound | None:
-    """Return the bound that ``"<= 0.02"`` means, or None where it means none."""
-    match = _BOUND.fullmatch(text)
-    if match is None:
-        return None
+    """Return the bound that ``"<= 0.02"`` or ``"0.01..0.02"`` means, or None for none."""
     try:
-        return Bound(match[1], float(match[2]))
-    except ValueError:
+        return bound(text)
+    except ConditionError:
         return None
 
 
@@ -73,6 +69,9 @@ def measured(name: str, values: Mapping[str, float], at: At | None = None) -> fl
     bare = name.removeprefix("test_")
     if bare in values:
         return values[bare]
+    root = root_of(name)
+    if root in values or root.removeprefix("test_") in values:
+        return square(values.get(root, values.get(root.removeprefix("test_"), math.nan)))
     above, slash, below = name.rpartition("/")
     if slash:
         parts = [measured(part.strip(), values, at) for part in (above, below)]
@@ -81,6 +80,14 @@ def measured(name: str, values: Mapping[str, float], at: At | None = None) -> fl
     if mark and step.isdecimal() and at is not None:
         return at(metric, int(step))
     return None
+
+
+def square(value: float) -> float:
+    """Return a square; infinite where it is too large for a float."""
+    try:
+        return value**2
+    except OverflowError:
+        return math.inf
 
 
 def _ratio(above: float, below: float) -> float:
@@ -96,9 +103,9 @@ def judge(
     """Hold `values` against `targets` (name to bound); NaN misses every bound."""
     judged = {}
     for name, text in targets.items():
-        bound = parse_bound(text)
+        asked = parse_bound(text)
         value = measured(name, values, at)
-        met = None if bound is None or value is None else bound.holds(value)
+        met = None if asked is None or value is None else asked.holds(value)
         judged[name] = Target(text, value, met)
     return judged
 

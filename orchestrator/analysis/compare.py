@@ -21,7 +21,7 @@ from orchestrator.analysis.aims import tally
 from orchestrator.analysis.reading import read_run
 from orchestrator.analysis.references import reference_rows
 from orchestrator.analysis.relate import relate
-from orchestrator.analysis.replicates import join
+from orchestrator.analysis.replicates import ENDED_WELL, join
 from orchestrator.analysis.rows import Comparison, Incomplete, Row
 from orchestrator.analysis.scan import find_runs
 from orchestrator.errors import UsageError, nearest
@@ -60,7 +60,7 @@ def compare(
     """
     rows, incomplete = gather(paths, kind=kind, data=data, on_progress=on_progress)
     if not single:
-        rows = join(rows, incomplete)
+        rows, incomplete = join(rows, incomplete)
     ranked = rank(rows, incomplete, sort_by=sort_by)
     references, problems = reference_rows(rows)
     related, notes = relate(ranked.rows, references, ranked.sort_by, ranked.goal, top=top)
@@ -148,6 +148,9 @@ def rank(
         basis=basis,
         n_complete=sum(max(1, len(row.members)) for row in ordered),
         n_rows=len(ordered),
+        n_early=sum(
+            one.state not in ENDED_WELL for row in ordered for one in row.members or (row,)
+        ),
         tallies=tally(row.targets for row in ordered),
         notes=tuple(notes),
     )

@@ -186,7 +186,7 @@ def _meant(asked: Asked, sweep: SweepDir | None) -> Asked:
         # Targets are bounds on test metrics; what is reported on the way carries val_.
         text = targets.get(metric, targets.get(metric.removeprefix("val_")))
         bound = parse_bound(str(text))
-        target = bound.limit if bound is not None else None
+        target = bound.limit if bound is not None and bound.low is None else None
     schedule = asked.schedule
     raw = spec.get("lr_schedule")
     if schedule is None and isinstance(raw, dict) and raw:
@@ -196,8 +196,8 @@ def _meant(asked: Asked, sweep: SweepDir | None) -> Asked:
     aims: dict[str, tuple[float, str]] = {}
     for name, text in targets.items() if isinstance(targets, dict) else ():
         bound = parse_bound(str(text))
-        if bound is None:
-            continue
+        if bound is None or bound.low is not None:
+            continue  # what is to stay within a range may be early or late at either end
         way = "minimize" if bound.op.startswith("<") else "maximize"
         for reported in (name, f"val_{name.removeprefix('test_')}"):
             if reported != metric:

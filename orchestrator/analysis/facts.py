@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.analysis.aims import square
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_folder
 from orchestrator.divergence.watch import Watch
@@ -108,9 +109,15 @@ def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None)
 
 def _recomputed(run: RunDir, metadata: Mapping[str, Any]) -> dict[str, float]:
     try:
-        found = evaluate_folder(run.path, metadata=metadata).metrics
+        found = dict(evaluate_folder(run.path, metadata=metadata).metrics)
     except ArrayProblem:
         return {}
+    # No table shows squares, as they say what their roots do; conditions may speak of them.
+    found |= {
+        f"{name.removesuffix('rmse')}mse": square(value)
+        for name, value in found.items()
+        if name.rpartition("_")[2] == "rmse"
+    }
     tests = {
         f"test_{name}": value
         for name, value in found.items()

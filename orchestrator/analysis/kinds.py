@@ -52,6 +52,7 @@ _SCORES: Final = frozenset({
     "kappa", "mcc", "correlation", "corr", "pearson", "spearman", "bleu", "score",
 })
 # fmt: on
+_IN_DECIBELS: Final = frozenset({"psnr", "snr", "sdr", "sisdr"})
 _SPLIT: Final = re.compile(r"^(?:train|val|valid|validation|test)[_/.]", re.IGNORECASE)
 
 
@@ -156,6 +157,23 @@ def goal(metric: str, kind: str | None = None) -> Goal:
             return "maximize" if own == "maximize" else "minimize"
     words = set(re.split(r"[^a-z0-9]+", bare.lower()))
     return "maximize" if words & _SCORES and not words & _ERRORS else "minimize"
+
+
+def unit(metric: str, kind: str | None = None) -> str:
+    """Return the unit of `metric`, as ``"dB"``; "" where nobody says.
+
+    Args:
+        metric: name as ``val_c50_mae``.
+        kind: kind of data, whose trainer says it of its metrics.
+    """
+    bare = _SPLIT.sub("", metric)
+    if kind is not None and is_known(kind):
+        package = _MODULES[_ALIASES.get(kind, kind)].rpartition(".")[0]
+        known = importlib.import_module(f"{package}.config").METRICS.get(f"val_{bare}")
+        if known is not None:
+            return str(known.unit)
+    words = set(re.split(r"[^a-z0-9]+", bare.lower()))
+    return "dB" if words & _IN_DECIBELS and "/" not in metric else ""
 
 
 def _has_sequences(kind: str) -> bool:

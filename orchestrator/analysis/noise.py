@@ -37,12 +37,14 @@ class Difference:
         low: lower end of its interval at the level asked for; NaN where nothing says.
         high: upper end.
         basis: what the interval is of: ``"seeds"``, ``"samples"`` or ``""``.
+        unit: of the metric; "" for none, or where nobody says.
     """
 
     value: float
     low: float = math.nan
     high: float = math.nan
     basis: str = ""
+    unit: str = ""
 
     @property
     def is_noise(self) -> bool | None:

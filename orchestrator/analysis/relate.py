@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.analysis import kinds
 from orchestrator.analysis.aims import measured
 from orchestrator.analysis.foretold import rank_correlation
 from orchestrator.analysis.noise import Difference, between_runs, between_seeds
@@ -72,9 +73,15 @@ def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
             [member.metrics[metric] for member in one.members if metric in member.metrics]
             for one in (row, base)
         )
-        return between_seeds(values, before) if values and before else None
+        if not values or not before:
+            return None
+        return _in_unit(between_seeds(values, before), metric, row)
     paired = between_runs(row.path, base.path, metric, most_elements=MOST_ELEMENTS)
-    return paired or Difference(ours - theirs)
+    return _in_unit(paired or Difference(ours - theirs), metric, row)
+
+
+def _in_unit(found: Difference, metric: str, row: Row) -> Difference:
+    return replace(found, unit=kinds.unit(metric, row.kind))
 
 
 def _to_references(
@@ -86,7 +93,7 @@ def _to_references(
         for name, known in reference.metrics.items():
             value = measured(name, values)
             if value is not None:
-                found[name] = Difference(value - known)
+                found[name] = Difference(value - known, unit=kinds.unit(name, row.kind))
         if found and reference.sweep == row.sweep:
             yield reference.trial, found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +11,23 @@ import numpy as np
 
 from orchestrator.analysis.aims import judge, tier_of
 from orchestrator.analysis.rows import Incomplete, Row, Spread
+from orchestrator.spec.names import without_seed
 
-_SEED = re.compile(r"[\s,]*\bseed=\S+")
+MEAN_OF = "the mean is of"
+"""How a warning begins that says of which seeds a mean is."""
+
+ENDED_WELL = ("COMPLETE", None)
+"""States of runs that ended well; of those of other tools nothing else is known."""
 
 _Key = tuple[Path, int]
 
 
-def join(rows: Sequence[Row], incomplete: Sequence[Incomplete]) -> list[Row]:
-    """Return `rows` with the seeds of each config joined; others as they are, in their order.
+def join(
+    rows: Sequence[Row], incomplete: Sequence[Incomplete]
+) -> tuple[list[Row], list[Incomplete]]:
+    """Return `rows` with the seeds of each config joined, and all runs that are no part of any.
+
+    Other rows stay as they are, in their order.
 
     A metric is joined where every seed that ended well has it. What did not end well is no part
     of the mean, and the row says how many that were: seeds that diverge would else make a config
@@ -36,8 +44,16 @@ def join(rows: Sequence[Row], incomplete: Sequence[Incomplete]) -> list[Row]:
         else:
             groups[key] = [row]
             joined.append(key)
+    left_out: list[Incomplete] = []
+    for key, members in groups.items():
+        well = [row for row in members if row.state in ENDED_WELL]
+        if well:
+            # What diverged may have saved predictions all the same.
+            left_out += [_left_out(row) for row in members if row.state not in ENDED_WELL]
+            groups[key] = well
+    everything = [*incomplete, *left_out]
     lost: dict[_Key, list[Incomplete]] = {}
-    for item in incomplete:
+    for item in everything:
         # Of a run that cannot be ranked only its folder tells the sweep.
         if item.lineage.group is not None:
             sweep = item.path.absolute().parent.parent
@@ -45,7 +61,20 @@ def join(rows: Sequence[Row], incomplete: Sequence[Incomplete]) -> list[Row]:
     return [
         item if isinstance(item, Row) else _joined(groups[item], lost.get(item, []))
         for item in joined
-    ]
+    ], everything
+
+
+def _left_out(row: Row) -> Incomplete:
+    problem = f"{row.state}: no part of the mean of its seeds"
+    return Incomplete(
+        row.path,
+        (),
+        problem,
+        sweep=row.sweep,
+        trial=row.trial,
+        state=row.state,
+        lineage=row.lineage,
+    )
 
 
 def _key(row: Row) -> _Key | None:
@@ -55,9 +84,10 @@ def _key(row: Row) -> _Key | None:
     return row.path.absolute().parent.parent, group
 
 
-def _joined(members: list[Row], lost: list[Incomplete]) -> Row:
+def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
     members = sorted(members, key=lambda row: row.lineage.replicate)
     first = members[0]
+    info = first.info
     values = {
         name: [row.metrics[name] for row in members]
         for name in first.metrics
@@ -74,7 +104,12 @@ def _joined(members: list[Row], lost: list[Incomplete]) -> Row:
         for name, value in first.config.items()
         if all(row.config.get(name) == value for row in members)
     }
-    warnings = [f"{row.trial}: {text}" for row in members for text in row.warnings]
+    warnings = [
+        f"{row.trial}: {text}"
+        for row in members
+        for text in row.warnings
+        if not text.startswith(MEAN_OF)  # said below, as of what there is now
+    ]
     if lost:
         counted: dict[str, int] = {}
         for item in lost:
@@ -83,15 +118,14 @@ def _joined(members: list[Row], lost: list[Incomplete]) -> Row:
         ways = ", ".join(f"{count} {state}" for state, count in counted.items())
         warnings.insert(
             0,
-            f"{len(lost)} of {len(members) + len(lost)} seeds have no result ({ways}); "
-            f"the mean is of the other {len(members)}",
+            f"{len(lost)} of {len(members) + len(lost)} seeds do not count ({ways}); "
+            f"{MEAN_OF} the other {len(members)}",
         )
     # Where seeds ran at all their rows are joined, so a lone survivor shows that it is alone.
     together = {**logged, **metrics}
-    info = first.info
     return replace(
         first,
-        trial=_SEED.sub("", first.trial).strip() or first.trial,
+        trial=without_seed(first.trial, info.seed_parameter if info is not None else "seed"),
         config=config,
         metrics=metrics,
         logged=logged,
@@ -101,6 +135,7 @@ def _joined(members: list[Row], lost: list[Incomplete]) -> Row:
         expected={},
         warnings=tuple(warnings),
         members=tuple(members),
+        lost=len(lost),
     )
 
 

@@ -51,6 +51,7 @@ class Row:
         tier: the highest tier of targets that it meets; None for none.
         members: the single runs of a config that ran with several seeds; the metrics of the row
             are their means.
+        lost: how many more seeds of its config ran, and did not end well.
         spread: how metrics vary over `members`.
         differences: what it is held against (``"baseline"``, a reference) to metric to difference.
         earlier: earlier stage to what the trial reached there of the metric that ranks.
@@ -74,6 +75,7 @@ class Row:
     expected: Mapping[str, Target] = field(default_factory=dict)
     tier: str | None = None
     members: tuple[Row, ...] = ()
+    lost: int = 0
     spread: Mapping[str, Spread] = field(default_factory=dict)
     differences: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     earlier: Mapping[str, float] = field(default_factory=dict)
@@ -173,6 +175,7 @@ class Comparison:
         notes: what the reader should know, one sentence each.
         tallies: metric name to how its target stands among all that could be ranked.
         references: what the sweep file holds its trials against; they have no rank.
+        n_early: how many of `n_complete` saved all that it takes although they did not end well.
     """
 
     rows: tuple[Row, ...]
@@ -185,6 +188,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     references: tuple[Row, ...] = ()
+    n_early: int = 0
 
     @property
     def n_total(self) -> int:

@@ -41,6 +41,7 @@ class SweepInfo:
         stages: names of its stages, in their order.
         has_baseline: True where its first trial is the baseline of an ablation.
         references: name to ``{"metrics": {...}, "path": ...}``.
+        seed_parameter: the parameter by which the replicates of a config differ.
         is_program: True where a person's own script made the arrays.
         lives: True while a driver runs it.
     """
@@ -55,6 +56,7 @@ class SweepInfo:
     stages: tuple[str, ...] = ()
     has_baseline: bool = False
     references: Mapping[str, Any] = field(default_factory=dict)
+    seed_parameter: str = "seed"
     is_program: bool = False
     lives: bool = False
 
@@ -287,6 +289,7 @@ def _sweep_info(sweep: SweepDir) -> SweepInfo | None:
         ),
         has_baseline=bool(spec.get("ablate")),
         references=_map(spec.get("references")),
+        seed_parameter=str(spec.get("seed_parameter") or "seed"),
         is_program=spec.get("program") is not None,
         lives=driver_lives(sweep),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.relations import difference_columns, lineage_columns
+from orchestrator.cli.relations import by_stage, difference_columns, lineage_columns
 from orchestrator.cli.tables import (
     LONGEST_CELL,
     Column,
@@ -82,7 +82,8 @@ def render_markdown(comparison: Comparison) -> str:
 
 def heading(comparison: Comparison) -> str:
     """Return the line that says how many are complete, what ranks them and on which split."""
-    counted = f"{comparison.n_complete}/{comparison.n_total} complete"
+    n_well = comparison.n_complete - comparison.n_early
+    counted = f"{n_well}/{comparison.n_total} complete"
     if not comparison.n_complete:
         return counted
     first = "highest first" if comparison.goal == "maximize" else "lowest first"
@@ -102,14 +103,16 @@ def _columns(comparison: Comparison) -> list[Column]:
         columns.append(Column("state", [row.state or "-" for row in rows], 1))
     columns += lineage_columns(rows, comparison.sort_by)
     changed = any(row.lineage.words for row in own)
-    for place, name in enumerate(differing([row.config for row in own])):
+    told = by_stage(own)
+    names = differing([row.config for row in own])
+    for place, name in enumerate(sorted(names, key=lambda name: name in told)):
         cells = [
             clean(number(row.config[name], 6), LONGEST_CELL) if name in row.config else "-"
             for row in rows
         ]
         # What was varied is what the table is read for; of many, the first few. Where a column
-        # says what changed, they say it again.
-        weight = 2 if place < VARIED and not changed else 5
+        # says what changed, or the stage, they say it again.
+        weight = 2 if place < VARIED and not changed and name not in told else 5
         columns.append(Column(clean(name), cells, weight, is_number=True))
 
     first = comparison.sort_by
@@ -119,8 +122,10 @@ def _columns(comparison: Comparison) -> list[Column]:
     # Of the rest, mean errors say most in the unit that people know; validation twins say least.
     rest = sorted(metrics, key=lambda name: (name.startswith("val_"), not name.endswith("_mae")))
     shown: dict[str, int] = {first: 0}
-    for names, weight in ((targets, 3), (usual, 4), (rest, 6)):
-        for name in names:
+    known = _union(row.metrics for row in comparison.references)
+    held = [name for name in metrics if {name, f"test_{name}"} & {*known}]
+    for chosen, weight in ((held, 2), (targets, 3), (usual, 4), (rest, 6)):
+        for name in chosen:
             shown.setdefault(name, weight)
     for name, weight in shown.items():
         columns.append(

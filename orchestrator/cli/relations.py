@@ -25,7 +25,12 @@ def lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
         cells = [clean(row.lineage.words, LONGEST_CELL) or "-" for row in rows]
         columns.append(Column("what changed", cells, 1))
     if any(row.members for row in rows):
-        cells = [str(len(row.members)) if row.members else "-" for row in rows]
+        cells = [
+            f"{len(row.members)}{f' of {len(row.members) + row.lost}' if row.lost else ''}"
+            if row.members
+            else "-"
+            for row in rows
+        ]
         columns.append(Column("seeds", cells, 2, is_number=True))
     stages = dict.fromkeys(stage for row in rows for stage in row.earlier)
     for stage in stages:
@@ -43,13 +48,32 @@ def lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
     return columns
 
 
+def by_stage(rows: Sequence[Row]) -> set[str]:
+    """Return the parameters that are the same within each stage: they say what ``stage`` says."""
+    stages: dict[str | None, list[Row]] = {}
+    for row in rows:
+        stages.setdefault(row.lineage.stage, []).append(row)
+    if len(stages) < 2:
+        return set()
+    names = {name for row in rows for name in row.config}
+    return {
+        name
+        for name in names
+        if all(
+            all(one.config.get(name) == some[0].config.get(name) for one in some)
+            for some in stages.values()
+        )
+    }
+
+
 def difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[Column]:
     """Return a column for each baseline and reference that `metric` is held against.
 
     Args:
         rows: the trials.
         metric: the metric.
-        weight: what the metric's own column is worth.
+        weight: what the metric's own column is worth; 0 for the one that ranks, behind which it
+            need not be named again.
     """
     names = {"test_" + metric, metric}
     columns = []
@@ -61,7 +85,7 @@ def difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[Co
             for row in rows
         ]
         if any(one is not None for one in found):
-            title = clean(f"vs {other}")
+            title = clean(f"{metric} vs {other}" if weight else f"vs {other}")
             cells = [_signed(one) for one in found]
             columns.append(Column(title, cells, min(weight, 2) or 1, is_number=True))
     return columns
@@ -71,4 +95,5 @@ def _signed(found: Difference | None) -> str:
     if found is None:
         return "-"
     # Three digits: a difference is of less certainty than the values that it is of.
-    return f"{found.value:+.3g}{' ~' if found.is_noise else ''}"
+    unit = f" {found.unit}" if found.unit else ""
+    return f"{found.value:+.3g}{unit}{' ~' if found.is_noise else ''}"

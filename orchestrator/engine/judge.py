@@ -267,6 +267,8 @@ def targets_of(spec: Spec) -> dict[str, tuple[float, str]]:
     """
     found = {}
     for name, bound in spec.targets.items():
+        if bound.low is not None:
+            continue  # a range has no way in which the metric should go
         way = "minimize" if bound.op.startswith("<") else "maximize"
         for reported in (name, f"val_{name.removeprefix('test_')}"):
             found[reported] = bound.limit, way

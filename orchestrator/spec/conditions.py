@@ -42,6 +42,7 @@ from orchestrator.spec.condition_tree import (
     Term,
     Word,
 )
+from orchestrator.spec.model import Bound
 
 __all__ = ["At", "Condition", "ConditionError", "bound", "evaluate", "names", "parse"]
 
@@ -57,18 +58,22 @@ _ORDERED = ("<", "<=", ">", ">=")
 At = Callable[[str, int], Any]
 
 
-def bound(text: str) -> tuple[str, float]:
-    """Return operator and number of a bound such as ``<= 0.02``.
+def bound(text: str) -> Bound:
+    """Return a bound such as ``<= 0.02`` or ``0.01..0.02``.
 
     Raises:
         ConditionError: it is none.
     """
+    if ".." in text:
+        condition = parse(f"x: {text}")
+        if isinstance(condition, Between) and condition.term == Name("x"):
+            return Bound("..", condition.high, condition.low)
     condition = parse(f"x {text}")
     if isinstance(condition, Compare) and condition.term == Name("x"):
         limit = condition.value
         if condition.op in _ORDERED and isinstance(limit, int | float):
-            return condition.op, float(limit)
-    raise ConditionError("it must be one of <, <=, >, >= and a number")
+            return Bound(condition.op, float(limit))
+    raise ConditionError("it must be one of <, <=, >, >= and a number, or a range")
 
 
 def names(condition: Condition) -> set[Name]:

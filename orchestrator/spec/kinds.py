@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from orchestrator.files.units import parse_size
 from orchestrator.spec.conditions import ConditionError, bound, parse
-from orchestrator.spec.model import Bound
 from orchestrator.spec.problems import Log
 from orchestrator.spec.tree import Node, found
 
@@ -226,21 +225,23 @@ class Size:
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound on a metric, such as ``"<= 0.020"``."""
+    """A bound on a metric, such as ``"<= 0.020"`` or ``"0.01..0.02"``."""
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return a `Bound`."""
         value = node.value
         if isinstance(value, str):
             with suppress(ConditionError):
-                return Bound(*bound(value))
+                return bound(value)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         hint = f' Write "<= {value}" or ">= {value}".' if number else ""
-        return refuse(node, key, log, 'a bound such as "<= 0.020"', hint)
+        return refuse(node, key, log, 'a bound such as "<= 0.020" or "0.01..0.02"', hint)
 
     def schema(self) -> Schema:
         """Return a pattern."""
-        return {"type": "string", "pattern": r"^\s*(<=|>=|<|>)\s*[-+0-9.eE]+\s*$"}
+        number = r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?"
+        pattern = rf"^\s*((<=|>=|<|>)\s*{number}|{number}\s*\.\.\s*{number})\s*$"
+        return {"type": "string", "pattern": pattern}
 
 
 @dataclass(frozen=True)

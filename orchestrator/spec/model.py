@@ -76,18 +76,22 @@ class MetricGoal:
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound on a metric, as ``"<= 0.020"``.
+    """A bound on a metric, as ``"<= 0.020"`` or ``"0.5..0.8"``.
 
     Attributes:
-        op: one of ``<``, ``<=``, ``>``, ``>=``.
-        limit: the number on its right.
+        op: one of ``<``, ``<=``, ``>``, ``>=``; ``..`` for a range.
+        limit: the number on its right; the greatest of a range.
+        low: the least of a range; None for others.
     """
 
     op: str
     limit: float
+    low: float | None = None
 
     def holds(self, value: float) -> bool:
         """Tell whether `value` keeps the bound; NaN never does."""
+        if self.low is not None:
+            return self.low <= value <= self.limit
         return {
             "<": value < self.limit,
             "<=": value <= self.limit,
@@ -96,7 +100,11 @@ class Bound:
         }[self.op]
 
     def __str__(self) -> str:
-        return f"{self.op} {self.limit:g}"
+        # It is read again from the sweep's record: no digit may be lost.
+        limit = (
+            f"{self.limit:.17g}" if float(f"{self.limit:g}") != self.limit else f"{self.limit:g}"
+        )
+        return f"{self.op} {limit}" if self.low is None else f"{self.low!r}..{self.limit!r}"
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,23 @@ def with_seed(name: str, parameter: str, seed: int, number: int) -> str:
     return f"{label[: LONGEST - len(tail)].rstrip('._+')}{tail}"
 
 
+def without_seed(name: str, parameter: str = "seed") -> str:
+    """Return what the replicates of a config are called together: a name less its seed.
+
+    ::
+
+        without_seed("lr=0.1_seed=3+full")     # lr=0.1+full
+
+    Args:
+        name: a replicate's.
+        parameter: the parameter that takes the seed.
+    """
+    tag = re.escape(safe(parameter.replace("=", "_")) or "seed")
+    # Older sweeps have blanks between the parts of a name.
+    found = re.sub(rf"(?:[\s,_+]+|^){tag}=-?\d+(?=$|[+_\s,])", "", name, count=1)
+    return found.strip(" ,_+") or name
+
+
 def is_safe(text: str) -> bool:
     """Tell whether `text` can be the name of a trial as it stands."""
     return len(text) <= LONGEST and _PLAIN.fullmatch(text) is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.spec.condition_tree import (
     Among,
+    Between,
     Both,
     Compare,
     Condition,
@@ -25,6 +26,12 @@ REGRESSION = ("mae", "rmse", "r2")
 SPLITS = ("train_", "val_", "test_")
 
 
+def root_of(name: str) -> str:
+    """Return of which metric ``mse`` (``val_mse``) is the square: ``rmse``; "" for other names."""
+    before, _, last = name.rpartition("_")
+    return f"{before}_rmse".removeprefix("_") if last == "mse" else ""
+
+
 def term_of(text: str) -> Term:
     """Return what stands before a bound: a metric, perhaps at a step, or a ratio of two.
 
@@ -39,6 +46,8 @@ def term_of(text: str) -> Term:
 
 def bound_condition(text: str, bound: Bound) -> Condition:
     """Return the condition that a metric of ``targets`` or ``expect`` keeps its bound."""
+    if bound.low is not None:
+        return Between(term_of(text), bound.low, bound.limit)
     return Compare(term_of(text), bound.op, bound.limit)
 
 
@@ -65,7 +74,7 @@ class Results:
 
     def has(self, name: str) -> bool:
         """Tell whether a result of this name may come; of a program any may."""
-        if self._schema is None or name in self._known:
+        if self._schema is None or name in self._known or root_of(name) in self._known:
             return True
         if not self._is_whole:
             self._known, self._is_whole = known_results(self._schema), True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.analysis import kinds
 from orchestrator.analysis.compare import compare
 from orchestrator.analysis.export import flat_rows
 from orchestrator.cli.comparison import render_comparison
+from orchestrator.cli.relations import by_stage
 from orchestrator.runs.records import TrialState
 from tests.analysis import made
 
@@ -51,10 +54,32 @@ def test_seeds_of_a_config_are_one_row_with_mean_deviation_and_number(tmp_path: 
 def test_a_seed_that_diverged_is_no_part_of_the_mean_and_is_told(tmp_path: Path) -> None:
     first, second = compare([seeds(tmp_path)]).rows
     assert first.warnings == ()
-    assert second.warnings == (
-        "1 of 3 seeds have no result (1 PRUNED); the mean is of the other 2",
-    )
+    assert second.warnings == ("1 of 3 seeds do not count (1 PRUNED); the mean is of the other 2",)
     assert second.metrics["mae"] == pytest.approx(0.45)
+
+
+def test_a_seed_that_diverged_is_no_part_of_the_mean_whatever_it_saved(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path, "seeds")
+    for number, (error, state) in enumerate(
+        [(0.1, TrialState.COMPLETE), (1e9, TrialState.PRUNED), (0.3, TrialState.COMPLETE)]
+    ):
+        made.trial(
+            sweep,
+            number,
+            name=f"lr=1_seed={number}+full",
+            state=state,
+            error=error,
+            config={"lr": 1, "seed": number},
+            group=0,
+            replicate=number,
+        )
+    found = compare([tmp_path])
+    (row,) = found.rows
+    assert row.trial == "lr=1+full"
+    assert row.metrics["mae"] == pytest.approx(0.2)
+    assert row.warnings[0].startswith("1 of 3 seeds do not count (1 PRUNED)")
+    assert (found.n_complete, found.n_total) == (2, 3)
+    assert "no part of the mean" in render_comparison(found, width=200)
 
 
 def test_single_runs_can_be_opened(tmp_path: Path) -> None:
@@ -99,6 +124,12 @@ def test_the_last_stage_ranks_first_and_shows_what_was_reached_before(tmp_path: 
     ]
     table = render_comparison(found, width=200)
     assert "quick val_mae" in table
+    assert by_stage(
+        [
+            replace(row, config={"lr": n, "epochs": row.lineage.stage})
+            for n, row in enumerate(found.rows)
+        ]
+    ) == {"epochs"}
     assert "too few to trust it" in table
 
 
@@ -171,6 +202,18 @@ def test_changes_with_seeds_are_held_against_the_baselines_seeds(tmp_path: Path)
     assert any("within the noise of the seeds" in note for note in found.notes)
 
 
+def test_differences_have_the_unit_of_their_metric(tmp_path: Path) -> None:
+    references = {"paper": {"metrics": {"psnr": 20.0, "mae": 0.05}, "path": None}}
+    sweep = made.sweep(tmp_path, metric="psnr", goal="maximize", spec={"references": references})
+    run = made.trial(sweep, 0, error=0.1)
+    made.metadata(run.path, final_metrics={"psnr": 20.77})
+    table = render_comparison(compare([tmp_path], sort_by="psnr"), width=300)
+    assert "+0.77 dB" in table
+    assert "mae vs paper" in table
+    assert kinds.unit("val_c50_mae", "decay_curve") == "dB"
+    assert kinds.unit("mae", "decay_curve") == ""
+
+
 def test_references_stand_below_with_signed_differences(tmp_path: Path) -> None:
     before = tmp_path / "before"
     made.pair(before, 0.25)
@@ -197,7 +240,12 @@ def test_references_stand_below_with_signed_differences(tmp_path: Path) -> None:
 
 def test_milestones_are_judged_at_their_step_and_ratios_as_ratios(tmp_path: Path) -> None:
     expect = {"train_mse@5": "< 0.2", "train_mse@15": "< 0.05"}
-    targets = {"test_mae/val_mae": "< 1.5", "test_mae/train_mae": "< 2"}
+    targets = {
+        "test_mae/val_mae": "< 1.5",
+        "test_mae/train_mae": "< 2",
+        "test_mse/val_mse": "< 1.5",
+        "mse": "< 0.02",
+    }
     sweep = made.sweep(tmp_path, targets=targets, spec={"expect": expect})
     run = made.trial(sweep, 0, error=0.1, val_error=0.1, note={"expect": {"mae": "< 0.05"}})
     made.report(run, 5, 1.0, train_mse=0.3)
@@ -210,6 +258,8 @@ def test_milestones_are_judged_at_their_step_and_ratios_as_ratios(tmp_path: Path
     }
     assert row.targets["test_mae/val_mae"].value == pytest.approx(1.0)
     assert row.targets["test_mae/train_mae"].met is None
+    assert row.targets["test_mse/val_mse"].value == pytest.approx(1.0)
+    assert row.targets["mse"].value == pytest.approx(0.01), "the square of rmse"
     table = render_comparison(compare([tmp_path]), width=200)
     assert "Expected mae < 0.05: t0 had 0.1." in table
     assert "1/3" in table

@@ -20,6 +20,7 @@ from orchestrator.spec.condition_tree import (
     Word,
 )
 from orchestrator.spec.conditions import ConditionError, bound, evaluate, names, parse
+from orchestrator.spec.model import Bound
 
 numbers = st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False)
 plain_names = st.from_regex(r"[a-zA-Zä_][a-zA-Z0-9_.-]{0,6}(?<![.-])", fullmatch=True)
@@ -198,5 +199,6 @@ def test_what_is_no_bound(text: str) -> None:
 
 @given(st.sampled_from(["<", "<=", ">", ">="]), numbers)
 def test_bounds(op: str, number: float) -> None:
-    assert bound(f"{op} {number!r}") == (op, float(number))
-    assert bound(f" {op}{number!r} ") == (op, float(number))
+    found = bound(f"{op} {number!r}")
+    assert found == bound(str(found)) == Bound(op, float(number))
+    assert bound(f" {op}{number!r} ") == found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.analysis.aims import parse_bound
 from orchestrator.errors import SpecError
 from orchestrator.spec.conditions import evaluate
 from orchestrator.spec.course import Budget, Promote, Reference
@@ -134,6 +135,17 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
         reported = bound_condition("mae@3", Bound("<", 2))
         assert evaluate(reported, {}, at=lambda name, step: 1.0 if step == 3 else None) is True
         assert str(term_of("mae/train_mae@3")) == "mae/train_mae@3"
+
+    def test_ranges_and_squares(self, write: Write) -> None:
+        text = "mae: 0.5..1e1, mse/train_mse: '< 2', t20_r2: -1..-0.25, val_mae: '< 0.1234567'"
+        spec = load_spec(write(f"{HEAD}targets: {{{text}}}\n"))
+        assert spec.targets["mae"] == Bound("..", 10.0, 0.5)
+        assert spec.targets["t20_r2"] == Bound("..", -0.25, -1.0)
+        for bound in spec.targets.values():
+            assert parse_bound(str(bound)) == bound
+        held = bound_condition("mae", spec.targets["mae"])
+        for value, holds in [(0.4, False), (0.5, True), (10, True), (11, False)]:
+            assert spec.targets["mae"].holds(value) is evaluate(held, {"mae": value}) is holds
 
     def test_regression_metrics_are_those_that_are_recomputed(self) -> None:
         from orchestrator.analysis import regression

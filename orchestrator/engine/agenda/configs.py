@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.facts import facts_of
+from orchestrator.analysis.replicates import MEAN_OF
 from orchestrator.divergence import policy
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, read_reports
@@ -239,7 +240,7 @@ class Configs:
         if not lost:
             return Outcome(TrialState.COMPLETE, means)
         told = ", ".join(f"{member.name} {member.state.value}" for member in lost)
-        words = f"the mean is of {len(complete)} of {len(members)} seeds: {told}"
+        words = f"{MEAN_OF} {len(complete)} of {len(members)} seeds: {told}"
         return Outcome(TrialState.COMPLETE, means, words)
 
     def _imputed(self, record: TrialRecord, outcome: Outcome) -> Outcome:
