@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from orchestrator.analysis.facts import Facts
 from orchestrator.spec.condition_tree import Among, Between, Both, Name, Not, Ratio, Word
 from orchestrator.spec.conditions import Condition
@@ -12,7 +14,7 @@ def shortfall(condition: Condition, facts: Facts) -> str:
 
     ::
 
-        val_per is 0.41, 0.06 from <= 0.35
+        val_per is 0.41, 0.06 too high
         it is not stable
         val_per is not known
     """
@@ -31,17 +33,24 @@ def shortfall(condition: Condition, facts: Facts) -> str:
     if value is None:
         return f"{condition.term} is not known"
     if isinstance(condition, Between):
-        off = condition.low - value if value < condition.low else value - condition.high
-        bounds = f"{condition.low:g}..{condition.high:g}"
-        return f"{condition.term} is {value:.4g}, {off:.4g} from {bounds}"
+        end = condition.low if value < condition.low else condition.high
+        return f"{condition.term} is {value:.4g}, {_off(value, end)}"
     limit = condition.value
     if isinstance(limit, Name):
         limit = _value(limit, facts)
     if isinstance(limit, bool) or not isinstance(limit, int | float):
         return f"{condition} does not hold"
-    return (
-        f"{condition.term} is {value:.4g}, {abs(value - limit):.4g} from {condition.op} {limit:g}"
-    )
+    if condition.op in ("==", "!="):
+        return f"{condition.term} is {value:.4g}"
+    return f"{condition.term} is {value:.4g}, {_off(value, limit, condition.op)}"
+
+
+def _off(value: float, limit: float, op: str = "") -> str:
+    """Return by how much a value is too high or too low; a bound itself may be."""
+    is_high = value > limit or (value == limit and op == "<")
+    if math.isnan(value):
+        return "which is no number"
+    return f"{abs(value - limit):.4g} too {'high' if is_high else 'low'}"
 
 
 def _value(term: Name | Ratio, facts: Facts) -> float | None:

@@ -76,6 +76,28 @@ class Rules:
         return Verdict(frozenset(absent))
 
 
+def broken_by(spec: Spec, config: Mapping[str, Any]) -> Constraint | None:
+    """Return the first constraint that a whole config breaks; None where it may run.
+
+    Args:
+        spec: whose constraints hold at every stage.
+        config: as a trial gets it, parameters inside others in mappings.
+    """
+    if not spec.constraints:
+        return None
+    values = dict(config)
+    for name, path in spec.nested.items():
+        inner: Any = config
+        for part in path:
+            inner = inner.get(part, _ABSENT) if isinstance(inner, Mapping) else _ABSENT
+        if inner is not _ABSENT:
+            values[name] = inner
+    return Rules(spec).judge(values, values).broken
+
+
+_ABSENT: Any = object()
+
+
 def dependent_order(conditions: Mapping[str, Condition]) -> list[str]:
     """Return the names so that each condition stands behind those that it depends on.
 

@@ -17,19 +17,20 @@ FACTS = Facts(
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
-        ("per <= 0.35", "per is 0.41, 0.06 from <= 0.35"),
-        ("per <= 0.35 and stable", "per is 0.41, 0.06 from <= 0.35 and it is not stable"),
+        ("per <= 0.35", "per is 0.41, 0.06 too high"),
+        ("per <= 0.35 and stable", "per is 0.41, 0.06 too high and it is not stable"),
         (
             "per <= 0.35 or lr > 0.2",
-            "per is 0.41, 0.06 from <= 0.35 and also lr is 0.1, 0.1 from > 0.2",
+            "per is 0.41, 0.06 too high and also lr is 0.1, 0.1 too low",
         ),
-        ("per: 0.1..0.3", "per is 0.41, 0.11 from 0.1..0.3"),
-        ("mse/train_mse < 1.5", "mse/train_mse is 2, 0.5 from < 1.5"),
-        ("loss@5 < 0.2", "loss@5 is 0.3, 0.1 from < 0.2"),
+        ("per: 0.1..0.3", "per is 0.41, 0.11 too high"),
+        ("mse/train_mse < 1.5", "mse/train_mse is 2, 0.5 too high"),
+        ("loss@5 < 0.2", "loss@5 is 0.3, 0.1 too high"),
         ("loss@9 < 0.2", "loss@9 is not known"),
         ("improving", "improving is not known"),
-        ("mse < train_mse", "mse is 0.2, 0.1 from < 0.1"),
+        ("mse < train_mse", "mse is 0.2, 0.1 too high"),
         ("not per > 0.1", "not per > 0.1 does not hold"),
+        ("lr == 0.2", "lr is 0.1"),
         ("per > 0.1", ""),
     ],
 )

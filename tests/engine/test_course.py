@@ -22,8 +22,9 @@ from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load_trials
 from orchestrator.search.studies import Studies
+from orchestrator.spec import rules
 from orchestrator.spec.course import Ablate, Budget, Change, Promote, Stage
-from orchestrator.spec.model import Domain, MetricGoal, Spec
+from orchestrator.spec.model import Constraint, Domain, MetricGoal, Spec
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import cpu_plan, toy_spec
 
@@ -149,7 +150,7 @@ def test_stages_promote_the_best_and_who_is_tied(tmp_path: Path) -> None:
     assert told == [
         "stage quick: 6 trials, 6 complete; 3 promoted to mid (top 3): lr=0.2 0.2, lr=0.3 0.3, "
         "lr=0.4 0.3",
-        "stage mid: 3 trials, 3 complete; 3 promoted to full (the best 0.4 of all): lr=0.2+mid "
+        "stage mid: 3 trials, 3 complete; 3 promoted to full (the best 40 %): lr=0.2+mid "
         "0.2, lr=0.3+mid 0.3, lr=0.4+mid 0.3",
     ]
     assert play.conductor.expected == 12
@@ -163,6 +164,26 @@ def test_a_stage_that_promotes_nobody_ends_the_sweep(tmp_path: Path) -> None:
     assert play.conductor.is_complete
     told = play.state.course["stages"]["quick"]
     assert told["words"].endswith("none promoted to full (top 2, if val_mae < 0.05)")
+
+
+def test_who_breaks_a_constraint_at_the_next_stage_leaves_its_place_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "trainer_schema", lambda name, folder=None: None)
+    stages = (Stage("quick", {"epochs": 2}, Promote(top=2)), Stage("full", {"epochs": 6}))
+    guard = Constraint("lr < 0.15 and epochs > 3", forbid=True, reason="too slow")
+    spec = grid(tmp_path, [0.1, 0.2, 0.3], stages=stages, constraints=(guard,), seeds=(0, 1))
+    play = Play(tmp_path, spec)
+    play.to_the_end({})
+    assert [(r.config["lr"], r.replicate) for r in play.at("full")] == [
+        (0.2, 0), (0.2, 1), (0.3, 0), (0.3, 1)
+    ]  # fmt: skip
+    assert play.state.course["stages"]["quick"]["words"] == (
+        "stage quick: 6 trials, 6 complete; 2 promoted to full (top 2): lr=0.2 0.2, lr=0.3 0.3; "
+        "not allowed there: lr=0.1 (forbid lr < 0.15 and epochs > 3 (too slow))"
+    )
+    at_full = [number for number in play.starts if number >= 6]
+    assert [play.conductor.records[number].replicate for number in at_full] == [0, 0, 1, 1]
 
 
 def test_one_stage_alone_promotes_nobody(tmp_path: Path) -> None:
@@ -195,7 +216,7 @@ def test_a_missed_gate_ends_an_ablation_and_says_by_how_much(tmp_path: Path) -> 
     ending = play.conductor.ending
     assert ending is not None
     assert ending.exit_code == 3
-    words = "gate of baseline: val_mae <= 0.3 is missed: val_mae is 0.5, 0.2 from <= 0.3"
+    words = "gate of baseline: val_mae <= 0.3 is missed: val_mae is 0.5, 0.2 too high"
     assert ending.words == words
     play.open()
     assert play.conductor.is_over, "and it stays ended"

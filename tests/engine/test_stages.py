@@ -86,7 +86,7 @@ def test_a_missed_gate_is_exit_code_3(tmp_path: Path) -> None:
     record = SweepRecord.load(outcome.folder)
     assert record is not None
     assert record.reason == (
-        "gate of baseline: val_mae < 0.1 is missed: val_mae is 0.6667, 0.5667 from < 0.1"
+        "gate of baseline: val_mae < 0.1 is missed: val_mae is 0.6667, 0.5667 too high"
     )
     assert run(spec, tmp_path).exit_code == 3
 

@@ -19,12 +19,14 @@ class Entrant:
         name: for people.
         value: what ranks it; None where it has no such value, because it did not end well.
         is_complete: True where it ended well.
+        barred: why it may not run at the next stage; "" where it may.
     """
 
     number: int
     name: str
     value: float | None
     is_complete: bool
+    barred: str = ""
 
 
 def best_of(entrants: Sequence[Entrant], count: int, goal: Goal) -> list[Entrant]:
@@ -49,7 +51,7 @@ def promoted(
     entrants: Sequence[Entrant],
     holds: Callable[[Entrant], bool | None],
 ) -> list[Entrant]:
-    """Return those that a rule promotes: what ended well and keeps all that is given.
+    """Return those that a rule promotes: what ended well, may go on and keeps all that is given.
 
     A share is of all that ran, rounded up; a condition that is not known does not hold.
 
@@ -59,7 +61,7 @@ def promoted(
         entrants: all that ran at the stage.
         holds: tells whether the rule's condition holds of one; asked only where there is one.
     """
-    chosen = [entrant for entrant in entrants if entrant.is_complete]
+    chosen = [entrant for entrant in entrants if entrant.is_complete and not entrant.barred]
     if rule.top is not None:
         chosen = best_of(chosen, rule.top, goal)
     if rule.fraction is not None:
@@ -89,10 +91,11 @@ def at_most(rule: Promote, count: int) -> int:
 def words_of(rule: Promote) -> str:
     """Return a rule in words."""
     parts = [f"top {rule.top}"] if rule.top is not None else []
-    parts += [f"the best {rule.fraction:.4g} of all"] if rule.fraction is not None else []
+    parts += [f"the best {100 * rule.fraction:.4g} %"] if rule.fraction is not None else []
     parts += [f"if {rule.condition}"] if rule.condition is not None else []
     return ", ".join(parts)
 
 
 def _is_ranked(entrant: Entrant) -> bool:
-    return entrant.is_complete and entrant.value is not None and math.isfinite(entrant.value)
+    may = entrant.is_complete and not entrant.barred
+    return may and entrant.value is not None and math.isfinite(entrant.value)

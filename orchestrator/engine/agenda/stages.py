@@ -17,7 +17,8 @@ from orchestrator.spec.course import Promote, Stage
 from orchestrator.spec.expand import varied_of
 from orchestrator.spec.making import Maker, pinned_by
 from orchestrator.spec.model import Spec
-from orchestrator.spec.names import safe
+from orchestrator.spec.names import safe, without_seed
+from orchestrator.spec.rules import broken_by
 from orchestrator.spec.stages import for_stage
 
 LINK = "promoted"
@@ -115,10 +116,15 @@ class Stages:
             return known
         rule = stage.promote
         assert rule is not None
-        entrants = [self._entrant(record) for record in entered if record.replicate == 0]
+        entrants = [self._entrant(record, following) for record in entered if not record.replicate]
         goal = self._spec.metric.goal if self._spec.metric else "minimize"
         chosen = promoted(rule, goal, entrants, lambda entrant: self._holds(rule, entrant))
         words = self._words(stage, following, entered, chosen)
+        barred = [entrant for entrant in entrants if entrant.barred]
+        if barred:
+            told = ", ".join(f"{entrant.name} {entrant.barred}" for entrant in barred[:_SHOWN])
+            more = f" and {len(barred) - _SHOWN} more" if len(barred) > _SHOWN else ""
+            words += f"; not allowed there: {told}{more}"
         return self._decisions.note(
             "stages",
             stage.name,
@@ -137,12 +143,19 @@ class Stages:
         rule = words_of(stage.promote) if stage.promote is not None else ""
         return decided.get("trials") == len(entered) and decided.get("rule") == rule
 
-    def _entrant(self, first: TrialRecord) -> Entrant:
+    def _entrant(self, first: TrialRecord, following: Stage) -> Entrant:
         members = replicates(first, self._records)
         complete = [member for member in members if member.state is TrialState.COMPLETE]
         values = [member.value for member in complete if member.value is not None]
         mean = sum(values) / len(values) if values else None
-        return Entrant(first.number, first.name, mean, bool(complete))
+        barred = ""
+        if self._spec.constraints:
+            broken = broken_by(self._spec, self._config_at(first, following))
+            barred = f"({broken})" if broken is not None else ""
+        name = (
+            without_seed(first.name, self._spec.seed_parameter) if first.group is not None else ""
+        )
+        return Entrant(first.number, name or first.name, mean, bool(complete), barred)
 
     def _holds(self, rule: Promote, entrant: Entrant) -> bool | None:
         assert rule.condition is not None
@@ -194,14 +207,21 @@ class Stages:
         # As at the first stage, so that early results compare configs and not seeds.
         return sorted(made.values(), key=lambda record: (record.replicate, record.number))
 
+    def _root(self, record: TrialRecord) -> TrialRecord:
+        """Return the trial of the first stage that a trial goes back to."""
+        while record.origin is not None and record.origin in self._records:
+            record = self._records[record.origin]
+        return record
+
+    def _config_at(self, origin: TrialRecord, stage: Stage) -> dict[str, Any]:
+        root, old = self._root(origin), str(origin.stage)
+        return restaged(self._spec, origin.config, root, old, stage.name)
+
     def _successor(self, origin: TrialRecord, stage: Stage, start: int) -> TrialRecord:
-        root = origin
-        while root.origin is not None and root.origin in self._records:
-            root = self._records[root.origin]
         return TrialRecord(
             number=start + origin.replicate,
-            name=f"{root.name}+{safe(stage.name)}",
-            config=restaged(self._spec, origin.config, root, str(origin.stage), stage.name),
+            name=f"{self._root(origin).name}+{safe(stage.name)}",
+            config=self._config_at(origin, stage),
             stage=stage.name,
             note=dict(origin.note),
             origin=origin.number,
