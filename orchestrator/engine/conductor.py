@@ -23,6 +23,7 @@ from orchestrator.engine.endings import Endings
 from orchestrator.engine.judge import check_watched
 from orchestrator.engine.placing import Placing
 from orchestrator.engine.remedies import Remedies, by_number
+from orchestrator.engine.scripts import Scripts
 from orchestrator.engine.starting import Starting
 from orchestrator.engine.under_way import UnderWay
 from orchestrator.runs.layout import SweepDir
@@ -108,6 +109,7 @@ class Conductor:
         self._spent = Spent(self._decisions.course, save_course)
         self._limits = Limits(spec, self._spent, last_stage=self._agenda.last_stage)
         self._starting = Starting(spec, sweep, studies, self._remedies, self.records, commit)
+        self._scripts = Scripts(spec, self.records, self._live)
         self._configs.reconcile()
         self._endings.catch_up()
         self._review()
@@ -188,9 +190,7 @@ class Conductor:
                 live.record.save(live.run)
                 live.judge.plan_steps(live.record.total_steps)
             elif kind == "warn":
-                live.record.warnings.append(str(details[0]))
-                live.record.save(live.run)
-                self._tell("warning", live.record, text=details[0])
+                self._warn(live, str(details[0]))
             elif kind == "progress":
                 self._listener("progress", live.record, {"text": details[0]})
             elif kind == "done":
@@ -224,6 +224,8 @@ class Conductor:
                 self._endings.finish(live, TrialState.WAITING, found.words)
                 if live.ending is None:
                     self._agenda.put_back(live.record)
+        for text in self._scripts.ended(live):
+            self._warn(live, text)
         self._review()
 
     def follow(self, successor: TrialRecord) -> None:
@@ -286,6 +288,11 @@ class Conductor:
                 record.ended_at = now()
                 record.save(live.run)
 
+    def _warn(self, live: UnderWay, text: str) -> None:
+        live.record.warnings.append(text)
+        live.record.save(live.run)
+        self._tell("warning", live.record, text=text)
+
     def _on_report(self, live: UnderWay, step: int, metrics: Mapping[str, float]) -> None:
         record = live.record
         judged = live.judge.report(step, metrics, is_ending=live.ending is not None)
@@ -307,7 +314,8 @@ class Conductor:
         """Decide what follows from the trials that have ended, and whether the sweep has."""
         ending = self._agenda.review(self.follow)
         if self.stop_reason is None or ending is not None:
-            self._close(ending or self._limits.ending(self.records.values()))
+            hopeless = self._scripts.ending if self._agenda else None
+            self._close(ending or self._limits.ending(self.records.values()) or hopeless)
 
     def _close(self, ending: Ending | None) -> None:
         if ending is None or self.ending is not None:

@@ -52,7 +52,8 @@ def add_resumed(
         origin = records[number]
         run = sweep.run_dir(origin.number, origin.name)
         if not run.checkpoint_file.exists():
-            what = "scripts save none that is known" if spec.program else "it saved none"
+            is_unknown = spec.program is not None and spec.program.resume is None
+            what = "the file has no `resume` to know it by" if is_unknown else "it saved none"
             raise NotFoundError(
                 f"trial {number} ({origin.name}): must have left a checkpoint to be resumed, but "
                 f"{what}. Run it anew with `sweep run --set`."

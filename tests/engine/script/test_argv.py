@@ -178,7 +178,7 @@ def test_a_command_runs_as_its_words_say(tmp_path: Path) -> None:
     seen = in_words(tmp_path, *command_words, **config)
     assert seen["argv"] == ["run now", "--amp", "--lr=1e-05", "--net={'depth': 2}"]
     assert seen["executable"] == sys.executable
-    assert "WANDB_SWEEP_PARAM_PATH" not in seen["environment"]
+    assert seen["environment"]["WANDB_MODE"] == "offline"
     program = Program(
         path="x", workdir=str(tmp_path), command=("python", script, "${args_json_file}")
     )
