@@ -12,7 +12,6 @@ from orchestrator.spec.kinds import (
     Anything,
     Conditional,
     Number,
-    Regex,
     Settings,
     Size,
     Switch,
@@ -20,6 +19,7 @@ from orchestrator.spec.kinds import (
     Whole,
     Word,
 )
+from orchestrator.spec.metric_keys import METRICS
 from orchestrator.spec.shapes import Either, Key, ListOf, ListOr, MapOf, Record
 from orchestrator.spec.words import Words
 
@@ -100,16 +100,6 @@ _RESOURCES = Record(
     },
     expected="a mapping such as {gpu_memory: 8GB, cpus: 4}",
 )
-_METRICS = Record(
-    {
-        "pattern": Key(
-            Either(Regex(), ListOf(Regex(), "a list of regular expressions")),
-            "regular expressions whose named groups are metrics; a group called step is the step",
-            True,
-        )
-    },
-    expected="a mapping such as {pattern: 'val_mae=(?P<val_mae>[0-9.]+)'}",
-)
 _EARLY_TERMINATE = Record(
     {
         "type": Key(Word(("hyperband",)), "the rule; hyperband is the only one", True),
@@ -145,7 +135,7 @@ SPEC = Record(
         "outputs": Key(
             Text("a glob such as experiments/*/"), "the folder that the program makes for a trial"
         ),
-        "metrics": Key(_METRICS, "how metrics are found in the program's output"),
+        "metrics": Key(METRICS, "where the program's metrics and arrays are found"),
         **program.KEYS,
         "method": Key(Word(METHODS), "how parameters make configs; by default grid"),
         "metric": Key(

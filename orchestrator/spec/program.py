@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from orchestrator.spec.metric_sources import MetricSources
+
 GRACE_S = 8.0
 """Time that a program has to end itself when it is stopped, where the file does not say."""
 
@@ -71,6 +73,7 @@ class Program:
         outputs: glob, relative to the working folder, of the folder a trial makes.
         patterns: regular expressions with named groups that find metrics in the output; a group
             called ``step`` gives the step.
+        metrics: where other metrics and arrays are found.
         workdir: the folder it runs in, absolute; with `copies` the one that is copied.
         command: the words of ``command``, macros and all, where the file has one; then the
             argument list comes from `orchestrator.spec.commands.command_line`.
@@ -98,6 +101,7 @@ class Program:
     python: str | None = None
     outputs: str | None = None
     patterns: tuple[str, ...] = ()
+    metrics: MetricSources = field(default_factory=MetricSources)
     workdir: str = "."
     command: tuple[str, ...] = ()
     folder: str = ""
@@ -123,6 +127,8 @@ class Program:
         for name, kind in (("params_file", ParamsFile), ("resume", Resume)):
             if known.get(name) is not None:
                 known[name] = kind(**_tuples_inside(known[name]))
+        if isinstance(known.get("metrics"), Mapping):
+            known["metrics"] = MetricSources(**_tuples_inside(known["metrics"]))
         known["steps"] = tuple(Step(**_tuples_inside(step)) for step in known.get("steps", ()))
         names = {item.name for item in fields(cls)}
         return cls(**{key: value for key, value in known.items() if key in names})

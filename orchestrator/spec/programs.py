@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.spec.interpreters import conda_folder, locate
 from orchestrator.spec.kinds import join
 from orchestrator.spec.macros import names_in
+from orchestrator.spec.metric_sources import MetricSources
 from orchestrator.spec.overrides import ORIGIN
 from orchestrator.spec.paths import folder_of
 from orchestrator.spec.problems import Log
@@ -50,7 +51,8 @@ def read_program(
     given = values.get("args", "none" if "params_file" in values else "--k=v")
     args = given if isinstance(given, dict) else {"style": given}
     style = args.get("style", "--k=v")
-    patterns = values.get("metrics", {}).get("pattern", ())
+    metrics = values.get("metrics", {})
+    patterns = metrics.get("pattern", ())
     program = Program(
         path=reader.located("program", locate, "a script or a command on PATH") or "",
         style=style,
@@ -59,6 +61,7 @@ def read_program(
         python=reader.located("python", locate, "an interpreter"),
         outputs=values.get("outputs"),
         patterns=(patterns,) if isinstance(patterns, str) else tuple(patterns),
+        metrics=MetricSources.from_values(metrics),
         conda=reader.located("conda", _conda, "a conda environment"),
         shell=values.get("shell", False),
         env=values.get("env", {}),

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.engine.script import launch
+from orchestrator.engine.script.argv import macros_of
 from orchestrator.engine.script.contract import ScriptRun, UntilStopped
 from orchestrator.engine.script.exits import failure
+from orchestrator.engine.script.harvest import Harvest
 from orchestrator.engine.script.job import Job, Piece, prepare
 from orchestrator.engine.script.keep import Outputs
 from orchestrator.engine.script.limits import Limits
@@ -107,6 +109,13 @@ class _Script:
         self._log = RunDir(run.directory).log_file
         self._process: subprocess.Popen[bytes] | None = None
         self._outputs = Outputs(program, config, run, job.outputs)
+        self._harvest = Harvest(
+            program,
+            config,
+            run,
+            outputs=lambda: self._outputs.path,
+            expand=macros_of(program, config, run.directory).put_in,
+        )
         self._written = None if program.copies else Written(Path(program.workdir), program.outputs)
 
     def on_sigterm(self) -> None:
@@ -156,7 +165,7 @@ class _Script:
             piece.words,
             directory=self._run.directory,
             threads=self._run.threads,
-            more=piece.variables,
+            more={**self._harvest.variables, **piece.variables},
         )
         self._process = process
         self.tree.root = process.pid
@@ -197,7 +206,10 @@ class _Script:
             try:
                 self._outputs.keep(self._pids(), is_whole=self._is_whole)
             finally:
-                self._keep_checkpoint()
+                try:
+                    self._harvest.close(is_whole=self._is_whole)
+                finally:
+                    self._keep_checkpoint()
 
     def _keep_checkpoint(self) -> None:
         if self._outputs.path is not None:
@@ -275,6 +287,8 @@ class _Script:
             self._seen_unfinished = unfinished
             self._follower.unfinished(unfinished, now)
         self._follower.tick(now)
+        if self._harvest.look(now):
+            self._last_output = now  # a script may be silent and fill a table
         self._show_progress(now, unfinished)
         self._outputs.look(self._pids())
         self._next_look = time.monotonic() + _POLL_S
@@ -285,7 +299,7 @@ class _Script:
             self.tree.ask(signal.Signals[self._program.stop_signal])
 
     def _show_progress(self, now: float, unfinished: Line | None) -> None:
-        if self._follower.count or now < self._next_progress:
+        if self._follower.count or self._harvest.count or now < self._next_progress:
             return
         text = unfinished.text if unfinished else (self._tail.lines or ("",))[-1]
         if text:

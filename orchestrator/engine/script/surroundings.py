@@ -10,15 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.script.argv import JSON_FILE, YAML_FILE
 from orchestrator.files import atomic
 from orchestrator.spec.commands import parameter_file
 
 REPORTED_FILE = "reported.jsonl"
 """In the run directory: what the script writes to ``$SWEEP_METRICS``, JSON lines."""
-CONFIG_FILE = "config.json"
-"""In the run directory: the config, for ``$SWEEP_CONFIG``."""
-WANDB_FILE = "wandb-config.yaml"
-"""In the run directory: the config, for ``wandb.config``."""
 
 
 def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
@@ -33,12 +30,12 @@ def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
     """
     folder = directory.absolute()
     plain = atomic.plain(config)
-    atomic.write_json(folder / CONFIG_FILE, plain)
-    atomic.write_text(folder / WANDB_FILE, parameter_file(plain))
+    atomic.write_json(folder / JSON_FILE, plain)
+    atomic.write_text(folder / YAML_FILE, parameter_file(plain))
     return {
         "SWEEP_METRICS": str(folder / REPORTED_FILE),
-        "SWEEP_CONFIG": str(folder / CONFIG_FILE),
-        "WANDB_SWEEP_PARAM_PATH": str(folder / WANDB_FILE),
+        "SWEEP_CONFIG": str(folder / JSON_FILE),
+        "WANDB_SWEEP_PARAM_PATH": str(folder / YAML_FILE),
         "WANDB_DIR": str(folder),
         "WANDB_MODE": os.environ.get("WANDB_MODE", "offline"),
     }
