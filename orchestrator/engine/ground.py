@@ -23,12 +23,15 @@ class Ground:
         machine: the same.
         live: the attempts that run, by id.
         reading: the devices as they were last read; the host's memory for trials on CPUs.
+        before: by key of a device, it as it was just before an attempt came to it when none of
+            ours was there.
     """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.live: dict[str, Live] = {}
         self.reading: list[Device] = []
+        self.before: dict[str, Device] = {}
 
     def read(self) -> Sequence[Device] | Host:
         """Read the machine anew."""
@@ -39,6 +42,14 @@ class Ground:
     def on(self, device: Device) -> list[Live]:
         """Return the attempts that run on a device."""
         return [live for live in self.live.values() if device.key in live.keys]
+
+    def enter(self, attempt_id: str, live: Live) -> None:
+        """Take in an attempt that starts."""
+        for device in live.devices:
+            if not self.on(device):
+                self.before[device.key] = device
+        live.undisturbed = not self.disturbed_by(live)
+        self.live[attempt_id] = live
 
     def is_busy(self, device: Device) -> bool:
         """Tell whether somebody else computes on a device."""

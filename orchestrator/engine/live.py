@@ -96,6 +96,30 @@ def held_by_script(live: Live, machine: Machine, now: Sequence[Device]) -> int |
     return max([0, *known]) if len(known) == len(changes) else None
 
 
+def held_together(before: Device, now: Device, there: Sequence[Live]) -> int | None:
+    """Return what scripts hold together on a device whose rows name nobody; None for no idea.
+
+    It tells admission how much of what they were promised is taken. What each of them takes it does
+    not tell, so that nothing is learned from it.
+
+    Args:
+        before: the device when the first of them came to it and none of ours was there.
+        now: the device as it is.
+        there: the attempts on it.
+    """
+    # Before its first report one may not have touched the GPU, and what rises is another's.
+    if not all(live.reports for live in there):
+        return None
+    theirs = {process.pid for process in before.processes or ()}
+    new = [process for process in now.processes or () if process.pid not in theirs]
+    if new or theirs:
+        rows = [process.memory_bytes for process in new if process.computes]
+        told = [row for row in rows if row is not None]
+        return sum(told) if len(told) == len(rows) == len(there) else None
+    # In many containers no process is listed at all.
+    return max(0, now.used_bytes - before.used_bytes)
+
+
 def _change(before: Device, now: Device) -> int | None:
     """Return by how much a device's used memory rose that is not known to be somebody else's.
 

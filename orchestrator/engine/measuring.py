@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.engine.ground import Ground, note_need
-from orchestrator.engine.live import Live, held_by_script, with_context
+from orchestrator.engine.live import Live, held_by_script, held_together, with_context
 from orchestrator.engine.needs import Needs
 from orchestrator.files.units import to_mib
 from orchestrator.placement.admission import Admission
@@ -71,10 +71,33 @@ class Measuring:
         machine = self._ground.machine
         if not machine.on_cpu:
             self._ground.read()
+        unseen = False
         for live in watched:
             held = held_by_script(live, machine, self._ground.reading)
             if held:
                 self._observe(live, held)
+            else:
+                unseen = True
+        if unseen and not machine.on_cpu:
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        """Tell admission what scripts hold together, where nobody tells what each of them does."""
+        if self._ground.machine.comparable:
+            return
+        part: dict[int, float] = {}
+        for device in self._ground.reading:
+            there = self._ground.on(device)
+            before = self._ground.before.get(device.key)
+            held = held_together(before, device, there) if before and there else None
+            promised = sum(live.slot.memory_bytes for live in there)
+            for live in there if held is not None else []:
+                taken = min(1.0, (held or 0) / promised)
+                part[live.slot.index] = min(taken, part.get(live.slot.index, 1.0))
+        for live in self._ground.live.values():
+            if live.slot.index in part:
+                live.used = int(part[live.slot.index] * live.slot.memory_bytes)
+                self._admission.observe(live.slot, live.used)
 
     def reported(self, live: Live) -> None:
         """Note that an attempt has come through a step."""
@@ -88,6 +111,10 @@ class Measuring:
             for device in live.devices:
                 self._needs.measured(live.record.config, device, live.peak)
                 self._needs.keep(live.record.config, device, live.peak)
+        if self._is_script and not self._ground.machine.on_cpu:
+            # What the others hold was told by the sum, of which a part has gone.
+            self._ground.read()
+            self._look_at_all()
 
     def _observe(self, live: Live, held: int) -> None:
         live.used, live.peak = held, max(live.peak, held)
@@ -103,8 +130,15 @@ class Measuring:
         for device in live.devices:
             self._needs.measured(live.record.config, device, live.peak)
         promised = self._needs.with_headroom(live.peak)
-        if live.need.memory_bytes is None and promised < live.slot.memory_bytes:
+        gives_way = live.need.memory_bytes is None or (
+            self._needs.believes_less and live.need.source == "declared"
+        )
+        if gives_way and promised < live.slot.memory_bytes:
             live.slot = self._admission.resize(live.slot, memory_bytes=promised)
-        note_need(live, live.need if live.need.memory_bytes else Need(promised, "measured"))
+            note_need(live, Need(promised, "measured"))
+        elif live.need.memory_bytes is None:
+            note_need(live, Need(promised, "measured"))
+        else:
+            note_need(live, live.need)
         live.record.need["peak_mib"] = to_mib(live.peak)
         self._save(live.record)

@@ -42,9 +42,15 @@ class Needs:
         spec: what was asked.
         devices: where trials may run; the host's memory for trials on CPUs.
         history: what earlier sweeps measured; None for none.
+
+    Attributes:
+        believes_less: whether trials ask for what was measured also where that is less than what
+            is declared, as a sweep does that tries out how many run at once: people declare with
+            room to spare, and its trials are measured before others join them.
     """
 
     def __init__(self, spec: Spec, devices: Sequence[Device], history: History | None) -> None:
+        self.believes_less = False
         self._spec = spec
         self._history = history
         self._on_cpu = any(device.id == CPU for device in devices)
@@ -77,15 +83,20 @@ class Needs:
             return max(raised, key=lambda need: need.memory_bytes or 0)
         seen = [self._measured[key.digest] for key in keys if key.digest in self._measured]
         known = self._known_earlier(keys) if self._is_settled(config) else []
-        said = self._declared.memory_bytes
-        if said is not None and max([0, *seen, *known]) <= said:
-            return self._declared
-        if seen:
-            return Need(self.with_headroom(max(seen)), "measured")
+        said, found = self._declared.memory_bytes, max([0, *seen, *known])
+        if said is not None and found <= said:
+            less = self.with_headroom(found) if found and self.believes_less else said
+            if less >= said:
+                return self._declared
+        if seen and max(seen) == found:
+            return Need(self.with_headroom(found), "measured")
+        if known:
+            # Its first steps may take less than what all of such a trial once took.
+            return Need(self.with_headroom(found), "history")
         if number is None and self._measured:
             # What the study will propose may take as much as any that it has proposed.
             return Need(self.with_headroom(max(self._measured.values())), "measured")
-        return Need(self.with_headroom(max(known)), "history") if known else Need()
+        return Need()
 
     def with_headroom(self, peak_bytes: int) -> int:
         """Return what to give a trial whose peak was measured, in whole MiB.

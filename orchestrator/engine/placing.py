@@ -99,6 +99,7 @@ class Placing:
         self._needs = Needs(spec, self._ground.reading, history)
         self._pace = Pace(plan.n_trials, terms.window)
         self._growing = self._to_grow(plan, history)
+        self._needs.believes_less = self._growing is not None
         self._levels = Levels(plan, terms.policy, self._growing)
         self._spec_stage = spec.stage
         is_script = spec.program is not None
@@ -202,8 +203,7 @@ class Placing:
         devices = [device for device in self._ground.reading if device.id in ids]
         machine = self._ground.machine
         live = Live(record, slot, devices, need, machine.oom_kills())
-        live.undisturbed = not self._ground.disturbed_by(live)
-        self._ground.live[attempt_id] = live
+        self._ground.enter(attempt_id, live)
         self._wants.pop(record.number, None)
         note_need(live, need)
         now = self._monotonic()

@@ -18,6 +18,7 @@ class FakeMachine:
         now: the clock, s.
         kills: of the host's memory guard.
         ram: bytes of RAM by process id, for `tree_bytes`.
+        lists: whether the driver lists processes.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class FakeMachine:
         self.on_cpu = not cards
         self.cores = cores
         self.comparable = True
+        self.lists = True
         self.held: dict[tuple[int, str], int] = {}
         self.others: dict[str, int] = {}
         self.now = 1_000.0
@@ -67,4 +69,5 @@ class FakeMachine:
         processes = [Process(pid, size) for pid, size in here.items()]
         processes += [Process(99_999, theirs)] if theirs else []
         free = card.total_bytes - sum(here.values()) - theirs
-        return replace(card, free_bytes=free, processes=tuple(processes))
+        listed = tuple(processes) if self.lists else ()
+        return replace(card, free_bytes=free, processes=listed)

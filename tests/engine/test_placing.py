@@ -310,6 +310,35 @@ def test_a_stranger_who_comes_before_the_first_report_is_not_taken_for_the_scrip
     assert "peak_mib" not in desk.conductor.records[0].need
 
 
+@pytest.mark.parametrize("lists", [True, False])
+def test_scripts_whose_processes_are_unseen_do_not_count_twice(tmp_path: Path, lists: bool) -> None:
+    machine = FakeMachine([40 * GIB])
+    machine.comparable, machine.lists = False, lists
+    machine.others["0"] = 4 * GIB
+    program = Program(path="/x/train.py", workdir=str(tmp_path))
+    spec = many(tmp_path, 9, 8 * GIB, trainer=None, program=program, metric=None)
+    desk = Desk(tmp_path, machine, spec, Policy(placement="parallel"))
+    assert desk.start_all() == [0, 1, 2, 3]
+    for number in range(4):
+        desk.tell(number, ["memory", 0, 7 + number])
+        desk.load(number, 5 * GIB, tells=False)
+    desk.pass_time(2.0)
+    desk.placing.tick()
+    assert desk.start_all() == [], "16 GiB are free, of which 12 are promised"
+    for number in range(3):
+        desk.end(number)
+        assert desk.start_all() == [4 + number], "as many as before"
+        desk.tell(4 + number, ["memory", 0, 11 + number])
+        desk.load(4 + number, 5 * GIB, tells=False)
+        desk.pass_time(2.0)
+        desk.placing.tick()
+    if lists:
+        machine.others["0"] = 9 * GIB
+        desk.end(3)
+        assert desk.start_all() == [], "16 GiB are free, of which 9 are promised"
+    assert not any("peak_mib" in desk.conductor.records[n].need for n in range(7))
+
+
 def test_ram_is_measured_where_trials_run_on_cpus(tmp_path: Path) -> None:
     machine = FakeMachine(cores=4, ram_bytes=8 * GIB)
     desk = Desk(tmp_path, machine, many(tmp_path, 6))
@@ -448,6 +477,29 @@ def test_growth_ends_where_memory_ends(tmp_path: Path) -> None:
     run_for(desk, 60, {1: 1.0, 2: 1.0}, {})
     assert len(desk.running) == 2
     assert desk.placing.words()["growth"]["0"].endswith("no room for 3")
+
+
+@pytest.mark.parametrize(("size", "most"), [(16 * GIB, 7), (8 * GIB, 3)])
+def test_growth_believes_what_was_measured_and_not_what_was_declared(
+    tmp_path: Path, size: int, most: int
+) -> None:
+    desk = Desk(tmp_path, FakeMachine([size]), many(tmp_path, 12, 8 * GIB))
+    assert desk.start_all() == [0]
+    assert desk.conductor.records[0].need == {"memory_mib": 8192, "source": "declared"}
+    run_for(desk, 60, dict.fromkeys(range(1, 13), 1.0), {})
+    assert len(desk.running) == most, "they take 2 GiB each, and are given 2.1"
+    assert {record.need["source"] for record in desk.conductor.records.values()} == {"measured"}
+    caps = {attempt.cap_bytes for attempt in desk.running.values() if attempt.number > 0}
+    assert caps == {2151 * MIB}
+
+
+def test_what_all_of_a_trial_took_outweighs_its_first_steps(tmp_path: Path) -> None:
+    card = FakeMachine([24 * GIB]).cards[0]
+    needs = Needs(many(tmp_path, 2, 4 * GIB), [card], History(tmp_path / FILE))
+    needs.keep({"lr": 0.1}, card, 6 * GIB)
+    needs.measured({"lr": 0.1}, card, 3 * GIB)
+    found = needs.of(0, {"lr": 0.1})
+    assert (found.memory_bytes, found.source) == (needs.with_headroom(6 * GIB), "history")
 
 
 def test_each_card_starts_with_one(tmp_path: Path) -> None:
