@@ -19,10 +19,11 @@ CPU the RAM of all the trial's processes. A script, of which the driver finds ou
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
+
+from orchestrator.engine.killing import kill_family
 
 # Reports that may be under way unjudged. The rule that stops a diverging trial promises to act
 # within three reports, so a trial that reports faster than the driver judges has to wait for it.
@@ -46,7 +47,7 @@ class PipeChannel:
     """The trial's end of a pipe that is also its lifeline.
 
     When the other end closes, whoever minded this process is gone, and with it everybody who could
-    end it: the whole process group is killed at once.
+    end it: the whole process group is killed at once, and all that has left it.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -87,4 +88,4 @@ class PipeChannel:
 
 
 def _end_own_group() -> None:
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    kill_family(os.getpgrp())

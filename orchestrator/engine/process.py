@@ -17,6 +17,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
+from orchestrator.engine.killing import kill_family
 from orchestrator.spec.trainers import PACKAGE, is_own
 
 # Time for a trial to save what it has after it was asked to stop; then its group is killed.
@@ -91,8 +92,9 @@ class TrialProcess:
             self._send(["stop"])
 
     def kill(self) -> None:
-        """End the process and its group at once."""
-        _kill_group(self._process.pid)
+        """End the process, its group and what has left that at once."""
+        if self._process.pid is not None:
+            kill_family(self._process.pid)
         self._process.kill()
 
     def close(self) -> None:

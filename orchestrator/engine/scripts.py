@@ -90,10 +90,10 @@ class Scripts:
         kinds = {_VARYING.sub("", _first_line(record)) for record in self._failed}
         if len(kinds) > 1 or any(map(_is_on_its_way, self._live.values())):
             return None
-        said = _first_line(self._failed[-1])
+        said = _first_line(self._failed[-1]).rstrip(".")
         return Ending(
             f"the first {len(self._failed)} trials failed at once, all with the same words, so the "
-            f"others do not start: {said.rstrip(chr(46))}. Mend it and run again with --retry-failed",
+            f"others do not start: {said}. Mend it and run again with --retry-failed",
             stops=True,
             exit_code=1,
         )

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.engine.process import TrialProcess
 from orchestrator.files import jsonl, lock
+from orchestrator.spec.program import Program
 from tests.engine.sweeps import is_alive, run_to_end, toy_attempt, wait_until
 
 
@@ -198,3 +200,39 @@ def test_the_trial_dies_with_whoever_minds_it(tmp_path: Path, number: signal.Sig
     minder.wait(10)
     wait_until(lambda: not is_alive(child) and not is_alive(worker), 5)
     minder.stdout.close()
+
+
+DAEMON = """
+import os, subprocess, sys, time
+code = (
+    "import os, signal, subprocess, sys\\n"
+    "ignores = 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)'\\n"
+    "worker = subprocess.Popen([sys.executable, '-c', ignores], start_new_session=True)\\n"
+    "open(os.environ['SWEEP_RUN_DIR'] + '/worker.pid.part', 'w').write(str(worker.pid))\\n"
+)
+subprocess.run([sys.executable, "-c", code], check=True)
+folder = os.environ["SWEEP_RUN_DIR"]
+os.rename(folder + "/worker.pid.part", folder + "/worker.pid")
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", ["the driver dies", "it is killed"])
+def test_a_daemon_of_a_script_ends_with_it(tmp_path: Path, how: str) -> None:
+    """It left the group and ignores SIGTERM; nobody of the trial is left to end it in order."""
+    (tmp_path / "daemon.py").write_text(DAEMON)
+    program = asdict(Program(path="daemon.py", workdir=str(tmp_path)))
+    attempt = replace(toy_attempt(tmp_path / "0000-toy"), trainer=None, program=program)
+    process = TrialProcess(attempt)
+    file = Path(attempt.run_path, "worker.pid")
+    try:
+        wait_until(file.exists)
+        worker = int(file.read_text())
+        assert is_alive(worker)
+        if how == "the driver dies":
+            process._connection.close()
+        else:
+            process.kill()
+        wait_until(lambda: not is_alive(worker), 10)
+    finally:
+        process.kill()
