@@ -17,6 +17,8 @@ from orchestrator.spec.commands import parameter_file
 REPORTED_FILE = "reported.jsonl"
 """In the run directory: what the script writes to ``$SWEEP_METRICS``, JSON lines."""
 
+_WANDB_FLUSH = "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL"
+
 
 def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
     """Return environment variables for one script, and write the files that they name.
@@ -38,4 +40,6 @@ def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
         "WANDB_SWEEP_PARAM_PATH": str(folder / YAML_FILE),
         "WANDB_DIR": str(folder),
         "WANDB_MODE": os.environ.get("WANDB_MODE", "offline"),
+        # How often W&B writes its log to the disk, s; 15 are too few to stop what diverges.
+        _WANDB_FLUSH: os.environ.get(_WANDB_FLUSH, "1"),
     }
