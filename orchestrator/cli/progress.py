@@ -70,7 +70,8 @@ class Progress:
             threads = f", {slot.get('threads')} threads" if slot.get("threads", 1) > 1 else ""
             self._line(record, f"started on {place}{threads}{again}")
         elif event == "trial_added":
-            self._line(record, f"waits: {record.link} of trial {record.origin}")
+            link = {"promoted": "promoted from", "resumed": "goes on from"}.get(record.link or "")
+            self._line(record, f"waits: {link or f'{record.link} of'} trial {record.origin}")
         elif event == "report":
             self._report(record, details["step"], details["metrics"])
         elif event == "progress":

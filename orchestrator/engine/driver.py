@@ -177,6 +177,8 @@ def _run(
         placing.restore(opened.records.values())
         conductor = _open_conductor(spec, placing, opened, listener, only, record)
         signals.conductor = conductor
+        if opened.records:  # those of later stages count from the first line on
+            listener("expected", None, {"n_trials": conductor.expected})
         if not conductor.is_over:
             before = None
             _drive(conductor, folder, record, plan, signals, listener, inline=inline)

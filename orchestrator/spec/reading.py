@@ -328,4 +328,7 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     if re.search(r":\s+[>|%@`*&!]", here):
         value = here.split(":", 1)[1].strip()
         hint = f' Quote the value: "{value[:40]}".'
+    macro = re.search(r"(?<![\"'])\$\{[^{}]*\}", here)
+    if macro is not None and not hint:  # within [ ] and { } a brace ends a word
+        hint = f' Quote what has braces: "{macro[0]}".'
     return f"must be YAML, but got: {problem}.{hint}", row + 1

@@ -48,7 +48,11 @@ def epochs_of(folder: SweepDir, number: int, name: str) -> list[int]:
 
 
 def staged(folder: Path, **fields: Any) -> Spec:
-    trials = {"low": {"lr": 0.2}, "high": {"lr": 0.9}, "lost": {"shape": "nan", "lr": 0.95}}
+    trials: dict[str, dict[str, Any]] = {
+        "low": {"lr": 0.2},
+        "high": {"lr": 0.9},
+        "lost": {"shape": "nan", "lr": 0.95},
+    }
     return toy_spec(folder, trials, stages=STAGES, **fields)
 
 
@@ -110,12 +114,15 @@ def test_a_driver_killed_at_the_first_stage_promotes_whom_it_should(tmp_path: Pa
     finally:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
+    heard: list[Any] = []
     outcome = run_sweep(
         killed_spec(tmp_path),
         cpu_plan(),
         results=tmp_path,
-        listener=lambda event, record, details: None,
+        listener=lambda event, record, details: heard.append((event, details.get("n_trials"))),
     )
+    expected = [n_trials for event, n_trials in heard if event == "expected"]
+    assert expected[0] == expected[-1] == len(outcome.records)
     assert outcome.exit_code == 0
     found = [(r.name, r.stage, r.state, r.attempt) for r in outcome.records.values()]
     assert found == [

@@ -123,6 +123,7 @@ class TestRefused:
             ("a: [1, 2\n", None, "must be YAML"),
             ("a: 1\n b: 2\n", 2, "must be YAML"),
             ("a: >= 0.98\n", 1, 'Quote the value: ">= 0.98"'),
+            ("command: [${env}, x]\n", 1, 'Quote what has braces: "${env}"'),
             ("a: \x01\n", 1, "control characters"),
             ("a: 1\n---\nb: 2\n", 2, "one document"),
             ("a: &a [*a]\n", 1, "inside itself"),
