@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.script.notebook import is_notebook, notebook_words
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.spec.commands import (
@@ -49,7 +50,7 @@ def command(
     A ``.py`` file runs under ``program.python`` (by default the interpreter that runs the sweep);
     any other file is executed as it is; a bare name is a console command, looked for on ``PATH``
     and beside the interpreter that runs the sweep, so that commands of a virtual environment are
-    found without activating it.
+    found without activating it. A notebook is run by papermill.
 
     Args:
         program: the program.
@@ -68,6 +69,10 @@ def command(
         return _for_shell(program, macros)
     if step is not None or program.command:
         return _commanded(program, macros, directory, step)
+    if is_notebook(Path(program.path)):
+        here = Path(program.workdir)
+        python = _interpreter(program.python, here)
+        return notebook_words(here / program.path, python, macros.config, directory)
     return [*_start(program), *_arguments(program, macros), *_resumed(program, macros)]
 
 
