@@ -340,6 +340,25 @@ def test_leases_of_other_sweeps_are_heeded_and_ones_own_are_left(tmp_path: Path)
     ours.release()
 
 
+def test_no_other_sweep_decides_between_the_look_and_the_claim(tmp_path: Path) -> None:
+    machine = Machine(20)
+    ours, theirs = Leases(tmp_path), Leases(tmp_path)
+    seen: list[bool] = []
+    read = machine.read
+
+    def watched() -> Sequence[Device] | Host:
+        with theirs.deciding(timeout_s=0) as alone:
+            seen.append(alone)
+        return read()
+
+    machine.read = watched  # type: ignore[method-assign]
+    admission = machine.admission(leases=ours)
+    assert admission.choose([Want(need(8))]) == 0
+    taken(admission.take(need(8)))
+    assert seen == [True, False], "a look holds nobody up, a start does"
+    ours.release()
+
+
 def test_cores_and_ram_on_the_cpu() -> None:
     machine = Machine()
     machine.host = Host(cores=8, free_bytes=6 * GIB, total_bytes=16 * GIB)
