@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 DIVERGED = ("diverged_nan", "diverged_explosion")
-NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+MAXIMISED = ("max", "maximize", "maximise")
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Curve:
         id: its name in the file.
         repo: where it comes from.
         mode: ``"min"`` or ``"max"``.
-        values: the series, one value a report.
+        values: the series, one value a report; reports without a value are left out.
         label: what a person saw in it.
         onset: index at which the divergence began; None where there is none.
         ambiguous: True where the label is in doubt.
         val_loss: the validation loss of each report; None where there is none.
+        places: index of each value in the file; () where none was left out.
+        length: reports, those without a value included; 0 where none was left out.
     """
 
     id: str
@@ -37,31 +40,77 @@ class Curve:
     onset: int | None
     ambiguous: bool
     val_loss: tuple[float | None, ...] = ()
+    places: tuple[int, ...] = ()
+    length: int = 0
+
+    def place(self, index: int) -> int:
+        """Return where in the file the value at `index` stands."""
+        return self.places[index] if self.places else index
+
+    @property
+    def reports(self) -> int:
+        """How many reports the run made, those without a value included."""
+        return self.length or len(self.values)
 
 
 def read_curves(path: Path) -> Iterator[Curve]:
-    """Yield the curves of a JSON-lines file, gzipped or not."""
+    """Yield the curves of a JSON-lines file, gzipped or not.
+
+    Raises:
+        ValueError: a line is no curve; the message tells which.
+    """
     content = path.read_bytes()
-    if path.suffix == ".gz":
+    if content.startswith(GZIP):
         content = gzip.decompress(content)
-    for line in content.splitlines():
-        if line.strip():
-            yield curve_of(json.loads(line))
+    for number, line in enumerate(content.decode("utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            raw = json.loads(line)
+            if not isinstance(raw, dict):
+                raise TypeError(f"got {type(raw).__name__}")
+            yield curve_of({"id": f"line {number}", **raw})
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}, line {number}: must be a curve, a JSON object with values, but: {error}."
+            ) from None
 
 
 def curve_of(raw: dict[str, Any]) -> Curve:
-    """Make a curve of one record; words for non-finite values become numbers."""
-    values = (NON_FINITE.get(value, value) for value in raw["values"] if value is not None)
+    """Make a curve of one record; of its fields only `values` must be there.
+
+    Words for values that are not finite become numbers. null and "" are reports without the value,
+    which keep their place: what is told of a curve counts all of its reports.
+
+    Raises:
+        TypeError: `values` is missing or no list.
+        ValueError: a value is no number.
+    """
+    series = raw.get("values")
+    if not isinstance(series, list):
+        raise TypeError(f"values is {series!r}")
+    read = [_number(value) for value in series]
+    kept = [(place, value) for place, value in enumerate(read) if value is not None]
+    is_whole = len(kept) == len(read)
+    onset = raw.get("onset")
     return Curve(
-        id=raw["id"],
-        repo=raw.get("repo", ""),
-        mode=raw.get("mode", "min"),
-        values=tuple(float(value) for value in values),
-        label=raw.get("label", ""),
-        onset=raw.get("onset"),
+        id=str(raw["id"]),
+        repo=str(raw.get("repo") or ""),
+        mode="max" if str(raw.get("mode")).lower() in MAXIMISED else "min",
+        values=tuple(value for _, value in kept),
+        label=str(raw.get("label") or ""),
+        onset=None if onset is None else int(onset),
         ambiguous=bool(raw.get("ambiguous")),
-        val_loss=tuple(
-            None if value is None else float(NON_FINITE.get(value, value))
-            for value in raw.get("val_loss") or ()
-        ),
+        val_loss=tuple(map(_number, raw.get("val_loss") or ())),
+        places=() if is_whole else tuple(place for place, _ in kept),
+        length=0 if is_whole else len(read),
     )
+
+
+def _number(value: Any) -> float | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        return float(value)  # which also reads "nan", "Inf" and "-Infinity"
+    except OverflowError:
+        return math.copysign(math.inf, value)

@@ -64,11 +64,11 @@ def notes_on(curve: Curve) -> set[str]:
     )
     found: set[str] = set()
     for index, value in enumerate(curve.values):
-        report = {name: value}
-        val = curve.val_loss[index] if index < len(curve.val_loss) else None
+        report, place = {name: value}, curve.place(index)
+        val = curve.val_loss[place] if place < len(curve.val_loss) else None
         if val is not None and not maximised:
             report["val_loss"] = val
-        found |= {str(verdict.symptom) for verdict in watch.update(index, report)}
+        found |= {str(verdict.symptom) for verdict in watch.update(place, report)}
     return found
 
 
@@ -95,29 +95,30 @@ def judge(curve: Curve) -> Outcome:
     name = "metric" if maximised else "train_loss"
     rule = DivergenceRule("metric" if maximised else None, "maximize" if maximised else "minimize")
     for index, value in enumerate(curve.values):
-        verdict = rule.update(index, {name: value})
+        verdict = rule.update(curve.place(index), {name: value})
         if verdict.action == "stop":
-            return Outcome(index, verdict.symptom)
+            return Outcome(curve.place(index), verdict.symptom)
     return Outcome(None, None)
 
 
 def replayed(curve: Curve, outcome: Outcome) -> int:
     """Return how many reports of `curve` were judged until its outcome."""
-    return len(curve.values) if outcome.stopped_at is None else outcome.stopped_at + 1
+    return curve.reports if outcome.stopped_at is None else outcome.stopped_at + 1
 
 
 def judge_by(rule: Rule, curve: Curve) -> Outcome:
     """Replay one curve through one of the others' rules."""
     for index in range(len(curve.values)):
         if rule(curve.values[: index + 1], curve.mode == "max"):
-            return Outcome(index, "stopped")
+            return Outcome(curve.place(index), "stopped")
     return Outcome(None, None)
 
 
 def watched(curve: Curve, schedule: Schedule) -> Iterator[dict[str, float]]:
     """Yield the reports of a curve as a trainer makes them: five series, made up where absent."""
     for index, value in enumerate(curve.values):
-        val = curve.val_loss[index] if index < len(curve.val_loss) else None
+        place = curve.place(index)
+        val = curve.val_loss[place] if place < len(curve.val_loss) else None
         yield {
             "train_loss": value,
             "val_loss": value if val is None else val,
@@ -151,12 +152,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--cross-validate",
         action="store_true",
-        help="also choose the thresholds without each repository (about a minute)",
+        help="also choose the thresholds without each repository (some minutes)",
     )
     options = parser.parse_args(arguments)
     if not options.file.is_file():
         parser.error(f"{options.file}: must be a file of labelled curves, but there is none.")
-    curves = list(read_curves(options.file))
+    try:
+        curves = list(read_curves(options.file))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     started = time.process_time()
     ours = {curve.id: judge(curve) for curve in curves}
     taken = time.process_time() - started

@@ -71,7 +71,7 @@ def score(curves: list[Curve], outcomes: dict[str, Outcome]) -> Score:
         if curve.ambiguous:
             continue
         at = outcomes[curve.id].stopped_at
-        rest = 0 if at is None else len(curve.values) - at - 1
+        rest = 0 if at is None else curve.reports - at - 1
         repo = repos.setdefault(curve.repo, [0, 0, 0, 0])
         if curve.label in DIVERGED:
             diverged += 1
@@ -81,12 +81,12 @@ def score(curves: list[Curve], outcomes: dict[str, Outcome]) -> Score:
                 latencies.append(at - onset)
             elif at is not None:
                 early += 1
-            _add(spent["diverged"], len(curve.values), rest if found else 0)
+            _add(spent["diverged"], curve.reports, rest if found else 0)
             _add(repo, 1, int(found))
         elif curve.label == "healthy":
             healthy += 1
             stopped += at is not None
-            _add(spent["healthy"], len(curve.values), rest)
+            _add(spent["healthy"], curve.reports, rest)
             _add(repo, 0, 0, 1, int(at is not None))
         else:
             number, ended = others.get(curve.label, (0, 0))

@@ -16,6 +16,7 @@ GRID: dict[str, tuple[float, ...]] = {
     "HALF_LOST": (0.35, 0.5, 0.65),
     "SUSTAINED_LOST": (0.15, 0.2, 0.3),
     "NOISE_ABOVE_BEST": (4.0, 6.0, 8.0),
+    "RECOVERED": (0.2, 0.3, 0.5),
 }
 """Thresholds of `orchestrator.divergence.levels` that cross-validation chooses among."""
 

@@ -9,12 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.divergence.series import Standing
+from orchestrator.divergence.streaks import Excursion, Streak
 
 EXPLOSION_FACTOR = 2.0
 """A positive loss this many times its first and its best value explodes."""
 
+STEEP_FACTOR = 10.0
+"""From this many times on, two reports are enough."""
+
+ALL_LOST = 1.0
 HALF_LOST = 0.5
 SUSTAINED_LOST = 0.2
+STUCK_FACTOR = 2.0
+STUCK_NOISE = 20.0
+"""A positive loss this many times its best value, and so far beyond the noise, is stuck there
+where it does not come back from its peak."""
+
+RECOVERED = 0.3
+"""A series that came back by this part from its peak and falls on is on its way back."""
+
+REPORTS = {"explosion": 3, "steep": 2, "all": 3, "half": 4, "stuck": 6, "sustained": 10}
+"""For how many reports running each must hold."""
+
 RISING_FACTOR = 0.2
 """A loss that never fell below its first value rises when it is this part above it."""
 
@@ -28,30 +44,6 @@ NOISE_OF_PROGRESS = 2.0
 RATIO_ABOVE_BEST = 1.1
 
 
-class Streak:
-    """How long a condition has held, and since which step."""
-
-    __slots__ = ("count", "since")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.since: int | None = None
-
-    def feed(self, holds: bool, step: int) -> None:
-        """Take in one report."""
-        if not holds:
-            self.clear()
-            return
-        if not self.count:
-            self.since = step
-        self.count += 1
-
-    def clear(self) -> None:
-        """Start anew."""
-        self.count = 0
-        self.since = None
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A condition that has held for as long as it must.
@@ -62,6 +54,7 @@ class Finding:
         reports: for how many reports it has held.
         standing: the last report.
         is_fatal: False for what the user is told of while the run goes on.
+        is_steep: True for an explosion by `STEEP_FACTOR`.
     """
 
     symptom: str
@@ -69,14 +62,15 @@ class Finding:
     reports: int
     standing: Standing
     is_fatal: bool = True
+    is_steep: bool = False
 
 
-def explodes(standing: Standing) -> bool:
-    """Tell whether a positive loss is more than twice its first and twice its best value."""
+def explodes(standing: Standing, factor: float) -> bool:
+    """Tell whether a positive loss is more than `factor` times its first and its best value."""
     return (
         standing.is_positive
-        and standing.value > EXPLOSION_FACTOR * standing.first
-        and standing.value > EXPLOSION_FACTOR * standing.best
+        and standing.value > factor * standing.first
+        and standing.value > factor * standing.best
     )
 
 
@@ -102,15 +96,14 @@ class Levels:
     """All conditions over one series, fed report by report."""
 
     def __init__(self) -> None:
-        self._explosion = Streak()
-        self._half = Streak()
-        self._sustained = Streak()
+        self._lost = {name: Streak() for name in REPORTS}
         self._rising = Streak()
+        self._excursion = Excursion()
 
     @property
     def is_suspecting(self) -> bool:
         """True while a condition that can stop the run holds."""
-        return bool(self._explosion.count or self._half.count or self._sustained.count)
+        return bool(self._lost["explosion"].count or self._lost["sustained"].count)
 
     @property
     def rising_for(self) -> int:
@@ -119,26 +112,57 @@ class Levels:
 
     def clear(self) -> None:
         """Start all conditions anew, as after a step back in a resumed run."""
-        for streak in (self._explosion, self._half, self._sustained, self._rising):
+        for streak in (*self._lost.values(), self._rising):
             streak.clear()
+        self._excursion.clear()
 
     def feed(self, standing: Standing, step: int) -> Finding | None:
         """Take in one report and return the gravest condition that has held long enough.
 
         What is not fatal is returned once, on the report that makes it long enough.
         """
-        self._explosion.feed(explodes(standing), step)
-        self._half.feed(loses(standing, HALF_LOST), step)
-        self._sustained.feed(loses(standing, SUSTAINED_LOST), step)
+        found = self._fatal(standing, step)
         self._rising.feed(rises(standing), step)
-        long = max(10, -(-standing.count // 10))
-        for symptom, streak, needed, is_fatal in (
-            ("explosion", self._explosion, 3, True),
-            ("lost progress", self._half, 3, True),
-            ("lost progress", self._sustained, long, True),
-            ("rising", self._rising, RISING_REPORTS, False),
-        ):
-            held = streak.count >= needed if is_fatal else streak.count == needed
-            if held and streak.since is not None:
-                return Finding(symptom, streak.since, streak.count, standing, is_fatal)
+        if found is not None:
+            return found
+        if self._rising.count == RISING_REPORTS and self._rising.since is not None:
+            return Finding("rising", self._rising.since, RISING_REPORTS, standing, is_fatal=False)
         return None
+
+    def _fatal(self, standing: Standing, step: int) -> Finding | None:
+        is_exploding = explodes(standing, EXPLOSION_FACTOR)
+        is_losing = loses(standing, SUSTAINED_LOST)
+        streaks = self._lost
+        if not is_exploding and not is_losing:
+            if self.is_suspecting:  # nearly all reports of nearly all runs pass here
+                for streak in streaks.values():
+                    streak.clear()
+                self._excursion.clear()
+            return None
+        self._excursion.feed(standing.value, standing.best)
+        streaks["steep"].feed(is_exploding and explodes(standing, STEEP_FACTOR), step)
+        streaks["explosion"].feed(is_exploding, step)
+        streaks["all"].feed(is_losing and standing.lost >= ALL_LOST, step)
+        streaks["half"].feed(is_losing and standing.lost >= HALF_LOST, step)
+        streaks["stuck"].feed(is_losing and self._is_stuck(standing), step)
+        streaks["sustained"].feed(is_losing, step)
+        if self._excursion.is_falling and self._excursion.recovered >= RECOVERED:
+            return None
+        for name, needed in REPORTS.items():
+            streak = streaks[name]
+            if name == "sustained":
+                needed = max(needed, -(-standing.count // 10))  # noqa: PLW2901
+            if streak.count >= needed and streak.since is not None:
+                symptom = "explosion" if name in ("steep", "explosion") else "lost progress"
+                return Finding(
+                    symptom, streak.since, streak.count, standing, is_steep=name == "steep"
+                )
+        return None
+
+    def _is_stuck(self, standing: Standing) -> bool:
+        return (
+            standing.is_positive
+            and standing.value > STUCK_FACTOR * standing.best
+            and standing.excess > STUCK_NOISE * standing.noise
+            and self._excursion.recovered < RECOVERED
+        )

@@ -13,11 +13,15 @@ What it does, in the order of gravity:
 1. A non-finite training loss stops the run at once. Non-finite validation values are warned of:
    with mixed precision they come and go in runs that end well.
 2. Explosion: a positive training loss that is more than twice its first and its best value for
-   three reports running stops the run.
-3. Lost progress: half of the progress lost for three reports running, or a fifth of it for ten
-   (in long runs a tenth of all reports), beyond what noise explains, stops the run.
+   three reports running, or ten times for two, stops the run.
+3. Lost progress: all of the progress lost for three reports running, half of it for four, or a
+   fifth of it for ten (in long runs a tenth of all reports), beyond what noise explains, stops the
+   run; so does a loss that is stuck at more than twice its best for six.
 4. Rising: a loss that was never below its first value and is a fifth above it for three reports
    running is warned of.
+
+What came back by a third from its peak and falls on is on its way back and lives: spikes and warm
+restarts are as high for as long, and differ in nothing else from a run that is lost.
 
 A run that reports no training loss is judged by the sweep's metric, else by its validation loss.
 Values are meant to be means over an epoch or an evaluation, not over one batch. The rule holds
@@ -31,8 +35,9 @@ import math
 from collections.abc import Iterator, Mapping
 
 from orchestrator.divergence import roles, wording
-from orchestrator.divergence.levels import RISING_REPORTS, Levels, Streak
+from orchestrator.divergence.levels import RISING_REPORTS, Levels
 from orchestrator.divergence.series import Series
+from orchestrator.divergence.streaks import Streak
 from orchestrator.divergence.verdict import CONTINUE, Action, Verdict
 
 __all__ = ["Action", "DivergenceRule", "Verdict"]

@@ -51,8 +51,10 @@ def finding(name: str, found: Finding, *, sign: float) -> str:
     )
     since = f"{_running(found.reports)} since step {found.since}"
     if found.symptom == "explosion":
+        times = "ten times" if found.is_steep else "twice"
         return (
-            f"{name} {value} is more than twice its first value {first} and its best {best}{since}"
+            f"{name} {value} is more than {times} its first value {first} and its best {best}"
+            f"{since}"
         )
     if found.symptom == "rising":
         above = (standing.value - standing.first) / (abs(standing.first) or 1.0)

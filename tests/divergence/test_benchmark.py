@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +99,43 @@ def test_ours_beats_the_others_on_the_labelled_curves() -> None:
         assert ours.detected > figures.detected
         assert ours.stopped <= figures.stopped
         assert ours.saved > figures.saved
+
+
+def test_a_file_of_curves_may_leave_out_what_is_optional(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fall = [1 / (n + 1) for n in range(10)]
+    curves: list[dict[str, object]] = [
+        {"id": "bare", "values": [*fall, "NaN", 1]},
+        {"id": "gaps", "values": [None, *fall, "", None, "-inf"], "mode": None, "val_loss": None},
+        {"id": "metric", "values": [*[1 - v for v in fall], *[0.0] * 9], "mode": "max"},
+        {"id": "warns", "values": [0.5, "Infinity", 0.6, 0.7], "mode": "max", "onset": None},
+        {"id": "nothing", "values": []},
+        {"values": [3, 2, 1]},
+    ]
+    # Some writers put NaN and infinities bare into JSON, and blank lines between.
+    lines = [*map(json.dumps, curves), "", '{"id": "literal", "values": [1, 0.5, NaN]}']
+    packed = tmp_path / "curves.jsonl.gz"
+    packed.write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert benchmark.main([str(packed), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "bare": {"stopped_at": 10, "symptom": "non-finite"},
+        "gaps": {"stopped_at": 13, "symptom": "non-finite"},
+        "metric": {"stopped_at": 12, "symptom": "lost progress"},
+        "warns": {"stopped_at": None, "symptom": None},
+        "nothing": {"stopped_at": None, "symptom": None},
+        "line 6": {"stopped_at": None, "symptom": None},
+        "literal": {"stopped_at": 2, "symptom": "non-finite"},
+    }
+    assert benchmark.main([str(packed)]) == 0, "the tables need no labels either"
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"id": "a"}', '{"id": "a", "values": ["x"]}', "{"])
+def test_a_line_that_is_no_curve_is_named(
+    tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "curves.jsonl"
+    file.write_text('{"values": [1]}\n' + line + "\n")
+    with pytest.raises(SystemExit):
+        benchmark.main([str(file), "--json"])
+    assert "line 2: must be a curve" in capsys.readouterr().err

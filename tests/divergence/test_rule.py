@@ -120,27 +120,65 @@ def test_a_lone_metric_that_stays_nan_is_lost(name: str, allowed: int) -> None:
 
 
 def test_an_explosion_stops_on_its_third_report() -> None:
-    verdicts = replay(losses([0.9, 0.6, 0.4, 0.3, 0.31, 0.3, 12.0, 20.0, 41.2, 99.0]))
+    verdicts = replay(losses([0.9, 0.6, 0.4, 0.3, 0.31, 0.3, 2.0, 3.0, 4.12, 9.0]))
     assert len(verdicts) == 9
     assert verdicts[-1] == Verdict(
         "stop",
         "explosion",
         7,
-        "train_loss 41.2 is more than twice its first value 0.9 and its best 0.3, "
+        "train_loss 4.12 is more than twice its first value 0.9 and its best 0.3, "
         "3 reports running since step 7",
     )
 
 
 def test_adam_at_an_absurd_rate_stops_within_three_reports() -> None:
     verdicts = replay(losses([0.7, 3.1e38, 2.9e38, 3.3e38, 3.2e38]))
-    assert len(verdicts) == 4
+    assert len(verdicts) == 3
     assert verdicts[-1].symptom == "explosion"
+    assert verdicts[-1].reason == (
+        "train_loss 2.9e+38 is more than ten times its first value 0.7 and its best 0.7, "
+        "2 reports running since step 2"
+    )
+
+
+def test_a_spike_that_falls_back_lives() -> None:
+    # As one of the AlgoPerf runs, which ended better than it was before the spike.
+    spike = [1.6, 0.888, 0.54, 0.341, 0.21, 0.112, 0.0934, 0.0849, 0.0705, 0.063, 0.0557, 0.0392]
+    curve = [*falling(30, 6.9, 0.06), *spike, *([0.035] * 20)]
+    assert {verdict.action for verdict in replay(losses(curve))} == {"continue"}
+
+
+def test_a_training_that_begins_again_lives() -> None:
+    once = [0.15 + 6.75 * math.exp(-index / 8) + 0.02 * (index % 3) for index in range(100)]
+    assert {verdict.action for verdict in replay(losses([*once, *once]))} == {"continue"}
+
+
+def test_a_spike_that_stays_or_comes_back_only_in_part_is_lost() -> None:
+    up = falling(30, 6.9, 0.06)
+    assert len(replay(losses([*up, 6.0, 5.9, 6.1, 6.0, 6.0, 6.0]))) == 34
+    part = [8.0, 6.0, 4.5, 3.5, 3.0, *([3.0] * 20)]
+    verdicts = replay(losses([*up, *part]))
+    assert verdicts[-1].action == "stop"
+    assert 35 < len(verdicts) < 45
+
+
+def test_a_loss_that_doubles_late_in_a_long_run_and_stays_is_lost() -> None:
+    # A fifth of the progress would have to be lost for a hundred reports, which are not left.
+    verdicts = replay(losses([*falling(960, 10.0, 1.0), *([2.6] * 20)]))
+    assert verdicts[-1].symptom == "lost progress"
+    assert len(verdicts) == 966
+
+
+@given(st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=40))
+def test_any_finite_values_are_judged(values: list[float]) -> None:
+    verdicts = replay(losses(values))
+    assert [v.action for v in verdicts] == [v.action for v in replay(losses(values))]
 
 
 def test_an_explosion_of_the_metric_stops_where_there_is_no_loss() -> None:
-    verdicts = replay(losses([0.5, 0.4, 8.0, 9.0, 10.0], "val_mae"))
+    verdicts = replay(losses([0.5, 0.4, 4.0, 4.5, 4.8], "val_mae"))
     assert verdicts[-1].action == "stop"
-    assert verdicts[-1].reason.startswith("val_mae 10 is more than twice")
+    assert verdicts[-1].reason.startswith("val_mae 4.8 is more than twice")
 
 
 def test_a_validation_loss_is_judged_where_there_is_nothing_else() -> None:
@@ -238,9 +276,9 @@ def test_short_runs_end_without_a_verdict(curve: list[float]) -> None:
 
 
 def test_reports_without_the_series_change_nothing() -> None:
-    curve = [0.9, 0.5, 0.3, 20.0, 30.0, 40.0]
+    curve = [0.9, 0.5, 0.3, 2.0, 3.0, 4.0]
     mixed = [report for loss in losses(curve) for report in (loss, {"lr": 0.1}, {})]
-    assert replay(mixed)[-1].reason.startswith("train_loss 40 is more than twice")
+    assert replay(mixed)[-1].reason.startswith("train_loss 4 is more than twice")
 
 
 def test_values_that_are_no_numbers_are_passed_over() -> None:
@@ -260,9 +298,9 @@ def test_one_spike_that_is_reported_three_times_is_one_report() -> None:
 
 def test_a_resumed_run_gets_its_own_three_reports() -> None:
     rule = DivergenceRule()
-    for step, loss in enumerate([*falling(10), 50.0, 60.0]):
+    for step, loss in enumerate([*falling(10), 5.0, 6.0]):
         assert rule.update(step, {"train_loss": loss}).action == "continue"
-    actions = [rule.update(step, {"train_loss": 70.0 + step}).action for step in (9, 10, 11)]
+    actions = [rule.update(step, {"train_loss": 7.0 + step / 10}).action for step in (9, 10, 11)]
     assert actions == ["continue", "continue", "stop"]
 
 
@@ -326,13 +364,14 @@ def test_a_decreasing_curve_with_noise_is_never_stopped(
     factor=st.floats(2.5, 1e6),
     start=st.floats(1e-6, 1e6),
 )
-def test_an_explosion_is_always_stopped_on_its_third_report(
+def test_an_explosion_is_always_stopped_by_its_third_report(
     before: int, factor: float, start: float
 ) -> None:
     sound = [start * (0.5 + 0.5 * 0.9**index) for index in range(before)]
     verdicts = replay(losses([*sound, *[start * factor * (1 + 0.1 * i) for i in range(5)]]))
     assert verdicts[-1].action == "stop"
-    assert len(verdicts) == before + 3
+    # From ten times the first value on, two reports are enough.
+    assert len(verdicts) == before + (2 if factor > 10 else 3)
     assert verdicts[-1].onset == before + 1
 
 
