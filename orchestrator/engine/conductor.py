@@ -331,7 +331,7 @@ class Conductor:
 
     def _waits_for_folder(self) -> bool:
         program = self._spec.program
-        if program is None or not program.outputs:
+        if program is None or not program.outputs or program.copies:
             return False
         if time.monotonic() - self._adopted_at < NEXT_FOLDER_S:
             return True

@@ -21,13 +21,16 @@ from orchestrator.engine.judge import Judge
 from orchestrator.engine.scripts import Scripts
 from orchestrator.engine.under_way import UnderWay
 from orchestrator.files import jsonl
+from orchestrator.files.units import GIB
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
-from orchestrator.spec.model import Spec
+from orchestrator.spec.model import Resources, Spec
 from orchestrator.spec.program import Program, Resume
+from tests.engine.machines import FakeMachine
 from tests.engine.script.script_runner import SCRIPTS
 from tests.engine.sweeps import cpu_plan, toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start, states
+from tests.engine.test_placing import Desk
 
 UNKNOWN = (
     "train.py: must end with exit code 0, but ended with exit code 2 after {}s: error: --lr={}"
@@ -249,3 +252,13 @@ def test_a_script_is_treated_as_the_trainer_of_the_same_work(tmp_path: Path) -> 
     np.testing.assert_array_equal(
         *(np.load(o.folder.run_dir(0, "good").predictions_file()) for o in again.values())
     )
+
+
+def test_a_script_is_told_what_it_may_hold(tmp_path: Path) -> None:
+    resources = Resources(gpu_memory_bytes=8 * GIB)
+    program = Program(path="train.py", workdir=str(tmp_path))
+    spec = toy_spec(tmp_path, {"a": {}}, trainer=None, program=program, resources=resources)
+    desk = Desk(tmp_path, FakeMachine([24 * GIB]), spec)
+    attempt = desk.conductor.next_attempt("1")
+    assert attempt is not None
+    assert (attempt.cap_bytes, attempt.gpu_bytes) == (8 * GIB, 24 * GIB)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SpecError
+from orchestrator.runs.layout import SweepDir
 from orchestrator.spec.changes import differences
 from orchestrator.spec.interpreters import conda_folder
 from orchestrator.spec.load import load_spec
@@ -153,6 +154,8 @@ def test_how_it_is_treated_may_change_and_what_it_is_may_not(write: Write) -> No
 def test_names_stay_inside_the_results(write: Write) -> None:
     spec = load_spec(write(BASE + "name: ../../x\ntrials: {'../../y': {set: {b: 1}}}\n"))
     assert "/" not in spec.name
+    sweep = SweepDir(Path("results"))
+    assert sweep.run_dir(0, next(iter(spec.trials))).path.parent == sweep.trials_dir
 
 
 def test_conda_is_looked_for_where_conda_looks(tmp_path: Path) -> None:

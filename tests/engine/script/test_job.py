@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from orchestrator.engine.recovery import ran_out
 from orchestrator.engine.script.caps import cap_variables
 from orchestrator.errors import TrialError
 from orchestrator.files.units import GIB, MIB
@@ -316,7 +317,7 @@ def test_the_signal_is_the_one_that_was_chosen(tmp_path: Path) -> None:
 def test_a_pattern_that_matches_nothing_is_told_at_the_end(tmp_path: Path) -> None:
     trial = run(tmp_path, {}, patterns=(r"loss=(?P<loss>\S+)",))
     assert trial.of("warn") == [
-        "metrics.pattern 'loss=(?P<loss>\\\\S+)' matched no line of the output"
+        "metrics.pattern 'loss=(?P<loss>\\S+)' matched no line of the output"
     ]
 
 
@@ -356,3 +357,53 @@ def test_an_environment_of_conda_comes_first(tmp_path: Path) -> None:
     found = seen(trial)["environment"]
     assert found["PATH"].split(os.pathsep)[0] == str(prefix / "bin")
     assert (found["CONDA_PREFIX"], found["CONDA_DEFAULT_ENV"]) == (str(prefix), "env")
+
+
+GOES_ON_IN_ITS_FOLDER = """
+import os, sys
+from pathlib import Path
+old = Path(sys.argv[2]).parent if len(sys.argv) > 1 else None
+folder = old or Path("experiments") / f"exp_{os.getpid()}"
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "last.ckpt").write_text("x")
+(folder / "metadata.json").write_text('{"went_on": true}')
+print("in", folder)
+sys.exit(0 if old else 1)
+"""
+
+
+def test_a_script_that_goes_on_keeps_the_folder_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "t.py").write_text(GOES_ON_IN_ITS_FOLDER)
+    program = Program(
+        path="t.py", workdir=str(tmp_path), outputs="experiments/*/",
+        resume=Resume(("--resume", "${checkpoint}")),
+    )  # fmt: skip
+    first = run_trial(program, {}, tmp_path / "run")
+    assert first.error is not None
+    again = run_trial(program, {}, tmp_path / "run")
+    assert again.of("done") == [None], again.error
+    (folder,) = (tmp_path / "experiments").iterdir()
+    assert again.facts["outputs"] == str(folder)
+    assert json.loads((tmp_path / "run" / "outputs_metadata.json").read_text()) == {"went_on": True}
+
+
+@pytest.mark.parametrize(
+    ("said", "ends", "kind"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "exit 1", "gpu"),
+        ("jaxlib.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes", "exit 1",
+         "gpu"),
+        ("MemoryError", "exit 1", "host"),
+        ("training", "kill -9 $$", "host"),
+        ("training", "exit 1", None),
+    ],
+)  # fmt: skip
+def test_out_of_memory_is_known_by_what_a_script_says(
+    tmp_path: Path, said: str, ends: str, kind: str | None
+) -> None:
+    bars = "for i in 1 2 3; do printf '\\r%s%%' $i; done; "
+    text = f"echo 'Traceback (most recent call last):' >&2; echo '{said}' >&2; {bars}{ends}"
+    steps = (Step("train", ("sh", "-c", text)),)
+    trial = run_trial(Program(path="x", workdir=str(tmp_path), steps=steps), {}, tmp_path / "run")
+    assert trial.error is not None
+    assert ran_out(trial.error, trial.log.decode(), oom_kills=int("kill" in ends)) == kind
