@@ -131,6 +131,8 @@ def check(trainer: Trainer) -> None:
             raise TrainerError(f"{where}: Config must be a dataclass, but got {trainer.config!r}")
         _check_fields(where, trainer.config)
     declared = trainer.parameters
+    for known in declared.values():
+        _check_declared(where, known)
     for preset, values in trainer.presets.items():
         if not isinstance(values, Mapping):
             raise TrainerError(f"{where}: PRESETS['{preset}'] must be a map, but got {values!r}")
@@ -139,6 +141,11 @@ def check(trainer: Trainer) -> None:
             raise TrainerError(
                 f"{where}: PRESETS['{preset}'] must set fields of Config, but sets {unknown[0]!r}"
             )
+        for name in values:
+            if name in declared:
+                _check_value(
+                    f"{where}: PRESETS['{preset}']['{name}']", declared[name], values[name]
+                )
     for metric, described in trainer.metrics.items():
         if not isinstance(described, Metric):
             raise TrainerError(
@@ -169,6 +176,43 @@ def _check_fields(where: str, config: type) -> None:
                 f"{where}: Config.{item.name} must be bool, int, float or str, perhaps with None, "
                 f"but is {hints[item.name]}"
             )
+
+
+def _check_declared(where: str, known: Parameter) -> None:
+    """Hold what `parameter` was told to itself: a sweep file's values are held against it."""
+    at = f"{where}: Config.{known.name}"
+    for name, bound in (("low", known.low), ("high", known.high)):
+        if bound is not None and not _is(bound, float):
+            raise TrainerError(f"{at}: {name} must be a number, but got {bound!r}")
+        if bound is not None and known.type not in (int, float):
+            raise TrainerError(f"{at}: {name} must bound numbers, but its type is {_named(known)}")
+    if not isinstance(known.choices, tuple | list) or not all(
+        _is(choice, known.type) for choice in known.choices
+    ):
+        raise TrainerError(f"{at}: choices must be {_named(known)}, but are {known.choices!r}")
+    _check_value(f"{at}: the default", known, known.default)
+
+
+def _check_value(at: str, known: Parameter, value: Any) -> None:
+    if value is None and known.nullable:
+        return
+    if not _is(value, known.type):
+        raise TrainerError(f"{at} must be {_named(known)}, but is {value!r}")
+    if known.choices and value not in known.choices:
+        raise TrainerError(f"{at} must be one of {list(known.choices)}, but is {value!r}")
+    if known.low is not None and value < known.low:
+        raise TrainerError(f"{at} must be at least {known.low:g}, but is {value!r}")
+    if known.high is not None and value > known.high:
+        raise TrainerError(f"{at} must be at most {known.high:g}, but is {value!r}")
+
+
+def _is(value: Any, kind: type) -> bool:
+    # A whole number is a float as well, but True is neither.
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def _named(known: Parameter) -> str:
+    return f"{known.type.__name__}{' or None' if known.nullable else ''}"
 
 
 def _modules(name: str, path: str, function: str) -> list[ModuleType]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 Arrays = dict[str, tuple[Any, Any]]
+
+SPLITS = ("test", "val", "train")
 
 ENDS_WITHIN_S = 5.0
 """Time that worker processes have to end after the training they belong to."""
@@ -83,6 +86,8 @@ class RecordingRun:
 
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
         """Keep copies of both."""
+        if split not in SPLITS:
+            raise Broken(f"predictions must be of {', '.join(SPLITS)}, but got {split!r}")
         self.arrays[split] = (_copied(predictions), _copied(targets))
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -98,9 +103,13 @@ class RecordingRun:
         try:
             state = torch.load(io.BytesIO(self._saved), map_location="cpu", weights_only=True)
         except Exception as error:  # pickle names what it refuses in many ways
+            found = re.search(r"GLOBAL (\S+)", str(error))
+            what = (
+                f"holds {found[1]}" if found else f"reading it fails: {str(error).splitlines()[0]}"
+            )
             raise Broken(
                 "a checkpoint must hold tensors, numbers, strings and nested maps of them alone, "
-                f"but: {str(error).splitlines()[0]}"
+                f"but {what}"
             ) from error
         return dict(state)
 

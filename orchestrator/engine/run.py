@@ -51,6 +51,7 @@ class TrialRun:
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
         self._restored = False
+        self._checked = False
         self._finite = Finite()
         self._told_bytes = 0
         self._next_look = 0.0
@@ -161,8 +162,12 @@ class TrialRun:
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Save `state` in place of the checkpoint before: tensors, numbers, strings, nested maps.
 
-        Other objects are refused when it is read back (`torch.load` with ``weights_only``). A
-        state whose loss is not finite is not saved: the one before is worth more.
+        The first one is read back (`torch.load` with ``weights_only``), so that other objects are
+        refused now and not when it is needed. A state whose loss is not finite is not saved: the
+        one before is worth more.
+
+        Raises:
+            TrialError: it holds other objects.
         """
         if self._is_lost:
             return
@@ -170,6 +175,9 @@ class TrialRun:
 
         with atomic.replacing(self._files.checkpoint_file) as stream:
             torch.save({**state, _OWNER: self._attempt.number}, stream)
+        if not self._checked:
+            saving.check_checkpoint(self._files.checkpoint_file)
+            self._checked = True
         if self._attempt.keeps_best and self._finite.is_best:
             copy_file(self._files.checkpoint_file, self._files.best_checkpoint_file)
 

@@ -1,7 +1,8 @@
-"""Writing predictions and targets: arrays of one shape, or sequences of unequal length."""
+"""Writing predictions and targets, arrays or sequences; and whether a checkpoint is readable."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from orchestrator.runs.layout import RunDir
 
 Array = NDArray[Any]
 
+SPLITS = ("test", "val", "train")
+
 
 def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
     """Save predictions and targets of a split; each file appears whole or not at all.
@@ -27,12 +30,15 @@ def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
         run: where to.
         predictions: array or tensor [N, ...], or a list of N arrays or tensors of one dimension.
         targets: of the same shape, or a list of as many.
-        split: ``"test"`` or ``"val"``.
+        split: ``"test"``, ``"val"`` or ``"train"``.
 
     Raises:
-        TrialError: the two do not fit together, or hold something other than numbers.
+        TrialError: there is no such split, the two do not fit together, or hold something other
+            than numbers.
     """
     where = f"save_predictions(split={split!r})"
+    if split not in SPLITS:
+        raise TrialError(f"{where}: split must be one of {', '.join(SPLITS)}.")
     kinds = [_are_sequences(values) for values in (predictions, targets)]
     if kinds[0] != kinds[1]:
         words = ["a list of sequences" if kind else "an array" for kind in kinds]
@@ -69,6 +75,26 @@ def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
         _write(path, array)
     for lengths_file in lengths_files:  # of an earlier attempt: they would divide these arrays
         lengths_file.unlink(missing_ok=True)
+
+
+def check_checkpoint(path: Path) -> None:
+    """Remove the checkpoint `path` where nobody could go on from it; tensors are not read.
+
+    Raises:
+        TrialError: it holds objects that would have to be unpickled.
+    """
+    import torch
+
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        path.unlink(missing_ok=True)
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it holds {found[1]}" if found else str(error).partition("\n")[0]
+        raise TrialError(
+            "checkpoint: must hold tensors, numbers, strings and nested maps of them alone, but "
+            f"{what}. Turn numpy values into numbers or tensors, and objects into maps."
+        ) from None
 
 
 def _are_sequences(values: Any) -> bool:

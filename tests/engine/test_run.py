@@ -183,6 +183,8 @@ def test_arrays_appear_whole_or_not_at_all(tmp_path: Path, heard: Heard) -> None
         run.save_predictions(np.ones((3, 2)), np.ones((2, 3)))
     with pytest.raises(TrialError, match="must hold numbers, but got dtype object"):
         run.save_predictions(np.array([None, {}]), np.array([None, {}]))
+    with pytest.raises(TrialError, match="split must be one of test, val, train"):
+        run.save_predictions(np.ones(3), np.ones(3), split="../tset")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"metadata.json", "val_predictions.npy", "val_targets.npy"}
 
@@ -199,6 +201,17 @@ def test_a_checkpoint_is_for_the_next_attempt(tmp_path: Path, heard: Heard) -> N
     inherited = follower.restore()
     assert inherited is not None
     assert inherited["epoch"] == 4
+
+
+def test_a_checkpoint_that_could_not_be_read_is_refused_at_once(
+    tmp_path: Path, heard: Heard
+) -> None:
+    run = open_run(tmp_path, heard)
+    with pytest.raises(TrialError, match=r"but it holds numpy\._core\.multiarray\.scalar\. Turn"):
+        run.checkpoint({"epoch": 1, "best": np.float64(0.5)})
+    assert not (tmp_path / "checkpoint.pt").exists()
+    run.checkpoint({"epoch": 1, "best": 0.5})
+    assert open_run(tmp_path, heard, attempt=2).restore() == {"epoch": 1, "best": 0.5}
 
 
 def test_the_share_of_the_data_is_the_configs(tmp_path: Path, heard: Heard) -> None:

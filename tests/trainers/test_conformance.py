@@ -146,7 +146,7 @@ def test_a_module_of_ones_own_that_keeps_every_promise(tmp_path: Path, folder: P
         ("values[: max(1, int(share * count))]", "values * share", "data_frac", "no part"),
         ('{"epoch": epoch, "weight": weight,\n                        "rng"',
          '{"x": Config(), "epoch": epoch, "weight": weight,\n                        "rng"',
-         "from any", "tensors, numbers"),
+         "from any", ".Config"),
         ('    random = np.random.default_rng(config.seed)',
          '    import subprocess; subprocess.Popen(["sleep", "9"])\n'
          '    random = np.random.default_rng(config.seed)', "trains", "left 1 processes"),
