@@ -91,7 +91,10 @@ def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json
         device.key: device.free_bytes - after.free_bytes
         for device, after in zip(devices, left, strict=True)
     }
-    verdict = None if need is None else judge(left, need, trials or 1, note)
+    promised = sum(claimed.values())
+    told = f"running sweeps have promised {format_size(promised)} of what is free"
+    why = "; ".join(words for words in (note, told if promised else "") if words)
+    verdict = None if need is None else judge(left, need, trials or 1, why)
     text = (
         json.dumps(_as_dict(devices, claimed, note, verdict), indent=2)
         if as_json

@@ -61,6 +61,10 @@ class Ground:
         )
         return bool(who_computes(device, ours, comparable=self.machine.comparable))
 
+    def is_shared(self, key: str) -> bool:
+        """Tell of a device's key whether somebody else computes there, as it was last read."""
+        return any(self.is_busy(device) for device in self.reading if device.key == key)
+
     def disturbed_by(self, live: Live) -> bool:
         """Note that an attempt comes or goes; tell whether it shares a device with another."""
         others = [other for other in self.live.values() if other is not live and other.shares(live)]

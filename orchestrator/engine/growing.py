@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.engine.ground import Tell
@@ -22,6 +22,8 @@ class Growing:
         from_all: on CPUs, how many start at once; from there fewer are tried (`Thinning`). None
             starts with one on each device and tries more.
         pays: whether it pays to try fewer.
+        is_shared: tells of a device's key whether somebody else computes there. What is found out
+            beside them is good for this sweep, and no rule for later ones.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class Growing:
         *,
         from_all: int | None = None,
         pays: Pays = lambda at_once, fewer: "no",
+        is_shared: Callable[[str], bool] = lambda key: False,
     ) -> None:
         self._history = history
         self._from_all = from_all
         self._pays = pays
+        self._is_shared = is_shared
         self._tell = tell
         self._window = window
         self._machines: dict[str, Growth] = {}
@@ -104,5 +108,5 @@ class Growing:
         details: dict[str, Any] = {"device": self._ids[key], **event.to_dict()}
         self._tell("growth", **details, words=machine.words())
         learned = machine.learned()
-        if self._history is not None and learned is not None:
+        if self._history is not None and learned is not None and not self._is_shared(key):
             self._history.record_growth(self._kept_as[key], learned)

@@ -293,7 +293,7 @@ class Placing:
         policy, window = self._terms.policy, self._terms.window
         grows = plan.mode == "sequential" and policy.max_parallel != 1
         if grows and policy.placement in (("grow",) if self._on_cpu else ("grow", "auto")):
-            return Growing(history, self._say, window)
+            return Growing(history, self._say, window, is_shared=self._ground.is_shared)
         # Who says how many cores a trial takes has said how many run at once.
         thins = plan.max_parallel > 1 and policy.cpus_per_trial is None
         if self._on_cpu and policy.placement == "auto" and thins:

@@ -273,16 +273,17 @@ class Admission:
         self._refused = (now, wants)
         rules = self._rules()
         least: Shortage | None = None
+        need: Need | None = None
         for want in wants:
             shortage = rules.shortage(want, view)
             if shortage is None:
                 self._waiting = None  # it has room as soon as trials of ours end
                 return
             if least is None or shortage.missing_bytes < least.missing_bytes:
-                least = shortage
+                least, need = shortage, want.need
         assert least is not None, "somebody was refused"
         since = self._waiting.since if self._waiting else now
-        self._waiting = waiting_for(least.missing_bytes, least.device, since)
+        self._waiting = waiting_for(least.missing_bytes, least.device, since, need)
 
     def _may_look(self, wants: tuple[Want, ...]) -> bool:
         """Tell whether it is worth reading the devices: neither full nor refused just now."""

@@ -32,6 +32,7 @@ FILE = "placement.json"
 _VERSION = 1
 _LOCK_S = 5.0
 _MOST_ENTRIES = 10_000
+_RECENT = 8
 _MOST_BYTES = 1 << 60
 
 # Whole numbers and words that say how long, how often or where, not how much at a time. What is
@@ -67,7 +68,7 @@ class Seen:
     """What the file says of one key.
 
     Attributes:
-        memory_bytes: the greatest peak.
+        memory_bytes: the greatest of the last peaks.
         count: how many trials were measured.
         at: when the last was, ISO 8601, UTC.
     """
@@ -128,7 +129,10 @@ class History:
         return None if found is None else Need(found.memory_bytes, "history")
 
     def record(self, key: MemoryKey, peak_bytes: int) -> bool:
-        """Keep a peak; what was seen before at the same key never shrinks.
+        """Keep a peak. The greatest of the last few at the same key counts.
+
+        So what was measured wrongly once, as while somebody else came to the device, is forgotten
+        after some trials.
 
         Args:
             key: of the trial.
@@ -142,8 +146,10 @@ class History:
 
         def entry(old: object) -> dict[str, Any]:
             found = _seen(old)
+            recent = [*_recent(old), peak_bytes][-_RECENT:]
             return {
-                "memory_bytes": max(peak_bytes, found.memory_bytes if found else 0),
+                "memory_bytes": max(recent),
+                "recent": recent,
                 "source": "measured",
                 "count": (found.count if found else 0) + 1,
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -206,6 +212,17 @@ def _seen(raw: object) -> Seen | None:
     if type(memory) is not int or not 0 < memory <= _MOST_BYTES:
         return None
     return Seen(memory, count if type(count) is int else 1, at if isinstance(at, str) else "")
+
+
+def _recent(raw: object) -> list[int]:
+    """Return the last peaks of an entry; those that make no sense are left out."""
+    found = _seen(raw)
+    peaks = raw.get("recent") if isinstance(raw, dict) else None
+    if found is None:
+        return []
+    if not isinstance(peaks, list):
+        return [found.memory_bytes]  # as an earlier version wrote it
+    return [peak for peak in peaks if type(peak) is int and 0 < peak <= _MOST_BYTES]
 
 
 def _may_matter(name: str, value: object) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.files.units import GIB, MIB, format_duration, format_size
-from orchestrator.placement.model import CPU, Device
+from orchestrator.placement.model import CPU, Device, Need
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,23 @@ class Waiting:
         return f"{self.reason}, since {self._clock()}"
 
 
-def waiting_for(missing_bytes: int, device: Device | None, since: float) -> Waiting:
+def waiting_for(
+    missing_bytes: int, device: Device | None, since: float, need: Need | None = None
+) -> Waiting:
     """Return the waiting for memory on `device`, or for a device where there is none.
 
     Args:
         missing_bytes: what must come free; below one MiB it is called one.
         device: a GPU, the host's memory, or None.
         since: seconds since 1970.
+        need: of the trial that waits; told where an earlier sweep says it, and no file.
     """
     if device is None:
         return Waiting("waits for a GPU: too few can be read", missing_bytes, since)
     size = missing_bytes if missing_bytes >= GIB else -(-missing_bytes // MIB) * MIB
     place = "of RAM" if device.id == CPU else f"on GPU {device.id}"
-    return Waiting(f"waits for {format_size(size)} {place}", missing_bytes, since, device.id)
+    words = f"waits for {format_size(size)} {place}"
+    if need is not None and need.memory_bytes is not None and need.source == "history":
+        took = format_size(need.memory_bytes)
+        words += f" (one trial takes {took}, measured in an earlier sweep)"
+    return Waiting(words, missing_bytes, since, device.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -477,6 +478,19 @@ def test_growth_ends_where_memory_ends(tmp_path: Path) -> None:
     run_for(desk, 60, {1: 1.0, 2: 1.0}, {})
     assert len(desk.running) == 2
     assert desk.placing.words()["growth"]["0"].endswith("no room for 3")
+
+
+def test_what_growth_finds_beside_somebody_else_is_no_rule_for_later(tmp_path: Path) -> None:
+    machine = FakeMachine([24 * GIB])
+    machine.others["0"] = GIB
+    desk = Desk(tmp_path, machine, many(tmp_path, 12))
+    run_for(desk, 30, {1: 1.0, 2: 0.5}, {})
+    assert desk.placing.words()["growth"]["0"].endswith("staying at 1")
+    for attempt in list(desk.running.values()):
+        desk.end(attempt.number)
+    kept = json.loads(desk.history._path.read_text())
+    assert len(kept["needs"]) == 1
+    assert kept["growth"] == {}
 
 
 @pytest.mark.parametrize(("size", "most"), [(16 * GIB, 7), (8 * GIB, 3)])

@@ -225,6 +225,16 @@ def test_waiting_says_how_much_is_missing_where_and_since_when() -> None:
     assert admission.waiting is None
 
 
+def test_waiting_for_what_no_file_declares_says_who_does() -> None:
+    machine = Machine(20)
+    admission = machine.admission()
+    machine.free(4)
+    assert admission.take(Need(5 * GIB, "history")) is None
+    words = "waits for 1.0 GiB on GPU 0 (one trial takes 5.0 GiB, measured in an earlier sweep)"
+    assert admission.waiting is not None
+    assert admission.waiting.reason == words
+
+
 def test_waiting_for_trials_of_ones_own_is_no_waiting() -> None:
     machine = Machine(20)
     admission = machine.admission()

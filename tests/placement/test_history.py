@@ -33,6 +33,18 @@ def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
     assert entry["source"] == "measured"
 
 
+def test_what_was_measured_wrongly_once_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    history = History(path)
+    old = {"memory_bytes": 20 * GIB, "source": "measured", "count": 3, "at": "", "of": {}}
+    path.write_text(json.dumps({"version": 1, "needs": {KEY.digest: old}}))
+    for _ in range(7):
+        history.record(KEY, 5 * GIB)
+        assert history.lookup(KEY) == Need(20 * GIB, "history")
+    history.record(KEY, 6 * GIB)
+    assert history.lookup(KEY) == Need(6 * GIB, "history")
+
+
 def test_what_growth_learned_is_kept_beside_it(tmp_path: Path) -> None:
     history = History(tmp_path / FILE)
     history.record(KEY, GIB)
