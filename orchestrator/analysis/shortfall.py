@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from orchestrator.analysis.facts import Facts
-from orchestrator.spec.condition_tree import Among, Between, Both, Name, Not, Ratio, Word
+from orchestrator.spec.condition_tree import Among, Between, Both, Compare, Name, Not, Ratio, Word
 from orchestrator.spec.conditions import Condition
 
 
@@ -43,6 +43,25 @@ def shortfall(condition: Condition, facts: Facts) -> str:
     if condition.op in ("==", "!="):
         return f"{condition.term} is {value:.4g}"
     return f"{condition.term} is {value:.4g}, {_off(value, limit, condition.op)}"
+
+
+def gap(condition: Condition, facts: Facts) -> float | None:
+    """Return by how much one comparison of numbers is missed; None for anything else.
+
+    Args:
+        condition: such as ``val_mae <= 0.02``.
+        facts: of one trial.
+    """
+    if not isinstance(condition, Compare | Between):
+        return None
+    value = _value(condition.term, facts)
+    if value is None or not math.isfinite(value):
+        return None
+    if isinstance(condition, Between):
+        return max(condition.low - value, value - condition.high, 0.0)
+    limit = _value(condition.value, facts) if isinstance(condition.value, Name) else condition.value
+    is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+    return abs(value - float(limit)) if is_number and limit is not None else None
 
 
 def _off(value: float, limit: float, op: str = "") -> str:

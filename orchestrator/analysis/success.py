@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.analysis.facts import Facts, facts_of
+from orchestrator.analysis.shortfall import gap, shortfall
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord
-from orchestrator.spec.conditions import evaluate, names, parse
+from orchestrator.spec.condition_tree import Among
+from orchestrator.spec.conditions import Condition, evaluate, names, parse
 from orchestrator.spec.model import MetricGoal
+
+SHOWN = 3
+"""Most trials that a verdict names."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +27,21 @@ class Success:
         met: whether every condition holds.
         conditions: each condition as it stands in the file, and whether it holds; None where that
             is not known, because no trial has a value that it asks for.
+        missed: condition to what is missing, in words, for those of which that can be said.
     """
 
     met: bool
     conditions: tuple[tuple[str, bool | None], ...]
+    missed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
         """The verdict for people."""
         told = {True: "holds", False: "does not hold", None: "is not known"}
-        parts = [f"{text} {told[holds]}" for text, holds in self.conditions]
+        parts = [
+            f"{text} {told[holds]}" + (f" ({self.missed[text]})" if text in self.missed else "")
+            for text, holds in self.conditions
+        ]
         return f"success: {'met' if self.met else 'missed'}; {'; '.join(parts)}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +71,7 @@ def judge_success(
     ]
     best = _best(known, metric)
     judged = []
+    missed: dict[str, str] = {}
     for text in conditions:
         condition = parse(text)
         # The grammar looks for a metric at a step among the values of each of many trials.
@@ -75,8 +86,35 @@ def judge_success(
             for facts in known
         ]
         holds = evaluate(condition, best.values, at=best.at, many=many)
+        if holds is None and isinstance(condition, Among) and condition.word == "any":
+            # A trial that has ended without a value will never meet it.
+            is_known = any(facts.hold(condition.part) is not None for facts in known)
+            holds = False if is_known else None
         judged.append((text, holds))
-    return Success(all(holds is True for _, holds in judged), tuple(judged))
+        words = "" if holds else _missing(condition, records, known)
+        if words:
+            missed[text] = words
+    return Success(all(holds is True for _, holds in judged), tuple(judged), missed)
+
+
+def _missing(condition: Condition, records: Sequence[TrialRecord], known: Sequence[Facts]) -> str:
+    """Return what keeps an ``any`` or ``all`` from holding; "" where that takes too many words."""
+    if not isinstance(condition, Among):
+        return ""
+    part = condition.part
+    if condition.word == "all":
+        without = [
+            record.name
+            for record, facts in zip(records, known, strict=True)
+            if facts.hold(part) is not True
+        ]
+        more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
+        return f"not {', '.join(without[:SHOWN])}{more}"
+    gaps = [(gap(part, facts), place) for place, facts in enumerate(known)]
+    least = min(((off, place) for off, place in gaps if off is not None), default=None)
+    if least is None:
+        return ""
+    return f"nearest is {records[least[1]].name}: {shortfall(part, known[least[1]])}"
 
 
 def _best(known: Sequence[Facts], metric: MetricGoal | None) -> Facts:

@@ -1,0 +1,34 @@
+"""The closing verdict, and what a missed condition lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.analysis.success import judge_success
+from orchestrator.runs.records import TrialState, load_trials
+from orchestrator.spec.model import MetricGoal
+from tests.analysis import made
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("any test_mae <= 0.25", "success: met; any test_mae <= 0.25 holds"),
+        ("any mae < 0.1", "does not hold (nearest is t0: mae is 0.2, 0.1 too high)"),
+        ("any mae: 0.45..0.5", "does not hold (nearest is t1: mae is 0.4, 0.05 too low)"),
+        ("any mse/val_mse < 0.5", "does not hold (nearest is t0: mse/val_mse is 1, 0.5 too high)"),
+        ("all complete", "does not hold (not t2)"),
+        ("all mae < 0.1", "does not hold (not t0, t1, t2)"),
+        ("any nothing < 1", "success: missed; any nothing < 1 is not known"),
+        ("any (mae < 0.1 and complete)", "does not hold"),
+    ],
+)
+def test_the_verdict_says_what_is_missing(tmp_path: Path, condition: str, words: str) -> None:
+    sweep = made.sweep(tmp_path)
+    for number, error in enumerate([0.2, 0.4]):
+        made.trial(sweep, number, error=error, val_error=error)
+    made.trial(sweep, 2, state=TrialState.FAIL, reason="no")
+    verdict = judge_success([condition], sweep, load_trials(sweep), MetricGoal("val_mae"))
+    assert verdict.words.endswith(words)
