@@ -116,7 +116,11 @@ class _Script:
             outputs=lambda: self._outputs.path,
             expand=macros_of(program, config, run.directory).put_in,
         )
-        self._written = None if program.copies else Written(Path(program.workdir), program.outputs)
+        self._written: Written | None = None
+        if not program.copies:
+            # The run directory is results/<sweep>/trials/<trial>.
+            above = [*run.directory.absolute().parents][2:3]
+            self._written = Written(Path(program.workdir), program.outputs, *above)
 
     def on_sigterm(self) -> None:
         """Give the script its time to end; safe in a signal handler."""

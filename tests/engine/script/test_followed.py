@@ -1,0 +1,100 @@
+"""Scripts that tell their metrics each in another way, swept unchanged, in the table."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.cli import app
+from tests.engine.script.script_runner import SCRIPTS
+
+FOLLOWED = SCRIPTS / "followed"
+FILES = {
+    "lightning_like": """
+program: lightning_like.py
+outputs: lightning_logs/version_*/
+metrics:
+  files: metrics.csv
+  predictions: "*/pred.npy"
+  targets: "*/true.npy"
+metric: val_mae
+fixed: {max_epochs: 2}
+parameters: {lr: {values: [0.1, 0.01]}}
+""",
+    "params_only": """
+program: params_only.py
+workdir: copy
+params_file: params.yaml
+metrics: {files: out/results.json, names: {val_mae: eval/mae}}
+metric: val_mae
+parameters: {train: {parameters: {lr: {values: [0.1, 0.01]}}}}
+""",
+    "env_steered": """
+program: env_steered.py
+args: none
+env: {LR: "${params:lr}"}
+metrics: {pattern: 'epoch (?P<step>\\d+)/(?P<total>\\d+)\\W+val_mae (?P<val_mae>\\S+)'}
+metric: val_mae
+parameters: {lr: {values: [0.1, 0.01]}}
+""",
+    "sklearn_fit": """
+program: sklearn_fit.py
+command: [python, "${program}", "--out=${run_dir}/fit.npz", "${args}"]
+metrics: {predictions: "${run_dir}/fit.npz:y_pred", targets: "${run_dir}/fit.npz:y_true"}
+parameters: {alpha: {values: [50.0, 0.01]}}
+""",
+    "hydra_logs": """
+program: hydra_logs.py
+command: [python, "${program}", "hydra.run.dir='${run_dir}/hydra'", "${args}"]
+args: +k=v
+metrics: {files: "${run_dir}/hydra/metrics.jsonl", names: {val_mae: val/mae}}
+metric: val_mae
+fixed: {epochs: 2}
+parameters: {optim.lr: {values: [0.1, 0.01]}}
+""",
+    "sub_commands": """
+program: sub_commands.py
+command: [python, "${program}", --quiet, train, my data, "${args}"]
+metric: val_mae
+parameters: {lr: {values: [0.1, 0.01]}}
+""",
+    "text_log": """
+program: text_log.py
+command: [python, "${program}", "${args}", "log_file=${run_dir}/train.log"]
+args: k=v
+metrics:
+  files: "${run_dir}/train.log"
+  pattern: 'epoch (?P<step>\\d+): val_mae (?P<val_mae>\\S+)'
+metric: val_mae
+fixed: {epochs: 2}
+parameters: {lr: {values: [0.1, 0.01]}}
+""",
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_swept_unchanged_with_metrics_in_the_table(kind: str, tmp_path: Path) -> None:
+    if kind == "hydra_logs" and importlib.util.find_spec("hydra") is None:
+        pytest.skip("Hydra is not installed")
+    for name in (f"{kind}.py", *(["params.yaml"] if kind == "params_only" else [])):
+        shutil.copy(FOLLOWED / name, tmp_path)
+    path = tmp_path / f"{kind}.yaml"
+    path.write_text(f"version: 1\nname: {kind}\n{FILES[kind]}")
+    results = str(tmp_path / "results")
+    done = CliRunner().invoke(app, ["run", str(path), "--inline", "--results", results])
+    assert done.exit_code == 0, done.output
+    shown = CliRunner().invoke(app, ["compare", f"{results}/{kind}", "--json"])
+    rows: list[dict[str, Any]] = json.loads(shown.stdout)["rows"]
+    assert [row["warnings"] for row in rows] == [[], []]
+    metric = "mae" if kind == "sklearn_fit" else "val_mae"
+    first, second = (row["metrics"][metric] for row in rows)
+    assert first < second, "the better one is ranked first"
+    assert "0.01" in json.dumps(rows[0]["config"])
+    if kind == "lightning_like":
+        assert rows[0]["metrics"]["mae"] == pytest.approx(0.01)
