@@ -78,7 +78,7 @@ class Config:
     # Encoder, frozen once it is there.
     encoder_path: str | None = parameter(
         None,
-        "weights from an earlier run's encoder.pt; null pre-trains one on the training windows",
+        "weights that an earlier run recorded as encoder.file; null pre-trains on training windows",
         is_path=True,
     )
     width: int = parameter(

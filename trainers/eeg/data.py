@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.cache import Arrays, cached
 from trainers.eeg import files, synthetic
 from trainers.eeg.config import Config
-from trainers.eeg.windows import Windows
+from trainers.eeg.windows import CHANNELS, Windows
 
 VALIDATION_SHARE: Final = 0.2
 TEST_SHARE: Final = 0.2
@@ -36,22 +37,24 @@ class Fold:
     test: Rows
 
 
-def load(config: Config, progress: Callable[[str], None] = lambda text: None) -> Windows:
+def load(
+    config: Config,
+    progress: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Windows:
     """Return all windows that `config` names.
+
+    Args:
+        config: where they are, or how many people to make up.
+        progress: told what takes time.
+        should_stop: asked while people are made up.
 
     Raises:
         ValueError: files are missing, cannot be read, or do not fit.
+        Interrupted: `should_stop` said so.
     """
     if config.data_path is None:
-        progress("generating synthetic EEG")
-        return synthetic.generate(
-            subjects=config.subjects,
-            windows_per_subject=config.windows_per_subject,
-            channels=config.channels,
-            rate_hz=config.rate_hz,
-            window_s=config.window_s,
-            seed=config.data_seed,
-        )
+        return _synthetic(config, progress, should_stop)
     path = Path(config.data_path)
     progress(f"reading {path}")
     if path.is_dir():
@@ -63,6 +66,36 @@ def load(config: Config, progress: Callable[[str], None] = lambda text: None) ->
             progress=progress,
         )
     return files.read_archive(path)
+
+
+def _synthetic(
+    config: Config, progress: Callable[[str], None], should_stop: Callable[[], bool]
+) -> Windows:
+    """Return synthetic EEG; the trials of a sweep make it once."""
+    settings: dict[str, Any] = {
+        "subjects": config.subjects,
+        "windows_per_subject": config.windows_per_subject,
+        "channels": config.channels,
+        "rate_hz": config.rate_hz,
+        "window_s": config.window_s,
+        "seed": config.data_seed,
+    }
+
+    def make() -> Arrays:
+        made = synthetic.generate(**settings, progress=progress, should_stop=should_stop)
+        return {"signals": made.signals, "labels": made.labels, "subjects": made.subjects}
+
+    found = cached(
+        "eeg-people",
+        {**settings, "version": synthetic.VERSION},
+        make,
+        progress=progress,
+        should_stop=should_stop,
+    )
+    channels = CHANNELS[: config.channels]
+    return Windows(
+        found["signals"], found["labels"], found["subjects"], channels, float(config.rate_hz)
+    )
 
 
 def make_folds(

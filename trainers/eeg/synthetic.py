@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.cache import Interrupted
 from trainers.eeg.windows import CHANNELS, Windows
 
 VERSION: Final = 1
@@ -53,6 +54,8 @@ def generate(
     rate_hz: float,
     window_s: float,
     seed: int,
+    progress: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Windows:
     """Return the windows of `subjects` synthetic people, half of each one's of either label.
 
@@ -66,13 +69,23 @@ def generate(
         rate_hz: samples per second.
         window_s: length of a window in seconds; they follow one another without overlap.
         seed: of everything that is random.
+        progress: told how far it is, every few percent.
+        should_stop: asked before each person.
+
+    Raises:
+        Interrupted: `should_stop` said so.
     """
     of_label = (windows_per_subject - windows_per_subject // 2, windows_per_subject // 2)
     length = round(rate_hz * window_s)
     signals = np.empty((subjects * windows_per_subject, channels, length), dtype=np.float32)
     labels = np.tile(np.repeat([0, 1], of_label), subjects)
     row = 0
+    step = max(1, subjects // 20)
     for subject in range(subjects):
+        if should_stop():
+            raise Interrupted
+        if subject % step == 0:
+            progress(f"generating synthetic EEG: {subject:,} of {subjects:,} people")
         random = np.random.default_rng([seed, subject, 0xEE6])
         person = _Person(random, _PLACES[:channels])
         for label, count in enumerate(of_label):

@@ -48,17 +48,17 @@ def train(config: Config, run: Run) -> None:
     """
     torch.set_num_threads(run.threads)
     run.describe(total_steps=1 if config.model == "bandpower" else config.epochs)
-    windows = load(config, run.progress).checked("data")
-    folds = make_folds(
-        windows,
-        folds=config.folds,
-        seed=config.data_seed,
-        data_fraction=min(config.data_fraction, run.data_fraction),
-    )
     try:
+        windows = load(config, run.progress, lambda: run.should_stop).checked("data")
+        folds = make_folds(
+            windows,
+            folds=config.folds,
+            seed=config.data_seed,
+            data_fraction=min(config.data_fraction, run.data_fraction),
+        )
         prepared = prepare(config, run, windows, folds)
     except Interrupted:
-        return  # nothing is lost but the preparation, which starts again
+        return  # nothing is lost but what was being prepared, which starts again
     run.describe(**_facts(config, windows, folds, prepared))
     if config.model == "bandpower":
         judge_baseline(config, run, windows.labels, folds, prepared.folds)
@@ -187,6 +187,8 @@ class Training:
         )
 
     def _save(self) -> None:
+        if not all(probe.gradients.parameters_are_finite() for probe in self.probes):
+            return  # nothing could go on from there
         began = time.monotonic()
         self.run.checkpoint(self.state_dict())
         self._saved_at = time.monotonic()

@@ -184,10 +184,10 @@ class Training:
             steps = self.steps[self.segment]
             while self.step < len(steps):
                 if self.step % LOOK_EVERY == 0:
+                    if not torch.isfinite(self.sums[0]):
+                        return True  # told at once; a state that is lost is not saved
                     if self.run.should_stop:
                         return False
-                    if not torch.isfinite(self.sums[0]):
-                        return True
                 if self.step == 0:
                     self._begin_segment()
                 self._step(*steps[self.step])

@@ -1,12 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainers.eeg.samples import labelled, made
+from tests.trainers.eeg.samples import labelled, made, tiny
+from trainers.cache import Interrupted
 from trainers.eeg import synthetic
 from trainers.eeg.bands import BANDS_HZ, band_powers
-from trainers.eeg.data import make_folds
+from trainers.eeg.data import load, make_folds
 from trainers.eeg.features import standardized
 
 BOTH = [0, 0, 1, 1]
@@ -108,6 +111,21 @@ def test_synthetic_eeg_goes_by_its_seed_and_more_subjects_leave_the_first_as_the
     assert few.labels.tolist() == [0, 0, 0, 1, 1, 1] * 4
     assert few.channels == ("Fp1", "Fp2", "F3", "F4", "F7")
     assert 2 < few.signals.std() < 60, "microvolts"
+
+
+def test_people_are_made_up_once_for_all_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
+    with pytest.raises(Interrupted):
+        load(tiny(), should_stop=lambda: True)
+    first = load(tiny())
+    monkeypatch.delattr(synthetic, "generate")
+    again = load(tiny(max_lr=1e-4))
+    for name in ("signals", "labels", "subjects", "channels", "rate_hz"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    with pytest.raises(AttributeError):
+        load(tiny(data_seed=1))
 
 
 def test_synthetic_rhythms_answer_to_work_on_the_average_and_less_than_people_differ() -> None:
