@@ -136,12 +136,18 @@ class TextLog:
     ) -> None:
         self._file = GrowingFile(path, after)
         self._lines = Lines()
+        self._patterns = patterns
         self._follower = Follower(patterns, sink)
 
     @property
     def count(self) -> int:
         """How many reports it has given."""
         return self._follower.count
+
+    @property
+    def matched(self) -> set[str]:
+        """The patterns that have found something."""
+        return set(self._patterns) - set(self._follower.unmatched)
 
     def look(self, now: float) -> None:
         """Take what is new."""

@@ -160,7 +160,8 @@ class _Script:
     def tell_unmatched(self) -> None:
         """Warn of patterns that found nothing though the script ended well."""
         for pattern in self._follower.unmatched:
-            self._run.warn(f"metrics.pattern '{pattern}' matched no line of the output")
+            if pattern not in self._harvest.matched:
+                self._run.warn(f"metrics.pattern '{pattern}' matched no line of the output")
 
     def _follow(self, piece: Piece) -> int:
         """Start a command and follow it to its end; return its exit code, or minus a signal."""

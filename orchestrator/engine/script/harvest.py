@@ -63,6 +63,11 @@ class Harvest:
         """How many reports were made."""
         return self._sources.count
 
+    @property
+    def matched(self) -> set[str]:
+        """The patterns that have found something in logs of plain text."""
+        return self._sources.matched
+
     def look(self, now: float) -> bool:
         """Take what is new and tell whether something was; `now` is a monotonic time, s."""
         before = self.count

@@ -12,7 +12,14 @@ from typing import Any
 
 from orchestrator.engine.script import recorded
 from orchestrator.engine.script.columns import Columns
-from orchestrator.engine.script.file_logs import Log, RowsLog, Settings, open_log, wandb_log
+from orchestrator.engine.script.file_logs import (
+    Log,
+    RowsLog,
+    Settings,
+    TextLog,
+    open_log,
+    wandb_log,
+)
 from orchestrator.engine.script.found_files import Claims, FoundFiles
 from orchestrator.engine.script.merge import Reports
 from orchestrator.engine.script.surroundings import REPORTED_FILE
@@ -75,6 +82,11 @@ class Sources:
     def count(self) -> int:
         """How many reports were made."""
         return self._sink.count
+
+    @property
+    def matched(self) -> set[str]:
+        """The patterns that have found something in logs of plain text."""
+        return {pattern for entry in self._entries for pattern in entry.matched()}
 
     def look(self, now: float) -> None:
         """Take what is new; `now` is a monotonic time, s."""
@@ -151,6 +163,11 @@ class _Entry:
         self._open(None)
         for _, log in self._logs:
             log.close(now)
+
+    def matched(self) -> set[str]:
+        """Return the patterns that have found something in the entry's files."""
+        logs = [log for _, log in self._logs if isinstance(log, TextLog)]
+        return {pattern for log in logs for pattern in log.matched}
 
     def complaint(self) -> str | None:
         """Return what to say where nothing came of the entry."""
