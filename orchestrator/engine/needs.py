@@ -26,6 +26,7 @@ from orchestrator.placement.need import declared
 from orchestrator.placement.oom import ALL_OF_IT
 from orchestrator.spec.expand import iter_configs
 from orchestrator.spec.model import Spec
+from orchestrator.spec.program import Program
 from orchestrator.spec.trainers import TrainerSchema, resolve, trainer_schema
 
 HEADROOM = 1.05
@@ -161,7 +162,7 @@ class Needs:
     def _key(self, config: Mapping[str, Any], device: Device) -> MemoryKey:
         if self._schema is None:
             program = self._spec.program
-            runner = program.path if program else self._spec.trainer
+            runner = self._spec.trainer if program is None else _runner(program)
             return memory_key(runner or "", config, device)
         return memory_key(
             self._spec.trainer or "",
@@ -169,6 +170,12 @@ class Needs:
             device,
             alters=_alters(self._schema),
         )
+
+
+def _runner(program: Program) -> str:
+    """Return what tells a program from others: all its words where it is started by words."""
+    steps = " && ".join(" ".join(step.command) for step in program.steps)
+    return steps or " ".join(program.command) or program.path
 
 
 def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:

@@ -13,6 +13,7 @@ from orchestrator.engine.script.checkpoints import find_checkpoint, keep_checkpo
 from orchestrator.engine.script.contract import ScriptRun
 from orchestrator.engine.script.notes import Notes
 from orchestrator.engine.script.workdir import settle
+from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.spec.macros import names_in
 from orchestrator.spec.params_file import params_text
@@ -80,6 +81,11 @@ def prepare(program: Program, config: Mapping[str, Any], run: ScriptRun) -> Job:
         target = base / settled.params_file.write
         macros = replace(macros, params_file=str(target))
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.resolve().is_relative_to(base.resolve()):
+            raise TrialError(
+                f"params_file {settled.params_file.write}: must be written inside the copy, but a "
+                "link leads out of it. Write it elsewhere, or do not link that folder."
+            )
         text = params_text(settled.params_file, macros)
         target.unlink(missing_ok=True)  # in a copy it may be a link
         atomic.write_text(target, text)

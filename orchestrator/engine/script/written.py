@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.engine.script.workdir import is_left_out
+from orchestrator.placement.history import FILE as HISTORY_FILE
 
 MOST_LOOKED_AT = 5_000
 """Files that are looked at; in a folder with more of them the rest is left to itself."""
 MOST_TOLD = 100
 DEEPEST = 3
 # What several trials may well share: logs that grow, databases with locks of their own.
-_SHARED = ("*.log", "*.lock", "*.pyc", "*.db", "*.sqlite*", "*.journal", "nohup.out", "sweep.yaml")
+_SHARED = ("*.log", "*.lock", "*.pyc", "*.db", "*.sqlite*", "*.journal", "nohup.out")
+# What people edit while a sweep runs.
+_SOURCES = ("*.py", "*.ipynb", "*.md", "sweep.yaml")
 
 Facts = dict[str, tuple[float, int, int]]
 """File, relative to the folder, to the time it was written (s since 1970), size and inode."""
@@ -33,10 +36,12 @@ class Written:
     Args:
         folder: the folder that the program runs in.
         outputs: glob of the folders that trials make for themselves; they are not looked into.
+        results: where sweeps are kept, which others write; it is not looked into either.
     """
 
-    def __init__(self, folder: Path, outputs: str | None) -> None:
+    def __init__(self, folder: Path, outputs: str | None, results: Path | None = None) -> None:
         self._folder = folder
+        self._results = None if results is None else os.path.abspath(results)
         self._outputs = None if outputs is None else outputs.rstrip("/")
         self._before = self._look()
 
@@ -68,10 +73,15 @@ class Written:
         names = {entry.name for entry in listed}
         if {"spec.json", "trials"} <= names:
             return  # a sweep's folder
+        here = os.path.abspath(folder)
+        if here == self._results and folder != self._folder:
+            return
         for entry in listed:
             if entry.is_dir(follow_symlinks=False):
                 if depth < DEEPEST and not is_left_out(entry.name) and not self._is_output(entry):
                     yield from self._files(Path(entry.path), depth + 1)
+            elif here == self._results and entry.name == HISTORY_FILE:
+                continue  # the driver's own
             elif entry.is_file(follow_symlinks=False) and not self._is_shared(entry.name):
                 yield entry
 
@@ -80,4 +90,6 @@ class Written:
         return self._outputs is not None and fnmatch.fnmatch(name, self._outputs)
 
     def _is_shared(self, name: str) -> bool:
-        return name.startswith(".") or any(fnmatch.fnmatch(name, each) for each in _SHARED)
+        return name.startswith(".") or any(
+            fnmatch.fnmatch(name, each) for each in (*_SHARED, *_SOURCES)
+        )

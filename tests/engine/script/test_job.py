@@ -182,6 +182,17 @@ def test_a_copy_is_the_trials_own(tmp_path: Path) -> None:
     assert not (folder / "targets.npy").exists()
 
 
+def test_a_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    folder = program_folder(tmp_path)
+    program = Program(
+        path="train.py", workdir=str(folder), copies=True, link=("data",),
+        params_file=ParamsFile("data/params.json"),
+    )  # fmt: skip
+    trial = run_trial(program, {"lr": 1}, tmp_path / "run")
+    assert "must be written inside the copy" in str(trial.error)
+    assert [path.name for path in (folder / "data").iterdir()] == ["x.npy"]
+
+
 def test_what_was_there_before_is_not_what_the_trial_made(tmp_path: Path) -> None:
     folder = program_folder(tmp_path)
     program = Program(
@@ -324,8 +335,11 @@ def test_a_pattern_that_matches_nothing_is_told_at_the_end(tmp_path: Path) -> No
 def test_what_it_writes_beside_the_others_is_told(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_text("old")
     (tmp_path / "t.py").write_text("open('best.pt', 'w').write('x'); open('a.log', 'w').write('x')")
-    trial = run_trial(Program(path="t.py", workdir=str(tmp_path)), {}, tmp_path / "run")
-    assert [name for name in trial.facts["written"] if "/" not in name] == ["best.pt"]
+    run = tmp_path / "results" / "s" / "trials" / "0000-a"
+    (tmp_path / "results" / "s" / "trials").mkdir(parents=True)
+    trial = run_trial(Program(path="t.py", workdir=str(tmp_path)), {}, run)
+    assert trial.of("done") == [None]
+    assert list(trial.facts["written"]) == ["best.pt"], "nothing of the sweep's own"
 
 
 def test_frameworks_are_told_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
