@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator.analysis.aims import parse_bound
 from orchestrator.divergence.crossrun import Seen, compare_runs
 from orchestrator.divergence.diagnosis import Diagnosis, diagnose
-from orchestrator.divergence.schedule.declared import Declared, declared
+from orchestrator.divergence.schedule.declared import Declared
+from orchestrator.divergence.schedule.trial import schedule_of_trial
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.runs.curves.model import LoggedRun
@@ -28,9 +29,10 @@ class Asked:
         metric: the name that ranks.
         goal: which way it is better.
         target: the value to reach.
-        targets: further reported names, with the value to reach and which way is better.
         schedule: the learning rate that was configured.
         pattern: for text logs.
+        targets: further reported names, with the value to reach and which way is better.
+        spec: what the sweep was asked, as its folder keeps it; {} outside of sweeps.
     """
 
     metric: str | None = None
@@ -39,6 +41,7 @@ class Asked:
     schedule: Declared | None = None
     pattern: str | None = None
     targets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -187,10 +190,6 @@ def _meant(asked: Asked, sweep: SweepDir | None) -> Asked:
         text = targets.get(metric, targets.get(metric.removeprefix("val_")))
         bound = parse_bound(str(text))
         target = bound.limit if bound is not None and bound.low is None else None
-    schedule = asked.schedule
-    raw = spec.get("lr_schedule")
-    if schedule is None and isinstance(raw, dict) and raw:
-        schedule = declared(raw)
     if target is not None and metric is None:
         raise UsageError("--target: must come with --metric, but no metric is known. Add one.")
     aims: dict[str, tuple[float, str]] = {}
@@ -202,7 +201,7 @@ def _meant(asked: Asked, sweep: SweepDir | None) -> Asked:
         for reported in (name, f"val_{name.removeprefix('test_')}"):
             if reported != metric:
                 aims[reported] = bound.limit, way
-    return Asked(metric, goal, target, schedule, asked.pattern, aims)
+    return Asked(metric, goal, target, asked.schedule, asked.pattern, aims, spec)
 
 
 def _diagnosed(run: LoggedRun, meant: Asked, *, loss_can_fall: bool = False) -> Diagnosis:
@@ -214,11 +213,34 @@ def _diagnosed(run: LoggedRun, meant: Asked, *, loss_can_fall: bool = False) -> 
         target=meant.target if metric is not None else None,
         targets={name: aim for name, aim in meant.targets.items() if name in run.names},
         total_steps=run.total_steps,
-        schedule=meant.schedule,
+        schedule=meant.schedule or _schedule_of(run, meant.spec),
         config=run.config,
         unit=run.unit,
         loss_can_fall=loss_can_fall,
     )
+
+
+def _schedule_of(run: LoggedRun, spec: Mapping[str, Any]) -> Declared | None:
+    """Return the schedule of one of our trials, as the sweep itself held it against its rate."""
+    record = TrialRecord.load(RunDir(run.path)) if run.number is not None else None
+    if record is None:
+        return None
+    trials = spec.get("trials")
+    varied = [trial.get("set") for trial in trials.values()] if isinstance(trials, dict) else []
+    try:
+        return schedule_of_trial(
+            spec.get("lr_schedule"),
+            config=run.config,
+            metadata=atomic.read_json(RunDir(run.path).metadata_file) or {},
+            change=record.change,
+            varied={
+                *(spec.get("parameters") or {}),
+                *(name for each in varied for name in each or ()),
+            },
+            last_step=run.total_steps,
+        )
+    except UsageError:
+        return None  # the sweep has said so
 
 
 def shown_series(one: Examined) -> list[tuple[str, Sequence[tuple[int, float]]]]:

@@ -14,9 +14,9 @@ from typing import Any
 
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_run
-from orchestrator.divergence.advice import rate_of
 from orchestrator.divergence.policy import LOST
 from orchestrator.divergence.schedule.declared import declared_for
+from orchestrator.divergence.schedule.trial import schedule_of_trial
 from orchestrator.divergence.verdict import Verdict
 from orchestrator.divergence.watch import Watch
 from orchestrator.divergence.wording import number as shown
@@ -210,26 +210,14 @@ class Judge:
 
     def _plan_schedule(self) -> None:
         """Take the schedule from the sweep file, else as the trainer said that it configured it."""
-        metadata = atomic.read_json(self._run.metadata_file) or {}
-        built = metadata.get("config")
-        config: dict[str, Any] = {**(built if isinstance(built, dict) else {})}
-        config |= self._record.config
-        known = rate_of(config)
-        raw = self._spec.lr_schedule
-        described = metadata.get("lr_schedule")
-        if not raw and isinstance(described, dict):
-            raw = described
-        if not raw or self._record.change.get("new_schedule"):
-            return  # of a schedule that begins anew in midst of a run nobody knows its first step
-        # What the sweep sets for its trials is stronger than what is declared for all of them.
-        varied = {*self._spec.parameters, *(self._record.change.get("set") or {})}
-        for trial in self._spec.trials.values():
-            varied |= set(trial.set)
+        varied = {name for trial in self._spec.trials.values() for name in trial.set}
         try:
-            schedule = declared_for(
-                raw,
-                rate=known[1] if known else None,
-                is_rate_stronger=known is not None and known[0] in varied,
+            schedule = schedule_of_trial(
+                self._spec.lr_schedule,
+                config=self._record.config,
+                metadata=atomic.read_json(self._run.metadata_file) or {},
+                change=self._record.change,
+                varied={*self._spec.parameters, *varied},
                 last_step=self._record.total_steps,
             )
         except UsageError as error:

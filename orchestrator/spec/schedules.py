@@ -20,13 +20,13 @@ _WARM_UP = {
     "warmup": Key(_LEAST, "steps of a straight rise that belong to total"),
     "warmup_start": Key(_LEAST, "share of the rate at which the rise begins; by default 0"),
 }
-_LR = Key(_ABOVE, "the rate that it begins with", True)
-_TOTAL = Key(_ABOVE, "scheduler steps from first to last", True)
+_LR = Key(_ABOVE, "the rate that it begins with; by default the trial's")
+_TOTAL = Key(_ABOVE, "scheduler steps from first to last; by default those of the trial")
 _FINAL = Key(_LEAST, "the rate that it ends with; by default 0")
 
 
 def _kind(keys: dict[str, Key], *, warm: bool = True) -> Record:
-    shown = ", ".join(name for name, key in keys.items() if key.required)
+    shown = ", ".join(name for name in keys if name in ("lr", "max_lr", "total"))
     return Record({**keys, **(_WARM_UP if warm else {})}, f"a mapping with {shown}")
 
 
@@ -46,7 +46,7 @@ SCHEDULES: dict[str, Record] = {
     "cosine": _kind({"lr": _LR, "total": _TOTAL, "final": _FINAL}),
     "onecycle": _kind(
         {
-            "max_lr": Key(_ABOVE, "the rate at the peak", True),
+            "max_lr": Key(_ABOVE, "the rate at the peak; by default the trial's"),
             "total": _TOTAL,
             "pct_start": Key(_LEAST, "share of the rise, below 1; by default 0.3"),
             "div_factor": Key(_ABOVE, "peak through first rate; by default 25"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import zipfile
@@ -189,6 +190,25 @@ def test_a_target_and_a_schedule(tmp_path: Path, capsys: Capture) -> None:
     assert "lr never moved: it is 0.001" in out
     assert "evaluate the test set, once" in out
     assert "lr: first 0.001, peak 0.001, last 0.001" in out
+
+
+def test_each_trial_is_held_against_a_schedule_of_its_own(tmp_path: Path, capsys: Capture) -> None:
+    sweep = made.sweep(tmp_path)
+    spec = json.loads(sweep.spec_file.read_text())
+    spec |= {"lr_schedule": {"cosine": {"lr": 0.1}}, "parameters": {"lr": {"values": [0.1, 0.2]}}}
+    sweep.spec_file.write_text(json.dumps(spec))
+    for number, rate, logged in ((0, 0.1, 0.1), (1, 0.2, 0.2), (2, 0.2, 0.1)):
+        run = made.trial(sweep, number, name=f"t{number}", config={"lr": rate}, total_steps=20)
+        run.metrics_file.unlink(missing_ok=True)
+        for step in range(1, 21):
+            lr = logged / 2 * (1 + math.cos(math.pi * step / 20))
+            metrics = {"train_loss": 0.9**step, "lr": lr}
+            jsonl.append(run.metrics_file, {"step": step, "time": 0, "metrics": metrics})
+    assert doctor("demo", "--results", str(tmp_path), "--json") == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    told = [[finding["reason"] for finding in run["findings"]] for run in runs]
+    assert told[:2] == [[], []]
+    assert "lr is 0.5 times its schedule" in told[2][0]
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class TestSchedule:
         {"plateau": {"lr": 1, "factor": 0.3, "final": 0}},
     )
     BAD = (
-        {"per": "batch"}, {"cosine": {"lr": 1}}, {"cosine": {"lr": 0, "total": 9}},
+        {"per": "batch"}, {"cosine": {"lr": 0, "total": 9}},
         {"cosine": {"lr": 1, "total": 9, "warmup": 9}}, {"cosine": 3}, {"cosinus": {"lr": 1}},
         {"step": {"lr": 1}}, {"step": {"lr": 1, "size": 0}}, {"constant": {"lr": "1"}},
         {"onecycle": {"max_lr": 1, "total": 9, "pct_start": 1}}, {"constant": {"lr": -1}},
@@ -138,6 +138,12 @@ class TestSchedule:
         spec = load_spec(write(f"{HEAD}lr_schedule: {json.dumps(raw)}\n"))
         assert spec.lr_schedule == raw
         assert declared(spec.lr_schedule).schedule.at(0) >= 0
+
+    @pytest.mark.parametrize("raw", [{"cosine": {"lr": 1}}, {"onecycle": {}, "per": "batch"}])
+    def test_what_each_trial_has_of_its_own_may_be_left_out(
+        self, write: Write, raw: dict[str, Any]
+    ) -> None:
+        assert load_spec(write(f"{HEAD}lr_schedule: {json.dumps(raw)}\n")).lr_schedule == raw
 
     @pytest.mark.parametrize("raw", BAD)
     def test_what_cannot_be_is_refused_by_both(self, write: Write, raw: dict[str, Any]) -> None:

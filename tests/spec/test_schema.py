@@ -102,7 +102,7 @@ BAD_FORM = [
     "trainer: toy\ndivergence: {plateau: halt}\n",
     "trainer: toy\nremedy: {plateau: {lr: 1}}\n",
     "trainer: toy\nlr_schedule: {per: batch}\n",
-    "trainer: toy\nlr_schedule: {cosine: {lr: 1}}\n",
+    "trainer: toy\nlr_schedule: {cosine: {lr: 0}}\n",
     "trainer: toy\nlr_schedule: {cosine: {lr: 1, total: 2}, constant: {lr: 1}}\n",
     "trainer: toy\nexpect: {val_mae@3: 0.1}\n",
     "trainer: toy\nreference: {a: 3}\n",
