@@ -109,7 +109,7 @@ def _missing(condition: Condition, records: Sequence[TrialRecord], known: Sequen
             if facts.hold(part) is not True
         ]
         more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
-        return f"not {', '.join(without[:SHOWN])}{more}"
+        return f"missed by {', '.join(without[:SHOWN])}{more}"
     gaps = [(gap(part, facts), place) for place, facts in enumerate(known)]
     least = min(((off, place) for off, place in gaps if off is not None), default=None)
     if least is None:

@@ -69,13 +69,16 @@ def test_who_is_promoted_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     ], "two epochs are too few to see that it is lost"
     assert epochs_of(folder, 3, "lost+full")[0] == 3, "it goes on"
     assert outcome.success is not None
-    assert [holds for _, holds in outcome.success.conditions] == [True, False, False]
+    assert [holds for _, holds in outcome.success.conditions] == [True, False, None]
     assert (outcome.state, outcome.exit_code) == (SweepState.FINISHED, 1)
     status = read_status(folder)
     assert (status.n_trials, status.counts["PRUNED"]) == (4, 1)
     text = render_status(status, width=200)
     assert "stage quick: 3 trials, 3 complete; 1 promoted to full" in text
-    assert "success: missed; any val_mae <= 1 holds; all complete does not hold (not lost)" in text
+    assert (
+        "success: missed; any val_mae <= 1 holds; all complete does not hold (missed by lost+full)"
+        in text
+    )
     assert [d["n_trials"] for event, d in heard if event == "expected"] == [4]
     again = run(spec, tmp_path)
     assert again.exit_code == 1
