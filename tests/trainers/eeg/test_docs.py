@@ -16,6 +16,8 @@ TEXT = (ROOT / "docs" / "eeg.md").read_text(encoding="utf-8")
 def cell(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, bool):
+        return str(value).lower()
     return "null" if value is None else f"{value:g}"
 
 
