@@ -21,6 +21,7 @@ from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.spec import conditions
 from orchestrator.spec.course import Remedy
 from orchestrator.spec.model import Spec
+from orchestrator.spec.rules import broken_by
 
 LINK = "remedy"
 _UNKNOWN = object()
@@ -118,7 +119,9 @@ class Remedies:
             value = _value(_rung(asked, answered), before.get(name, _UNKNOWN))
             if value is not _UNKNOWN and value != before.get(name, _UNKNOWN):
                 change[name] = value
-        return change or None  # what changes nothing would end alike
+        if not change or broken_by(self._spec, config_with(record.config, change, self._spec)):
+            return None  # what changes nothing would end alike, and what is forbidden may not run
+        return change
 
     def _holds(self, remedy: Remedy, record: TrialRecord) -> bool:
         if remedy.condition is None:

@@ -23,7 +23,7 @@ from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load_trials
 from orchestrator.search.studies import Studies
 from orchestrator.spec import rules
-from orchestrator.spec.course import Ablate, Budget, Change, Promote, Stage
+from orchestrator.spec.course import Ablate, Budget, Change, Promote, Remedy, Stage
 from orchestrator.spec.model import Constraint, Domain, MetricGoal, Spec
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import cpu_plan, toy_spec
@@ -154,6 +154,18 @@ def test_stages_promote_the_best_and_who_is_tied(tmp_path: Path) -> None:
         "0.2, lr=0.3+mid 0.3, lr=0.4+mid 0.3",
     ]
     assert play.conductor.expected == 12
+
+
+def test_who_was_mended_is_promoted_under_the_name_that_says_so(tmp_path: Path) -> None:
+    stages = (Stage("quick", {}, Promote(top=1)), Stage("mid", {}, Promote(top=1)), Stage("full"))
+    remedy = {"non-finite": Remedy(set={"lr": "*0.1"})}
+    play = Play(tmp_path, grid(tmp_path, [0.5, 0.9], stages=stages, remedy=remedy))
+    assert play.start() is not None
+    play.end("1", float("nan"))
+    play.to_the_end({})
+    (last,) = play.at("full")
+    assert last.name == "lr=0.5 → remedy 1: lr=0.05+full"
+    assert last.config["lr"] == 0.05
 
 
 def test_a_stage_that_promotes_nobody_ends_the_sweep(tmp_path: Path) -> None:

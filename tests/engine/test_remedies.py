@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from orchestrator.engine.conductor import Conductor
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from orchestrator.spec.course import Remedy
-from orchestrator.spec.model import Domain, Spec
+from orchestrator.spec.model import Constraint, Domain, Spec
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start
 
@@ -97,6 +98,16 @@ def test_a_condition_decides(tmp_path: Path, condition: str, answered: bool) -> 
     start(conductor, "1")
     lost(conductor, "1")
     assert (2 in conductor.records) is answered
+
+
+def test_what_breaks_a_constraint_is_no_answer(tmp_path: Path) -> None:
+    spec = with_remedy(tmp_path, set={"lr": ["*0.5", "*0.1"]}, times=2)
+    conductor = make_conductor(tmp_path, replace(spec, constraints=(Constraint("lr >= 0.1"),)))
+    start(conductor, "1")
+    lost(conductor, "1")
+    assert start(conductor, "2").config["lr"] == 0.25
+    lost(conductor, "2")
+    assert start(conductor, "3").name == "b"
 
 
 def test_a_factor_counts_from_the_trainers_default(tmp_path: Path) -> None:

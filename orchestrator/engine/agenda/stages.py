@@ -218,9 +218,12 @@ class Stages:
         return restaged(self._spec, origin.config, root, old, stage.name)
 
     def _successor(self, origin: TrialRecord, stage: Stage, start: int) -> TrialRecord:
+        before = origin.name
+        if origin.link == LINK:
+            before = before.removesuffix(f"+{safe(str(origin.stage))}")
         return TrialRecord(
             number=start + origin.replicate,
-            name=f"{self._root(origin).name}+{safe(stage.name)}",
+            name=f"{before}+{safe(stage.name)}",
             config=self._config_at(origin, stage),
             stage=stage.name,
             note=dict(origin.note),
