@@ -12,10 +12,12 @@ from orchestrator.analysis.trial_status import TrialStatus
 from orchestrator.divergence import roles
 from orchestrator.divergence.by_hand import WORDS, ByHand
 from orchestrator.divergence.policy import LOST
-from orchestrator.files import jsonl
+from orchestrator.files import atomic, jsonl
 from orchestrator.files.units import format_duration
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, read_reports
+
+_ENOUGH_PACES = 9
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,17 @@ class Savings:
 
     Attributes:
         trials: how many were ended because they diverged.
-        steps: reports that they had still to make, where that was known.
+        steps: how far they still had to go, where that was known.
         seconds: time for those, at the pace that each trial had.
         answered: how many of them a remedy answered.
+        unit: what the steps count.
     """
 
     trials: int = 0
     steps: int = 0
     seconds: float = 0.0
     answered: int = 0
+    unit: str = "epoch"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
@@ -48,7 +52,12 @@ class Savings:
         if not self.trials:
             return ""
         lost = "1 lost trial" if self.trials == 1 else f"{self.trials} lost trials"
-        spared = f"{self.steps} epochs and {format_duration(self.seconds)} not spent on {lost}"
+        if self.steps:
+            unit = self.unit if self.steps == 1 else f"{self.unit}s"
+            time = f" and {format_duration(self.seconds)}" if self.seconds else ""
+            spared = f"{self.steps} {unit}{time} not spent on {lost}"
+        else:
+            spared = f"{lost} ended, it is not known how long before the end"
         return f"{spared}; remedies answered {self.answered}." if self.answered else f"{spared}."
 
 
@@ -59,20 +68,42 @@ def savings(sweep: SweepDir, trials: Sequence[TrialStatus]) -> Savings:
         sweep: its folder; the logs of the lost trials are read.
         trials: how all of its trials stand.
     """
-    lost = [trial for trial in trials if trial.symptom in LOST and trial.state == TrialState.PRUNED]
-    steps, seconds = 0, 0.0
-    for trial in lost:
-        done, whole = trial.step or 0, trial.total_steps or 0
-        left = max(0, whole - done)
-        steps += left
-        seconds += left * _pace(sweep, trial) if left else 0.0
+    lost = [trial for trial in trials if _is_lost(trial)]
+    left = [max(0, (trial.total_steps or 0) - (trial.step or 0)) for trial in lost]
+    paces = [
+        _pace(sweep, trial) if steps else None for trial, steps in zip(lost, left, strict=True)
+    ]
+    if any(steps and pace is None for steps, pace in zip(left, paces, strict=True)):
+        # What is lost at its first report shows no pace; that of the others is the best guess.
+        usual = _usual_pace(sweep, trials)
+        paces = [usual if pace is None else pace for pace in paces]
+    seconds = sum(steps * (pace or 0.0) for steps, pace in zip(left, paces, strict=True))
     followed = {trial.origin for trial in trials if trial.link == "remedy"}
     answered = sum(trial.number in followed for trial in lost)
-    return Savings(len(lost), steps, seconds, answered)
+    # Scripts report what they like; our trainers report epochs.
+    is_script = bool((atomic.read_json(sweep.spec_file) or {}).get("program"))
+    unit = "step" if is_script else "epoch"
+    return Savings(len(lost), sum(left), seconds, answered, unit)
 
 
-def _pace(sweep: SweepDir, trial: TrialStatus) -> float:
-    """Return the seconds of a trial's usual step; 0 where unknown.
+def _is_lost(trial: TrialStatus) -> bool:
+    return trial.symptom in LOST and trial.state == TrialState.PRUNED
+
+
+def _usual_pace(sweep: SweepDir, trials: Sequence[TrialStatus]) -> float | None:
+    """Return the median pace of some trials that show one; None where none does."""
+    found: list[float] = []
+    for trial in trials:
+        pace = _pace(sweep, trial)
+        if pace is not None:
+            found.append(pace)
+        if len(found) == _ENOUGH_PACES:
+            break
+    return median(found) if found else None
+
+
+def _pace(sweep: SweepDir, trial: TrialStatus) -> float | None:
+    """Return the seconds of a trial's usual step; None where unknown.
 
     It is the median between two reports, as a sweep may have rested between attempts.
     """
@@ -86,7 +117,7 @@ def _pace(sweep: SweepDir, trial: TrialStatus) -> float:
         for (before, began), (after, ended) in pairwise(points)
         if after > before
     ]
-    return max(0.0, median(paces)) if paces else 0.0
+    return max(0.0, median(paces)) if paces else None
 
 
 def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
@@ -94,17 +125,22 @@ def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
 
     Every log is read whole for it. "" where no trial completed with a training loss.
     """
-    ended = whole = 0
+    ended = {True: 0, False: 0}
+    whole = {True: 0, False: 0}
     for trial in trials:
-        if trial.state != TrialState.COMPLETE:
+        is_lost = _is_lost(trial)
+        if trial.state != TrialState.COMPLETE and not is_lost:
             continue
         rule, is_ended, judged = ByHand(), False, None
         for _, metrics in read_reports(sweep.run_dir(trial.number, trial.name)):
             judged = judged or roles.best_training_name(metrics)
             if judged is not None and judged[1] in metrics:
                 is_ended = is_ended or rule.ends(metrics[judged[1]])
-        whole += judged is not None
-        ended += is_ended
-    if not whole:
+        whole[is_lost] += judged is not None
+        ended[is_lost] += is_ended
+    if not whole[False]:
         return ""
-    return f"By hand ({WORDS}) {ended} of the {whole} complete trials would have been stopped."
+    return (
+        f"By hand ({WORDS}) {ended[False]} of the {whole[False]} complete trials would have been "
+        f"stopped as well, and {ended[True]} of the {whole[True]} lost ones as soon."
+    )

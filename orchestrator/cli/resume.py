@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,18 @@ import click
 from orchestrator.cli.logs import find_trial
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs.layout import SweepDir, find_sweep
-from orchestrator.runs.records import SweepRecord, TrialRecord, results_folder
+from orchestrator.runs.records import (
+    SweepRecord,
+    TrialRecord,
+    TrialState,
+    read_reports,
+    results_folder,
+)
 from orchestrator.spec.load import load_spec
 from orchestrator.spec.model import Spec
+
+_LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterations")
+"""What trainers call the length of a training."""
 
 
 @click.command("resume")
@@ -115,4 +125,23 @@ def _change(
                 f"--set {name}: must give one value of a parameter of the trial, but that is a "
                 "list or a key of the sweep file. Give one value."
             )
-    return {name: checked.overrides[name] for name in names}
+    change = {name: checked.overrides[name] for name in names}
+    _must_have_steps_left(folder, origin, before, change)
+    return change
+
+
+def _must_have_steps_left(
+    folder: SweepDir, origin: TrialRecord, before: Mapping[str, Any], change: Mapping[str, Any]
+) -> None:
+    """Refuse to resume a trial that made all of its steps and is given no more."""
+    total = origin.total_steps
+    lengths = [name for name in _LENGTHS if total and before.get(name) == total]
+    if not lengths or not total or any(name in change for name in _LENGTHS):
+        return
+    steps = [step for step, _ in read_reports(folder.run_dir(origin.number, origin.name))]
+    if origin.state is TrialState.COMPLETE and steps and steps[-1] >= total:
+        raise UsageError(
+            f"trial {origin.number} ({origin.name}): must have steps left to be resumed, but made "
+            f"all {total} of them. Add `--set {lengths[0]}={2 * total}`, or run it anew with "
+            "`sweep run --new --set`."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,25 @@ def test_what_was_not_spent_on_lost_trials(tmp_path: Path) -> None:
     assert (found.trials, found.steps, found.seconds, found.answered) == (1, 6, 42.0, 1)
     assert found.words() == "6 epochs and 42s not spent on 1 lost trial; remedies answered 1."
     assert "1 of the 2 complete trials" in by_hand(SweepDir(tmp_path), trials)
+    assert "1 of the 1 lost ones as soon" in by_hand(SweepDir(tmp_path), trials)
     assert savings(SweepDir(tmp_path), trials[2:]).words() == ""
+
+
+def test_what_is_lost_at_once_is_counted_at_the_pace_of_the_others(tmp_path: Path) -> None:
+    lost = {"state": TrialState.PRUNED, "symptom": "non-finite"}
+    trials = [
+        trial(tmp_path, 0, [float("nan")], **lost),
+        trial(tmp_path, 1, [1.0, 0.5], state=TrialState.COMPLETE),
+    ]
+    assert (
+        savings(SweepDir(tmp_path), trials).words()
+        == "9 epochs and 1m 03s not spent on 1 lost trial."
+    )
+    (tmp_path / "spec.json").write_text('{"program": "train.py"}')
+    assert savings(SweepDir(tmp_path), trials[:1]).words() == "9 steps not spent on 1 lost trial."
+    unknown = [replace(trials[0], total_steps=None)]
+    words = "1 lost trial ended, it is not known how long before the end."
+    assert savings(SweepDir(tmp_path), unknown).words() == words
 
 
 def test_the_rates_of_a_run(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_a_trial_goes_on_as_a_new_one(folder: SweepDir, capsys: Capture) -> None
         (["falls", "--set", "lr=[0.1, 0.2]"], 2, "must give one value of a parameter"),
         (["falls", "--set", "run_cap=3"], 2, "must give one value of a parameter"),
         (["falls", "--set", "epochs=-1"], 2, "epochs"),
+        (["falls", "--set", "lr=0.1"], 2, "made all 4 of them. Add `--set epochs=8`"),
     ],
 )
 def test_what_is_refused(
