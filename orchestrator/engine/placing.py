@@ -33,6 +33,7 @@ from orchestrator.engine.pace import Pace, is_whole
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retrying import Retrying
 from orchestrator.engine.terms import Terms
+from orchestrator.engine.waits import Waits
 from orchestrator.placement.admission import Admission
 from orchestrator.placement.history import History
 from orchestrator.placement.leases import Leases
@@ -81,7 +82,6 @@ class Placing:
         self._terms = terms
         self._leases = leases
         self._is_unshared_told = False
-        self._clock = clock
         self._monotonic = monotonic
         self._on_cpu = machine.on_cpu
         self._ground = Ground(machine)
@@ -122,7 +122,7 @@ class Placing:
         self._wants: dict[int, Want] = {}
         self._asked: dict[int, Need] = {}
         self._limits: dict[str, int | None] = {}
-        self._waiting: Waiting | None = None
+        self._waits = Waits(self._say, clock, monotonic)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Take over what trials of an interrupted sweep asked for after an out-of-memory."""
@@ -133,26 +133,24 @@ class Placing:
     @property
     def waiting(self) -> Waiting | None:
         """Why nothing starts, where others hold the memory; None where it need not wait."""
-        return self._waiting
+        return self._waits.now
 
     @property
     def is_over_waiting(self) -> bool:
         """True once it has waited for as long as it may, while nothing of ours runs."""
-        timeout_s = self._terms.wait_timeout_s
-        waits = self._waiting is not None and not self._ground.live
-        return waits and self._waiting.is_over(self._clock(), timeout_s)  # type: ignore[union-attr]
+        return not self._ground.live and self._waits.is_over(self._terms.wait_timeout_s)
 
     def timeout_words(self) -> str:
         """Return the message with which the waiting ends."""
-        assert self._waiting is not None
+        assert self._waits.now is not None
         assert self._terms.wait_timeout_s is not None
-        return self._waiting.timeout_words(self._terms.wait_timeout_s)
+        return self._waits.now.timeout_words(self._terms.wait_timeout_s)
 
     def words(self) -> dict[str, Any]:
         """Return how placement stands, in JSON types, for the sweep's record; {} for no news."""
         growth = dict(self._growing.words()) if self._growing is not None else {}
         said: dict[str, Any] = {
-            "waiting": None if self._waiting is None else self._waiting.to_dict(),
+            "waiting": None if self._waits.now is None else self._waits.now.to_dict(),
             "growth": growth,
             "fallback": self._levels.fallback or None,
         }
@@ -174,7 +172,7 @@ class Placing:
         slot = None
         if place is not None:
             slot = self._admission.take(wants[place].need, alone=wants[place].alone)
-        self._note_waiting()
+        self._note_waiting(starts=slot is not None)
         if place is None or slot is None:
             return None
         for passed in overtaken(wants, place):
@@ -286,7 +284,7 @@ class Placing:
 
     def close(self) -> None:
         """Note that nothing will start any more."""
-        self._waiting = None
+        self._waits.now = None
 
     def _to_grow(self, plan: Plan, history: History | None) -> Growing | None:
         """Return what tries out how many at once are best; None where that is said."""
@@ -329,15 +327,11 @@ class Placing:
     def _say(self, event: str, **details: Any) -> None:
         self.tell(event, **details)
 
-    def _note_waiting(self) -> None:
+    def _note_waiting(self, *, starts: bool) -> None:
         if self._leases is not None and self._leases.problem and not self._is_unshared_told:
             self._is_unshared_told = True
             self.tell("leases", words=self._leases.problem)
-        before, self._waiting = self._waiting, self._admission.waiting
-        if self._waiting is not None and before is None:
-            self.tell("waiting", **self._waiting.to_dict(), words=str(self._waiting))
-        elif before is not None and self._waiting is None:
-            self.tell("waited", seconds=round(before.waited_s(self._clock()), 1))
+        self._waits.note(self._admission.waiting, starts=starts)
 
 
 def _cores(plan: Plan, terms: Terms, machine: Machine) -> int:

@@ -44,7 +44,7 @@ def decide(
         placement: how many run at once (``--placement``).
         share: how a card is shared with others (``--share``).
         known: tells what such trials took on such devices before; it counts where that is more
-            than what is declared.
+            than what is declared, and is told where it is less.
         waits: plan for empty cards where a trial fits on one of them but not into what is free.
 
     Raises:
@@ -86,7 +86,18 @@ def decide(
                 decided = plan(empty, host, need, n_trials, policy)
                 return replace(decided, reason=f"waits for memory; {error}{tail}")
         raise PlacementError(f"{error}{tail}") from None
+    took = seen.memory_bytes or 0
+    is_less = seen.source == "history" and took < (need.memory_bytes or 0)
+    if is_less and decided.mode == "sequential" and n_trials != 1 and _tries_out(policy):
+        tail = (
+            f"; such trials took {format_size(took)} in an earlier sweep, so more are tried{tail}"
+        )
     return replace(decided, reason=decided.reason + tail)
+
+
+def _tries_out(policy: Policy) -> bool:
+    """Tell whether a sweep of which not all fit tries out how many run at once."""
+    return policy.placement in ("auto", "grow") and policy.max_parallel != 1
 
 
 def _look_at_host(devices: Sequence[Device], n_trials: int | None, policy: Policy) -> Host:

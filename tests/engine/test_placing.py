@@ -403,6 +403,27 @@ def test_a_card_that_is_lost_midway_is_waited_for(tmp_path: Path) -> None:
     assert desk.placing.waiting is None
 
 
+def test_memory_that_seems_to_be_there_for_a_moment_ends_no_waiting(tmp_path: Path) -> None:
+    machine = FakeMachine([24 * GIB])
+    desk = Desk(tmp_path, machine, many(tmp_path, 3, 8 * GIB), Policy(placement="parallel"))
+    assert desk.start() is not None
+    desk.load(0, 7 * GIB)
+    machine.others["0"] = 17 * GIB
+    desk.pass_time(2)
+    assert desk.start() is None
+    waiting = desk.placing.waiting
+    assert waiting is not None
+    desk.free(0)  # its process is gone, its room is not given back yet
+    desk.pass_time(2)
+    assert desk.start() is None
+    desk.end(0)
+    desk.pass_time(2)
+    assert desk.start() is None
+    assert desk.placing.waiting is not None
+    assert desk.placing.waiting.since == waiting.since
+    assert (len(desk.events("waiting")), desk.events("waited")) == (1, [])
+
+
 def test_waiting_has_an_end_where_one_was_set(tmp_path: Path) -> None:
     machine = FakeMachine([16 * GIB])
     desk = Desk(tmp_path, machine, many(tmp_path, 2, 8 * GIB), wait_timeout_s=60)

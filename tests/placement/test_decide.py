@@ -86,6 +86,24 @@ def test_what_earlier_sweeps_measured_counts_where_less_is_declared() -> None:
     assert small.need.source == "unknown", "what was seen before is no reason to refuse"
 
 
+def test_what_earlier_sweeps_measured_is_told_where_more_is_declared() -> None:
+    def known(devices: object) -> Need:
+        return Need(3 * GIB, "history")
+
+    words = "starting with one; such trials took 3.0 GiB in an earlier sweep, so more are tried"
+    for placement, told in (("auto", True), ("sequential", False), ("parallel", False)):
+        found = decide(
+            spec_of(3, 8 * GIB),
+            devices=[card(16)],
+            host=HOST,
+            known=known,
+            placement=placement,  # type: ignore[arg-type]
+        )
+        assert found.reason.endswith(words) is told, placement
+        assert found.need == Need(8 * GIB, "declared")
+    assert "earlier" not in decide(spec_of(3, 8 * GIB), devices=[card(24)], known=known).reason
+
+
 def test_politeness_is_planned_for() -> None:
     used = replace(card(16, total=24), processes=(Process(4711, 8 * GIB),), id="0")
     free = replace(card(24), processes=(), id="1")
