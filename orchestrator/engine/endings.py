@@ -16,7 +16,7 @@ from orchestrator.engine.remedies import Remedies
 from orchestrator.engine.under_way import UnderWay
 from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, now
+from orchestrator.runs.records import TrialRecord, TrialState, now, read_reports
 from orchestrator.spec.model import Spec
 
 TellTrial = Callable[..., None]
@@ -60,6 +60,7 @@ class Endings:
         self._live = live
         self._tell = tell
         self._follow = follow
+        self._said_unseen = False
 
     def ask(self, live: UnderWay, state: TrialState, reason: str) -> None:
         """Ask an attempt to save what it has and end."""
@@ -110,11 +111,18 @@ class Endings:
         record = live.record
         record.value, problem = live.judge.value(is_complete=state is TrialState.COMPLETE)
         record.warnings += [problem] if problem else []
+        unseen = ""
+        if state is TrialState.COMPLETE and record.value is None and not problem:
+            unseen = self._unseen(live)
+            record.warnings += [unseen] if unseen else []
         record.state, record.reason, record.ended_at = state, reason, now()
         record.save(live.run)
         live.finished = True
         live.run.stop_file.unlink(missing_ok=True)
         self._tell("trial_ended", record, state=state, reason=reason, value=record.value)
+        if unseen and not self._said_unseen:
+            self._said_unseen = True
+            self._tell("warning", record, text=unseen)
         self._conclude(record)
         successor = self._remedies.answer(record)
         if successor is not None:
@@ -131,6 +139,21 @@ class Endings:
         for record in list(self._records.values()):
             if record.group is not None:
                 self._drop_others(record)
+
+    def _unseen(self, live: UnderWay) -> str:
+        """Return that nobody knows the metric by which the trial should be ranked."""
+        metric = self._spec.metric
+        if metric is None:
+            return ""
+        names = dict.fromkeys(name for _, metrics in read_reports(live.run) for name in metrics)
+        if metric.name in names:
+            return f"{metric.name} was never a finite number"
+        told = f"it reported {', '.join(names)}" if names else "it reported nothing"
+        hint = " Let metrics.pattern find it." if self._spec.program is not None else ""
+        return (
+            f"{metric.name} is not known: {told}, and saved no arrays that give it, so nothing can "
+            f"be ranked or promoted by it, and no sampler learns.{hint}"
+        )
 
     def _conclude(self, record: TrialRecord) -> None:
         """Tell the study, and drop what need not run any more of the trial's config."""

@@ -168,6 +168,16 @@ def test_who_was_mended_is_promoted_under_the_name_that_says_so(tmp_path: Path) 
     assert last.config["lr"] == 0.05
 
 
+def test_a_metric_that_nobody_knows_is_told_once(tmp_path: Path) -> None:
+    spec = grid(tmp_path, [0.1, 0.2], metric=MetricGoal("val_acc", "maximize"))
+    play = Play(tmp_path, spec)
+    play.to_the_end({})
+    assert all("it reported train_loss, val_mae" in r.warnings[0] for r in play.records)
+    told = [details["text"] for event, details in play.events if event == "warning"]
+    assert len(told) == 1
+    assert told[0].startswith("val_acc is not known")
+
+
 def test_a_stage_that_promotes_nobody_ends_the_sweep(tmp_path: Path) -> None:
     stages = (Stage("quick", {}, Promote(top=2, condition="val_mae < 0.05")), Stage("full", {}))
     play = Play(tmp_path, grid(tmp_path, [0.1, 0.2], stages=stages))
