@@ -69,6 +69,11 @@ class Needs:
         self._from_history: dict[str, Need | None] = {}
         self._keys: dict[int, list[MemoryKey]] = {}
 
+    @property
+    def declared_bytes(self) -> int:
+        """What the spec declares; 0 where it declares nothing."""
+        return self._declared.memory_bytes or 0
+
     def of(self, number: int | None, config: Mapping[str, Any]) -> Need:
         """Return what a trial asks for.
 

@@ -50,6 +50,7 @@ def recovery(
     counts_here: bool,
     others: int,
     retries: int,
+    declared_bytes: int = 0,
 ) -> Recovery:
     """Return how a trial goes on that ran out of memory.
 
@@ -66,6 +67,8 @@ def recovery(
         counts_here: True where the memory that ran out is what slots are counted in: RAM on CPUs.
         others: how many trials of ours run on.
         retries: how often it was tried again for this already.
+        declared_bytes: what its file declares, which is tried before anything beyond it where it
+            was given less because less was measured; 0 for nothing.
     """
     said = figures(text)
     peak = max(peak_bytes if counts_here else 0, said.peak_bytes or 0)
@@ -84,7 +87,7 @@ def recovery(
     had_all = was_alone and not is_capped
     again = retry(
         None if had_all else given_bytes,
-        peak or None,
+        max(peak, declared_bytes if declared_bytes > given_bytes else 0) or None,
         greatest_bytes=greatest_bytes,
         was_alone=was_alone,
         retries=retries,

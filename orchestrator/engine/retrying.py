@@ -90,6 +90,7 @@ class Retrying:
             counts_here=counts_here,
             others=len(ground.live),
             retries=int(record.need.get("retries", 0)),
+            declared_bytes=self._needs.declared_bytes,
         )
         before = self._levels.fallback
         place = f"GPU {live.slot.device}" if len(ground.reading) > 1 else ""

@@ -693,6 +693,17 @@ def test_a_trial_that_ran_out_of_memory_runs_again_with_more(tmp_path: Path) -> 
     assert {state for state, _ in map(desk.state, range(3))} == {TrialState.COMPLETE}
 
 
+def test_what_was_given_less_than_declared_gets_that_first(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, FakeMachine([16 * GIB]), many(tmp_path, 12, 8 * GIB))
+    run_for(desk, 40, dict.fromkeys(range(1, 13), 1.0), {})
+    assert len(desk.running) > 2
+    desk.end(1, ["failed", OOM])
+    _, reason = desk.state(1)
+    assert reason is not None
+    assert "out of memory with 2.1 GiB on GPU 0" in reason
+    assert "waits to run again with 8.0 GiB" in reason
+
+
 def test_the_plan_shrinks_down_to_sequential(tmp_path: Path) -> None:
     desk = Desk(tmp_path, FakeMachine([24 * GIB]), many(tmp_path, 2, 4 * GIB))
     assert desk.start_all() == [0, 1]
