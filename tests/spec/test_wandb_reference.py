@@ -1,7 +1,7 @@
 """W&B's own package as the measure: the same grids in the same order, the same spaces and draws.
 
 `sweeps` 0.2.0 is the search engine of W&B's local controller. Where the newest W&B differs from it
-(1 and 1.0 are one choice, bands count from 1), the page of the facts wins and a test here says so.
+(1 and 1.0 are one choice, bands count from 1), the newest wins and a test here says so.
 """
 
 from __future__ import annotations
