@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": "Say what is wrong with runs, ours or another tool's, and what to change.",
     "logs": "Show the log of a sweep or of one trial.",
     "stop": "End a sweep, or one of its trials.",
+    "probe": "Run a script once, and write a sweep file from what it shows.",
     "init": "Write a first sweep file for a script or a trainer.",
     "trainers": "List the trainers, or what may be set of one.",
     "schema": "Print the JSON Schema of the sweep file.",

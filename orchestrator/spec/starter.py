@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -70,29 +70,101 @@ def for_trainer(schema: TrainerSchema) -> str:
     return _text(head, lines, chosen, metric, bounds.get(chosen.name) if chosen else None)
 
 
-def for_program(program: str, arguments: Sequence[Argument]) -> str:
+@dataclass(frozen=True)
+class Probed:
+    """What a run of a program has shown.
+
+    Attributes:
+        words: arguments that every trial is to have as they are, such as a sub-command.
+        given: parameter name to the value that it had in that run.
+        style: how the program takes its arguments; None where its options tell.
+        outputs: glob of the folder that it makes for itself; None for none.
+        metrics: the entries of ``metrics``; empty where nothing was found.
+        metric: the metric that ranks; None where none was found.
+        goal: which way is better.
+        notes: what a reader of the file should know, a comment each.
+        copies: True where each trial should run in a copy of the folder.
+    """
+
+    words: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
+    style: str | None = None
+    outputs: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metric: str | None = None
+    goal: str = "minimize"
+    notes: tuple[str, ...] = ()
+    copies: bool = False
+
+
+def for_program(program: str, arguments: Sequence[Argument], probed: Probed | None = None) -> str:
     """Return a file that sweeps a script.
 
     Args:
         program: its path, from the folder of the file.
         arguments: its options, as far as they are known.
+        probed: what a run of it has shown; None where it was not run.
     """
     hyphens = any("-" in item.option for item in arguments)
-    style = "hyphen-space" if hyphens else "--k=v"
+    style = (probed.style if probed else None) or ("hyphen-space" if hyphens else "--k=v")
     switches = any(item.is_switch for item in arguments)
     head = [f"program: {_scalar(program)}"]
     said = "# --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"
     booleans = "flag" if switches or hyphens else "value"
-    head += [
-        f"args: {{style: {style}, booleans: {booleans}}}".ljust(_WIDTH) + f"  {said}",
-        "method: grid                            # or random, bayes",
-        "# metric: {name: val_loss, goal: minimize}",
-        "# metrics: {pattern: 'step (?P<step>\\d+).*val_loss (?P<val_loss>\\S+)'}"
-        "  # finds it in the output",
-        "# outputs: experiments/*/               # the folder that the script makes for itself",
-    ]
+    head.append(f"args: {{style: {style}, booleans: {booleans}}}".ljust(_WIDTH) + f"  {said}")
+    if probed is not None and probed.words:
+        start = ["python"] if program.endswith(".py") else []
+        words = [*start, "${program}", *probed.words, "${args}"]
+        head.append(f"command: [{', '.join(map(_item, words))}]")
+    head.append("method: grid                            # or random, bayes")
+    if probed is None:
+        head += [
+            "# metric: {name: val_loss, goal: minimize}",
+            "# metrics: {pattern: 'step (?P<step>\\d+).*val_loss (?P<val_loss>\\S+)'}"
+            "  # finds it in the output",
+            "# outputs: experiments/*/               # the folder that the script makes for itself",
+        ]
+    else:
+        head += _probed_head(probed)
     lines = [_Line(item.name, item.default, item.type, _said(item)) for item in arguments]
-    return _text(head, lines, _chosen(lines), "val_loss", None)
+    metric = (probed.metric if probed else None) or "val_loss"
+    return _text(head, lines, _chosen(lines), metric, None, probed.given if probed else {})
+
+
+def _probed_head(probed: Probed) -> list[str]:
+    head = []
+    if probed.metric is not None:
+        head.append(f"metric: {{name: {_item(probed.metric)}, goal: {probed.goal}}}")
+    else:
+        head.append("# metric: {name: val_loss, goal: minimize}")
+    if probed.outputs is not None:
+        head.append(f"outputs: {_item(probed.outputs)}")
+    if probed.copies:
+        head.append(
+            "workdir: copy".ljust(_WIDTH) + "  # each trial writes into a folder of its own"
+        )
+    if probed.metrics:
+        head.append("metrics:")
+        for name, value in probed.metrics.items():
+            if isinstance(value, Mapping):
+                inner = ", ".join(f"{_item(k)}: {_item(v)}" for k, v in value.items())
+                head.append(f"  {name}: {{{inner}}}")
+            elif isinstance(value, str):
+                head.append(f"  {name}: {_item(value)}")
+            else:
+                head.append(f"  {name}:")
+                head += [f"    - {_item(item)}" for item in value]
+    return head + [f"# {_comment(note)}" for note in probed.notes]
+
+
+def _item(text: str) -> str:
+    """Return text in quotes where YAML would read anything else, inside brackets too."""
+    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text) and _scalar(text) == text
+    if plain:
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return _scalar(text)
 
 
 def _said(item: Argument) -> str:
@@ -144,7 +216,9 @@ def _text(
     chosen: _Line | None,
     metric: str,
     bounds: tuple[float | None, float | None] | None,
+    given: Mapping[str, Any] | None = None,
 ) -> str:
+    given = given or {}
     parts = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         "# Check: sweep check FILE. What would run: sweep plan FILE. Run: sweep run FILE.",
@@ -152,9 +226,11 @@ def _text(
         "",
     ]
     fixed = [line for line in lines if chosen is None or line.name != chosen.name]
-    if fixed:
+    others = {name: value for name, value in given.items() if name not in {x.name for x in lines}}
+    if fixed or given:
         parts.append("fixed:                                  # what all trials share")
-        parts += [_commented(line) for line in fixed]
+        parts += [f"  {_scalar(name)}: {_scalar(value)}" for name, value in others.items()]
+        parts += [_commented(line, given) for line in fixed]
         parts.append("")
     parts.append("parameters:                             # what varies")
     if chosen is not None:
@@ -172,8 +248,10 @@ def _text(
     return "\n".join([*parts, "", more])
 
 
-def _commented(line: _Line) -> str:
+def _commented(line: _Line, given: Mapping[str, Any]) -> str:
     row = f"  # {_scalar(line.name)}: {_scalar(line.default)}"
+    if line.name in given:
+        row = f"  {_scalar(line.name)}: {_scalar(given[line.name])}"
     return f"{row.ljust(_WIDTH)}  # {_comment(line.words)}" if line.words else row
 
 

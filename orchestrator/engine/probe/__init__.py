@@ -1,0 +1,1 @@
+"""Running a program once, to see what a sweep of it could follow and vary."""

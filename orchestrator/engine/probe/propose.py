@@ -1,0 +1,253 @@
+"""What a sweep file for a program should say, after one run of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.divergence.roles import is_validation
+from orchestrator.engine.probe.files import FoundFiles, find_files
+from orchestrator.engine.probe.lines import Proposal, propose_patterns
+from orchestrator.engine.probe.watch import Watched, watch
+from orchestrator.engine.script.argv import command
+from orchestrator.engine.script.file_logs import Settings, wandb_log
+from orchestrator.engine.script.output import lines_that_matter
+from orchestrator.engine.script.sources import WANDB_LOGS
+from orchestrator.engine.script.surroundings import REPORTED_FILE, surroundings
+from orchestrator.files import jsonl
+from orchestrator.runs.curves.tables import flat
+from orchestrator.spec.arguments import Argument, read_arguments
+from orchestrator.spec.help_text import read_help
+from orchestrator.spec.program import Program
+from orchestrator.spec.starter import Probed
+
+HELP_LIMIT_S = 30.0
+_MOST_SOURCE = 5_000_000  # bytes
+# Who imports none of these does not know --help, and would begin to train.
+_PARSERS = re.compile(
+    r"\b(argparse|click|typer|fire|absl|hydra|jsonargparse|simple_parsing|tyro)\b"
+)
+_HIGHER = re.compile(r"(?:^|[_/.])(acc|accuracy|auc|auroc|f1|r2|psnr|ssim|snr|map|iou|dice|bleu)")
+_LOSS = re.compile(r"loss")
+_KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one run of a program has shown.
+
+    Attributes:
+        watched: the run.
+        arguments: the program's options.
+        probed: what the file should say.
+        sources: what tells metrics, in words.
+        why: the last lines of a run that failed.
+    """
+
+    watched: Watched
+    arguments: list[Argument]
+    probed: Probed
+    sources: tuple[str, ...]
+    why: tuple[str, ...]
+
+
+def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
+    """Run `program` once with the arguments `typed`, and say what a sweep could follow and vary.
+
+    Args:
+        program: what is started, in its working folder.
+        typed: arguments, as on a command line.
+        limit_s: longest time, s.
+
+    Raises:
+        TrialError: it cannot be started.
+    """
+    start = command(program, {})
+    arguments = _arguments(Path(program.workdir) / program.path, start)
+    words, given, style = _sorted_words(typed, arguments)
+    with tempfile.TemporaryDirectory(prefix="sweep-probe-") as name:
+        folder = Path(name)
+        variables = surroundings({}, folder)
+        variables.pop("WANDB_SWEEP_PARAM_PATH")
+        watched = watch(
+            program, [*start, *typed], directory=folder, limit_s=limit_s, variables=variables
+        )
+        own, by_itself = _reported(folder)
+    files = find_files(Path(program.workdir), watched)
+    patterns = propose_patterns(watched.lines)
+    probed = _probed(words, given, style, files, patterns, own)
+    sources = [*by_itself, *(f"the file {path}" for path in files.files)]
+    sources += ["the output"] if patterns else []
+    failed = watched.code != 0 and not watched.was_ended
+    why = tuple(lines_that_matter(watched.lines)) if failed else ()
+    return Probe(watched, arguments, probed, tuple(sources), why)
+
+
+def _probed(
+    words: tuple[str, ...],
+    given: dict[str, Any],
+    style: str | None,
+    files: FoundFiles,
+    patterns: Sequence[Proposal],
+    own: Sequence[str],
+) -> Probed:
+    """Put together what the file should say."""
+    metrics: dict[str, Any] = {}
+    notes: list[str] = []
+    if own:
+        notes.append(f"the script reports by itself: {', '.join(own[:8])}")
+    if files.files:
+        metrics["files"] = files.files[0] if len(files.files) == 1 else list(files.files)
+        if files.needs_step:
+            metrics["step"] = "step"
+        notes.append(f"in the files: {', '.join(files.names[:8])}")
+    shown = [name for item in patterns for name in item.names]
+    known = {*own, *files.names}
+    if patterns and not known:
+        texts = [item.pattern for item in patterns]
+        metrics["pattern"] = texts[0] if len(texts) == 1 else texts
+        notes.append(f"in the output: {', '.join(shown[:8])}")
+    elif patterns:
+        notes.append(f"the output tells {', '.join(shown[:8])}: pattern: {patterns[0].pattern!r}")
+    metrics |= files.arrays
+    names = [*own, *files.names] or shown
+    best = _ranking(names)
+    goal = "maximize" if best is not None and _HIGHER.search(best.lower()) else "minimize"
+    return Probed(
+        words=words,
+        given=given,
+        style=style,
+        outputs=files.outputs,
+        metrics=metrics,
+        metric=best,
+        goal=goal,
+        notes=tuple(notes),
+        copies=bool(files.fixed),
+    )
+
+
+def _ranking(names: Sequence[str]) -> str | None:
+    """Return the metric that ranks best: of validation and no loss, else the nearest to it."""
+
+    def order(name: str) -> tuple[bool, bool, bool]:
+        plain = name.lower()
+        is_loss = _LOSS.search(plain) is not None
+        is_rate = plain.endswith(("lr", "learning_rate", "time", "step", "epoch"))
+        return (is_rate, not is_validation(plain), is_loss)
+
+    return min(names, key=order, default=None)
+
+
+def _arguments(file: Path, start: Sequence[str]) -> list[Argument]:
+    """Return the options of a program: those that its text declares, then those of its help."""
+    declared: list[Argument] = []
+    knows_help = True
+    if file.suffix == ".ipynb":
+        return []
+    if file.suffix == ".py":
+        try:
+            with file.open("rb") as stream:
+                source = stream.read(_MOST_SOURCE).decode("utf-8-sig", "replace")
+        except OSError:
+            return []
+        knows_help = _PARSERS.search(source) is not None
+        try:
+            declared = read_arguments(source)
+        except SyntaxError:
+            declared = []
+    if not knows_help:
+        return declared
+    try:
+        done = subprocess.run(
+            [*start, "--help"],
+            cwd=file.parent if file.is_file() else None,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=HELP_LIMIT_S,
+            check=False,
+        )
+        told = read_help((done.stdout or done.stderr).decode("utf-8", "replace"))
+    except (OSError, subprocess.TimeoutExpired):
+        told = []
+    names = {item.name for item in declared}
+    return [*declared, *(item for item in told if item.name not in names)]
+
+
+def _sorted_words(
+    typed: Sequence[str], arguments: Sequence[Argument]
+) -> tuple[tuple[str, ...], dict[str, Any], str | None]:
+    """Return the words that every trial needs, the parameters among them, and the style."""
+    known = {item.name: item for item in arguments}
+    rest: list[str] = []
+    given: dict[str, Any] = {}
+    style: str | None = None
+    queue = list(typed)
+    while queue:
+        word = queue.pop(0)
+        pair = _KEY_VALUE.fullmatch(word)
+        name = word.lstrip("-").replace("-", "_")
+        if pair is not None and (pair["hyphens"] is None or _plain(pair["name"]) in known):
+            given[_plain(pair["name"]) if pair["hyphens"] else pair["name"]] = _value(pair["value"])
+            style = style if pair["hyphens"] else "k=v"
+        elif word.startswith("--") and name in known and known[name].is_switch:
+            given[name] = True
+        elif word.startswith("--") and name in known and queue:
+            given[name] = _value(queue.pop(0))
+        else:
+            rest.append(word)
+    return tuple(rest), given, style
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _value(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _reported(folder: Path) -> tuple[list[str], list[str]]:
+    """Return what the program reported by itself, and how, in words."""
+    names: list[str] = []
+    ways = []
+    for record in jsonl.read(folder / REPORTED_FILE):
+        names += [name for name in flat(record) if name not in ("step", "epoch")]
+    if names:
+        ways.append("what it reports itself")
+    before = len(names)
+    for path in sorted(folder.glob(WANDB_LOGS)):
+        sink = _Names()
+        wandb_log(path, Settings(), sink).close(0.0)
+        names += sink.names
+    if len(names) > before:
+        ways.append("wandb.log")
+    return list(dict.fromkeys(names)), ways
+
+
+class _Names:
+    """Takes reports and keeps the names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def report(self, step: int, **metrics: float) -> None:
+        self.names += metrics
+
+    def describe(self, **facts: Any) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        pass
