@@ -13,12 +13,15 @@ from orchestrator.divergence.crossrun import Seen, compare_runs
 from orchestrator.divergence.diagnosis import Diagnosis, diagnose
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.schedule.trial import schedule_of_trial
+from orchestrator.divergence.wording import number
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.runs.curves.model import LoggedRun
 from orchestrator.runs.curves.read import read_runs
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord
+
+_THOUSANDS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def examine(path: Path, asked: Asked | None = None) -> Examination:
         known |= judged
         seen = [Seen(_label(run), run.config, judged[_key(run)].is_lost) for run in siblings]
         told = compare_runs(seen) if len(seen) > 1 else []
+        told += _lost_before(siblings, judged)
         told += _answers(siblings, judged)
         head = f"{sweep.name}: " if sweep is not None and len(groups) > 1 else ""
         together += [f"{head}{text}" for text in told]
@@ -135,6 +139,32 @@ def _judged(runs: Sequence[LoggedRun], meant: Asked) -> dict[tuple[Path, str], D
         again = others and any(finding.symptom == "rising" for finding in diagnosis.findings)
         found[_key(run)] = _diagnosed(run, meant, loss_can_fall=True) if again else diagnosis
     return found
+
+
+def _lost_before(
+    runs: Sequence[LoggedRun], judged: Mapping[tuple[Path, str], Diagnosis]
+) -> list[str]:
+    """Name runs that never came near where the others begin.
+
+    Their own curve falls and shows nothing. Losses with different weights differ by factors, not by thousands.
+    """
+    told = []
+    for run in runs:
+        own = judged[_key(run)]
+        firsts = [
+            other.first
+            for key, other in judged.items()
+            if key != _key(run) and other.judged == own.judged and other.first is not None
+        ]
+        if not firsts or own.best is None or own.sign < 0 or own.is_lost:
+            continue
+        if own.best > _THOUSANDS * max(firsts) > 0:
+            told.append(
+                f"{_label(run)} never brought {own.judged} below {number(own.best)}, where the "
+                f"others begin at {number(max(firsts))} at most: it exploded before its first "
+                "report."
+            )
+    return told
 
 
 def _answers(runs: Sequence[LoggedRun], judged: Mapping[tuple[Path, str], Diagnosis]) -> list[str]:

@@ -92,6 +92,14 @@ def test_a_trial_is_shown_alone_with_what_its_siblings_tell(results: Path, capsy
     assert "trial 2 (lr=0.0001): sound" in capsys.readouterr().out
 
 
+def test_what_exploded_before_its_first_report_is_named(results: Path, capsys: Capture) -> None:
+    reported(SweepDir(results / "demo"), 4, [3e18, 1e12, 1.4e4], lr=30.0)
+    assert doctor("demo", "--results", str(results)) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "(lr=30.0) never brought train_loss below 1.4e+04, where the others begin at 0.9" in out
+    assert out.count("exploded before its first report") == 1
+
+
 def test_without_an_argument_the_newest_sweep_is_meant(results: Path, capsys: Capture) -> None:
     assert doctor("--results", str(results), "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 4
