@@ -9,6 +9,9 @@ from typing import Any
 from orchestrator.files.atomic import plain
 from orchestrator.runs.records import TrialRecord
 
+_LONG = 10
+"""Characters above which a number is shortened."""
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -57,10 +60,15 @@ class Lineage:
             shown = ", ".join(f"{key}={_text(value)}" for key, value in values.items())
         if not name or name.replace(" ", "") == shown.replace(" ", ""):
             return shown or name
+        if shown and name.endswith(f"+{shown}"):
+            return name
         return f"{name}: {shown}" if shown else name
 
 
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(plain(value))
+    if isinstance(value, float):
+        # As in the name of the change, unless that is what arithmetic left: 0.30000000000000004.
+        return min(repr(value), f"{value:g}", key=len) if len(repr(value)) > _LONG else repr(value)
+    return str(plain(value))

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.analysis import kinds
 from orchestrator.analysis.compare import compare
 from orchestrator.analysis.export import flat_rows
+from orchestrator.analysis.lineage import Lineage
 from orchestrator.cli.comparison import render_comparison
 from orchestrator.cli.relations import by_stage
 from orchestrator.runs.records import TrialState
@@ -174,6 +175,19 @@ def test_each_change_shows_what_it_changed_and_gained(tmp_path: Path) -> None:
     assert "vs baseline" in table
     assert "-0.1" in table
     assert "better below 0" in table
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("dropout=0.0", {"dropout": 0.0}, "dropout=0.0"),
+        ("more+lr=0.2", {"lr": 0.2}, "more+lr=0.2"),
+        ("wider", {"lr": 0.1 + 0.2, "clip": None}, "wider: lr=0.3, clip=null"),
+        ("", {"lr": 1e-05}, "lr=1e-05"),
+    ],
+)
+def test_a_change_is_said_once(name: str, values: dict[str, object], words: str) -> None:
+    assert Lineage(change={"name": name, "set": values}).words == words
 
 
 def test_changes_with_seeds_are_held_against_the_baselines_seeds(tmp_path: Path) -> None:
