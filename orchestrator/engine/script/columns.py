@@ -25,6 +25,7 @@ class Columns:
         step: the column of the step; None finds it.
         names: our name of a metric to that in the log.
         prefers_steps: a column ``step`` goes before ``epoch``.
+        epochs: how many epochs there will be, where the config says so.
     """
 
     def __init__(
@@ -33,8 +34,11 @@ class Columns:
         names: Mapping[str, str] | None = None,
         *,
         prefers_steps: bool = False,
+        epochs: int | None = None,
     ) -> None:
         self._given = step
+        self._epochs = epochs
+        self._first_epoch: float | None = None
         self._ours = {theirs: ours for ours, theirs in (names or {}).items()}
         self._order = (rows.STEPS, rows.EPOCHS) if prefers_steps else (rows.EPOCHS, rows.STEPS)
         self._column: str | None = None
@@ -68,6 +72,9 @@ class Columns:
         """Return how many steps there will be, where the row says so."""
         plain = {name.strip().lower(): name for name in row}
         name = next((plain[key] for key in rows.PLANNED if key in plain), None)
+        if name is None and self.is_epoch and self._epochs is not None:
+            # Lightning and Keras count from 0, so that the last of 50 is 49.
+            return self._epochs - 1 if self._first_epoch == 0 else self._epochs
         return None if name is None else number(row[name])
 
     def warn(self, where: str, merger: Merger) -> None:
@@ -92,6 +99,8 @@ class Columns:
     def _watch(self, step: float, plain: Mapping[str, str], row: Mapping[str, Any]) -> None:
         if not self.is_epoch:
             return
+        if self._first_epoch is None:
+            self._first_epoch = step
         if step != self._epoch:
             self._epoch, self._steps_of_epoch = step, set()
         inner = next((number(row[plain[key]]) for key in rows.STEPS if key in plain), None)

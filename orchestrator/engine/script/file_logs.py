@@ -52,6 +52,7 @@ class Settings:
         names: our name of a metric to that in the log.
         patterns: for logs that are plain text.
         histories: entries taken of the histories that several files hold whole.
+        epochs: how many epochs there will be, where the config says so.
         latest: returns the step that was reported last, for results that name none.
     """
 
@@ -59,11 +60,12 @@ class Settings:
     names: dict[str, str] = field(default_factory=dict)
     patterns: Sequence[str] = ()
     histories: int = 0
+    epochs: int | None = None
     latest: Callable[[], int | None] = lambda: None
 
     def columns(self, *, prefers_steps: bool = False) -> Columns:
         """Return what tells step and metrics of a row."""
-        return Columns(self.step, self.names, prefers_steps=prefers_steps)
+        return Columns(self.step, self.names, prefers_steps=prefers_steps, epochs=self.epochs)
 
     def own_steps(self) -> Columns:
         """Return the same for a log that counts its steps itself."""

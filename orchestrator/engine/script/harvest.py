@@ -55,6 +55,7 @@ class Harvest:
             base=base,
             claims=claims,
             expand=expand,
+            config=config,
         )
         self._arrays = Arrays(program.metrics.arrays, base, claims, expand)
 

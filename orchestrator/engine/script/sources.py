@@ -29,6 +29,7 @@ from orchestrator.runs.curves.model import LogProblem
 from orchestrator.runs.curves.wandb import WandbLog
 from orchestrator.spec.metric_sources import MetricSources
 
+_EPOCHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
 WANDB_LOGS = "wandb/*run-*/run-*.wandb"
 """In the run directory: where W&B writes, told so by ``WANDB_DIR``."""
 
@@ -44,6 +45,7 @@ class Sources:
         base: returns the folder where paths start; None while it is not known.
         claims: of the trial; None where no other trial writes into `base`.
         expand: puts in the macros of a path; None where it names a parameter that is absent.
+        config: parameter name to value, which may say how many epochs there will be.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Sources:
         base: Callable[[], Path | None],
         claims: Claims | None = None,
         expand: Callable[[str], str | None] = lambda text: text,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self._sink = _Latest(sink)
         self._settings = Settings(wanted.step, dict(wanted.names), patterns)
+        self._settings.epochs = _epochs(config or {})
         self._settings.latest = lambda: self._sink.step
         self._entries = [
             _Entry(written, path, base, claims, self._settings, self._sink)
@@ -124,6 +128,15 @@ class Sources:
                 continue
             found += recorded.differences(config, log.config)
         return list(dict.fromkeys(found))
+
+
+def _epochs(config: Mapping[str, Any]) -> int | None:
+    """Return how many epochs a config asks for, None where it does not say."""
+    for name, value in config.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name.replace("-", "_").rpartition(".")[2] in _EPOCHS and is_number and value >= 1:
+            return int(value)
+    return None
 
 
 class _Entry:

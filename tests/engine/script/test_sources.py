@@ -46,7 +46,8 @@ class Followed:
         self.here.mkdir(exist_ok=True)
         self.run.mkdir(exist_ok=True)
         self.now = 0.0
-        more = {name: known.pop(name) for name in ("patterns", "claims") if name in known}
+        apart = ("patterns", "claims", "config")
+        more = {name: known.pop(name) for name in apart if name in known}
         self.sources = Sources(
             MetricSources(files=files, **known),
             self.sink,
@@ -103,6 +104,16 @@ def test_the_column_of_the_step_can_be_named(tmp_path: Path) -> None:
     script = Followed(tmp_path, "log.csv", step="step")
     script.write("log.csv", "epoch,step,loss\n0,10,1\n0,20,2\n")
     assert script.look() == [(10, {"loss": 1.0}), (20, {"loss": 2.0})]
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 49), (1, 50)])
+def test_the_config_tells_how_many_epochs_there_will_be(
+    first: int, last: int, tmp_path: Path
+) -> None:
+    script = Followed(tmp_path, "log.csv", config={"max_epochs": 50})
+    script.write("log.csv", f"epoch,loss\n{first},1\n{first + 1},2\n")
+    script.look()
+    assert script.sink.facts == {"total_steps": last}
 
 
 def test_a_whole_training_within_one_epoch_is_told(tmp_path: Path) -> None:
