@@ -118,7 +118,21 @@ def _train(attempt: Attempt, run: TrialRun) -> None:
     run.describe(config=trainer.full_config(config), set=dict(attempt.config))
     if trainer.data_kind:
         run.describe(data={"kind": trainer.data_kind})
-    trainer.train(config, run)
+    try:
+        trainer.train(config, run)
+    except ValueError as error:
+        if _is_told(error):
+            raise TrialError(str(error)) from error
+        raise
+
+
+def _is_told(error: ValueError) -> bool:
+    """Tell whether a trainer that ships raised it itself: it then says what the user can mend."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return raised_in.startswith(f"{PACKAGE}.")
 
 
 def _describe(error: BaseException, attempt: Attempt) -> str:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from orchestrator.engine.channel import Message
+from orchestrator.engine.child import run_attempt
 from orchestrator.engine.run import TrialRun
 from orchestrator.errors import TrialError
 from orchestrator.files import jsonl
@@ -212,6 +213,18 @@ def test_a_checkpoint_that_could_not_be_read_is_refused_at_once(
     assert not (tmp_path / "checkpoint.pt").exists()
     run.checkpoint({"epoch": 1, "best": 0.5})
     assert open_run(tmp_path, heard, attempt=2).restore() == {"epoch": 1, "best": 0.5}
+
+
+def test_what_a_shipped_trainer_finds_wrong_is_told_without_a_traceback(
+    tmp_path: Path, heard: Heard, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = {"data_path": str(tmp_path / "none.npz")}
+    attempt = replace(toy_attempt(tmp_path), trainer="speech", config=config)
+    outcome, message = run_attempt(attempt, heard)
+    assert outcome == "failed"
+    assert message.startswith("data_path: must be an .npz file, but ")
+    said = capfd.readouterr().err
+    assert said == f"Error: {message}\n"
 
 
 def test_the_share_of_the_data_is_the_configs(tmp_path: Path, heard: Heard) -> None:

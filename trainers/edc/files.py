@@ -119,7 +119,9 @@ def _from_archive(path: Path, features_path: Path | None, rate_hz: float) -> Roo
             arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive raises nearly anything
         reason = (
-            "holds objects that would have to be unpickled" if "pickle" in str(error) else error
+            "is none, or holds objects that would have to be unpickled"
+            if "pickle" in str(error)
+            else error
         )
         raise ValueError(f"{path}: must be an .npz of arrays, but {reason}.") from None
     curves = _curves_among(arrays, path)

@@ -144,6 +144,7 @@ class Probing:
         """Return what `load_state_dict` takes: what was learned, not what the config sets."""
         return {
             "batch": self.batch,
+            "batches": self.batches,
             "lr": self.lr,
             "sums": self.sums,
             "gradients": self.gradients.state_dict(),
@@ -161,11 +162,16 @@ class Probing:
             state: as `state_dict` returned it.
             schedule_steps: how far the schedule was, as `schedule_steps` said; 0 begins it anew.
         """
-        self.batch = int(state["batch"])
+        # Another trial's epoch may have had other batches: it is begun anew, at its place.
+        share = self.batches / int(state["batches"])
+        if share == 1.0:
+            self.batch = int(state["batch"])
+            self.sums.copy_(state["sums"])
+            self.gradients.load_state_dict(state["gradients"])
+        elif self.config.step_per == "batch":
+            schedule_steps = round(share * (schedule_steps - int(state["batch"])))
         self._order = None
         self.lr = float(state["lr"])
-        self.sums.copy_(state["sums"])
-        self.gradients.load_state_dict(state["gradients"])
         self.model.load_state_dict(state["model"])
         # Rates and decay stay those of the config, which another trial may have changed.
         groups = self.optimizer.state_dict()["param_groups"]

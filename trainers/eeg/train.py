@@ -206,7 +206,16 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Go on from `state`, which may be of another config.
+
+        Raises:
+            ValueError: it has other folds.
+        """
+        if len(state["probes"]) != len(self.probes):
+            raise ValueError(
+                f"folds: must be {len(state['probes'])}, as in the run that this one goes on from, "
+                f"but got {len(self.probes)}."
+            )
         self.epoch = int(state["epoch"])
         # A trial that follows from another one may ask for a schedule that begins anew.
         moved = state.get("scheduler", [0] * len(self.probes))

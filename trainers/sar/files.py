@@ -153,4 +153,4 @@ def _look(images: list[Image], path: Path) -> None:
 def _reason(error: Exception) -> str:
     said = str(error).lower()
     pickled = "pickle" in said or "python objects" in said
-    return "it holds objects that would have to be unpickled" if pickled else str(error)
+    return "it is none, or holds objects that would have to be unpickled" if pickled else str(error)

@@ -277,6 +277,7 @@ class Training:
             "epoch": self.epoch,
             "segment": self.segment,
             "step": self.step,
+            "steps": list(map(len, self.steps)),
             "lr": self.config.lr,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -298,13 +299,16 @@ class Training:
         schedule is asked for (the state has none), the schedule and the patience begin anew.
         """
         self.epoch = int(state["epoch"])
-        self.segment = int(state["segment"])
-        self.step = int(state["step"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         hidden, cell = (item.to(self.device) for item in state["state"])
-        self.state = hidden, cell
-        self.sums.copy_(state["sums"])
+        # An epoch that was cut otherwise is begun anew, and other slots remember nothing.
+        if state["steps"] == list(map(len, self.steps)) and hidden.shape == self.state[0].shape:
+            self.segment = int(state["segment"])
+            self.step = int(state["step"])
+            self.sums.copy_(state["sums"])
+        if hidden.shape == self.state[0].shape:
+            self.state = hidden, cell
         self.best_mse = float(state["best_mse"])
         self.best_epoch = int(state["best_epoch"])
         self.waits_from = int(state["waits_from"])

@@ -47,7 +47,9 @@ def read_sentences(path: Path, *, sentences: int, seed: int) -> Corpus:
             arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive raises nearly anything
         reason = (
-            "holds objects that would have to be unpickled" if "pickle" in str(error) else error
+            "is none, or holds objects that would have to be unpickled"
+            if "pickle" in str(error)
+            else error
         )
         raise ValueError(f"{path}: must be an .npz of arrays, but {reason}.") from None
     if "audio" in arrays:

@@ -67,6 +67,20 @@ def test_a_run_that_follows_from_another_takes_the_rate_of_its_own_config(tmp_pa
         assert mine["lr"] == other["lr"]
 
 
+def test_a_promoted_run_goes_on_with_more_people_at_its_place_of_the_cycle(tmp_path: Path) -> None:
+    few = trained(tmp_path, data_fraction=0.4)
+    assert few.facts["effective"]["batches_per_epoch"] == 3
+    for share, epochs in ((1.0, 6), (0.2, 6)):
+        more = RecordingRun(tmp_path, saved=few.checkpoints[-1])
+        train(tiny(epochs=epochs, data_fraction=share), more)
+        whole = trained(tmp_path, epochs=epochs, data_fraction=share)
+        rates = [[found["lr"] for _, found in run.reports] for run in (more, whole)]
+        assert rates[0] == rates[1][3:]
+    other = RecordingRun(tmp_path, saved=few.checkpoints[-1])
+    with pytest.raises(ValueError, match="folds: must be 1, as in the run"):
+        train(tiny(folds=3), other)
+
+
 def test_the_features_are_computed_once_for_all_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

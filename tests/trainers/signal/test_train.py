@@ -188,6 +188,21 @@ def test_a_remedy_goes_on_from_the_checkpoint_with_the_rate_of_its_own_config(
     assert remedy.reports[-1][1]["train_mse"] < stuck.reports[-1][1]["train_mse"]
 
 
+@pytest.mark.parametrize("changed", [{"batch_size": 4}, {"duration_s": 2.0}, {"layers": 1}])
+def test_it_goes_on_from_the_midst_of_an_epoch_that_was_cut_otherwise(
+    changed: dict[str, Any], tmp_path: Path
+) -> None:
+    half = begun(tmp_path)
+    half._train_epoch()
+    half.step, half.segment = 3, 0
+    saved = half.state_dict()
+    other = begun(tmp_path, **changed)
+    other.load_state_dict(saved)
+    assert other.step == (3 if changed == {"layers": 1} else 0)
+    assert other.fit()
+    assert [step for step, _ in other.run.reports] == [1, 2, 3]  # type: ignore[attr-defined]
+
+
 def test_a_new_schedule_begins_with_the_rate_of_the_config(tmp_path: Path) -> None:
     first = trained(tmp_path, lr=1e-7, plateau_patience=0, patience=None, epochs=4)
     assert first.reports[-1][1]["lr"] < 1e-7
