@@ -81,6 +81,26 @@ def test_keys_and_values_and_a_printed_table(here: Path) -> None:
     assert set(found["metrics"]) == {"pattern"}
 
 
+def test_a_folder_that_an_argument_names_goes_into_the_run_directory(here: Path) -> None:
+    (here / "train.py").write_text(
+        "import argparse, json, os\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--lr', type=float, default=0.1)\n"
+        "parser.add_argument('--out-dir', default='out')\nargs = parser.parse_args()\n"
+        "os.makedirs(args.out_dir + '/checkpoint-12')\n"
+        "state = {'log_history': [{'step': 2, 'loss': 1.0}, {'step': 2, 'eval_loss': args.lr}]}\n"
+        "json.dump(state, open(args.out_dir + '/checkpoint-12/trainer_state.json', 'w'))\n"
+    )
+    _, found = probe("train.py", "--out-dir", "out5")
+    assert found["command"] == ["python", "${program}", "--out-dir=${run_dir}/out5", "${args}"]
+    assert found["metrics"] == {"files": "${run_dir}/out5/checkpoint-*/trainer_state.json"}
+    assert found["metric"]["name"] == "eval_loss"
+    words = ["run", "sweep.yaml", "--inline", "--count", "2", "--results", "results"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    shown = CliRunner().invoke(app, ["compare", "results/sweep", "--json"])
+    rows = json.loads(shown.stdout)["rows"]
+    assert [row["metrics"]["eval_loss"] for row in rows] == [0.033, 0.1]
+
+
 def test_a_fixed_name_asks_for_a_copy(here: Path) -> None:
     (here / "train.py").write_text(
         "import json\njson.dump({'eval': {'mae': 0.5}}, open('results.json', 'w'))\n"

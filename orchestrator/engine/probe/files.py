@@ -13,6 +13,7 @@ from orchestrator.engine.script.file_logs import Settings, open_log
 from orchestrator.runs.curves.tensorboard import is_event_file
 from orchestrator.runs.places import usual_places
 
+RUN_DIR = "${run_dir}/"
 LARGEST_BYTES = 100 << 20
 _VARIES = re.compile(r"\d+(?:[-_:.T]?\d+)*")
 # JSON that tells how a run was set up, not what came of it.
@@ -41,12 +42,14 @@ class FoundFiles:
     needs_step: bool
 
 
-def find_files(here: Path, watched: Watched) -> FoundFiles:
+def find_files(here: Path, watched: Watched, told: Path | None = None) -> FoundFiles:
     """Return what of the changed files a sweep could follow and keep.
 
     Args:
         here: the folder that the program ran in.
         watched: its run.
+        told: the folder that an argument told it to make, relative to `here`; a sweep tells it
+            one in the run directory.
     """
     logs: dict[Path, _Counter] = {}
     for path in watched.changed:
@@ -60,12 +63,16 @@ def find_files(here: Path, watched: Watched) -> FoundFiles:
             name = role if split == "test" else f"{split}_{role}"
             shown = source.path.relative_to(here)
             arrays.setdefault(name, Path(f"{shown}:{source.key}") if source.key else shown)
-    own = _own_folder([*logs, *arrays.values()], watched.new_folders)
-    files = tuple(dict.fromkeys(_glob(path, own) for path in logs))
-    found = {name: _glob(path, own) for name, path in arrays.items()}
+    own = None
+    if told is None:
+        own = _own_folder([*logs, *arrays.values()], watched.new_folders)
+    files = tuple(dict.fromkeys(_glob(path, own, told) for path in logs))
+    found = {name: _glob(path, own, told) for name, path in arrays.items()}
     if own is not None:  # under our own names they are adopted without a word
         found = {name: glob for name, glob in found.items() if glob != f"{name}.npy"}
-    fixed = [str(path) for path in logs if own is None and _glob(path, None) == path.as_posix()]
+    fixed = [
+        str(path) for path in logs if own is None and _glob(path, None, told) == path.as_posix()
+    ]
     return FoundFiles(
         None if own is None else f"{_general(own)}/",
         files,
@@ -108,13 +115,15 @@ def _own_folder(paths: Sequence[Path], new: frozenset[Path]) -> Path | None:
     return min(candidates, key=lambda folder: len(folder.parts), default=None)
 
 
-def _glob(path: Path, own: Path | None) -> str:
-    """Return a path as a glob: relative to the own folder, or with what varies as stars."""
-    if own is not None:
-        return path.relative_to(own).as_posix() if path != own else "."
-    *folders, name = path.parts
-    varied = [_VARIES.sub("*", part) for part in folders]
-    return "/".join([*varied, name])
+def _glob(path: Path, own: Path | None, told: Path | None) -> str:
+    """Return a path as a glob, from the folder that a sweep knows, with what varies as stars."""
+    base = own or (told if told is not None and path.is_relative_to(told) else None)
+    inner = path if base is None else path.relative_to(base)
+    *folders, name = inner.parts or (".",)
+    shown = "/".join([*(_VARIES.sub("*", part) for part in folders), name])
+    if told is None or base != told:
+        return shown
+    return RUN_DIR + told.name if shown == "." else f"{RUN_DIR}{told.name}/{shown}"
 
 
 def _general(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.divergence.roles import is_validation
-from orchestrator.engine.probe.files import FoundFiles, find_files
+from orchestrator.engine.probe.files import RUN_DIR, FoundFiles, find_files
 from orchestrator.engine.probe.lines import Proposal, propose_patterns
 from orchestrator.engine.probe.watch import Watched, watch
 from orchestrator.engine.script.argv import command
@@ -78,7 +79,14 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
             program, [*start, *typed], directory=folder, limit_s=limit_s, variables=variables
         )
         own, by_itself = _reported(folder)
-    files = find_files(Path(program.workdir), watched)
+    told = _told_folder(given, watched)
+    if told is not None:
+        name, path = told
+        option = next((item.option for item in arguments if item.name == name), name)
+        hyphens = "" if style == "k=v" else "--"
+        words = (*words, f"{hyphens}{option}={RUN_DIR}{path.name}")
+        given = {key: value for key, value in given.items() if key != name}
+    files = find_files(Path(program.workdir), watched, None if told is None else told[1])
     patterns = propose_patterns(watched.lines)
     probed = _probed(words, given, style, files, patterns, own)
     sources = [*by_itself, *(f"the file {path}" for path in files.files)]
@@ -137,7 +145,7 @@ def _ranking(names: Sequence[str]) -> str | None:
     def order(name: str) -> tuple[bool, bool, bool]:
         plain = name.lower()
         is_loss = _LOSS.search(plain) is not None
-        is_rate = plain.endswith(("lr", "learning_rate", "time", "step", "epoch"))
+        is_rate = plain.endswith(("lr", "learning_rate", "time", "step", "epoch", "per_second"))
         return (is_rate, not is_validation(plain), is_loss)
 
     return min(names, key=order, default=None)
@@ -201,6 +209,15 @@ def _sorted_words(
         else:
             rest.append(word)
     return tuple(rest), given, style
+
+
+def _told_folder(given: dict[str, Any], watched: Watched) -> tuple[str, Path] | None:
+    """Return the argument that named a folder which the run made, and the folder."""
+    for name, value in given.items():
+        path = Path(os.path.normpath(value)) if isinstance(value, str) and value else None
+        if path is not None and path in watched.new_folders:
+            return name, path
+    return None
 
 
 def _plain(name: str) -> str:
