@@ -168,6 +168,9 @@ class Config:
         is_path=True,
         alters_memory=True,
     )
+    new_speakers: bool = parameter(
+        False, "of spoken digits, validation and test have speakers that training never heard"
+    )
     channels: int = parameter(
         256, "simulated channels", unit="channels", low=4, high=4096, alters_memory=True
     )

@@ -67,6 +67,16 @@ class Corpus:
             for end, length in zip(ends, self.phoneme_lengths, strict=True)
         ]
 
+    @property
+    def least_frames(self) -> Ints:
+        """Return the frames that CTC needs for each sentence, [N]: a blank parts equal phonemes."""
+        again = np.zeros(len(self.phonemes), dtype=np.int64)
+        again[1:] = self.phonemes[1:] == self.phonemes[:-1]
+        owner = np.repeat(np.arange(len(self)), self.phoneme_lengths)
+        again[np.cumsum(self.phoneme_lengths)[:-1]] = 0  # the first of a sentence follows nothing
+        repeated = np.bincount(owner, weights=again, minlength=len(self))
+        return self.phoneme_lengths + repeated.astype(np.int64)
+
     def targets(self) -> list[Ints]:
         """Return the phonemes of each sentence."""
         return np.split(self.phonemes, np.cumsum(self.phoneme_lengths)[:-1])

@@ -7,7 +7,8 @@ scale), every 10 ms, z-scored for each speaker with the mean and spread of the t
 
 No clip is in two splits: of each speaker and digit the recordings 0 to 4 are test clips, as the
 data set's own split says, 5 to 9 validation, the others training. No string of digits is in two
-splits either.
+splits either. Speakers are in all three splits, as the network has a layer for each; with
+`new_speakers` each split has its own instead, and reads by a layer that nothing has trained.
 """
 
 from __future__ import annotations
@@ -39,10 +40,17 @@ WINDOW_S: Final = 0.025
 FEWEST_DIGITS, MOST_DIGITS = 3, 6
 TEST_INDICES: Final = range(5)
 VAL_INDICES: Final = range(5, 10)
+LEAST_SPEAKERS: Final = 3
+"""One each for training, validation and test."""
 
 
 def read_digits(
-    arrays: Mapping[str, NDArray[Any]], source: str, *, sentences: int, seed: int
+    arrays: Mapping[str, NDArray[Any]],
+    source: str,
+    *,
+    sentences: int,
+    seed: int,
+    new_speakers: bool = False,
 ) -> Corpus:
     """Return sentences of spoken digits.
 
@@ -53,11 +61,14 @@ def read_digits(
         source: where they come from, for messages.
         sentences: how many sentences of all splits.
         seed: of digits, speakers and clips.
+        new_speakers: no speaker is in two splits.
 
     Raises:
-        ValueError: arrays are missing or do not fit together.
+        ValueError: arrays are missing or do not fit together, or there are too few speakers.
     """
     clips = _Clips(arrays, source)
+    if new_speakers:
+        clips.part_speakers(seed)
     features, lengths = clips.features()
     features = _standardised(features, np.repeat(clips.speaker, lengths), clips.split, lengths)
     random = np.random.default_rng([seed, 0xD1617])
@@ -130,6 +141,20 @@ class _Clips:
         self.split = np.full(clips, TRAIN)
         self.split[np.isin(index, TEST_INDICES)] = TEST
         self.split[np.isin(index, VAL_INDICES)] = VAL
+
+    def part_speakers(self, seed: int) -> None:
+        """Give each split speakers of its own, about 70 : 15 : 15."""
+        names = np.random.default_rng([seed, 0x5BEAC]).permutation(np.unique(self.speaker))
+        if len(names) < LEAST_SPEAKERS:
+            raise ValueError(
+                f"new_speakers: there must be at least {LEAST_SPEAKERS} speakers, one for each "
+                f"split, but {self.source} has {len(names)}."
+            )
+        held = max(1, round(VALIDATION_SHARE * len(names)))
+        last = held + max(1, round(TEST_SHARE * len(names)))
+        self.split[:] = TRAIN
+        self.split[np.isin(self.speaker, names[:held])] = VAL
+        self.split[np.isin(self.speaker, names[held:last])] = TEST
 
     def features(self) -> tuple[NDArray[np.float32], Ints]:
         """Return log-mel energies [ΣT, bands] of all clips, and the frames T of each."""

@@ -24,13 +24,14 @@ _NEEDED: Final = ("features", "lengths", "phonemes", "phoneme_lengths")
 Arrays = dict[str, NDArray[Any]]
 
 
-def read_sentences(path: Path, *, sentences: int, seed: int) -> Corpus:
+def read_sentences(path: Path, *, sentences: int, seed: int, new_speakers: bool = False) -> Corpus:
     """Return the sentences in the archive `path`.
 
     Args:
         path: an ``.npz`` file; nothing is unpickled.
         sentences: how many are put together, where the archive holds single digits.
         seed: of what is put together.
+        new_speakers: of single digits, whether validation and test have speakers of their own.
 
     Raises:
         ValueError: it is missing, cannot be read, or holds neither layout.
@@ -53,7 +54,11 @@ def read_sentences(path: Path, *, sentences: int, seed: int) -> Corpus:
         )
         raise ValueError(f"{path}: must be an .npz of arrays, but {reason}.") from None
     if "audio" in arrays:
-        return digits.read_digits(arrays, str(path), sentences=sentences, seed=seed)
+        return digits.read_digits(
+            arrays, str(path), sentences=sentences, seed=seed, new_speakers=new_speakers
+        )
+    if new_speakers:
+        raise ValueError(f"new_speakers: must be false for {path}, which holds no spoken digits.")
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise ValueError(

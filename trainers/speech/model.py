@@ -59,6 +59,16 @@ class DayLayer(nn.Module):
         """Return [B, T, C] for signals [B, T, C] of the days [B]."""
         return F.softsign(torch.baddbmm(self.bias[days], signal, self.weight[days]))
 
+    @torch.no_grad()
+    def reset(self, days: Tensor) -> None:
+        """Make the layers of `days` the identity again.
+
+        No sentence moves the layer of a day without training sentences, but weight decay does:
+        Adam takes the smallest gradient for a direction and walks to zero at the learning rate.
+        """
+        self.weight[days] = torch.eye(self.weight.shape[1], device=self.weight.device)
+        self.bias[days] = 0.0
+
 
 class SpeechModel(nn.Module):
     """The whole network.

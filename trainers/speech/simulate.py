@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.cache import Interrupted
 from trainers.speech.corpus import UNDECIDED, Corpus, Ints
 
 Floats64 = NDArray[np.float64]
@@ -48,6 +49,7 @@ def simulate(
     difficulty: float,
     seed: int,
     progress: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Corpus:
     """Return simulated sentences.
 
@@ -59,6 +61,10 @@ def simulate(
         difficulty: scales spiking noise, unrelated activity and drift.
         seed: of everything that is random.
         progress: told what happens.
+        should_stop: asked before each day.
+
+    Raises:
+        Interrupted: `should_stop` said so.
     """
     random = np.random.default_rng([seed, 0x59EEC])
     texts = _sentences(random, sentences, phonemes)
@@ -77,6 +83,8 @@ def simulate(
         rows = np.flatnonzero(day_of == day)
         if not len(rows):
             continue
+        if should_stop():
+            raise Interrupted
         progress(f"simulating day {day + 1} of {days}")
         bins = slice(int(ends[rows[0]] - lengths[rows[0]]), int(ends[rows[-1]]))
         part = slice(int(phoneme_ends[rows[0]] - counts[rows[0]]), int(phoneme_ends[rows[-1]]))

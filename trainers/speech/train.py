@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainers.base import Run
+from trainers.cache import Interrupted
 from trainers.speech import config as settings
 from trainers.speech import metrics
 from trainers.speech.augment import Augmentation
@@ -50,12 +51,16 @@ def train(config: Config, run: Run) -> None:
         raise ValueError("batches, epochs: at least one must be given, but both are null.")
     torch.set_num_threads(run.threads)
     clock = Clock()
-    with clock.measured("data"):
-        splits = load(
-            config,
-            data_fraction=min(config.data_fraction, run.data_fraction),
-            progress=run.progress,
-        )
+    try:
+        with clock.measured("data"):
+            splits = load(
+                config,
+                data_fraction=min(config.data_fraction, run.data_fraction),
+                progress=run.progress,
+                should_stop=lambda: run.should_stop,
+            )
+    except Interrupted:
+        return
     training = Training(config, run, splits, clock)
     state = run.restore()
     if state is not None:
@@ -93,6 +98,8 @@ class Training:
             classes=corpus.n_phonemes + 1,
             days=corpus.n_days,
         ).to(self.device)
+        unheard = np.setdiff1d(np.arange(corpus.n_days), corpus.days)
+        self.unheard = torch.from_numpy(unheard).to(self.device)
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(
             self.model.parameters(),
@@ -150,8 +157,8 @@ class Training:
                 "train_sentences": len(self.train_set),
                 "val_sentences": len(self.val_set),
                 "test_sentences": len(self.test_set),
-                # Sentences with more phonemes than frames teach nothing.
-                "train_sentences_too_short": int((frames < corpus.phoneme_lengths).sum()),
+                # Sentences that their frames cannot spell teach nothing.
+                "train_sentences_too_short": int((frames < corpus.least_frames).sum()),
                 "channels": corpus.channels,
                 "classes": self.model.out.out_features,
                 "days": corpus.n_days,
@@ -254,6 +261,8 @@ class Training:
     def _predict(self, sentences: Sentences) -> tuple[list[NDArray[np.int64]], float]:
         """Return the phonemes that the network reads in each sentence, and the mean loss."""
         self.model.eval()
+        if self.model.day_layer is not None and len(self.unheard):
+            self.model.day_layer.reset(self.unheard)
         predicted: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(sentences)
         total = 0.0
         with torch.inference_mode():

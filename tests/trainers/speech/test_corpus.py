@@ -54,6 +54,12 @@ def test_smaller_fractions_are_part_of_greater_ones(fractions: list[float]) -> N
         assert len(splits.train) == max(1, round(part * len(all_of_it)))
 
 
+@given(TEXTS)
+def test_equal_neighbours_need_a_frame_between_them(texts: list[list[int]]) -> None:
+    wanted = [len(text) + sum(a == b for a, b in itertools.pairwise(text)) for text in texts]
+    assert corpus(*texts).least_frames.tolist() == wanted
+
+
 def test_shares_and_seeds() -> None:
     whole = corpus(*[[1 + i % 7, 1 + i // 7] for i in range(100)])
     first, again, other = (divide(whole, seed=seed) for seed in (0, 0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import re
@@ -10,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.shared_data import shared_data
-from tests.trainers.speech.made import corpus
+from tests.trainers.speech.made import corpus, tiny
+from trainers.recording import RecordingRun
 from trainers.speech import convert, digits
 from trainers.speech.corpus import TEST, TRAIN, UNDECIDED, VAL, divide
+from trainers.speech.data import load
 from trainers.speech.files import read_sentences
+from trainers.speech.train import train
 
 
 def day(sentences: int, seed: int) -> dict[str, Any]:
@@ -216,6 +221,26 @@ def test_no_clip_and_no_string_of_digits_is_in_two_splits() -> None:
     texts = {split: set(found.take(np.flatnonzero(found.splits == split)).texts) for split in of}
     assert not texts[TRAIN] & (texts[VAL] | texts[TEST])
     assert not texts[VAL] & texts[TEST]
+
+
+def test_new_speakers_are_in_one_split_each_and_keep_the_layer_that_all_begin_as(
+    tmp_path: Path,
+) -> None:
+    path = saved(tmp_path / "digits.npz", **clips(speakers=6, recordings=4))
+    found = read_sentences(path, sentences=60, seed=0, new_speakers=True)
+    of = [set(found.days[found.splits == split].tolist()) for split in (TRAIN, VAL, TEST)]
+    assert [len(speakers) for speakers in of] == [4, 1, 1]
+    assert len(set.union(*of)) == 6
+    config = tiny(data_path=str(path), sentences=60, new_speakers=True, lr=0.1, batches=4)
+    run = RecordingRun(tmp_path)
+    train(config, run)
+    model = torch.load(io.BytesIO(run.checkpoints[-1]), weights_only=True)["model"]
+    moved = (model["day_layer.weight"] != torch.eye(digits.BANDS)).flatten(1).any(1)
+    assert set(torch.nonzero(moved).flatten().tolist()) == of[0]
+    with pytest.raises(ValueError, match="at least 3 speakers"):
+        digits.read_digits(clips(), "clips", sentences=60, seed=0, new_speakers=True)
+    with pytest.raises(ValueError, match="must be false without"):
+        load(tiny(new_speakers=True), data_fraction=1.0)
 
 
 def test_scales_know_nothing_of_validation_and_test() -> None:
