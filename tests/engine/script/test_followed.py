@@ -17,6 +17,7 @@ from orchestrator.runs.records import TrialState, load_trials
 from tests.engine.script.script_runner import SCRIPTS
 
 FOLLOWED = SCRIPTS / "followed"
+PACKAGES = {"hydra_logs": "hydra", "lightning_script": "lightning"}
 FILES = {
     "lightning_like": """
 program: lightning_like.py
@@ -50,6 +51,14 @@ program: sklearn_fit.py
 command: [python, "${program}", "--out=${run_dir}/fit.npz", "${args}"]
 metrics: {predictions: "${run_dir}/fit.npz:y_pred", targets: "${run_dir}/fit.npz:y_true"}
 parameters: {alpha: {values: [0.01]}}
+""",
+    "lightning_script": """
+program: lightning_script.py
+outputs: lightning_logs/version_*/
+metrics: {files: metrics.csv}
+metric: val_mae
+fixed: {max_epochs: 2}
+parameters: {lr: {values: [0.0001, 0.01]}}
 """,
     "hydra_logs": """
 program: hydra_logs.py
@@ -103,8 +112,9 @@ def test_one_that_diverges_in_its_table_is_stopped_while_it_runs(tmp_path: Path)
 
 @pytest.mark.parametrize("kind", FILES)
 def test_swept_unchanged_with_metrics_in_the_table(kind: str, tmp_path: Path) -> None:
-    if kind == "hydra_logs" and importlib.util.find_spec("hydra") is None:
-        pytest.skip("Hydra is not installed")
+    package = PACKAGES.get(kind)
+    if package is not None and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
     for name in (f"{kind}.py", *(["params.yaml"] if kind == "params_only" else [])):
         shutil.copy(FOLLOWED / name, tmp_path)
     path = tmp_path / f"{kind}.yaml"
