@@ -146,7 +146,8 @@ def _lost_before(
 ) -> list[str]:
     """Name runs that never came near where the others begin.
 
-    Their own curve falls and shows nothing. Losses with different weights differ by factors, not by thousands.
+    Their own curve falls and shows nothing. Losses with different weights differ by factors, not by
+    thousands.
     """
     told = []
     for run in runs:

@@ -96,4 +96,4 @@ def test_healthy_runs_of_a_benchmark_of_optimisers_live() -> None:
     healthy = [key for key, label in labels.items() if label == "healthy"]
     stopped = [key for key in healthy if last_verdict(runs[key], None, "minimize").stops]
     assert len(healthy) > 900
-    assert len(stopped) <= 0.01 * len(healthy), stopped
+    assert stopped == [], "spikes and trainings that begin again come back"
