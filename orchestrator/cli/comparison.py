@@ -120,7 +120,7 @@ def _columns(comparison: Comparison) -> list[Column]:
     metrics = _union(row.metrics for row in rows)
     usual = [name for name in ("mae", "rmse", "r2") if name in metrics]
     # Of the rest, mean errors say most in the unit that people know; validation twins say least.
-    rest = sorted(metrics, key=lambda name: (name.startswith("val_"), not name.endswith("_mae")))
+    rest = sorted(metrics, key=lambda name: (name.startswith(("val_", "train_")), not name.endswith("_mae")))
     shown: dict[str, int] = {first: 0}
     known = _union(row.metrics for row in comparison.references)
     held = [name for name in metrics if {name, f"test_{name}"} & {*known}]

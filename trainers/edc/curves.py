@@ -68,6 +68,12 @@ class CurveSet:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def sample(self, count: int) -> CurveSet:
+        """Return at most `count` of its curves, evenly spread and always the same."""
+        rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
+        features = self._features[torch.from_numpy(rows).to(self._device)].cpu().numpy()
+        return CurveSet(features, self.targets[rows], self._device)
+
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return features [n, 16] and linear curves [n, points] on the device for CPU indices."""
         if self._resident:

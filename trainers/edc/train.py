@@ -37,6 +37,8 @@ CHECK_EVERY = 32
 
 CHECKPOINT_SHARE = 0.05
 """Share of the time that checkpoints may take: small models save often, large ones seldom."""
+TRAIN_SAMPLE = 256
+"""Training curves whose predictions are kept, to tell learning from memory."""
 
 
 def train(config: Config, run: Run) -> None:
@@ -156,11 +158,12 @@ class Training:
         return True
 
     def judge(self) -> None:
-        """Let the best state predict validation and test, and save both in linear units."""
+        """Let the best state predict, and save in linear units; of training a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
         self.run.describe(best_epoch=self.best.epoch)
-        for split, curves in (("val", self.val_set), ("test", self.test_set)):
+        learned = self.train_set.sample(TRAIN_SAMPLE)
+        for split, curves in (("train", learned), ("val", self.val_set), ("test", self.test_set)):
             predicted, _ = self._predict(curves)
             self.run.save_predictions(predicted, curves.targets, split=split)
 

@@ -55,6 +55,11 @@ class Patches:
         """Bytes of all patches in memory."""
         return len(self.tiles) * self.size**2 * 4
 
+    def sample(self, count: int) -> Patches:
+        """Return at most `count` of its patches, evenly spread and always the same."""
+        rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
+        return Patches(self.images, self.tiles[rows], self.size, self.limits)
+
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Images:
         """Return patches [n, size, size] for row numbers."""
         return self._read(rows) if self._kept is None else self._kept[np.asarray(rows)]

@@ -39,6 +39,8 @@ CHECK_EVERY = 32
 
 CHECKPOINT_SHARE = 0.05
 """Share of the time that checkpoints may take: small models save often, large ones seldom."""
+TRAIN_SAMPLE = 64
+"""Training patches whose predictions are kept, to tell learning from memory."""
 
 
 def train(config: Config, run: Run) -> None:
@@ -154,11 +156,16 @@ class Training:
         return True
 
     def judge(self) -> None:
-        """Let the best state reconstruct validation and test, and save both, in [0, 1]."""
+        """Let the best state reconstruct, and save in [0, 1]; of training a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
         self.run.describe(best_epoch=self.best.epoch)
-        for split, patches in (("val", self.data.val), ("test", self.data.test)):
+        learned = self.data.train.sample(TRAIN_SAMPLE)
+        for split, patches in (
+            ("train", learned),
+            ("val", self.data.val),
+            ("test", self.data.test),
+        ):
             size = patches.size
             found = np.empty((2, len(patches), size, size), np.float32)
             done = 0

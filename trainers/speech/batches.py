@@ -73,6 +73,11 @@ class Sentences:
     def __len__(self) -> int:
         return len(self.corpus)
 
+    def sample(self, count: int) -> Sentences:
+        """Return at most `count` of its sentences, evenly spread and always the same."""
+        rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
+        return Sentences(self.corpus.take(rows), least_bins=self.least_bins)
+
     def batch(self, rows: NDArray[Any]) -> Batch:
         """Return the sentences `rows`; one gather, whatever their number."""
         corpus = self.corpus

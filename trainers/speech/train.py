@@ -35,6 +35,8 @@ from trainers.watch import GradientWatch
 
 CHECKPOINT_SHARE = 0.05
 """Share of the time that checkpoints may take: small models save often, large ones seldom."""
+TRAIN_SAMPLE = 128
+"""Training sentences whose predictions are kept, to tell learning from memory."""
 
 
 def train(config: Config, run: Run) -> None:
@@ -186,10 +188,12 @@ class Training:
         return self.finished
 
     def judge(self) -> None:
-        """Let the best state predict validation and test, and save both."""
+        """Let the best state predict, and save it all; of training a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
-        for split, sentences in (("val", self.val_set), ("test", self.test_set)):
+        learned = self.train_set.sample(TRAIN_SAMPLE)
+        splits = {"train": learned, "val": self.val_set, "test": self.test_set}
+        for split, sentences in splits.items():
             predicted, _ = self._predict(sentences)
             self.run.save_predictions(predicted, sentences.corpus.targets(), split=split)
         done = max(1, self.batch - self._began_at)

@@ -21,7 +21,7 @@ FILES = sorted(SWEEPS.glob("edc_*.yaml"))
 NUMBERS = {"edc_weights": 3, "edc_lr_grid": 9, "edc_dropout": 6, "edc_quick": 8, "edc_failure": 2}
 
 # What a sweep sets beside what its preset does, to show what it shows in a minute.
-CHOSEN = {"edc_failure": {"batch_size", "rooms", "epochs"}}
+CHOSEN = {"edc_failure": {"batch_size", "rooms", "epochs"}, "edc_quick": {"epochs"}}
 
 
 def configs(spec: Spec) -> list[Config]:

@@ -218,7 +218,7 @@ def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(
 ) -> None:
     run = trained(tmp_path, lr=1e20, loss=loss, precision=precision)
     assert not math.isfinite(run.reports[1]["train_loss"])
-    assert set(run.arrays) == {"val", "test"}
+    assert set(run.arrays) == {"train", "val", "test"}
 
 
 def test_a_non_finite_loss_ends_its_epoch_early(

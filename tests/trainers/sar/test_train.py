@@ -88,8 +88,9 @@ def test_saved_images_are_the_reconstructions_of_the_best_epoch(
     found = metrics.evaluate(*run.arrays["val"])
     assert reported["val_psnr"] == pytest.approx(found["psnr"], abs=1e-4)
     assert reported["val_ssim"] == pytest.approx(found["ssim"], abs=1e-4)
+    assert run.arrays["val"][0].shape == (4, 32, 32)
     for predicted, targets in run.arrays.values():
-        assert predicted.shape == targets.shape == (4, 32, 32)
+        assert predicted.shape == targets.shape
         assert predicted.min() >= 0
         assert predicted.max() <= 1
 
@@ -189,7 +190,7 @@ def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(
 ) -> None:
     run = trained(tmp_path, lr=1e30, gradient_clip_val=None, precision=precision)
     assert not math.isfinite(run.reports[3]["train_loss"])
-    assert set(run.arrays) == {"val", "test"}
+    assert set(run.arrays) == {"train", "val", "test"}
 
 
 def test_a_validation_that_is_not_finite_ends_nothing(

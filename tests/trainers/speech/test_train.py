@@ -23,7 +23,7 @@ from trainers.speech.train import Training, train
 
 def same(first: LocalRun, second: LocalRun) -> None:
     assert first.reports == second.reports
-    assert set(first.arrays) == set(second.arrays) == {"val", "test"}
+    assert set(first.arrays) == set(second.arrays) == {"train", "val", "test"}
     for split, (predicted, targets) in first.arrays.items():
         for mine, others in (
             (predicted, second.arrays[split][0]),
@@ -144,7 +144,7 @@ def test_a_state_that_is_not_finite_does_not_replace_one_that_is(tmp_path: Path)
 def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(tmp_path: Path) -> None:
     run = trained(tmp_path, lr=1e30, eps=1e-8, gradient_clip_val=0.0)
     assert not math.isfinite(run.reports[12]["train_loss"])
-    assert set(run.arrays) == {"val", "test"}
+    assert set(run.arrays) == {"train", "val", "test"}
 
 
 def test_training_ends_when_patience_does(tmp_path: Path) -> None:
