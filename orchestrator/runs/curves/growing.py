@@ -28,12 +28,14 @@ class Mark:
         size: bytes.
         head: its beginning.
         last: its end.
+        written_ns: when it was written last, ns.
     """
 
     inode: int
     size: int
     head: bytes
     last: bytes
+    written_ns: int
 
 
 def mark(path: Path) -> Mark | None:
@@ -43,7 +45,8 @@ def mark(path: Path) -> Mark | None:
             state = os.fstat(stream.fileno())
             start = max(0, state.st_size - _PRINT)
             head = os.pread(stream.fileno(), min(_PRINT, state.st_size), 0)
-            return Mark(state.st_ino, state.st_size, head, os.pread(stream.fileno(), _PRINT, start))
+            last = os.pread(stream.fileno(), _PRINT, start)
+            return Mark(state.st_ino, state.st_size, head, last, state.st_mtime_ns)
     except OSError:
         return None
 
@@ -67,6 +70,7 @@ class GrowingFile:
         self._inode: int | None = None
         self._version: tuple[int, int, int] | None = None
         self._head = self._last = b""
+        self._after = after
         if after is not None:
             self._offset, self._inode = after.size, after.inode
             self._head, self._last = after.head, after.last
@@ -102,6 +106,12 @@ class GrowingFile:
     def _has_begun_anew(self, handle: int, state: os.stat_result) -> bool:
         if self._inode is None or not self._offset:
             return False
+        after = self._after
+        if after is not None and state.st_mtime_ns != after.written_ns:
+            self._after = None
+            # Who appends makes it longer: a script has written the same words again.
+            if state.st_size == after.size:
+                return True
         if state.st_ino != self._inode or state.st_size < self._offset:
             return True
         before = os.pread(handle, len(self._last), self._offset - len(self._last))

@@ -79,6 +79,24 @@ def test_what_was_there_before_is_passed_over(tmp_path: Path) -> None:
     assert [row["loss"] for row in replaced.read()] == ["0.3", "0.2", "0.1"]
 
 
+def test_the_same_words_written_again_are_new(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    words = "epoch,loss\n1,0.5\n"
+    path.write_text(words)
+    os.utime(path, (1, 1))
+    untouched, again = GrowingCsv(path, mark(path)), GrowingCsv(path, mark(path))
+    cut = GrowingCsv(path, mark(path))
+    assert untouched.read() == []
+    path.write_text("")
+    assert cut.read() == []
+    path.write_text(words)
+    assert again.read() == cut.read() == [{"epoch": "1", "loss": "0.5"}]
+    assert again.read() == cut.read() == []
+    with path.open("a") as stream:
+        stream.write("2,0.4\n")
+    assert again.read() == cut.read() == [{"epoch": "2", "loss": "0.4"}]
+
+
 def test_memory_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growing, "LONGEST_LINE", 1000)
     path = tmp_path / "log.jsonl"
