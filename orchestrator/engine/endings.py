@@ -110,6 +110,8 @@ class Endings:
             state, reason = live.ending
         record = live.record
         record.value, problem = live.judge.value(is_complete=state is TrialState.COMPLETE)
+        if state is TrialState.COMPLETE:
+            record.warnings = [text for text in record.warnings if text not in live.judge.passing]
         record.warnings += [problem] if problem else []
         unseen = ""
         if state is TrialState.COMPLETE and record.value is None and not problem:

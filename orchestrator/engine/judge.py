@@ -58,6 +58,10 @@ class Judge:
         siblings: what the other trials have shown; None where there are none.
         remedies: tells what could be answered; None where nothing can.
 
+    Attributes:
+        passing: warnings for whoever watches the trial run: of a trial that has ended well the
+            table tells what came of its targets and milestones.
+
     Raises:
         UsageError: the spec's policy or schedule cannot be.
     """
@@ -94,6 +98,7 @@ class Judge:
         self._troubles: list[str] = []
         self._milestones = _milestones(spec)
         self._told: set[str] = set()
+        self.passing: set[str] = set()
         self._values: list[float] = []
         self._is_replayed = False
 
@@ -123,6 +128,7 @@ class Judge:
                 return Judgement(f"{head}: {verdict.reason}", symptom, tuple(warnings))
             if self._is_new(verdict):
                 warnings.append(verdict.reason)
+                self.passing |= {verdict.reason} if symptom == "too slow" else set()
         self._note(step, metrics)
         return Judgement(stop=self._cannot_win(step, metrics), warnings=tuple(warnings))
 
@@ -195,6 +201,7 @@ class Judge:
             if step == place and not bound.holds(metrics[name]):
                 value = shown(metrics[name])
                 words.append(f"{name} is {value} at step {step}, but {bound} was expected there")
+        self.passing |= set(words)
         return words
 
     def _replay(self, step: int) -> None:

@@ -114,6 +114,11 @@ def test_too_slow_for_each_target_and_a_milestone_that_was_missed(tmp_path: Path
     assert "misses its target 0.9" in told
     assert "train_loss is 0.951 at step 5, but < 0.2 was expected there" in told
     assert "step 6" not in told
+    # Of a trial that has ended well the table tells what came of them.
+    end(conductor, "1")
+    assert conductor.records[0].state is TrialState.COMPLETE
+    assert not [text for text in conductor.records[0].warnings if "target" in text]
+    assert not [text for text in conductor.records[0].warnings if "expected there" in text]
 
 
 @pytest.mark.parametrize("described", [False, True])
