@@ -119,8 +119,9 @@ def _columns(comparison: Comparison) -> list[Column]:
     targets = _union(row.targets for row in own)
     metrics = _union(row.metrics for row in rows)
     usual = [name for name in ("mae", "rmse", "r2") if name in metrics]
-    # Of the rest, mean errors say most in the unit that people know; validation twins say least.
-    rest = sorted(metrics, key=lambda name: (name.startswith(("val_", "train_")), not name.endswith("_mae")))
+    # Of the rest, mean errors say most in the unit that people know; twins of test say least.
+    twins = ("val_", "train_")
+    rest = sorted(metrics, key=lambda name: (name.startswith(twins), not name.endswith("_mae")))
     shown: dict[str, int] = {first: 0}
     known = _union(row.metrics for row in comparison.references)
     held = [name for name in metrics if {name, f"test_{name}"} & {*known}]
