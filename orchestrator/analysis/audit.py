@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.reading import read_run
+from orchestrator.analysis.reading import read_run, read_said
 from orchestrator.analysis.rows import Row
 from orchestrator.analysis.scan import RunFolder, find_runs
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs import foreign
 from orchestrator.runs.curves.read import read_runs
-from orchestrator.runs.tools import read_tool
 
 _CHECKPOINT = re.compile(r"\.(ckpt|pt|pth|h5|hdf5|keras|safetensors)$|^checkpoint-\d+$", re.I)
 _NO_CHECKPOINT = re.compile(r"^(val_|test_|train_)?(predictions|targets)\.")
@@ -77,8 +76,7 @@ def _audited(run: RunFolder) -> Audited:
         # What cannot be ranked may know its parameters all the same.
         known = foreign.config_of(foreign.read_metadata(run.path))
         config = bool(known) or (run.record is not None and bool(run.record.config))
-        if not config and run.tool is not None:
-            config = bool(read_tool(run.tool, run.path).config)
+        config = config or bool(read_said(run).config)
     has += ["config"] if config else []
     has += ["arrays"] if not run.missing else []
     has += ["metrics"] if reports else []

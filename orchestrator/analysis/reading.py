@@ -42,7 +42,7 @@ def read_run(
         run.path, tuple(run.missing), None, sweep, run.name, run.state, lineage=lineage
     )
     metadata = foreign.read_metadata(run.path)
-    said = _said(run)
+    said = read_said(run)
     if _only_logs(run, said):
         evaluation = Evaluation({}, None, ())
     elif run.missing:
@@ -112,8 +112,8 @@ def _value_at(path: Path, metric: str, step: int) -> float | None:
     return found
 
 
-def _said(run: RunFolder) -> Found:
-    """Return what the tool that made a folder wrote down there."""
+def read_said(run: RunFolder) -> Found:
+    """Return what the tool that made a folder, and a ``sweep-runs.yaml``, say of it."""
     if run.is_ours:
         return Found()
     said = read_tool(run.tool, run.path) if run.tool is not None else Found()

@@ -66,17 +66,29 @@ def metadata_problems(folder: Path) -> list[str]:
     return problems
 
 
-def config_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def config_of(metadata: Mapping[str, Any], *, is_config: bool = False) -> dict[str, Any]:
     """Return the config that `metadata` records, nested maps flattened with dots.
 
     It is the first map of the names that tools use (``config``, ``hyperparameters``, ``params``,
-    ``args``, ...); without one, the plain values at the top.
+    ``args``, ...); without one, all plain values outside the maps of metrics.
+
+    Args:
+        metadata: what the file holds.
+        is_config: the file is nothing but a config: without such a map all of it counts, lists too.
     """
     for key in _CONFIG_KEYS:
         value = metadata.get(key)
         if isinstance(value, Mapping) and value:
             return flatten(value)
-    return {str(key): value for key, value in metadata.items() if _is_scalar(value)}
+    if is_config:
+        return flatten(metadata)
+    data = data_of(metadata)
+    kept = {
+        key: value
+        for key, value in metadata.items()
+        if not (isinstance(value, Mapping) and (key in _METRIC_KEYS or (key == "data" and data)))
+    }
+    return {name: value for name, value in flatten(kept).items() if _is_scalar(value)}
 
 
 def data_of(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,24 @@ def _text(path: Path, key: str, value: Any) -> str:
             f"{path}: {key}: must stay inside the run folder, but got {value!r}. Write it "
             "relative to that."
         )
+    if key not in ("split", "metrics"):
+        _check_pattern(path, key, value)
     return value
+
+
+def _check_pattern(path: Path, key: str, value: str) -> None:
+    """Refuse what no file can be called and what `Path.glob` raises for.
+
+    Raises:
+        UsageError: `value` is no such pattern.
+    """
+    parts = Path(value.partition(":")[0]).parts
+    if not parts or "\0" in value:
+        raise UsageError(f"{path}: {key}: must name files or folders, but got {value!r}.")
+    if any("**" in part and part != "**" for part in parts):
+        raise UsageError(
+            f"{path}: {key}: must have ** between slashes, but got {value!r}. Write one *, or **/*."
+        )
 
 
 def _rate(path: Path, value: Any) -> float | None:

@@ -150,7 +150,7 @@ def _hugging_face(folder: Path, found: Found) -> None:
 
 def _config_file(name: str) -> Callable[[Path, Found], None]:
     def read(folder: Path, found: Found) -> None:
-        found.config = foreign.config_of(_mapping(folder / name, found))
+        found.config = foreign.config_of(_mapping(folder / name, found), is_config=True)
         for log in ("metrics.csv", "results.csv", "training.csv", "history.csv"):
             if not found.logged and (folder / log).is_file():
                 _last_of_log(folder / log, found)

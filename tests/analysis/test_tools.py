@@ -188,6 +188,8 @@ def test_what_is_said_beside_the_folders_is_believed(tmp_path: Path) -> None:
         ("config: ../../secret.yaml", "must stay inside the run folder"),
         ("config: /etc/passwd", "must stay inside the run folder"),
         ("config: [1]", "must be text"),
+        ("config: a**.yaml", "must have ** between slashes"),
+        ("runs: .", "must name files or folders"),
         ("- a", "must hold a mapping"),
         ("a: [", "it is not YAML"),
         ("metrics: edcc", "Did you mean 'edc'?"),
@@ -217,6 +219,14 @@ def test_damaged_files_of_tools_are_one_runs_problem(
     found = compare([root])
     assert found.rows[0].trial == "good"
     audit([root])
+
+
+def test_an_audit_believes_where_the_config_is_said_to_stand(tmp_path: Path) -> None:
+    write(tmp_path / "sweep-runs.yaml", "runs: run\nconfig: settings.yaml\n")
+    write(tmp_path / "run" / "settings.yaml", "model: {lr: 0.1}\n")
+    (run,) = audit([tmp_path])
+    assert run.has == ("config",)
+    assert run.lacks == ("predictions.npy", "targets.npy")
 
 
 def test_an_audit_says_what_is_there_what_lacks_and_what_could_be_had(tmp_path: Path) -> None:

@@ -65,6 +65,23 @@ def test_without_a_config_map_the_plain_values_are_the_config() -> None:
     }
 
 
+def test_nested_metadata_become_dotted_names_without_metrics_and_arrays() -> None:
+    metadata = {
+        "model": {"lr": 0.1, "cell": {"kind": "gru"}, "history": [1, 2]},
+        "final_metrics": {"mae": 0.2},
+        "data": {"kind": "edc", "rate_hz": 48_000},
+        "seed": 3,
+    }
+    found = {"model.lr": 0.1, "model.cell.kind": "gru", "seed": 3}
+    assert foreign.config_of(metadata) == found
+    written = {"model": {"lr": 0.1, "widths": [8, 8]}, "layers": [1, 2]}
+    assert foreign.config_of(written, is_config=True) == {
+        "model.lr": 0.1,
+        "model.widths": [8, 8],
+        "layers": [1, 2],
+    }
+
+
 def test_values_as_wandb_writes_them_are_unwrapped() -> None:
     assert foreign.flatten(
         {"lr": {"value": 0.1, "desc": None}, "m": {"value": 1, "unit": "s"}}
