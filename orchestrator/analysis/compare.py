@@ -265,7 +265,8 @@ def _left_out(name: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _hints(rows: Sequence[Row]) -> list[str]:
-    silent = sum(row.kind is None for row in rows)
+    # What was recomputed shows that there are arrays; other runs have nothing to say of them.
+    silent = sum(row.kind is None and bool(row.metrics.keys() - row.logged) for row in rows)
     if not silent:
         return []
     which = "1 run does" if silent == 1 else f"{silent} runs do"
