@@ -111,6 +111,20 @@ def test_a_fixed_name_asks_for_a_copy(here: Path) -> None:
     assert found["metric"]["name"] == "eval/mae"
 
 
+def test_arrays_of_a_fixed_name_ask_for_a_copy_too(here: Path) -> None:
+    (here / "fit.py").write_text(
+        "import json, os\nfrom pathlib import Path\n"
+        "for name in ('pred.npy', 'true.npy'):\n    Path(name).write_bytes(b'x')\n"
+        "line = json.dumps({'step': 1, 'total_steps': 9, 'loss': 0.5})\n"
+        "Path(os.environ['SWEEP_METRICS']).write_text(line + chr(10))\n"
+    )
+    done, found = probe("fit.py")
+    assert found["workdir"] == "copy"
+    assert found["metrics"] == {"predictions": "pred.npy", "targets": "true.npy"}
+    assert found["metric"]["name"] == "loss"
+    assert "Metrics in: what it reports itself, the arrays that it saves." in done.output
+
+
 def test_a_limit_ends_it_with_all_that_it_started(here: Path) -> None:
     (here / "train.py").write_text(
         "import time\nprint('step 1 loss 0.5', flush=True)\ntime.sleep(600)\n"

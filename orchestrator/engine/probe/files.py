@@ -70,9 +70,8 @@ def find_files(here: Path, watched: Watched, told: Path | None = None) -> FoundF
     found = {name: _glob(path, own, told) for name, path in arrays.items()}
     if own is not None:  # under our own names they are adopted without a word
         found = {name: glob for name, glob in found.items() if glob != f"{name}.npy"}
-    fixed = [
-        str(path) for path in logs if own is None and _glob(path, None, told) == path.as_posix()
-    ]
+    written = [*logs, *arrays.values()] if own is None else []
+    fixed = [str(path) for path in written if _glob(path, None, told) == path.as_posix()]
     return FoundFiles(
         None if own is None else f"{_general(own)}/",
         files,

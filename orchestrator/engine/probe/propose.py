@@ -16,6 +16,7 @@ from orchestrator.engine.probe.files import RUN_DIR, FoundFiles, find_files
 from orchestrator.engine.probe.lines import Proposal, propose_patterns
 from orchestrator.engine.probe.watch import Watched, watch
 from orchestrator.engine.script.argv import command
+from orchestrator.engine.script.columns import NO_METRICS
 from orchestrator.engine.script.file_logs import Settings, wandb_log
 from orchestrator.engine.script.output import lines_that_matter
 from orchestrator.engine.script.sources import WANDB_LOGS
@@ -91,6 +92,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
     probed = _probed(words, given, style, files, patterns, own)
     sources = [*by_itself, *(f"the file {path}" for path in files.files)]
     sources += ["the output"] if patterns else []
+    sources += ["the arrays that it saves"] if files.arrays else []
     failed = watched.code != 0 and not watched.was_ended
     why = tuple(lines_that_matter(watched.lines)) if failed else ()
     return Probe(watched, arguments, probed, tuple(sources), why)
@@ -241,7 +243,7 @@ def _reported(folder: Path) -> tuple[list[str], list[str]]:
     names: list[str] = []
     ways = []
     for record in jsonl.read(folder / REPORTED_FILE):
-        names += [name for name in flat(record) if name not in ("step", "epoch")]
+        names += [name for name in flat(record) if name.lower() not in NO_METRICS]
     if names:
         ways.append("what it reports itself")
     before = len(names)

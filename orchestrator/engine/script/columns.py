@@ -54,7 +54,7 @@ class Columns:
             self._ours.get(name.strip(), name.strip()): value
             for name, cell in row.items()
             if name != self._given
-            and (name.strip() in self._ours or name.strip().lower() not in _NO_METRICS)
+            and (name.strip() in self._ours or name.strip().lower() not in NO_METRICS)
             and (value := number(cell)) is not None
         }
         if not values:
@@ -108,4 +108,5 @@ class Columns:
             self._steps_of_epoch.add(inner)
 
 
-_NO_METRICS = frozenset((*rows.EPOCHS, *rows.STEPS, *rows.PLANNED, *rows.BESIDE))
+NO_METRICS = frozenset((*rows.EPOCHS, *rows.STEPS, *rows.PLANNED, *rows.BESIDE))
+"""Columns that tell a place in the training, and not how well it does."""
