@@ -6,8 +6,9 @@ that looks like a macro stays as it is.
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,9 +58,20 @@ class Macros:
         Raises:
             TrialError: a macro stands for something that this trial has not.
         """
+        return self._put_in(text, self._text)
+
+    def put_in_glob(self, text: str) -> str | None:
+        """Return a glob as `put_in` does; what is put in means itself, its brackets and stars too.
+
+        Raises:
+            TrialError: a macro stands for something that this trial has not.
+        """
+        return self._put_in(text, lambda found: glob.escape(self._text(found)))
+
+    def _put_in(self, text: str, value: Callable[[re.Match[str]], str]) -> str | None:
         if any(self._find(name) is _ABSENT for name in parameters_in([text])):
             return None
-        return _OURS.sub(self._text, text)
+        return _OURS.sub(value, text)
 
     def _find(self, name: str) -> Any:
         """Return the value of a parameter, also of one that stands inside another."""

@@ -38,7 +38,7 @@ def find_checkpoint(
     folders = [directory, *own]
     if program.copies or (given is not None and is_ours(given)):
         folders.append(Path(program.workdir))
-    text = None if given is None else macros.put_in(given)
+    text = None if given is None else macros.put_in_glob(given)
     patterns = USUAL if given is None else (text,) if text else ()
     inherited = RunDir(directory).checkpoint_file
     found = {

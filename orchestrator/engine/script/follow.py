@@ -114,7 +114,7 @@ class _Script:
             config,
             run,
             outputs=lambda: self._outputs.path,
-            expand=macros_of(program, config, run.directory).put_in,
+            expand=macros_of(program, config, run.directory).put_in_glob,
         )
         self._written: Written | None = None
         if not program.copies:

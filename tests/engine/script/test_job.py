@@ -18,6 +18,7 @@ from orchestrator.engine.script.caps import cap_variables
 from orchestrator.errors import TrialError
 from orchestrator.files.units import GIB, MIB
 from orchestrator.spec.macros import Macros
+from orchestrator.spec.metric_sources import MetricSources
 from orchestrator.spec.params_file import params_text
 from orchestrator.spec.program import ParamsFile, Program, Resume, Step
 from tests.engine.script.script_runner import SCRIPTS, Trial, is_running, run_trial, started
@@ -279,6 +280,27 @@ def test_a_script_goes_on_from_its_own_checkpoint(tmp_path: Path) -> None:
     (follower / "events.jsonl").touch()
     third = run_trial(program, {}, follower)
     assert [step for step, _ in third.reports] == [5, 6]
+
+
+def test_what_is_put_into_a_glob_stands_for_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "mine [2] *"
+    folder.mkdir()
+    (folder / "t.py").write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "Path(os.environ['SWEEP_RUN_DIR'], 'log.csv').write_text('epoch,loss\\n1,0.5\\n')\n"
+        "Path('w[0].pt').write_text('x')\n"
+    )
+    program = Program(
+        path="t.py",
+        workdir=str(folder),
+        metrics=MetricSources(files=("${run_dir}/*.csv",)),
+        resume=Resume(("--resume", "${checkpoint}"), "${params:out}.p*"),
+    )
+    first = run_trial(program, {"out": "w[0]"}, folder / "run")
+    assert first.reports == [(1, {"loss": 0.5})]
+    again = run_trial(program, {"out": "w[0]"}, folder / "run")
+    assert again.facts["command"][-2:] == ["--resume", str(folder / "w[0].pt")]
 
 
 def test_without_a_checkpoint_it_starts_again_and_says_so(tmp_path: Path) -> None:
