@@ -79,7 +79,9 @@ def _audited(run: RunFolder) -> Audited:
         config = config or bool(read_said(run).config)
     has += ["config"] if config else []
     has += ["arrays"] if not run.missing else []
-    has += ["metrics"] if reports else []
+    # MLflow, Ray Tune and W&B keep what they logged where no curve is read from.
+    logged = isinstance(outcome, Row) and bool(outcome.logged)
+    has += ["metrics"] if reports or logged else []
     has += ["checkpoint"] if checkpoint is not None else []
     lacks = [] if config else ["config"]
     recoverable = []
@@ -117,7 +119,8 @@ def _recoverable(
         found.append(f"predict again from {checkpoint.relative_to(run.path)}")
     if reports:
         more = f" up to step {last_step}" if last_step is not None else ""
-        found.append(f"its log has {reports} reports{more}: `sweep doctor {run.path}`")
+        many = "1 report" if reports == 1 else f"{reports} reports"
+        found.append(f"its log has {many}{more}: `sweep doctor {run.path}`")
     return found
 
 

@@ -92,6 +92,7 @@ def test_runs_of_a_tool_are_ranked_as_they_logged(tmp_path: Path, tool: object) 
     assert (row.config["lr"], row.config["model.width"]) == (0.1, 8)
     assert (row.logged["val_acc"], row.logged["train_loss"]) == (0.7, 0.2)
     assert row.warnings == ()
+    assert [run.has[:2] for run in audit([tmp_path])] == [("config", "metrics")]
     assert not any("arrays" in note for note in found.notes)  # there are none to say it of
     made.pair(tmp_path / "other", 0.1)
     assert any("1 run does not say what the arrays" in note for note in compare([tmp_path]).notes)
