@@ -164,6 +164,9 @@ def _why_missing(run: RunFolder) -> str | None:
     if others:
         return f"only .npy arrays are read, not {', '.join(others)}"
     if run.state == "COMPLETE":
+        # A script need not save arrays: then its log was to tell the metric.
+        if run.sweep is not None and run.sweep.is_program and run.sweep.metric and not run.places:
+            return f"COMPLETE, but reported no {run.sweep.metric} and saved no arrays"
         return "COMPLETE, but without its arrays"
     if run.state is not None:
         # Of a failure's words the first line names it; the others are the end of its log.

@@ -198,6 +198,9 @@ def test_scripts_that_save_no_arrays_are_ranked_as_they_logged(tmp_path: Path) -
     problems = {item.path: item.problem for item in found.incomplete}
     assert problems[failed.path] == "FAIL: it fell"
     assert problems[cut.path] == "COMPLETE, but without its arrays"
+    silent = made.trial(sweep, 9)
+    (problem,) = (run.problem for run in compare([silent.path]).incomplete)
+    assert problem == "COMPLETE, but reported no val_mae and saved no arrays"
 
 
 def test_the_hint_goes_once_the_kind_is_told(tmp_path: Path) -> None:
