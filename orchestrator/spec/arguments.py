@@ -30,6 +30,7 @@ class Argument:
         is_switch: True where it takes no value.
         is_required: True where the script does not run without it.
         help: its description.
+        takes_several: True where several words may follow it.
     """
 
     option: str
@@ -39,6 +40,7 @@ class Argument:
     is_switch: bool = False
     is_required: bool = False
     help: str = ""
+    takes_several: bool = False
 
     @property
     def name(self) -> str:
@@ -112,6 +114,7 @@ def _argument(call: ast.Call, is_click: bool) -> Argument | None:
         is_switch=switch,
         is_required=_literal(keywords.get("required")) is True,
         help=" ".join(text.split()) if isinstance(text, str) else "",
+        takes_several=_literal(keywords.get("nargs")) not in (None, "?", 0, 1),
     )
 
 

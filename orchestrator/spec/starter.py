@@ -106,7 +106,9 @@ def for_program(program: str, arguments: Sequence[Argument], probed: Probed | No
         probed: what a run of it has shown; None where it was not run.
     """
     hyphens = any("-" in item.option for item in arguments)
-    style = (probed.style if probed else None) or ("hyphen-space" if hyphens else "--k=v")
+    # Several values of one option are several words.
+    plain = "--k v" if any(item.takes_several for item in arguments) else "--k=v"
+    style = (probed.style if probed else None) or ("hyphen-space" if hyphens else plain)
     switches = any(item.is_switch for item in arguments)
     head = [f"program: {_scalar(program)}"]
     said = "# --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"

@@ -125,6 +125,22 @@ def test_arrays_of_a_fixed_name_ask_for_a_copy_too(here: Path) -> None:
     assert "Metrics in: what it reports itself, the arrays that it saves." in done.output
 
 
+def test_an_option_with_several_values(here: Path) -> None:
+    (here / "fit.py").write_text(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--dims', nargs='+', type=int)\n"
+        "parser.add_argument('--lr', type=float, default=0.1)\n"
+        "parser.add_argument('name')\n"
+        "print('val_loss', sum(parser.parse_args().dims) * parser.parse_args().lr)\n"
+    )
+    _, found = probe("fit.py", "x", "--dims", "3", "-1", "--lr", "0.5")
+    assert found["fixed"] == {"dims": [3, -1]}
+    assert list(found["parameters"]) == ["lr"]
+    assert found["args"]["style"] == "--k v"
+    assert found["command"] == ["python", "${program}", "x", "${args}"]
+
+
 def test_a_limit_ends_it_with_all_that_it_started(here: Path) -> None:
     (here / "train.py").write_text(
         "import time\nprint('step 1 loss 0.5', flush=True)\ntime.sleep(600)\n"

@@ -36,6 +36,7 @@ _PARSERS = re.compile(
 )
 _HIGHER = re.compile(r"(?:^|[_/.])(acc|accuracy|auc|auroc|f1|r2|psnr|ssim|snr|map|iou|dice|bleu)")
 _LOSS = re.compile(r"loss")
+_OPTION = re.compile(r"-(?![\d.])")  # -1 and -.5 are values
 _KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 
 
@@ -206,6 +207,11 @@ def _sorted_words(
             style = style if pair["hyphens"] else "k=v"
         elif word.startswith("--") and name in known and known[name].is_switch:
             given[name] = True
+        elif word.startswith("--") and name in known and known[name].takes_several:
+            values = []
+            while queue and not _OPTION.match(queue[0]):
+                values.append(_value(queue.pop(0)))
+            given[name] = values
         elif word.startswith("--") and name in known and queue:
             given[name] = _value(queue.pop(0))
         else:
