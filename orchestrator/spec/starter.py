@@ -106,9 +106,13 @@ def for_program(program: str, arguments: Sequence[Argument], probed: Probed | No
         probed: what a run of it has shown; None where it was not run.
     """
     hyphens = any("-" in item.option for item in arguments)
+    # Of --batch_size beside --no-cache one style would spell one wrong: they stand as they are.
+    is_mixed = hyphens and any("_" in item.option for item in arguments)
     # Several values of one option are several words.
-    plain = "--k v" if any(item.takes_several for item in arguments) else "--k=v"
-    style = (probed.style if probed else None) or ("hyphen-space" if hyphens else plain)
+    is_spaced = is_mixed or any(item.takes_several for item in arguments)
+    style = "hyphen-space" if hyphens and not is_mixed else "--k v" if is_spaced else "--k=v"
+    style = (probed.style if probed else None) or style
+    names = {item.name: item.option if is_mixed else item.name for item in arguments}
     switches = any(item.is_switch for item in arguments)
     head = [f"program: {_scalar(program)}"]
     said = "# --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"
@@ -128,9 +132,11 @@ def for_program(program: str, arguments: Sequence[Argument], probed: Probed | No
         ]
     else:
         head += _probed_head(probed)
-    lines = [_Line(item.name, item.default, item.type, _said(item)) for item in arguments]
+    lines = [_Line(names[item.name], item.default, item.type, _said(item)) for item in arguments]
     metric = (probed.metric if probed else None) or "val_loss"
-    return _text(head, lines, _chosen(lines), metric, None, probed.given if probed else {})
+    given = probed.given.items() if probed else ()
+    known = {names.get(name, name): value for name, value in given}
+    return _text(head, lines, _chosen(lines), metric, None, known)
 
 
 def _probed_head(probed: Probed) -> list[str]:
@@ -193,7 +199,7 @@ def _chosen(lines: Iterable[_Line]) -> _Line | None:
         for line in lines
         if line.type in (int, float) and type(line.default) in (int, float) and line.default
     ]
-    rates = [line for line in numbers if line.name.lower() in _RATES]
+    rates = [line for line in numbers if line.name.lower().replace("-", "_") in _RATES]
     return next(iter(rates or numbers), None)
 
 

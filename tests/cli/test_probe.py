@@ -141,6 +141,19 @@ def test_an_option_with_several_values(here: Path) -> None:
     assert found["command"] == ["python", "${program}", "x", "${args}"]
 
 
+def test_options_with_hyphens_beside_underscores_stand_as_they_are(here: Path) -> None:
+    (here / "fit.py").write_text(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--batch_size', type=int)\n"
+        "parser.add_argument('--no-cache', action='store_true')\n"
+        "print('val_loss', parser.parse_args().batch_size)\n"
+    )
+    _, found = probe("fit.py", "--batch_size", "4", "--no-cache")
+    assert found["args"] == {"style": "--k v", "booleans": "flag"}
+    assert found["fixed"] == {"batch_size": 4, "no-cache": True}
+
+
 def test_a_limit_ends_it_with_all_that_it_started(here: Path) -> None:
     (here / "train.py").write_text(
         "import time\nprint('step 1 loss 0.5', flush=True)\ntime.sleep(600)\n"
