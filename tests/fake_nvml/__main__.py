@@ -21,6 +21,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest import SkipTest
 
 from orchestrator.files.units import parse_size, to_mib
 from tests.fake_nvml import Card, FakeNvml, Held, Instance, build
@@ -101,7 +102,10 @@ def main(words: Sequence[str]) -> int:
     if options.mig:
         cards = [divided(card, options.mig) for card in cards]
     with tempfile.TemporaryDirectory() as folder:
-        nvml = build(Path(folder))
+        try:
+            nvml = build(Path(folder))
+        except SkipTest as reason:
+            parser.error(str(reason))
         nvml.write(cards)
         play(nvml, cards, changes)
         env = nvml.env(USES=str(nvml.uses), SWEEP_LEASES=os.path.join(folder, "leases"))
