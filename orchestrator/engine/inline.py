@@ -9,15 +9,19 @@ group), that of the plan's first slot; and a caller that has touched CUDA alread
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from orchestrator.engine import memory
 from orchestrator.engine.attempt import Attempt
 from orchestrator.engine.channel import Message
 from orchestrator.engine.child import isolate, run_attempt
 from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.reaper import MARK, start_reaper
 
 WAIT_S = 0.3
 
@@ -59,25 +63,48 @@ class DirectChannel:
 
 
 def run_inline(conductor: Conductor, tick: Callable[[], None]) -> None:
-    """Run what `conductor` hands out, one after another, in this process."""
-    count = 0
-    while not conductor.is_over:
-        tick()
-        count += 1
-        attempt_id = f"inline-{count}"
-        attempt = conductor.next_attempt(attempt_id)
-        if attempt is None:
-            time.sleep(WAIT_S)  # others hold the memory
-            continue
-        # RAM is all of this process's; of a GPU torch tells what the trial took.
-        tells = attempt.device != "cpu"
-        channel = DirectChannel(conductor, attempt_id, tick, tells_memory=tells)
-        with _place(attempt):
-            outcome = run_attempt(attempt, channel)
-        # A terminal's Ctrl+C reaches a script too; that it fails then is the end we asked for.
-        tick()
-        conductor.on_messages(attempt_id, [outcome])
-        conductor.on_gone(attempt_id)
+    """Run what `conductor` hands out, one after another, in this process.
+
+    Where this process is killed, what trials started ends with it.
+    """
+    with _reaped():
+        count = 0
+        while not conductor.is_over:
+            tick()
+            count += 1
+            attempt_id = f"inline-{count}"
+            attempt = conductor.next_attempt(attempt_id)
+            if attempt is None:
+                time.sleep(WAIT_S)  # others hold the memory
+                continue
+            # RAM is all of this process's; of a GPU torch tells what the trial took.
+            tells = attempt.device != "cpu"
+            channel = DirectChannel(conductor, attempt_id, tick, tells_memory=tells)
+            with _place(attempt):
+                outcome = run_attempt(attempt, channel)
+            # A terminal's Ctrl+C reaches a script too; that it fails then is the end we asked for.
+            tick()
+            conductor.on_messages(attempt_id, [outcome])
+            conductor.on_gone(attempt_id)
+
+
+@contextmanager
+def _reaped() -> Iterator[None]:
+    """Let a reaper end what carries the mark of this process, should it be killed."""
+    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+    reaper = start_reaper(folder)
+    before = os.environ.get(MARK)  # of a sweep within which this one runs
+    os.environ[MARK] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[MARK]
+        os.environ.update({} if before is None else {MARK: before})
+        if reaper is not None:
+            # At an end in order each trial has ended its own; the caller's others may live on.
+            reaper.kill()
+            reaper.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

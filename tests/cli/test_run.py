@@ -21,7 +21,7 @@ from orchestrator.runs.records import SweepState, TrialState
 from orchestrator.spec.load import load_spec
 from tests import fake_nvml
 from tests.cli.running import SWEEP, Desk
-from tests.engine.sweeps import wait_until
+from tests.engine.sweeps import is_alive, wait_until
 from tests.fake_nvml import Card
 
 SCRIPTED = {
@@ -375,3 +375,23 @@ def test_the_command_that_continues_has_what_was_typed_and_no_more(
         *("sweep", "run", str(tmp_path / "a b.yaml"), "--set", "lr=[1, 2]"),
         *("--results", str(tmp_path / "r"), "--max-parallel", "2"),
     ]
+
+
+@pytest.mark.slow
+def test_a_killed_inline_driver_leaves_nothing_not_even_a_session_of_its_own(desk: Desk) -> None:
+    desk.write(
+        "train_model.py",
+        "import subprocess, time\n"
+        'worker = subprocess.Popen(["sleep", "600"], start_new_session=True)\n'
+        'open("worker", "w").write(str(worker.pid))\n'
+        "time.sleep(600)\n",
+    )
+    desk.write_sweep({"only": {"epochs": 1}})
+    process = desk.start("run", "sweep.yaml", "--inline")
+    noted = desk.folder / "worker"
+    wait_until(lambda: noted.exists() and noted.read_text() != "", 30)
+    worker = int(noted.read_text())
+    assert is_alive(worker)
+    process.kill()
+    process.communicate(timeout=30)
+    wait_until(lambda: not is_alive(worker), 15)
