@@ -58,6 +58,9 @@ class Run(Protocol):
     def progress(self, text: str) -> None:
         """Say in a few words what happens before the first report."""
 
+    def warn(self, text: str) -> None:
+        """Say, once, what the user should know; it stands in the metadata and below the table."""
+
     def describe(self, **facts: Any) -> None:
         """Merge `facts` into ``metadata.json``.
 

@@ -51,6 +51,7 @@ class RecordingRun:
         self.reports: list[tuple[int, dict[str, float]]] = []
         self.arrays: Arrays = {}
         self.facts: dict[str, Any] = {}
+        self.warnings: list[str] = []
         self.checkpoints: list[bytes] = []
         self.looks = 0
         self.reports_after_stop = 0
@@ -74,6 +75,10 @@ class RecordingRun:
 
     def progress(self, text: str) -> None:
         """Take no notice."""
+
+    def warn(self, text: str) -> None:
+        """Keep what the user should know."""
+        self.warnings.append(text)
 
     def describe(self, **facts: Any) -> None:
         """Keep facts."""

@@ -12,13 +12,13 @@ count give the same numbers; on a GPU the order of additions is not fixed.
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
 from trainers.edc import config as settings
@@ -101,12 +101,8 @@ class Training:
         self.lr = self.peak_lr = float(self.optimizer.param_groups[0]["lr"])
         self.batches = -(-len(self.train_set) // config.batch_size)
         self.schedule = Schedule(self.optimizer, config, batches_per_epoch=self.batches)
-        self.half = config.precision == 16
-        # float16 is what GPUs of any age have, and needs its gradients scaled; CPUs have bfloat16.
-        self.half_type = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        self.grad_scaler = torch.amp.GradScaler(
-            self.device.type, enabled=self.half and self.half_type is torch.float16
-        )
+        self.precision = precision.choose(config.precision, self.model, run, self.device)
+        self.grad_scaler = self.precision.grad_scaler()
 
         self.epoch = 0
         self.batch = 0
@@ -119,7 +115,6 @@ class Training:
 
     def facts(self) -> dict[str, Any]:
         """Return what `Run.describe` records, read back from the live objects."""
-        precision = str(self.half_type).removeprefix("torch.") if self.half else "float32"
         groups = self.optimizer.param_groups[0]
         return {
             "total_steps": self.config.epochs,
@@ -134,8 +129,7 @@ class Training:
                 "weight_decay": float(groups["weight_decay"]),
                 "gradient_clip_val": self.config.gradient_clip_val,
                 "dropout": self.model.dropout.p,
-                "precision": 16 if self.half else 32,
-                "forward_type": precision,
+                **self.precision.facts(),
                 "batch_size": min(self.config.batch_size, len(self.train_set)),
                 "batches_per_epoch": self.batches,
                 "train_curves": len(self.train_set),
@@ -188,7 +182,7 @@ class Training:
 
     def _step(self, rows: torch.Tensor) -> None:
         features, linear = self.train_set.batch(rows)
-        with self._autocast():
+        with self.precision.autocast():
             scaled = self.model(features)
         # Squares and logarithms need the range of float32, whatever the network computes in.
         loss = self.loss(scaled.float(), self.scale.to_scaled(linear), linear)
@@ -247,11 +241,8 @@ class Training:
             self.scale,
             curves,
             batch_size=self.config.eval_batch_size,
-            autocast=self._autocast,
+            autocast=self.precision.autocast,
         )
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, dtype=self.half_type, enabled=self.half)
 
     def _save_is_due(self) -> bool:
         since = time.monotonic() - self._saved_at

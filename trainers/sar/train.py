@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
 from trainers.sar import config as settings
@@ -97,12 +98,8 @@ class Training:
         self.lr = self.peak_lr = float(self.optimizer.param_groups[0]["lr"])
         self.batches = -(-len(data.train) // config.batch_size)
         self.schedule = Schedule(self.optimizer, config, batches_per_epoch=self.batches)
-        self.half = config.precision == 16
-        # float16 is what GPUs of any age have, and needs its gradients scaled; CPUs have bfloat16.
-        self.half_type = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        self.grad_scaler = torch.amp.GradScaler(
-            self.device.type, enabled=self.half and self.half_type is torch.float16
-        )
+        self.precision = precision.choose(config.precision, self.model, run, self.device)
+        self.grad_scaler = self.precision.grad_scaler()
 
         self.epoch = 0
         self.batch = 0
@@ -115,7 +112,6 @@ class Training:
 
     def facts(self) -> dict[str, Any]:
         """Return what `Run.describe` records, read back from the live objects."""
-        precision = str(self.half_type).removeprefix("torch.") if self.half else "float32"
         return {
             "total_steps": self.config.epochs,
             "parameters": count_parameters(self.model),
@@ -128,8 +124,7 @@ class Training:
                 "first_lr": self.schedule.lr,
                 "weight_decay": float(self.optimizer.param_groups[0]["weight_decay"]),
                 "gradient_clip_val": self.config.gradient_clip_val,
-                "precision": 16 if self.half else 32,
-                "forward_type": precision,
+                **self.precision.facts(),
                 "batch_size": min(self.config.batch_size, len(self.data.train)),
                 "batches_per_epoch": self.batches,
                 "train_patches": len(self.data.train),
@@ -263,12 +258,9 @@ class Training:
                 yield self._forward(images), images
 
     def _forward(self, images: Tensor) -> Tensor:
-        with self._autocast():
+        with self.precision.autocast():
             predicted: Tensor = self.model(images)
         return predicted
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, dtype=self.half_type, enabled=self.half)
 
     def _save_is_due(self) -> bool:
         since = time.monotonic() - self._saved_at

@@ -12,13 +12,13 @@ the same numbers; on a GPU the order of additions is not fixed.
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
 from trainers.speech import config as settings
@@ -115,12 +115,8 @@ class Training:
         self.order = Order(self.train_set, batch_size=config.batch_size, seed=config.seed)
         self.total = total_batches(config, self.order.per_epoch)
         self.schedule = Schedule(self.optimizer, config, total=self.total)
-        self.half = config.precision == 16
-        # float16 is what GPUs of any age have, and needs its gradients scaled; CPUs have bfloat16.
-        self.half_type = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        self.grad_scaler = torch.amp.GradScaler(
-            self.device.type, enabled=self.half and self.half_type is torch.float16
-        )
+        self.precision = precision.choose(config.precision, self.model, run, self.device)
+        self.grad_scaler = self.precision.grad_scaler()
 
         self.batch = 0
         self.finished = False
@@ -149,10 +145,7 @@ class Training:
                 "gradient_clip_val": self.config.gradient_clip_val or None,
                 "dropout": self.model.dropout.p,
                 "input_dropout": self.model.input_dropout.p,
-                "precision": 16 if self.half else 32,
-                "forward_type": (
-                    str(self.half_type).removeprefix("torch.") if self.half else "float32"
-                ),
+                **self.precision.facts(),
                 "batch_size": min(self.config.batch_size, len(self.train_set)),
                 "batches": self.total,
                 "batches_per_epoch": self.order.per_epoch,
@@ -216,7 +209,7 @@ class Training:
         self.model.train()
         batch = batch.to(self.device)
         signal = self.augmentation(batch.signal, batch.bins, self.batch)
-        with self._autocast():
+        with self.precision.autocast():
             logits = self.model(signal, batch.bins, batch.days)
         frames = self.model.frames(batch.bins)
         loss = ctc_loss(logits, frames, batch.phonemes, batch.counts)
@@ -272,7 +265,7 @@ class Training:
         with torch.inference_mode():
             for rows in sentences.by_length(self.config.eval_batch_size):
                 batch = sentences.batch(rows).to(self.device)
-                with self._autocast():
+                with self.precision.autocast():
                     logits = self.model(batch.signal, batch.bins, batch.days)
                 frames = self.model.frames(batch.bins)
                 loss = ctc_loss(logits, frames, batch.phonemes, batch.counts)
@@ -282,9 +275,6 @@ class Training:
                     predicted[row] = part
                 total += float(loss) * len(batch)
         return predicted, total / len(sentences)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, dtype=self.half_type, enabled=self.half)
 
     def _save_is_due(self) -> bool:
         since = time.monotonic() - self._saved_at

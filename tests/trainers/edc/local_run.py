@@ -26,6 +26,7 @@ class LocalRun:
         self.facts: dict[str, Any] = {}
         self.arrays: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.said: list[str] = []
+        self.warnings: list[str] = []
         self.saved = saved
         self.looks = 0
         self.stop_after: int | None = None
@@ -41,6 +42,9 @@ class LocalRun:
 
     def progress(self, text: str) -> None:
         self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     def describe(self, **facts: Any) -> None:
         self.facts.update(facts)

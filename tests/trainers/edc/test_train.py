@@ -269,7 +269,9 @@ def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     assert effective["optimizer"] == "adamw"
     assert (effective["lr"], effective["weight_decay"]) == (3e-3, 0.01)
     assert effective["first_lr"] == pytest.approx(3e-3 / 25)
-    assert (effective["precision"], effective["forward_type"]) == (16, "bfloat16")
+    # Not every CPU computes every layer in 16 bits.
+    wanted = (32, "float32") if run.warnings else (16, "bfloat16")
+    assert (effective["precision"], effective["forward_type"]) == wanted
     assert effective["dropout"] == 0.25
     assert effective["threads"] == 1
     assert run.facts["total_steps"] == 4

@@ -218,7 +218,9 @@ def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     effective = run.facts["effective"]
     assert (effective["mse_weight"], effective["ssim_weight"]) == (0.7, 0.3)
     assert (effective["optimizer"], effective["weight_decay"]) == ("adamw", 1e-5)
-    assert (effective["precision"], effective["forward_type"]) == (16, "bfloat16")
+    # Not every CPU computes every layer in 16 bits.
+    wanted = (32, "float32") if run.warnings else (16, "bfloat16")
+    assert (effective["precision"], effective["forward_type"]) == wanted
     assert effective["first_lr"] == pytest.approx(3e-4)
     assert (effective["train_patches"], effective["batches_per_epoch"]) == (16, 4)
     assert (effective["split_by"], effective["places"]) == ("place", 6)

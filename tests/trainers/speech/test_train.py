@@ -177,7 +177,9 @@ def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     effective = run.facts["effective"]
     assert (effective["optimizer"], effective["eps"]) == ("adamw", 0.25)
     assert (effective["lr"], effective["weight_decay"]) == (0.5, 0.01)
-    assert (effective["precision"], effective["forward_type"]) == (16, "bfloat16")
+    # Not every CPU computes every layer in 16 bits.
+    wanted = (32, "float32") if run.warnings else (16, "bfloat16")
+    assert (effective["precision"], effective["forward_type"]) == wanted
     assert (effective["channels"], effective["classes"], effective["days"]) == (6, 6, 2)
     assert effective["threads"] == 1
     assert run.facts["data"] == {"kind": "phonemes"}
