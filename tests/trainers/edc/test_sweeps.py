@@ -135,6 +135,7 @@ def test_the_quick_stage_uses_a_twentieth_of_the_data_on_the_same_configs() -> N
     assert drawn(quick) == drawn(full)
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.slow
 def test_a_trial_of_a_shipped_sweep_learns_real_simulated_rooms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,8 @@ from trainers.edc import metrics, train
 from trainers.edc.config import METRICS, PRESETS, Config
 from trainers.edc.train import Training
 
+pytestmark = pytest.mark.cpu_isa
+
 TINY = {
     "conv_channels": 4,
     "branch_width": 16,
@@ -60,13 +62,15 @@ def same(left: LocalRun, right: LocalRun) -> None:
 def test_training_learns_decays(model: str, loss: str, tmp_path: Path) -> None:
     run = trained(tmp_path, model=model, loss=loss, epochs=40, dropout=0.0)
     assert run.reports[40]["val_r2"] > 0.9
-    assert run.reports[40]["val_t20_mae"] < run.reports[1]["val_t20_mae"]
-    assert run.reports[40]["train_loss"] < run.reports[1]["train_loss"]
+    # Seeds end at 0.996 and more, at up to 0.46 of the first error, and 0.12 of the first loss.
+    assert run.reports[40]["val_t20_mae"] < 0.75 * run.reports[1]["val_t20_mae"]
+    assert run.reports[40]["train_loss"] < 0.3 * run.reports[1]["train_loss"]
 
 
 def test_the_auxiliary_loss_brings_t20_down(tmp_path: Path) -> None:
     run = trained(tmp_path, loss="auxiliary", epochs=60, dropout=0.0, patience=None)
-    assert run.reports[60]["val_t20_mae"] < 0.6 * run.reports[1]["val_t20_mae"]
+    # Seeds end at up to 0.48 and 0.04 of the first values.
+    assert run.reports[60]["val_t20_mae"] < 0.75 * run.reports[1]["val_t20_mae"]
     assert run.reports[60]["train_loss"] < 0.2 * run.reports[1]["train_loss"]
 
 
@@ -78,11 +82,22 @@ def test_every_epoch_reports_every_metric_and_no_other(tmp_path: Path) -> None:
         assert all(type(value) is float for value in values.values())
 
 
-def test_predictions_are_linear_curves_of_the_best_epoch(tmp_path: Path) -> None:
-    run = trained(tmp_path, epochs=12, lr=0.05, lr_schedule="constant")
+def test_predictions_are_linear_curves_of_the_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = train.Training._step
+
+    def step(self: Training, rows: torch.Tensor) -> None:
+        real(self, rows)
+        if self.epoch >= 6:
+            with torch.no_grad():  # it forgets what it learned
+                self.model.out.bias.add_(1.0)
+
+    monkeypatch.setattr(train.Training, "_step", step)
+    run = trained(tmp_path, epochs=12, lr_schedule="constant")
     predicted, targets = run.arrays["val"]
     best = run.facts["best_epoch"]
-    assert 1 < best < 12, "or another state could stand in for the best unnoticed"
+    assert 1 < best <= 6, "or another state could stand in for the best unnoticed"
     assert predicted.shape == targets.shape == (16, 100)
     assert (targets[:, 0] == 1.0).all()
     found = metrics.errors(predicted, targets)

@@ -184,15 +184,18 @@ def test_a_cycle_whose_rise_has_no_length_is_one_all_the_same(
     assert all(math.isfinite(rate) and rate > 0 for rate in rates)
 
 
+@pytest.mark.cpu_isa
 def test_a_tiny_rate_learns_less_than_a_good_one(tmp_path: Path) -> None:
-    values = {"subjects": 40, "pretrain_epochs": 3, "width": 16, "epochs": 15}
+    values = {"subjects": 40, "pretrain_epochs": 3, "width": 16, "epochs": 40}
     losses = {
         rate: trained(tmp_path, max_lr=rate, **values).reports[-1][1]["train_loss"]
-        for rate in (1e-5, 3e-3)
+        for rate in (1e-5, 1e-2)
     }
-    assert losses[3e-3] < losses[1e-5] - 0.05
+    # Seeds lie 0.16 to 0.21 apart.
+    assert losses[1e-2] < losses[1e-5] - 0.08
 
 
+@pytest.mark.cpu_isa
 def test_a_diverged_run_reports_its_loss_and_does_not_break(tmp_path: Path) -> None:
     run = trained(tmp_path, max_lr=1e30, gradient_clip_val=None)
     assert not math.isfinite(run.reports[-1][1]["train_loss"])

@@ -10,7 +10,10 @@ import torch
 from tests.trainers.edc.local_run import LocalRun
 from trainers.base import build
 from trainers.sar import data, metrics, train
+from trainers.sar.batches import batches
 from trainers.sar.config import METRICS, PRESETS, Config
+
+pytestmark = pytest.mark.cpu_isa
 
 TINY = {
     "base_channels": 4,
@@ -52,13 +55,36 @@ def same(left: LocalRun, right: LocalRun) -> None:
 
 
 @pytest.mark.parametrize("model", ["baseline", "resnet_lite", "residual", "attention"])
+def test_every_network_learns_a_batch(model: str, tmp_path: Path) -> None:
+    config = tiny(
+        model=model,
+        lr_schedule="constant",
+        warmup_epochs=0.0,
+        augment=False,
+        mse_weight=1.0,
+        ssim_weight=0.0,
+    )
+    training = train.Training(config, LocalRun(tmp_path), data.load(config, data_fraction=1.0))
+    (images,) = batches(training.data.train, [np.arange(8)], training.device)
+    training.model.train()
+    for _ in range(40):
+        training._step(images)
+    with torch.no_grad():
+        error = (training.model(images) - images).square().mean()
+    # The mean of all pixels would leave their variance; seeds reach 0.25 to 0.5 of it.
+    assert error < 0.7 * images.var()
+
+
+# In so few steps the network with attention learns scenes too little to be told from luck.
+@pytest.mark.parametrize("model", ["baseline", "resnet_lite", "residual"])
 def test_training_learns_scenes(model: str, tmp_path: Path) -> None:
-    values = {"lr": 0.01, "warmup_epochs": 1.0, "mse_weight": 1.0, "ssim_weight": 0.0}
-    run = trained(tmp_path, model=model, epochs=12, **values)
+    values = {"lr": 5e-3, "batch_size": 4, "warmup_epochs": 1.0}
+    weights = {"mse_weight": 1.0, "ssim_weight": 0.0}
+    run = trained(tmp_path, model=model, epochs=12, **values, **weights)
     best = run.facts["best_epoch"]
-    # The mean of all pixels would reach 11.3 dB.
-    assert run.reports[best]["val_psnr"] > 12.0
-    assert run.reports[best]["val_psnr"] > run.reports[1]["val_psnr"] + 0.8
+    # The mean of all pixels would reach 12.15 dB; seeds reach 13.2 and more.
+    assert run.reports[best]["val_psnr"] > 12.6
+    assert run.reports[best]["val_psnr"] > run.reports[1]["val_psnr"] + 0.5
     assert run.reports[12]["train_loss"] < 0.9 * run.reports[1]["train_loss"]
 
 

@@ -107,6 +107,7 @@ def test_a_part_begins_in_the_state_in_which_its_left_neighbour_ended(tmp_path: 
     assert (ended[0] != 0).any()
 
 
+@pytest.mark.cpu_isa
 def test_with_unchanging_weights_all_slot_counts_see_the_same_errors(tmp_path: Path) -> None:
     found = {}
     for slots in (1, 4, 8):
@@ -119,9 +120,10 @@ def test_with_unchanging_weights_all_slot_counts_see_the_same_errors(tmp_path: P
     assert found[1]["train_loss"] == pytest.approx(found[1]["train_mse"], rel=1e-5)
 
 
+@pytest.mark.cpu_isa
 def test_it_learns_sines_and_tells_train_from_test(tmp_path: Path) -> None:
     run = trained(tmp_path, hidden_size=24, duration_s=20.0, lr=1e-2, epochs=6)
-    assert min(row["val_mse"] for _, row in run.reports) < 0.3, "a guess of 0 has 0.5"
+    assert min(row["val_mse"] for _, row in run.reports) < 0.35, "a guess of 0 has 0.5"
     assert set(run.arrays) == set(SPLITS)
     for predictions, targets in run.arrays.values():
         assert predictions.shape == targets.shape == (4, 1000)
