@@ -8,7 +8,7 @@
 A workload is 20 to 100 trials; each takes 5 to 50 % of a 24 GiB card and 10 to 190 minutes, all
 uniform, drawn from seeds 0, 1, 2, ... The figure is the makespan divided by its lower bound,
 max(longest trial, total GiB·minutes / GiB), which no packing can beat and often none can reach.
-The trials run in `orchestrator.placement.simulator`, through the planner and the admission that
+The trials run in `benchmarks.simulator`, through the planner and the admission that
 sweeps use. What the variants know:
 
 - ``queue, head only``   starts trials in their order; one that has no room holds up those behind;
@@ -37,11 +37,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
+from benchmarks.simulator import Others, Outcome, SimTrial, simulate
 from orchestrator.files.units import GIB
-from orchestrator.placement.admission import Admission
-from orchestrator.placement.lookahead import Want
+from orchestrator.placement.admission.admission import Admission
 from orchestrator.placement.model import Device, Need
-from orchestrator.placement.simulator import Others, Outcome, SimTrial, simulate
+from orchestrator.placement.ordering import Want
 
 CARD_BYTES = 24 * GIB
 

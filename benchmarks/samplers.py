@@ -24,8 +24,8 @@ import time
 from pathlib import Path
 
 from orchestrator.search.study import Study
-from orchestrator.spec.course import Sampler
-from orchestrator.spec.model import Domain
+from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model.spec import Domain
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 TOLD = ("PRUNED", "FAIL", "LOST")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from benchmarks.curves import Curve
 from benchmarks.scoring import Outcome, Score, score
-from orchestrator.divergence import levels
+from orchestrator.divergence import lost_levels
 
 GRID: dict[str, tuple[float, ...]] = {
     "EXPLOSION_FACTOR": (1.5, 2.0, 3.0),
@@ -18,7 +18,7 @@ GRID: dict[str, tuple[float, ...]] = {
     "NOISE_ABOVE_BEST": (4.0, 6.0, 8.0),
     "RECOVERED": (0.2, 0.3, 0.5),
 }
-"""Thresholds of `orchestrator.divergence.levels` that cross-validation chooses among."""
+"""Thresholds of `orchestrator.divergence.lost_levels` that cross-validation chooses among."""
 
 
 def cross_validate(
@@ -29,7 +29,7 @@ def cross_validate(
     The choice is the greatest number of detections less five times the false stops; of equals the
     one nearest to the defaults. Also returned: how often each choice was made.
     """
-    defaults = tuple(getattr(levels, name) for name in GRID)
+    defaults = tuple(getattr(lost_levels, name) for name in GRID)
     trials = sorted(
         itertools.product(*GRID.values()),
         key=lambda trial: sum(abs(math.log(a / b)) for a, b in zip(trial, defaults, strict=True)),
@@ -58,11 +58,11 @@ def _worth(figures: Score) -> float:
 
 @contextmanager
 def _thresholds(values: tuple[float, ...]) -> Iterator[None]:
-    before = {name: getattr(levels, name) for name in GRID}
+    before = {name: getattr(lost_levels, name) for name in GRID}
     try:
         for name, value in zip(GRID, values, strict=True):
-            setattr(levels, name, value)
+            setattr(lost_levels, name, value)
         yield
     finally:
         for name, value in before.items():
-            setattr(levels, name, value)
+            setattr(lost_levels, name, value)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.analysis.frame import load_results
-    from orchestrator.inside import report
+    from orchestrator.analysis.table.frame import load_results
+    from orchestrator.script_api import report
 
     config: dict[str, Any]
     run_dir: Path
@@ -34,13 +34,13 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "load_results":
-        from orchestrator.analysis.frame import load_results
+        from orchestrator.analysis.table.frame import load_results
 
         return load_results
     if name in ("config", "report", "run_dir"):
-        from orchestrator import inside
+        from orchestrator import script_api
 
         if name == "report":
-            return inside.report
-        return inside.read_config() if name == "config" else inside.find_run_dir()
+            return script_api.report
+        return script_api.read_config() if name == "config" else script_api.find_run_dir()
     raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")

@@ -19,14 +19,14 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator import errors
-from orchestrator.analysis.rows import Comparison, Incomplete, Row
-from orchestrator.analysis.status import SweepStatus
+from orchestrator.analysis.sweep_status import SweepStatus
+from orchestrator.analysis.table.rows import Comparison, Incomplete, Row
 from orchestrator.analysis.trial_status import TrialStatus
-from orchestrator.cli import COMMANDS, app
+from orchestrator.cli import COMMANDS, app, module_of
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState
-from orchestrator.spec.load import load_spec
-from orchestrator.spec.schema import json_schema
+from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.schema.json_schema import json_schema
 from trainers.base import parameters
 from trainers.edc import config as edc
 from trainers.edc import metrics as edc_metrics
@@ -50,7 +50,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def command_of(name: str) -> click.Command:
-    command = importlib.import_module(f"orchestrator.cli.{name}").command
+    command = importlib.import_module(module_of(name)).command
     assert isinstance(command, click.Command)
     return command
 
@@ -349,7 +349,7 @@ def cell(value: Any) -> str:
 
 
 def test_every_exit_code_is_described() -> None:
-    from orchestrator.engine.driver import Outcome
+    from orchestrator.engine.driver.driver import Outcome
     from orchestrator.runs.layout import SweepDir
     from orchestrator.runs.records import SweepState
 

@@ -15,9 +15,9 @@ from tests.analysis import made
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
-    {"errors", "inside"},
+    {"errors", "script_api"},
     {"files"},
-    {"spec"},
+    {"sweepfile"},
     {"placement", "divergence", "runs", "callbacks"},
     {"search", "analysis"},
     {"engine"},
@@ -32,7 +32,7 @@ GUARDED = {
     "click": {"cli"},
     "pynvml": {"placement"},
     "torch": {"engine"},
-    "yaml": {"spec"},
+    "yaml": {"sweepfile"},
     "pandas": {"analysis"},
     "filelock": {"files"},
     "scipy": {"analysis"},

@@ -8,9 +8,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from orchestrator.analysis.by_hand import WORDS, ByHand
 from orchestrator.analysis.trial_status import TrialStatus
-from orchestrator.divergence import roles
-from orchestrator.divergence.by_hand import WORDS, ByHand
+from orchestrator.divergence import series_names
 from orchestrator.divergence.policy import LOST
 from orchestrator.files import atomic, jsonl
 from orchestrator.files.units import format_duration
@@ -133,7 +133,7 @@ def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
             continue
         rule, is_ended, judged = ByHand(), False, None
         for _, metrics in read_reports(sweep.run_dir(trial.number, trial.name)):
-            judged = judged or roles.best_training_name(metrics)
+            judged = judged or series_names.best_training_name(metrics)
             if judged is not None and judged[1] in metrics:
                 is_ended = is_ended or rule.ends(metrics[judged[1]])
         whole[is_lost] += judged is not None

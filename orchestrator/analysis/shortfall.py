@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import math
 
-from orchestrator.analysis.facts import Facts
-from orchestrator.spec.condition_tree import Among, Between, Both, Compare, Name, Not, Ratio, Word
-from orchestrator.spec.conditions import Condition
+from orchestrator.analysis.trial_values import Facts
+from orchestrator.sweepfile.conditions.ast import (
+    Among,
+    Between,
+    Both,
+    Compare,
+    Name,
+    Not,
+    Ratio,
+    Word,
+)
+from orchestrator.sweepfile.conditions.condition import Condition
 
 
 def shortfall(condition: Condition, facts: Facts) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.analysis.facts import Facts, facts_of
 from orchestrator.analysis.shortfall import gap, shortfall
+from orchestrator.analysis.trial_values import Facts, facts_of
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord
-from orchestrator.spec.condition_tree import Among
-from orchestrator.spec.conditions import Condition, evaluate, names, parse
-from orchestrator.spec.model import MetricGoal
+from orchestrator.sweepfile.conditions.ast import Among
+from orchestrator.sweepfile.conditions.condition import Condition, evaluate, names, parse
+from orchestrator.sweepfile.model.spec import MetricGoal
 
 SHOWN = 3
 """Most trials that a verdict names."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from keras.callbacks import Callback
 
-from orchestrator.inside import report
+from orchestrator.script_api import report
 
 
 class SweepCallback(Callback):

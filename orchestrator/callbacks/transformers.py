@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from orchestrator.inside import report
+from orchestrator.script_api import report
 
 
 class SweepCallback(TrainerCallback):

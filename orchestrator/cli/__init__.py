@@ -31,6 +31,16 @@ COMMANDS = {
     "schema": "Print the JSON Schema of the sweep file.",
 }
 
+# Commands whose modules are in the folder `authoring`.
+_AUTHORING = {"init", "probe", "trainers", "schema"}
+
+
+def module_of(command: str) -> str:
+    """Return the name of the module that implements a command."""
+    folder = "commands.authoring" if command in _AUTHORING else "commands"
+    return f"orchestrator.cli.{folder}.{command}"
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -43,7 +53,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"orchestrator.cli.{cmd_name}")
+        module = importlib.import_module(module_of(cmd_name))
         command = module.command
         assert isinstance(command, click.Command)
         return command

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.divergence import roles
+from orchestrator.divergence import series_names
 from orchestrator.divergence.advice import CONFIDENCE, Advice, Facts, advise
-from orchestrator.divergence.schedule.audit import audit
 from orchestrator.divergence.schedule.declared import Declared
+from orchestrator.divergence.schedule.rate_audit import audit
 from orchestrator.divergence.verdict import Verdict
 from orchestrator.divergence.watch import Watch, is_rate
 from orchestrator.divergence.wording import number
@@ -153,7 +153,7 @@ def diagnose(
     judged = watch.judged
     series = [(s, metrics[judged]) for s, metrics in reports if judged and judged in metrics]
     sign = -1.0 if judged == metric and goal == "maximize" and judged is not None else 1.0
-    if judged is not None and roles.training_rank(judged) is not None:
+    if judged is not None and series_names.training_rank(judged) is not None:
         sign = 1.0
     finite = [(step, value) for step, value in series if math.isfinite(value)]
     before = (

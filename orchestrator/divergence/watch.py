@@ -18,15 +18,15 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from orchestrator.divergence import roles
+from orchestrator.divergence import series_names
 from orchestrator.divergence.policy import Policy
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.schedule.rates import Rates
+from orchestrator.divergence.symptoms.leak import MemoryGrowth, Restart
 from orchestrator.divergence.symptoms.oscillation import Oscillation
 from orchestrator.divergence.symptoms.overfitting import Overfitting
 from orchestrator.divergence.symptoms.pace import Pace
-from orchestrator.divergence.symptoms.process import MemoryGrowth, Restart
 from orchestrator.divergence.symptoms.stuck import Dead, NoGradient, Plateau
 from orchestrator.divergence.verdict import Verdict
 
@@ -46,7 +46,7 @@ def _kind_of(name: str) -> str:
         return "norm"
     if _MEMORY.search(plain):
         return "memory"
-    return "val" if roles.is_validation_loss(plain) else ""
+    return "val" if series_names.is_validation_loss(plain) else ""
 
 
 def _sign(way: str) -> float:
@@ -206,7 +206,7 @@ class Watch:
             None if self._is_reached else plateau,
         ]
         validation = self._validation(finite)
-        if validation is not None and roles.training_rank(name) is not None:
+        if validation is not None and series_names.training_rank(name) is not None:
             other, way = validation
             fits = self._overfitting.feed(other, step, value, way * finite[other], way)
             found.append(fits)
@@ -225,7 +225,7 @@ class Watch:
         if (
             self._metric in finite
             and self._metric is not None
-            and roles.is_validation(self._metric)
+            and series_names.is_validation(self._metric)
         ):
             return self._metric, self._metric_sign
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from orchestrator.divergence.levels import Finding
+from orchestrator.divergence.lost_levels import Finding
 
 
 def number(value: float) -> str:

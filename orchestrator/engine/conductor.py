@@ -13,23 +13,23 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from orchestrator.engine.agenda.agenda import Agenda
-from orchestrator.engine.agenda.budget import Limits, Spent
-from orchestrator.engine.agenda.configs import Configs
-from orchestrator.engine.agenda.decisions import Decisions, Ending
-from orchestrator.engine.attempt import Attempt
-from orchestrator.engine.channel import Message
+from orchestrator.engine.attempts import Starting
+from orchestrator.engine.child.attempt import Attempt
+from orchestrator.engine.child.channel import Message
 from orchestrator.engine.endings import Endings
 from orchestrator.engine.judge import check_watched
-from orchestrator.engine.placing import Placing
+from orchestrator.engine.program_watch import Scripts
+from orchestrator.engine.queue.budget import Limits, Spent
+from orchestrator.engine.queue.decisions import Decisions, Ending
+from orchestrator.engine.queue.queue import Agenda
+from orchestrator.engine.queue.study_trials import Configs
 from orchestrator.engine.remedies import Remedies, by_number
-from orchestrator.engine.scripts import Scripts
-from orchestrator.engine.starting import Starting
+from orchestrator.engine.slots.allocator import Placing
 from orchestrator.engine.under_way import UnderWay
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
 from orchestrator.search.studies import Studies
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.model.spec import Spec
 
 Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
 """Told of an event, of the trial that it is about (None for the sweep), and of its facts."""

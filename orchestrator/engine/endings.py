@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.engine.agenda.agenda import Agenda
-from orchestrator.engine.agenda.configs import (
+from orchestrator.engine.queue.queue import Agenda
+from orchestrator.engine.queue.study_trials import (
     Configs,
     dropped_by,
     missing_replicates,
     replicates,
 )
-from orchestrator.engine.recovery import ran_out
 from orchestrator.engine.remedies import Remedies
+from orchestrator.engine.slots.recovery import ran_out
 from orchestrator.engine.under_way import UnderWay
 from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, now, read_reports
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.model.spec import Spec
 
 TellTrial = Callable[..., None]
 """Writes an event down and tells it, as ``tell("trial_ended", record, reason=...)``."""

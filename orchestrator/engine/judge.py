@@ -28,7 +28,7 @@ from orchestrator.runs.layout import RunDir
 from orchestrator.runs.records import TrialRecord, read_reports
 from orchestrator.search.bands import Bands
 from orchestrator.search.study import Study
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.model.spec import Spec
 
 
 @dataclass(frozen=True)

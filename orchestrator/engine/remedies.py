@@ -11,17 +11,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.analysis.facts import facts_of
+from orchestrator.analysis.trial_values import facts_of
 from orchestrator.divergence.policy import Choice, Policy
 from orchestrator.divergence.wording import number as shown
-from orchestrator.engine.agenda.candidates import number_after
+from orchestrator.engine.queue.candidates import number_after
 from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
-from orchestrator.spec import conditions
-from orchestrator.spec.course import Remedy
-from orchestrator.spec.model import Spec
-from orchestrator.spec.rules import broken_by
+from orchestrator.sweepfile.conditions import condition
+from orchestrator.sweepfile.conditions.constraints import broken_by
+from orchestrator.sweepfile.model.course import Remedy
+from orchestrator.sweepfile.model.spec import Spec
 
 LINK = "remedy"
 _UNKNOWN = object()
@@ -128,7 +128,7 @@ class Remedies:
             return True
         run = self._sweep.run_dir(record.number, record.name)
         known = facts_of(record, run, self._spec.metric)
-        return known.hold(conditions.parse(remedy.condition)) is True
+        return known.hold(condition.parse(remedy.condition)) is True
 
 
 def values_of(spec: Spec, sweep: SweepDir, record: TrialRecord) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.engine.agenda.candidates import number_after
-from orchestrator.engine.opening import open_sweep
+from orchestrator.engine.driver.opening import open_sweep
+from orchestrator.engine.queue.candidates import number_after
 from orchestrator.engine.remedies import chain_of, config_with, unused_name, words_of
 from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, driver_lives
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.model.spec import Spec
 
 LINK = "resumed"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.errors import UsageError
 from orchestrator.placement.model import Need, Placement, Policy, Share
-from orchestrator.spec.model import Resources
+from orchestrator.sweepfile.model.spec import Resources
 
 
 def declared(resources: Resources) -> Need:

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, read_reports
-from orchestrator.spec.bands import should_stop
-from orchestrator.spec.model import EarlyTerminate, MetricGoal
+from orchestrator.sweepfile.bands import should_stop
+from orchestrator.sweepfile.model.spec import EarlyTerminate, MetricGoal
 
 
 class Bands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from orchestrator.spec.model import MetricGoal
+from orchestrator.sweepfile.model.spec import MetricGoal
 
 
 def imputed(metric: MetricGoal, own: Sequence[float], others: Iterable[float]) -> float | None:

@@ -27,9 +27,9 @@ from optuna.distributions import (
 )
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.spec.distributions import UNBOUNDED
-from orchestrator.spec.model import Domain
-from orchestrator.spec.quantiles import limits, quantile, share_of, share_of_choice
+from orchestrator.sweepfile.model.spec import Domain
+from orchestrator.sweepfile.space.distributions import UNBOUNDED
+from orchestrator.sweepfile.space.quantiles import limits, quantile, share_of, share_of_choice
 
 Held = bool | int | float | str | None
 """What Optuna can hold as the value of a parameter."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.search.study import Study
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.model.spec import Spec
 
 
 class Studies:

@@ -29,14 +29,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files.atomic import plain
+from orchestrator.search.failed import LOST, told_for_lost
 from orchestrator.search.journal import open_journal
-from orchestrator.search.lost import LOST, told_for_lost
 from orchestrator.search.pruners import NamedPruner, named_pruner
-from orchestrator.search.reports import Reports
 from orchestrator.search.samplers import METHODS, DirectedSampler
 from orchestrator.search.space import Space
-from orchestrator.spec.course import Sampler
-from orchestrator.spec.model import Domain
+from orchestrator.search.thinning import Reports
+from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model.spec import Domain
 
 _ENDED = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
 _STATES = (*_ENDED, LOST)
@@ -171,7 +171,7 @@ class Study:
         return Proposal(number, values)
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Hand over one value of the metric; `orchestrator.search.reports` says what is kept.
+        """Hand over one value of the metric; `orchestrator.search.thinning` says what is kept.
 
         Args:
             number: the trial, asked for in this process and not told yet.
@@ -217,7 +217,7 @@ class Study:
         A COMPLETE trial of which a value is missing or not finite is told FAIL. A PRUNED trial
         keeps its last finite report as its value, or the value given where it made none.
 
-        What a LOST trial, one that diverged, is told as says `orchestrator.search.lost`.
+        What a LOST trial, one that diverged, is told as says `orchestrator.search.failed`.
 
         Args:
             number: any trial of the study that runs, also one of an earlier driver.

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.compare import compare
 from orchestrator.analysis.evaluate import evaluate_folder, evaluate_run
 from orchestrator.analysis.sequences import check_sequences, load_sequences
-from orchestrator.engine.saving import save_pair
+from orchestrator.analysis.table.rank import compare
+from orchestrator.engine.child.saving import save_pair
 from orchestrator.errors import TrialError
 from orchestrator.runs.layout import RunDir
 from tests.analysis import made

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.analysis.success import judge_success
 from orchestrator.runs.records import TrialState, load_trials
-from orchestrator.spec.model import MetricGoal
+from orchestrator.sweepfile.model.spec import MetricGoal
 from tests.analysis import made
 
 

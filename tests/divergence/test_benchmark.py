@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import divergence as benchmark
 from benchmarks.rules import RULES
-from orchestrator.divergence import levels
+from orchestrator.divergence import lost_levels
 from tests.shared_data import shared_data
 
 FALLING = tuple(0.9**n for n in range(40))
@@ -81,13 +81,13 @@ def test_wilson(part: int, whole: int, low: float, high: float) -> None:
 
 
 def test_thresholds_are_put_back() -> None:
-    before = {name: getattr(levels, name) for name in benchmark.GRID}
+    before = {name: getattr(lost_levels, name) for name in benchmark.GRID}
     curves = [curve(FALLING, "healthy"), curve(FALLING, "healthy", repo="c/d")]
     found, chosen = benchmark.cross_validate(curves, benchmark.judge)
     assert {outcome.stopped_at for outcome in found.values()} == {None}
     assert sum(chosen.values()) == 2
     assert list(chosen) == [", ".join(f"{n} {v:g}" for n, v in before.items())]
-    assert before == {name: getattr(levels, name) for name in benchmark.GRID}
+    assert before == {name: getattr(lost_levels, name) for name in benchmark.GRID}
 
 
 def test_ours_beats_the_others_on_the_labelled_curves() -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.attempt import Attempt
-from orchestrator.engine.channel import Message
-from orchestrator.engine.process import TrialProcess
+from orchestrator.engine.child.attempt import Attempt
+from orchestrator.engine.child.channel import Message
+from orchestrator.engine.child.process import TrialProcess
 from orchestrator.placement.model import Need, Plan, Slot
-from orchestrator.spec.model import MetricGoal, NamedTrial, Spec
+from orchestrator.sweepfile.model.spec import MetricGoal, NamedTrial, Spec
 
 TOY = "tests.engine.toys.curve"
 

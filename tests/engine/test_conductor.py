@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.attempt import Attempt
+from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.placing import Placing
-from orchestrator.engine.terms import Terms
+from orchestrator.engine.driver.terms import Terms
+from orchestrator.engine.slots.allocator import Placing
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from orchestrator.search.studies import Studies
 from orchestrator.search.study import Study
-from orchestrator.spec.model import Domain, Spec
-from orchestrator.spec.program import Program
+from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.model.spec import Domain, Spec
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import cpu_plan, toy_spec
 

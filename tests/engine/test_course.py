@@ -12,19 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.engine import needs
-from orchestrator.engine.agenda.budget import Limits, Spent
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.placing import Placing
-from orchestrator.engine.terms import Terms
+from orchestrator.engine.driver.terms import Terms
+from orchestrator.engine.queue.budget import Limits, Spent
+from orchestrator.engine.slots import needs
+from orchestrator.engine.slots.allocator import Placing
 from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load_trials
 from orchestrator.search.studies import Studies
-from orchestrator.spec import rules
-from orchestrator.spec.course import Ablate, Budget, Change, Promote, Remedy, Stage
-from orchestrator.spec.model import Constraint, Domain, MetricGoal, Spec
+from orchestrator.sweepfile.conditions import constraints
+from orchestrator.sweepfile.model.course import Ablate, Budget, Change, Promote, Remedy, Stage
+from orchestrator.sweepfile.model.spec import Constraint, Domain, MetricGoal, Spec
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import cpu_plan, toy_spec
 
@@ -191,7 +191,7 @@ def test_a_stage_that_promotes_nobody_ends_the_sweep(tmp_path: Path) -> None:
 def test_who_breaks_a_constraint_at_the_next_stage_leaves_its_place_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "trainer_schema", lambda name, folder=None: None)
+    monkeypatch.setattr(constraints, "trainer_schema", lambda name, folder=None: None)
     stages = (Stage("quick", {"epochs": 2}, Promote(top=2)), Stage("full", {"epochs": 6}))
     guard = Constraint("lr < 0.15 and epochs > 3", forbid=True, reason="too slow")
     spec = grid(tmp_path, [0.1, 0.2, 0.3], stages=stages, constraints=(guard,), seeds=(0, 1))

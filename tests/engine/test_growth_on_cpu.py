@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.driver import run_sweep
-from orchestrator.engine.terms import Terms
+from orchestrator.engine.driver.driver import run_sweep
+from orchestrator.engine.driver.terms import Terms
 from orchestrator.files import jsonl
-from orchestrator.placement.cpu import plan_cpu
-from orchestrator.placement.host import read_host
+from orchestrator.placement.concurrency.throughput import Window
+from orchestrator.placement.hardware.cpu_slots import plan_cpu
+from orchestrator.placement.hardware.host import read_host
 from orchestrator.placement.model import Need, Policy
-from orchestrator.placement.rates import Window
 from orchestrator.runs.records import SweepRecord
 from tests.engine.sweeps import toy_spec
 

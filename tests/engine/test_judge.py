@@ -12,7 +12,7 @@ import pytest
 from orchestrator.engine.conductor import Conductor
 from orchestrator.errors import UsageError
 from orchestrator.runs.records import TrialState
-from orchestrator.spec.model import Bound, EarlyTerminate, MetricGoal, Spec
+from orchestrator.sweepfile.model.spec import Bound, EarlyTerminate, MetricGoal, Spec
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start
 

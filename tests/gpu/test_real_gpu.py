@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
-from orchestrator.placement.devices import read_devices
+from orchestrator.placement.hardware.gpus import read_devices
 from orchestrator.placement.model import Device
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials

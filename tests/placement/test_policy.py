@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.placement.model import Device, Host, Need, Placement, Policy
-from orchestrator.placement.plan import plan
+from orchestrator.placement.planner import plan
 
 GIB = 1 << 30
 HOST = Host(cores=8, free_bytes=32 * GIB, total_bytes=64 * GIB)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.placement.devices import RESTART_AFTER_S
+from orchestrator.placement.hardware.gpus import RESTART_AFTER_S
+from orchestrator.placement.hardware.visible import visible_devices
 from orchestrator.placement.model import Device
-from orchestrator.placement.visible import visible_devices
 from tests import fake_nvml
 from tests.fake_nvml import Card, Failure, FakeNvml, Held, Instance, uuid_of
 
@@ -22,15 +22,15 @@ LOST = fake_nvml.GPU_IS_LOST
 CHILD = """
 import dataclasses, json, sys
 from orchestrator.placement import nvml
-from orchestrator.placement.devices import Reader
+from orchestrator.placement.hardware.gpus import Reader
 seconds, starts = 0.0, 0
 class Counted(nvml.Nvml):
     def __init__(self):
         global starts
         starts += 1
         super().__init__()
-import orchestrator.placement.devices as devices
-devices.Nvml = Counted
+import orchestrator.placement.hardware.gpus as gpus
+gpus.Nvml = Counted
 with Reader(clock=lambda: seconds) as reader:
     for line in sys.stdin:
         seconds += float(line)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.makespan import in_trouble, lower_bound, measure, workload
+from benchmarks.simulator import Others, Outcome, SimTrial, simulate
 from orchestrator.placement.model import Device, Host, Need, Policy
 from orchestrator.placement.oom import ALL_OF_IT, MOST_RETRIES
-from orchestrator.placement.simulator import Others, Outcome, SimTrial, simulate
 
 GIB = 1 << 30
 

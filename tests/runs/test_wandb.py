@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.runs.curves.model import LogProblem
-from orchestrator.runs.curves.read import read_runs
-from orchestrator.runs.curves.wandb import WandbLog
+from orchestrator.runs.curves.curve import LogProblem
+from orchestrator.runs.curves.reader import read_runs
+from orchestrator.runs.curves.wandb_log import WandbLog
 from tests.runs.wandb_made import log_bytes
 
 reports = st.lists(

@@ -9,7 +9,7 @@ from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.search.bands import Bands
-from orchestrator.spec.model import EarlyTerminate, MetricGoal
+from orchestrator.sweepfile.model.spec import EarlyTerminate, MetricGoal
 
 
 def record(number: int, **fields: object) -> TrialRecord:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from orchestrator.search.impute import imputed
-from orchestrator.spec.model import Goal, MetricGoal
+from orchestrator.sweepfile.model.spec import Goal, MetricGoal
 
 OWN = [0.5, math.nan, 0.3, 0.4, math.inf]
 OTHERS = [0.9, 0.1, math.nan]

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.errors import SweepError
 from orchestrator.search.journal import KernelLock, mend
-from orchestrator.spec.model import Domain
+from orchestrator.sweepfile.model.spec import Domain
 from tests.search.conftest import Opener
 
 SPACE = {"lr": Domain("uniform", low=0.0, high=1.0)}
@@ -22,7 +22,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from orchestrator.search.study import Study
-from orchestrator.spec.model import Domain
+from orchestrator.sweepfile.model.spec import Domain
 
 space = {"lr": Domain("uniform", low=0.0, high=1.0)}
 study = Study.open(Path(sys.argv[1]), name="tests", goal="minimize", method="bayes", seed=0,

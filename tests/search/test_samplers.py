@@ -14,8 +14,8 @@ import pytest
 from orchestrator.errors import UsageError
 from orchestrator.search.samplers import SAMPLERS, make_sampler
 from orchestrator.search.study import Study
-from orchestrator.spec.course import Sampler
-from orchestrator.spec.model import Domain
+from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model.spec import Domain
 
 SPACE = {
     "lr": Domain("log_uniform_values", low=1e-5, high=1e-1),
@@ -110,7 +110,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_option_that_a_file_may_hold_is_one_of_optunas() -> None:
-    table = importlib.import_module("orchestrator.spec.samplers").SAMPLERS
+    table = importlib.import_module("orchestrator.sweepfile.space.sampler_options").SAMPLERS
     classes = {
         "tpe": optuna.samplers.TPESampler,
         "gp": optuna.samplers.GPSampler,

@@ -16,8 +16,8 @@ from optuna.study import create_study
 
 from orchestrator.errors import UsageError
 from orchestrator.search.space import Space, text_of
-from orchestrator.spec.expand import draw
-from orchestrator.spec.model import Domain
+from orchestrator.sweepfile.expand.configs import draw
+from orchestrator.sweepfile.model.spec import Domain
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 values_of_yaml = st.recursive(

@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from orchestrator.errors import UsageError
 from orchestrator.search.study import Proposal, Study
-from orchestrator.spec.model import Domain
+from orchestrator.sweepfile.model.spec import Domain
 from tests.search.conftest import Opener
 
 SPACE = {

@@ -1,6 +1,6 @@
 """Single faults of a learning rate: each looked for by itself, told in a sentence with its numbers.
 
-`orchestrator.divergence.schedule.audit` decides which of them count.
+`orchestrator.divergence.schedule.rate_audit` decides which of them count.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from orchestrator.divergence.schedule.audit import LEAST_POINTS, Fault, Point, audit
 from orchestrator.divergence.schedule.declared import Declared
+from orchestrator.divergence.schedule.rate_audit import LEAST_POINTS, Fault, Point, audit
 
 
 class Rates:

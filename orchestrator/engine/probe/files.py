@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.probe.watch import Watched
-from orchestrator.engine.script.file_logs import Settings, open_log
+from orchestrator.engine.probe.observe import Watched
+from orchestrator.engine.script.reports.log_files import Settings, open_log
 from orchestrator.runs.curves.tensorboard import is_event_file
-from orchestrator.runs.places import usual_places
+from orchestrator.runs.foreign.array_files import usual_places
 
 RUN_DIR = "${run_dir}/"
 LARGEST_BYTES = 100 << 20

@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.divergence.roles import is_validation
+from orchestrator.divergence.series_names import is_validation
 from orchestrator.engine.probe.files import RUN_DIR, FoundFiles, find_files
-from orchestrator.engine.probe.lines import Proposal, propose_patterns
-from orchestrator.engine.probe.watch import Watched, watch
-from orchestrator.engine.script.argv import command
-from orchestrator.engine.script.columns import NO_METRICS
-from orchestrator.engine.script.file_logs import Settings, wandb_log
-from orchestrator.engine.script.output import lines_that_matter
-from orchestrator.engine.script.sources import WANDB_LOGS
+from orchestrator.engine.probe.observe import Watched, watch
+from orchestrator.engine.probe.pattern_guess import Proposal, propose_patterns
+from orchestrator.engine.script.command_line import command
+from orchestrator.engine.script.reports.columns import NO_METRICS
+from orchestrator.engine.script.reports.log_files import Settings, wandb_log
+from orchestrator.engine.script.reports.output_lines import lines_that_matter
+from orchestrator.engine.script.reports.sources import WANDB_LOGS
 from orchestrator.engine.script.surroundings import REPORTED_FILE, surroundings
 from orchestrator.files import jsonl
-from orchestrator.runs.curves.tables import flat
-from orchestrator.spec.arguments import Argument, read_arguments
-from orchestrator.spec.help_text import read_help
-from orchestrator.spec.program import Program
-from orchestrator.spec.starter import Probed
+from orchestrator.runs.curves.table_logs import flat
+from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.program.arguments import Argument, read_arguments
+from orchestrator.sweepfile.program.help_text import read_help
+from orchestrator.sweepfile.schema.starter import Probed
 
 HELP_LIMIT_S = 30.0
 _MOST_SOURCE = 5_000_000  # bytes

@@ -10,9 +10,9 @@ import os
 import sys
 from importlib import metadata
 
-from orchestrator.engine.memory import CONTEXT_BYTES
+from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.files.units import MIB
-from orchestrator.spec.program import Program
+from orchestrator.sweepfile.model.program import Program
 
 # The first release of which it is known that it takes the fraction from its environment; an older
 # one refuses to start with an option that it does not know.

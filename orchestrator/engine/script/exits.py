@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.engine.script.output import headline, lines_that_matter
+from orchestrator.engine.script.reports.output_lines import headline, lines_that_matter
 from orchestrator.files.units import format_duration
 
 _HINTS = {

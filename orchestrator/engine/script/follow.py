@@ -20,20 +20,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.engine.script import launch
-from orchestrator.engine.script.argv import macros_of
+from orchestrator.engine.script.command_line import macros_of
 from orchestrator.engine.script.contract import ScriptRun, UntilStopped
 from orchestrator.engine.script.exits import failure
-from orchestrator.engine.script.harvest import Harvest
 from orchestrator.engine.script.job import Job, Piece, prepare
-from orchestrator.engine.script.keep import Outputs
 from orchestrator.engine.script.limits import Limits
-from orchestrator.engine.script.output import Line, Lines, Tail
-from orchestrator.engine.script.patterns import Follower
-from orchestrator.engine.script.tree import Tree
-from orchestrator.engine.script.written import Written
+from orchestrator.engine.script.outputs.harvest import Harvest
+from orchestrator.engine.script.outputs.keep import Outputs
+from orchestrator.engine.script.outputs.written import Written
+from orchestrator.engine.script.process_tree import Tree
+from orchestrator.engine.script.reports.output_lines import Line, Lines, Tail
+from orchestrator.engine.script.reports.patterns import Follower
 from orchestrator.errors import TrialError
 from orchestrator.runs.layout import RunDir
-from orchestrator.spec.program import Program
+from orchestrator.sweepfile.model.program import Program
 
 # Time for workers that outlive the script that started them.
 LEFTOVER_GRACE_S = 2.0

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.script.argv import command, macros_of, variables
 from orchestrator.engine.script.caps import cap_variables
 from orchestrator.engine.script.checkpoints import find_checkpoint, keep_checkpoint
+from orchestrator.engine.script.command_line import command, macros_of, variables
 from orchestrator.engine.script.contract import ScriptRun
 from orchestrator.engine.script.notes import Notes
 from orchestrator.engine.script.workdir import settle
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
-from orchestrator.spec.macros import names_in
-from orchestrator.spec.params_file import params_text
-from orchestrator.spec.program import Program, Step
+from orchestrator.sweepfile.model.program import Program, Step
+from orchestrator.sweepfile.program.macros import names_in
+from orchestrator.sweepfile.program.params_file import params_text
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.engine.script.tree import guard_for_script
+from orchestrator.engine.script.process_tree import guard_for_script
 from orchestrator.errors import TrialError
-from orchestrator.spec.program import Program
+from orchestrator.sweepfile.model.program import Program
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

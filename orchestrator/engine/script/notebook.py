@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
-from orchestrator.spec.notebooks import SUFFIX, parameters_text, takes_parameters
+from orchestrator.sweepfile.program.notebook import SUFFIX, parameters_text, takes_parameters
 
 PARAMETERS_FILE = "notebook-parameters.yaml"
 """In the run directory: what papermill sets."""

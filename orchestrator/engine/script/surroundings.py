@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.script.argv import JSON_FILE, YAML_FILE
+from orchestrator.engine.script.command_line import JSON_FILE, YAML_FILE
 from orchestrator.files import atomic
-from orchestrator.spec.commands import parameter_file
+from orchestrator.sweepfile.program.command import parameter_file
 
 REPORTED_FILE = "reported.jsonl"
 """In the run directory: what the script writes to ``$SWEEP_METRICS``, JSON lines."""

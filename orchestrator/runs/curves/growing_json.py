@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves.growing import GrowingLines
-from orchestrator.runs.curves.model import number
+from orchestrator.runs.curves.curve import number
+from orchestrator.runs.curves.tail import GrowingLines
 
 LARGEST_BYTES = 32 << 20
 _MOST_METRICS = 5_000  # files of one MLflow run

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves.growing import GrowingLines, Mark
-from orchestrator.runs.curves.model import number
-from orchestrator.runs.curves.tables import flat
+from orchestrator.runs.curves.curve import number
+from orchestrator.runs.curves.table_logs import flat
+from orchestrator.runs.curves.tail import GrowingLines, Mark
 
 Row = dict[str, Any]
 

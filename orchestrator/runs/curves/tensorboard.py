@@ -13,10 +13,10 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.runs.curves import rows
-from orchestrator.runs.curves.growing import GrowingFile, Mark
-from orchestrator.runs.curves.model import LoggedRun, LogProblem
-from orchestrator.runs.curves.tables import read_bytes
+from orchestrator.runs.curves import cells as rows
+from orchestrator.runs.curves.curve import LoggedRun, LogProblem
+from orchestrator.runs.curves.table_logs import read_bytes
+from orchestrator.runs.curves.tail import GrowingFile, Mark
 
 _FLOAT, _DOUBLE = 1, 2
 _FRAME = 12  # bytes of a record before its content; four stand behind it

@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.engine.script.follow import run_script
 from orchestrator.errors import TrialError
-from orchestrator.spec.program import Program
+from orchestrator.sweepfile.model.program import Program
 
 SCRIPTS = Path(__file__).parent / "scripts"
 EPOCH_LINE = (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.spec.load import load_spec
+from orchestrator.sweepfile.load import load_spec
 from tests.engine.script.script_runner import SCRIPTS, run_trial
 
 KINDS = SCRIPTS / "kinds"

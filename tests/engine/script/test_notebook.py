@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.script import notebook
-from orchestrator.engine.script.argv import command
+from orchestrator.engine.script.command_line import command
 from orchestrator.errors import TrialError
-from orchestrator.spec.program import Program
+from orchestrator.sweepfile.model.program import Program
 from tests.engine.script.script_runner import run_trial
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.spec.program import Program
+from orchestrator.sweepfile.model.program import Program
 from tests.engine.script.script_runner import SCRIPTS, started
 
 pytest.importorskip("wandb", reason="W&B is not installed")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from orchestrator.divergence.schedule.audit import audit
 from orchestrator.divergence.schedule.declared import declared
+from orchestrator.divergence.schedule.rate_audit import audit
 from trainers.edc.config import Config
 from trainers.edc.schedules import Plateau, Schedule
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.spec.expand import count_trials, iter_configs
-from orchestrator.spec.load import load_spec
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
+from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.model.spec import Spec
 from tests.trainers.edc.local_run import LocalRun
 from trainers.base import build
 from trainers.edc import metrics

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis import kinds
+from orchestrator.analysis import metrics
 from trainers.eeg.config import DATA_KIND
 from trainers.eeg.metrics import GOALS, evaluate
 
@@ -46,10 +46,10 @@ def test_arrays_of_another_kind_are_refused(scores: np.ndarray, labels: np.ndarr
 
 
 def test_a_table_knows_the_kind_and_its_directions() -> None:
-    found = kinds.evaluate(DATA_KIND, np.array([0.2, 0.7]), np.array([0.0, 1.0]), {})
+    found = metrics.evaluate(DATA_KIND, np.array([0.2, 0.7]), np.array([0.0, 1.0]), {})
     assert found["auroc"] == 1.0
-    assert kinds.goal("val_balanced_accuracy", DATA_KIND) == "maximize"
-    assert kinds.resolve("eeg") == DATA_KIND
+    assert metrics.goal("val_balanced_accuracy", DATA_KIND) == "maximize"
+    assert metrics.resolve("eeg") == DATA_KIND
 
 
 def test_sklearn_is_loaded_by_whoever_evaluates_alone() -> None:

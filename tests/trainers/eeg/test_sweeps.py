@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.spec.expand import count_trials, iter_configs
-from orchestrator.spec.load import load_spec
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
+from orchestrator.sweepfile.load import load_spec
 from trainers.base import build, parameters
 from trainers.eeg import metrics
 from trainers.eeg.config import METRICS, PRESETS, Config

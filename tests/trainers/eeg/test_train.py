@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from orchestrator.divergence.schedule.audit import audit
 from orchestrator.divergence.schedule.declared import declared
+from orchestrator.divergence.schedule.rate_audit import audit
 from tests.trainers.eeg.samples import tiny
 from trainers.conformance import conformance
 from trainers.eeg import features, metrics

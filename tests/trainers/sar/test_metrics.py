@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis import kinds
+from orchestrator.analysis import metrics as kinds
 from trainers.sar import metrics
 
 RANDOM = np.random.default_rng(0)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SweepError
-from orchestrator.spec.expand import count_trials, iter_configs
-from orchestrator.spec.load import load_spec
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
+from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.model.spec import Spec
 from trainers.base import build, parameters
 from trainers.sar import metrics
 from trainers.sar.config import METRICS, PRESETS, Config

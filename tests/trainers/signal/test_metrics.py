@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from orchestrator.analysis import kinds
+from orchestrator.analysis import metrics
 from trainers.signal.data import make_mixture
 from trainers.signal.metrics import FREQUENCIES_HZ, GOALS, evaluate
 
@@ -35,8 +35,8 @@ def test_arrays_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_the_table_knows_the_kind() -> None:
     targets = np.linspace(-1, 1, 80).reshape(4, 20)
-    found = kinds.evaluate("sine_mixture", targets + 0.1, targets, {})
+    found = metrics.evaluate("sine_mixture", targets + 0.1, targets, {})
     assert found["mse"] == pytest.approx(0.01)
     assert found["rmse"] == pytest.approx(0.1)
-    assert kinds.goal("val_mse_3hz", "sine_mixture") == "minimize"
-    assert kinds.resolve("signal") == "sine_mixture"
+    assert metrics.goal("val_mse_3hz", "sine_mixture") == "minimize"
+    assert metrics.resolve("signal") == "sine_mixture"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.spec.expand import count_trials, iter_configs
-from orchestrator.spec.load import load_spec
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
+from orchestrator.sweepfile.load import load_spec
 from trainers.base import build, parameters
 from trainers.signal.config import METRICS, PRESETS, Config
 from trainers.signal.metrics import GOALS

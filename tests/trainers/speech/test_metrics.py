@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis import kinds
+from orchestrator.analysis import metrics
 from trainers.speech.metrics import GOALS, evaluate
 
 IDS = st.lists(st.integers(1, 4), max_size=7)
@@ -71,8 +71,8 @@ def test_numbers_of_sequences_must_agree() -> None:
 
 
 def test_the_table_knows_which_way_is_better() -> None:
-    assert kinds.goal("val_per") == "minimize"
-    assert kinds.goal("exact_rate", "speech") == "maximize"
+    assert metrics.goal("val_per") == "minimize"
+    assert metrics.goal("exact_rate", "speech") == "maximize"
 
 
 def test_ranking_loads_no_torch() -> None:

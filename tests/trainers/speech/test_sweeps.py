@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.spec.expand import count_trials, iter_configs
-from orchestrator.spec.load import load_spec
-from orchestrator.spec.model import Spec
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
+from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.model.spec import Spec
 from trainers.base import build
 from trainers.speech import metrics
 from trainers.speech.config import METRICS, PRESETS, Config

@@ -1,0 +1,115 @@
+"""A comparison as one flat table, for CSV, Markdown and data frames."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.analysis.table.rows import Comparison, Row
+from orchestrator.files.atomic import plain
+
+FIRST = ("rank", "sweep", "trial", "path", "state", "warnings")
+
+
+def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the columns and the rows of the flat table.
+
+    Columns are ``rank``, ``sweep``, ``trial``, ``path``, ``state``, ``warnings`` (joined by
+    ``"; "``), then ``config.<name>``, the metrics by their names with the one that ranks first,
+    ``target.<metric>`` and ``expected.<milestone>`` (True, False or None), and what `_related`
+    adds. A row lacks the columns that do not apply to it.
+    """
+    rows = comparison.rows
+    configs = ordered_union(row.config for row in rows)
+    metrics = ordered_union(row.metrics for row in rows)
+    if comparison.sort_by in metrics:
+        metrics.remove(comparison.sort_by)
+        metrics.insert(0, comparison.sort_by)
+    related = [_related(row) for row in rows]
+    columns = [
+        *FIRST,
+        *(f"config.{name}" for name in configs),
+        *metrics,
+        *(f"target.{name}" for name in ordered_union(row.targets for row in rows)),
+        *(f"expected.{name}" for name in ordered_union(row.expected for row in rows)),
+        *ordered_union(related),
+    ]
+    flat = [
+        {
+            "rank": row.rank,
+            "sweep": row.sweep,
+            "trial": row.trial,
+            "path": str(row.path),
+            "state": row.state,
+            "warnings": "; ".join(row.warnings),
+            **{f"config.{name}": value for name, value in row.config.items()},
+            **row.metrics,
+            **{f"target.{name}": target.met for name, target in row.targets.items()},
+            **{f"expected.{name}": target.met for name, target in row.expected.items()},
+            **more,
+        }
+        for row, more in zip(rows, related, strict=True)
+    ]
+    return columns, flat
+
+
+def _related(row: Row) -> dict[str, Any]:
+    """Return what links a row to others: ``stage``, ``changed``, ``tier``, ``seeds``, and more.
+
+    ``lr.first``, ``lr.peak`` and ``lr.last`` are the learning rates that it reported.
+
+    ``sd.<metric>`` is the deviation between seeds, ``earlier.<stage>`` the metric that ranks at a
+    stage before, ``difference.<other>.<metric>`` what was gained against a baseline or reference.
+    """
+    found: dict[str, Any] = {}
+    if row.lineage.stage is not None:
+        found["stage"] = row.lineage.stage
+    if row.lineage.words:
+        found["changed"] = row.lineage.words
+    if row.tier is not None:
+        found["tier"] = row.tier
+    if row.members:
+        found["seeds"] = len(row.members)
+    found |= {f"lr.{name}": value for name, value in row.rates.items()}
+    found |= {f"sd.{name}": one.deviation for name, one in row.spread.items() if one.n > 1}
+    found |= {f"earlier.{stage}": value for stage, value in row.earlier.items()}
+    for other, differences in row.differences.items():
+        found |= {f"difference.{other}.{name}": one.value for name, one in differences.items()}
+    return found
+
+
+def to_csv(comparison: Comparison) -> str:
+    """Return all ranked rows as CSV with a header; lists and maps stand in it as JSON."""
+    columns, rows = flat_rows(comparison)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def to_json(comparison: Comparison) -> str:
+    """Return the whole comparison as strict JSON in ASCII; non-finite numbers become strings."""
+    return json.dumps(plain(comparison.to_dict()), indent=2) + "\n"
+
+
+def cell(value: Any) -> Any:
+    """Return `value` as it stands in one cell of a file."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(plain(value), ensure_ascii=False)
+    return value
+
+
+def ordered_union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return all keys of `mappings`, in the order in which they first appear."""
+    seen: dict[str, None] = {}
+    for mapping in mappings:
+        seen.update(dict.fromkeys(mapping))
+    return list(seen)

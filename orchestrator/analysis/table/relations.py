@@ -1,0 +1,164 @@
+"""How ranked trials stand to each other: to the baseline, to references, to earlier stages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.analysis import metrics
+from orchestrator.analysis.table.foretold import rank_correlation
+from orchestrator.analysis.table.noise import Difference, between_runs, between_seeds
+from orchestrator.analysis.table.rows import Row
+from orchestrator.analysis.targets import measured
+
+BASELINE = "baseline"
+MOST_ELEMENTS = 2_000_000
+"""Larger arrays are not gone through again for an interval: a table must come soon."""
+
+_Found = Mapping[tuple[Path, int], Row]
+
+
+def relate(
+    rows: Sequence[Row],
+    references: Sequence[Row],
+    metric: str,
+    goal: str,
+    *,
+    top: int | None = None,
+) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """Return the best `top` of `rows` with their differences and earlier stages, and notes.
+
+    Args:
+        rows: all ranked rows, in order.
+        references: what they are held against beside the baseline.
+        metric: the metric that ranks.
+        goal: ``"minimize"`` or ``"maximize"``.
+        top: how many rows to keep; None for all.
+    """
+    numbered = {
+        (row.info.path, member.lineage.number): row
+        for row in rows
+        if row.info is not None
+        for member in (row, *row.members)
+        if member.lineage.number is not None
+    }
+    baselines = {row.info.path: row for row in rows if row.info is not None and _is_baseline(row)}
+    related = []
+    for row in rows if top is None else rows[:top]:
+        differences = dict(_to_references(row, references))
+        base = baselines.get(row.info.path) if row.info is not None else None
+        if base is not None and base is not row and row.lineage.stage == base.lineage.stage:
+            found = _to_baseline(row, base, metric)
+            differences |= {BASELINE: {metric: found}} if found is not None else {}
+        earlier = _earlier(row, numbered, metric)
+        related.append(replace(row, differences=differences, earlier=earlier))
+    notes = [*_noise_note(related, goal), *_foretold(rows, numbered, metric)]
+    return tuple(related), tuple(notes)
+
+
+def _is_baseline(row: Row) -> bool:
+    info = row.info
+    return info is not None and info.has_baseline and not row.lineage.change
+
+
+def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
+    ours, theirs = row.metrics.get(metric), base.metrics.get(metric)
+    if ours is None or theirs is None:
+        return None
+    if row.members and base.members:
+        # A replicate that was pruned, or that saved nothing, may lack the metric.
+        values, before = (
+            [member.metrics[metric] for member in one.members if metric in member.metrics]
+            for one in (row, base)
+        )
+        if not values or not before:
+            return None
+        return _in_unit(between_seeds(values, before), metric, row)
+    paired = between_runs(row.path, base.path, metric, most_elements=MOST_ELEMENTS)
+    return _in_unit(paired or Difference(ours - theirs), metric, row)
+
+
+def _in_unit(found: Difference, metric: str, row: Row) -> Difference:
+    return replace(found, unit=metrics.unit(metric, row.kind))
+
+
+def _to_references(
+    row: Row, references: Sequence[Row]
+) -> Iterator[tuple[str, dict[str, Difference]]]:
+    values = {**row.logged, **row.metrics}
+    for reference in references:
+        found = {}
+        for name, known in reference.metrics.items():
+            value = measured(name, values)
+            if value is not None:
+                found[name] = Difference(value - known, unit=metrics.unit(name, row.kind))
+        if found and reference.sweep == row.sweep:
+            yield reference.trial, found
+
+
+def _earlier(row: Row, numbered: _Found, metric: str) -> dict[str, float]:
+    """Return what a promoted trial reached at the stages before, the first stage first."""
+    found: dict[str, float] = {}
+    seen = set()
+    info, lineage = row.info, row.lineage
+    while info is not None and lineage.origin is not None and lineage.link == "promoted":
+        before = numbered.get((info.path, lineage.origin))
+        if before is None or lineage.origin in seen:
+            break
+        seen.add(lineage.origin)
+        if metric in before.metrics and before.lineage.stage is not None:
+            found[before.lineage.stage] = before.metrics[metric]
+        lineage = before.lineage
+    return dict(reversed(found.items()))
+
+
+def _noise_note(rows: Sequence[Row], goal: str) -> Iterator[str]:
+    found = [row.differences[BASELINE] for row in rows if BASELINE in row.differences]
+    bases = {difference.basis for item in found for difference in item.values()}
+    if not found:
+        return
+    better = "above" if goal == "maximize" else "below"
+    words = {
+        "seeds": "the seeds (Welch's 95 % interval)",
+        "samples": "the choice of samples (paired 95 % interval; another seed may change more)",
+    }
+    told = [words[basis] for basis in ("seeds", "samples") if basis in bases]
+    yield (
+        f"Differences to the baseline are better {better} 0"
+        + (f"; ~ marks those within the noise of {' or '.join(told)}." if told else ".")
+    )
+
+
+def _foretold(rows: Sequence[Row], numbered: _Found, metric: str) -> Iterator[str]:
+    """Yield a sentence for each step between stages: whether the first foretold the second."""
+    pairs: dict[tuple[Path, str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        lineage, info = row.lineage, row.info
+        if info is None or lineage.link != "promoted" or lineage.origin is None:
+            continue
+        before = numbered.get((info.path, lineage.origin))
+        values = [one.metrics.get(metric, math.nan) for one in (before or row, row)]
+        if before is None or not all(map(math.isfinite, values)):
+            continue
+        key = info.path, before.lineage.stage or "", lineage.stage or ""
+        pairs.setdefault(key, []).append((values[0], values[1]))
+    for (_, first, second), found in pairs.items():
+        result = rank_correlation([one for one, _ in found], [two for _, two in found])
+        if math.isnan(result.value):
+            yield f"Whether {first} foretold {second} cannot be told from {_trials(result.n)}."
+        elif math.isnan(result.low):
+            yield (
+                f"{first} foretold {second} with rank correlation {result.value:.2f}, "
+                f"but {_trials(result.n)} are too few to trust it."
+            )
+        else:
+            yield (
+                f"{first} foretold {second} with rank correlation {result.value:.2f} "
+                f"[{result.low:.2f}, {result.high:.2f}] over {_trials(result.n)}."
+            )
+
+
+def _trials(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count} trials"

@@ -1,0 +1,212 @@
+"""What a comparison is made of: ranked rows, incomplete runs, targets met or missed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis.table.find import SweepInfo
+from orchestrator.analysis.table.lineage import Lineage
+from orchestrator.analysis.table.noise import Difference
+from orchestrator.analysis.targets import Tally, Target
+from orchestrator.files.atomic import plain
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How one metric varies over the seeds of a config.
+
+    Attributes:
+        deviation: sample standard deviation, in the metric's unit; NaN for one value.
+        n: how many seeds have the metric.
+    """
+
+    deviation: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run that can be ranked.
+
+    Attributes:
+        trial: the trial's name, or the folder's.
+        path: the run folder.
+        sweep: the sweep's name; None for a run of another tool.
+        state: the trial's state; None for a run of another tool.
+        config: parameter values, nested ones with dots.
+        metrics: recomputed ones, and the one that ranks where it is only logged.
+        targets: metric name to how it stands against the sweep's target.
+        warnings: what the reader should know of this run.
+        rank: place from 1; 0 before ranking.
+        split: ``"test"`` where it is known what the bare metrics were computed on, else
+            ``"unknown"``.
+        kind: what its arrays are; None where nothing says so.
+        logged: numbers that the run itself wrote down.
+        info: the sweep that it belongs to.
+        lineage: where it stands among the trials of its sweep.
+        expected: milestone to how the run stands against it.
+        tier: the highest tier of targets that it meets; None for none.
+        members: the single runs of a config that ran with several seeds; the metrics of the row
+            are their means.
+        lost: how many more seeds of its config ran, and did not end well.
+        spread: how metrics vary over `members`.
+        differences: what it is held against (``"baseline"``, a reference) to metric to difference.
+        earlier: earlier stage to what the trial reached there of the metric that ranks.
+        rates: ``first``, ``peak`` and ``last`` learning rate that it reported; {} for none.
+    """
+
+    trial: str
+    path: Path
+    sweep: str | None = None
+    state: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    rank: int = 0
+    split: str = "unknown"
+    kind: str | None = None
+    logged: Mapping[str, float] = field(default_factory=dict)
+    info: SweepInfo | None = None
+    lineage: Lineage = field(default_factory=Lineage)
+    expected: Mapping[str, Target] = field(default_factory=dict)
+    tier: str | None = None
+    members: tuple[Row, ...] = ()
+    lost: int = 0
+    spread: Mapping[str, Spread] = field(default_factory=dict)
+    differences: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
+    earlier: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row in JSON types."""
+        row = {
+            "rank": self.rank,
+            "sweep": self.sweep,
+            "trial": self.trial,
+            "path": str(self.path),
+            "state": self.state,
+            "config": dict(self.config),
+            "metrics": dict(self.metrics),
+            "targets": _judged(self.targets),
+            "expected": _judged(self.expected),
+            "tier": self.tier,
+            "split": self.split,
+            "stage": self.lineage.stage,
+            "origin": self.lineage.origin,
+            "link": self.lineage.link,
+            "changed": self.lineage.words,
+            "earlier": dict(self.earlier),
+            "differences": {
+                other: {metric: _difference(found) for metric, found in metrics.items()}
+                for other, metrics in self.differences.items()
+            },
+            "spread": {
+                name: {"deviation": spread.deviation, "n": spread.n}
+                for name, spread in self.spread.items()
+            },
+            "lr": dict(self.rates),
+            "runs": [member.to_dict() for member in self.members],
+            "warnings": list(self.warnings),
+        }
+        return dict(plain(row))
+
+
+def _judged(targets: Mapping[str, Target]) -> dict[str, Any]:
+    return {
+        name: {"bound": target.bound, "value": target.value, "met": target.met}
+        for name, target in targets.items()
+    }
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    known = found.is_noise is not None
+    return {
+        "value": found.value,
+        "low": found.low if known else None,
+        "high": found.high if known else None,
+        "basis": found.basis,
+    }
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """One run that cannot be ranked.
+
+    Attributes:
+        path: the run folder.
+        missing: names of the arrays that it lacks.
+        problem: what is wrong beside that, or how the trial ended; None where nothing is known.
+        sweep: the sweep's name; None for a run of another tool.
+        trial: the trial's name, or the folder's.
+        state: the trial's state; None for a run of another tool.
+        lineage: where it stands among the trials of its sweep.
+    """
+
+    path: Path
+    missing: tuple[str, ...] = ()
+    problem: str | None = None
+    sweep: str | None = None
+    trial: str = ""
+    state: str | None = None
+    lineage: Lineage = field(default_factory=Lineage)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in JSON types."""
+        return {"path": str(self.path), "missing": list(self.missing), "problem": self.problem}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in order, and those that could not be ranked.
+
+    Attributes:
+        rows: the ranked ones, best first, cut to the number that was asked for.
+        incomplete: all that cannot be ranked.
+        sort_by: the metric that ranks.
+        goal: ``"minimize"`` or ``"maximize"``.
+        basis: what the metric was computed on, in words for the heading: ``"validation"``,
+            ``"selected on test among 18"``, ``"split unknown"``, ``"as logged"``.
+        n_complete: how many runs could be ranked, before the cut.
+        n_rows: how many rows they make, before the cut: one for all seeds of a config.
+        notes: what the reader should know, one sentence each.
+        tallies: metric name to how its target stands among all that could be ranked.
+        references: what the sweep file holds its trials against; they have no rank.
+        n_early: how many of `n_complete` saved all that it takes although they did not end well.
+    """
+
+    rows: tuple[Row, ...]
+    incomplete: tuple[Incomplete, ...]
+    sort_by: str
+    goal: str
+    basis: str
+    n_complete: int
+    n_rows: int = 0
+    notes: tuple[str, ...] = ()
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    references: tuple[Row, ...] = ()
+    n_early: int = 0
+
+    @property
+    def n_total(self) -> int:
+        """How many runs were found."""
+        return self.n_complete + len(self.incomplete)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole comparison in JSON types."""
+        return {
+            "sort_by": self.sort_by,
+            "goal": self.goal,
+            "basis": self.basis,
+            "complete": self.n_complete,
+            "total": self.n_total,
+            "notes": list(self.notes),
+            "rows": [row.to_dict() for row in self.rows],
+            "references": [
+                {"name": row.trial, "metrics": dict(plain(row.metrics))} for row in self.references
+            ],
+            "incomplete": [item.to_dict() for item in self.incomplete],
+        }

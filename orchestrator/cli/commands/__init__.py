@@ -1,0 +1,1 @@
+"""The subcommands of `sweep`, one module each."""

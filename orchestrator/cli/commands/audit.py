@@ -1,0 +1,59 @@
+"""`sweep audit`: which runs are complete, what the others lack, what could still be had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.render.text_table import Column, clean, draw, short_path
+from orchestrator.files.atomic import plain
+from orchestrator.runs.records import results_folder
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.table.audit import Audited
+
+
+@click.command("audit")
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--missing", is_flag=True, help="Only runs that are not complete.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
+    """Say which runs under PATH (by default results/) are complete, and what the others lack.
+
+    A run is complete where `sweep compare` can rank it. Nothing is imported, unpickled or written.
+    """
+    from orchestrator.analysis.table.audit import audit
+
+    found = audit(list(paths) or [results_folder()])
+    complete = sum(run.is_complete for run in found)
+    shown = [run for run in found if not (missing and run.is_complete)]
+    if as_json:
+        content = {
+            "complete": complete,
+            "total": len(found),
+            "runs": [run.to_dict() for run in shown],
+        }
+        click.echo(json.dumps(plain(content), indent=2))
+        return
+    click.echo(f"{complete}/{len(found)} complete")
+    if shown:
+        click.echo(f"\n{draw(_columns(shown))}")
+    for run in shown:
+        for sentence in run.recoverable:
+            click.echo(clean(f"{short_path(run.path)}: {sentence}."))
+
+
+def _columns(runs: list[Audited]) -> list[Column]:
+    columns = [
+        Column("run", [clean(short_path(run.path), 60) for run in runs]),
+        Column("by", [clean(run.tool or "-") for run in runs]),
+    ]
+    if any(run.state is not None for run in runs):
+        columns.append(Column("state", [run.state or "-" for run in runs]))
+    for part in ("config", "arrays", "metrics", "checkpoint"):
+        columns.append(Column(part, ["✓" if part in run.has else "-" for run in runs]))
+    columns.append(Column("lacks", [clean("; ".join(run.lacks), 70) or "nothing" for run in runs]))
+    return columns

@@ -1,0 +1,147 @@
+"""`sweep resume`: a trial goes on from its checkpoint under another config."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.commands.logs import find_trial
+from orchestrator.errors import NotFoundError, UsageError
+from orchestrator.runs.layout import SweepDir, find_sweep
+from orchestrator.runs.records import (
+    SweepRecord,
+    TrialRecord,
+    TrialState,
+    read_reports,
+    results_folder,
+)
+from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.model.spec import Spec
+
+_LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterations")
+"""What trainers call the length of a training."""
+
+
+@click.command("resume")
+@click.argument("trial", metavar="TRIAL")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help='Another value of a parameter; "*0.1" multiplies the trial\'s own.',
+)
+@click.option(
+    "--new-schedule",
+    is_flag=True,
+    help="Begin the schedule of the learning rate anew, over what is left.",
+)
+@click.option("--sweep", metavar="NAME", help="The sweep of TRIAL. [default: the newest]")
+@click.option(
+    "--results", metavar="DIR", type=click.Path(path_type=Path), help="Where sweeps are kept."
+)
+@click.option("--detach", is_flag=True, help="Run in the background; it survives logout.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    trial: str,
+    changes: tuple[str, ...],
+    new_schedule: bool,
+    sweep: str | None,
+    results: Path | None,
+    detach: bool,
+) -> Any:
+    """Go on from the checkpoint of TRIAL (number or name), with other values.
+
+    What it was stays as it is: a new trial of the same sweep, linked to it, starts from its
+    checkpoint and runs as with `sweep run --only`. After a divergence begin from scratch instead,
+    or from a checkpoint that was saved before it.
+    """
+    from orchestrator.cli.commands.run import command as run_command
+
+    folder = find_sweep(results_folder(results), sweep)
+    origin = find_trial(folder, trial)
+    arguments = _arguments(folder)
+    run = run_command.make_context("run", arguments, parent=ctx.parent)
+    values = dict(run.params)
+    spec = _load(values, ())
+    change = _change(spec, values, folder, origin, changes)
+    from orchestrator.engine.resuming import add_resumed
+
+    made = add_resumed(spec, folder, origin.number, change, new_schedule=new_schedule)
+    click.echo(f"resumed:   trial {made.number}, {made.name}")
+    values |= {
+        "only": (str(made.number),),
+        "results": folder.path.parent,
+        "detach": detach,
+        "new": False,
+    }
+    with run:
+        run.params = values
+        return run_command.invoke(run)
+
+
+def _arguments(folder: SweepDir) -> list[str]:
+    """Return the arguments of the command that started the sweep."""
+    record = SweepRecord.load(folder)
+    if record is None:
+        raise NotFoundError(f"{folder.path}: must hold a sweep, but its state.json is missing.")
+    words = shlex.split(record.command)
+    return words[2:] if words[:2] == ["sweep", "run"] else [record.spec_path]
+
+
+def _load(values: dict[str, Any], more: tuple[str, ...]) -> Spec:
+    """Load the spec as `sweep run` does with these options."""
+    taken = {name: values[name] for name in ("stage", "quick", "count") if name in values}
+    overrides = (*values["overrides"], *more)
+    return load_spec(values["spec"], overrides=overrides, need_program=True, **taken)
+
+
+def _change(
+    spec: Spec,
+    values: dict[str, Any],
+    folder: SweepDir,
+    origin: TrialRecord,
+    texts: tuple[str, ...],
+) -> dict[str, Any]:
+    """Return the values that ``--set`` gives, checked as those of the sweep file are."""
+    from orchestrator.engine.remedies import times_before, values_of
+
+    before = values_of(spec, folder, origin)
+    given = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        product = times_before(value, before.get(name.strip())) if equals else None
+        given.append(text if product is None else f"{name}={product!r}")
+    checked = _load(values, tuple(given))
+    names = [text.partition("=")[0].strip() for text in given]
+    for name in names:
+        if name not in checked.overrides:
+            raise UsageError(
+                f"--set {name}: must give one value of a parameter of the trial, but that is a "
+                "list or a key of the sweep file. Give one value."
+            )
+    change = {name: checked.overrides[name] for name in names}
+    _must_have_steps_left(folder, origin, before, change)
+    return change
+
+
+def _must_have_steps_left(
+    folder: SweepDir, origin: TrialRecord, before: Mapping[str, Any], change: Mapping[str, Any]
+) -> None:
+    """Refuse to resume a trial that made all of its steps and is given no more."""
+    total = origin.total_steps
+    lengths = [name for name in _LENGTHS if total and before.get(name) == total]
+    if not lengths or not total or any(name in change for name in _LENGTHS):
+        return
+    steps = [step for step, _ in read_reports(folder.run_dir(origin.number, origin.name))]
+    if origin.state is TrialState.COMPLETE and steps and steps[-1] >= total:
+        raise UsageError(
+            f"trial {origin.number} ({origin.name}): must have steps left to be resumed, but made "
+            f"all {total} of them. Add `--set {lengths[0]}={2 * total}`, or run it anew with "
+            "`sweep run --new --set`."
+        )

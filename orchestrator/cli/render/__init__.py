@@ -1,0 +1,1 @@
+"""How the commands print: tables, plans, events, curves."""

@@ -1,0 +1,66 @@
+"""A diagnosis with its logs and configs in one file, for a colleague."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+from orchestrator.analysis.examine import Examination
+from orchestrator.errors import UsageError
+from orchestrator.files.atomic import plain
+from orchestrator.runs.layout import RunDir, safe_name
+
+LARGEST_BYTES = 8 * 2**20
+"""Of a log that is larger, the end is packed."""
+
+_OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "config.json")
+
+
+def write_bundle(target: Path, found: Examination, diagnosis: str) -> int:
+    """Write diagnosis, logs and configs into a ZIP file and return how many files it holds.
+
+    Arrays and checkpoints stay behind. The file appears whole or not at all.
+
+    Args:
+        target: the file to write; one that is there is replaced.
+        found: what was examined.
+        diagnosis: the diagnosis in Markdown.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    files: dict[str, Path] = {}
+    for index, one in enumerate(found.runs):
+        path = one.run.path
+        if path.is_file():
+            files.setdefault(f"logs/{path.name}", path)
+            continue
+        folder = f"runs/{index:04d}-{safe_name(path.name)}"
+        files |= {f"{folder}/{name}": path / name for name in _OF_A_RUN if (path / name).is_file()}
+        spec = path.parent.parent / "spec.json"
+        if RunDir(path).number is not None and spec.is_file():
+            files.setdefault(f"{safe_name(spec.parent.name)}/spec.json", spec)
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("diagnosis.md", diagnosis + "\n")
+            text = json.dumps(plain(found.to_dict()), indent=2, ensure_ascii=False)
+            packed.writestr("diagnosis.json", text)
+            for name, path in files.items():
+                packed.writestr(name, _end_of(path))
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(
+            f"--bundle: {target} must be writable, but: {error.strerror}. Choose another file."
+        ) from None
+    return len(files) + 2
+
+
+def _end_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - LARGEST_BYTES))
+        return stream.read()

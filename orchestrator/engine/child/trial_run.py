@@ -1,0 +1,256 @@
+"""The `Run` that a trainer or a script's follower is handed: its only way to the outside."""
+
+from __future__ import annotations
+
+import operator
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.engine.child import environment, memory, saving
+from orchestrator.engine.child.attempt import Attempt
+from orchestrator.engine.child.channel import Channel
+from orchestrator.engine.child.finite import Finite
+from orchestrator.engine.child.inherit import copy_file
+from orchestrator.errors import TrialError
+from orchestrator.files import atomic, jsonl
+from orchestrator.runs.records import now
+
+# How often a trainer looks at what it holds, and by how much that must have grown to be told.
+MEMORY_EVERY_S = 2.0
+_GREW = 1.02
+
+# Keys of a checkpoint: whose it is, and what `sweep resume --new-schedule` leaves out.
+_OWNER = "_trial"
+SCHEDULER = "scheduler"
+
+
+class TrialRun:
+    """Writes what a trial hands over into its run directory, and passes reports on.
+
+    It satisfies `trainers.base.Run` and `engine.script.ScriptRun`; see there for the methods. Only
+    the process that runs the trial has one, so each file has one writer.
+
+    Args:
+        attempt: what to run.
+        channel: where reports and warnings go.
+        echo: print each report.
+    """
+
+    def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:
+        self.directory = attempt.run_dir.path
+        self.device = attempt.device
+        self.threads = attempt.threads
+        self.data_fraction = float(attempt.config.get("data_fraction", 1.0))
+        self._attempt = attempt
+        self._files = attempt.run_dir
+        self._channel = channel
+        self._echo = echo
+        self._started = time.monotonic()
+        self._first: tuple[int, float] | None = None
+        self._last: tuple[int, float] | None = None
+        self._restored = False
+        self._checked = False
+        self._finite = Finite()
+        self._told_bytes = 0
+        self._next_look = 0.0
+        self._metadata: dict[str, Any] = {
+            "number": attempt.number,
+            "name": attempt.name,
+            "attempt": attempt.attempt,
+            "status": "running",
+            "trainer": attempt.trainer,
+            "program": attempt.program,
+            "stage": attempt.stage,
+            "config": dict(attempt.config),
+            "started_at": now(),
+            "threads": attempt.threads,
+            "slot": attempt.slot,
+            "commit": attempt.commit,
+            "versions": environment.versions(),
+            "warnings": [],
+        }
+        self._write()
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the trial should save what it has and return."""
+        return self._is_lost or self._channel.should_stop
+
+    @property
+    def _is_lost(self) -> bool:
+        return self._attempt.stops_at_non_finite and self._finite.fatal is not None
+
+    def report(self, step: int, **metrics: Any) -> None:
+        """Log one report and hand it to the judges.
+
+        Raises:
+            TrialError: the step is no whole number from 0, or a metric no number.
+        """
+        step = _step(step)
+        values = {name: _number(name, value) for name, value in metrics.items()}
+        self._finite.update(step, values)
+        at = time.monotonic()
+        if self._first is None:
+            self._first = (step, self._started)
+            self._metadata.pop("progress", None)
+            self._write()
+            self._start_log()
+        self._last = (step, at)
+        record = {"step": step, "time": round(time.time(), 3), "metrics": values}
+        jsonl.append(self._files.metrics_file, record)
+        if self._echo:
+            numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
+            print(f"{now()}  step {step}  {numbers}")
+        self._channel.send(["report", step, values])
+        self._tell_memory()
+
+    def progress(self, text: str) -> None:
+        """Say in a few words what happens before the first report."""
+        if text != self._metadata.get("progress"):
+            self.describe(progress=text)
+            self._channel.send(["progress", text])
+
+    def describe(self, **known: Any) -> None:
+        """Merge facts into ``metadata.json``; maps are merged one level deep."""
+        for name, value in known.items():
+            present = self._metadata.get(name)
+            if isinstance(value, Mapping) and isinstance(present, dict):
+                present.update(value)
+            else:
+                self._metadata[name] = dict(value) if isinstance(value, Mapping) else value
+        if known.get("total_steps") is not None:
+            self._channel.send(["total_steps", int(known["total_steps"])])
+        self._write()
+
+    def warn(self, text: str) -> None:
+        """Say, once, what the user should know; shown in status and beside the table."""
+        if text in self._metadata["warnings"]:
+            return
+        self._metadata["warnings"].append(text)
+        self._write()
+        self._channel.send(["warn", text])
+
+    @property
+    def goes_on(self) -> bool:
+        """True where an earlier attempt, or the trial that this one follows, has left something."""
+        return self._attempt.attempt > 1 or self._attempt.from_checkpoint
+
+    @property
+    def cap(self) -> tuple[int, int] | None:
+        """What it may hold on its GPU, and all that this has, bytes; None for no cap."""
+        held, total = self._attempt.cap_bytes, self._attempt.gpu_bytes
+        return None if held is None or total is None else (held, total)
+
+    def continues(self) -> None:
+        """Take note that a script goes on: its reports follow those of the attempt before."""
+        self._restored = True
+
+    def adopted(self, path: str) -> None:
+        """Tell that the folder in which a script keeps its output has appeared."""
+        self._channel.send(["adopted", path])
+
+    def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
+        """Save arrays of one shape, or lists of sequences; see `saving.save_pair`.
+
+        Raises:
+            TrialError: the two do not fit together, or do not hold numbers.
+        """
+        saving.save_pair(self._files, predictions, targets, split)
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Save `state` in place of the checkpoint before: tensors, numbers, strings, nested maps.
+
+        The first one is read back (`torch.load` with ``weights_only``), so that other objects are
+        refused now and not when it is needed. A state whose loss is not finite is not saved: the
+        one before is worth more.
+
+        Raises:
+            TrialError: it holds other objects.
+        """
+        if self._is_lost:
+            return
+        import torch
+
+        with atomic.replacing(self._files.checkpoint_file) as stream:
+            torch.save({**state, _OWNER: self._attempt.number}, stream)
+        if not self._checked:
+            saving.check_checkpoint(self._files.checkpoint_file)
+            self._checked = True
+        if self._attempt.keeps_best and self._finite.is_best:
+            copy_file(self._files.checkpoint_file, self._files.best_checkpoint_file)
+
+    def restore(self) -> dict[str, Any] | None:
+        """Return the checkpoint of an earlier attempt or of the trial that this one follows."""
+        if not self.goes_on or not self._files.checkpoint_file.exists():
+            return None
+        import torch
+
+        state = torch.load(self._files.checkpoint_file, map_location="cpu", weights_only=True)
+        self._restored = True
+        owner = state.pop(_OWNER, None)
+        if self._attempt.new_schedule and owner != self._attempt.number:
+            state.pop(SCHEDULER, None)
+        return dict(state)
+
+    def finish(self, status: str, **known: Any) -> None:
+        """Close the metadata: how the attempt ended, how long it took, what it took."""
+        duration = time.monotonic() - self._started
+        self._metadata.pop("progress", None)
+        if self._is_lost:
+            self._metadata["lost"] = self._finite.fatal
+        if self._first and self._last:
+            steps = max(1, self._last[0] - self._first[0] + 1)
+            # A trainer whose steps are batches says itself what an epoch was.
+            self._metadata.setdefault("epochs_done", self._last[0])
+            per_step = round((self._last[1] - self._first[1]) / steps, 4)
+            self._metadata.setdefault("seconds_per_epoch", per_step)
+        self._metadata.update(
+            status=status,
+            ended_at=now(),
+            duration_s=round(duration, 3),
+            **environment.device_facts(self.device),
+            **environment.peak_memory_mib(),
+            **known,
+        )
+        self._write()
+
+    def _tell_memory(self) -> None:
+        # The driver finds out itself what a script holds.
+        if self._attempt.program is not None or time.monotonic() < self._next_look:
+            return
+        held = memory.reserved_bytes() if self.device == "cuda" else memory.tree_bytes(os.getpid())
+        if held > self._told_bytes * _GREW:
+            self._told_bytes = held
+            self._channel.send(["memory", held, os.getpid()])
+        self._next_look = time.monotonic() + MEMORY_EVERY_S
+
+    def _start_log(self) -> None:
+        # An attempt that starts over keeps the reports of the one before under another name; one
+        # that goes on from a checkpoint appends to them.
+        log = self._files.metrics_file
+        if log.exists() and not self._restored:
+            log.replace(log.with_name(f"metrics.{self._attempt.attempt - 1}.jsonl"))
+
+    def _write(self) -> None:
+        atomic.write_json(self._files.metadata_file, self._metadata)
+
+
+def _step(step: Any) -> int:
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        whole = int(step) if isinstance(step, float) and step.is_integer() else -1
+    if whole < 0:
+        raise TrialError(f"report: step must be a whole number from 0, but got {step!r}.")
+    return whole
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TrialError(
+            f"report: the metric '{name}' must be a number, but got {type(value).__name__}."
+        ) from None

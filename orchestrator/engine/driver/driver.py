@@ -1,0 +1,302 @@
+"""Running a sweep from start to end, or on from where it was left."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.engine.child import environment
+from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
+from orchestrator.engine.driver import requests
+from orchestrator.engine.driver.closing import Outcome, conclude, new_record, stamp
+from orchestrator.engine.driver.control import catching
+from orchestrator.engine.driver.only import chosen_trials
+from orchestrator.engine.driver.opening import OpenSweep, folder_for, open_sweep
+from orchestrator.engine.driver.terms import Terms
+from orchestrator.engine.slots.allocator import Placing
+from orchestrator.engine.slots.machine import ThisMachine
+from orchestrator.errors import SweepError, WaitTimeoutError
+from orchestrator.files import atomic
+from orchestrator.placement.history import FILE, History
+from orchestrator.placement.leases.leases import Leases
+from orchestrator.placement.model import CPU, Plan
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import (
+    SweepRecord,
+    SweepState,
+    TrialRecord,
+    TrialState,
+    log_event,
+)
+from orchestrator.search.studies import Studies
+from orchestrator.sweepfile.model.spec import Spec
+
+REQUESTS_EVERY_S = 0.5
+
+Runner = Callable[[Conductor, Callable[[], None]], None]
+
+
+def run_sweep(
+    spec: Spec,
+    plan: Plan,
+    *,
+    results: Path,
+    listener: Listener,
+    new: bool = False,
+    only: Iterable[str] = (),
+    inline: bool = False,
+    retry_failed: bool = False,
+    terms: Terms | None = None,
+    command: str = "",
+    on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
+    on_stop: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """Run what is left of a sweep and return how it ended.
+
+    Finished trials are kept, interrupted ones run again.
+
+    Args:
+        spec: what to run.
+        plan: where.
+        results: where sweeps are kept.
+        listener: told of every event.
+        new: start another sweep beside one of the same name.
+        only: names or numbers of the only trials to run.
+        inline: run in this process, one after another, without Ray.
+        retry_failed: run trials that failed again.
+        terms: how the machine is used; None for what a `Policy` says by default.
+        command: the command line that continues the sweep, for people.
+        on_open: told the folder and the trials that it held, before anything starts.
+        on_stop: called at the first Ctrl+C, in the signal handler: it must neither take a lock nor
+            use a stream that may be in use.
+
+    Raises:
+        ChangedSpecError: the folder holds a sweep of another spec.
+        BusyError: another process runs this sweep.
+        NotFoundError: `only` names a trial that the spec has not.
+        SweepError: the folder cannot be written any more, or Ray does not start.
+        WaitTimeoutError: memory that others hold did not come free in time.
+    """
+    chosen = chosen_trials(spec, only, folder_for(spec, results, new=new))
+    opened = open_sweep(spec, results, new=new)
+    try:
+        retries = _settle(opened, retry_failed)
+        on_open(opened.folder, opened.records)
+        signals = _Signals(on_stop)
+        # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
+        with catching(signals.first, signals.second) as install:
+            signals.install = install
+            return _run(
+                spec,
+                plan,
+                terms or Terms(),
+                opened,
+                signals,
+                listener=listener,
+                only=chosen,
+                inline=inline,
+                command=command,
+                retries=retries,
+            )
+    except OSError as error:
+        raise SweepError(
+            f"{opened.folder.path}: the driver must be able to read and write there, but got: "
+            f"{error}. Run the sweep again to continue it."
+        ) from error
+    finally:
+        opened.close()
+
+
+class _Signals:
+    """What the user's signals ask for.
+
+    Attributes:
+        wants_stop: True once the sweep should end in order.
+        conductor: set as soon as there is one.
+        timeout: why the waiting for memory ended the sweep; "" while it did not.
+        install: puts the signal handlers in again.
+    """
+
+    def __init__(self, on_stop: Callable[[], object]) -> None:
+        self.wants_stop = False
+        self.timeout = ""
+        self.conductor: Conductor | None = None
+        self.install: Callable[[], None] = lambda: None
+        self._on_stop = on_stop
+
+    def first(self) -> None:
+        """Ask for an end in order."""
+        self.wants_stop = True
+        self._on_stop()
+
+    def second(self) -> None:
+        """Write down how it stands; the process ends now."""
+        if self.conductor is not None:
+            self.conductor.mark_interrupted()
+        with suppress(OSError):
+            os.write(2, b"\nEnded at once. Run it again to continue.\n")
+
+
+def _run(
+    spec: Spec,
+    plan: Plan,
+    terms: Terms,
+    opened: OpenSweep,
+    signals: _Signals,
+    *,
+    listener: Listener,
+    only: frozenset[str],
+    inline: bool,
+    command: str,
+    retries: bool,
+) -> Outcome:
+    folder = opened.folder
+    if inline and plan.slots[0].device != CPU:
+        # What a process may see of CUDA is settled at its first touch, for all its trials.
+        terms = replace(terms, gpus=plan.slots[0].device)
+    requests.take(folder)  # asked of a driver that is gone
+    atomic.write_json(folder.plan_file, plan.to_dict())
+    before = SweepRecord.load(folder)
+    record = new_record(spec, folder, command, before, retries=retries)
+    record.save(folder)
+    log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
+    machine = ThisMachine(plan, terms.gpus)
+    leases = Leases()
+    try:
+        placing = Placing(
+            spec,
+            plan,
+            terms,
+            machine,
+            history=History(folder.path.parent / FILE),
+            leases=leases,
+        )
+        placing.restore(opened.records.values())
+        conductor = _open_conductor(spec, placing, opened, listener, only, record)
+        signals.conductor = conductor
+        if opened.records:  # those of later stages count from the first line on
+            listener("expected", None, {"n_trials": conductor.expected})
+        if not conductor.is_over:
+            before = None
+            _drive(conductor, folder, record, plan, signals, listener, inline=inline)
+        conductor.abandon()
+        conductor.close()
+        _note(conductor, folder, record, listener)
+    except BaseException as error:
+        record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
+        with suppress(OSError):  # which may be what went wrong
+            if signals.conductor is not None:
+                signals.conductor.mark_interrupted()
+            stamp(record)
+            record.save(folder)
+            log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
+        raise
+    finally:
+        leases.release()
+        machine.close()
+    outcome = conclude(conductor, spec, folder, record, before, only)
+    log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
+    if signals.timeout:
+        raise WaitTimeoutError(signals.timeout)
+    return outcome
+
+
+def _open_conductor(
+    spec: Spec,
+    placing: Placing,
+    opened: OpenSweep,
+    listener: Listener,
+    only: frozenset[str],
+    record: SweepRecord,
+) -> Conductor:
+    folder = opened.folder
+    program = spec.program
+    return Conductor(
+        spec,
+        folder,
+        Studies(folder.study_file, folder.name, spec),
+        placing,
+        listener=listener,
+        records=opened.records,
+        only=only,
+        commit=environment.commit_of(Path(program.workdir) if program else Path(__file__).parent),
+        course=record.course,
+        save_course=lambda: record.save(folder),
+    )
+
+
+def _drive(
+    conductor: Conductor,
+    folder: SweepDir,
+    record: SweepRecord,
+    plan: Plan,
+    signals: _Signals,
+    listener: Listener,
+    *,
+    inline: bool,
+) -> None:
+    looked = 0.0
+
+    def tick() -> None:
+        nonlocal looked
+        if signals.wants_stop:
+            conductor.stop()
+        conductor.tick()
+        if time.monotonic() - looked >= REQUESTS_EVERY_S:
+            looked = time.monotonic()
+            for number in requests.take(folder):
+                if number is None:
+                    conductor.stop("stopped by `sweep stop`")
+                else:
+                    conductor.stop_trial(number, "stopped by `sweep stop`")
+            if conductor.placing.is_over_waiting and not conductor.stopping:
+                signals.timeout = conductor.placing.timeout_words()
+                conductor.stop("--wait-timeout is over")
+            _note(conductor, folder, record, listener)
+
+    if inline:
+        from orchestrator.engine.runners.inline import run_inline
+
+        run_inline(conductor, tick)
+        return
+    from orchestrator.engine.runners.ray_runner import local_ray, run_trials
+
+    with local_ray(len(plan.slots)) as scratch:
+        # Ray puts in signal handlers of its own when it starts.
+        signals.install()
+        tick()
+        if not conductor.is_over:
+            run_trials(conductor, tick, scratch)
+
+
+def _note(conductor: Conductor, folder: SweepDir, record: SweepRecord, listener: Listener) -> None:
+    """Write down what placement has to say and how many trials there will be, where it changed."""
+    words, expected = conductor.placing.words(), conductor.expected
+    if expected != record.n_trials:
+        listener("expected", None, {"n_trials": expected})
+    if words != record.placement or expected != record.n_trials:
+        record.placement, record.n_trials = words, expected
+        record.save(folder)
+
+
+def _settle(opened: OpenSweep, retry_failed: bool) -> bool:
+    """Let wait what is to run again: what a killed driver left running, and failures if asked.
+
+    Returns:
+        Whether trials run again that had ended.
+    """
+    retries = False
+    for record in opened.records.values():
+        reason = INTERRUPTED
+        if retry_failed and record.state is TrialState.FAIL:
+            reason = f"failed before: {(record.reason or '').partition(chr(10))[0]}"
+            retries = True
+        elif record.state is not TrialState.RUNNING:
+            continue
+        record.state, record.reason = TrialState.WAITING, reason
+        record.save(opened.folder.run_dir(record.number, record.name))
+    return retries

@@ -1,0 +1,1 @@
+"""Run attempts: as Ray Tune trials, or in the calling process."""

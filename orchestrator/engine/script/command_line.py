@@ -1,0 +1,253 @@
+"""The words that start a script: an argument list, never a shell line.
+
+Every value arrives in the script exactly as it stands in the config: blanks, quotes, newlines,
+``$(...)`` and ``;`` mean nothing to anyone on the way. Where the file asks for a shell, values
+reach it as variables and arguments, which it does not read as commands either.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engine.script.notebook import is_notebook, notebook_words
+from orchestrator.errors import TrialError
+from orchestrator.files import atomic
+from orchestrator.sweepfile.model.program import Program, Step
+from orchestrator.sweepfile.program.command import (
+    command_line,
+    needs_json_file,
+    parameter_file,
+    passes_parameters,
+)
+from orchestrator.sweepfile.program.macros import RESUME, Macros, for_shell, parameters_in
+from orchestrator.sweepfile.program.styles import arguments, native
+
+JSON_FILE = "config.json"
+"""In the run directory: what ``${args_json_file}`` stands for."""
+YAML_FILE = "wandb-config.yaml"
+"""In the run directory: the config for ``wandb.config``."""
+
+
+def command(
+    program: Program,
+    config: Mapping[str, Any],
+    directory: Path | None = None,
+    *,
+    macros: Macros | None = None,
+    step: Step | None = None,
+) -> list[str]:
+    """Return the whole argument list that runs `program` with `config`.
+
+    A program that the file starts by the words of ``command`` is started by these, its macros put
+    in; so is each of several steps.
+
+    A ``.py`` file runs under ``program.python`` (by default the interpreter that runs the sweep);
+    any other file is executed as it is; a bare name is a console command, looked for on ``PATH``
+    and beside the interpreter that runs the sweep, so that commands of a virtual environment are
+    found without activating it. A notebook is run by papermill.
+
+    Args:
+        program: the program.
+        config: parameter name to value.
+        directory: the run directory, where a file with the parameters is written if the command
+            wants one; None writes none.
+        macros: what our macros stand for; by default what `config` and `directory` tell.
+        step: which of the program's steps; None where it has none.
+
+    Raises:
+        TrialError: there is no such program, it may not be executed, a macro stands for nothing,
+            or a value cannot be an argument.
+    """
+    macros = macros or macros_of(program, config, directory)
+    if program.shell:
+        return _for_shell(program, macros)
+    if step is not None or program.command:
+        return _commanded(program, macros, directory, step)
+    if is_notebook(Path(program.path)):
+        here = Path(program.workdir)
+        python = _interpreter(program.python, here)
+        return notebook_words(here / program.path, python, macros.config, directory)
+    return [*_start(program), *_arguments(program, macros), *_resumed(program, macros)]
+
+
+def macros_of(program: Program, config: Mapping[str, Any], directory: Path | None) -> Macros:
+    """Return what the macros of a trial stand for as far as its config tells."""
+    return Macros(
+        native(config),
+        run_dir="RUN_DIR" if directory is None else str(directory.absolute()),
+        seed=program.seed,
+        seed_parameter=program.seed_parameter,
+        params_file=program.params_file.write if program.params_file else None,
+        environ=os.environ,
+    )
+
+
+def variables(
+    program: Program,
+    config: Mapping[str, Any],
+    directory: Path,
+    *,
+    macros: Macros | None = None,
+    step: Step | None = None,
+) -> dict[str, str]:
+    """Return what the environment of a program has beside the usual.
+
+    ``PATH`` begins with the folder of the interpreter, so that the plain word ``python`` is the
+    one that runs the sweep, or the one that the file names. Where a command passes no parameters,
+    ``WANDB_SWEEP_PARAM_PATH`` names a file in `directory` with them, as W&B's agent does; it is
+    written. What the file says under ``env`` is stronger than both.
+
+    Raises:
+        TrialError: a macro stands for nothing, or a value cannot stand in an environment.
+    """
+    macros = macros or macros_of(program, config, directory)
+    wanted = step.command if step is not None else program.command
+    found: dict[str, str] = {}
+    if wanted or program.python is not None:
+        folder = os.path.dirname(_interpreter(program.python, Path(program.workdir)))
+        found["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+    if program.conda is not None:
+        found["CONDA_PREFIX"] = program.conda
+        found["CONDA_DEFAULT_ENV"] = os.path.basename(program.conda)
+    if wanted and not (program.shell or program.params_file or passes_parameters(wanted)):
+        path = directory.absolute() / YAML_FILE
+        atomic.write_text(path, parameter_file(atomic.plain(native(config))))
+        found["WANDB_SWEEP_PARAM_PATH"] = str(path)
+    if program.shell:
+        for place, macro in enumerate(for_shell(program.command[0])[1]):
+            found[f"SWEEP_{place}"] = macros.put_in(macro) or ""
+    given = {name: macros.put_in(text) for name, text in program.env.items()}
+    found |= {name: value for name, value in given.items() if value is not None}
+    for name, value in found.items():
+        if "\0" in value:
+            raise TrialError(f"env {name}: must hold no NUL character, but got {value!r}.")
+    return found
+
+
+def _resumed(program: Program, macros: Macros) -> list[str]:
+    """Return the words that let a program go on; none where it starts anew."""
+    if program.resume is None or macros.checkpoint is None:
+        return []
+    return [word for text in program.resume.words if (word := macros.put_in(text)) is not None]
+
+
+def _arguments(program: Program, macros: Macros) -> list[str]:
+    """Return the arguments for the parameters that are not put in by name elsewhere."""
+    return arguments(_rest(program, macros), style=program.style, booleans=program.booleans)
+
+
+def _rest(program: Program, macros: Macros) -> dict[str, Any]:
+    in_steps = (word for step in program.steps for word in step.command)
+    named = parameters_in([*program.command, *in_steps, *program.env.values()])
+    return {name: value for name, value in macros.config.items() if name not in named}
+
+
+def _for_shell(program: Program, macros: Macros) -> list[str]:
+    text, _ = for_shell(program.command[0])
+    if "${program}" in text:
+        text = text.replace("${program}", shlex.quote(_start(program)[-1]))
+    text = text.replace("${args}", '"$@"')
+    return ["/bin/sh", "-c", text, "sh", *_arguments(program, macros), *_resumed(program, macros)]
+
+
+def _commanded(
+    program: Program, macros: Macros, directory: Path | None, step: Step | None
+) -> list[str]:
+    wanted = step.command if step is not None else program.command
+    rest = _rest(program, macros)
+    json_file = JSON_FILE
+    if directory is not None and needs_json_file(wanted):
+        json_file = str(directory.absolute() / JSON_FILE)
+        atomic.write_json(Path(json_file), rest)
+    resume = _resumed(program, macros)
+    try:
+        words = command_line(
+            wanted,
+            rest,
+            environ=os.environ,
+            python=program.python or "python",
+            json_file=json_file,
+            macros=macros,
+            resume=resume,
+            style="--k=v" if program.style == "none" else program.style,
+            booleans=program.booleans,
+        )
+    except (TypeError, ValueError) as error:
+        raise TrialError(f"command: the parameters must go into JSON, but {error}.") from None
+    if _takes_resume_last(program, step):
+        words += resume
+    for word in words:
+        if "\0" in word:
+            raise TrialError(f"command: must hold no NUL character, but got {word!r}.")
+    if not words:
+        raise TrialError(
+            "command: must leave a word to run, but all of it vanished. Name a program in it."
+        )
+    return words
+
+
+def _takes_resume_last(program: Program, step: Step | None) -> bool:
+    """Tell whether the words of ``resume`` go last: where no ``${resume}`` says where they go."""
+    commands: Sequence[tuple[str, ...]] = [item.command for item in program.steps]
+    if any(RESUME in words for words in (program.command, *commands)):
+        return False
+    return step is None or step == program.steps[0]
+
+
+def _start(program: Program) -> list[str]:
+    """Return the words before the arguments: interpreter and script, or the executable."""
+    workdir = Path(program.workdir)
+    path = Path(program.path).expanduser()
+    is_file_name = path.is_absolute() or len(path.parts) > 1
+    file = workdir / path
+    if path.suffix == ".py":
+        if not file.is_file():
+            raise TrialError(f"program: must be a file, but {file} does not exist.")
+        return [_interpreter(program.python, workdir), str(file)]
+    if file.is_file():
+        if not os.access(file, os.X_OK):
+            raise TrialError(
+                f"program: {file} must be executable, but is not. Next step: chmod +x {file}, "
+                "or name a .py file."
+            )
+        return [str(file)]
+    found = None if is_file_name else _on_path(program.path)
+    if found is None:
+        raise TrialError(
+            f"program: {program.path!r} must be a file in {workdir} or a command on PATH, "
+            "but is neither."
+        )
+    return [found]
+
+
+def _interpreter(python: str | None, workdir: Path) -> str:
+    """Return the interpreter for ``.py`` files.
+
+    A relative path counts from `workdir`. Links are not resolved: the python of a virtual
+    environment is a link, and knows its environment by the name it was started with.
+    """
+    if python is None:
+        return sys.executable
+    path = Path(python).expanduser()
+    if path.is_absolute() or len(path.parts) > 1:
+        file = os.path.abspath(workdir / path)
+        if not os.access(file, os.X_OK) or os.path.isdir(file):
+            raise TrialError(
+                f"python: must be an interpreter that can be executed, but {file} is none."
+            )
+        return file
+    found = _on_path(python)
+    if found is None:
+        raise TrialError(f"python: {python!r} must be a command on PATH or a path, but is neither.")
+    return found
+
+
+def _on_path(name: str) -> str | None:
+    """Return the command called `name` on PATH, else beside our own interpreter."""
+    return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))

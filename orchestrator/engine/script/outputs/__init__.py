@@ -1,0 +1,1 @@
+"""The files that a script leaves behind: finding, checking and keeping them."""

@@ -1,0 +1,1 @@
+"""The metrics that a script prints or writes, joined into reports."""

@@ -1,0 +1,318 @@
+"""One log file of a script, followed by the reader that its name and content ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.engine.script.reports.columns import Columns
+from orchestrator.engine.script.reports.merge import Merger, Reports
+from orchestrator.engine.script.reports.output_lines import Lines
+from orchestrator.engine.script.reports.patterns import Follower
+from orchestrator.runs.curves.cells import EPOCHS, STEPS
+from orchestrator.runs.curves.curve import LogProblem
+from orchestrator.runs.curves.growing_json import MlflowRun, RewrittenJson
+from orchestrator.runs.curves.growing_tables import GrowingCsv, GrowingJsonLines
+from orchestrator.runs.curves.table_logs import flat, transposed
+from orchestrator.runs.curves.tail import GrowingFile, Mark
+from orchestrator.runs.curves.tensorboard import EventLog, is_event_file
+from orchestrator.runs.curves.wandb_log import WandbLog, is_wandb_log
+
+Row = dict[str, Any]
+
+PLACES = (*EPOCHS, *STEPS)
+_SPLITS = ("train", "val", "valid", "validation", "eval", "test")
+_SNIFFED = 65_536  # bytes that a file's kind is told from
+
+
+class Log(Protocol):
+    """A log that is followed."""
+
+    @property
+    def count(self) -> int:
+        """How many reports it has given."""
+
+    def look(self, now: float) -> None:
+        """Take what is new; `now` is a time in s of any clock that only rises."""
+
+    def close(self, now: float) -> None:
+        """Take what is left."""
+
+
+@dataclass
+class Settings:
+    """What the file says about logs.
+
+    Attributes:
+        step: the column of the step; None finds it.
+        names: our name of a metric to that in the log.
+        patterns: for logs that are plain text.
+        histories: entries taken of the histories that several files hold whole.
+        epochs: how many epochs there will be, where the config says so.
+        latest: returns the step that was reported last, for results that name none.
+    """
+
+    step: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
+    patterns: Sequence[str] = ()
+    histories: int = 0
+    epochs: int | None = None
+    latest: Callable[[], int | None] = lambda: None
+
+    def columns(self, *, prefers_steps: bool = False) -> Columns:
+        """Return what tells step and metrics of a row."""
+        return Columns(self.step, self.names, prefers_steps=prefers_steps, epochs=self.epochs)
+
+    def own_steps(self) -> Columns:
+        """Return the same for a log that counts its steps itself."""
+        return Columns(self.step or "_step", self.names)
+
+
+class RowsLog:
+    """A log of rows.
+
+    Args:
+        where: the file, for messages.
+        read: returns new rows; it is told whether nobody writes on.
+        columns: tells step and metrics.
+        sink: takes the reports.
+        at_once: every row is a report, and waits for no other of its step.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        read: Callable[[bool], Sequence[Row]],
+        columns: Columns,
+        sink: Reports,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        self._where = where
+        self._read = read
+        self._columns = columns
+        self._merger = Merger(sink)
+        self._at_once = at_once
+
+    @property
+    def count(self) -> int:
+        """How many reports it has given."""
+        return self._merger.count
+
+    @property
+    def step(self) -> int | None:
+        """The step that was reached."""
+        return self._merger.step
+
+    def look(self, now: float) -> None:
+        """Take what is new."""
+        self._take(self._read(False), now)
+        self._merger.tick(now)
+
+    def close(self, now: float) -> None:
+        """Take what is left."""
+        self._take(self._read(True), now)
+        self._merger.send()
+
+    def _take(self, rows: Sequence[Row], now: float) -> None:
+        for row in rows:
+            step, values = self._columns.read(row)
+            if not values:
+                continue
+            self._merger.take(step, values, now)
+            self._merger.total(self._columns.planned(row))
+            if self._at_once:
+                self._merger.send()
+        self._columns.warn(self._where, self._merger)
+
+
+class TextLog:
+    """A log of plain text, in which patterns find metrics as in the output."""
+
+    def __init__(
+        self, path: Path, after: Mark | None, patterns: Sequence[str], sink: Reports
+    ) -> None:
+        self._file = GrowingFile(path, after)
+        self._lines = Lines()
+        self._patterns = patterns
+        self._follower = Follower(patterns, sink)
+
+    @property
+    def count(self) -> int:
+        """How many reports it has given."""
+        return self._follower.count
+
+    @property
+    def matched(self) -> set[str]:
+        """The patterns that have found something."""
+        return set(self._patterns) - set(self._follower.unmatched)
+
+    def look(self, now: float) -> None:
+        """Take what is new."""
+        for line in self._lines.feed(self._file.read()[0]):
+            self._follower.line(line, now)
+        self._follower.tick(now)
+
+    def close(self, now: float) -> None:
+        """Take what is left."""
+        self.look(now)
+        unfinished = self._lines.unfinished()
+        if unfinished is not None:
+            self._follower.line(unfinished, now)
+        self._follower.close()
+
+
+def open_log(path: Path, after: Mark | None, settings: Settings, sink: Reports) -> Log | None:
+    """Return the log in a file or MLflow run folder; None while its kind cannot be told.
+
+    Args:
+        path: the file or folder.
+        after: how far it was written before the script began.
+        settings: what the sweep file says about logs.
+        sink: takes the reports.
+    """
+    name = path.name.lower()
+    plain = settings.columns()
+    if path.is_dir():
+        run = MlflowRun(path)
+        return RowsLog(path.name, lambda _: stepped(run.read()), settings.own_steps(), sink)
+    if is_event_file(path):
+        return _events(path, after, settings, sink)
+    if is_wandb_log(path):
+        return wandb_log(path, settings, sink)
+    if name.endswith((".csv", ".tsv")):
+        table = GrowingCsv(path, after)
+        return RowsLog(path.name, lambda last: table.close() if last else table.read(), plain, sink)
+    kind = _sniffed(path)
+    if name.endswith((".jsonl", ".ndjson")) or kind == "lines":
+        records = GrowingJsonLines(path, after)
+        return RowsLog(
+            path.name, lambda last: records.close() if last else records.read(), plain, sink
+        )
+    if name.endswith(".json"):
+        return _json(path, settings, sink) if kind else None
+    if settings.patterns:
+        return TextLog(path, after, settings.patterns, sink)
+    if kind == "table":
+        table = GrowingCsv(path, after)
+        return RowsLog(path.name, lambda last: table.close() if last else table.read(), plain, sink)
+    return None
+
+
+def wandb_log(path: Path, settings: Settings, sink: Reports) -> RowsLog:
+    """Return what follows an offline log of W&B; each ``wandb.log`` is a report."""
+    log = WandbLog(path)
+
+    def read(_: bool) -> list[Row]:
+        try:
+            log.read()
+        except LogProblem:
+            return []
+        rows = stepped(log.reports)
+        log.reports.clear()  # a training of days must not fill the memory
+        return rows
+
+    return RowsLog(path.name, read, settings.own_steps(), sink, at_once=settings.step is None)
+
+
+def stepped(reports: Sequence[tuple[int, dict[str, float]]]) -> list[Row]:
+    """Return reports as rows."""
+    return [{**values, "_step": step} for step, values in reports]
+
+
+def _events(path: Path, after: Mark | None, settings: Settings, sink: Reports) -> RowsLog:
+    log = EventLog(path, after)
+    # Keras writes curves of one name into a folder for each split.
+    prefix = f"{path.parent.name}/" if path.parent.name.lower() in _SPLITS else ""
+
+    def read(_: bool) -> list[Row]:
+        return stepped(
+            [
+                (step, {f"{prefix}{name}": value for name, value in scalars.items()})
+                for step, scalars in log.read()
+            ]
+        )
+
+    return RowsLog(path.name, read, Columns("_step", settings.names), sink)
+
+
+def _json(path: Path, settings: Settings, sink: Reports) -> RowsLog:
+    """Return what follows a JSON file that is written whole: results, a history, HF's state."""
+    file = RewrittenJson(path)
+    taken = 0
+
+    def read(_: bool) -> list[Row]:
+        nonlocal taken
+        content = file.read()
+        if isinstance(content, dict) and isinstance(content.get("log_history"), list):
+            # Each checkpoint holds all of it again.
+            rows = list(_entries(content))
+            new, settings.histories = rows[settings.histories :], len(rows)
+            return new
+        rows = _rows_of(content)
+        if isinstance(content, list) or len(rows) > 1:
+            new, taken = rows[taken:], len(rows)
+            return new
+        latest = settings.latest()
+        if latest is not None and not any(name.lower() in PLACES for name in chain(*rows)):
+            return [{**row, "_step": latest} for row in rows]
+        return rows
+
+    is_state = path.name == "trainer_state.json"
+    return RowsLog(path.name, read, settings.columns(prefers_steps=is_state), sink)
+
+
+def _entries(content: dict[str, Any]) -> Iterator[Row]:
+    """Yield the entries of a ``trainer_state.json``, without the one that sums it all up."""
+    planned = content.get("max_steps")
+    for entry in content["log_history"]:
+        if isinstance(entry, dict) and "train_runtime" not in entry:
+            yield {**entry, **({"max_steps": planned} if isinstance(planned, int) else {})}
+
+
+def _rows_of(content: Any) -> list[Row]:
+    """Return a list of records, lists by name, or one record of results, as rows."""
+    if isinstance(content, list):
+        return [flat(item) for item in content if isinstance(item, dict)]
+    if not isinstance(content, dict):
+        return []
+    history = content.get("history", content)
+    if isinstance(history, dict):
+        lists = {key: value for key, value in history.items() if _is_series(value)}
+        # One list among other results is a value for each class or the like, and no curve.
+        if lists and (history is not content or not any(map(_is_plain, content.values()))):
+            return transposed(lists)
+    return [flat(content)]
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float | dict)
+
+
+def _is_series(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], int | float)
+
+
+def _sniffed(path: Path) -> str:
+    """Return what the content of a file is: ``lines`` of JSON, ``json``, ``table``, or nothing."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_SNIFFED).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError:
+        return ""
+    first, end, rest = head.partition(b"\n")
+    if first.lstrip()[:1] in (b"{", b"["):
+        try:
+            record = json.loads(first)
+        except (ValueError, RecursionError):
+            return "json"
+        is_line = isinstance(record, dict) and (bool(rest.strip()) or path.suffix != ".json")
+        return "lines" if is_line and end else "json"
+    words = max((first.count(sign) for sign in (b",", b";", b"\t")), default=0)
+    second = rest.partition(b"\n")[0]
+    digits = any(48 <= byte <= 57 for byte in second)
+    return "table" if words and digits and not any(48 <= b <= 57 for b in first[:1]) else ""

@@ -1,0 +1,112 @@
+"""Trying out on each device whether more trials at once get more done, and remembering it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.engine.slots.ground import Tell
+from orchestrator.placement.concurrency.search_down import Pays, Thinning
+from orchestrator.placement.concurrency.search_up import Event, Growth
+from orchestrator.placement.concurrency.throughput import Window
+from orchestrator.placement.history import History, MemoryKey
+
+
+class Growing:
+    """The growth of a sweep, device by device.
+
+    Args:
+        history: where what is found out is kept for later sweeps; None keeps nothing.
+        tell: told of every step (``tell("growth", device=id, at_once=2, ...)``).
+        window: how much is measured before it is believed.
+        from_all: on CPUs, how many start at once; from there fewer are tried (`Thinning`). None
+            starts with one on each device and tries more.
+        pays: whether it pays to try fewer.
+        is_shared: tells of a device's key whether somebody else computes there. What is found out
+            beside them is good for this sweep, and no rule for later ones.
+    """
+
+    def __init__(
+        self,
+        history: History | None,
+        tell: Tell,
+        window: Window | None = None,
+        *,
+        from_all: int | None = None,
+        pays: Pays = lambda at_once, fewer: "no",
+        is_shared: Callable[[str], bool] = lambda key: False,
+    ) -> None:
+        self._history = history
+        self._from_all = from_all
+        self._pays = pays
+        self._is_shared = is_shared
+        self._tell = tell
+        self._window = window
+        self._machines: dict[str, Growth] = {}
+        self._ids: dict[str, str] = {}
+        self._kept_as: dict[str, MemoryKey] = {}
+
+    def limit(self, key: str, most: int) -> int:
+        """Return how many trials may run at once on a device now.
+
+        Args:
+            key: of the device.
+            most: how many memory, cores, and the trials that are left allow.
+        """
+        machine = self._machines.get(key)
+        if machine is None:
+            return self._from_all or 1
+        return machine.asked(most)
+
+    def started(self, trial: str, key: str, id_: str, kept_as: MemoryKey, now: float) -> None:
+        """Note that a trial runs on a device.
+
+        Args:
+            trial: id of the attempt.
+            key: of the device.
+            id_: its id, for people.
+            kept_as: under what the findings on this device are kept, where it is the first trial.
+            now: seconds of a clock that never goes back.
+        """
+        if key not in self._machines:
+            learned = self._history.growth(kept_as) if self._history is not None else None
+            self._machines[key] = self._machine(learned)
+            self._ids[key], self._kept_as[key] = id_, kept_as
+        self._after(key, self._machines[key].started(trial, now))
+
+    def reported(self, trial: str, keys: Sequence[str], step: float, now: float) -> None:
+        """Note a report."""
+        for key in keys:
+            if key in self._machines:
+                self._after(key, self._machines[key].reported(trial, step, now))
+
+    def ended(self, trial: str, keys: Sequence[str], now: float) -> None:
+        """Note that a trial runs no more."""
+        for key in keys:
+            if key in self._machines:
+                self._after(key, self._machines[key].ended(trial, now))
+
+    def out_of_memory(self, key: str, at_once: int) -> None:
+        """Note that so many were too many."""
+        if key in self._machines:
+            self._machines[key].out_of_memory(at_once)
+
+    def words(self) -> Mapping[str, str]:
+        """Return in a sentence what was tried out, by id of the device."""
+        said = {self._ids[key]: machine.words() for key, machine in self._machines.items()}
+        return {id_: words for id_, words in said.items() if words}
+
+    def _machine(self, learned: Mapping[str, Any] | None) -> Growth:
+        if self._from_all is None:
+            return Growth(1, learned=learned, window=self._window)
+        return Thinning(self._from_all, pays=self._pays, learned=learned, window=self._window)
+
+    def _after(self, key: str, event: Event | None) -> None:
+        if event is None:
+            return
+        machine = self._machines[key]
+        details: dict[str, Any] = {"device": self._ids[key], **event.to_dict()}
+        self._tell("growth", **details, words=machine.words())
+        learned = machine.learned()
+        if self._history is not None and learned is not None and not self._is_shared(key):
+            self._history.record_growth(self._kept_as[key], learned)

@@ -1,0 +1,212 @@
+"""What each trial takes: declared, measured in this sweep, or known from earlier ones.
+
+::
+
+    needs = Needs(spec, devices, History(results / FILE))
+    need = needs.of(number, config)               # Need(8 GiB, "declared")
+    needs.measured(config, device, peak_bytes)    # from now on known of all trials like it
+    needs.raised(number, config, need)            # after an out-of-memory
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UsageError
+from orchestrator.files.units import MIB
+from orchestrator.placement.history import FILE, History, MemoryKey, memory_key
+from orchestrator.placement.model import CPU, Device, Need
+from orchestrator.placement.need import declared
+from orchestrator.placement.oom import ALL_OF_IT
+from orchestrator.sweepfile.expand.configs import iter_configs
+from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.sweepfile.trainer_schema import TrainerSchema, resolve, trainer_schema
+
+HEADROOM = 1.05
+"""What a trial is given beyond the peak that was measured: runs differ a little."""
+
+_MOST_CACHED = 4096
+_LOOKED_AT = 256
+
+
+class Needs:
+    """What is known of the memory of a sweep's trials.
+
+    Args:
+        spec: what was asked.
+        devices: where trials may run; the host's memory for trials on CPUs.
+        history: what earlier sweeps measured; None for none.
+
+    Attributes:
+        believes_less: whether trials ask for what was measured also where that is less than what
+            is declared, as a sweep does that tries out how many run at once: people declare with
+            room to spare, and its trials are measured before others join them.
+    """
+
+    def __init__(self, spec: Spec, devices: Sequence[Device], history: History | None) -> None:
+        self.believes_less = False
+        self._spec = spec
+        self._history = history
+        self._on_cpu = any(device.id == CPU for device in devices)
+        # Cards of one kind take the same.
+        self._kinds = list({(d.name, d.total_bytes): d for d in devices}.values())
+        self._schema: TrainerSchema | None = None
+        if spec.trainer is not None:
+            with suppress(UsageError):  # what cannot be looked at cannot say what alters its memory
+                self._schema = trainer_schema(spec.trainer, spec.path.parent)
+        # What is declared is memory of a GPU.
+        self._declared = Need() if self._on_cpu else declared(spec.resources)
+        self._measured: dict[str, int] = {}
+        self._of_trial: dict[int, Need] = {}
+        self._least: dict[str, Need] = {}
+        self._from_history: dict[str, Need | None] = {}
+        self._keys: dict[int, list[MemoryKey]] = {}
+
+    @property
+    def declared_bytes(self) -> int:
+        """What the spec declares; 0 where it declares nothing."""
+        return self._declared.memory_bytes or 0
+
+    def of(self, number: int | None, config: Mapping[str, Any]) -> Need:
+        """Return what a trial asks for.
+
+        Args:
+            number: the trial's; None where it has none yet.
+            config: what the sweep gives it.
+        """
+        if number is not None and number in self._of_trial:
+            return self._of_trial[number]
+        keys = self._keys_of(number, config)
+        raised = [self._least[key.digest] for key in keys if key.digest in self._least]
+        if raised:
+            return max(raised, key=lambda need: need.memory_bytes or 0)
+        seen = [self._measured[key.digest] for key in keys if key.digest in self._measured]
+        known = self._known_earlier(keys) if self._is_settled(config) else []
+        said, found = self._declared.memory_bytes, max([0, *seen, *known])
+        if said is not None and found <= said:
+            less = self.with_headroom(found) if found and self.believes_less else said
+            if less >= said:
+                return self._declared
+        if seen and max(seen) == found:
+            return Need(self.with_headroom(found), "measured")
+        if known:
+            # Its first steps may take less than what all of such a trial once took.
+            return Need(self.with_headroom(found), "history")
+        if number is None and self._measured:
+            # What the study will propose may take as much as any that it has proposed.
+            return Need(self.with_headroom(max(self._measured.values())), "measured")
+        return Need()
+
+    def with_headroom(self, peak_bytes: int) -> int:
+        """Return what to give a trial whose peak was measured, in whole MiB.
+
+        What nearly fills a card gets no headroom, or it would have no room on it again.
+        """
+        most = int(ALL_OF_IT * max((kind.total_bytes for kind in self._kinds), default=0))
+        wanted = min(math.ceil(peak_bytes * HEADROOM), most)
+        return math.ceil(max(peak_bytes, wanted) / MIB) * MIB
+
+    def measured(self, config: Mapping[str, Any], device: Device, peak_bytes: int) -> None:
+        """Note the peak of a trial that has come through its first steps."""
+        digest = self._key(config, device).digest
+        self._measured[digest] = max(peak_bytes, self._measured.get(digest, 0))
+
+    def keep(self, config: Mapping[str, Any], device: Device, peak_bytes: int) -> None:
+        """Keep a peak for later sweeps."""
+        if self._history is not None:
+            self._history.record(self._key(config, device), peak_bytes)
+
+    def raised(self, number: int, config: Mapping[str, Any], need: Need) -> None:
+        """Note what a trial asks for after an out-of-memory; others like it ask for as much."""
+        self._of_trial[number] = need
+        for key in self._keys_of(number, config):
+            before = self._least.get(key.digest)
+            if before is None or (before.memory_bytes or 0) < (need.memory_bytes or 0):
+                self._least[key.digest] = need
+
+    def growth_key(self, config: Mapping[str, Any], device: Device, cores: int) -> MemoryKey:
+        """Return under what it is kept how many such trials at once were best on a device."""
+        if device.id == CPU:
+            device = replace(device, name=f"{cores} cores")
+        return self._key(config, device)
+
+    def _is_settled(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether all values that may alter the memory are known, none yet to be proposed."""
+        alters = None if self._schema is None else _alters(self._schema)
+        return not any(
+            name not in config and (alters is None or name in alters)
+            for name in self._spec.parameters
+        )
+
+    def _known_earlier(self, keys: Sequence[MemoryKey]) -> list[int]:
+        return [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
+
+    def _earlier(self, key: MemoryKey) -> Need | None:
+        if self._history is None:
+            return None
+        if key.digest not in self._from_history:
+            self._from_history[key.digest] = self._history.lookup(key)
+        return self._from_history[key.digest]
+
+    def _keys_of(self, number: int | None, config: Mapping[str, Any]) -> list[MemoryKey]:
+        if number is None:
+            return [self._key(config, kind) for kind in self._kinds]
+        if number not in self._keys:
+            if len(self._keys) >= _MOST_CACHED:
+                self._keys.clear()
+            self._keys[number] = [self._key(config, kind) for kind in self._kinds]
+        return self._keys[number]
+
+    def _key(self, config: Mapping[str, Any], device: Device) -> MemoryKey:
+        if self._schema is None:
+            program = self._spec.program
+            runner = self._spec.trainer if program is None else _runner(program)
+            return memory_key(runner or "", config, device)
+        return memory_key(
+            self._spec.trainer or "",
+            resolve(self._schema, dict(config)),
+            device,
+            alters=_alters(self._schema),
+        )
+
+
+def _runner(program: Program) -> str:
+    """Return what tells a program from others: all its words where it is started by words."""
+    steps = " && ".join(" ".join(step.command) for step in program.steps)
+    return steps or " ".join(program.command) or program.path
+
+
+def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
+    """Return what trials of a spec took in earlier sweeps, for a plan; unknown where one is.
+
+    Args:
+        spec: what is asked.
+        devices: where trials may run.
+        results: the folder whose sweeps count.
+    """
+    needs = Needs(spec, devices, History(results / FILE))
+    needs.believes_less = True  # who asks holds it against what is declared
+    if spec.method == "bayes":
+        return Need()  # how its trials will differ, nobody knows
+    found = [
+        needs.of(trial.number, trial.config) for trial in islice(iter_configs(spec), _LOOKED_AT)
+    ]
+    if not found or any(need.memory_bytes is None for need in found):
+        return Need()
+    return max(found, key=lambda need: need.memory_bytes or 0)
+
+
+def _alters(schema: TrainerSchema) -> Collection[str] | None:
+    """Return the parameters that a trainer says alter the memory.
+
+    None where it says it of none: then names and types tell, as of a program's (`memory_key`).
+    """
+    found = {name for name, parameter in schema.parameters.items() if parameter.alters_memory}
+    return found or None

@@ -1,0 +1,122 @@
+"""Trials that ran out of memory: what they ask for next, and that fewer run beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from orchestrator.engine.slots.ground import Ground, Tell, cap_of, note_need
+from orchestrator.engine.slots.levels import Levels
+from orchestrator.engine.slots.live import Live
+from orchestrator.engine.slots.needs import Needs
+from orchestrator.engine.slots.recovery import Recovery, recovery
+from orchestrator.files.units import MIB, to_mib
+from orchestrator.placement.admission.admission import Admission
+from orchestrator.placement.model import Need
+from orchestrator.placement.oom import Kind
+from orchestrator.placement.ordering import Want
+from orchestrator.runs.records import TrialRecord
+
+
+class Retrying:
+    """Decides how a trial goes on that ran out of memory, and lets fewer run at once.
+
+    Args:
+        ground: devices and attempts.
+        admission: knows what there is at most, and who was alone.
+        needs: told what is asked for from now on.
+        levels: told how many were too many.
+        is_script: True where trials are not held to their memory.
+        tell: told of every event.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        admission: Admission,
+        needs: Needs,
+        levels: Levels,
+        *,
+        is_script: bool,
+        tell: Tell,
+    ) -> None:
+        self._ground = ground
+        self._admission = admission
+        self._needs = needs
+        self._levels = levels
+        self._is_script = is_script
+        self._tell = tell
+
+    def restore(self, records: Iterable[TrialRecord]) -> dict[int, Want]:
+        """Return what trials of an interrupted sweep ask for after an out-of-memory, by number."""
+        found = {}
+        for record in records:
+            memory, retries = record.need.get("memory_mib"), record.need.get("retries")
+            if not record.state.is_finished and retries and isinstance(memory, int):
+                need = Need(memory * MIB, "measured")
+                self._needs.raised(record.number, record.config, need)
+                found[record.number] = Want(need, alone=bool(record.need.get("alone")))
+        return found
+
+    def recover(self, live: Live, kind: Kind, text: str, end: Callable[[], None]) -> Recovery:
+        """Return how a trial goes on, with its record and all limits set to that.
+
+        Args:
+            live: its attempt, still counted among those that run; its process is gone.
+            kind: of what memory it ran out.
+            text: the failure's message and the end of the log.
+            end: gives its room back.
+        """
+        ground, record = self._ground, live.record
+        on_cpu = ground.machine.on_cpu
+        ours_alone = self._admission.was_alone(live.slot)
+        at_once = {key: sum(key in o.keys for o in ground.live.values()) for key in live.keys}
+        end()
+        ground.read()
+        mine = [device for device in ground.reading if device.key in live.keys]
+        counts_here = (kind == "host") == on_cpu
+        # A card that is lost for the moment is taken to come back whole.
+        is_lost = len(mine) < len(live.devices)
+        greatest = min((device.total_bytes for device in live.devices), default=0)
+        found = recovery(
+            kind,
+            text,
+            place=", ".join(map(str, mine or live.devices)),
+            given_bytes=live.slot.memory_bytes,
+            is_capped=cap_of(live, on_cpu=on_cpu) is not None and not self._is_script,
+            peak_bytes=live.peak,
+            greatest_bytes=greatest if is_lost else self._admission.greatest(),
+            total_bytes=greatest,
+            was_alone=ours_alone and not is_lost and not any(map(ground.is_busy, mine)),
+            counts_here=counts_here,
+            others=len(ground.live),
+            retries=int(record.need.get("retries", 0)),
+            declared_bytes=self._needs.declared_bytes,
+        )
+        before = self._levels.fallback
+        place = f"GPU {live.slot.device}" if len(ground.reading) > 1 else ""
+        self._levels.ran_out(at_once, record.number, place)
+        if found.retry is not None:
+            record.need["retries"] = int(record.need.get("retries", 0)) + 1
+            if counts_here:
+                self._needs.raised(record.number, record.config, found.retry.need)
+                note_need(live, found.retry.need)
+                record.need["alone"] = found.retry.alone
+        self._tell(
+            "out_of_memory",
+            number=record.number,
+            name=record.name,
+            kind=kind,
+            given_mib=to_mib(live.slot.memory_bytes),
+            peak_mib=to_mib(found.peak_bytes) if found.peak_bytes else None,
+            again_with_mib=record.need["memory_mib"] if found.retry else None,
+            words=found.words,
+        )
+        if self._levels.fallback != before:
+            self._tell("fallback", words=self._levels.fallback)
+        return found
+
+    def wants_again(self, found: Recovery, kind: Kind) -> Want | None:
+        """Return what a recovered trial asks for where that is more than before; else None."""
+        if found.retry is None or (kind == "host") != self._ground.machine.on_cpu:
+            return None
+        return Want(found.retry.need, alone=found.retry.alone)

@@ -1,0 +1,1 @@
+"""Decide each start from the memory that is free at that moment."""

@@ -1,0 +1,1 @@
+"""Find by measurement how many trials at once get the most done."""

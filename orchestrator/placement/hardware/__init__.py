@@ -1,0 +1,1 @@
+"""What the machine has: GPUs, cores and RAM, read now."""

@@ -1,0 +1,106 @@
+"""Placement on the CPU: slots by cores and RAM, and the threads of each."""
+
+from __future__ import annotations
+
+from orchestrator.files.units import GIB, format_size
+from orchestrator.placement.hardware.loaders import NAME
+from orchestrator.placement.model import Host, Need, Plan, Policy, Slot
+from orchestrator.placement.words import limit_words, trials_words
+
+RAM_PER_TRIAL_BYTES = GIB
+"""RAM that one trial gets at least: Python with torch takes about half of it before any data."""
+
+
+def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Plan:
+    """Share cores and RAM out to as many trials as they serve; all of them start at once.
+
+    Unlike the speed of a GPU, cores are shared out, so that nothing must be tried out: only
+    ``--placement grow`` starts with one trial, on its share of the cores, and measures.
+
+    The declared GPU memory is reported but limits nothing here. All slots get the same number of
+    threads, and no more together, the workers of their data loaders counted in, than there are
+    cores; only where one trial's workers alone take them all, it has one thread beside them. On
+    cores that others keep busy a trial gets no more threads than idle ones: threads wait for each
+    other at every step, so that one more on a busy core makes a trial slower, not faster. They do
+    not make fewer slots: trials do not wait for each other.
+
+    Args:
+        host: cores and RAM; `Host.idle_cores` where somebody looked.
+        need: of one trial on a GPU, for the report.
+        n_trials: None where unbounded.
+        policy: cores and loader workers per trial, and greatest number at once.
+    """
+    cores = max(1, host.cores)
+    by_cores = cores // _least_cores(policy)
+    by_ram = host.free_bytes // RAM_PER_TRIAL_BYTES
+    room = max(1, min(by_cores, by_ram))
+    if n_trials is not None:
+        room = max(1, min(room, n_trials))
+    count = room if policy.max_parallel is None else min(room, policy.max_parallel)
+    each = min(cores // count, policy.cpus_per_trial or cores)
+    threads = max(1, each - policy.workers_per_trial)
+    if host.idle_cores is not None and policy.cpus_per_trial is None:
+        idle = round(host.idle_cores / count) - policy.workers_per_trial
+        threads = max(1, min(threads, idle))
+    grows = policy.placement == "grow" and count > 1
+    parallel = count > 1 or (n_trials is not None and n_trials <= 1)
+    memory = host.free_bytes // count
+    slots = tuple(Slot(index, "", "cpu", memory, threads) for index in range(count))
+    return Plan(
+        mode="parallel" if parallel and not grows else "sequential",
+        start_parallel=1 if grows else count,
+        max_parallel=count,
+        slots=slots,
+        n_trials=n_trials,
+        need=need,
+        reason=_reason(host, need, n_trials, policy, slots, room=room)
+        + (", starting with one (--placement grow)" if grows else ""),
+    )
+
+
+def _least_cores(policy: Policy) -> int:
+    """Return the cores without which a trial does not share the machine with another."""
+    return max(policy.cpus_per_trial or 1, 1 + policy.workers_per_trial)
+
+
+def _reason(
+    host: Host,
+    need: Need,
+    n_trials: int | None,
+    policy: Policy,
+    slots: tuple[Slot, ...],
+    *,
+    room: int,
+) -> str:
+    cores = max(1, host.cores)
+    count, threads = len(slots), slots[0].threads
+    why = "resources.gpus is 0" if policy.gpus_per_trial == 0 else "no GPU"
+    have = f"{cores} core{'' if cores == 1 else 's'}"
+    make = "makes" if cores == 1 else "make"
+    each = " each" if count > 1 else ""
+    text = (
+        f"{why}: {have} {make} {count} slot{'' if count == 1 else 's'} of "
+        f"{threads} thread{'' if threads == 1 else 's'}{_workers(policy)}{each} "
+        f"for {trials_words(n_trials)}"
+    )
+    if threads + policy.workers_per_trial > cores:
+        text += f"; {NAME} is {policy.workers_per_trial}, for which there are not enough cores"
+    if threads < max(1, cores // count - policy.workers_per_trial) and not policy.cpus_per_trial:
+        text += f"; others keep cores busy, {max(0.0, host.idle_cores or 0.0):.1f} are idle"
+    if policy.cpus_per_trial and policy.cpus_per_trial > cores:
+        text += f"; resources.cpus asks for {policy.cpus_per_trial}, which are not there"
+    by_cores = max(1, cores // _least_cores(policy))
+    if room < min(bound for bound in (by_cores, n_trials) if bound is not None):
+        text += (
+            f"; RAM allows no more: {format_size(host.free_bytes)} free, "
+            f"at least {format_size(RAM_PER_TRIAL_BYTES)} for each trial"
+        )
+    text += limit_words(count, room, policy)
+    if need.memory_bytes is not None:
+        text += f"; the need of {format_size(need.memory_bytes)} of GPU memory limits nothing here"
+    return text
+
+
+def _workers(policy: Policy) -> str:
+    count = policy.workers_per_trial
+    return f" and {count} loader worker{'' if count == 1 else 's'}" if count else ""

@@ -1,0 +1,72 @@
+"""The cards that a user speaks of: ``--gpu 24GB:"RTX 3090"`` and ``--gpus 0,2``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.errors import UsageError
+from orchestrator.files.units import parse_size
+from orchestrator.placement.hardware.visible import UUID_PREFIXES
+from orchestrator.placement.model import Device
+
+
+def hypothetical(texts: Sequence[str]) -> list[Device]:
+    """Return cards that need not exist, with all their memory free.
+
+    Args:
+        texts: one card each, ``SIZE`` or ``SIZE:NAME``, such as ``24GB:RTX 3090``.
+
+    Raises:
+        UsageError: a size cannot be read.
+    """
+    cards: list[Device] = []
+    for text in texts:
+        size, _, name = text.partition(":")
+        try:
+            total = parse_size(size)
+        except ValueError as error:
+            raise UsageError(f"--gpu {text}: {error}") from None
+        cards.append(Device(str(len(cards)), name.strip().strip("\"'"), total, total))
+    return cards
+
+
+def choose(devices: Sequence[Device], wanted: str) -> list[Device]:
+    """Return the devices that ``--gpus`` names, in its order.
+
+    Args:
+        devices: those that there are.
+        wanted: ids or (beginnings of) UUIDs, separated by commas, such as ``0,2``. A MIG instance
+            is ``0:1``, and ``0`` names all those of that GPU.
+
+    Raises:
+        UsageError: an entry names no device, several, or one that is named already.
+    """
+    if not devices:
+        raise UsageError(f"--gpus {wanted}: must name GPUs, but there is none to use here.")
+    present = "Present: " + ", ".join(str(device) for device in devices) + "."
+    chosen: list[Device] = []
+    for raw in wanted.split(","):
+        entry = raw.strip()
+        found, problem = _named(devices, entry)
+        if problem:
+            raise UsageError(
+                f"--gpus {wanted}: must name GPUs by index or UUID, but {problem} {entry!r}. "
+                f"{present}"
+            )
+        if any(device in chosen for device in found):
+            raise UsageError(f"--gpus {wanted}: must name each GPU once, but got {entry!r} again.")
+        chosen += found
+    return chosen
+
+
+def _named(devices: Sequence[Device], entry: str) -> tuple[list[Device], str]:
+    """Return the devices that an entry names, and in words what is wrong ("" for nothing)."""
+    found = [device for device in devices if entry and entry in (device.id, device.uuid)]
+    if not found and entry.startswith(UUID_PREFIXES):
+        found = [device for device in devices if device.uuid.startswith(entry)]
+        if len(found) > 1:
+            return [], "several GPUs share"
+    if not found and entry:
+        # The index of a GPU that is divided names all its instances.
+        found = [device for device in devices if device.id.startswith(f"{entry}:")]
+    return found, "" if found else "there is no GPU"

@@ -1,0 +1,1 @@
+"""Memory promised to trials, shared between the sweeps of a machine."""

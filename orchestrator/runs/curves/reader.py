@@ -1,0 +1,190 @@
+"""Find and read learning curves: our runs and sweeps, and the logs of other tools.
+
+::
+
+    for run in read_runs(Path("results/edc_weights")):
+        for step, metrics in run.reports: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.errors import NotFoundError, UsageError
+from orchestrator.files import atomic, jsonl
+from orchestrator.runs.curves import table_logs, tensorboard, text_logs, wandb_log
+from orchestrator.runs.curves.curve import LoggedRun, LogProblem, Report, number
+from orchestrator.runs.foreign import metadata as foreign
+from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.records import TrialRecord
+
+_LOGS = (
+    "trainer_state.json",
+    "metrics.jsonl",
+    "metrics.csv",
+    "results.csv",
+    "training.csv",
+    "training_log.csv",
+    "history.csv",
+    "log.csv",
+    "history.json",
+    "metrics.json",
+    "log.jsonl",
+    "log.txt",
+    "train.log",
+    "training.log",
+)
+"""What other tools call their logs; the first of a folder that can be read is taken."""
+
+_DEEPEST = 4
+_MOST_FOLDERS = 5_000
+
+
+def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
+    """Return the runs at `path`: a log of any tool, a run folder, or a folder of such.
+
+    Args:
+        path: the file or folder.
+        pattern: a regular expression with named groups for text logs.
+
+    Raises:
+        NotFoundError: there is nothing at `path`, or no run in it.
+        UsageError: the log cannot be read as learning curves.
+    """
+    if not path.exists():
+        raise NotFoundError(f"{path}: must be a log, a run folder or a sweep, but is missing.")
+    if path.is_file():
+        try:
+            return read_log(path, pattern)
+        except LogProblem as problem:
+            raise UsageError(
+                f"{path}: must be a log with learning curves, but {problem}. Known are CSV, JSON "
+                "lines, trainer_state.json, TensorBoard event files and text."
+            ) from None
+    if SweepDir(path).trials_dir.is_dir():
+        found = [read_trial(run) for run in SweepDir(path).run_dirs()]
+    elif (path / "metrics.jsonl").is_file() and (path / "state.json").is_file():
+        found = [read_trial(RunDir(path))]
+    else:
+        found = _search(path, pattern)
+    kept = [run for run in found if run.reports]
+    if not kept:
+        raise NotFoundError(
+            f"{path}: must hold runs that reported something, but has none. Name a log file."
+        )
+    return kept
+
+
+def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
+    """Return the runs of one file, read as its name says, else as text.
+
+    Raises:
+        LogProblem: it cannot be read as learning curves.
+    """
+    if tensorboard.is_event_file(path):
+        return tensorboard.read_events(path)
+    if wandb_log.is_wandb_log(path):
+        return wandb_log.read_wandb(path)
+    if pattern is not None:
+        return text_logs.read_text(path, pattern)
+    inner = path.with_suffix("") if path.suffix == ".gz" else path
+    readers: dict[str, Callable[[Path], list[LoggedRun]]] = {
+        ".csv": table_logs.read_csv,
+        ".tsv": table_logs.read_csv,
+        ".jsonl": table_logs.read_jsonl,
+        ".ndjson": table_logs.read_jsonl,
+        ".json": table_logs.read_json,
+    }
+    reader = readers.get(inner.suffix.lower(), text_logs.read_text)
+    return reader(path)
+
+
+def read_trial(run: RunDir) -> LoggedRun:
+    """Return one of our trials; one that has not reported has no reports."""
+    record = TrialRecord.load(run)
+    metadata = foreign.read_metadata(run.path)
+    reports: list[Report] = []
+    for line in jsonl.read(run.metrics_file):
+        step, metrics = number(line.get("step")), line.get("metrics")
+        if step is None or not isinstance(metrics, dict):
+            continue
+        values = {
+            str(name): value for name, raw in metrics.items() if (value := number(raw)) is not None
+        }
+        reports.append((int(step), values))
+    config = dict(foreign.config_of(metadata))
+    config |= record.config if record else {}
+    total = number(metadata.get("total_steps"))
+    if total is None and record is not None and record.total_steps:
+        total = float(record.total_steps)
+    return LoggedRun(
+        record.name if record else run.path.name,
+        run.path,
+        "sweep trial",
+        tuple(reports),
+        "epoch" if metadata.get("trainer") else "step",
+        config,
+        run.number,
+        record.state.value if record else None,
+        total,
+        tuple(record.warnings) if record else (),
+    )
+
+
+def _search(path: Path, pattern: str | None) -> list[LoggedRun]:
+    """Return the runs of the logs in and below a folder of another tool."""
+    found: list[LoggedRun] = []
+    waiting = [(path, 0)]
+    looked = 0
+    while waiting and looked < _MOST_FOLDERS:
+        folder, depth = waiting.pop(0)
+        looked += 1
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError:
+            continue
+        found += _first_log(folder, entries, pattern, path)
+        if depth < _DEEPEST:
+            waiting += [
+                (entry, depth + 1)
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir() and not entry.is_symlink()
+            ]
+    return found
+
+
+def _first_log(
+    folder: Path, entries: list[Path], pattern: str | None, top: Path
+) -> list[LoggedRun]:
+    names = {entry.name: entry for entry in entries if entry.is_file()}
+    if {"metrics.jsonl", "state.json"} <= set(names):
+        return [read_trial(RunDir(folder))]
+    logs = [names[name] for name in _LOGS if name in names]
+    logs += [
+        entry
+        for entry in names.values()
+        if tensorboard.is_event_file(entry) or wandb_log.is_wandb_log(entry)
+    ]
+    config = foreign.config_of(atomic.read_json(folder / "config.json") or {})
+    config = config or foreign.config_of(foreign.read_metadata(folder))
+    for log in logs:
+        try:
+            runs = read_log(log, pattern)
+        except LogProblem:
+            continue
+        called = str(folder.relative_to(top)) if folder != top else folder.name
+        return [
+            LoggedRun(
+                called if len(runs) == 1 else f"{called}/{run.name}",
+                run.path,
+                run.form,
+                run.reports,
+                run.unit,
+                {**run.config, **config},
+                total_steps=run.total_steps,
+                notes=run.notes,
+            )
+            for run in runs
+        ]
+    return []

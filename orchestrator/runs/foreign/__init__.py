@@ -1,0 +1,1 @@
+"""Run folders made by other tools."""

@@ -1,0 +1,171 @@
+"""What the keys of a sweep file must hold together.
+
+The single keys were read by the table in `sweepfile.schema.sweep`; here they meet the trainer's
+parameters and each other. Every mistake goes to the log, so that all are told at once.
+"""
+
+from __future__ import annotations
+
+from orchestrator.errors import Problem, SpecError, UsageError
+from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.values import (
+    check_domain,
+    check_name,
+    check_settings,
+    check_value,
+)
+from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.sweepfile.overrides import ORIGIN
+from orchestrator.sweepfile.program.paths import folder_of
+from orchestrator.sweepfile.schema.fields import join
+from orchestrator.sweepfile.schema.sweep import PROGRAM_KEYS, PROGRAMS, SPEC, VERSION
+from orchestrator.sweepfile.space.distributions import IN_A_GRID
+from orchestrator.sweepfile.trainer_schema import trainer_names, trainer_schema
+
+
+def check_version(draft: Draft) -> None:
+    """Check that the file is of a language that is known, and was read whole."""
+    extends = draft.root.get("extends")
+    if extends is not None:  # one in a file has been followed and taken away
+        draft.log.at(extends, "extends", "must stand in the file. Run a file that extends this.")
+    version = draft.values.get("version", VERSION)
+    if version != VERSION:
+        draft.log.at(
+            draft.node("version"),
+            "version",
+            f"must be {VERSION}, but got {version}. Install the release that reads it.",
+        )
+
+
+def check_runner(draft: Draft, need: bool) -> None:
+    """Check that one thing runs the trials, and find the trainer's schema.
+
+    Args:
+        draft: the draft.
+        need: True where a W&B file must say what runs it; those for a function of a notebook do
+            not, and their search space can be looked at all the same.
+    """
+    # A key whose value was refused already is not missing as well.
+    trainer = draft.root.get("trainer")
+    programs = [key for key in PROGRAMS if draft.root.get(key) is not None]
+    log = draft.log
+    if trainer is None and not programs:
+        known = ", ".join(_safe_names())
+        message = f"must be given, or program. Trainers: {known}."
+        is_sweep = draft.is_wandb and draft.root.get("parameters") and draft.root.get("method")
+        (log.warn if is_sweep and not need else log.at)(draft.root, "trainer", message)
+    if trainer is not None:
+        for key in programs:
+            log.at(draft.key_node(key), key, "must not stand beside trainer. Remove one.")
+    if trainer is not None and not programs:
+        for key in PROGRAM_KEYS:
+            if draft.root.get(key) is not None:
+                log.at(
+                    draft.key_node(key),
+                    key,
+                    "must stand beside program, but this sweep has a trainer. Remove it.",
+                )
+    name = draft.values.get("trainer")
+    if name is not None:
+        try:
+            draft.schema = trainer_schema(name, folder_of(draft.root))
+        except UsageError as error:
+            log.at(draft.node("trainer"), "trainer", str(error))
+
+
+def _safe_names() -> list[str]:
+    try:
+        return trainer_names()
+    except ImportError:
+        return []
+
+
+def check_parameters(draft: Draft) -> None:
+    """Check names and values of all parameters against the trainer's."""
+    schema, log = draft.schema, draft.log
+    if schema is None:
+        if any(draft.values.get(key) for key in PROGRAMS):
+            _check_overrides_of_program(draft)
+        return
+    if schema.takes_anything:
+        log.warn(
+            draft.node("trainer"),
+            "trainer",
+            "declares no Config, so names and values of parameters cannot be checked.",
+        )
+        _check_overrides_of_program(draft)
+        return
+    for path, settings in draft.settings():
+        check_settings(settings, join(*path), schema, log)
+    for name, declared in draft.parameters.items():
+        check_domain(name, declared, draft.key_of(name), schema, log)
+    for name, node in draft.strongest.items():
+        known = check_name(name, node, name, schema, log, others=SPEC.keys)
+        if known is not None:
+            check_value(known, node, name, log)
+    seed = draft.root.get("seed")
+    if seed is not None and "seed" in draft.values and "seed" in schema.parameters:
+        check_value(schema.parameters["seed"], seed, "seed", log)
+
+
+def _check_overrides_of_program(draft: Draft) -> None:
+    """Warn where ``--set`` names what the file does not; a script's own names are unknown."""
+    given = {name: declared.node for name, declared in draft.parameters.items()}
+    for name, node in {**given, **draft.strongest}.items():
+        if node.origin == ORIGIN and name not in draft.named:
+            hint = draft.log.hint(name, [*draft.named, *SPEC.keys])
+            draft.log.warn(node, name, f"is not named in the file; the program gets it.{hint}")
+
+
+def check_method(draft: Draft) -> None:
+    """Check that the method can do with the parameters what it does."""
+    searched = {n: d for n, d in draft.parameters.items() if not d.domain.is_constant}
+    block = draft.root.get("parameters")
+    written = block.value if block is not None and isinstance(block.value, dict) else {}
+    if draft.method == "grid":
+        for name, declared in searched.items():
+            domain = declared.domain
+            if domain.distribution in IN_A_GRID:
+                continue
+            bounds = "" if domain.low is None else f" from {domain.low} to {domain.high}"
+            if domain.probabilities:
+                reason = "must have no probabilities in a grid. Remove them"
+            else:
+                reason = f"must have values in a grid, but is {domain.distribution}{bounds}. "
+                reason += "Write {values: [...]}"
+            message = f"{reason}, or method: random."
+            draft.log.at(declared.node, draft.key_of(name), message)
+    # A parameter that was refused is told already.
+    elif not searched and len(written) == len(draft.values.get("parameters", {})):
+        draft.log.at(
+            draft.node("parameters") if draft.parameters else draft.node("method"),
+            "parameters",
+            f"must have one with several values at least, since method is {draft.method}. "
+            "Add one, or write method: grid.",
+        )
+    if draft.method != "grid" and not _is_bounded(draft):
+        message = f"is missing, and method {draft.method} never ends by itself: `run` refuses it."
+        draft.log.warn(draft.key_node("method"), "run_cap", f"{message} {_BOUNDS}")
+
+
+_BOUNDS = "Write run_cap: 20, or budget: {hours: 8}, or give --count 20."
+
+
+def _is_bounded(draft: Draft) -> bool:
+    """Tell whether something ends the sweep, be it a bound that is refused for what it holds."""
+    budget = draft.node("budget")
+    asked = draft.root.get("run_cap") is not None or draft.count is not None
+    return asked or any(budget.get(key) is not None for key in ("trials", "hours"))
+
+
+def refuse_unbounded(spec: Spec) -> None:
+    """Refuse a spec that would never end.
+
+    Raises:
+        SpecError: the method draws trials and nothing bounds how many.
+    """
+    budget = spec.budget
+    unbounded = spec.run_cap is None and budget.trials is None and budget.hours is None
+    if spec.method != "grid" and unbounded:
+        message = f"must be given, since method {spec.method} never ends by itself. {_BOUNDS}"
+        raise SpecError([Problem(None, "run_cap", message, str(spec.path))])

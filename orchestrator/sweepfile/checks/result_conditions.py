@@ -1,0 +1,182 @@
+"""Names of results, and conditions about them: ``gate``, ``promote``, ``success``, ``targets``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.conditions.ast import (
+    Among,
+    Between,
+    Both,
+    Compare,
+    Condition,
+    Name,
+    Not,
+    Term,
+)
+from orchestrator.sweepfile.conditions.condition import ConditionError, names, parse
+from orchestrator.sweepfile.model.spec import Bound
+from orchestrator.sweepfile.trainer_schema import TrainerSchema, evaluated_metrics
+from orchestrator.sweepfile.yaml.node import Node
+
+REGRESSION = ("mae", "rmse", "r2")
+"""Metrics of any predictions and targets, recomputed for every kind of data."""
+
+SPLITS = ("train_", "val_", "test_")
+
+
+def root_of(name: str) -> str:
+    """Return of which metric ``mse`` (``val_mse``) is the square: ``rmse``; "" for other names."""
+    before, _, last = name.rpartition("_")
+    return f"{before}_rmse".removeprefix("_") if last == "mse" else ""
+
+
+def term_of(text: str) -> Term:
+    """Return what stands before a bound: a metric, perhaps at a step, or a ratio of two.
+
+    A name that the grammar cannot read is taken as it stands.
+    """
+    try:
+        condition = parse(f"{text} < 0")
+    except ConditionError:
+        return Name(text)
+    return condition.term if isinstance(condition, Compare) else Name(text)
+
+
+def bound_condition(text: str, bound: Bound) -> Condition:
+    """Return the condition that a metric of ``targets`` or ``expect`` keeps its bound."""
+    if bound.low is not None:
+        return Between(term_of(text), bound.low, bound.limit)
+    return Compare(term_of(text), bound.op, bound.limit)
+
+
+def known_results(schema: TrainerSchema, evaluated: bool = True) -> set[str]:
+    """Return every name that a result of a trainer may have.
+
+    Args:
+        schema: the trainer's.
+        evaluated: True to load the trainer's own metrics, which needs numpy.
+    """
+    bare = {*REGRESSION, *(evaluated_metrics(schema.name, schema.data_kind) if evaluated else ())}
+    bare |= {name.removeprefix("val_") for name in schema.metrics if name.startswith("val_")}
+    return {*schema.metrics, *bare, *(split + name for split in SPLITS for name in bare)}
+
+
+class Results:
+    """The names of results that a file may speak of, looked up no more than it must be."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._schema = draft.schema if draft.schema is not None and draft.schema.metrics else None
+        self._known = known_results(self._schema, evaluated=False) if self._schema else set()
+        self._is_whole = False
+
+    def has(self, name: str) -> bool:
+        """Tell whether a result of this name may come; of a program any may."""
+        if self._schema is None or name in self._known or root_of(name) in self._known:
+            return True
+        if not self._is_whole:
+            self._known, self._is_whole = known_results(self._schema), True
+        return name in self._known
+
+    def hint(self, name: str) -> str:
+        """Return the nearest right name, or all names, as a sentence."""
+        hint = self._draft.log.hint(name, self._known)
+        return hint or f" Choices: {', '.join(sorted(self._known))}."
+
+    def check_term(self, text: str, where: Node, key: str, *, at_step: bool) -> None:
+        """Check what a bound stands for.
+
+        Args:
+            text: a metric, ``METRIC@STEP``, or a ratio.
+            where: where it stands.
+            key: its dotted key.
+            at_step: True where it must name a step; otherwise it must name none.
+        """
+        term, log = term_of(text), self._draft.log
+        parts = [term] if isinstance(term, Name) else [term.above, term.below]
+        if self._is_plain_metric(text):
+            parts = [Name(text)]
+        stepped = [part for part in parts if part.step is not None]
+        if at_step and not stepped:
+            log.at(where, key, f"must name a step, as {text}@5. Bounds of the end are targets.")
+        if not at_step and stepped:
+            log.at(where, key, "must name no step, since targets are of the end. Use expect.")
+        for part in parts:
+            if not self.has(part.name):
+                assert self._schema is not None
+                message = f"must be a metric of trainer '{self._schema.name}', but is not."
+                log.at(where, key, message + self.hint(part.name))
+
+    def _is_plain_metric(self, text: str) -> bool:
+        return self._schema is not None and text in self._schema.metrics
+
+    def check_condition(self, text: str, where: Node, key: str, *, many: bool) -> None:
+        """Check a condition about results.
+
+        Args:
+            text: the condition; it parses.
+            where: where it stands.
+            key: its dotted key.
+            many: True where it is about all trials, by ``any`` and ``all``; otherwise it is
+                about one.
+        """
+        condition, log = parse(text), self._draft.log
+        loose = list(_outside(condition))
+        if many and loose:
+            message = "must say of which trials: 'any ...' or 'all ...', but"
+            log.at(where, key, f"{message} '{loose[0]}' stands alone. Write 'any {loose[0]}'.")
+        if not many and _has_among(condition):
+            log.at(where, key, "must be about one trial, without any and all.")
+        self.check_names(condition, where, key)
+
+    def check_names(self, condition: Condition, where: Node, key: str) -> None:
+        """Check that the names of a condition are results or parameters."""
+        if self._schema is None or self._schema.takes_anything:
+            return  # a name may be any parameter
+        texts = {name.name for name in _right_names(condition)}
+        for name in sorted({item.name for item in names(condition)}):
+            if name in self._schema.parameters or name in texts or self.has(name):
+                continue
+            what = f"a metric or parameter of trainer '{self._schema.name}'"
+            # A ratio may be one metric whose name has a slash.
+            if any(name in (*metric.split("/"),) for metric in self._schema.metrics):
+                continue
+            choices = {*self._schema.parameters, *self._known}
+            hint = self._draft.log.hint(name, choices) or f" Choices: {', '.join(sorted(choices))}."
+            self._draft.log.at(where, key, f"must name {what}, but {name!r} is none.{hint}")
+
+
+def _outside(condition: Condition) -> Iterator[Condition]:
+    """Yield the parts of a condition that stand neither in an ``any`` nor in an ``all``."""
+    if isinstance(condition, Among):
+        return
+    if isinstance(condition, Not):
+        yield from _outside(condition.part)
+    elif isinstance(condition, Both):
+        yield from _outside(condition.left)
+        yield from _outside(condition.right)
+    else:
+        yield condition
+
+
+def _has_among(condition: Condition) -> bool:
+    if isinstance(condition, Among):
+        return True
+    if isinstance(condition, Not):
+        return _has_among(condition.part)
+    if isinstance(condition, Both):
+        return _has_among(condition.left) or _has_among(condition.right)
+    return False
+
+
+def _right_names(condition: Condition) -> list[Name]:
+    """Return the names on the right of == and !=, which may be text as well."""
+    if isinstance(condition, Not | Among):
+        return _right_names(condition.part)
+    if isinstance(condition, Both):
+        return [*_right_names(condition.left), *_right_names(condition.right)]
+    if isinstance(condition, Compare) and isinstance(condition.value, Name):
+        return [condition.value] if condition.op in ("==", "!=") else []
+    return []

@@ -1,0 +1,1 @@
+"""The grammar of conditions, and the rules on configs written in it."""

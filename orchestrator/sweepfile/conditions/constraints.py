@@ -1,0 +1,118 @@
+"""Which parameters of a config exist, and which configs may run: ``when`` and ``constraints``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.sweepfile.conditions.condition import Condition, evaluate, names, parse
+from orchestrator.sweepfile.model.spec import Constraint, Spec
+from orchestrator.sweepfile.trainer_schema import TrainerSchema, resolve, trainer_schema
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say of a config.
+
+    Attributes:
+        absent: the parameters that do not exist in it.
+        broken: the first constraint that it breaks; None where it may run.
+    """
+
+    absent: frozenset[str] = frozenset()
+    broken: Constraint | None = None
+
+
+class Rules:
+    """The rules of one spec.
+
+    Args:
+        spec: with conditions that were checked.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        conditions = {
+            name: parse(domain.when) for name, domain in spec.parameters.items() if domain.when
+        }
+        self.conditions = {name: conditions[name] for name in dependent_order(conditions)}
+        self._constraints = [(parse(item.condition), item) for item in spec.constraints]
+        self._schema: TrainerSchema | None = None
+        if self and spec.trainer is not None:
+            self._schema = trainer_schema(spec.trainer, spec.path.parent)
+
+    def __bool__(self) -> bool:
+        return bool(self.conditions or self._constraints)
+
+    def concerned(self) -> set[str]:
+        """Return the names of all parameters on which a verdict may depend."""
+        conditions = [*self.conditions.values(), *(parsed for parsed, _ in self._constraints)]
+        found = {name.name for condition in conditions for name in names(condition)}
+        # A trainer's preset gives the values that a config does not.
+        return {*found, *self.conditions, *(("preset",) if self._schema is not None else ())}
+
+    def judge(self, config: Mapping[str, Any], pinned: Mapping[str, Any]) -> Verdict:
+        """Return what the rules say of a config.
+
+        A name that has no value decides nothing: a constraint on it is kept, and a parameter that
+        exists only under such a condition does not exist.
+
+        Args:
+            config: parameter to value, those inside others by their joined names.
+            pinned: what is set anyway, whatever its condition says.
+        """
+        known = dict(config) if self._schema is None else resolve(self._schema, config)
+        absent = set()
+        for name, condition in self.conditions.items():
+            if name in config and name not in pinned and not evaluate(condition, known):
+                absent.add(name)
+                known.pop(name, None)
+                if self._schema is not None:
+                    kept = {key: value for key, value in config.items() if key not in absent}
+                    known = resolve(self._schema, kept)
+        for condition, item in self._constraints:
+            if evaluate(condition, known) is item.forbid:
+                return Verdict(frozenset(absent), item)
+        return Verdict(frozenset(absent))
+
+
+def broken_by(spec: Spec, config: Mapping[str, Any]) -> Constraint | None:
+    """Return the first constraint that a whole config breaks; None where it may run.
+
+    Args:
+        spec: whose constraints hold at every stage.
+        config: as a trial gets it, parameters inside others in mappings.
+    """
+    if not spec.constraints:
+        return None
+    values = dict(config)
+    for name, path in spec.nested.items():
+        inner: Any = config
+        for part in path:
+            inner = inner.get(part, _ABSENT) if isinstance(inner, Mapping) else _ABSENT
+        if inner is not _ABSENT:
+            values[name] = inner
+    return Rules(spec).judge(values, values).broken
+
+
+_ABSENT: Any = object()
+
+
+def dependent_order(conditions: Mapping[str, Condition]) -> list[str]:
+    """Return the names so that each condition stands behind those that it depends on.
+
+    Raises:
+        ValueError: some wait for each other; the message names them.
+    """
+    waiting = {
+        name: {item.name for item in names(condition)} & conditions.keys()
+        for name, condition in conditions.items()
+    }
+    order: list[str] = []
+    while waiting:
+        ready = [name for name, needed in waiting.items() if not needed & waiting.keys()]
+        if not ready:
+            raise ValueError(", ".join(waiting))
+        order += ready
+        waiting = {name: needed for name, needed in waiting.items() if name not in ready}
+    return order

@@ -1,0 +1,1 @@
+"""From a spec to the configs of its trials, in starting order."""

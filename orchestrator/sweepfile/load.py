@@ -1,0 +1,203 @@
+"""A sweep file, read and checked whole.
+
+Usage::
+
+    spec = load_spec(Path("sweeps/edc_weights.yaml"), overrides=["epochs=3"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.sweepfile import wandb_files
+from orchestrator.sweepfile.checks import (
+    ablate_key,
+    combinations,
+    comparable,
+    divergence_keys,
+    keys,
+    outcomes,
+    parameter_rules,
+    ranking,
+    sampling,
+)
+from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.result_conditions import Results
+from orchestrator.sweepfile.expand import seeds as seeding
+from orchestrator.sweepfile.expand import staging
+from orchestrator.sweepfile.expand.named import expand_sets
+from orchestrator.sweepfile.expand.names import safe
+from orchestrator.sweepfile.foreign import recognise
+from orchestrator.sweepfile.model.spec import NamedTrial, Resources, Spec
+from orchestrator.sweepfile.overrides import ORIGIN, apply, parameter_names
+from orchestrator.sweepfile.program.paths import settle_paths
+from orchestrator.sweepfile.program.resolve import read_program
+from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
+from orchestrator.sweepfile.yaml.compose import read_whole
+from orchestrator.sweepfile.yaml.node import Node
+from orchestrator.sweepfile.yaml.problems import Log
+
+
+def load_spec(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    stage: str | None = None,
+    quick: bool = False,
+    count: int | None = None,
+    need_program: bool = False,
+) -> Spec:
+    """Return the spec of a sweep file.
+
+    Args:
+        path: the file.
+        overrides: ``KEY=VALUE`` each, as ``--set`` takes them.
+        stage: the stage that runs; by default all in order where one promotes, else the last.
+        quick: True for the first stage.
+        count: the greatest number of trials, beside the file's ``run_cap``; None for no other.
+        need_program: True where a missing program, or a missing file that a parameter names, is a
+            mistake and no warning.
+
+    Raises:
+        SpecError: all mistakes of file and overrides together.
+        UsageError: the file cannot be read.
+    """
+    path = Path(path)
+    log = Log()
+    written = read_whole(path, log)
+    tool = recognise(written.value)
+    if tool is not None:
+        message = f"must hold a sweep, but looks like a file of {tool}. `sweep init` writes one."
+        log.problems.clear()
+        log.at(written, "", message)
+        raise log.error()
+    root, strongest = apply(written, overrides, log)
+    for key, node in list(root.value.items()):
+        if node.value is None and key in SPEC.keys:
+            root = root.replaced(key, None)  # "description:" with nothing behind it says nothing
+    draft = Draft(
+        root=root,
+        values=ablate_key.expand_changes(expand_sets(SPEC.read(root, "", log), log), log),
+        strongest=strongest,
+        named=parameter_names(written),
+        log=log,
+        stage=stage,
+        count=count,
+    )
+    keys.check_version(draft)
+    keys.check_runner(draft, need_program)
+    keys.check_parameters(draft)
+    staging.check_stage(draft, quick)
+    keys.check_method(draft)
+    zips = parameter_rules.check_zips(draft)
+    constraints = parameter_rules.check_conditions(draft)
+    combinations.check_combinations(draft)
+    results = Results(draft)
+    metrics = ranking.check_metrics(draft)
+    ranking.check_expectations(draft, results)
+    ranking.check_ranked(draft, metrics)
+    targets, tiers = outcomes.read_targets(draft, results)
+    seeds, seed_parameter = seeding.read_seeds(draft)
+    folder = path.absolute().parent
+    settle_paths(draft, need_program)
+    program = None
+    if any(key in draft.values for key in PROGRAMS):
+        names = [*draft.names(), *([seed_parameter] if seeds else [])]
+        program = read_program(draft.values, root, folder, need_program, log, names)
+    early_terminate = wandb_files.read_early_terminate(draft)
+    wandb_files.tell_exponents(draft)
+    wandb_files.tell_metric(draft)
+    spec = replace(
+        _assemble(draft, path.absolute()),
+        metric=metrics[0] if metrics else None,
+        objectives=metrics if len(metrics) > 1 else (),
+        program=program,
+        zips=zips,
+        constraints=constraints,
+        early_terminate=early_terminate,
+        stages=staging.read_stages(draft, results),
+        ablate=ablate_key.read_ablate(draft, results),
+        seeds=seeds,
+        seed_parameter=seed_parameter,
+        targets=targets,
+        tiers=tiers,
+        expect=outcomes.read_expect(draft, results),
+        references=outcomes.read_references(draft, results, folder),
+        success=outcomes.read_success(draft, results),
+        budget=outcomes.read_budget(draft),
+        sampler=sampling.check_sampler(draft),
+        divergence=divergence_keys.read_divergence(draft),
+        remedy=divergence_keys.read_remedies(draft, results),
+        lr_schedule=draft.values.get("lr_schedule", {}),
+    )
+    comparable.check_loss(draft, spec)
+    if log.problems:
+        raise log.error()
+    parameter_rules.check_some_run(draft, spec)
+    if log.problems:
+        raise log.error()
+    return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
+
+
+def _assemble(draft: Draft, path: Path) -> Spec:
+    """Return the spec of a draft in which everything is good."""
+    values = draft.values
+    trials = {
+        name: NamedTrial(
+            set=_plain(entry.get("set", {})),
+            note=entry.get("note", ""),
+            risk=entry.get("risk", ""),
+            expect=entry.get("expect", {}),
+        )
+        for name, entry in values.get("trials", {}).items()
+    }
+    resources = values.get("resources", {})
+    stage_set: dict[str, Node] = {}
+    if draft.stage is not None:
+        stage_set = values["stages"][draft.stage].get("set", {})
+    caps = [cap for cap in (values.get("run_cap"), draft.count) if cap is not None]
+    seed = values.get("seed", 0)
+    fixed = _plain(values.get("fixed", {}))
+    if draft.schema is not None and "seed" in draft.schema.parameters:
+        # The weakest place: whatever else names the trainer's seed is stronger.
+        if draft.node("seed").origin == ORIGIN:
+            fixed["seed"] = seed
+        fixed.setdefault("seed", seed)
+    return Spec(
+        name=_name(draft, path),
+        path=path,
+        description=values.get("description", ""),
+        trainer=values.get("trainer"),
+        method=values.get("method", "grid"),
+        fixed=fixed,
+        parameters={name: declared.domain for name, declared in draft.parameters.items()},
+        nested=draft.nested,
+        trials=trials,
+        run_cap=min(caps, default=None),
+        seed=seed,
+        resources=Resources(
+            gpu_memory_bytes=resources.get("gpu_memory"),
+            cpus=resources.get("cpus"),
+            gpus=resources.get("gpus"),
+        ),
+        stage=draft.stage,
+        stage_set=_plain(stage_set),
+        pruner=values.get("pruner", "none"),
+        overrides=_plain(draft.strongest),
+    )
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    return {name: node.plain() for name, node in settings.items()}
+
+
+def _name(draft: Draft, path: Path) -> str:
+    """Return the sweep's name as a folder can have it."""
+    given = draft.values.get("name", path.stem)
+    name = safe(given)[:80].strip("._") or "sweep"
+    if "name" in draft.values and name != given:
+        draft.log.warn(draft.node("name"), "name", f"is also a folder's name; '{name}' is used.")
+    return name

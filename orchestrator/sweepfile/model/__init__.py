@@ -1,0 +1,1 @@
+"""The validated content of a sweep file, as plain values."""

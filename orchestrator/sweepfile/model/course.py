@@ -1,0 +1,141 @@
+"""The course of a sweep: what its file says beside single configs.
+
+These are plain values, parts of `sweepfile.model.spec.Spec`: stages and what promotes a trial
+from one to the next, one change at a time from a baseline, what bounds the whole, what answers a
+trial that diverges, and what the results are held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Start = Literal["scratch", "checkpoint"]
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Which trials of a stage run again at the next; all that is given must hold.
+
+    Attributes:
+        top: the best so many; whoever is tied with the last of them goes along.
+        fraction: the best share, in (0, 1], rounded up, with ties alike.
+        condition: in the grammar of `orchestrator.sweepfile.conditions.condition`, about one trial.
+    """
+
+    top: int | None = None
+    fraction: float | None = None
+    condition: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One budget that trials pass through.
+
+    Attributes:
+        name: as ``--stage`` names it.
+        set: the values that it sets.
+        promote: which of its trials go on to the next stage; None where they do not.
+        resumes: True where the trials that were promoted to this stage go on from their
+            checkpoints instead of anew (``continue: true`` on the stage that they come to).
+    """
+
+    name: str
+    set: Mapping[str, Any] = field(default_factory=dict)
+    promote: Promote | None = None
+    resumes: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """One named change of an ablation.
+
+    Attributes:
+        set: the values in which it differs from the baseline.
+        note: what it is for.
+        gate: condition on the change's own trial; None for none.
+    """
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    gate: str | None = None
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """A baseline, and changes that are tried one at a time.
+
+    Attributes:
+        baseline: the values of the baseline.
+        changes: by name, in the order of the file; a list value in a file is several of them.
+        gate: condition that the baseline must meet before any change runs; None for none.
+        keep_improvements: True where a change that gains more than the noise stays for those
+            after it.
+    """
+
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    gate: str | None = None
+    keep_improvements: bool = False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What bounds a whole sweep; the first bound that is reached ends it in order.
+
+    Attributes:
+        trials: finished trials.
+        hours: hours on the clock while a driver ran, all drivers of the sweep together.
+        gpu_hours: hours of all attempts times the GPUs that each held.
+        failures: failed trials in a row.
+    """
+
+    trials: int | None = None
+    hours: float | None = None
+    gpu_hours: float | None = None
+    failures: int | None = None
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What answers a symptom of a trial: a successor with another config.
+
+    Attributes:
+        set: parameter to its new value: absolute, ``"*0.1"`` (times the value of before), or a
+            list of such, of which the first answer takes the first, and so on.
+        start: whether the successor trains from scratch or from the trial's checkpoint.
+        condition: condition on the trial; None for none.
+        times: how many answers one chain of trials may have.
+    """
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    start: Start = "scratch"
+    condition: str | None = None
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the trials are held against: published numbers, or a run folder.
+
+    Attributes:
+        metrics: metric to its known value.
+        path: a run folder, absolute, whose metrics are recomputed; None for none.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """An Optuna sampler and its options.
+
+    Attributes:
+        name: ``tpe``, ``gp``, ``cmaes``, ``qmc``, ``random`` or ``nsga2``.
+        options: keyword arguments of the Optuna sampler.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)

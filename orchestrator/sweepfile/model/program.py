@@ -1,0 +1,142 @@
+"""A person's own program as a sweep file describes it: what starts it, and how it is treated.
+
+These are plain values, as those of `sweepfile.model.spec`, and travel as JSON to the process
+that runs a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from orchestrator.sweepfile.model.metric_sources import MetricSources
+
+GRACE_S = 8.0
+"""Time that a program has to end itself when it is stopped, where the file does not say."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of several commands that make a trial.
+
+    Attributes:
+        name: what it is called; part of the name of its log.
+        command: its words, macros and all.
+        timeout_s: longest time that it may take; None for any.
+        stall_timeout_s: longest time without output; None for any.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    timeout_s: float | None = None
+    stall_timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class ParamsFile:
+    """A file with the parameters, from which the program reads them.
+
+    Attributes:
+        write: where it is written, relative to the trial's copy of the program's folder, or to
+            the run directory where the program runs in place.
+        source: the file whose keys are set, absolute; None for one that holds nothing else.
+    """
+
+    write: str
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Resume:
+    """How the program goes on from a checkpoint of its own.
+
+    Attributes:
+        words: what is added to its arguments, with ``${checkpoint}`` in them.
+        checkpoint: glob of the files (or folders) that it saves; None for the usual endings.
+    """
+
+    words: tuple[str, ...]
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A person's own script, run as a trial.
+
+    Attributes:
+        path: the script, absolute, or the name of a console command.
+        style: how arguments are written; one of `orchestrator.sweepfile.program.styles.STYLES`.
+        booleans: ``"value"`` (``--amp=True``), ``"flag"`` (``--amp``, or nothing for False) or
+            ``"pair"`` (``--amp`` or ``--no-amp``).
+        python: the interpreter for ``.py`` files; None means the one that runs the sweep.
+        outputs: glob, relative to the working folder, of the folder a trial makes.
+        patterns: regular expressions with named groups that find metrics in the output; a group
+            called ``step`` gives the step.
+        metrics: where other metrics and arrays are found.
+        workdir: the folder it runs in, absolute; with `copies` the one that is copied.
+        command: the words of ``command``, macros and all, where the file has one; then the
+            argument list comes from `orchestrator.sweepfile.program.command.command_line`.
+        folder: the sweep file's folder, where relative paths among the arguments start; "" where
+            that is `workdir`.
+        copies: True where each trial runs in a copy of `workdir` of its own.
+        link: what of `workdir` is linked into the copy instead, relative to it.
+        conda: the folder of the conda environment that it runs in.
+        shell: True where `command` is one text that a shell reads.
+        env: environment variables to their texts, macros and all.
+        params_file: the file through which parameters are handed over.
+        steps: several commands, one after another, instead of one.
+        resume: how it goes on from a checkpoint; None where it starts again.
+        stop_signal: the name of the signal that asks it to end.
+        grace_s: the time that it then has.
+        timeout_s: longest time that it may take; None for any.
+        stall_timeout_s: longest time without output; None for any.
+        seed: the sweep's seed, for ``${seed}`` where the config has none.
+        seed_parameter: the parameter that holds the config's.
+    """
+
+    path: str
+    style: str = "--k=v"
+    booleans: str = "value"
+    python: str | None = None
+    outputs: str | None = None
+    patterns: tuple[str, ...] = ()
+    metrics: MetricSources = field(default_factory=MetricSources)
+    workdir: str = "."
+    command: tuple[str, ...] = ()
+    folder: str = ""
+    copies: bool = False
+    link: tuple[str, ...] = ()
+    conda: str | None = None
+    shell: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    params_file: ParamsFile | None = None
+    steps: tuple[Step, ...] = ()
+    resume: Resume | None = None
+    stop_signal: str = "SIGTERM"
+    grace_s: float = GRACE_S
+    timeout_s: float | None = None
+    stall_timeout_s: float | None = None
+    seed: int = 0
+    seed_parameter: str = "seed"
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Return the program that `dataclasses.asdict` made, also after a way through JSON."""
+        known = {key: _tuples(value) for key, value in raw.items()}
+        for name, kind in (("params_file", ParamsFile), ("resume", Resume)):
+            if known.get(name) is not None:
+                known[name] = kind(**_tuples_inside(known[name]))
+        if isinstance(known.get("metrics"), Mapping):
+            known["metrics"] = MetricSources(**_tuples_inside(known["metrics"]))
+        known["steps"] = tuple(Step(**_tuples_inside(step)) for step in known.get("steps", ()))
+        names = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in known.items() if key in names})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _tuples_inside(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _tuples(value) for key, value in raw.items()}

@@ -1,0 +1,311 @@
+"""The validated content of a sweep file.
+
+These are plain values: nothing here reads files or checks anything. `sweepfile.load` makes
+a `Spec` out of a file, `orchestrator.sweepfile.expand.configs` makes configs out of a `Spec`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.sweepfile.model.course import Ablate, Budget, Reference, Remedy, Sampler, Stage
+from orchestrator.sweepfile.model.program import Program
+
+Goal = Literal["minimize", "maximize"]
+Method = Literal["grid", "random", "bayes"]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values that one parameter may take.
+
+    Attributes:
+        distribution: one of `sweepfile.space.distributions.DISTRIBUTIONS` (W&B's words).
+        values: the choices of a categorical, in the order of the file; the one of a constant.
+        low: least value of a range, inclusive; an exponent of e where the distribution says so.
+        high: greatest value of a range, inclusive.
+        q: step of a quantised distribution.
+        probabilities: of `values`, where they are weighed.
+        mu: mean of a normal distribution, or of the logarithm of a log-normal one.
+        sigma: its standard deviation.
+        a: first shape of a beta distribution.
+        b: second shape of a beta distribution.
+        when: the condition under which the parameter exists; None for always.
+    """
+
+    distribution: str
+    values: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    q: float | None = None
+    probabilities: tuple[float, ...] = ()
+    mu: float | None = None
+    sigma: float | None = None
+    a: float | None = None
+    b: float | None = None
+    when: str | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """True where there is nothing to choose."""
+        return self.distribution == "constant"
+
+
+@dataclass(frozen=True)
+class MetricGoal:
+    """What ranks the trials.
+
+    Attributes:
+        name: a reported metric, such as ``val_mae``.
+        goal: which way is better.
+        target: no further trial starts once one has reached it; None for no such value.
+        impute: what a failed trial counts as for a sampler: ``latest``, ``best`` or ``worst`` of
+            its values; None where the file does not say.
+        impute_while_running: the same for trials that run; ``"false"`` for nothing.
+    """
+
+    name: str
+    goal: Goal = "minimize"
+    target: float | None = None
+    impute: str | None = None
+    impute_while_running: str | None = None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A bound on a metric, as ``"<= 0.020"`` or ``"0.5..0.8"``.
+
+    Attributes:
+        op: one of ``<``, ``<=``, ``>``, ``>=``; ``..`` for a range.
+        limit: the number on its right; the greatest of a range.
+        low: the least of a range; None for others.
+    """
+
+    op: str
+    limit: float
+    low: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Tell whether `value` keeps the bound; NaN never does."""
+        if self.low is not None:
+            return self.low <= value <= self.limit
+        return {
+            "<": value < self.limit,
+            "<=": value <= self.limit,
+            ">": value > self.limit,
+            ">=": value >= self.limit,
+        }[self.op]
+
+    def __str__(self) -> str:
+        # It is read again from the sweep's record: no digit may be lost.
+        limit = (
+            f"{self.limit:.17g}" if float(f"{self.limit:g}") != self.limit else f"{self.limit:g}"
+        )
+        return f"{self.op} {limit}" if self.low is None else f"{self.low!r}..{self.limit!r}"
+
+
+@dataclass(frozen=True)
+class NamedTrial:
+    """One entry of ``trials``.
+
+    Attributes:
+        set: parameter values that make it.
+        note: what it is for.
+        risk: what may go wrong, in words.
+        expect: what the writer expects, metric name to words or range.
+    """
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    risk: str = ""
+    expect: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A condition that every config must keep, or must not meet.
+
+    Attributes:
+        condition: in the grammar of `orchestrator.sweepfile.conditions.condition`.
+        forbid: True where a config must not meet it.
+        reason: why, in the writer's words.
+    """
+
+    condition: str
+    forbid: bool = False
+    reason: str = ""
+
+    def __str__(self) -> str:
+        text = f"{'forbid' if self.forbid else 'require'} {self.condition}"
+        return f"{text} ({self.reason})" if self.reason else text
+
+
+@dataclass(frozen=True)
+class EarlyTerminate:
+    """W&B's hyperband stopping; `orchestrator.sweepfile.bands` computes with it.
+
+    Attributes:
+        min_iter: the first band; None where the bands are counted down from `max_iter`.
+        max_iter: reports of a whole trial.
+        s: how many bands are counted down.
+        eta: each band is so many times the one before, and keeps one trial in so many.
+        strict: True compares the value at the band, False the best value so far.
+    """
+
+    min_iter: int | None = None
+    max_iter: int | None = None
+    s: int | None = None
+    eta: float = 3
+    strict: bool = True
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes.
+
+    Attributes:
+        gpu_memory_bytes: device memory on each of its GPUs; None where undeclared.
+        cpus: CPU cores; None lets the placement choose.
+        gpus: number of GPUs; None means one where there is one; 0 keeps the trial off GPUs.
+    """
+
+    gpu_memory_bytes: int | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sweep file that was found good.
+
+    Attributes:
+        name: the sweep's name, which is its folder's under results.
+        path: the file, absolute.
+        description: what the sweep is for.
+        trainer: name of a training system, or None where `program` is set.
+        program: the script to run, or None where `trainer` is set.
+        method: how `parameters` make configs.
+        metric: what ranks; None where neither file nor trainer names one.
+        fixed: values that all configs share.
+        parameters: the search space, in the order of the file.
+        nested: parameter to its path, of those that stand inside another parameter.
+        zips: groups of parameters that move together.
+        constraints: what configs must keep to be run.
+        trials: named configs, in the order of the file.
+        run_cap: greatest number of trials; None for no cap.
+        seed: of the sampler and the random draw.
+        targets: metric name to the bound that it should keep.
+        resources: what one trial takes.
+        stage: name of the stage that runs; None where the file has no stages.
+        stage_set: the values that this stage sets.
+        pruner: ``none``, ``median`` or ``hyperband``.
+        early_terminate: W&B's stopping rule; None where the file has none.
+        overrides: what ``--set`` gave for parameters; stronger than everything above.
+        stages: all stages of the file, in its order; `stage` is the one that runs where no stage
+            promotes, or where one was asked for.
+        ablate: a baseline and its changes; None where the file has none.
+        seeds: the seeds that each config runs with; empty for once with the config's own.
+        seed_parameter: the parameter that takes them.
+        tiers: tier to the targets that make it, the least demanding first; `targets` are beside.
+        expect: milestone such as ``train_mse@5`` to the bound that is expected there.
+        references: name to what trials are held against.
+        success: conditions over all trials that make the sweep a success.
+        budget: what bounds the whole sweep.
+        sampler: the sampler of ``bayes``; None for the default.
+        objectives: all metrics where the sweep has two; `metric` is the first of them.
+        divergence: symptom to what it leads to, where it is not the default.
+        lr_schedule: the learning-rate schedule that is expected; {} where nothing is declared.
+        remedy: symptom to what answers it.
+        warnings: what the writer should know though the file is good.
+    """
+
+    name: str
+    path: Path
+    description: str = ""
+    trainer: str | None = None
+    program: Program | None = None
+    method: Method = "grid"
+    metric: MetricGoal | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Domain] = field(default_factory=dict)
+    nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    zips: tuple[tuple[str, ...], ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    trials: Mapping[str, NamedTrial] = field(default_factory=dict)
+    run_cap: int | None = None
+    seed: int = 0
+    targets: Mapping[str, Bound] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    stage: str | None = None
+    stage_set: Mapping[str, Any] = field(default_factory=dict)
+    pruner: str = "none"
+    early_terminate: EarlyTerminate | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    ablate: Ablate | None = None
+    seeds: tuple[int, ...] = ()
+    seed_parameter: str = "seed"
+    tiers: Mapping[str, Mapping[str, Bound]] = field(default_factory=dict)
+    expect: Mapping[str, Bound] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    success: tuple[str, ...] = ()
+    budget: Budget = field(default_factory=Budget)
+    sampler: Sampler | None = None
+    objectives: tuple[MetricGoal, ...] = ()
+    divergence: Mapping[str, str] = field(default_factory=dict)
+    lr_schedule: Mapping[str, Any] = field(default_factory=dict)
+    remedy: Mapping[str, Remedy] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec in JSON types, as it is saved beside the results."""
+        raw = asdict(self)
+        raw.pop("warnings")
+        raw["path"] = str(self.path)
+        for name in ("targets", "expect"):
+            raw[name] = {metric: str(bound) for metric, bound in getattr(self, name).items()}
+        raw["tiers"] = {
+            tier: {metric: str(bound) for metric, bound in bounds.items()}
+            for tier, bounds in self.tiers.items()
+        }
+        plain: dict[str, Any] = _json_types(raw)
+        return plain
+
+
+def _json_types(value: Any) -> Any:
+    """Return nested values with lists for tuples, as a way through JSON would leave them."""
+    if isinstance(value, dict):
+        return {key: _json_types(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_types(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """One config that the spec asks for.
+
+    Attributes:
+        number: its number, from 0: the place in the order of the file; with seeds, the
+            replicates of a config have numbers running, though others start between them.
+        name: the named trial and the values that set it apart.
+        config: the parameter values; the trainer's defaults are not among them.
+        varied: the part of `config` that `parameters` chose, by name.
+        trial: key of the named trial in the spec, or None.
+        replicate: place of its seed among the spec's `seeds`, from 0.
+        group: number of the config's first replicate; None where configs run once.
+        change: name of the change of an ablation that it tries; None for the baseline and for
+            sweeps without one.
+    """
+
+    number: int
+    name: str
+    config: dict[str, Any]
+    varied: dict[str, Any] = field(default_factory=dict)
+    trial: str | None = None
+    replicate: int = 0
+    group: int | None = None
+    change: str | None = None

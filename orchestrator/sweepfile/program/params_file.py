@@ -1,0 +1,130 @@
+"""The file through which a program is handed its parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import TrialError
+from orchestrator.files import toml
+from orchestrator.sweepfile.model.program import ParamsFile
+from orchestrator.sweepfile.program.macros import Macros, is_ours, parameters_in
+
+_WHOLE = re.compile(r"\$\{params:([^{}]+)\}")
+_FLOAT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+")
+
+
+def params_text(file: ParamsFile, macros: Macros) -> str:
+    """Return what the file of one trial holds.
+
+    A file of JSON, YAML or TOML is read, the values of its macros are put in, and each parameter
+    that no macro names is set under the key of its name: an existing key as it is written, else
+    ``optim.lr`` as ``lr`` in ``optim``. A value that is nothing but ``${params:lr}`` keeps its
+    type. Files of other kinds are texts in which macros are put in.
+
+    Args:
+        file: what the sweep file says.
+        macros: what the macros stand for, with the config.
+
+    Raises:
+        TrialError: the source cannot be read, or the file cannot hold the values.
+    """
+    kind = Path(file.source or file.write).suffix.lower()
+    kind = {".yml": ".yaml"}.get(kind, kind)
+    try:
+        text = Path(file.source).read_text(encoding="utf-8") if file.source else ""
+        if kind not in _READERS:
+            return _as_text(text, file, macros)
+        content = _READERS[kind](text) if text.strip() else {}
+        if not isinstance(content, dict):
+            raise ValueError("it must hold a mapping")
+        filled = _fill(content, macros)
+        for name, value in macros.config.items():
+            if name not in parameters_in(_texts(content)):
+                _set(filled, name, value)
+        return _WRITERS[kind](filled)
+    except (OSError, ValueError, TypeError) as error:
+        where = file.source or file.write
+        raise TrialError(f"params_file {where}: must hold the parameters, but {error}.") from None
+
+
+def _as_text(text: str, file: ParamsFile, macros: Macros) -> str:
+    left = sorted(set(macros.config) - parameters_in([text]))
+    if left:
+        raise ValueError(
+            f"{file.source or 'it'} does not name ${{params:{left[0]}}}; only files of JSON, YAML "
+            "and TOML have keys that can be set"
+        )
+    return macros.put_in(text) or ""
+
+
+def _texts(content: Any) -> list[str]:
+    if isinstance(content, Mapping):
+        return [text for value in content.values() for text in _texts(value)]
+    if isinstance(content, list):
+        return [text for value in content for text in _texts(value)]
+    return [content] if isinstance(content, str) else []
+
+
+def _fill(content: Any, macros: Macros) -> Any:
+    """Return `content` with its macros put in."""
+    if isinstance(content, Mapping):
+        return {key: _fill(value, macros) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_fill(value, macros) for value in content]
+    if not isinstance(content, str) or not is_ours(content):
+        return content
+    whole = _WHOLE.fullmatch(content)
+    if whole is not None and whole[1] in macros.config:
+        return macros.config[whole[1]]
+    return macros.put_in(content)
+
+
+def _set(content: dict[str, Any], name: str, value: Any) -> None:
+    """Set the key that a parameter is called, inside other mappings where it is dotted."""
+    if isinstance(value, Mapping) and isinstance(content.get(name), dict):
+        for key, item in value.items():
+            _set(content[name], str(key), item)
+        return
+    first, _, rest = name.partition(".")
+    if name in content or not rest:
+        content[name] = value
+        return
+    if not isinstance(content.get(first), dict):
+        content[first] = {}
+    _set(content[first], rest, value)
+
+
+def _read_yaml(text: str) -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Reads 1e-5 as the number that it is to every other reader of YAML."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
+    try:
+        return yaml.load(text, Loader=Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _write_yaml(content: Any) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    ".json": json.loads,
+    ".yaml": _read_yaml,
+    ".toml": tomllib.loads,
+}
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    ".json": lambda content: json.dumps(content, indent=2, ensure_ascii=False) + "\n",
+    ".yaml": _write_yaml,
+    ".toml": toml.dumps,
+}

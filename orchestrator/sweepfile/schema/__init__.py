@@ -1,0 +1,1 @@
+"""The keys of a sweep file: types, descriptions and JSON Schema."""

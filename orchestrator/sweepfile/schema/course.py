@@ -1,0 +1,141 @@
+"""The keys of the sweep file that say how a sweep goes, beside single configs.
+
+Stages, ablation, seeds, budget, sampler, what diverging trials lead to, and what results are held
+against; `orchestrator.sweepfile.schema.sweep` puts them into the table of the file.
+"""
+
+from __future__ import annotations
+
+from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
+from orchestrator.sweepfile.schema.fields import (
+    Conditional,
+    Limit,
+    Number,
+    Settings,
+    Switch,
+    Text,
+    Whole,
+    Word,
+)
+from orchestrator.sweepfile.schema.schedules import LrSchedule
+from orchestrator.sweepfile.schema.symptom_names import CHOICES, BySymptom
+from orchestrator.sweepfile.space.sampler_options import SAMPLERS
+
+STARTS = ("scratch", "checkpoint")
+
+_PROMOTE = Record(
+    {
+        "top": Key(Whole(1), "the best so many, and who is tied with the last of them"),
+        "fraction": Key(Number(above=0, most=1), "the best share, rounded up, and ties"),
+        "if": Key(Conditional(), "a condition that the trial must meet"),
+    },
+    expected="a mapping such as {top: 3, if: stable and improving}",
+)
+STAGE = Record(
+    {
+        "set": Key(Settings(), "the parameter values of this stage"),
+        "promote": Key(_PROMOTE, "which of its trials run again at the next stage"),
+        "continue": Key(
+            Switch(), "trials that come from the stage before go on from their checkpoints"
+        ),
+    },
+    expected="a mapping such as {set: {data_fraction: 0.05, epochs: 20}}",
+    empty=True,
+)
+_BASELINE = Record(
+    {"set": Key(Settings(), "the values of the baseline")},
+    expected="a mapping such as {set: {dropout: 0.1}}",
+    empty=True,
+)
+_CHANGE = Record(
+    {
+        "set": Key(Settings(), "what differs from the baseline; lists make several changes", True),
+        "note": Key(Text(empty=True), "what the change is for"),
+        "gate": Key(Conditional(), "a condition that the change's own trial should meet"),
+    },
+    expected="a mapping such as {set: {dropout: 0.3}}",
+)
+ABLATE = Record(
+    {
+        "baseline": Key(_BASELINE, "the config that all changes start from; by default fixed"),
+        "changes": Key(
+            MapOf(_CHANGE, "a mapping from name to {set: {...}}"),
+            "named changes, tried one at a time",
+            True,
+        ),
+        "gate": Key(Conditional(), "what the baseline must meet before any change runs"),
+        "keep_improvements": Key(
+            Switch(), "a change that gains more than the noise stays for those after it"
+        ),
+    },
+    expected="a mapping such as {changes: {more_dropout: {set: {dropout: 0.3}}}}",
+)
+_SEED_LIST = ListOf(Whole(0), "a list of whole numbers from 0")
+SEEDS = Either(
+    Whole(1),
+    ListOr(
+        _SEED_LIST,
+        Record(
+            {
+                "values": Key(Either(Whole(1), _SEED_LIST), "how many seeds, or which", True),
+                "parameter": Key(
+                    Text("the name of a parameter"), "the parameter that takes the seed"
+                ),
+            },
+            expected="a number, a list, or a mapping such as {values: 5, parameter: random_state}",
+        ),
+    ),
+)
+_BOUNDS = MapOf(Limit(), 'a mapping such as {t20_mae: "<= 0.020"}')
+TARGETS = MapOf(
+    Either(Limit(), _BOUNDS),
+    'a mapping such as {t20_mae: "<= 0.020"}, or from tier to such a mapping',
+)
+EXPECT = MapOf(Limit(), 'a mapping such as {"train_mse@5": "< 0.2"}')
+REFERENCE = MapOf(
+    Either(
+        Text("a run folder, or a mapping from metric to number"),
+        MapOf(Number(), "a run folder, or a mapping from metric to number"),
+    ),
+    "a mapping from name to {metric: number} or to a run folder",
+)
+SUCCESS = Either(Conditional(), ListOf(Conditional(), "a list of conditions"))
+BUDGET = Record(
+    {
+        "trials": Key(Whole(1), "finished trials"),
+        "hours": Key(Number(above=0), "hours on the clock while the sweep runs"),
+        "gpu_hours": Key(Number(above=0), "hours of all attempts times their GPUs"),
+        "failures": Key(Whole(1), "failed trials in a row"),
+    },
+    expected="a mapping such as {hours: 8, failures: 3}",
+)
+SAMPLER = Either(
+    Word(tuple(SAMPLERS)),
+    Record(
+        {
+            "name": Key(Word(tuple(SAMPLERS)), "the sampler", True),
+            "options": Key(Settings(), "options of Optuna's sampler of that name"),
+        },
+        expected="a sampler's name, or a mapping such as {name: tpe, options: {...}}",
+    ),
+)
+DIVERGENCE = BySymptom(
+    Word(CHOICES), "a mapping from symptom to stop, warn, remedy or ignore, as {plateau: stop}"
+)
+REMEDY = BySymptom(
+    Record(
+        {
+            "set": Key(
+                Settings(),
+                "new values: absolute, '*0.1' of the one of before, or a list of such in turn",
+                True,
+            ),
+            "from": Key(Word(STARTS), "where the successor starts; by default from scratch"),
+            "if": Key(Conditional(), "a condition on the trial"),
+            "times": Key(Whole(1), "most answers in one chain of trials"),
+        },
+        expected="a mapping such as {set: {lr: '*0.1'}, from: checkpoint, times: 2}",
+    ),
+    "a mapping such as {explosion: {set: {lr: '*0.1'}}}",
+)
+LR_SCHEDULE = LrSchedule()

@@ -1,0 +1,1 @@
+"""Search space: domains, grids, quantiles and sampler options."""

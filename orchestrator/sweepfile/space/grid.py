@@ -1,0 +1,149 @@
+"""The axes of a grid: what moves, in which order, and how many places there are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.sweepfile.model.spec import Domain, Spec
+from orchestrator.sweepfile.space.choices import canonical, distinct
+
+
+def grid_values(domain: Domain) -> Sequence[Any]:
+    """Return what a grid takes from a domain, in its order; ranges are not written out.
+
+    A quantised range counts from its lower bound and leaves its upper bound out, as in W&B.
+
+    Raises:
+        ValueError: the domain has no steps that a grid could take.
+    """
+    if domain.distribution in ("constant", "categorical"):
+        return distinct(domain.values)
+    if domain.low is not None and domain.high is not None:
+        if domain.distribution == "int_uniform":
+            return range(int(domain.low), int(domain.high) + 1)
+        if domain.distribution == "q_uniform" and domain.q is not None:
+            return _Steps(domain.low, domain.high, domain.q)
+    raise ValueError(f"a grid cannot take steps in {domain.distribution}")
+
+
+class _Steps(Sequence[float]):
+    """The values low, low + q, ... below high, with the rounding of numpy's arange."""
+
+    def __init__(self, low: float, high: float, q: float) -> None:
+        self.low = low
+        self.step = (low + q) - low or q
+        self.length = max(math.ceil((high - low) / q), 1)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        return self.low + index * self.step
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One or several parameters that move together.
+
+    Attributes:
+        names: the parameters.
+        rows: for each place, a value for each of them; plain values where it is one parameter.
+        length: how many places there are; ranges may be too long for `len`.
+    """
+
+    names: tuple[str, ...]
+    rows: Sequence[Any]
+    length: int
+
+    def at(self, place: int) -> dict[str, Any]:
+        """Return the values at a place."""
+        row = self.rows[place]
+        return dict(zip(self.names, row if len(self.names) > 1 else (row,), strict=True))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Axes, of which the last one goes fastest."""
+
+    axes: tuple[Axis, ...]
+
+    @property
+    def size(self) -> int:
+        """How many combinations there are."""
+        return math.prod(axis.length for axis in self.axes)
+
+    def places(self, index: int) -> list[int]:
+        """Return the place on each axis at a place of the grid."""
+        places = []
+        for axis in reversed(self.axes):
+            index, place = divmod(index, axis.length)
+            places.append(place)
+        return places[::-1]
+
+    def chosen(self, places: Sequence[int]) -> dict[str, Any]:
+        """Return the values at places on the axes."""
+        values: dict[str, Any] = {}
+        for axis, place in zip(self.axes, places, strict=True):
+            values |= axis.at(place)
+        return values
+
+    def of(self, names: Collection[str]) -> Grid:
+        """Return the grid of those axes alone that move one of `names`."""
+        return Grid(tuple(axis for axis in self.axes if not set(names).isdisjoint(axis.names)))
+
+
+def in_order(spec: Spec) -> list[str]:
+    """Return the parameters that have something to choose, in the order of a grid.
+
+    That is W&B's: by name, those inside another parameter by name at its place.
+    """
+    searched = [name for name, domain in spec.parameters.items() if not domain.is_constant]
+    return sorted(searched, key=lambda name: spec.nested.get(name, (name,)))
+
+
+def is_pinned(name: str, spec: Spec, pinned: Mapping[str, Any]) -> bool:
+    """Tell whether a parameter, or the one that it stands inside, is set already."""
+    return name in pinned or (name in spec.nested and spec.nested[name][0] in pinned)
+
+
+def groups(spec: Spec, pinned: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the parameters that are not set yet, those that move together in one group.
+
+    A group stands where its first member would stand alone.
+    """
+    free = [name for name in in_order(spec) if not is_pinned(name, spec, pinned)]
+    found: dict[tuple[str, ...], None] = {}
+    for name in free:
+        together = next((group for group in spec.zips if name in group), (name,))
+        found[tuple(member for member in free if member in together)] = None
+    return list(found)
+
+
+def rows_of(spec: Spec, group: tuple[str, ...]) -> Sequence[Any]:
+    """Return the rows of a group, without repetitions; plain values where it is one parameter."""
+    if len(group) == 1:
+        return grid_values(spec.parameters[group[0]])
+    columns = [spec.parameters[name].values for name in group]
+    rows = {canonical(row): row for row in zip(*columns, strict=True)}
+    return list(rows.values())
+
+
+def grid_of(spec: Spec, pinned: Mapping[str, Any]) -> Grid:
+    """Return the grid of what `pinned` leaves free."""
+    axes = []
+    for group in groups(spec, pinned):
+        rows = rows_of(spec, group)
+        axes.append(Axis(group, rows, _length(rows)))
+    return Grid(tuple(axes))
+
+
+def _length(rows: Sequence[Any]) -> int:
+    """Return the length, also of ranges that are too long for `len`."""
+    if isinstance(rows, range):
+        return rows.stop - rows.start
+    return rows.length if isinstance(rows, _Steps) else len(rows)

@@ -1,0 +1,226 @@
+"""What a trainer declares, reached by its name: parameters, presets, metrics.
+
+Of one that ships only its ``config.py`` is imported, which loads no torch, so a sweep file is
+checked in milliseconds; one of the user's own is looked at from outside
+(`sweepfile.own_trainers`). The protocols here describe what the trainer side hands over;
+the classes themselves stand in `trainers.base`, which this package does not import at its top.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.errors import UsageError, nearest
+from orchestrator.sweepfile.own_trainers import inspect_trainer
+
+PACKAGE = "trainers"
+
+
+class ParameterLike(Protocol):
+    """One parameter of a trainer; `trainers.base.Parameter` has it all."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in a sweep file."""
+
+    @property
+    def type(self) -> type:
+        """One of bool, int, float, str."""
+
+    @property
+    def default(self) -> Any:
+        """The value where nothing is said."""
+
+    @property
+    def low(self) -> float | None:
+        """Least value, inclusive."""
+
+    @property
+    def high(self) -> float | None:
+        """Greatest value, inclusive."""
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The only values; empty for any."""
+
+    @property
+    def nullable(self) -> bool:
+        """True where null is a value."""
+
+    @property
+    def alters_loss(self) -> bool:
+        """True where it changes what the loss means."""
+
+    @property
+    def alters_memory(self) -> bool:
+        """True where it changes the memory that a trial takes."""
+
+    @property
+    def is_path(self) -> bool:
+        """True where its values are paths."""
+
+
+class MetricLike(Protocol):
+    """One reported metric of a trainer; `trainers.base.Metric` has it all."""
+
+    @property
+    def goal(self) -> Any:
+        """``minimize`` or ``maximize``."""
+
+    @property
+    def is_loss(self) -> bool:
+        """True where its value depends on parameters that alter the loss."""
+
+
+@dataclass(frozen=True)
+class TrainerSchema:
+    """What a trainer declares.
+
+    Attributes:
+        name: the trainer's name.
+        parameters: what a config may set, in the trainer's order.
+        presets: preset name to the values that it sets.
+        metrics: every metric that the trainer reports during training.
+        data_kind: what its arrays are, such as ``decay_curve``.
+        description: what it is, in a line.
+        takes_anything: True where it declares no parameters and takes whatever is given.
+    """
+
+    name: str
+    parameters: Mapping[str, ParameterLike]
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metrics: Mapping[str, MetricLike] = field(default_factory=dict)
+    data_kind: str = ""
+    description: str = ""
+    takes_anything: bool = False
+
+    @property
+    def default_metric(self) -> str | None:
+        """The first validation metric that stays comparable when the loss changes."""
+        for name, metric in self.metrics.items():
+            if name.startswith("val_") and not metric.is_loss:
+                return name
+        return None
+
+
+def trainer_names() -> list[str]:
+    """Return the names of the trainers that are installed."""
+    package = importlib.import_module(PACKAGE)
+    found = pkgutil.iter_modules(package.__path__)
+    return sorted(item.name for item in found if item.ispkg)
+
+
+def is_own(name: str) -> bool:
+    """Tell whether `name` means a module of the user's own, as ``my_package.my_trainer:train``."""
+    return "." in name or ":" in name
+
+
+def trainer_schema(name: str, folder: Path | None = None) -> TrainerSchema:
+    """Return what the trainer called `name` declares.
+
+    Args:
+        name: one that ships (``edc``), or of the user's own (``my_package.my_trainer:train``).
+        folder: where a module of the user's own is looked for before the environment, which is
+            the folder of the sweep file; None for the working folder.
+
+    Raises:
+        UsageError: there is no such trainer, or what declares it cannot be loaded.
+    """
+    if is_own(name):
+        return _own_schema(inspect_trainer(name, folder))
+    names = trainer_names()
+    if name not in names:
+        known = ", ".join(names) or "none is installed"
+        raise UsageError(
+            f"must be the name of a trainer, but got {name!r}.{nearest(name, names)} "
+            f"Choices: {known}; or a function of your own, such as my_trainer:train."
+        )
+    try:
+        package = importlib.import_module(f"{PACKAGE}.{name}")
+        module = importlib.import_module(f"{PACKAGE}.{name}.config")
+        base = importlib.import_module(f"{PACKAGE}.base")
+        declared: dict[str, ParameterLike] = base.parameters(module.Config)
+    except Exception as error:  # a trainer is foreign code: whatever it raises is its own mistake
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"must be a trainer whose config.py loads, but {name}'s fails: {reason}."
+        ) from error
+    presets = dict(getattr(module, "PRESETS", {}))
+    _name_presets(declared, presets)
+    return TrainerSchema(
+        name=name,
+        parameters=declared,
+        presets=presets,
+        metrics=dict(getattr(module, "METRICS", {})),
+        data_kind=str(getattr(module, "DATA_KIND", None) or ""),
+        description=(package.__doc__ or "").strip().partition("\n")[0],
+    )
+
+
+def _own_schema(found: Mapping[str, Any]) -> TrainerSchema:
+    """Return the schema of what `trainers.describe` wrote."""
+    base = importlib.import_module(f"{PACKAGE}.base")
+    declared: dict[str, ParameterLike] = {}
+    for item in found["parameters"]:
+        kind = getattr(builtins, item["type"])
+        values = {**item, "type": kind, "choices": tuple(item["choices"])}
+        declared[item["name"]] = base.Parameter(**values)
+    _name_presets(declared, found["presets"])
+    return TrainerSchema(
+        name=found["name"],
+        parameters=declared,
+        presets=found["presets"],
+        metrics={name: base.Metric(**item) for name, item in found["metrics"].items()},
+        data_kind=found["data_kind"],
+        description=found["description"],
+        takes_anything=found["takes_anything"],
+    )
+
+
+def _name_presets(declared: dict[str, ParameterLike], presets: Mapping[str, Any]) -> None:
+    """Let the parameter ``preset`` take the names of the presets, where it names no choices."""
+    preset: Any = declared.get("preset")
+    if preset is not None and presets and not preset.choices:
+        declared["preset"] = replace(preset, choices=tuple(presets))
+
+
+def evaluated_metrics(name: str, data_kind: str = "") -> dict[str, str]:
+    """Return the goals of the metrics that are recomputed from a trainer's arrays, by name.
+
+    This imports the ``metrics.py`` of a trainer that ships and with it numpy, so it is called
+    only where a name is not among the reported metrics.
+
+    Args:
+        name: the trainer.
+        data_kind: what its arrays are; one of the user's own gets the metrics of the trainer that
+            ships whose arrays are of that kind.
+    """
+    if is_own(name):
+        kinds = {trainer_schema(known).data_kind: known for known in trainer_names()}
+        if not data_kind or data_kind not in kinds:
+            return {}
+        name = kinds[data_kind]
+    try:
+        module = importlib.import_module(f"{PACKAGE}.{name}.metrics")
+    except ImportError:
+        return {}
+    return dict(getattr(module, "GOALS", {}))
+
+
+def resolve(schema: TrainerSchema, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every parameter of `schema`: defaults, then the preset, then `values`."""
+    config = {key: parameter.default for key, parameter in schema.parameters.items()}
+    preset = values.get("preset", config.get("preset"))
+    config.update(schema.presets.get(str(preset), {}))
+    config.update(values)
+    for key, value in config.items():
+        known = schema.parameters.get(key)
+        if known is not None and known.type is float and type(value) is int:
+            config[key] = float(value)
+    return config

@@ -1,0 +1,185 @@
+"""`sweep probe`: what it proposes passes `sweep check`, and runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from orchestrator.cli import app
+from orchestrator.errors import UsageError
+from orchestrator.sweepfile.load import load_spec
+from tests.engine.script.script_runner import SCRIPTS
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def probe(*words: str) -> tuple[Result, dict[str, Any]]:
+    """Probe and return what was printed and the file that was written."""
+    done = CliRunner().invoke(app, ["probe", *words])
+    assert done.exit_code == 0, done.output
+    written = Path("sweep.yaml").read_text()
+    spec = load_spec(Path("sweep.yaml"), need_program=True)
+    assert spec.warnings == ()
+    found: dict[str, Any] = yaml.safe_load(written)
+    return done, found
+
+
+def test_a_folder_with_a_table_and_arrays(here: Path) -> None:
+    shutil.copy(SCRIPTS / "followed" / "lightning_like.py", here)
+    _, found = probe("lightning_like.py", "--max_epochs", "2")
+    assert found["outputs"] == "lightning_logs/version_*/"
+    assert found["metrics"] == {
+        "files": "metrics.csv",
+        "predictions": "arrays/pred.npy",
+        "targets": "arrays/true.npy",
+    }
+    assert found["metric"] == {"name": "val_mae", "goal": "minimize"}
+    assert found["fixed"] == {"max_epochs": 2}
+    assert list(found["parameters"]) == ["lr"]
+    ran = CliRunner().invoke(
+        app, ["run", "sweep.yaml", "--inline", "--count", "1", "--results", "results"]
+    )
+    assert ran.exit_code == 0, ran.output
+    shown = CliRunner().invoke(app, ["compare", "results/sweep", "--json"])
+    (row,) = json.loads(shown.stdout)["rows"]
+    assert {"val_mae", "mae"} <= set(row["metrics"])
+    again = CliRunner().invoke(app, ["probe", "lightning_like.py"])
+    assert isinstance(again.exception, UsageError)
+    assert "must not be there yet" in str(again.exception)
+
+
+def test_sub_commands_and_reports_of_its_own(here: Path) -> None:
+    shutil.copy(SCRIPTS / "followed" / "sub_commands.py", here)
+    words = ["sub_commands.py", "--quiet", "train", "my data", "--lr=0.5"]
+    done, found = probe(*words)
+    assert found["command"] == ["python", "${program}", "train", "my data", "${args}"]
+    assert found["fixed"]["quiet"] is True
+    assert "metrics" not in found
+    assert "Metrics in: what it reports itself." in done.output
+
+
+def test_keys_and_values_and_a_printed_table(here: Path) -> None:
+    (here / "train.py").write_text(
+        "import sys\nassert sys.argv[1:] == ['epochs=2']\n"
+        "for epoch in range(2):\n"
+        "    print(f'[{epoch}/2] train loss: {1 / (epoch + 1):.3f} | val acc 0.{epoch}')\n"
+    )
+    _, found = probe("train.py", "epochs=2")
+    assert found["args"]["style"] == "k=v"
+    assert found["fixed"] == {"epochs": 2}
+    assert found["metric"] == {"name": "val_acc", "goal": "maximize"}
+    assert set(found["metrics"]) == {"pattern"}
+
+
+def test_a_folder_that_an_argument_names_goes_into_the_run_directory(here: Path) -> None:
+    (here / "train.py").write_text(
+        "import argparse, json, os\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--lr', type=float, default=0.1)\n"
+        "parser.add_argument('--out-dir', default='out')\nargs = parser.parse_args()\n"
+        "os.makedirs(args.out_dir + '/checkpoint-12')\n"
+        "state = {'log_history': [{'step': 2, 'loss': 1.0}, {'step': 2, 'eval_loss': args.lr}]}\n"
+        "json.dump(state, open(args.out_dir + '/checkpoint-12/trainer_state.json', 'w'))\n"
+    )
+    _, found = probe("train.py", "--out-dir", "out5")
+    assert found["command"] == ["python", "${program}", "--out-dir=${run_dir}/out5", "${args}"]
+    assert found["metrics"] == {"files": "${run_dir}/out5/checkpoint-*/trainer_state.json"}
+    assert found["metric"]["name"] == "eval_loss"
+    words = ["run", "sweep.yaml", "--inline", "--count", "2", "--results", "results"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    shown = CliRunner().invoke(app, ["compare", "results/sweep", "--json"])
+    rows = json.loads(shown.stdout)["rows"]
+    assert [row["metrics"]["eval_loss"] for row in rows] == [0.033, 0.1]
+
+
+def test_a_fixed_name_asks_for_a_copy(here: Path) -> None:
+    (here / "train.py").write_text(
+        "import json\njson.dump({'eval': {'mae': 0.5}}, open('results.json', 'w'))\n"
+    )
+    _, found = probe("train.py")
+    assert found["workdir"] == "copy"
+    assert found["metrics"] == {"files": "results.json"}
+    assert found["metric"]["name"] == "eval/mae"
+
+
+def test_arrays_of_a_fixed_name_ask_for_a_copy_too(here: Path) -> None:
+    (here / "fit.py").write_text(
+        "import json, os\nfrom pathlib import Path\n"
+        "for name in ('pred.npy', 'true.npy'):\n    Path(name).write_bytes(b'x')\n"
+        "line = json.dumps({'step': 1, 'total_steps': 9, 'loss': 0.5})\n"
+        "Path(os.environ['SWEEP_METRICS']).write_text(line + chr(10))\n"
+    )
+    done, found = probe("fit.py")
+    assert found["workdir"] == "copy"
+    assert found["metrics"] == {"predictions": "pred.npy", "targets": "true.npy"}
+    assert found["metric"]["name"] == "loss"
+    assert "Metrics in: what it reports itself, the arrays that it saves." in done.output
+
+
+def test_an_option_with_several_values(here: Path) -> None:
+    (here / "fit.py").write_text(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--dims', nargs='+', type=int)\n"
+        "parser.add_argument('--lr', type=float, default=0.1)\n"
+        "parser.add_argument('name')\n"
+        "print('val_loss', sum(parser.parse_args().dims) * parser.parse_args().lr)\n"
+    )
+    _, found = probe("fit.py", "x", "--dims", "3", "-1", "--lr", "0.5")
+    assert found["fixed"] == {"dims": [3, -1]}
+    assert list(found["parameters"]) == ["lr"]
+    assert found["args"]["style"] == "--k v"
+    assert found["command"] == ["python", "${program}", "x", "${args}"]
+
+
+def test_options_with_hyphens_beside_underscores_stand_as_they_are(here: Path) -> None:
+    (here / "fit.py").write_text(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--batch_size', type=int)\n"
+        "parser.add_argument('--no-cache', action='store_true')\n"
+        "print('val_loss', parser.parse_args().batch_size)\n"
+    )
+    _, found = probe("fit.py", "--batch_size", "4", "--no-cache")
+    assert found["args"] == {"style": "--k v", "booleans": "flag"}
+    assert found["fixed"] == {"batch_size": 4, "no-cache": True}
+
+
+def test_a_limit_ends_it_with_all_that_it_started(here: Path) -> None:
+    (here / "train.py").write_text(
+        "import time\nprint('step 1 loss 0.5', flush=True)\ntime.sleep(600)\n"
+    )
+    done, found = probe("--time-limit", "2s", "train.py")
+    assert found["metrics"]["pattern"].startswith("step")
+    assert "exit code" not in done.output
+
+
+def test_one_that_fails_says_why(here: Path) -> None:
+    (here / "train.py").write_text("print('loss: 1.0')\nraise RuntimeError('no data')\n")
+    done, found = probe("train.py")
+    assert "RuntimeError: no data" in done.output
+    assert "It ended with exit code 1" in done.output
+    assert found["metrics"] == {"pattern": r"\bloss:\s*(?P<loss>[-+\w.]+)"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing.py"], "must be a script or a command on PATH"),
+        (["--time-limit", "5", "ls"], "--time-limit: "),
+        (["--python", "no/python", "ls"], "must be an interpreter"),
+    ],
+)
+def test_mistakes_have_words(words: list[str], said: str, here: Path) -> None:
+    done = CliRunner().invoke(app, ["probe", *words])
+    assert isinstance(done.exception, UsageError)
+    assert said in str(done.exception)

@@ -1,0 +1,288 @@
+"""`sweep doctor`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import main
+from orchestrator.cli.render.curves import plot
+from orchestrator.files import jsonl
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState
+from tests.analysis import made
+from tests.shared_data import shared_data
+
+Capture = pytest.CaptureFixture[str]
+FIVE_EPOCHS = [0.2847, 0.4059, 0.4111, 0.4625, 0.4580]
+FELL = [0.9, 0.5, 0.3, 0.2, 0.15]
+
+
+def doctor(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", *arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def reported(sweep: SweepDir, number: int, losses: list[float], **config: object) -> None:
+    state = TrialState.COMPLETE
+    name = ",".join(f"{key}={value}" for key, value in config.items())
+    run = made.trial(sweep, number, name=name, state=state, config=dict(config))
+    run.metrics_file.unlink(missing_ok=True)
+    for step, loss in enumerate(losses, start=1):
+        jsonl.append(run.metrics_file, {"step": step, "time": 0, "metrics": {"train_loss": loss}})
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    sweep = made.sweep(tmp_path)
+    reported(sweep, 0, FIVE_EPOCHS, lr=1e-3)
+    reported(sweep, 1, [0.7, 0.6, float("nan")], lr=3e-3)
+    reported(sweep, 2, FELL, lr=1e-4)
+    reported(sweep, 3, FELL, lr=3e-5)
+    return tmp_path
+
+
+@pytest.fixture
+def five(tmp_path: Path) -> str:
+    path = tmp_path / "five.csv"
+    rows = "".join(f"{step},{loss}\n" for step, loss in enumerate(FIVE_EPOCHS, start=1))
+    path.write_text(f"epoch,train_loss\n{rows}", encoding="utf-8")
+    return str(path)
+
+
+def test_the_five_epoch_run(five: str, capsys: Capture) -> None:
+    assert doctor(five) == 0
+    out = capsys.readouterr().out
+    assert "five: in doubt: rising" in out
+    assert "rising (possible), since epoch 2" in out
+    assert "0.4625 was never below its first value 0.2847" in out
+    assert "do not  continue from the lucky first epoch" in out
+    assert "touch the architecture" in out
+    assert "^ onset" in out
+
+
+def test_a_sweep_holds_its_trials_against_each_other(results: Path, capsys: Capture) -> None:
+    assert doctor("demo", "--results", str(results)) == 0
+    out = capsys.readouterr().out
+    assert "diverged, rising since" in out  # because siblings fell
+    assert "diverged, non-finite since" in out
+    assert "lower lr from 0.001 to 5e-05" in out
+    together = " ".join(out.split("The runs together")[1].split())
+    assert "Stable only at lr ≤ 0.0001: all 2 runs there are sound, all 2 others" in together
+    assert "differs from trial 0 (lr=0.001) only in lr (0.0001, not 0.001)" in together
+
+
+def test_a_trial_is_shown_alone_with_what_its_siblings_tell(results: Path, capsys: Capture) -> None:
+    assert doctor("0", "--results", str(results), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    (run,) = told["runs"]
+    assert (run["number"], run["outcome"]) == (0, "diverged")
+    assert run["findings"][0]["symptom"] == "rising"
+    assert run["findings"][0]["fatal"] is True
+    assert told["together"]
+    assert doctor("lr=0.0001", "--results", str(results)) == 0
+    assert "trial 2 (lr=0.0001): sound" in capsys.readouterr().out
+
+
+def test_what_exploded_before_its_first_report_is_named(results: Path, capsys: Capture) -> None:
+    reported(SweepDir(results / "demo"), 4, [3e18, 1e12, 1.4e4], lr=30.0)
+    assert doctor("demo", "--results", str(results)) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "(lr=30.0) never brought train_loss below 1.4e+04, where the others begin at 0.9" in out
+    assert out.count("exploded before its first report") == 1
+
+
+def test_without_an_argument_the_newest_sweep_is_meant(results: Path, capsys: Capture) -> None:
+    assert doctor("--results", str(results), "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 4
+
+
+def test_sweeps_in_one_folder_are_not_mixed(results: Path, capsys: Capture) -> None:
+    other = made.sweep(results, "other")
+    reported(other, 0, FIVE_EPOCHS, lr=1e-3)
+    reported(other, 1, FIVE_EPOCHS, lr=1e-4)
+    assert doctor(str(results), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    outcomes = [run["outcome"] for run in told["runs"] if "other" in run["path"]]
+    assert outcomes == ["in doubt", "in doubt"]  # nobody of that sweep has fallen
+    assert told["together"]
+    assert all(text.startswith("demo: ") for text in told["together"])
+
+
+def test_markdown(results: Path, capsys: Capture) -> None:
+    assert doctor("--results", str(results), "--md") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# Diagnosis\n")
+    assert "### non-finite (sure)" in out
+    assert "- do not continue" in out
+    assert "## The runs together" in out
+
+
+def test_a_bundle_for_a_colleague(results: Path, tmp_path: Path, capsys: Capture) -> None:
+    target = tmp_path / "case.zip"
+    assert doctor("--results", str(results), "--bundle", str(target)) == 0
+    assert "case.zip: 11 files" in capsys.readouterr().err
+    with zipfile.ZipFile(target) as packed:
+        names = packed.namelist()
+        assert packed.read("diagnosis.md").startswith(b"# Diagnosis")
+        assert len(json.loads(packed.read("diagnosis.json"))["runs"]) == 4
+    assert "demo/spec.json" in names
+    assert "runs/0001-0001-lr=0.003/metrics.jsonl" in names
+    assert not list(tmp_path.glob(".case.zip*"))
+
+
+def test_a_bundle_that_cannot_be_written(five: str, tmp_path: Path, capsys: Capture) -> None:
+    assert doctor(five, "--bundle", str(tmp_path / "no" / "case.zip")) == 2
+    assert "--bundle: " in capsys.readouterr().err
+
+
+def test_a_picture(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    target = tmp_path / "curves.png"
+    assert doctor("--results", str(results), "--png", str(target)) == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_without_matplotlib_says_what_to_install(
+    five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    assert doctor(five, "--png", str(tmp_path / "curves.png")) == 2
+    assert "sweep-orchestrator[plot]" in capsys.readouterr().err
+
+
+def test_all_targets_of_a_sweep_and_what_remedies_came_to(tmp_path: Path, capsys: Capture) -> None:
+    sweep = made.sweep(tmp_path)
+    spec = json.loads(sweep.spec_file.read_text())
+    spec["targets"] = {"mae": "<= 0.01", "acc": ">= 0.9"}
+    sweep.spec_file.write_text(json.dumps(spec))
+    reported(sweep, 0, [0.7, 0.6, float("nan")], lr=1e-2)
+    reported(sweep, 1, [], lr=1e-3)
+    run = sweep.run_dir(1, "lr=0.001")
+    for step in range(1, 31):
+        metrics = {"train_loss": 0.99**step, "val_mae": 0.99**step, "val_acc": min(1, step / 25)}
+        jsonl.append(run.metrics_file, {"step": step, "time": 0, "metrics": metrics})
+    first = TrialRecord.load(sweep.run_dir(0, "lr=0.01"))
+    record = TrialRecord.load(run)
+    assert first is not None
+    assert record is not None
+    first.symptom = "non-finite"
+    first.save(sweep.run_dir(0, "lr=0.01"))
+    record.origin, record.link, record.total_steps = 0, "remedy", 40
+    record.change = {"name": "remedy 1", "set": {"lr": 1e-3}}
+    record.save(run)
+    assert doctor("--results", str(tmp_path)) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "misses its target 0.01" in out
+    assert "val_acc 0.92 at step 23 meets its target 0.9" in out
+    assert "repeats trial 0, ended for non-finite, with lr 0.001, and is sound: the remedy" in out
+
+
+def test_a_target_and_a_schedule(tmp_path: Path, capsys: Capture) -> None:
+    rows = "".join(f"{n},{1 / n},{0.5 / n},0.001\n" for n in range(1, 41))
+    path = tmp_path / "log.csv"
+    path.write_text(f"epoch,train_loss,val_mae,lr\n{rows}", encoding="utf-8")
+    asked = ["--metric", "val_mae", "--target", "0.05", "--schedule", "cosine,lr=1e-3,total=40"]
+    assert doctor(str(path), *asked) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "target reached; also schedule" in out
+    assert "lr never moved: it is 0.001" in out
+    assert "evaluate the test set, once" in out
+    assert "lr: first 0.001, peak 0.001, last 0.001" in out
+
+
+def test_each_trial_is_held_against_a_schedule_of_its_own(tmp_path: Path, capsys: Capture) -> None:
+    sweep = made.sweep(tmp_path)
+    spec = json.loads(sweep.spec_file.read_text())
+    spec |= {"lr_schedule": {"cosine": {"lr": 0.1}}, "parameters": {"lr": {"values": [0.1, 0.2]}}}
+    sweep.spec_file.write_text(json.dumps(spec))
+    for number, rate, logged in ((0, 0.1, 0.1), (1, 0.2, 0.2), (2, 0.2, 0.1)):
+        run = made.trial(sweep, number, name=f"t{number}", config={"lr": rate}, total_steps=20)
+        run.metrics_file.unlink(missing_ok=True)
+        for step in range(1, 21):
+            lr = logged / 2 * (1 + math.cos(math.pi * step / 20))
+            metrics = {"train_loss": 0.9**step, "lr": lr}
+            jsonl.append(run.metrics_file, {"step": step, "time": 0, "metrics": metrics})
+    assert doctor("demo", "--results", str(tmp_path), "--json") == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    told = [[finding["reason"] for finding in run["findings"]] for run in runs]
+    assert told[:2] == [[], []]
+    assert "lr is 0.5 times its schedule" in told[2][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{five}", "--json", "--md"], "must stand alone"),
+        (["{five}", "--target", "3"], "must come with --metric"),
+        (["{five}", "--schedule", "cosine"], "cosine.lr: must be given"),
+        (["{five}", "--schedule", "kosine,lr=1"], "Did you mean 'cosine'"),
+        (["gone/log.csv"], "must be a log, a run folder or a sweep, but is missing"),
+        (["gone", "--results", "{results}"], "must have the trial 'gone'"),
+        (["--results", "{empty}"], "must hold a sweep, but has none"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(
+    arguments: list[str], message: str, five: str, tmp_path: Path, capsys: Capture
+) -> None:
+    sweep = made.sweep(tmp_path / "r")
+    reported(sweep, 0, FELL, lr=1e-3)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    filled = [a.format(five=five, results=tmp_path / "r", empty=empty) for a in arguments]
+    assert doctor(*filled) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_names_from_a_log_do_not_steer_the_terminal(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(
+        "run,epoch,train_loss\n"
+        + "".join(f"\x1b[2J{run},{n},{n}\n" for run in "ab" for n in range(1, 9))
+    )
+    assert doctor(str(path)) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_the_sar_runs(capsys: Capture) -> None:
+    path = shared_data("curves", "sar_autoencoder", "curves.csv")
+    asked = ["--metric", "val_psnr_db", "--goal", "maximize", "--target", "21", "--json"]
+    assert doctor(str(path), *asked) == 0
+    runs = {run["name"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert not [name for name, run in runs.items() if run["outcome"] == "diverged"]
+    assert runs["resnet_lite_c16"]["outcome"] == "target reached"
+    assert [f["symptom"] for f in runs["residual_v2_c16"]["findings"]] == ["too slow"]
+
+
+def test_it_loads_nothing_heavy(five: str) -> None:
+    code = (
+        "import sys\n"
+        "from orchestrator.cli import main\n"
+        "try:\n"
+        "    main(['doctor', sys.argv[1]])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print('loaded:', sorted({'ray', 'torch', 'optuna', 'pandas'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, five], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.rstrip().endswith("loaded: []")
+
+
+def test_a_plot_of_nothing_and_of_extremes() -> None:
+    assert plot([("a", [])]) == ""
+    assert plot([("a", [(1, float("nan")), (2, float("inf"))])]) == ""
+    drawn = plot([("a", [(1, 1e308), (2, -1e308), (3, float("nan"))])], width=20, height=5)
+    assert "!" in drawn
+    assert len({line.index("│") for line in drawn.splitlines() if "│" in line}) == 1
+    assert "(logarithmic)" in plot([("a", [(1, 1.0), (2, 1e-5)])])

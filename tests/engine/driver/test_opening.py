@@ -1,0 +1,88 @@
+"""Opening a sweep's folder: new, continued, changed, busy; requests; detached starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine.driver import requests
+from orchestrator.engine.driver.opening import open_sweep
+from orchestrator.errors import BusyError, ChangedSpecError
+from orchestrator.files import atomic
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState
+from tests.engine.sweeps import toy_spec
+
+
+def test_a_folder_is_made_and_opened_again(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"a": {"lr": 0.1}})
+    opened = open_sweep(spec, tmp_path / "results")
+    TrialRecord(0, "a", {"lr": 0.1}, TrialState.COMPLETE).save(opened.folder.run_dir(0, "a"))
+    opened.close()
+    again = open_sweep(spec, tmp_path / "results")
+    assert again.folder == opened.folder
+    assert again.records[0].state is TrialState.COMPLETE
+    again.close()
+
+
+def test_a_changed_spec_is_refused_and_left_alone(tmp_path: Path) -> None:
+    open_sweep(toy_spec(tmp_path, {"a": {"lr": 0.1}}), tmp_path).close()
+    changed = toy_spec(tmp_path, {"a": {"lr": 0.2}})
+    with pytest.raises(ChangedSpecError) as caught:
+        open_sweep(changed, tmp_path)
+    assert "was 0.1, is 0.2" in str(caught.value)
+    assert "--new to start 'toy-2'" in str(caught.value)
+    kept = atomic.read_json(tmp_path / "toy" / "spec.json")
+    assert kept is not None
+    assert kept["trials"]["a"]["set"] == {"lr": 0.1}
+    new = open_sweep(changed, tmp_path, new=True)
+    assert new.folder.name == "toy-2"
+    new.close()
+
+
+def test_a_sweep_beside_another_goes_on(tmp_path: Path) -> None:
+    quick = toy_spec(tmp_path, {"a": {}}, stage="quick")
+    full = toy_spec(tmp_path, {"a": {}}, stage="full")
+    other = toy_spec(tmp_path, {"b": {}}, name="toy-7")
+    for spec, new in ((quick, False), (full, True), (other, False), (full, True)):
+        open_sweep(spec, tmp_path, new=new).close()
+    (tmp_path / "toy-99").mkdir()
+    for spec, name in ((full, "toy-3"), (quick, "toy"), (other, "toy-7")):
+        opened = open_sweep(spec, tmp_path)
+        opened.close()
+        assert opened.folder.name == name
+    with pytest.raises(ChangedSpecError, match="'toy-4' beside it"):
+        open_sweep(toy_spec(tmp_path, {"c": {}}), tmp_path)
+
+
+def test_what_may_change_may_change(tmp_path: Path) -> None:
+    open_sweep(toy_spec(tmp_path, {"a": {}}, run_cap=3), tmp_path).close()
+    open_sweep(toy_spec(tmp_path, {"a": {}}, run_cap=5, description="more"), tmp_path).close()
+
+
+def test_two_drivers_cannot_hold_one_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.engine.driver.opening.LOCK_TIMEOUT_S", 0.1)
+    spec = toy_spec(tmp_path, {"a": {}})
+    opened = open_sweep(spec, tmp_path)
+    with pytest.raises(BusyError, match="the sweep 'toy' must be free"):
+        open_sweep(spec, tmp_path)
+    opened.close()
+    open_sweep(spec, tmp_path).close()
+
+
+def test_a_name_cannot_leave_the_results_folder(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"a": {}}, name="../../escape")
+    opened = open_sweep(spec, tmp_path / "results")
+    opened.close()
+    assert opened.folder.path.resolve().parent == (tmp_path / "results").resolve()
+
+
+def test_requests_are_taken_once_and_in_order(tmp_path: Path) -> None:
+    sweep = SweepDir(tmp_path)
+    assert requests.take(sweep) == []
+    requests.ask_to_stop(sweep, 3)
+    requests.ask_to_stop(sweep, None)
+    (sweep.requests_dir / "torn.json").write_text('{"sto')
+    assert sorted(requests.take(sweep), key=str) == [3, None]
+    assert requests.take(sweep) == []

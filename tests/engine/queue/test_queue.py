@@ -1,0 +1,134 @@
+"""The agenda: what may start, in which order, and what any course of a sweep leaves."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.engine.queue.candidates import LOOK_AHEAD
+from orchestrator.engine.queue.decisions import Decisions
+from orchestrator.engine.queue.queue import Agenda
+from orchestrator.engine.queue.study_trials import Configs
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord
+from orchestrator.search.studies import Studies
+from orchestrator.sweepfile.model.spec import Domain, Spec
+from tests.engine.sweeps import toy_spec
+
+LR = {"lr": Domain("log_uniform_values", low=1e-3, high=1.0)}
+
+
+def open_agenda(
+    folder: Path,
+    spec: Spec,
+    records: dict[int, TrialRecord] | None = None,
+    course: dict[str, Any] | None = None,
+) -> Agenda:
+    sweep = SweepDir(folder)
+    known = {} if records is None else records
+    configs = Configs(spec, sweep, Studies(sweep.study_file, "a", spec), known)
+    return Agenda(spec, sweep, configs, known, decisions=Decisions(course))
+
+
+def test_candidates_come_in_order_and_asking_takes_nothing(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {f"t{n}": {"lr": 0.1 + n} for n in range(100)})
+    record = TrialRecord(7, "t7", {"lr": 7.1})
+    agenda = open_agenda(tmp_path, spec, {7: record})
+    first = [candidate.number for candidate in agenda.candidates()]
+    assert first[:3] == [7, 0, 1]
+    assert len(first) == LOOK_AHEAD
+    assert [candidate.number for candidate in agenda.candidates()] == first
+    assert agenda.candidates()[0].record is record
+    assert agenda.take(2).number == 1
+    assert [c.number for c in agenda.candidates(3)] == [7, 0, 2]
+    agenda.put_back(TrialRecord(1, "t1", {"lr": 1.1}))
+    assert [c.number for c in agenda.candidates(3)] == [1, 7, 0]
+
+
+def test_what_the_study_has_yet_to_propose_is_one_candidate(tmp_path: Path) -> None:
+    agenda = open_agenda(tmp_path, toy_spec(tmp_path, {}, method="bayes", parameters=LR, run_cap=3))
+    for number in range(3):
+        (candidate,) = agenda.candidates()
+        assert candidate.number is None
+        assert "lr" not in candidate.config
+        assert agenda.take().number == number
+    assert not agenda
+    assert agenda.candidates() == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(places=st.lists(st.integers(0, 5), min_size=12, max_size=12))
+def test_whatever_place_is_taken_each_trial_comes_once(places: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        agenda = open_agenda(
+            folder, toy_spec(folder, {f"t{n}": {"lr": 1.0 + n} for n in range(12)})
+        )
+        taken = []
+        for place in places:
+            candidates = agenda.candidates(6)
+            chosen = min(place, len(candidates) - 1)
+            record = agenda.take(chosen)
+            assert record.number == candidates[chosen].number
+            taken.append(record.number)
+        assert sorted(taken) == list(range(12))
+        assert not agenda
+
+
+def test_replicates_of_a_proposal_follow_it_at_once(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {}, method="bayes", parameters=LR, run_cap=6, seeds=(3, 4, 5))
+    records: dict[int, TrialRecord] = {}
+    agenda = open_agenda(tmp_path, spec, records)
+    taken = [agenda.take() for _ in range(4)]
+    assert [(r.number, r.group, r.replicate, r.config["seed"]) for r in taken] == [
+        (0, 0, 0, 3),
+        (1, 0, 1, 4),
+        (2, 0, 2, 5),
+        (3, 3, 0, 3),
+    ]
+    assert len({record.config["lr"] for record in taken[:3]}) == 1
+    assert [record.optuna_number for record in taken] == [0, None, None, 1]
+    again = open_agenda(tmp_path / "again", spec, {0: taken[0], 3: taken[3]})
+    assert [again.take().number for _ in range(6)][2:] == [1, 2, 4, 5]
+    assert not again
+
+
+def test_a_random_sweep_that_grows_gives_way_to_what_followed(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {}, method="random", parameters=LR, run_cap=2)
+    records: dict[int, TrialRecord] = {}
+    course: dict[str, Any] = {}
+    agenda = open_agenda(tmp_path, spec, records, course)
+    for _ in range(2):
+        agenda.take()
+    follower = TrialRecord(2, "answer", {"lr": 0.5}, origin=1, link="remedy")
+    agenda.add(follower)
+    assert agenda.take() is follower
+    longer = toy_spec(tmp_path, {}, method="random", parameters=LR, run_cap=4)
+    more = open_agenda(tmp_path / "more", longer, dict(records), course)
+    assert [candidate.number for candidate in more.candidates()] == [0, 1, 2, 4, 5], (
+        "those that wait again, then two new ones"
+    )
+    plain = open_agenda(tmp_path / "plain", longer)
+    configs = {c.number: c.config for c in plain.candidates()}
+    new = {c.number: c.config for c in more.candidates() if c.record is None}
+    assert new == {4: configs[2], 5: configs[3]}
+
+
+@pytest.mark.parametrize("follower", [1, 5])
+def test_an_endless_random_sweep_gives_no_number_twice(tmp_path: Path, follower: int) -> None:
+    spec = toy_spec(tmp_path, {}, method="random", parameters=LR)
+    records: dict[int, TrialRecord] = {}
+    agenda = open_agenda(tmp_path, spec, records)
+    assert len(agenda.candidates()) == LOOK_AHEAD
+    agenda.take()
+    agenda.add(TrialRecord(follower, "answer", {}, origin=0, link="remedy"))
+    taken = [agenda.take() for _ in range(8)]
+    numbers = [record.number for record in taken]
+    assert len(set(numbers)) == 8
+    assert numbers[0] == follower
+    assert len({record.config.get("lr") for record in taken}) == 8

@@ -1,0 +1,88 @@
+"""What a process that runs a trial itself is held to; the sweeps stand in test_driver."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.engine.child import memory
+from orchestrator.engine.driver.driver import run_sweep
+from orchestrator.engine.runners import inline
+from orchestrator.files.units import GIB
+from orchestrator.placement.model import Need, Plan, Slot
+from orchestrator.runs.records import TrialState
+from orchestrator.sweepfile.model.spec import Resources
+from tests.engine.machines import FakeMachine
+from tests.engine.slots import test_allocator
+from tests.engine.sweeps import toy_spec
+
+
+def test_a_trial_is_held_to_its_slot_and_the_process_gets_its_own_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "as it was")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    caps: list[int] = []
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(memory, "cap", caps.append)
+
+    def trains(attempt: Any, channel: inline.DirectChannel) -> list[str]:
+        seen.append(dict(os.environ))
+        channel.send(["report", 1, {"val_mae": 1.0}])
+        channel.send(["memory", 3 * GIB, os.getpid()])
+        return ["done"]
+
+    monkeypatch.setattr(inline, "run_attempt", trains)
+    spec = test_allocator.many(tmp_path, 2, 8 * GIB)
+    desk = test_allocator.Desk(tmp_path, FakeMachine([24 * GIB]), spec)
+    inline.run_inline(desk.conductor, lambda: None)
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == ["0", "0"]
+    assert seen[0]["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert seen[0]["OMP_NUM_THREADS"] == str(desk.plan.slots[0].threads)
+    assert caps == [8 * GIB, 8 * GIB]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "as it was"
+    assert "OMP_NUM_THREADS" not in os.environ
+    record = desk.conductor.records[0]
+    assert (record.state, record.need["peak_mib"]) == (TrialState.COMPLETE, 3584)
+
+
+def test_ram_of_the_process_is_not_the_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trains(attempt: Any, channel: inline.DirectChannel) -> list[str]:
+        channel.send(["memory", 3 * GIB, os.getpid()])
+        channel.send(["report", 1, {"val_mae": 1.0}])
+        return ["done"]
+
+    monkeypatch.setattr(inline, "run_attempt", trains)
+    desk = test_allocator.Desk(tmp_path, FakeMachine(cores=2), test_allocator.many(tmp_path, 1))
+    inline.run_inline(desk.conductor, lambda: None)
+    assert "peak_mib" not in desk.conductor.records[0].need
+
+
+def test_a_sweep_in_this_process_keeps_to_one_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other cards are not even read: a process that has touched CUDA cannot change over."""
+    asked: list[str | None] = []
+
+    class FoundError(Exception):
+        pass
+
+    def machine(plan: Plan, gpus: str | None) -> FakeMachine:
+        asked.append(gpus)
+        raise FoundError
+
+    monkeypatch.setattr("orchestrator.engine.driver.driver.ThisMachine", machine)
+    slots = tuple(Slot(n, "", str(n), 8 * GIB, 1, str(n)) for n in (1, 0))
+    plan = Plan("parallel", 2, 2, slots, 2, Need(8 * GIB, "declared"), "")
+    spec = toy_spec(tmp_path, {"a": {}, "b": {}}, resources=Resources(gpu_memory_bytes=8 * GIB))
+    for is_inline, gpus in ((True, "1"), (False, None)):
+        with pytest.raises(FoundError):
+            run_sweep(
+                spec, plan, results=tmp_path, listener=lambda *_: None, inline=is_inline, new=True
+            )
+        assert asked[-1] == gpus

@@ -1,0 +1,68 @@
+"""Ray on this machine where it cannot start; what it leaves is tried with whole sweeps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from orchestrator.engine.child.reaper import MARK, start_reaper
+from orchestrator.engine.runners.ray_runner import local_ray
+from orchestrator.errors import SweepError
+from tests.engine.sweeps import is_alive, wait_until
+
+
+def test_a_ray_that_does_not_start_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+
+    def refuse(**options: Any) -> None:
+        folders.append(Path(options["_temp_dir"]))
+        assert folders[0].stat().st_mode & 0o077 == 0, "for this user alone"
+        raise ConnectionError("no port is free")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with (
+        pytest.raises(SweepError, match=r"it says: no port is free\. Give --inline"),
+        local_ray(2),
+    ):
+        raise AssertionError("must not come here")
+    assert MARK not in os.environ
+    assert [folder.exists() for folder in folders] == [False]
+
+
+def test_a_ray_of_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("it is not ours"))
+    with pytest.raises(SweepError, match=r"Call ray\.shutdown\(\) first"), local_ray(2):
+        raise AssertionError("must not come here")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_the_reaper_ends_what_carries_its_mark_and_nothing_else(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    reaper = start_reaper(mine)
+    assert reaper is not None
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    sleepers = [
+        subprocess.Popen(sleep, env={**os.environ, MARK: str(folder)}, start_new_session=True)
+        for folder in (mine, other)
+    ]
+    # A process that writes a title over its environment is known by the files that it has open;
+    # the driver has some open as well, and is to live on.
+    with (mine / "log.txt").open("wb") as log:
+        titled = subprocess.Popen(sleep, stdout=log, start_new_session=True)
+        reaper.communicate(timeout=30)
+    try:
+        wait_until(lambda: not is_alive(sleepers[0].pid) and not is_alive(titled.pid))
+        assert is_alive(sleepers[1].pid)
+        assert not mine.exists()
+    finally:
+        for sleeper in (*sleepers, titled):
+            sleeper.kill()
+            sleeper.wait(10)

@@ -1,0 +1,169 @@
+"""Samplers and metrics: read, checked, refused."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import SpecError
+from orchestrator.sweepfile.checks.keys import refuse_unbounded
+from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model.spec import MetricGoal
+from orchestrator.sweepfile.space.sampler_options import OF_TWO, SAMPLERS, UNWRITABLE
+
+Write = Callable[[str], Path]
+HEAD = "trainer: toy\nmetric: val_mae\n"
+BAYES = HEAD + "method: bayes\nrun_cap: 3\nparameters: {lr: {min: 0.1, max: 1}}\n"
+
+
+def problems(write: Write, text: str) -> list[tuple[int | None, str, str]]:
+    with pytest.raises(SpecError) as caught:
+        load_spec(write(text))
+    return [(p.line, p.key, p.message) for p in caught.value.problems]
+
+
+class TestSamplers:
+    def test_the_table_is_that_of_the_installed_optuna(self) -> None:
+        samplers = pytest.importorskip("optuna").samplers
+        classes = {
+            "tpe": samplers.TPESampler,
+            "gp": samplers.GPSampler,
+            "cmaes": samplers.CmaEsSampler,
+            "qmc": samplers.QMCSampler,
+            "random": samplers.RandomSampler,
+            "nsga2": samplers.NSGAIISampler,
+        }
+        assert classes.keys() == SAMPLERS.keys()
+        for name, kind in classes.items():
+            taken = dict(inspect.signature(kind).parameters)
+            assert taken.keys() == SAMPLERS[name].keys() | (taken.keys() & UNWRITABLE.keys()), name
+            for key, option in SAMPLERS[name].items():
+                # What Optuna does without the option is a value that a file may hold.
+                assert option.refusal(taken[key].default) == "", (name, key)
+
+    def test_good_ones_make_their_sampler_without_a_complaint(self) -> None:
+        """Deprecated options are no options here, so that no sweep begins with a warning."""
+        samplers = pytest.importorskip("optuna").samplers
+        import warnings
+
+        import optuna
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            samplers.TPESampler(
+                n_startup_trials=3, n_ei_candidates=9, group=True, multivariate=True
+            )
+            samplers.CmaEsSampler(n_startup_trials=3, popsize=4, lr_adapt=True)
+            samplers.QMCSampler(qmc_type="halton", scramble=True, warn_asynchronous_seeding=False)
+            samplers.NSGAIISampler(population_size=9, mutation_prob=0.1, crossover_prob=1)
+
+    def test_read(self, write: Write) -> None:
+        assert load_spec(write(f"{BAYES}sampler: gp\n")).sampler == Sampler("gp")
+        text = f"{BAYES}sampler: {{name: cmaes, options: {{popsize: 9, lr_adapt: true}}}}\n"
+        chosen = Sampler("cmaes", {"popsize": 9, "lr_adapt": True})
+        assert load_spec(write(text)).sampler == chosen
+
+    @pytest.mark.parametrize(
+        ("sampler", "words"),
+        [
+            ("tpee", "must be one of tpe, gp, cmaes, qmc, random, nsga2, but got 'tpee'. Did you"),
+            ("{name: tpe, options: {n_startup: 3}}", "Did you mean 'n_startup_trials'?"),
+            ("{name: tpe, options: {popsize: 3}}", "must be an option of tpe, but is none."),
+            ("{name: random, options: {x: 3}}", "Choices: none."),
+            ("{name: tpe, options: {seed: 3}}", "since it comes from the sweep's seed."),
+            ("{name: tpe, options: {gamma: 3}}", "since Optuna is taking it out."),
+            ("{name: gp, options: {n_startup_trials: -1}}", "a whole number of at least 0"),
+            ("{name: gp, options: {n_startup_trials: true}}", "a whole number of at least 0"),
+            ("{name: gp, options: {n_startup_trials: '3'}}", "Remove the quotes."),
+            ("{name: nsga2, options: {crossover_prob: 2}}", "a number from 0 to 1, but got 2"),
+            ("{name: qmc, options: {qmc_type: lattice}}", "must be one of sobol, halton"),
+            ("{name: cmaes, options: {lr_adapt: true, with_margin: true}}", "must have one of"),
+            ("{name: tpe, options: {group: true, multivariate: false}}", "must not have group"),
+        ],
+    )
+    def test_refused(self, write: Write, sampler: str, words: str) -> None:
+        (line, key, message), *more = problems(write, f"{BAYES}sampler: {sampler}\n")
+        assert (line, more) == (6, [])
+        assert key.startswith("sampler")
+        assert words in message
+
+    def test_it_goes_with_bayes(self, write: Write) -> None:
+        ((_, key, message),) = problems(write, f"{HEAD}sampler: tpe\n")
+        assert key == "sampler"
+        assert "Write method: bayes, or remove it." in message
+
+    def test_two_metrics(self, write: Write) -> None:
+        two = BAYES.replace("val_mae", "[val_mae, {name: val_r2}]")
+        spec = load_spec(write(f"{two}sampler: nsga2\n"))
+        assert spec.metric == MetricGoal("val_mae")
+        assert spec.objectives == (MetricGoal("val_mae"), MetricGoal("val_r2", "maximize"))
+        for name in SAMPLERS:
+            if name in OF_TWO:
+                load_spec(write(f"{two}sampler: {name}\n"))
+            else:
+                assert "two metrics" in problems(write, f"{two}sampler: {name}\n")[0][2]
+        assert load_spec(write(BAYES.replace("val_mae", "[val_mae]"))).objectives == ()
+
+    @pytest.mark.parametrize(
+        ("metric", "key", "words"),
+        [
+            ("[val_mae, val_r2, lr]", "metric", "must be one metric or two, but got 3"),
+            ("[val_mae, val_mae]", "metric", "but val_mae is repeated"),
+            ("[val_mae, {name: val_r}]", "metric.1.name", "Did you mean 'val_r2'?"),
+            ("[val_mae, {goal: minimize}]", "metric.1.name", "must be given"),
+            ("[]", "metric", "must be a list of metrics, but got an empty list"),
+        ],
+    )
+    def test_bad_metrics(self, write: Write, metric: str, key: str, words: str) -> None:
+        (_, where, message), *_ = problems(write, BAYES.replace("val_mae", metric))
+        assert where == key
+        assert words in message
+
+    def test_optuna_is_not_loaded_to_check_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "s.yaml"
+        path.write_text("program: env\nmetric: m\nmethod: bayes\nrun_cap: 1\nsampler: gp\n"
+                        "parameters: {a: {min: 0, max: 1}}\n")  # fmt: skip
+        code = (
+            "import sys; from pathlib import Path; "
+            "from orchestrator.sweepfile.load import load_spec;"
+            "load_spec(Path(sys.argv[1]));"
+            "print([m for m in ('optuna', 'torch', 'numpy') if m in sys.modules])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == "[]"
+
+
+class TestBounds:
+    DRAWN = "trainer: toy\nmethod: random\nparameters: {lr: {min: 0.1, max: 1.0}}\n"
+
+    def test_what_never_ends_is_refused(self, write: Write) -> None:
+        spec = load_spec(write(self.DRAWN))
+        assert any("run_cap: is missing" in text for text in spec.warnings)
+        with pytest.raises(SpecError, match=r"Write run_cap: 20, or budget: .* or give --count 20"):
+            refuse_unbounded(spec)
+
+    @pytest.mark.parametrize("more", ["run_cap: 3", "budget: {trials: 3}", "budget: {hours: 1}"])
+    def test_what_ends_is_not(self, write: Write, more: str) -> None:
+        spec = load_spec(write(f"{self.DRAWN}{more}\n"))
+        assert spec.warnings == ()
+        refuse_unbounded(spec)
+
+    def test_count_is_a_cap(self, write: Write) -> None:
+        assert load_spec(write(self.DRAWN), count=4).run_cap == 4
+        assert load_spec(write(f"{self.DRAWN}run_cap: 3\n"), count=4).run_cap == 3
+        assert load_spec(write(f"{self.DRAWN}run_cap: 9\n"), count=4).run_cap == 4
+        refuse_unbounded(load_spec(write(self.DRAWN), count=4))
+
+    def test_gpu_hours_and_failures_alone_may_never_come(self, write: Write) -> None:
+        spec = load_spec(write(f"{self.DRAWN}budget: {{gpu_hours: 3, failures: 2}}\n"))
+        with pytest.raises(SpecError):
+            refuse_unbounded(spec)
