@@ -21,7 +21,7 @@ from tests.fake_nvml import Card, Failure, FakeNvml, Held, Instance, uuid_of
 LOST = fake_nvml.GPU_IS_LOST
 CHILD = """
 import dataclasses, json, sys
-from orchestrator.placement import nvml
+from orchestrator.placement.hardware import nvml
 from orchestrator.placement.hardware.gpus import Reader
 seconds, starts = 0.0, 0
 class Counted(nvml.Nvml):
