@@ -16,7 +16,8 @@ from array import array
 from collections.abc import Mapping
 
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, read_reports
+from orchestrator.runs.records import TrialRecord, read_reports
+from orchestrator.runs.records import TrialState as RecordState
 from orchestrator.sweepfile.bands import should_stop
 from orchestrator.sweepfile.model.spec import EarlyTerminate, MetricGoal
 
@@ -99,7 +100,7 @@ class Bands:
         self._is_read = True
         for number, record in self._records.items():
             # One that waits is judged again with what it goes on with.
-            ran = record.state is not TrialState.WAITING and record.replicate == 0
+            ran = record.state is not RecordState.WAITING and record.replicate == 0
             if ran and number not in self._values:
                 self._values[number] = self._logged(record, None)
 

@@ -23,11 +23,11 @@ from orchestrator.sweepfile.checks import (
     parameter_rules,
     ranking,
     sampling,
+    stage_keys,
 )
 from orchestrator.sweepfile.checks.context import Draft
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand import seeds as seeding
-from orchestrator.sweepfile.expand import staging
 from orchestrator.sweepfile.expand.named import expand_sets
 from orchestrator.sweepfile.expand.names import safe
 from orchestrator.sweepfile.foreign import recognise
@@ -90,7 +90,7 @@ def load_spec(
     keys.check_version(draft)
     keys.check_runner(draft, need_program)
     keys.check_parameters(draft)
-    staging.check_stage(draft, quick)
+    stage_keys.check_stage(draft, quick)
     keys.check_method(draft)
     zips = parameter_rules.check_zips(draft)
     constraints = parameter_rules.check_conditions(draft)
@@ -118,7 +118,7 @@ def load_spec(
         zips=zips,
         constraints=constraints,
         early_terminate=early_terminate,
-        stages=staging.read_stages(draft, results),
+        stages=stage_keys.read_stages(draft, results),
         ablate=ablate_key.read_ablate(draft, results),
         seeds=seeds,
         seed_parameter=seed_parameter,

@@ -14,8 +14,8 @@ import pytest
 
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.driver.terms import Terms
 from orchestrator.engine.slots.allocator import Placing
+from orchestrator.engine.slots.terms import Terms
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials

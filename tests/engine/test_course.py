@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.driver.terms import Terms
 from orchestrator.engine.queue.budget import Limits, Spent
 from orchestrator.engine.slots import needs
 from orchestrator.engine.slots.allocator import Placing
+from orchestrator.engine.slots.terms import Terms
 from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir

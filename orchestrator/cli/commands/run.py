@@ -106,7 +106,7 @@ def command(
         return _detach(asked, folder, _arguments(ctx, ctx.params), new=new)
     # The engine loads Ray and Optuna; by now the file is known to be good.
     from orchestrator.engine.driver.driver import run_sweep
-    from orchestrator.engine.driver.terms import Terms
+    from orchestrator.engine.slots.terms import Terms
 
     policy = policy_of(
         asked.resources,

@@ -16,9 +16,9 @@ from orchestrator.engine.driver.closing import Outcome, conclude, new_record, st
 from orchestrator.engine.driver.control import catching
 from orchestrator.engine.driver.only import chosen_trials
 from orchestrator.engine.driver.opening import OpenSweep, folder_for, open_sweep
-from orchestrator.engine.driver.terms import Terms
 from orchestrator.engine.slots.allocator import Placing
 from orchestrator.engine.slots.machine import ThisMachine
+from orchestrator.engine.slots.terms import Terms
 from orchestrator.errors import SweepError, WaitTimeoutError
 from orchestrator.files import atomic
 from orchestrator.placement.history import FILE, History

@@ -124,8 +124,12 @@ def run_trials(conductor: Conductor, tick: Callable[[], None], folder: Path) -> 
     """
     from ray import tune
 
-    from orchestrator.engine.runners.adapters import ConductorScheduler, ConductorSearcher, Faults
     from orchestrator.engine.runners.ray_actor import Minder
+    from orchestrator.engine.runners.ray_adapters import (
+        ConductorScheduler,
+        ConductorSearcher,
+        Faults,
+    )
 
     faults = Faults()
     try:

@@ -21,16 +21,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from orchestrator.engine.driver.terms import Terms
 from orchestrator.engine.queue.candidates import Candidate
 from orchestrator.engine.slots.concurrency import Growing
-from orchestrator.engine.slots.ground import Ground, Tell, cap_of, note_need
+from orchestrator.engine.slots.device_state import Ground, Tell, cap_of, note_need
 from orchestrator.engine.slots.levels import Levels
-from orchestrator.engine.slots.live import Live
 from orchestrator.engine.slots.machine import Machine
 from orchestrator.engine.slots.needs import Needs
 from orchestrator.engine.slots.oom_retry import Retrying
 from orchestrator.engine.slots.recovery import Recovery
+from orchestrator.engine.slots.running_slot import Live
+from orchestrator.engine.slots.terms import Terms
 from orchestrator.engine.slots.timing import Pace, is_whole
 from orchestrator.engine.slots.usage import Measuring
 from orchestrator.engine.slots.waits import Waits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.engine.slots.ground import Tell
+from orchestrator.engine.slots.device_state import Tell
 from orchestrator.placement.concurrency.search_down import Pays, Thinning
 from orchestrator.placement.concurrency.search_up import Event, Growth
 from orchestrator.placement.concurrency.throughput import Window

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from orchestrator.engine.slots.concurrency import Growing
-from orchestrator.engine.slots.live import Live
+from orchestrator.engine.slots.running_slot import Live
 from orchestrator.placement.hardware.cpu_slots import RAM_PER_TRIAL_BYTES
 from orchestrator.placement.model import CPU, Device, Plan, Policy
 

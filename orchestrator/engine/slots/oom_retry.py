@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from orchestrator.engine.slots.ground import Ground, Tell, cap_of, note_need
+from orchestrator.engine.slots.device_state import Ground, Tell, cap_of, note_need
 from orchestrator.engine.slots.levels import Levels
-from orchestrator.engine.slots.live import Live
 from orchestrator.engine.slots.needs import Needs
 from orchestrator.engine.slots.recovery import Recovery, recovery
+from orchestrator.engine.slots.running_slot import Live
 from orchestrator.files.units import MIB, to_mib
 from orchestrator.placement.admission.admission import Admission
 from orchestrator.placement.model import Need

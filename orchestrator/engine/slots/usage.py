@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.engine.slots.ground import Ground, note_need
-from orchestrator.engine.slots.live import Live, held_by_script, held_together, with_context
+from orchestrator.engine.slots.device_state import Ground, note_need
 from orchestrator.engine.slots.needs import Needs
+from orchestrator.engine.slots.running_slot import Live, held_by_script, held_together, with_context
 from orchestrator.files.units import to_mib
 from orchestrator.placement.admission.admission import Admission
 from orchestrator.placement.model import Need

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestrator.engine.slots.ground import Tell
+from orchestrator.engine.slots.device_state import Tell
 from orchestrator.placement.admission.waiting import Waiting
 
 CALM_S = 3.0

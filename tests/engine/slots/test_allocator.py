@@ -13,9 +13,9 @@ import pytest
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.driver.terms import Terms
 from orchestrator.engine.slots.allocator import Placing
 from orchestrator.engine.slots.needs import Needs, known_need
+from orchestrator.engine.slots.terms import Terms
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.concurrency.throughput import Window

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.engine.slots.live import Live
 from orchestrator.engine.slots.machine import Machine
+from orchestrator.engine.slots.running_slot import Live
 from orchestrator.files.units import to_mib
 from orchestrator.placement.hardware.neighbours import Ours, who_computes
 from orchestrator.placement.model import Device, Host, Need
