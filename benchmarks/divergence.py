@@ -33,10 +33,10 @@ from benchmarks.curves import Curve, read_curves
 from benchmarks.rules import RULES, Rule
 from benchmarks.scoring import Outcome, Score, score, table, wilson
 from benchmarks.thresholds import GRID, cross_validate
-from orchestrator.divergence.policy import SYMPTOMS, Policy
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.schedule.formulas import Schedule
+from orchestrator.divergence.verdict import SYMPTOMS, Policy
 from orchestrator.divergence.watch import Watch
 
 __all__ = [

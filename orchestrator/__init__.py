@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.analysis.table.frame import load_results
+    from orchestrator.analysis.table.export import load_results
     from orchestrator.script_api import report
 
     config: dict[str, Any]
@@ -34,7 +34,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "load_results":
-        from orchestrator.analysis.table.frame import load_results
+        from orchestrator.analysis.table.export import load_results
 
         return load_results
     if name in ("config", "report", "run_dir"):

@@ -9,10 +9,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from orchestrator.analysis import arrays, regression
+from orchestrator.analysis import arrays
 from orchestrator.analysis import metrics as kinds
-from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.sequences import check_sequences, load_sequences
+from orchestrator.analysis import metrics as regression
+from orchestrator.analysis.arrays import ArrayProblem, check_sequences, load_sequences
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.array_files import ROLES, SPLITS, Places, Source, own_places
 from orchestrator.runs.layout import RunDir

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.targets import parse_bound
-from orchestrator.divergence.crossrun import Seen, compare_runs
-from orchestrator.divergence.diagnosis import Diagnosis, diagnose
-from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.schedule.trial import schedule_of_trial
-from orchestrator.divergence.wording import number
+from orchestrator.divergence.diagnosis import Diagnosis, Seen, compare_runs, diagnose
+from orchestrator.divergence.lost_levels import number
+from orchestrator.divergence.schedule.declared import Declared, schedule_of_trial
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.runs.curves.curve import LoggedRun

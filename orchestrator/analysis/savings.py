@@ -1,17 +1,21 @@
-"""What ending lost trials has saved, and what ending trials by hand would have done."""
+"""What ending lost trials has saved, and what ending trials by hand would have done.
+
+The rules of thumb by which people stop runs, to hold the rule against what it replaces.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from orchestrator.analysis.by_hand import WORDS, ByHand
 from orchestrator.analysis.trial_status import TrialStatus
 from orchestrator.divergence import series_names
-from orchestrator.divergence.policy import LOST
+from orchestrator.divergence.verdict import LOST
 from orchestrator.files import atomic, jsonl
 from orchestrator.files.units import format_duration
 from orchestrator.runs.layout import SweepDir
@@ -144,3 +148,45 @@ def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
         f"By hand ({WORDS}) {ended[False]} of the {whole[False]} complete trials would have been "
         f"stopped as well, and {ended[True]} of the {whole[True]} lost ones as soon."
     )
+
+
+JUMP = 1.2
+SWING = 0.3
+OVER_BEST = 1.61
+_WINDOW = 5
+_TURNS = 3
+
+WORDS = "a jump of 20 %, swings of ± 30 %, 61 % over the best"
+
+
+class ByHand:
+    """Judges a loss as people do who watch it: at the first sign.
+
+    A value that is not finite, one 61 % over the best or 20 % over the one before, or three turns
+    in five values that span 30 % of their level end the run. Losses that are not positive have no
+    such shares; of them only what is not finite ends.
+    """
+
+    def __init__(self) -> None:
+        self._best = math.inf
+        self._last: deque[float] = deque(maxlen=_WINDOW)
+
+    def ends(self, value: float) -> bool:
+        """Take in one report and tell whether the run would have been ended at it."""
+        if not math.isfinite(value):
+            return True
+        before = self._last[-1] if self._last else None
+        self._last.append(value)
+        self._best = min(self._best, value)
+        if self._best <= 0:
+            return False
+        jumps = before is not None and value > JUMP * before
+        return value > OVER_BEST * self._best or jumps or self._swings()
+
+    def _swings(self) -> bool:
+        if len(self._last) < _WINDOW:
+            return False
+        level = sum(self._last) / _WINDOW
+        steps = [after - before for before, after in pairwise(self._last)]
+        turns = sum(one * other < 0 for one, other in pairwise(steps))
+        return turns >= _TURNS and max(self._last) - min(self._last) > SWING * level

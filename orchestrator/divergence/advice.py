@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.divergence.lost_levels import number
 from orchestrator.divergence.verdict import Verdict
-from orchestrator.divergence.wording import number
 
 _RATES = ("lr", "learning_rate", "max_lr", "base_lr", "lr0", "optimizer.lr")
 _CLIPS = ("gradient_clip_val", "clip", "grad_clip", "max_grad_norm", "clip_norm", "gradient_clip")

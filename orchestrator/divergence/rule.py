@@ -34,10 +34,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from orchestrator.divergence import series_names, wording
+from orchestrator.divergence import lost_levels, series_names
 from orchestrator.divergence.lost_levels import RISING_REPORTS, Levels
-from orchestrator.divergence.series import Series
-from orchestrator.divergence.streaks import Streak
+from orchestrator.divergence.series import Series, Streak
 from orchestrator.divergence.verdict import CONTINUE, Action, Verdict
 
 __all__ = ["Action", "DivergenceRule", "Verdict"]
@@ -94,8 +93,8 @@ class _Judged:
             action="stop" if found.is_fatal else "warn",
             symptom=found.symptom,
             onset=found.since,
-            reason=wording.finding(self.name, found, sign=self.sign),
-            numbers=wording.numbers(found, sign=self.sign),
+            reason=lost_levels.finding(self.name, found, sign=self.sign),
+            numbers=lost_levels.numbers(found, sign=self.sign),
         )
 
 
@@ -208,7 +207,7 @@ class DivergenceRule:
         if judged is not self._training:
             return CONTINUE
         self._fatal_since = step if self._fatal_since is None else self._fatal_since
-        reason = wording.fatal_value(judged.name, value, self._fatal_since)
+        reason = lost_levels.fatal_value(judged.name, value, self._fatal_since)
         return Verdict("stop", "non-finite", self._fatal_since, reason)
 
     def _watch(self, step: int, values: Mapping[str, float]) -> Iterator[Verdict]:
@@ -239,11 +238,11 @@ class DivergenceRule:
         if self._substitute is not None and name == self._substitute.name:
             allowed = LONGEST_TRANSIENT + 1 if series_names.is_validation(name) else LASTING_METRIC
             if streak.count >= allowed:
-                reason = wording.lasting_value(name, value, since, streak.count)
+                reason = lost_levels.lasting_value(name, value, since, streak.count)
                 return Verdict("stop", "non-finite", since, reason)
         if streak.count > 1:
             return CONTINUE
-        return Verdict("warn", "non-finite", since, wording.passing_value(name, value, since))
+        return Verdict("warn", "non-finite", since, lost_levels.passing_value(name, value, since))
 
 
 def numbers_in(metrics: Mapping[str, float]) -> dict[str, float]:

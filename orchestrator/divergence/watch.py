@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from orchestrator.divergence import series_names
-from orchestrator.divergence.policy import Policy
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.schedule.rates import Rates
@@ -28,7 +27,7 @@ from orchestrator.divergence.symptoms.oscillation import Oscillation
 from orchestrator.divergence.symptoms.overfitting import Overfitting
 from orchestrator.divergence.symptoms.pace import Pace
 from orchestrator.divergence.symptoms.stuck import Dead, NoGradient, Plateau
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.verdict import Policy, Verdict
 
 _RATE = re.compile(r"(?:^|[_/.-])(?:lr|learning_rate|learning rate)(?:$|[_/.-])")
 _NORM = re.compile(r"grad(?:ient)?[_/. ]?norm")

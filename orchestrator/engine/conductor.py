@@ -13,10 +13,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from orchestrator.engine.attempts import Starting
-from orchestrator.engine.child.attempt import Attempt
-from orchestrator.engine.child.channel import Message
-from orchestrator.engine.endings import Endings
+from orchestrator.engine.attempts import Endings, Starting, UnderWay
+from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.judge import check_watched
 from orchestrator.engine.program_watch import Scripts
 from orchestrator.engine.queue.budget import Limits, Spent
@@ -25,10 +23,9 @@ from orchestrator.engine.queue.queue import Agenda
 from orchestrator.engine.queue.study_trials import Configs
 from orchestrator.engine.remedies import Remedies, by_number
 from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.under_way import UnderWay
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
-from orchestrator.search.studies import Studies
+from orchestrator.search.study import Studies
 from orchestrator.sweepfile.model.spec import Spec
 
 Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]

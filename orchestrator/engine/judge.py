@@ -3,30 +3,33 @@
 The order of authority: what the watch over the curve ends is ended, whatever a pruner thinks of
 it; only what is not lost is held against other trials; and only what completes can be promoted to
 the next stage.
+
+What the trials of a sweep show each other: whether the loss can fall at all.
+
+A loss that only rises may be the fault of the task or of the config. Once another trial has come
+down by a fifth of its first value, it is the config's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_run
-from orchestrator.divergence.policy import LOST
-from orchestrator.divergence.schedule.declared import declared_for
-from orchestrator.divergence.schedule.trial import schedule_of_trial
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.lost_levels import number as shown
+from orchestrator.divergence.rule import DivergenceRule
+from orchestrator.divergence.schedule.declared import declared_for, schedule_of_trial
+from orchestrator.divergence.verdict import LOST, Verdict
 from orchestrator.divergence.watch import Watch
-from orchestrator.divergence.wording import number as shown
 from orchestrator.engine.remedies import Remedies, policy_for
-from orchestrator.engine.siblings import Siblings
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
-from orchestrator.runs.layout import RunDir
+from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, read_reports
-from orchestrator.search.bands import Bands
+from orchestrator.search.pruners import Bands
 from orchestrator.search.study import Study
 from orchestrator.sweepfile.model.spec import Spec
 
@@ -278,3 +281,52 @@ def _milestones(spec: Spec) -> dict[tuple[str, int], Any]:
         if name and step.isdecimal():
             found[name, int(step)] = bound
     return found
+
+
+MOST_READ = 64
+"""Trials of earlier drivers whose logs are read for it at most, the newest first."""
+
+
+class Siblings:
+    """Knows which trials of a sweep have shown that the loss can fall.
+
+    Args:
+        sweep: the sweep's folder.
+        records: its trials by earlier drivers.
+        metric: the reported name that ranks, or None.
+        goal: which way it is better.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepDir,
+        records: Iterable[TrialRecord],
+        metric: str | None,
+        goal: str,
+    ) -> None:
+        self._sweep = sweep
+        self._unread = [record for record in records if record.attempt][-MOST_READ:]
+        self._judged_by = metric, goal
+        self._fallen: set[int] = set()
+
+    def fell(self, number: int) -> None:
+        """Note that the loss of trial `number` came down."""
+        self._fallen.add(number)
+
+    def another_fell(self, number: int, *, look: bool) -> bool:
+        """Tell whether the loss of another trial than `number` has come down.
+
+        Args:
+            number: the trial that asks.
+            look: whether logs of earlier drivers are worth reading for it.
+        """
+        while not self._fallen - {number} and look and self._unread:
+            record = self._unread.pop()
+            run = self._sweep.run_dir(record.number, record.name)
+            rule = DivergenceRule(*self._judged_by)
+            for step, metrics in read_reports(run):
+                rule.update(step, metrics)
+                if rule.has_fallen:
+                    self._fallen.add(record.number)
+                    break
+        return bool(self._fallen - {number})

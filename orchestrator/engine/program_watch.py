@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orchestrator.engine.attempts import UnderWay
 from orchestrator.engine.queue.decisions import Ending
-from orchestrator.engine.under_way import UnderWay
 from orchestrator.files import atomic
 from orchestrator.runs.records import TrialRecord, TrialState, now
 from orchestrator.sweepfile.model.spec import Spec

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.files.units import format_size, to_mib
-from orchestrator.placement.model import Device
-from orchestrator.placement.packing import capacity
-from orchestrator.placement.words import trials_words
+from orchestrator.placement.model import Device, trials_words
+from orchestrator.placement.planner import capacity
 
 ALL_FIT, TIGHT, SEQUENTIAL, NONE_FITS = range(4)
 """Exit codes of ``sweep gpu``."""

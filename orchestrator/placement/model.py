@@ -1,11 +1,18 @@
-"""The values that placement speaks in. Sizes are bytes; MiB are for display."""
+"""The values that placement speaks in. Sizes are bytes; MiB are for display.
+
+The memory that one trial takes, and what the spec says beside it.
+
+Phrases that the reasons of all plans share.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from orchestrator.errors import UsageError
 from orchestrator.files.units import to_mib
+from orchestrator.sweepfile.model.spec import Resources
 
 NeedSource = Literal["declared", "measured", "history", "unknown"]
 Mode = Literal["parallel", "sequential"]
@@ -209,3 +216,64 @@ class Plan:
             },
             "reason": self.reason,
         }
+
+
+def declared(resources: Resources) -> Need:
+    """Return the need that the spec declares; unknown where it declares none."""
+    if resources.gpu_memory_bytes is None:
+        return Need()
+    return Need(resources.gpu_memory_bytes, "declared")
+
+
+def policy_of(
+    resources: Resources,
+    max_parallel: int | None = None,
+    *,
+    workers: int = 0,
+    placement: Placement = "auto",
+    share: Share = "full",
+) -> Policy:
+    """Return what limits the plan beside memory.
+
+    Args:
+        resources: of the spec.
+        max_parallel: greatest number of trials at once (``--max-parallel``); None for no limit.
+        workers: processes that load a trial's data beside it (`loaders.loader_workers`).
+        placement: how many run at once (``--placement``).
+        share: how a card is shared with others (``--share``).
+
+    Raises:
+        UsageError: `max_parallel` is below 1.
+    """
+    if max_parallel is not None and max_parallel < 1:
+        raise UsageError(f"--max-parallel: must be at least 1, but got {max_parallel}.")
+    return Policy(
+        max_parallel=max_parallel,
+        gpus_per_trial=1 if resources.gpus is None else resources.gpus,
+        cpus_per_trial=resources.cpus,
+        workers_per_trial=workers,
+        placement=placement,
+        share=share,
+    )
+
+
+def trials_words(n_trials: int | None) -> str:
+    """Return ``1 trial``, ``3 trials``, or ``an unbounded number of trials``."""
+    if n_trials is None:
+        return "an unbounded number of trials"
+    return f"{n_trials:,} trial{'' if n_trials == 1 else 's'}"
+
+
+def limit_words(count: int, room: int, policy: Policy) -> str:
+    """Return `` (limited by --max-parallel 2)`` where nothing else holds `count` down.
+
+    Args:
+        count: trials that run at once.
+        room: trials that would without that limit.
+        policy: holds the limit.
+    """
+    if count != policy.max_parallel or count >= room:
+        return ""
+    if policy.placement == "sequential":
+        return " (--placement sequential)"
+    return f" (limited by --max-parallel {count})"

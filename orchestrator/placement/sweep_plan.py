@@ -1,21 +1,34 @@
-"""The plan of a sweep on this machine, or on one that is described: what run and plan call."""
+"""The plan of a sweep on this machine, or on one that is described: what run and plan call.
+
+How long a sweep would take on the slots of its plan.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from orchestrator.errors import PlacementError
 from orchestrator.files.units import format_size
+from orchestrator.placement.hardware.cpu_slots import loader_workers
 from orchestrator.placement.hardware.gpu_options import choose
 from orchestrator.placement.hardware.gpus import survey
 from orchestrator.placement.hardware.host import HostReader
-from orchestrator.placement.hardware.loaders import loader_workers
 from orchestrator.placement.hardware.neighbours import Ours, pids_comparable, who_computes
 from orchestrator.placement.leases.leases import Leases
-from orchestrator.placement.model import Device, Host, Need, Placement, Plan, Policy, Share
-from orchestrator.placement.need import declared, policy_of
+from orchestrator.placement.model import (
+    Device,
+    Host,
+    Need,
+    Placement,
+    Plan,
+    Policy,
+    Share,
+    declared,
+    policy_of,
+)
 from orchestrator.placement.planner import plan
 from orchestrator.sweepfile.expand.configs import count_trials
 from orchestrator.sweepfile.model.spec import Spec
@@ -124,3 +137,39 @@ def _less_promised(devices: Sequence[Device]) -> tuple[list[Device], str]:
     left = Leases().remaining(devices)
     taken = sum(device.free_bytes for device in devices) - sum(d.free_bytes for d in left)
     return left, f"other sweeps have promised {format_size(taken)} of what is free" if taken else ""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bounds on the time from a sweep's start to its end.
+
+    Attributes:
+        trial_minutes: how long one trial takes.
+        source: who says so, in words.
+        best_minutes: where trials that run at once do not slow each other down; None for an
+            unbounded sweep.
+        worst_minutes: where running at once gains nothing; None for an unbounded sweep.
+    """
+
+    trial_minutes: float
+    source: str
+    best_minutes: float | None
+    worst_minutes: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the forecast in JSON types."""
+        return asdict(self)
+
+
+def forecast(plan: Plan, trial_minutes: float, source: str) -> Forecast:
+    """Return how long the trials of a plan take, if each takes as long.
+
+    Args:
+        plan: where they run; all that fit at once are taken to do so in the best case.
+        trial_minutes: above 0.
+        source: who says so.
+    """
+    if plan.n_trials is None:
+        return Forecast(trial_minutes, source, None, None)
+    rounds = -(-plan.n_trials // plan.max_parallel)
+    return Forecast(trial_minutes, source, rounds * trial_minutes, plan.n_trials * trial_minutes)

@@ -40,8 +40,8 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 
-from orchestrator.divergence.policy import Policy
 from orchestrator.divergence.rule import FALLEN
+from orchestrator.divergence.verdict import Policy
 from orchestrator.divergence.watch import Watch
 
 SERIES = ("train", "value", "both")

@@ -28,7 +28,7 @@ from optuna.distributions import (
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.sweepfile.model.spec import Domain
-from orchestrator.sweepfile.space.distributions import UNBOUNDED
+from orchestrator.sweepfile.space.domain import UNBOUNDED
 from orchestrator.sweepfile.space.quantiles import limits, quantile, share_of, share_of_choice
 
 Held = bool | int | float | str | None

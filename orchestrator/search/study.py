@@ -13,12 +13,14 @@
 A study of two metrics takes a pair of values and neither reports nor prunes; Optuna can do no more.
 One process writes. The study can be rebuilt from the run directories: `import_finished` enters a
 trial that ended. A trial that is tried again is a new trial here, with the same parameters.
+
+The studies of a sweep: one for each stage, because their metrics are not comparable.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +38,7 @@ from orchestrator.search.samplers import METHODS, DirectedSampler
 from orchestrator.search.space import Space
 from orchestrator.search.thinning import Reports
 from orchestrator.sweepfile.model.course import Sampler
-from orchestrator.sweepfile.model.spec import Domain
+from orchestrator.sweepfile.model.spec import Domain, Spec
 
 _ENDED = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
 _STATES = (*_ENDED, LOST)
@@ -369,3 +371,48 @@ def _check(key: str, value: str, choices: tuple[str, ...]) -> None:
             f"{key}: must be one of {', '.join(choices)}, but got {value!r}."
             f"{nearest(value, choices)}"
         )
+
+
+class Studies:
+    """Opens the studies of a sweep, all in one journal, when they are first needed.
+
+    Args:
+        path: the journal.
+        name: of the sweep, which is that of its first study.
+        spec: what was asked.
+
+    Raises:
+        UsageError: the study there has another goal, or the sampler cannot be.
+        SweepError: the file is no journal.
+    """
+
+    def __init__(self, path: Path, name: str, spec: Spec) -> None:
+        self._path = path
+        self._name = name
+        self._spec = spec
+        self._first = spec.stages[0].name if spec.stage is None and spec.stages else spec.stage
+        self._open: dict[str | None, Study] = {}
+        self.of(self._first)
+
+    def of(self, stage: str | None) -> Study:
+        """Return the study of a stage; the sweep's where it has none."""
+        if stage is None:
+            stage = self._first
+        if stage not in self._open:
+            spec, name = self._spec, self._name
+            second = spec.objectives[1].goal if len(spec.objectives) > 1 else None
+            self._open[stage] = Study.open(
+                self._path,
+                name=name if stage == self._first else f"{name}/{stage}",
+                goal=spec.metric.goal if spec.metric else "minimize",
+                method=spec.method,
+                seed=spec.seed,
+                pruner=spec.pruner,
+                metric=spec.metric.name if spec.metric else "",
+                sampler=spec.sampler,
+                second_goal=second,
+            )
+        return self._open[stage]
+
+    def __iter__(self) -> Iterator[tuple[str | None, Study]]:
+        return iter(list(self._open.items()))

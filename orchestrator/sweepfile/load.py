@@ -15,30 +15,27 @@ from typing import Any
 from orchestrator.sweepfile import wandb_files
 from orchestrator.sweepfile.checks import (
     ablate_key,
-    combinations,
-    comparable,
     divergence_keys,
     keys,
-    outcomes,
     parameter_rules,
     ranking,
-    sampling,
+    result_conditions,
     stage_keys,
 )
+from orchestrator.sweepfile.checks import keys as combinations
+from orchestrator.sweepfile.checks import ranking as comparable
+from orchestrator.sweepfile.checks import ranking as sampling
 from orchestrator.sweepfile.checks.context import Draft
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand import seeds as seeding
-from orchestrator.sweepfile.expand.named import expand_sets
-from orchestrator.sweepfile.expand.names import safe
-from orchestrator.sweepfile.foreign import recognise
+from orchestrator.sweepfile.expand.names import expand_sets, safe
 from orchestrator.sweepfile.model.spec import NamedTrial, Resources, Spec
 from orchestrator.sweepfile.overrides import ORIGIN, apply, parameter_names
-from orchestrator.sweepfile.program.paths import settle_paths
-from orchestrator.sweepfile.program.resolve import read_program
+from orchestrator.sweepfile.program.resolve import read_program, settle_paths
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
+from orchestrator.sweepfile.wandb_files import recognise
 from orchestrator.sweepfile.yaml.compose import read_whole
-from orchestrator.sweepfile.yaml.node import Node
-from orchestrator.sweepfile.yaml.problems import Log
+from orchestrator.sweepfile.yaml.node import Log, Node
 
 
 def load_spec(
@@ -99,7 +96,7 @@ def load_spec(
     metrics = ranking.check_metrics(draft)
     ranking.check_expectations(draft, results)
     ranking.check_ranked(draft, metrics)
-    targets, tiers = outcomes.read_targets(draft, results)
+    targets, tiers = result_conditions.read_targets(draft, results)
     seeds, seed_parameter = seeding.read_seeds(draft)
     folder = path.absolute().parent
     settle_paths(draft, need_program)
@@ -124,10 +121,10 @@ def load_spec(
         seed_parameter=seed_parameter,
         targets=targets,
         tiers=tiers,
-        expect=outcomes.read_expect(draft, results),
-        references=outcomes.read_references(draft, results, folder),
-        success=outcomes.read_success(draft, results),
-        budget=outcomes.read_budget(draft),
+        expect=result_conditions.read_expect(draft, results),
+        references=result_conditions.read_references(draft, results, folder),
+        success=result_conditions.read_success(draft, results),
+        budget=result_conditions.read_budget(draft),
         sampler=sampling.check_sampler(draft),
         divergence=divergence_keys.read_divergence(draft),
         remedy=divergence_keys.read_remedies(draft, results),

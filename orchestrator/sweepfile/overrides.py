@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import SPEC
-from orchestrator.sweepfile.yaml.node import Node, found
+from orchestrator.sweepfile.yaml.node import Log, Node, found
 from orchestrator.sweepfile.yaml.parse import read_value
-from orchestrator.sweepfile.yaml.problems import Log
 
 ORIGIN = "--set"
 # Keys that may be written short, and the key of the long form that the short one stands for.

@@ -1,11 +1,22 @@
-"""W&B's early_terminate, and what its own reader would read otherwise."""
+"""W&B's early_terminate, and what its own reader would read otherwise.
+
+W&B's hyperband stopping as pure functions: the bands, and who is stopped at them.
+
+A trial that has reached a band is held against all trials that have: it goes on if its value is
+among the best one in eta of theirs. Steps are counted by finite reports of the metric.
+
+Files of other tools that are called sweep.yaml too: recognised by keys that are theirs alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from orchestrator.errors import Problem
-from orchestrator.sweepfile.bands import bands
 from orchestrator.sweepfile.checks.context import Draft
-from orchestrator.sweepfile.model.spec import EarlyTerminate
+from orchestrator.sweepfile.model.spec import EarlyTerminate, Goal
 
 _DEFAULT_ETA = 3
 
@@ -70,3 +81,129 @@ def tell_exponents(draft: Draft) -> None:
         one = len(items) == 1
         message = f"has {texts}, read as {'a number' if one else 'numbers'}; W&B reads text there."
         draft.log.warnings.append(Problem(items[0].line, items[0].key, message, items[0].origin))
+
+
+_UPWARD = 100  # bands that are counted up from min_iter
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a trial is stopped.
+
+    Attributes:
+        band: the band that it reached, in reports.
+        value: what it showed there.
+        threshold: what it should have shown at least.
+    """
+
+    band: int
+    value: float
+    threshold: float
+
+
+def bands(rule: EarlyTerminate) -> list[int]:
+    """Return the bands of a rule, rising; ``max_iter`` is stronger than ``min_iter``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if rule.max_iter is not None:
+        counted: list[int] = []
+        band: float = rule.max_iter
+        for _ in range(rule.s or 0):
+            band /= rule.eta
+            if band < 1:
+                break
+            counted.append(int(band))
+        if not counted:
+            raise ValueError("no band")
+        return sorted(counted)
+    if rule.min_iter is None:
+        raise ValueError("no band")
+    found = []
+    band = rule.min_iter
+    for _ in range(_UPWARD):
+        found.append(int(band))
+        band *= rule.eta
+        if band > 1e300:
+            break
+    return found
+
+
+def threshold(values: Sequence[float], eta: float, goal: Goal) -> float:
+    """Return the value that a trial at a band must not be worse than.
+
+    Args:
+        values: of all trials that have reached the band, at the band; one at least.
+        eta: one in so many goes on.
+        goal: which way is better.
+    """
+    ordered = sorted(values, reverse=goal == "maximize")
+    return ordered[int(len(ordered) / eta)]
+
+
+def should_stop(
+    rule: EarlyTerminate, goal: Goal, mine: Sequence[float], others: Sequence[Sequence[float]]
+) -> Stop | None:
+    """Return why a running trial is stopped, or None where it goes on.
+
+    Args:
+        rule: the rule.
+        goal: which way is better.
+        mine: the finite reports of the trial.
+        others: the finite reports of every other trial, whatever its state.
+    """
+    reached = [band for band in bands(rule) if band <= len(mine)]
+    if not reached:
+        return None
+    band = reached[-1]
+    values = [reports[band - 1] for reports in (mine, *others) if len(reports) >= band]
+    limit = threshold(values, rule.eta, goal)
+    better = max if goal == "maximize" else min
+    value = mine[band - 1] if rule.strict else better(mine)
+    is_worse = value < limit if goal == "maximize" else value > limit
+    return Stop(band, value, limit) if is_worse else None
+
+
+# What a tool is called -> groups of keys, any of which gives it away when all of it is there.
+_TOOLS: dict[str, tuple[frozenset[str], ...]] = {
+    "Hydra": (frozenset({"hydra"}), frozenset({"defaults"})),
+    "the Sweep bot for GitHub": (
+        frozenset({"gha_enabled"}),
+        frozenset({"rules", "branch"}),
+        frozenset({"blocked_dirs"}),
+    ),
+    "GitHub Actions": (frozenset({"jobs", "on"}),),
+    "Kubernetes": (frozenset({"apiVersion", "kind", "metadata"}),),
+    "Determined AI": (frozenset({"searcher", "hyperparameters"}),),
+    "NNI": (frozenset({"trialCommand"}), frozenset({"searchSpace", "tuner"})),
+    "Polyaxon": (frozenset({"kind", "matrix"}), frozenset({"hptuning"})),
+    "Docker Compose": (frozenset({"services"}),),
+}
+_OURS = frozenset({"parameters", "trials", "program", "command"})
+
+
+def recognise(entries: Mapping[str, Any]) -> str | None:
+    """Return the name of the tool whose file this is, or None.
+
+    Args:
+        entries: the top of the file, key to anything.
+    """
+    keys = frozenset(entries)
+    if "cmd" in _keys_below(entries.get("stages")):
+        return "DVC"
+    if keys & _OURS:
+        return None
+    for tool, groups in _TOOLS.items():
+        if any(group <= keys for group in groups):
+            return tool
+    return None
+
+
+def _keys_below(node: Any) -> set[str]:
+    """Return the keys that stand in the entries of a mapping node."""
+    entries = getattr(node, "value", None)
+    if not isinstance(entries, dict):
+        return set()
+    inner = (entry.value for entry in entries.values() if isinstance(entry.value, dict))
+    return {key for value in inner for key in value}

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from orchestrator.analysis import arrays
 from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.regression import GOALS, regression_metrics
+from orchestrator.analysis.metrics import GOALS, regression_metrics
 
 
 def test_worked_by_hand() -> None:

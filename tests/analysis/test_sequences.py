@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis.arrays import ArrayProblem
+from orchestrator.analysis.arrays import ArrayProblem, check_sequences, load_sequences
 from orchestrator.analysis.evaluate import evaluate_folder, evaluate_run
-from orchestrator.analysis.sequences import check_sequences, load_sequences
 from orchestrator.analysis.table.rank import compare
 from orchestrator.engine.child.saving import save_pair
 from orchestrator.errors import TrialError

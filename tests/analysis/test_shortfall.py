@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.analysis.shortfall import shortfall
+from orchestrator.analysis.success import shortfall
 from orchestrator.analysis.trial_values import Facts, joint_facts
 from orchestrator.sweepfile.conditions.condition import parse
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.table.audit import audit
 from orchestrator.analysis.table.rank import compare
+from orchestrator.analysis.table.run_folder import audit
 from orchestrator.errors import UsageError
 from orchestrator.runs.records import TrialState
 from tests.analysis import made

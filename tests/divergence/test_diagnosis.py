@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.divergence.advice import CONFIDENCE
-from orchestrator.divergence.crossrun import Seen, compare_runs
-from orchestrator.divergence.diagnosis import Diagnosis, diagnose
-from orchestrator.divergence.policy import SYMPTOMS
+from orchestrator.divergence.diagnosis import Diagnosis, Seen, compare_runs, diagnose
 from orchestrator.divergence.schedule.declared import declared
+from orchestrator.divergence.verdict import SYMPTOMS
 
 
 def of(losses: list[float], **more: object) -> Diagnosis:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.divergence.policy import CHOICES, SYMPTOMS, Policy
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.verdict import CHOICES, SYMPTOMS, Policy, Verdict
 from orchestrator.errors import UsageError
 
 

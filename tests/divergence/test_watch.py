@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.divergence.policy import SYMPTOMS, Policy
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.divergence.schedule.declared import declared
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.verdict import SYMPTOMS, Policy, Verdict
 from orchestrator.divergence.watch import Watch
 from tests.shared_data import shared_data
 

@@ -15,12 +15,11 @@ import pytest
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.slots.terms import Terms
+from orchestrator.engine.slots.machine import Terms
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
-from orchestrator.search.studies import Studies
-from orchestrator.search.study import Study
+from orchestrator.search.study import Studies, Study
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from tests.engine.machines import FakeMachine

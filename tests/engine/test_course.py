@@ -16,12 +16,12 @@ from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.queue.budget import Limits, Spent
 from orchestrator.engine.slots import needs
 from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.slots.terms import Terms
+from orchestrator.engine.slots.machine import Terms
 from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load_trials
-from orchestrator.search.studies import Studies
+from orchestrator.search.study import Studies
 from orchestrator.sweepfile.conditions import constraints
 from orchestrator.sweepfile.model.course import Ablate, Budget, Change, Promote, Remedy, Stage
 from orchestrator.sweepfile.model.spec import Constraint, Domain, MetricGoal, Spec

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.driver.driver import run_sweep
-from orchestrator.engine.slots.terms import Terms
+from orchestrator.engine.slots.machine import Terms
 from orchestrator.files import jsonl
 from orchestrator.placement.concurrency.throughput import Window
 from orchestrator.placement.hardware.cpu_slots import plan_cpu

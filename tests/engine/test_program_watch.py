@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.analysis.table.rank import compare
+from orchestrator.engine.attempts import UnderWay
 from orchestrator.engine.driver.closing import Outcome
 from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.engine.judge import Judge
 from orchestrator.engine.program_watch import Scripts
-from orchestrator.engine.under_way import UnderWay
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB
 from orchestrator.runs.layout import RunDir, SweepDir

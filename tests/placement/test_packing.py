@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.placement.packing import capacity, pack
+from orchestrator.placement.planner import capacity, pack
 
 ROOMS = st.lists(st.integers(0, 6), min_size=1, max_size=5)
 

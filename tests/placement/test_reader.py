@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.placement.hardware.gpus import RESTART_AFTER_S
-from orchestrator.placement.hardware.visible import visible_devices
+from orchestrator.placement.hardware.gpus import RESTART_AFTER_S, visible_devices
 from orchestrator.placement.model import Device
 from tests import fake_nvml
 from tests.fake_nvml import Card, Failure, FakeNvml, Held, Instance, uuid_of

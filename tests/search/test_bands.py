@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
-from orchestrator.search.bands import Bands
+from orchestrator.search.pruners import Bands
 from orchestrator.sweepfile.model.spec import EarlyTerminate, MetricGoal
 
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Remedy
-from orchestrator.sweepfile.schema.schedules import PER, SCHEDULES
+from orchestrator.sweepfile.schema.course import PER, SCHEDULES
 from orchestrator.sweepfile.schema.symptom_names import CHOICES, SYMPTOMS, symptom_of
 
 Write = Callable[[str], Path]
@@ -27,10 +27,10 @@ def problems(write: Write, text: str) -> list[tuple[int | None, str, str]]:
 
 class TestDivergence:
     def test_the_words_are_those_of_the_policy(self) -> None:
-        from orchestrator.divergence import policy
+        from orchestrator.divergence import verdict
 
-        assert SYMPTOMS == policy.SYMPTOMS
-        assert CHOICES == policy.CHOICES
+        assert SYMPTOMS == verdict.SYMPTOMS
+        assert CHOICES == verdict.CHOICES
         for symptom in SYMPTOMS:
             for spelling in (symptom, symptom.replace(" ", "_"), symptom.replace("-", "_").upper()):
                 assert symptom_of(spelling) == symptom

@@ -15,8 +15,8 @@ from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load
 from orchestrator.sweepfile.expand.configs import count_trials, exclusion, iter_configs
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.schema.sweep import SPEC, WANDB_KEYS
+from orchestrator.sweepfile.yaml.node import Log
 from orchestrator.sweepfile.yaml.parse import read_file
-from orchestrator.sweepfile.yaml.problems import Log
 from tests.conftest import ROOT
 
 EXAMPLES = ROOT / "sweeps" / "examples"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import SpecError
-from orchestrator.sweepfile.bands import bands, should_stop, threshold
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Domain, EarlyTerminate, MetricGoal
+from orchestrator.sweepfile.wandb_files import bands, should_stop, threshold
 
 Write = Callable[[str], Path]
 

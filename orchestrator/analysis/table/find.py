@@ -1,15 +1,18 @@
-"""Find run folders in any folder tree, those of our own sweeps and those of other tools."""
+"""Find run folders in any folder tree, those of our own sweeps and those of other tools.
+
+The files and folders below some paths, each once, whatever links lead where.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.table.walk import Folder, walk
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic
 from orchestrator.runs.foreign import metadata
@@ -311,3 +314,99 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
             key.append((0, int(piece), piece) if piece.isdecimal() else (1, 0, piece))
         key.append((-1, 0, ""))
     return key
+
+
+_SEEN_HIDDEN = (".hydra",)
+"""Hidden folders that say what their folder is; all others are passed over."""
+
+
+@dataclass
+class Folder:
+    """One folder.
+
+    Attributes:
+        files: names of its files.
+        folders: the folders in it that were walked too.
+        marks: names of hidden folders in it that say what it is.
+        error: why it could not be read, or None.
+    """
+
+    files: frozenset[str] = frozenset()
+    folders: list[Path] = field(default_factory=list)
+    marks: frozenset[str] = frozenset()
+    error: str | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of everything in it."""
+        return self.files | {path.name for path in self.folders} | self.marks
+
+    @property
+    def is_empty(self) -> bool:
+        """True where there is nothing in it."""
+        return not self.files and not self.folders and not self.marks and self.error is None
+
+
+def walk(root: Path, tree: dict[Path, Folder], seen: set[tuple[int, int]]) -> None:
+    """Add `root` and every folder below it to `tree`, parents before what is in them.
+
+    Args:
+        root: the folder to start at.
+        tree: folders by their paths; added to.
+        seen: device and inode of the folders walked so far; added to.
+    """
+    waiting = deque([root])
+    links: deque[Path] = deque()
+    while waiting or links:
+        path = waiting.popleft() if waiting else links.popleft()
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = list(os.scandir(path))
+        except OSError as error:
+            tree[path] = Folder(error=f"cannot be read: {error.strerror}")
+            continue
+        files = []
+        folders = []
+        marks = []
+        for entry in entries:
+            if entry.name in _SEEN_HIDDEN and entry.is_dir():
+                marks.append(entry.name)
+            if entry.name.startswith(".") or entry.name == "__pycache__":
+                continue
+            kind = _kind(entry)
+            below = path / entry.name
+            if kind == "file":
+                files.append(entry.name)
+            elif kind == "folder":
+                folders.append(below)
+                waiting.append(below)
+            elif kind == "link" and not _leads_up(below):
+                folders.append(below)
+                links.append(below)
+        tree[path] = Folder(frozenset(files), folders, frozenset(marks))
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            return "folder"
+        if entry.is_symlink() and entry.is_dir():
+            return "link"
+        if entry.is_file():
+            return "file"
+    except OSError:
+        # A link to itself, or one into a place that may not be looked at: nothing can be read.
+        pass
+    # A link to nowhere has no content, and who opens a pipe may wait for ever.
+    return "other"
+
+
+def _leads_up(link: Path) -> bool:
+    try:
+        target = link.resolve(strict=True)
+        return link.parent.resolve().is_relative_to(target)
+    except (OSError, RuntimeError):
+        return True

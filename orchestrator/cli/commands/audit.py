@@ -13,7 +13,7 @@ from orchestrator.files.atomic import plain
 from orchestrator.runs.records import results_folder
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.table.audit import Audited
+    from orchestrator.analysis.table.run_folder import Audited
 
 
 @click.command("audit")
@@ -25,7 +25,7 @@ def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
 
     A run is complete where `sweep compare` can rank it. Nothing is imported, unpickled or written.
     """
-    from orchestrator.analysis.table.audit import audit
+    from orchestrator.analysis.table.run_folder import audit
 
     found = audit(list(paths) or [results_folder()])
     complete = sum(run.is_complete for run in found)

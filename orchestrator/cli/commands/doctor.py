@@ -11,8 +11,7 @@ import click
 from orchestrator.analysis.examine import Asked, Examination, Examined, examine, shown_series
 from orchestrator.cli.commands.logs import find_trial
 from orchestrator.cli.render.bundle import write_bundle
-from orchestrator.cli.render.curves import plot
-from orchestrator.cli.render.picture import write_picture
+from orchestrator.cli.render.curves import plot, write_picture
 from orchestrator.cli.render.text_table import (
     Column,
     clean,

@@ -14,8 +14,13 @@ from typing import Any
 import click
 
 from orchestrator.cli.options import where_trials_run
-from orchestrator.cli.render.listing import excluded_json, excluded_lines, words
-from orchestrator.cli.render.plan_text import course_lines, notes
+from orchestrator.cli.render.plan_text import (
+    course_lines,
+    excluded_json,
+    excluded_lines,
+    notes,
+    words,
+)
 from orchestrator.cli.render.text_table import (
     LONGEST_CELL,
     Column,
@@ -31,10 +36,9 @@ from orchestrator.engine.slots.needs import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files.atomic import plain, read_json
 from orchestrator.files.units import format_duration, format_size
-from orchestrator.placement.forecast import Forecast, forecast
 from orchestrator.placement.hardware.gpu_options import hypothetical
 from orchestrator.placement.model import CPU, Placement, Plan, Share, Slot
-from orchestrator.placement.sweep_plan import decide
+from orchestrator.placement.sweep_plan import Forecast, decide, forecast
 from orchestrator.runs.durations import complete_durations
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import results_folder

@@ -70,7 +70,7 @@ def command(
     values = dict(run.params)
     spec = _load(values, ())
     change = _change(spec, values, folder, origin, changes)
-    from orchestrator.engine.resuming import add_resumed
+    from orchestrator.engine.remedies import add_resumed
 
     made = add_resumed(spec, folder, origin.number, change, new_schedule=new_schedule)
     click.echo(f"resumed:   trial {made.number}, {made.name}")

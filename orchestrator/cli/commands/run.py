@@ -13,14 +13,13 @@ from typing import Any
 import click
 
 from orchestrator.cli.options import where_trials_run
-from orchestrator.cli.render.progress import Progress, say
+from orchestrator.cli.render.events import Progress, say
 from orchestrator.cli.render.text_table import clean
 from orchestrator.engine.slots.needs import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files.units import parse_duration
-from orchestrator.placement.hardware.loaders import loader_workers
-from orchestrator.placement.model import Placement, Share
-from orchestrator.placement.need import policy_of
+from orchestrator.placement.hardware.cpu_slots import loader_workers
+from orchestrator.placement.model import Placement, Share, policy_of
 from orchestrator.placement.sweep_plan import decide
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepState, results_folder
@@ -106,7 +105,7 @@ def command(
         return _detach(asked, folder, _arguments(ctx, ctx.params), new=new)
     # The engine loads Ray and Optuna; by now the file is known to be good.
     from orchestrator.engine.driver.driver import run_sweep
-    from orchestrator.engine.slots.terms import Terms
+    from orchestrator.engine.slots.machine import Terms
 
     policy = policy_of(
         asked.resources,
@@ -195,7 +194,7 @@ def _conclude(folder: SweepDir) -> None:
 
 
 def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> int:
-    from orchestrator.engine.driver.detach import start_detached
+    from orchestrator.engine.driver.control import start_detached
 
     folder, pid = start_detached(spec, results, arguments, new=new)
     where = "" if str(results) == "results" else f" --results {results}"

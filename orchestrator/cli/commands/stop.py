@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.commands.logs import find_trial
-from orchestrator.engine.driver import requests
+from orchestrator.engine.driver import control
 from orchestrator.errors import SweepError, UsageError
 from orchestrator.runs.layout import SweepDir, find_sweep
 from orchestrator.runs.records import (
@@ -41,7 +41,7 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
         state = state_now(folder, record) if record else "unreadable"
         raise UsageError(f"{folder.path}: must be running to be stopped, but it is {state}.")
     if trial is None:
-        requests.ask_to_stop(folder, None)
+        control.ask_to_stop(folder, None)
         _wait(lambda: not driver_lives(folder), folder)
         again = record.command or f"sweep run {record.spec_path}"
         click.echo(f"{folder.name} is stopped. To continue: {again}")
@@ -53,7 +53,7 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
             f"{folder.name}: trial {trial} must not have ended yet to be stopped, but it is "
             f"{before.state.value}."
         )
-    requests.ask_to_stop(folder, number)
+    control.ask_to_stop(folder, number)
     _wait(lambda: _trial(folder, number).state.is_finished or not driver_lives(folder), folder)
     after = _trial(folder, number)
     reason = f": {after.reason}" if after.reason else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 
+from orchestrator.divergence.lost_levels import number
 from orchestrator.divergence.series import median
 from orchestrator.divergence.verdict import Verdict
-from orchestrator.divergence.wording import number
 
 WINDOW = 24
 """Differences that are looked at."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from orchestrator.divergence.lost_levels import number
 from orchestrator.divergence.series import median
 from orchestrator.divergence.verdict import Verdict
-from orchestrator.divergence.wording import number
 
 REPORTS = 5
 WORSE = 0.1

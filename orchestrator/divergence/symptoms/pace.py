@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from orchestrator.divergence.lost_levels import number
 from orchestrator.divergence.verdict import Verdict
-from orchestrator.divergence.wording import number
 
 KEPT = 32
 LEAST_REPORTS = 10

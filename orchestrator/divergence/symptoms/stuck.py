@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from orchestrator.divergence.lost_levels import number
 from orchestrator.divergence.verdict import Verdict
-from orchestrator.divergence.wording import number
 
 DEAD_REPORTS = 5
 """Reports without any movement, from one of the first three on, after which a run is dead."""

@@ -16,8 +16,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from orchestrator.engine.child import memory
-from orchestrator.engine.child.attempt import Attempt
-from orchestrator.engine.child.channel import Channel, PipeChannel
+from orchestrator.engine.child.attempt import Attempt, Channel, PipeChannel
 from orchestrator.engine.child.trial_run import TrialRun
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 
-from orchestrator.engine.child.attempt import Attempt
-from orchestrator.engine.child.channel import Message
+from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.child.killing import kill_family
 from orchestrator.sweepfile.trainer_schema import PACKAGE, is_own
 

@@ -1,13 +1,31 @@
-"""Ctrl+C: the first ends the sweep in order, the second at once."""
+"""Ctrl+C: the first ends the sweep in order, the second at once.
+
+What `sweep stop` asks of a driver: small files in its folder, taken up within a second.
+
+A sweep that survives logout: its driver runs in a session of its own.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from orchestrator.engine.driver.opening import folder_for, make_folder
+from orchestrator.errors import SweepError
+from orchestrator.files import atomic
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import SweepRecord
+from orchestrator.sweepfile.model.spec import Spec
 
 
 @contextmanager
@@ -57,3 +75,75 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def ask_to_stop(sweep: SweepDir, trial: int | None) -> None:
+    """Ask the driver of `sweep` to end trial number `trial`, or the sweep where it is None."""
+    sweep.requests_dir.mkdir(exist_ok=True)
+    atomic.write_json(sweep.requests_dir / f"{uuid.uuid4().hex}.json", {"stop": trial})
+
+
+def take(sweep: SweepDir) -> list[int | None]:
+    """Return the requests that stand, oldest first, and remove them."""
+    if not sweep.requests_dir.is_dir():
+        return []
+    found = []
+    for path in sorted(sweep.requests_dir.glob("*.json"), key=lambda path: path.stat().st_mtime):
+        request = atomic.read_json(path)
+        if request is not None and "stop" in request:
+            found.append(request["stop"])
+        path.unlink(missing_ok=True)
+    return found
+
+
+START_TIMEOUT_S = 60.0
+
+
+def start_detached(
+    spec: Spec, results: Path, arguments: Sequence[str], *, new: bool
+) -> tuple[SweepDir, int]:
+    """Start ``sweep run`` with `arguments` in the background and wait until it holds the sweep.
+
+    Returns:
+        The sweep's folder and the driver's process id.
+
+    Raises:
+        SweepError: the driver ended at once; the message is what it said, the exit code its own.
+    """
+    folder = folder_for(spec, results, new=new)
+    is_new = not folder.path.exists()
+    make_folder(folder)
+    offset = folder.driver_log.stat().st_size if folder.driver_log.exists() else 0
+    with folder.driver_log.open("ab") as log:
+        driver = subprocess.Popen(
+            # Without -P a file in the working folder could stand in for one of our packages.
+            [sys.executable, "-P", "-m", "orchestrator", "run", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    ended = False
+    while not ended and time.monotonic() < deadline:
+        # Asked in this order: a sweep with nothing left to do may be over at once.
+        ended = driver.poll() is not None
+        record = SweepRecord.load(folder)
+        if record is not None and record.pid == driver.pid:
+            return folder, driver.pid
+        time.sleep(0.05)
+    if not ended:
+        raise SweepError(
+            f"{folder.driver_log}: the driver must start within {START_TIMEOUT_S:.0f} s, but "
+            f"process {driver.pid} has not. See that log, and end it with `kill {driver.pid}`."
+        )
+    with folder.driver_log.open("rb") as log:
+        log.seek(offset)
+        said = log.read().decode(errors="replace").strip()
+    if is_new and not folder.spec_file.exists():
+        shutil.rmtree(folder.path, ignore_errors=True)  # it holds nothing but that log
+    # What it said before the error was its header.
+    message = said.rpartition("\nError: ")[2].removeprefix("Error: ")
+    error = SweepError(message or f"the driver ended with exit code {driver.returncode}")
+    error.exit_code = driver.returncode if driver.returncode > 0 else 1
+    raise error

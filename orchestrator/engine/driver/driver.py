@@ -1,4 +1,7 @@
-"""Running a sweep from start to end, or on from where it was left."""
+"""Running a sweep from start to end, or on from where it was left.
+
+``--only``: the trials that are to run, by name or number.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,34 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from orchestrator.engine.child import environment
 from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
-from orchestrator.engine.driver import requests
+from orchestrator.engine.driver import control
 from orchestrator.engine.driver.closing import Outcome, conclude, new_record, stamp
 from orchestrator.engine.driver.control import catching
-from orchestrator.engine.driver.only import chosen_trials
 from orchestrator.engine.driver.opening import OpenSweep, folder_for, open_sweep
 from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.slots.machine import ThisMachine
-from orchestrator.engine.slots.terms import Terms
-from orchestrator.errors import SweepError, WaitTimeoutError
+from orchestrator.engine.slots.machine import Terms, ThisMachine
+from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
 from orchestrator.files import atomic
 from orchestrator.placement.history import FILE, History
 from orchestrator.placement.leases.leases import Leases
 from orchestrator.placement.model import CPU, Plan
-from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.layout import SweepDir, is_called
 from orchestrator.runs.records import (
     SweepRecord,
     SweepState,
     TrialRecord,
     TrialState,
+    load_trials,
     log_event,
 )
-from orchestrator.search.studies import Studies
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.search.study import Studies
+from orchestrator.sweepfile.expand.configs import iter_configs
+from orchestrator.sweepfile.model.spec import Spec, TrialConfig
 
 REQUESTS_EVERY_S = 0.5
 
@@ -158,7 +162,7 @@ def _run(
     if inline and plan.slots[0].device != CPU:
         # What a process may see of CUDA is settled at its first touch, for all its trials.
         terms = replace(terms, gpus=plan.slots[0].device)
-    requests.take(folder)  # asked of a driver that is gone
+    control.take(folder)  # asked of a driver that is gone
     atomic.write_json(folder.plan_file, plan.to_dict())
     before = SweepRecord.load(folder)
     record = new_record(spec, folder, command, before, retries=retries)
@@ -248,7 +252,7 @@ def _drive(
         conductor.tick()
         if time.monotonic() - looked >= REQUESTS_EVERY_S:
             looked = time.monotonic()
-            for number in requests.take(folder):
+            for number in control.take(folder):
                 if number is None:
                     conductor.stop("stopped by `sweep stop`")
                 else:
@@ -300,3 +304,53 @@ def _settle(opened: OpenSweep, retry_failed: bool) -> bool:
         record.state, record.reason = TrialState.WAITING, reason
         record.save(opened.folder.run_dir(record.number, record.name))
     return retries
+
+
+# A sweep of more trials than these is not searched to its end for a name.
+MOST_SEARCHED = 100_000
+
+
+def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]:
+    """Return the names and numbers of the only trials to run; empty for all.
+
+    Args:
+        spec: what is to run.
+        only: names, numbers or folder names, as ``--only`` takes them.
+        folder: of the sweep, for what bayes has proposed already.
+
+    Raises:
+        NotFoundError: one of them is no trial of the sweep.
+    """
+    wanted = frozenset(only)
+    if not wanted:
+        return wanted
+    # What bayes is to propose has neither number nor name; what it has proposed stands there.
+    kept = load_trials(folder)
+    followers = [record for record in kept if record.origin is not None]
+    known: Iterable[TrialRecord | TrialConfig] = kept
+    if spec.method != "bayes":
+        known = chain(followers, iter_configs(spec))
+    # A named trial that parameters multiply stands for all that they make of it.
+    families = wanted & set(spec.trials)
+    members: set[str] = set()
+    names: list[str] = []
+    missing = set(wanted)
+    for trial in known:
+        family = trial.trial if isinstance(trial, TrialConfig) else None
+        if family in families:
+            members.add(str(trial.number))
+            missing.discard(str(family))
+        missing = {text for text in missing if not is_called(text, trial.number, trial.name)}
+        names.append(trial.name)
+        if not missing and not families:
+            return wanted
+        if len(names) >= MOST_SEARCHED:
+            break
+    if not missing:
+        return wanted | members
+    name = sorted(missing)[0]
+    has = f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}" or "none yet"
+    raise NotFoundError(
+        f"--only {name}: must be a trial of '{spec.name}', but it has {has}."
+        f"{nearest(name, names[:1000])}"
+    )

@@ -16,16 +16,14 @@ from orchestrator.engine.probe.files import RUN_DIR, FoundFiles, find_files
 from orchestrator.engine.probe.observe import Watched, watch
 from orchestrator.engine.probe.pattern_guess import Proposal, propose_patterns
 from orchestrator.engine.script.command_line import command
-from orchestrator.engine.script.reports.columns import NO_METRICS
-from orchestrator.engine.script.reports.log_files import Settings, wandb_log
+from orchestrator.engine.script.launch import REPORTED_FILE, surroundings
+from orchestrator.engine.script.reports.log_files import NO_METRICS, Settings, wandb_log
 from orchestrator.engine.script.reports.output_lines import lines_that_matter
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
-from orchestrator.engine.script.surroundings import REPORTED_FILE, surroundings
 from orchestrator.files import jsonl
 from orchestrator.runs.curves.table_logs import flat
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.arguments import Argument, read_arguments
-from orchestrator.sweepfile.program.help_text import read_help
+from orchestrator.sweepfile.program.arguments import Argument, read_arguments, read_help
 from orchestrator.sweepfile.schema.starter import Probed
 
 HELP_LIMIT_S = 30.0

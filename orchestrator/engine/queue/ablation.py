@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.analysis.shortfall import shortfall
+from orchestrator.analysis.success import shortfall
 from orchestrator.analysis.table.noise import Difference, between_runs, between_seeds
 from orchestrator.analysis.trial_values import facts_of, joint_facts
 from orchestrator.engine.queue.decisions import Decisions, Ending

@@ -8,14 +8,12 @@ from typing import Any
 
 from orchestrator.analysis.table.replicates import MEAN_OF
 from orchestrator.analysis.trial_values import facts_of
-from orchestrator.divergence import policy
+from orchestrator.divergence import verdict
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, read_reports
-from orchestrator.search.failed import LOST
-from orchestrator.search.impute import imputed
+from orchestrator.search.failed import LOST, imputed
 from orchestrator.search.pruners import is_pruners
-from orchestrator.search.studies import Studies
-from orchestrator.search.study import Proposal
+from orchestrator.search.study import Proposal, Studies
 from orchestrator.sweepfile.expand.configs import varied_of
 from orchestrator.sweepfile.model.spec import Spec
 
@@ -164,7 +162,7 @@ class Configs:
     def outcome(self, record: TrialRecord) -> Outcome | None:
         """Return how the config of a trial ended, as the study is to be told; None before that."""
         if record.group is None:
-            is_lost = record.symptom in policy.LOST
+            is_lost = record.symptom in verdict.LOST
             outcome = Outcome(record.state, self._values(record), is_lost=is_lost)
             return self._imputed(record, outcome)
         members = replicates(record, self._records)
@@ -231,7 +229,7 @@ class Configs:
             return Outcome(TrialState.PRUNED, (members[0].value, *nothing[1:]))
         if not complete:
             pruned = any(member.state is TrialState.PRUNED for member in members)
-            is_lost = any(member.symptom in policy.LOST for member in members)
+            is_lost = any(member.symptom in verdict.LOST for member in members)
             state = TrialState.PRUNED if pruned else TrialState.FAIL
             return Outcome(state, nothing, is_lost=is_lost)
         columns = list(zip(*(self._values(member) for member in complete), strict=True))

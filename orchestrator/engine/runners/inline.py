@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.engine.child import memory
-from orchestrator.engine.child.attempt import Attempt
-from orchestrator.engine.child.channel import Message
+from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.child.main import isolate, run_attempt
 from orchestrator.engine.child.reaper import MARK, start_reaper
 from orchestrator.engine.conductor import Conductor

@@ -4,6 +4,8 @@ The script is handed its config as arguments, runs in the sweep file's folder, a
 that it is part of a sweep. Its output is followed for metrics; the folder that it makes for itself
 is adopted; what its own metadata says is held against what was asked; and when it ends, or is
 ended, nothing that it started is left.
+
+How a process ended, in words, with the lines of its output that say why.
 """
 
 from __future__ import annotations
@@ -14,24 +16,29 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.engine.script import launch
 from orchestrator.engine.script.command_line import macros_of
-from orchestrator.engine.script.contract import ScriptRun, UntilStopped
-from orchestrator.engine.script.exits import failure
-from orchestrator.engine.script.job import Job, Piece, prepare
-from orchestrator.engine.script.limits import Limits
+from orchestrator.engine.script.job import Job, Limits, Piece, prepare
+from orchestrator.engine.script.launch import ScriptRun, UntilStopped
+from orchestrator.engine.script.outputs.file_claims import Written
 from orchestrator.engine.script.outputs.harvest import Harvest
 from orchestrator.engine.script.outputs.keep import Outputs
-from orchestrator.engine.script.outputs.written import Written
 from orchestrator.engine.script.process_tree import Tree
-from orchestrator.engine.script.reports.output_lines import Line, Lines, Tail
+from orchestrator.engine.script.reports.output_lines import (
+    Line,
+    Lines,
+    Tail,
+    headline,
+    lines_that_matter,
+)
 from orchestrator.engine.script.reports.patterns import Follower
 from orchestrator.errors import TrialError
+from orchestrator.files.units import format_duration
 from orchestrator.runs.layout import RunDir
 from orchestrator.sweepfile.model.program import Program
 
@@ -340,3 +347,70 @@ def _terminate_becomes(act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+_HINTS = {
+    "SIGKILL": " (the system may have run out of memory)",
+    "SIGSEGV": " (a crash inside native code)",
+    "SIGBUS": " (a crash inside native code; shared memory may be full)",
+}
+# Words of argparse, click and absl about an argument that they do not know.
+_UNKNOWN_ARGUMENT = ("unrecognized arguments", "No such option", "Unknown command line flag")
+
+
+def exit_words(code: int) -> str:
+    """Return an exit code in words.
+
+    Args:
+        code: as `subprocess` gives it: negative for a signal.
+
+    Returns:
+        For instance ``"ended with exit code 3"`` or ``"was ended by SIGSEGV (a crash ...)"``.
+    """
+    # Shells pass a signal on as 128 + its number.
+    number = -code if code < 0 else code - 128 if code > 128 else 0
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"ended with exit code {code}"
+    hint = _HINTS.get(name, "")
+    if code < 0:
+        return f"was ended by {name}{hint}"
+    return f"ended with exit code {code}, which stands for {name}{hint}"
+
+
+def failure(
+    program: str,
+    code: int,
+    took_s: float,
+    output: Sequence[str],
+    log: Path,
+    broken: str | None = None,
+) -> str:
+    """Return the message for a script that failed.
+
+    Args:
+        program: path or name of the script.
+        code: its exit code, negative for a signal; not 0.
+        took_s: how long it ran, s.
+        output: the last lines of its output, the oldest first.
+        log: the file with all of its output, named where it exists.
+        broken: the limit for which it was ended; None where it ended by itself.
+    """
+    lines = lines_that_matter(output)
+    fault = headline(output) if broken is None else ""
+    message = f"{Path(program).name}: "
+    message += broken or f"must end with exit code 0, but {exit_words(code)}"
+    message += f" after {format_duration(took_s)}"
+    # Tables show the first line alone.
+    message += f": {fault}" if fault else "."
+    if lines:
+        message += "".join(f"\n    {line}" for line in lines)
+    else:
+        message += " It printed nothing."
+    if any(words in line for line in lines for words in _UNKNOWN_ARGUMENT):
+        message += (
+            "\nThe script does not know an argument by this name: compare its --help with the "
+            "names in the sweep file; `args: hyphen-space` sends --like-this 1."
+        )
+    return message + (f"\nLog: {log}" if log.exists() else "")

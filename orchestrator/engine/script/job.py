@@ -1,4 +1,9 @@
-"""What one attempt of a trial's program comes to: its commands, and what they go on from."""
+"""What one attempt of a trial's program comes to: its commands, and what they go on from.
+
+What an attempt of a script leaves for the next one: ``script.json`` in the run directory.
+
+How long a command may take, and how long it may be silent.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.script.caps import cap_variables
 from orchestrator.engine.script.checkpoints import find_checkpoint, keep_checkpoint
 from orchestrator.engine.script.command_line import command, macros_of, variables
-from orchestrator.engine.script.contract import ScriptRun
-from orchestrator.engine.script.notes import Notes
+from orchestrator.engine.script.launch import ScriptRun, cap_variables
 from orchestrator.engine.script.workdir import settle
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
+from orchestrator.files.units import format_duration
+from orchestrator.runs.layout import RunDir
 from orchestrator.sweepfile.model.program import Program, Step
-from orchestrator.sweepfile.program.macros import names_in
+from orchestrator.sweepfile.program.command import names_in
 from orchestrator.sweepfile.program.params_file import params_text
 
 
@@ -138,3 +143,65 @@ def _piece(
         step.stall_timeout_s or program.stall_timeout_s,
         directory / f"log-{step.name}.txt",
     )
+
+
+class Notes:
+    """Reads and writes the notes of one trial; each change is on the disk at once.
+
+    Args:
+        directory: the run directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._file = RunDir(directory).script_file
+        self._known: dict[str, Any] = atomic.read_json(self._file) or {}
+
+    @property
+    def outputs(self) -> Path | None:
+        """The folder that the script made for itself; None where it made none."""
+        found = self._known.get("outputs")
+        return Path(found) if isinstance(found, str) else None
+
+    @property
+    def done(self) -> list[str]:
+        """The steps that have ended well."""
+        found = self._known.get("done")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+    def note(self, **facts: Any) -> None:
+        """Keep `facts` for the next attempt."""
+        if any(self._known.get(name) != value for name, value in facts.items()):
+            self._known |= facts
+            atomic.write_json(self._file, self._known)
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._known = {}
+        self._file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one command.
+
+    Attributes:
+        timeout_s: longest time that it may take; None for any.
+        stall_timeout_s: longest time without output; None for any.
+    """
+
+    timeout_s: float | None = None
+    stall_timeout_s: float | None = None
+
+    def broken(self, took_s: float, silent_s: float) -> str | None:
+        """Return which limit is broken, for a message, or None.
+
+        Args:
+            took_s: how long the command has run.
+            silent_s: how long it has printed nothing.
+        """
+        if self.timeout_s is not None and took_s >= self.timeout_s:
+            return f"must end within {format_duration(self.timeout_s)} (timeout), but still ran"
+        if self.stall_timeout_s is not None and silent_s >= self.stall_timeout_s:
+            limit = format_duration(self.stall_timeout_s)
+            return f"must print something every {limit} (stall_timeout), but was silent for longer"
+        return None

@@ -22,18 +22,14 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from orchestrator.engine.queue.candidates import Candidate
-from orchestrator.engine.slots.concurrency import Growing
+from orchestrator.engine.slots.concurrency import Growing, Levels
 from orchestrator.engine.slots.device_state import Ground, Tell, cap_of, note_need
-from orchestrator.engine.slots.levels import Levels
-from orchestrator.engine.slots.machine import Machine
+from orchestrator.engine.slots.machine import Machine, Terms
 from orchestrator.engine.slots.needs import Needs
-from orchestrator.engine.slots.oom_retry import Retrying
-from orchestrator.engine.slots.recovery import Recovery
+from orchestrator.engine.slots.oom_retry import Recovery, Retrying
 from orchestrator.engine.slots.running_slot import Live
-from orchestrator.engine.slots.terms import Terms
-from orchestrator.engine.slots.timing import Pace, is_whole
+from orchestrator.engine.slots.timing import Pace, Waits, is_whole
 from orchestrator.engine.slots.usage import Measuring
-from orchestrator.engine.slots.waits import Waits
 from orchestrator.placement.admission.admission import Admission
 from orchestrator.placement.admission.waiting import Waiting
 from orchestrator.placement.history import History

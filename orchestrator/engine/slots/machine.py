@@ -1,17 +1,22 @@
-"""What a sweep runs on, read anew as often as asked: its GPUs, or the host's memory."""
+"""What a sweep runs on, read anew as often as asked: its GPUs, or the host's memory.
+
+How a sweep uses the machine, as its user asked.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.engine.child.memory import tree_bytes
+from orchestrator.placement.concurrency.throughput import Window
 from orchestrator.placement.hardware.gpu_options import choose
 from orchestrator.placement.hardware.gpus import Reader
 from orchestrator.placement.hardware.host import HostReader
 from orchestrator.placement.hardware.neighbours import family, pids_comparable
-from orchestrator.placement.model import CPU, Device, Host, Plan
+from orchestrator.placement.model import CPU, Device, Host, Plan, Policy
 
 
 class Machine(Protocol):
@@ -90,3 +95,20 @@ class ThisMachine:
         """Let go of the driver's library."""
         if self._reader is not None:
             self._reader.close()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a sweep uses the machine.
+
+    Attributes:
+        policy: what limits beside memory.
+        gpus: the GPUs to use (``--gpus``); None for all.
+        wait_timeout_s: how long it waits for memory of others; None for ever.
+        window: how much growth measures before it believes it.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    gpus: str | None = None
+    wait_timeout_s: float | None = None
+    window: Window | None = None

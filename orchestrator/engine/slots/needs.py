@@ -21,8 +21,7 @@ from typing import Any
 from orchestrator.errors import UsageError
 from orchestrator.files.units import MIB
 from orchestrator.placement.history import FILE, History, MemoryKey, memory_key
-from orchestrator.placement.model import CPU, Device, Need
-from orchestrator.placement.need import declared
+from orchestrator.placement.model import CPU, Device, Need, declared
 from orchestrator.placement.oom import ALL_OF_IT
 from orchestrator.sweepfile.expand.configs import iter_configs
 from orchestrator.sweepfile.model.program import Program

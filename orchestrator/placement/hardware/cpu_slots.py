@@ -1,11 +1,19 @@
-"""Placement on the CPU: slots by cores and RAM, and the threads of each."""
+"""Placement on the CPU: slots by cores and RAM, and the threads of each.
+
+Cores of trials, so that together they never use more than there are. Pure.
+
+The processes that load a trial's data beside it; each of them takes a core.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from orchestrator.files.units import GIB, format_size
-from orchestrator.placement.hardware.loaders import NAME
-from orchestrator.placement.model import Host, Need, Plan, Policy, Slot
-from orchestrator.placement.words import limit_words, trials_words
+from orchestrator.placement.model import Host, Need, Plan, Policy, Slot, limit_words, trials_words
+from orchestrator.sweepfile.expand.configs import make_config
+from orchestrator.sweepfile.model.spec import Domain, Spec
+from orchestrator.sweepfile.trainer_schema import resolve, trainer_schema
 
 RAM_PER_TRIAL_BYTES = GIB
 """RAM that one trial gets at least: Python with torch takes about half of it before any data."""
@@ -104,3 +112,84 @@ def _reason(
 def _workers(policy: Policy) -> str:
     count = policy.workers_per_trial
     return f" and {count} loader worker{'' if count == 1 else 's'}" if count else ""
+
+
+TRIALS_PER_DEVICE = 4
+"""Trials for which a card's cores are shared out where nobody knows how many it will run."""
+
+
+def cores_each(cores: int, at_once: int) -> int:
+    """Return the cores of each of `at_once` trials: together no more than there are."""
+    return max(1, cores // max(1, at_once))
+
+
+def share_of(cores: int, at_once: int, policy: Policy) -> int:
+    """Return the cores of one trial, the workers of its loader counted in.
+
+    Args:
+        cores: that all trials together may use.
+        at_once: how many run.
+        policy: holds what one asks for; it gets no more than its share.
+    """
+    share = cores_each(cores, at_once)
+    return min(share, policy.cpus_per_trial or share)
+
+
+def at_once_on_gpus(plan: Plan, policy: Policy, devices: int) -> int:
+    """Return for how many trials on GPUs the cores are shared out.
+
+    Args:
+        plan: what was decided.
+        policy: what limits beside memory.
+        devices: how many GPUs there are.
+    """
+    if plan.need.memory_bytes is not None:
+        return plan.max_parallel
+    return at_once_of_unknown_need(plan.n_trials, policy, devices)
+
+
+def at_once_of_unknown_need(n_trials: int | None, policy: Policy, devices: int) -> int:
+    """Return for how many trials cores are shared out while nobody knows how many will run.
+
+    Trials that run cannot be told to leave cores to those that growth adds, so some are kept back
+    from the start.
+    """
+    bounds = (policy.max_parallel or TRIALS_PER_DEVICE * devices, n_trials)
+    return max(1, min(bound for bound in bounds if bound is not None))
+
+
+NAME = "num_workers"
+"""The parameter that says how many, as torch's DataLoader calls it. Of a dotted or hyphenated
+parameter of a script (``data.num-workers``) the last part counts."""
+
+
+def loader_workers(spec: Spec) -> int:
+    """Return the greatest number of loader processes that a trial of `spec` starts.
+
+    Defaults of a trainer count; those of a script are not known. The greatest, because a plan's
+    slots are for any of its trials.
+    """
+    schema = None if spec.trainer is None else trainer_schema(spec.trainer, spec.path.parent)
+    greatest = 0
+    for number in range(max(1, len(spec.trials))):
+        config = make_config(spec, number, {}).config
+        known = config if schema is None else resolve(schema, config)
+        # What is searched is in no config yet, and its default will not be used.
+        searched = {
+            name: _greatest(domain)
+            for name, domain in spec.parameters.items()
+            if name not in config
+        }
+        values = [value for name, value in {**known, **searched}.items() if _is_workers(name)]
+        greatest = max([greatest, *(value for value in values if type(value) is int)])
+    return greatest
+
+
+def _is_workers(name: str) -> bool:
+    return name.replace("-", "_").rpartition(".")[2] == NAME
+
+
+def _greatest(domain: Domain) -> Any:
+    if domain.high is not None:
+        return int(domain.high)
+    return max((value for value in domain.values if type(value) is int), default=0)

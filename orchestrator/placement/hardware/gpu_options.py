@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.errors import UsageError
 from orchestrator.files.units import parse_size
-from orchestrator.placement.hardware.visible import UUID_PREFIXES
+from orchestrator.placement.hardware.gpus import UUID_PREFIXES
 from orchestrator.placement.model import Device
 
 

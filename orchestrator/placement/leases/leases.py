@@ -17,6 +17,8 @@ however it ends, and a file without a lock is nothing. Process ids, which start 
 container and are given again, decide nothing. Where the folder cannot be used, claims hold for
 this process alone and `Leases.problem` says why; a sweep does not fail for it. Containers that
 share a GPU but no folder for temporary files are given one by ``SWEEP_LEASES``.
+
+The leases of the slots that are out, so that other sweeps do not count their memory.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from orchestrator.placement.admission.free_memory import Holding
 from orchestrator.placement.leases.record import Claim, pack_claim, parse_claim
 from orchestrator.placement.leases.shared_folder import lock_within, open_shared, publish, read_held
 from orchestrator.placement.model import Device
@@ -242,3 +245,45 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class Claims:
+    """What this sweep tells others of its slots; nothing where nobody is to be told.
+
+    Args:
+        leases: where sweeps meet; None for a sweep that is alone.
+    """
+
+    def __init__(self, leases: Leases | None) -> None:
+        self._leases = leases
+        self._held: dict[int, list[Lease]] = {}
+
+    def deciding(self) -> AbstractContextManager[object]:
+        """Keep other sweeps from counting the same memory between our look at it and our claim."""
+        return nullcontext() if self._leases is None else self._leases.deciding()
+
+    def of_others(self, devices: Sequence[Device]) -> dict[str, int]:
+        """Return what others promised and their trials do not use yet, by device key."""
+        if self._leases is None:
+            return {}
+        return {device.key: self._leases.others(device.key) for device in devices}
+
+    def hold(self, holding: Holding) -> None:
+        """Claim what a trial was promised, in place of what was claimed for it before."""
+        if self._leases is None:
+            return
+        claims = [self._leases.claim(key, holding.promised) for key in holding.keys]
+        for claim in claims:
+            claim.used(holding.used or 0)
+        self.release(holding)
+        self._held[holding.slot.index] = claims
+
+    def used(self, holding: Holding) -> None:
+        """Say what a trial holds by now."""
+        for claim in self._held.get(holding.slot.index, []):
+            claim.used(holding.used or 0)
+
+    def release(self, holding: Holding) -> None:
+        """Give up what was claimed for a trial."""
+        for claim in self._held.pop(holding.slot.index, []):
+            claim.release()

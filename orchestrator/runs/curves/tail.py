@@ -2,14 +2,25 @@
 
 A file may not be there yet, end in the middle of a line, be cut and written anew, or be replaced
 by another one of the same name.
+
+JSON files that are written whole, again and again, and MLflow's file store while it fills.
+
+Tables that somebody is still writing, row by row: CSV of any tool, and JSON lines.
 """
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from orchestrator.runs.curves.curve import number
+from orchestrator.runs.curves.table_logs import flat
 
 MOST_BYTES = 4 << 20
 """Read at one look; a longer piece is read over several."""
@@ -159,3 +170,224 @@ class GrowingLines:
         self._rest += rest
         if len(self._rest) > LONGEST_LINE:
             self._rest, self._is_too_long = b"", True
+
+
+LARGEST_BYTES = 32 << 20
+_MOST_METRICS = 5_000  # files of one MLflow run
+
+
+class RewrittenJson:
+    """A JSON file that is written anew with each change.
+
+    Args:
+        path: the file; it may not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._version: tuple[int, int, int] | None = None
+
+    def read(self) -> Any:
+        """Return the content where it has changed since the last call and is whole, else None."""
+        version = self._state()
+        if version is None or version == self._version or version[1] > LARGEST_BYTES:
+            return None
+        try:
+            content = json.loads(self.path.read_bytes().decode("utf-8-sig", "replace"))
+        except (OSError, ValueError, RecursionError):
+            return None  # torn; it is read again at the next look
+        self._version = version
+        return content
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            state = os.stat(self.path)
+        except OSError:
+            return None
+        return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+class MlflowRun:
+    """The metrics of one run folder of MLflow's file store, one file each: time, value, step."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        self._files: dict[Path, GrowingLines] = {}
+
+    def read(self) -> list[tuple[int, dict[str, float]]]:
+        """Return step and metrics that came since the last call, in the order of the steps."""
+        found: list[tuple[int, int, str, float]] = []
+        for path in self._metric_files():
+            lines = self._files.setdefault(path, GrowingLines(path))
+            name = path.relative_to(self.path / "metrics").as_posix()
+            for line in lines.read()[0]:
+                words = line.decode("utf-8", "replace").split()
+                if len(words) < 2:
+                    continue
+                value, time = number(words[1]), number(words[0])
+                step = number(words[2]) if len(words) > 2 else 0.0
+                if value is not None and step is not None and math.isfinite(step):
+                    found.append(
+                        (
+                            int(step),
+                            int(time) if time is not None and math.isfinite(time) else 0,
+                            name,
+                            value,
+                        )
+                    )
+        found.sort(key=lambda item: item[:2])
+        return [(step, {name: value}) for step, _, name, value in found]
+
+    def _metric_files(self) -> Iterator[Path]:
+        count = 0
+        for folder, _, names in os.walk(self.path / "metrics"):
+            for name in sorted(names):
+                count += 1
+                if count > _MOST_METRICS:
+                    return
+                yield Path(folder) / name
+
+
+Row = dict[str, Any]
+
+_LONGEST_CELL = 100  # lines over which one quoted cell may go
+
+
+class _GrowingTable:
+    """The rows of one file; a subclass says what a row is.
+
+    Tools write a table anew to add a column, or because they write all of it each time. A table
+    that begins with the row that came first before is the same one, and goes on behind the rows
+    that were taken; any other is a new one.
+    """
+
+    def __init__(self, path: Path, after: Mark | None = None) -> None:
+        self._lines = GrowingLines(path, after)
+        self._count = 0
+        self._first: Row | None = None
+        self._passed = 0
+        self._is_again = False
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._lines.path
+
+    def read(self) -> list[Row]:
+        """Return the rows that came since the last call."""
+        lines, is_anew = self._lines.read()
+        if is_anew:
+            self._is_again, self._passed = self._first is not None, 0
+            self._begin()
+        return list(self._unknown(self._rows(lines)))
+
+    def close(self) -> list[Row]:
+        """Return what is left, where the last line has no end."""
+        rows = self.read()
+        rest = self._lines.rest()
+        return rows + list(self._unknown(self._rows([rest] if rest else [])))
+
+    def _begin(self) -> None:
+        """Forget what belongs to the file as it was."""
+
+    def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        raise NotImplementedError
+
+    def _unknown(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Leave out what was taken before the file was written anew."""
+        for row in rows:
+            if self._is_again:
+                if self._passed == 0 and not _is_same(self._first or {}, row):
+                    self._is_again, self._count, self._first = False, 0, None
+                elif self._passed < self._count:
+                    self._passed += 1
+                    continue
+                else:
+                    self._is_again = False
+            if self._first is None:
+                self._first = row
+            self._count += 1
+            yield row
+
+
+def _is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Tell whether a row is one of before, perhaps with more columns."""
+    return all(now.get(name) == cell for name, cell in before.items() if cell != "")
+
+
+class GrowingJsonLines(_GrowingTable):
+    """JSON lines; maps inside a line are flattened, lines that hold no object are left out."""
+
+    def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict):
+                yield flat(record)
+
+
+class GrowingCsv(_GrowingTable):
+    """A table with a heading, cells parted by comma, semicolon or tabulator.
+
+    A line of words alone, as long as the heading or longer, is another heading.
+    """
+
+    def __init__(self, path: Path, after: Mark | None = None) -> None:
+        super().__init__(path, after)
+        self._names: list[str] = []
+        self._delimiter = ","
+        self._open: list[str] = []
+        if after is not None and after.size:
+            self._read_heading()
+
+    def _begin(self) -> None:
+        self._names, self._open = [], []
+
+    def _read_heading(self) -> None:
+        """Take the heading of a table that other rows are appended to."""
+        try:
+            with self.path.open("rb") as stream:
+                line = stream.readline(65_536)
+        except OSError:
+            return
+        if line.endswith(b"\n"):
+            list(self._rows([line.rstrip(b"\r\n")]))
+
+    def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        for raw in lines:
+            text = raw.decode("utf-8-sig", "replace").replace("\0", "")
+            self._open.append(text)
+            whole = "\n".join(self._open)
+            if whole.count('"') % 2 and len(self._open) < _LONGEST_CELL:
+                continue  # a quoted cell goes on in the next line
+            self._open = []
+            if not whole.strip():
+                continue
+            if not self._names:
+                if whole.startswith("#") and not any(sign in whole for sign in ",;\t"):
+                    continue
+                self._delimiter = max(",;\t", key=whole.count)
+            cells = self._cells(whole)
+            if not self._names or self._is_heading(cells):
+                self._names = [cell.strip() for cell in cells]
+                continue
+            yield {
+                name: cell.strip()
+                for name, cell in zip(self._names, cells, strict=False)
+                if name and cell.strip()
+            }
+
+    def _cells(self, text: str) -> list[str]:
+        try:
+            return next(csv.reader([text], delimiter=self._delimiter, skipinitialspace=True), [])
+        except csv.Error:
+            return text.split(self._delimiter)
+
+    def _is_heading(self, cells: list[str]) -> bool:
+        plain = [cell.strip() for cell in cells]
+        words = all(cell and number(cell) is None for cell in plain)
+        return plain == self._names or (
+            words and len(plain) >= max(2, len(self._names)) and len(set(plain)) == len(plain)
+        )

@@ -10,11 +10,10 @@ from typing import Any
 from orchestrator.sweepfile.checks.context import Draft
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import BASELINE
-from orchestrator.sweepfile.expand.named import MOST, WRITTEN, free_name, shown
+from orchestrator.sweepfile.expand.names import MOST, WRITTEN, free_name, shown
 from orchestrator.sweepfile.model.course import Ablate, Change
 from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.yaml.node import Node
-from orchestrator.sweepfile.yaml.problems import Log
+from orchestrator.sweepfile.yaml.node import Log, Node
 
 
 def expand_changes(values: Mapping[str, Any], log: Log) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.sweepfile.expand.named import WRITTEN
+from orchestrator.sweepfile.expand.names import WRITTEN
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import WANDB_KEYS
 from orchestrator.sweepfile.space.domain import Declared, flatten
 from orchestrator.sweepfile.trainer_schema import TrainerSchema
-from orchestrator.sweepfile.yaml.node import Node
-from orchestrator.sweepfile.yaml.problems import Log
+from orchestrator.sweepfile.yaml.node import Log, Node
 
 
 @dataclass

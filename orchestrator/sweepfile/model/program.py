@@ -2,6 +2,8 @@
 
 These are plain values, as those of `sweepfile.model.spec`, and travel as JSON to the process
 that runs a trial.
+
+Where a program's metrics and arrays are found: what ``metrics`` says, as plain values.
 """
 
 from __future__ import annotations
@@ -10,7 +12,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from orchestrator.sweepfile.model.metric_sources import MetricSources
+ARRAYS = tuple(
+    f"{split}{role}" for split in ("", "val_", "train_") for role in ("predictions", "targets")
+)
+"""The arrays that ``metrics`` may name; those without a split are of test data."""
+
+
+@dataclass(frozen=True)
+class MetricSources:
+    """Where metrics come from.
+
+    Attributes:
+        files: paths and globs of logs, with macros; relative to the folder that ``outputs``
+            adopts, where there is one, else to that where the program runs.
+        step: the column of logs that is the step; None finds it.
+        names: our name of a metric to its name in the logs.
+        arrays: one of `ARRAYS` to a path or glob, with ``:key`` behind it for an ``.npz`` file.
+    """
+
+    files: tuple[str, ...] = ()
+    step: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    arrays: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Return what the good entries of ``metrics`` say."""
+        return cls(
+            files=_many(values.get("files")),
+            step=values.get("step"),
+            names=dict(values.get("names", {})),
+            arrays={name: values[name] for name in ARRAYS if name in values},
+        )
+
+
+def _many(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
 
 GRACE_S = 8.0
 """Time that a program has to end itself when it is stopped, where the file does not say."""
@@ -66,7 +106,7 @@ class Program:
 
     Attributes:
         path: the script, absolute, or the name of a console command.
-        style: how arguments are written; one of `orchestrator.sweepfile.program.styles.STYLES`.
+        style: how arguments are written; one of `orchestrator.sweepfile.program.arguments.STYLES`.
         booleans: ``"value"`` (``--amp=True``), ``"flag"`` (``--amp``, or nothing for False) or
             ``"pair"`` (``--amp`` or ``--no-amp``).
         python: the interpreter for ``.py`` files; None means the one that runs the sweep.

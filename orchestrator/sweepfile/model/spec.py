@@ -145,7 +145,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class EarlyTerminate:
-    """W&B's hyperband stopping; `orchestrator.sweepfile.bands` computes with it.
+    """W&B's hyperband stopping; `orchestrator.sweepfile.wandb_files` computes with it.
 
     Attributes:
         min_iter: the first band; None where the bands are counted down from `max_iter`.

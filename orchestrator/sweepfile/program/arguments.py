@@ -2,14 +2,23 @@
 
 Understood are ``parser.add_argument("--lr", type=float, default=0.1)`` of argparse and
 ``@click.option("--lr", ...)``, where names and values stand there as literals.
+
+The options that a program tells when asked for ``--help``: argparse, click and their like.
+
+The styles in which parameters become arguments; no shell reads the words.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+
+from orchestrator.errors import TrialError
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLOAT": float,
           "STRING": str, "BOOL": bool}  # fmt: skip
@@ -152,3 +161,213 @@ def _literal(node: ast.expr | None) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
+
+
+# "  -b N, --batch-size N     how many (default: 32)"; two blanks part an option from its words.
+_OPTION = re.compile(r"^ {1,8}(?P<spec>-{1,2}[\w?].*?)(?:\s{2,}(?P<help>\S.*))?$")
+_LONG = re.compile(r"--(?P<name>[A-Za-z_][\w.-]*)")
+_CHOICES = re.compile(r"[{\[]([^{}\[\]]+[,|][^{}\[\]]+)[}\]]")
+_DEFAULT = re.compile(r"\bdefaults?(?:\s+is|:|=)?\s*:?\s*(?P<value>[^\s\])};,]+|'[^']*')", re.I)
+_TYPES_HELP_TEXT = {"INTEGER": int, "INT": int, "FLOAT": float, "NUMBER": float, "BOOLEAN": bool}
+_NO_PARAMETERS = ("help", "version", "install-completion", "show-completion")
+_MOST_LINES = 5_000
+
+
+def read_help(text: str) -> list[Argument]:
+    """Return the options that a help text lists, in its order.
+
+    Args:
+        text: what the program printed.
+    """
+    found: dict[str, Argument] = {}
+    for spec, words in _entries(text.splitlines()[:_MOST_LINES]):
+        argument = _argument_help_text(spec, words)
+        if argument is not None:
+            found.setdefault(argument.name, argument)
+    return list(found.values())
+
+
+def _entries(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield how each option is written, and the words about it."""
+    spec, words = "", ""
+    for line in lines:
+        option = _OPTION.match(line)
+        if option is not None:
+            if spec:
+                yield spec, words
+            spec, words = option["spec"], option["help"] or ""
+        elif spec and line.startswith(" " * 9) and line.strip():
+            words = f"{words} {line.strip()}".strip()
+        elif spec:
+            yield spec, words
+            spec = words = ""
+    if spec:
+        yield spec, words
+
+
+def _argument_help_text(spec: str, words: str) -> Argument | None:
+    names = [name for name in _LONG.findall(spec) if not name.startswith("no-")]
+    if not names or names[0] in _NO_PARAMETERS:
+        return None
+    option = max(names, key=len)
+    has_opposite = "--no-" in spec
+    after = spec.rpartition(f"--{option}")[2].strip(" =")
+    is_switch = has_opposite or not after or after.startswith(("/", ","))
+    listed = None if is_switch else _CHOICES.search(after)
+    choices = tuple(item.strip() for item in re.split(r"[,|]", listed[1])) if listed else ()
+    default, kind = _default(words)
+    metavar = re.split(r"[\s\[<>]", after)[0].upper() if after else ""
+    kind = bool if is_switch else _TYPES_HELP_TEXT.get(metavar, kind)
+    if is_switch:
+        default = default if isinstance(default, bool) else False
+    if kind is float and type(default) is int:
+        default = float(default)
+    if kind is not None and default is not None and type(default) is not kind:
+        default = None
+    return Argument(
+        option=option,
+        type=kind,
+        default=default,
+        choices=choices,
+        is_switch=is_switch,
+        is_required=re.search(r"\brequired[\])]", words) is not None,
+        help=re.sub(r"\s*[\[(]defaults?\b[^\])]*[\])]|\s*\[[^\]]*required\]", "", words).strip(),
+    )
+
+
+def _default(words: str) -> tuple[Any, type | None]:
+    """Return the default that the words name, and its type."""
+    found = _DEFAULT.search(words)
+    if found is None:
+        return None, None
+    text = found["value"].strip("'\"")
+    if text in ("None", "null", ""):
+        return None, None
+    if text in ("True", "False"):
+        return text == "True", bool
+    for kind in (int, float):
+        try:
+            return kind(text), kind
+        except ValueError:
+            continue
+    return text, str
+
+
+STYLES = ("--k=v", "--k v", "hyphen-space", "k=v", "hydra", "+k=v", "++k=v", "none")
+BOOLEANS = ("flag", "pair", "value")
+
+_HYDRA = {"hydra": "", "+k=v": "+", "++k=v": "++"}
+_SPACED = ("--k v", "hyphen-space")
+# What Hydra takes for text without quotes; words that mean something else to it are quoted.
+_BARE = re.compile(r"[A-Za-z_./][\w./@?|+-]*")
+_MEANT = re.compile(r"(?i)null|true|false|nan|inf(inity)?")
+
+
+def arguments(
+    config: Mapping[str, Any], *, style: str = "--k=v", booleans: str = "value"
+) -> list[str]:
+    """Return the arguments for `config`, in the order of the names.
+
+    ============  =======================  ======================  =====================
+    value         ``--k=v``                ``hyphen-space``        ``hydra``
+    ============  =======================  ======================  =====================
+    3.0           ``--t20_w=3.0``          ``--t20-w`` ``3.0``     ``t20_w=3.0``
+    True          ``--amp=True``           ``--amp`` ``True``      ``amp=true``
+    None          ``--clip=None``          nothing                 ``clip=null``
+    [1, 2]        ``--layers=[1, 2]``      ``--layers`` ``1 2``    ``layers=[1,2]``
+    {"a": 1}      ``--net={'a': 1}``       ``--net`` and JSON      ``net={a:1}``
+    "-x"          ``--name=-x``            ``--name=-x``           ``name='-x'``
+    "a b"         ``--name=a b``           ``--name`` ``a b``      ``name='a b'``
+    ============  =======================  ======================  =====================
+
+    ``--k=v`` is what W&B sends: the name as it is and Python's ``str`` of the value; ``k=v`` is the
+    same without hyphens. ``--k v`` is ``hyphen-space`` with the name as it is; there a value that
+    begins with a hyphen stays one word with its name, since it would be taken for an option, and
+    None is nothing: the script's default holds. ``+k=v`` and ``++k=v`` write values as ``hydra``
+    does. With `booleans` ``"flag"``, True is ``--amp`` alone and False is nothing; with ``"pair"``
+    False is ``--no-amp``; both only where names have hyphens. ``none`` passes nothing.
+
+    Args:
+        config: parameter name to value.
+        style: one of `STYLES`.
+        booleans: one of `BOOLEANS`.
+
+    Raises:
+        TrialError: a value holds a NUL character, which no argument can.
+    """
+    if style not in STYLES:
+        raise TrialError(f"args: must be one of {', '.join(STYLES)}, but got {style!r}.")
+    if style == "none":
+        return []
+    words: list[str] = []
+    for name in sorted(config):
+        value = native(config[name])
+        option = name.replace("_", "-") if style == "hyphen-space" else name
+        if isinstance(value, bool) and booleans != "value" and style.startswith(("--", "hyphen")):
+            off = [f"--no-{option}"] if booleans == "pair" else []
+            words += [f"--{option}"] if value else off
+        elif style in _HYDRA:
+            words.append(f"{_HYDRA[style]}{name}={hydra_value(value)}")
+        elif style in _SPACED:
+            words += _spaced(f"--{option}", value)
+        else:
+            words.append(f"{'--' * (style == '--k=v')}{name}={value}")
+    for word in words:
+        if "\0" in word:
+            raise TrialError(
+                f"argument {word.split('=')[0]}: must hold no NUL character, but got {word!r}."
+            )
+    return words
+
+
+def hydra_value(value: Any) -> str:
+    """Return a value as Hydra's grammar of overrides reads it back (hydra.cc, override grammar)."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(hydra_value, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{hydra_value(item)}' for key, item in value.items())}}}"
+    text = str(value)
+    if _BARE.fullmatch(text) and not _MEANT.fullmatch(text):
+        return text
+    # Backslashes count only before a quote and at the end; ${ would begin an interpolation.
+    text = text.replace("${", r"\${")
+    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)\Z", r"\1\1", text) + "'"
+
+
+def native(value: Any) -> Any:
+    """Return `value` with numpy scalars as Python numbers and tuples as lists."""
+    if isinstance(value, Mapping):
+        return {key: native(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [native(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value
+
+
+def _spaced(option: str, value: Any) -> list[str]:
+    """Return the words of one parameter where name and value are two words."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [option, *(_word(item) for item in value)]
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    # A word that begins with a hyphen is taken for an option; argparse lets negative numbers
+    # pass, but not those with an exponent.
+    return [f"{option}={text}"] if text.startswith("-") else [option, text]
+
+
+def _word(item: Any) -> str:
+    """Return one item of a list as a word."""
+    if isinstance(item, list | dict):
+        return json.dumps(item, ensure_ascii=False)
+    if isinstance(item, float) and item < 0 and "e" in repr(item):
+        return format(Decimal(repr(item)), "f")
+    return str(item)

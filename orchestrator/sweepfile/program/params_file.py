@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.errors import TrialError
 from orchestrator.files import toml
 from orchestrator.sweepfile.model.program import ParamsFile
-from orchestrator.sweepfile.program.macros import Macros, is_ours, parameters_in
+from orchestrator.sweepfile.program.command import Macros, is_ours, parameters_in
 
 _WHOLE = re.compile(r"\$\{params:([^{}]+)\}")
 _FLOAT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+")

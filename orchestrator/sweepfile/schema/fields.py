@@ -16,8 +16,7 @@ from typing import Any, Protocol
 
 from orchestrator.files.units import parse_size
 from orchestrator.sweepfile.conditions.condition import ConditionError, bound, parse
-from orchestrator.sweepfile.yaml.node import Node, found
-from orchestrator.sweepfile.yaml.problems import Log
+from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 Schema = dict[str, Any]
 

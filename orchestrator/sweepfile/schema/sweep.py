@@ -6,7 +6,15 @@ The checker reads files by this table and `sweep schema` prints it; a new key is
 from __future__ import annotations
 
 from orchestrator.sweepfile.schema import course, program
-from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
+from orchestrator.sweepfile.schema.containers import (
+    Either,
+    Key,
+    ListOf,
+    ListOr,
+    MapOf,
+    Record,
+    Words,
+)
 from orchestrator.sweepfile.schema.fields import (
     Anything,
     Conditional,
@@ -18,8 +26,7 @@ from orchestrator.sweepfile.schema.fields import (
     Whole,
     Word,
 )
-from orchestrator.sweepfile.schema.metric_keys import METRICS
-from orchestrator.sweepfile.schema.words import Words
+from orchestrator.sweepfile.schema.program import METRICS
 from orchestrator.sweepfile.space.domain import Block
 
 VERSION = 1

@@ -1,6 +1,6 @@
 """The symptoms of a run and what each may lead to, by the names that a sweep file has for them.
 
-`orchestrator.divergence.policy` finds them and acts; a test holds the two lists together.
+`orchestrator.divergence.verdict` finds them and acts; a test holds the two lists together.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.sweepfile.schema.fields import Kind, Schema, join, refuse
-from orchestrator.sweepfile.yaml.node import Node
-from orchestrator.sweepfile.yaml.problems import Log
+from orchestrator.sweepfile.yaml.node import Log, Node
 
 SYMPTOMS = (
     "non-finite",

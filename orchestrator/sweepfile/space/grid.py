@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.sweepfile.model.spec import Domain, Spec
-from orchestrator.sweepfile.space.choices import canonical, distinct
+from orchestrator.sweepfile.space.domain import canonical, distinct
 
 
 def grid_values(domain: Domain) -> Sequence[Any]:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.sweepfile.yaml.node import Node, found
+from orchestrator.sweepfile.yaml.node import Log, Node, found
 from orchestrator.sweepfile.yaml.parse import read_file, read_value
-from orchestrator.sweepfile.yaml.problems import Log
 
 KEY = "extends"
 MAX_CHAIN = 20

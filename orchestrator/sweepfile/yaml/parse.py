@@ -18,8 +18,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import Problem, UsageError
-from orchestrator.sweepfile.yaml.node import Node, found
-from orchestrator.sweepfile.yaml.problems import Log
+from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 50

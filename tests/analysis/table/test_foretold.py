@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from orchestrator.analysis.table.foretold import rank_correlation
+from orchestrator.analysis.table.relations import rank_correlation
 
 pairs = st.lists(
     st.tuples(st.integers(-5, 5).map(float), st.integers(-5, 5).map(float)), min_size=4, max_size=30

@@ -11,10 +11,9 @@ import pytest
 
 from orchestrator.analysis import metrics
 from orchestrator.analysis.table.export import flat_rows
-from orchestrator.analysis.table.lineage import Lineage
 from orchestrator.analysis.table.rank import compare
-from orchestrator.cli.render.comparison import render_comparison
-from orchestrator.cli.render.relations import by_stage
+from orchestrator.analysis.table.rows import Lineage
+from orchestrator.cli.render.comparison import by_stage, render_comparison
 from orchestrator.runs.records import TrialState
 from tests.analysis import made
 

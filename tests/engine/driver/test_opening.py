@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.driver import requests
+from orchestrator.engine.driver import control
 from orchestrator.engine.driver.opening import open_sweep
 from orchestrator.errors import BusyError, ChangedSpecError
 from orchestrator.files import atomic
@@ -80,9 +80,9 @@ def test_a_name_cannot_leave_the_results_folder(tmp_path: Path) -> None:
 
 def test_requests_are_taken_once_and_in_order(tmp_path: Path) -> None:
     sweep = SweepDir(tmp_path)
-    assert requests.take(sweep) == []
-    requests.ask_to_stop(sweep, 3)
-    requests.ask_to_stop(sweep, None)
+    assert control.take(sweep) == []
+    control.ask_to_stop(sweep, 3)
+    control.ask_to_stop(sweep, None)
     (sweep.requests_dir / "torn.json").write_text('{"sto')
-    assert sorted(requests.take(sweep), key=str) == [3, None]
-    assert requests.take(sweep) == []
+    assert sorted(control.take(sweep), key=str) == [3, None]
+    assert control.take(sweep) == []

@@ -16,7 +16,7 @@ from orchestrator.engine.queue.queue import Agenda
 from orchestrator.engine.queue.study_trials import Configs
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord
-from orchestrator.search.studies import Studies
+from orchestrator.search.study import Studies
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from tests.engine.sweeps import toy_spec
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from orchestrator.engine.script.command_line import command, variables
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.styles import arguments
+from orchestrator.sweepfile.program.arguments import arguments
 from tests.engine.script.script_runner import SCRIPTS, run_trial
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.script.exits import exit_words, failure
+from orchestrator.engine.script.follow import exit_words, failure
 from orchestrator.engine.script.process_tree import Tree
 from orchestrator.sweepfile.model.program import Program
 from tests.engine.script.script_runner import EPOCH_LINE, SCRIPTS, is_running, run_trial, started

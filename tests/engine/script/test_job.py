@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from orchestrator.engine.script.caps import cap_variables
-from orchestrator.engine.slots.recovery import ran_out
+from orchestrator.engine.script.launch import cap_variables
+from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.errors import TrialError
 from orchestrator.files.units import GIB, MIB
-from orchestrator.sweepfile.model.metric_sources import MetricSources
-from orchestrator.sweepfile.model.program import ParamsFile, Program, Resume, Step
-from orchestrator.sweepfile.program.macros import Macros
+from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
+from orchestrator.sweepfile.program.command import Macros
 from orchestrator.sweepfile.program.params_file import params_text
 from tests.engine.script.script_runner import SCRIPTS, Trial, is_running, run_trial, started
 from tests.engine.script.test_command_line import TORTURE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.script import notebook
+from orchestrator.engine.script import command_line
 from orchestrator.engine.script.command_line import command
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
@@ -43,7 +43,7 @@ def test_without_papermill_the_next_step_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = made(tmp_path, "lr = 1")
-    monkeypatch.setattr(notebook, "_NEEDED", ("papermill_of_nobody", "json"))
+    monkeypatch.setattr(command_line, "_NEEDED", ("papermill_of_nobody", "json"))
     with pytest.raises(
         TrialError, match=r"it lacks papermill_of_nobody\. Next step: .*pip install"
     ):
@@ -51,9 +51,9 @@ def test_without_papermill_the_next_step_is_told(
 
 
 def test_another_interpreter_is_asked_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebook, "_NEEDED", ("nothing_like_it", "json"))
+    monkeypatch.setattr(command_line, "_NEEDED", ("nothing_like_it", "json"))
     monkeypatch.setattr(sys, "executable", "/somewhere/else")
-    assert notebook._missing("python3") == "nothing_like_it"
+    assert command_line._missing("python3") == "nothing_like_it"
 
 
 def test_what_is_no_notebook_or_takes_no_parameters_is_refused(tmp_path: Path) -> None:
@@ -66,11 +66,11 @@ def test_what_is_no_notebook_or_takes_no_parameters_is_refused(tmp_path: Path) -
 
 
 def test_the_words_and_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebook, "_NEEDED", ("json",))
+    monkeypatch.setattr(command_line, "_NEEDED", ("json",))
     program = made(tmp_path, "lr = 1")
     words = command(program, {"lr": 1e-5, "name": "a b"}, tmp_path)
     assert words[:4] == [sys.executable, "-m", "papermill", program.path]
-    text = (tmp_path / notebook.PARAMETERS_FILE).read_text()
+    text = (tmp_path / command_line.PARAMETERS_FILE).read_text()
     assert text == "lr: 1.0e-05\nname: a b\n"
 
 
@@ -88,4 +88,4 @@ def test_a_notebook_is_a_trial(tmp_path: Path) -> None:
     assert trial.error is None
     assert trial.reports == [(1, {"val_mae": 1e-5}), (2, {"val_mae": 5e-6})]
     assert b"lr is 1e-05" in trial.log
-    assert (tmp_path / "run" / notebook.FILLED_FILE).is_file()
+    assert (tmp_path / "run" / command_line.FILLED_FILE).is_file()

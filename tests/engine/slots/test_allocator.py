@@ -14,18 +14,17 @@ from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import Placing
+from orchestrator.engine.slots.machine import Terms
 from orchestrator.engine.slots.needs import Needs, known_need
-from orchestrator.engine.slots.terms import Terms
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.concurrency.throughput import Window
 from orchestrator.placement.history import FILE, History
-from orchestrator.placement.model import Device, Host, Policy
-from orchestrator.placement.need import declared
+from orchestrator.placement.model import Device, Host, Policy, declared
 from orchestrator.placement.planner import plan
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, load_trials
-from orchestrator.search.studies import Studies
+from orchestrator.search.study import Studies
 from orchestrator.sweepfile.expand.configs import count_trials
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Domain, Resources, Spec

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.placement.concurrency.search_up import Event, Growth
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio
-from orchestrator.placement.hardware.cores import cores_each
+from orchestrator.placement.hardware.cpu_slots import cores_each
 
 
 class Bench:

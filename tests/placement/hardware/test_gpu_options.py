@@ -4,8 +4,7 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.placement.hardware.gpu_options import choose, hypothetical
-from orchestrator.placement.model import Device
-from orchestrator.placement.need import declared, policy_of
+from orchestrator.placement.model import Device, declared, policy_of
 from orchestrator.sweepfile.model.spec import Resources
 
 GIB = 1 << 30

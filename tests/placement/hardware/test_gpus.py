@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.placement.hardware.visible import visible_devices
+from orchestrator.placement.hardware.gpus import visible_devices
 from orchestrator.placement.model import Device
 from tests import fake_nvml
 from tests.fake_nvml import Card, FakeNvml, uuid_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.placement.hardware.loaders import loader_workers
+from orchestrator.placement.hardware.cpu_slots import loader_workers
 from orchestrator.placement.model import Host
 from orchestrator.placement.sweep_plan import decide
 from orchestrator.sweepfile.load import load_spec

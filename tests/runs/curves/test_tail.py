@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 from tensorboardX import SummaryWriter
 
 from orchestrator.runs.curves import tail
-from orchestrator.runs.curves.growing_json import MlflowRun, RewrittenJson
-from orchestrator.runs.curves.growing_tables import GrowingCsv, GrowingJsonLines
-from orchestrator.runs.curves.tail import GrowingFile, mark
+from orchestrator.runs.curves.tail import (
+    GrowingCsv,
+    GrowingFile,
+    GrowingJsonLines,
+    MlflowRun,
+    RewrittenJson,
+    mark,
+)
 from orchestrator.runs.curves.tensorboard import EventLog
 
 ROWS = [{"epoch": str(n), "loss": str(1 / (n + 1))} for n in range(30)]

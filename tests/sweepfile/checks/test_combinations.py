@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.sweepfile.checks.combinations import APART, PARTS
+from orchestrator.sweepfile.checks.keys import APART, PARTS
 from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
 from orchestrator.sweepfile.load import load_spec
 from tests.conftest import ROOT

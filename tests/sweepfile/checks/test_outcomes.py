@@ -148,9 +148,9 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
             assert spec.targets["mae"].holds(value) is evaluate(held, {"mae": value}) is holds
 
     def test_regression_metrics_are_those_that_are_recomputed(self) -> None:
-        from orchestrator.analysis import regression
+        from orchestrator.analysis import metrics
 
-        assert set(REGRESSION) == set(regression.GOALS)
+        assert set(REGRESSION) == set(metrics.GOALS)
 
 
 class TestLoss:

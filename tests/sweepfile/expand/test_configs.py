@@ -21,7 +21,7 @@ from orchestrator.sweepfile.expand.configs import (
     make_config,
 )
 from orchestrator.sweepfile.model.spec import Domain, Method, NamedTrial, Spec
-from orchestrator.sweepfile.space.choices import canonical
+from orchestrator.sweepfile.space.domain import canonical
 
 
 def spec_of(parameters: Mapping[str, Domain], **rest: Any) -> Spec:

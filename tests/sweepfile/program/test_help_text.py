@@ -9,7 +9,7 @@ import click
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.sweepfile.program.help_text import read_help
+from orchestrator.sweepfile.program.arguments import read_help
 
 
 def told(text: str) -> dict[str, tuple[Any, ...]]:

@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.schema import schedules
+from orchestrator.sweepfile.schema import course
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
+from orchestrator.sweepfile.schema.course import LrSchedule
 from orchestrator.sweepfile.schema.json_schema import json_schema
-from orchestrator.sweepfile.schema.schedules import LrSchedule
 from orchestrator.sweepfile.schema.sweep import SPEC
 from orchestrator.sweepfile.schema.symptom_names import SYMPTOMS, BySymptom
-from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS
-from orchestrator.sweepfile.space.domain import BLOCK
+from orchestrator.sweepfile.space.domain import BLOCK, DISTRIBUTIONS
+from orchestrator.sweepfile.yaml.node import Log
 from orchestrator.sweepfile.yaml.parse import read_file
-from orchestrator.sweepfile.yaml.problems import Log
 from tests.conftest import ROOT
 from tests.sweepfile.test_load import WHOLE
 
@@ -233,7 +232,7 @@ def test_the_keys_are_those_of_the_checker() -> None:
             walk(kind.item, schema["properties"]["rising"], f"{where}.*")
             walk(kind.item, next(iter(schema["patternProperties"].values())), f"{where}.*")
         elif isinstance(kind, LrSchedule):
-            walk(schedules.WHOLE, schema, where)
+            walk(course.WHOLE, schema, where)
         elif type(kind).__name__ == "Block":
             walk(BLOCK, schema, where)
             assert schema["properties"]["distribution"]["enum"] == list(DISTRIBUTIONS)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.yaml import parse
-from orchestrator.sweepfile.yaml.node import Node
+from orchestrator.sweepfile.yaml.node import Log, Node
 from orchestrator.sweepfile.yaml.parse import MAX_BYTES, read_file, read_value
-from orchestrator.sweepfile.yaml.problems import Log
 
 Write = Callable[[str], Path]
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.script.contract import ScriptRun, UntilStopped
+from orchestrator.engine.script.launch import ScriptRun, UntilStopped, surroundings
 from orchestrator.engine.script.outputs.file_claims import Claims
 from orchestrator.engine.script.outputs.script_arrays import Arrays
 from orchestrator.engine.script.reports.sources import Sources
-from orchestrator.engine.script.surroundings import surroundings
 from orchestrator.sweepfile.model.program import Program
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.script import config_check
+from orchestrator.engine.script.launch import REPORTED_FILE
 from orchestrator.engine.script.outputs.file_claims import Claims, FoundFiles
-from orchestrator.engine.script.reports.columns import Columns
 from orchestrator.engine.script.reports.log_files import (
+    Columns,
     Log,
     RowsLog,
     Settings,
@@ -22,12 +23,10 @@ from orchestrator.engine.script.reports.log_files import (
     wandb_log,
 )
 from orchestrator.engine.script.reports.merge import Reports
-from orchestrator.engine.script.surroundings import REPORTED_FILE
 from orchestrator.runs.curves.curve import LogProblem
-from orchestrator.runs.curves.growing_tables import GrowingJsonLines
-from orchestrator.runs.curves.tail import Mark, mark
+from orchestrator.runs.curves.tail import GrowingJsonLines, Mark, mark
 from orchestrator.runs.curves.wandb_log import WandbLog
-from orchestrator.sweepfile.model.metric_sources import MetricSources
+from orchestrator.sweepfile.model.program import MetricSources
 
 _EPOCHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
 WANDB_LOGS = "wandb/*run-*/run-*.wandb"

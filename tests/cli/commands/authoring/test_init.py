@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.yaml.node import Log
 from orchestrator.sweepfile.yaml.parse import read_file
-from orchestrator.sweepfile.yaml.problems import Log
 
 SCRIPT = (
     "import argparse\nopen('was_run', 'w')\np = argparse.ArgumentParser()\n"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from tensorboardX import SummaryWriter
 
+from orchestrator.engine.script.launch import REPORTED_FILE
 from orchestrator.engine.script.outputs.file_claims import Claims
 from orchestrator.engine.script.outputs.script_arrays import Arrays
 from orchestrator.engine.script.reports.merge import HOLD_S
 from orchestrator.engine.script.reports.sources import Sources
-from orchestrator.engine.script.surroundings import REPORTED_FILE
-from orchestrator.sweepfile.model.metric_sources import MetricSources
+from orchestrator.sweepfile.model.program import MetricSources
 from tests.runs.wandb_made import log_bytes
 
 
