@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    from orchestrator.sweepfile.trainer_schema import trainer_names
+    from orchestrator.sweepfile.trainer_schemas import trainer_names
 
     found = []
     for name in options.names or trainer_names():

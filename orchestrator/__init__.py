@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.analysis.table.export import load_results
-    from orchestrator.script_api import report
+    from orchestrator.callbacks.script import report
 
     config: dict[str, Any]
     run_dir: Path
@@ -38,9 +38,9 @@ def __getattr__(name: str) -> Any:
 
         return load_results
     if name in ("config", "report", "run_dir"):
-        from orchestrator import script_api
+        from orchestrator.callbacks import script
 
         if name == "report":
-            return script_api.report
-        return script_api.read_config() if name == "config" else script_api.find_run_dir()
+            return script.report
+        return script.read_config() if name == "config" else script.find_run_dir()
     raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")

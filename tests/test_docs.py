@@ -28,8 +28,7 @@ from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, Tria
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.schema.json_schema import json_schema
 from trainers.base import parameters
-from trainers.edc import config as edc
-from trainers.edc import metrics as edc_metrics
+from trainers.edc import config as edc, metrics as edc_metrics
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

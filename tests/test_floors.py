@@ -15,7 +15,7 @@ from tests.analysis import made
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
-    {"errors", "script_api"},
+    {"errors"},
     {"files"},
     {"sweepfile"},
     {"placement", "divergence", "runs", "callbacks"},

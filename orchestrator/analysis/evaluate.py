@@ -9,9 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from orchestrator.analysis import arrays
-from orchestrator.analysis import metrics as kinds
-from orchestrator.analysis import metrics as regression
+from orchestrator.analysis import arrays, metrics as kinds, metrics as regression
 from orchestrator.analysis.arrays import ArrayProblem, check_sequences, load_sequences
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.array_files import ROLES, SPLITS, Places, Source, own_places

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.savings import savings
+from orchestrator.analysis.time_saved import savings
 from orchestrator.analysis.trial_status import TrialStatus, iso, parse_time, read_trial
 from orchestrator.errors import NotFoundError
 from orchestrator.files.atomic import plain

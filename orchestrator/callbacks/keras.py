@@ -13,7 +13,7 @@ from typing import Any
 
 from keras.callbacks import Callback
 
-from orchestrator.script_api import report
+from orchestrator.callbacks.script import report
 
 
 class SweepCallback(Callback):

@@ -15,7 +15,7 @@ try:
 except ImportError:  # the older name of the same package
     from pytorch_lightning import Callback
 
-from orchestrator.script_api import report
+from orchestrator.callbacks.script import report
 
 
 class SweepCallback(Callback):

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from orchestrator.script_api import report
+from orchestrator.callbacks.script import report
 
 
 class SweepCallback(TrainerCallback):

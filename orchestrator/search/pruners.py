@@ -38,8 +38,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, read_reports
-from orchestrator.runs.records import TrialState as RecordState
+from orchestrator.runs.records import TrialRecord, TrialState as RecordState, read_reports
 from orchestrator.sweepfile.model.spec import EarlyTerminate, MetricGoal
 from orchestrator.sweepfile.wandb_files import should_stop
 

@@ -17,14 +17,14 @@ from orchestrator.sweepfile.checks import (
     ablate_key,
     divergence_keys,
     keys,
+    keys as combinations,
     parameter_rules,
     ranking,
+    ranking as comparable,
+    ranking as sampling,
     result_conditions,
     stage_keys,
 )
-from orchestrator.sweepfile.checks import keys as combinations
-from orchestrator.sweepfile.checks import ranking as comparable
-from orchestrator.sweepfile.checks import ranking as sampling
 from orchestrator.sweepfile.checks.context import Draft
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand import seeds as seeding

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.divergence.advice import CONFIDENCE
 from orchestrator.divergence.diagnosis import Diagnosis, Seen, compare_runs, diagnose

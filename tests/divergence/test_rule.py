@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.divergence.rule import (
     LASTING_METRIC,

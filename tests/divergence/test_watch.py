@@ -12,8 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.divergence.schedule.declared import declared

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.placement.model import Need
 from orchestrator.placement.ordering import PATIENCE, Want, choose, holds, overtaken, ranking

@@ -4,8 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import assume, example, given
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, strategies as st
 
 from orchestrator.errors import PlacementError
 from orchestrator.placement.model import Device, Host, Need, Plan, Policy

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from benchmarks.makespan import in_trouble, lower_bound, measure, workload
 from benchmarks.simulator import Others, Outcome, SimTrial, simulate

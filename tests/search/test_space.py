@@ -8,8 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.samplers import RandomSampler
 from optuna.study import create_study

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.expand.configs import count_trials, exclusion, iter_configs

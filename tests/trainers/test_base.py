@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestrator.sweepfile.trainer_schema import trainer_schema
+from orchestrator.sweepfile.trainer_schemas import trainer_schema
 from trainers.base import Parameter, build, parameter, parameters
 
 

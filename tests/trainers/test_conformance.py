@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.sweepfile.trainer_schema import trainer_names
+from orchestrator.sweepfile.trainer_schemas import trainer_names
 from trainers.conformance import _PROMISES, conformance, main
 from trainers.loading import Trainer, load_trainer
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.trainer_schema import inspect_trainer, trainer_schema
+from orchestrator.sweepfile.trainer_schemas import inspect_trainer, trainer_schema
 from tests.engine.sweeps import is_alive, wait_until
 from trainers.loading import TrainerError, load_trainer
 

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
-from trainers.edc import config as settings
-from trainers.edc import metrics
+from trainers.edc import config as settings, metrics
 from trainers.edc.config import Config
 from trainers.edc.curves import CurveScale, CurveSet, predict
 from trainers.edc.data import EdcData, Scaler, load

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from trainers.base import Run
 from trainers.cache import Interrupted
-from trainers.eeg import config as settings
-from trainers.eeg import metrics
+from trainers.eeg import config as settings, metrics
 from trainers.eeg.baseline import judge_baseline
 from trainers.eeg.config import Config
 from trainers.eeg.data import Fold, load, make_folds

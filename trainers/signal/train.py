@@ -24,8 +24,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainers.base import Run
-from trainers.signal import config as settings
-from trainers.signal import metrics
+from trainers.signal import config as settings, metrics
 from trainers.signal.config import Config
 from trainers.signal.data import SINES, SPLITS, Mixture, lay_out, make_mixture
 from trainers.signal.model import SineExtractor, count_parameters

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
-from trainers.speech import config as settings
-from trainers.speech import metrics
+from trainers.speech import config as settings, metrics
 from trainers.speech.augment import Augmentation
 from trainers.speech.batches import Batch, Order, Prefetch, Sentences
 from trainers.speech.config import Config

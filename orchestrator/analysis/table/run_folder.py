@@ -24,8 +24,7 @@ from orchestrator.divergence.schedule.rates import Rates
 from orchestrator.divergence.watch import is_rate
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs.curves.reader import read_runs
-from orchestrator.runs.foreign import metadata
-from orchestrator.runs.foreign import metadata as foreign
+from orchestrator.runs.foreign import metadata, metadata as foreign
 from orchestrator.runs.foreign.array_files import ROLES
 from orchestrator.runs.foreign.tools import Found, read_tool, read_values
 from orchestrator.runs.layout import RunDir

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.analysis.examine import Asked, Examination, Examined, examine, shown_series
+from orchestrator.analysis.diagnose_runs import Asked, Examination, Examined, examine, shown_series
 from orchestrator.cli.commands.logs import find_trial
 from orchestrator.cli.render.bundle import write_bundle
 from orchestrator.cli.render.curves import plot, write_picture

@@ -181,9 +181,9 @@ def _say_stopping() -> None:
 
 
 def _conclude(folder: SweepDir) -> None:
-    from orchestrator.analysis.savings import by_hand, savings
     from orchestrator.analysis.sweep_status import read_status
     from orchestrator.analysis.table.rank import compare
+    from orchestrator.analysis.time_saved import by_hand, savings
     from orchestrator.cli.render.comparison import render_comparison
 
     say(render_comparison(compare([folder.path])))

@@ -7,7 +7,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from orchestrator.analysis.examine import Examination
+from orchestrator.analysis.diagnose_runs import Examination
 from orchestrator.errors import UsageError
 from orchestrator.files.atomic import plain
 from orchestrator.runs.layout import RunDir, safe_name

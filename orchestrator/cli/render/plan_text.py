@@ -15,7 +15,7 @@ from orchestrator.errors import TrialError
 from orchestrator.sweepfile.expand.configs import exclusion, varied_of
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Spec, TrialConfig
-from orchestrator.sweepfile.program.arguments import arguments
+from orchestrator.sweepfile.program.argument_styles import arguments
 
 
 def course_lines(spec: Spec) -> list[str]:

@@ -23,7 +23,7 @@ from orchestrator.engine.script.reports.sources import WANDB_LOGS
 from orchestrator.files import jsonl
 from orchestrator.runs.curves.table_logs import flat
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.arguments import Argument, read_arguments, read_help
+from orchestrator.sweepfile.program.argument_styles import Argument, read_arguments, read_help
 from orchestrator.sweepfile.schema.starter import Probed
 
 HELP_LIMIT_S = 30.0

@@ -22,7 +22,7 @@ from typing import Any
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.sweepfile.model.program import Program, Step
-from orchestrator.sweepfile.program.arguments import arguments, native
+from orchestrator.sweepfile.program.argument_styles import arguments, native
 from orchestrator.sweepfile.program.command import (
     RESUME,
     Macros,

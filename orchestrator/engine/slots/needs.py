@@ -26,7 +26,7 @@ from orchestrator.placement.oom import ALL_OF_IT
 from orchestrator.sweepfile.expand.configs import iter_configs
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.trainer_schema import TrainerSchema, resolve, trainer_schema
+from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, trainer_schema
 
 HEADROOM = 1.05
 """What a trial is given beyond the peak that was measured: runs differ a little."""

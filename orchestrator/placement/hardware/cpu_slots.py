@@ -13,7 +13,7 @@ from orchestrator.files.units import GIB, format_size
 from orchestrator.placement.model import Host, Need, Plan, Policy, Slot, limit_words, trials_words
 from orchestrator.sweepfile.expand.configs import make_config
 from orchestrator.sweepfile.model.spec import Domain, Spec
-from orchestrator.sweepfile.trainer_schema import resolve, trainer_schema
+from orchestrator.sweepfile.trainer_schemas import resolve, trainer_schema
 
 RAM_PER_TRIAL_BYTES = GIB
 """RAM that one trial gets at least: Python with torch takes about half of it before any data."""

@@ -10,7 +10,7 @@ from orchestrator.sweepfile.expand.names import WRITTEN
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import WANDB_KEYS
 from orchestrator.sweepfile.space.domain import Declared, flatten
-from orchestrator.sweepfile.trainer_schema import TrainerSchema
+from orchestrator.sweepfile.trainer_schemas import TrainerSchema
 from orchestrator.sweepfile.yaml.node import Log, Node
 
 

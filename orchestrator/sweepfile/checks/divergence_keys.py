@@ -11,7 +11,7 @@ from orchestrator.sweepfile.checks.values import check_name, check_value
 from orchestrator.sweepfile.model.course import Remedy
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.symptom_names import SYMPTOMS, written_as
-from orchestrator.sweepfile.trainer_schema import ParameterLike
+from orchestrator.sweepfile.trainer_schemas import ParameterLike
 from orchestrator.sweepfile.yaml.node import Node, found
 
 _TIMES = re.compile(r"\*\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")

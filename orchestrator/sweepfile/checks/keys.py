@@ -26,7 +26,7 @@ from orchestrator.sweepfile.program.resolve import folder_of
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import PROGRAM_KEYS, PROGRAMS, SPEC, VERSION
 from orchestrator.sweepfile.space.domain import IN_A_GRID
-from orchestrator.sweepfile.trainer_schema import trainer_names, trainer_schema
+from orchestrator.sweepfile.trainer_schemas import trainer_names, trainer_schema
 
 
 def check_version(draft: Draft) -> None:

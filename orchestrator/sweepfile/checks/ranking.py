@@ -21,7 +21,7 @@ from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.model.spec import Domain, Goal, MetricGoal, Spec
 from orchestrator.sweepfile.schema.fields import join, number_hint
 from orchestrator.sweepfile.space.sampler_options import OF_TWO, SAMPLERS, UNWRITABLE
-from orchestrator.sweepfile.trainer_schema import (
+from orchestrator.sweepfile.trainer_schemas import (
     TrainerSchema,
     evaluated_metrics,
     resolve,

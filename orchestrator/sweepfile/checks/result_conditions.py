@@ -26,7 +26,7 @@ from orchestrator.sweepfile.model.spec import Bound
 from orchestrator.sweepfile.overrides import ORIGIN
 from orchestrator.sweepfile.program.resolve import folder_of
 from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.trainer_schema import TrainerSchema, evaluated_metrics
+from orchestrator.sweepfile.trainer_schemas import TrainerSchema, evaluated_metrics
 from orchestrator.sweepfile.yaml.node import Node
 
 REGRESSION = ("mae", "rmse", "r2")

@@ -10,7 +10,7 @@ from orchestrator.sweepfile.model.spec import Domain
 from orchestrator.sweepfile.schema.fields import join, number_hint
 from orchestrator.sweepfile.space.domain import Declared
 from orchestrator.sweepfile.space.quantiles import limits, support
-from orchestrator.sweepfile.trainer_schema import ParameterLike, TrainerSchema
+from orchestrator.sweepfile.trainer_schemas import ParameterLike, TrainerSchema
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

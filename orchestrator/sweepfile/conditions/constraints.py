@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.sweepfile.conditions.condition import Condition, evaluate, names, parse
 from orchestrator.sweepfile.model.spec import Constraint, Spec
-from orchestrator.sweepfile.trainer_schema import TrainerSchema, resolve, trainer_schema
+from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, trainer_schema
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from typing import Any
 
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.arguments import arguments, native
+from orchestrator.sweepfile.program.argument_styles import arguments, native
 from orchestrator.sweepfile.program.interpreters import locate
 from orchestrator.sweepfile.yaml.node import Log, Node
 

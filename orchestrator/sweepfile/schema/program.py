@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.files.units import parse_duration
 from orchestrator.sweepfile.model.program import ARRAYS
-from orchestrator.sweepfile.program.arguments import BOOLEANS, STYLES
+from orchestrator.sweepfile.program.argument_styles import BOOLEANS, STYLES
 from orchestrator.sweepfile.schema.containers import (
     Either,
     Key,

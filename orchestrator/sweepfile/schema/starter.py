@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from orchestrator.sweepfile.program.arguments import Argument
-from orchestrator.sweepfile.trainer_schema import TrainerSchema, resolve
+from orchestrator.sweepfile.program.argument_styles import Argument
+from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
 
 SCHEMA_FILE = "sweep.schema.json"
 _WIDTH = 38  # column at which the comments of a list begin

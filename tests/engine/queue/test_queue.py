@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.engine.queue.candidates import LOOK_AHEAD
 from orchestrator.engine.queue.decisions import Decisions

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.engine.script.command_line import command, variables
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.arguments import arguments
+from orchestrator.sweepfile.program.argument_styles import arguments
 from tests.engine.script.script_runner import SCRIPTS, run_trial
 
 

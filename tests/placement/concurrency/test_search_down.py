@@ -3,8 +3,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.placement.concurrency.search_down import Thinning, below
 from orchestrator.placement.concurrency.search_up import GAIN, Growth, above

@@ -5,8 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.placement.concurrency.search_up import Event, Growth
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.conditions.condition import evaluate, parse

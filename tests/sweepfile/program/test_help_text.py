@@ -6,10 +6,9 @@ import argparse
 from typing import Any
 
 import click
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from orchestrator.sweepfile.program.arguments import read_help
+from orchestrator.sweepfile.program.argument_styles import read_help
 
 
 def told(text: str) -> dict[str, tuple[Any, ...]]:

@@ -3,10 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from orchestrator.sweepfile.program.arguments import STYLES, arguments, hydra_value
+from orchestrator.sweepfile.program.argument_styles import STYLES, arguments, hydra_value
 
 CONFIG = {"use_amp": True, "clip": None, "layers": [1, 2], "lr": -1e-05, "off": False}
 

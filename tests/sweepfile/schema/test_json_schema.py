@@ -7,8 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec

@@ -1,8 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from trainers.base import Parameter, build, parameters
 from trainers.edc.config import METRICS, PRESETS, Config

@@ -10,8 +10,7 @@ from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.schedule.rate_audit import audit
 from tests.trainers.eeg.samples import tiny
 from trainers.conformance import conformance
-from trainers.eeg import features, metrics
-from trainers.eeg import train as training
+from trainers.eeg import features, metrics, train as training
 from trainers.eeg.config import METRICS
 from trainers.eeg.probing import class_weights
 from trainers.eeg.train import train

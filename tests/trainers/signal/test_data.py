@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from trainers.signal.data import FEATURES, SPLITS, Mixture, lay_out, make_mixture
 from trainers.signal.metrics import FREQUENCIES_HZ

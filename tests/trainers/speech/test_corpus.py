@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from tests.trainers.speech.made import corpus
 from trainers.speech.corpus import TEST, TRAIN, UNDECIDED, VAL, Corpus, divide

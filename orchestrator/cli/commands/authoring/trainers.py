@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.render.text_table import Column, clean, draw, fit, number, terminal_width
 from orchestrator.errors import UsageError
 from orchestrator.files.atomic import plain
-from orchestrator.sweepfile.trainer_schema import (
+from orchestrator.sweepfile.trainer_schemas import (
     ParameterLike,
     TrainerSchema,
     trainer_names,

@@ -15,7 +15,7 @@ from orchestrator.cli import app
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.process import TrialProcess
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.trainer_schema import trainer_names, trainer_schema
+from orchestrator.sweepfile.trainer_schemas import trainer_names, trainer_schema
 from tests.conftest import ROOT
 from tests.engine.sweeps import run_to_end
 from trainers.conformance import conformance

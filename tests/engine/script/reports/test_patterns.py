@@ -4,8 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.engine.script.reports.merge import HOLD_S
 from orchestrator.engine.script.reports.output_lines import Line, Lines

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.program.arguments import Argument, read_arguments
+from orchestrator.sweepfile.program.argument_styles import Argument, read_arguments
 from orchestrator.sweepfile.schema.starter import for_program, for_trainer
-from orchestrator.sweepfile.trainer_schema import trainer_schema
+from orchestrator.sweepfile.trainer_schemas import trainer_schema
 
 ARGPARSE = """
 import argparse

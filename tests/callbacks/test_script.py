@@ -71,13 +71,13 @@ def test_inside_a_sweep_it_writes_where_it_is_told(tmp_path: Path) -> None:
 def test_one_process_of_a_training_reports(
     variables: dict[str, str], is_first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator import script_api
+    from orchestrator.callbacks import script
 
     for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "OMPI_COMM_WORLD_RANK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert script_api.is_first() is is_first
+    assert script.is_first() is is_first
 
 
 def test_torchrun_reports_once(tmp_path: Path) -> None:
