@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.analysis.table.export import load_results
-    from orchestrator.callbacks.script import report
+    from orchestrator.analysis.table import load_results
+    from orchestrator.callbacks import report
 
     config: dict[str, Any]
     run_dir: Path
@@ -34,7 +34,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "load_results":
-        from orchestrator.analysis.table.export import load_results
+        from orchestrator.analysis.table import load_results
 
         return load_results
     if name in ("config", "report", "run_dir"):

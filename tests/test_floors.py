@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -55,6 +57,10 @@ def imports_of(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, node.module or ""
 
 
+def is_package(name: str) -> bool:
+    return (ROOT / Path(*name.split(".")) / "__init__.py").exists()
+
+
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
@@ -76,6 +82,8 @@ def test_no_import_runs_upwards(path: Path) -> None:
         if top == "orchestrator" and rest and rest[0] not in (room, "__version__"):
             other = rest[0]
             assert FLOOR_OF[other] < FLOOR_OF[room], f"{where}: {room} may not import {other}"
+            public = is_package(name) or other == "errors" or name.startswith("orchestrator.files.")
+            assert public, f"{where}: import from the package, not from {name}"
         if top in GUARDED:
             assert room in GUARDED[top], f"{where}: {top} belongs to {sorted(GUARDED[top])}"
         if top == "pynvml":
@@ -129,3 +137,18 @@ def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path)
     assert done.stdout.rstrip().endswith("loaded: []"), done.stdout + done.stderr
     if arguments[0] == "compare":
         assert "t20_mae" in done.stdout, "the metrics of a trainer were not even reached"
+
+
+PACKAGES = [path.parent for path in modules("orchestrator") if path.name == "__init__.py"]
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_public_names_are_there_and_hide_no_module(folder: Path) -> None:
+    """A function named like a module of its package would be replaced by it upon import."""
+    package = importlib.import_module(".".join(folder.relative_to(ROOT).parts))
+    assert package.__doc__
+    names = getattr(package, "__all__", [])
+    for name in names:
+        value = getattr(package, name)
+        inside = (folder / f"{name}.py").exists() or (folder / name).is_dir()
+        assert not inside or isinstance(value, ModuleType), f"{folder.name}: {name}"

@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.targets import parse_bound
-from orchestrator.divergence.diagnosis import Diagnosis, Seen, compare_runs, diagnose
-from orchestrator.divergence.lost_levels import number
-from orchestrator.divergence.schedule.declared import Declared, schedule_of_trial
+from orchestrator.divergence import Diagnosis, Seen, compare_runs, diagnose, number
+from orchestrator.divergence.schedule import Declared, schedule_of_trial
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
-from orchestrator.runs.curves.curve import LoggedRun
-from orchestrator.runs.curves.reader import read_runs
-from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import TrialRecord
+from orchestrator.runs import RunDir, SweepDir, TrialRecord
+from orchestrator.runs.curves import LoggedRun, read_runs
 
 _THOUSANDS = 1000.0
 

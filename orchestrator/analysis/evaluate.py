@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from orchestrator.analysis import arrays, metrics as kinds, metrics as regression
 from orchestrator.analysis.arrays import ArrayProblem, check_sequences, load_sequences
-from orchestrator.runs.foreign import metadata as foreign
-from orchestrator.runs.foreign.array_files import ROLES, SPLITS, Places, Source, own_places
-from orchestrator.runs.layout import RunDir
+from orchestrator.runs import RunDir
+from orchestrator.runs.foreign import ROLES, SPLITS, Places, Source, metadata as foreign, own_places
 
 Samples = NDArray[Any] | list[NDArray[Any]]
 """Arrays [N, ...], or N sequences of unequal length."""

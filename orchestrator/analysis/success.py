@@ -11,20 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.analysis.trial_values import Facts, facts_of
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord
-from orchestrator.sweepfile.conditions.ast import (
+from orchestrator.runs import SweepDir, TrialRecord
+from orchestrator.sweepfile.conditions import (
     Among,
     Between,
     Both,
     Compare,
+    Condition,
     Name,
     Not,
     Ratio,
     Word,
+    evaluate,
+    names,
+    parse,
 )
-from orchestrator.sweepfile.conditions.condition import Condition, evaluate, names, parse
-from orchestrator.sweepfile.model.spec import MetricGoal
+from orchestrator.sweepfile.model import MetricGoal
 
 SHOWN = 3
 """Most trials that a verdict names."""

@@ -15,15 +15,8 @@ from typing import Any
 from orchestrator.analysis.time_saved import savings
 from orchestrator.analysis.trial_status import TrialStatus, iso, parse_time, read_trial
 from orchestrator.errors import NotFoundError
-from orchestrator.files.atomic import plain
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import (
-    SweepRecord,
-    SweepState,
-    TrialState,
-    load_trials,
-    state_now,
-)
+from orchestrator.files import plain
+from orchestrator.runs import SweepDir, SweepRecord, SweepState, TrialState, load_trials, state_now
 
 _LAST_RUNS = 32  # of a sweep whose driver was killed, where the last sign of life is looked for
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.sweepfile.checks.result_conditions import root_of
-from orchestrator.sweepfile.conditions.condition import ConditionError, bound
-from orchestrator.sweepfile.model.spec import Bound
+from orchestrator.sweepfile.checks import root_of
+from orchestrator.sweepfile.conditions import ConditionError, bound
+from orchestrator.sweepfile.model import Bound
 
 At = Callable[[str, int], float | None]
 """Returns a metric at a step of the run; None where it was not reported there."""

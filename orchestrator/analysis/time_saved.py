@@ -14,12 +14,9 @@ from statistics import median
 from typing import Any
 
 from orchestrator.analysis.trial_status import TrialStatus
-from orchestrator.divergence import series_names
-from orchestrator.divergence.verdict import LOST
-from orchestrator.files import atomic, jsonl
-from orchestrator.files.units import format_duration
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialState, read_reports
+from orchestrator.divergence import LOST, series_names
+from orchestrator.files import atomic, format_duration, jsonl
+from orchestrator.runs import SweepDir, TrialState, read_reports
 
 _ENOUGH_PACES = 9
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.files import atomic
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
 _TAIL_BYTES = 16_384
 # Driver and child read the clock one after the other.

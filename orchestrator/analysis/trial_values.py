@@ -18,13 +18,11 @@ from typing import Any
 from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_folder
 from orchestrator.analysis.targets import square
-from orchestrator.divergence.watch import Watch
+from orchestrator.divergence import Watch
+from orchestrator.runs import RunDir, TrialRecord, TrialState, read_reports
 from orchestrator.runs.foreign import metadata as foreign
-from orchestrator.runs.layout import RunDir
-from orchestrator.runs.records import TrialRecord, TrialState, read_reports
-from orchestrator.sweepfile.conditions.ast import WORDS
-from orchestrator.sweepfile.conditions.condition import Condition, evaluate
-from orchestrator.sweepfile.model.spec import MetricGoal
+from orchestrator.sweepfile.conditions import WORDS, Condition, evaluate
+from orchestrator.sweepfile.model import MetricGoal
 
 UNSTABLE = ("explosion", "lost progress", "rising", "oscillation")
 """Symptoms without which a curve is stable, beside a training loss that is not finite."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from orchestrator.placement.model import Placement, Share
+from orchestrator.placement import Placement, Share
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

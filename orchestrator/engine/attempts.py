@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.divergence.verdict import LOST
+from orchestrator.divergence import LOST
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.inherit import inherit_checkpoint
 from orchestrator.engine.judge import Judge, Siblings
@@ -25,13 +25,10 @@ from orchestrator.engine.queue.study_trials import (
 from orchestrator.engine.remedies import Remedies, course_of
 from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.files import atomic
-from orchestrator.placement.model import CPU
-from orchestrator.placement.oom import Kind
-from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, now, read_reports
-from orchestrator.search.pruners import Bands
-from orchestrator.search.study import Studies
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.placement import CPU, Kind
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState, now, read_reports
+from orchestrator.search import Bands, Studies
+from orchestrator.sweepfile.model import Spec
 
 
 class Starting:

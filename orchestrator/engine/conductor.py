@@ -23,10 +23,9 @@ from orchestrator.engine.queue.queue import Agenda
 from orchestrator.engine.queue.study_trials import Configs
 from orchestrator.engine.remedies import Remedies, by_number
 from orchestrator.engine.slots.allocator import Placing
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, log_event, now
-from orchestrator.search.study import Studies
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import SweepDir, TrialRecord, TrialState, log_event, now
+from orchestrator.search import Studies
+from orchestrator.sweepfile.model import Spec
 
 Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
 """Told of an event, of the trial that it is about (None for the sweep), and of its facts."""

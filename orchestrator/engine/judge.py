@@ -17,21 +17,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.evaluate import evaluate_run
-from orchestrator.divergence.lost_levels import number as shown
-from orchestrator.divergence.rule import DivergenceRule
-from orchestrator.divergence.schedule.declared import declared_for, schedule_of_trial
-from orchestrator.divergence.verdict import LOST, Verdict
-from orchestrator.divergence.watch import Watch
+from orchestrator.analysis import ArrayProblem, evaluate_run
+from orchestrator.divergence import LOST, DivergenceRule, Verdict, Watch, number as shown
+from orchestrator.divergence.schedule import declared_for, schedule_of_trial
 from orchestrator.engine.remedies import Remedies, policy_for
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
-from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import TrialRecord, read_reports
-from orchestrator.search.pruners import Bands
-from orchestrator.search.study import Study
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, read_reports
+from orchestrator.search import Bands, Study
+from orchestrator.sweepfile.model import Spec
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 from orchestrator.engine.attempts import UnderWay
 from orchestrator.engine.queue.decisions import Ending
 from orchestrator.files import atomic
-from orchestrator.runs.records import TrialRecord, TrialState, now
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import TrialRecord, TrialState, now
+from orchestrator.sweepfile.model import Spec
 
 AT_ONCE_S = 60.0
 """A trial that fails within so long, and without a report, fails at once."""

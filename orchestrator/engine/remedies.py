@@ -13,19 +13,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.analysis.trial_values import facts_of
-from orchestrator.divergence.lost_levels import number as shown
-from orchestrator.divergence.verdict import Choice, Policy
+from orchestrator.analysis import facts_of
+from orchestrator.divergence import Choice, Policy, number as shown
 from orchestrator.engine.driver.opening import open_sweep
 from orchestrator.engine.queue.candidates import number_after
 from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.files import atomic
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, driver_lives
-from orchestrator.sweepfile.conditions import condition
-from orchestrator.sweepfile.conditions.constraints import broken_by
-from orchestrator.sweepfile.model.course import Remedy
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import SweepDir, TrialRecord, TrialState, driver_lives
+from orchestrator.sweepfile.conditions import broken_by, condition
+from orchestrator.sweepfile.model import Remedy, Spec
 
 LINK = "remedy"
 _UNKNOWN = object()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.files.units import format_size, to_mib
+from orchestrator.files import format_size, to_mib
 from orchestrator.placement.model import Device, trials_words
 from orchestrator.placement.planner import capacity
 

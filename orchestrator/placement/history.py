@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.files import atomic, lock
-from orchestrator.files.units import to_mib
+from orchestrator.files import atomic, lock, to_mib
 from orchestrator.placement.model import Device, Need
 
 FILE = "placement.json"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator.errors import UsageError
-from orchestrator.files.units import to_mib
-from orchestrator.sweepfile.model.spec import Resources
+from orchestrator.files import to_mib
+from orchestrator.sweepfile.model import Resources
 
 NeedSource = Literal["declared", "measured", "history", "unknown"]
 Mode = Literal["parallel", "sequential"]

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.files.units import GIB, MIB
+from orchestrator.files import GIB, MIB
 from orchestrator.placement.model import Need
 
 Kind = Literal["gpu", "host"]

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.errors import PlacementError
-from orchestrator.files.units import GIB, MIB, format_size
+from orchestrator.files import GIB, MIB, format_size
 from orchestrator.placement.hardware.cpu_slots import at_once_of_unknown_need, plan_cpu
 from orchestrator.placement.model import (
     Device,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestrator.errors import PlacementError
-from orchestrator.files.units import format_size
+from orchestrator.files import format_size
 from orchestrator.placement.hardware.cpu_slots import loader_workers
 from orchestrator.placement.hardware.gpu_options import choose
 from orchestrator.placement.hardware.gpus import survey
@@ -30,8 +30,8 @@ from orchestrator.placement.model import (
     policy_of,
 )
 from orchestrator.placement.planner import plan
-from orchestrator.sweepfile.expand.configs import count_trials
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.sweepfile.expand import count_trials
+from orchestrator.sweepfile.model import Spec
 
 
 def decide(

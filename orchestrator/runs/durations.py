@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.files.atomic import read_json
+from orchestrator.files import read_json
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 

@@ -40,9 +40,7 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 
-from orchestrator.divergence.rule import FALLEN
-from orchestrator.divergence.verdict import Policy
-from orchestrator.divergence.watch import Watch
+from orchestrator.divergence import FALLEN, Policy, Watch
 
 SERIES = ("train", "value", "both")
 REASON = "divergence_reason"

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from orchestrator.sweepfile.model.spec import MetricGoal
+from orchestrator.sweepfile.model import MetricGoal
 
 LOST = "LOST"
 """The word for it, beside Optuna's."""

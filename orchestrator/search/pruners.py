@@ -37,10 +37,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState as RecordState, read_reports
-from orchestrator.sweepfile.model.spec import EarlyTerminate, MetricGoal
-from orchestrator.sweepfile.wandb_files import should_stop
+from orchestrator.runs import SweepDir, TrialRecord, TrialState as RecordState, read_reports
+from orchestrator.sweepfile import should_stop
+from orchestrator.sweepfile.model import EarlyTerminate, MetricGoal
 
 MEDIAN_STARTUP_TRIALS = 5
 HYPERBAND_MIN_STEP = 1

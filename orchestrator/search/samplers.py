@@ -30,7 +30,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model import Sampler
 
 METHODS = ("grid", "random", "bayes")
 

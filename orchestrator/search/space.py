@@ -27,9 +27,8 @@ from optuna.distributions import (
 )
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.sweepfile.model.spec import Domain
-from orchestrator.sweepfile.space.domain import UNBOUNDED
-from orchestrator.sweepfile.space.quantiles import limits, quantile, share_of, share_of_choice
+from orchestrator.sweepfile.model import Domain
+from orchestrator.sweepfile.space import UNBOUNDED, limits, quantile, share_of, share_of_choice
 
 Held = bool | int | float | str | None
 """What Optuna can hold as the value of a parameter."""

@@ -30,15 +30,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.files.atomic import plain
+from orchestrator.files import plain
 from orchestrator.search.failed import LOST, told_for_lost
 from orchestrator.search.journal import open_journal
 from orchestrator.search.pruners import NamedPruner, named_pruner
 from orchestrator.search.samplers import METHODS, DirectedSampler
 from orchestrator.search.space import Space
 from orchestrator.search.thinning import Reports
-from orchestrator.sweepfile.model.course import Sampler
-from orchestrator.sweepfile.model.spec import Domain, Spec
+from orchestrator.sweepfile.model import Domain, Sampler, Spec
 
 _ENDED = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAIL": TrialState.FAIL}
 _STATES = (*_ENDED, LOST)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from orchestrator.divergence.rule import LONGEST_TRANSIENT
+from orchestrator.divergence import LONGEST_TRANSIENT
 
 FULL_STEPS = 512
 """Steps below this are all kept."""

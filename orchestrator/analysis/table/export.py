@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.analysis import metrics as kinds
 from orchestrator.analysis.table.rank import compare
 from orchestrator.analysis.table.rows import Comparison, Row
-from orchestrator.files.atomic import plain
+from orchestrator.files import plain
 
 if TYPE_CHECKING:
     import pandas

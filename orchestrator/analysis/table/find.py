@@ -15,12 +15,19 @@ from typing import Any
 
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic
-from orchestrator.runs.foreign import metadata
-from orchestrator.runs.foreign.array_files import ROLES, Places, own_places, usual_places
-from orchestrator.runs.foreign.manifest import FILE, Meaning, read_meaning
-from orchestrator.runs.foreign.tools import Tool, recognise
-from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, driver_lives
+from orchestrator.runs import RunDir, SweepDir, SweepRecord, TrialRecord, TrialState, driver_lives
+from orchestrator.runs.foreign import (
+    FILE,
+    ROLES,
+    Meaning,
+    Places,
+    Tool,
+    metadata,
+    own_places,
+    read_meaning,
+    recognise,
+    usual_places,
+)
 
 _DIGITS = re.compile(r"(\d+)")
 _TRACES = re.compile(

@@ -11,7 +11,7 @@ import numpy as np
 
 from orchestrator.analysis.table.rows import Incomplete, Row, Spread
 from orchestrator.analysis.targets import judge, tier_of
-from orchestrator.sweepfile.expand.names import without_seed
+from orchestrator.sweepfile.expand import without_seed
 
 MEAN_OF = "the mean is of"
 """How a warning begins that says of which seeds a mean is."""

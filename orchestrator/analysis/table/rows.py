@@ -13,8 +13,8 @@ from typing import Any
 from orchestrator.analysis.table.find import SweepInfo
 from orchestrator.analysis.table.noise import Difference
 from orchestrator.analysis.targets import Tally, Target
-from orchestrator.files.atomic import plain
-from orchestrator.runs.records import TrialRecord
+from orchestrator.files import plain
+from orchestrator.runs import TrialRecord
 
 _LONG = 10
 """Characters above which a number is shortened."""

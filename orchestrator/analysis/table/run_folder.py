@@ -20,15 +20,19 @@ from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
 from orchestrator.analysis.table.find import RunFolder, SweepInfo, find_runs
 from orchestrator.analysis.table.rows import Incomplete, Lineage, Row
 from orchestrator.analysis.targets import judge, parse_bound, tier_of
-from orchestrator.divergence.schedule.rates import Rates
-from orchestrator.divergence.watch import is_rate
+from orchestrator.divergence import is_rate
+from orchestrator.divergence.schedule import Rates
 from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.runs.curves.reader import read_runs
-from orchestrator.runs.foreign import metadata, metadata as foreign
-from orchestrator.runs.foreign.array_files import ROLES
-from orchestrator.runs.foreign.tools import Found, read_tool, read_values
-from orchestrator.runs.layout import RunDir
-from orchestrator.runs.records import TrialRecord, TrialState, read_reports
+from orchestrator.runs import RunDir, TrialRecord, TrialState, read_reports
+from orchestrator.runs.curves import read_runs
+from orchestrator.runs.foreign import (
+    ROLES,
+    Found,
+    metadata,
+    metadata as foreign,
+    read_tool,
+    read_values,
+)
 
 _NO_AIMS = SweepInfo("", Path())
 

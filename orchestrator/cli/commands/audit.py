@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.render.text_table import Column, clean, draw, short_path
-from orchestrator.files.atomic import plain
-from orchestrator.runs.records import results_folder
+from orchestrator.files import plain
+from orchestrator.runs import results_folder
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.table.run_folder import Audited
+    from orchestrator.analysis.table import Audited
 
 
 @click.command("audit")
@@ -25,7 +25,7 @@ def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
 
     A run is complete where `sweep compare` can rank it. Nothing is imported, unpickled or written.
     """
-    from orchestrator.analysis.table.run_folder import audit
+    from orchestrator.analysis.table import audit
 
     found = audit(list(paths) or [results_folder()])
     complete = sum(run.is_complete for run in found)

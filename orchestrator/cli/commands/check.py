@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.files.atomic import plain
-from orchestrator.sweepfile.expand.configs import count_trials, exclusion
-from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Domain, Spec
+from orchestrator.files import plain
+from orchestrator.sweepfile import load_spec
+from orchestrator.sweepfile.expand import count_trials, exclusion
+from orchestrator.sweepfile.model import Domain, Spec
 
 
 @click.command()

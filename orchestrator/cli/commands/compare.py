@@ -12,10 +12,10 @@ import click
 
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
-from orchestrator.runs.records import results_folder
+from orchestrator.runs import results_folder
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.table.rows import Comparison
+    from orchestrator.analysis.table import Comparison
 
 
 @click.command("compare")
@@ -57,7 +57,7 @@ def command(
         form = _form_of(output)
     kind, data = _meaning(metrics, rate)
 
-    from orchestrator.analysis.table.rank import compare
+    from orchestrator.analysis.table import compare
 
     comparison = compare(
         list(paths) or [results_folder()],
@@ -81,7 +81,7 @@ def command(
         click.echo(render_comparison(comparison, everything=everything))
         return
 
-    from orchestrator.analysis.table.export import to_csv, to_json
+    from orchestrator.analysis.table import to_csv, to_json
 
     if form == "json":
         text = to_json(comparison)

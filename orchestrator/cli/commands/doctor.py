@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.analysis.diagnose_runs import Asked, Examination, Examined, examine, shown_series
+from orchestrator.analysis import Asked, Examination, Examined, examine, shown_series
 from orchestrator.cli.commands.logs import find_trial
 from orchestrator.cli.render.bundle import write_bundle
 from orchestrator.cli.render.curves import plot, write_picture
@@ -20,12 +20,11 @@ from orchestrator.cli.render.text_table import (
     short_path,
     terminal_width,
 )
-from orchestrator.divergence.diagnosis import Finding
-from orchestrator.divergence.schedule.declared import from_words
+from orchestrator.divergence import Finding
+from orchestrator.divergence.schedule import from_words
 from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.files.atomic import plain
-from orchestrator.runs.layout import find_sweep
-from orchestrator.runs.records import results_folder
+from orchestrator.files import plain
+from orchestrator.runs import find_sweep, results_folder
 
 _NARROWEST = 40
 _WIDEST = 100

@@ -20,11 +20,10 @@ from orchestrator.cli.render.text_table import (
     terminal_width,
 )
 from orchestrator.errors import SweepError
-from orchestrator.files.units import format_size, parse_size, to_mib
-from orchestrator.placement.fit import NONE_FITS, Verdict, judge
-from orchestrator.placement.hardware.gpus import survey
-from orchestrator.placement.leases.leases import Leases
-from orchestrator.placement.model import Device, Process
+from orchestrator.files import format_size, parse_size, to_mib
+from orchestrator.placement import NONE_FITS, Device, Process, Verdict, judge
+from orchestrator.placement.hardware import survey
+from orchestrator.placement.leases import Leases
 
 WRONG_USAGE = 64
 """Exit code for all that is no verdict, because 0 to 3 are verdicts here (EX_USAGE of sysexits)."""

@@ -13,11 +13,12 @@ import click
 
 from orchestrator.cli.render.events import in_words
 from orchestrator.errors import NotFoundError, nearest
-from orchestrator.runs.layout import SweepDir, find_sweep
-from orchestrator.runs.records import (
+from orchestrator.runs import (
+    SweepDir,
     SweepRecord,
     SweepState,
     TrialRecord,
+    find_sweep,
     load_trials,
     results_folder,
     state_now,

@@ -32,21 +32,15 @@ from orchestrator.cli.render.text_table import (
     short_path,
     terminal_width,
 )
-from orchestrator.engine.slots.needs import known_need
+from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError
-from orchestrator.files.atomic import plain, read_json
-from orchestrator.files.units import format_duration, format_size
-from orchestrator.placement.hardware.gpu_options import hypothetical
-from orchestrator.placement.model import CPU, Placement, Plan, Share, Slot
-from orchestrator.placement.sweep_plan import Forecast, decide, forecast
-from orchestrator.runs.durations import complete_durations
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import results_folder
-from orchestrator.sweepfile.expand.configs import iter_configs, make_config
-from orchestrator.sweepfile.expand.stages import at_first
-from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Domain, Spec, TrialConfig
-from orchestrator.sweepfile.resume_diff import differences
+from orchestrator.files import format_duration, format_size, plain, read_json
+from orchestrator.placement import CPU, Forecast, Placement, Plan, Share, Slot, decide, forecast
+from orchestrator.placement.hardware import hypothetical
+from orchestrator.runs import SweepDir, complete_durations, results_folder
+from orchestrator.sweepfile import differences, load_spec
+from orchestrator.sweepfile.expand import at_first, iter_configs, make_config
+from orchestrator.sweepfile.model import Domain, Spec, TrialConfig
 
 SHOWN = 20
 CHOSEN_LATER = "Each config is chosen when its trial starts, from the results of those before it."

@@ -11,16 +11,17 @@ import click
 
 from orchestrator.cli.commands.logs import find_trial
 from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.runs.layout import SweepDir, find_sweep
-from orchestrator.runs.records import (
+from orchestrator.runs import (
+    SweepDir,
     SweepRecord,
     TrialRecord,
     TrialState,
+    find_sweep,
     read_reports,
     results_folder,
 )
-from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.sweepfile import load_spec
+from orchestrator.sweepfile.model import Spec
 
 _LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterations")
 """What trainers call the length of a training."""
@@ -70,7 +71,7 @@ def command(
     values = dict(run.params)
     spec = _load(values, ())
     change = _change(spec, values, folder, origin, changes)
-    from orchestrator.engine.remedies import add_resumed
+    from orchestrator.engine import add_resumed
 
     made = add_resumed(spec, folder, origin.number, change, new_schedule=new_schedule)
     click.echo(f"resumed:   trial {made.number}, {made.name}")
@@ -109,7 +110,7 @@ def _change(
     texts: tuple[str, ...],
 ) -> dict[str, Any]:
     """Return the values that ``--set`` gives, checked as those of the sweep file are."""
-    from orchestrator.engine.remedies import times_before, values_of
+    from orchestrator.engine import times_before, values_of
 
     before = values_of(spec, folder, origin)
     given = []

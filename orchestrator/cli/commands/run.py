@@ -15,18 +15,16 @@ import click
 from orchestrator.cli.options import where_trials_run
 from orchestrator.cli.render.events import Progress, say
 from orchestrator.cli.render.text_table import clean
-from orchestrator.engine.slots.needs import known_need
+from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError
-from orchestrator.files.units import parse_duration
-from orchestrator.placement.hardware.cpu_slots import loader_workers
-from orchestrator.placement.model import Placement, Share, policy_of
-from orchestrator.placement.sweep_plan import decide
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import SweepState, results_folder
-from orchestrator.sweepfile.checks.keys import refuse_unbounded
-from orchestrator.sweepfile.expand.configs import count_trials
-from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.files import parse_duration
+from orchestrator.placement import Placement, Share, decide, policy_of
+from orchestrator.placement.hardware import loader_workers
+from orchestrator.runs import SweepDir, SweepState, results_folder
+from orchestrator.sweepfile import load_spec
+from orchestrator.sweepfile.checks import refuse_unbounded
+from orchestrator.sweepfile.expand import count_trials
+from orchestrator.sweepfile.model import Spec
 
 
 @click.command("run")
@@ -104,8 +102,8 @@ def command(
             raise UsageError("--detach, --inline: must not come together. Choose one.")
         return _detach(asked, folder, _arguments(ctx, ctx.params), new=new)
     # The engine loads Ray and Optuna; by now the file is known to be good.
-    from orchestrator.engine.driver.driver import run_sweep
-    from orchestrator.engine.slots.machine import Terms
+    from orchestrator.engine.driver import run_sweep
+    from orchestrator.engine.slots import Terms
 
     policy = policy_of(
         asked.resources,
@@ -181,9 +179,8 @@ def _say_stopping() -> None:
 
 
 def _conclude(folder: SweepDir) -> None:
-    from orchestrator.analysis.sweep_status import read_status
-    from orchestrator.analysis.table.rank import compare
-    from orchestrator.analysis.time_saved import by_hand, savings
+    from orchestrator.analysis import by_hand, read_status, savings
+    from orchestrator.analysis.table import compare
     from orchestrator.cli.render.comparison import render_comparison
 
     say(render_comparison(compare([folder.path])))
@@ -194,7 +191,7 @@ def _conclude(folder: SweepDir) -> None:
 
 
 def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> int:
-    from orchestrator.engine.driver.control import start_detached
+    from orchestrator.engine.driver import start_detached
 
     folder, pid = start_detached(spec, results, arguments, new=new)
     where = "" if str(results) == "results" else f" --results {results}"

@@ -14,13 +14,11 @@ from typing import Any
 
 import click
 
-from orchestrator.analysis.sweep_status import SweepStatus, read_status
-from orchestrator.analysis.trial_status import TrialStatus, parse_time
+from orchestrator.analysis import SweepStatus, TrialStatus, parse_time, read_status
 from orchestrator.cli.render.text_table import Column, clean, draw, fit, number, terminal_width
-from orchestrator.files.units import MIB, format_duration, format_size
-from orchestrator.placement.model import CPU
-from orchestrator.runs.layout import find_sweep
-from orchestrator.runs.records import results_folder
+from orchestrator.files import MIB, format_duration, format_size
+from orchestrator.placement import CPU
+from orchestrator.runs import find_sweep, results_folder
 
 _MOST_ROWS = 60
 _LEAST_REASON = 24

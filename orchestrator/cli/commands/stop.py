@@ -11,11 +11,12 @@ import click
 from orchestrator.cli.commands.logs import find_trial
 from orchestrator.engine.driver import control
 from orchestrator.errors import SweepError, UsageError
-from orchestrator.runs.layout import SweepDir, find_sweep
-from orchestrator.runs.records import (
+from orchestrator.runs import (
+    SweepDir,
     SweepRecord,
     TrialRecord,
     driver_lives,
+    find_sweep,
     load_trials,
     results_folder,
     state_now,

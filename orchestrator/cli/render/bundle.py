@@ -7,10 +7,10 @@ import os
 import zipfile
 from pathlib import Path
 
-from orchestrator.analysis.diagnose_runs import Examination
+from orchestrator.analysis import Examination
 from orchestrator.errors import UsageError
-from orchestrator.files.atomic import plain
-from orchestrator.runs.layout import RunDir, safe_name
+from orchestrator.files import plain
+from orchestrator.runs import RunDir, safe_name
 
 LARGEST_BYTES = 8 * 2**20
 """Of a log that is larger, the end is packed."""

@@ -22,11 +22,10 @@ from orchestrator.cli.render.text_table import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.table.rows import Comparison, Incomplete, Row
-    from orchestrator.analysis.targets import Tally
+    from orchestrator.analysis import Tally
+    from orchestrator.analysis.table import Comparison, Incomplete, Row
 if TYPE_CHECKING:
-    from orchestrator.analysis.table.noise import Difference
-    from orchestrator.analysis.table.rows import Row
+    from orchestrator.analysis.table import Difference, Row
 
 LISTED = 40
 VARIED = 3  # varied parameters that are shown before any metric but the one that ranks
@@ -64,7 +63,7 @@ def render_comparison(
 
 def render_markdown(comparison: Comparison) -> str:
     """Return a comparison as Markdown, with all columns and all incomplete runs."""
-    from orchestrator.analysis.table.export import cell, flat_rows
+    from orchestrator.analysis.table import cell, flat_rows
 
     names, rows = flat_rows(comparison)
     names.remove("warnings")  # they are sentences, and stand below the table

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.analysis.diagnose_runs import Examination, Examined, shown_series
+from orchestrator.analysis import Examination, Examined, shown_series
 from orchestrator.errors import UsageError
 
 Points = Sequence[tuple[float, float]]

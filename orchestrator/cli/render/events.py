@@ -16,11 +16,10 @@ import click
 
 from orchestrator.cli.output import mute
 from orchestrator.cli.render.text_table import clean, number
-from orchestrator.engine.script.reports.output_lines import Lines, Tail
-from orchestrator.files.units import format_duration
-from orchestrator.placement.model import CPU
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.engine.script.reports import Lines, Tail
+from orchestrator.files import format_duration
+from orchestrator.placement import CPU
+from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
 _LONGEST = 400
 

@@ -9,13 +9,11 @@ import sys
 from typing import Any
 
 from orchestrator.cli.render.text_table import clean, number
-from orchestrator.engine.queue.promotion import words_of
 from orchestrator.engine.script import command_line
 from orchestrator.errors import TrialError
-from orchestrator.sweepfile.expand.configs import exclusion, varied_of
-from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.model.spec import Spec, TrialConfig
-from orchestrator.sweepfile.program.argument_styles import arguments
+from orchestrator.sweepfile.expand import exclusion, varied_of
+from orchestrator.sweepfile.model import Program, Spec, TrialConfig
+from orchestrator.sweepfile.program import arguments
 
 
 def course_lines(spec: Spec) -> list[str]:
@@ -44,7 +42,7 @@ def _stages(spec: Spec) -> list[str]:
         rule = ""
         if stage.promote is not None:
             following = clean(spec.stages[place + 1].name)
-            rule = f"; to {following}: {clean(words_of(stage.promote))}"
+            rule = f"; to {following}: {clean(stage.promote.in_words())}"
         shown = ", ".join(f"{clean(key)}={number(value, 6)}" for key, value in stage.set.items())
         lines.append(f"{head}{clean(stage.name)}{f' ({shown})' if shown else ''}{rule}")
         if stage.promote is None:

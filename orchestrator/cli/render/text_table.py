@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files.atomic import plain
+from orchestrator.files import plain
 
 LONGEST_CELL = 40
 _GAP = 2

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from orchestrator.engine.child.killing import kill_family
-from orchestrator.runs.layout import RunDir
-from orchestrator.sweepfile.model.program import Program
+from orchestrator.runs import RunDir
+from orchestrator.sweepfile.model import Program
 
 
 @dataclass(frozen=True)

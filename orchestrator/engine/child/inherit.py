@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from orchestrator.runs.layout import RunDir
+from orchestrator.runs import RunDir
 
 
 def copy_file(source: Path, target: Path) -> None:

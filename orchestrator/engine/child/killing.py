@@ -6,7 +6,7 @@ import os
 import signal
 from contextlib import suppress
 
-from orchestrator.placement.hardware.neighbours import family
+from orchestrator.placement.hardware import family
 
 _ROUNDS = 3
 """What starts while the others are looked up is found the next time."""

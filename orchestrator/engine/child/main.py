@@ -20,7 +20,7 @@ from orchestrator.engine.child.attempt import Attempt, Channel, PipeChannel
 from orchestrator.engine.child.trial_run import TrialRun
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
-from orchestrator.sweepfile.trainer_schemas import PACKAGE
+from orchestrator.sweepfile import PACKAGE
 
 # How long an attempt waits for the one before it to let go of the run directory.
 LOCK_TIMEOUT_S = 30.0

@@ -12,8 +12,8 @@ import gc
 import sys
 from pathlib import Path
 
-from orchestrator.files.units import MIB
-from orchestrator.placement.hardware.neighbours import family
+from orchestrator.files import MIB
+from orchestrator.placement.hardware import family
 
 CONTEXT_BYTES = 512 * MIB
 """What CUDA takes on a GPU beside torch's allocator, where the driver does not tell: the context

@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 
 from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.child.killing import kill_family
-from orchestrator.sweepfile.trainer_schemas import PACKAGE, is_own
+from orchestrator.sweepfile import PACKAGE, is_own
 
 # Time for a trial to save what it has after it was asked to stop; then its group is killed.
 GRACE_S = 10.0

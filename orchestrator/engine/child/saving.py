@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
-from orchestrator.runs.layout import RunDir
+from orchestrator.runs import RunDir
 
 Array = NDArray[Any]
 

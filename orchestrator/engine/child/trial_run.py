@@ -18,7 +18,7 @@ from orchestrator.engine.child.attempt import Attempt, Channel
 from orchestrator.engine.child.inherit import copy_file
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, jsonl
-from orchestrator.runs.records import now
+from orchestrator.runs import now
 
 # How often a trainer looks at what it holds, and by how much that must have grown to be told.
 MEMORY_EVERY_S = 2.0

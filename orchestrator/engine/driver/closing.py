@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.analysis.success import Success, judge_success
+from orchestrator.analysis import Success, judge_success
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.queue.decisions import Ending
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState, now
-from orchestrator.sweepfile.expand.configs import count_trials
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import SweepDir, SweepRecord, SweepState, TrialRecord, TrialState, now
+from orchestrator.sweepfile.expand import count_trials
+from orchestrator.sweepfile.model import Spec
 
 
 @dataclass(frozen=True)

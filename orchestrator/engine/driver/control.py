@@ -23,9 +23,8 @@ from types import FrameType
 from orchestrator.engine.driver.opening import folder_for, make_folder
 from orchestrator.errors import SweepError
 from orchestrator.files import atomic
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import SweepRecord
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import SweepDir, SweepRecord
+from orchestrator.sweepfile.model import Spec
 
 
 @contextmanager

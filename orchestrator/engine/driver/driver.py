@@ -23,21 +23,21 @@ from orchestrator.engine.slots.allocator import Placing
 from orchestrator.engine.slots.machine import Terms, ThisMachine
 from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
 from orchestrator.files import atomic
-from orchestrator.placement.history import FILE, History
-from orchestrator.placement.leases.leases import Leases
-from orchestrator.placement.model import CPU, Plan
-from orchestrator.runs.layout import SweepDir, is_called
-from orchestrator.runs.records import (
+from orchestrator.placement import CPU, FILE, History, Plan
+from orchestrator.placement.leases import Leases
+from orchestrator.runs import (
+    SweepDir,
     SweepRecord,
     SweepState,
     TrialRecord,
     TrialState,
+    is_called,
     load_trials,
     log_event,
 )
-from orchestrator.search.study import Studies
-from orchestrator.sweepfile.expand.configs import iter_configs
-from orchestrator.sweepfile.model.spec import Spec, TrialConfig
+from orchestrator.search import Studies
+from orchestrator.sweepfile.expand import iter_configs
+from orchestrator.sweepfile.model import Spec, TrialConfig
 
 REQUESTS_EVERY_S = 0.5
 

@@ -12,10 +12,9 @@ from typing import Any
 
 from orchestrator.errors import ChangedSpecError, UsageError
 from orchestrator.files import atomic, lock
-from orchestrator.runs.layout import SweepDir, safe_name
-from orchestrator.runs.records import TrialRecord, load_trials
-from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.resume_diff import differences
+from orchestrator.runs import SweepDir, TrialRecord, load_trials, safe_name
+from orchestrator.sweepfile import differences
+from orchestrator.sweepfile.model import Spec
 
 # A reader that asks whether a driver lives holds the lock for an instant.
 LOCK_TIMEOUT_S = 2.0

@@ -10,8 +10,8 @@ from typing import Any
 
 from orchestrator.engine.probe.observe import Watched
 from orchestrator.engine.script.reports.log_files import Settings, open_log
-from orchestrator.runs.curves.tensorboard import is_event_file
-from orchestrator.runs.foreign.array_files import usual_places
+from orchestrator.runs.curves import is_event_file
+from orchestrator.runs.foreign import usual_places
 
 RUN_DIR = "${run_dir}/"
 LARGEST_BYTES = 100 << 20

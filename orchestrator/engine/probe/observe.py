@@ -15,7 +15,7 @@ from orchestrator.engine.script import launch
 from orchestrator.engine.script.process_tree import Tree
 from orchestrator.engine.script.reports.output_lines import Lines
 from orchestrator.engine.script.workdir import is_left_out
-from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.model import Program
 
 MOST_LINES = 4_000
 MOST_FILES = 20_000

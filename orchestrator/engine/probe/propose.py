@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.divergence.series_names import is_validation
+from orchestrator.divergence import is_validation
 from orchestrator.engine.probe.files import RUN_DIR, FoundFiles, find_files
 from orchestrator.engine.probe.observe import Watched, watch
 from orchestrator.engine.probe.pattern_guess import Proposal, propose_patterns
@@ -21,10 +21,10 @@ from orchestrator.engine.script.reports.log_files import NO_METRICS, Settings, w
 from orchestrator.engine.script.reports.output_lines import lines_that_matter
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
 from orchestrator.files import jsonl
-from orchestrator.runs.curves.table_logs import flat
-from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.argument_styles import Argument, read_arguments, read_help
-from orchestrator.sweepfile.schema.starter import Probed
+from orchestrator.runs.curves import flat
+from orchestrator.sweepfile.model import Program
+from orchestrator.sweepfile.program import Argument, read_arguments, read_help
+from orchestrator.sweepfile.schema import Probed
 
 HELP_LIMIT_S = 30.0
 _MOST_SOURCE = 5_000_000  # bytes

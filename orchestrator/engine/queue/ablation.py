@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.analysis.success import shortfall
-from orchestrator.analysis.table.noise import Difference, between_runs, between_seeds
-from orchestrator.analysis.trial_values import facts_of, joint_facts
+from orchestrator.analysis import facts_of, joint_facts, shortfall
+from orchestrator.analysis.table import Difference, between_runs, between_seeds
 from orchestrator.engine.queue.decisions import Decisions, Ending
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState
-from orchestrator.sweepfile.conditions.condition import parse
-from orchestrator.sweepfile.expand.configs import make_change
-from orchestrator.sweepfile.model.spec import Spec, TrialConfig
+from orchestrator.runs import SweepDir, TrialRecord, TrialState
+from orchestrator.sweepfile.conditions import parse
+from orchestrator.sweepfile.expand import make_change
+from orchestrator.sweepfile.model import Spec, TrialConfig
 
 BASELINE = "baseline"
 GATE_MISSED = 3

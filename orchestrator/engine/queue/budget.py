@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from orchestrator.engine.queue.decisions import Ending
-from orchestrator.files.units import format_duration
-from orchestrator.runs.records import TrialRecord, TrialState
-from orchestrator.sweepfile.model.course import Budget
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.files import format_duration
+from orchestrator.runs import TrialRecord, TrialState
+from orchestrator.sweepfile.model import Budget, Spec
 
 KEPT_EVERY_S = 30.0
 """How often it is written down what was spent; a killed driver loses no more."""

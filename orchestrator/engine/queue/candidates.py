@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.runs.records import TrialRecord
-from orchestrator.sweepfile.expand.configs import numbers_end
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import TrialRecord
+from orchestrator.sweepfile.expand import numbers_end
+from orchestrator.sweepfile.model import Spec
 
 LOOK_AHEAD = 64
 """How many trials are shown to placement at most."""

@@ -10,20 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis.trial_values import facts_of, joint_facts
+from orchestrator.analysis import facts_of, joint_facts
 from orchestrator.engine.queue.candidates import number_after
 from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.study_trials import replicates
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState
-from orchestrator.sweepfile.conditions.condition import parse
-from orchestrator.sweepfile.conditions.constraints import broken_by
-from orchestrator.sweepfile.expand.build import Maker, pinned_by
-from orchestrator.sweepfile.expand.configs import varied_of
-from orchestrator.sweepfile.expand.names import safe, without_seed
-from orchestrator.sweepfile.expand.stages import for_stage
-from orchestrator.sweepfile.model.course import Promote, Stage
-from orchestrator.sweepfile.model.spec import Goal, Spec
+from orchestrator.runs import SweepDir, TrialRecord, TrialState
+from orchestrator.sweepfile.conditions import broken_by, parse
+from orchestrator.sweepfile.expand import Maker, for_stage, pinned_by, safe, varied_of, without_seed
+from orchestrator.sweepfile.model import Goal, Promote, Spec, Stage
 
 LINK = "promoted"
 _SHOWN = 8
@@ -137,14 +131,14 @@ class Stages:
             stage=stage.name,
             to=following.name,
             trials=len(entered),
-            rule=words_of(rule),
+            rule=rule.in_words(),
             promoted=[entrant.number for entrant in chosen],
         )
 
     @staticmethod
     def _stands(decided: Mapping[str, Any], stage: Stage, entered: Sequence[TrialRecord]) -> bool:
         """Tell whether a decision is of these trials and of the rule that the file has now."""
-        rule = words_of(stage.promote) if stage.promote is not None else ""
+        rule = stage.promote.in_words() if stage.promote is not None else ""
         return decided.get("trials") == len(entered) and decided.get("rule") == rule
 
     def _entrant(self, first: TrialRecord, following: Stage) -> Entrant:
@@ -180,7 +174,7 @@ class Stages:
         complete = sum(record.state is TrialState.COMPLETE for record in entered)
         noun = "trial" if len(entered) == 1 else "trials"
         head = f"stage {stage.name}: {len(entered)} {noun}, {complete} complete; "
-        rule = f"({words_of(stage.promote)})" if stage.promote else ""
+        rule = f"({stage.promote.in_words()})" if stage.promote else ""
         if not chosen:
             return f"{head}none promoted to {following.name} {rule}"
         named = [
@@ -362,14 +356,6 @@ def at_most(rule: Promote, count: int) -> int:
     if rule.fraction is not None:
         most = min(most, most_of(rule.fraction, count))
     return most
-
-
-def words_of(rule: Promote) -> str:
-    """Return a rule in words."""
-    parts = [f"top {rule.top}"] if rule.top is not None else []
-    parts += [f"the best {100 * rule.fraction:.4g} %"] if rule.fraction is not None else []
-    parts += [f"if {rule.condition}"] if rule.condition is not None else []
-    return ", ".join(parts)
 
 
 def _is_ranked(entrant: Entrant) -> bool:

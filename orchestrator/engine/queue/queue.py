@@ -28,17 +28,16 @@ from orchestrator.engine.queue.candidates import LOOK_AHEAD, Candidate, number_a
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.promotion import Stages
 from orchestrator.engine.queue.study_trials import Configs
-from orchestrator.runs.layout import SweepDir, is_called
-from orchestrator.runs.records import TrialRecord
-from orchestrator.sweepfile.expand.configs import (
+from orchestrator.runs import SweepDir, TrialRecord, is_called
+from orchestrator.sweepfile.expand import (
+    at_first,
     count_trials,
     iter_configs,
     make_config,
     numbers_end,
     varied_of,
 )
-from orchestrator.sweepfile.expand.stages import at_first
-from orchestrator.sweepfile.model.spec import Spec, TrialConfig
+from orchestrator.sweepfile.model import Spec, TrialConfig
 
 Asked = TrialConfig | Literal["propose"]
 """A config, or that the study is to propose one."""

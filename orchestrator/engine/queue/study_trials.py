@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis.table.replicates import MEAN_OF
-from orchestrator.analysis.trial_values import facts_of
+from orchestrator.analysis import facts_of
+from orchestrator.analysis.table import MEAN_OF
 from orchestrator.divergence import verdict
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState, read_reports
-from orchestrator.search.failed import LOST, imputed
-from orchestrator.search.pruners import is_pruners
-from orchestrator.search.study import Proposal, Studies
-from orchestrator.sweepfile.expand.configs import varied_of
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.runs import SweepDir, TrialRecord, TrialState, read_reports
+from orchestrator.search import LOST, Proposal, Studies, imputed, is_pruners
+from orchestrator.sweepfile.expand import varied_of
+from orchestrator.sweepfile.model import Spec
 
 
 @dataclass(frozen=True)

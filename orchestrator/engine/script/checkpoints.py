@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.files import atomic
-from orchestrator.runs.layout import RunDir
-from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.command import Macros, is_ours
+from orchestrator.runs import RunDir
+from orchestrator.sweepfile.model import Program
+from orchestrator.sweepfile.program import Macros, is_ours
 
 USUAL = ("**/*.ckpt", "**/*.pt", "**/*.pth", "**/checkpoint-*/")
 """What is taken for a checkpoint where the file does not say: Lightning's, PyTorch's, HF's."""

@@ -21,19 +21,22 @@ from typing import Any
 
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
-from orchestrator.sweepfile.model.program import Program, Step
-from orchestrator.sweepfile.program.argument_styles import arguments, native
-from orchestrator.sweepfile.program.command import (
+from orchestrator.sweepfile.model import Program, Step
+from orchestrator.sweepfile.program import (
     RESUME,
+    SUFFIX,
     Macros,
+    arguments,
     command_line,
     for_shell,
+    native,
     needs_json_file,
     parameter_file,
     parameters_in,
+    parameters_text,
     passes_parameters,
+    takes_parameters,
 )
-from orchestrator.sweepfile.program.notebook import SUFFIX, parameters_text, takes_parameters
 
 JSON_FILE = "config.json"
 """In the run directory: what ``${args_json_file}`` stands for."""

@@ -38,9 +38,9 @@ from orchestrator.engine.script.reports.output_lines import (
 )
 from orchestrator.engine.script.reports.patterns import Follower
 from orchestrator.errors import TrialError
-from orchestrator.files.units import format_duration
-from orchestrator.runs.layout import RunDir
-from orchestrator.sweepfile.model.program import Program
+from orchestrator.files import format_duration
+from orchestrator.runs import RunDir
+from orchestrator.sweepfile.model import Program
 
 # Time for workers that outlive the script that started them.
 LEFTOVER_GRACE_S = 2.0

@@ -17,12 +17,10 @@ from orchestrator.engine.script.command_line import command, macros_of, variable
 from orchestrator.engine.script.launch import ScriptRun, cap_variables
 from orchestrator.engine.script.workdir import settle
 from orchestrator.errors import TrialError
-from orchestrator.files import atomic
-from orchestrator.files.units import format_duration
-from orchestrator.runs.layout import RunDir
-from orchestrator.sweepfile.model.program import Program, Step
-from orchestrator.sweepfile.program.command import names_in
-from orchestrator.sweepfile.program.params_file import params_text
+from orchestrator.files import atomic, format_duration
+from orchestrator.runs import RunDir
+from orchestrator.sweepfile.model import Program, Step
+from orchestrator.sweepfile.program import names_in, params_text
 
 
 @dataclass(frozen=True)

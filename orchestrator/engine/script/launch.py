@@ -27,10 +27,9 @@ from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.script.command_line import JSON_FILE, YAML_FILE
 from orchestrator.engine.script.process_tree import guard_for_script
 from orchestrator.errors import TrialError
-from orchestrator.files import atomic
-from orchestrator.files.units import MIB
-from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.command import parameter_file
+from orchestrator.files import MIB, atomic
+from orchestrator.sweepfile.model import Program
+from orchestrator.sweepfile.program import parameter_file
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

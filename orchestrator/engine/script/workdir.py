@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TrialError
-from orchestrator.files.units import MIB, format_size
-from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.command import is_ours
+from orchestrator.files import MIB, format_size
+from orchestrator.sweepfile.model import Program
+from orchestrator.sweepfile.program import is_ours
 
 FOLDER = "work"
 """In the run directory: the trial's copy."""

@@ -30,15 +30,11 @@ from orchestrator.engine.slots.oom_retry import Recovery, Retrying
 from orchestrator.engine.slots.running_slot import Live
 from orchestrator.engine.slots.timing import Pace, Waits, is_whole
 from orchestrator.engine.slots.usage import Measuring
-from orchestrator.placement.admission.admission import Admission
-from orchestrator.placement.admission.waiting import Waiting
-from orchestrator.placement.history import History
-from orchestrator.placement.leases.leases import Leases
-from orchestrator.placement.model import Need, Plan, Slot
-from orchestrator.placement.oom import Kind
-from orchestrator.placement.ordering import Want, overtaken
-from orchestrator.runs.records import TrialRecord
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.placement import History, Kind, Need, Plan, Slot, Want, overtaken
+from orchestrator.placement.admission import Admission, Waiting
+from orchestrator.placement.leases import Leases
+from orchestrator.runs import TrialRecord
+from orchestrator.sweepfile.model import Spec
 
 _NO_LIMIT = 1 << 20
 

@@ -10,12 +10,9 @@ from typing import Any
 
 from orchestrator.engine.slots.device_state import Tell
 from orchestrator.engine.slots.running_slot import Live
-from orchestrator.placement.concurrency.search_down import Pays, Thinning
-from orchestrator.placement.concurrency.search_up import Event, Growth
-from orchestrator.placement.concurrency.throughput import Window
-from orchestrator.placement.hardware.cpu_slots import RAM_PER_TRIAL_BYTES
-from orchestrator.placement.history import History, MemoryKey
-from orchestrator.placement.model import CPU, Device, Plan, Policy
+from orchestrator.placement import CPU, Device, History, MemoryKey, Plan, Policy
+from orchestrator.placement.concurrency import Event, Growth, Pays, Thinning, Window
+from orchestrator.placement.hardware import RAM_PER_TRIAL_BYTES
 
 
 class Growing:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.engine.slots.machine import Machine
 from orchestrator.engine.slots.running_slot import Live
-from orchestrator.files.units import to_mib
-from orchestrator.placement.hardware.neighbours import Ours, who_computes
-from orchestrator.placement.model import Device, Host, Need
+from orchestrator.files import to_mib
+from orchestrator.placement import Device, Host, Need
+from orchestrator.placement.hardware import Ours, who_computes
 
 Tell = Callable[..., None]
 

@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.engine.child.memory import tree_bytes
-from orchestrator.placement.concurrency.throughput import Window
-from orchestrator.placement.hardware.gpu_options import choose
-from orchestrator.placement.hardware.gpus import Reader
-from orchestrator.placement.hardware.host import HostReader
-from orchestrator.placement.hardware.neighbours import family, pids_comparable
-from orchestrator.placement.model import CPU, Device, Host, Plan, Policy
+from orchestrator.placement import CPU, Device, Host, Plan, Policy
+from orchestrator.placement.concurrency import Window
+from orchestrator.placement.hardware import HostReader, Reader, choose, family, pids_comparable
 
 
 class Machine(Protocol):

@@ -19,14 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.files.units import MIB
-from orchestrator.placement.history import FILE, History, MemoryKey, memory_key
-from orchestrator.placement.model import CPU, Device, Need, declared
-from orchestrator.placement.oom import ALL_OF_IT
-from orchestrator.sweepfile.expand.configs import iter_configs
-from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, trainer_schema
+from orchestrator.files import MIB
+from orchestrator.placement import (
+    ALL_OF_IT,
+    CPU,
+    FILE,
+    Device,
+    History,
+    MemoryKey,
+    Need,
+    declared,
+    memory_key,
+)
+from orchestrator.sweepfile import TrainerSchema, resolve, trainer_schema
+from orchestrator.sweepfile.expand import iter_configs
+from orchestrator.sweepfile.model import Program, Spec
 
 HEADROOM = 1.05
 """What a trial is given beyond the peak that was measured: runs differ a little."""

@@ -12,12 +12,10 @@ from orchestrator.engine.slots.concurrency import Levels
 from orchestrator.engine.slots.device_state import Ground, Tell, cap_of, note_need
 from orchestrator.engine.slots.needs import Needs
 from orchestrator.engine.slots.running_slot import Live
-from orchestrator.files.units import MIB, format_size, to_mib
-from orchestrator.placement.admission.admission import Admission
-from orchestrator.placement.model import Need
-from orchestrator.placement.oom import MOST_RETRIES, Kind, Retry, classify, figures, retry
-from orchestrator.placement.ordering import Want
-from orchestrator.runs.records import TrialRecord
+from orchestrator.files import MIB, format_size, to_mib
+from orchestrator.placement import MOST_RETRIES, Kind, Need, Retry, Want, classify, figures, retry
+from orchestrator.placement.admission import Admission
+from orchestrator.runs import TrialRecord
 
 
 class Retrying:

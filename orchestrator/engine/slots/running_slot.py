@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.slots.machine import Machine
-from orchestrator.placement.model import Device, Need, Slot
-from orchestrator.runs.records import TrialRecord
+from orchestrator.placement import Device, Need, Slot
+from orchestrator.runs import TrialRecord
 
 
 @dataclass

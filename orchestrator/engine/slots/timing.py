@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from orchestrator.engine.slots.device_state import Tell
-from orchestrator.placement.admission.waiting import Waiting
-from orchestrator.placement.concurrency.throughput import Window
-from orchestrator.placement.duration_estimate import Durations
-from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.placement import Durations
+from orchestrator.placement.admission import Waiting
+from orchestrator.placement.concurrency import Window
+from orchestrator.runs import TrialRecord, TrialState
 
 COSTS_AT_MOST = 0.05
 """Part of what is left of a sweep that a measurement may cost."""

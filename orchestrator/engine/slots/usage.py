@@ -7,10 +7,10 @@ from collections.abc import Callable
 from orchestrator.engine.slots.device_state import Ground, note_need
 from orchestrator.engine.slots.needs import Needs
 from orchestrator.engine.slots.running_slot import Live, held_by_script, held_together, with_context
-from orchestrator.files.units import to_mib
-from orchestrator.placement.admission.admission import Admission
-from orchestrator.placement.model import Need
-from orchestrator.runs.records import TrialRecord
+from orchestrator.files import to_mib
+from orchestrator.placement import Need
+from orchestrator.placement.admission import Admission
+from orchestrator.runs import TrialRecord
 
 LOOK_EVERY_S = 2.0
 """How often it is looked up what scripts hold, which do not tell."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.files.units import GIB, MIB, format_duration, format_size
+from orchestrator.files import GIB, MIB, format_duration, format_size
 from orchestrator.placement.model import CPU, Device, Need
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.files.units import GIB, format_size
+from orchestrator.files import GIB, format_size
 from orchestrator.placement.model import Host, Need, Plan, Policy, Slot, limit_words, trials_words
-from orchestrator.sweepfile.expand.configs import make_config
-from orchestrator.sweepfile.model.spec import Domain, Spec
-from orchestrator.sweepfile.trainer_schemas import resolve, trainer_schema
+from orchestrator.sweepfile import resolve, trainer_schema
+from orchestrator.sweepfile.expand import make_config
+from orchestrator.sweepfile.model import Domain, Spec
 
 RAM_PER_TRIAL_BYTES = GIB
 """RAM that one trial gets at least: Python with torch takes about half of it before any data."""

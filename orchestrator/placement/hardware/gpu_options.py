@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.errors import UsageError
-from orchestrator.files.units import parse_size
+from orchestrator.files import parse_size
 from orchestrator.placement.hardware.gpus import UUID_PREFIXES
 from orchestrator.placement.model import Device
 

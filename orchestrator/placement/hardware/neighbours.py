@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.files.units import MIB, format_size
+from orchestrator.files import MIB, format_size
 from orchestrator.placement.model import CPU, Device
 
 DRIVER_KEEPS_BYTES = 512 * MIB

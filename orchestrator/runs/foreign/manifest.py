@@ -24,7 +24,7 @@ from typing import Any
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.runs.foreign.array_files import ROLES, SPLITS, Source
-from orchestrator.sweepfile.yaml.tolerant import LenientError, read_yaml
+from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
 FILE = "sweep-runs.yaml"
 _ARRAYS = {

@@ -20,7 +20,7 @@ from orchestrator.runs.curves.curve import LogProblem
 from orchestrator.runs.curves.reader import read_log
 from orchestrator.runs.curves.wandb_log import WandbLog
 from orchestrator.runs.foreign import metadata
-from orchestrator.sweepfile.yaml.tolerant import LenientError, read_yaml
+from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
 _MOST_BYTES = 32 << 20
 

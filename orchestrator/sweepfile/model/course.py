@@ -28,6 +28,13 @@ class Promote:
     fraction: float | None = None
     condition: str | None = None
 
+    def in_words(self) -> str:
+        """Return the rule in words."""
+        parts = [f"top {self.top}"] if self.top is not None else []
+        parts += [f"the best {100 * self.fraction:.4g} %"] if self.fraction is not None else []
+        parts += [f"if {self.condition}"] if self.condition is not None else []
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True)
 class Stage:

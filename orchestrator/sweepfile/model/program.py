@@ -106,7 +106,7 @@ class Program:
 
     Attributes:
         path: the script, absolute, or the name of a console command.
-        style: how arguments are written; one of `orchestrator.sweepfile.program.argument_styles.STYLES`.
+        style: how arguments are written; one of `argument_styles.STYLES`.
         booleans: ``"value"`` (``--amp=True``), ``"flag"`` (``--amp``, or nothing for False) or
             ``"pair"`` (``--amp`` or ``--no-amp``).
         python: the interpreter for ``.py`` files; None means the one that runs the sweep.

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from orchestrator.files.units import parse_size
+from orchestrator.files import parse_size
 from orchestrator.sweepfile.conditions.condition import ConditionError, bound, parse
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 

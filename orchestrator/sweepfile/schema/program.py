@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from orchestrator.files.units import parse_duration
+from orchestrator.files import parse_duration
 from orchestrator.sweepfile.model.program import ARRAYS
 from orchestrator.sweepfile.program.argument_styles import BOOLEANS, STYLES
 from orchestrator.sweepfile.schema.containers import (

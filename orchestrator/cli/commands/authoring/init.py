@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from orchestrator.errors import UsageError
-from orchestrator.files.atomic import write_text
-from orchestrator.sweepfile.program.argument_styles import Argument, read_arguments
-from orchestrator.sweepfile.schema.json_schema import json_schema
-from orchestrator.sweepfile.schema.starter import SCHEMA_FILE, for_program, for_trainer
-from orchestrator.sweepfile.trainer_schemas import trainer_names, trainer_schema
+from orchestrator.files import write_text
+from orchestrator.sweepfile import trainer_names, trainer_schema
+from orchestrator.sweepfile.program import Argument, read_arguments
+from orchestrator.sweepfile.schema import SCHEMA_FILE, for_program, for_trainer, json_schema
 
 _MOST = 5_000_000  # bytes of a script that are read
 

@@ -9,13 +9,11 @@ from pathlib import Path
 import click
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.files.atomic import write_text
-from orchestrator.files.units import parse_duration
-from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.interpreters import locate
-from orchestrator.sweepfile.schema.json_schema import json_schema
-from orchestrator.sweepfile.schema.starter import SCHEMA_FILE, for_program
+from orchestrator.files import parse_duration, write_text
+from orchestrator.sweepfile import load_spec
+from orchestrator.sweepfile.model import Program
+from orchestrator.sweepfile.program import locate
+from orchestrator.sweepfile.schema import SCHEMA_FILE, for_program, json_schema
 
 
 @click.command("probe", context_settings={"allow_interspersed_args": False})
@@ -53,7 +51,7 @@ def command(
     the files that it writes. Options of probe stand before PROGRAM. Give the arguments that make
     it short, such as --epochs 2.
     """
-    from orchestrator.engine.probe.propose import probe
+    from orchestrator.engine.probe import probe
 
     to_stdout = str(output) == "-"
     if not to_stdout and output.exists() and not force:

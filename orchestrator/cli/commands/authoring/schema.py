@@ -6,7 +6,7 @@ import json
 
 import click
 
-from orchestrator.sweepfile.schema.json_schema import json_schema
+from orchestrator.sweepfile.schema import json_schema
 
 
 @click.command()

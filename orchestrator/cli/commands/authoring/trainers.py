@@ -10,13 +10,8 @@ import click
 
 from orchestrator.cli.render.text_table import Column, clean, draw, fit, number, terminal_width
 from orchestrator.errors import UsageError
-from orchestrator.files.atomic import plain
-from orchestrator.sweepfile.trainer_schemas import (
-    ParameterLike,
-    TrainerSchema,
-    trainer_names,
-    trainer_schema,
-)
+from orchestrator.files import plain
+from orchestrator.sweepfile import ParameterLike, TrainerSchema, trainer_names, trainer_schema
 
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 

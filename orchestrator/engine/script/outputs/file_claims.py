@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.engine.script.workdir import is_left_out
-from orchestrator.placement.history import FILE as HISTORY_FILE
-from orchestrator.runs.curves.tail import Mark, mark
+from orchestrator.placement import FILE as HISTORY_FILE
+from orchestrator.runs.curves import Mark, mark
 
 MOST_FILES = 200
 """Files that one pattern is followed in."""

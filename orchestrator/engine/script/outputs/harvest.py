@@ -11,7 +11,7 @@ from orchestrator.engine.script.launch import ScriptRun, UntilStopped, surroundi
 from orchestrator.engine.script.outputs.file_claims import Claims
 from orchestrator.engine.script.outputs.script_arrays import Arrays
 from orchestrator.engine.script.reports.sources import Sources
-from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.model import Program
 
 
 class Harvest:

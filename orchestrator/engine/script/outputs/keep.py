@@ -11,8 +11,8 @@ from orchestrator.engine.script import config_check
 from orchestrator.engine.script.outputs import adoption
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
-from orchestrator.runs.layout import RunDir
-from orchestrator.sweepfile.model.program import Program
+from orchestrator.runs import RunDir
+from orchestrator.sweepfile.model import Program
 
 _RECORD_S = 1.0  # how often the script's own metadata is looked at
 

@@ -16,20 +16,25 @@ from typing import Any, Protocol
 from orchestrator.engine.script.reports.merge import Merger, Reports
 from orchestrator.engine.script.reports.output_lines import Lines
 from orchestrator.engine.script.reports.patterns import Follower
-from orchestrator.runs.curves import cells
-from orchestrator.runs.curves.cells import EPOCHS, STEPS
-from orchestrator.runs.curves.curve import LogProblem, number
-from orchestrator.runs.curves.table_logs import flat, transposed
-from orchestrator.runs.curves.tail import (
+from orchestrator.runs.curves import (
+    EPOCHS,
+    STEPS,
+    EventLog,
     GrowingCsv,
     GrowingFile,
     GrowingJsonLines,
+    LogProblem,
     Mark,
     MlflowRun,
     RewrittenJson,
+    WandbLog,
+    cells,
+    flat,
+    is_event_file,
+    is_wandb_log,
+    number,
+    transposed,
 )
-from orchestrator.runs.curves.tensorboard import EventLog, is_event_file
-from orchestrator.runs.curves.wandb_log import WandbLog, is_wandb_log
 
 Row = dict[str, Any]
 

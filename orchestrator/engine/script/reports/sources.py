@@ -23,10 +23,8 @@ from orchestrator.engine.script.reports.log_files import (
     wandb_log,
 )
 from orchestrator.engine.script.reports.merge import Reports
-from orchestrator.runs.curves.curve import LogProblem
-from orchestrator.runs.curves.tail import GrowingJsonLines, Mark, mark
-from orchestrator.runs.curves.wandb_log import WandbLog
-from orchestrator.sweepfile.model.program import MetricSources
+from orchestrator.runs.curves import GrowingJsonLines, LogProblem, Mark, WandbLog, mark
+from orchestrator.sweepfile.model import MetricSources
 
 _EPOCHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
 WANDB_LOGS = "wandb/*run-*/run-*.wandb"

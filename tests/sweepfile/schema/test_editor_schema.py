@@ -14,7 +14,7 @@ from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.schema import course
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
 from orchestrator.sweepfile.schema.course import LrSchedule
-from orchestrator.sweepfile.schema.json_schema import json_schema
+from orchestrator.sweepfile.schema.editor_schema import json_schema
 from orchestrator.sweepfile.schema.sweep import SPEC
 from orchestrator.sweepfile.schema.symptom_names import SYMPTOMS, BySymptom
 from orchestrator.sweepfile.space.domain import BLOCK, DISTRIBUTIONS
