@@ -19,9 +19,11 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors"},
     {"files"},
+    {"divergence", "metrics"},
     {"sweepfile"},
-    {"placement", "divergence", "runs", "callbacks"},
+    {"placement", "runs", "callbacks"},
     {"search", "analysis"},
+    {"reporting"},
     {"engine"},
     {"cli"},
 ]
