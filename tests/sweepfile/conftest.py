@@ -1,4 +1,4 @@
-"""A tiny trainer of the tests' own, so that they do not depend on the parameters of a real one."""
+"""A tiny trainer for these tests, so that they do not depend on the parameters of a real one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONFIG = """
 from dataclasses import dataclass
 from trainers.base import Metric, parameter
 
-DATA_KIND = "toy_curve"
+DATA_KIND = "sweep_toy_curve"
 
 @dataclass(frozen=True)
 class Config:
@@ -42,19 +42,19 @@ METRICS = 'GOALS = {"mae": "minimize", "t20_mae": "minimize", "t20_r2": "maximiz
 
 
 @pytest.fixture(autouse=True)
-def toy_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put a trainer called toy beside the real ones."""
-    folder = tmp_path / "more_trainers" / "toy"
+def sweep_toy_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install a trainer next to the real ones, under a name that no real one would have."""
+    folder = tmp_path / "more_trainers" / "sweep_toy"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
     (folder / "config.py").write_text(CONFIG)
     (folder / "metrics.py").write_text(METRICS)
     monkeypatch.setattr(trainers, "__path__", [*trainers.__path__, str(folder.parent)])
     yield
-    for name in [name for name in sys.modules if name.startswith("trainers.toy")]:
+    for name in [name for name in sys.modules if name.startswith("trainers.sweep_toy")]:
         del sys.modules[name]
-    if hasattr(trainers, "toy"):
-        del trainers.toy
+    if hasattr(trainers, "sweep_toy"):
+        del trainers.sweep_toy
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from orchestrator.sweepfile.schema.course import PER, SCHEDULES
 from orchestrator.sweepfile.schema.symptom_names import CHOICES, SYMPTOMS, symptom_of
 
 Write = Callable[[str], Path]
-HEAD = "trainer: toy\nmetric: val_mae\n"
+HEAD = "trainer: sweep_toy\nmetric: val_mae\n"
 
 
 def problems(write: Write, text: str) -> list[tuple[int | None, str, str]]:

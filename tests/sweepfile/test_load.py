@@ -19,7 +19,7 @@ WHOLE = """\
 version: 1
 name: whole
 description: every key
-trainer: toy
+trainer: sweep_toy
 method: grid
 metric: {name: val_r2, goal: maximize}
 fixed: {model: hybrid, clip: null}
@@ -60,7 +60,7 @@ class TestGood:
         spec = load_spec(path)
         assert spec.name == "whole"
         assert spec.path == path
-        assert (spec.trainer, spec.program, spec.method) == ("toy", None, "grid")
+        assert (spec.trainer, spec.program, spec.method) == ("sweep_toy", None, "grid")
         assert spec.metric == MetricGoal("val_r2", "maximize")
         assert spec.fixed == {"model": "hybrid", "clip": None, "seed": 11}
         assert spec.parameters == {
@@ -87,17 +87,18 @@ class TestGood:
         assert (spec.stage, spec.stage_set) == ("quick", {"data_fraction": 0.05, "epochs": 2})
 
     def test_defaults(self, write: Write) -> None:
-        spec = load_spec(write("trainer: toy\n"))
+        spec = load_spec(write("trainer: sweep_toy\n"))
         assert spec == Spec(
             name="sweep",
             path=spec.path,
-            trainer="toy",
+            trainer="sweep_toy",
             metric=MetricGoal("val_mae", "minimize"),
             fixed={"seed": 0},
         )
 
     def test_null_keys_say_nothing(self, write: Write) -> None:
-        text = "trainer: toy\nparameters:\nfixed:\nmetric:\nmethod:\nprogram:\ntrials:\nstages:\n"
+        keys = ("parameters", "fixed", "metric", "method", "program", "trials", "stages")
+        text = "trainer: sweep_toy\n" + "".join(f"{key}:\n" for key in keys)
         assert load_spec(write(text)).parameters == {}
 
     @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ class TestGood:
         assert load_spec(write(text)).parameters["lr"] == domain
 
     def test_a_single_value_for_values_is_read_with_a_warning(self, write: Write) -> None:
-        spec = load_spec(write("trainer: toy\nparameters:\n  epochs: {values: 9}\n"))
+        spec = load_spec(write("trainer: sweep_toy\nparameters:\n  epochs: {values: 9}\n"))
         assert spec.parameters["epochs"] == Domain("categorical", (9,))
         (warning,) = spec.warnings
         assert ":3: parameters.epochs.values" in warning
@@ -139,16 +140,18 @@ class TestGood:
 
 class TestSeed:
     def test_it_is_the_trainers_where_nothing_else_sets_it(self, write: Write) -> None:
-        assert load_spec(write("trainer: toy\nseed: 3\n")).fixed["seed"] == 3
-        assert load_spec(write("trainer: toy\nseed: 3\nfixed: {seed: 4}\n")).fixed["seed"] == 4
+        assert load_spec(write("trainer: sweep_toy\nseed: 3\n")).fixed["seed"] == 3
+        assert (
+            load_spec(write("trainer: sweep_toy\nseed: 3\nfixed: {seed: 4}\n")).fixed["seed"] == 4
+        )
 
     def test_on_the_command_line_it_is_stronger_than_fixed(self, write: Write) -> None:
-        path = write("trainer: toy\nseed: 3\nfixed: {seed: 4}\n")
+        path = write("trainer: sweep_toy\nseed: 3\nfixed: {seed: 4}\n")
         spec = load_spec(path, overrides=["seed=5"])
         assert (spec.seed, spec.fixed["seed"]) == (5, 5)
 
     def test_several_are_values_of_the_parameter(self, write: Write) -> None:
-        spec = load_spec(write("trainer: toy\nseed: 3\n"), overrides=["seed=[1, 2]"])
+        spec = load_spec(write("trainer: sweep_toy\nseed: 3\n"), overrides=["seed=[1, 2]"])
         assert spec.seed == 3
         assert spec.parameters["seed"].values == (1, 2)
 
@@ -156,128 +159,137 @@ class TestSeed:
         assert load_spec(write("program: p.py\nseed: 3\n")).fixed == {}
 
     def test_it_keeps_the_trainers_bounds(self, write: Write) -> None:
-        problem = only(write("trainer: toy\nseed: 5000\n"))
+        problem = only(write("trainer: sweep_toy\nseed: 5000\n"))
         assert (problem.line, problem.key) == (2, "seed")
 
 
 BAD = [
     # file, line, key, words of the message
-    ("version: 2\ntrainer: toy\n", 1, "version", "must be 1, but got 2"),
+    ("version: 2\ntrainer: sweep_toy\n", 1, "version", "must be 1, but got 2"),
     ("name: x\n", 1, "trainer", "must be given, or program. Trainers: "),
-    ("trainer: toy\nprogram: p.py\n", 2, "program", "must not stand beside trainer"),
-    ("trainer: toy\noutputs: x/*\n", 2, "outputs", "must stand beside program"),
-    ("trainer: toi\n", 1, "trainer", "Did you mean 'toy'?"),
+    ("trainer: sweep_toy\nprogram: p.py\n", 2, "program", "must not stand beside trainer"),
+    ("trainer: sweep_toy\noutputs: x/*\n", 2, "outputs", "must stand beside program"),
+    ("trainer: sweep_toi\n", 1, "trainer", "Did you mean 'sweep_toy'?"),
     ("trainer: 3\n", 1, "trainer", "Put it in quotes"),
-    ("trainer: toy\ntrails: {}\n", 2, "trails", "Did you mean 'trials'?"),
-    ("trainer: toy\nmethod: gird\n", 2, "method", "Did you mean 'grid'?"),
-    ("trainer: toy\nmethod: bayesian\n", 2, "method", "must be one of grid, random, bayes"),
-    ("trainer: toy\nrun_cap: 0\n", 2, "run_cap", "whole number of at least 1, but got 0"),
-    ("trainer: toy\nrun_cap: 5.0\n", 2, "run_cap", "Write 5."),
-    ("trainer: toy\nrun_cap: true\n", 2, "run_cap", "but got true"),
-    ("trainer: toy\nseed: -1\n", 2, "seed", "at least 0"),
-    ("trainer: toy\nname: ' '\n", 2, "name", "must be a name"),
-    ("trainer: toy\npruner: asha\n", 2, "pruner", "none, median, hyperband"),
-    ("trainer: toy\nfixed: [lr]\n", 2, "fixed", "must be a mapping from parameter to value"),
-    ("trainer: toy\nfixed: {lrr: 1}\n", 2, "fixed.lrr", "Did you mean 'lr'?"),
-    ("trainer: toy\nfixed: {zzz: 1}\n", 2, "fixed.zzz", "Choices: preset, lr, epochs"),
-    ("trainer: toy\nfixed: {lr: -1}\n", 2, "fixed.lr", "a number from 0 to 10, but got -1"),
-    ("trainer: toy\nfixed: {lr: '1e-3'}\n", 2, "fixed.lr", "Remove the quotes"),
-    ("trainer: toy\nfixed: {lr: .nan}\n", 2, "fixed.lr", "must be finite"),
-    ("trainer: toy\nfixed: {lr: true}\n", 2, "fixed.lr", "but got true"),
-    ("trainer: toy\nfixed: {lr: null}\n", 2, "fixed.lr", "but got null"),
-    ("trainer: toy\nfixed: {lr: [1, 2]}\n", 2, "fixed.lr", "parameters: {lr: {values: [...]}}"),
-    ("trainer: toy\nfixed: {epochs: 3.0}\n", 2, "fixed.epochs", "Write 3."),
-    ("trainer: toy\nfixed: {epochs: true}\n", 2, "fixed.epochs", "whole number"),
-    ("trainer: toy\nfixed: {epochs: 0}\n", 2, "fixed.epochs", "from 1 to 1000, but got 0"),
-    ("trainer: toy\nfixed: {amp: 1}\n", 2, "fixed.amp", "true or false, but got 1"),
-    ("trainer: toy\nfixed: {model: hybird}\n", 2, "fixed.model", "Did you mean 'hybrid'?"),
-    ("trainer: toy\nfixed: {note: on}\n", 2, "fixed.note", "Put it in quotes"),
-    ("trainer: toy\nfixed: {preset: hevy}\n", 2, "fixed.preset", "Did you mean 'heavy'?"),
-    ("trainer: toy\nparameters: [lr]\n", 2, "parameters", "must be a mapping"),
-    ("trainer: toy\nparameters: {lr: 1}\n", 2, "parameters.lr", "Write {value: 1}"),
-    ("trainer: toy\nparameters: {lr: [1]}\n", 2, "parameters.lr", "Write {values: [...]}"),
-    ("trainer: toy\nparameters: {lr: {}}\n", 2, "parameters.lr", "but has nothing"),
-    ("trainer: toy\nparameters: {lr: {value: 1, min: 0}}\n", 2, "parameters.lr", "value and min"),
-    ("trainer: toy\nparameters: {lr: {min: 0}}\n", 2, "parameters.lr", "must have max"),
-    ("trainer: toy\nparameters: {lr: {values: []}}\n", 2, "parameters.lr.values", "at least one"),
-    ("trainer: toy\nparameters: {lr: {values: {}}}\n", 2, "parameters.lr.values", "a list"),
-    ("trainer: toy\nparameters: {lr: {vals: [1]}}\n", 2, "parameters.lr.vals", "'values'?"),
-    ("trainer: toy\nparameters: {lr: {mu: 1}}\n", 2, "parameters.lr", "Write distribution: normal"),
+    ("trainer: sweep_toy\ntrails: {}\n", 2, "trails", "Did you mean 'trials'?"),
+    ("trainer: sweep_toy\nmethod: gird\n", 2, "method", "Did you mean 'grid'?"),
+    ("trainer: sweep_toy\nmethod: bayesian\n", 2, "method", "must be one of grid, random, bayes"),
+    ("trainer: sweep_toy\nrun_cap: 0\n", 2, "run_cap", "whole number of at least 1, but got 0"),
+    ("trainer: sweep_toy\nrun_cap: 5.0\n", 2, "run_cap", "Write 5."),
+    ("trainer: sweep_toy\nrun_cap: true\n", 2, "run_cap", "but got true"),
+    ("trainer: sweep_toy\nseed: -1\n", 2, "seed", "at least 0"),
+    ("trainer: sweep_toy\nname: ' '\n", 2, "name", "must be a name"),
+    ("trainer: sweep_toy\npruner: asha\n", 2, "pruner", "none, median, hyperband"),
+    ("trainer: sweep_toy\nfixed: [lr]\n", 2, "fixed", "must be a mapping from parameter to value"),
+    ("trainer: sweep_toy\nfixed: {lrr: 1}\n", 2, "fixed.lrr", "Did you mean 'lr'?"),
+    ("trainer: sweep_toy\nfixed: {zzz: 1}\n", 2, "fixed.zzz", "Choices: preset, lr, epochs"),
+    ("trainer: sweep_toy\nfixed: {lr: -1}\n", 2, "fixed.lr", "a number from 0 to 10, but got -1"),
+    ("trainer: sweep_toy\nfixed: {lr: '1e-3'}\n", 2, "fixed.lr", "Remove the quotes"),
+    ("trainer: sweep_toy\nfixed: {lr: .nan}\n", 2, "fixed.lr", "must be finite"),
+    ("trainer: sweep_toy\nfixed: {lr: true}\n", 2, "fixed.lr", "but got true"),
+    ("trainer: sweep_toy\nfixed: {lr: null}\n", 2, "fixed.lr", "but got null"),
+    ("trainer: sweep_toy\nfixed: {lr: [1, 2]}\n",
+     2, "fixed.lr", "parameters: {lr: {values: [...]}}"),
+    ("trainer: sweep_toy\nfixed: {epochs: 3.0}\n", 2, "fixed.epochs", "Write 3."),
+    ("trainer: sweep_toy\nfixed: {epochs: true}\n", 2, "fixed.epochs", "whole number"),
+    ("trainer: sweep_toy\nfixed: {epochs: 0}\n", 2, "fixed.epochs", "from 1 to 1000, but got 0"),
+    ("trainer: sweep_toy\nfixed: {amp: 1}\n", 2, "fixed.amp", "true or false, but got 1"),
+    ("trainer: sweep_toy\nfixed: {model: hybird}\n", 2, "fixed.model", "Did you mean 'hybrid'?"),
+    ("trainer: sweep_toy\nfixed: {note: on}\n", 2, "fixed.note", "Put it in quotes"),
+    ("trainer: sweep_toy\nfixed: {preset: hevy}\n", 2, "fixed.preset", "Did you mean 'heavy'?"),
+    ("trainer: sweep_toy\nparameters: [lr]\n", 2, "parameters", "must be a mapping"),
+    ("trainer: sweep_toy\nparameters: {lr: 1}\n", 2, "parameters.lr", "Write {value: 1}"),
+    ("trainer: sweep_toy\nparameters: {lr: [1]}\n", 2, "parameters.lr", "Write {values: [...]}"),
+    ("trainer: sweep_toy\nparameters: {lr: {}}\n", 2, "parameters.lr", "but has nothing"),
+    ("trainer: sweep_toy\nparameters: {lr: {value: 1, min: 0}}\n",
+     2, "parameters.lr", "value and min"),
+    ("trainer: sweep_toy\nparameters: {lr: {min: 0}}\n", 2, "parameters.lr", "must have max"),
+    ("trainer: sweep_toy\nparameters: {lr: {values: []}}\n",
+     2, "parameters.lr.values", "at least one"),
+    ("trainer: sweep_toy\nparameters: {lr: {values: {}}}\n", 2, "parameters.lr.values", "a list"),
+    ("trainer: sweep_toy\nparameters: {lr: {vals: [1]}}\n", 2, "parameters.lr.vals", "'values'?"),
+    ("trainer: sweep_toy\nparameters: {lr: {mu: 1}}\n",
+     2, "parameters.lr", "Write distribution: normal"),
     (
-        "trainer: toy\nparameters:\n  lr:\n    values: [0.1,\n      20]\n",
+        "trainer: sweep_toy\nparameters:\n  lr:\n    values: [0.1,\n      20]\n",
         5, "parameters.lr.values", "but got 20",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters:\n  lr:\n    min: 2.0\n    max: 1.0\n",
+        "trainer: sweep_toy\nmethod: random\nparameters:\n  lr:\n    min: 2.0\n    max: 1.0\n",
         5, "parameters.lr", "must have min below max, but got 2.0 and 1.0",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {lr: {min: 0, max: 99.0}}\n",
+        "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0, max: 99.0}}\n",
         3, "parameters.lr.max", "from 0 to 10, but got 99.0",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {lr: {min: '0', max: 9.0}}\n",
+        "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: '0', max: 9.0}}\n",
         3, "parameters.lr.min", "Remove the quotes",
     ),
     (
-        "trainer: toy\nmethod: random\n"
+        "trainer: sweep_toy\nmethod: random\n"
         "parameters: {lr: {min: 0, max: 1, distribution: loguniform}}\n",
         3, "parameters.lr.distribution", "Did you mean 'log_uniform_values'?",
     ),
     (
-        "trainer: toy\nmethod: random\n"
+        "trainer: sweep_toy\nmethod: random\n"
         "parameters: {lr: {min: 0, max: 1, distribution: log_uniform_values}}\n",
         3, "parameters.lr.min", "must be above 0",
     ),
     (
-        "trainer: toy\nmethod: random\n"
+        "trainer: sweep_toy\nmethod: random\n"
         "parameters: {lr: {values: [1], max: 2, distribution: uniform}}\n",
         3, "parameters.lr", "must have min and not have values, since it is a uniform",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {epochs: {min: 1.0, max: 9.5}}\n",
+        "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1.0, max: 9.5}}\n",
         3, "parameters.epochs", "must be whole numbers",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {model: {min: 1, max: 9}}\n",
+        "trainer: sweep_toy\nmethod: random\nparameters: {model: {min: 1, max: 9}}\n",
         3, "parameters.model", "one of lstm, hybrid, but got a range",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 4}}\n",
+        "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 4}}\n",
         3, "parameters.epochs", "which is 0 in steps of 4",
     ),
     (
-        "trainer: toy\nmethod: random\nparameters: {lr: {min: 0.0, max: 1.0, q: 0}}\n",
+        "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0.0, max: 1.0, q: 0}}\n",
         3, "parameters.lr.q", "a number above 0, but got 0",
     ),
     (
-        "trainer: toy\nparameters:\n  lr: {min: 0.0, max: 1.0}\n",
+        "trainer: sweep_toy\nparameters:\n  lr: {min: 0.0, max: 1.0}\n",
         3, "parameters.lr", "method: random",
     ),
-    ("trainer: toy\nmethod: random\n", 2, "parameters", "since method is random"),
-    ("trainer: toy\nmethod: bayes\nparameters: {lr: {value: 1}}\n", 3, "parameters", "is bayes"),
-    ("trainer: toy\ntrials: [a]\n", 2, "trials", "must be a mapping from name"),
-    ("trainer: toy\ntrials: {'': {}}\n", 2, "trials", "a name for each entry"),
-    ("trainer: toy\ntrials: {a: 3}\n", 2, "trials.a", "must be a mapping such as"),
-    ("trainer: toy\ntrials: {a: {lr: 3}}\n", 2, "trials.a.lr", "must be a known key"),
-    ("trainer: toy\ntrials:\n  a:\n    set: {lr: x}\n", 4, "trials.a.set.lr", "must be a number"),
-    ("trainer: toy\nstages: {a: {set: {lr: x}}}\n", 2, "stages.a.set.lr", "must be a number"),
-    ("trainer: toy\npromote: {top: 3}\n", 2, "promote", "not supported yet"),
-    ("trainer: toy\ngate: stable\n", 2, "gate", "not supported yet. Write it under ablate"),
-    ("trainer: toy\nmetric: {goal: minimize}\n", 2, "metric.name", "must be given"),
-    ("trainer: toy\nmetric: {name: val_mea}\n", 2, "metric.name", "Did you mean 'val_mae'?"),
-    ("trainer: toy\nmetric: mae\n", 2, "metric.name", "Did you mean 'val_mae'?"),
-    ("trainer: toy\nmetric: {name: val_mae, goal: low}\n", 2, "metric.goal", "minimize, maximize"),
-    ("trainer: toy\nmetric: {name: val_mae, target: low}\n", 2, "metric.target", "a number"),
-    ("trainer: toy\nmetric: {name: val_mae, impute: 0}\n", 2, "metric.impute", "latest, best"),
-    ("trainer: toy\ntargets: {t20_mea: '< 1'}\n", 2, "targets.t20_mea", "Did you mean 't20_mae'?"),
-    ("trainer: toy\ntargets: {mae: 0.02}\n", 2, "targets.mae", 'Write "<= 0.02"'),
-    ("trainer: toy\ntargets: {mae: '== 1'}\n", 2, "targets.mae", "must be a bound"),
-    ("trainer: toy\nresources: {gpu_memory: 8}\n", 2, "resources.gpu_memory", "Write 8GB."),
-    ("trainer: toy\nresources: {gpu_mem: 8GB}\n", 2, "resources.gpu_mem", "'gpu_memory'?"),
-    ("trainer: toy\nresources: {gpus: -1}\n", 2, "resources.gpus", "at least 0"),
-    ("trainer: toy\nearly_terminate: {}\n", 2, "early_terminate.type", "must be given"),
-    ("trainer: toy\nfixed: {lr: 1}\nfixed: {lr: 2}\n", 3, "fixed", "must stand once"),
+    ("trainer: sweep_toy\nmethod: random\n", 2, "parameters", "since method is random"),
+    ("trainer: sweep_toy\nmethod: bayes\nparameters: {lr: {value: 1}}\n",
+     3, "parameters", "is bayes"),
+    ("trainer: sweep_toy\ntrials: [a]\n", 2, "trials", "must be a mapping from name"),
+    ("trainer: sweep_toy\ntrials: {'': {}}\n", 2, "trials", "a name for each entry"),
+    ("trainer: sweep_toy\ntrials: {a: 3}\n", 2, "trials.a", "must be a mapping such as"),
+    ("trainer: sweep_toy\ntrials: {a: {lr: 3}}\n", 2, "trials.a.lr", "must be a known key"),
+    ("trainer: sweep_toy\ntrials:\n  a:\n    set: {lr: x}\n",
+     4, "trials.a.set.lr", "must be a number"),
+    ("trainer: sweep_toy\nstages: {a: {set: {lr: x}}}\n", 2, "stages.a.set.lr", "must be a number"),
+    ("trainer: sweep_toy\npromote: {top: 3}\n", 2, "promote", "not supported yet"),
+    ("trainer: sweep_toy\ngate: stable\n", 2, "gate", "not supported yet. Write it under ablate"),
+    ("trainer: sweep_toy\nmetric: {goal: minimize}\n", 2, "metric.name", "must be given"),
+    ("trainer: sweep_toy\nmetric: {name: val_mea}\n", 2, "metric.name", "Did you mean 'val_mae'?"),
+    ("trainer: sweep_toy\nmetric: mae\n", 2, "metric.name", "Did you mean 'val_mae'?"),
+    ("trainer: sweep_toy\nmetric: {name: val_mae, goal: low}\n",
+     2, "metric.goal", "minimize, maximize"),
+    ("trainer: sweep_toy\nmetric: {name: val_mae, target: low}\n", 2, "metric.target", "a number"),
+    ("trainer: sweep_toy\nmetric: {name: val_mae, impute: 0}\n",
+     2, "metric.impute", "latest, best"),
+    ("trainer: sweep_toy\ntargets: {t20_mea: '< 1'}\n",
+     2, "targets.t20_mea", "Did you mean 't20_mae'?"),
+    ("trainer: sweep_toy\ntargets: {mae: 0.02}\n", 2, "targets.mae", 'Write "<= 0.02"'),
+    ("trainer: sweep_toy\ntargets: {mae: '== 1'}\n", 2, "targets.mae", "must be a bound"),
+    ("trainer: sweep_toy\nresources: {gpu_memory: 8}\n", 2, "resources.gpu_memory", "Write 8GB."),
+    ("trainer: sweep_toy\nresources: {gpu_mem: 8GB}\n", 2, "resources.gpu_mem", "'gpu_memory'?"),
+    ("trainer: sweep_toy\nresources: {gpus: -1}\n", 2, "resources.gpus", "at least 0"),
+    ("trainer: sweep_toy\nearly_terminate: {}\n", 2, "early_terminate.type", "must be given"),
+    ("trainer: sweep_toy\nfixed: {lr: 1}\nfixed: {lr: 2}\n", 3, "fixed", "must stand once"),
     ("program: p.py\nmethod: bayes\nparameters: {x: {values: [1, 2]}}\n", 2, "metric", "given"),
     ("program: p.py\npruner: median\n", 2, "metric", "since pruner is median"),
     ("program: p.py\nargs: --k:v\n", 2, "args", "--k=v, --k v, hyphen-space"),
@@ -302,7 +314,7 @@ def test_one_mistake(write: Write, text: str, line: int, key: str, words: str) -
 
 def test_all_mistakes_come_together_in_the_order_of_the_file(write: Write) -> None:
     text = (
-        "trainer: toy\nmetod: grid\nfixed:\n  lr: fast\n  epochs: 0\nmetric: val_loss\n"
+        "trainer: sweep_toy\nmetod: grid\nfixed:\n  lr: fast\n  epochs: 0\nmetric: val_loss\n"
         "trials:\n  a: {set: {weight: 1}}\n  b: {set: {weight: 2, amp: 1}}\nrun_cap: x\n"
         "targets: {mea: '< 1'}\n"
     )
@@ -320,7 +332,7 @@ def test_all_mistakes_come_together_in_the_order_of_the_file(write: Write) -> No
 
 
 def test_very_many_mistakes_are_cut(write: Write) -> None:
-    text = "trainer: toy\n" + "".join(f"key{i}: 1\n" for i in range(5000))
+    text = "trainer: sweep_toy\n" + "".join(f"key{i}: 1\n" for i in range(5000))
     found = problems(write(text))
     assert len(found) == 201
     assert found[-1].message == "4800 more mistakes."
@@ -342,7 +354,7 @@ class TestLoss:
     )
     @pytest.mark.parametrize("metric", ["val_loss", "train_loss"])
     def test_refused(self, write: Write, body: str, metric: str) -> None:
-        problem = only(write(f"trainer: toy\nmetric: {metric}\n{body}\n"))
+        problem = only(write(f"trainer: sweep_toy\nmetric: {metric}\n{body}\n"))
         assert (problem.line, problem.key) == (2, "metric.name")
         assert "weight" in problem.message
         assert problem.message.endswith("Use val_mae.")
@@ -360,41 +372,43 @@ class TestLoss:
         ],
     )
     def test_a_loss_that_stays_the_same_may_rank(self, write: Write, body: str) -> None:
-        spec = load_spec(write(f"trainer: toy\nmetric: val_loss\n{body}\n"))
+        spec = load_spec(write(f"trainer: sweep_toy\nmetric: val_loss\n{body}\n"))
         assert spec.metric == MetricGoal("val_loss")
 
     def test_the_command_line_can_cause_it_and_cure_it(self, write: Write) -> None:
-        path = write("trainer: toy\nmetric: val_loss\nparameters: {lr: {values: [1, 2]}}\n")
+        path = write("trainer: sweep_toy\nmetric: val_loss\nparameters: {lr: {values: [1, 2]}}\n")
         assert only(path, overrides=["weight=[1, 2]"]).key == "metric.name"
-        path = write("trainer: toy\nmetric: val_loss\nparameters: {weight: {values: [1, 2]}}\n")
+        path = write(
+            "trainer: sweep_toy\nmetric: val_loss\nparameters: {weight: {values: [1, 2]}}\n"
+        )
         assert load_spec(path, overrides=["weight=3"]).overrides == {"weight": 3}
 
     def test_other_metrics_may_rank(self, write: Write) -> None:
-        assert load_spec(write("trainer: toy\nparameters: {weight: {values: [1, 2]}}\n"))
+        assert load_spec(write("trainer: sweep_toy\nparameters: {weight: {values: [1, 2]}}\n"))
 
 
 class TestWarnings:
     def test_cloud_keys(self, write: Write) -> None:
-        spec = load_spec(write("trainer: toy\nproject: p\nentity: e\n"))
+        spec = load_spec(write("trainer: sweep_toy\nproject: p\nentity: e\n"))
         assert [w.split(": ")[1] for w in spec.warnings] == ["project", "entity"]
 
     def test_a_goal_against_the_trainers(self, write: Write) -> None:
-        spec = load_spec(write("trainer: toy\nmetric: {name: val_r2, goal: minimize}\n"))
+        spec = load_spec(write("trainer: sweep_toy\nmetric: {name: val_r2, goal: minimize}\n"))
         assert spec.metric == MetricGoal("val_r2", "minimize")
         assert "would maximize val_r2" in spec.warnings[0]
 
     def test_whole_bounds_of_a_number(self, write: Write) -> None:
         spec = load_spec(
-            write("trainer: toy\nmethod: random\nparameters: {lr: {min: 1, max: 3}}\n")
+            write("trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 1, max: 3}}\n")
         )
         assert "Write {min: 1.0, max: 3.0}" in spec.warnings[0]
 
     def test_an_unknown_expectation(self, write: Write) -> None:
-        spec = load_spec(write("trainer: toy\ntrials: {a: {expect: {t20_mea: low}}}\n"))
+        spec = load_spec(write("trainer: sweep_toy\ntrials: {a: {expect: {t20_mea: low}}}\n"))
         assert "Did you mean 't20_mae'?" in spec.warnings[0]
 
     def test_a_name_that_no_folder_can_have(self, write: Write) -> None:
-        spec = load_spec(write("trainer: toy\nname: my sweep / one\n"))
+        spec = load_spec(write("trainer: sweep_toy\nname: my sweep / one\n"))
         assert spec.name == "my_sweep_one"
         assert "'my_sweep_one'" in spec.warnings[0]
 
@@ -467,12 +481,12 @@ class TestProgram:
 
 class TestTrainers:
     def test_a_config_that_fails_is_told(self, write: Write, tmp_path: Path) -> None:
-        folder = tmp_path / "more_trainers" / "toy"
+        folder = tmp_path / "more_trainers" / "sweep_toy"
         (folder / "config.py").write_text("raise RuntimeError('oh no')\n")
-        problem = only(write("trainer: toy\n"))
+        problem = only(write("trainer: sweep_toy\n"))
         assert "RuntimeError: oh no" in problem.message
 
-    @pytest.mark.parametrize("name", ["base", "../toy", "."])
+    @pytest.mark.parametrize("name", ["base", "../sweep_toy", "."])
     def test_what_is_no_trainer(self, write: Write, name: str) -> None:
         assert "must be the name of a trainer" in only(write(f"trainer: '{name}'\n")).message
 
@@ -484,11 +498,11 @@ class TestStage:
         assert "Did you mean 'quick'?" in problem.message
 
     def test_none_there(self, write: Write) -> None:
-        assert "has no stages" in only(write("trainer: toy\n"), stage="quick").message
+        assert "has no stages" in only(write("trainer: sweep_toy\n"), stage="quick").message
 
 
 class TestUnbounded:
-    TEXT = "trainer: toy\nmethod: random\nparameters: {lr: {values: [1, 2]}}\n"
+    TEXT = "trainer: sweep_toy\nmethod: random\nparameters: {lr: {values: [1, 2]}}\n"
 
     def test_refused_with_the_line_to_write(self, write: Write) -> None:
         with pytest.raises(SpecError, match="Write run_cap: 20") as caught:

@@ -14,7 +14,7 @@ from orchestrator.sweepfile.model.spec import Bound, Domain, MetricGoal, Spec
 Write = Callable[[str], Path]
 
 TEXT = """\
-trainer: toy
+trainer: sweep_toy
 fixed: {epochs: 3, model: lstm}
 parameters:
   lr: {values: [0.1, 0.2]}
@@ -92,7 +92,7 @@ def test_keys_of_the_file(load: Callable[..., Spec]) -> None:
 
 
 def test_a_choice_replaces_a_range(write: Write) -> None:
-    path = write("trainer: toy\nmethod: random\nparameters: {lr: {min: 0.0, max: 1.0}}\n")
+    path = write("trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0.0, max: 1.0}}\n")
     spec = load_spec(path, overrides=["parameters.lr.values=[0.1, 0.2]"])
     assert spec.parameters["lr"] == Domain("categorical", (0.1, 0.2))
 
@@ -109,7 +109,7 @@ def test_names_with_dots(write: Write) -> None:
 
 
 def test_aliased_values_change_in_one_place_only(write: Write) -> None:
-    text = "trainer: toy\ntrials: {a: &x {set: {lr: 1}}, b: *x}\n"
+    text = "trainer: sweep_toy\ntrials: {a: &x {set: {lr: 1}}, b: *x}\n"
     spec = load_spec(write(text), overrides=["trials.a.set.lr=2"])
     assert [trial.set["lr"] for trial in spec.trials.values()] == [2, 1]
 

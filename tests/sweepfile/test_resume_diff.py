@@ -14,7 +14,7 @@ from orchestrator.sweepfile.resume_diff import differences
 Write = Callable[[str], Path]
 
 TEXT = """\
-trainer: toy
+trainer: sweep_toy
 seed: 1
 fixed: {epochs: 3, clip: 2.0}
 parameters:
@@ -132,7 +132,7 @@ def test_words_about_a_trial_may_change() -> None:
 
 
 COURSE = """\
-trainer: toy
+trainer: sweep_toy
 metric: val_mae
 seeds: 2
 stages:
@@ -148,7 +148,7 @@ divergence: {plateau: stop}
 lr_schedule: {constant: {lr: 1}}
 """
 ABLATE = """\
-trainer: toy
+trainer: sweep_toy
 metric: val_mae
 ablate:
   baseline: {set: {clip: null}}

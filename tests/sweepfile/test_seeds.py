@@ -26,7 +26,7 @@ from orchestrator.sweepfile.model.spec import Constraint, Domain, Spec
 Write = Callable[[str], Path]
 
 ABLATION = """\
-trainer: toy
+trainer: sweep_toy
 metric: val_mae
 fixed: {epochs: 3}
 ablate:
@@ -38,7 +38,7 @@ ablate:
 """
 
 
-RANDOM = "trainer: toy\nmethod: random\nparameters: {lr: {min: 0.1, max: 1}}\n"
+RANDOM = "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0.1, max: 1}}\n"
 
 
 class TestAblate:
@@ -83,7 +83,9 @@ class TestAblate:
         assert isinstance(make_change(spec, 4, "both+clip=null"), Excluded)
 
     def test_a_change_may_have_any_name(self, write: Write) -> None:
-        text = "trainer: toy\nablate: {changes: {ä/b: {set: {lr: 1}}, 'a b': {set: {lr: 2}}}}\n"
+        text = (
+            "trainer: sweep_toy\nablate: {changes: {ä/b: {set: {lr: 1}}, 'a b': {set: {lr: 2}}}}\n"
+        )
         names = [trial.name for trial in iter_configs(load_spec(write(text)))]
         assert len(set(names)) == 3
         assert not set("".join(names)) & set("ä/ ")
@@ -91,7 +93,7 @@ class TestAblate:
 
 class TestSeeds:
     def test_all_configs_with_the_first_seed_then_the_second(self, write: Write) -> None:
-        text = "trainer: toy\nseeds: [4, 9]\nparameters: {lr: {values: [0.1, 0.2]}}\n"
+        text = "trainer: sweep_toy\nseeds: [4, 9]\nparameters: {lr: {values: [0.1, 0.2]}}\n"
         trials = list(iter_configs(load_spec(write(text))))
         assert [(t.config["lr"], t.config["seed"]) for t in trials] == [
             (0.1, 4), (0.2, 4), (0.1, 9), (0.2, 9),
@@ -105,12 +107,16 @@ class TestSeeds:
         assert all("seed" not in trial.varied for trial in trials)
 
     def test_a_number_counts_up_from_the_seed_of_the_sweep(self, write: Write) -> None:
-        assert load_spec(write("trainer: toy\nseeds: 3\n")).seeds == (0, 1, 2)
-        assert load_spec(write("trainer: toy\nseeds: 3\nseed: 7\n")).seeds == (7, 8, 9)
-        assert load_spec(write("trainer: toy\nseeds: 3\n"), overrides=["seed=5"]).seeds == (5, 6, 7)
+        assert load_spec(write("trainer: sweep_toy\nseeds: 3\n")).seeds == (0, 1, 2)
+        assert load_spec(write("trainer: sweep_toy\nseeds: 3\nseed: 7\n")).seeds == (7, 8, 9)
+        assert load_spec(write("trainer: sweep_toy\nseeds: 3\n"), overrides=["seed=5"]).seeds == (
+            5,
+            6,
+            7,
+        )
 
     def test_one_seed_is_no_replicate(self, write: Write) -> None:
-        (trial,) = iter_configs(load_spec(write("trainer: toy\nseeds: [5]\n")))
+        (trial,) = iter_configs(load_spec(write("trainer: sweep_toy\nseeds: [5]\n")))
         assert (trial.name, trial.group, trial.config["seed"]) == ("run", None, 5)
 
     def test_another_parameter_of_a_program(self, write: Write) -> None:
@@ -164,7 +170,7 @@ class TestSeeds:
     ])  # fmt: skip
     def test_no_config_may_set_it(self, write: Write, place: str) -> None:
         with pytest.raises(Exception, match="seed: must not be set beside seeds"):
-            load_spec(write(f"trainer: toy\nseeds: 2\n{place}\n"))
+            load_spec(write(f"trainer: sweep_toy\nseeds: 2\n{place}\n"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -212,7 +218,7 @@ def test_replicates_are_all_there_once(
 
 
 STAGED = """\
-trainer: toy
+trainer: sweep_toy
 metric: val_mae
 fixed: {epochs: 9}
 stages:
@@ -238,6 +244,6 @@ class TestStages:
         with pytest.raises(Exception, match="--quick: must not stand beside --stage"):
             load_spec(write(STAGED), quick=True, stage="full")
         with pytest.raises(Exception, match="--quick: runs the first stage, but there is none"):
-            load_spec(write("trainer: toy\n"), quick=True)
+            load_spec(write("trainer: sweep_toy\n"), quick=True)
         with pytest.raises(ValueError, match="no stage slow"):
             for_stage(load_spec(write(STAGED)), "slow")

@@ -185,6 +185,6 @@ class TestOtherTools:
         assert f"looks like a file of {tool}" in problem.message or tool in problem.message
 
     def test_our_own_are_not_taken_for_theirs(self, write: Write) -> None:
-        assert load_spec(write("trainer: toy\nstages: {a: {set: {lr: 1}}}\n"))
+        assert load_spec(write("trainer: sweep_toy\nstages: {a: {set: {lr: 1}}}\n"))
         with pytest.raises(SpecError, match="must be a known key"):
             load_spec(write("program: env\ndefaults: [x]\n"))

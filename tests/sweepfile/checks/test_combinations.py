@@ -56,7 +56,7 @@ def cells() -> list[tuple[str, str, str]]:
 
 
 def file_of(*parts: str) -> str:
-    lines = ["trainer: toy"]
+    lines = ["trainer: sweep_toy"]
     parameters: dict[str, str] = {}
     for part in parts:
         top, entries = WRITES[part]
@@ -123,7 +123,7 @@ def test_each_pair_that_stays_apart_is_told_with_its_reason(
 ) -> None:
     assert {first, second} <= PARTS.keys() == OF_PART.keys()
     with pytest.raises(SpecError) as caught:
-        load_spec(write(f"trainer: toy\n{OF_PART[first]}\n{OF_PART[second]}\n"))
+        load_spec(write(f"trainer: sweep_toy\n{OF_PART[first]}\n{OF_PART[second]}\n"))
     said = [p for p in caught.value.problems if APART[first, second] in p.message]
     assert len(said) == 1
     assert said[0].line is not None

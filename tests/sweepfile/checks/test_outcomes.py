@@ -16,7 +16,7 @@ from orchestrator.sweepfile.model.course import Budget, Promote, Reference
 from orchestrator.sweepfile.model.spec import Bound
 
 Write = Callable[[str], Path]
-HEAD = "trainer: toy\nmetric: val_mae\n"
+HEAD = "trainer: sweep_toy\nmetric: val_mae\n"
 
 
 def problems(write: Write, text: str) -> list[tuple[int | None, str, str]]:
@@ -201,7 +201,7 @@ class TestLoss:
         load_spec(write(f"{HEAD}{target}{staged}"))
 
     def test_two_metrics(self, write: Write) -> None:
-        text = f"trainer: toy\nmetric: [val_mae, val_loss]\n{self.VARY}"
+        text = f"trainer: sweep_toy\nmetric: [val_mae, val_loss]\n{self.VARY}"
         ((_, key, _),) = problems(write, text)
         assert key == "metric.1.name"
 

@@ -184,7 +184,8 @@ class TestConstraints:
 
     def test_a_trainers_defaults_and_preset_count(self, write: Write) -> None:
         text = (
-            "trainer: toy\nparameters: {preset: {values: [small, heavy]}, lr: {values: [1, 2]}}\n"
+            "trainer: sweep_toy\n"
+            "parameters: {preset: {values: [small, heavy]}, lr: {values: [1, 2]}}\n"
             "constraints: [epochs < 10, {forbid: clip is null}]\n"
         )
         spec = load_spec(write(text))
@@ -344,7 +345,8 @@ class TestSets:
     def test_lists_make_trials(self, write: Write) -> None:
         spec = load_spec(
             write(
-                "trainer: toy\ntrials:\n  bold: {set: {lr: [1, 2], amp: [true, false], epochs: 3},"
+                "trainer: sweep_toy\n"
+                "trials:\n  bold: {set: {lr: [1, 2], amp: [true, false], epochs: 3},"
                 " note: n}\n  mild: {set: {clip: [null]}}\n  bold-lr-1-amp-true: {}\n"
             )
         )
@@ -366,7 +368,7 @@ class TestSets:
 
     def test_mistakes_name_what_is_written(self, write: Write) -> None:
         with pytest.raises(SpecError) as caught:
-            load_spec(write("trainer: toy\ntrials:\n  a:\n    set: {lr: [1,\n      99]}\n"))
+            load_spec(write("trainer: sweep_toy\ntrials:\n  a:\n    set: {lr: [1,\n      99]}\n"))
         (problem,) = caught.value.problems
         assert (problem.line, problem.key) == (5, "trials.a.set.lr")
 

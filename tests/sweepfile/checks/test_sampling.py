@@ -18,7 +18,7 @@ from orchestrator.sweepfile.model.spec import MetricGoal
 from orchestrator.sweepfile.space.sampler_options import OF_TWO, SAMPLERS, UNWRITABLE
 
 Write = Callable[[str], Path]
-HEAD = "trainer: toy\nmetric: val_mae\n"
+HEAD = "trainer: sweep_toy\nmetric: val_mae\n"
 BAYES = HEAD + "method: bayes\nrun_cap: 3\nparameters: {lr: {min: 0.1, max: 1}}\n"
 
 
@@ -143,7 +143,7 @@ class TestSamplers:
 
 
 class TestBounds:
-    DRAWN = "trainer: toy\nmethod: random\nparameters: {lr: {min: 0.1, max: 1.0}}\n"
+    DRAWN = "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0.1, max: 1.0}}\n"
 
     def test_what_never_ends_is_refused(self, write: Write) -> None:
         spec = load_spec(write(self.DRAWN))

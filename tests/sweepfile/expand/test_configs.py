@@ -24,7 +24,7 @@ from orchestrator.sweepfile.space.domain import canonical
 
 
 def spec_of(parameters: Mapping[str, Domain], **rest: Any) -> Spec:
-    return Spec(name="s", path=Path("/s.yaml"), trainer="toy", parameters=parameters, **rest)
+    return Spec(name="s", path=Path("/s.yaml"), trainer="sweep_toy", parameters=parameters, **rest)
 
 
 def choice(*values: Any) -> Domain:

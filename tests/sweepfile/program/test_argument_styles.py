@@ -123,7 +123,7 @@ def test_what_is_written_is_a_good_sweep_file(
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["edc", "toy"])
+@pytest.mark.parametrize("name", ["edc", "sweep_toy"])
 def test_a_trainers_file(name: str, tmp_path: Path) -> None:
     schema = trainer_schema(name)
     text = for_trainer(schema)

@@ -143,7 +143,7 @@ class TestInAFile:
             ("command: [a, '--n=${epochs}']\n", "command"),
             ("command: [a, '${checkpoint}']\n", "command"),
             ("command: [a, '${params_file}']\n", "command"),
-            ("trainer: toy\ncommand: [a, '${args}']\n", "command"),
+            ("trainer: sweep_toy\ncommand: [a, '${args}']\n", "command"),
         ],
     )
     def test_mistakes(self, write: Write, text: str, key: str) -> None:

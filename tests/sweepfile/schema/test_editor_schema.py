@@ -26,19 +26,20 @@ from tests.sweepfile.test_load import WHOLE
 SHIPPED = sorted((ROOT / "sweeps").rglob("*.yaml"))
 GOOD = [
     WHOLE,
-    "trainer: toy\nparameters:\nfixed:\nmethod:\nname:\nversion:\n",
-    "trainer: toy\nproject: p\nkind: sweep\n",
-    "trainer: toy\nprogram:\nmetric: val_mae\n",
-    "trainer: toy\nmethod: bayes\nparameters: {lr: {min: 0.1, max: 1}}\n",
-    "trainer: toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 1}}\n",
-    "trainer: toy\nparameters: {epochs: {values: 9}}\ntrials: {a: , b: {}}\nstages: {a: }\n",
+    "trainer: sweep_toy\nparameters:\nfixed:\nmethod:\nname:\nversion:\n",
+    "trainer: sweep_toy\nproject: p\nkind: sweep\n",
+    "trainer: sweep_toy\nprogram:\nmetric: val_mae\n",
+    "trainer: sweep_toy\nmethod: bayes\nparameters: {lr: {min: 0.1, max: 1}}\n",
+    "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 1}}\n",
+    "trainer: sweep_toy\nparameters: {epochs: {values: 9}}\ntrials: {a: , b: {}}\nstages: {a: }\n",
     "program: p.py\nargs: hyphen-space\n",
     "extends: base.yaml\nfixed: {}\n",
     "command: [a, 3, true, null, '${args}']\n",
     "program: p\ncommand: python p\nmethod: grid\n",
     "method: grid\nparameters: {x: {values: [1]}}\nproject: p\n",
-    "trainer: toy\nzip: [lr, epochs]\nparameters: {lr: {values: [1]}, epochs: {values: [1]}}\n",
-    "trainer: toy\nparameters: {lr: {values: [1], when: epochs < 9}}\n"
+    "trainer: sweep_toy\n"
+    "zip: [lr, epochs]\nparameters: {lr: {values: [1]}, epochs: {values: [1]}}\n",
+    "trainer: sweep_toy\nparameters: {lr: {values: [1], when: epochs < 9}}\n"
     "constraints: [lr < 9, {forbid: lr > 9, reason: r}]\n",
     "program: p\nmethod: random\nparameters: {a: {distribution: q_beta, a: 1, q: 2}, "
     "b: {values: [1, 2], probabilities: [0.5, 0.5]}, c: {parameters: {d: {value: 1}}}, "
@@ -46,23 +47,28 @@ GOOD = [
     "program: p\nmetric: {name: m, goal: Max, target: 1, impute: best, "
     "impute_while_running: false}\n"
     "early_terminate: {type: hyperband, max_iter: 27, s: 2, eta: 3, strict: false}\n",
-    "trainer: toy\nmetric: val_mae\nstages: {a: {promote: {top: 3, fraction: 0.5, if: stable}}, "
+    "trainer: sweep_toy\n"
+    "metric: val_mae\nstages: {a: {promote: {top: 3, fraction: 0.5, if: stable}}, "
     "b: {set: {epochs: 3}, continue: true}}\nparameters: {lr: {values: [1, 2]}}\n",
-    "trainer: toy\nablate: {baseline: {set: {lr: 1}}, gate: val_mae < 1, keep_improvements: true, "
+    "trainer: sweep_toy\n"
+    "ablate: {baseline: {set: {lr: 1}}, gate: val_mae < 1, keep_improvements: true, "
     "changes: {a: {set: {lr: [2, 3]}, note: n, gate: stable}}}\nseeds: [3, 4]\n",
-    "trainer: toy\nseeds: {values: 3, parameter: seed}\nbudget: {trials: 3, hours: 0.5, "
+    "trainer: sweep_toy\nseeds: {values: 3, parameter: seed}\nbudget: {trials: 3, hours: 0.5, "
     "gpu_hours: 2, failures: 3}\n",
-    "trainer: toy\ntargets: {mae: '< 1', good: {mae: '< 0.5', test_mae/train_mae: '< 2'}}\n"
+    "trainer: sweep_toy\ntargets: {mae: '< 1', good: {mae: '< 0.5', test_mae/train_mae: '< 2'}}\n"
     "expect: {train_loss@5: < 3}\nreference: {paper: {mae: 0.1}, before: .}\n"
     "success: [all complete, any mae < 1]\n",
-    "trainer: toy\nmethod: bayes\nrun_cap: 3\nsampler: {name: gp, options: {n_startup_trials: 3}}\n"
+    "trainer: sweep_toy\n"
+    "method: bayes\nrun_cap: 3\nsampler: {name: gp, options: {n_startup_trials: 3}}\n"
     "parameters: {lr: {min: 0.1, max: 1}}\n",
-    "trainer: toy\nmethod: bayes\nrun_cap: 3\nsampler: nsga2\nmetric: [val_mae, {name: val_r2}]\n"
+    "trainer: sweep_toy\n"
+    "method: bayes\nrun_cap: 3\nsampler: nsga2\nmetric: [val_mae, {name: val_r2}]\n"
     "parameters: {lr: {min: 0.1, max: 1}}\n",
-    "trainer: toy\ndivergence: {plateau: stop, Too_Slow: ignore}\n"
+    "trainer: sweep_toy\ndivergence: {plateau: stop, Too_Slow: ignore}\n"
     "remedy: {Lost progress: {set: {lr: ['*0.1', 0.5]}, from: checkpoint, if: lr > 1, times: 3}}\n",
-    "trainer: toy\nlr_schedule: {onecycle: {max_lr: 1, total: 9, anneal: cos}, per: batch}\n",
-    "trainer: toy\nlr_schedule: {step: {lr: 1, milestones: [3, 6], warmup: 2}, steps: epoch}\n",
+    "trainer: sweep_toy\nlr_schedule: {onecycle: {max_lr: 1, total: 9, anneal: cos}, per: batch}\n",
+    "trainer: sweep_toy\n"
+    "lr_schedule: {step: {lr: 1, milestones: [3, 6], warmup: 2}, steps: epoch}\n",
     "program: p.py\nargs: {style: --k=v, booleans: flag}\npython: py\noutputs: x/*\n",
     "program: p.py\nmetrics: {pattern: '(?P<a>.)'}\n",
     "program: p.py\nmetrics: {pattern: ['(?P<a>.)', '(?P<step>.)(?P<b>.)']}\n",
@@ -70,51 +76,51 @@ GOOD = [
 # Mistakes in the form of a file, which an editor with the schema should mark too.
 BAD_FORM = [
     "name: x\n",
-    "trainer: toy\nprogram: p.py\n",
-    "trainer: toy\noutputs: x/*\n",
+    "trainer: sweep_toy\nprogram: p.py\n",
+    "trainer: sweep_toy\noutputs: x/*\n",
     "trainer: 3\n",
-    "trainer: toy\nversion: 2\n",
-    "trainer: toy\ntrails: {}\n",
-    "trainer: toy\nmethod: gird\n",
-    "trainer: toy\nrun_cap: 0\n",
-    "trainer: toy\nfixed: [lr]\n",
-    "trainer: toy\nparameters: {lr: 1}\n",
-    "trainer: toy\nparameters: {lr: {}}\n",
-    "trainer: toy\nparameters: {lr: {value: 1, min: 0}}\n",
-    "trainer: toy\nparameters: {lr: {values: []}}\n",
-    "trainer: toy\nparameters: {lr: {vals: [1]}}\n",
-    "trainer: toy\nparameters: {lr: {min: 1}}\n",
-    "trainer: toy\ntrials: {a: {lr: 3}}\n",
-    "trainer: toy\nstages: {a: {promote: 3}, b: {}}\n",
-    "trainer: toy\nstages: {a: {promote: {fraction: 2}}, b: {}}\n",
-    "trainer: toy\nablate: {baseline: {set: {lr: 1}}}\n",
-    "trainer: toy\nablate: {changes: {a: {lr: 1}}}\n",
-    "trainer: toy\nseeds: 0\n",
-    "trainer: toy\nseeds: []\n",
-    "trainer: toy\nseeds: {parameter: seed}\n",
-    "trainer: toy\nbudget: {hours: 0}\n",
-    "trainer: toy\nbudget: {days: 1}\n",
-    "trainer: toy\nsampler: tpee\n",
-    "trainer: toy\nsampler: {options: {}}\n",
-    "trainer: toy\ndivergence: {plateu: stop}\n",
-    "trainer: toy\ndivergence: {plateau: halt}\n",
-    "trainer: toy\nremedy: {plateau: {lr: 1}}\n",
-    "trainer: toy\nlr_schedule: {per: batch}\n",
-    "trainer: toy\nlr_schedule: {cosine: {lr: 0}}\n",
-    "trainer: toy\nlr_schedule: {cosine: {lr: 1, total: 2}, constant: {lr: 1}}\n",
-    "trainer: toy\nexpect: {val_mae@3: 0.1}\n",
-    "trainer: toy\nreference: {a: 3}\n",
-    "trainer: toy\nreference: {a: {mae: low}}\n",
-    "trainer: toy\nsuccess: []\n",
-    "trainer: toy\ntargets: {good: {mae: 3}}\n",
-    "trainer: toy\nmetric: [3]\n",
-    "trainer: toy\nmetric: {goal: minimize}\n",
-    "trainer: toy\ntargets: {mae: 0.02}\n",
-    "trainer: toy\nresources: {gpu_memory: 8}\n",
-    "trainer: toy\nearly_terminate: {}\n",
+    "trainer: sweep_toy\nversion: 2\n",
+    "trainer: sweep_toy\ntrails: {}\n",
+    "trainer: sweep_toy\nmethod: gird\n",
+    "trainer: sweep_toy\nrun_cap: 0\n",
+    "trainer: sweep_toy\nfixed: [lr]\n",
+    "trainer: sweep_toy\nparameters: {lr: 1}\n",
+    "trainer: sweep_toy\nparameters: {lr: {}}\n",
+    "trainer: sweep_toy\nparameters: {lr: {value: 1, min: 0}}\n",
+    "trainer: sweep_toy\nparameters: {lr: {values: []}}\n",
+    "trainer: sweep_toy\nparameters: {lr: {vals: [1]}}\n",
+    "trainer: sweep_toy\nparameters: {lr: {min: 1}}\n",
+    "trainer: sweep_toy\ntrials: {a: {lr: 3}}\n",
+    "trainer: sweep_toy\nstages: {a: {promote: 3}, b: {}}\n",
+    "trainer: sweep_toy\nstages: {a: {promote: {fraction: 2}}, b: {}}\n",
+    "trainer: sweep_toy\nablate: {baseline: {set: {lr: 1}}}\n",
+    "trainer: sweep_toy\nablate: {changes: {a: {lr: 1}}}\n",
+    "trainer: sweep_toy\nseeds: 0\n",
+    "trainer: sweep_toy\nseeds: []\n",
+    "trainer: sweep_toy\nseeds: {parameter: seed}\n",
+    "trainer: sweep_toy\nbudget: {hours: 0}\n",
+    "trainer: sweep_toy\nbudget: {days: 1}\n",
+    "trainer: sweep_toy\nsampler: tpee\n",
+    "trainer: sweep_toy\nsampler: {options: {}}\n",
+    "trainer: sweep_toy\ndivergence: {plateu: stop}\n",
+    "trainer: sweep_toy\ndivergence: {plateau: halt}\n",
+    "trainer: sweep_toy\nremedy: {plateau: {lr: 1}}\n",
+    "trainer: sweep_toy\nlr_schedule: {per: batch}\n",
+    "trainer: sweep_toy\nlr_schedule: {cosine: {lr: 0}}\n",
+    "trainer: sweep_toy\nlr_schedule: {cosine: {lr: 1, total: 2}, constant: {lr: 1}}\n",
+    "trainer: sweep_toy\nexpect: {val_mae@3: 0.1}\n",
+    "trainer: sweep_toy\nreference: {a: 3}\n",
+    "trainer: sweep_toy\nreference: {a: {mae: low}}\n",
+    "trainer: sweep_toy\nsuccess: []\n",
+    "trainer: sweep_toy\ntargets: {good: {mae: 3}}\n",
+    "trainer: sweep_toy\nmetric: [3]\n",
+    "trainer: sweep_toy\nmetric: {goal: minimize}\n",
+    "trainer: sweep_toy\ntargets: {mae: 0.02}\n",
+    "trainer: sweep_toy\nresources: {gpu_memory: 8}\n",
+    "trainer: sweep_toy\nearly_terminate: {}\n",
     "program: p.py\nargs: --k:v\n",
     "program: p.py\nmetrics: {}\n",
-    "trainer: toy\ncommand: [a]\n",
+    "trainer: sweep_toy\ncommand: [a]\n",
     "program: p\ncommand: []\n",
     "program: p\nzip: []\n",
     "program: p\nconstraints: [{forbit: a < 1}]\n",
@@ -142,7 +148,7 @@ def test_it_is_a_schema() -> None:
 def test_good_files_keep_it(text: str, tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(text)
-    (tmp_path / "base.yaml").write_text("trainer: toy\n")
+    (tmp_path / "base.yaml").write_text("trainer: sweep_toy\n")
     load_spec(path)
     validator().validate(plain(path))
 

@@ -131,7 +131,7 @@ def test_mistakes(write: Write, text: str, key: str, message: str) -> None:
 @pytest.mark.parametrize("key", ["workdir: copy", "timeout: 1s", "steps: {a: [b]}"])
 def test_they_do_not_go_with_a_trainer(write: Write, key: str) -> None:
     with pytest.raises(SpecError):
-        load_spec(write(f"trainer: toy\n{key}\n"))
+        load_spec(write(f"trainer: sweep_toy\n{key}\n"))
 
 
 def test_how_it_is_treated_may_change_and_what_it_is_may_not(write: Write) -> None:

@@ -31,7 +31,7 @@ def problems(path: Path) -> list[Problem]:
 
 
 BASE = """\
-trainer: toy
+trainer: sweep_toy
 name: base
 fixed: {lr: 0.1, epochs: 7}
 parameters: {amp: {values: [true, false]}, model: {values: [lstm]}}
@@ -69,7 +69,7 @@ class TestExtends:
     def test_mistakes_keep_file_and_line(self, folder: Path) -> None:
         path = put(
             folder,
-            base="trainer: toy\nfixed:\n  lr: fast\n  epochs: 3\nmetod: grid\n",
+            base="trainer: sweep_toy\nfixed:\n  lr: fast\n  epochs: 3\nmetod: grid\n",
             s="extends: base.yaml\nfixed:\n  epochs: 0\n",
         )
         base = str(folder / "base.yaml")
@@ -89,17 +89,17 @@ class TestExtends:
     @pytest.mark.parametrize(
         ("files", "key", "words"),
         [
-            ({"s": "extends: s.yaml\ntrainer: toy\n"}, "extends", "goes s.yaml → s.yaml"),
+            ({"s": "extends: s.yaml\ntrainer: sweep_toy\n"}, "extends", "goes s.yaml → s.yaml"),
             (
-                {"s": "extends: a.yaml\ntrainer: toy\n", "a": "extends: s.yaml\nname: x\n"},
+                {"s": "extends: a.yaml\ntrainer: sweep_toy\n", "a": "extends: s.yaml\nname: x\n"},
                 "extends", "goes s.yaml → a.yaml → s.yaml",
             ),
-            ({"s": "extends: no.yaml\ntrainer: toy\n"}, "extends", "No such file"),
-            ({"s": "extends: base\ntrainer: toy\n"}, "extends", "Is a directory"),
-            ({"s": "extends: [a.yaml]\ntrainer: toy\n"}, "extends", "but got a list"),
-            ({"s": "extends: 3\ntrainer: toy\n"}, "extends", "but got 3"),
-            ({"s": "extends: e.yaml\ntrainer: toy\n", "e": ""}, "", "is empty"),
-            ({"s": "extends: e.yaml\ntrainer: toy\n", "e": "a: [\n"}, "", "must be YAML"),
+            ({"s": "extends: no.yaml\ntrainer: sweep_toy\n"}, "extends", "No such file"),
+            ({"s": "extends: base\ntrainer: sweep_toy\n"}, "extends", "Is a directory"),
+            ({"s": "extends: [a.yaml]\ntrainer: sweep_toy\n"}, "extends", "but got a list"),
+            ({"s": "extends: 3\ntrainer: sweep_toy\n"}, "extends", "but got 3"),
+            ({"s": "extends: e.yaml\ntrainer: sweep_toy\n", "e": ""}, "", "is empty"),
+            ({"s": "extends: e.yaml\ntrainer: sweep_toy\n", "e": "a: [\n"}, "", "must be YAML"),
         ],
         ids=lambda value: str(value)[:30],
     )  # fmt: skip
@@ -109,17 +109,17 @@ class TestExtends:
         assert words in problem.message
 
     def test_a_long_chain(self, folder: Path) -> None:
-        files = {f"f{i}": f"extends: f{i + 1}.yaml\ntrainer: toy\n" for i in range(30)}
-        (problem,) = problems(put(folder, s="extends: f0.yaml\ntrainer: toy\n", **files))
+        files = {f"f{i}": f"extends: f{i + 1}.yaml\ntrainer: sweep_toy\n" for i in range(30)}
+        (problem,) = problems(put(folder, s="extends: f0.yaml\ntrainer: sweep_toy\n", **files))
         assert "at most 20 files" in problem.message
 
     def test_a_link_to_itself(self, folder: Path) -> None:
-        path = put(folder, s="extends: l.yaml\ntrainer: toy\n")
+        path = put(folder, s="extends: l.yaml\ntrainer: sweep_toy\n")
         os.symlink(path, folder / "l.yaml")
         assert "must not lead back" in problems(path)[0].message
 
     def test_set_on_extends_is_no_way_around(self, folder: Path) -> None:
-        path = put(folder, s="trainer: toy\n", base="trainer: toy\n")
+        path = put(folder, s="trainer: sweep_toy\n", base="trainer: sweep_toy\n")
         with pytest.raises(SpecError, match="extends"):
             load_spec(path, overrides=["extends=base.yaml"])
 
@@ -164,7 +164,7 @@ class TestEnvironment:
         ],
     )
     def test_mistakes(self, folder: Path, text: str, words: str) -> None:
-        path = put(folder, s=f"trainer: toy\nfixed:\n  note: '{text}'\n")
+        path = put(folder, s=f"trainer: sweep_toy\nfixed:\n  note: '{text}'\n")
         found = problems(path)
         assert (found[0].line, found[0].key) == (3, "fixed.note")
         assert words in found[0].message
@@ -189,7 +189,7 @@ class TestEnvironment:
 
 def test_the_course_of_a_sweep_is_joined_entry_by_entry(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(
-        "trainer: toy\nmetric: val_mae\nbudget: {hours: 3, failures: 2}\n"
+        "trainer: sweep_toy\nmetric: val_mae\nbudget: {hours: 3, failures: 2}\n"
         "expect: {val_mae@3: < 1}\nreference: {paper: {mae: 1}}\ndivergence: {plateau: stop}\n"
         "ablate: {gate: val_mae < 1, changes: {a: {set: {lr: 0.1}}}}\n"
     )

@@ -233,8 +233,8 @@ class TestCommandLineValues:
 
 
 WORDS = st.sampled_from(
-    ["trainer: toy", "parameters:", "  lr:", "    values: [1e-3, ", "fixed: {", "}", "&a", "*a",
-     "<<: *a", "trials:", "\t", "metric: ", "? ", "- ", "!!int ", "|", ">", "'", '"', "min: ",
+    ["trainer: sweep_toy", "parameters:", "  lr:", "    values: [1e-3, ", "fixed: {", "}", "&a",
+     "*a", "<<: *a", "trials:", "\t", "metric: ", "? ", "- ", "!!int ", "|", ">", "'", '"', "min: ",
      "max: ", "run_cap: ", "stages: ", "set: ", "targets: ", ".nan", "1e999", "0x", "\r\n",
      "\ufeff"]
 )  # fmt: skip
@@ -261,7 +261,7 @@ def test_no_text_gives_a_traceback(tmp_path: Path, text: str) -> None:
 @given(st.binary(max_size=60))
 def test_no_bytes_give_a_traceback(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "fuzz.yaml"
-    path.write_bytes(b"trainer: toy\n" + raw)
+    path.write_bytes(b"trainer: sweep_toy\n" + raw)
     error = refusal(path)
     assert error is None or error.exit_code == 2
 
@@ -288,7 +288,7 @@ PARAMETERS = st.dictionaries(st.sampled_from(["lr", "epochs", "preset", "amp", "
 @given(
     st.dictionaries(KEYS, JSON, max_size=6),
     st.none() | PARAMETERS,
-    st.sampled_from(["toy", "edc", None]),
+    st.sampled_from(["sweep_toy", "edc", None]),
     st.sampled_from(["grid", "random", "bayes"]),
 )
 def test_no_content_gives_a_traceback(
