@@ -30,12 +30,12 @@ from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand import seeds as seeding
 from orchestrator.sweepfile.expand.names import expand_sets, safe
 from orchestrator.sweepfile.model.spec import NamedTrial, Resources, Spec
-from orchestrator.sweepfile.overrides import ORIGIN, apply, parameter_names
 from orchestrator.sweepfile.program.resolve import read_program, settle_paths
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
 from orchestrator.sweepfile.wandb_files import recognise
 from orchestrator.sweepfile.yaml.compose import read_whole
 from orchestrator.sweepfile.yaml.node import Log, Node
+from orchestrator.sweepfile.yaml.overrides import ORIGIN, apply, parameter_names
 
 
 def load_spec(

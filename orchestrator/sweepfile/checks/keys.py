@@ -21,12 +21,12 @@ from orchestrator.sweepfile.checks.values import (
     check_value,
 )
 from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.overrides import ORIGIN
 from orchestrator.sweepfile.program.resolve import folder_of
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import PROGRAM_KEYS, PROGRAMS, SPEC, VERSION
 from orchestrator.sweepfile.space.domain import IN_A_GRID
 from orchestrator.sweepfile.trainer_schemas import trainer_names, trainer_schema
+from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 
 def check_version(draft: Draft) -> None:

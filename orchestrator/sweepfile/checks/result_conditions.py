@@ -23,11 +23,11 @@ from orchestrator.sweepfile.conditions.ast import (
 from orchestrator.sweepfile.conditions.condition import ConditionError, names, parse
 from orchestrator.sweepfile.model.course import Budget, Reference
 from orchestrator.sweepfile.model.spec import Bound
-from orchestrator.sweepfile.overrides import ORIGIN
 from orchestrator.sweepfile.program.resolve import folder_of
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, evaluated_metrics
 from orchestrator.sweepfile.yaml.node import Node
+from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 REGRESSION = ("mae", "rmse", "r2")
 """Metrics of any predictions and targets, recomputed for every kind of data."""

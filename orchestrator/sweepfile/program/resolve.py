@@ -24,7 +24,6 @@ from orchestrator.sweepfile.model.program import (
     Resume,
     Step,
 )
-from orchestrator.sweepfile.overrides import ORIGIN
 from orchestrator.sweepfile.program.command import (
     names_in,
     program_put_in,
@@ -36,6 +35,7 @@ from orchestrator.sweepfile.program.interpreters import conda_folder, locate
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.domain import Declared
 from orchestrator.sweepfile.yaml.node import Log, Node
+from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 
 def read_program(
