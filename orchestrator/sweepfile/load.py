@@ -25,7 +25,7 @@ from orchestrator.sweepfile.checks import (
     result_conditions,
     stage_keys,
 )
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand import seeds as seeding
 from orchestrator.sweepfile.expand.names import expand_sets, safe
@@ -75,7 +75,7 @@ def load_spec(
     for key, node in list(root.value.items()):
         if node.value is None and key in SPEC.keys:
             root = root.replaced(key, None)  # "description:" with nothing behind it says nothing
-    draft = Draft(
+    file = ParsedFile(
         root=root,
         values=ablate_key.expand_changes(expand_sets(SPEC.read(root, "", log), log), log),
         strongest=strongest,
@@ -84,64 +84,64 @@ def load_spec(
         stage=stage,
         count=count,
     )
-    keys.check_version(draft)
-    keys.check_runner(draft, need_program)
-    keys.check_parameters(draft)
-    stage_keys.check_stage(draft, quick)
-    keys.check_method(draft)
-    zips = parameter_rules.check_zips(draft)
-    constraints = parameter_rules.check_conditions(draft)
-    combinations.check_combinations(draft)
-    results = Results(draft)
-    metrics = ranking.check_metrics(draft)
-    ranking.check_expectations(draft, results)
-    ranking.check_ranked(draft, metrics)
-    targets, tiers = result_conditions.read_targets(draft, results)
-    seeds, seed_parameter = seeding.read_seeds(draft)
+    keys.check_version(file)
+    keys.check_runner(file, need_program)
+    keys.check_parameters(file)
+    stage_keys.check_stage(file, quick)
+    keys.check_method(file)
+    zips = parameter_rules.check_zips(file)
+    constraints = parameter_rules.check_conditions(file)
+    combinations.check_combinations(file)
+    results = Results(file)
+    metrics = ranking.check_metrics(file)
+    ranking.check_expectations(file, results)
+    ranking.check_ranked(file, metrics)
+    targets, tiers = result_conditions.read_targets(file, results)
+    seeds, seed_parameter = seeding.read_seeds(file)
     folder = path.absolute().parent
-    settle_paths(draft, need_program)
+    settle_paths(file, need_program)
     program = None
-    if any(key in draft.values for key in PROGRAMS):
-        names = [*draft.names(), *([seed_parameter] if seeds else [])]
-        program = read_program(draft.values, root, folder, need_program, log, names)
-    early_terminate = wandb_files.read_early_terminate(draft)
-    wandb_files.tell_exponents(draft)
-    wandb_files.tell_metric(draft)
+    if any(key in file.values for key in PROGRAMS):
+        names = [*file.names(), *([seed_parameter] if seeds else [])]
+        program = read_program(file.values, root, folder, need_program, log, names)
+    early_terminate = wandb_files.read_early_terminate(file)
+    wandb_files.tell_exponents(file)
+    wandb_files.tell_metric(file)
     spec = replace(
-        _assemble(draft, path.absolute()),
+        _assemble(file, path.absolute()),
         metric=metrics[0] if metrics else None,
         objectives=metrics if len(metrics) > 1 else (),
         program=program,
         zips=zips,
         constraints=constraints,
         early_terminate=early_terminate,
-        stages=stage_keys.read_stages(draft, results),
-        ablate=ablate_key.read_ablate(draft, results),
+        stages=stage_keys.read_stages(file, results),
+        ablate=ablate_key.read_ablate(file, results),
         seeds=seeds,
         seed_parameter=seed_parameter,
         targets=targets,
         tiers=tiers,
-        expect=result_conditions.read_expect(draft, results),
-        references=result_conditions.read_references(draft, results, folder),
-        success=result_conditions.read_success(draft, results),
-        budget=result_conditions.read_budget(draft),
-        sampler=sampling.check_sampler(draft),
-        divergence=divergence_keys.read_divergence(draft),
-        remedy=divergence_keys.read_remedies(draft, results),
-        lr_schedule=draft.values.get("lr_schedule", {}),
+        expect=result_conditions.read_expect(file, results),
+        references=result_conditions.read_references(file, results, folder),
+        success=result_conditions.read_success(file, results),
+        budget=result_conditions.read_budget(file),
+        sampler=sampling.check_sampler(file),
+        divergence=divergence_keys.read_divergence(file),
+        remedy=divergence_keys.read_remedies(file, results),
+        lr_schedule=file.values.get("lr_schedule", {}),
     )
-    comparable.check_loss(draft, spec)
+    comparable.check_loss(file, spec)
     if log.problems:
         raise log.error()
-    parameter_rules.check_some_run(draft, spec)
+    parameter_rules.check_some_run(file, spec)
     if log.problems:
         raise log.error()
     return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
 
 
-def _assemble(draft: Draft, path: Path) -> Spec:
-    """Return the spec of a draft in which everything is good."""
-    values = draft.values
+def _assemble(file: ParsedFile, path: Path) -> Spec:
+    """Return the spec of a file in which everything is good."""
+    values = file.values
     trials = {
         name: NamedTrial(
             set=_plain(entry.get("set", {})),
@@ -153,25 +153,25 @@ def _assemble(draft: Draft, path: Path) -> Spec:
     }
     resources = values.get("resources", {})
     stage_set: dict[str, Node] = {}
-    if draft.stage is not None:
-        stage_set = values["stages"][draft.stage].get("set", {})
-    caps = [cap for cap in (values.get("run_cap"), draft.count) if cap is not None]
+    if file.stage is not None:
+        stage_set = values["stages"][file.stage].get("set", {})
+    caps = [cap for cap in (values.get("run_cap"), file.count) if cap is not None]
     seed = values.get("seed", 0)
     fixed = _plain(values.get("fixed", {}))
-    if draft.schema is not None and "seed" in draft.schema.parameters:
+    if file.schema is not None and "seed" in file.schema.parameters:
         # The weakest place: whatever else names the trainer's seed is stronger.
-        if draft.node("seed").origin == ORIGIN:
+        if file.node("seed").origin == ORIGIN:
             fixed["seed"] = seed
         fixed.setdefault("seed", seed)
     return Spec(
-        name=_name(draft, path),
+        name=_name(file, path),
         path=path,
         description=values.get("description", ""),
         trainer=values.get("trainer"),
         method=values.get("method", "grid"),
         fixed=fixed,
-        parameters={name: declared.domain for name, declared in draft.parameters.items()},
-        nested=draft.nested,
+        parameters={name: declared.domain for name, declared in file.parameters.items()},
+        nested=file.nested,
         trials=trials,
         run_cap=min(caps, default=None),
         seed=seed,
@@ -180,10 +180,10 @@ def _assemble(draft: Draft, path: Path) -> Spec:
             cpus=resources.get("cpus"),
             gpus=resources.get("gpus"),
         ),
-        stage=draft.stage,
+        stage=file.stage,
         stage_set=_plain(stage_set),
         pruner=values.get("pruner", "none"),
-        overrides=_plain(draft.strongest),
+        overrides=_plain(file.strongest),
     )
 
 
@@ -191,10 +191,10 @@ def _plain(settings: Any) -> dict[str, Any]:
     return {name: node.plain() for name, node in settings.items()}
 
 
-def _name(draft: Draft, path: Path) -> str:
+def _name(file: ParsedFile, path: Path) -> str:
     """Return the sweep's name as a folder can have it."""
-    given = draft.values.get("name", path.stem)
+    given = file.values.get("name", path.stem)
     name = safe(given)[:80].strip("._") or "sweep"
-    if "name" in draft.values and name != given:
-        draft.log.warn(draft.node("name"), "name", f"is also a folder's name; '{name}' is used.")
+    if "name" in file.values and name != given:
+        file.log.warn(file.node("name"), "name", f"is also a folder's name; '{name}' is used.")
     return name

@@ -15,34 +15,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import Problem
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.spec import EarlyTerminate, Goal
 
 _DEFAULT_ETA = 3
 
 
-def read_early_terminate(draft: Draft) -> EarlyTerminate | None:
+def read_early_terminate(file: ParsedFile) -> EarlyTerminate | None:
     """Return W&B's stopping rule, or None where the file has none or a bad one."""
-    entry = draft.values.get("early_terminate")
-    node = draft.root.get("early_terminate")
+    entry = file.values.get("early_terminate")
+    node = file.root.get("early_terminate")
     if not entry or node is None or "type" not in entry or len(entry) < len(node.value):
         return None  # what is missing or refused is told already
-    log, key = draft.log, "early_terminate"
-    where = draft.key_node(key)
-    if draft.values.get("pruner", "none") != "none":
+    log, key = file.log, "early_terminate"
+    where = file.key_node(key)
+    if file.values.get("pruner", "none") != "none":
         log.at(where, key, "must not stand beside pruner, which stops trials too. Remove one.")
     eta = entry.get("eta", _DEFAULT_ETA)
     if eta <= 1:
         message = f"must be above 1, but got {eta}; as without it, {_DEFAULT_ETA} is used."
-        log.warn(draft.node(key, "eta"), f"{key}.eta", message)
+        log.warn(file.node(key, "eta"), f"{key}.eta", message)
         eta = _DEFAULT_ETA
     if "max_iter" in entry and "s" not in entry:
         log.at(where, key, "must have s beside max_iter, the number of bands.")
         return None
     if "max_iter" in entry and "min_iter" in entry:
-        log.warn(draft.node(key, "min_iter"), f"{key}.min_iter", "is not used beside max_iter.")
+        log.warn(file.node(key, "min_iter"), f"{key}.min_iter", "is not used beside max_iter.")
     if "s" in entry and "max_iter" not in entry:
-        log.warn(draft.node(key, "s"), f"{key}.s", "is not used without max_iter.")
+        log.warn(file.node(key, "s"), f"{key}.s", "is not used without max_iter.")
     rule = EarlyTerminate(
         min_iter=entry.get("min_iter"),
         max_iter=entry.get("max_iter"),
@@ -59,28 +59,28 @@ def read_early_terminate(draft: Draft) -> EarlyTerminate | None:
     return rule
 
 
-def tell_metric(draft: Draft) -> None:
+def tell_metric(file: ParsedFile) -> None:
     """Say what is read of ``metric`` and has no effect."""
-    given, key = draft.values.get("metric"), "impute_while_running"
-    if not isinstance(given, dict) or draft.method != "bayes":
+    given, key = file.values.get("metric"), "impute_while_running"
+    if not isinstance(given, dict) or file.method != "bayes":
         return
     if given.get(key, "false") != "false":
         note = "is read, but trials that run count as running: the samplers keep away from them."
-        draft.log.warn(draft.node("metric", key), f"metric.{key}", note)
+        file.log.warn(file.node("metric", key), f"metric.{key}", note)
 
 
-def tell_exponents(draft: Draft) -> None:
+def tell_exponents(file: ParsedFile) -> None:
     """Say in a W&B file which numbers its own reader would take for text."""
-    if not draft.is_wandb:
+    if not file.is_wandb:
         return
     by_line: dict[tuple[str, int | None], list[Problem]] = {}
-    for item in draft.log.exponents:
+    for item in file.log.exponents:
         by_line.setdefault((item.origin, item.line), []).append(item)
     for items in by_line.values():
         texts = ", ".join(dict.fromkeys(item.message for item in items))
         one = len(items) == 1
         message = f"has {texts}, read as {'a number' if one else 'numbers'}; W&B reads text there."
-        draft.log.warnings.append(Problem(items[0].line, items[0].key, message, items[0].origin))
+        file.log.warnings.append(Problem(items[0].line, items[0].key, message, items[0].origin))
 
 
 _UPWARD = 100  # bands that are counted up from min_iter

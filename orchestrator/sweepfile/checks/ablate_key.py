@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import BASELINE
 from orchestrator.sweepfile.expand.names import MOST, WRITTEN, free_name, shown
@@ -59,35 +59,35 @@ def _tag(node: Node) -> str:
     return "null" if node.value is None else shown(node)
 
 
-def read_ablate(draft: Draft, results: Results) -> Ablate | None:
+def read_ablate(file: ParsedFile, results: Results) -> Ablate | None:
     """Return the baseline and its changes; None where the file has none."""
-    entry = draft.values.get("ablate")
+    entry = file.values.get("ablate")
     if entry is None:
         return None
-    log = draft.log
+    log = file.log
     written: dict[str, Any] = entry.get("changes", {})
-    node = draft.node("ablate", "changes")
+    node = file.node("ablate", "changes")
     if "changes" in entry and not written and node.value == {}:
         log.at(node, "ablate.changes", "must have one change at least, but has none.")
     if BASELINE in written:
-        where = draft.key_node("ablate", "changes", BASELINE)
+        where = file.key_node("ablate", "changes", BASELINE)
         message = f"must have another name, since '{BASELINE}' is the config without changes."
         log.at(where, f"ablate.changes.{BASELINE}", message)
     if entry.get("gate") is not None:
         results.check_condition(
-            entry["gate"], draft.node("ablate", "gate"), "ablate.gate", many=False
+            entry["gate"], file.node("ablate", "gate"), "ablate.gate", many=False
         )
     changes: dict[str, Change] = {}
     for name, change in written.items():
         path = ("ablate", "changes", change.get(WRITTEN, name))
         settings = {key: item.plain() for key, item in change.get("set", {}).items()}
         if not settings and "set" in change:
-            where = draft.node(*path, "set")
+            where = file.node(*path, "set")
             log.at(where, join(*path, "set"), "must change one parameter at least.")
         gate = change.get("gate")
         if gate is not None:
             key = join(*path, "gate")
-            results.check_condition(gate, draft.node(*path, "gate"), key, many=False)
+            results.check_condition(gate, file.node(*path, "gate"), key, many=False)
         changes[name] = Change(settings, change.get("note", ""), gate)
     baseline = entry.get("baseline", {}).get("set", {})
     return Ablate(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.errors import Problem, SpecError, UsageError
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.values import (
     check_domain,
     check_name,
@@ -29,54 +29,54 @@ from orchestrator.sweepfile.trainer_schemas import trainer_names, trainer_schema
 from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 
-def check_version(draft: Draft) -> None:
+def check_version(file: ParsedFile) -> None:
     """Check that the file is of a language that is known, and was read whole."""
-    extends = draft.root.get("extends")
+    extends = file.root.get("extends")
     if extends is not None:  # one in a file has been followed and taken away
-        draft.log.at(extends, "extends", "must stand in the file. Run a file that extends this.")
-    version = draft.values.get("version", VERSION)
+        file.log.at(extends, "extends", "must stand in the file. Run a file that extends this.")
+    version = file.values.get("version", VERSION)
     if version != VERSION:
-        draft.log.at(
-            draft.node("version"),
+        file.log.at(
+            file.node("version"),
             "version",
             f"must be {VERSION}, but got {version}. Install the release that reads it.",
         )
 
 
-def check_runner(draft: Draft, need: bool) -> None:
+def check_runner(file: ParsedFile, need: bool) -> None:
     """Check that one thing runs the trials, and find the trainer's schema.
 
     Args:
-        draft: the draft.
+        file: the file.
         need: True where a W&B file must say what runs it; those for a function of a notebook do
             not, and their search space can be looked at all the same.
     """
     # A key whose value was refused already is not missing as well.
-    trainer = draft.root.get("trainer")
-    programs = [key for key in PROGRAMS if draft.root.get(key) is not None]
-    log = draft.log
+    trainer = file.root.get("trainer")
+    programs = [key for key in PROGRAMS if file.root.get(key) is not None]
+    log = file.log
     if trainer is None and not programs:
         known = ", ".join(_safe_names())
         message = f"must be given, or program. Trainers: {known}."
-        is_sweep = draft.is_wandb and draft.root.get("parameters") and draft.root.get("method")
-        (log.warn if is_sweep and not need else log.at)(draft.root, "trainer", message)
+        is_sweep = file.is_wandb and file.root.get("parameters") and file.root.get("method")
+        (log.warn if is_sweep and not need else log.at)(file.root, "trainer", message)
     if trainer is not None:
         for key in programs:
-            log.at(draft.key_node(key), key, "must not stand beside trainer. Remove one.")
+            log.at(file.key_node(key), key, "must not stand beside trainer. Remove one.")
     if trainer is not None and not programs:
         for key in PROGRAM_KEYS:
-            if draft.root.get(key) is not None:
+            if file.root.get(key) is not None:
                 log.at(
-                    draft.key_node(key),
+                    file.key_node(key),
                     key,
                     "must stand beside program, but this sweep has a trainer. Remove it.",
                 )
-    name = draft.values.get("trainer")
+    name = file.values.get("trainer")
     if name is not None:
         try:
-            draft.schema = trainer_schema(name, folder_of(draft.root))
+            file.schema = trainer_schema(name, folder_of(file.root))
         except UsageError as error:
-            log.at(draft.node("trainer"), "trainer", str(error))
+            log.at(file.node("trainer"), "trainer", str(error))
 
 
 def _safe_names() -> list[str]:
@@ -86,49 +86,49 @@ def _safe_names() -> list[str]:
         return []
 
 
-def check_parameters(draft: Draft) -> None:
+def check_parameters(file: ParsedFile) -> None:
     """Check names and values of all parameters against the trainer's."""
-    schema, log = draft.schema, draft.log
+    schema, log = file.schema, file.log
     if schema is None:
-        if any(draft.values.get(key) for key in PROGRAMS):
-            _check_overrides_of_program(draft)
+        if any(file.values.get(key) for key in PROGRAMS):
+            _check_overrides_of_program(file)
         return
     if schema.takes_anything:
         log.warn(
-            draft.node("trainer"),
+            file.node("trainer"),
             "trainer",
             "declares no Config, so names and values of parameters cannot be checked.",
         )
-        _check_overrides_of_program(draft)
+        _check_overrides_of_program(file)
         return
-    for path, settings in draft.settings():
+    for path, settings in file.settings():
         check_settings(settings, join(*path), schema, log)
-    for name, declared in draft.parameters.items():
-        check_domain(name, declared, draft.key_of(name), schema, log)
-    for name, node in draft.strongest.items():
+    for name, declared in file.parameters.items():
+        check_domain(name, declared, file.key_of(name), schema, log)
+    for name, node in file.strongest.items():
         known = check_name(name, node, name, schema, log, others=SPEC.keys)
         if known is not None:
             check_value(known, node, name, log)
-    seed = draft.root.get("seed")
-    if seed is not None and "seed" in draft.values and "seed" in schema.parameters:
+    seed = file.root.get("seed")
+    if seed is not None and "seed" in file.values and "seed" in schema.parameters:
         check_value(schema.parameters["seed"], seed, "seed", log)
 
 
-def _check_overrides_of_program(draft: Draft) -> None:
+def _check_overrides_of_program(file: ParsedFile) -> None:
     """Warn where ``--set`` names what the file does not; a script's own names are unknown."""
-    given = {name: declared.node for name, declared in draft.parameters.items()}
-    for name, node in {**given, **draft.strongest}.items():
-        if node.origin == ORIGIN and name not in draft.named:
-            hint = draft.log.hint(name, [*draft.named, *SPEC.keys])
-            draft.log.warn(node, name, f"is not named in the file; the program gets it.{hint}")
+    given = {name: declared.node for name, declared in file.parameters.items()}
+    for name, node in {**given, **file.strongest}.items():
+        if node.origin == ORIGIN and name not in file.named:
+            hint = file.log.hint(name, [*file.named, *SPEC.keys])
+            file.log.warn(node, name, f"is not named in the file; the program gets it.{hint}")
 
 
-def check_method(draft: Draft) -> None:
+def check_method(file: ParsedFile) -> None:
     """Check that the method can do with the parameters what it does."""
-    searched = {n: d for n, d in draft.parameters.items() if not d.domain.is_constant}
-    block = draft.root.get("parameters")
+    searched = {n: d for n, d in file.parameters.items() if not d.domain.is_constant}
+    block = file.root.get("parameters")
     written = block.value if block is not None and isinstance(block.value, dict) else {}
-    if draft.method == "grid":
+    if file.method == "grid":
         for name, declared in searched.items():
             domain = declared.domain
             if domain.distribution in IN_A_GRID:
@@ -140,27 +140,27 @@ def check_method(draft: Draft) -> None:
                 reason = f"must have values in a grid, but is {domain.distribution}{bounds}. "
                 reason += "Write {values: [...]}"
             message = f"{reason}, or method: random."
-            draft.log.at(declared.node, draft.key_of(name), message)
+            file.log.at(declared.node, file.key_of(name), message)
     # A parameter that was refused is told already.
-    elif not searched and len(written) == len(draft.values.get("parameters", {})):
-        draft.log.at(
-            draft.node("parameters") if draft.parameters else draft.node("method"),
+    elif not searched and len(written) == len(file.values.get("parameters", {})):
+        file.log.at(
+            file.node("parameters") if file.parameters else file.node("method"),
             "parameters",
-            f"must have one with several values at least, since method is {draft.method}. "
+            f"must have one with several values at least, since method is {file.method}. "
             "Add one, or write method: grid.",
         )
-    if draft.method != "grid" and not _is_bounded(draft):
-        message = f"is missing, and method {draft.method} never ends by itself: `run` refuses it."
-        draft.log.warn(draft.key_node("method"), "run_cap", f"{message} {_BOUNDS}")
+    if file.method != "grid" and not _is_bounded(file):
+        message = f"is missing, and method {file.method} never ends by itself: `run` refuses it."
+        file.log.warn(file.key_node("method"), "run_cap", f"{message} {_BOUNDS}")
 
 
 _BOUNDS = "Write run_cap: 20, or budget: {hours: 8}, or give --count 20."
 
 
-def _is_bounded(draft: Draft) -> bool:
+def _is_bounded(file: ParsedFile) -> bool:
     """Tell whether something ends the sweep, be it a bound that is refused for what it holds."""
-    budget = draft.node("budget")
-    asked = draft.root.get("run_cap") is not None or draft.count is not None
+    budget = file.node("budget")
+    asked = file.root.get("run_cap") is not None or file.count is not None
     return asked or any(budget.get(key) is not None for key in ("trials", "hours"))
 
 
@@ -180,27 +180,27 @@ def refuse_unbounded(spec: Spec) -> None:
 _ONE_METRIC = "ranks by one metric, but there are two"
 
 
-def _varies(draft: Draft) -> bool:
-    return any(not declared.domain.is_constant for declared in draft.parameters.values())
+def _varies(file: ParsedFile) -> bool:
+    return any(not declared.domain.is_constant for declared in file.parameters.values())
 
 
-def _has(key: str) -> Callable[[Draft], bool]:
-    return lambda draft: draft.root.get(key) is not None
+def _has(key: str) -> Callable[[ParsedFile], bool]:
+    return lambda file: file.root.get(key) is not None
 
 
-def _promotes(draft: Draft) -> bool:
-    return any("promote" in entry for entry in draft.values.get("stages", {}).values())
+def _promotes(file: ParsedFile) -> bool:
+    return any("promote" in entry for entry in file.values.get("stages", {}).values())
 
 
-def _ranks_in_promotion(draft: Draft) -> bool:
-    entries = draft.values.get("stages", {}).values()
+def _ranks_in_promotion(file: ParsedFile) -> bool:
+    entries = file.values.get("stages", {}).values()
     return any({"top", "fraction"} & set(entry.get("promote", {})) for entry in entries)
 
 
-PARTS: dict[str, Callable[[Draft], bool]] = {
+PARTS: dict[str, Callable[[ParsedFile], bool]] = {
     "ablate": _has("ablate"),
-    "method random": lambda draft: draft.method == "random",
-    "method bayes": lambda draft: draft.method == "bayes",
+    "method random": lambda file: file.method == "random",
+    "method bayes": lambda file: file.method == "bayes",
     "trials": _has("trials"),
     "parameters with several values": _varies,
     "zip": _has("zip"),
@@ -209,7 +209,7 @@ PARTS: dict[str, Callable[[Draft], bool]] = {
     "remedy": _has("remedy"),
     "seeds": _has("seeds"),
     "keep_improvements": lambda d: bool(d.values.get("ablate", {}).get("keep_improvements")),
-    "pruner": lambda draft: draft.values.get("pruner", "none") != "none",
+    "pruner": lambda file: file.values.get("pruner", "none") != "none",
     "early_terminate": _has("early_terminate"),
     "two metrics": lambda d: (
         isinstance(d.values.get("metric"), list) and len(d.values["metric"]) > 1
@@ -245,14 +245,14 @@ _KEYS = {
 }
 
 
-def check_combinations(draft: Draft) -> None:
+def check_combinations(file: ParsedFile) -> None:
     """Check that the parts of a file go together."""
-    there = {name for name, is_there in PARTS.items() if is_there(draft)}
+    there = {name for name, is_there in PARTS.items() if is_there(file)}
     for (first, second), reason in APART.items():
         if first in there and second in there:
             path = _KEYS.get(second, (second,))
             message = f"must not stand beside {first}: {_called(first)} {reason}."
-            draft.log.at(draft.key_node(*path), ".".join(path), message)
+            file.log.at(file.key_node(*path), ".".join(path), message)
 
 
 def _called(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.conditions.ast import Among, Both, Compare, Name, Not, Word
 from orchestrator.sweepfile.conditions.condition import Condition, names, parse
 from orchestrator.sweepfile.conditions.constraints import dependent_order
@@ -22,35 +22,35 @@ from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.yaml.node import Node
 
 
-def check_zips(draft: Draft) -> tuple[tuple[str, ...], ...]:
+def check_zips(file: ParsedFile) -> tuple[tuple[str, ...], ...]:
     """Return the groups of parameters that move together."""
-    given = draft.values.get("zip", ())
+    given = file.values.get("zip", ())
     if not given:
         return ()
-    _refuse_bayes(draft, "zip")
-    where = draft.node("zip")
+    _refuse_bayes(file, "zip")
+    where = file.node("zip")
     if not all(isinstance(group, list) for group in given):
         if any(isinstance(group, list) for group in given):
-            draft.log.at(where, "zip", "must be one list of parameters, or a list of such lists.")
+            file.log.at(where, "zip", "must be one list of parameters, or a list of such lists.")
             return ()
         given = [given]
     seen: set[str] = set()
     for group in given:
-        _check_group(draft, group, where, seen)
+        _check_group(file, group, where, seen)
     return tuple(tuple(group) for group in given)
 
 
-def _check_group(draft: Draft, group: list[str], where: Node, seen: set[str]) -> None:
-    log = draft.log
+def _check_group(file: ParsedFile, group: list[str], where: Node, seen: set[str]) -> None:
+    log = file.log
     if len(group) < 2:
         log.at(where, "zip", f"must join two parameters at least, but got {', '.join(group)}.")
     lengths: dict[str, int] = {}
     for name in group:
-        declared = draft.parameters.get(name)
+        declared = file.parameters.get(name)
         if name in seen:
             log.at(where, "zip", f"must name a parameter once, but {name} is repeated.")
-        elif declared is None and name not in draft.strongest:
-            hint = log.hint(name, draft.parameters)
+        elif declared is None and name not in file.strongest:
+            hint = log.hint(name, file.parameters)
             log.at(where, "zip", f"must name parameters with values, but {name} is none.{hint}")
         elif declared is not None:
             if declared.domain.distribution != "categorical" or declared.domain.when:
@@ -65,63 +65,63 @@ def _check_group(draft: Draft, group: list[str], where: Node, seen: set[str]) ->
         log.at(where, "zip", f"must join lists of equal length, but {counted}.")
 
 
-def _refuse_bayes(draft: Draft, key: str) -> None:
-    if draft.method == "bayes":
+def _refuse_bayes(file: ParsedFile, key: str) -> None:
+    if file.method == "bayes":
         message = "goes with method grid or random, but method is bayes, whose sampler chooses."
-        draft.log.at(draft.key_node(key), key, f"{message} Write method: random.")
+        file.log.at(file.key_node(key), key, f"{message} Write method: random.")
 
 
-def check_conditions(draft: Draft) -> tuple[Constraint, ...]:
+def check_conditions(file: ParsedFile) -> tuple[Constraint, ...]:
     """Return the constraints; check their names and those of every ``when``."""
     conditions: dict[str, Condition] = {}
-    for name, declared in draft.parameters.items():
+    for name, declared in file.parameters.items():
         if declared.domain.when is None:
             continue
-        key = join(draft.key_of(name), "when")
+        key = join(file.key_of(name), "when")
         conditions[name] = parse(declared.domain.when)
         where = declared.node.get("when") or declared.node
-        _check_names(draft, conditions[name], where, key)
-        if draft.method == "bayes":
+        _check_names(file, conditions[name], where, key)
+        if file.method == "bayes":
             message = "goes with method grid or random, but method is bayes. Write method: random."
-            draft.log.at(where, key, message)
+            file.log.at(where, key, message)
     try:
         dependent_order(conditions)
     except ValueError as error:
-        where = draft.node("parameters")
+        where = file.node("parameters")
         message = f"must not wait for each other by when, but {error} do."
-        draft.log.at(where, "parameters", message)
-    given = draft.values.get("constraints", ())
+        file.log.at(where, "parameters", message)
+    given = file.values.get("constraints", ())
     if given:
-        _refuse_bayes(draft, "constraints")
-    nodes = draft.node("constraints").value
+        _refuse_bayes(file, "constraints")
+    nodes = file.node("constraints").value
     constraints = []
     for place, item in enumerate(given):
         # A refused entry is not among the good ones, so its node may be another's.
-        where = nodes[place] if len(nodes) == len(given) else draft.node("constraints")
-        constraint = _constraint(draft, item, where, join("constraints", str(place)))
+        where = nodes[place] if len(nodes) == len(given) else file.node("constraints")
+        constraint = _constraint(file, item, where, join("constraints", str(place)))
         constraints += [] if constraint is None else [constraint]
     return tuple(constraints)
 
 
-def _constraint(draft: Draft, item: Any, where: Node, key: str) -> Constraint | None:
+def _constraint(file: ParsedFile, item: Any, where: Node, key: str) -> Constraint | None:
     entry = {"require": item} if isinstance(item, str) else item
     forms = [form for form in ("require", "forbid") if form in entry]
     if len(forms) != 1:
         got = "both" if forms else "none"
-        draft.log.at(where, key, f"must have one of require and forbid, but has {got}.")
+        file.log.at(where, key, f"must have one of require and forbid, but has {got}.")
         return None
     text = entry[forms[0]]
-    _check_names(draft, parse(text), where, key)
+    _check_names(file, parse(text), where, key)
     return Constraint(text, forms[0] == "forbid", entry.get("reason", ""))
 
 
-def _check_names(draft: Draft, condition: Condition, where: Node, key: str) -> None:
+def _check_names(file: ParsedFile, condition: Condition, where: Node, key: str) -> None:
     """Check that a condition is about parameters, and that they are there."""
-    schema, log = draft.schema, draft.log
+    schema, log = file.schema, file.log
     if _speaks_of_results(condition):
         log.at(where, key, "must be about parameters, but is about results.")
         return
-    known: Iterable[str] = {*draft.named, *draft.parameters, *draft.strongest}
+    known: Iterable[str] = {*file.named, *file.parameters, *file.strongest}
     if schema is not None and schema.takes_anything:
         schema = None
     if schema is not None:
@@ -157,28 +157,28 @@ def _right_sides(condition: Condition) -> list[str]:
     return []
 
 
-def check_some_run(draft: Draft, spec: Spec) -> None:
+def check_some_run(file: ParsedFile, spec: Spec) -> None:
     """Check that the constraints leave something, and that this can be found out."""
     conditional = any(domain.when for domain in spec.parameters.values())
     if not spec.constraints and not conditional:
         return
     key = "constraints" if spec.constraints else "parameters"
-    where = draft.node(key)
+    where = file.node(key)
     if spec.ablate is not None:
         first = next(iter_all(spec))
         if isinstance(first, Excluded):
             message = f"must let the baseline of ablate run, but it breaks {first.constraint}."
-            draft.log.at(where, key, message)
+            file.log.at(where, key, message)
         return
     if spec.method == "random":
         if next(iter_configs(replace(spec, run_cap=1)), None) is None:
-            draft.log.at(where, key, "must leave configs to run, but no draw of 10,000 keeps them.")
+            file.log.at(where, key, "must leave configs to run, but no draw of 10,000 keeps them.")
         return
     try:
         count = count_trials(spec)
     except ValueError as error:
         message = f"must name parameters with at most {MOST_JUDGED:,} combinations, but they have"
-        draft.log.at(where, key, f"{message} {error}. Write method: random.")
+        file.log.at(where, key, f"{message} {error}. Write method: random.")
         return
     if not count:
-        draft.log.at(where, key, "must leave configs to run, but every one breaks them.")
+        file.log.at(where, key, "must leave configs to run, but every one breaks them.")

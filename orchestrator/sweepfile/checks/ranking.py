@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import REGRESSION, Results, term_of
 from orchestrator.sweepfile.conditions.ast import Name
 from orchestrator.sweepfile.conditions.condition import names, parse
@@ -30,31 +30,31 @@ from orchestrator.sweepfile.trainer_schemas import (
 from orchestrator.sweepfile.yaml.node import Node, found
 
 
-def check_metrics(draft: Draft) -> tuple[MetricGoal, ...]:
+def check_metrics(file: ParsedFile) -> tuple[MetricGoal, ...]:
     """Return what ranks the trials, the first of them first; by default what the trainer offers."""
-    given = draft.values.get("metric")
+    given = file.values.get("metric")
     if given is None:
-        default = None if draft.root.get("metric") is not None else _default_metric(draft)
+        default = None if file.root.get("metric") is not None else _default_metric(file)
         return () if default is None else (default,)
     if not isinstance(given, list):
-        only = _metric(draft, given, ("metric",), draft.node("metric"))
+        only = _metric(file, given, ("metric",), file.node("metric"))
         return () if only is None else (only,)
-    nodes = draft.node("metric").value
+    nodes = file.node("metric").value
     found = [
-        _metric(draft, entry, ("metric", str(place)), nodes[place])
+        _metric(file, entry, ("metric", str(place)), nodes[place])
         for place, entry in enumerate(given)
         if len(nodes) == len(given)
     ]
     good = tuple(metric for metric in found if metric is not None)
-    where, names = draft.node("metric"), [metric.name for metric in good]
+    where, names = file.node("metric"), [metric.name for metric in good]
     if len(nodes) > 2:
-        draft.log.at(where, "metric", f"must be one metric or two, but got {len(nodes)}.")
+        file.log.at(where, "metric", f"must be one metric or two, but got {len(nodes)}.")
     if len(set(names)) < len(names):
-        draft.log.at(where, "metric", f"must name two metrics, but {names[0]} is repeated.")
+        file.log.at(where, "metric", f"must name two metrics, but {names[0]} is repeated.")
     return good
 
 
-def _metric(draft: Draft, given: Any, path: tuple[str, ...], node: Node) -> MetricGoal | None:
+def _metric(file: ParsedFile, given: Any, path: tuple[str, ...], node: Node) -> MetricGoal | None:
     """Return one metric that was read, or None where it is no good one."""
     entry: dict[str, Any] = {"name": given} if isinstance(given, str) else given
     name = entry.get("name")
@@ -62,10 +62,10 @@ def _metric(draft: Draft, given: Any, path: tuple[str, ...], node: Node) -> Metr
     key, where = join(*path, "name"), node.get("name") or node
     if name is None:
         return None
-    schema, log = draft.schema, draft.log
+    schema, log = file.schema, file.log
     more = {word: entry.get(word) for word in ("target", "impute", "impute_while_running")}
     if schema is None:
-        _check_patterns(draft, name, where, key)
+        _check_patterns(file, name, where, key)
         return MetricGoal(name, goal or "minimize", **more)
     if not schema.metrics:
         return MetricGoal(name, goal or "minimize", **more)
@@ -87,20 +87,20 @@ def _metric(draft: Draft, given: Any, path: tuple[str, ...], node: Node) -> Metr
     return MetricGoal(name, goal or known.goal, **more)
 
 
-def _default_metric(draft: Draft) -> MetricGoal | None:
-    name = draft.schema.default_metric if draft.schema is not None else None
-    if draft.schema is not None and name is not None:
-        return MetricGoal(name, draft.schema.metrics[name].goal)
-    needing = [("method", "bayes")] if draft.method == "bayes" else []
-    pruner = draft.values.get("pruner", "none")
+def _default_metric(file: ParsedFile) -> MetricGoal | None:
+    name = file.schema.default_metric if file.schema is not None else None
+    if file.schema is not None and name is not None:
+        return MetricGoal(name, file.schema.metrics[name].goal)
+    needing = [("method", "bayes")] if file.method == "bayes" else []
+    pruner = file.values.get("pruner", "none")
     needing += [("pruner", pruner)] if pruner != "none" else []
-    early = draft.root.get("early_terminate")
+    early = file.root.get("early_terminate")
     needing += [("early_terminate", "given")] if early is not None else []
     for key, value in needing:
-        program = draft.root.get("program") or draft.root.get("command")
-        if program is not None or draft.schema is not None:
-            draft.log.at(
-                draft.node(key),
+        program = file.root.get("program") or file.root.get("command")
+        if program is not None or file.schema is not None:
+            file.log.at(
+                file.node(key),
                 "metric",
                 f"must be given, since {key} is {value}. "
                 "Write metric: {name: ..., goal: minimize}.",
@@ -108,27 +108,27 @@ def _default_metric(draft: Draft) -> MetricGoal | None:
     return None
 
 
-def _check_patterns(draft: Draft, name: str, where: Node, key: str) -> None:
+def _check_patterns(file: ParsedFile, name: str, where: Node, key: str) -> None:
     """Check that patterns which follow a program's output find its metric, or arrays may."""
-    patterns = draft.values.get("metrics", {}).get("pattern", ())
+    patterns = file.values.get("metrics", {}).get("pattern", ())
     texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     groups = {group for text in texts for group in re.compile(text).groupindex}
     if not groups or name in groups:
         return
     found = ", ".join(sorted(groups))
     if name.removeprefix("val_") in _of_arrays():
-        draft.log.warn(
+        file.log.warn(
             where,
             key,
             f"is '{name}', but metrics.pattern finds {found}; only saved "
             "arrays can give it, at the end of a trial.",
         )
         return
-    draft.log.at(
+    file.log.at(
         where,
         key,
         f"must be found by metrics.pattern or be recomputed from arrays (mae, rmse, r2, …), but "
-        f"got '{name}'.{draft.log.hint(name, groups)} metrics.pattern finds {found}.",
+        f"got '{name}'.{file.log.hint(name, groups)} metrics.pattern finds {found}.",
     )
 
 
@@ -140,48 +140,48 @@ def _of_arrays() -> set[str]:
     return found
 
 
-def check_expectations(draft: Draft, results: Results) -> None:
+def check_expectations(file: ParsedFile, results: Results) -> None:
     """Warn where the expectations of a trial name no metric that will be there."""
-    for trial, entry in draft.values.get("trials", {}).items():
+    for trial, entry in file.values.get("trials", {}).items():
         for name in entry.get("expect", {}):
             if not results.has(name):
                 path = ("trials", entry.get(WRITTEN, trial), "expect", name)
-                message = f"is no metric of trainer '{draft.values['trainer']}'."
-                where = draft.key_node(*path)
-                draft.log.warn(where, join(*path), message + results.hint(name))
+                message = f"is no metric of trainer '{file.values['trainer']}'."
+                where = file.key_node(*path)
+                file.log.warn(where, join(*path), message + results.hint(name))
 
 
-def check_ranked(draft: Draft, metrics: tuple[MetricGoal, ...]) -> None:
+def check_ranked(file: ParsedFile, metrics: tuple[MetricGoal, ...]) -> None:
     """Check that there is a metric where trials are chosen by rank."""
-    if metrics or draft.root.get("metric") is not None:
+    if metrics or file.root.get("metric") is not None:
         return
     needing: list[tuple[str, ...]] = [
         ("stages", name, "promote", word)
-        for name, entry in draft.values.get("stages", {}).items()
+        for name, entry in file.values.get("stages", {}).items()
         for word in ("top", "fraction")
         if word in entry.get("promote", {})
     ]
-    if draft.values.get("ablate", {}).get("keep_improvements"):
+    if file.values.get("ablate", {}).get("keep_improvements"):
         needing.append(("ablate", "keep_improvements"))
     for path in needing:
-        where = draft.key_node(*path)
+        where = file.key_node(*path)
         message = "needs a metric to rank by. Write metric: {name: ..., goal: minimize}."
-        draft.log.at(where, join(*path), message)
+        file.log.at(where, join(*path), message)
 
 
-def check_loss(draft: Draft, spec: Spec) -> None:
+def check_loss(file: ParsedFile, spec: Spec) -> None:
     """Check that what selects, promotes or judges trials means the same in all of them.
 
     A loss cannot rank trials that define it differently, so a sweep over a loss weight that ranks
     by the loss would choose the smallest weight and not the best model. The same holds for
     targets, gates, promotions and the sweep's success.
     """
-    schema = draft.schema
+    schema = file.schema
     if schema is None:
         return
     uses = [
         (path, name)
-        for path, asked in _uses(draft, spec)
+        for path, asked in _uses(file, spec)
         for name in sorted(asked)
         if name in schema.metrics and schema.metrics[name].is_loss
     ]
@@ -192,12 +192,12 @@ def check_loss(draft: Draft, spec: Spec) -> None:
     for path, name in uses:
         message = f"must be comparable between trials, but {name} changes its meaning with"
         hint = f" Use {better}." if better else ""
-        draft.log.at(draft.key_node(*path), join(*path), f"{message} {', '.join(altering)}.{hint}")
+        file.log.at(file.key_node(*path), join(*path), f"{message} {', '.join(altering)}.{hint}")
 
 
-def _uses(draft: Draft, spec: Spec) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+def _uses(file: ParsedFile, spec: Spec) -> Iterator[tuple[tuple[str, ...], set[str]]]:
     """Yield where trials are chosen or judged, and the metrics that are asked there."""
-    several = isinstance(draft.node("metric").value, list)
+    several = isinstance(file.node("metric").value, list)
     metrics = spec.objectives or ((spec.metric,) if spec.metric is not None else ())
     for place, metric in enumerate(metrics):
         yield ("metric", *([str(place)] if several else []), "name"), {metric.name}
@@ -215,7 +215,7 @@ def _uses(draft: Draft, spec: Spec) -> Iterator[tuple[tuple[str, ...], set[str]]
     if spec.ablate is not None:
         if spec.ablate.gate is not None:
             yield ("ablate", "gate"), _of_condition(spec.ablate.gate)
-        changes = draft.values["ablate"].get("changes", {})
+        changes = file.values["ablate"].get("changes", {})
         for name, change in spec.ablate.changes.items():
             written = changes.get(name, {}).get(WRITTEN, name)
             if change.gate is not None:
@@ -282,20 +282,20 @@ _APART = {
 }
 
 
-def check_sampler(draft: Draft) -> Sampler | None:
+def check_sampler(file: ParsedFile) -> Sampler | None:
     """Return the sampler of ``bayes``; None where the file does not name a good one."""
-    given = draft.values.get("sampler")
+    given = file.values.get("sampler")
     if given is None:
         return None
     entry: dict[str, Any] = {"name": given} if isinstance(given, str) else given
-    name, log = entry.get("name"), draft.log
+    name, log = entry.get("name"), file.log
     if name is None:
         return None
-    where = draft.key_node("sampler")
-    if draft.method != "bayes":
-        message = f"goes with method bayes, whose configs it proposes, but method is {draft.method}"
+    where = file.key_node("sampler")
+    if file.method != "bayes":
+        message = f"goes with method bayes, whose configs it proposes, but method is {file.method}"
         log.at(where, "sampler", f"{message}. Write method: bayes, or remove it.")
-    several = isinstance(draft.values.get("metric"), list) and len(draft.values["metric"]) > 1
+    several = isinstance(file.values.get("metric"), list) and len(file.values["metric"]) > 1
     if several and name not in OF_TWO:
         message = f"must be one of {', '.join(OF_TWO)} with two metrics, but got {name}."
         log.at(where, "sampler", message)

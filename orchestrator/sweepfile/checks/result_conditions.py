@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.conditions.ast import (
     Among,
     Between,
@@ -75,9 +75,9 @@ def known_results(schema: TrainerSchema, evaluated: bool = True) -> set[str]:
 class Results:
     """The names of results that a file may speak of, looked up no more than it must be."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
-        self._schema = draft.schema if draft.schema is not None and draft.schema.metrics else None
+    def __init__(self, file: ParsedFile) -> None:
+        self._draft = file
+        self._schema = file.schema if file.schema is not None and file.schema.metrics else None
         self._known = known_results(self._schema, evaluated=False) if self._schema else set()
         self._is_whole = False
 
@@ -194,64 +194,64 @@ def _right_names(condition: Condition) -> list[Name]:
 Bounds = dict[str, Bound]
 
 
-def read_targets(draft: Draft, results: Results) -> tuple[Bounds, dict[str, Bounds]]:
+def read_targets(file: ParsedFile, results: Results) -> tuple[Bounds, dict[str, Bounds]]:
     """Return the flat targets, and those in tiers."""
-    given: Mapping[str, Any] = draft.values.get("targets", {})
+    given: Mapping[str, Any] = file.values.get("targets", {})
     flat: Bounds = {}
     tiers: dict[str, Bounds] = {}
     for name, entry in given.items():
         if isinstance(entry, Bound):
             flat[name] = entry
-            where = draft.key_node("targets", name)
+            where = file.key_node("targets", name)
             results.check_term(name, where, join("targets", name), at_step=False)
             continue
         tiers[name] = entry
-        node = draft.node("targets", name)
+        node = file.node("targets", name)
         if not entry and not node.value:
-            draft.log.at(node, join("targets", name), "must have one bound at least.")
+            file.log.at(node, join("targets", name), "must have one bound at least.")
         for metric in entry:
-            where = draft.key_node("targets", name, metric)
+            where = file.key_node("targets", name, metric)
             results.check_term(metric, where, join("targets", name, metric), at_step=False)
     return flat, tiers
 
 
-def read_expect(draft: Draft, results: Results) -> Bounds:
+def read_expect(file: ParsedFile, results: Results) -> Bounds:
     """Return the milestones."""
-    given: Bounds = draft.values.get("expect", {})
+    given: Bounds = file.values.get("expect", {})
     for name in given:
-        where = draft.key_node("expect", name)
+        where = file.key_node("expect", name)
         results.check_term(name, where, join("expect", name), at_step=True)
     return given
 
 
-def read_references(draft: Draft, results: Results, folder: Path) -> dict[str, Reference]:
+def read_references(file: ParsedFile, results: Results, folder: Path) -> dict[str, Reference]:
     """Return what trials are held against; paths start at the file in which they stand."""
     found = {}
-    for name, entry in draft.values.get("reference", {}).items():
-        node, key = draft.node("reference", name), join("reference", name)
+    for name, entry in file.values.get("reference", {}).items():
+        node, key = file.node("reference", name), join("reference", name)
         if isinstance(entry, str):
             start = folder if node.origin == ORIGIN else folder_of(node)
             path = Path(start, Path(entry).expanduser() if entry[:2] == "~/" else entry)
             if not path.exists():
-                draft.log.warn(node, key, f"must be a run folder, but there is no {entry!r}.")
+                file.log.warn(node, key, f"must be a run folder, but there is no {entry!r}.")
             found[name] = Reference(path=str(path))
             continue
         if not entry and not node.value:
-            draft.log.at(node, key, "must have one metric at least, or be a run folder.")
+            file.log.at(node, key, "must have one metric at least, or be a run folder.")
         for metric in entry:
-            where = draft.key_node("reference", name, metric)
+            where = file.key_node("reference", name, metric)
             results.check_term(metric, where, join(key, metric), at_step=False)
         found[name] = Reference(metrics={metric: float(value) for metric, value in entry.items()})
     return found
 
 
-def read_success(draft: Draft, results: Results) -> tuple[str, ...]:
+def read_success(file: ParsedFile, results: Results) -> tuple[str, ...]:
     """Return the conditions that make the sweep a success."""
-    given = draft.values.get("success")
+    given = file.values.get("success")
     if given is None:
         return ()
     conditions = [given] if isinstance(given, str) else given
-    node = draft.node("success")
+    node = file.node("success")
     for place, condition in enumerate(conditions):
         several = isinstance(node.value, list) and len(node.value) == len(conditions)
         where = node.value[place] if several else node
@@ -260,7 +260,7 @@ def read_success(draft: Draft, results: Results) -> tuple[str, ...]:
     return tuple(conditions)
 
 
-def read_budget(draft: Draft) -> Budget:
+def read_budget(file: ParsedFile) -> Budget:
     """Return what bounds the whole sweep."""
-    given = draft.values.get("budget", {})
+    given = file.values.get("budget", {})
     return Budget(**given)

@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.model.course import Promote, Stage
 from orchestrator.sweepfile.yaml.node import Node
 
 
-def check_stage(draft: Draft, quick: bool = False) -> None:
+def check_stage(file: ParsedFile, quick: bool = False) -> None:
     """Check that the stage that was asked for is there.
 
     Without one all stages run in order where one of them promotes; otherwise the last one runs.
 
     Args:
-        draft: the draft; its `stage` is set.
+        file: the file; its `stage` is set.
         quick: True for the first stage.
     """
-    stages = draft.values.get("stages", {})
+    stages = file.values.get("stages", {})
     known = f"Stages: {', '.join(stages)}." if stages else "The file has no stages."
-    if quick and draft.stage is not None:
-        draft.log.add("", "must not stand beside --stage. Give one.", "--quick")
+    if quick and file.stage is not None:
+        file.log.add("", "must not stand beside --stage. Give one.", "--quick")
     elif quick:
-        draft.stage = next(iter(stages), None)
-        if not stages and draft.root.get("stages") is None:
-            draft.log.add("", f"runs the first stage, but there is none. {known}", "--quick")
-    elif draft.stage is None:
+        file.stage = next(iter(stages), None)
+        if not stages and file.root.get("stages") is None:
+            file.log.add("", f"runs the first stage, but there is none. {known}", "--quick")
+    elif file.stage is None:
         promotes = any("promote" in entry for entry in stages.values())
-        draft.stage = None if promotes or not stages else list(stages)[-1]
-    elif draft.stage not in stages:
-        hint = draft.log.hint(draft.stage, stages)
-        message = f"must be a stage of the file, but got '{draft.stage}'.{hint} {known}"
-        draft.log.add("", message, "--stage")
-        draft.stage = None
+        file.stage = None if promotes or not stages else list(stages)[-1]
+    elif file.stage not in stages:
+        hint = file.log.hint(file.stage, stages)
+        message = f"must be a stage of the file, but got '{file.stage}'.{hint} {known}"
+        file.log.add("", message, "--stage")
+        file.stage = None
 
 
-def read_stages(draft: Draft, results: Results) -> tuple[Stage, ...]:
+def read_stages(file: ParsedFile, results: Results) -> tuple[Stage, ...]:
     """Return all stages, their promotions checked."""
-    entries: dict[str, Any] = draft.values.get("stages", {})
-    names, log = list(entries), draft.log
+    entries: dict[str, Any] = file.values.get("stages", {})
+    names, log = list(entries), file.log
     found = []
     for place, (name, entry) in enumerate(entries.items()):
-        promote = _promote(draft, name, entry.get("promote"), results)
-        where = draft.key_node("stages", name, "promote")
+        promote = _promote(file, name, entry.get("promote"), results)
+        where = file.key_node("stages", name, "promote")
         if "promote" in entry and place == len(names) - 1:
             message = "must stand on a stage that another follows, but this one is the last."
             log.at(where, f"stages.{name}.promote", message)
@@ -54,7 +54,7 @@ def read_stages(draft: Draft, results: Results) -> tuple[Stage, ...]:
             message = f"must stand behind stages that promote, but '{names[place - 1]}' does not."
             log.at(where, f"stages.{name}.promote", message)
         if resumes and "promote" not in before:
-            at = draft.key_node("stages", name, "continue")
+            at = file.key_node("stages", name, "continue")
             message = "is for a stage to which the one before it promotes, but"
             what = f"'{names[place - 1]}' promotes none" if place else "this one is the first"
             log.at(at, f"stages.{name}.continue", f"{message} {what}. Write promote there.")
@@ -63,16 +63,16 @@ def read_stages(draft: Draft, results: Results) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _promote(draft: Draft, name: str, entry: Any, results: Results) -> Promote | None:
+def _promote(file: ParsedFile, name: str, entry: Any, results: Results) -> Promote | None:
     if entry is None:
         return None
     key = f"stages.{name}.promote"
-    where = draft.key_node("stages", name, "promote")
-    written: Node = draft.node("stages", name, "promote")
+    where = file.key_node("stages", name, "promote")
+    written: Node = file.node("stages", name, "promote")
     if not entry and not written.value:
-        draft.log.at(where, key, "must have one of top, fraction and if at least, but has none.")
+        file.log.at(where, key, "must have one of top, fraction and if at least, but has none.")
     condition = entry.get("if")
     if condition is not None:
-        at = draft.node("stages", name, "promote", "if")
+        at = file.node("stages", name, "promote", "if")
         results.check_condition(condition, at, f"{key}.if", many=False)
     return Promote(entry.get("top"), entry.get("fraction"), condition)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sweepfile.checks.context import Draft
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import (
     GRACE_S,
     MetricSources,
@@ -270,16 +270,16 @@ def folder_of(node: Node) -> Path:
     return Path(os.path.abspath(node.origin)).parent
 
 
-def settle_paths(draft: Draft, need: bool) -> None:
+def settle_paths(file: ParsedFile, need: bool) -> None:
     """Make the values of all parameters that are paths absolute, in place.
 
     Args:
-        draft: a draft whose parameters were checked against the trainer's.
+        file: a file whose parameters were checked against the trainer's.
         need: True where a path that is not there is a mistake; a warning otherwise.
     """
-    if draft.schema is None:
+    if file.schema is None:
         return
-    names = {name for name, known in draft.schema.parameters.items() if known.is_path}
+    names = {name for name, known in file.schema.parameters.items() if known.is_path}
 
     def settle(node: Node, key: str) -> Node:
         if not isinstance(node.value, str):
@@ -287,7 +287,7 @@ def settle_paths(draft: Draft, need: bool) -> None:
         start = Path.cwd() if node.origin == ORIGIN else folder_of(node)
         path = Path(os.path.abspath(start / Path(node.value).expanduser()))
         if not os.path.exists(path):
-            tell = draft.log.at if need else draft.log.warn
+            tell = file.log.at if need else file.log.warn
             tell(node, key, f"must be a file or folder that is there, but there is no {path}.")
         return Node(str(path), node.line, node.origin)
 
@@ -296,14 +296,13 @@ def settle_paths(draft: Draft, need: bool) -> None:
         settled = [settle(node, join("parameters", name)).value for node in nodes]
         return replace(declared, domain=replace(declared.domain, values=tuple(settled)))
 
-    for path, settings in draft.settings():
+    for path, settings in file.settings():
         for name in names & settings.keys():
             settings[name] = settle(settings[name], join(*path, name))
-    draft.strongest = {
-        name: settle(node, name) if name in names else node
-        for name, node in draft.strongest.items()
+    file.strongest = {
+        name: settle(node, name) if name in names else node for name, node in file.strongest.items()
     }
-    draft.parameters = {
+    file.parameters = {
         name: settle_domain(name, declared) if name in names else declared
-        for name, declared in draft.parameters.items()
+        for name, declared in file.parameters.items()
     }

@@ -15,7 +15,7 @@ from orchestrator.sweepfile.yaml.node import Log, Node
 
 
 @dataclass
-class Draft:
+class ParsedFile:
     """A sweep file whose single keys were read.
 
     Attributes:
