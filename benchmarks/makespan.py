@@ -40,8 +40,8 @@ from dataclasses import dataclass, replace
 from benchmarks.simulator import Others, Outcome, SimTrial, simulate
 from orchestrator.files.units import GIB
 from orchestrator.placement.admission.admission import Admission
+from orchestrator.placement.admission.ordering import Want
 from orchestrator.placement.model import Device, Need
-from orchestrator.placement.ordering import Want
 
 CARD_BYTES = 24 * GIB
 

@@ -21,10 +21,10 @@ from typing import Any
 
 from orchestrator.errors import PlacementError
 from orchestrator.placement.admission.admission import Admission
-from orchestrator.placement.duration_estimate import Durations
+from orchestrator.placement.admission.duration_estimate import Durations
+from orchestrator.placement.admission.ordering import Want, overtaken
+from orchestrator.placement.memory_needs.oom import retry
 from orchestrator.placement.model import Device, Host, Need, Policy, Slot
-from orchestrator.placement.oom import retry
-from orchestrator.placement.ordering import Want, overtaken
 from orchestrator.placement.planner import plan
 
 Pick = Callable[[Admission, Sequence[Want]], int | None]

@@ -25,7 +25,8 @@ from orchestrator.engine.queue.study_trials import (
 from orchestrator.engine.remedies import Remedies, course_of
 from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.files import atomic
-from orchestrator.placement import CPU, Kind
+from orchestrator.placement import CPU
+from orchestrator.placement.memory_needs import Kind
 from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState, now, read_reports
 from orchestrator.search import Bands, Studies
 from orchestrator.sweepfile.model import Spec

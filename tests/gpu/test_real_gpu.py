@@ -214,7 +214,7 @@ def test_a_trainer_is_held_to_its_slot(card: Device) -> None:
         "try:\n"
         "    torch.empty(3 << 30, dtype=torch.uint8, device='cuda')\n"
         "except torch.OutOfMemoryError as error:\n"
-        "    from orchestrator.placement.oom import classify\n"
+        "    from orchestrator.placement.memory_needs.oom import classify\n"
         "    print(classify(f'out of memory on 0: {error}'), memory.reserved_bytes() >> 20)\n"
     )
     done = subprocess.run(

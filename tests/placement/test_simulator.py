@@ -6,8 +6,8 @@ from hypothesis import given, settings, strategies as st
 
 from benchmarks.makespan import in_trouble, lower_bound, measure, workload
 from benchmarks.simulator import Others, Outcome, SimTrial, simulate
+from orchestrator.placement.memory_needs.oom import ALL_OF_IT, MOST_RETRIES
 from orchestrator.placement.model import Device, Host, Need, Policy
-from orchestrator.placement.oom import ALL_OF_IT, MOST_RETRIES
 
 GIB = 1 << 30
 

@@ -23,8 +23,9 @@ from orchestrator.engine.slots.allocator import Placing
 from orchestrator.engine.slots.machine import Terms, ThisMachine
 from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
 from orchestrator.files import atomic
-from orchestrator.placement import CPU, FILE, History, Plan
+from orchestrator.placement import CPU, Plan
 from orchestrator.placement.leases import Leases
+from orchestrator.placement.memory_needs import HISTORY_FILE, History
 from orchestrator.runs import (
     SweepDir,
     SweepRecord,
@@ -176,7 +177,7 @@ def _run(
             plan,
             terms,
             machine,
-            history=History(folder.path.parent / FILE),
+            history=History(folder.path.parent / HISTORY_FILE),
             leases=leases,
         )
         placing.restore(opened.records.values())

@@ -30,9 +30,10 @@ from orchestrator.engine.slots.oom_retry import Recovery, Retrying
 from orchestrator.engine.slots.running_slot import Live
 from orchestrator.engine.slots.timing import Pace, Waits, is_whole
 from orchestrator.engine.slots.usage import Measuring
-from orchestrator.placement import History, Kind, Need, Plan, Slot, Want, overtaken
-from orchestrator.placement.admission import Admission, Waiting
+from orchestrator.placement import Need, Plan, Slot
+from orchestrator.placement.admission import Admission, Waiting, Want, overtaken
 from orchestrator.placement.leases import Leases
+from orchestrator.placement.memory_needs import History, Kind
 from orchestrator.runs import TrialRecord
 from orchestrator.sweepfile.model import Spec
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from orchestrator.engine.slots.device_state import Tell
 from orchestrator.engine.slots.running_slot import Live
-from orchestrator.placement import CPU, Device, History, MemoryKey, Plan, Policy
+from orchestrator.placement import CPU, Device, Plan, Policy
 from orchestrator.placement.concurrency import Event, Growth, Pays, Thinning, Window
 from orchestrator.placement.hardware import RAM_PER_TRIAL_BYTES
+from orchestrator.placement.memory_needs import History, MemoryKey
 
 
 class Growing:

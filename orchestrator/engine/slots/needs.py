@@ -2,7 +2,7 @@
 
 ::
 
-    needs = Needs(spec, devices, History(results / FILE))
+    needs = Needs(spec, devices, History(results / HISTORY_FILE))
     need = needs.of(number, config)               # Need(8 GiB, "declared")
     needs.measured(config, device, peak_bytes)    # from now on known of all trials like it
     needs.raised(number, config, need)            # after an out-of-memory
@@ -20,15 +20,12 @@ from typing import Any
 
 from orchestrator.errors import UsageError
 from orchestrator.files import MIB
-from orchestrator.placement import (
+from orchestrator.placement import CPU, Device, Need, declared
+from orchestrator.placement.memory_needs import (
     ALL_OF_IT,
-    CPU,
-    FILE,
-    Device,
+    HISTORY_FILE,
     History,
     MemoryKey,
-    Need,
-    declared,
     memory_key,
 )
 from orchestrator.sweepfile import TrainerSchema, resolve, trainer_schema
@@ -197,7 +194,7 @@ def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
         devices: where trials may run.
         results: the folder whose sweeps count.
     """
-    needs = Needs(spec, devices, History(results / FILE))
+    needs = Needs(spec, devices, History(results / HISTORY_FILE))
     needs.believes_less = True  # who asks holds it against what is declared
     if spec.method == "bayes":
         return Need()  # how its trials will differ, nobody knows

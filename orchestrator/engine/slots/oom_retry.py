@@ -13,8 +13,9 @@ from orchestrator.engine.slots.device_state import Ground, Tell, cap_of, note_ne
 from orchestrator.engine.slots.needs import Needs
 from orchestrator.engine.slots.running_slot import Live
 from orchestrator.files import MIB, format_size, to_mib
-from orchestrator.placement import MOST_RETRIES, Kind, Need, Retry, Want, classify, figures, retry
-from orchestrator.placement.admission import Admission
+from orchestrator.placement import Need
+from orchestrator.placement.admission import Admission, Want
+from orchestrator.placement.memory_needs import MOST_RETRIES, Kind, Retry, classify, figures, retry
 from orchestrator.runs import TrialRecord
 
 

@@ -12,8 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from orchestrator.engine.slots.device_state import Tell
-from orchestrator.placement import Durations
-from orchestrator.placement.admission import Waiting
+from orchestrator.placement.admission import Durations, Waiting
 from orchestrator.placement.concurrency import Window
 from orchestrator.runs import TrialRecord, TrialState
 

@@ -18,11 +18,11 @@ from dataclasses import replace
 
 from orchestrator.placement.admission.device_choice import Rules, Shortage
 from orchestrator.placement.admission.free_memory import Account, Holding, accounts
+from orchestrator.placement.admission.ordering import Want, choose
 from orchestrator.placement.admission.waiting import Waiting, waiting_for
 from orchestrator.placement.hardware.cpu_slots import at_once_on_gpus, share_of
 from orchestrator.placement.leases.leases import Claims, Leases
 from orchestrator.placement.model import CPU, Device, Host, Need, Plan, Policy, Slot
-from orchestrator.placement.ordering import Want, choose
 from orchestrator.placement.planner import LEAST_BYTES, slot_on
 
 RECHECK_S = 1.0

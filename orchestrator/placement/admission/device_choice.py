@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.placement.admission.free_memory import Account
+from orchestrator.placement.admission.ordering import Want
 from orchestrator.placement.hardware.cpu_slots import RAM_PER_TRIAL_BYTES
 from orchestrator.placement.model import Device
-from orchestrator.placement.ordering import Want
 
 
 @dataclass(frozen=True)

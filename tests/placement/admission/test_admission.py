@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from orchestrator.placement.admission.admission import Admission
 from orchestrator.placement.admission.free_memory import Holding, outstanding
+from orchestrator.placement.admission.ordering import Want
 from orchestrator.placement.leases.leases import Leases
 from orchestrator.placement.model import Device, Host, Need, Policy, Slot
-from orchestrator.placement.ordering import Want
 from orchestrator.placement.planner import plan
 
 GIB = 1 << 30

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.engine.script.workdir import is_left_out
-from orchestrator.placement import FILE as HISTORY_FILE
+from orchestrator.placement.memory_needs import HISTORY_FILE
 from orchestrator.runs.curves import Mark, mark
 
 MOST_FILES = 200

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.placement.duration_estimate import Durations
+from orchestrator.placement.admission.duration_estimate import Durations
 
 
 def learned(took: object, configs: list[dict[str, object]]) -> Durations:

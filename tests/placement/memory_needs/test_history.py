@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.placement.history import FILE, History, memory_key
+from orchestrator.placement.memory_needs.history import HISTORY_FILE, History, memory_key
 from orchestrator.placement.model import Device, Need
 
 GIB = 1 << 30
@@ -16,24 +16,24 @@ KEY = memory_key("edc", {"batch_size": 8}, CARD, alters=["batch_size"])
 
 
 def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
-    history = History(tmp_path / FILE)
+    history = History(tmp_path / HISTORY_FILE)
     assert history.lookup(KEY) is None
     assert history.record(KEY, 6 * GIB)
-    assert History(tmp_path / FILE).lookup(KEY) == Need(6 * GIB, "history")
+    assert History(tmp_path / HISTORY_FILE).lookup(KEY) == Need(6 * GIB, "history")
     assert history.record(KEY, 5 * GIB)
     seen = history.seen(KEY)
     assert seen is not None
     assert (seen.memory_bytes, seen.count) == (6 * GIB, 2)
     assert history.record(KEY, 7 * GIB)
     assert history.lookup(KEY) == Need(7 * GIB, "history")
-    text = json.loads((tmp_path / FILE).read_text())
+    text = json.loads((tmp_path / HISTORY_FILE).read_text())
     (entry,) = text["needs"].values()
     assert entry["of"]["values"] == {"batch_size": 8}
     assert entry["source"] == "measured"
 
 
 def test_what_was_measured_wrongly_once_is_forgotten(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / HISTORY_FILE
     history = History(path)
     old = {"memory_bytes": 20 * GIB, "source": "measured", "count": 3, "at": "", "of": {}}
     path.write_text(json.dumps({"version": 1, "needs": {KEY.digest: old}}))
@@ -45,7 +45,7 @@ def test_what_was_measured_wrongly_once_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_what_growth_learned_is_kept_beside_it(tmp_path: Path) -> None:
-    history = History(tmp_path / FILE)
+    history = History(tmp_path / HISTORY_FILE)
     history.record(KEY, GIB)
     assert history.growth(KEY) is None
     assert history.record_growth(KEY, {"at_once": 2})
@@ -71,8 +71,8 @@ def test_what_growth_learned_is_kept_beside_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_senseless_file_is_as_good_as_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / FILE).write_text(content.replace("KEY", KEY.digest))
-    history = History(tmp_path / FILE)
+    (tmp_path / HISTORY_FILE).write_text(content.replace("KEY", KEY.digest))
+    history = History(tmp_path / HISTORY_FILE)
     assert history.lookup(KEY) is None
     assert history.growth(KEY) is None
     assert history.record(KEY, 3 * GIB)
@@ -81,21 +81,21 @@ def test_a_senseless_file_is_as_good_as_none(tmp_path: Path, content: str) -> No
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.mktemp("history") / FILE
+    path = tmp_path_factory.mktemp("history") / HISTORY_FILE
     path.write_bytes(content)
     assert History(path).lookup(KEY) is None
 
 
 def test_senseless_peaks_are_not_kept(tmp_path: Path) -> None:
-    history = History(tmp_path / FILE)
+    history = History(tmp_path / HISTORY_FILE)
     assert not history.record(KEY, 0)
     assert not history.record(KEY, 1 << 61)
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / HISTORY_FILE).exists()
 
 
 def test_a_folder_that_cannot_be_written_fails_no_sweep(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("a file where a folder should be")
-    history = History(tmp_path / "none" / FILE)
+    history = History(tmp_path / "none" / HISTORY_FILE)
     assert not history.record(KEY, GIB)
     assert history.lookup(KEY) is None
 
@@ -104,7 +104,7 @@ def test_several_writers_lose_nothing(tmp_path: Path) -> None:
     keys = [memory_key("edc", {"n": n}, CARD) for n in range(4)]
 
     def write(number: int) -> None:
-        history = History(tmp_path / FILE)
+        history = History(tmp_path / HISTORY_FILE)
         for key in keys:
             assert history.record(key, (number + 1) * GIB)
 
@@ -114,7 +114,7 @@ def test_several_writers_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     for key in keys:
-        seen = History(tmp_path / FILE).seen(key)
+        seen = History(tmp_path / HISTORY_FILE).seen(key)
         assert seen is not None
         assert (seen.memory_bytes, seen.count) == (3 * GIB, 3)
 

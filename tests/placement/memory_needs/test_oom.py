@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.placement.model import Need
-from orchestrator.placement.oom import (
+from orchestrator.placement.memory_needs.oom import (
     MOST_RETRIES,
     RAISES,
     Kind,
@@ -14,6 +13,7 @@ from orchestrator.placement.oom import (
     raised_need,
     retry,
 )
+from orchestrator.placement.model import Need
 
 GIB = 1 << 30
 MIB = 1 << 20

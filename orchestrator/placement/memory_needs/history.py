@@ -2,7 +2,7 @@
 
 ::
 
-    history = History(results / FILE)
+    history = History(results / HISTORY_FILE)
     key = memory_key(runner, values, device, alters=names)
     history.record(key, peak_bytes)
     history.lookup(key)                    # Need(peak_bytes, "history"), or None
@@ -27,7 +27,7 @@ from orchestrator.errors import UsageError
 from orchestrator.files import atomic, lock, to_mib
 from orchestrator.placement.model import Device, Need
 
-FILE = "placement.json"
+HISTORY_FILE = "placement.json"
 _VERSION = 1
 _LOCK_S = 5.0
 _MOST_ENTRIES = 10_000

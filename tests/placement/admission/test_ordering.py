@@ -4,8 +4,15 @@ import dataclasses
 
 from hypothesis import given, strategies as st
 
+from orchestrator.placement.admission.ordering import (
+    PATIENCE,
+    Want,
+    choose,
+    holds,
+    overtaken,
+    ranking,
+)
 from orchestrator.placement.model import Need
-from orchestrator.placement.ordering import PATIENCE, Want, choose, holds, overtaken, ranking
 
 
 def want(need: int | None, duration_s: float | None = None, passed: int = 0) -> Want:
