@@ -143,7 +143,7 @@ def simulate(
 
 
 @dataclass
-class _Live:
+class _Running:
     trial: int
     slot: Slot
     started_s: float
@@ -170,7 +170,7 @@ class _Simulation:
         self._now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        self._live: list[_Live] = []
+        self._live: list[_Running] = []
         self._queue = list(range(len(trials)))
         self._wants = [trial.want() for trial in trials]
         self._retries = [0] * len(trials)
@@ -250,7 +250,7 @@ class _Simulation:
     def _start(self, trial: int, slot: Slot) -> None:
         ids = slot.device.split(",")
         keys = [key for key, device in self._devices.items() if device.id in ids]
-        live = _Live(trial, slot, self._now, keys)
+        live = _Running(trial, slot, self._now, keys)
         self._live.append(live)
         for key in keys:
             there = [one for one in self._live if key in one.keys]
@@ -259,7 +259,7 @@ class _Simulation:
             self._outcome.overcommitted += promised > room
         self._at(self._now + self._trials[trial].loads_s, partial(self._load, live))
 
-    def _load(self, live: _Live) -> None:
+    def _load(self, live: _Running) -> None:
         """Let a trial take its memory, or run out of it."""
         trial = self._trials[live.trial]
         room = min(live.slot.memory_bytes, *(self._free(key) for key in live.keys))
@@ -274,7 +274,7 @@ class _Simulation:
             partial(self._leave, live, is_complete=True),
         )
 
-    def _run_out(self, live: _Live, peak_bytes: int) -> None:
+    def _run_out(self, live: _Running, peak_bytes: int) -> None:
         admission = self._admission
         assert admission is not None, "it admitted this trial"
         alone = admission.was_alone(live.slot) and not any(self._theirs[key] for key in live.keys)
@@ -294,7 +294,7 @@ class _Simulation:
         self._wants[live.trial] = replace(want, need=again.need, alone=again.alone)
         self._queue.insert(0, live.trial)
 
-    def _leave(self, live: _Live, *, is_complete: bool) -> None:
+    def _leave(self, live: _Running, *, is_complete: bool) -> None:
         assert self._admission is not None, "it admitted this trial"
         self._live.remove(live)
         self._admission.give_back(live.slot)
@@ -303,7 +303,7 @@ class _Simulation:
         out.runs.append(SimRun(live.trial, live.slot, live.started_s, self._now, is_complete))
         out.makespan_s = self._now
 
-    def _learn(self, live: _Live, is_complete: bool) -> None:
+    def _learn(self, live: _Running, is_complete: bool) -> None:
         """Take in how long a trial took, as a sweep does (`orchestrator.engine.slots.timing`)."""
         config = self._trials[live.trial].config
         if config is None or not is_complete:

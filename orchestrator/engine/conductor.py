@@ -22,7 +22,7 @@ from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.queue import Agenda
 from orchestrator.engine.queue.study_trials import Configs
 from orchestrator.engine.remedies import Remedies, by_number
-from orchestrator.engine.slots.allocator import Placing
+from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.runs import SweepDir, TrialRecord, TrialState, log_event, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec
@@ -63,7 +63,7 @@ class Conductor:
         spec: Spec,
         sweep: SweepDir,
         studies: Studies,
-        placing: Placing,
+        placing: SlotAllocator,
         *,
         listener: Listener,
         records: Mapping[int, TrialRecord],

@@ -14,8 +14,8 @@ import pytest
 
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.slots.machine import Terms
+from orchestrator.engine.slots.allocator import SlotAllocator
+from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
@@ -35,7 +35,7 @@ def make_conductor(
         spec,
         sweep,
         Studies(sweep.study_file, "sweep", spec),
-        Placing(spec, cpu_plan(slots), Terms(), FakeMachine(cores=slots)),
+        SlotAllocator(spec, cpu_plan(slots), SlotOptions(), FakeMachine(cores=slots)),
         listener=lambda event, record, details: None,
         records={record.number: record for record in load_trials(sweep)},
         only=only,

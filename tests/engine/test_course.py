@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.queue.budget import Limits, Spent
 from orchestrator.engine.slots import needs
-from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.slots.machine import Terms
+from orchestrator.engine.slots.allocator import SlotAllocator
+from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
@@ -69,7 +69,7 @@ class Play:
             self.spec,
             self.sweep,
             Studies(self.sweep.study_file, "sweep", self.spec),
-            Placing(self.spec, cpu_plan(self.slots), Terms(), FakeMachine(cores=self.slots)),
+            SlotAllocator(self.spec, cpu_plan(self.slots), SlotOptions(), FakeMachine(cores=self.slots)),
             listener=lambda event, record, details: self.events.append((event, dict(details))),
             records=records,
             course=state.course,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.driver.driver import run_sweep
-from orchestrator.engine.slots.machine import Terms
+from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.files import jsonl
 from orchestrator.placement.concurrency.throughput import Window
 from orchestrator.placement.hardware.cpu_slots import plan_cpu
@@ -34,7 +34,7 @@ def test_growth_on_this_machine_is_measured_and_keeps_its_limits(tmp_path: Path)
         decided,
         results=tmp_path,
         listener=lambda event, record, details: None,
-        terms=Terms(policy, window=SHORT),
+        terms=SlotOptions(policy, window=SHORT),
     )
     assert outcome.exit_code == 0
     events = jsonl.read(outcome.folder.events_file)

@@ -103,7 +103,7 @@ def command(
         return _detach(asked, folder, _arguments(ctx, ctx.params), new=new)
     # The engine loads Ray and Optuna; by now the file is known to be good.
     from orchestrator.engine.driver import run_sweep
-    from orchestrator.engine.slots import Terms
+    from orchestrator.engine.slots import SlotOptions
 
     policy = policy_of(
         asked.resources,
@@ -112,7 +112,7 @@ def command(
         placement=placement,
         share=share,
     )
-    terms = Terms(policy, gpus, timeout_s)
+    terms = SlotOptions(policy, gpus, timeout_s)
     metric = asked.metric.name if asked.metric else None
     total = count_trials(asked)
     first = f" at stage {asked.stages[0].name}" if asked.stage is None and asked.stages else ""

@@ -19,8 +19,8 @@ from orchestrator.engine.driver import control
 from orchestrator.engine.driver.closing import Outcome, conclude, new_record, stamp
 from orchestrator.engine.driver.control import catching
 from orchestrator.engine.driver.opening import OpenSweep, folder_for, open_sweep
-from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.slots.machine import Terms, ThisMachine
+from orchestrator.engine.slots.allocator import SlotAllocator
+from orchestrator.engine.slots.machine import SlotOptions, ThisMachine
 from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
 from orchestrator.files import atomic
 from orchestrator.placement import CPU, Plan
@@ -55,7 +55,7 @@ def run_sweep(
     only: Iterable[str] = (),
     inline: bool = False,
     retry_failed: bool = False,
-    terms: Terms | None = None,
+    terms: SlotOptions | None = None,
     command: str = "",
     on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
     on_stop: Callable[[], object] = lambda: None,
@@ -98,7 +98,7 @@ def run_sweep(
             return _run(
                 spec,
                 plan,
-                terms or Terms(),
+                terms or SlotOptions(),
                 opened,
                 signals,
                 listener=listener,
@@ -149,7 +149,7 @@ class _Signals:
 def _run(
     spec: Spec,
     plan: Plan,
-    terms: Terms,
+    terms: SlotOptions,
     opened: OpenSweep,
     signals: _Signals,
     *,
@@ -172,7 +172,7 @@ def _run(
     machine = ThisMachine(plan, terms.gpus)
     leases = Leases()
     try:
-        placing = Placing(
+        placing = SlotAllocator(
             spec,
             plan,
             terms,
@@ -212,7 +212,7 @@ def _run(
 
 def _open_conductor(
     spec: Spec,
-    placing: Placing,
+    placing: SlotAllocator,
     opened: OpenSweep,
     listener: Listener,
     only: frozenset[str],

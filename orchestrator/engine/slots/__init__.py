@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.engine.slots.machine import Terms as Terms
+    from orchestrator.engine.slots.machine import SlotOptions as SlotOptions
     from orchestrator.engine.slots.needs import known_need as known_need
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "machine": ["Terms"],
+        "machine": ["SlotOptions"],
         "needs": ["known_need"],
     },
 )

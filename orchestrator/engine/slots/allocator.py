@@ -2,7 +2,7 @@
 
 ::
 
-    placing = Placing(spec, plan, terms, machine, tell=tell, save=save)
+    placing = SlotAllocator(spec, plan, terms, machine, tell=tell, save=save)
     chosen = placing.choose(queue.candidates())     # (place, Slot), or None while there is no room
     placing.started(attempt_id, record, slot)
     placing.holds(attempt_id, memory_bytes, pid)    # as often as the trial tells
@@ -23,13 +23,13 @@ from typing import Any, Literal
 
 from orchestrator.engine.queue.candidates import Candidate
 from orchestrator.engine.slots.concurrency import Growing, Levels
-from orchestrator.engine.slots.device_state import Ground, Tell, cap_of, note_need
-from orchestrator.engine.slots.machine import Machine, Terms
-from orchestrator.engine.slots.needs import Needs
-from orchestrator.engine.slots.oom_retry import Recovery, Retrying
-from orchestrator.engine.slots.running_slot import Live
-from orchestrator.engine.slots.timing import Pace, Waits, is_whole
-from orchestrator.engine.slots.usage import Measuring
+from orchestrator.engine.slots.device_state import Occupancy, Tell, cap_of, note_need
+from orchestrator.engine.slots.machine import Machine, SlotOptions
+from orchestrator.engine.slots.needs import TrialNeeds
+from orchestrator.engine.slots.oom_retry import Recovery, OomRetry
+from orchestrator.engine.slots.running_slot import OccupiedSlot
+from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
+from orchestrator.engine.slots.usage import MemoryUsage
 from orchestrator.placement import Need, Plan, Slot
 from orchestrator.placement.admission import Admission, Waiting, Want, overtaken
 from orchestrator.placement.leases import Leases
@@ -40,7 +40,7 @@ from orchestrator.sweepfile.model import Spec
 _NO_LIMIT = 1 << 20
 
 
-class Placing:
+class SlotAllocator:
     """Gives the trials of one sweep their room.
 
     Args:
@@ -60,7 +60,7 @@ class Placing:
         self,
         spec: Spec,
         plan: Plan,
-        terms: Terms,
+        terms: SlotOptions,
         machine: Machine,
         *,
         tell: Tell = lambda event, **details: None,
@@ -77,7 +77,7 @@ class Placing:
         self._is_unshared_told = False
         self._monotonic = monotonic
         self._on_cpu = machine.on_cpu
-        self._ground = Ground(machine)
+        self._ground = Occupancy(machine)
         self._admission = Admission(
             plan,
             terms.policy,
@@ -89,14 +89,14 @@ class Placing:
             limit=plan.max_parallel if machine.on_cpu else _NO_LIMIT,
         )
         self._ground.read()
-        self._needs = Needs(spec, self._ground.reading, history)
-        self._pace = Pace(plan.n_trials, terms.window)
+        self._needs = TrialNeeds(spec, self._ground.reading, history)
+        self._pace = SweepTiming(plan.n_trials, terms.window)
         self._growing = self._to_grow(plan, history)
         self._needs.believes_less = self._growing is not None
         self._levels = Levels(plan, terms.policy, self._growing)
         self._spec_stage = spec.stage
         is_script = spec.program is not None
-        self._measuring = Measuring(
+        self._measuring = MemoryUsage(
             self._ground,
             self._admission,
             self._needs,
@@ -104,7 +104,7 @@ class Placing:
             save=self._save,
             monotonic=monotonic,
         )
-        self._retrying = Retrying(
+        self._retrying = OomRetry(
             self._ground,
             self._admission,
             self._needs,
@@ -115,7 +115,7 @@ class Placing:
         self._wants: dict[int, Want] = {}
         self._asked: dict[int, Need] = {}
         self._limits: dict[str, int | None] = {}
-        self._waits = Waits(self._say, clock, monotonic)
+        self._waits = WaitingLog(self._say, clock, monotonic)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Take over what trials of an interrupted sweep asked for after an out-of-memory."""
@@ -193,7 +193,7 @@ class Placing:
         ids = slot.device.split(",")
         devices = [device for device in self._ground.reading if device.id in ids]
         machine = self._ground.machine
-        live = Live(record, slot, devices, need, machine.oom_kills())
+        live = OccupiedSlot(record, slot, devices, need, machine.oom_kills())
         self._ground.enter(attempt_id, live)
         self._wants.pop(record.number, None)
         note_need(live, need)
@@ -327,7 +327,7 @@ class Placing:
         self._waits.note(self._admission.waiting, starts=starts)
 
 
-def _cores(plan: Plan, terms: Terms, machine: Machine) -> int:
+def _cores(plan: Plan, terms: SlotOptions, machine: Machine) -> int:
     """Return the cores of all trials: on CPUs the plan's, which leaves busy ones to others."""
     if not machine.on_cpu:
         return machine.cores

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from orchestrator.engine.slots.device_state import Tell
-from orchestrator.engine.slots.running_slot import Live
+from orchestrator.engine.slots.running_slot import OccupiedSlot
 from orchestrator.placement import CPU, Device, Plan, Policy
-from orchestrator.placement.concurrency import Event, Growth, Pays, Thinning, Window
+from orchestrator.placement.concurrency import Event, SearchUp, Pays, SearchDown, Window
 from orchestrator.placement.hardware import RAM_PER_TRIAL_BYTES
 from orchestrator.placement.memory_needs import History, MemoryKey
 
@@ -23,7 +23,7 @@ class Growing:
         history: where what is found out is kept for later sweeps; None keeps nothing.
         tell: told of every step (``tell("growth", device=id, at_once=2, ...)``).
         window: how much is measured before it is believed.
-        from_all: on CPUs, how many start at once; from there fewer are tried (`Thinning`). None
+        from_all: on CPUs, how many start at once; from there fewer are tried (`SearchDown`). None
             starts with one on each device and tries more.
         pays: whether it pays to try fewer.
         is_shared: tells of a device's key whether somebody else computes there. What is found out
@@ -46,7 +46,7 @@ class Growing:
         self._is_shared = is_shared
         self._tell = tell
         self._window = window
-        self._machines: dict[str, Growth] = {}
+        self._machines: dict[str, SearchUp] = {}
         self._ids: dict[str, str] = {}
         self._kept_as: dict[str, MemoryKey] = {}
 
@@ -100,10 +100,10 @@ class Growing:
         said = {self._ids[key]: machine.words() for key, machine in self._machines.items()}
         return {id_: words for id_, words in said.items() if words}
 
-    def _machine(self, learned: Mapping[str, Any] | None) -> Growth:
+    def _machine(self, learned: Mapping[str, Any] | None) -> SearchUp:
         if self._from_all is None:
-            return Growth(1, learned=learned, window=self._window)
-        return Thinning(self._from_all, pays=self._pays, learned=learned, window=self._window)
+            return SearchUp(1, learned=learned, window=self._window)
+        return SearchDown(self._from_all, pays=self._pays, learned=learned, window=self._window)
 
     def _after(self, key: str, event: Event | None) -> None:
         if event is None:
@@ -137,7 +137,7 @@ class Levels:
         self._ceilings: dict[str, int] = {}
 
     def limit(
-        self, device: Device, there: Sequence[Live], least_bytes: int | None, left: int
+        self, device: Device, there: Sequence[OccupiedSlot], least_bytes: int | None, left: int
     ) -> int | None:
         """Return how many trials may run at once on a device; None where only memory bounds it.
 
@@ -172,7 +172,7 @@ class Levels:
             self.fallback = f"fell back to {level}{where} after out-of-memory in trial {number}"
 
     def _room(
-        self, device: Device, there: Collection[Live], least_bytes: int | None, left: int
+        self, device: Device, there: Collection[OccupiedSlot], least_bytes: int | None, left: int
     ) -> int:
         """Return how many trials a device holds at once, ours that run there among them."""
         bounds = [len(there) + left, self._policy.max_parallel]

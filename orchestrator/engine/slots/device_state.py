@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from orchestrator.engine.slots.machine import Machine
-from orchestrator.engine.slots.running_slot import Live
+from orchestrator.engine.slots.running_slot import OccupiedSlot
 from orchestrator.files import to_mib
 from orchestrator.placement import Device, Host, Need
 from orchestrator.placement.hardware import Ours, who_computes
@@ -13,7 +13,7 @@ from orchestrator.placement.hardware import Ours, who_computes
 Tell = Callable[..., None]
 
 
-class Ground:
+class Occupancy:
     """Devices and attempts, for all that places trials.
 
     Args:
@@ -29,7 +29,7 @@ class Ground:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.live: dict[str, Live] = {}
+        self.live: dict[str, OccupiedSlot] = {}
         self.reading: list[Device] = []
         self.before: dict[str, Device] = {}
 
@@ -39,11 +39,11 @@ class Ground:
         self.reading = [read.device()] if isinstance(read, Host) else list(read)
         return read
 
-    def on(self, device: Device) -> list[Live]:
+    def on(self, device: Device) -> list[OccupiedSlot]:
         """Return the attempts that run on a device."""
         return [live for live in self.live.values() if device.key in live.keys]
 
-    def enter(self, attempt_id: str, live: Live) -> None:
+    def enter(self, attempt_id: str, live: OccupiedSlot) -> None:
         """Take in an attempt that starts."""
         for device in live.devices:
             if not self.on(device):
@@ -65,7 +65,7 @@ class Ground:
         """Tell of a device's key whether somebody else computes there, as it was last read."""
         return any(self.is_busy(device) for device in self.reading if device.key == key)
 
-    def disturbed_by(self, live: Live) -> bool:
+    def disturbed_by(self, live: OccupiedSlot) -> bool:
         """Note that an attempt comes or goes; tell whether it shares a device with another."""
         others = [other for other in self.live.values() if other is not live and other.shares(live)]
         for other in others:
@@ -73,7 +73,7 @@ class Ground:
         return bool(others)
 
 
-def note_need(live: Live, need: Need) -> None:
+def note_need(live: OccupiedSlot, need: Need) -> None:
     """Write a need into a trial's record; what its earlier attempts learned is kept."""
     memory = need.memory_bytes
     live.record.need = dict(live.record.need) | {
@@ -82,7 +82,7 @@ def note_need(live: Live, need: Need) -> None:
     }
 
 
-def cap_of(live: Live, *, on_cpu: bool) -> int | None:
+def cap_of(live: OccupiedSlot, *, on_cpu: bool) -> int | None:
     """Return what an attempt may hold on its GPU; None where it is not held to anything.
 
     A trial of unknown need has its GPU to itself until it was measured.

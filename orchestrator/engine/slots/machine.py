@@ -17,7 +17,7 @@ from orchestrator.placement.hardware import HostReader, Reader, choose, family, 
 
 
 class Machine(Protocol):
-    """What `Placing` asks of the machine.
+    """What `SlotAllocator` asks of the machine.
 
     Attributes:
         on_cpu: True where trials run on CPUs.
@@ -95,7 +95,7 @@ class ThisMachine:
 
 
 @dataclass(frozen=True)
-class Terms:
+class SlotOptions:
     """How a sweep uses the machine.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 ::
 
-    needs = Needs(spec, devices, History(results / HISTORY_FILE))
+    needs = TrialNeeds(spec, devices, History(results / HISTORY_FILE))
     need = needs.of(number, config)               # Need(8 GiB, "declared")
     needs.measured(config, device, peak_bytes)    # from now on known of all trials like it
     needs.raised(number, config, need)            # after an out-of-memory
@@ -39,7 +39,7 @@ _MOST_CACHED = 4096
 _LOOKED_AT = 256
 
 
-class Needs:
+class TrialNeeds:
     """What is known of the memory of a sweep's trials.
 
     Args:
@@ -194,7 +194,7 @@ def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
         devices: where trials may run.
         results: the folder whose sweeps count.
     """
-    needs = Needs(spec, devices, History(results / HISTORY_FILE))
+    needs = TrialNeeds(spec, devices, History(results / HISTORY_FILE))
     needs.believes_less = True  # who asks holds it against what is declared
     if spec.method == "bayes":
         return Need()  # how its trials will differ, nobody knows

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.engine.slots.concurrency import Levels
-from orchestrator.engine.slots.device_state import Ground, Tell, cap_of, note_need
-from orchestrator.engine.slots.needs import Needs
-from orchestrator.engine.slots.running_slot import Live
+from orchestrator.engine.slots.device_state import Occupancy, Tell, cap_of, note_need
+from orchestrator.engine.slots.needs import TrialNeeds
+from orchestrator.engine.slots.running_slot import OccupiedSlot
 from orchestrator.files import MIB, format_size, to_mib
 from orchestrator.placement import Need
 from orchestrator.placement.admission import Admission, Want
@@ -19,7 +19,7 @@ from orchestrator.placement.memory_needs import MOST_RETRIES, Kind, Retry, class
 from orchestrator.runs import TrialRecord
 
 
-class Retrying:
+class OomRetry:
     """Decides how a trial goes on that ran out of memory, and lets fewer run at once.
 
     Args:
@@ -33,9 +33,9 @@ class Retrying:
 
     def __init__(
         self,
-        ground: Ground,
+        ground: Occupancy,
         admission: Admission,
-        needs: Needs,
+        needs: TrialNeeds,
         levels: Levels,
         *,
         is_script: bool,
@@ -59,7 +59,7 @@ class Retrying:
                 found[record.number] = Want(need, alone=bool(record.need.get("alone")))
         return found
 
-    def recover(self, live: Live, kind: Kind, text: str, end: Callable[[], None]) -> Recovery:
+    def recover(self, live: OccupiedSlot, kind: Kind, text: str, end: Callable[[], None]) -> Recovery:
         """Return how a trial goes on, with its record and all limits set to that.
 
         Args:

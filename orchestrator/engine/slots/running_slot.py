@@ -12,7 +12,7 @@ from orchestrator.runs import TrialRecord
 
 
 @dataclass
-class Live:
+class OccupiedSlot:
     """An attempt that runs.
 
     Attributes:
@@ -46,7 +46,7 @@ class Live:
         """Keys of its devices."""
         return [device.key for device in self.devices]
 
-    def shares(self, other: Live) -> bool:
+    def shares(self, other: OccupiedSlot) -> bool:
         """Tell whether both have a device in common."""
         return not set(self.keys).isdisjoint(other.keys)
 
@@ -56,7 +56,7 @@ class Live:
         return self.slot.memory_bytes if self.used is None else self.used
 
 
-def with_context(live: Live, reserved_bytes: int, machine: Machine, now: Sequence[Device]) -> int:
+def with_context(live: OccupiedSlot, reserved_bytes: int, machine: Machine, now: Sequence[Device]) -> int:
     """Return what a trainer holds on its GPU.
 
     Args:
@@ -70,7 +70,7 @@ def with_context(live: Live, reserved_bytes: int, machine: Machine, now: Sequenc
     return reserved_bytes + CONTEXT_BYTES if row is None or row < reserved_bytes else row
 
 
-def held_by_script(live: Live, machine: Machine, now: Sequence[Device]) -> int | None:
+def held_by_script(live: OccupiedSlot, machine: Machine, now: Sequence[Device]) -> int | None:
     """Return what a script holds on each device, seen from outside; None where that is unknown.
 
     Args:
@@ -96,7 +96,7 @@ def held_by_script(live: Live, machine: Machine, now: Sequence[Device]) -> int |
     return max([0, *known]) if len(known) == len(changes) else None
 
 
-def held_together(before: Device, now: Device, there: Sequence[Live]) -> int | None:
+def held_together(before: Device, now: Device, there: Sequence[OccupiedSlot]) -> int | None:
     """Return what scripts hold together on a device whose rows name nobody; None for no idea.
 
     It tells admission how much of what they were promised is taken. What each of them takes it does
@@ -137,7 +137,7 @@ def _change(before: Device, now: Device) -> int | None:
     return change - (held - sum(theirs.values()))
 
 
-def _row(live: Live, machine: Machine, now: Sequence[Device]) -> int | None:
+def _row(live: OccupiedSlot, machine: Machine, now: Sequence[Device]) -> int | None:
     """Return what the driver says that an attempt's processes hold; None where it does not."""
     if not machine.comparable or live.pid is None:
         return None

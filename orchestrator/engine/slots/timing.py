@@ -47,7 +47,7 @@ class _Running:
         return start - self.since + rest
 
 
-class Pace:
+class SweepTiming:
     """Follows the trials of a sweep through their starts, reports and ends.
 
     Args:
@@ -166,7 +166,7 @@ CALM_S = 3.0
 that has ended still has its room, its memory seems to be there twice."""
 
 
-class Waits:
+class WaitingLog:
     """Follows what admission says from one look to the next.
 
     Args:

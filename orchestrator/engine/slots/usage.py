@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.engine.slots.device_state import Ground, note_need
-from orchestrator.engine.slots.needs import Needs
-from orchestrator.engine.slots.running_slot import Live, held_by_script, held_together, with_context
+from orchestrator.engine.slots.device_state import Occupancy, note_need
+from orchestrator.engine.slots.needs import TrialNeeds
+from orchestrator.engine.slots.running_slot import OccupiedSlot, held_by_script, held_together, with_context
 from orchestrator.files import to_mib
 from orchestrator.placement import Need
 from orchestrator.placement.admission import Admission
@@ -18,7 +18,7 @@ LOOK_EVERY_S = 2.0
 GREW = 1.02
 
 
-class Measuring:
+class MemoryUsage:
     """Takes in what attempts hold; once one has come through its first steps, it is believed.
 
     Args:
@@ -32,9 +32,9 @@ class Measuring:
 
     def __init__(
         self,
-        ground: Ground,
+        ground: Occupancy,
         admission: Admission,
-        needs: Needs,
+        needs: TrialNeeds,
         *,
         is_script: bool,
         save: Callable[[TrialRecord], None],
@@ -48,8 +48,8 @@ class Measuring:
         self._monotonic = monotonic
         self._looked = -LOOK_EVERY_S
 
-    def told(self, live: Live, memory_bytes: int, pid: int) -> None:
-        """Take in what an attempt says of itself; see `Placing.holds`."""
+    def told(self, live: OccupiedSlot, memory_bytes: int, pid: int) -> None:
+        """Take in what an attempt says of itself; see `SlotAllocator.holds`."""
         live.pid = pid
         if memory_bytes <= 0:
             return
@@ -99,13 +99,13 @@ class Measuring:
                 live.used = int(part[live.slot.index] * live.slot.memory_bytes)
                 self._admission.observe(live.slot, live.used)
 
-    def reported(self, live: Live) -> None:
+    def reported(self, live: OccupiedSlot) -> None:
         """Note that an attempt has come through a step."""
         live.reports = True
         if live.peak:
             self._settle(live)
 
-    def over(self, live: Live, *, is_complete: bool) -> None:
+    def over(self, live: OccupiedSlot, *, is_complete: bool) -> None:
         """Keep what an attempt was seen to take, for later trials and later sweeps."""
         if live.peak and (live.reports or is_complete):
             for device in live.devices:
@@ -116,13 +116,13 @@ class Measuring:
             self._ground.read()
             self._look_at_all()
 
-    def _observe(self, live: Live, held: int) -> None:
+    def _observe(self, live: OccupiedSlot, held: int) -> None:
         live.used, live.peak = held, max(live.peak, held)
         self._admission.observe(live.slot, held)
         if live.reports:
             self._settle(live)
 
-    def _settle(self, live: Live) -> None:
+    def _settle(self, live: OccupiedSlot) -> None:
         """Believe the measurement of a trial that has come through its first steps."""
         if live.peak <= live.settled * GREW:
             return

@@ -1,4 +1,4 @@
-"""Trying out on CPUs whether fewer trials at once get as much done. A state machine, as `Growth`.
+"""Trying out on CPUs whether fewer trials at once get as much done. A state machine, as `SearchUp`.
 
 A card's speed is shared by whoever runs there, so growth on a card begins with one trial. Cores are
 handed out: one that nobody was given idles, and measuring one trial alone would cost a short sweep
@@ -9,7 +9,7 @@ more than it could ever bring back. So on CPUs it goes the other way:
 2. Fewer are tried only where that pays: where the sweep is so long that leaving slots empty for
    one measurement costs at most a twentieth of what is left (`Pays`, which the engine answers from
    how long trials take), or where nothing waits any more, so that slots empty by themselves.
-3. The rule is the one of `Growth`: the higher number stays only if it makes at least 15 % more
+3. The rule is the one of `SearchUp`: the higher number stays only if it makes at least 15 % more
    steps per second. Where two cores are halves of one, others compute on them, or memory is what
    limits, it does not, and the sweep goes on with fewer, each of which ends sooner.
 
@@ -25,7 +25,7 @@ from typing import Any, Literal
 from orchestrator.placement.concurrency.search_up import (
     GAIN,
     Event,
-    Growth,
+    SearchUp,
     above,
     what_was_learned,
 )
@@ -41,7 +41,7 @@ def below(at_once: int) -> int:
     return max((k for k in range(1, at_once) if above(k) <= at_once), default=1)
 
 
-class Thinning(Growth):
+class SearchDown(SearchUp):
     """How many trials run at once on the CPU, beginning with all that it serves.
 
     Args:
@@ -126,7 +126,7 @@ class Thinning(Growth):
             return
         if self._start not in ratios or ratios[at_once] < ratios[self._start]:
             return
-        # They may be multiples of the speed of one (`Growth`).
+        # They may be multiples of the speed of one (`SearchUp`).
         whole = ratios[self._start]
         self._ratios = {level: ratio / whole for level, ratio in ratios.items()}
         self._target = self._best = at_once

@@ -2,7 +2,7 @@
 
 ::
 
-    growth = Growth(most=3)
+    growth = SearchUp(most=3)
     growth.started("a", now)
     event = growth.reported("a", step, now)      # an Event where something was decided
     admission.limit_device(key, growth.limit)
@@ -10,7 +10,7 @@
 It starts with one trial and measures the combined steps per second, then admits one more and keeps
 the higher number only where that brought at least 15 %; else the better number stands. Trials that
 run are never ended for it: the limit falls, and the next to end is not replaced. One card is tried
-out by itself (``Growth`` for each device): cards differ, and one more of nine trials would not
+out by itself (``SearchUp`` for each device): cards differ, and one more of nine trials would not
 bring 15 % even if it cost the others nothing. For the same reason more than one is added where many
 run already (`above`).
 """
@@ -36,7 +36,7 @@ class Event:
     Attributes:
         at_once: how many trials ran.
         ratio: their combined speed, as a multiple of that of the first level.
-        decision: ``grow``: try more; ``fewer``: try fewer (`Thinning`); ``stay``: this is the
+        decision: ``grow``: try more; ``fewer``: try fewer (`SearchDown`); ``stay``: this is the
             number; ``back``: the level before was better.
     """
 
@@ -61,7 +61,7 @@ def above(at_once: int) -> int:
     return at_once + (1 if at_once < 5 else -(-at_once // 4))
 
 
-class Growth:
+class SearchUp:
     """How many trials run at once on one device, or on the CPU.
 
     Args:
@@ -256,7 +256,7 @@ def what_was_learned(learned: Mapping[str, Any]) -> tuple[int | None, dict[int, 
     """Return the number that an earlier sweep found, and the ratios; None where it makes no sense.
 
     Args:
-        learned: what `Growth.learned` returned then, read from a file that anybody may have edited.
+        learned: what `SearchUp.learned` returned then, read from a file that anybody may have edited.
     """
     at_once, ratios = learned.get("at_once"), learned.get("ratios")
     if not isinstance(at_once, int) or at_once < 1 or not isinstance(ratios, Mapping):

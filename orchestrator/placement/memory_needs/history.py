@@ -158,13 +158,13 @@ class History:
         return self._change("needs", key, entry)
 
     def growth(self, key: MemoryKey) -> Mapping[str, Any] | None:
-        """Return what `Growth.learned` gave at `key`, or None."""
+        """Return what `SearchUp.learned` gave at `key`, or None."""
         found = self._section("growth").get(key.digest)
         learned = found.get("learned") if isinstance(found, dict) else None
         return learned if isinstance(learned, dict) else None
 
     def record_growth(self, key: MemoryKey, learned: Mapping[str, Any]) -> bool:
-        """Keep what `Growth.learned` gave, in place of what was kept; False where it cannot be."""
+        """Keep what `SearchUp.learned` gave, in place of what was kept; False where it cannot be."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         value = {"learned": dict(learned), "at": at, "of": dict(key.of)}
         return self._change("growth", key, lambda old: value)

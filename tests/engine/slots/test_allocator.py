@@ -13,9 +13,9 @@ import pytest
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.slots.allocator import Placing
-from orchestrator.engine.slots.machine import Terms
-from orchestrator.engine.slots.needs import Needs, known_need
+from orchestrator.engine.slots.allocator import SlotAllocator
+from orchestrator.engine.slots.machine import SlotOptions
+from orchestrator.engine.slots.needs import TrialNeeds, known_need
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.concurrency.throughput import Window
@@ -55,9 +55,9 @@ class Desk:
         self.plan = plan(
             devices, host, declared(self.spec.resources), count_trials(self.spec), self.policy
         )
-        terms = Terms(self.policy, None, self.wait_timeout_s, QUICK)
+        terms = SlotOptions(self.policy, None, self.wait_timeout_s, QUICK)
         self.history = History(self.folder / "results" / HISTORY_FILE)
-        self.placing = Placing(
+        self.placing = SlotAllocator(
             self.spec,
             self.plan,
             terms,
@@ -177,7 +177,7 @@ def edc(folder: Path, **fixed: Any) -> Spec:
 def test_what_one_preset_took_is_not_believed_of_another(tmp_path: Path) -> None:
     cards = FakeMachine([24 * GIB]).cards
     history = History(tmp_path / HISTORY_FILE)
-    small = Needs(edc(tmp_path, preset="small"), cards, history)
+    small = TrialNeeds(edc(tmp_path, preset="small"), cards, history)
     small.keep({"preset": "small", "lr": 0.1, "epochs": 3}, cards[0], 2 * GIB)
     for fixed, source in (
         ({"preset": "small"}, "history"),
@@ -195,10 +195,10 @@ def test_what_a_study_will_propose_is_not_known_from_the_defaults(tmp_path: Path
     cards = FakeMachine([24 * GIB]).cards
     history = History(tmp_path / HISTORY_FILE)
     spec = replace(edc(tmp_path, preset="small"), trials={}, method="bayes")
-    Needs(spec, cards, history).keep({"preset": "small"}, cards[0], 2 * GIB)
+    TrialNeeds(spec, cards, history).keep({"preset": "small"}, cards[0], 2 * GIB)
     for name, source in (("lr", "history"), ("lstm_hidden", "unknown")):
         space = {name: Domain("uniform", low=1, high=9)}
-        needs = Needs(replace(spec, parameters=space), cards, history)
+        needs = TrialNeeds(replace(spec, parameters=space), cards, history)
         assert needs.of(None, {"preset": "small"}).source == source
 
 
@@ -529,7 +529,7 @@ def test_growth_believes_what_was_measured_and_not_what_was_declared(
 
 def test_what_all_of_a_trial_took_outweighs_its_first_steps(tmp_path: Path) -> None:
     card = FakeMachine([24 * GIB]).cards[0]
-    needs = Needs(many(tmp_path, 2, 4 * GIB), [card], History(tmp_path / HISTORY_FILE))
+    needs = TrialNeeds(many(tmp_path, 2, 4 * GIB), [card], History(tmp_path / HISTORY_FILE))
     needs.keep({"lr": 0.1}, card, 6 * GIB)
     needs.measured({"lr": 0.1}, card, 3 * GIB)
     found = needs.of(0, {"lr": 0.1})

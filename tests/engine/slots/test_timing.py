@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.engine.slots.timing import Pace
+from orchestrator.engine.slots.timing import SweepTiming
 from orchestrator.placement.concurrency.throughput import Window
 from orchestrator.runs.records import TrialRecord, TrialState
 
@@ -15,7 +15,7 @@ def record(number: int, **more: object) -> TrialRecord:
 
 def test_fewer_are_measured_only_in_a_sweep_that_is_long_enough() -> None:
     for n_trials, answer in ((20, "no"), (50, "yes"), (None, "yes")):
-        pace = Pace(n_trials, WINDOW)
+        pace = SweepTiming(n_trials, WINDOW)
         pace.started("a", record(0), 0.0)
         assert pace.pays(1.0, 2, 1) == "no", "nobody knows how long trials take"
         pace.ended("a", 50.0, tells=True)
@@ -26,7 +26,7 @@ def test_fewer_are_measured_only_in_a_sweep_that_is_long_enough() -> None:
 
 
 def test_how_far_a_trial_is_tells_as_well() -> None:
-    pace = Pace(4, WINDOW)
+    pace = SweepTiming(4, WINDOW)
     pace.started("a", record(0), 0.0)
     # It makes its data for ten minutes, then does a step in ten seconds.
     pace.reported("a", 1, 100, 600.0)
@@ -40,7 +40,7 @@ def test_how_far_a_trial_is_tells_as_well() -> None:
 
 
 def test_where_nothing_waits_slots_are_empty_anyway() -> None:
-    pace = Pace(2, WINDOW)
+    pace = SweepTiming(2, WINDOW)
     pace.started("a", record(0), 0.0)
     assert pace.pays(1.0, 2, 1) == "no"
     pace.started("b", record(1), 0.0)
@@ -55,7 +55,7 @@ def test_where_nothing_waits_slots_are_empty_anyway() -> None:
 
 def test_an_interrupted_sweep_remembers_what_its_trials_took() -> None:
     times = {"started_at": "2026-01-01T10:00:00+00:00", "ended_at": "2026-01-01T10:05:00+00:00"}
-    pace = Pace(3, WINDOW)
+    pace = SweepTiming(3, WINDOW)
     pace.restore(
         [
             record(0, state=TrialState.COMPLETE, attempt=1, **times),

@@ -5,15 +5,15 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.placement.concurrency.search_down import Thinning, below
-from orchestrator.placement.concurrency.search_up import GAIN, Growth, above
+from orchestrator.placement.concurrency.search_down import SearchDown, below
+from orchestrator.placement.concurrency.search_up import GAIN, SearchUp, above
 from tests.placement.concurrency.test_search_up import Bench, measured
 
 Answer = Literal["yes", "free", "no"]
 
 
-def thinning(most: int, answer: Answer = "yes", **more: Any) -> Thinning:
-    return Thinning(most, pays=lambda at_once, fewer: answer, **more)
+def thinning(most: int, answer: Answer = "yes", **more: Any) -> SearchDown:
+    return SearchDown(most, pays=lambda at_once, fewer: answer, **more)
 
 
 def test_all_start_and_stay_where_fewer_get_less_done() -> None:
@@ -99,14 +99,14 @@ def test_what_was_learned_is_taken_over_where_it_can_be_believed() -> None:
 
 
 def test_growth_and_thinning_understand_each_other() -> None:
-    grown = Growth(most=2)
+    grown = SearchUp(most=2)
     Bench(grown, {1: 1.0, 2: 1.8, 3: 1.8}.__getitem__).run()
     grown.most = 3
     Bench(grown, {1: 1.0, 2: 1.8, 3: 1.8}.__getitem__).run()
     assert thinning(3, learned=grown.learned()).limit == 2
     thinned = thinning(2)
     Bench(thinned, {1: 1.0, 2: 1.8}.__getitem__).run()
-    assert Growth(most=2, learned=thinned.learned()).limit == 2
+    assert SearchUp(most=2, learned=thinned.learned()).limit == 2
 
 
 @pytest.mark.parametrize(

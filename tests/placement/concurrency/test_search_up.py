@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.placement.concurrency.search_up import Event, Growth
+from orchestrator.placement.concurrency.search_up import Event, SearchUp
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio
 from orchestrator.placement.hardware.cpu_slots import cores_each
 
@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(
         self,
-        growth: Growth,
+        growth: SearchUp,
         combined: Callable[[int], float],
         *,
         size: Callable[[int], float] = lambda number: 1.0,
@@ -96,7 +96,7 @@ SPEEDS = {1: 1.0, 2: 1.62, 3: 1.59}
 
 
 def test_grows_while_it_helps_and_goes_back_where_it_does_not() -> None:
-    growth = Growth(most=5)
+    growth = SearchUp(most=5)
     bench = Bench(growth, SPEEDS.__getitem__).run()
     assert measured(bench) == [(1, 1.0, "grow"), (2, 1.62, "grow"), (3, 1.59, "back")]
     assert growth.words() == "2 at once: 1.62 × the speed of 1; 3 at once: 1.59 ×, staying at 2"
@@ -113,7 +113,7 @@ def test_grows_while_it_helps_and_goes_back_where_it_does_not() -> None:
 
 
 def test_stays_where_nothing_more_fits_and_goes_on_when_it_does() -> None:
-    growth = Growth(most=2)
+    growth = SearchUp(most=2)
     bench = Bench(growth, float, trials=4, steps=100).run()
     assert measured(bench) == [(1, 1.0, "grow"), (2, 2.0, "stay")]
     assert growth.words() == "2 at once: 2.00 × the speed of 1, no room for 3"
@@ -130,14 +130,14 @@ def test_stays_where_nothing_more_fits_and_goes_on_when_it_does() -> None:
 
 def test_a_gain_below_15_percent_is_none() -> None:
     for second, found in ((1.14, 1), (1.16, 2)):
-        growth = Growth(most=2)
+        growth = SearchUp(most=2)
         Bench(growth, {1: 1.0, 2: second}.__getitem__).run()
         assert growth.limit == found
 
 
 def test_noise_and_reports_that_come_together_decide_nothing() -> None:
     for seed in range(20):
-        growth = Growth(most=4)
+        growth = SearchUp(most=4)
         # Faster than one report a second, handed over twice a second.
         bench = Bench(
             growth,
@@ -154,7 +154,7 @@ def test_noise_and_reports_that_come_together_decide_nothing() -> None:
 
 
 def test_slow_trials_are_measured_by_few_reports() -> None:
-    growth = Growth(most=4)
+    growth = SearchUp(most=4)
     bench = Bench(growth, lambda n: SPEEDS[n] / 600, steps=40, trials=8).run(until_settled=True)
     assert [event.decision for event in bench.events] == ["grow", "grow", "back"]
     # Three reports of ten minutes tell enough of one trial.
@@ -162,14 +162,14 @@ def test_slow_trials_are_measured_by_few_reports() -> None:
 
 
 def test_trials_shorter_than_a_window_are_measured_together() -> None:
-    growth = Growth(most=4)
+    growth = SearchUp(most=4)
     bench = Bench(growth, SPEEDS.__getitem__, steps=8, trials=60, start_up_s=1.0).run()
     assert [event.decision for event in bench.events] == ["grow", "grow", "back"]
 
 
 def test_a_trial_is_compared_with_itself() -> None:
     # The second trial has steps of a tenth: the mean rate would rise by far more than it helps.
-    growth = Growth(most=2)
+    growth = SearchUp(most=2)
     bench = Bench(
         growth, {1: 1.0, 2: 1.05}.__getitem__, size=lambda number: 0.1 if number == 29 else 1.0
     ).run(until_settled=True)
@@ -177,19 +177,19 @@ def test_a_trial_is_compared_with_itself() -> None:
 
 
 def test_what_was_learned_is_taken_over() -> None:
-    growth = Growth(most=5)
+    growth = SearchUp(most=5)
     Bench(growth, SPEEDS.__getitem__).run()
-    again = Growth(most=5, learned=growth.learned())
+    again = SearchUp(most=5, learned=growth.learned())
     assert (again.limit, again.is_settled) == (2, True)
     assert Bench(again, SPEEDS.__getitem__).run().events == []
     assert again.words().endswith("staying at 2 (from an earlier sweep)")
-    assert Growth(most=1, learned=growth.learned()).limit == 1
+    assert SearchUp(most=1, learned=growth.learned()).limit == 1
 
 
 def test_what_lacked_room_then_goes_on_where_it_stood() -> None:
-    before = Growth(most=2)
+    before = SearchUp(most=2)
     Bench(before, float).run()
-    growth = Growth(most=3, learned=before.learned())
+    growth = SearchUp(most=3, learned=before.learned())
     bench = Bench(growth, {1: 1.0, 2: 2.0, 3: 2.1}.__getitem__)
     assert growth.limit == 2
     bench.run()
@@ -210,12 +210,12 @@ def test_what_lacked_room_then_goes_on_where_it_stood() -> None:
     ],
 )
 def test_senseless_memories_are_none(learned: dict[str, object]) -> None:
-    growth = Growth(most=4, learned=learned)
+    growth = SearchUp(most=4, learned=learned)
     assert (growth.limit, growth.is_settled, growth.words()) == (1, False, "")
 
 
 def test_out_of_memory_lowers_the_limit_for_good() -> None:
-    growth = Growth(most=5)
+    growth = SearchUp(most=5)
     bench = Bench(growth, float, trials=8)
     bench.run()
     assert growth.limit == 5
@@ -225,14 +225,14 @@ def test_out_of_memory_lowers_the_limit_for_good() -> None:
     assert growth.limit == 2
     growth.out_of_memory(1)
     assert growth.limit == 1
-    early = Growth(most=5)
+    early = SearchUp(most=5)
     early.out_of_memory(1)
     Bench(early, float, trials=4).run()
     assert early.limit == 1
 
 
 def test_it_may_begin_with_several_and_take_all_that_fit() -> None:
-    growth = Growth(most=6, start=4, gain=0.0)
+    growth = SearchUp(most=6, start=4, gain=0.0)
     bench = Bench(growth, lambda n: 1.0, trials=20).run()
     assert [event.decision for event in bench.events] == ["grow", "grow", "stay"]
     assert growth.limit == 6
@@ -240,7 +240,7 @@ def test_it_may_begin_with_several_and_take_all_that_fit() -> None:
 
 
 def test_trials_that_report_nothing_new_do_not_grow() -> None:
-    growth = Growth(most=3)
+    growth = SearchUp(most=3)
     growth.started("a", 0.0)
     for second in range(1000):
         assert growth.reported("a", 1, float(second)) is None
@@ -299,7 +299,7 @@ def test_it_ends_within_memory_at_a_level_that_it_measured(
     speeds = [0.0, 1.0]
     for gain in gains:
         speeds.append(speeds[-1] * gain)
-    growth = Growth(most=most)
+    growth = SearchUp(most=most)
     at = dict(changes)
     count = 0
 
