@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.arrays import ArrayProblem as ArrayProblem
     from orchestrator.analysis.diagnose_runs import (
         Asked as Asked,
         Examination as Examination,
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["metrics"],
     submod_attrs={
-        "arrays": ["ArrayProblem"],
         "diagnose_runs": ["Asked", "Examination", "Examined", "examine", "shown_series"],
         "evaluate": ["evaluate_run"],
         "success": ["Success", "judge_success", "shortfall"],

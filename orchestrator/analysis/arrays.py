@@ -1,7 +1,4 @@
-"""Reading the arrays that a run left behind: never unpickled, checked before they are compared.
-
-Arrays may be large (1,200 decay curves of 96,000 samples are 460 MB) and may lie in any memory
-order, so whatever walks over them does it in blocks (`blocks`) and bounded memory.
+"""Reading the arrays that a run left behind, without unpickling anything.
 
 Sequences of unequal length: one array of values end to end, and one of lengths.
 
@@ -13,14 +10,13 @@ and a prediction may be longer or shorter than its target.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.errors import SweepError
+from orchestrator.metrics import ArrayProblem
 
 Array = NDArray[Any]
 
@@ -29,11 +25,6 @@ _ZIP = b"PK\x03\x04"
 # Below this size a file is read at once. A mapped file that its writer cuts short while it is
 # being read kills the reader (SIGBUS); read at once, it is only a file that is too short.
 _MAP_FROM_BYTES = 64 << 20
-_BLOCK = 1 << 18  # elements; two float64 blocks are 4 MiB
-
-
-class ArrayProblem(SweepError):  # noqa: N818  (it is a finding about a file, shown in a table)
-    """A file or a pair of arrays that cannot be compared; the message is one sentence."""
 
 
 def load_array(path: Path, *, mmap: bool = True, key: str | None = None) -> Array:
@@ -69,7 +60,7 @@ def load_array(path: Path, *, mmap: bool = True, key: str | None = None) -> Arra
     except Exception as error:  # a damaged header raises nearly anything, SyntaxError included
         raise ArrayProblem(f"{path.name} {_reading_problem(error)}") from None
     if array.dtype.kind not in "biuf":
-        raise ArrayProblem(f"{path.name} must hold real numbers, but holds {array.dtype}")
+        raise ArrayProblem(f"{path.name} holds {array.dtype}, not real numbers")
     return array
 
 
@@ -89,68 +80,8 @@ def _load_from_archive(path: Path, key: str) -> Array:
     except Exception as error:  # as above: a damaged archive raises nearly anything
         raise ArrayProblem(f"{path.name} {_reading_problem(error)}") from None
     if array.dtype.kind not in "biuf":
-        raise ArrayProblem(f"{path.name}:{key} must hold real numbers, but holds {array.dtype}")
+        raise ArrayProblem(f"{path.name}:{key} holds {array.dtype}, not real numbers")
     return array
-
-
-def check_pair(predictions: Array, targets: Array) -> None:
-    """Check that predictions can be held against targets.
-
-    Raises:
-        ArrayProblem: their shapes differ, they are empty, hold something other than real numbers,
-            or values that are not finite; all counts are in the message.
-    """
-    for name, array in (("predictions", predictions), ("targets", targets)):
-        if array.dtype.kind not in "biuf":
-            raise ArrayProblem(f"{name} must hold real numbers, but hold {array.dtype}")
-    if predictions.shape != targets.shape:
-        raise ArrayProblem(
-            f"shapes must be equal, but predictions are {_shape(predictions)} "
-            f"and targets {_shape(targets)}"
-        )
-    if predictions.size == 0:
-        raise ArrayProblem(f"arrays must not be empty, but their shape is {_shape(targets)}")
-    bad = {"predictions": 0, "targets": 0}
-    for predicted, target in blocks(predictions, targets):
-        bad["predictions"] += predicted.size - int(np.count_nonzero(np.isfinite(predicted)))
-        bad["targets"] += target.size - int(np.count_nonzero(np.isfinite(target)))
-    found = [f"{count:,} of {targets.size:,} {name}" for name, count in bad.items() if count]
-    if found:
-        raise ArrayProblem(f"values must be finite, but {' and '.join(found)} are not")
-
-
-def blocks(
-    predictions: Array, targets: Array
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield both arrays as flat float64 blocks of the same elements, in bounded memory.
-
-    The order of the elements follows memory, so that a mapped file is read straight through. A
-    block is valid until the next one is asked for.
-
-    Args:
-        predictions: real numbers, any shape and memory order.
-        targets: of the same shape.
-
-    Raises:
-        ArrayProblem: the shapes differ.
-    """
-    if predictions.shape != targets.shape:
-        raise ArrayProblem(
-            f"shapes must be equal, but predictions are {_shape(predictions)} "
-            f"and targets {_shape(targets)}"
-        )
-    if predictions.size == 0:
-        return
-    iterator = np.nditer(
-        [predictions, targets],
-        flags=["external_loop", "buffered"],
-        op_flags=[["readonly"], ["readonly"]],
-        op_dtypes=[np.float64, np.float64],
-        casting="same_kind",
-        buffersize=_BLOCK,
-    )
-    with iterator:
-        yield from iterator
 
 
 def _check_beginning(path: Path) -> None:
@@ -192,10 +123,6 @@ def _reading_problem(error: Exception) -> str:
     return f"has a damaged header ({type(error).__name__})"
 
 
-def _shape(array: Array) -> str:
-    return "×".join(f"{length:,}" for length in array.shape) or "a single number"
-
-
 def load_sequences(path: Path, lengths_path: Path) -> list[Array]:
     """Return the sequences whose values stand in `path` and whose lengths in `lengths_path`.
 
@@ -225,25 +152,3 @@ def load_sequences(path: Path, lengths_path: Path) -> list[Array]:
         )
     ends = np.cumsum(lengths.astype(np.int64))
     return [values[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-
-
-def check_sequences(predictions: list[Array], targets: list[Array]) -> None:
-    """Check that predicted sequences can be held against targets.
-
-    Raises:
-        ArrayProblem: their numbers differ, there are none, or values are not finite.
-    """
-    if len(predictions) != len(targets):
-        raise ArrayProblem(
-            f"there must be one prediction for each target, but there are {len(predictions):,} "
-            f"sequences of predictions and {len(targets):,} of targets"
-        )
-    if not targets:
-        raise ArrayProblem("arrays must not be empty, but hold no sequence")
-    bad = {
-        name: sum(part.size - int(np.count_nonzero(np.isfinite(part))) for part in parts)
-        for name, parts in (("predictions", predictions), ("targets", targets))
-    }
-    found = [f"{count:,} values of {name}" for name, count in bad.items() if count]
-    if found:
-        raise ArrayProblem(f"values must be finite, but {' and '.join(found)} are not")

@@ -9,8 +9,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from orchestrator.analysis import arrays, metrics as kinds, metrics as regression
-from orchestrator.analysis.arrays import ArrayProblem, check_sequences, load_sequences
+from orchestrator.analysis import arrays
+from orchestrator.analysis.arrays import load_sequences
+from orchestrator.metrics import (
+    ArrayProblem,
+    check_pair,
+    check_sequences,
+    evaluate,
+    is_known_kind,
+    regression_metrics,
+)
 from orchestrator.runs import RunDir
 from orchestrator.runs.foreign import ROLES, SPLITS, Places, Source, metadata as foreign, own_places
 
@@ -72,7 +80,7 @@ def evaluate_folder(
     known = known or foreign.data_of(foreign.read_script_metadata(path))
     declared = known.get("kind")
     problems = []
-    if declared is not None and not kinds.is_known(declared) and declared != "regression":
+    if declared is not None and not is_known_kind(declared) and declared != "regression":
         problems.append(f"its arrays are of the kind '{declared}', which has no metrics here")
     kind = kind if declared is None else declared
     merged = {**(data or {}), **known}
@@ -123,7 +131,7 @@ def load_pair(
         return predicted, wanted
     predictions = arrays.load_array(first.path, key=first.key)
     targets = arrays.load_array(second.path, key=second.key)
-    arrays.check_pair(predictions, targets)
+    check_pair(predictions, targets)
     return predictions, targets
 
 
@@ -137,11 +145,11 @@ def _evaluate_pair(
 ) -> dict[str, float]:
     predictions, targets = load_pair(path, split, places)
     try:
-        return kinds.evaluate(kind, predictions, targets, data)
+        return evaluate(kind, predictions, targets, data)
     except ArrayProblem as error:
         if isinstance(predictions, list) or isinstance(targets, list):
             raise
         # The pair is good, so it is only the kind that does not fit: an array of one dimension
         # called a decay curve. It can still be ranked by its errors.
         problems.append(str(error))
-        return regression.regression_metrics(predictions, targets)
+        return regression_metrics(predictions, targets, kind)

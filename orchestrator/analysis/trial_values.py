@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_folder
 from orchestrator.analysis.targets import square
 from orchestrator.divergence import Watch
+from orchestrator.metrics import ArrayProblem
 from orchestrator.runs import RunDir, TrialRecord, TrialState, read_reports
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.sweepfile.conditions import WORDS, Condition, evaluate

@@ -17,12 +17,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis import ArrayProblem, evaluate_run
+from orchestrator.analysis import evaluate_run
 from orchestrator.divergence import LOST, DivergenceRule, Verdict, Watch, number as shown
 from orchestrator.divergence.schedule import declared_for, schedule_of_trial
 from orchestrator.engine.remedies import Remedies, policy_for
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
+from orchestrator.metrics import ArrayProblem
 from orchestrator.runs import RunDir, SweepDir, TrialRecord, read_reports
 from orchestrator.search import Bands, Study
 from orchestrator.sweepfile.model import Spec

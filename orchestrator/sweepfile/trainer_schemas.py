@@ -204,27 +204,15 @@ def _name_presets(declared: dict[str, ParameterLike], presets: Mapping[str, Any]
         declared["preset"] = replace(preset, choices=tuple(presets))
 
 
-def evaluated_metrics(name: str, data_kind: str = "") -> dict[str, str]:
-    """Return the goals of the metrics that are recomputed from a trainer's arrays, by name.
-
-    This imports the ``metrics.py`` of a trainer that ships and with it numpy, so it is called
-    only where a name is not among the reported metrics.
+def metrics_kind(name: str, data_kind: str) -> str | None:
+    """Return the name under which `orchestrator.metrics` knows the data of a trainer.
 
     Args:
         name: the trainer.
-        data_kind: what its arrays are; one of the user's own gets the metrics of the trainer that
-            ships whose arrays are of that kind.
+        data_kind: what its arrays are; a trainer of the user's own gets the metrics of the trainer
+            that ships whose arrays are of that kind.
     """
-    if is_own(name):
-        kinds = {trainer_schema(known).data_kind: known for known in trainer_names()}
-        if not data_kind or data_kind not in kinds:
-            return {}
-        name = kinds[data_kind]
-    try:
-        module = importlib.import_module(f"{PACKAGE}.{name}.metrics")
-    except ImportError:
-        return {}
-    return dict(getattr(module, "GOALS", {}))
+    return data_kind or (None if is_own(name) else name)
 
 
 def resolve(schema: TrainerSchema, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.analysis import arrays
-from orchestrator.analysis.arrays import ArrayProblem, blocks, check_pair, load_array
+from orchestrator.analysis.arrays import load_array
 from orchestrator.errors import SweepError
+from orchestrator.metrics import ArrayProblem, check_pair, samples
+from orchestrator.metrics.samples import blocks
 
 
 class Trap:
@@ -102,7 +104,7 @@ def test_objects_are_never_unpickled(tmp_path: Path, mmap: bool) -> None:
 )
 def test_only_real_numbers(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", array)
-    with pytest.raises(ArrayProblem, match="must hold real numbers, but holds"):
+    with pytest.raises(ArrayProblem, match="not real numbers"):
         load_array(tmp_path / "a.npy")
 
 
@@ -140,11 +142,11 @@ def test_a_damaged_header_never_escapes_as_another_error(
 
 def test_pairs_that_cannot_be_compared() -> None:
     good = np.ones((2, 3))
-    with pytest.raises(ArrayProblem, match="predictions are 2×3 and targets 3×2"):
+    with pytest.raises(ArrayProblem, match="predictions 2×3, targets 3×2"):
         check_pair(good, good.T)
-    with pytest.raises(ArrayProblem, match="must not be empty"):
+    with pytest.raises(ArrayProblem, match="arrays are empty"):
         check_pair(good[:0], good[:0])
-    with pytest.raises(ArrayProblem, match="predictions must hold real numbers"):
+    with pytest.raises(ArrayProblem, match="predictions are not real numbers"):
         check_pair(good.astype(complex), good)
     bad = good.copy()
     bad[0, 0], bad[1, 2] = np.nan, np.inf
@@ -157,7 +159,7 @@ def test_pairs_that_cannot_be_compared() -> None:
 
 
 def test_every_count_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "_BLOCK", 64)
+    monkeypatch.setattr(samples, "_BLOCK", 64)
     predictions = np.zeros((37, 51), dtype=np.float32)
     predictions[::5] = np.nan
     with pytest.raises(ArrayProblem, match=f"{8 * 51} of 1,887 predictions"):

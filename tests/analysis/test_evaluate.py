@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_folder, evaluate_run
+from orchestrator.metrics import ArrayProblem
 from tests.analysis import made
 
 

@@ -69,7 +69,9 @@ class Play:
             self.spec,
             self.sweep,
             Studies(self.sweep.study_file, "sweep", self.spec),
-            SlotAllocator(self.spec, cpu_plan(self.slots), SlotOptions(), FakeMachine(cores=self.slots)),
+            SlotAllocator(
+                self.spec, cpu_plan(self.slots), SlotOptions(), FakeMachine(cores=self.slots)
+            ),
             listener=lambda event, record, details: self.events.append((event, dict(details))),
             records=records,
             course=state.course,

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis import metrics as kinds
 from orchestrator.analysis.table.rank import compare
 from orchestrator.analysis.table.rows import Comparison, Row
 from orchestrator.files import plain
+from orchestrator.metrics import resolve_kind
 
 if TYPE_CHECKING:
     import pandas
@@ -158,7 +158,7 @@ def load_results(
     import pandas as pd
 
     known: dict[str, Any] = {} if rate is None else {"rate_hz": rate}
-    kind = None if metrics is None else kinds.resolve(metrics)
+    kind = None if metrics is None else resolve_kind(metrics)
     comparison = compare([Path(path)], sort_by=sort_by, kind=kind, data=known)
     columns, rows = flat_rows(comparison)
     frame = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.analysis import metrics
-from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import Samples, load_pair
+from orchestrator.metrics import ArrayProblem, evaluate
 from orchestrator.runs.foreign import metadata
 
 GROUPS = 20
@@ -123,7 +122,7 @@ def between_runs(
 
     def measure(samples: Samples, kept: NDArray[np.intp]) -> float:
         pair = _some(samples, kept), _some(wanted, kept)
-        return metrics.evaluate(kind, *pair, known).get(bare, math.nan)
+        return evaluate(kind, *pair, known).get(bare, math.nan)
 
     every = np.arange(count)
     try:

@@ -18,8 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis import metrics
-from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import evaluate_folder
 from orchestrator.analysis.table.find import find_runs
 from orchestrator.analysis.table.relations import relate
@@ -28,6 +26,7 @@ from orchestrator.analysis.table.rows import Comparison, Incomplete, Row
 from orchestrator.analysis.table.run_folder import read_run
 from orchestrator.analysis.targets import tally
 from orchestrator.errors import UsageError, nearest
+from orchestrator.metrics import ArrayProblem, goal as metric_goal
 from orchestrator.runs.foreign import metadata
 
 _HINT = "for decay curves add `--metrics edc --rate HZ`"
@@ -207,7 +206,7 @@ def goal_of(metric: str, rows: Sequence[Row]) -> str:
     }
     if len(said) == 1:
         return said.pop()
-    return metrics.goal(metric, next((row.kind for row in rows if row.kind is not None), None))
+    return metric_goal(metric, next((row.kind for row in rows if row.kind is not None), None))
 
 
 def _check_metric(name: str, rows: Iterable[Row]) -> None:

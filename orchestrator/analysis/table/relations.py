@@ -14,10 +14,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.analysis import metrics
 from orchestrator.analysis.table.noise import Difference, between_runs, between_seeds
 from orchestrator.analysis.table.rows import Row
 from orchestrator.analysis.targets import measured
+from orchestrator.metrics import unit as metric_unit
 
 BASELINE = "baseline"
 MOST_ELEMENTS = 2_000_000
@@ -87,7 +87,7 @@ def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
 
 
 def _in_unit(found: Difference, metric: str, row: Row) -> Difference:
-    return replace(found, unit=metrics.unit(metric, row.kind))
+    return replace(found, unit=metric_unit(metric, row.kind))
 
 
 def _to_references(
@@ -99,7 +99,7 @@ def _to_references(
         for name, known in reference.metrics.items():
             value = measured(name, values)
             if value is not None:
-                found[name] = Difference(value - known, unit=metrics.unit(name, row.kind))
+                found[name] = Difference(value - known, unit=metric_unit(name, row.kind))
         if found and reference.sweep == row.sweep:
             yield reference.trial, found
 

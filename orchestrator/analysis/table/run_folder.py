@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis import metrics as kinds
-from orchestrator.analysis.arrays import ArrayProblem
 from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
 from orchestrator.analysis.table.find import RunFolder, SweepInfo, find_runs
 from orchestrator.analysis.table.rows import Incomplete, Lineage, Row
@@ -23,6 +21,7 @@ from orchestrator.analysis.targets import judge, parse_bound, tier_of
 from orchestrator.divergence import is_rate
 from orchestrator.divergence.schedule import Rates
 from orchestrator.errors import NotFoundError, UsageError
+from orchestrator.metrics import ArrayProblem, resolve_kind
 from orchestrator.runs import RunDir, TrialRecord, TrialState, read_reports
 from orchestrator.runs.curves import read_runs
 from orchestrator.runs.foreign import (
@@ -147,7 +146,7 @@ def _means(
     if meaning is None:
         return kind, data
     if meaning.metrics is not None:
-        kind = kinds.resolve(meaning.metrics, where=f"{meaning.path}: metrics")
+        kind = resolve_kind(meaning.metrics, where=f"{meaning.path}: metrics")
     if meaning.rate_hz is not None:
         data = {**(data or {}), "rate_hz": meaning.rate_hz}
     return kind, data

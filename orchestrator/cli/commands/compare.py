@@ -12,6 +12,7 @@ import click
 
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
+from orchestrator.metrics import resolve_kind
 from orchestrator.runs import results_folder
 
 if TYPE_CHECKING:
@@ -124,9 +125,7 @@ def _meaning(metrics: str | None, rate: float | None) -> tuple[str | None, dict[
     if metrics is None:
         return None, data
 
-    from orchestrator.analysis import metrics as kinds
-
-    kind = kinds.resolve(metrics)
+    kind = resolve_kind(metrics)
     if kind == "decay_curve" and rate is None:
         raise UsageError(
             f"--rate: must be given with --metrics {metrics}, but is missing. "

@@ -26,7 +26,7 @@ from orchestrator.engine.slots.concurrency import Growing, Levels
 from orchestrator.engine.slots.device_state import Occupancy, Tell, cap_of, note_need
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.slots.needs import TrialNeeds
-from orchestrator.engine.slots.oom_retry import Recovery, OomRetry
+from orchestrator.engine.slots.oom_retry import OomRetry, Recovery
 from orchestrator.engine.slots.running_slot import OccupiedSlot
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.usage import MemoryUsage

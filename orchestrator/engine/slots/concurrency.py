@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.engine.slots.device_state import Tell
 from orchestrator.engine.slots.running_slot import OccupiedSlot
 from orchestrator.placement import CPU, Device, Plan, Policy
-from orchestrator.placement.concurrency import Event, SearchUp, Pays, SearchDown, Window
+from orchestrator.placement.concurrency import Event, Pays, SearchDown, SearchUp, Window
 from orchestrator.placement.hardware import RAM_PER_TRIAL_BYTES
 from orchestrator.placement.memory_needs import History, MemoryKey
 

@@ -59,7 +59,9 @@ class OomRetry:
                 found[record.number] = Want(need, alone=bool(record.need.get("alone")))
         return found
 
-    def recover(self, live: OccupiedSlot, kind: Kind, text: str, end: Callable[[], None]) -> Recovery:
+    def recover(
+        self, live: OccupiedSlot, kind: Kind, text: str, end: Callable[[], None]
+    ) -> Recovery:
         """Return how a trial goes on, with its record and all limits set to that.
 
         Args:

@@ -56,7 +56,9 @@ class OccupiedSlot:
         return self.slot.memory_bytes if self.used is None else self.used
 
 
-def with_context(live: OccupiedSlot, reserved_bytes: int, machine: Machine, now: Sequence[Device]) -> int:
+def with_context(
+    live: OccupiedSlot, reserved_bytes: int, machine: Machine, now: Sequence[Device]
+) -> int:
     """Return what a trainer holds on its GPU.
 
     Args:

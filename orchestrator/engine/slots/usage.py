@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from orchestrator.engine.slots.device_state import Occupancy, note_need
 from orchestrator.engine.slots.needs import TrialNeeds
-from orchestrator.engine.slots.running_slot import OccupiedSlot, held_by_script, held_together, with_context
+from orchestrator.engine.slots.running_slot import (
+    OccupiedSlot,
+    held_by_script,
+    held_together,
+    with_context,
+)
 from orchestrator.files import to_mib
 from orchestrator.placement import Need
 from orchestrator.placement.admission import Admission

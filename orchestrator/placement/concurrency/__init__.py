@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.placement.concurrency.search_down import Pays as Pays, SearchDown as SearchDown
+    from orchestrator.placement.concurrency.search_down import (
+        Pays as Pays,
+        SearchDown as SearchDown,
+    )
     from orchestrator.placement.concurrency.search_up import Event as Event, SearchUp as SearchUp
     from orchestrator.placement.concurrency.throughput import Window as Window
 

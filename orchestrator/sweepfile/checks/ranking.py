@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from orchestrator.metrics import kind_names, known_metrics
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.checks.result_conditions import REGRESSION, Results, term_of
+from orchestrator.sweepfile.checks.result_conditions import Results, term_of
 from orchestrator.sweepfile.conditions.ast import Name
 from orchestrator.sweepfile.conditions.condition import names, parse
 from orchestrator.sweepfile.expand.names import WRITTEN
@@ -21,12 +22,7 @@ from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.model.spec import Domain, Goal, MetricGoal, Spec
 from orchestrator.sweepfile.schema.fields import join, number_hint
 from orchestrator.sweepfile.space.sampler_options import OF_TWO, SAMPLERS, UNWRITABLE
-from orchestrator.sweepfile.trainer_schemas import (
-    TrainerSchema,
-    evaluated_metrics,
-    resolve,
-    trainer_names,
-)
+from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
 from orchestrator.sweepfile.yaml.node import Node, found
 
 
@@ -134,10 +130,7 @@ def _check_patterns(file: ParsedFile, name: str, where: Node, key: str) -> None:
 
 def _of_arrays() -> set[str]:
     """Return the metrics that predictions and targets of some known kind give."""
-    found = set(REGRESSION)
-    for name in trainer_names():
-        found.update(evaluated_metrics(name))
-    return found
+    return {name for kind in (None, *kind_names()) for name in known_metrics(kind)}
 
 
 def check_expectations(file: ParsedFile, results: Results) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.metrics import known_metrics
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.conditions.ast import (
     Among,
@@ -25,12 +26,9 @@ from orchestrator.sweepfile.model.course import Budget, Reference
 from orchestrator.sweepfile.model.spec import Bound
 from orchestrator.sweepfile.program.resolve import folder_of
 from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.trainer_schemas import TrainerSchema, evaluated_metrics
+from orchestrator.sweepfile.trainer_schemas import TrainerSchema, metrics_kind
 from orchestrator.sweepfile.yaml.node import Node
 from orchestrator.sweepfile.yaml.overrides import ORIGIN
-
-REGRESSION = ("mae", "rmse", "r2")
-"""Metrics of any predictions and targets, recomputed for every kind of data."""
 
 SPLITS = ("train_", "val_", "test_")
 
@@ -67,7 +65,8 @@ def known_results(schema: TrainerSchema, evaluated: bool = True) -> set[str]:
         schema: the trainer's.
         evaluated: True to load the trainer's own metrics, which needs numpy.
     """
-    bare = {*REGRESSION, *(evaluated_metrics(schema.name, schema.data_kind) if evaluated else ())}
+    own = known_metrics(metrics_kind(schema.name, schema.data_kind)) if evaluated else {}
+    bare = {*known_metrics(), *own}
     bare |= {name.removeprefix("val_") for name in schema.metrics if name.startswith("val_")}
     return {*schema.metrics, *bare, *(split + name for split in SPLITS for name in bare)}
 

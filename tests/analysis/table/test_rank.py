@@ -334,10 +334,8 @@ def incomplete_in_every_way(results: Path) -> Mapping[str, tuple[list[str], str 
         "pickle", ["predictions.npy"], "only .npy arrays are read, not predictions.pkl"
     )
     (pickled / "predictions.pkl").touch()
-    np.save(foreign("shapes", [], "shapes must be equal") / "targets.npy", np.zeros((2, 3)))
-    np.save(
-        foreign("nan", [], "values must be finite") / "predictions.npy", np.full((4, 5), np.nan)
-    )
+    np.save(foreign("shapes", [], "shapes differ") / "targets.npy", np.zeros((2, 3)))
+    np.save(foreign("nan", [], "are not finite") / "predictions.npy", np.full((4, 5), np.nan))
     (foreign("cut", [], "targets.npy is cut short") / "targets.npy").write_bytes(
         (results / "others" / "nan" / "targets.npy").read_bytes()[:-20]
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.analysis import metrics
+from orchestrator import metrics
 from orchestrator.analysis.table.export import flat_rows
 from orchestrator.analysis.table.rank import compare
 from orchestrator.analysis.table.rows import Lineage

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.analysis.targets import parse_bound
 from orchestrator.errors import SpecError
-from orchestrator.sweepfile.checks.result_conditions import REGRESSION, bound_condition, term_of
+from orchestrator.sweepfile.checks.result_conditions import bound_condition, term_of
 from orchestrator.sweepfile.conditions.condition import evaluate
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Budget, Promote, Reference
@@ -146,11 +146,6 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
         held = bound_condition("mae", spec.targets["mae"])
         for value, holds in [(0.4, False), (0.5, True), (10, True), (11, False)]:
             assert spec.targets["mae"].holds(value) is evaluate(held, {"mae": value}) is holds
-
-    def test_regression_metrics_are_those_that_are_recomputed(self) -> None:
-        from orchestrator.analysis import metrics
-
-        assert set(REGRESSION) == set(metrics.GOALS)
 
 
 class TestLoss:

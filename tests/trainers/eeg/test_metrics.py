@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.analysis import metrics
+from orchestrator import metrics
 from trainers.eeg.config import DATA_KIND
 from trainers.eeg.metrics import GOALS, evaluate
 
@@ -48,7 +48,7 @@ def test_a_table_knows_the_kind_and_its_directions() -> None:
     found = metrics.evaluate(DATA_KIND, np.array([0.2, 0.7]), np.array([0.0, 1.0]), {})
     assert found["auroc"] == 1.0
     assert metrics.goal("val_balanced_accuracy", DATA_KIND) == "maximize"
-    assert metrics.resolve("eeg") == DATA_KIND
+    assert metrics.resolve_kind("eeg") == DATA_KIND
 
 
 def test_sklearn_is_loaded_by_whoever_evaluates_alone() -> None:

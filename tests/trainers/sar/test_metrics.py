@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.analysis import metrics as kinds
+from orchestrator import metrics as kinds
 from trainers.sar import metrics
 
 RANDOM = np.random.default_rng(0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from orchestrator.analysis import metrics
+from orchestrator import metrics
 from trainers.signal.data import make_mixture
 from trainers.signal.metrics import FREQUENCIES_HZ, GOALS, evaluate
 
@@ -39,4 +39,4 @@ def test_the_table_knows_the_kind() -> None:
     assert found["mse"] == pytest.approx(0.01)
     assert found["rmse"] == pytest.approx(0.1)
     assert metrics.goal("val_mse_3hz", "sine_mixture") == "minimize"
-    assert metrics.resolve("signal") == "sine_mixture"
+    assert metrics.resolve_kind("signal") == "sine_mixture"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis import metrics
+from orchestrator import metrics
 from trainers.speech.metrics import GOALS, evaluate
 
 IDS = st.lists(st.integers(1, 4), max_size=7)

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from orchestrator.analysis import metrics as kinds
-from orchestrator.analysis.arrays import ArrayProblem
+from orchestrator import metrics as kinds
 from orchestrator.errors import UsageError
+from orchestrator.metrics import ArrayProblem
 
 
 def decay(reverberation_s: np.ndarray, rate_hz: float = 500.0, n: int = 1000) -> np.ndarray:
@@ -48,13 +48,13 @@ def test_what_the_kind_needs_is_asked_for() -> None:
 
 
 def test_names_and_nearest_names() -> None:
-    assert kinds.resolve("edc") == kinds.resolve("decay_curve") == "decay_curve"
-    assert kinds.is_known("edc")
-    assert not kinds.is_known(None)
-    assert not kinds.is_known("speech-to-nothing")
-    with pytest.raises(UsageError, match=r"got 'edcs'. Did you mean 'edc'\?"):
-        kinds.resolve("edcs")
-    assert "edc" in kinds.names()
+    assert kinds.resolve_kind("edc") == kinds.resolve_kind("decay_curve") == "decay_curve"
+    assert kinds.is_known_kind("edc")
+    assert not kinds.is_known_kind(None)
+    assert not kinds.is_known_kind("speech-to-nothing")
+    with pytest.raises(UsageError, match=r"the kind 'edcs' .*\. Did you mean 'edc'\?"):
+        kinds.resolve_kind("edcs")
+    assert "edc" in kinds.kind_names()
 
 
 @pytest.mark.parametrize("kind", [None, "edc"])
@@ -84,14 +84,26 @@ def test_goal(metric: str, goal: str, kind: str | None) -> None:
     assert kinds.goal(metric, kind) == goal
 
 
+def test_known_metrics_are_those_of_any_arrays_and_those_of_the_kind() -> None:
+    assert list(kinds.known_metrics()) == ["mae", "rmse", "r2"]
+    assert list(kinds.known_metrics("edc"))[:4] == ["mae", "rmse", "r2", "edt_mae"]
+    assert "mae" not in kinds.known_metrics("speech")
+    assert kinds.known_metrics("sar")["psnr"].unit == kinds.unit("test_psnr", "sar") == "dB"
+    assert kinds.unit("rmse") == ""
+
+
 def test_every_kind_is_there_and_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from orchestrator.analysis import metrics as kinds\n"
-        "for kind in kinds._MODULES:\n"
-        "    module = kinds._module(kind)\n"
-        "    assert callable(module.evaluate) and module.GOALS\n"
-        "heavy = {'torch', 'ray', 'optuna', 'pandas', 'scipy', 'pyroomacoustics'}\n"
+        "from orchestrator import metrics\n"
+        "metrics.known_metrics()\n"
+        "metrics.goal('mae')\n"
+        "assert 'numpy' not in sys.modules\n"
+        "for kind in ('binary_probability', 'decay_curve', 'phonemes', 'sar_image',\n"
+        "             'sine_mixture'):\n"
+        "    own = [m for m in metrics.known_metrics(kind).values() if m.kinds == (kind,)]\n"
+        "    assert own and metrics.is_known_kind(kind)\n"
+        "heavy = {'torch', 'ray', 'optuna', 'pandas', 'scipy', 'pyroomacoustics', 'sklearn'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

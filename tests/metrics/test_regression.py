@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from orchestrator.analysis import arrays
-from orchestrator.analysis.arrays import ArrayProblem
-from orchestrator.analysis.metrics import GOALS, regression_metrics
+from orchestrator.metrics import ArrayProblem, known_metrics, regression_metrics, samples
 
 
 def test_worked_by_hand() -> None:
@@ -20,8 +18,8 @@ def test_worked_by_hand() -> None:
     assert metrics == {"mae": 1.5, "rmse": math.sqrt(5.0), "r2": pytest.approx(1 - 20 / 6)}
 
 
-def test_names_are_those_of_goals() -> None:
-    assert list(regression_metrics(np.ones(2), np.arange(2.0))) == list(GOALS)
+def test_names_are_those_of_the_records() -> None:
+    assert list(regression_metrics(np.ones(2), np.arange(2.0))) == list(known_metrics())
 
 
 @given(
@@ -44,7 +42,7 @@ def test_blocks_do_not_alter_the_result(monkeypatch: pytest.MonkeyPatch) -> None
     targets = random.normal(3, 2, (41, 29)).astype(np.float32)
     predictions = (targets + random.normal(0, 0.1, targets.shape)).astype(np.float32)
     whole = regression_metrics(predictions, targets)
-    monkeypatch.setattr(arrays, "_BLOCK", 17)
+    monkeypatch.setattr(samples, "_BLOCK", 17)
     assert regression_metrics(predictions, targets) == pytest.approx(whole, rel=1e-12)
 
 
@@ -89,5 +87,5 @@ def test_values_that_are_not_finite_or_overflow() -> None:
 
 def test_empty_and_unequal() -> None:
     assert all(math.isnan(v) for v in regression_metrics(np.ones(0), np.ones(0)).values())
-    with pytest.raises(ArrayProblem, match="shapes must be equal"):
+    with pytest.raises(ArrayProblem, match="shapes differ"):
         regression_metrics(np.ones((3, 1)), np.ones((1, 3)))

@@ -1,0 +1,283 @@
+"""Which metrics there are: those of any arrays, and those that trainers declare for their data.
+
+A run's ``metadata.json`` names the kind of its arrays: ``{"kind": "decay_curve", "rate_hz": 500}``.
+Every kind gets the metrics of any arrays; the kind of a trainer (``DATA_KIND`` in ``config.py``)
+also gets what its ``metrics.py`` declares: ``evaluate(predictions, targets, **data)`` and
+``GOALS``, both without torch. Sequences of unequal length (``SEQUENCES``) get only those.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.errors import UsageError, nearest
+from orchestrator.files import discover
+from orchestrator.metrics.metric import Goal, Metric, Pair
+from orchestrator.metrics.samples import ArrayProblem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[Any] | list[NDArray[Any]]
+
+_TRAINERS: Final = "trainers"
+_REGRESSION: Final = "orchestrator.metrics.regression"
+
+# Parts of a metric's name that show its direction. An error wins: `ssim_loss` is a loss.
+# fmt: off
+_ERRORS: Final = frozenset({
+    "loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "per", "wer", "cer",
+    "undefined", "divergence", "distance",
+})
+_SCORES: Final = frozenset({
+    "r2", "psnr", "ssim", "snr", "sdr", "sisdr", "epi", "auroc", "auprc", "auc", "ap",
+    "accuracy", "acc", "precision", "recall", "sensitivity", "specificity", "f1", "dice", "iou",
+    "kappa", "mcc", "correlation", "corr", "pearson", "spearman", "bleu", "score",
+})
+# fmt: on
+_IN_DECIBELS: Final = frozenset({"psnr", "snr", "sdr", "sisdr"})
+_SPLIT: Final = re.compile(r"^(?:train|val|valid|validation|test)[_/.]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """A trainer that ships, as far as its metrics go."""
+
+    name: str
+    kind: str
+
+    @cached_property
+    def module(self) -> ModuleType:
+        """Its ``metrics.py``."""
+        return importlib.import_module(f"{_TRAINERS}.{self.name}.metrics")
+
+    @property
+    def has_sequences(self) -> bool:
+        return bool(getattr(self.module, "SEQUENCES", False))
+
+    def unit(self, metric: str) -> str | None:
+        """Return the unit of a metric that it reports, also of one of any arrays; else None."""
+        config = importlib.import_module(f"{_TRAINERS}.{self.name}.config")
+        reported = getattr(config, "METRICS", {}).get(f"val_{metric}")
+        return None if reported is None else str(reported.unit)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield what its ``metrics.py`` declares."""
+        for name, goal in getattr(self.module, "GOALS", {}).items():
+            yield Metric(name, goal, unit=self.unit(name) or "", kinds=(self.kind,))
+
+
+def kind_names() -> list[str]:
+    """Return what a user may type for a kind: kinds, and the trainers that have them."""
+    found = _by_kind()
+    return sorted([*found, *(trainer.name for trainer in found.values())])
+
+
+def resolve_kind(name: str, where: str = "--metrics") -> str:
+    """Return the kind that `name` means: a kind, or a trainer's name.
+
+    Args:
+        name: as ``"edc"`` or ``"decay_curve"``.
+        where: for the message.
+
+    Raises:
+        UsageError: there is no such kind; the message lists those that there are.
+    """
+    trainer = _trainer(name)
+    if trainer is None:
+        names = kind_names()
+        raise UsageError(
+            f"{where}: no data of the kind {name!r} are known (known: {', '.join(names)})."
+            f"{nearest(name, names)}"
+        )
+    return trainer.kind
+
+
+def is_known_kind(kind: str | None) -> bool:
+    """Return whether `kind` (or a trainer's name) has metrics of its own."""
+    return kind is not None and _trainer(kind) is not None
+
+
+def known_metrics(kind: str | None = None) -> dict[str, Metric]:
+    """Return the metrics that data of `kind` have, by name, in the order of a table's columns.
+
+    Args:
+        kind: a kind or a trainer's name; None for what any two arrays of one shape have.
+    """
+    trainer = _trainer(kind) if kind is not None else None
+    own = {} if trainer is None else {metric.name: metric for metric in trainer.metrics()}
+    if trainer is not None and trainer.has_sequences:
+        return own
+    return {metric.name: metric for metric in _regression(trainer)} | own
+
+
+def regression_metrics(
+    predictions: NDArray[Any], targets: NDArray[Any], kind: str | None = None
+) -> dict[str, float]:
+    """Return the metrics of any arrays over all elements, whatever the shape.
+
+    Args:
+        predictions: real numbers, any shape.
+        targets: of the same shape.
+        kind: what they are, for metrics that only some kinds have.
+
+    Returns:
+        ``mae`` and ``rmse`` in the arrays' unit, ``r2`` and what else is in `regression`. NaN in
+        either array makes these three NaN; all NaN for empty arrays.
+
+    Raises:
+        ArrayProblem: the shapes differ.
+    """
+    pair = Pair(predictions, targets)
+    trainer = _trainer(kind) if kind is not None else None
+    return {
+        metric.name: metric.function(pair)
+        for metric in _regression(trainer)
+        if metric.function is not None
+    }
+
+
+def evaluate(
+    kind: str | None, predictions: Samples, targets: Samples, data: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return all metrics of predictions and targets: those of any arrays, then those of the kind.
+
+    Args:
+        kind: what the arrays are; None, or a kind that is unknown here, gets the former only.
+        predictions: [N, ...], real and finite (see `check_pair`), or N sequences (see
+            `check_sequences`), which have only metrics of their kind.
+        targets: of the same shape, or N sequences too.
+        data: what is known about the arrays besides their kind, as ``rate_hz``. Names that the
+            kind's metrics do not need are ignored.
+
+    Raises:
+        ArrayProblem: the shapes differ, the kind's metrics need something that `data` lacks
+            or cannot use what it holds, or sequences are of a kind without metrics of its own.
+    """
+    trainer = _trainer(kind) if kind is not None else None
+    found: dict[str, float] = {}
+    if isinstance(predictions, list) or isinstance(targets, list):
+        if trainer is None or not trainer.has_sequences:
+            able = " or ".join(name for name, one in _by_kind().items() if one.has_sequences)
+            known = "unknown" if trainer is None else trainer.kind
+            raise ArrayProblem(
+                f"sequences of unequal length need a kind with metrics for them ({able}), "
+                f"but their kind is {known}"
+            )
+    elif trainer is not None and trainer.has_sequences:
+        raise ArrayProblem(
+            f"metrics of {trainer.kind} need sequences, but predictions_lengths.npy and "
+            "targets_lengths.npy are missing"
+        )
+    else:
+        found = regression_metrics(predictions, targets, kind)
+    if trainer is None:
+        return found
+    function = trainer.module.evaluate
+    wanted = list(inspect.signature(function).parameters.values())[2:]
+    missing = [
+        item.name
+        for item in wanted
+        if item.name not in data
+        and item.default is item.empty
+        and item.kind is not item.VAR_KEYWORD
+    ]
+    if missing:
+        raise ArrayProblem(
+            f"metrics of a {trainer.kind} need {', '.join(missing)}, which nothing states"
+        )
+    accepted = {item.name: data[item.name] for item in wanted if item.name in data}
+    try:
+        return {**found, **function(predictions, targets, **accepted)}
+    except (ValueError, TypeError) as error:
+        raise ArrayProblem(f"metrics of a {trainer.kind}: {error}") from error
+
+
+def goal(metric: str, kind: str | None = None) -> Goal:
+    """Return which way `metric` is better.
+
+    What the kind declares comes first, then the parts of the name: an R², an accuracy or a PSNR is
+    maximized; an error or a loss is minimized, and so is a name that shows nothing.
+
+    Args:
+        metric: name as ``val_t20_r2``; the split before it does not matter.
+        kind: kind of data whose trainer may know better.
+    """
+    bare = _SPLIT.sub("", metric)
+    known = known_metrics(kind).get(bare)
+    if known is not None:
+        return known.goal
+    parts = _parts(bare)
+    return "maximize" if parts & _SCORES and not parts & _ERRORS else "minimize"
+
+
+def unit(metric: str, kind: str | None = None) -> str:
+    """Return the unit of `metric`, as ``"dB"``; "" if it is not known.
+
+    Args:
+        metric: name as ``val_c50_mae``.
+        kind: kind of data, whose trainer declares the units of its metrics.
+    """
+    bare = _SPLIT.sub("", metric)
+    trainer = _trainer(kind) if kind is not None else None
+    reported = trainer.unit(bare) if trainer is not None else None
+    if reported is not None:
+        return reported
+    known = known_metrics().get(bare)
+    if known is not None and known.unit:
+        return known.unit
+    return "dB" if _parts(bare) & _IN_DECIBELS and "/" not in metric else ""
+
+
+def _parts(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", name.lower()))
+
+
+def _regression(trainer: _Trainer | None) -> list[Metric]:
+    kind = None if trainer is None else trainer.kind
+    path = importlib.import_module(_REGRESSION).__path__
+    return [metric for metric in _regression_in(tuple(path)) if metric.is_of(kind)]
+
+
+# Both tables are kept for the folders that they were read from: a package may get another one.
+@cache
+def _regression_in(folders: tuple[str, ...]) -> tuple[Metric, ...]:
+    found: Iterator[Metric] = discover.records(_REGRESSION, "METRIC")
+    return tuple(sorted(found, key=lambda metric: metric.order))
+
+
+@cache
+def _by_kind_in(folders: tuple[str, ...]) -> dict[str, _Trainer]:
+    found: dict[str, _Trainer] = {}
+    for item in pkgutil.iter_modules(folders):
+        if not item.ispkg:
+            continue
+        try:
+            if importlib.util.find_spec(f"{_TRAINERS}.{item.name}.metrics") is None:
+                continue
+            config = importlib.import_module(f"{_TRAINERS}.{item.name}.config")
+        except Exception:  # a trainer that does not load declares nothing; `sweep check` reports it
+            continue
+        kind = str(getattr(config, "DATA_KIND", None) or "")
+        if kind:
+            found.setdefault(kind, _Trainer(item.name, kind))
+    return found
+
+
+def _by_kind() -> dict[str, _Trainer]:
+    return _by_kind_in(tuple(importlib.import_module(_TRAINERS).__path__))
+
+
+def _trainer(name: str) -> _Trainer | None:
+    found = _by_kind()
+    by_name = {trainer.name: trainer for trainer in found.values()}
+    return found.get(name) or by_name.get(name)

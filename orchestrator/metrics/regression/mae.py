@@ -1,0 +1,18 @@
+"""Mean absolute error."""
+
+from __future__ import annotations
+
+import math
+
+from orchestrator.metrics.metric import Metric, Pair
+
+
+def mean_absolute_error(pair: Pair) -> float:
+    """Return the mean absolute error over all elements, in their unit; NaN for no elements."""
+    sums = pair.sums
+    return sums.absolute / sums.count if sums.count else math.nan
+
+
+METRIC = Metric(
+    "mae", "minimize", "mean absolute error over all elements", mean_absolute_error, order=0
+)

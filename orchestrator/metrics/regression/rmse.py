@@ -1,0 +1,18 @@
+"""Root mean square error."""
+
+from __future__ import annotations
+
+import math
+
+from orchestrator.metrics.metric import Metric, Pair
+
+
+def root_mean_square_error(pair: Pair) -> float:
+    """Return the root mean square error over all elements, in their unit; NaN for no elements."""
+    sums = pair.sums
+    return math.sqrt(sums.squared / sums.count) if sums.count else math.nan
+
+
+METRIC = Metric(
+    "rmse", "minimize", "root mean square error over all elements", root_mean_square_error, order=1
+)
