@@ -9,11 +9,12 @@ then a decision that is written down with its reason.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 from orchestrator.engine.attempts import Endings, Starting, UnderWay
+from orchestrator.engine.child import environment
 from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.judge import check_watched
 from orchestrator.engine.program_watch import Scripts
@@ -23,12 +24,10 @@ from orchestrator.engine.queue.queue import Agenda
 from orchestrator.engine.queue.study_trials import Configs
 from orchestrator.engine.remedies import Remedies, by_number
 from orchestrator.engine.slots.allocator import SlotAllocator
-from orchestrator.runs import SweepDir, TrialRecord, TrialState, log_event, now
+from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec
-
-Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
-"""Told of an event, of the trial that it is about (None for the sweep), and of its facts."""
 
 INTERRUPTED = "interrupted"
 
@@ -40,16 +39,12 @@ class Conductor:
     """Decides the course of one sweep.
 
     Args:
-        spec: what was asked.
-        sweep: the sweep's folder, which this process has locked.
-        studies: the sweep's studies.
+        spec: the sweep file.
+        log: writes into the sweep's folder, which this process has locked.
         placing: gives trials their room.
-        listener: told of every event, after it was written down.
         records: the trials that the folder holds, by number.
+        state: the sweep's own record with the decisions so far, which are added to it.
         only: names or numbers of the only trials to run; empty for all.
-        commit: git commit of the code that runs, for the metadata.
-        course: what was decided in the sweep so far; changed in place.
-        save_course: writes that down.
 
     Attributes:
         records: all trials, by number.
@@ -61,32 +56,28 @@ class Conductor:
     def __init__(
         self,
         spec: Spec,
-        sweep: SweepDir,
-        studies: Studies,
+        log: SweepLog,
         placing: SlotAllocator,
         *,
-        listener: Listener,
         records: Mapping[int, TrialRecord],
+        state: SweepRecord | None = None,
         only: frozenset[str] = frozenset(),
-        commit: str | None = None,
-        course: dict[str, Any] | None = None,
-        save_course: Callable[[], None] = lambda: None,
     ) -> None:
         self.stop_reason: str | None = None
         self.ending: Ending | None = None
         self.records = dict(records)
         self._spec = spec
-        self._sweep = sweep
+        self._log = log
+        sweep = log.folder
+        state = state or SweepRecord(sweep.name)
+        studies = Studies(sweep.study_file, sweep.name, spec)
         self.placing = placing
-        placing.tell = self._tell_sweep
-        placing.save = self._save
-        self._listener = listener
         self._live: dict[str, UnderWay] = {}
         self._adopted_at = -NEXT_FOLDER_S
         check_watched(spec)
         self._remedies = Remedies(spec, sweep, self.records)
         self.records |= by_number(self._remedies.owed())
-        self._decisions = Decisions(course, save_course, self._tell_sweep)
+        self._decisions = Decisions(state.course, partial(state.save, sweep), log.emit)
         self._configs = Configs(spec, sweep, studies, self.records)
         self._agenda = Agenda(
             spec, sweep, self._configs, self.records, decisions=self._decisions, only=only
@@ -99,12 +90,12 @@ class Conductor:
             self._remedies,
             self.records,
             self._live,
-            tell=self._tell,
+            tell=log.emit,
             follow=self.follow,
         )
-        self._spent = Spent(self._decisions.course, save_course)
+        self._spent = Spent(state.course, self._decisions.save)
         self._limits = Limits(spec, self._spent, last_stage=self._agenda.last_stage)
-        self._starting = Starting(spec, sweep, studies, self._remedies, self.records, commit)
+        self._starting = Starting(spec, sweep, studies, self._remedies, self.records, _commit(spec))
         self._scripts = Scripts(spec, self.records, self._live)
         self._configs.reconcile()
         self._endings.catch_up()
@@ -163,7 +154,7 @@ class Conductor:
         self.placing.started(attempt_id, record, slot)
         live = self._starting.begin(record, attempt_id, slot.to_dict())
         self._live[attempt_id] = live
-        self._tell("trial_started", record, attempt=record.attempt, slot=record.slot)
+        self._log.emit("trial_started", record, attempt=record.attempt, slot=record.slot)
         limits = self.placing.cap_bytes(attempt_id), self.placing.gpu_bytes(attempt_id)
         return self._starting.attempt(live, *limits)
 
@@ -188,7 +179,7 @@ class Conductor:
             elif kind == "warn":
                 self._warn(live, str(details[0]))
             elif kind == "progress":
-                self._listener("progress", live.record, {"text": details[0]})
+                self._log.show("progress", live.record, {"text": details[0]})
             elif kind == "done":
                 self._endings.done(live)
             elif kind == "failed":
@@ -226,16 +217,16 @@ class Conductor:
 
     def follow(self, successor: TrialRecord) -> None:
         """Queue a trial that follows from another, after its record is safe."""
-        self._save(successor)
+        self._log.save(successor)
         self._agenda.add(successor)
-        self._tell("trial_added", successor, origin=successor.origin, link=successor.link)
+        self._log.emit("trial_added", successor, origin=successor.origin, link=successor.link)
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End the sweep: start nothing more and let running trials save and wait."""
         if self.stop_reason is None:
             self.stop_reason = reason
             self.placing.close()
-            log_event(self._sweep, "stopping", reason=reason)
+            self._log.emit("stopping", reason=reason)
         for live in self._live.values():
             self._endings.ask(live, TrialState.WAITING, reason)
 
@@ -287,17 +278,17 @@ class Conductor:
     def _warn(self, live: UnderWay, text: str) -> None:
         live.record.warnings.append(text)
         live.record.save(live.run)
-        self._tell("warning", live.record, text=text)
+        self._log.emit("warning", live.record, text=text)
 
     def _on_report(self, live: UnderWay, step: int, metrics: Mapping[str, float]) -> None:
         record = live.record
         judged = live.judge.report(step, metrics, is_ending=live.ending is not None)
-        self._listener("report", record, {"step": step, "metrics": metrics})
+        self._log.show("report", record, {"step": step, "metrics": metrics})
         for text in judged.warnings:
             if text not in record.warnings:
                 record.warnings.append(text)
                 record.save(live.run)
-                self._tell("warning", record, text=text)
+                self._log.emit("warning", record, text=text)
         if judged.stop is not None:
             record.symptom = judged.symptom
             self._endings.ask(live, TrialState.PRUNED, judged.stop)
@@ -320,7 +311,7 @@ class Conductor:
         self._decisions.course["ended"] = {"words": ending.words, "exit_code": ending.exit_code}
         self._decisions.save()
         self.placing.close()
-        self._tell_sweep("ending", words=ending.words)
+        self._log.emit("ending", words=ending.words)
         if ending.stops:
             for live in self._live.values():
                 self._endings.ask(live, TrialState.WAITING, ending.words)
@@ -333,13 +324,8 @@ class Conductor:
             return True
         return any(not live.adopted and not live.finished for live in self._live.values())
 
-    def _save(self, record: TrialRecord) -> None:
-        record.save(self._sweep.run_dir(record.number, record.name))
 
-    def _tell_sweep(self, event: str, **details: Any) -> None:
-        log_event(self._sweep, event, **details)
-        self._listener(event, None, details)
-
-    def _tell(self, event: str, record: TrialRecord, **details: Any) -> None:
-        log_event(self._sweep, event, number=record.number, name=record.name, **details)
-        self._listener(event, record, details)
+def _commit(spec: Spec) -> str | None:
+    """Return the git commit of the code that the trials run."""
+    program = spec.program
+    return environment.commit_of(Path(program.workdir) if program else Path(__file__).parent)

@@ -16,10 +16,11 @@ from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
+from orchestrator.engine.sweep_log import SweepLog
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
-from orchestrator.search.study import Studies, Study
+from orchestrator.search.study import Study
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from tests.engine.machines import FakeMachine
@@ -31,12 +32,15 @@ def make_conductor(
 ) -> Conductor:
     sweep = SweepDir(folder / "sweep")
     sweep.trials_dir.mkdir(parents=True, exist_ok=True)
+    log = SweepLog(sweep, lambda event, record, details: None)
+    machine = FakeMachine(cores=slots)
+    placing = SlotAllocator(
+        spec, cpu_plan(slots), SlotOptions(), machine, tell=log.emit, save=log.save
+    )
     return Conductor(
         spec,
-        sweep,
-        Studies(sweep.study_file, "sweep", spec),
-        SlotAllocator(spec, cpu_plan(slots), SlotOptions(), FakeMachine(cores=slots)),
-        listener=lambda event, record, details: None,
+        log,
+        placing,
         records={record.number: record for record in load_trials(sweep)},
         only=only,
     )
@@ -305,7 +309,7 @@ def test_interrupted_trials_can_be_marked_without_the_study(
     start(conductor, "2")
     conductor.stop_trial(1, "stopped by hand")
     monkeypatch.setattr(conductor, "_configs", None)
-    monkeypatch.setattr(conductor, "_listener", None)
+    monkeypatch.setattr(conductor, "_log", None)
     conductor.mark_interrupted()
     found = {record.name: record for record in load_trials(SweepDir(tmp_path / "sweep"))}
     assert (found["a"].state, found["a"].reason) == (TrialState.WAITING, "interrupted")

@@ -16,6 +16,7 @@ from orchestrator.engine.queue.budget import Limits, Spent
 from orchestrator.engine.slots import needs
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
+from orchestrator.engine.sweep_log import SweepLog
 from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
@@ -65,18 +66,18 @@ class Play:
                 record.state, record.reason = TrialState.WAITING, "interrupted"
                 record.save(self.sweep.run_dir(record.number, record.name))
         self.state = state
-        self.conductor = Conductor(
-            self.spec,
-            self.sweep,
-            Studies(self.sweep.study_file, "sweep", self.spec),
-            SlotAllocator(
-                self.spec, cpu_plan(self.slots), SlotOptions(), FakeMachine(cores=self.slots)
-            ),
-            listener=lambda event, record, details: self.events.append((event, dict(details))),
-            records=records,
-            course=state.course,
-            save_course=lambda: state.save(self.sweep),
+        log = SweepLog(
+            self.sweep, lambda event, record, details: self.events.append((event, dict(details)))
         )
+        placing = SlotAllocator(
+            self.spec,
+            cpu_plan(self.slots),
+            SlotOptions(),
+            FakeMachine(cores=self.slots),
+            tell=log.emit,
+            save=log.save,
+        )
+        self.conductor = Conductor(self.spec, log, placing, records=records, state=state)
         self.running: dict[str, TrialRecord] = {}
 
     def start(self) -> TrialRecord | None:

@@ -13,14 +13,14 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from orchestrator.engine.child import environment
-from orchestrator.engine.conductor import INTERRUPTED, Conductor, Listener
+from orchestrator.engine.conductor import INTERRUPTED, Conductor
 from orchestrator.engine.driver import control
 from orchestrator.engine.driver.closing import Outcome, conclude, new_record, stamp
 from orchestrator.engine.driver.control import catching
 from orchestrator.engine.driver.opening import OpenSweep, folder_for, open_sweep
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions, ThisMachine
+from orchestrator.engine.sweep_log import Listener, SweepLog
 from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
 from orchestrator.files import atomic
 from orchestrator.placement import CPU, Plan
@@ -36,7 +36,6 @@ from orchestrator.runs import (
     load_trials,
     log_event,
 )
-from orchestrator.search import Studies
 from orchestrator.sweepfile.expand import iter_configs
 from orchestrator.sweepfile.model import Spec, TrialConfig
 
@@ -171,17 +170,20 @@ def _run(
     log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
     machine = ThisMachine(plan, terms.gpus)
     leases = Leases()
+    log = SweepLog(folder, listener)
     try:
         placing = SlotAllocator(
             spec,
             plan,
             terms,
             machine,
+            tell=log.emit,
+            save=log.save,
             history=History(folder.path.parent / HISTORY_FILE),
             leases=leases,
         )
         placing.restore(opened.records.values())
-        conductor = _open_conductor(spec, placing, opened, listener, only, record)
+        conductor = Conductor(spec, log, placing, records=opened.records, state=record, only=only)
         signals.conductor = conductor
         if opened.records:  # those of later stages count from the first line on
             listener("expected", None, {"n_trials": conductor.expected})
@@ -208,30 +210,6 @@ def _run(
     if signals.timeout:
         raise WaitTimeoutError(signals.timeout)
     return outcome
-
-
-def _open_conductor(
-    spec: Spec,
-    placing: SlotAllocator,
-    opened: OpenSweep,
-    listener: Listener,
-    only: frozenset[str],
-    record: SweepRecord,
-) -> Conductor:
-    folder = opened.folder
-    program = spec.program
-    return Conductor(
-        spec,
-        folder,
-        Studies(folder.study_file, folder.name, spec),
-        placing,
-        listener=listener,
-        records=opened.records,
-        only=only,
-        commit=environment.commit_of(Path(program.workdir) if program else Path(__file__).parent),
-        course=record.course,
-        save_course=lambda: record.save(folder),
-    )
 
 
 def _drive(

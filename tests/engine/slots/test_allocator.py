@@ -16,6 +16,7 @@ from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.engine.slots.needs import TrialNeeds, known_need
+from orchestrator.engine.sweep_log import SweepLog
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.concurrency.throughput import Window
@@ -24,7 +25,6 @@ from orchestrator.placement.model import Device, Host, Policy, declared
 from orchestrator.placement.planner import plan
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, load_trials
-from orchestrator.search.study import Studies
 from orchestrator.sweepfile.expand.configs import count_trials
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Domain, Resources, Spec
@@ -57,21 +57,24 @@ class Desk:
         )
         terms = SlotOptions(self.policy, None, self.wait_timeout_s, QUICK)
         self.history = History(self.folder / "results" / HISTORY_FILE)
+        log = SweepLog(
+            self.sweep, lambda event, record, details: self.told.append((event, dict(details)))
+        )
         self.placing = SlotAllocator(
             self.spec,
             self.plan,
             terms,
             self.machine,
+            tell=log.emit,
+            save=log.save,
             history=self.history,
             clock=self.machine.clock,
             monotonic=self.machine.clock,
         )
         self.conductor = Conductor(
             self.spec,
-            self.sweep,
-            Studies(self.sweep.study_file, "s", self.spec),
+            log,
             self.placing,
-            listener=lambda event, record, details: self.told.append((event, dict(details))),
             records={record.number: record for record in load_trials(self.sweep)},
         )
         self.running: dict[str, Attempt] = {}
