@@ -11,7 +11,7 @@ from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.files import jsonl
 from orchestrator.placement.concurrency.throughput import Window
 from orchestrator.placement.hardware.cpu_slots import plan_cpu
-from orchestrator.placement.hardware.host import read_host
+from orchestrator.placement.hardware.host import HostReader
 from orchestrator.placement.model import Need, Policy
 from orchestrator.runs.records import SweepRecord
 from tests.engine.sweeps import toy_spec
@@ -22,7 +22,7 @@ SHORT = Window(points=4, at_least_s=1.0, noisy_s=2.0, few_points=3, long_s=4.0)
 
 @pytest.mark.slow
 def test_growth_on_this_machine_is_measured_and_keeps_its_limits(tmp_path: Path) -> None:
-    host = read_host()
+    host = HostReader().read()
     if host.cores < 2:
         pytest.skip("needs two cores")
     trials = {f"t{n}": {"lr": 0.1 + n / 10, "epochs": 100, "pause_s": 0.08} for n in range(4)}

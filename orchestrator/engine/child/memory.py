@@ -1,45 +1,60 @@
-"""What a process and all that it started hold of RAM, and what torch holds of a GPU.
+"""The RAM of a process and its descendants, and the GPU memory that torch holds.
 
 ::
 
-    tree_bytes(pid)              # RAM of a trial, its loader's workers counted in
+    tree_bytes(pid)              # RAM of a trial, including its loader's workers
     reserved_bytes()             # this process's peak on its GPU, without the context
 """
 
 from __future__ import annotations
 
 import gc
+import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from orchestrator.files import MIB
 from orchestrator.placement.hardware import family
 
 CONTEXT_BYTES = 512 * MIB
-"""What CUDA takes on a GPU beside torch's allocator, where the driver does not tell: the context
+"""What CUDA takes on a GPU besides torch's allocator if the driver does not report it: the context
 and the libraries' kernels. Measured on cards of 2018 to 2024 it is 250 to 550 MiB."""
 
-_KIB = 1024
+_PEAK = re.compile(r"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 
 
-def tree_bytes(pid: int, root: Path = Path("/")) -> int:
-    """Return the RAM of a process and all below it; 0 where the system does not tell.
+def tree_bytes(pid: int) -> int:
+    """Return the RAM of a process and all its descendants; 0 if the system does not report it.
 
-    Pages that several of them share count once. The greatest peak of one of them counts where it is
-    more, because what they held together is seen only now and then.
-
-    Args:
-        pid: the uppermost process.
-        root: the folder in which ``proc`` stands.
+    Pages that several of them share count once. If the greatest peak of one of them is more, that
+    counts, because what they hold together is measured only from time to time.
     """
     together = peak = 0
-    for member in family([pid], root):
-        folder = root / "proc" / str(member)
-        status = _kib(folder / "status", ("VmHWM:", "VmRSS:"))
-        share = _kib(folder / "smaps_rollup", ("Pss:",)).get("Pss:")
-        together += status.get("VmRSS:", 0) if share is None else share
-        peak = max(peak, status.get("VmHWM:", 0))
-    return max(together, peak) * _KIB
+    for member in family([pid]):
+        with suppress(psutil.Error):  # it has ended
+            process = psutil.Process(member)
+            together += _share_bytes(process)
+            peak = max(peak, _peak_bytes(process))
+    return max(together, peak)
+
+
+def _share_bytes(process: psutil.Process) -> int:
+    try:
+        held = process.memory_full_info()
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    return int(getattr(held, "pss", held.uss))
+
+
+def _peak_bytes(process: psutil.Process) -> int:
+    # On Linux psutil has no peak.
+    with suppress(OSError):
+        found = _PEAK.search(Path(f"/proc/{process.pid}/status").read_text(errors="replace"))
+        return int(found[1]) << 10 if found else 0
+    return 0
 
 
 def reserved_bytes() -> int:
@@ -51,12 +66,12 @@ def reserved_bytes() -> int:
 
 
 def cap(promised_bytes: int) -> bool:
-    """Hold torch's allocator in this process to what was promised, less the context.
+    """Limit torch's allocator in this process to what was promised, less the context.
 
-    What other libraries allocate is not held back.
+    The allocations of other libraries are not limited.
 
     Returns:
-        False where there is no GPU to use.
+        False if there is no GPU to use.
     """
     import torch
 
@@ -68,10 +83,10 @@ def cap(promised_bytes: int) -> bool:
     return True
 
 
-def let_go() -> None:
-    """Give back what torch's allocator keeps of a trial that has ended in this process.
+def release() -> None:
+    """Return what torch's allocator keeps of a trial that has ended in this process.
 
-    The next one is measured anew, and held to nothing until `cap` says so.
+    The next trial is measured from zero, and not limited until `cap` is called.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
@@ -80,17 +95,3 @@ def let_go() -> None:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     torch.cuda.set_per_process_memory_fraction(1.0)
-
-
-def _kib(path: Path, names: tuple[str, ...]) -> dict[str, int]:
-    """Return the fields of a file of lines such as ``VmRSS:  12 kB``."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}  # it has ended, is another user's, or the kernel is too old
-    found = {}
-    for line in lines:
-        words = line.split()
-        if len(words) > 1 and words[0] in names and words[1].isdecimal():
-            found[words[0]] = int(words[1])
-    return found

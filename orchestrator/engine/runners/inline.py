@@ -116,6 +116,6 @@ def _place(attempt: Attempt) -> Iterator[None]:
     try:
         yield
     finally:
-        memory.let_go()
+        memory.release()
         os.environ.clear()
         os.environ.update(before)

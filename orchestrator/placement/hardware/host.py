@@ -2,9 +2,11 @@
 
 ::
 
-    host = read_host()
-    reader = HostReader()             # again and again while a sweep runs
-    device = reader.read().device()   # RAM, watched like a card's memory
+    reader = HostReader()
+    host = reader.read()              # repeatedly while a sweep runs
+    device = host.device()            # RAM, watched like a card's memory
+
+psutil measures the machine; it does not know control groups.
 """
 
 from __future__ import annotations
@@ -14,58 +16,65 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from orchestrator.placement.model import Host
-
-_KIB = 1024
-
-
-def read_host(root: Path = Path("/")) -> Host:
-    """Return the cores and the RAM that trials may use here, as `HostReader.read` does.
-
-    Args:
-        root: the folder in which ``proc`` and ``sys`` stand.
-    """
-    return HostReader(root).read()
 
 
 class HostReader:
-    """Reads cores and RAM, as often as asked.
+    """Reads cores and RAM, as often as needed.
 
     A process does not change its control groups, so they are looked up once, which takes most of
-    the time of a first reading; their limits and what is used are read each time.
+    the time of a first reading; their limits and usage are read each time.
 
     Args:
-        root: the folder in which ``proc`` and ``sys`` stand.
+        root: the folder that holds ``proc`` and ``sys``.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
-        self._meminfo = root / "proc" / "meminfo"
         self._stat = root / "proc" / "stat"
         self._cpu_groups = list(_groups(root, "cpu"))
         self._memory_groups = list(_groups(root, "memory"))
 
+    def read(self) -> Host:
+        """Return the cores and the RAM that trials may use now.
+
+        Cores are those of the process's affinity mask, at most the CPU quota of its control group
+        (rounded down, at least 1). Free RAM is what the kernel calls available, at most what each
+        of its control groups still allows; file cache counts as free, because it can be reclaimed.
+        """
+        cores = max(1, len(_allowed()))
+        memory = psutil.virtual_memory()
+        total, free = memory.total, memory.available
+        for group in self._cpu_groups:
+            quota = _quota(group)
+            if quota is not None:
+                cores = min(cores, max(1, int(quota)))
+        for group in self._memory_groups:
+            limit, used = _limit(group)
+            if limit is not None:
+                total = min(total, limit)
+                free = min(free, max(0, limit - used))
+        return Host(cores=cores, free_bytes=free, total_bytes=total)
+
     def oom_kills(self) -> int:
-        """Return how many processes of our control group its memory guard has killed so far."""
+        """Return how many processes of our control group the kernel killed to free memory."""
         if not self._memory_groups:
             return 0
-        own = self._memory_groups[0]
-        counts = [
-            _fields(own / name).get("oom_kill", 0)
-            for name in ("memory.events", "memory.oom_control")
-        ]
-        return max(counts)
+        names = ("memory.events", "memory.oom_control")
+        return max(_fields(self._memory_groups[0] / name).get("oom_kill", 0) for name in names)
 
     def idle_cores(self, over_s: float = 0.25) -> float | None:
-        """Return how many cores stand idle now, of those that this process may use.
+        """Return how many of the cores that this process may use are idle now.
 
-        It watches for a moment, because the load average still counts what ended a minute ago.
-        Where a quota holds for the control group, what its processes use counts against that.
+        It measures for a moment, because the load average still counts what ended a minute ago.
+        If the control group has a quota, what its processes use counts against that.
 
         Args:
-            over_s: how long it watches; this takes so long.
+            over_s: how long it measures, which is how long the call takes.
 
         Returns:
-            None where the system does not tell.
+            None if the system does not report it.
         """
         before, used_before, at = _ticks(self._stat), self._used_s(), time.monotonic()
         time.sleep(over_s)
@@ -91,30 +100,6 @@ class HostReader:
         micro = {group: _fields(group / "cpu.stat").get("usage_usec") for group in self._cpu_groups}
         return {group: used / 1e6 for group, used in micro.items() if used is not None}
 
-    def read(self) -> Host:
-        """Return the cores and the RAM that trials may use now.
-
-        Cores are those of the process's affinity mask, at most the CPU quota of its control group
-        (rounded down, at least 1). Free RAM is what the kernel calls available, at most what each
-        of its control groups still allows; file cache counts as free, because it gives way.
-        """
-        cores = _affinity()
-        total, free = _memory(self._meminfo)
-        for group in self._cpu_groups:
-            quota = _quota(group)
-            if quota is not None:
-                cores = min(cores, max(1, int(quota)))
-        for group in self._memory_groups:
-            limit, used = _limit(group)
-            if limit is not None:
-                total = min(total, limit)
-                free = min(free, max(0, limit - used))
-        return Host(cores=cores, free_bytes=free, total_bytes=total)
-
-
-def _affinity() -> int:
-    return max(1, len(_allowed()))
-
 
 def _allowed() -> set[int]:
     """Return the numbers of the cores that this process may run on."""
@@ -124,50 +109,37 @@ def _allowed() -> set[int]:
 
 
 def _ticks(path: Path) -> dict[int, tuple[int, int]]:
-    """Return by core how many clock ticks it stood idle, waiting for disks included, and in all."""
+    """Return for each core its idle clock ticks, including waits for disks, and all its ticks.
+
+    Not `psutil.cpu_times`, which drops the numbers of the cores.
+    """
     found = {}
     for line in _read(path).splitlines():
         name, *rest = line.split() or [""]
         number = name.removeprefix("cpu")
         if name.startswith("cpu") and number.isdecimal() and len(rest) >= 5:
-            # The last two, guests' time, are counted in the first two already.
-            ticks = [int(word) for word in rest[:8] if word.isdecimal()]
+            # The last two columns, guests' time, are included in the first two.
+            ticks = [int(text) for text in rest[:8] if text.isdecimal()]
             if len(ticks) >= 5:
                 found[int(number)] = (ticks[3] + ticks[4], sum(ticks))
     return found
 
 
-def _memory(path: Path) -> tuple[int, int]:
-    """Return total and available bytes of RAM."""
-    fields = _fields(path)
-    if "MemTotal" in fields:
-        total = fields["MemTotal"] * _KIB
-        # Kernels before 3.14 do not tell what is available.
-        available = fields.get("MemAvailable", fields.get("MemFree", 0) + fields.get("Cached", 0))
-        return total, min(total, available * _KIB)
-    try:
-        # No /proc (macOS): the total is known, what others use is not.
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 0, 0
-    return total, total
-
-
 def _fields(path: Path) -> dict[str, int]:
-    """Read lines of a name and a number (``MemFree: 12 kB``, ``inactive_file 12``)."""
+    """Read lines of a name and a number, such as ``inactive_file 12``."""
     found: dict[str, int] = {}
     for line in _read(path).splitlines():
         name, *rest = line.split()[:2] or [""]
         if rest and rest[0].isdecimal():
-            found[name.removesuffix(":")] = int(rest[0])
+            found[name] = int(rest[0])
     return found
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """Yield the folders of this process's control group and of those around it.
 
-    A limit may stand at any height. Version 1 mounts each controller apart, version 2 all in one;
-    both may be there, so both are looked up.
+    Any of them may have a limit. Version 1 mounts each controller separately, version 2 all in
+    one; both may be mounted, so both are looked up.
     """
     own: dict[str, str] = {}
     for line in _read(root / "proc" / "self" / "cgroup").splitlines():
@@ -191,14 +163,14 @@ def _upwards(root: Path, *, mounted: str, at: str, path: str) -> Iterator[Path]:
     """Yield the folder of the group `path`, then its parents up to the mount point.
 
     Args:
-        root: the folder in which ``proc`` and ``sys`` stand.
+        root: the folder that holds ``proc`` and ``sys``.
         mounted: the group that is mounted; in a container often its own.
         at: where it is mounted.
-        path: the group of this process, as the host sees it.
+        path: the group of this process, as the host counts it.
     """
     top = root / at.lstrip("/")
     inside = path.removeprefix(mounted) if mounted != "/" else path
-    # Without a cgroup namespace a container is told a path that it cannot see: use what it can.
+    # Without a cgroup namespace a container gets a path that it cannot see: use what it can see.
     parts = [part for part in inside.split("/") if part]
     if ".." in parts:
         parts = []
@@ -210,18 +182,18 @@ def _upwards(root: Path, *, mounted: str, at: str, path: str) -> Iterator[Path]:
 
 def _quota(group: Path) -> float | None:
     """Return the cores that a group's quota allows; None for no limit."""
-    words = _read(group / "cpu.max").split()
-    if not words:
-        words = [_read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")]
+    fields = _read(group / "cpu.max").split()
+    if not fields:
+        fields = [_read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")]
     try:
-        quota, period = int(words[0]), int(words[1])
+        quota, period = int(fields[0]), int(fields[1])
     except (IndexError, ValueError):
-        return None  # "max", or nothing there
+        return None  # "max", or no such file
     return quota / period if quota > 0 and period > 0 else None
 
 
 def _limit(group: Path) -> tuple[int | None, int]:
-    """Return the bytes that a group may use (None for no limit) and those that do not give way."""
+    """Return a group's limit (None for none) and its memory that cannot be reclaimed, in bytes."""
     for limit_name, usage_name, cache_name in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

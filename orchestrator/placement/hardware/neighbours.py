@@ -1,20 +1,20 @@
-"""Whether somebody else computes on a GPU, for sweeps that share politely.
+"""Whether other users compute on a GPU, for sweeps that share politely.
 
 ::
 
     ours = Ours(family([os.getpid()]), memory_bytes=6 << 30, trials=1)
     if reason := who_computes(device, ours, comparable=pids_comparable()):
-        ...                              # at most one trial of ours belongs there
+        ...                              # at most one of our trials may run there
 
-In doubt somebody does: a needless wait costs less than a neighbour's patience.
+If in doubt, the answer is yes: an unneeded wait costs less than disturbing a neighbour.
 
-1. Where the driver's process ids are those that we count by, every process that computes there
-   and is not ours is somebody, also one that just holds memory, as an idle notebook does: it may
-   go on any moment. Processes that only draw (a desktop) are not.
+1. If the driver's process ids are comparable with ours, every process that computes there and is
+   not ours counts, even one that only holds memory, as an idle notebook does: it may resume at
+   any moment. Processes that only draw (a desktop) do not count.
 2. In a container the driver lists processes by the host's ids, or only those of the container;
-   under Windows' driver model it may list none. Then more processes than trials of ours are
-   somebody; so is memory that ours do not account for, beyond what a driver keeps for itself; and
-   where none of ours runs, so is any utilisation. While ours run, utilisation tells nothing.
+   under Windows' driver model it may list none. Then these count: more processes than we have
+   trials; memory that ours do not account for, beyond what a driver keeps for itself; and, if none
+   of ours runs, any utilisation. While ours run, utilisation proves nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from orchestrator.files import MIB, format_size
 from orchestrator.placement.model import CPU, Device
@@ -41,8 +43,8 @@ class Ours:
     """What this sweep does on one device.
 
     Attributes:
-        pids: its processes, also those that are not there; see `family`.
-        memory_bytes: what its trials hold there together, their contexts counted in.
+        pids: its processes, including those on other devices; see `family`.
+        memory_bytes: what its trials hold there together, including their CUDA contexts.
         trials: how many of its trials are there.
     """
 
@@ -52,11 +54,9 @@ class Ours:
 
 
 def who_computes(device: Device, ours: Ours, *, comparable: bool) -> str:
-    """Return in words who else computes on a device; "" where nobody does.
+    """Describe who else computes on `device`; "" for nobody.
 
     Args:
-        device: as it is now.
-        ours: what is ours there.
         comparable: whether the driver counts processes as we do; see `pids_comparable`.
     """
     if device.id == CPU:
@@ -90,12 +90,10 @@ def _by_process(device: Device, ours: Ours) -> str:
 
 
 def pids_comparable(root: Path = Path("/")) -> bool:
-    """Tell whether the driver and this process count processes alike.
-
-    They do outside of containers.
+    """Return whether the driver and this process count processes alike, as outside of containers.
 
     Args:
-        root: the folder in which ``proc`` stands.
+        root: the folder that holds ``proc``.
     """
     if sys.platform != "linux":
         return True
@@ -105,23 +103,15 @@ def pids_comparable(root: Path = Path("/")) -> bool:
         return False
 
 
-def family(roots: Iterable[int], root: Path = Path("/")) -> frozenset[int]:
-    """Return processes with all that descend from them.
+def family(roots: Iterable[int]) -> frozenset[int]:
+    """Return processes with all their descendants.
 
-    One whose parent has ended belongs to another family: name it among the roots.
-
-    Args:
-        roots: process ids.
-        root: the folder in which ``proc`` stands; without one the roots are all that is known.
+    A process whose parent has ended belongs to another family: include it in `roots`.
     """
     children: dict[int, list[int]] = {}
-    for stat in (root / "proc").glob("[0-9]*/stat"):
-        try:
-            # The name of the command comes before, in parentheses, and may hold any character.
-            parent = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue  # it has ended meanwhile
-        children.setdefault(parent, []).append(int(stat.parent.name))
+    # Not `Process.children`: it fails if /proc hides the processes of other users (hidepid=1).
+    for process in psutil.process_iter(["ppid"]):
+        children.setdefault(process.info["ppid"], []).append(process.pid)
     found: set[int] = set()
     left = list(roots)
     while left:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from orchestrator.placement.hardware.host import HostReader, read_host
+from orchestrator.placement.hardware.host import HostReader
+from orchestrator.placement.model import Host
 
 GIB = 1 << 30
 
@@ -17,9 +20,10 @@ GIB = 1 << 30
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of 16 cores and 32 GiB, 20 of them available, without limits."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "proc"))
     write(
         tmp_path / "proc" / "meminfo",
-        "MemTotal:       33554432 kB\nMemFree:         1048576 kB\nMemAvailable:   20971520 kB\n",
+        meminfo(free=1048576, available=20971520),
     )
     return tmp_path
 
@@ -27,6 +31,19 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def meminfo(*, free: int, available: int | None = None, cached: int = 0) -> str:
+    """Return /proc/meminfo of a machine of 32 GiB, in KiB."""
+    fields = {"MemTotal": 33554432, "MemFree": free, "Buffers": 0, "Cached": cached, "Shmem": 0}
+    fields |= {"Active": 0, "Inactive": 0}
+    if available is not None:
+        fields["MemAvailable"] = available
+    return "".join(f"{name}: {value} kB\n" for name, value in fields.items())
+
+
+def read_host(root: Path) -> Host:
+    return HostReader(root).read()
 
 
 def version_2(root: Path, *, own: str, mounted: str = "/") -> Path:
@@ -118,17 +135,17 @@ def test_memory_beyond_its_limit_leaves_nothing(root: Path) -> None:
 
 
 def test_an_old_kernel_does_not_tell_what_is_available(root: Path) -> None:
-    write(root / "proc/meminfo", "MemTotal: 4194304 kB\nMemFree: 1048576 kB\nCached: 1048576 kB\n")
+    write(root / "proc/meminfo", meminfo(free=1048576, cached=1048576))
     assert read_host(root).free_bytes == 2 * GIB
 
 
 def test_a_machine_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 10)
-    values = {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(os, "sysconf", values.__getitem__)
+    memory = SimpleNamespace(total=4 * GIB, available=3 * GIB)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     found = read_host(tmp_path)
-    assert (found.cores, found.total_bytes, found.free_bytes) == (10, 4 * GIB, 4 * GIB)
+    assert (found.cores, found.total_bytes, found.free_bytes) == (10, 4 * GIB, 3 * GIB)
 
 
 def test_a_reader_follows_limit_and_use_without_looking_for_groups_again(root: Path) -> None:
@@ -147,14 +164,14 @@ def test_a_reader_follows_limit_and_use_without_looking_for_groups_again(root: P
     assert (found.cores, found.total_bytes, found.free_bytes) == (2, 4 * GIB, 0)
     # A container may be ended by its host's memory though its own limit is far.
     write(group / "memory.max", f"{31 * GIB}\n")
-    write(root / "proc/meminfo", "MemTotal: 33554432 kB\nMemAvailable: 1048576 kB\n")
+    write(root / "proc/meminfo", meminfo(free=0, available=1048576))
     device = reader.read().device()
     assert (device.id, device.free_bytes, device.total_bytes) == ("cpu", GIB, 31 * GIB)
     assert (device.used_bytes, str(device)) == (30 * GIB, "the host's memory")
 
 
 def test_this_machine() -> None:
-    found = read_host()
+    found = HostReader().read()
     assert 1 <= found.cores <= (os.cpu_count() or 1)
     assert 0 < found.free_bytes <= found.total_bytes
 

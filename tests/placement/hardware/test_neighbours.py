@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given, strategies as st
 
@@ -110,6 +112,8 @@ def test_one_more_neighbour_is_never_fewer(
 def test_a_familys_processes_are_found() -> None:
     code = (
         "import os, subprocess, sys\n"
+        "if sys.platform == 'linux':\n"
+        "    open('/proc/self/comm', 'w').write('a) b (c 7')\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
         "print(child.pid, flush=True)\n"
         "sys.stdin.readline()\n"
@@ -126,18 +130,30 @@ def test_a_familys_processes_are_found() -> None:
     parent.communicate("\n")
 
 
-def test_a_family_with_odd_names(tmp_path: Path) -> None:
-    for pid, text in {
-        2: "2 (a) b (c 7 7) S 1 0",
-        3: "3 (x\n) R 2 0",
-        4: "torn",
-        5: "5 (y) R 9 0",
-    }.items():
-        (tmp_path / "proc" / str(pid)).mkdir(parents=True)
-        (tmp_path / "proc" / str(pid) / "stat").write_text(text)
-    (tmp_path / "proc" / "6").mkdir()
-    assert family([1], tmp_path) == {1, 2, 3}
-    assert family([8], tmp_path / "none") == {8}
+def test_a_family_of_nobody() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert family([gone.pid]) == {gone.pid}
+    assert family([]) == frozenset()
+
+
+def test_a_family_among_processes_that_the_system_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a /proc mounted with hidepid=1, which shows other users' processes without details."""
+    child = subprocess.Popen(["sleep", "60"])
+    platform = psutil._psplatform.Process
+    real = platform.ppid
+
+    def ppid(process: Any) -> int:
+        if process.pid not in (os.getpid(), child.pid):
+            raise psutil.AccessDenied(process.pid)
+        return int(real(process))
+
+    monkeypatch.setattr(platform, "ppid", ppid)
+    try:
+        assert child.pid in family([os.getpid()])
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_whether_ids_can_be_compared(tmp_path: Path) -> None:
