@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from orchestrator.placement import Placement, Share
+from orchestrator.placement import model
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -16,16 +16,16 @@ _WHERE_TRIALS_RUN = (
     click.option("--gpus", metavar="LIST", help="Use only these GPUs, as 0,2."),
     click.option(
         "--placement",
-        type=click.Choice(get_args(Placement)),
+        type=click.Choice(get_args(model.Placement)),
         default="auto",
         help="How many run at once: what is measured to be best, all that fit, one, or (grow) one "
         "at first on CPUs too and where all fit. [default: auto]",
     ),
     click.option(
         "--share",
-        type=click.Choice(get_args(Share)),
+        type=click.Choice(get_args(model.Share)),
         default="full",
-        help="polite: at most one trial on a card on which somebody else computes. [default: full]",
+        help="polite: at most one trial on a card on which another user computes. [default: full]",
     ),
 )
 

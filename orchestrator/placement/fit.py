@@ -1,4 +1,4 @@
-"""Whether so many trials of such a need fit into what is free now, for scripts and for people."""
+"""Whether trials of one need fit into the memory that is free now, for scripts and for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.files import format_size, to_mib
-from orchestrator.placement.model import Device, trials_words
+from orchestrator.placement.model import Device, trials_text
 from orchestrator.placement.planner import capacity
 
 ALL_FIT, TIGHT, SEQUENTIAL, NONE_FITS = range(4)
@@ -16,7 +16,7 @@ ALL_FIT, TIGHT, SEQUENTIAL, NONE_FITS = range(4)
 _NAMES = ("parallel", "tight", "sequential", "none")
 
 TIGHT_NUMERATOR, TIGHT_DENOMINATOR = 5, 6
-"""A need is declared with room to spare; by as much as this it is often too high."""
+"""A declared need has a margin; it is often too high by as much as this."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,8 @@ class Verdict:
     Attributes:
         code: 0 all fit at once; 1 all would at five sixths of the need; 2 one after another;
             3 there is no GPU, or none holds one trial.
-        room: how many fit at once, however many there are.
+        room: how many fit at once, even if there are fewer trials.
         need_bytes: of one trial.
-        n_trials: how many there are.
         reason: why, for people.
     """
 
@@ -57,33 +56,32 @@ def judge(devices: Sequence[Device], need_bytes: int, n_trials: int, note: str =
         devices: GPUs with what is free on each.
         need_bytes: memory of one trial, above 0.
         n_trials: at least 1.
-        note: why there are no more GPUs, where that is known.
+        note: why there are no more GPUs, if that is known.
     """
     room = capacity([device.free_bytes // need_bytes for device in devices], 1)
+    if room == 0:
+        return Verdict(NONE_FITS, room, need_bytes, n_trials, _none(devices, need_bytes, note))
+    each = format_size(need_bytes) + (" each" if n_trials > 1 else "")
+    have = ", ".join(f"{device}: {format_size(device.free_bytes)} free" for device in devices)
+    trials = f"{trials_text(n_trials)} of {each}"
     lean = [
         device.free_bytes * TIGHT_DENOMINATOR // (need_bytes * TIGHT_NUMERATOR)
         for device in devices
     ]
-    if room == 0:
-        code, reason = NONE_FITS, _none(devices, need_bytes, note)
+    if room >= n_trials:
+        fit = "fits" if n_trials == 1 else "fit at once"
+        code, reason = ALL_FIT, f"{trials} {fit} ({have}; room for {room})."
+    elif capacity(lean, 1) >= n_trials:
+        less = format_size(need_bytes * TIGHT_NUMERATOR // TIGHT_DENOMINATOR)
+        code = TIGHT
+        reason = (
+            f"Tight: room for {room} of {trials} ({have}). All would fit at once if each took "
+            f"{less}, five sixths of that: measure one, or run {room} at a time."
+        )
     else:
-        each = format_size(need_bytes) + (" each" if n_trials > 1 else "")
-        have = ", ".join(f"{device}: {format_size(device.free_bytes)} free" for device in devices)
-        trials = f"{trials_words(n_trials)} of {each}"
-        if room >= n_trials:
-            fit = "fits" if n_trials == 1 else "fit at once"
-            code, reason = ALL_FIT, f"{trials} {fit} ({have}; room for {room})."
-        elif capacity(lean, 1) >= n_trials:
-            less = format_size(need_bytes * TIGHT_NUMERATOR // TIGHT_DENOMINATOR)
-            code = TIGHT
-            reason = (
-                f"Tight: room for {room} of {trials} ({have}). All would fit at once if each took "
-                f"{less}, five sixths of that: measure one, or run {room} at a time."
-            )
-        else:
-            code = SEQUENTIAL
-            turn = "one after another" if room == 1 else f"one after another, or {room} at a time"
-            reason = f"Use sequential: room for {room} of {trials} ({have}). Run them {turn}."
+        code = SEQUENTIAL
+        turn = "one after another" if room == 1 else f"one after another, or {room} at a time"
+        reason = f"Use sequential: room for {room} of {trials} ({have}). Run them {turn}."
     return Verdict(code, room, need_bytes, n_trials, reason)
 
 
@@ -91,13 +89,13 @@ def _none(devices: Sequence[Device], need_bytes: int, note: str) -> str:
     tail = f" ({note})" if note else ""
     if not devices:
         return f"No GPU to use on this machine{tail}."
+    # A card that could hold it if it were free is more use than the one with most free memory.
     best = max(devices, key=lambda device: device.free_bytes)
-    missing = format_size(need_bytes - best.free_bytes)
-    if best.total_bytes < need_bytes <= max(device.total_bytes for device in devices):
-        best = max(devices, key=lambda device: device.total_bytes)
-        missing = format_size(need_bytes - best.free_bytes)
-    have = f"{format_size(best.free_bytes)} of its {format_size(best.total_bytes)} free"
+    largest = max(devices, key=lambda device: device.total_bytes)
+    if best.total_bytes < need_bytes <= largest.total_bytes:
+        best = largest
     return (
-        f"No GPU holds one trial of {format_size(need_bytes)}: {best} has {have}, "
-        f"{missing} are missing{tail}."
+        f"No GPU holds one trial of {format_size(need_bytes)}: {best} has "
+        f"{format_size(best.free_bytes)} of its {format_size(best.total_bytes)} free, "
+        f"{format_size(need_bytes - best.free_bytes)} short{tail}."
     )

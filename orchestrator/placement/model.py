@@ -1,16 +1,10 @@
-"""The values that placement speaks in. Sizes are bytes; MiB are for display.
-
-The memory that one trial takes, and what the spec says beside it.
-
-Phrases that the reasons of all plans share.
-"""
+"""The values that placement works with. Sizes are in bytes; MiB are for display."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
-from orchestrator.errors import UsageError
 from orchestrator.files import to_mib
 from orchestrator.sweepfile.model import Resources
 
@@ -28,9 +22,9 @@ class Process:
     """A process that holds memory of a device.
 
     Attributes:
-        pid: as the driver counts, which in a container is not as the container counts.
-        memory_bytes: what it holds; None where the driver does not tell.
-        computes: True for CUDA; False for one that only draws (a desktop).
+        pid: as the driver counts, which inside a container differs from the container's count.
+        memory_bytes: None if the driver does not report it.
+        computes: True for CUDA; False if it only draws (a desktop).
     """
 
     pid: int
@@ -40,19 +34,17 @@ class Process:
 
 @dataclass(frozen=True)
 class Device:
-    """A device as it was when it was read: a GPU, a MIG instance of one, or the host's memory.
+    """A snapshot of a GPU, a MIG instance of one, or the host's memory.
 
     Attributes:
         id: its index in PCI bus order, as ``nvidia-smi`` and ``--gpus`` count; a MIG instance is
             ``<index of its GPU>:<its own>``; the host's memory is ``cpu``.
-        name: for people ("NVIDIA GeForce RTX 3090").
-        total_bytes: all its memory.
-        free_bytes: what was free.
-        node: the machine it is in; "" for this one.
-        uuid: its lasting name ("GPU-..." or "MIG-..."); "" where the driver does not tell.
-        processes: who holds memory there; None where the driver does not tell.
-        utilisation: percent of the last moments in which something computed there; None where
-            the driver does not tell, as for MIG instances.
+        name: display name ("NVIDIA GeForce RTX 3090").
+        node: its machine; "" for this one.
+        uuid: its permanent name ("GPU-..." or "MIG-..."); "" if the driver does not report it.
+        processes: who holds memory there; None if the driver does not report it.
+        utilisation: percent of the last moments in which something computed there; None if the
+            driver does not report it, as for MIG instances.
     """
 
     id: str
@@ -71,17 +63,17 @@ class Device:
 
     @property
     def used_bytes(self) -> int:
-        """What was not free."""
+        """Memory that was not free."""
         return self.total_bytes - self.free_bytes
 
     @property
     def is_instance(self) -> bool:
-        """True for a MIG instance; a process can use one of these only."""
+        """True for a MIG instance; a process can use only one of these."""
         return ":" in self.id
 
     @property
     def key(self) -> str:
-        """A name that no two devices of a machine share, the same for all who ask."""
+        """A name that is unique on its machine and the same for every process."""
         return self.uuid or self.id
 
 
@@ -92,8 +84,8 @@ class Host:
     Attributes:
         cores: cores that this process may use.
         free_bytes: RAM that is free for trials.
-        total_bytes: all RAM (of the container, where there is a limit).
-        idle_cores: how many of the cores others leave idle; None where nobody looked.
+        total_bytes: all RAM (of the container, if it has a limit).
+        idle_cores: how many of the cores others leave idle; None if it was not measured.
     """
 
     cores: int
@@ -102,7 +94,7 @@ class Host:
     idle_cores: float | None = None
 
     def device(self) -> Device:
-        """Return the host's memory as a device, so that one code watches both."""
+        """Return the host's memory as a device, so that the same code watches both."""
         return Device(CPU, "the host's memory", self.total_bytes, self.free_bytes)
 
 
@@ -111,29 +103,35 @@ class Need:
     """Memory that one trial takes on each of its devices.
 
     Attributes:
-        memory_bytes: None where unknown.
-        source: where the number comes from.
+        memory_bytes: None if unknown.
     """
 
     memory_bytes: int | None = None
     source: NeedSource = "unknown"
 
+    @classmethod
+    def declared(cls, resources: Resources) -> Self:
+        """Return the need that the sweep file declares; unknown if it declares none."""
+        if resources.gpu_memory_bytes is None:
+            return cls()
+        return cls(resources.gpu_memory_bytes, "declared")
+
 
 @dataclass(frozen=True)
 class Policy:
-    """What limits the plan beside memory.
+    """Limits of a plan other than memory.
 
     Attributes:
-        max_parallel: greatest number of trials at once; None for no limit.
+        max_parallel: greatest number of trials at once (``--max-parallel``); None for no limit.
         gpus_per_trial: 0 keeps trials on the CPU.
-        cpus_per_trial: cores that a trial asks for, its loader's workers counted in; None lets the
+        cpus_per_trial: cores that a trial asks for, including its loader's workers; None lets the
             plan share them out.
-        workers_per_trial: processes that load its data beside it, each of which takes a core.
-        placement: ``parallel`` starts all that memory holds without trying out whether that is
-            faster, ``sequential`` one after another, ``grow`` tries out on CPUs too, and where all
-            trials fit.
-        share: ``polite`` runs at most one trial on a card on which somebody else computes.
-        busy: keys of the devices on which somebody else computes, where sharing is polite.
+        workers_per_trial: processes that load a trial's data, each of which takes a core.
+        placement: ``parallel`` starts all trials that fit into memory without measuring whether
+            that is faster, ``sequential`` one after another, ``grow`` measures on CPUs too, and
+            even if all trials fit.
+        share: ``polite`` runs at most one trial on a card on which another user computes.
+        busy: keys of the devices on which another user computes; empty unless sharing is polite.
     """
 
     max_parallel: int | None = None
@@ -151,13 +149,13 @@ class Slot:
 
     Attributes:
         index: its place in the plan, from 0.
-        node: the machine; "" for this one.
+        node: its machine; "" for this one.
         device: id of the device, ids joined by a comma for several, or ``"cpu"``.
         memory_bytes: what the trial may take on each device.
         threads: CPU threads that the trial may use.
-        visible: what ``CUDA_VISIBLE_DEVICES`` must be in the trial's process: UUIDs where they are
-            known, because CUDA counts devices by speed unless ``CUDA_DEVICE_ORDER`` says
-            ``PCI_BUS_ID``; else ids, which hold under that order only. "" hides all GPUs.
+        visible: value of ``CUDA_VISIBLE_DEVICES`` for the trial's process: UUIDs if they are known,
+            because CUDA counts devices by speed unless ``CUDA_DEVICE_ORDER`` is ``PCI_BUS_ID``;
+            else ids, which are valid under that order only. "" hides all GPUs.
     """
 
     index: int
@@ -180,15 +178,35 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """Bounds on the time from a sweep's start to its end.
+
+    Attributes:
+        source: where `trial_minutes` comes from, for display.
+        best_minutes: if trials that run at once do not slow each other down; None for an
+            unbounded sweep.
+        worst_minutes: if running at once gains nothing; None for an unbounded sweep.
+    """
+
+    trial_minutes: float
+    source: str
+    best_minutes: float | None
+    worst_minutes: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the forecast in JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Where the trials of a sweep run.
 
     Attributes:
         mode: ``parallel``: all slots start at once; ``sequential``: one on each device starts.
         start_parallel: how many trials start at once.
-        max_parallel: how many memory allows at once.
-        slots: the room that there is, `max_parallel` of them.
-        n_trials: None where unbounded.
+        max_parallel: how many fit into memory at once, which is the number of `slots`.
+        n_trials: None if unbounded.
         need: memory of one trial.
         reason: why, in one sentence for people.
     """
@@ -200,6 +218,23 @@ class Plan:
     n_trials: int | None
     need: Need
     reason: str
+
+    @property
+    def on_cpu(self) -> bool:
+        """True if trials run on CPUs."""
+        return self.slots[0].device == CPU
+
+    def forecast(self, trial_minutes: float, source: str) -> Forecast:
+        """Return how long the sweep takes if each trial takes `trial_minutes`.
+
+        In the best case all trials that fit at once run at once.
+        """
+        if self.n_trials is None:
+            return Forecast(trial_minutes, source, None, None)
+        rounds = -(-self.n_trials // self.max_parallel)
+        return Forecast(
+            trial_minutes, source, rounds * trial_minutes, self.n_trials * trial_minutes
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan in JSON types, as ``sweep plan --json`` prints it."""
@@ -218,59 +253,17 @@ class Plan:
         }
 
 
-def declared(resources: Resources) -> Need:
-    """Return the need that the spec declares; unknown where it declares none."""
-    if resources.gpu_memory_bytes is None:
-        return Need()
-    return Need(resources.gpu_memory_bytes, "declared")
-
-
-def policy_of(
-    resources: Resources,
-    max_parallel: int | None = None,
-    *,
-    workers: int = 0,
-    placement: Placement = "auto",
-    share: Share = "full",
-) -> Policy:
-    """Return what limits the plan beside memory.
-
-    Args:
-        resources: of the spec.
-        max_parallel: greatest number of trials at once (``--max-parallel``); None for no limit.
-        workers: processes that load a trial's data beside it (`loaders.loader_workers`).
-        placement: how many run at once (``--placement``).
-        share: how a card is shared with others (``--share``).
-
-    Raises:
-        UsageError: `max_parallel` is below 1.
-    """
-    if max_parallel is not None and max_parallel < 1:
-        raise UsageError(f"--max-parallel: must be at least 1, but got {max_parallel}.")
-    return Policy(
-        max_parallel=max_parallel,
-        gpus_per_trial=1 if resources.gpus is None else resources.gpus,
-        cpus_per_trial=resources.cpus,
-        workers_per_trial=workers,
-        placement=placement,
-        share=share,
-    )
-
-
-def trials_words(n_trials: int | None) -> str:
+def trials_text(n_trials: int | None) -> str:
     """Return ``1 trial``, ``3 trials``, or ``an unbounded number of trials``."""
     if n_trials is None:
         return "an unbounded number of trials"
     return f"{n_trials:,} trial{'' if n_trials == 1 else 's'}"
 
 
-def limit_words(count: int, room: int, policy: Policy) -> str:
-    """Return `` (limited by --max-parallel 2)`` where nothing else holds `count` down.
+def limit_text(count: int, room: int, policy: Policy) -> str:
+    """Return `` (limited by --max-parallel 2)`` if only that limits `count`, which could be `room`.
 
-    Args:
-        count: trials that run at once.
-        room: trials that would without that limit.
-        policy: holds the limit.
+    With ``--placement sequential`` that option is named instead.
     """
     if count != policy.max_parallel or count >= room:
         return ""

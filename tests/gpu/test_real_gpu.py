@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
-from orchestrator.placement.hardware.gpus import read_devices
+from orchestrator.placement.hardware.gpus import survey
 from orchestrator.placement.model import Device
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
@@ -68,7 +68,7 @@ trials:
 def card() -> Device:
     """The card with most free memory; torch must be able to use it."""
     torch = pytest.importorskip("torch")
-    devices = read_devices()
+    devices = survey()[0]
     if not devices:
         pytest.skip("needs an NVIDIA GPU: the driver shows none here")
     if not torch.cuda.is_available():

@@ -36,7 +36,7 @@ def test_the_reasons() -> None:
     assert judge([], GIB, 1, "driver gone").reason == "No GPU to use on this machine (driver gone)."
     reason = judge([small, large], 16 * GIB, 2).reason
     # The one that could hold it, if it were free, is of more use than the one that is emptier.
-    assert "GPU 1 (B) has 2.0 GiB of its 24.0 GiB free, 14.0 GiB are missing" in reason
+    assert "GPU 1 (B) has 2.0 GiB of its 24.0 GiB free, 14.0 GiB short" in reason
     assert "GPU 0 (A) has 8.0 GiB" in judge([small, large], 30 * GIB, 2).reason
     assert judge([small], 8 * GIB, 1).reason.startswith("1 trial of 8.0 GiB fits (GPU 0 (A): 8.0")
 

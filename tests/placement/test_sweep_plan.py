@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import PlacementError
+from orchestrator.errors import PlacementError, UsageError
 from orchestrator.placement.model import Device, Host, Need, Process
-from orchestrator.placement.sweep_plan import decide
+from orchestrator.placement.sweep_plan import decide, policy_of
 from orchestrator.sweepfile.model.spec import NamedTrial, Resources, Spec
 
 GIB = 1 << 30
@@ -41,7 +41,7 @@ def test_what_others_hold_is_waited_for_where_that_is_asked_for(need: int | None
 
 
 def test_a_card_that_is_too_small_is_waited_for_by_nobody() -> None:
-    with pytest.raises(PlacementError, match=r"4\.0 GiB .* are missing"):
+    with pytest.raises(PlacementError, match=r"4\.0 GiB .* short"):
         decide(spec_of(3, 8 * GIB), devices=[card(4, total=4)], host=HOST, waits=True)
 
 
@@ -58,12 +58,9 @@ def test_placement_is_heeded_on_gpus_and_cpus(
     placement: str, mode: str, start: int, most: int
 ) -> None:
     for devices in ([card(24)], []):
-        plan = decide(
-            spec_of(3, 8 * GIB),
-            devices=devices,
-            host=HOST,
-            placement=placement,
-        )
+        spec = spec_of(3, 8 * GIB)
+        policy = policy_of(spec, placement=placement)  # type: ignore[arg-type]
+        plan = decide(spec, policy, devices=devices, host=HOST)
         assert (plan.mode, plan.start_parallel, plan.max_parallel) == (mode, start, most)
         cores = sum(slot.threads for slot in plan.slots)
         assert cores <= HOST.cores
@@ -92,13 +89,9 @@ def test_what_earlier_sweeps_measured_is_told_where_more_is_declared() -> None:
 
     words = "starting with one; such trials took 3.0 GiB in an earlier sweep, so more are tried"
     for placement, told in (("auto", True), ("sequential", False), ("parallel", False)):
-        found = decide(
-            spec_of(3, 8 * GIB),
-            devices=[card(16)],
-            host=HOST,
-            known=known,
-            placement=placement,  # type: ignore[arg-type]
-        )
+        spec = spec_of(3, 8 * GIB)
+        policy = policy_of(spec, placement=placement)  # type: ignore[arg-type]
+        found = decide(spec, policy, devices=[card(16)], host=HOST, known=known)
         assert found.reason.endswith(words) is told, placement
         assert found.need == Need(8 * GIB, "declared")
     assert "earlier" not in decide(spec_of(3, 8 * GIB), devices=[card(24)], known=known).reason
@@ -114,15 +107,25 @@ def test_politeness_is_planned_for() -> None:
     ):
         shapes = []
         for share in ("full", "polite"):
-            found = decide(
-                spec_of(n, 8 * GIB),
-                devices=devices,
-                host=HOST,
-                share=share,
-            )
+            spec = spec_of(n, 8 * GIB)
+            policy = policy_of(spec, share=share)  # type: ignore[arg-type]
+            found = decide(spec, policy, devices=devices, host=HOST)
             shapes.append((found.mode, found.start_parallel, found.max_parallel))
-            said = "somebody else computes on GPU 0: one at a time there (--share polite)"
+            said = "another user computes on GPU 0: one at a time there (--share polite)"
             assert (said in found.reason) == (share == "polite")
         assert shapes == [full, polite]
-    unknown = decide(spec_of(2, None), devices=[used], host=HOST, share="polite")
-    assert "somebody else computes" in unknown.reason
+    spec = spec_of(2, None)
+    unknown = decide(spec, policy_of(spec, share="polite"), devices=[used], host=HOST)
+    assert "another user computes" in unknown.reason
+
+
+def test_need_and_policy_of_a_spec() -> None:
+    assert Need.declared(Resources()) == Need(None, "unknown")
+    assert Need.declared(Resources(gpu_memory_bytes=8 * GIB)) == Need(8 * GIB, "declared")
+    spec = spec_of(1, None)
+    assert policy_of(spec).gpus_per_trial == 1
+    assert policy_of(replace(spec, resources=Resources(gpus=0))).gpus_per_trial == 0
+    policy = policy_of(replace(spec, resources=Resources(gpus=2, cpus=4)), max_parallel=3)
+    assert (policy.gpus_per_trial, policy.cpus_per_trial, policy.max_parallel) == (2, 4, 3)
+    with pytest.raises(UsageError, match="--max-parallel: 0 is below 1"):
+        policy_of(spec, max_parallel=0)

@@ -21,7 +21,7 @@ from orchestrator.cli.render.text_table import (
 )
 from orchestrator.errors import SweepError
 from orchestrator.files import format_size, parse_size, to_mib
-from orchestrator.placement import NONE_FITS, Device, Process, Verdict, judge
+from orchestrator.placement import Device, fit as memory_fit, model
 from orchestrator.placement.hardware import survey
 from orchestrator.placement.leases import Leases
 
@@ -100,14 +100,14 @@ def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json
     promised = sum(claimed.values())
     told = f"running sweeps have promised {format_size(promised)} of what is free"
     why = "; ".join(words for words in (note, told if promised else "") if words)
-    verdict = None if need is None else judge(left, need, trials or 1, why)
+    verdict = None if need is None else memory_fit.judge(left, need, trials or 1, why)
     text = (
         json.dumps(_as_dict(devices, claimed, note, verdict), indent=2)
         if as_json
         else "\n".join(_lines(devices, claimed, note, verdict))
     )
     _print(text)
-    code = (0 if devices else NONE_FITS) if verdict is None else verdict.code
+    code = (0 if devices else memory_fit.NONE_FITS) if verdict is None else verdict.code
     ctx.exit(code)
 
 
@@ -121,7 +121,10 @@ def _print(text: str) -> None:
 
 
 def _as_dict(
-    devices: Sequence[Device], claimed: Mapping[str, int], note: str, verdict: Verdict | None
+    devices: Sequence[Device],
+    claimed: Mapping[str, int],
+    note: str,
+    verdict: memory_fit.Verdict | None,
 ) -> dict[str, Any]:
     return {
         "devices": [
@@ -155,7 +158,10 @@ def _as_dict(
 
 
 def _lines(
-    devices: Sequence[Device], claimed: Mapping[str, int], note: str, verdict: Verdict | None
+    devices: Sequence[Device],
+    claimed: Mapping[str, int],
+    note: str,
+    verdict: memory_fit.Verdict | None,
 ) -> list[str]:
     lines = []
     if devices:
@@ -195,7 +201,7 @@ def _columns(devices: Sequence[Device], claimed: Mapping[str, int]) -> list[Colu
     ]
 
 
-def _processes(found: Sequence[Process] | None) -> str:
+def _processes(found: Sequence[model.Process] | None) -> str:
     """Return who holds memory, the greatest first."""
     if found is None:
         return "not told"

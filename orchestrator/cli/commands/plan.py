@@ -35,7 +35,7 @@ from orchestrator.cli.render.text_table import (
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files import format_duration, format_size, plain, read_json
-from orchestrator.placement import CPU, Forecast, Placement, Plan, Share, Slot, decide, forecast
+from orchestrator.placement import Plan, Slot, decide, model, policy_of
 from orchestrator.placement.hardware import hypothetical
 from orchestrator.runs import SweepDir, complete_durations, results_folder
 from orchestrator.sweepfile import differences, load_spec
@@ -86,8 +86,8 @@ def command(
     count: int | None,
     max_parallel: int | None,
     gpus: str | None,
-    placement: Placement,
-    share: Share,
+    placement: model.Placement,
+    share: model.Share,
     trial_minutes: float | None,
     results: Path | None,
     as_json: bool,
@@ -116,11 +116,9 @@ def command(
     folder = results_folder(results)
     decided = decide(
         asked,
+        policy_of(asked, max_parallel, placement, share),
         devices=devices,
-        max_parallel=max_parallel,
         gpus=gpus,
-        placement=placement,
-        share=share,
         known=partial(known_need, asked, results=folder),
     )
     expected = _forecast(asked, decided, trial_minutes, folder)
@@ -136,22 +134,22 @@ def command(
 
 def _forecast(
     spec: Spec, decided: Plan, trial_minutes: float | None, results: Path
-) -> Forecast | None:
+) -> model.Forecast | None:
     """Return how long the sweep would take; None where nobody knows about its trials."""
     if trial_minutes is not None:
         if not math.isfinite(trial_minutes):
             raise UsageError(f"--trial-minutes: must be a number, but got {trial_minutes}.")
-        return forecast(decided, trial_minutes, "--trial-minutes")
+        return decided.forecast(trial_minutes, "--trial-minutes")
     sweep = SweepDir(results / spec.name)
     before = read_json(sweep.spec_file)
     if before is None or differences(before, spec.to_dict()):
         return None  # what ran there was something else
-    took = complete_durations(sweep, at_first(spec).stage, on_cpu=decided.slots[0].device == CPU)
+    took = complete_durations(sweep, at_first(spec).stage, on_cpu=decided.on_cpu)
     if not took:
         return None
     many = f"{len(took)} complete trial{'' if len(took) == 1 else 's'}"
     source = f"mean of {many} in {short_path(sweep.path)}"
-    return forecast(decided, sum(took) / len(took) / 60, source)
+    return decided.forecast(sum(took) / len(took) / 60, source)
 
 
 def _print_lines(spec: Spec, argv: bool, limit: int | None) -> None:
@@ -286,7 +284,7 @@ def _slot_words(slot: Slot) -> str:
     return f"{device}, {format_size(slot.memory_bytes)}{each}, {threads}"
 
 
-def _duration(decided: Plan, expected: Forecast | None) -> list[str]:
+def _duration(decided: Plan, expected: model.Forecast | None) -> list[str]:
     if expected is None:
         return []
     lines = [f"duration   {_in_words(expected.trial_minutes)} a trial ({clean(expected.source)})"]

@@ -18,8 +18,7 @@ from orchestrator.cli.render.text_table import clean
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files import parse_duration
-from orchestrator.placement import Placement, Share, decide, policy_of
-from orchestrator.placement.hardware import loader_workers
+from orchestrator.placement import decide, model, policy_of
 from orchestrator.runs import SweepDir, SweepState, results_folder
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.checks import refuse_unbounded
@@ -66,8 +65,8 @@ def command(
     results: Path | None,
     max_parallel: int | None,
     gpus: str | None,
-    placement: Placement,
-    share: Share,
+    placement: model.Placement,
+    share: model.Share,
     wait_timeout: str | None,
     only: tuple[str, ...],
     retry_failed: bool,
@@ -88,12 +87,11 @@ def command(
         click.echo(f"Warning: {warning}", err=True)
     folder = results_folder(results)
     timeout_s = _timeout(wait_timeout)
+    policy = policy_of(asked, max_parallel, placement, share)
     plan = decide(
         asked,
-        max_parallel=max_parallel,
+        policy,
         gpus=gpus,
-        placement=placement,
-        share=share,
         known=partial(known_need, asked, results=folder),
         waits=True,
     )
@@ -105,13 +103,6 @@ def command(
     from orchestrator.engine.driver import run_sweep
     from orchestrator.engine.slots import SlotOptions
 
-    policy = policy_of(
-        asked.resources,
-        max_parallel,
-        workers=loader_workers(asked),
-        placement=placement,
-        share=share,
-    )
     terms = SlotOptions(policy, gpus, timeout_s)
     metric = asked.metric.name if asked.metric else None
     total = count_trials(asked)

@@ -20,7 +20,7 @@ from typing import Any
 
 from orchestrator.errors import UsageError
 from orchestrator.files import MIB
-from orchestrator.placement import CPU, Device, Need, declared
+from orchestrator.placement import CPU, Device, Need
 from orchestrator.placement.memory_needs import (
     ALL_OF_IT,
     HISTORY_FILE,
@@ -65,7 +65,7 @@ class TrialNeeds:
             with suppress(UsageError):  # what cannot be looked at cannot say what alters its memory
                 self._schema = trainer_schema(spec.trainer, spec.path.parent)
         # What is declared is memory of a GPU.
-        self._declared = Need() if self._on_cpu else declared(spec.resources)
+        self._declared = Need() if self._on_cpu else Need.declared(spec.resources)
         self._measured: dict[str, int] = {}
         self._of_trial: dict[int, Need] = {}
         self._least: dict[str, Need] = {}

@@ -1,4 +1,4 @@
-"""What the machine has: GPUs, cores and RAM, read now."""
+"""What the machine has: GPUs, cores and RAM, as they are now, and who else uses them."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,6 @@ import lazy_loader
 if TYPE_CHECKING:
     from orchestrator.placement.hardware.cpu_slots import (
         RAM_PER_TRIAL_BYTES as RAM_PER_TRIAL_BYTES,
-        loader_workers as loader_workers,
     )
     from orchestrator.placement.hardware.gpu_options import (
         choose as choose,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "cpu_slots": ["RAM_PER_TRIAL_BYTES", "loader_workers"],
+        "cpu_slots": ["RAM_PER_TRIAL_BYTES"],
         "gpu_options": ["choose", "hypothetical"],
         "gpus": ["Reader", "survey"],
         "host": ["HostReader"],

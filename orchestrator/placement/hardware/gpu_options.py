@@ -1,4 +1,4 @@
-"""The cards that a user speaks of: ``--gpu 24GB:"RTX 3090"`` and ``--gpus 0,2``."""
+"""GPUs as users name them: ``--gpu 24GB:"RTX 3090"`` and ``--gpus 0,2``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ def hypothetical(texts: Sequence[str]) -> list[Device]:
 
 
 def choose(devices: Sequence[Device], wanted: str) -> list[Device]:
-    """Return the devices that ``--gpus`` names, in its order.
+    """Return those of `devices` that ``--gpus`` names, in its order.
 
     Args:
-        devices: those that there are.
         wanted: ids or (beginnings of) UUIDs, separated by commas, such as ``0,2``. A MIG instance
             is ``0:1``, and ``0`` names all those of that GPU.
 
@@ -42,25 +41,24 @@ def choose(devices: Sequence[Device], wanted: str) -> list[Device]:
         UsageError: an entry names no device, several, or one that is named already.
     """
     if not devices:
-        raise UsageError(f"--gpus {wanted}: must name GPUs, but there is none to use here.")
-    present = "Present: " + ", ".join(str(device) for device in devices) + "."
+        raise UsageError(f"--gpus {wanted}: there is no GPU to use here.")
+    present = ", ".join(str(device) for device in devices)
     chosen: list[Device] = []
     for raw in wanted.split(","):
         entry = raw.strip()
         found, problem = _named(devices, entry)
         if problem:
             raise UsageError(
-                f"--gpus {wanted}: must name GPUs by index or UUID, but {problem} {entry!r}. "
-                f"{present}"
+                f"--gpus {wanted}: {problem} {entry!r} (found: {present}). Give indices or UUIDs."
             )
         if any(device in chosen for device in found):
-            raise UsageError(f"--gpus {wanted}: must name each GPU once, but got {entry!r} again.")
+            raise UsageError(f"--gpus {wanted}: {entry!r} is named twice. Name each GPU once.")
         chosen += found
     return chosen
 
 
 def _named(devices: Sequence[Device], entry: str) -> tuple[list[Device], str]:
-    """Return the devices that an entry names, and in words what is wrong ("" for nothing)."""
+    """Return the devices that an entry names, and what is wrong with it ("" for nothing)."""
     found = [device for device in devices if entry and entry in (device.id, device.uuid)]
     if not found and entry.startswith(UUID_PREFIXES):
         found = [device for device in devices if device.uuid.startswith(entry)]
@@ -69,4 +67,4 @@ def _named(devices: Sequence[Device], entry: str) -> tuple[list[Device], str]:
     if not found and entry:
         # The index of a GPU that is divided names all its instances.
         found = [device for device in devices if device.id.startswith(f"{entry}:")]
-    return found, "" if found else "there is no GPU"
+    return found, "" if found else "no GPU"

@@ -2,15 +2,12 @@
 
 ::
 
-    devices = read_devices()          # [] where there is no GPU to use
-    devices, note = survey()          # the same, and in words why there is none
-    with Reader() as reader:          # again and again while a sweep runs
+    devices, note = survey()          # [] and the reason if there is no GPU to use
+    with Reader() as reader:          # repeatedly while a sweep runs
         devices = reader.read()
 
 ``CUDA_VISIBLE_DEVICES`` is respected as CUDA reads it. Indices count in PCI bus order, as
-``nvidia-smi`` does. A GPU that is divided by MIG is not there itself; its instances are.
-
-``CUDA_VISIBLE_DEVICES`` as CUDA reads it.
+``nvidia-smi`` does. A GPU that is divided by MIG is replaced by its instances.
 """
 
 from __future__ import annotations
@@ -24,44 +21,32 @@ from orchestrator.placement.hardware.nvml import Nvml, NvmlError
 from orchestrator.placement.model import Device
 
 RESTART_AFTER_S = 15.0
-"""How long a GPU stays lost before the driver's library is started anew for it: that takes up to
-seconds where the driver is not kept loaded."""
+"""How long a GPU stays lost before the driver's library is restarted for it: that takes up to
+seconds if the driver is not kept loaded."""
 
-
-def read_devices(environ: Mapping[str, str] | None = None) -> list[Device]:
-    """Return the devices that a trial could use now, in the order of ``CUDA_VISIBLE_DEVICES``.
-
-    Args:
-        environ: where ``CUDA_VISIBLE_DEVICES`` is looked up; the process's own by default.
-    """
-    return survey(environ)[0]
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+UUID_PREFIXES = ("GPU-", "MIG-")
 
 
 def survey(environ: Mapping[str, str] | None = None) -> tuple[list[Device], str]:
-    """Return the usable devices, and in words what keeps others from use ("" for nothing).
-
-    Never raises for what a driver does: where it is absent, not loaded or too old, or a GPU is
-    lost, what cannot be read is left out.
-
-    Args:
-        environ: where ``CUDA_VISIBLE_DEVICES`` is looked up; the process's own by default.
-    """
+    """Return the usable devices once, and what keeps others from use; see `Reader`."""
     with Reader(environ) as reader:
         return reader.read(), reader.note
 
 
 class Reader:
-    """Reads the usable devices, as often as asked.
+    """Reads the usable devices, as often as needed.
 
-    The driver's library stays started between readings, which takes most of the time of a first
-    one. A GPU that is lost is left out until it is back. It belongs to one thread of one process.
+    It never raises for what a driver does: if that is absent, not loaded or too old, or a GPU is
+    lost, what cannot be read is left out. The library stays started between readings, because its
+    start takes most of the time of a first one. A reader belongs to one thread of one process.
 
     Args:
         environ: where ``CUDA_VISIBLE_DEVICES`` is looked up; the process's own by default.
-        clock: seconds that only grow.
+        clock: monotonic seconds.
 
     Attributes:
-        note: after a reading, in words what keeps devices from use; "" for nothing.
+        note: after a reading, what keeps devices from use, as text; "" for nothing.
     """
 
     def __init__(
@@ -85,32 +70,29 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the driver; a later reading starts it again."""
+        """Release the driver; a later reading starts it again."""
         if self._nvml is not None:
             self._nvml.close()
             self._nvml = None
 
     def read(self) -> list[Device]:
-        """Return the devices that a trial could use now, in the order of the visible ones.
-
-        Never raises for what a driver does; `note` says what is left out and why.
-        """
+        """Return the devices that a trial could use now, in the order of the visible ones."""
         wanted = self._wanted
         hidden = f"{VISIBLE}={wanted!r} hides all GPUs" if wanted is not None else ""
-        if wanted is not None and not entries(wanted):
+        if wanted is not None and not _entries(wanted):
             self.note = hidden
             return []
         present, lost, self.note = self._read_all()
         if wanted is None or not present:
             return present
-        # A lost GPU keeps its place in the list, so that it does not end it for the others.
+        # A lost GPU keeps its place in the list, so that it does not hide those after it.
         shown = [device for device in visible_devices(present + lost, wanted) if device in present]
-        # That a device is left out is no news to one who hides it.
+        # Users who hide a device know that it is left out.
         self.note = self.note if shown else hidden
         return shown
 
     def _read_all(self) -> tuple[list[Device], list[Device], str]:
-        """Return the devices that can be read, those that cannot, and why in words."""
+        """Return the devices that can be read, those that cannot, and why as text."""
         nvml = self._started()
         if nvml is None:
             return [], [], self._trouble
@@ -122,7 +104,7 @@ class Reader:
             count = nvml.count()
         except NvmlError as error:
             count, lost = 0, error.is_lost
-            notes.append(_driver_says(error))
+            notes.append(_driver_error(error))
         for index in range(count):
             try:
                 found = _gpu(nvml, index)
@@ -139,9 +121,9 @@ class Reader:
         return devices, unread, "; ".join(notes)
 
     def _started(self) -> Nvml | None:
-        """Return the library, started anew where that is due; None while it does not start."""
+        """Return the library, restarted if that is due; None while it does not start."""
         if self._is_absent:
-            return None  # a driver does not come to a machine while a sweep runs
+            return None  # a machine does not gain a driver while a sweep runs
         due = self._start_after is not None and self._clock() >= self._start_after
         if self._nvml is not None and due:
             self.close()
@@ -151,7 +133,7 @@ class Reader:
                 self._nvml = Nvml()
             except NvmlError as error:
                 self._is_absent = error.is_library_missing
-                self._trouble = "" if self._is_absent else _driver_says(error)
+                self._trouble = "" if self._is_absent else _driver_error(error)
                 self._plan_restart(True)
         return self._nvml
 
@@ -162,12 +144,12 @@ class Reader:
             self._start_after = self._clock() + RESTART_AFTER_S
 
 
-def _driver_says(error: NvmlError) -> str:
+def _driver_error(error: NvmlError) -> str:
     return f"the NVIDIA driver says: {error}"
 
 
 def _gpu(nvml: Nvml, index: int) -> list[Device]:
-    """Return a GPU, or its instances where it is divided."""
+    """Return a GPU, or its instances if it is divided."""
     gpu = nvml.gpu(index)
     instances = nvml.instances(gpu)
     if instances is None:
@@ -176,20 +158,16 @@ def _gpu(nvml: Nvml, index: int) -> list[Device]:
 
 
 def _device(nvml: Nvml, handle: Any, id_: str) -> Device:
-    memory = nvml.memory(handle)
+    total_bytes, free_bytes = nvml.memory(handle)
     return Device(
         id=id_,
         name=nvml.name(handle),
-        total_bytes=memory.total_bytes,
-        free_bytes=memory.free_bytes,
+        total_bytes=total_bytes,
+        free_bytes=free_bytes,
         uuid=nvml.uuid(handle),
         processes=nvml.processes(handle),
         utilisation=nvml.utilisation(handle),
     )
-
-
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-UUID_PREFIXES = ("GPU-", "MIG-")
 
 
 def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:
@@ -203,7 +181,7 @@ def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:
             only one that CUDA would use; the others are named by their UUIDs.
     """
     shown: list[Device] = []
-    for entry in entries(wanted):
+    for entry in _entries(wanted):
         found = _named(present, entry)
         if found is None:
             break
@@ -213,14 +191,14 @@ def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:
     return shown
 
 
-def entries(wanted: str) -> list[str]:
-    """Split a value of ``CUDA_VISIBLE_DEVICES`` and cut it at its first senseless entry."""
+def _entries(wanted: str) -> list[str]:
+    """Split a value of ``CUDA_VISIBLE_DEVICES`` and cut it at its first invalid entry."""
     kept: list[str] = []
     for raw in wanted.split(","):
         entry = raw.strip()
         if not _is_index(entry) and not entry.startswith(UUID_PREFIXES):
             break
-        # One list is of one kind: an index among UUIDs, or a UUID among indices, ends it.
+        # A list holds one kind of entry: an index among UUIDs, or a UUID among indices, ends it.
         if kept and _is_index(entry) != _is_index(kept[0]):
             break
         kept.append(entry)

@@ -1,20 +1,19 @@
-"""What the NVIDIA driver tells, by its library NVML. The only module that asks it.
+"""The NVIDIA driver's library NVML. The only module that calls it.
 
 ::
 
-    with Nvml() as nvml:              # raises NvmlError where there is no driver
+    with Nvml() as nvml:              # raises NvmlError if there is no driver
         for index in range(nvml.count()):
-            memory = nvml.memory(nvml.gpu(index))
+            total_bytes, free_bytes = nvml.memory(nvml.gpu(index))
 
-A function that the driver does not support, or that an old driver's library lacks, answers None
-where the rest can go on without it; all else that fails is an `NvmlError`.
+If the driver does not support a function, or an old driver's library lacks it, its answer is None
+as long as the rest can do without it; every other failure is an `NvmlError`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from dataclasses import dataclass
 from typing import Any, Self
 
 from orchestrator.placement.model import Process
@@ -24,8 +23,8 @@ class NvmlError(Exception):
     """The driver did not answer; the message is the driver's.
 
     Attributes:
-        is_library_missing: True where this machine has no driver.
-        is_lost: True where a new start of the library may help.
+        is_library_missing: True if this machine has no driver.
+        is_lost: True if restarting the library may help.
     """
 
     def __init__(
@@ -36,18 +35,10 @@ class NvmlError(Exception):
         self.is_lost = is_lost
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Memory of a device, in bytes."""
-
-    total_bytes: int
-    free_bytes: int
-
-
 def has_library() -> bool:
-    """Tell whether the driver's library loads; far cheaper than to import pynvml for a no."""
+    """Return whether the driver's library loads; far cheaper than importing pynvml in vain."""
     if sys.platform.startswith("win"):
-        return True  # pynvml knows the folders it may stand in
+        return True  # pynvml knows the folders it may be in
     try:
         ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -56,9 +47,7 @@ def has_library() -> bool:
 
 
 class Nvml:
-    """The library, started.
-
-    Handles that it gives are good until it is closed.
+    """The library, started. Its handles are valid until it is closed.
 
     Raises:
         NvmlError: there is no driver, or it does not start.
@@ -66,11 +55,11 @@ class Nvml:
 
     def __init__(self) -> None:
         if not has_library():
-            raise NvmlError("the driver's library is not there", is_library_missing=True)
+            raise NvmlError("the driver's library is missing", is_library_missing=True)
         import pynvml
 
         self._lib = pynvml
-        # A function that the driver does not know is not asked for at each reading again.
+        # Functions that the driver does not know are not looked up again at each reading.
         self._absent: set[str] = set()
         self._call("nvmlInit")
 
@@ -93,7 +82,7 @@ class Nvml:
         return self._call("nvmlDeviceGetHandleByIndex", index)
 
     def instances(self, gpu: Any) -> list[tuple[int, Any]] | None:
-        """Return index and handle of the MIG instances of a GPU; None where it is not divided."""
+        """Return index and handle of the MIG instances of a GPU; None if it is not divided."""
         mode = self._try("nvmlDeviceGetMigMode", gpu)
         if mode is None or mode[0] != self._lib.NVML_DEVICE_MIG_ENABLE:
             return None
@@ -101,17 +90,17 @@ class Nvml:
         found = ((i, self._try("nvmlDeviceGetMigDeviceHandleByIndex", gpu, i)) for i in range(most))
         return [(index, handle) for index, handle in found if handle is not None]
 
-    def memory(self, device: Any) -> Memory:
-        """Return what a GPU or an instance has and what is free of it."""
+    def memory(self, device: Any) -> tuple[int, int]:
+        """Return the total and the free memory of a GPU or an instance, in bytes."""
         found = self._call("nvmlDeviceGetMemoryInfo", device)
-        return Memory(int(found.total), int(found.free))
+        return int(found.total), int(found.free)
 
     def name(self, device: Any) -> str:
-        """Return the name of a GPU or an instance; "" where it has none."""
+        """Return the name of a GPU or an instance; "" if it has none."""
         return self._try("nvmlDeviceGetName", device) or ""
 
     def uuid(self, device: Any) -> str:
-        """Return the UUID of a GPU or an instance; "" where it has none."""
+        """Return the UUID of a GPU or an instance; "" if it has none."""
         return self._try("nvmlDeviceGetUUID", device) or ""
 
     def utilisation(self, device: Any) -> int | None:
@@ -120,9 +109,9 @@ class Nvml:
         return None if found is None else int(found.gpu)
 
     def processes(self, device: Any) -> tuple[Process, ...] | None:
-        """Return who holds memory of a device, by pid; None where the driver does not tell.
+        """Return who holds memory of a device, by pid; None if the driver does not report it.
 
-        A process that computes and draws is told twice by the driver, and once here.
+        A process that computes and draws is listed twice by the driver, and once here.
         """
         found: dict[int, Process] = {}
         known = False
@@ -139,7 +128,7 @@ class Nvml:
         return tuple(found[pid] for pid in sorted(found)) if known else None
 
     def _processes(self, kind: str, device: Any) -> list[Any] | None:
-        # The second version answers as the third does; drivers before 510 have it alone.
+        # Both versions answer alike; drivers before 510 have only the second.
         for version in ("v3", "v2"):
             found = self._try(f"nvmlDeviceGet{kind}RunningProcesses_{version}", device)
             if found is not None:
@@ -147,7 +136,7 @@ class Nvml:
         return None
 
     def _try(self, name: str, *args: Any) -> Any:
-        """Return what a function answers, or None where it does not."""
+        """Return the answer of a function, or None if it fails."""
         if name in self._absent:
             return None
         try:
@@ -175,6 +164,6 @@ class Nvml:
         except UnicodeDecodeError:
             raise NvmlError("not readable as text") from None
         except AttributeError:
-            # Ours is not the only version of pynvml that may be installed.
+            # Another version of pynvml may be installed.
             self._absent.add(name)
             raise NvmlError("Function Not Found") from None

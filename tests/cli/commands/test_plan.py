@@ -205,7 +205,7 @@ def test_one_form_at_a_time(sweep: Sweep, forms: tuple[str, ...]) -> None:
 def test_a_card_that_holds_none_is_refused(sweep: Sweep) -> None:
     code, out, err = sweep(NAMED, "--gpu", "4GB:GTX 1650")
     assert (code, out) == (2, "")
-    assert "GPU 0 (GTX 1650) has 4.0 GiB in all: 4.0 GiB (4096 MiB) are missing" in err
+    assert "GPU 0 (GTX 1650) has 4.0 GiB in all: 4.0 GiB (4096 MiB) short" in err
 
 
 def test_several_cards_and_the_choice_among_them(sweep: Sweep) -> None:
@@ -216,7 +216,7 @@ def test_several_cards_and_the_choice_among_them(sweep: Sweep) -> None:
     assert placed(sweep, *cards, "--max-parallel", "1")["mode"] == "sequential"
     code, _, err = sweep(NAMED, *cards, "--gpus", "3")
     assert code == 2
-    assert "no GPU '3'. Present: GPU 0, GPU 1, GPU 2." in err
+    assert "no GPU '3' (found: GPU 0, GPU 1, GPU 2)." in err
 
 
 def test_a_size_without_a_unit_is_refused(sweep: Sweep) -> None:
@@ -233,7 +233,7 @@ def test_without_a_gpu(sweep: Sweep) -> None:
     assert "CUDA_VISIBLE_DEVICES='' hides all GPUs" in found["reason"]
     code, _, err = sweep(NAMED, "--gpus", "0")
     assert code == 2
-    assert "there is none to use here" in err
+    assert "there is no GPU to use here" in err
 
 
 def test_set_reaches_the_placement(sweep: Sweep) -> None:
@@ -388,7 +388,7 @@ def test_with_the_memory_that_is_really_free(tmp_path: Path) -> None:
     refused = call("--json")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "GPU 0 (NVIDIA GeForce RTX 3090) has 4.9 GiB of its 24.0 GiB free" in refused.stderr
-    assert "(3192 MiB) are missing" in refused.stderr
+    assert "(3192 MiB) short" in refused.stderr
 
     nvml.write([Card(24576)], [("nvmlInit", None, fake_nvml.VERSION_MISMATCH)])
     found = json.loads(call("--json").stdout)

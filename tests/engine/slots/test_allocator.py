@@ -21,7 +21,7 @@ from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.concurrency.throughput import Window
 from orchestrator.placement.memory_needs.history import HISTORY_FILE, History
-from orchestrator.placement.model import Device, Host, Policy, declared
+from orchestrator.placement.model import Device, Host, Need, Policy
 from orchestrator.placement.planner import plan
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, load_trials
@@ -53,7 +53,7 @@ class Desk:
         devices: Sequence[Device] = [] if isinstance(read, Host) else read
         host = read if isinstance(read, Host) else Host(self.machine.cores, 64 * GIB, 64 * GIB)
         self.plan = plan(
-            devices, host, declared(self.spec.resources), count_trials(self.spec), self.policy
+            devices, host, Need.declared(self.spec.resources), count_trials(self.spec), self.policy
         )
         terms = SlotOptions(self.policy, None, self.wait_timeout_s, QUICK)
         self.history = History(self.folder / "results" / HISTORY_FILE)

@@ -4,8 +4,7 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.placement.hardware.gpu_options import choose, hypothetical
-from orchestrator.placement.model import Device, declared, policy_of
-from orchestrator.sweepfile.model.spec import Resources
+from orchestrator.placement.model import Device
 
 GIB = 1 << 30
 PRESENT = [Device(str(i), f"Card {i}", GIB, GIB, uuid=f"GPU-{'aab'[i]}{i}") for i in range(3)]
@@ -36,11 +35,11 @@ def test_cards_are_chosen_by_index_or_uuid() -> None:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ("0,7", "there is no GPU '7'. Present: GPU 0 (Card 0), GPU 1 (Card 1), GPU 2 (Card 2)."),
+        ("0,7", "no GPU '7' (found: GPU 0 (Card 0), GPU 1 (Card 1), GPU 2 (Card 2))."),
         ("GPU-a", "several GPUs share 'GPU-a'"),
-        ("GPU-x", "there is no GPU 'GPU-x'"),
-        ("", "there is no GPU ''"),
-        ("0,0", "must name each GPU once, but got '0' again"),
+        ("GPU-x", "no GPU 'GPU-x'"),
+        ("", "no GPU ''"),
+        ("0,0", "'0' is named twice. Name each GPU once."),
     ],
 )
 def test_a_wrong_choice_names_those_present(wanted: str, words: str) -> None:
@@ -59,25 +58,12 @@ def test_instances_are_chosen_one_by_one_or_by_their_gpu() -> None:
     assert choose(devices, "1") == parts
     with pytest.raises(UsageError, match="several GPUs share 'MIG-'"):
         choose(devices, "MIG-")
-    with pytest.raises(UsageError, match="got '1' again"):
+    with pytest.raises(UsageError, match="'1' is named twice"):
         choose(devices, "1:0,1")
-    with pytest.raises(UsageError, match="there is no GPU '1:'"):
+    with pytest.raises(UsageError, match="no GPU '1:'"):
         choose(devices, "1:")
 
 
 def test_choosing_where_there_is_none() -> None:
-    with pytest.raises(UsageError, match="there is none to use here"):
+    with pytest.raises(UsageError, match="there is no GPU to use here"):
         choose([], "0")
-
-
-def test_need_and_policy_of_a_spec() -> None:
-    assert declared(Resources()).source == "unknown"
-    assert declared(Resources()).memory_bytes is None
-    need = declared(Resources(gpu_memory_bytes=8 * GIB))
-    assert (need.memory_bytes, need.source) == (8 * GIB, "declared")
-    assert policy_of(Resources()).gpus_per_trial == 1
-    assert policy_of(Resources(gpus=0)).gpus_per_trial == 0
-    policy = policy_of(Resources(gpus=2, cpus=4), max_parallel=3)
-    assert (policy.gpus_per_trial, policy.cpus_per_trial, policy.max_parallel) == (2, 4, 3)
-    with pytest.raises(UsageError, match="--max-parallel: must be at least 1, but got 0"):
-        policy_of(Resources(), max_parallel=0)

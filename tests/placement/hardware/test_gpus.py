@@ -65,9 +65,9 @@ def test_a_running_process_sees_memory_change(nvml: FakeNvml, tmp_path: Path) ->
     nvml.write([Card(24576, 20000)])
     code = (
         "import sys\n"
-        "from orchestrator.placement.hardware.gpus import read_devices\n"
+        "from orchestrator.placement.hardware.gpus import survey\n"
         "for line in sys.stdin:\n"
-        "    print(read_devices()[0].free_bytes >> 20, flush=True)\n"
+        "    print(survey()[0][0].free_bytes >> 20, flush=True)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code],
