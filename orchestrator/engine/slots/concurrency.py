@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.engine.slots.device_state import Tell
 from orchestrator.engine.slots.running_slot import OccupiedSlot
 from orchestrator.placement import CPU, Device, Plan, Policy
-from orchestrator.placement.concurrency import Event, Pays, SearchDown, SearchUp, Window
+from orchestrator.placement.concurrency import Measurement, Pays, SearchDown, SearchUp, Window
 from orchestrator.placement.hardware import RAM_PER_TRIAL_BYTES
 from orchestrator.placement.memory_needs import History, MemoryKey
 
@@ -60,7 +60,7 @@ class Growing:
         machine = self._machines.get(key)
         if machine is None:
             return self._from_all or 1
-        return machine.asked(most)
+        return machine.limit_within(most)
 
     def started(self, trial: str, key: str, id_: str, kept_as: MemoryKey, now: float) -> None:
         """Note that a trial runs on a device.
@@ -76,7 +76,7 @@ class Growing:
             learned = self._history.growth(kept_as) if self._history is not None else None
             self._machines[key] = self._machine(learned)
             self._ids[key], self._kept_as[key] = id_, kept_as
-        self._after(key, self._machines[key].started(trial, now))
+        self._after(key, self._machines[key].started(trial))
 
     def reported(self, trial: str, keys: Sequence[str], step: float, now: float) -> None:
         """Note a report."""
@@ -88,7 +88,7 @@ class Growing:
         """Note that a trial runs no more."""
         for key in keys:
             if key in self._machines:
-                self._after(key, self._machines[key].ended(trial, now))
+                self._after(key, self._machines[key].ended(trial))
 
     def out_of_memory(self, key: str, at_once: int) -> None:
         """Note that so many were too many."""
@@ -97,7 +97,7 @@ class Growing:
 
     def words(self) -> Mapping[str, str]:
         """Return in a sentence what was tried out, by id of the device."""
-        said = {self._ids[key]: machine.words() for key, machine in self._machines.items()}
+        said = {self._ids[key]: machine.summary() for key, machine in self._machines.items()}
         return {id_: words for id_, words in said.items() if words}
 
     def _machine(self, learned: Mapping[str, Any] | None) -> SearchUp:
@@ -105,12 +105,12 @@ class Growing:
             return SearchUp(1, learned=learned, window=self._window)
         return SearchDown(self._from_all, pays=self._pays, learned=learned, window=self._window)
 
-    def _after(self, key: str, event: Event | None) -> None:
+    def _after(self, key: str, event: Measurement | None) -> None:
         if event is None:
             return
         machine = self._machines[key]
         details: dict[str, Any] = {"device": self._ids[key], **event.to_dict()}
-        self._tell("growth", **details, words=machine.words())
+        self._tell("growth", **details, words=machine.summary())
         learned = machine.learned()
         if self._history is not None and learned is not None and not self._is_shared(key):
             self._history.record_growth(self._kept_as[key], learned)

@@ -1,10 +1,10 @@
-"""How fast trials are while so many of them run: steps per second, without their start-up. Pure."""
+"""Measure how fast trials are while so many of them run: steps per second, without start-up."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 CHUNKS = 5
@@ -19,9 +19,10 @@ class Window:
     Attributes:
         points: reports of each trial, at least.
         at_least_s: time, at least.
-        noisy_s: time that is enough also where the parts of the window differ much.
-        few_points: reports of each trial that are enough ...
-        long_s: ... after this time, for trials that report seldom.
+        noisy_s: time that is enough even if the parts of the window differ much.
+        few_points: reports of each trial that are enough after `long_s`, for trials that report
+            seldom.
+        long_s: see `few_points`.
     """
 
     points: int = 6
@@ -33,12 +34,12 @@ class Window:
 
 @dataclass
 class _Course:
-    """What one trial reported in the present stretch: (time, step), times rising."""
+    """What one trial reported in the present stretch: (time in s, step), times rising."""
 
     points: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, at: float, step: float) -> None:
-        # Reports may arrive several at once; the last of them says how far the trial is.
+        # Several reports may arrive at once; the last of them is how far the trial is.
         if self.points and at <= self.points[-1][0]:
             self.points[-1] = (self.points[-1][0], max(step, self.points[-1][1]))
         else:
@@ -81,12 +82,12 @@ class Stopwatch:
         self._span_s = 0.0
 
     def report(self, trial: str, step: float, at: float, running: Mapping[str, bool]) -> None:
-        """Take in a report.
+        """Take in how far a trial is at a time in seconds.
 
         Args:
-            trial: who reports.
-            step: how far it is, in steps of its own.
-            at: when, in seconds.
+            trial: its name.
+            step: in steps of its own.
+            at: the time.
             running: the trials that run now, and whether each has reported since it started.
         """
         if len(running) == self.at_once and all(running.values()):
@@ -95,20 +96,14 @@ class Stopwatch:
     def interrupt(self) -> None:
         """End the stretch: a trial has started or ended."""
         courses = [course for course in self._courses.values() if len(course.points) > 1]
-        for trial, course in self._courses.items():
-            self._rates.setdefault(trial, []).extend(course.rates())
-        if len(courses) == self.at_once:
-            self._points += min(len(course.points) for course in courses)
-            self._span_s += min(course.span_s for course in courses)
+        self._points, self._span_s = self._measured(courses)
+        self._rates = self._samples()
         self._courses.clear()
 
     @property
     def is_enough(self) -> bool:
         """True once the rates can be trusted: enough reports of each trial and enough time."""
-        points, span_s = self._points, self._span_s
-        if len(self._courses) == self.at_once:
-            points += min(len(course.points) for course in self._courses.values())
-            span_s += min(course.span_s for course in self._courses.values())
+        points, span_s = self._measured(self._courses.values())
         window = self._window
         if points >= window.few_points and span_s >= window.long_s:
             return True
@@ -120,6 +115,13 @@ class Stopwatch:
         """Return the median rate of each trial, in steps per second; all are above 0."""
         medians = {trial: statistics.median(rates) for trial, rates in self._samples().items()}
         return {trial: rate for trial, rate in medians.items() if rate > 0}
+
+    def _measured(self, courses: Collection[_Course]) -> tuple[int, float]:
+        """Return the reports and seconds of each trial, those of the present stretch among them."""
+        if len(courses) != self.at_once:
+            return self._points, self._span_s
+        points = min(len(course.points) for course in courses)
+        return self._points + points, self._span_s + min(course.span_s for course in courses)
 
     def _samples(self) -> dict[str, list[float]]:
         """Return the rates of the parts of all stretches of each trial that has any."""
@@ -135,7 +137,7 @@ def speed_ratio(
     """Return how much more all trials together get done than before; above 0.
 
     Steps of different trials are of different size, so each trial is compared with itself where it
-    was measured at both levels; only where no trial was, their mean rates are compared.
+    was measured at both levels; only if no trial was, their mean rates are compared.
 
     Args:
         now: steps per second of each trial while `now_at_once` ran; not empty.

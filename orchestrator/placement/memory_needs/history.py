@@ -164,7 +164,7 @@ class History:
         return learned if isinstance(learned, dict) else None
 
     def record_growth(self, key: MemoryKey, learned: Mapping[str, Any]) -> bool:
-        """Keep what `SearchUp.learned` gave, in place of what was kept; False where it cannot be."""
+        """Keep what `SearchUp.learned` gave instead of what was kept; False if it cannot be."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         value = {"learned": dict(learned), "at": at, "of": dict(key.of)}
         return self._change("growth", key, lambda old: value)

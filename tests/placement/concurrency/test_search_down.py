@@ -21,10 +21,10 @@ def test_all_start_and_stay_where_fewer_get_less_done() -> None:
     assert growth.limit == 2
     bench = Bench(growth, {1: 1.0, 2: 1.8}.__getitem__).run()
     assert measured(bench) == [(2, 1.0, "fewer"), (1, 0.56, "back")]
-    assert growth.words() == "1 at once: 0.56 × the speed of 2, staying at 2"
+    assert growth.summary() == "1 at once: 0.56 × the speed of 2, staying at 2"
     assert (growth.limit, growth.is_settled) == (2, True)
-    growth.most = 1
-    assert growth.words().endswith("staying at 2"), "that one is left decides nothing"
+    growth.limit_within(1)
+    assert growth.summary().endswith("staying at 2"), "that one is left decides nothing"
     assert bench.limits[0] == 2
     assert 1 in bench.limits
 
@@ -40,13 +40,13 @@ def test_fewer_stay_where_they_get_as_much_done() -> None:
         (1, 0.62, "back"),
     ]
     assert growth.limit == 2
-    assert growth.words().startswith("3 at once: 1.06 × the speed of 4; 2 at once: 1.19 ×; 1 at")
+    assert growth.summary().startswith("3 at once: 1.06 × the speed of 4; 2 at once: 1.19 ×; 1 at")
 
 
 def test_nothing_is_left_empty_where_that_does_not_pay() -> None:
     growth = thinning(3, "no")
     bench = Bench(growth, float).run()
-    assert (bench.events, growth.words(), growth.learned()) == (
+    assert (bench.events, growth.summary(), growth.learned()) == (
         [],
         "",
         {"at_once": 3, "start": 3, "ratios": {"3": 1.0}, "settled": False},
@@ -61,7 +61,7 @@ def test_the_last_trials_are_measured_for_nothing_and_without_a_word() -> None:
     assert measured(bench) == [(1, 0.59, "back")]
     silent = thinning(2, "free")
     short = Bench(silent, float, trials=2, steps=40).run()
-    assert (short.events, silent.words()) == ([], "")
+    assert (short.events, silent.summary()) == ([], "")
 
 
 def test_trials_that_come_after_all_find_their_slots() -> None:
@@ -69,12 +69,12 @@ def test_trials_that_come_after_all_find_their_slots() -> None:
     for second in range(60):
         for name in ("a", "b"):
             if second == 0:
-                growth.started(name, 0.0)
+                growth.started(name)
             growth.reported(name, second, float(second))
     assert growth.limit == 1, "nothing waits, so what ends is not replaced"
-    assert growth.asked(2) == 2
-    growth.started("c", 60.0)
-    assert growth.words() == ""
+    assert growth.limit_within(2) == 2
+    growth.started("c")
+    assert growth.summary() == ""
 
 
 def test_what_was_learned_is_taken_over_where_it_can_be_believed() -> None:
@@ -82,7 +82,7 @@ def test_what_was_learned_is_taken_over_where_it_can_be_believed() -> None:
     Bench(before, {1: 1.0, 2: 1.8}.__getitem__).run()
     again = thinning(2, learned=before.learned())
     assert (again.limit, again.is_settled) == (2, True)
-    assert again.words().endswith("staying at 2 (from an earlier sweep)")
+    assert again.summary().endswith("staying at 2 (from an earlier sweep)")
 
     thrashed = thinning(2)
     Bench(thrashed, {1: 1.0, 2: 0.7}.__getitem__).run()
@@ -101,7 +101,7 @@ def test_what_was_learned_is_taken_over_where_it_can_be_believed() -> None:
 def test_growth_and_thinning_understand_each_other() -> None:
     grown = SearchUp(most=2)
     Bench(grown, {1: 1.0, 2: 1.8, 3: 1.8}.__getitem__).run()
-    grown.most = 3
+    grown.limit_within(3)
     Bench(grown, {1: 1.0, 2: 1.8, 3: 1.8}.__getitem__).run()
     assert thinning(3, learned=grown.learned()).limit == 2
     thinned = thinning(2)
@@ -120,7 +120,7 @@ def test_growth_and_thinning_understand_each_other() -> None:
 )
 def test_senseless_memories_are_none(learned: dict[str, object]) -> None:
     growth = thinning(4, learned=learned)
-    assert (growth.limit, growth.is_settled, growth.words()) == (4, False, "")
+    assert (growth.limit, growth.is_settled, growth.summary()) == (4, False, "")
 
 
 def test_an_out_of_memory_lowers_it_for_good() -> None:

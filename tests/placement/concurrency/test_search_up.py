@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.placement.concurrency.search_up import Event, SearchUp
+from orchestrator.placement.concurrency.search_up import Measurement, SearchUp
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio
 from orchestrator.placement.hardware.cpu_slots import cores_each
 
@@ -39,7 +39,7 @@ class Bench:
         start_up_s: float = 5.0,
     ) -> None:
         self.growth = growth
-        self.events: list[Event] = []
+        self.events: list[Measurement] = []
         self.limits: list[int] = []
         self._combined, self._size = combined, size
         self._trials, self._steps = trials, steps
@@ -62,7 +62,7 @@ class Bench:
             self._note(self.growth.reported(name, done[0], at))
             if done[0] >= self._steps:
                 del self._running[name]
-                self._note(self.growth.ended(name, at))
+                self._note(self.growth.ended(name))
             else:
                 self._schedule(name, 0.0)
             self._admit()
@@ -73,7 +73,7 @@ class Bench:
             name = str(self._trials)
             self._trials -= 1
             self._running[name] = [0.0]
-            self._note(self.growth.started(name, self.now))
+            self._note(self.growth.started(name))
             self._schedule(name, self._start_up_s)
         self.limits.append(self.growth.limit)
 
@@ -83,7 +83,7 @@ class Bench:
         factor = 1 + self._jitter * self._draw.uniform(-1, 1)
         heapq.heappush(self._queue, (self.now + wait_s + factor / rate, name))
 
-    def _note(self, event: Event | None) -> None:
+    def _note(self, event: Measurement | None) -> None:
         if event is not None:
             self.events.append(event)
 
@@ -99,7 +99,7 @@ def test_grows_while_it_helps_and_goes_back_where_it_does_not() -> None:
     growth = SearchUp(most=5)
     bench = Bench(growth, SPEEDS.__getitem__).run()
     assert measured(bench) == [(1, 1.0, "grow"), (2, 1.62, "grow"), (3, 1.59, "back")]
-    assert growth.words() == "2 at once: 1.62 × the speed of 1; 3 at once: 1.59 ×, staying at 2"
+    assert growth.summary() == "2 at once: 1.62 × the speed of 1; 3 at once: 1.59 ×, staying at 2"
     assert bench.events[1].to_dict() == {"at_once": 2, "ratio": 1.62, "decision": "grow"}
     assert growth.limit == 2
     # The third was not ended: the limit fell while it ran.
@@ -116,15 +116,15 @@ def test_stays_where_nothing_more_fits_and_goes_on_when_it_does() -> None:
     growth = SearchUp(most=2)
     bench = Bench(growth, float, trials=4, steps=100).run()
     assert measured(bench) == [(1, 1.0, "grow"), (2, 2.0, "stay")]
-    assert growth.words() == "2 at once: 2.00 × the speed of 1, no room for 3"
+    assert growth.summary() == "2 at once: 2.00 × the speed of 1, no room for 3"
     learned = growth.learned()
     assert learned is not None
     assert (learned["at_once"], learned["settled"]) == (2, False)
-    growth.most = 3
-    event = growth.started("later", 1e6)
-    assert event == Event(2, pytest.approx(2.0), "grow")  # type: ignore[arg-type]
+    growth.limit_within(3)
+    event = growth.started("later")
+    assert event == Measurement(2, pytest.approx(2.0), "grow")  # type: ignore[arg-type]
     assert growth.limit == 3
-    growth.most = 1
+    growth.limit_within(1)
     assert growth.limit == 1
 
 
@@ -182,7 +182,7 @@ def test_what_was_learned_is_taken_over() -> None:
     again = SearchUp(most=5, learned=growth.learned())
     assert (again.limit, again.is_settled) == (2, True)
     assert Bench(again, SPEEDS.__getitem__).run().events == []
-    assert again.words().endswith("staying at 2 (from an earlier sweep)")
+    assert again.summary().endswith("staying at 2 (from an earlier sweep)")
     assert SearchUp(most=1, learned=growth.learned()).limit == 1
 
 
@@ -211,7 +211,7 @@ def test_what_lacked_room_then_goes_on_where_it_stood() -> None:
 )
 def test_senseless_memories_are_none(learned: dict[str, object]) -> None:
     growth = SearchUp(most=4, learned=learned)
-    assert (growth.limit, growth.is_settled, growth.words()) == (1, False, "")
+    assert (growth.limit, growth.is_settled, growth.summary()) == (1, False, "")
 
 
 def test_out_of_memory_lowers_the_limit_for_good() -> None:
@@ -236,16 +236,16 @@ def test_it_may_begin_with_several_and_take_all_that_fit() -> None:
     bench = Bench(growth, lambda n: 1.0, trials=20).run()
     assert [event.decision for event in bench.events] == ["grow", "grow", "stay"]
     assert growth.limit == 6
-    assert growth.words() == "5 at once: 1.00 × the speed of 4; 6 at once: 1.00 ×, no room for 7"
+    assert growth.summary() == "5 at once: 1.00 × the speed of 4; 6 at once: 1.00 ×, no room for 7"
 
 
 def test_trials_that_report_nothing_new_do_not_grow() -> None:
     growth = SearchUp(most=3)
-    growth.started("a", 0.0)
+    growth.started("a")
     for second in range(1000):
         assert growth.reported("a", 1, float(second)) is None
     assert growth.reported("stranger", 1, 1000.0) is None
-    assert growth.ended("stranger", 1000.0) is None
+    assert growth.ended("stranger") is None
     assert (growth.limit, growth.learned()) == (1, None)
 
 
@@ -306,7 +306,8 @@ def test_it_ends_within_memory_at_a_level_that_it_measured(
     def combined(n: int) -> float:
         nonlocal count
         count += 1
-        growth.most = at.get(count, growth.most)
+        if count in at:
+            growth.limit_within(at[count])
         return speeds[n]
 
     bench = Bench(growth, combined, trials=trials, steps=60, jitter=jitter, seed=seed).run()
