@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from orchestrator.runs.curves.curve import LogProblem
+from orchestrator.runs.curves.formats.wandb_log import WandbLog
 from orchestrator.runs.curves.reader import read_runs
-from orchestrator.runs.curves.wandb_log import WandbLog
 from tests.runs.wandb_made import log_bytes
 
 reports = st.lists(

@@ -5,14 +5,26 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.runs.curves.cells import EPOCHS as EPOCHS, STEPS as STEPS
+    from orchestrator.runs.curves.cells import (
+        EPOCHS as EPOCHS,
+        STEPS as STEPS,
+        flat as flat,
+        transposed as transposed,
+    )
     from orchestrator.runs.curves.curve import (
         LoggedRun as LoggedRun,
         LogProblem as LogProblem,
         number as number,
     )
+    from orchestrator.runs.curves.formats.tensorboard import (
+        EventLog as EventLog,
+        is_event_file as is_event_file,
+    )
+    from orchestrator.runs.curves.formats.wandb_log import (
+        WandbLog as WandbLog,
+        is_wandb_log as is_wandb_log,
+    )
     from orchestrator.runs.curves.reader import read_runs as read_runs
-    from orchestrator.runs.curves.table_logs import flat as flat, transposed as transposed
     from orchestrator.runs.curves.tail import (
         GrowingCsv as GrowingCsv,
         GrowingFile as GrowingFile,
@@ -22,23 +34,14 @@ if TYPE_CHECKING:
         RewrittenJson as RewrittenJson,
         mark as mark,
     )
-    from orchestrator.runs.curves.tensorboard import (
-        EventLog as EventLog,
-        is_event_file as is_event_file,
-    )
-    from orchestrator.runs.curves.wandb_log import (
-        WandbLog as WandbLog,
-        is_wandb_log as is_wandb_log,
-    )
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["cells"],
     submod_attrs={
-        "cells": ["EPOCHS", "STEPS"],
+        "cells": ["EPOCHS", "STEPS", "flat", "transposed"],
         "curve": ["LogProblem", "LoggedRun", "number"],
         "reader": ["read_runs"],
-        "table_logs": ["flat", "transposed"],
         "tail": [
             "GrowingCsv",
             "GrowingFile",
@@ -48,7 +51,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "RewrittenJson",
             "mark",
         ],
-        "tensorboard": ["EventLog", "is_event_file"],
-        "wandb_log": ["WandbLog", "is_wandb_log"],
+        "formats.tensorboard": ["EventLog", "is_event_file"],
+        "formats.wandb_log": ["WandbLog", "is_wandb_log"],
     },
 )

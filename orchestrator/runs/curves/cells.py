@@ -174,3 +174,29 @@ def means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
         name: last[name] if _LAST.search(name.lower()) else total / count
         for name, (total, count) in sums.items()
     }
+
+
+def transposed(history: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return lists by name as rows, with the epoch, from 1, unless they name it."""
+    longest = max(len(values) for values in history.values())
+    return [
+        {"epoch": index + 1}
+        | {name: values[index] for name, values in history.items() if index < len(values)}
+        for index in range(longest)
+    ]
+
+
+def flat(record: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    """Return a record with inner maps flattened: ``{"val": {"mae": 1}}`` gives ``{"val/mae": 1}``.
+
+    What merely groups numbers (``metrics``, ``logs``, ``scalars``) leaves no name behind.
+    """
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping) and depth < 4:
+            # `metrics`, `train` and the like group numbers; our own log puts all into `metrics`.
+            inner = "" if key in ("metrics", "logs", "scalars") else f"{prefix}{key}/"
+            found |= flat(value, inner, depth + 1)
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

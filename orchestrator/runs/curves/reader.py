@@ -8,34 +8,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import atomic, jsonl
-from orchestrator.runs.curves import table_logs, tensorboard, text_logs, wandb_log
 from orchestrator.runs.curves.curve import LoggedRun, LogProblem, Report, number
+from orchestrator.runs.curves.log_reader import log_readers, read_log
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord
-
-_LOGS = (
-    "trainer_state.json",
-    "metrics.jsonl",
-    "metrics.csv",
-    "results.csv",
-    "training.csv",
-    "training_log.csv",
-    "history.csv",
-    "log.csv",
-    "history.json",
-    "metrics.json",
-    "log.jsonl",
-    "log.txt",
-    "train.log",
-    "training.log",
-)
-"""What other tools call their logs; the first of a folder that can be read is taken."""
 
 _DEEPEST = 4
 _MOST_FOLDERS = 5_000
@@ -58,9 +40,10 @@ def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
         try:
             return read_log(path, pattern)
         except LogProblem as problem:
+            known = sorted(reader.name for reader in log_readers())
             raise UsageError(
-                f"{path}: must be a log with learning curves, but {problem}. Known are CSV, JSON "
-                "lines, trainer_state.json, TensorBoard event files and text."
+                f"{path}: {problem}, so there are no learning curves. "
+                f"Logs that can be read: {', '.join(known)}."
             ) from None
     if SweepDir(path).trials_dir.is_dir():
         found = [read_trial(run) for run in SweepDir(path).run_dirs()]
@@ -74,30 +57,6 @@ def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
             f"{path}: must hold runs that reported something, but has none. Name a log file."
         )
     return kept
-
-
-def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
-    """Return the runs of one file, read as its name says, else as text.
-
-    Raises:
-        LogProblem: it cannot be read as learning curves.
-    """
-    if tensorboard.is_event_file(path):
-        return tensorboard.read_events(path)
-    if wandb_log.is_wandb_log(path):
-        return wandb_log.read_wandb(path)
-    if pattern is not None:
-        return text_logs.read_text(path, pattern)
-    inner = path.with_suffix("") if path.suffix == ".gz" else path
-    readers: dict[str, Callable[[Path], list[LoggedRun]]] = {
-        ".csv": table_logs.read_csv,
-        ".tsv": table_logs.read_csv,
-        ".jsonl": table_logs.read_jsonl,
-        ".ndjson": table_logs.read_jsonl,
-        ".json": table_logs.read_json,
-    }
-    reader = readers.get(inner.suffix.lower(), text_logs.read_text)
-    return reader(path)
 
 
 def read_trial(run: RunDir) -> LoggedRun:
@@ -160,11 +119,13 @@ def _first_log(
     names = {entry.name: entry for entry in entries if entry.is_file()}
     if {"metrics.jsonl", "state.json"} <= set(names):
         return [read_trial(RunDir(folder))]
-    logs = [names[name] for name in _LOGS if name in names]
+    readers = log_readers()
+    usual = {name: place for one in readers for name, place in one.usual_names.items()}
+    logs = [names[name] for name in sorted(usual, key=usual.__getitem__) if name in names]
     logs += [
         entry
         for entry in names.values()
-        if tensorboard.is_event_file(entry) or wandb_log.is_wandb_log(entry)
+        if any(one.is_binary and one.takes(entry) for one in readers)
     ]
     config = foreign.config_of(atomic.read_json(folder / "config.json") or {})
     config = config or foreign.config_of(foreign.read_metadata(folder))
@@ -175,15 +136,10 @@ def _first_log(
             continue
         called = str(folder.relative_to(top)) if folder != top else folder.name
         return [
-            LoggedRun(
-                called if len(runs) == 1 else f"{called}/{run.name}",
-                run.path,
-                run.form,
-                run.reports,
-                run.unit,
-                {**run.config, **config},
-                total_steps=run.total_steps,
-                notes=run.notes,
+            replace(
+                run,
+                name=called if len(runs) == 1 else f"{called}/{run.name}",
+                config={**run.config, **config},
             )
             for run in runs
         ]

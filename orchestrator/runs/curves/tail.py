@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.runs.curves.cells import flat
 from orchestrator.runs.curves.curve import number
-from orchestrator.runs.curves.table_logs import flat
 
 MOST_BYTES = 4 << 20
 """Read at one look; a longer piece is read over several."""

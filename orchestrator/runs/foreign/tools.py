@@ -17,8 +17,8 @@ from typing import Any
 
 from orchestrator.files import jsonl
 from orchestrator.runs.curves.curve import LogProblem
-from orchestrator.runs.curves.reader import read_log
-from orchestrator.runs.curves.wandb_log import WandbLog
+from orchestrator.runs.curves.formats.wandb_log import WandbLog
+from orchestrator.runs.curves.log_reader import read_log
 from orchestrator.runs.foreign import metadata
 from orchestrator.sweepfile.yaml import LenientError, read_yaml
 

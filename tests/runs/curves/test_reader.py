@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl
-from orchestrator.runs.curves import tensorboard
+from orchestrator.runs.curves import formats
 from orchestrator.runs.curves.curve import LoggedRun, LogProblem
-from orchestrator.runs.curves.reader import read_log, read_runs
+from orchestrator.runs.curves.formats import tensorboard
+from orchestrator.runs.curves.log_reader import log_readers, read_log
+from orchestrator.runs.curves.reader import read_runs
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 from tests.shared_data import shared_data
@@ -289,7 +291,7 @@ def test_nothing_there_is_said_in_words(tmp_path: Path) -> None:
         read_runs(tmp_path / "gone")
     with pytest.raises(NotFoundError, match="has none"):
         read_runs(tmp_path)
-    with pytest.raises(UsageError, match="Known are CSV"):
+    with pytest.raises(UsageError, match="Logs that can be read: CSV"):
         read_runs(written(tmp_path, "a.csv", "name,word\na,b\n"))
 
 
@@ -306,8 +308,47 @@ def test_the_sar_runs_of_the_original() -> None:
 def test_reading_loads_nothing_heavy() -> None:
     code = (
         "import sys, orchestrator.runs.curves.reader\n"
-        "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'optuna', 'ray', 'tensorboardX'}\n"
+        "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'optuna', 'ray', 'tensorboardX',\n"
+        "         'google.protobuf'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- formats ----------------------------------------------------------------------------------
+
+SCORES = """
+from orchestrator.runs.curves.curve import LoggedRun
+from orchestrator.runs.curves.log_reader import LogReader, read_bytes
+
+def read(path):
+    values = [float(text) for text in read_bytes(path).split()]
+    reports = tuple((step, {"train_loss": value}) for step, value in enumerate(values))
+    return [LoggedRun(path.stem, path, "scores", reports)]
+
+READER = LogReader("scores", read, suffixes=(".scores",), usual_names={"my.scores": 5})
+"""
+
+
+def test_a_format_is_one_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "more_formats"
+    folder.mkdir()
+    (folder / "scores.py").write_text(SCORES)
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(folder)])
+    log_readers.cache_clear()
+    try:
+        path = written(tmp_path, "run7/my.scores", "3 2 1")
+        assert only(path).series("train_loss") == [(0, 3.0), (1, 2.0), (2, 1.0)]
+        assert (only(path.parent).name, only(path.parent).form) == ("run7", "scores")
+        with pytest.raises(UsageError, match="scores"):
+            read_runs(written(tmp_path, "a.csv", "name,word\na,b\n"))
+    finally:
+        log_readers.cache_clear()
+        sys.modules.pop("orchestrator.runs.curves.formats.scores", None)
+
+
+def test_every_format_is_described() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for reader in log_readers():
+        assert f"\n| {reader.name}" in text, f"docs/doctor.md needs a row of {reader.name}"

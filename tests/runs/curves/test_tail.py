@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from tensorboardX import SummaryWriter
 
 from orchestrator.runs.curves import tail
+from orchestrator.runs.curves.formats.tensorboard import EventLog
 from orchestrator.runs.curves.tail import (
     GrowingCsv,
     GrowingFile,
@@ -19,7 +20,6 @@ from orchestrator.runs.curves.tail import (
     RewrittenJson,
     mark,
 )
-from orchestrator.runs.curves.tensorboard import EventLog
 
 ROWS = [{"epoch": str(n), "loss": str(1 / (n + 1))} for n in range(30)]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator.runs.curves import cells as rows
 from orchestrator.runs.curves.curve import LoggedRun, LogProblem, number
-from orchestrator.runs.curves.table_logs import read_bytes
+from orchestrator.runs.curves.log_reader import LogReader, read_bytes
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
 _EPOCH = re.compile(r"\bepochs?\b\s*[:=#\[(]?\s*(\d+)(?:\s*(?:/|of)\s*(\d+))?", re.IGNORECASE)
@@ -133,3 +133,12 @@ def _place(line: str) -> dict[str, float]:
 def _is_training(name: str) -> bool:
     words = ("loss", "acc", "mae", "mse", "psnr", "ssim", "per", "wer", "auroc", "perplexity", "f1")
     return any(word in name.split("_") or name.endswith(word) for word in words)
+
+
+READER = LogReader(
+    "text",
+    read_text,
+    read_with_pattern=read_text,
+    is_last=True,
+    usual_names={"log.txt": 50, "train.log": 51, "training.log": 52},
+)
