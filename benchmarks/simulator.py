@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.errors import PlacementError
-from orchestrator.placement.admission.admission import Admission
+from orchestrator.placement.admission.admission import Admission, AdmissionLimits
 from orchestrator.placement.admission.duration_estimate import Durations
 from orchestrator.placement.admission.ordering import Want, overtaken
 from orchestrator.placement.memory_needs.oom import retry
@@ -193,12 +193,14 @@ class _Simulation:
         return Admission(
             decided,
             policy,
+            AdmissionLimits(
+                host.cores,
+                at_once=max(decided.max_parallel, len(self._devices)),
+                unknown_bytes=1,
+                recheck_s=0.0,
+            ),
             read=self._read,
-            cores=host.cores,
             clock=lambda: self._now,
-            limit=max(decided.max_parallel, len(self._devices)),
-            unknown_bytes=1,
-            recheck_s=0.0,
         )
 
     def run(self, others: Sequence[Others]) -> Outcome:

@@ -245,7 +245,7 @@ def test_waiting_ends_when_it_is_told_to(desk: Desk) -> None:
     run = desk.start("--wait-timeout", "2s")
     (text,) = desk.finish(run)
     assert run.returncode == 3, text
-    assert "--wait-timeout 2s: memory must come free in that time" in text
+    assert "--wait-timeout 2s: memory did not come free in that time" in text
     assert "waits for 6.0 GiB on GPU 0" in text
     record = SweepRecord.load(desk.sweep())
     assert record is not None

@@ -237,7 +237,7 @@ def _drive(
                 else:
                     conductor.stop_trial(number, "stopped by `sweep stop`")
             if conductor.placing.is_over_waiting and not conductor.stopping:
-                signals.timeout = conductor.placing.timeout_words()
+                signals.timeout = conductor.placing.timeout_message()
                 conductor.stop("--wait-timeout is over")
             _note(conductor, folder, record, listener)
 

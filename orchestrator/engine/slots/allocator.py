@@ -31,7 +31,7 @@ from orchestrator.engine.slots.running_slot import OccupiedSlot
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.usage import MemoryUsage
 from orchestrator.placement import Need, Plan, Slot
-from orchestrator.placement.admission import Admission, Waiting, Want, overtaken
+from orchestrator.placement.admission import Admission, AdmissionLimits, Waiting, Want, overtaken
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import History, Kind
 from orchestrator.runs import TrialRecord
@@ -81,12 +81,14 @@ class SlotAllocator:
         self._admission = Admission(
             plan,
             terms.policy,
+            AdmissionLimits(
+                cores=_cores(plan, terms, machine),
+                at_once=plan.max_parallel if machine.on_cpu else _NO_LIMIT,
+            ),
             read=self._ground.read,
-            cores=_cores(plan, terms, machine),
-            clock=clock,
-            leases=leases,
             busy=self._ground.is_busy,
-            limit=plan.max_parallel if machine.on_cpu else _NO_LIMIT,
+            leases=leases,
+            clock=clock,
         )
         self._ground.read()
         self._needs = TrialNeeds(spec, self._ground.reading, history)
@@ -133,11 +135,11 @@ class SlotAllocator:
         """True once it has waited for as long as it may, while nothing of ours runs."""
         return not self._ground.live and self._waits.is_over(self._terms.wait_timeout_s)
 
-    def timeout_words(self) -> str:
+    def timeout_message(self) -> str:
         """Return the message with which the waiting ends."""
         assert self._waits.now is not None
         assert self._terms.wait_timeout_s is not None
-        return self._waits.now.timeout_words(self._terms.wait_timeout_s)
+        return self._waits.now.timeout_message(self._terms.wait_timeout_s)
 
     def words(self) -> dict[str, Any]:
         """Return how placement stands, in JSON types, for the sweep's record; {} for no news."""

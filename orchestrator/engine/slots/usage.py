@@ -139,7 +139,7 @@ class MemoryUsage:
             self._needs.believes_less and live.need.source == "declared"
         )
         if gives_way and promised < live.slot.memory_bytes:
-            live.slot = self._admission.resize(live.slot, memory_bytes=promised)
+            live.slot = self._admission.shrink(live.slot, promised)
             note_need(live, Need(promised, "measured"))
         elif live.need.memory_bytes is None:
             note_need(live, Need(promised, "measured"))

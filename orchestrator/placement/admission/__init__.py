@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.placement.admission.admission import Admission as Admission
+    from orchestrator.placement.admission.admission import (
+        Admission as Admission,
+        AdmissionLimits as AdmissionLimits,
+    )
     from orchestrator.placement.admission.duration_estimate import Durations as Durations
     from orchestrator.placement.admission.ordering import Want as Want, overtaken as overtaken
     from orchestrator.placement.admission.waiting import Waiting as Waiting
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "admission": ["Admission"],
+        "admission": ["Admission", "AdmissionLimits"],
         "duration_estimate": ["Durations"],
         "ordering": ["Want", "overtaken"],
         "waiting": ["Waiting"],

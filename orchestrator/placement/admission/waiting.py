@@ -15,10 +15,10 @@ class Waiting:
     """Why the next trial does not start though slots are left.
 
     Attributes:
-        reason: in words ("waits for 2.1 GiB on GPU 0").
-        missing_bytes: what must come free there; 0 where it is not memory that is missing.
+        reason: for people ("waits for 2.1 GiB on GPU 0").
+        missing_bytes: what must come free there; 0 if it is not memory that is missing.
         since: when the waiting began, seconds since 1970.
-        device: id of the device; "" where there is none.
+        device: id of the device; "" if there is none.
     """
 
     reason: str
@@ -31,15 +31,15 @@ class Waiting:
         return max(0.0, now - self.since)
 
     def is_over(self, now: float, timeout_s: float | None) -> bool:
-        """Tell whether it has waited for `timeout_s`; None waits for ever."""
+        """Return whether it has waited for `timeout_s`; None waits for ever."""
         return timeout_s is not None and self.waited_s(now) >= timeout_s
 
-    def timeout_words(self, timeout_s: float) -> str:
+    def timeout_message(self, timeout_s: float) -> str:
         """Return the message with which ``--wait-timeout`` ends the waiting."""
         return (
-            f"--wait-timeout {format_duration(timeout_s)}: memory must come free in that time, but "
-            f"the next trial still {self}. See with nvidia-smi or top who holds it; the same "
-            "command goes on from here, a longer --wait-timeout waits longer."
+            f"--wait-timeout {format_duration(timeout_s)}: memory did not come free in that time, "
+            f"and the next trial still {self}. See with nvidia-smi or top who holds it; the same "
+            "command continues from here, a longer --wait-timeout waits longer."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,30 +51,27 @@ class Waiting:
             "device": self.device,
         }
 
-    def _clock(self) -> str:
-        return f"{datetime.fromtimestamp(self.since):%H:%M}"
-
     def __str__(self) -> str:
-        return f"{self.reason}, since {self._clock()}"
+        return f"{self.reason}, since {datetime.fromtimestamp(self.since):%H:%M}"
 
 
 def waiting_for(
     missing_bytes: int, device: Device | None, since: float, need: Need | None = None
 ) -> Waiting:
-    """Return the waiting for memory on `device`, or for a device where there is none.
+    """Return the waiting for memory on `device`, or for a device if it is None.
 
     Args:
-        missing_bytes: what must come free; below one MiB it is called one.
+        missing_bytes: what must come free; less than one MiB is called one.
         device: a GPU, the host's memory, or None.
         since: seconds since 1970.
-        need: of the trial that waits; told where an earlier sweep says it, and no file.
+        need: of the trial that waits; mentioned if it comes from an earlier sweep, and no file.
     """
     if device is None:
         return Waiting("waits for a GPU: too few can be read", missing_bytes, since)
     size = missing_bytes if missing_bytes >= GIB else -(-missing_bytes // MIB) * MIB
     place = "of RAM" if device.id == CPU else f"on GPU {device.id}"
-    words = f"waits for {format_size(size)} {place}"
+    reason = f"waits for {format_size(size)} {place}"
     if need is not None and need.memory_bytes is not None and need.source == "history":
         took = format_size(need.memory_bytes)
-        words += f" (one trial takes {took}, measured in an earlier sweep)"
-    return Waiting(words, missing_bytes, since, device.id)
+        reason += f" (one trial takes {took}, measured in an earlier sweep)"
+    return Waiting(reason, missing_bytes, since, device.id)

@@ -1,4 +1,7 @@
-"""Memory promised to trials, shared between the sweeps of a machine."""
+"""Publish memory that sweeps on one machine have promised, so that none counts another's.
+
+In: what a slot may take and what its trial holds. Out: what other sweeps promised of a device.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Memory that sweeps have promised to trials, so that two of them do not count the same bytes.
+"""Publish memory that a sweep has promised to trials, so that two sweeps never count it both.
 
 A trial takes its memory some time after it was admitted. Until then the device still shows it as
 free, also to another sweep on this machine, of this user or another. So each sweep leaves a file
@@ -13,12 +13,10 @@ for every slot that it hands out, in a folder that all users share::
     lease.release()
 
 A lease is a locked file, not its content: the kernel lets go of the lock when the process ends,
-however it ends, and a file without a lock is nothing. Process ids, which start anew in every
-container and are given again, decide nothing. Where the folder cannot be used, claims hold for
-this process alone and `Leases.problem` says why; a sweep does not fail for it. Containers that
-share a GPU but no folder for temporary files are given one by ``SWEEP_LEASES``.
-
-The leases of the slots that are out, so that other sweeps do not count their memory.
+however it ends, and a file without a lock is nothing. Process ids, which start again in every
+container and are reused, decide nothing. If the folder cannot be used, claims hold for this process
+alone and `Leases.problem` gives the reason; a sweep does not fail for it. Containers that share a
+GPU but no folder for temporary files are given one by ``SWEEP_LEASES``.
 """
 
 from __future__ import annotations
@@ -26,24 +24,29 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from orchestrator.placement.admission.free_memory import Holding
-from orchestrator.placement.leases.record import Claim, pack_claim, parse_claim
-from orchestrator.placement.leases.shared_folder import lock_within, open_shared, publish, read_held
+from orchestrator.placement.leases.lease_files import (
+    Claim,
+    lock_within,
+    open_folder,
+    pack_claim,
+    publish,
+    read_claims,
+)
 from orchestrator.placement.model import Device
 
 FOLDER = "SWEEP_LEASES"
 DEFAULT = Path("/tmp/sweep-leases")
-"""Where all users of a machine meet. The folder for temporary files as Python finds it will not
-do: each user may have one of their own."""
+"""Where all users of a machine meet. The folder for temporary files that Python finds would not do:
+each user may have another."""
 
 DECIDE_WITHIN_S = 5.0
-"""How long `deciding` waits for another sweep. It takes milliseconds to decide; one that holds on
-for longer was stopped in the middle of it, and must not stop all others."""
+"""How long `deciding` waits for another sweep. It takes milliseconds to decide; one that takes
+longer was stopped in the middle of it, and must not stop all others."""
 
 
 class Lease:
@@ -57,7 +60,7 @@ class Lease:
     def __init__(self, owner: Leases, device: str, memory_bytes: int) -> None:
         self.device = device
         self.memory_bytes = memory_bytes
-        self.used_bytes = 0
+        self._used_bytes = 0
         self._owner = owner
         self._file: int | None = None
         self._name = ""
@@ -70,14 +73,19 @@ class Lease:
     def __exit__(self, *exception: object) -> None:
         self.release()
 
+    @property
+    def name(self) -> str:
+        """The name of its file; "" if it could not be made."""
+        return self._name
+
     def used(self, used_bytes: int) -> None:
-        """Say how much of it shows in the device's own figures by now; others count the rest.
+        """Publish how much of it shows in the device's own figures by now; others count the rest.
 
         Call it from time to time also without news: it brings back a file that was cleared away.
         """
         if not self._is_held:
             return
-        self.used_bytes = min(max(0, used_bytes), self.memory_bytes)
+        self._used_bytes = min(max(0, used_bytes), self.memory_bytes)
         if self._file is None or os.fstat(self._file).st_nlink == 0:
             self._close()
             self._publish()
@@ -85,32 +93,37 @@ class Lease:
         try:
             os.pwrite(self._file, self._content(), 0)
         except OSError as error:
-            self._owner.problem = _unshared(self._owner.folder, error)
+            self._owner.note_problem(error)
 
     def release(self) -> None:
         """Give the memory back; once is enough."""
         if not self._is_held:
             return
         self._is_held = False
-        self._owner._forget(self)
+        self._owner.forget(self)
         if self._file is not None:
-            with suppress(OSError), self._owner._opened() as folder:
+            with suppress(OSError), self._owner.opened() as folder:
                 os.unlink(self._name, dir_fd=folder)
         self._close()
 
+    def abandon(self) -> None:
+        """Let go of it in a process that was forked off, without releasing it for its parent."""
+        self._is_held = False
+        self._close()
+
     def _content(self) -> bytes:
-        return pack_claim(Claim(self.device, self.memory_bytes, self.used_bytes, os.getpid()))
+        return pack_claim(Claim(self.device, self.memory_bytes, self._used_bytes, os.getpid()))
 
     def _publish(self) -> None:
         """Make the file, locked before anyone can see it."""
         content = self._content()
         try:
-            with self._owner._opened() as folder:
+            with self._owner.opened() as folder:
                 self._file, self._name = publish(folder, content)
         except OSError as error:
-            self._owner.problem = _unshared(self._owner.folder, error)
+            self._owner.note_problem(error)
         else:
-            self._owner.problem = ""
+            self._owner.note_problem(None)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -128,7 +141,7 @@ class Leases:
 
     Attributes:
         folder: that folder.
-        problem: in words, why others do not see what is claimed here; "" while they do.
+        problem: for people, why others do not see what is claimed here; "" while they do.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -153,13 +166,18 @@ class Leases:
 
     def others(self, device: str) -> int:
         """Return the bytes of a device that other sweeps claim and that still look free."""
-        return sum(claim.pending_bytes for claim in self.claims() if claim.device == device)
+        return self.pending().get(device, 0)
+
+    def pending(self) -> dict[str, int]:
+        """Return the bytes that other sweeps claim and that still look free, by device key."""
+        found: dict[str, int] = {}
+        for claim in self.claims():
+            found[claim.device] = found.get(claim.device, 0) + claim.pending_bytes
+        return found
 
     def remaining(self, devices: Sequence[Device]) -> list[Device]:
         """Return devices with what other sweeps have promised taken off what is free on them."""
-        promised: dict[str, int] = {}
-        for claim in self.claims():
-            promised[claim.device] = promised.get(claim.device, 0) + claim.pending_bytes
+        promised = self.pending()
         return [
             replace(device, free_bytes=max(0, device.free_bytes - promised.get(device.key, 0)))
             for device in devices
@@ -167,14 +185,13 @@ class Leases:
 
     def claims(self) -> list[Claim]:
         """Return what other living processes, or other `Leases` of this one, claim."""
-        own = {lease._name for lease in self._held}
         try:
-            with self._opened(make=False) as folder:
-                return list(read_held(folder, parse_claim, but=own))
+            with self.opened(make=False) as folder:
+                return list(read_claims(folder, but={lease.name for lease in self._held}))
         except FileNotFoundError:
             return []  # nobody has claimed anything yet
         except OSError as error:
-            self.problem = _unshared(self.folder, error)
+            self.note_problem(error)
             return []
 
     @contextmanager
@@ -184,55 +201,58 @@ class Leases:
         Not to be entered twice by one process.
 
         Args:
-            timeout_s: how long to wait for others; after that it goes on all the same.
+            timeout_s: how long to wait for others; after that it continues all the same.
 
         Yields:
-            True where no other decides meanwhile.
+            True if no other decides meanwhile.
         """
-        try:
-            folder = self._open()
-        except OSError as error:
-            self.problem = _unshared(self.folder, error)
-            yield False
-            return
-        try:
-            yield lock_within(folder, timeout_s)
-        finally:
-            os.close(folder)  # and the lock goes with it
+        with ExitStack() as stack:
+            alone = False
+            try:
+                folder = stack.enter_context(self.opened())
+                alone = lock_within(folder, timeout_s)  # until the folder is closed
+            except OSError as error:
+                self.note_problem(error)
+            yield alone
 
     def release(self) -> None:
         """Give all back."""
         for lease in list(self._held):
             lease.release()
 
-    def _forget(self, lease: Lease) -> None:
-        if lease in self._held:
-            self._held.remove(lease)
-
-    def _abandon(self) -> None:
-        """Let go of what the process that this one was forked from holds, without releasing it."""
-        for lease in self._held:
-            lease._is_held = False
-            lease._close()
-        self._held.clear()
-
     @contextmanager
-    def _opened(self, *, make: bool = True) -> Iterator[int]:
-        folder = self._open(make=make)
+    def opened(self, *, make: bool = True) -> Iterator[int]:
+        """Open the folder; it is made if it is missing and `make`.
+
+        Raises:
+            OSError: it cannot be used.
+        """
+        folder = open_folder(self.folder, is_ours=self.folder == DEFAULT, make=make)
         try:
             yield folder
         finally:
             os.close(folder)
 
-    def _open(self, *, make: bool = True) -> int:
-        return open_shared(self.folder, is_ours=self.folder == DEFAULT, make=make)
+    def forget(self, lease: Lease) -> None:
+        """Drop a lease that was released."""
+        if lease in self._held:
+            self._held.remove(lease)
 
+    def note_problem(self, error: OSError | None) -> None:
+        """Keep why others do not see what is claimed here; None once they do."""
+        self.problem = ""
+        if error is not None:
+            self.problem = (
+                f"{self.folder}: cannot share leases there ({error.strerror or error}), so other "
+                "sweeps on this machine do not see what this one claims. Let all users write to "
+                f"it, or set {FOLDER} to another folder."
+            )
 
-def _unshared(folder: Path, error: OSError) -> str:
-    return (
-        f"{folder}: must be a folder that all users may write, but {error.strerror or error}; "
-        f"other sweeps on this machine do not see what this one claims. Set {FOLDER} to another."
-    )
+    def abandon(self) -> None:
+        """Let go of all in a process that was forked off."""
+        for lease in self._held:
+            lease.abandon()
+        self._held.clear()
 
 
 _all: weakref.WeakSet[Leases] = weakref.WeakSet()
@@ -240,50 +260,8 @@ _all: weakref.WeakSet[Leases] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for leases in list(_all):
-        leases._abandon()
+        leases.abandon()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-class Claims:
-    """What this sweep tells others of its slots; nothing where nobody is to be told.
-
-    Args:
-        leases: where sweeps meet; None for a sweep that is alone.
-    """
-
-    def __init__(self, leases: Leases | None) -> None:
-        self._leases = leases
-        self._held: dict[int, list[Lease]] = {}
-
-    def deciding(self) -> AbstractContextManager[object]:
-        """Keep other sweeps from counting the same memory between our look at it and our claim."""
-        return nullcontext() if self._leases is None else self._leases.deciding()
-
-    def of_others(self, devices: Sequence[Device]) -> dict[str, int]:
-        """Return what others promised and their trials do not use yet, by device key."""
-        if self._leases is None:
-            return {}
-        return {device.key: self._leases.others(device.key) for device in devices}
-
-    def hold(self, holding: Holding) -> None:
-        """Claim what a trial was promised, in place of what was claimed for it before."""
-        if self._leases is None:
-            return
-        claims = [self._leases.claim(key, holding.promised) for key in holding.keys]
-        for claim in claims:
-            claim.used(holding.used or 0)
-        self.release(holding)
-        self._held[holding.slot.index] = claims
-
-    def used(self, holding: Holding) -> None:
-        """Say what a trial holds by now."""
-        for claim in self._held.get(holding.slot.index, []):
-            claim.used(holding.used or 0)
-
-    def release(self, holding: Holding) -> None:
-        """Give up what was claimed for a trial."""
-        for claim in self._held.pop(holding.slot.index, []):
-            claim.release()

@@ -442,8 +442,8 @@ def test_waiting_has_an_end_where_one_was_set(tmp_path: Path) -> None:
     assert desk.start() is None
     desk.pass_time(61)
     assert desk.placing.is_over_waiting
-    assert "--wait-timeout 1m 00s" in desk.placing.timeout_words()
-    assert "1.0 GiB on GPU 0" in desk.placing.timeout_words()
+    assert "--wait-timeout 1m 00s" in desk.placing.timeout_message()
+    assert "1.0 GiB on GPU 0" in desk.placing.timeout_message()
 
 
 def test_politeness_leaves_a_shared_card_with_one_trial(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.placement.admission.admission import Admission
-from orchestrator.placement.admission.free_memory import Holding, outstanding
+from orchestrator.placement.admission.admission import Admission, AdmissionLimits
+from orchestrator.placement.admission.device_choice import Holding, outstanding
 from orchestrator.placement.admission.ordering import Want
 from orchestrator.placement.leases.leases import Leases
 from orchestrator.placement.model import Device, Host, Need, Policy, Slot
@@ -42,7 +42,12 @@ class Machine:
         self.devices[index] = dataclasses.replace(self.devices[index], free_bytes=int(gib * GIB))
 
     def admission(
-        self, need: Need | None = None, policy: Policy | None = None, **options: object
+        self,
+        need: Need | None = None,
+        policy: Policy | None = None,
+        at_once: int = 99,
+        recheck_s: float = 0.0,
+        **options: object,
     ) -> Admission:
         policy = policy or Policy()
         if self.host is not None:
@@ -51,12 +56,11 @@ class Machine:
         else:
             decided = plan(self.devices, HOST, need or Need(GIB), None, policy)
             cores = HOST.cores
-        options = {"limit": 99, "recheck_s": 0.0, **options}
         return Admission(
             decided,
             policy,
+            AdmissionLimits(cores, at_once, recheck_s=recheck_s),
             read=self.read,
-            cores=cores,
             clock=lambda: self.now,
             **options,  # type: ignore[arg-type]
         )
@@ -150,7 +154,7 @@ def test_an_unknown_need_gets_a_card_to_itself_until_it_is_measured() -> None:
     admission.observe(first, 5 * GIB)
     machine.free(15)
     assert admission.take(need(1)) is None
-    first = admission.resize(first, memory_bytes=6 * GIB)
+    first = admission.shrink(first, 6 * GIB)
     assert first.memory_bytes == 6 * GIB
     third = taken(admission.take(need(6)))
     assert third.device == "0"
@@ -173,12 +177,10 @@ def test_an_unknown_need_is_not_tried_where_next_to_nothing_is_free() -> None:
 def test_slots_only_shrink() -> None:
     admission = Machine(20).admission()
     slot = taken(admission.take(need(8)))
-    with pytest.raises(ValueError, match="may only shrink"):
-        admission.resize(slot, memory_bytes=9 * GIB)
-    with pytest.raises(ValueError, match="may only shrink"):
-        admission.resize(slot, threads=slot.threads + 1)
+    with pytest.raises(ValueError, match="can only shrink"):
+        admission.shrink(slot, 9 * GIB)
     admission.give_back(slot)
-    for call in (admission.give_back, admission.was_alone, admission.resize):
+    for call in (admission.give_back, admission.was_alone, lambda slot: admission.shrink(slot, 1)):
         with pytest.raises(ValueError, match="slot 0 is not out"):
             call(slot)
 
@@ -217,8 +219,8 @@ def test_waiting_says_how_much_is_missing_where_and_since_when() -> None:
     assert later.is_over(machine.now, 100)
     assert not later.is_over(machine.now, 101)
     assert not later.is_over(machine.now, None)
-    assert "--wait-timeout 1m 40s" in later.timeout_words(100)
-    assert "waits for 512 MiB on GPU 0, since" in later.timeout_words(100)
+    assert "--wait-timeout 1m 40s" in later.timeout_message(100)
+    assert "waits for 512 MiB on GPU 0, since" in later.timeout_message(100)
     machine.free(8)
     assert admission.take(need(8)) is not None
     assert admission.waiting is None
@@ -249,7 +251,7 @@ def test_waiting_for_trials_of_ones_own_is_no_waiting() -> None:
     assert admission.take(need(18)) is None
     assert admission.waiting is not None
     assert admission.waiting.missing_bytes == 2 * GIB
-    admission.limit = 1
+    admission.limit_all(1)
     assert admission.take(need(18)) is None
     assert admission.waiting is None
 
@@ -284,13 +286,13 @@ def test_after_a_refusal_nothing_is_read_until_something_may_have_changed() -> N
 
 def test_limits_of_the_sweep_of_a_device_and_of_the_policy() -> None:
     machine = Machine(20, 20)
-    admission = machine.admission(limit=3)
+    admission = machine.admission(at_once=3)
     with pytest.raises(ValueError, match="at least 0"):
-        admission.limit = -1
+        admission.limit_all(-1)
     admission.limit_device("0", 1)
     assert [taken(admission.take(need(1))).device for _ in range(3)] == ["0", "1", "1"]
     assert admission.take(need(1)) is None
-    admission.limit = 9
+    admission.limit_all(9)
     admission.limit_device("1", 2)
     assert admission.take(need(1)) is None
     admission.limit_device("0", None)
@@ -339,7 +341,7 @@ def test_leases_of_other_sweeps_are_heeded_and_ones_own_are_left(tmp_path: Path)
     machine.free(14)
     admission.observe(slot, 6 * GIB)
     assert theirs.others("0") == 2 * GIB
-    admission.resize(slot, memory_bytes=7 * GIB)
+    admission.shrink(slot, 7 * GIB)
     assert theirs.others("0") == GIB
     assert admission.take(need(4)) is None
     other.release()
@@ -372,14 +374,14 @@ def test_cores_and_ram_on_the_cpu() -> None:
     machine = Machine()
     machine.host = Host(cores=8, free_bytes=6 * GIB, total_bytes=16 * GIB)
     policy = Policy(gpus_per_trial=0, cpus_per_trial=3)
-    admission = machine.admission(policy=policy, limit=2)
+    admission = machine.admission(policy=policy, at_once=2)
     # A declared need is memory of a GPU: it does not count here.
     slots = [taken(admission.take(Need(40 * GIB, "declared"))) for _ in range(2)]
     assert [(slot.device, slot.threads, slot.memory_bytes) for slot in slots] == [
         ("cpu", 3, GIB),
         ("cpu", 3, GIB),
     ]
-    admission.limit = 3
+    admission.limit_all(3)
     assert taken(admission.take(Need())).threads == 2
     assert admission.take(Need()) is None
 
@@ -387,20 +389,19 @@ def test_cores_and_ram_on_the_cpu() -> None:
 def test_a_level_of_more_trials_waits_until_cores_are_free() -> None:
     machine = Machine()
     machine.host = Host(cores=8, free_bytes=60 * GIB, total_bytes=64 * GIB)
-    admission = machine.admission(policy=Policy(gpus_per_trial=0, workers_per_trial=2), limit=1)
+    admission = machine.admission(policy=Policy(gpus_per_trial=0, workers_per_trial=2), at_once=1)
     first = taken(admission.take(Need()))
     assert first.threads == 6
-    admission.limit = 2
+    admission.limit_all(2)
     assert admission.take(Need()) is None
     assert admission.waiting is None
-    # One that can be told at once makes room at once.
-    admission.resize(first, threads=2)
-    second = taken(admission.take(Need()))
-    assert second.threads == 2
-    admission.limit = 1
     admission.give_back(first)
-    assert admission.take(Need()) is None
+    second, third = (taken(admission.take(Need())) for _ in range(2))
+    assert (second.threads, third.threads) == (2, 2)
+    admission.limit_all(1)
     admission.give_back(second)
+    assert admission.take(Need()) is None
+    admission.give_back(third)
     assert taken(admission.take(Need())).threads == 6
 
 
@@ -508,12 +509,9 @@ class World(RuleBasedStateMachine):
         self.admission = Admission(
             decided,
             policy,
+            AdmissionLimits(cores=8, at_once=9, unknown_bytes=1, recheck_s=0.0),
             read=self.read_free,
-            cores=8,
             clock=lambda: 0.0,
-            limit=9,
-            unknown_bytes=1,
-            recheck_s=0.0,
         )
 
     def places(self, slot: Slot) -> list[int]:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from orchestrator.placement.leases.lease_files import Claim, pack_claim, parse_claim
 from orchestrator.placement.leases.leases import Lease, Leases
-from orchestrator.placement.leases.record import Claim, pack_claim, parse_claim
 from orchestrator.placement.model import Device
 
 GIB = 1 << 30
