@@ -33,10 +33,11 @@ from benchmarks.curves import Curve, read_curves
 from benchmarks.rules import RULES, Rule
 from benchmarks.scoring import Outcome, Score, score, table, wilson
 from benchmarks.thresholds import GRID, cross_validate
+from orchestrator.divergence.policy import Policy
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.schedule.formulas import Schedule
-from orchestrator.divergence.verdict import SYMPTOMS, Policy
+from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.divergence.watch import Watch
 
 __all__ = [
@@ -58,7 +59,7 @@ def notes_on(curve: Curve) -> set[str]:
     """Return all symptoms that the watch sees in one curve, none of which ends it."""
     maximised = curve.mode == "max"
     name = "metric" if maximised else "train_loss"
-    policy = Policy.of(dict.fromkeys(SYMPTOMS, "warn"))
+    policy = Policy.of(dict.fromkeys(all_symptoms(), "warn"))
     watch = Watch(
         "metric" if maximised else None, "maximize" if maximised else "minimize", policy=policy
     )
@@ -79,7 +80,7 @@ def notes_table(curves: list[Curve]) -> str:
     seen = {curve.id: notes_on(curve) for curve in kept}
     heads = [f"{label} ({sum(curve.label == label for curve in kept)})" for label in labels]
     lines = [f"| seen | {' | '.join(heads)} |", "|---" * (len(labels) + 1) + "|"]
-    for symptom in SYMPTOMS:
+    for symptom in all_symptoms():
         counts = [
             sum(symptom in seen[curve.id] for curve in kept if curve.label == label)
             for label in labels

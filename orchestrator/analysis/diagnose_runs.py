@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.targets import parse_bound
-from orchestrator.divergence import Diagnosis, Seen, compare_runs, diagnose, number
+from orchestrator.divergence import number
+from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_runs, diagnose
 from orchestrator.divergence.schedule import Declared, schedule_of_trial
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
@@ -114,7 +115,7 @@ def examine(path: Path, asked: Asked | None = None) -> Examination:
         siblings = read_runs(folder) if folder is not None and len(runs) == 1 else group
         judged = _judged(siblings, _meant(asked, sweep))
         known |= judged
-        seen = [Seen(_label(run), run.config, judged[_key(run)].is_lost) for run in siblings]
+        seen = [RunSummary(_label(run), run.config, judged[_key(run)].is_lost) for run in siblings]
         told = compare_runs(seen) if len(seen) > 1 else []
         told += _lost_before(siblings, judged)
         told += _answers(siblings, judged)

@@ -14,7 +14,8 @@ from statistics import median
 from typing import Any
 
 from orchestrator.analysis.trial_status import TrialStatus
-from orchestrator.divergence import LOST, series_names
+from orchestrator.divergence.series import best_training_name
+from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.files import atomic, format_duration, jsonl
 from orchestrator.runs import SweepDir, TrialState, read_reports
 
@@ -88,7 +89,7 @@ def savings(sweep: SweepDir, trials: Sequence[TrialStatus]) -> Savings:
 
 
 def _is_lost(trial: TrialStatus) -> bool:
-    return trial.symptom in LOST and trial.state == TrialState.PRUNED
+    return trial.symptom in divergence_symptoms() and trial.state == TrialState.PRUNED
 
 
 def _usual_pace(sweep: SweepDir, trials: Sequence[TrialStatus]) -> float | None:
@@ -134,7 +135,7 @@ def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
             continue
         rule, is_ended, judged = ByHand(), False, None
         for _, metrics in read_reports(sweep.run_dir(trial.number, trial.name)):
-            judged = judged or series_names.best_training_name(metrics)
+            judged = judged or best_training_name(metrics)
             if judged is not None and judged[1] in metrics:
                 is_ended = is_ended or rule.ends(metrics[judged[1]])
         whole[is_lost] += judged is not None

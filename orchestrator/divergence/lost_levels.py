@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from orchestrator.divergence.series import Excursion, Standing, Streak
+from orchestrator.divergence.series.statistics import Excursion, Standing, Streak
+from orchestrator.divergence.verdict import number
 
 EXPLOSION_FACTOR = 2.0
 """A positive loss this many times its first and its best value explodes."""
@@ -168,11 +169,6 @@ class Levels:
             and standing.excess > STUCK_NOISE * standing.noise
             and self._excursion.recovered < RECOVERED
         )
-
-
-def number(value: float) -> str:
-    """Return `value` with four significant digits: ``"0.2847"``, ``"41.2"``, ``"1.3e+20"``."""
-    return f"{value:.4g}"
 
 
 def kind_of(value: float) -> str:

@@ -34,9 +34,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from orchestrator.divergence import lost_levels, series_names
+from orchestrator.divergence import lost_levels
 from orchestrator.divergence.lost_levels import RISING_REPORTS, Levels
-from orchestrator.divergence.series import Series, Streak
+from orchestrator.divergence.series.names import (
+    Rank,
+    best_training_name,
+    is_validation,
+    is_validation_loss,
+    training_rank,
+)
+from orchestrator.divergence.series.statistics import Series, Streak
 from orchestrator.divergence.verdict import CONTINUE, Action, Verdict
 
 __all__ = ["Action", "DivergenceRule", "Verdict"]
@@ -118,7 +125,7 @@ class DivergenceRule:
             raise ValueError(f"goal must be 'minimize' or 'maximize', but got {goal!r}.")
         self._metric = metric
         self._metric_sign = 1.0 if goal == "minimize" else -1.0
-        self._training_rank: series_names.Rank | None = None
+        self._training_rank: Rank | None = None
         self._training: _Judged | None = None
         self._substitute: _Judged | None = None
         self._non_finite: dict[str, Streak] = {}
@@ -179,7 +186,7 @@ class DivergenceRule:
 
     def _choose(self, values: Mapping[str, float]) -> None:
         """Settle which series decides; a better name that turns up later takes over."""
-        found = series_names.best_training_name(values)
+        found = best_training_name(values)
         if found is not None and (self._training_rank is None or found[0] < self._training_rank):
             self._training_rank = found[0]
             self._training = _Judged(found[1], 1.0)
@@ -191,7 +198,7 @@ class DivergenceRule:
             if current != self._metric:
                 self._substitute = _Judged(self._metric, self._metric_sign)
         elif current is None:
-            losses = sorted(name for name in values if series_names.is_validation_loss(name))
+            losses = sorted(name for name in values if is_validation_loss(name))
             if losses:
                 self._substitute = _Judged(losses[0], 1.0)
 
@@ -226,17 +233,13 @@ class DivergenceRule:
                 yield self._weigh(name, value, streak)
 
     def _is_watched(self, name: str) -> bool:
-        return (
-            name == self._metric
-            or series_names.is_validation(name)
-            or series_names.training_rank(name) is not None
-        )
+        return name == self._metric or is_validation(name) or training_rank(name) is not None
 
     def _weigh(self, name: str, value: float, streak: Streak) -> Verdict:
         """Say whether a non-finite value that is no training loss has lasted too long."""
         since = streak.since if streak.since is not None else 0
         if self._substitute is not None and name == self._substitute.name:
-            allowed = LONGEST_TRANSIENT + 1 if series_names.is_validation(name) else LASTING_METRIC
+            allowed = LONGEST_TRANSIENT + 1 if is_validation(name) else LASTING_METRIC
             if streak.count >= allowed:
                 reason = lost_levels.lasting_value(name, value, since, streak.count)
                 return Verdict("stop", "non-finite", since, reason)

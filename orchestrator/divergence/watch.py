@@ -1,4 +1,4 @@
-"""The watch over one run: the rule, the notes beside it and the policy, in one place.
+"""The watch over one run: the divergence rule, all other symptoms, and the policy.
 
 ::
 
@@ -7,74 +7,46 @@
         for verdict in watch.update(step, metrics, loss_can_fall=others_fell):
             ...                                    # "warn", "remedy" or "stop", with its reason
 
-Every report costs the same and the memory is bounded, whatever the length of the run. Verdicts
-depend on the reports and on `loss_can_fall` alone.
+Every report costs the same, and memory is bounded whatever the length of the run. Verdicts depend
+only on the reports and on `loss_can_fall`.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import replace
 
-from orchestrator.divergence import series_names
+from orchestrator.divergence.policy import Policy, Reported
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.schedule.rates import Rates
-from orchestrator.divergence.symptoms.leak import MemoryGrowth, Restart
-from orchestrator.divergence.symptoms.oscillation import Oscillation
-from orchestrator.divergence.symptoms.overfitting import Overfitting
-from orchestrator.divergence.symptoms.pace import Pace
-from orchestrator.divergence.symptoms.stuck import Dead, NoGradient, Plateau
-from orchestrator.divergence.verdict import Policy, Verdict
+from orchestrator.divergence.series.names import is_validation, kind_of, training_rank
+from orchestrator.divergence.symptom import Detector, Observation, RunPlan
+from orchestrator.divergence.symptoms import all_symptoms
+from orchestrator.divergence.verdict import Verdict
 
-_RATE = re.compile(r"(?:^|[_/.-])(?:lr|learning_rate|learning rate)(?:$|[_/.-])")
-_NORM = re.compile(r"grad(?:ient)?[_/. ]?norm")
-_MEMORY = re.compile(r"(?:^|[_/.])(?:memory|mem|vram)(?:$|[_/.])")
-_MEMORY_UNITS = {"gib": 1024.0, "gb": 1e9 / 2**20, "bytes": 2.0**-20}
+_GRAVITY = ("stop", "remedy", "warn")
 
 
-@lru_cache(maxsize=1024)
-def _kind_of(name: str) -> str:
-    """Return what `name` is to the notes: ``rate``, ``norm``, ``memory``, ``val`` or nothing."""
-    plain = name.lower()
-    if is_rate(plain):
-        return "rate"
-    if _NORM.search(plain):
-        return "norm"
-    if _MEMORY.search(plain):
-        return "memory"
-    return "val" if series_names.is_validation_loss(plain) else ""
-
-
-def _sign(way: str) -> float:
-    return 1.0 if way == "minimize" else -1.0
-
-
-def is_rate(name: str) -> bool:
-    """Tell whether `name` is a learning rate."""
-    return _RATE.search(name.lower()) is not None
+def _sign(goal: str) -> float:
+    return 1.0 if goal == "minimize" else -1.0
 
 
 class Watch:
     """Judge one run by all symptoms, report by report.
 
     Args:
-        metric: the reported name that ranks the sweep's trials, or None.
-        goal: ``"minimize"`` or ``"maximize"``: which way `metric` is better.
+        metric: the reported name that ranks the trials; None if there is none.
+        goal: ``"minimize"`` or ``"maximize"`` `metric`.
         policy: what each symptom leads to.
-        target: the value of `metric` to reach, or None.
-        targets: further reported names, with the value to reach and which way is better.
-        total_steps: the last step, or None where unknown; `plan_steps` says it later.
-        schedule: the configured learning rate, or None.
-        memory_limit_mib: the memory that the trial may take, for the words.
-
-    Attributes:
-        rates: the learning rates seen: ``first``, ``peak`` and ``last``.
+        target: value of `metric` to reach; None if there is none.
+        targets: further reported names, with the value to reach and the goal.
+        total_steps: the last step; None if unknown. `plan_steps` sets it later.
+        schedule: the configured learning rate; None if unknown. `plan_schedule` sets it later.
+        memory_limit_mib: the memory that the trial may use; None if unlimited.
 
     Raises:
-        ValueError: `goal` is another word.
+        ValueError: `goal` is neither of the two.
     """
 
     def __init__(
@@ -89,66 +61,51 @@ class Watch:
         schedule: Declared | None = None,
         memory_limit_mib: float | None = None,
     ) -> None:
-        self.rates = Rates(schedule, total_steps)
         self._rule = DivergenceRule(metric, goal)
-        self._metric = metric
         self._metric_sign = _sign(goal)
-        self._policy = policy or Policy()
-        self._memory_limit_mib = memory_limit_mib
-        self._restart = Restart()
-        self._memory = MemoryGrowth()
-        self._norm = NoGradient()
-        self._oscillation = Oscillation()
-        self._dead = Dead()
-        self._plateau = Plateau()
-        self._overfitting = Overfitting()
-        self._noted: str | None = None
-        self._rate: str | None = None
-        self._told: dict[str, int | None] = {}
-        self._rising: Verdict | None = None
-        self._targets = {
-            name: (value, _sign(way)) for name, (value, way) in (targets or {}).items()
-        }
+        signed = {name: (value, _sign(way)) for name, (value, way) in (targets or {}).items()}
         if metric is not None and target is not None:
-            self._targets[metric] = target, self._metric_sign
-        self._paces: dict[str, Pace] = {}
-        if total_steps:
-            self.plan_steps(total_steps)
+            signed[metric] = target, self._metric_sign
+        self._plan = RunPlan(metric, signed, total_steps, schedule, memory_limit_mib)
+        self._policy = policy or Policy()
+        self._reported = Reported(per_onset=True)
+        self._detectors: dict[str, Detector] = {}
+        self._start_detectors()
+        self._judged: str | None = None
+        self._is_reached = False
+        self._rising: Verdict | None = None
 
     def plan_steps(self, total_steps: float) -> None:
-        """Say which step is the last, once that is known; it may change in a run that goes on."""
-        self.rates.last_step = total_steps
-        for name, (value, sign) in self._targets.items():
-            pace = self._paces.setdefault(name, Pace(sign * value, total_steps))
-            pace.total_steps = total_steps
+        """Set the last step, once it is known; it may change when a run is continued."""
+        self._plan = replace(self._plan, total_steps=total_steps)
 
     def plan_schedule(self, schedule: Declared) -> None:
-        """Say what the learning rate is configured to do, once that is known."""
-        self.rates.configured = schedule
+        """Set the configured learning rate, once it is known."""
+        self._plan = replace(self._plan, schedule=schedule)
 
     @property
     def has_fallen(self) -> bool:
-        """True once this run has shown that its loss can fall: what others' `rising` hangs on."""
+        """True once this run has shown that its loss can fall; a rising sibling is judged by it."""
         return self._rule.has_fallen
 
     @property
     def is_rising(self) -> bool:
-        """True while the series that decides is rising."""
+        """True while the deciding series is rising."""
         return self._rule.is_rising
 
     @property
     def judged(self) -> str | None:
-        """The name of the series that decides."""
+        """The name of the deciding series."""
         return self._rule.judged
 
     def update(
         self, step: int, metrics: Mapping[str, float], *, loss_can_fall: bool = False
     ) -> list[Verdict]:
-        """Take in one report and return what the policy makes of it, the gravest first.
+        """Process one report and return the verdicts that the policy makes of it, gravest first.
 
         Args:
-            step: the step or epoch of the report.
-            metrics: reported names and values, NaN and infinities among them.
+            step: step or epoch of the report.
+            metrics: reported names and values; may include NaN and infinities.
             loss_can_fall: True once another trial of the sweep has shown that the loss can fall.
         """
         verdict = self._rule.update(step, metrics)
@@ -158,98 +115,57 @@ class Watch:
         elif not self._rule.is_rising:
             self._rising = None
         elif self._rising is not None and loss_can_fall and not verdict.stops:
-            found.append(self._rising)  # told before; now another trial has shown what to expect
-        found += self._notes(step, metrics)
+            found.append(self._rising)  # reported before; now another trial shows what to expect
+        seen = self._observe(step, metrics)
+        for detector in self._detectors.values():
+            found += detector.feed(seen)
         if not found:
             return []
         applied = [self._policy.apply(one, loss_can_fall=loss_can_fall) for one in found]
-        if verdict.stops and not (applied and applied[0].stops):
+        if verdict.stops and not applied[0].stops:
             self._rule.spare()
-        fresh = [one for one in applied if one.symptom and self._is_new(one)]
-        return sorted(fresh, key=lambda one: ("stop", "remedy", "warn").index(one.action))
+        fresh = [
+            one for one in applied if one.symptom and (one.stops or self._reported.is_new(one))
+        ]
+        return sorted(fresh, key=lambda one: _GRAVITY.index(one.action))
 
-    def _is_new(self, verdict: Verdict) -> bool:
-        """Tell whether a warning has not been told for this onset; what ends a run always is."""
-        if verdict.stops:
-            return True
-        symptom = str(verdict.symptom)
-        if symptom in ("schedule", "too slow"):
-            return True  # the audit tells each fault once itself, and so does each target's pace
-        if symptom in self._told and self._told[symptom] == verdict.onset:
-            return False
-        self._told[symptom] = verdict.onset
-        return True
-
-    def _notes(self, step: int, metrics: Mapping[str, float]) -> list[Verdict]:
-        finite = {
+    def _observe(self, step: int, metrics: Mapping[str, float]) -> Observation:
+        values = {
             name: value for name, value in numbers_in(metrics).items() if math.isfinite(value)
         }
-        found = [self._restart.feed(step), *self._of_series(step, finite)]
-        for name, value in finite.items():
-            if name in self._paces or _kind_of(name) not in ("", "val"):
-                found += self._of_value(name, step, value)
-        return [note for note in found if note is not None]
+        judged = self._rule.judged if self._rule.judged in values else None
+        if judged is not None and judged != self._judged:
+            if self._judged is not None:
+                self._start_detectors(per_series=True)
+            self._judged = judged
+        plan = self._plan
+        if plan.metric in plan.targets and plan.metric in values:
+            target, sign = plan.targets[plan.metric]
+            self._is_reached |= sign * values[plan.metric] <= sign * target
+        is_training = judged is not None and training_rank(judged) is not None
+        kinds = {name: kind_of(name) for name in values}
+        return Observation(
+            step=step,
+            values=values,
+            kinds=kinds,
+            judged=judged,
+            sign=self._rule.sign,
+            validation=self._validation(kinds) if is_training else None,
+            is_reached=self._is_reached,
+            plan=plan,
+        )
 
-    def _of_series(self, step: int, finite: Mapping[str, float]) -> list[Verdict | None]:
-        name = self._rule.judged
-        if name is None or name not in finite:
-            return []
-        if name != self._noted:
-            self._noted = name
-            self._oscillation, self._dead, self._plateau = Oscillation(), Dead(), Plateau()
-        value, sign = finite[name], self._rule.sign
-        plateau = self._plateau.feed(name, step, sign * value, sign)
-        found = [
-            self._oscillation.feed(name, step, value),
-            self._dead.feed(name, step, value),
-            None if self._is_reached else plateau,
-        ]
-        validation = self._validation(finite)
-        if validation is not None and series_names.training_rank(name) is not None:
-            other, way = validation
-            fits = self._overfitting.feed(other, step, value, way * finite[other], way)
-            found.append(fits)
-        return found
+    def _start_detectors(self, *, per_series: bool = False) -> None:
+        for name, symptom in all_symptoms().items():
+            if symptom.detector is not None and (symptom.is_per_series or not per_series):
+                self._detectors[name] = symptom.detector()
 
-    @property
-    def _is_reached(self) -> bool:
-        pace = self._paces.get(self._metric or "")
-        return pace is not None and pace.is_reached
-
-    def _validation(self, finite: Mapping[str, float]) -> tuple[str, float] | None:
-        """Return the series that generalisation is judged by, with its sign."""
-        losses = [(len(name), name) for name in finite if _kind_of(name) == "val"]
+    def _validation(self, kinds: Mapping[str, str]) -> tuple[str, float] | None:
+        """Return the series that generalization is judged by, with its sign."""
+        losses = [(len(name), name) for name, kind in kinds.items() if kind == "val"]
         if losses:
             return min(losses)[1], 1.0
-        if (
-            self._metric in finite
-            and self._metric is not None
-            and series_names.is_validation(self._metric)
-        ):
-            return self._metric, self._metric_sign
+        metric = self._plan.metric
+        if metric is not None and metric in kinds and is_validation(metric):
+            return metric, self._metric_sign
         return None
-
-    def _of_value(self, name: str, step: int, value: float) -> list[Verdict | None]:
-        found: list[Verdict | None] = []
-        if name in self._paces:
-            sign = self._targets[name][1]
-            found.append(self._paces[name].feed(name, step, sign * value, sign))
-        kind = _kind_of(name)
-        if kind == "rate":
-            # Groups of parameters have rates of their own; the first that is reported counts.
-            self._rate = self._rate or name
-            if name != self._rate:
-                return found
-            faults = self.rates.add(step, value)
-            found += [
-                Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers)
-                for fault in faults
-            ]
-        elif kind == "norm":
-            found.append(self._norm.feed(name, step, value))
-        elif kind == "memory":
-            plain = name.lower()
-            unit = next((size for end, size in _MEMORY_UNITS.items() if plain.endswith(end)), 1.0)
-            limit = self._memory_limit_mib
-            found.append(self._memory.feed(name, step, value * unit, limit))
-        return found

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.divergence import LOST
+from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.inherit import inherit_checkpoint
 from orchestrator.engine.judge import Judge, Siblings
@@ -130,7 +130,7 @@ class Starting:
         origin = self._records.get(record.origin)
         source = self._sweep.run_dir(origin.number, origin.name) if origin else None
         # What was lost goes on from where it was best, not from where it was lost.
-        best = origin is not None and origin.symptom in LOST
+        best = origin is not None and origin.symptom in divergence_symptoms()
         if source is None or not inherit_checkpoint(source, run, best=best):
             text = f"starts from scratch: trial {record.origin} left no checkpoint"
             record.warnings.append(text)

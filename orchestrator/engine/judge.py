@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis import evaluate_run
-from orchestrator.divergence import LOST, DivergenceRule, Verdict, Watch, number as shown
+from orchestrator.divergence import DivergenceRule, Reported, Verdict, Watch, number as shown
 from orchestrator.divergence.schedule import declared_for, schedule_of_trial
+from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.remedies import Remedies, policy_for
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
@@ -95,7 +96,7 @@ class Judge:
         )
         self._troubles: list[str] = []
         self._milestones = _milestones(spec)
-        self._told: set[str] = set()
+        self._reported = Reported()
         self.passing: set[str] = set()
         self._values: list[float] = []
         self._is_replayed = False
@@ -122,9 +123,9 @@ class Judge:
         for verdict in verdicts:
             symptom = str(verdict.symptom)
             if verdict.stops and self._is_carried_out(verdict):
-                head = "diverged" if symptom in LOST else symptom
+                head = "diverged" if symptom in divergence_symptoms() else symptom
                 return Judgement(f"{head}: {verdict.reason}", symptom, tuple(warnings))
-            if self._is_new(verdict):
+            if self._reported.is_new(verdict):
                 warnings.append(verdict.reason)
                 self.passing |= {verdict.reason} if symptom == "too slow" else set()
         self._note(step, metrics)
@@ -176,18 +177,9 @@ class Judge:
         would lead to nothing.
         """
         symptom = str(verdict.symptom)
-        if verdict.action == "stop" or symptom in LOST:
+        if verdict.action == "stop" or symptom in divergence_symptoms():
             return True
         return self._remedies is not None and self._remedies.can_answer(self._record, symptom)
-
-    def _is_new(self, verdict: Verdict) -> bool:
-        """Tell whether the user has not been told of a symptom in this attempt."""
-        symptom = str(verdict.symptom)
-        # Every target and every fault of the schedule is a matter of its own.
-        key = verdict.reason if symptom in ("schedule", "too slow") else symptom
-        is_new = key not in self._told
-        self._told.add(key)
-        return is_new
 
     def _missed(self, step: int, metrics: Mapping[str, float]) -> list[str]:
         """Return the milestones that this report misses, in words."""

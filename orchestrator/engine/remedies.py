@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.analysis import facts_of
-from orchestrator.divergence import Choice, Policy, number as shown
+from orchestrator.divergence import Policy, number as shown
+from orchestrator.divergence.symptoms import Choice
 from orchestrator.engine.driver.opening import open_sweep
 from orchestrator.engine.queue.candidates import number_after
 from orchestrator.errors import BusyError, NotFoundError, UsageError

@@ -7,7 +7,13 @@ import statistics
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.divergence.series import NOISE_REPORTS, RunningNoise, Series, Standing, median
+from orchestrator.divergence.series.statistics import (
+    NOISE_REPORTS,
+    RunningNoise,
+    Series,
+    Standing,
+    median,
+)
 
 finite = st.floats(-1e6, 1e6)
 

@@ -14,9 +14,12 @@ from collections.abc import Iterable, Mapping
 import pytest
 from hypothesis import given, strategies as st
 
+from orchestrator.divergence.diagnosis import diagnose
+from orchestrator.divergence.policy import Policy
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.divergence.schedule.declared import declared
-from orchestrator.divergence.verdict import SYMPTOMS, Policy, Verdict
+from orchestrator.divergence.symptoms import all_symptoms
+from orchestrator.divergence.verdict import Verdict
 from orchestrator.divergence.watch import Watch
 from tests.shared_data import shared_data
 
@@ -168,7 +171,7 @@ def test_memory_that_grows_and_memory_that_settles() -> None:
     leak = [{"train_loss": 0.5**step, "gpu_memory_mib": 4000 + 50 * step} for step in range(40)]
     said = watched(leak, Watch(memory_limit_mib=8000))
     assert symptoms(said) == ["growing memory"]
-    assert "50 MiB a step, and reaches its limit of 8000 MiB at step 81" in said[0].reason
+    assert "50 MiB per step, and reaches its limit of 8000 MiB at step 81" in said[0].reason
     settles = [
         {"train_loss": 0.5**step, "gpu_memory_mib": min(4000 + 500 * step, 9000)}
         for step in range(40)
@@ -191,7 +194,8 @@ def test_a_schedule_that_stands_still() -> None:
     said = watched(reports, watch)
     assert said[0].symptom == "schedule"
     assert said[0].reason.startswith("lr never moved")
-    assert (watch.rates.first, watch.rates.peak, watch.rates.last) == (1e-3, 1e-3, 1e-3)
+    rates = diagnose(list(enumerate(reports))).rates
+    assert rates == {"first": 1e-3, "peak": 1e-3, "last": 1e-3}
 
 
 def test_of_several_groups_the_first_rate_counts() -> None:
@@ -202,7 +206,7 @@ def test_of_several_groups_the_first_rate_counts() -> None:
     ]
     watch = Watch(schedule=configured, total_steps=50)
     assert watched(reports, watch) == []
-    assert watch.rates.peak == 1e-3
+    assert diagnose(list(enumerate(reports))).rates["peak"] == 1e-3
 
 
 # --- policy -----------------------------------------------------------------------------------
@@ -257,7 +261,7 @@ def test_the_watch_ends_what_the_rule_ends_and_says_the_same_again(
         verdict = rule.update(step, metrics)
         assert any(one.stops for one in new) == verdict.stops
         for one in new:
-            assert one.symptom in SYMPTOMS
+            assert one.symptom in all_symptoms()
             assert one.reason
         if verdict.stops:
             break
@@ -297,7 +301,7 @@ def test_notes_on_real_curves() -> None:
         if curve["ambiguous"] or curve["mode"] == "max":
             continue
         total[curve["label"]] = total.get(curve["label"], 0) + 1
-        watch = Watch(policy=Policy.of(dict.fromkeys(SYMPTOMS, "warn")))
+        watch = Watch(policy=Policy.of(dict.fromkeys(all_symptoms(), "warn")))
         train, val = curve["values"], curve["val_loss"] or [None] * len(curve["values"])
         found: set[str] = set()
         for step, pair in enumerate(zip(train, val, strict=False)):

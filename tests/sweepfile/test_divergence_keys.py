@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Remedy
 from orchestrator.sweepfile.schema.course import PER, SCHEDULES
-from orchestrator.sweepfile.schema.symptom_names import CHOICES, SYMPTOMS, symptom_of
 
 Write = Callable[[str], Path]
 HEAD = "trainer: sweep_toy\nmetric: val_mae\n"
@@ -26,14 +26,11 @@ def problems(write: Write, text: str) -> list[tuple[int | None, str, str]]:
 
 
 class TestDivergence:
-    def test_the_words_are_those_of_the_policy(self) -> None:
-        from orchestrator.divergence import verdict
-
-        assert SYMPTOMS == verdict.SYMPTOMS
-        assert CHOICES == verdict.CHOICES
-        for symptom in SYMPTOMS:
-            for spelling in (symptom, symptom.replace(" ", "_"), symptom.replace("-", "_").upper()):
-                assert symptom_of(spelling) == symptom
+    @pytest.mark.parametrize("symptom", all_symptoms())
+    def test_every_symptom_in_every_spelling(self, write: Write, symptom: str) -> None:
+        for spelling in (symptom, symptom.replace(" ", "_"), symptom.replace("-", "_").upper()):
+            spec = load_spec(write(f"{HEAD}divergence: {{{spelling}: ignore}}\n"))
+            assert spec.divergence == {symptom: "ignore"}
 
     def test_read(self, write: Write) -> None:
         text = f"{HEAD}divergence: {{too_slow: stop, Plateau: ignore}}\n"
@@ -50,7 +47,7 @@ class TestDivergence:
         ("text", "key", "words"),
         [
             ("divergence: {plateu: stop}", "divergence.plateu", "Did you mean 'plateau'?"),
-            ("divergence: {x: stop}", "divergence.x", "Choices: non-finite, explosion"),
+            ("divergence: {x: stop}", "divergence.x", "Choices: explosion, lost progress"),
             ("divergence: {rising: halt}", "divergence.rising", "one of stop, warn, remedy"),
             ("divergence: {too slow: stop, too_slow: warn}", "divergence.too_slow", "stand once"),
             ("divergence: {rising: remedy}", "divergence.rising", "write remedy: {rising:"),

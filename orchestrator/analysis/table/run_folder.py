@@ -18,8 +18,8 @@ from orchestrator.analysis.evaluate import Evaluation, evaluate_folder
 from orchestrator.analysis.table.find import RunFolder, SweepInfo, find_runs
 from orchestrator.analysis.table.rows import Incomplete, Lineage, Row
 from orchestrator.analysis.targets import judge, parse_bound, tier_of
-from orchestrator.divergence import is_rate
 from orchestrator.divergence.schedule import Rates
+from orchestrator.divergence.series import is_rate
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.metrics import ArrayProblem, resolve_kind
 from orchestrator.runs import RunDir, TrialRecord, TrialState, read_reports

@@ -20,7 +20,7 @@ from orchestrator.cli.render.text_table import (
     short_path,
     terminal_width,
 )
-from orchestrator.divergence import Finding
+from orchestrator.divergence.diagnosis import Finding
 from orchestrator.divergence.schedule import from_words
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import plain

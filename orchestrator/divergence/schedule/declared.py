@@ -19,9 +19,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from orchestrator.divergence.advice import rate_of
 from orchestrator.divergence.schedule import formulas
 from orchestrator.divergence.schedule.formulas import Schedule, WarmUp
+from orchestrator.divergence.series.names import rate_in
 from orchestrator.errors import UsageError, nearest
 
 PER = ("batch", "epoch")
@@ -247,7 +247,7 @@ def schedule_of_trial(
     if not isinstance(chosen, Mapping) or not chosen or change.get("new_schedule"):
         return None  # of a schedule that begins anew in midst of a run nobody knows its first step
     built = metadata.get("config")
-    known = rate_of({**(built if isinstance(built, Mapping) else {}), **config})
+    known = rate_in({**(built if isinstance(built, Mapping) else {}), **config})
     # What is set for this trial is stronger than what is declared for all of them.
     own = {*varied, *(change.get("set") or {})}
     return declared_for(

@@ -4,53 +4,57 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Iterator
 
-from orchestrator.divergence.lost_levels import number
-from orchestrator.divergence.series import median
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.series.statistics import median
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
+from orchestrator.divergence.verdict import Verdict, number
 
 WINDOW = 24
-"""Differences that are looked at."""
+"""Number of differences in the window."""
 
 REVERSALS = 10
-"""Turns among them, each between two large swings."""
+"""Least number of turns in the window, each between two large swings."""
 
 SWING = 0.3
-"""A swing is large from this part of the level on."""
+"""A swing is large from this fraction of the level on."""
 
 CALM = 4
-"""So few turns end an oscillation."""
+"""An oscillation is over at this number of turns."""
 
 
 class Oscillation:
-    """Counts turns between large swings. The level is the median size of the last values."""
+    """Count turns between large swings. The level is the median size of the last values."""
 
     def __init__(self) -> None:
         self._steps: deque[int] = deque(maxlen=WINDOW + 1)
         self._values: deque[float] = deque(maxlen=WINDOW + 1)
-        self._sizes: list[float] = []  # of the values, in order
-        self._told = False
+        self._sizes: list[float] = []  # sorted absolute values
+        self._reported = False
 
-    def feed(self, name: str, step: int, value: float) -> Verdict | None:
-        """Take in one finite value of either sign and return a note where it begins."""
+    def feed(self, seen: Observation) -> Iterator[Verdict]:
+        """Process one report and yield a note when an oscillation begins."""
+        if seen.judged is None:
+            return
+        name, step, value = seen.judged, seen.step, seen.values[seen.judged]
         if len(self._values) == self._values.maxlen:
             del self._sizes[bisect_left(self._sizes, abs(self._values[0]))]
         self._steps.append(step)
         self._values.append(value)
         insort(self._sizes, abs(value))
         if len(self._values) <= REVERSALS + 1:
-            return None
+            return
         level = median(self._sizes)
         low, high = min(self._values), max(self._values)
-        # Most runs do not swing at all, which is seen at once; halved, as the span may overflow.
+        # Most runs do not swing at all, which this shows at once; halved, as the span may overflow.
         turns = self._turns(level) if high / 2 - low / 2 >= SWING * level / 2 else 0
         if turns <= CALM:
-            self._told = False
-        if self._told or turns < REVERSALS or not level:
-            return None
-        self._told = True
+            self._reported = False
+        if self._reported or turns < REVERSALS or not level:
+            return
+        self._reported = True
         since = self._steps[0]
-        return Verdict(
+        yield Verdict(
             "warn",
             "oscillation",
             since,
@@ -71,3 +75,14 @@ class Oscillation:
             elif (direction > 0 and value > extreme) or (direction < 0 and value < extreme):
                 extreme = value
         return turns
+
+
+def _advise(found: Verdict, facts: RunFacts) -> Advice:
+    return Advice(
+        "steps that jump over the minimum: the rate is high for this batch size",
+        (facts.scale_rate(0.3), "let the rate fall towards the end", "use larger batches"),
+        ("do not pick the best of the swings as a result",),
+    )
+
+
+SYMPTOM = Symptom("oscillation", "warn", "possible", _advise, Oscillation, is_per_series=True)

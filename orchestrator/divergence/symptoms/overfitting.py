@@ -1,21 +1,22 @@
-"""A validation that becomes worse while the training still becomes better."""
+"""Validation gets worse while training still gets better."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 
-from orchestrator.divergence.lost_levels import number
-from orchestrator.divergence.series import median
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.series.statistics import median
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
+from orchestrator.divergence.verdict import Verdict, number
 
 REPORTS = 5
 WORSE = 0.1
-"""Validation is worse by this part of its best value; of its progress where that is below 0."""
+"""Worse by this fraction of the best value, or of the progress if that value is not positive."""
 
 
 class Overfitting:
-    """Compares medians of three reports with those at the best validation."""
+    """Compare medians of three reports with those at the best validation."""
 
     def __init__(self) -> None:
         self._train: deque[float] = deque(maxlen=3)
@@ -26,22 +27,18 @@ class Overfitting:
         self._best_step = 0
         self._held = 0
 
-    def feed(self, name: str, step: int, train: float, val: float, sign: float) -> Verdict | None:
-        """Take in both losses of one report, finite; lower is better for both.
-
-        Args:
-            name: the validation series.
-            step: the step of the report.
-            train: training loss.
-            val: oriented value of the validation series.
-            sign: 1.0, or -1.0 where it was negated.
-        """
+    def feed(self, seen: Observation) -> Iterator[Verdict]:
+        """Process one report and yield a note once validation is worse for long enough."""
+        if seen.judged is None or seen.validation is None:
+            return
+        (name, sign), step = seen.validation, seen.step
+        train, val = seen.values[seen.judged], sign * seen.values[name]
         self._train.append(train)
         self._val.append(val)
         if math.isnan(self._first):
             self._first = val
         if len(self._val) < 3:
-            return None
+            return
         now, fits = median(sorted(self._val)), median(sorted(self._train))
         if now < self._best:
             self._best, self._train_at_best, self._best_step = now, fits, step
@@ -50,13 +47,29 @@ class Overfitting:
         holds = scale > 0 and worse > WORSE * scale and fits < self._train_at_best
         self._held = self._held + 1 if holds else 0
         if self._held != REPORTS:
-            return None
-        return Verdict(
+            return
+        yield Verdict(
             "warn",
             "overfitting",
             self._best_step,
             f"{name} went from {number(sign * self._best)} at step {self._best_step} to "
-            f"{number(sign * now)}, while the training loss went on from "
+            f"{number(sign * now)}, while the training loss continued from "
             f"{number(self._train_at_best)} to {number(fits)}",
             {"best": sign * self._best, "now": sign * now, "train": fits},
         )
+
+
+def _advise(found: Verdict, facts: RunFacts) -> Advice:
+    best = "" if found.onset is None else f" of {facts.unit} {found.onset}"
+    return Advice(
+        "it learns the training data by heart",
+        (
+            f"keep the checkpoint{best}",
+            "regularize: dropout, weight decay, augmentation, more data",
+            "stop early",
+        ),
+        ("do not train longer, and do not lower the rate for it",),
+    )
+
+
+SYMPTOM = Symptom("overfitting", "warn", "likely", _advise, Overfitting)

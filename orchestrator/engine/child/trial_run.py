@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.divergence import lost_levels, series_names
+from orchestrator.divergence import fatal_value
+from orchestrator.divergence.series import Rank, best_training_name
 from orchestrator.engine.child import environment, memory, saving
 from orchestrator.engine.child.attempt import Attempt, Channel
 from orchestrator.engine.child.inherit import copy_file
@@ -275,11 +276,11 @@ class Finite:
         self.fatal: str | None = None
         self.is_best = True
         self._best = math.inf
-        self._chosen: tuple[series_names.Rank, str] | None = None
+        self._chosen: tuple[Rank, str] | None = None
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Take in one report."""
-        found = series_names.best_training_name(values)
+        found = best_training_name(values)
         if found is not None and (self._chosen is None or found[0] < self._chosen[0]):
             self._chosen, self._best = found, math.inf
         if self._chosen is None or self._chosen[1] not in values:
@@ -290,4 +291,4 @@ class Finite:
         if self.is_best:
             self._best = value
         if self.fatal is None and not math.isfinite(value):
-            self.fatal = lost_levels.fatal_value(name, value, step)
+            self.fatal = fatal_value(name, value, step)

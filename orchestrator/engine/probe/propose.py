@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.divergence import is_validation
+from orchestrator.divergence.series import is_validation
 from orchestrator.engine.probe.files import RUN_DIR, FoundFiles, find_files
 from orchestrator.engine.probe.observe import Watched, watch
 from orchestrator.engine.probe.pattern_guess import Proposal, propose_patterns

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.analysis import facts_of
 from orchestrator.analysis.table import MEAN_OF
-from orchestrator.divergence import verdict
+from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.runs import SweepDir, TrialRecord, TrialState, read_reports
 from orchestrator.search import LOST, Proposal, Studies, imputed, is_pruners
 from orchestrator.sweepfile.expand import varied_of
@@ -159,7 +159,7 @@ class Configs:
     def outcome(self, record: TrialRecord) -> Outcome | None:
         """Return how the config of a trial ended, as the study is to be told; None before that."""
         if record.group is None:
-            is_lost = record.symptom in verdict.LOST
+            is_lost = record.symptom in divergence_symptoms()
             outcome = Outcome(record.state, self._values(record), is_lost=is_lost)
             return self._imputed(record, outcome)
         members = replicates(record, self._records)
@@ -226,7 +226,7 @@ class Configs:
             return Outcome(TrialState.PRUNED, (members[0].value, *nothing[1:]))
         if not complete:
             pruned = any(member.state is TrialState.PRUNED for member in members)
-            is_lost = any(member.symptom in verdict.LOST for member in members)
+            is_lost = any(member.symptom in divergence_symptoms() for member in members)
             state = TrialState.PRUNED if pruned else TrialState.FAIL
             return Outcome(state, nothing, is_lost=is_lost)
         columns = list(zip(*(self._values(member) for member in complete), strict=True))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.checks.values import check_name, check_value
 from orchestrator.sweepfile.model.course import Remedy
 from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.schema.symptom_names import SYMPTOMS, written_as
+from orchestrator.sweepfile.schema.symptom_names import written_as
 from orchestrator.sweepfile.trainer_schemas import ParameterLike
 from orchestrator.sweepfile.yaml.node import Node, found
 
@@ -38,7 +39,7 @@ def read_divergence(file: ParsedFile) -> dict[str, str]:
             file.log.at(where, key, f"{message} Remove one.")
     return {
         symptom: "remedy" if symptom in remedies else given[symptom]
-        for symptom in SYMPTOMS
+        for symptom in all_symptoms()
         if symptom in given or symptom in remedies
     }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.divergence.symptoms import CHOICES
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
@@ -28,7 +29,7 @@ from orchestrator.sweepfile.schema.fields import (
     join,
     refuse,
 )
-from orchestrator.sweepfile.schema.symptom_names import CHOICES, BySymptom
+from orchestrator.sweepfile.schema.symptom_names import BySymptom
 from orchestrator.sweepfile.space.sampler_options import SAMPLERS
 from orchestrator.sweepfile.yaml.node import Log, Node
 

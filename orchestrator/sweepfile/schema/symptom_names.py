@@ -1,7 +1,4 @@
-"""The symptoms of a run and what each may lead to, by the names that a sweep file has for them.
-
-`orchestrator.divergence.verdict` finds them and acts; a test holds the two lists together.
-"""
+"""Mappings in the sweep file whose keys are symptoms, in any spelling."""
 
 from __future__ import annotations
 
@@ -9,30 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.divergence.symptoms import all_symptoms, symptom_named
 from orchestrator.sweepfile.schema.fields import Kind, Schema, join, refuse
 from orchestrator.sweepfile.yaml.node import Log, Node
-
-SYMPTOMS = (
-    "non-finite",
-    "explosion",
-    "lost progress",
-    "rising",
-    "oscillation",
-    "plateau",
-    "overfitting",
-    "too slow",
-    "dead from the start",
-    "growing memory",
-    "restart",
-    "schedule",
-)
-CHOICES = ("stop", "warn", "remedy", "ignore")
-
-
-def symptom_of(text: str) -> str | None:
-    """Return the symptom that `text` means: blanks, hyphens and underscores are alike."""
-    words = text.replace("_", " ").replace("-", " ").strip().lower()
-    return next((known for known in SYMPTOMS if known.replace("-", " ") == words), None)
 
 
 @dataclass(frozen=True)
@@ -48,17 +24,17 @@ class BySymptom:
     expected: str
 
     def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a dict from the names of `SYMPTOMS` to what the kind reads."""
+        """Return a dict from symptom name to what the kind reads."""
         if not isinstance(node.value, dict):
             return refuse(node, key, log, self.expected)
         values: dict[str, Any] = {}
         written: dict[str, str] = {}
         for name, entry in node.value.items():
             where = Node(None, node.key_lines.get(name), node.origin)
-            symptom = symptom_of(name)
+            symptom = symptom_named(name)
             if symptom is None:
-                hint = log.hint(name, SYMPTOMS)
-                listed = "" if hint else f" Choices: {', '.join(SYMPTOMS)}."
+                hint = log.hint(name, all_symptoms())
+                listed = "" if hint else f" Choices: {', '.join(all_symptoms())}."
                 log.at(where, join(key, name), f"must be a symptom, but is none.{hint}{listed}")
                 continue
             if symptom in written:
@@ -77,15 +53,16 @@ class BySymptom:
         item = self.item.schema()
         return {
             "type": "object",
-            "properties": {name: {**item, **described} for name in SYMPTOMS},
+            "properties": {name: {**item, **described} for name in all_symptoms()},
             "patternProperties": {_spellings(): item},
             "additionalProperties": False,
         }
 
 
 def _spellings() -> str:
-    words = ("[ _-]".join(_any_case(w) for w in s.replace("-", " ").split()) for s in SYMPTOMS)
-    return f"^ *({'|'.join(words)}) *$"
+    names = [name.replace("-", " ").split() for name in all_symptoms()]
+    patterns = ("[ _-]".join(_any_case(part) for part in parts) for parts in names)
+    return f"^ *({'|'.join(patterns)}) *$"
 
 
 def _any_case(word: str) -> str:
@@ -93,6 +70,6 @@ def _any_case(word: str) -> str:
 
 
 def written_as(node: Node, symptom: str) -> str:
-    """Return the key of a mapping under which a symptom stands in the file."""
+    """Return the key under which the file contains a symptom."""
     entries: Mapping[str, Any] = node.value if isinstance(node.value, dict) else {}
-    return next((name for name in entries if symptom_of(name) == symptom), symptom)
+    return next((name for name in entries if symptom_named(name) == symptom), symptom)

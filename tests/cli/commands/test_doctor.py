@@ -65,7 +65,7 @@ def test_the_five_epoch_run(five: str, capsys: Capture) -> None:
     assert "rising (possible), since epoch 2" in out
     assert "0.4625 was never below its first value 0.2847" in out
     assert "do not  continue from the lucky first epoch" in out
-    assert "touch the architecture" in out
+    assert "change the architecture" in out
     assert "^ onset" in out
 
 

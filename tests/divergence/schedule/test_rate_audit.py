@@ -88,11 +88,11 @@ def test_onecycle_stepped_per_epoch_is_the_real_case() -> None:
 
 
 def test_the_real_case_shows_after_the_first_tenth() -> None:
-    rates = Rates(EEG, EPOCHS)
+    rates = Rates()
     told = [
         (step, fault.kind)
         for step, rate in train(onecycle, epochs=EPOCHS, per_epoch=1)
-        for fault in rates.add(step, rate)
+        for fault in rates.add(step, rate, EEG, EPOCHS)
     ]
     assert told[0] == (10, "per epoch")
     assert len({kind for _, kind in told}) == len(told)  # each is said once
@@ -233,9 +233,9 @@ def test_any_log_gets_an_answer(points: list[tuple[float, float]], last: float |
 
 
 def test_rates_keep_a_bounded_number() -> None:
-    rates = Rates(EEG, 1e6)
+    rates = Rates()
     for step in range(20_000):
-        rates.add(step, EEG.schedule.at(step / 20))
+        rates.add(step, EEG.schedule.at(step / 20), EEG, 1e6)
     assert len(pickle.dumps(rates)) < 16_000
     assert rates.first == pytest.approx(1.2e-4, rel=1e-6)
     assert rates.peak == pytest.approx(3e-3, rel=1e-3)

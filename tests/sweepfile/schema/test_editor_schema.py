@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
+from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.schema import course
@@ -16,7 +17,7 @@ from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr
 from orchestrator.sweepfile.schema.course import LrSchedule
 from orchestrator.sweepfile.schema.editor_schema import json_schema
 from orchestrator.sweepfile.schema.sweep import SPEC
-from orchestrator.sweepfile.schema.symptom_names import SYMPTOMS, BySymptom
+from orchestrator.sweepfile.schema.symptom_names import BySymptom
 from orchestrator.sweepfile.space.domain import BLOCK, DISTRIBUTIONS
 from orchestrator.sweepfile.yaml.node import Log
 from orchestrator.sweepfile.yaml.parse import read_file
@@ -233,7 +234,7 @@ def test_the_keys_are_those_of_the_checker() -> None:
             walk(kind.items, schema["anyOf"][0], where)
             walk(kind.other, schema["anyOf"][1], where)
         elif isinstance(kind, BySymptom):
-            assert list(schema["properties"]) == list(SYMPTOMS)
+            assert list(schema["properties"]) == list(all_symptoms())
             walk(kind.item, schema["properties"]["rising"], f"{where}.*")
             walk(kind.item, next(iter(schema["patternProperties"].values())), f"{where}.*")
         elif isinstance(kind, LrSchedule):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.divergence import series_names
+from orchestrator.divergence.series.names import (
+    best_training_name,
+    is_validation,
+    is_validation_loss,
+    training_rank,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,9 +26,9 @@ from orchestrator.divergence import series_names
     ],
 )
 def test_best_training_name(names: list[str], expected: str | None) -> None:
-    found = series_names.best_training_name(names)
+    found = best_training_name(names)
     assert (found[1] if found else None) == expected
-    again = series_names.best_training_name(reversed(names))
+    again = best_training_name(reversed(names))
     assert again == found
 
 
@@ -31,10 +36,10 @@ def test_best_training_name(names: list[str], expected: str | None) -> None:
     "name", ["val_loss", "valid_loss", "val/loss", "validation_loss", "eval_loss"]
 )
 def test_validation_losses(name: str) -> None:
-    assert series_names.is_validation_loss(name)
-    assert series_names.training_rank(name) is None
+    assert is_validation_loss(name)
+    assert training_rank(name) is None
 
 
 @pytest.mark.parametrize("name", ["value_loss", "train_loss", "interval", "loss"])
 def test_what_is_no_validation(name: str) -> None:
-    assert not series_names.is_validation(name)
+    assert not is_validation(name)

@@ -1,0 +1,189 @@
+"""What a symptom is: its record, what its detector sees, and the advice that answers it.
+
+Each module of `orchestrator.divergence.symptoms` defines one record. Defaults, checks, messages and
+the docs of all symptoms are derived from these records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from orchestrator.divergence.schedule.declared import Declared
+from orchestrator.divergence.series.names import rate_in
+from orchestrator.divergence.verdict import Verdict, number
+
+Choice = Literal["stop", "warn", "remedy", "ignore"]
+CHOICES: tuple[Choice, ...] = ("stop", "warn", "remedy", "ignore")
+
+Confidence = Literal["sure", "likely", "possible"]
+
+ABSURD_RATE = 10.0
+"""A learning rate from here on is a typing error, whatever the optimizer."""
+
+_CLIPS = ("gradient_clip_val", "clip", "grad_clip", "max_grad_norm", "clip_norm", "gradient_clip")
+
+FROM_SCRATCH = "do not continue from a checkpoint of this run: start from scratch"
+LUCKY_START = "do not continue from the lucky first epoch: it is luck, not a result"
+KEEP_ARCHITECTURE = "do not change the architecture before you have seen a run with the lower rate"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is known of a run before it reports.
+
+    Attributes:
+        metric: the reported name that ranks the trials; None if there is none.
+        targets: reported name → (value to reach, sign); the sign is -1.0 for a maximized name.
+        total_steps: the last step; None if unknown.
+        schedule: the configured learning rate; None if unknown.
+        memory_limit_mib: the memory that the trial may use; None if unlimited.
+    """
+
+    metric: str | None = None
+    targets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    total_steps: float | None = None
+    schedule: Declared | None = None
+    memory_limit_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One report as detectors see it.
+
+    Attributes:
+        step: step or epoch of the report.
+        values: the finite values by reported name.
+        kinds: what each of these names is; see `kind_of`.
+        judged: the series that decides; None if this report does not contain it.
+        sign: -1.0 if that series is maximized, else 1.0.
+        validation: name and sign of the series that generalization is judged by; None if this
+            report contains none, or if the deciding series is not a training loss.
+        is_reached: True once the metric has met its target.
+        plan: what is known of the run.
+    """
+
+    step: int
+    values: Mapping[str, float]
+    kinds: Mapping[str, str]
+    judged: str | None
+    sign: float
+    validation: tuple[str, float] | None
+    is_reached: bool
+    plan: RunPlan
+
+    def of_kind(self, kind: str) -> list[tuple[str, float]]:
+        """Return the names of a kind with their values, in the order of reporting."""
+        return [(name, value) for name, value in self.values.items() if self.kinds[name] == kind]
+
+
+class Detector(Protocol):
+    """Looks for one symptom, report by report, in constant time and memory."""
+
+    def feed(self, seen: Observation) -> Iterable[Verdict]:
+        """Process one report and return what it shows for the first time."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run besides the symptom.
+
+    Attributes:
+        config: its parameters.
+        unit: ``"epoch"`` or ``"step"``.
+        best_step: step of its best value.
+        rate: learning rate at the onset; None if it was not logged.
+        rate_at_best: learning rate at the best value; None if it was not logged.
+        first_step: the first reported step.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = "epoch"
+    best_step: int | None = None
+    rate: float | None = None
+    rate_at_best: float | None = None
+    first_step: int | None = None
+
+    def configured_rate(self) -> tuple[str, float] | None:
+        """Return name and value of the learning rate in the config."""
+        return rate_in(self.config)
+
+    def scale_rate(self, factor: float) -> str:
+        """Return the advice to multiply the learning rate by `factor`."""
+        known = self.configured_rate()
+        if known is not None and known[1] >= ABSURD_RATE:
+            return f"lower {known[0]} from {number(known[1])} to 0.001"
+        verb = "lower" if factor < 1 else "raise"
+        if known is not None:
+            return f"{verb} {known[0]} from {number(known[1])} to {number(known[1] * factor)}"
+        if self.rate:
+            change = f"from {number(self.rate)} to {number(self.rate * factor)}"
+            return f"{verb} the learning rate {change}"
+        return f"{verb} the learning rate by a factor of {number(max(factor, 1 / factor))}"
+
+    def clip_gradients(self) -> tuple[str, ...]:
+        """Return the advice to clip gradients, unless the config clips them."""
+        clips = (value for key, value in self.config.items() if str(key).lower() in _CLIPS)
+        return () if any(clips) else ("clip the norm of the gradients at 1.0",)
+
+    def is_early(self, onset: int | None) -> bool:
+        """Return whether a symptom began within the first three reports."""
+        first = self.first_step if self.first_step is not None else 1
+        return onset is not None and onset <= first + 2
+
+    def rate_rose(self) -> bool:
+        """Return whether the rate at the onset is a fifth above the rate at the best value."""
+        return bool(self.rate and self.rate_at_best and self.rate > 1.2 * self.rate_at_best)
+
+    def avoid_checkpoint(self, onset: int | None) -> str:
+        """Return which checkpoints of a lost run must not be used."""
+        if self.is_early(onset) or self.best_step is None or onset is None:
+            return LUCKY_START
+        if self.best_step >= onset:
+            return FROM_SCRATCH
+        return (
+            f"do not continue from a checkpoint after {self.unit} {self.best_step}, the best: "
+            "the state of the optimizer is damaged as well"
+        )
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do about a symptom.
+
+    Attributes:
+        cause: the likely cause.
+        change: what to change, the most important first.
+        avoid: what not to do.
+    """
+
+    cause: str
+    change: tuple[str, ...]
+    avoid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One way in which a learning curve goes wrong.
+
+    Attributes:
+        name: as in messages and, with any separators, in the sweep file.
+        default: what it leads to unless the sweep file says otherwise. Those that stop by default
+            are divergence; the others are notes.
+        confidence: how much a finding is worth. On the labeled real curves with it, it was right
+            for nearly all (sure), more than two of three (likely), or fewer (possible).
+        advise: returns the advice for one finding.
+        detector: makes the detector for one run; None if the divergence rule finds the symptom.
+        is_per_series: True if the detector starts over when another series becomes the judged one.
+        is_separate: True if findings with different reasons are different findings, as of two
+            targets; False if one finding per run says it all.
+    """
+
+    name: str
+    default: Choice
+    confidence: Confidence
+    advise: Callable[[Verdict, RunFacts], Advice]
+    detector: Callable[[], Detector] | None = None
+    is_per_series: bool = False
+    is_separate: bool = False

@@ -1,0 +1,83 @@
+"""A loss that is high and has stopped falling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
+from orchestrator.divergence.verdict import Verdict, number
+
+STILL = 1e-3
+"""Values that differ by no more than this fraction of their size do not move."""
+
+PLATEAU_REPORTS = 15
+PLATEAU_SHARE = 1 / 2
+"""A plateau has at least this number of reports and this fraction of all reports."""
+
+HIGH = 1 / 3
+"""A positive loss is high if it is above this fraction of its first value."""
+
+IMPROVES = 0.01
+"""Progress is a best value that is better by this fraction of all progress so far."""
+
+
+class Plateau:
+    """Find a series that is high and has not improved for long.
+
+    A loss that fell to a third of its first value and stays there has converged as far as anyone
+    can see. A run whose metric has met its target is on no plateau.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first = math.nan
+        self._best = math.inf
+        self._mark = math.inf
+        self._marked_at = 0
+        self._marked_step = 0
+        self._reported = False
+
+    def feed(self, seen: Observation) -> Iterator[Verdict]:
+        """Process one report and yield a note when a plateau is reached."""
+        if seen.judged is None:
+            return
+        name, step, sign = seen.judged, seen.step, seen.sign
+        value = sign * seen.values[name]
+        self._count += 1
+        if self._count == 1:
+            self._first = self._mark = value
+        self._best = min(self._best, value)
+        gained = self._mark - self._best
+        progress = self._first - self._best
+        if gained > max(IMPROVES * progress, STILL * abs(self._best)) or self._count == 1:
+            self._mark, self._marked_at, self._marked_step = self._best, self._count, step
+            self._reported = False
+        flat = self._count - self._marked_at
+        if self._reported or flat < max(PLATEAU_REPORTS, PLATEAU_SHARE * self._count):
+            return
+        if 0 < self._best <= HIGH * self._first:
+            return
+        self._reported = True
+        if seen.is_reached:
+            return
+        best = sign * self._best
+        yield Verdict(
+            "warn",
+            "plateau",
+            self._marked_step,
+            f"{name} has made no progress since step {self._marked_step}: its best is "
+            f"{number(best)}, {flat} reports ago {number(sign * self._mark)}",
+            {"best": best, "reports": float(flat)},
+        )
+
+
+def _advise(found: Verdict, facts: RunFacts) -> Advice:
+    return Advice(
+        "the rate is too low to leave this level, or it fell too early",
+        (facts.scale_rate(3.0), "resume from the last checkpoint"),
+        ("do not train longer with everything as it is",),
+    )
+
+
+SYMPTOM = Symptom("plateau", "warn", "possible", _advise, Plateau, is_per_series=True)
