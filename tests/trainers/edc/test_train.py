@@ -14,8 +14,6 @@ from trainers.edc import metrics, train
 from trainers.edc.config import METRICS, PRESETS, Config
 from trainers.edc.train import Training
 
-pytestmark = pytest.mark.cpu_isa
-
 TINY = {
     "conv_channels": 4,
     "branch_width": 16,
@@ -57,6 +55,7 @@ def same(left: LocalRun, right: LocalRun) -> None:
         np.testing.assert_equal(right.reports[step], values)
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("loss", ["mse", "edc_rir", "weighted_edc"])
 @pytest.mark.parametrize("model", ["hybrid_v2", "lstm"])
 def test_training_learns_decays(model: str, loss: str, tmp_path: Path) -> None:
@@ -67,6 +66,7 @@ def test_training_learns_decays(model: str, loss: str, tmp_path: Path) -> None:
     assert run.reports[40]["train_loss"] < 0.3 * run.reports[1]["train_loss"]
 
 
+@pytest.mark.cpu_isa
 def test_the_auxiliary_loss_brings_t20_down(tmp_path: Path) -> None:
     run = trained(tmp_path, loss="auxiliary", epochs=60, dropout=0.0, patience=None)
     # Seeds end at up to 0.48 and 0.04 of the first values.
@@ -146,6 +146,7 @@ def test_scales_know_nothing_of_validation_and_test(kind: str, tmp_path: Path) -
         assert known.train_set.batch(rows)[0].mean().abs() < 1e-5
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("stop_after", [0, 3, 6, 17])
 @pytest.mark.parametrize(
     "values",
@@ -226,6 +227,7 @@ def test_a_state_that_nothing_could_go_on_from_is_not_saved(tmp_path: Path) -> N
     assert trained(tmp_path, lr=1e30, gradient_clip_val=None, epochs=1).saved is None
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("precision", [32, 16])
 @pytest.mark.parametrize("loss", ["mse", "auxiliary"])
 def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(
@@ -267,6 +269,7 @@ def test_curves_that_define_no_clarity_do_not_stop_the_training(tmp_path: Path) 
     assert math.isfinite(run.reports[4]["val_mae"])
 
 
+@pytest.mark.cpu_isa
 def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     run = trained(
         tmp_path,

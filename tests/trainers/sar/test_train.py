@@ -13,8 +13,6 @@ from trainers.sar import data, metrics, train
 from trainers.sar.batches import batches
 from trainers.sar.config import METRICS, PRESETS, Config
 
-pytestmark = pytest.mark.cpu_isa
-
 TINY = {
     "base_channels": 4,
     "scenes": 6,
@@ -54,6 +52,7 @@ def same(left: LocalRun, right: LocalRun) -> None:
         np.testing.assert_equal(right.reports[step], values)
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("model", ["baseline", "resnet_lite", "residual", "attention"])
 def test_every_network_learns_a_batch(model: str, tmp_path: Path) -> None:
     config = tiny(
@@ -76,6 +75,7 @@ def test_every_network_learns_a_batch(model: str, tmp_path: Path) -> None:
 
 
 # In so few steps the network with attention learns scenes too little to be told from luck.
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("model", ["baseline", "resnet_lite", "residual"])
 def test_training_learns_scenes(model: str, tmp_path: Path) -> None:
     values = {"lr": 5e-3, "batch_size": 4, "warmup_epochs": 1.0}
@@ -128,6 +128,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
     assert not np.array_equal(first.arrays["test"][0], other.arrays["test"][0])
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("stop_after", [0, 2, 6])
 @pytest.mark.parametrize(
     "values",
@@ -210,6 +211,7 @@ def test_reading_ahead_changes_nothing_and_leaves_nothing(
     assert not [thread for thread in threading.enumerate() if thread.name == "patches"]
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("precision", [32, 16])
 def test_a_diverged_run_reports_its_loss_and_ends_without_an_error(
     precision: int, tmp_path: Path
@@ -239,6 +241,7 @@ def test_training_ends_when_patience_does(tmp_path: Path) -> None:
     assert max(run.reports) == run.facts["best_epoch"] + 2 < 30
 
 
+@pytest.mark.cpu_isa
 def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     run = trained(tmp_path, mse_weight=0.7, ssim_weight=0.3, precision=16, epochs=1)
     effective = run.facts["effective"]

@@ -20,8 +20,6 @@ from trainers.speech.data import load
 from trainers.speech.progress import Clock
 from trainers.speech.train import Training, train
 
-pytestmark = pytest.mark.cpu_isa
-
 
 def same(first: LocalRun, second: LocalRun) -> None:
     assert first.reports == second.reports
@@ -43,6 +41,7 @@ def test_reports_come_every_few_batches_with_every_metric(tmp_path: Path) -> Non
     assert not [item for item in threading.enumerate() if item.name.startswith("batches")]
 
 
+@pytest.mark.cpu_isa
 def test_it_learns_what_is_easy(tmp_path: Path) -> None:
     run = trained(
         tmp_path,
@@ -81,6 +80,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
     assert first.reports != other.reports
 
 
+@pytest.mark.cpu_isa
 @pytest.mark.parametrize("stop_after", [4, 7])
 @pytest.mark.parametrize(
     "values",
@@ -175,6 +175,7 @@ def test_clipping_can_be_left_out_and_norms_are_those_before(
     assert run.facts["effective"]["gradient_clip_val"] == (clip or None)
 
 
+@pytest.mark.cpu_isa
 def test_facts_are_read_back_from_the_live_objects(tmp_path: Path) -> None:
     run = trained(tmp_path, optimizer="adamw", eps=0.25, weight_decay=0.01, precision=16, lr=0.5)
     effective = run.facts["effective"]
@@ -202,6 +203,7 @@ def test_the_smaller_data_fraction_counts_once(
     assert sizes[0]["val_sentences"] == sizes[1]["val_sentences"]
 
 
+@pytest.mark.cpu_isa
 def test_evaluation_does_not_depend_on_how_sentences_are_batched(tmp_path: Path) -> None:
     few = trained(tmp_path, eval_batch_size=1, batches=4)
     many = trained(tmp_path, eval_batch_size=64, batches=4)
