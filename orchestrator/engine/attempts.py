@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.child.attempt import Attempt
-from orchestrator.engine.child.inherit import inherit_checkpoint
+from orchestrator.engine.child.saving import inherit_checkpoint
 from orchestrator.engine.judge import Judge, Siblings
 from orchestrator.engine.queue.queue import Agenda
 from orchestrator.engine.queue.study_trials import (

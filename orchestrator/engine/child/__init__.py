@@ -1,1 +1,1 @@
-"""The process of one attempt, and how the driver starts, hears and ends it."""
+"""The process of one attempt, and how the driver starts, polls and ends it."""

@@ -15,7 +15,7 @@ _PACKAGES = ("sweep-orchestrator", "torch", "numpy", "ray", "optuna", "pyroomaco
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
+    """Return the versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def commit_of(folder: Path) -> str | None:
-    """Return the git commit of `folder`, with ``+changes`` where files differ; None without git."""
+    """Return the git commit of `folder`, with ``+changes`` if files differ; None without git."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
@@ -38,7 +38,7 @@ def commit_of(folder: Path) -> str | None:
 def peak_memory_mib() -> dict[str, int]:
     """Return the peak memory of this process and its ended children, in MiB.
 
-    ``peak_gpu_memory_mib`` is what torch's allocator reserved at most; it is there only where the
+    ``peak_gpu_memory_mib`` is what torch's allocator reserved at most; it is present only if the
     trial used a GPU through torch.
     """
     # Linux counts ru_maxrss in KiB, macOS in bytes.

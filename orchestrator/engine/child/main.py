@@ -1,8 +1,7 @@
-"""The process that runs one trial, from its first line to its last.
+"""The process that runs one attempt, from its first line to its last.
 
-It leads a session and process group of its own, writes its output into the run directory's log,
-sees only its slot's device, and holds a lifeline (`PipeChannel`): when whoever minds it goes away,
-it ends its whole group.
+It leads its own session and process group, writes its output into the run directory's log, sees
+only its slot's device, and ends its whole group when its parent goes away (`PipeChannel`).
 """
 
 from __future__ import annotations
@@ -11,19 +10,69 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 
 from orchestrator.engine.child import memory
-from orchestrator.engine.child.attempt import Attempt, Channel, PipeChannel
+from orchestrator.engine.child.attempt import Attempt, Channel, Message
+from orchestrator.engine.child.process import kill_family
 from orchestrator.engine.child.trial_run import TrialRun
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
 from orchestrator.sweepfile import PACKAGE
 
-# How long an attempt waits for the one before it to let go of the run directory.
+# How long an attempt waits for the one before it to release the run directory.
 LOCK_TIMEOUT_S = 30.0
+
+# Reports that may be in transit unjudged. The rule that stops a diverging trial promises to act
+# within three reports, so a trial that reports faster than the driver judges has to wait for it.
+WINDOW = 2
+
+
+class PipeChannel:
+    """The trial's end of a pipe that is also its lifeline.
+
+    When the other end closes, the parent of this process is gone, and with it everything that could
+    end this one: the whole process group is killed at once, with descendants that have left it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._window = threading.Semaphore(WINDOW)
+        self._stop = threading.Event()
+        self._sending = threading.Lock()
+        threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the trial was asked to end."""
+        return self._stop.is_set()
+
+    def send(self, message: Message) -> None:
+        """Send one message; a report waits while `WINDOW` earlier ones are unjudged."""
+        if message[0] == "report":
+            while not self._window.acquire(timeout=0.2):
+                if self.should_stop:
+                    break
+        with self._sending:
+            try:
+                self._connection.send(message)
+            except OSError:
+                kill_family(os.getpgrp())
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                kind, *details = self._connection.recv()
+            except (EOFError, OSError):
+                kill_family(os.getpgrp())
+                return
+            if kind == "ack":
+                self._window.release(details[0])
+            elif kind == "stop":
+                self._stop.set()
 
 
 def main(text: str, connection: Connection) -> None:
@@ -31,38 +80,57 @@ def main(text: str, connection: Connection) -> None:
 
     Args:
         text: `Attempt.to_json`.
-        connection: messages go both ways; its end is the end of this process.
+        connection: messages go both ways; when it closes, this process ends.
     """
     os.setsid()
     # Ray blocks SIGINT in what it starts, and a blocked signal stays blocked in the script.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # It was for our own start (`process._safe_path`); a script looks beside itself for modules.
+    # It was for our own start (`process._safe_path`); a script imports modules from its folder.
     os.environ.pop("PYTHONSAFEPATH", None)
     channel = PipeChannel(connection)
     attempt = Attempt.from_json(text)
     try:
         _redirect(attempt)
     except OSError as error:
-        outcome = ["failed", f"{attempt.run_dir.log_file.name}: {_words(error)}"]
+        outcome = ["failed", f"{attempt.run_dir.log_file.name}: {_text(error)}"]
     else:
         isolate(attempt)
         if attempt.program is not None:
             channel.send(["memory", 0, os.getpid()])
-        elif attempt.cap_bytes is not None:
-            memory.cap(attempt.cap_bytes)
         outcome = run_attempt(attempt, channel, echo=attempt.trainer is not None)
         with suppress(OSError):  # the log's disk may be full
             sys.stdout.flush()
             sys.stderr.flush()
     channel.send(outcome)
     connection.close()
-    # Threads that training code left behind must not keep the process.
+    # Threads that training code left behind must not keep the process alive.
     os._exit(0 if outcome[0] == "done" else 1)
 
 
+def isolate(attempt: Attempt) -> None:
+    """Restrict this process, and what it starts, to its slot's device, threads and memory.
+
+    The device is effective as long as nothing here has used CUDA yet. The memory of a script is
+    limited by the script's runner.
+    """
+    # An empty list hides all GPUs; torch reads it when it first uses CUDA, which is not yet.
+    visible = "" if attempt.device == "cpu" else str(attempt.slot.get("visible", ""))
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    # If UUIDs are unknown the slot names a card by its index, counted as NVML counts.
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(attempt.threads)
+    os.environ["SWEEP_RUN_DIR"] = attempt.run_path
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(attempt.threads)
+    if attempt.program is None and attempt.cap_bytes is not None:
+        memory.cap(attempt.cap_bytes)
+
+
 def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> list[str]:
-    """Run one attempt in this process, without touching its environment.
+    """Run one attempt in this process, without changing its environment.
 
     Args:
         attempt: what to run.
@@ -72,32 +140,24 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> li
     Returns:
         ``["done"]`` or ``["failed", message]``.
     """
-    try:
-        held = lock.acquire(
-            attempt.run_dir.lock_file, timeout_s=LOCK_TIMEOUT_S, holder="the run directory"
-        )
-    except SweepError as error:
-        return ["failed", _describe(error, attempt)]
-    try:
-        return _run_held(attempt, channel, echo)
-    finally:
-        held.release()
-
-
-def _run_held(attempt: Attempt, channel: Channel, echo: bool) -> list[str]:
     run: TrialRun | None = None
-    try:
-        atomic.remove_leftovers(attempt.run_dir.path, attempt.run_dir.written_by_child)
-        run = TrialRun(attempt, channel, echo=echo)
-        _train(attempt, run)
-        run.finish("stopped" if run.should_stop else "complete")
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
-        # Whatever goes wrong in training code is this trial's failure and nobody else's.
-        message = _describe(error, attempt)
-        if run is not None:
-            with suppress(OSError):  # the folder may be gone or full; the message is what counts
-                run.finish("failed", error=message)
-        return ["failed", message]
+    with ExitStack() as stack:
+        try:
+            held = lock.acquire(
+                attempt.run_dir.lock_file, timeout_s=LOCK_TIMEOUT_S, holder="the run directory"
+            )
+            stack.callback(held.release)
+            atomic.remove_leftovers(attempt.run_dir.path, attempt.run_dir.written_by_child)
+            run = TrialRun(attempt, channel, echo=echo)
+            _train(attempt, run)
+            run.finish("stopped" if run.should_stop else "complete")
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            # Whatever goes wrong in training code is this trial's failure and no other's.
+            message = _describe(error, attempt)
+            if run is not None:
+                with suppress(OSError):  # the folder may be gone or full; the message matters
+                    run.finish("failed", error=message)
+            return ["failed", message]
     return ["done"]
 
 
@@ -120,21 +180,18 @@ def _train(attempt: Attempt, run: TrialRun) -> None:
     try:
         trainer.train(config, run)
     except ValueError as error:
-        if _is_told(error):
+        if _is_from_shipped_trainer(error):  # its message states what the user can correct
             raise TrialError(str(error)) from error
         raise
 
 
-def _is_told(error: ValueError) -> bool:
-    """Tell whether a trainer that ships raised it itself: it then says what the user can mend."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    raised_in = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
-    return raised_in.startswith(f"{PACKAGE}.")
+def _is_from_shipped_trainer(error: ValueError) -> bool:
+    *_, (last, _line) = traceback.walk_tb(error.__traceback__)
+    return str(last.f_globals.get("__name__", "")).startswith(f"{PACKAGE}.")
 
 
 def _describe(error: BaseException, attempt: Attempt) -> str:
+    """Print an error into the log and return it as the message of the failure."""
     with suppress(OSError):  # the log's disk may be full
         if isinstance(error, SweepError):
             print(f"Error: {error}", file=sys.stderr)
@@ -146,15 +203,16 @@ def _describe(error: BaseException, attempt: Attempt) -> str:
         return f"out of memory on {attempt.slot.get('device')}: {error}"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return _words(error)
+    return _text(error)
 
 
-def _words(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     kind = type(error).__name__
     return f"{kind}: {error}" if str(error) else kind
 
 
 def _redirect(attempt: Attempt) -> None:
+    """Write the output of this process into the log; give it no input."""
     log = os.open(attempt.run_dir.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -164,21 +222,3 @@ def _redirect(attempt: Attempt) -> None:
     os.close(nothing)
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-
-
-def isolate(attempt: Attempt) -> None:
-    """Let this process, and what it starts, see its slot's device and use its slot's threads.
-
-    It holds for CUDA as long as nothing here has touched that yet.
-    """
-    # An empty list hides all GPUs; torch reads it when it first touches CUDA, which is not yet.
-    visible = "" if attempt.device == "cpu" else str(attempt.slot.get("visible", ""))
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible
-    # Where UUIDs are unknown the slot names a card by its index, counted as NVML counts.
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(attempt.threads)
-    os.environ["SWEEP_RUN_DIR"] = attempt.run_path
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(attempt.threads)

@@ -1,4 +1,4 @@
-"""Starting, hearing and ending the process of one trial, from outside it."""
+"""Start, poll and end the process of one attempt, from outside it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import threading
 import time
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 
 from orchestrator.engine.child.attempt import Attempt, Message
-from orchestrator.engine.child.killing import kill_family
+from orchestrator.placement.hardware import family
 from orchestrator.sweepfile import PACKAGE, is_own
 
 # Time for a trial to save what it has after it was asked to stop; then its group is killed.
 GRACE_S = 10.0
-_BEYOND_S = 2.0
+_EXTRA_S = 2.0
 
-# Of the 107 bytes of a path to a socket, multiprocessing puts 32 behind the temporary folder.
+# Of the 107 bytes of a path to a socket, multiprocessing needs 32 after the temporary folder.
 LONGEST_TEMPORARY_PATH = 70
 
 _starting = threading.Lock()
@@ -32,66 +32,66 @@ _starting = threading.Lock()
 class TrialProcess:
     """The process of one attempt.
 
-    Trainers start by a forkserver that has torch loaded and CUDA untouched, so that a trial starts
-    in milliseconds and gives all its memory back when it ends; where there is no forkserver, by
-    spawn.
-
-    Args:
-        attempt: what to run.
+    Trainers start by a forkserver that has torch loaded and CUDA unused, so that a trial starts in
+    milliseconds and frees all its memory when it ends; without a forkserver, by spawn.
     """
 
     def __init__(self, attempt: Attempt) -> None:
+        # Imported here because it imports this module.
+        from orchestrator.engine.child.main import main
+
         context = _context(attempt)
         here, there = context.Pipe(duplex=True)
         self._connection: Connection = here
         with _starting, _no_main(), _short_temporary_paths(), _safe_path():
             self._process = context.Process(
-                target=_enter, args=(attempt.to_json(), there), name=attempt.name
+                target=main, args=(attempt.to_json(), there), name=attempt.name
             )
             self._process.start()
         there.close()
         self._finished = False
         self._kill_at: float | None = None
-        self._owed = 0
+        self._unacknowledged = 0
         program = attempt.to_program()
         # A script's own time to end comes first, then that of the process which ends it.
-        self._grace_s = GRACE_S if program is None else program.grace_s + _BEYOND_S
+        self._grace_s = GRACE_S if program is None else program.grace_s + _EXTRA_S
 
     @property
     def is_alive(self) -> bool:
-        """True until the process has ended and its last message was handed out."""
+        """True until the process has ended and its last message was returned."""
         return not self._finished
 
     def poll(self, timeout_s: float) -> list[Message]:
         """Return the messages since the last call, waiting at most `timeout_s` for the first.
 
-        Calling again says that the reports handed out before were judged. The last message of all
-        is ``["done"]`` or ``["failed", message]``, also for a process that was killed.
+        Calling again acknowledges that the reports returned before were judged. The last message
+        of all is ``["done"]`` or ``["failed", message]``, also for a process that was killed.
         """
         if self._finished:
             return []
-        self._acknowledge()
+        if self._unacknowledged:
+            self._send(["ack", self._unacknowledged])
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self.kill()
         wait([self._connection, self._process.sentinel], timeout_s)
-        messages = self._drain()
-        over = bool(messages) and messages[-1][0] in ("done", "failed")
+        messages = self._receive()
+        over = is_last(messages)
         if over or not self._process.is_alive():
             messages += self._end(over)
-        self._owed = sum(message[0] == "report" for message in messages)
+        self._unacknowledged = sum(message[0] == "report" for message in messages)
         return messages
 
     def stop(self, grace_s: float | None = None) -> None:
-        """Ask the trial to save and return; it is killed when it has not after `grace_s`.
+        """Ask the trial to save and return; it is killed if it has not after `grace_s`.
 
-        By default that is `GRACE_S`, or what the file says of its program and a little more.
+        By default that is `GRACE_S`, or for a program slightly more than its own grace period.
         """
         if self._kill_at is None:
             self._kill_at = time.monotonic() + (self._grace_s if grace_s is None else grace_s)
             self._send(["stop"])
 
     def kill(self) -> None:
-        """End the process, its group and what has left that at once."""
+        """Kill the process, its group and descendants that have left that."""
         if self._process.pid is not None:
             kill_family(self._process.pid)
         self._process.kill()
@@ -107,41 +107,57 @@ class TrialProcess:
         if self._process.is_alive():
             self.kill()
             self._process.join(5.0)
-        messages = [] if over else self._drain()
+        messages = [] if over else self._receive()
         # Workers that the training code left behind.
-        _kill_group(self._process.pid)
+        if self._process.pid is not None:
+            _kill_group(self._process.pid)
         self._connection.close()
         self._finished = True
-        if not over and not (messages and messages[-1][0] in ("done", "failed")):
-            messages.append(["failed", _exit_words(self._process.exitcode)])
+        if not over and not is_last(messages):
+            messages.append(["failed", _describe_exit(self._process.exitcode)])
         return messages
 
-    def _acknowledge(self) -> None:
-        if self._owed:
-            self._send(["ack", self._owed])
-            self._owed = 0
-
-    def _drain(self) -> list[Message]:
+    def _receive(self) -> list[Message]:
         messages = []
-        try:
+        with suppress(EOFError, OSError):
             while self._connection.poll():
                 messages.append(self._connection.recv())
-        except (EOFError, OSError):
-            pass
         return messages
 
     def _send(self, message: Message) -> None:
-        try:
+        with suppress(OSError):  # it has just ended, as poll will notice
             self._connection.send(message)
-        except OSError:
-            return  # it has just ended; poll will say so
 
 
-def _enter(text: str, connection: Connection) -> None:
-    # Imported here so that the parent need not load what only the child uses.
-    from orchestrator.engine.child.main import main
+def is_last(messages: list[Message]) -> bool:
+    """Return whether the last of `messages` ends the attempt."""
+    return bool(messages) and messages[-1][0] in ("done", "failed")
 
-    main(text, connection)
+
+def kill_family(pid: int) -> None:
+    """Kill a process group and all descendants of its leader.
+
+    A daemon has a session of its own, so a signal to the group does not reach it; while the leader
+    lives it is found among its descendants. If this process belongs to the group, the call does
+    not return.
+
+    Args:
+        pid: of the leader.
+    """
+    # What starts while the others are looked up is found in the next round.
+    for _ in range(3):
+        below = family([pid]) - {pid, os.getpid()}
+        for member in below:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(member, signal.SIGKILL)
+        if not below:
+            break
+    _kill_group(pid)
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _context(attempt: Attempt) -> ForkServerContext | SpawnContext:
@@ -151,9 +167,9 @@ def _context(attempt: Attempt) -> ForkServerContext | SpawnContext:
     preload = ["orchestrator.engine.child.main"]
     if attempt.trainer is not None:
         preload += ["torch", f"{PACKAGE}.loading"]
-        if not is_own(attempt.trainer):  # foreign code would end the forkserver by what it raises
+        if not is_own(attempt.trainer):  # an error in the user's code would end the forkserver
             preload.append(f"{PACKAGE}.{attempt.trainer}.train")
-    # Taken by the forkserver when it starts; later calls change nothing.
+    # The forkserver reads this when it starts; later calls change nothing.
     context.set_forkserver_preload(preload)
     return context
 
@@ -185,7 +201,8 @@ def _short_temporary_paths() -> Iterator[None]:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    # The forkserver starts as `python -c`, which would take modules from the working folder first.
+    # The forkserver starts as `python -c`, which would import modules from the working folder
+    # first.
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
@@ -197,16 +214,7 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
-def _kill_group(pid: int | None) -> None:
-    if pid is None:
-        return
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _exit_words(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
         try:
             name = signal.Signals(-code).name

@@ -1,11 +1,11 @@
-"""A small process that outlives a killed driver for a second and ends what Ray would leave behind.
+"""A small process that outlives a killed driver by a second and ends what Ray would leave behind.
 
-Ray's own processes end with the driver, all but its agents: when the server they report to has been
+Ray's own processes end with the driver, except its agents: when the server they report to has been
 killed too, they hang for a minute or more. What belongs to a sweep carries a mark in its
-environment, or has a file of the sweep's temporary folder open: a process that gives itself another
-title, as Ray's do, writes over the environment that others see. The reaper waits for its standard
-input to close, gives what it finds some time to end, kills the rest and removes the folder. It
-imports nothing of this package, so that it starts in milliseconds.
+environment, or has a file of the sweep's temporary folder open: a process that sets its own title,
+as Ray's do, overwrites the environment that others see. The reaper waits for its standard input to
+close, gives what it finds some time to end, kills the rest and removes the folder. It runs without
+this package and without psutil, so that it starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -16,17 +16,52 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MARK = "SWEEP_SCRATCH"
-"""Environment variable: its value, the temporary folder, tells whose a process is."""
+"""Environment variable: its value, the temporary folder, shows to which sweep a process belongs."""
 
 # Time for processes that do end by themselves.
 PATIENCE_S = 2.0
 
 
+@contextmanager
+def marked_folder(*, longest_path: int = 4096, ends_all: bool) -> Iterator[Path]:
+    """Mark what this process starts with a temporary folder that a reaper watches over.
+
+    Args:
+        longest_path: greatest length of the folder's path in bytes, if /tmp is shorter than the
+            user's folder for temporary files.
+        ends_all: end what carries the mark even if this process is not killed.
+
+    Yields:
+        The folder, readable by this user alone; it is removed at the end.
+    """
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+    if len(os.fsencode(folder)) > longest_path:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="sweep-", dir="/tmp"))
+    reaper = start_reaper(folder)
+    before = os.environ.get(MARK)  # of a sweep within which this one runs
+    os.environ[MARK] = str(folder)
+    try:
+        yield folder
+    finally:
+        del os.environ[MARK]
+        os.environ.update({} if before is None else {MARK: before})
+        if reaper is not None:
+            if not ends_all:
+                reaper.kill()
+            reaper.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def start_reaper(folder: Path) -> subprocess.Popen[bytes] | None:
-    """Start the reaper over what carries the mark `folder`; None where there is no /proc.
+    """Start the reaper over what carries the mark `folder`; None if there is no /proc.
 
     It ends by itself when this process does. Close its standard input to end it earlier.
     """
@@ -53,7 +88,7 @@ def _carries(pid: int, mark: bytes) -> bool:
     try:
         return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return False  # it has ended, or it is somebody else's
+        return False  # it has ended, or belongs to another user
 
 
 def _uses(pid: int, inside: str) -> bool:
@@ -73,7 +108,7 @@ def _uses(pid: int, inside: str) -> bool:
 def _reap(folder: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    # At an end in order the driver lives on, and Ray's logs may still be open in it.
+    # At a normal end the driver lives on, and may still have Ray's logs open.
     spared = {os.getpid(), os.getppid()}
     sys.stdin.read()
     deadline = time.monotonic() + PATIENCE_S

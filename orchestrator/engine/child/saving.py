@@ -1,10 +1,11 @@
-"""Writing predictions and targets, arrays or sequences; and whether a checkpoint is readable."""
+"""The arrays and the checkpoint of a run directory: saved, checked, passed on to another trial."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,61 +25,82 @@ def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
     """Save predictions and targets of a split; each file appears whole or not at all.
 
     A list (or tuple) of one-dimensional arrays is taken for sequences: their values are saved end
-    to end, and their lengths beside them. Everything else is an array.
+    to end, with a second file of their lengths. Everything else is an array.
 
     Args:
-        run: where to.
+        run: the directory to save into.
         predictions: array or tensor [N, ...], or a list of N arrays or tensors of one dimension.
         targets: of the same shape, or a list of as many.
         split: ``"test"``, ``"val"`` or ``"train"``.
 
     Raises:
-        TrialError: there is no such split, the two do not fit together, or hold something other
-            than numbers.
+        TrialError: there is no such split, or the two do not match or are not numeric.
     """
     where = f"save_predictions(split={split!r})"
     if split not in SPLITS:
-        raise TrialError(f"{where}: split must be one of {', '.join(SPLITS)}.")
-    kinds = [_are_sequences(values) for values in (predictions, targets)]
-    if kinds[0] != kinds[1]:
-        words = ["a list of sequences" if kind else "an array" for kind in kinds]
+        raise TrialError(f"{where}: unknown split. Choices: {', '.join(SPLITS)}.")
+    are_sequences = _are_sequences(predictions)
+    if are_sequences != _are_sequences(targets):
+        kinds = ["an array", "a list of sequences"]
         raise TrialError(
-            f"{where}: predictions and targets must both be arrays, or both lists of "
-            f"one-dimensional arrays, but got {words[0]} and {words[1]}."
+            f"{where}: predictions are {kinds[are_sequences]}, targets {kinds[not are_sequences]}. "
+            "Give two arrays, or two lists of one-dimensional arrays."
         )
-    predicted_file, target_file = run.predictions_file(split), run.targets_file(split)
+    files = run.predictions_file(split), run.targets_file(split)
     lengths_files = run.predictions_lengths_file(split), run.targets_lengths_file(split)
-    if kinds[0]:
+    if are_sequences:
         if len(predictions) != len(targets):
             raise TrialError(
-                f"{where}: must get one prediction for each target, but got {len(predictions)} "
-                f"sequences and {len(targets)}."
+                f"{where}: {len(predictions)} predicted sequences, {len(targets)} targets. "
+                "Give one prediction for each target."
             )
-        pairs = [
-            _end_to_end(predictions, predicted_file),
-            _end_to_end(targets, target_file),
-        ]
-        for lengths_file, (_, lengths) in zip(lengths_files, pairs, strict=True):
-            _write(lengths_file, lengths)
-        for path, (values, _) in zip((predicted_file, target_file), pairs, strict=True):
-            _write(path, values)
+        parts = [[_array(item) for item in values] for values in (predictions, targets)]
+        for path, arrays in zip(files, parts, strict=True):
+            _check_numbers(path, *arrays)
+        for path, arrays in zip(lengths_files, parts, strict=True):
+            _write(path, np.array([len(array) for array in arrays], dtype=np.int64))
+        for path, arrays in zip(files, parts, strict=True):
+            _write(path, np.concatenate(arrays))
         return
-    arrays = _array(predictions), _array(targets)
-    if arrays[0].shape != arrays[1].shape:
+    predicted, true = _array(predictions), _array(targets)
+    if predicted.shape != true.shape:
         raise TrialError(
-            f"{where}: predictions and targets must have one shape, but got {arrays[0].shape} "
-            f"and {arrays[1].shape}. Samples of unequal length go as lists of one-dimensional "
-            f"arrays."
+            f"{where}: predictions and targets differ in shape ({predicted.shape} and "
+            f"{true.shape}). Give samples of unequal length as lists of one-dimensional arrays."
         )
-    for path, array in zip((predicted_file, target_file), arrays, strict=True):
+    for path, array in zip(files, (predicted, true), strict=True):
         _check_numbers(path, array)
         _write(path, array)
-    for lengths_file in lengths_files:  # of an earlier attempt: they would divide these arrays
-        lengths_file.unlink(missing_ok=True)
+    for path in lengths_files:  # of an earlier attempt: they would divide these arrays
+        path.unlink(missing_ok=True)
+
+
+def _are_sequences(values: Any) -> bool:
+    if not isinstance(values, list | tuple):
+        return False
+    return bool(values) and all(hasattr(item, "ndim") and item.ndim == 1 for item in values)
+
+
+def _check_numbers(path: Path, *arrays: Array) -> None:
+    for array in arrays:
+        if array.dtype.kind not in "biuf":
+            raise TrialError(f"{path.name}: not numeric (dtype {array.dtype}). Save numbers.")
+
+
+def _write(path: Path, array: Array) -> None:
+    with atomic.replacing(path) as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def _array(values: Any) -> Array:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
 
 
 def check_checkpoint(path: Path) -> None:
-    """Remove the checkpoint `path` where nobody could go on from it; tensors are not read.
+    """Remove the checkpoint `path` if no attempt could continue from it; tensors are not read.
 
     Raises:
         TrialError: it holds objects that would have to be unpickled.
@@ -92,38 +114,48 @@ def check_checkpoint(path: Path) -> None:
         found = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it holds {found[1]}" if found else str(error).partition("\n")[0]
         raise TrialError(
-            "checkpoint: must hold tensors, numbers, strings and nested maps of them alone, but "
-            f"{what}. Turn numpy values into numbers or tensors, and objects into maps."
+            f"checkpoint: only tensors, numbers, strings and nested dicts of them can be saved "
+            f"({what}). Turn numpy values into numbers or tensors, and objects into dicts."
         ) from None
 
 
-def _are_sequences(values: Any) -> bool:
-    if not isinstance(values, list | tuple):
+def copy_file(source: Path, target: Path) -> None:
+    """Replace `target` by the present content of `source`, as a hard link if possible.
+
+    Raises:
+        OSError: `target` cannot be written.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(source, part)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, part)
+    os.replace(part, target)
+    part.unlink(missing_ok=True)  # replacing one link to a file by another leaves both
+
+
+def inherit_checkpoint(source: RunDir, run: RunDir, *, best: bool = False) -> bool:
+    """Put the checkpoint of `source` into `run` unless it has one; return whether it has one now.
+
+    It is linked if possible: a checkpoint is only ever replaced by another file, so neither trial
+    sees what the other saves later.
+
+    Args:
+        source: the run directory of the trial that is followed.
+        run: that of the follower.
+        best: prefer the state after its best report to its last one.
+
+    Raises:
+        OSError: `run` cannot be written.
+    """
+    if run.checkpoint_file.exists():
+        return True
+    saved = source.checkpoint_file
+    if best and source.best_checkpoint_file.exists():
+        saved = source.best_checkpoint_file
+    if not saved.exists():
         return False
-    return bool(values) and all(hasattr(item, "ndim") and item.ndim == 1 for item in values)
-
-
-def _end_to_end(sequences: Sequence[Any], path: Path) -> tuple[Array, Array]:
-    """Return the values of all `sequences` [ΣL] and their lengths [N]."""
-    parts = [_array(item) for item in sequences]
-    for part in parts:
-        _check_numbers(path, part)
-    lengths = np.array([len(part) for part in parts], dtype=np.int64)
-    return np.concatenate(parts), lengths
-
-
-def _check_numbers(path: Path, array: Array) -> None:
-    if array.dtype.kind not in "biuf":
-        raise TrialError(f"{path.name}: must hold numbers, but got dtype {array.dtype}.")
-
-
-def _write(path: Path, array: Array) -> None:
-    with atomic.replacing(path) as stream:
-        np.save(stream, array, allow_pickle=False)
-
-
-def _array(values: Any) -> Array:
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values)
+    run.path.mkdir(parents=True, exist_ok=True)
+    copy_file(saved, run.checkpoint_file)
+    return True

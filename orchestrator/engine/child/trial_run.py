@@ -1,7 +1,4 @@
-"""The `Run` that a trainer or a script's follower is handed: its only way to the outside.
-
-What the process of a trial sees of its own reports, before anybody else has judged them.
-"""
+"""The `Run` that a trainer or a script's runner receives: its only connection to the outside."""
 
 from __future__ import annotations
 
@@ -16,22 +13,21 @@ from orchestrator.divergence import fatal_value
 from orchestrator.divergence.series import Rank, best_training_name
 from orchestrator.engine.child import environment, memory, saving
 from orchestrator.engine.child.attempt import Attempt, Channel
-from orchestrator.engine.child.inherit import copy_file
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs import now
 
-# How often a trainer looks at what it holds, and by how much that must have grown to be told.
+# How often a trainer's memory is measured, and the growth that is worth a message.
 MEMORY_EVERY_S = 2.0
 _GREW = 1.02
 
-# Keys of a checkpoint: whose it is, and what `sweep resume --new-schedule` leaves out.
+# Keys of a checkpoint: which trial wrote it, and what `sweep resume --new-schedule` leaves out.
 _OWNER = "_trial"
 SCHEDULER = "scheduler"
 
 
 class TrialRun:
-    """Writes what a trial hands over into its run directory, and passes reports on.
+    """Writes what a trial reports into its run directory, and passes reports on.
 
     It satisfies `trainers.base.Run` and `engine.script.ScriptRun`; see there for the methods. Only
     the process that runs the trial has one, so each file has one writer.
@@ -56,9 +52,9 @@ class TrialRun:
         self._last: tuple[int, float] | None = None
         self._restored = False
         self._checked = False
-        self._finite = Finite()
-        self._told_bytes = 0
-        self._next_look = 0.0
+        self._loss = TrainingLoss()
+        self._sent_bytes = 0
+        self._next_measurement = 0.0
         self._metadata: dict[str, Any] = {
             "number": attempt.number,
             "name": attempt.name,
@@ -84,17 +80,17 @@ class TrialRun:
 
     @property
     def _is_lost(self) -> bool:
-        return self._attempt.stops_at_non_finite and self._finite.fatal is not None
+        return self._attempt.stops_at_non_finite and self._loss.fatal is not None
 
     def report(self, step: int, **metrics: Any) -> None:
-        """Log one report and hand it to the judges.
+        """Log one report and send it to be judged.
 
         Raises:
-            TrialError: the step is no whole number from 0, or a metric no number.
+            TrialError: the step is not a whole number from 0, or a metric is not a number.
         """
         step = _step(step)
         values = {name: _number(name, value) for name, value in metrics.items()}
-        self._finite.update(step, values)
+        self._loss.update(step, values)
         at = time.monotonic()
         if self._first is None:
             self._first = (step, self._started)
@@ -108,10 +104,10 @@ class TrialRun:
             numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
             print(f"{now()}  step {step}  {numbers}")
         self._channel.send(["report", step, values])
-        self._tell_memory()
+        self._send_memory()
 
     def progress(self, text: str) -> None:
-        """Say in a few words what happens before the first report."""
+        """Describe in a few words what happens before the first report."""
         if text != self._metadata.get("progress"):
             self.describe(progress=text)
             self._channel.send(["progress", text])
@@ -129,7 +125,7 @@ class TrialRun:
         self._write()
 
     def warn(self, text: str) -> None:
-        """Say, once, what the user should know; shown in status and beside the table."""
+        """Record a warning, once; shown in status and below the table."""
         if text in self._metadata["warnings"]:
             return
         self._metadata["warnings"].append(text)
@@ -138,33 +134,29 @@ class TrialRun:
 
     @property
     def goes_on(self) -> bool:
-        """True where an earlier attempt, or the trial that this one follows, has left something."""
+        """True if an earlier attempt, or the trial that this one follows, may have left a state."""
         return self._attempt.attempt > 1 or self._attempt.from_checkpoint
 
     @property
     def cap(self) -> tuple[int, int] | None:
-        """What it may hold on its GPU, and all that this has, bytes; None for no cap."""
+        """What it may hold on its GPU, and all memory of that, bytes; None for no cap."""
         held, total = self._attempt.cap_bytes, self._attempt.gpu_bytes
         return None if held is None or total is None else (held, total)
 
     def continues(self) -> None:
-        """Take note that a script goes on: its reports follow those of the attempt before."""
+        """Append the reports of a script that resumes to those of the attempt before."""
         self._restored = True
 
     def adopted(self, path: str) -> None:
-        """Tell that the folder in which a script keeps its output has appeared."""
+        """Report that the folder in which a script keeps its output has appeared."""
         self._channel.send(["adopted", path])
 
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
-        """Save arrays of one shape, or lists of sequences; see `saving.save_pair`.
-
-        Raises:
-            TrialError: the two do not fit together, or do not hold numbers.
-        """
+        """Save arrays of one shape, or lists of sequences; see `saving.save_pair`."""
         saving.save_pair(self._files, predictions, targets, split)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Save `state` in place of the checkpoint before: tensors, numbers, strings, nested maps.
+        """Replace the checkpoint by `state`: tensors, numbers, strings, nested maps.
 
         The first one is read back (`torch.load` with ``weights_only``), so that other objects are
         refused now and not when it is needed. A state whose loss is not finite is not saved: the
@@ -182,8 +174,8 @@ class TrialRun:
         if not self._checked:
             saving.check_checkpoint(self._files.checkpoint_file)
             self._checked = True
-        if self._attempt.keeps_best and self._finite.is_best:
-            copy_file(self._files.checkpoint_file, self._files.best_checkpoint_file)
+        if self._attempt.keeps_best and self._loss.is_best:
+            saving.copy_file(self._files.checkpoint_file, self._files.best_checkpoint_file)
 
     def restore(self) -> dict[str, Any] | None:
         """Return the checkpoint of an earlier attempt or of the trial that this one follows."""
@@ -199,14 +191,14 @@ class TrialRun:
         return dict(state)
 
     def finish(self, status: str, **known: Any) -> None:
-        """Close the metadata: how the attempt ended, how long it took, what it took."""
+        """Close the metadata: how the attempt ended, its duration, its memory."""
         duration = time.monotonic() - self._started
         self._metadata.pop("progress", None)
         if self._is_lost:
-            self._metadata["lost"] = self._finite.fatal
+            self._metadata["lost"] = self._loss.fatal
         if self._first and self._last:
             steps = max(1, self._last[0] - self._first[0] + 1)
-            # A trainer whose steps are batches says itself what an epoch was.
+            # A trainer whose steps are batches records itself what an epoch was.
             self._metadata.setdefault("epochs_done", self._last[0])
             per_step = round((self._last[1] - self._first[1]) / steps, 4)
             self._metadata.setdefault("seconds_per_epoch", per_step)
@@ -220,19 +212,19 @@ class TrialRun:
         )
         self._write()
 
-    def _tell_memory(self) -> None:
-        # The driver finds out itself what a script holds.
-        if self._attempt.program is not None or time.monotonic() < self._next_look:
+    def _send_memory(self) -> None:
+        # The driver measures a script itself.
+        if self._attempt.program is not None or time.monotonic() < self._next_measurement:
             return
         held = memory.reserved_bytes() if self.device == "cuda" else memory.tree_bytes(os.getpid())
-        if held > self._told_bytes * _GREW:
-            self._told_bytes = held
+        if held > self._sent_bytes * _GREW:
+            self._sent_bytes = held
             self._channel.send(["memory", held, os.getpid()])
-        self._next_look = time.monotonic() + MEMORY_EVERY_S
+        self._next_measurement = time.monotonic() + MEMORY_EVERY_S
 
     def _start_log(self) -> None:
         # An attempt that starts over keeps the reports of the one before under another name; one
-        # that goes on from a checkpoint appends to them.
+        # that continues from a checkpoint appends to them.
         log = self._files.metrics_file
         if log.exists() and not self._restored:
             log.replace(log.with_name(f"metrics.{self._attempt.attempt - 1}.jsonl"))
@@ -247,7 +239,7 @@ def _step(step: Any) -> int:
     except TypeError:
         whole = int(step) if isinstance(step, float) and step.is_integer() else -1
     if whole < 0:
-        raise TrialError(f"report: step must be a whole number from 0, but got {step!r}.")
+        raise TrialError(f"report: step {step!r} is not a whole number from 0.")
     return whole
 
 
@@ -255,21 +247,20 @@ def _number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TrialError(
-            f"report: the metric '{name}' must be a number, but got {type(value).__name__}."
-        ) from None
+        kind = type(value).__name__
+        raise TrialError(f"report: metric '{name}' is not a number (found {kind}).") from None
 
 
-class Finite:
-    """Looks at the training loss of each report: whether it is finite, and the best so far.
+class TrainingLoss:
+    """Follows the training loss: whether it is finite, and whether it is the best so far.
 
     The driver judges the same reports, some tenths of a second later and by all rules; here a
     loop that reports its steps ends at the step. The training loss is the series that
     `orchestrator.divergence.rule` would choose.
 
     Attributes:
-        fatal: why the run is lost, in words; None while it is not.
-        is_best: True where the last report is the best, or tells nothing of it.
+        fatal: why the run is lost, as text; None while it is not.
+        is_best: True if the last report is the best, or has no training loss.
     """
 
     def __init__(self) -> None:

@@ -242,18 +242,11 @@ def _drive(
             _note(conductor, folder, record, listener)
 
     if inline:
-        from orchestrator.engine.runners.inline import run_inline
-
-        run_inline(conductor, tick)
-        return
-    from orchestrator.engine.runners.ray_runner import local_ray, run_trials
-
-    with local_ray(len(plan.slots)) as scratch:
-        # Ray puts in signal handlers of its own when it starts.
-        signals.install()
-        tick()
-        if not conductor.is_over:
-            run_trials(conductor, tick, scratch)
+        from orchestrator.engine.runners.inline import run_trials
+    else:
+        from orchestrator.engine.runners.ray_runner import run_trials
+    # Ray installs its own signal handlers when it starts.
+    run_trials(conductor, tick, slots=len(plan.slots), on_start=signals.install)
 
 
 def _note(conductor: Conductor, folder: SweepDir, record: SweepRecord, listener: Listener) -> None:

@@ -1,1 +1,5 @@
-"""Run attempts: as Ray Tune trials, or in the calling process."""
+"""Run attempts: as Ray Tune trials, or in the calling process.
+
+Both `ray_runner` and `inline` have a function ``run_trials(conductor, tick, *, slots, on_start)``
+that runs what the conductor hands out until nothing is left.
+"""

@@ -1,25 +1,22 @@
-"""Running trials in the calling process, without Ray: for a debugger.
+"""Run trials in the calling process, without Ray: for a debugger.
 
-A trial has this process to itself and this process one place: it sees the GPU of its slot and no
-other, torch's allocator is held to the slot, and threads are the slot's, all as in a child. What a
-process may see of CUDA is settled when it first touches it, so a sweep keeps to one device (or
-group), that of the plan's first slot; and a caller that has touched CUDA already sees what it saw.
+The process is restricted to the slot of the trial that runs, as a child is: its GPU, the memory of
+torch's allocator and its threads. CUDA's view is fixed when a process first uses it, so a sweep
+keeps to one device (or group), that of the plan's first slot; and a caller that has used CUDA
+already sees what it saw.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.child.main import isolate, run_attempt
-from orchestrator.engine.child.reaper import MARK, start_reaper
+from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
 
 WAIT_S = 0.3
@@ -30,9 +27,9 @@ class DirectChannel:
 
     Args:
         conductor: judges.
-        attempt_id: the attempt that speaks.
+        attempt_id: the attempt that sends.
         tick: called at every message and every look at `should_stop`.
-        tells_memory: False where this process holds more than the trial.
+        sends_memory: False if this process holds more than the trial.
     """
 
     def __init__(
@@ -41,12 +38,12 @@ class DirectChannel:
         attempt_id: str,
         tick: Callable[[], None],
         *,
-        tells_memory: bool,
+        sends_memory: bool,
     ) -> None:
         self._conductor = conductor
         self._attempt_id = attempt_id
         self._tick = tick
-        self._tells_memory = tells_memory
+        self._sends_memory = sends_memory
 
     @property
     def should_stop(self) -> bool:
@@ -55,18 +52,32 @@ class DirectChannel:
         return self._conductor.is_ending(self._attempt_id)
 
     def send(self, message: Message) -> None:
-        """Hand over one message."""
+        """Send one message."""
         self._tick()
-        if message[0] != "memory" or self._tells_memory:
+        if message[0] != "memory" or self._sends_memory:
             self._conductor.on_messages(self._attempt_id, [message])
 
 
-def run_inline(conductor: Conductor, tick: Callable[[], None]) -> None:
+def run_trials(
+    conductor: Conductor,
+    tick: Callable[[], None],
+    *,
+    slots: int,
+    on_start: Callable[[], None] = lambda: None,
+) -> None:
     """Run what `conductor` hands out, one after another, in this process.
 
-    Where this process is killed, what trials started ends with it.
+    If this process is killed, what trials started ends with it.
+
+    Args:
+        conductor: decides what starts and what ends.
+        tick: called at every message and between trials.
+        slots: not used; there is one.
+        on_start: called once, before the first trial.
     """
-    with _reaped():
+    # At a normal end each trial has ended its own processes; the caller's others may live on.
+    with marked_folder(ends_all=False):
+        on_start()
         count = 0
         while not conductor.is_over:
             tick()
@@ -76,43 +87,22 @@ def run_inline(conductor: Conductor, tick: Callable[[], None]) -> None:
             if attempt is None:
                 time.sleep(WAIT_S)  # others hold the memory
                 continue
-            # RAM is all of this process's; of a GPU torch tells what the trial took.
-            tells = attempt.device != "cpu"
-            channel = DirectChannel(conductor, attempt_id, tick, tells_memory=tells)
-            with _place(attempt):
+            # RAM is all of this process's; on a GPU torch reports what the trial took.
+            on_gpu = attempt.device != "cpu"
+            channel = DirectChannel(conductor, attempt_id, tick, sends_memory=on_gpu)
+            with _isolated(attempt):
                 outcome = run_attempt(attempt, channel)
-            # A terminal's Ctrl+C reaches a script too; that it fails then is the end we asked for.
+            # A terminal's Ctrl+C reaches a script too; if that fails then, it was asked to end.
             tick()
             conductor.on_messages(attempt_id, [outcome])
             conductor.on_gone(attempt_id)
 
 
 @contextmanager
-def _reaped() -> Iterator[None]:
-    """Let a reaper end what carries the mark of this process, should it be killed."""
-    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
-    reaper = start_reaper(folder)
-    before = os.environ.get(MARK)  # of a sweep within which this one runs
-    os.environ[MARK] = str(folder)
-    try:
-        yield
-    finally:
-        del os.environ[MARK]
-        os.environ.update({} if before is None else {MARK: before})
-        if reaper is not None:
-            # At an end in order each trial has ended its own; the caller's others may live on.
-            reaper.kill()
-            reaper.communicate()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _place(attempt: Attempt) -> Iterator[None]:
-    """Hold this process to the slot of an attempt while that runs."""
+def _isolated(attempt: Attempt) -> Iterator[None]:
+    """Restrict this process to the slot of an attempt while that runs."""
     before = dict(os.environ)
     isolate(attempt)
-    if attempt.program is None and attempt.cap_bytes is not None:
-        memory.cap(attempt.cap_bytes)
     try:
         yield
     finally:

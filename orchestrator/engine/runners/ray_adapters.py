@@ -1,4 +1,4 @@
-"""The two sides on which Ray Tune meets the conductor: its searcher and its scheduler."""
+"""How Ray Tune talks to the conductor: through its searcher and its scheduler."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LOST = "its Ray worker was lost"
 
 
 class Faults(list[Exception]):
-    """What went wrong in our part while Ray was calling it.
+    """Errors that our code raised while Ray was calling it.
 
-    Tune wraps such an error in one of its own, with the traceback as text, and swallows some; the
-    first one is what the user should read.
+    Tune wraps such an error in one of its own, with the traceback as text, and drops some; the
+    user should read the first one.
     """
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note an error of the block and let it go on its way."""
+    def recorded(self) -> Iterator[None]:
+        """Record an error of the block and raise it."""
         try:
             yield
         except Exception as error:
@@ -39,8 +39,8 @@ class ConductorSearcher(Searcher):
 
     Args:
         conductor: decides what starts.
-        tick: called at every question, for requests that came from outside.
-        faults: notes what goes wrong.
+        tick: called at every suggestion, to handle requests from outside.
+        faults: records errors.
     """
 
     def __init__(self, conductor: Conductor, tick: Callable[[], None], faults: Faults) -> None:
@@ -50,18 +50,18 @@ class ConductorSearcher(Searcher):
         self._faults = faults
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles what it is given, to restore from; nothing here is ever restored.
+        # Tune pickles its searcher to restore it later; nothing here is ever restored.
         return {}
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next attempt as a Ray config, None to wait, or FINISHED."""
-        with self._faults.noted():
+        with self._faults.recorded():
             self._tick()
             attempt = self._conductor.next_attempt(trial_id)
             if attempt is not None:
                 return {"attempt": attempt.to_json()}
-            # FINISHED is final for Ray. While stopping, trials that still live may end without us
-            # being asked again, and Ray would wait for a next suggestion for minutes.
+            # FINISHED is final for Ray. While stopping, running trials may end without another
+            # call of this, and Ray would wait for a next suggestion for minutes.
             if self._conductor.stopping or self._conductor.is_over:
                 return Searcher.FINISHED
             return None
@@ -69,23 +69,23 @@ class ConductorSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Give the slot back: Ray calls this when the actor has let go of the trial."""
-        with self._faults.noted():
+        """Free the slot: Ray calls this when the actor has released the trial."""
+        with self._faults.recorded():
             self._conductor.on_gone(trial_id, LOST if error else None)
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the run directories and the study are the memory, not Ray's pickles."""
+        """Do nothing: the run directories and the study are the record, not Ray's pickles."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing, as `save`."""
 
 
 class ConductorScheduler(FIFOScheduler):
-    """Hands every result to the conductor.
+    """Passes every result to the conductor.
 
-    It never stops a trial through Ray: the conductor's decision goes to the process that minds the
-    trial, which ends it and then says that it is done. So a slot is never given to the next trial
-    while the one before still holds its memory.
+    It never stops a trial through Ray: the conductor's decision goes to the actor that supervises
+    the trial, which ends it and then reports that it is done. So a slot is never given to the next
+    trial while the one before still holds its memory.
     """
 
     def __init__(self, conductor: Conductor, tick: Callable[[], None], faults: Faults) -> None:
@@ -95,23 +95,23 @@ class ConductorScheduler(FIFOScheduler):
         self._faults = faults
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles what it is given, to restore from; nothing here is ever restored.
+        # Tune pickles its searcher to restore it later; nothing here is ever restored.
         return {}
 
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
     ) -> str:
-        """Take in the messages of a result; always continue."""
+        """Pass on the messages of a result; always continue."""
         messages = json.loads(result.get("messages") or "[]")
-        with self._faults.noted():
+        with self._faults.recorded():
             if messages:
                 self._conductor.on_messages(trial.trial_id, messages)
             self._tick()
         return str(TrialScheduler.CONTINUE)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """Start pending trials in order, after looking for attempts that Ray lost silently."""
-        with self._faults.noted():
+        """Start pending trials in order, after a search for attempts that Ray lost silently."""
+        with self._faults.recorded():
             self._tick()
             status = {trial.trial_id: trial.status for trial in tune_controller.get_trials()}
             for attempt_id in self._conductor.live_ids:

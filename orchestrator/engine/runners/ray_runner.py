@@ -1,17 +1,15 @@
-"""Ray on this machine: quiet, local, and gone when the driver is."""
+"""Run trials through Ray Tune, on a Ray that is quiet, local, and ends with the driver."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.engine.child.reaper import MARK, start_reaper
+from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
 from orchestrator.errors import SweepError
 
@@ -23,10 +21,10 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     # When the host's memory runs low Ray would end its own workers, which hold next to none of it;
-    # the kernel ends the process that holds the most, and that trial's record says so.
+    # the kernel ends the process that holds the most, and that trial's record names the cause.
     "RAY_memory_monitor_refresh_ms": "0",
-    # Without this Ray takes the host's address for its own and listens on all interfaces; the name
-    # is of the platforms where loopback is its default.
+    # Without this Ray uses the host's address and listens on all interfaces; the name is of the
+    # platforms where loopback is its default.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -36,9 +34,34 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
-
-# A path to a socket holds 107 bytes; Ray puts up to 67 behind its folder.
+# A path to a socket holds 107 bytes; Ray appends up to 67 to its folder.
 _LONGEST_FOLDER = 40
+
+
+def run_trials(
+    conductor: Conductor,
+    tick: Callable[[], None],
+    *,
+    slots: int,
+    on_start: Callable[[], None] = lambda: None,
+) -> None:
+    """Let Ray Tune run what `conductor` hands out, until nothing is left.
+
+    Args:
+        conductor: decides what starts and what ends.
+        tick: called many times a second, between two steps of Ray.
+        slots: how many trials may run at once.
+        on_start: called once Ray has started, which replaces signal handlers.
+
+    Raises:
+        SweepError: Ray does not start, or runs in this process already.
+        Exception: an error that `conductor` or `tick` raised.
+    """
+    with local_ray(slots) as folder:
+        on_start()
+        tick()
+        if not conductor.is_over:
+            _tune(conductor, tick, folder)
 
 
 @contextmanager
@@ -46,7 +69,7 @@ def local_ray(slots: int) -> Iterator[Path]:
     """Start Ray on this machine with room for `slots` trials; stop it at the end.
 
     No dashboard, no usage statistics, nothing bound beyond loopback. On Linux its processes end
-    with this one, also when this one is killed.
+    with this one, even if this one is killed.
 
     Yields:
         A folder for temporary files, readable by this user alone; it is removed at the end.
@@ -59,24 +82,16 @@ def local_ray(slots: int) -> Iterator[Path]:
     import ray
 
     for name in ("ray", "ray.tune", "ray.train"):
-        # What they say of a lost worker is a page of traceback; the trial's record says it too.
+        # For a lost worker they print a page of traceback; the trial's record names it too.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if ray.is_initialized():
-        raise SweepError(
-            "Ray must be free in this process, but it runs already. Call ray.shutdown() first."
-        )
-    folder = _temporary_folder()
-    reaper = start_reaper(folder)
-    os.environ[MARK] = str(folder)
-    try:
-        _start(slots, folder)
-        yield folder
-    finally:
-        del os.environ[MARK]
-        ray.shutdown()
-        if reaper is not None:
-            reaper.communicate()
-        shutil.rmtree(folder, ignore_errors=True)
+        raise SweepError("Ray already runs in this process. Call ray.shutdown() first.")
+    with marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder:
+        try:
+            _start(slots, folder)
+            yield folder
+        finally:
+            ray.shutdown()
 
 
 def _start(slots: int, folder: Path) -> None:
@@ -92,39 +107,21 @@ def _start(slots: int, folder: Path) -> None:
             logging_level=logging.CRITICAL,
             configure_logging=False,
             object_store_memory=80 << 20,
-            # Otherwise workers would take modules from the working folder before ours.
+            # Otherwise workers would import modules from the working folder before ours.
             job_config=ray.job_config.JobConfig(_client_job=True),
             _temp_dir=str(folder),
         )
     except Exception as error:
         raise SweepError(
-            f"Ray must start on this machine, but it says: {error}. "
+            f"Ray does not start on this machine ({error}). "
             "Give --inline to run without it, one trial after another."
         ) from error
 
 
-def _temporary_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="sweep-"))
-    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="sweep-", dir="/tmp"))
-    return folder
-
-
-def run_trials(conductor: Conductor, tick: Callable[[], None], folder: Path) -> None:
-    """Let Ray Tune run what `conductor` hands out, until nothing is left.
-
-    Args:
-        conductor: decides what starts and what ends.
-        tick: called many times a second, between two steps of Ray.
-        folder: for what Tune wants to write; the run directories are the memory.
-
-    Raises:
-        Exception: what `conductor` or `tick` raised, if they did.
-    """
+def _tune(conductor: Conductor, tick: Callable[[], None], folder: Path) -> None:
     from ray import tune
 
-    from orchestrator.engine.runners.ray_actor import Minder
+    from orchestrator.engine.runners.ray_actor import Supervisor
     from orchestrator.engine.runners.ray_adapters import (
         ConductorScheduler,
         ConductorSearcher,
@@ -132,25 +129,25 @@ def run_trials(conductor: Conductor, tick: Callable[[], None], folder: Path) -> 
     )
 
     faults = Faults()
+    tuner = tune.Tuner(
+        Supervisor,
+        tune_config=tune.TuneConfig(
+            search_alg=ConductorSearcher(conductor, tick, faults),
+            scheduler=ConductorScheduler(conductor, tick, faults),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(folder),  # the run directories are the record, not this
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=0, checkpoint_at_end=False
+            ),
+        ),
+    )
     try:
-        tuner = tune.Tuner(
-            Minder,
-            tune_config=tune.TuneConfig(
-                search_alg=ConductorSearcher(conductor, tick, faults),
-                scheduler=ConductorScheduler(conductor, tick, faults),
-                num_samples=-1,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="sweep",
-                storage_path=str(folder),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=0, checkpoint_at_end=False
-                ),
-            ),
-        )
         tuner.fit()
     except Exception:
         if faults:

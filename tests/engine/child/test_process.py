@@ -54,7 +54,7 @@ def test_a_trial_reports_and_leaves_everything_behind(tmp_path: Path) -> None:
         ("exit", "the process ended with exit code 7 before the trial was done"),
         ("segv", "the process was ended by SIGSEGV"),
         ("sys_exit", "SystemExit: 3"),
-        ("shapes", "predictions and targets must have one shape, but got (39, 3) and (40, 3)"),
+        ("shapes", "predictions and targets differ in shape ((39, 3) and (40, 3))"),
     ],
 )
 def test_whatever_goes_wrong_is_one_message(tmp_path: Path, fault: str, message: str) -> None:

@@ -97,14 +97,14 @@ def test_a_new_schedule_leaves_the_old_one_out_of_what_was_inherited(
 
 
 def test_a_metric_that_is_no_number_names_itself(tmp_path: Path, heard: Heard) -> None:
-    with pytest.raises(TrialError, match="the metric 'note' must be a number, but got str"):
+    with pytest.raises(TrialError, match=r"metric 'note' is not a number \(found str\)"):
         open_run(tmp_path, heard).report(1, note="fine")
 
 
 @pytest.mark.parametrize("step", [-1, 1.5, math.nan, "3", None, [1]])
 def test_a_step_is_a_whole_number(tmp_path: Path, heard: Heard, step: Any) -> None:
     run = open_run(tmp_path, heard)
-    with pytest.raises(TrialError, match="step must be a whole number from 0, but got"):
+    with pytest.raises(TrialError, match="is not a whole number from 0"):
         run.report(step, train_loss=1.0)
     assert heard.messages == []
     assert not (tmp_path / "metrics.jsonl").exists()
@@ -126,7 +126,7 @@ def test_metrics_may_have_any_name(tmp_path: Path, heard: Heard, name: str) -> N
 
 
 def test_a_metric_beyond_all_floats_is_no_number(tmp_path: Path, heard: Heard) -> None:
-    with pytest.raises(TrialError, match="must be a number, but got int"):
+    with pytest.raises(TrialError, match=r"is not a number \(found int\)"):
         open_run(tmp_path, heard).report(1, loss=10**400)
 
 
@@ -180,11 +180,11 @@ def test_arrays_appear_whole_or_not_at_all(tmp_path: Path, heard: Heard) -> None
     run = open_run(tmp_path, heard)
     run.save_predictions(torch.ones(3, 2, requires_grad=True), np.zeros((3, 2)), split="val")
     assert np.load(tmp_path / "val_predictions.npy").tolist() == [[1, 1]] * 3
-    with pytest.raises(TrialError, match="one shape"):
+    with pytest.raises(TrialError, match="differ in shape"):
         run.save_predictions(np.ones((3, 2)), np.ones((2, 3)))
-    with pytest.raises(TrialError, match="must hold numbers, but got dtype object"):
+    with pytest.raises(TrialError, match=r"not numeric \(dtype object\)"):
         run.save_predictions(np.array([None, {}]), np.array([None, {}]))
-    with pytest.raises(TrialError, match="split must be one of test, val, train"):
+    with pytest.raises(TrialError, match=r"unknown split\. Choices: test, val, train"):
         run.save_predictions(np.ones(3), np.ones(3), split="../tset")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"metadata.json", "val_predictions.npy", "val_targets.npy"}
@@ -208,7 +208,7 @@ def test_a_checkpoint_that_could_not_be_read_is_refused_at_once(
     tmp_path: Path, heard: Heard
 ) -> None:
     run = open_run(tmp_path, heard)
-    with pytest.raises(TrialError, match=r"but it holds numpy\._core\.multiarray\.scalar\. Turn"):
+    with pytest.raises(TrialError, match=r"\(it holds numpy\._core\.multiarray\.scalar\)\. Turn"):
         run.checkpoint({"epoch": 1, "best": np.float64(0.5)})
     assert not (tmp_path / "checkpoint.pt").exists()
     run.checkpoint({"epoch": 1, "best": 0.5})

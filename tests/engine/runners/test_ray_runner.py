@@ -27,7 +27,7 @@ def test_a_ray_that_does_not_start_says_what_to_do(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ray, "init", refuse)
     with (
-        pytest.raises(SweepError, match=r"it says: no port is free\. Give --inline"),
+        pytest.raises(SweepError, match=r"\(no port is free\)\. Give --inline"),
         local_ray(2),
     ):
         raise AssertionError("must not come here")
