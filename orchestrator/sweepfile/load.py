@@ -7,8 +7,8 @@ Usage::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,15 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand import seeds as seeding
 from orchestrator.sweepfile.expand.names import expand_sets, safe
-from orchestrator.sweepfile.model.spec import NamedTrial, Resources, Spec
+from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.resolve import read_program, settle_paths
-from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
-from orchestrator.sweepfile.wandb_files import recognise
+from orchestrator.sweepfile.schema.sweep import (
+    JOINED_KEYS,
+    PROGRAMS,
+    SPEC,
+    plain_settings,
+    spec_values,
+)
 from orchestrator.sweepfile.yaml.compose import read_whole
 from orchestrator.sweepfile.yaml.node import Log, Node
 from orchestrator.sweepfile.yaml.overrides import ORIGIN, apply, parameter_names
@@ -52,11 +57,11 @@ def load_spec(
     Args:
         path: the file.
         overrides: ``KEY=VALUE`` each, as ``--set`` takes them.
-        stage: the stage that runs; by default all in order where one promotes, else the last.
+        stage: the stage that runs; by default all in order if one promotes, else the last.
         quick: True for the first stage.
-        count: the greatest number of trials, beside the file's ``run_cap``; None for no other.
-        need_program: True where a missing program, or a missing file that a parameter names, is a
-            mistake and no warning.
+        count: the greatest number of trials, next to the file's ``run_cap``; None for no other.
+        need_program: True if a missing program, or a missing file that a parameter names, is a
+            mistake; otherwise it is a warning.
 
     Raises:
         SpecError: all mistakes of file and overrides together.
@@ -64,17 +69,16 @@ def load_spec(
     """
     path = Path(path)
     log = Log()
-    written = read_whole(path, log)
-    tool = recognise(written.value)
+    written = read_whole(path, JOINED_KEYS, log)
+    tool = _other_tool(written.value)
     if tool is not None:
-        message = f"must hold a sweep, but looks like a file of {tool}. `sweep init` writes one."
         log.problems.clear()
-        log.at(written, "", message)
+        log.at(written, "", f"no sweep file; it looks like one of {tool}. `sweep init` writes one.")
         raise log.error()
     root, strongest = apply(written, overrides, log)
     for key, node in list(root.value.items()):
         if node.value is None and key in SPEC.keys:
-            root = root.replaced(key, None)  # "description:" with nothing behind it says nothing
+            root = root.replaced(key, None)  # "description:" without a value changes nothing
     file = ParsedFile(
         root=root,
         values=ablate_key.expand_changes(expand_sets(SPEC.read(root, "", log), log), log),
@@ -105,8 +109,8 @@ def load_spec(
         names = [*file.names(), *([seed_parameter] if seeds else [])]
         program = read_program(file.values, root, folder, need_program, log, names)
     early_terminate = wandb_files.read_early_terminate(file)
-    wandb_files.tell_exponents(file)
-    wandb_files.tell_metric(file)
+    wandb_files.warn_of_exponents(file)
+    wandb_files.warn_of_impute(file)
     spec = replace(
         _assemble(file, path.absolute()),
         metric=metrics[0] if metrics else None,
@@ -124,11 +128,9 @@ def load_spec(
         expect=result_conditions.read_expect(file, results),
         references=result_conditions.read_references(file, results, folder),
         success=result_conditions.read_success(file, results),
-        budget=result_conditions.read_budget(file),
         sampler=sampling.check_sampler(file),
         divergence=divergence_keys.read_divergence(file),
         remedy=divergence_keys.read_remedies(file, results),
-        lr_schedule=file.values.get("lr_schedule", {}),
     )
     comparable.check_loss(file, spec)
     if log.problems:
@@ -139,62 +141,69 @@ def load_spec(
     return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
 
 
+_FIELDS = frozenset(field.name for field in fields(Spec))
+
+
 def _assemble(file: ParsedFile, path: Path) -> Spec:
-    """Return the spec of a file in which everything is good."""
+    """Return the spec with those fields that no check computes."""
     values = file.values
-    trials = {
-        name: NamedTrial(
-            set=_plain(entry.get("set", {})),
-            note=entry.get("note", ""),
-            risk=entry.get("risk", ""),
-            expect=entry.get("expect", {}),
-        )
-        for name, entry in values.get("trials", {}).items()
-    }
-    resources = values.get("resources", {})
-    stage_set: dict[str, Node] = {}
-    if file.stage is not None:
-        stage_set = values["stages"][file.stage].get("set", {})
     caps = [cap for cap in (values.get("run_cap"), file.count) if cap is not None]
-    seed = values.get("seed", 0)
-    fixed = _plain(values.get("fixed", {}))
+    stage_set = values["stages"][file.stage].get("set", {}) if file.stage is not None else {}
+    simple = spec_values(values, _FIELDS)
+    fixed = simple.setdefault("fixed", {})
     if file.schema is not None and "seed" in file.schema.parameters:
         # The weakest place: whatever else names the trainer's seed is stronger.
+        seed = values.get("seed", 0)
         if file.node("seed").origin == ORIGIN:
             fixed["seed"] = seed
         fixed.setdefault("seed", seed)
-    return Spec(
-        name=_name(file, path),
-        path=path,
-        description=values.get("description", ""),
-        trainer=values.get("trainer"),
-        method=values.get("method", "grid"),
-        fixed=fixed,
-        parameters={name: declared.domain for name, declared in file.parameters.items()},
-        nested=file.nested,
-        trials=trials,
-        run_cap=min(caps, default=None),
-        seed=seed,
-        resources=Resources(
-            gpu_memory_bytes=resources.get("gpu_memory"),
-            cpus=resources.get("cpus"),
-            gpus=resources.get("gpus"),
-        ),
-        stage=file.stage,
-        stage_set=_plain(stage_set),
-        pruner=values.get("pruner", "none"),
-        overrides=_plain(file.strongest),
-    )
-
-
-def _plain(settings: Any) -> dict[str, Any]:
-    return {name: node.plain() for name, node in settings.items()}
+    computed: dict[str, Any] = {
+        "name": _name(file, path),
+        "path": path,
+        "parameters": {name: declared.domain for name, declared in file.parameters.items()},
+        "nested": file.nested,
+        "run_cap": min(caps, default=None),
+        "stage": file.stage,
+        "stage_set": plain_settings(stage_set),
+        "overrides": plain_settings(file.strongest),
+    }
+    return Spec(**{**simple, **computed})
 
 
 def _name(file: ParsedFile, path: Path) -> str:
-    """Return the sweep's name as a folder can have it."""
+    """Return the sweep's name, as far as a folder can have it."""
     given = file.values.get("name", path.stem)
     name = safe(given)[:80].strip("._") or "sweep"
     if "name" in file.values and name != given:
         file.log.warn(file.node("name"), "name", f"is also a folder's name; '{name}' is used.")
     return name
+
+
+# Other tools' files that are called sweep.yaml too: groups of keys, any of which is theirs alone.
+_TOOLS: dict[str, tuple[frozenset[str], ...]] = {
+    "Hydra": (frozenset({"hydra"}), frozenset({"defaults"})),
+    "the Sweep bot for GitHub": (
+        frozenset({"gha_enabled"}),
+        frozenset({"rules", "branch"}),
+        frozenset({"blocked_dirs"}),
+    ),
+    "GitHub Actions": (frozenset({"jobs", "on"}),),
+    "Kubernetes": (frozenset({"apiVersion", "kind", "metadata"}),),
+    "Determined AI": (frozenset({"searcher", "hyperparameters"}),),
+    "NNI": (frozenset({"trialCommand"}), frozenset({"searchSpace", "tuner"})),
+    "Polyaxon": (frozenset({"kind", "matrix"}), frozenset({"hptuning"})),
+    "Docker Compose": (frozenset({"services"}),),
+}
+_OURS = frozenset({"parameters", "trials", "program", "command"})
+
+
+def _other_tool(entries: Mapping[str, Node]) -> str | None:
+    """Return the name of the tool whose file this is; None if it may be a sweep file."""
+    stages = entries["stages"].value if "stages" in entries else {}
+    inner = stages.values() if isinstance(stages, dict) else ()
+    if any(entry.get("cmd") is not None for entry in inner):
+        return "DVC"
+    if _OURS & entries.keys():
+        return None
+    found = (tool for tool, groups in _TOOLS.items() if any(g <= entries.keys() for g in groups))
+    return next(found, None)

@@ -10,9 +10,8 @@ Files of other tools that are called sweep.yaml too: recognised by keys that are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.errors import Problem
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
@@ -59,7 +58,7 @@ def read_early_terminate(file: ParsedFile) -> EarlyTerminate | None:
     return rule
 
 
-def tell_metric(file: ParsedFile) -> None:
+def warn_of_impute(file: ParsedFile) -> None:
     """Say what is read of ``metric`` and has no effect."""
     given, key = file.values.get("metric"), "impute_while_running"
     if not isinstance(given, dict) or file.method != "bayes":
@@ -69,7 +68,7 @@ def tell_metric(file: ParsedFile) -> None:
         file.log.warn(file.node("metric", key), f"metric.{key}", note)
 
 
-def tell_exponents(file: ParsedFile) -> None:
+def warn_of_exponents(file: ParsedFile) -> None:
     """Say in a W&B file which numbers its own reader would take for text."""
     if not file.is_wandb:
         return
@@ -163,47 +162,3 @@ def should_stop(
     value = mine[band - 1] if rule.strict else better(mine)
     is_worse = value < limit if goal == "maximize" else value > limit
     return Stop(band, value, limit) if is_worse else None
-
-
-# What a tool is called -> groups of keys, any of which gives it away when all of it is there.
-_TOOLS: dict[str, tuple[frozenset[str], ...]] = {
-    "Hydra": (frozenset({"hydra"}), frozenset({"defaults"})),
-    "the Sweep bot for GitHub": (
-        frozenset({"gha_enabled"}),
-        frozenset({"rules", "branch"}),
-        frozenset({"blocked_dirs"}),
-    ),
-    "GitHub Actions": (frozenset({"jobs", "on"}),),
-    "Kubernetes": (frozenset({"apiVersion", "kind", "metadata"}),),
-    "Determined AI": (frozenset({"searcher", "hyperparameters"}),),
-    "NNI": (frozenset({"trialCommand"}), frozenset({"searchSpace", "tuner"})),
-    "Polyaxon": (frozenset({"kind", "matrix"}), frozenset({"hptuning"})),
-    "Docker Compose": (frozenset({"services"}),),
-}
-_OURS = frozenset({"parameters", "trials", "program", "command"})
-
-
-def recognise(entries: Mapping[str, Any]) -> str | None:
-    """Return the name of the tool whose file this is, or None.
-
-    Args:
-        entries: the top of the file, key to anything.
-    """
-    keys = frozenset(entries)
-    if "cmd" in _keys_below(entries.get("stages")):
-        return "DVC"
-    if keys & _OURS:
-        return None
-    for tool, groups in _TOOLS.items():
-        if any(group <= keys for group in groups):
-            return tool
-    return None
-
-
-def _keys_below(node: Any) -> set[str]:
-    """Return the keys that stand in the entries of a mapping node."""
-    entries = getattr(node, "value", None)
-    if not isinstance(entries, dict):
-        return set()
-    inner = (entry.value for entry in entries.values() if isinstance(entry.value, dict))
-    return {key for value in inner for key in value}

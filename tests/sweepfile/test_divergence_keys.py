@@ -13,7 +13,7 @@ from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Remedy
-from orchestrator.sweepfile.schema.course import PER, SCHEDULES
+from orchestrator.sweepfile.schema.lr_schedule import PER, SCHEDULES
 
 Write = Callable[[str], Path]
 HEAD = "trainer: sweep_toy\nmetric: val_mae\n"
@@ -49,14 +49,15 @@ class TestDivergence:
             ("divergence: {plateu: stop}", "divergence.plateu", "Did you mean 'plateau'?"),
             ("divergence: {x: stop}", "divergence.x", "Choices: explosion, lost progress"),
             ("divergence: {rising: halt}", "divergence.rising", "one of stop, warn, remedy"),
-            ("divergence: {too slow: stop, too_slow: warn}", "divergence.too_slow", "stand once"),
+            ("divergence: {too slow: stop, too_slow: warn}",
+             "divergence.too_slow", "the same symptom"),
             ("divergence: {rising: remedy}", "divergence.rising", "write remedy: {rising:"),
             ("divergence: {rising: remedy}\nremedy: {explosion: {set: {lr: 1}}}",
              "divergence.rising", "remedy has none for rising"),
             ("divergence: {rising: stop}\nremedy: {rising: {set: {lr: 1}}}",
              "divergence.rising", "must be remedy, since remedy answers rising"),
-            ("divergence: [rising]", "divergence", "must be a mapping from symptom"),
-            ("remedy: {rising: {}}", "remedy.rising.set", "must be given"),
+            ("divergence: [rising]", "divergence", "expected a mapping from symptom"),
+            ("remedy: {rising: {}}", "remedy.rising.set", "missing ("),
             ("remedy: {rising: {set: {}}}", "remedy.rising.set", "must change one parameter"),
             ("remedy: {rising: {set: {lrr: 1}}}", "remedy.rising.set.lrr", "Did you mean 'lr'?"),
             ("remedy: {rising: {set: {lr: 0.1x}}}", "remedy.rising.set.lr", "must be a number"),
@@ -100,11 +101,11 @@ class TestSchedule:
 
         assert tuple(SCHEDULES) == declared.KINDS
         assert PER == declared.PER
-        for name, record in SCHEDULES.items():
+        for name, key in SCHEDULES.items():
             with pytest.raises(UsageError, match="must hold only") as caught:
                 declared.declared({name: {"nothing": 1}})
             listed = str(caught.value).split("must hold only ")[1].split(", but got")[0]
-            assert set(listed.split(", ")) == set(record.keys)
+            assert set(listed.split(", ")) == set(key.kind.keys)
 
     GOOD = (
         {"constant": {"lr": 1e-3}},

@@ -1,11 +1,9 @@
-"""Lists, mappings and records of the kinds of value in `orchestrator.sweepfile.schema.fields`.
-
-The kind of value that ``command`` takes: a list of words.
-"""
+"""Lists, mappings and records of the kinds of value in `orchestrator.sweepfile.schema.fields`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,10 +42,14 @@ class MapOf:
     Attributes:
         item: the kind.
         expected: what the mapping is, for messages.
+        names: a pattern that each name matches; "" for any name that is not blank.
+        name: what a name is, for messages.
     """
 
     item: Kind
     expected: str
+    names: str = ""
+    name: str = ""
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return a dict of those entries that are good."""
@@ -55,18 +57,21 @@ class MapOf:
             return refuse(node, key, log, self.expected)
         values = {}
         for name, entry in node.value.items():
+            where = Node(name, node.key_lines.get(name), node.origin)
             if not name.strip():
-                where = Node(name, node.key_lines.get(name), node.origin)
                 refuse(where, key, log, "a mapping with a name for each entry")
                 continue
             value = self.item.read(entry, join(key, name), log)
             if value is not ABSENT:
                 values[name] = value
+                if not re.fullmatch(self.names or ".*", name, re.DOTALL):
+                    log.at(where, join(key, name), f"not {self.name}.")
         return values
 
     def schema(self) -> Schema:
         """Return an object type."""
-        return {"type": "object", "additionalProperties": self.item.schema()}
+        schema: Schema = {"type": "object", "additionalProperties": self.item.schema()}
+        return schema | ({"propertyNames": {"pattern": f"^{self.names}$"}} if self.names else {})
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,31 @@ class Key:
     Attributes:
         kind: what its value is.
         help: one line for people and editors.
-        required: True where it must be there.
+        required: True if it must be there.
     """
 
     kind: Kind
     help: str
     required: bool = False
+
+
+@dataclass(frozen=True)
+class SpecKey(Key):
+    """A key of the sweep file itself.
+
+    The field of `Spec` with the same name takes what was read, unless a check computes that field.
+
+    Attributes:
+        convert: makes the field's value of what was read; None if they are the same.
+        joined: True if the mapping is joined with that of the file that is extended.
+        of_program: True if it describes a program and is wrong for a trainer.
+        of_wandb: True if W&B's sweep files have it too.
+    """
+
+    convert: Callable[[Any], Any] | None = None
+    joined: bool = False
+    of_program: bool = False
+    of_wandb: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +117,8 @@ class Record:
         expected: what it is, for messages.
         later: keys that are known but not supported yet, to what to do instead.
         ignored: keys that are known and have no meaning here; they become warnings.
-        empty: True where null stands for an empty record.
+        empty: True if null means an empty record.
+        filled: True if it has at least one entry.
     """
 
     keys: Mapping[str, Key]
@@ -101,12 +126,13 @@ class Record:
     later: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
     empty: bool = False
+    filled: bool = False
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return a dict of those entries that are good."""
         if node.value is None and self.empty:
             return {}
-        if not isinstance(node.value, dict):
+        if not isinstance(node.value, dict) or (self.filled and not node.value):
             return refuse(node, key, log, self.expected)
         values = {}
         for name, entry in node.value.items():
@@ -116,21 +142,17 @@ class Record:
                 if value is not ABSENT:
                     values[name] = value
             elif name in self.later:
-                message = f"is not supported yet. {self.later[name]}".rstrip()
-                log.at(where, join(key, name), message)
+                message = f"not supported yet. {self.later[name]}"
+                log.at(where, join(key, name), message.rstrip())
             elif name in self.ignored:
                 log.warn(where, join(key, name), f"is ignored: {self.ignored[name]}.")
             else:
-                self._unknown(where, key, name, log)
+                hint = log.hint(name, self.keys) or f" Choices: {', '.join(self.keys)}."
+                log.at(where, join(key, name), f"unknown key.{hint}")
         for name, declared in self.keys.items():
             if declared.required and name not in node.value:
-                log.at(node, join(key, name), f"must be given: {declared.help}.")
+                log.at(node, join(key, name), f"missing ({declared.help}).")
         return values
-
-    def _unknown(self, where: Node, key: str, name: str, log: Log) -> None:
-        hint = log.hint(name, self.keys)
-        choices = "" if hint else f" Choices: {', '.join(self.keys)}."
-        log.at(where, join(key, name), f"must be a known key, but is not.{hint}{choices}")
 
     def schema(self) -> Schema:
         """Return an object type that allows no other keys."""
@@ -146,17 +168,13 @@ class Record:
             "additionalProperties": False,
         }
         required = [name for name, declared in self.keys.items() if declared.required]
-        return schema | ({"required": required} if required else {})
+        schema |= {"required": required} if required else {}
+        return schema | ({"minProperties": 1} if self.filled else {})
 
 
 @dataclass(frozen=True)
 class Either:
-    """A scalar of one kind, or a mapping or list of another.
-
-    Attributes:
-        scalar: the kind of a scalar.
-        other: the kind of anything else.
-    """
+    """A scalar of one kind, or a mapping or list of another."""
 
     scalar: Kind
     other: Kind
@@ -173,12 +191,7 @@ class Either:
 
 @dataclass(frozen=True)
 class ListOr:
-    """A list, or else a mapping.
-
-    Attributes:
-        items: the kind of the list.
-        other: the kind of anything else.
-    """
+    """A list of one kind, or anything else of another."""
 
     items: Kind
     other: Kind
@@ -192,19 +205,17 @@ class ListOr:
         return {"anyOf": [self.items.schema(), self.other.schema()]}
 
 
-_EXPECTED = "a list of words such as [python, '${program}', '${args}']"
-
-
 @dataclass(frozen=True)
-class Words:
+class CommandWords:
     """The words of a command; numbers and the like become words as Python writes them."""
 
     def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a tuple of words, or the text where one stands instead of a list."""
+        """Return a tuple of words, or the text if the command is one text."""
         if isinstance(node.value, str) and node.value.strip() and "\0" not in node.value:
             return node.value
         if not isinstance(node.value, list) or not node.value:
-            return refuse(node, key, log, _EXPECTED)
+            expected = "a list of words such as [python, '${program}', '${args}']"
+            return refuse(node, key, log, expected)
         words = []
         for place, item in enumerate(node.value):
             if isinstance(item.value, dict | list) or "\0" in str(item.value):

@@ -1,20 +1,20 @@
-"""The kinds of single value that a sweep file's keys take; `containers` joins them.
+"""The kinds of single value that a sweep file's keys take; `containers` combines them.
 
-A kind does two things: `read` turns a node of the file into a value and says what is wrong with
-it, `schema` describes the same in JSON Schema. The table in `sweepfile.schema.sweep` puts kinds
-together, so that the checker and `sweep schema` cannot disagree.
+A kind does two things: `read` turns a node of the file into a value and reports what is wrong with
+it, and `schema` describes the same in JSON Schema. The table in `sweepfile.schema.sweep` combines
+kinds, so that the checker and `sweep schema` cannot disagree.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-from orchestrator.files import parse_size
+from orchestrator.files import parse_duration, parse_size
 from orchestrator.sweepfile.conditions.condition import ConditionError, bound, parse
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
@@ -22,7 +22,7 @@ Schema = dict[str, Any]
 
 
 class _Absent:
-    """What `read` returns where nothing useful stands."""
+    """What `read` returns if the node holds nothing useful."""
 
     def __bool__(self) -> bool:
         return False
@@ -50,9 +50,35 @@ def join(*parts: str) -> str:
 
 
 def refuse(node: Node, key: str, log: Log, expected: str, hint: str = "") -> _Absent:
-    """Add "must be `expected`, but got ..." and return `ABSENT`."""
-    log.at(node, key, f"must be {expected}, but got {found(node)}.{hint}")
+    """Add "expected ... (found ...)" and a hint to the log, and return `ABSENT`."""
+    log.at(node, key, f"expected {expected} (found {found(node)}). {hint}".rstrip())
     return ABSENT
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A scalar that a function reads.
+
+    Attributes:
+        expected: what it is, for messages.
+        parse: returns the value; raises `ValueError` with a hint, or "", for a wrong one.
+        json: its JSON Schema.
+    """
+
+    expected: str
+    parse: Callable[[Any], Any]
+    json: Schema
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the value."""
+        try:
+            return self.parse(node.value)
+        except ValueError as error:
+            return refuse(node, key, log, self.expected, str(error))
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {**self.json}
 
 
 @dataclass(frozen=True)
@@ -61,7 +87,7 @@ class Text:
 
     Attributes:
         expected: what it is, for messages.
-        empty: True where it may be empty.
+        empty: True if it may be empty.
     """
 
     expected: str = "text"
@@ -71,7 +97,7 @@ class Text:
         """Return the text."""
         value = node.value
         if isinstance(value, bool | int | float):
-            return refuse(node, key, log, self.expected, " Put it in quotes.")
+            return refuse(node, key, log, self.expected, "Put it in quotes.")
         if not isinstance(value, str) or "\0" in value or (not self.empty and not value.strip()):
             return refuse(node, key, log, self.expected)
         return value
@@ -97,35 +123,33 @@ class Word:
         """Return the word; false without quotes is the word of that name."""
         if node.value is False and "false" in self.choices:
             return "false"
-        if node.value in self.choices and isinstance(node.value, str):
+        expected = f"one of {', '.join(self.choices)}"
+        if not isinstance(node.value, str):
+            return refuse(node, key, log, expected)
+        if node.value in self.choices:
             return node.value
-        word = self.meant.get(node.value.lower()) if isinstance(node.value, str) else None
-        if word is not None:
-            log.warn(node, key, f"should be one of {', '.join(self.choices)}; read as {word}.")
-            return word
-        hint = log.hint(node.value, self.choices) if isinstance(node.value, str) else ""
-        return refuse(node, key, log, f"one of {', '.join(self.choices)}", hint)
+        word = self.meant.get(node.value.lower())
+        if word is None:
+            return refuse(node, key, log, expected, log.hint(node.value, self.choices).strip())
+        log.warn(node, key, f"read as {word}; write {expected}.")
+        return word
 
     def schema(self) -> Schema:
         """Return an enumeration."""
         if self.meant:
-            return {"anyOf": [{"enum": [*self.choices]}, {"pattern": _any_case(self.meant)}]}
+            pattern = f"^({'|'.join(map(any_case, self.meant))})$"
+            return {"anyOf": [{"enum": [*self.choices]}, {"pattern": pattern}]}
         return {"enum": [*self.choices, *([False] if "false" in self.choices else [])]}
 
 
-def _any_case(words: Iterable[str]) -> str:
-    """Return a pattern for `words` in capitals or not."""
-    letters = ("".join(f"[{c.lower()}{c.upper()}]" for c in word) for word in words)
-    return f"^({'|'.join(letters)})$"
+def any_case(word: str) -> str:
+    """Return a pattern for a word in capitals or not."""
+    return "".join(f"[{c.lower()}{c.upper()}]" for c in word)
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number.
-
-    Attributes:
-        low: the least one.
-    """
+    """A whole number of at least `low`."""
 
     low: int
 
@@ -136,7 +160,7 @@ class Whole:
             return value
         hint = ""
         if isinstance(value, float) and value.is_integer() and value >= self.low:
-            hint = f" Write {int(value)}."
+            hint = f"Write {int(value)}."
         return refuse(node, key, log, f"a whole number of at least {self.low}", hint)
 
     def schema(self) -> Schema:
@@ -149,9 +173,9 @@ class Number:
     """A finite number.
 
     Attributes:
-        above: it must be greater than this; None for any.
-        least: it must be at least this; None for any.
-        most: it must be at most this; None for any.
+        above: it is greater than this; None for any.
+        least: it is at least this; None for any.
+        most: it is at most this; None for any.
     """
 
     above: float | None = None
@@ -159,33 +183,33 @@ class Number:
     most: float | None = None
 
     def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the number, an int where it was written as one."""
-        value = node.value
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = good and _finite(value)
-        if fits and self.above is not None:
-            fits = value > self.above
-        if fits and self.least is not None:
-            fits = value >= self.least
-        if fits and self.most is not None:
-            fits = value <= self.most
-        if fits:
-            return value
+        """Return the number, an int if it was written as one."""
+        if is_finite(node.value) and self._is_inside(node.value):
+            return node.value
         expected = "a number" if self.above is None else f"a number above {self.above:g}"
         expected += "" if self.least is None else f" of at least {self.least:g}"
         expected += "" if self.most is None else f" and at most {self.most:g}"
-        return refuse(node, key, log, expected, number_hint(value))
+        return refuse(node, key, log, expected, number_hint(node.value).strip())
+
+    def _is_inside(self, value: float) -> bool:
+        if self.above is not None and value <= self.above:
+            return False
+        if self.least is not None and value < self.least:
+            return False
+        return self.most is None or value <= self.most
 
     def schema(self) -> Schema:
         """Return a number type."""
-        schema: Schema = {"type": "number"}
-        schema |= {} if self.above is None else {"exclusiveMinimum": self.above}
-        schema |= {} if self.most is None else {"maximum": self.most}
-        return schema | ({} if self.least is None else {"minimum": self.least})
+        bounds = {
+            "exclusiveMinimum": self.above,
+            "maximum": self.most,
+            "minimum": self.least,
+        }
+        return {"type": "number", **{k: v for k, v in bounds.items() if v is not None}}
 
 
 def number_hint(value: Any) -> str:
-    """Return a hint where `value` is a number in quotes, or the like."""
+    """Return a hint, after a blank, for a number in quotes or one that is not finite."""
     if isinstance(value, str):
         try:
             float(value)
@@ -197,107 +221,123 @@ def number_hint(value: Any) -> str:
     return ""
 
 
-def _finite(value: float) -> bool:
+def is_finite(value: Any) -> bool:
+    """Return whether a value is a number that a float can hold, and no truth value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
     try:
         return math.isfinite(value)
     except OverflowError:  # an integer beyond all floats
         return False
 
 
-@dataclass(frozen=True)
-class Size:
-    """A size of memory, such as ``8GB``; read as bytes."""
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return bytes."""
-        try:
-            return parse_size(node.value)
-        except (ValueError, OverflowError):
-            expected = "a size with a unit, such as 8GB or 500MB"
-            bare = type(node.value) in (int, float)
-            return refuse(node, key, log, expected, f" Write {node.value}GB." if bare else "")
-
-    def schema(self) -> Schema:
-        """Return a pattern."""
-        return {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[kKmMgGtT][iI]?[bB]?\s*$"}
+def _write_with_unit(value: Any, unit: str) -> str:
+    return f"Write {value}{unit}." if type(value) in (int, float) else ""
 
 
-@dataclass(frozen=True)
-class Limit:
-    """A bound on a metric, such as ``"<= 0.020"`` or ``"0.01..0.02"``."""
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a `Bound`."""
-        value = node.value
-        if isinstance(value, str):
-            with suppress(ConditionError):
-                return bound(value)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        hint = f' Write "<= {value}" or ">= {value}".' if number else ""
-        return refuse(node, key, log, 'a bound such as "<= 0.020" or "0.01..0.02"', hint)
-
-    def schema(self) -> Schema:
-        """Return a pattern."""
-        number = r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?"
-        pattern = rf"^\s*((<=|>=|<|>)\s*{number}|{number}\s*\.\.\s*{number})\s*$"
-        return {"type": "string", "pattern": pattern}
+def _size(value: Any) -> int:
+    try:
+        return parse_size(value)
+    except (ValueError, OverflowError):
+        raise ValueError(_write_with_unit(value, "GB")) from None
 
 
-@dataclass(frozen=True)
-class Switch:
-    """True or false."""
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the truth value."""
-        if isinstance(node.value, bool):
-            return node.value
-        return refuse(node, key, log, "true or false")
-
-    def schema(self) -> Schema:
-        """Return a boolean type."""
-        return {"type": "boolean"}
+def _duration(value: Any) -> float:
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        raise ValueError(_write_with_unit(value, "s")) from None
+    if seconds <= 0:
+        raise ValueError("Write a longer time.")
+    return seconds
 
 
-@dataclass(frozen=True)
-class Conditional:
-    """A condition, in the grammar of `orchestrator.sweepfile.conditions.condition`."""
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the text of the condition, as it is written."""
-        expected = "a condition such as 'batch_size < 4'"
-        if not isinstance(node.value, str):
-            return refuse(node, key, log, expected)
-        try:
-            parse(node.value)
-        except ConditionError as error:
-            return refuse(node, key, log, expected, f" As a condition, {error}".rstrip(".") + ".")
-        return node.value
-
-    def schema(self) -> Schema:
-        """Return a string type; the grammar is beyond a pattern."""
-        return {"type": "string", "minLength": 1}
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
 
 
-@dataclass(frozen=True)
-class Regex:
-    """A regular expression with a named group that is a metric."""
+def _limit(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not isinstance(value, str):
+        raise ValueError(f'Write "<= {value}" or ">= {value}".' if number else "")
+    try:
+        return bound(value)
+    except ConditionError:
+        raise ValueError from None
 
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the expression as text."""
-        expected = "a regular expression with a named group, such as 'val_mae=(?P<val_mae>[0-9.]+)'"
-        if not isinstance(node.value, str):
-            return refuse(node, key, log, expected)
-        try:
-            groups = set(re.compile(node.value).groupindex)
-        except (re.error, RecursionError, OverflowError) as error:
-            return refuse(node, key, log, expected, f" It does not compile: {error}.")
-        if not groups - {"step"}:
-            return refuse(node, key, log, expected)
-        return node.value
 
-    def schema(self) -> Schema:
-        """Return a string type; what a group is cannot be said there."""
-        return {"type": "string", "pattern": r"\(\?P<"}
+def _condition(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    try:
+        parse(value)
+    except ConditionError as error:
+        raise ValueError(f"As a condition, {error}".rstrip(".") + ".") from None
+    return value
+
+
+def _regex(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    try:
+        groups = set(re.compile(value).groupindex)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"It does not compile: {error}.") from None
+    if not groups - {"step"}:
+        raise ValueError
+    return value
+
+
+def _path_inside(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value or not value.strip(" ./"):
+        raise ValueError
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or value.startswith("~"):
+        raise ValueError("It leads out of its folder.")
+    return str(path)
+
+
+_NUMBER = r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?"
+SWITCH = Scalar("true or false", _switch, {"type": "boolean"})
+SIZE = Scalar(
+    "a size with a unit, such as 8GB or 500MB",
+    _size,
+    {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[kKmMgGtT][iI]?[bB]?\s*$"},
+)
+"""A size of memory, read as bytes."""
+DURATION = Scalar(
+    "a duration above 0, such as 90s, 30m or 1h 30m",
+    _duration,
+    {"type": "string", "pattern": r"\d\s*([dDhHsS]|[mM]([iI][nN])?)\s*$"},
+)
+"""A time, read as seconds."""
+LIMIT = Scalar(
+    'a bound such as "<= 0.020" or "0.01..0.02"',
+    _limit,
+    {
+        "type": "string",
+        "pattern": rf"^\s*((<=|>=|<|>)\s*{_NUMBER}|{_NUMBER}\s*\.\.\s*{_NUMBER})\s*$",
+    },
+)
+"""A bound on a metric, read as a `Bound`."""
+CONDITION = Scalar(
+    "a condition such as 'batch_size < 4'", _condition, {"type": "string", "minLength": 1}
+)
+"""The text of a condition, in the grammar of `orchestrator.sweepfile.conditions`."""
+REGEX = Scalar(
+    "a regular expression with a named group, such as 'val_mae=(?P<val_mae>[0-9.]+)'",
+    _regex,
+    {"type": "string", "pattern": r"\(\?P<"},
+)
+"""A regular expression with a named group that is a metric."""
+
+
+def path_inside(expected: str) -> Scalar:
+    """Return the kind of a path that stays inside the folder from which it starts."""
+    pattern = r"^(?![/~])(?!.*(^|/)\.\.(/|$)).*[^ ./]"
+    return Scalar(expected, _path_inside, {"type": "string", "pattern": pattern})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.divergence.symptoms import all_symptoms, symptom_named
-from orchestrator.sweepfile.schema.fields import Kind, Schema, join, refuse
+from orchestrator.sweepfile.schema.fields import Kind, Schema, any_case, join, refuse
 from orchestrator.sweepfile.yaml.node import Log, Node
 
 
@@ -34,11 +34,11 @@ class BySymptom:
             symptom = symptom_named(name)
             if symptom is None:
                 hint = log.hint(name, all_symptoms())
-                listed = "" if hint else f" Choices: {', '.join(all_symptoms())}."
-                log.at(where, join(key, name), f"must be a symptom, but is none.{hint}{listed}")
+                hint = hint or f" Choices: {', '.join(all_symptoms())}."
+                log.at(where, join(key, name), f"unknown symptom.{hint}")
                 continue
             if symptom in written:
-                message = f"must stand once, but '{written[symptom]}' is the same symptom."
+                message = f"the same symptom as '{written[symptom]}'. Keep one."
                 log.at(where, join(key, name), message)
                 continue
             written[symptom] = name
@@ -61,12 +61,8 @@ class BySymptom:
 
 def _spellings() -> str:
     names = [name.replace("-", " ").split() for name in all_symptoms()]
-    patterns = ("[ _-]".join(_any_case(part) for part in parts) for parts in names)
+    patterns = ("[ _-]".join(any_case(part) for part in parts) for parts in names)
     return f"^ *({'|'.join(patterns)}) *$"
-
-
-def _any_case(word: str) -> str:
-    return "".join(f"[{c.lower()}{c.upper()}]" for c in word)
 
 
 def written_as(node: Node, symptom: str) -> str:

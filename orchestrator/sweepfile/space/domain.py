@@ -23,8 +23,8 @@ from orchestrator.sweepfile.model.spec import Domain
 from orchestrator.sweepfile.schema.containers import Key, ListOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
+    CONDITION,
     Anything,
-    Conditional,
     Number,
     Schema,
     Text,
@@ -69,7 +69,7 @@ BLOCK = Record(
         "sigma": Key(Number(least=0.0), "standard deviation of a normal distribution"),
         "a": Key(Number(above=0.0), "first shape of a beta distribution"),
         "b": Key(Number(above=0.0), "second shape of a beta distribution"),
-        "when": Key(Conditional(), "the condition under which the parameter exists"),
+        "when": Key(CONDITION, "the condition under which the parameter exists"),
         "parameters": Key(_Nested(), "parameters inside this one, which arrive as one mapping"),
     },
     expected="a mapping such as {values: [...]} or {min: ..., max: ...}",
@@ -111,7 +111,7 @@ class Block:
         if not isinstance(node.value, dict):
             word = "values" if isinstance(node.value, list) else "value"
             example = found(node) if word == "value" else "[...]"
-            hint = f" Write {{{word}: {example}}}."
+            hint = f"Write {{{word}: {example}}}."
             return refuse(node, key, log, BLOCK.expected, hint)
         before = len(log.problems)
         entries = BLOCK.read(node, key, log)

@@ -1,11 +1,14 @@
-"""YAML text as a tree in which every key and value knows its line."""
+"""YAML text and ``--set`` texts in; one tree out in which every key and value knows its line.
+
+`read_yaml` reads the files of other tools, leniently and without lines.
+"""
 
 from typing import TYPE_CHECKING
 
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.sweepfile.yaml.tolerant import (
+    from orchestrator.sweepfile.yaml.parse import (
         LenientError as LenientError,
         read_yaml as read_yaml,
     )
@@ -13,6 +16,6 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "tolerant": ["LenientError", "read_yaml"],
+        "parse": ["LenientError", "read_yaml"],
     },
 )

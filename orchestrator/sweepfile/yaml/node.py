@@ -1,7 +1,4 @@
-"""The content of a sweep file in which every key and value knows where it stands.
-
-The list of mistakes that grows while a file is read and checked.
-"""
+"""A value of a sweep file that knows its line, and the log of mistakes found in a file."""
 
 from __future__ import annotations
 
@@ -14,23 +11,19 @@ from orchestrator.errors import Problem, SpecError, nearest
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value of the file and where it stands.
+    """A value of the file and its place.
 
     Attributes:
         value: a scalar, a list of nodes, or a dict from key to node.
-        line: where it starts, from 1; None where it comes from the command line.
+        line: where it starts, from 1; None if it comes from the command line.
         origin: the file's name, or ``--set``.
-        key_lines: of a dict, where each key stands.
-        size: how many values it holds once aliases are unfolded, itself included.
-        depth: how deep it is nested once aliases are unfolded; 1 for a scalar.
+        key_lines: of a dict, the line of each key.
     """
 
     value: Any
     line: int | None = None
     origin: str = ""
     key_lines: Mapping[str, int | None] = field(default_factory=dict)
-    size: int = 1
-    depth: int = 1
 
     def plain(self) -> Any:
         """Return the value without lines."""
@@ -41,7 +34,7 @@ class Node:
         return self.value
 
     def get(self, key: str) -> Node | None:
-        """Return the node under `key`, or None where there is none or this is no mapping."""
+        """Return the node under `key`; None if this is no mapping or has no such key."""
         return self.value.get(key) if isinstance(self.value, dict) else None
 
     def replaced(self, key: str, node: Node | None) -> Node:
@@ -58,7 +51,7 @@ class Node:
 
 
 def found(node: Node) -> str:
-    """Say in a few words what a node holds, for the end of "but got ..."."""
+    """Describe what a node holds, for the end of a message."""
     if isinstance(node.value, dict):
         return "a mapping" if node.value else "an empty mapping"
     if isinstance(node.value, list):
@@ -75,12 +68,12 @@ _ENOUGH = 200  # a file that is no sweep at all should not print a thousand line
 
 
 class Log:
-    """Collects mistakes and warnings, so that all are told together.
+    """Collects mistakes and warnings, so that all are reported together.
 
     Attributes:
         problems: what is wrong.
         warnings: what the writer should know though it is not wrong.
-        exponents: where a number stands that YAML 1.1 takes for text, such as ``1e-5``.
+        exponents: the places of numbers that YAML 1.1 takes for text, such as ``1e-5``.
     """
 
     def __init__(self) -> None:
@@ -92,31 +85,28 @@ class Log:
         """Add a mistake."""
         self.problems.append(Problem(line, key, message, origin))
 
-    def at(self, node: Any, key: str, message: str) -> None:
+    def at(self, node: Node, key: str, message: str) -> None:
         """Add a mistake at a node of the tree."""
         self.problems.append(Problem(node.line, key, message, node.origin))
 
-    def warn(self, node: Any, key: str, message: str) -> None:
+    def warn(self, node: Node, key: str, message: str) -> None:
         """Add a warning at a node of the tree."""
         self.warnings.append(Problem(node.line, key, message, node.origin))
 
     def hint(self, name: str, choices: Iterable[str]) -> str:
         """Return the nearest right name as a sentence.
 
-        Nothing is searched for once there are very many mistakes, since that takes time and
-        nobody would read it.
+        Once there are very many mistakes, the search takes too long and nobody reads its result.
         """
         if len(self.problems) > _ENOUGH or len(name) > 80:
             return ""
         return nearest(name, choices)
 
     def error(self) -> SpecError:
-        """Return the error that tells all mistakes, in the order of the file."""
-        last = float("inf")
-        ordered = sorted(self.problems, key=lambda p: (p.line is None, p.line or last))
+        """Return the error with all mistakes, in the order of the file."""
+        ordered = sorted(self.problems, key=lambda p: (p.line is None, p.line or 0))
         unique = list(dict.fromkeys(ordered))
         if len(unique) > _ENOUGH:
-            rest = len(unique) - _ENOUGH
-            origin = unique[0].origin
-            unique = [*unique[:_ENOUGH], Problem(None, "", f"{rest} more mistakes.", origin)]
+            rest = Problem(None, "", f"{len(unique) - _ENOUGH} more mistakes.", unique[0].origin)
+            unique = [*unique[:_ENOUGH], rest]
         return SpecError(unique)

@@ -4,14 +4,12 @@ The language is PyYAML's YAML 1.1 with two departures: unquoted exponent floats 
 ``1E5``) are floats, as their writers mean them, and dates stay text, because no parameter is a
 date. Quoted scalars stay text. Keys are always text, as they are written.
 
-The tree is built from the parser's events without recursion, so depth and aliases are bounded
-before they can do harm, and libyaml's speed is used where PyYAML was built with it.
+Files that other tools wrote (a run folder's ``config.yaml``) are read leniently by `read_yaml`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +21,37 @@ from orchestrator.sweepfile.yaml.node import Log, Node, found
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 50
 MAX_UNFOLDED = 200_000  # values after all aliases are unfolded
+_LENIENT_BYTES = 4 << 20
+_LENIENT_DEPTH = 41
+_LENIENT_UNFOLDED = 50_000
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-_PLAIN_TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
+_EXPONENT_TAG = "tag:exponent"  # a float that YAML 1.1 takes for text
 _EXPONENT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+\Z")
 _BOUND = re.compile(r"\s*[<>]=?\s*\S")
-
-
-class _Resolver(yaml.resolver.Resolver):
-    """PyYAML's rules for what a plain scalar is, and exponent floats."""
-
-
-_Resolver.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+.0123456789"))
-_RESOLVER: Any = _Resolver()
-_PLAIN_RESOLVER: Any = yaml.resolver.Resolver()
 _CONSTRUCTOR: Any = yaml.constructor.SafeConstructor()
+_FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def loader_with_exponents(base: Any) -> Any:
+    """Return a loader that tags exponent floats which YAML 1.1 alone would take for text."""
+    loader: Any = type("Loader", (base,), {})
+    # Resolvers are asked in turn: what YAML 1.1 knows as a float keeps its own tag.
+    loader.add_implicit_resolver(_EXPONENT_TAG, _EXPONENT, list("-+.0123456789"))
+    return loader
+
+
+_LOADER = loader_with_exponents(_FASTEST)
 
 
 def read_file(path: Path, log: Log) -> Node:
     """Return the tree of a sweep file.
 
-    Duplicate keys and tags that build objects are added to `log`; reading goes on after them.
+    Duplicate keys and tags that build objects are added to `log`; reading continues after them.
 
     Raises:
         UsageError: the file cannot be read.
-        SpecError: it is not YAML, or no mapping; together with what stood in `log` already.
+        SpecError: it is not YAML, or no mapping; together with what `log` held already.
     """
     origin = str(path)
     try:
@@ -56,28 +59,24 @@ def read_file(path: Path, log: Log) -> Node:
         raw = path.read_bytes() if size <= MAX_BYTES else b""
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"{origin}: must be a sweep file, but got: {reason}.") from None
+        raise UsageError(f"{origin}: cannot read the sweep file: {reason}.") from None
     if size > MAX_BYTES or len(raw) > MAX_BYTES:
-        log.add("", f"must be at most {MAX_BYTES // 1_000_000} MB, but has {size:,} bytes.", origin)
+        limit = MAX_BYTES // 1_000_000
+        log.add("", f"larger than {limit} MB ({size:,} bytes).", origin)
         raise log.error()
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         text = raw.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        log.add("", "must be UTF-8 text, but has other bytes. Save it as UTF-8.", origin, line)
+        log.add("", "not UTF-8 text. Save it as UTF-8.", origin, line)
         raise log.error() from None
     root = _build(text, origin, log)
     if root is None or root.value is None:
-        log.add("", "must hold a sweep, but is empty. `sweep schema` lists its keys.", origin)
+        log.add("", "the file is empty. `sweep schema` lists its keys.", origin)
         raise log.error()
     if not isinstance(root.value, dict):
-        log.add(
-            "",
-            f"must be a mapping with keys such as 'trainer:', but got {found(root)}.",
-            origin,
-            root.line,
-        )
+        log.at(root, "", f"expected a mapping with keys such as 'trainer:' (found {found(root)}).")
         raise log.error()
     return root
 
@@ -88,7 +87,7 @@ def read_value(text: str, origin: str, log: Log) -> Node:
     A bound such as ``>= 0.98`` is text, though YAML would take its ``>`` for a folded block.
 
     Raises:
-        SpecError: it is not YAML; together with what stood in `log` already.
+        SpecError: it is not YAML; together with what `log` held already.
     """
     if _BOUND.match(text):
         return Node(text.strip(), None, origin)
@@ -96,216 +95,192 @@ def read_value(text: str, origin: str, log: Log) -> Node:
     return root if root is not None else Node(None, None, origin)
 
 
-@dataclass(slots=True)
-class _Frame:
-    """A collection that is being read."""
+def _build(text: str, origin: str, log: Log, *, numbered: bool = True) -> Node | None:
+    try:
+        _Meter(MAX_DEPTH, MAX_UNFOLDED).measure(text, _LOADER)
+        composed = yaml.compose(text, Loader=_LOADER)
+        return None if composed is None else _Reader(origin, log, numbered).read(composed, "")
+    except _RefusedError as error:
+        message, line = error.message, error.line
+    except yaml.YAMLError as error:
+        message, line = _explain(error, text)
+    except UnicodeError:
+        message, line = "not UTF-8 text.", None
+    log.add("", message, origin, line if numbered else None)
+    raise log.error()
 
-    line: int | None
-    anchor: str | None
-    items: list[Node] | None = None  # of a list
-    entries: dict[str, Node] = field(default_factory=dict)  # of a mapping
-    lines: dict[str, int | None] = field(default_factory=dict)
-    merges: list[Node] = field(default_factory=list)
-    key: str | None = None
-    merging: bool = False
-    size: int = 1
-    depth: int = 1
+
+class _RefusedError(Exception):
+    """A text cannot be read at all."""
+
+    def __init__(self, where: Any, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = where.start_mark.line + 1
 
 
-class _Builder:
-    """Puts events together; one for each text."""
+class _Meter:
+    """Refuses text that is too deep or unfolds to too much, before anything is built."""
+
+    def __init__(self, depth: int, unfolded: int) -> None:
+        self._depth = depth
+        self._unfolded = unfolded
+        self._known: dict[str, tuple[int, int] | None] = {}  # anchor -> values, depth; None: open
+        self._stack: list[tuple[str | None, int, int]] = []  # anchor, values and depth so far
+        self._documents = 0
+
+    def measure(self, text: str, loader: Any) -> None:
+        """Read a text event by event.
+
+        Raises:
+            _RefusedError: a limit is exceeded, an alias has no anchor, or there are two documents.
+        """
+        for event in yaml.parse(text, Loader=loader):
+            if isinstance(event, yaml.DocumentStartEvent):
+                self._documents += 1
+                if self._documents > 1:
+                    raise _RefusedError(event, "a second document starts here ('---'). Keep one.")
+            elif isinstance(event, yaml.CollectionStartEvent):
+                self._check(event, len(self._stack) + 1, 1)
+                self._stack.append((event.anchor, 1, 1))
+                if event.anchor:
+                    self._known[event.anchor] = None
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._add(event, *self._stack.pop())
+            elif isinstance(event, yaml.AliasEvent):
+                self._add(event, None, *self._meant(event))
+            elif isinstance(event, yaml.ScalarEvent):
+                self._add(event, event.anchor, 1, 1)
+
+    def _add(self, event: Any, anchor: str | None, size: int, depth: int) -> None:
+        """Add a finished value to the collection around it."""
+        if anchor:
+            self._known[anchor] = (size, depth)
+        if self._stack:
+            outer, values, deepest = self._stack[-1]
+            size, depth = values + size, max(deepest, depth + 1)
+            self._stack[-1] = (outer, size, depth)
+        self._check(event, depth, size)
+
+    def _check(self, event: Any, depth: int, size: int) -> None:
+        if depth > self._depth:
+            raise _RefusedError(event, f"nested more than {self._depth} deep.")
+        if size > self._unfolded:
+            raise _RefusedError(event, f"more than {self._unfolded:,} values, aliases unfolded.")
+
+    def _meant(self, event: Any) -> tuple[int, int]:
+        name = event.anchor
+        if name not in self._known:
+            message = f"no anchor &{name} above the alias *{name}."
+            raise _RefusedError(event, f"{message} Quote it if it is text: '*{name}'.")
+        meant = self._known[name]
+        if meant is None:
+            raise _RefusedError(event, f"the alias *{name} is inside &{name} itself.")
+        return meant
+
+
+class _Reader:
+    """Turns PyYAML's nodes into ours; one for each text."""
 
     def __init__(self, origin: str, log: Log, numbered: bool) -> None:
-        self.origin = origin
-        self.log = log
-        self.numbered = numbered
-        self.anchors: dict[str, Node | None] = {}
-        self.stack: list[_Frame] = []
-        self.root: Node | None = None
+        self._origin = origin
+        self._log = log
+        self._numbered = numbered
+        self._done: dict[int, Node] = {}  # what several aliases mean is read once
 
-    def line(self, event: Any) -> int | None:
-        return event.start_mark.line + 1 if self.numbered else None
+    def read(self, raw: Any, key: str) -> Node:
+        """Return the tree of a composed node that is found under a dotted `key`."""
+        if id(raw) not in self._done:
+            self._done[id(raw)] = self._read(raw, key)
+        return self._done[id(raw)]
 
-    def fail(self, event: Any, message: str) -> Exception:
-        """Add the problem after which reading cannot go on, and return the error to raise."""
-        self.log.add("", message, self.origin, self.line(event))
-        return self.log.error()
+    def _read(self, raw: Any, key: str) -> Node:
+        line = raw.start_mark.line + 1 if self._numbered else None
+        if isinstance(raw, yaml.MappingNode):
+            self._tag_name(raw, key, line)
+            return self._mapping(raw, key, line)
+        if isinstance(raw, yaml.SequenceNode):
+            self._tag_name(raw, key, line)
+            items = [
+                self.read(item, key if isinstance(item, yaml.ScalarNode) else _join(key, str(i)))
+                for i, item in enumerate(raw.value)
+            ]
+            return Node(items, line, self._origin)
+        return Node(self._scalar(raw, key, line), line, self._origin)
 
-    def take(self, event: Any) -> None:
-        """Take the next event."""
-        if isinstance(event, yaml.ScalarEvent):
-            self.take_scalar(event)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self.open(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self.close(event)
-        elif isinstance(event, yaml.AliasEvent):
-            self.take_alias(event)
-        elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-            raise self.fail(event, "must hold one document, but another one starts here ('---').")
+    def _mapping(self, raw: Any, key: str, line: int | None) -> Node:
+        entries: dict[str, Node] = {}
+        lines: dict[str, int | None] = {}
+        merged: list[Node] = []
+        for name, value in raw.value:
+            if not isinstance(name, yaml.ScalarNode):
+                raise _RefusedError(name, "a key cannot be a list or a mapping.")
+            if name.tag == f"{_TAG}merge":
+                merged += self._merged(value, key)
+                continue
+            inner = _join(key, name.value)
+            if name.value in entries:
+                first = lines[name.value]
+                where = f" It is on line {first} too; keep one." if first else ""
+                self._log.add(inner, f"repeated key.{where}", self._origin, self._line(name))
+                self.read(value, inner)
+                continue
+            lines[name.value] = self._line(name)
+            entries[name.value] = self.read(value, inner)
+        for other in merged:
+            for name, node in other.value.items():
+                if name not in entries:
+                    entries[name], lines[name] = node, other.key_lines[name]
+        return Node(entries, line, self._origin, lines)
 
-    def take_scalar(self, event: Any) -> None:
-        frame = self.stack[-1] if self.stack else None
-        line = self.line(event)
-        if frame is not None and frame.items is None and frame.key is None and not frame.merging:
-            if event.anchor:
-                self.anchors[event.anchor] = Node(event.value, line, self.origin)
-            if event.value == "<<" and event.implicit[0]:
-                frame.merging = True
-                return
-            self.start_entry(frame, event.value, line)
-            return
-        self.put(Node(self.scalar(event, line), line, self.origin), event, event.anchor)
+    def _line(self, raw: Any) -> int | None:
+        return raw.start_mark.line + 1 if self._numbered else None
 
-    def start_entry(self, frame: _Frame, key: str, line: int | None) -> None:
-        if key in frame.lines:
-            first = frame.lines[key]
-            where = f" It stands on line {first} too; keep one." if first else ""
-            message = f"must stand once, but is repeated.{where}"
-            self.log.add(".".join([*self.path(), key]), message, self.origin, line)
-        else:
-            frame.lines[key] = line
-        frame.key = key
+    def _merged(self, raw: Any, key: str) -> list[Node]:
+        """Return the mappings that a ``<<`` merges."""
+        node = self.read(raw, key)
+        others = node.value if isinstance(node.value, list) else [node]
+        if not all(isinstance(other.value, dict) for other in others):
+            raise _RefusedError(raw, f"'<<' merges mappings only (found {found(node)}).")
+        return others
 
-    def path(self) -> list[str]:
-        """Return the keys that lead to the collection being read."""
-        return [
-            frame.key if frame.key is not None else str(len(frame.items or ()))
-            for frame in self.stack[:-1]
-            if not frame.merging
-        ]
-
-    def here(self) -> str:
-        """Return the key of the value being read."""
-        return ".".join([*self.path(), *([self.stack[-1].key or ""] if self.stack else [])])
-
-    def note_exponent(self, event: Any, line: int | None) -> None:
-        """Note a number that YAML 1.1 alone would take for text."""
-        if event.tag is None and line is not None:
-            tag = _PLAIN_RESOLVER.resolve(yaml.ScalarNode, event.value, (True, False))
-            if tag == f"{_TAG}str":
-                key = self.here().rstrip(".")
-                self.log.exponents.append(Problem(line, key, event.value, self.origin))
-
-    def scalar(self, event: Any, line: int | None) -> Any:
-        tag = event.tag
-        if tag is None or tag == "!":
-            plain = event.implicit[0] and tag is None
-            tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, (plain, not plain))
-        name = self.tag_name(tag, line)
-        if name not in ("int", "float", "bool", "null"):
-            return event.value
-        if name == "null":
-            return None
-        node = yaml.ScalarNode(tag, event.value)
+    def _scalar(self, raw: Any, key: str, line: int | None) -> Any:
+        name = self._tag_name(raw, key, line)
         try:
             if name == "int":
-                number: int = _CONSTRUCTOR.construct_yaml_int(node)
+                number: int = _CONSTRUCTOR.construct_yaml_int(raw)
                 if number.bit_length() > 1000:  # Python may refuse to print it
                     raise OverflowError
                 return number
             if name == "float":
-                self.note_exponent(event, line)
-                return _CONSTRUCTOR.construct_yaml_float(node)
-            return _CONSTRUCTOR.construct_yaml_bool(node)
+                return _CONSTRUCTOR.construct_yaml_float(raw)
+            if name == "bool":
+                return _CONSTRUCTOR.construct_yaml_bool(raw)
         except (ValueError, OverflowError, KeyError, IndexError):
             kind = "true or false" if name == "bool" else "a number"
-            got = repr(event.value[:40])
-            self.log.add(self.here(), f"must be {kind}, but got {got}.", self.origin, line)
+            message = f"expected {kind} (found {raw.value[:40]!r})."
+            self._log.add(key, message, self._origin, line)
             return None
+        return None if name == "null" else raw.value
 
-    def tag_name(self, tag: str, line: int | None) -> str:
-        """Return the short name of a tag; dates and unknown tags are text."""
+    def _tag_name(self, raw: Any, key: str, line: int | None) -> str:
+        """Return the short name of a node's tag; dates and unknown tags are text."""
+        tag: str = raw.tag
+        if tag == _EXPONENT_TAG:
+            if line is not None:
+                self._log.exponents.append(Problem(line, key, raw.value, self._origin))
+            return "float"
         name = tag.removeprefix(_TAG) if tag.startswith(_TAG) else ""
-        if name in _PLAIN_TAGS:
+        if name in ("str", "int", "float", "bool", "null", "seq", "map"):
             return name
         if name not in ("timestamp", "value", "merge"):
-            message = f"must be plain values, but has the tag {tag[:80]!r}, which builds an object."
-            self.log.add(self.here(), f"{message} Remove the tag.", self.origin, line)
+            message = f"the tag {tag[:80]!r} builds an object. Remove the tag."
+            self._log.add(key, message, self._origin, line)
         return "str"
 
-    def open(self, event: Any) -> None:
-        frame = self.stack[-1] if self.stack else None
-        if frame is not None and frame.items is None and frame.key is None and not frame.merging:
-            raise self.fail(event, "a key must be a word, but got a list or a mapping.")
-        if len(self.stack) >= MAX_DEPTH:
-            raise self.fail(event, f"must be nested at most {MAX_DEPTH} deep, but goes deeper.")
-        if event.tag and event.tag != "!":
-            self.tag_name(event.tag, self.line(event))
-        if event.anchor:
-            self.anchors[event.anchor] = None
-        items: list[Node] | None = [] if isinstance(event, yaml.SequenceStartEvent) else None
-        self.stack.append(_Frame(self.line(event), event.anchor, items))
 
-    def close(self, event: Any) -> None:
-        frame = self.stack.pop()
-        value: Any = frame.entries if frame.items is None else frame.items
-        for other in frame.merges:
-            for key, node in other.value.items():
-                if key not in frame.lines:
-                    frame.entries[key] = node
-                    frame.lines[key] = other.key_lines[key]
-        node = Node(value, frame.line, self.origin, frame.lines, frame.size, frame.depth)
-        self.put(node, event, frame.anchor)
-
-    def take_alias(self, event: Any) -> None:
-        frame = self.stack[-1] if self.stack else None
-        if event.anchor not in self.anchors:
-            text = f"*{event.anchor}"
-            message = f"{text} must name an anchor, but there is no &{event.anchor} above it."
-            raise self.fail(event, f"{message} Quote it if it is text: '{text}'.")
-        node = self.anchors[event.anchor]
-        if node is None:
-            raise self.fail(event, f"*{event.anchor} must not stand inside itself, but does.")
-        if frame is not None and frame.items is None and frame.key is None and not frame.merging:
-            if isinstance(node.value, dict | list):
-                raise self.fail(event, "a key must be a word, but got a list or a mapping.")
-            self.start_entry(frame, str(node.value), self.line(event))
-            return
-        self.put(node, event, None)
-
-    def put(self, node: Node, event: Any, anchor: str | None) -> None:
-        """Add a finished node to the collection around it."""
-        if anchor:
-            self.anchors[anchor] = node
-        if not self.stack:
-            self.root = node
-            return
-        frame = self.stack[-1]
-        frame.size += node.size
-        frame.depth = max(frame.depth, node.depth + 1)
-        if frame.depth > MAX_DEPTH:
-            raise self.fail(event, f"must be nested at most {MAX_DEPTH} deep, but goes deeper.")
-        if frame.size > MAX_UNFOLDED:
-            raise self.fail(
-                event, f"must hold at most {MAX_UNFOLDED:,} values, aliases unfolded, but has more."
-            )
-        if frame.items is not None:
-            frame.items.append(node)
-        elif frame.merging:
-            frame.merging = False
-            others = node.value if isinstance(node.value, list) else [node]
-            if not all(isinstance(other.value, dict) for other in others):
-                raise self.fail(event, f"'<<' must merge a mapping, but got {found(node)}.")
-            frame.merges.extend(others)
-        elif frame.key is not None:
-            frame.entries.setdefault(frame.key, node)
-            frame.key = None
-
-
-def _build(text: str, origin: str, log: Log, *, numbered: bool = True) -> Node | None:
-    builder = _Builder(origin, log, numbered)
-    try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            builder.take(event)
-    except yaml.YAMLError as error:
-        message, line = _explain(error, text)
-        log.add("", message, origin, line if numbered else None)
-        raise log.error() from None
-    except UnicodeError:
-        log.add("", "must be UTF-8 text, but has other characters.", origin)
-        raise log.error() from None
-    return builder.root
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
 
 
 def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
@@ -315,14 +290,13 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
         reason = getattr(error, "reason", None) or "unreadable"
         position = getattr(error, "position", None)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else None
-        return f"must be YAML text, but got: {reason}.", line
+        return f"not YAML: {reason}.", line
     lines = text.splitlines()
     row = min(mark.line, max(len(lines) - 1, 0))
     here = lines[row] if lines else ""
     indent = here[: len(here) - len(here.lstrip())]
     if "\t" in indent or here[mark.column : mark.column + 1] == "\t":
-        return "must be indented with spaces, but has a tab.", row + 1
-    problem = getattr(error, "problem", None) or "unreadable"
+        return "indented with a tab. Use spaces.", row + 1
     hint = ""
     if re.search(r":\s+[>|%@`*&!]", here):
         value = here.split(":", 1)[1].strip()
@@ -330,4 +304,48 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     macro = re.search(r"(?<![\"'])\$\{[^{}]*\}", here)
     if macro is not None and not hint:  # within [ ] and { } a brace ends a word
         hint = f' Quote what has braces: "{macro[0]}".'
-    return f"must be YAML, but got: {problem}.{hint}", row + 1
+    problem = getattr(error, "problem", None) or "unreadable"
+    return f"not YAML: {problem}.{hint}", row + 1
+
+
+class LenientError(ValueError):
+    """A text that cannot be read at all; the message is half a sentence."""
+
+
+class _AnyTagLoader(_FASTEST):  # type: ignore[misc]  # its base is known at run time only
+    """Builds plain values of any tag."""
+
+
+def _plain(loader: Any, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)
+
+
+_AnyTagLoader.add_multi_constructor("", _plain)
+_AnyTagLoader.add_constructor(f"{_TAG}timestamp", lambda loader, node: node.value)
+
+
+def read_yaml(text: str) -> Any:
+    """Return the plain values of YAML that another tool wrote; None for an empty text.
+
+    No tag builds an object (Lightning writes some): the plain content of the value is kept.
+
+    Raises:
+        LenientError: it is not YAML, or so large or deep that no person wrote it.
+    """
+    if len(text) > _LENIENT_BYTES:
+        raise LenientError(f"it has more than {_LENIENT_BYTES >> 20} MB")
+    try:
+        _Meter(_LENIENT_DEPTH, _LENIENT_UNFOLDED).measure(text, _AnyTagLoader)
+        return yaml.load(text, Loader=_AnyTagLoader)
+    except _RefusedError as error:
+        raise LenientError(f"it cannot be read: {error.message.rstrip('.')}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", see line {mark.line + 1}" if mark is not None else ""
+        raise LenientError(f"it is not YAML{where}") from None
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise LenientError("it is not YAML that can be read") from None

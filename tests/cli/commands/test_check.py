@@ -128,7 +128,7 @@ class TestJson:
         assert check("none.yaml", "--json") == 2
         (row,) = json.loads(capsys.readouterr().out)
         assert row["errors"] == [
-            {"line": None, "key": "", "message": "must be a sweep file, but got: "
+            {"line": None, "key": "", "message": "cannot read the sweep file: "
              "No such file or directory."}
         ]  # fmt: skip
 

@@ -73,7 +73,7 @@ class TestSamplers:
     @pytest.mark.parametrize(
         ("sampler", "words"),
         [
-            ("tpee", "must be one of tpe, gp, cmaes, qmc, random, nsga2, but got 'tpee'. Did you"),
+            ("tpee", "expected one of tpe, gp, cmaes, qmc, random, nsga2 (found 'tpee'). Did"),
             ("{name: tpe, options: {n_startup: 3}}", "Did you mean 'n_startup_trials'?"),
             ("{name: tpe, options: {popsize: 3}}", "must be an option of tpe, but is none."),
             ("{name: random, options: {x: 3}}", "Choices: none."),
@@ -117,8 +117,8 @@ class TestSamplers:
             ("[val_mae, val_r2, lr]", "metric", "must be one metric or two, but got 3"),
             ("[val_mae, val_mae]", "metric", "but val_mae is repeated"),
             ("[val_mae, {name: val_r}]", "metric.1.name", "Did you mean 'val_r2'?"),
-            ("[val_mae, {goal: minimize}]", "metric.1.name", "must be given"),
-            ("[]", "metric", "must be a list of metrics, but got an empty list"),
+            ("[val_mae, {goal: minimize}]", "metric.1.name", "missing ("),
+            ("[]", "metric", "expected a list of metrics (found an empty list)"),
         ],
     )
     def test_bad_metrics(self, write: Write, metric: str, key: str, words: str) -> None:

@@ -92,7 +92,7 @@ def test_a_shell_reads_a_text(write: Write) -> None:
     [
         ("timeout: 600\n", "timeout", "Write 600s."),
         ("timeout: 0s\n", "timeout", "above 0"),
-        ("stop_signal: SIGKILL\n", "stop_signal", "must be one of SIGTERM"),
+        ("stop_signal: SIGKILL\n", "stop_signal", "expected one of SIGTERM"),
         ("grace_s: -1\n", "grace_s", "at least 0"),
         ("env: {A-B: x}\n", "env.A-B", "letters, digits and underscores"),
         ("env: {A: '${params:lrr}'}\n", "env.A", "Did you mean 'lr'?"),
@@ -101,12 +101,12 @@ def test_a_shell_reads_a_text(write: Write) -> None:
         (
             "workdir: copy\nparams_file: {write: ../x.yaml}\n",
             "params_file.write",
-            "lead out of its folder",
+            "leads out of its folder",
         ),
         ("params_file: /x.yaml\nenv: {P: '${params_file}'}\n", "params_file", "inside the trial"),
         ("params_file: {from: no.yaml}\nworkdir: copy\n", "params_file", "no 'no.yaml'"),
         ("link: data\n", "link", "beside workdir: copy"),
-        ("workdir: copy\nlink: ../data\n", "link", "lead out of its folder"),
+        ("workdir: copy\nlink: ../data\n", "link", "leads out of its folder"),
         ("workdir: copy\nlink: [gone]\n", "link", "no 'gone'"),
         ("workdir: nowhere\n", "workdir", "must be copy, or a folder"),
         ("conda: no-such-environment\n", "conda", "a conda environment"),
