@@ -169,7 +169,7 @@ class TestOtherTools:
         ("text", "tool"),
         [
             ("defaults:\n  - override hydra/sweeper: optuna\nhydra: {mode: MULTIRUN}\n", "Hydra"),
-            ("gha_enabled: True\nbranch: main\nrules: [x]\n", "Sweep bot"),
+            ("gha_enabled: True\nbranch: main\nrules: [x]\n", "the Sweep bot"),
             ("stages: {train: {cmd: python train.py, deps: [x]}}\n", "DVC"),
             ("on: push\njobs: {a: {}}\n", "GitHub Actions"),
             ("apiVersion: v1\nkind: Pod\nmetadata: {}\nspec: {}\n", "Kubernetes"),
