@@ -10,8 +10,8 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.checks.values import check_name, check_value
 from orchestrator.sweepfile.model.course import Remedy
+from orchestrator.sweepfile.schema.course import written_as
 from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.schema.symptom_names import written_as
 from orchestrator.sweepfile.trainer_schemas import ParameterLike
 from orchestrator.sweepfile.yaml.node import Node, found
 

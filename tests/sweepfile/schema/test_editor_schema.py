@@ -16,10 +16,10 @@ from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.schema import lr_schedule
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
+from orchestrator.sweepfile.schema.course import BySymptom
 from orchestrator.sweepfile.schema.editor_schema import json_schema
 from orchestrator.sweepfile.schema.lr_schedule import LrSchedule
 from orchestrator.sweepfile.schema.sweep import SPEC
-from orchestrator.sweepfile.schema.symptom_names import BySymptom
 from orchestrator.sweepfile.space.domain import BLOCK, DISTRIBUTIONS
 from orchestrator.sweepfile.yaml.node import Log
 from orchestrator.sweepfile.yaml.parse import read_file
