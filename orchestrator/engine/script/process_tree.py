@@ -1,16 +1,16 @@
-"""Everything that a script has started: finding it, ending it, leaving nothing behind."""
+"""The processes that a script has started: finding them, and ending all of them."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+
+import psutil
 
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
@@ -19,31 +19,16 @@ _SIGNALS_TO_RESET = (
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE),
 )
-# How long a process may take to vanish after SIGKILL; one in a driver's hands can take for ever.
+# How long a process may take to vanish after SIGKILL; one inside a driver may never do.
 _KILL_TIMEOUT_S = 5.0
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-@dataclass(frozen=True)
-class _Process:
-    pid: int
-    parent: int
-    group: int
-    is_dead: bool
-    started: str
-
-    @property
-    def identity(self) -> tuple[int, str]:
-        """Tells it from a later process that was given the same id."""
-        return self.pid, self.started
-
-
 def guard_for_script() -> Callable[[], None]:
     """Return what a new process does before it becomes the script.
 
-    Signals mean again what a program expects, and on Linux the process dies with the one that
-    started it.
+    It resets its signals, and on Linux it dies with the process that started it.
     """
     parent = os.getpid()
 
@@ -53,70 +38,70 @@ def guard_for_script() -> Callable[[], None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if _libc is not None:
             _libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it died before we asked
+            if os.getppid() != parent:  # the parent died before the request
                 os._exit(1)
 
     return guard
 
 
 class Tree:
-    """The processes that this one starts while a block runs.
+    """The processes that this one starts while `watched` is active.
 
-    On Linux this process becomes their reaper, so that one that detached itself (a daemon) is
-    still found among our children. Elsewhere those of our own session are found.
+    On Linux this process becomes their reaper, so that a process that detaches itself (a daemon)
+    is still found among our children. Elsewhere, those of our own session are found.
 
     Attributes:
-        root: id of the process whose end someone else collects (its `Popen`); it is not reaped.
+        root: id of the process whose `Popen` collects it; it is not reaped here.
     """
 
     def __init__(self) -> None:
         self.root: int | None = None
-        self._before: frozenset[tuple[int, str]] = frozenset()
+        self._before: frozenset[psutil.Process] = frozenset()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Collect what starts inside the block."""
         was_reaper = _set_reaper(True)
-        self._before = frozenset(process.identity for process in _processes())
+        self._before = frozenset(process for process, _, _ in _processes())
         try:
             yield
         finally:
             _set_reaper(was_reaper)
 
     def alive(self) -> list[int]:
-        """Return the ids of what was started and still lives, and reap what is dead."""
-        own, processes = os.getpid(), _processes()
-        children: dict[int, list[_Process]] = {}
-        for process in processes:
-            children.setdefault(process.parent, []).append(process)
-        found: dict[int, _Process] = {}
-        waiting = [own]
-        while waiting:
-            for process in children.get(waiting.pop(), ()):
-                if process.pid not in found and process.identity not in self._before:
-                    found[process.pid] = process
-                    waiting.append(process.pid)
-        # Without a reaper, a process whose parent ended is only known by its group; and that is
-        # ours alone where we lead a session, and not a shell's pipeline.
+        """Return the ids of the started processes that still run, and reap those that ended."""
+        own = os.getpid()
+        new = {
+            process.pid: (parent, has_ended)
+            for process, parent, has_ended in _processes()
+            if process.pid != own and process not in self._before
+        }
+        children: dict[int, list[int]] = {}
+        for pid, (parent, _) in new.items():
+            children.setdefault(parent, []).append(pid)
+        found = list(children.get(own, ()))
+        for pid in found:  # grows while it is read
+            found += children.get(pid, ())
+        # Without a reaper, a process whose parent has ended is known only by its group; and the
+        # group is ours alone only if we lead a session, not a part of a shell's pipeline.
         if os.getsid(0) == own:
-            for process in processes:
-                is_new = process.identity not in self._before and process.pid != own
-                if process.group == own and is_new:
-                    found.setdefault(process.pid, process)
-        for process in found.values():
-            if process.is_dead and process.parent == own and process.pid != self.root:
-                _reap(process.pid)
-        return [process.pid for process in found.values() if not process.is_dead]
+            found += [pid for pid in new if pid not in found and _group(pid) == own]
+        for pid in found:
+            parent, has_ended = new[pid]
+            if has_ended and parent == own and pid != self.root:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        return [pid for pid in found if not new[pid][1]]
 
     def signal(self, number: int) -> None:
-        """Send a signal to everything that was started."""
+        """Send a signal to every started process."""
         for pid in self.alive():
             _send(pid, number)
 
     def ask(self, number: int) -> None:
-        """Ask everything that was started to end by a signal.
+        """Ask the started processes to end by a signal.
 
-        SIGUSR1 and SIGUSR2 mean something to the program alone: they would kill its workers.
+        SIGUSR1 and SIGUSR2 go to the program alone: they would kill its workers.
         """
         if number in (signal.SIGUSR1, signal.SIGUSR2) and self.root is not None:
             _send(self.root, number)
@@ -124,7 +109,7 @@ class Tree:
             self.signal(number)
 
     def end(self, grace_s: float) -> list[int]:
-        """End everything that was started: SIGTERM, then SIGKILL to what is left after `grace_s`.
+        """End every started process: SIGTERM, then SIGKILL to what is left after `grace_s`.
 
         Returns:
             The ids of processes that SIGKILL did not end within seconds; the kernel holds them.
@@ -132,9 +117,11 @@ class Tree:
         try:
             if grace_s > 0:
                 self.signal(signal.SIGTERM)
-                self._wait(grace_s)
+                deadline = time.monotonic() + grace_s
+                while self.alive() and time.monotonic() < deadline:
+                    time.sleep(0.05)
         finally:
-            # Also when the wait is cut short by a second Ctrl+C.
+            # Also if a second Ctrl+C cuts the wait short.
             deadline = time.monotonic() + _KILL_TIMEOUT_S
             left = self.alive()
             while left and time.monotonic() < deadline:
@@ -144,48 +131,29 @@ class Tree:
                 left = self.alive()
         return left
 
-    def _wait(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while self.alive() and time.monotonic() < deadline:
-            time.sleep(0.05)
 
-
-def _processes() -> list[_Process]:
-    """Return what the system runs."""
-    if sys.platform != "linux":
-        return _processes_by_ps()
+def _processes() -> list[tuple[psutil.Process, int, bool]]:
+    """Return the processes of this machine, each with its parent's id and whether it has ended."""
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as stream:
-                # The command stands in brackets and may hold any character, brackets too.
-                facts = stream.read().decode(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        state, parent, group = facts[:3]
-        found.append(_Process(int(name), int(parent), int(group), state in "ZX", facts[19]))
+    for pid in psutil.pids():
+        # Not `psutil.process_iter`: it takes a new process for an older one that had the same id.
+        with suppress(psutil.Error):  # it has just ended, or is another user's
+            process = psutil.Process(pid)
+            with process.oneshot():
+                has_ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+                found.append((process, process.ppid(), has_ended))
     return found
 
 
-def _processes_by_ps() -> list[_Process]:
-    done = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,pgid=,state=,lstart="],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    rows = (line.split(maxsplit=4) for line in done.stdout.splitlines())
-    return [
-        _Process(int(row[0]), int(row[1]), int(row[2]), row[3].startswith("Z"), row[4])
-        for row in rows
-        if len(row) == 5
-    ]
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
 
 
 def _set_reaper(on: bool) -> bool:
-    """Switch adoption of orphans on or off, and return how it was."""
+    """Switch the adoption of orphans on or off, and return the previous state."""
     if _libc is None:
         return False
     was = ctypes.c_int(0)
@@ -195,14 +163,5 @@ def _set_reaper(on: bool) -> bool:
 
 
 def _send(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
