@@ -31,9 +31,7 @@ from tests.engine.slots.test_allocator import Desk
 from tests.engine.sweeps import cpu_plan, toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start, states
 
-UNKNOWN = (
-    "train.py: must end with exit code 0, but ended with exit code 2 after {}s: error: --lr={}"
-)
+UNKNOWN = "train.py: ended with exit code 2 after {}s: error: --lr={}"
 
 
 def script_spec(folder: Path, count: int, **fields: Any) -> Spec:
@@ -93,7 +91,7 @@ ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Folder:
-    """A folder that trials write into at chosen times, as `engine.script.written` tells it."""
+    """A folder that trials write into at chosen times, as `WrittenFiles` reports it."""
 
     def __init__(self, path: Path) -> None:
         spec = script_spec(path, 8)

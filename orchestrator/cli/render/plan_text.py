@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from orchestrator.cli.render.text_table import clean, number
-from orchestrator.engine.script import command_line
+from orchestrator.engine.script import command
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.expand import exclusion, varied_of
 from orchestrator.sweepfile.model import Program, Spec, TrialConfig
@@ -88,7 +88,7 @@ def words(program: Program, trial: TrialConfig) -> list[str]:
     """
     steps = program.steps or (None,)
     try:
-        listed = [command_line.command(program, trial.config, step=step) for step in steps]
+        listed = [command(program, trial.config, step=step) for step in steps]
     except TrialError:
         start = [program.path]
         if program.path.endswith(".py"):

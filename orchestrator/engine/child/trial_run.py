@@ -29,7 +29,7 @@ SCHEDULER = "scheduler"
 class TrialRun:
     """Writes what a trial reports into its run directory, and passes reports on.
 
-    It satisfies `trainers.base.Run` and `engine.script.ScriptRun`; see there for the methods. Only
+    It satisfies `trainers.base.Run`; see there for the methods. Only
     the process that runs the trial has one, so each file has one writer.
 
     Args:

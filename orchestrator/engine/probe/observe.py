@@ -1,42 +1,37 @@
-"""One run of a program with a limit of time, of which lines and changed files are kept."""
+"""One run of a program with a time limit, of which lines and changed files are kept."""
 
 from __future__ import annotations
 
-import os
-import selectors
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.engine.script import launch
+from orchestrator.engine.script.outputs.folder_changes import file_states
 from orchestrator.engine.script.process_tree import Tree
+from orchestrator.engine.script.reports.merge import Reports
 from orchestrator.engine.script.reports.output_lines import Lines
-from orchestrator.engine.script.workdir import is_left_out
 from orchestrator.sweepfile.model import Program
 
 MOST_LINES = 4_000
 MOST_FILES = 20_000
 DEEPEST = 6
 GRACE_S = 5.0
-_CHUNK = 65_536
-
-State = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Watched:
+class Observation:
     """What one run showed.
 
     Attributes:
         code: its exit code, or minus a signal.
-        lines: what it printed, the first and the last.
+        lines: what it printed, the first and the last lines.
         changed: files that are new or were written, relative to its folder.
-        new_folders: folders that were not there before, relative to it.
-        was_ended: True where the limit ended it.
-        took_s: how long it ran.
+        new_folders: folders that did not exist before, relative to it.
+        was_ended: True if the limit ended it.
     """
 
     code: int
@@ -44,35 +39,48 @@ class Watched:
     changed: tuple[Path, ...]
     new_folders: frozenset[Path]
     was_ended: bool
-    took_s: float
 
 
-def watch(
+class Observed(Reports):
+    """Reports of which only the names and steps are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.steps: set[int] = set()
+
+    def report(self, step: int, **metrics: float) -> None:
+        """Take one report."""
+        super().report(step, **metrics)
+        self.steps.add(step)
+        self.names += [name for name in metrics if name not in self.names]
+
+
+def observe(
     program: Program,
     words: Sequence[str],
     *,
     directory: Path,
     limit_s: float,
     variables: Mapping[str, str],
-) -> Watched:
-    """Run `words` in the program's folder, for `limit_s` at most; nothing of it is left running.
+) -> Observation:
+    """Run `words` in the program's folder; no process of it is left.
 
     Ctrl+C ends it as the limit does.
 
     Args:
         program: what is started.
         words: the argument list.
-        directory: takes what the program writes to its run directory.
+        directory: the run directory.
         limit_s: longest time, s.
-        variables: of its environment, beside the usual.
+        variables: further environment variables.
 
     Raises:
         TrialError: it cannot be started.
     """
     here = Path(program.workdir)
-    before = dict(_files(here))
-    folders_before = _folders(before)
-    began = time.monotonic()
+    before = file_states(here, deepest=DEEPEST, most=MOST_FILES)
+    deadline = time.monotonic() + limit_s
     tree = Tree()
     head: list[str] = []
     tail: deque[str] = deque(maxlen=MOST_LINES // 2)
@@ -81,86 +89,41 @@ def watch(
         process = launch.start(program, words, directory=directory, threads=1, more=variables)
         tree.root = process.pid
         try:
-            was_ended = _read(process, began + limit_s, head, tail)
+            was_ended = _read(process, deadline, head, tail)
         except KeyboardInterrupt:
             was_ended = True
         finally:
             tree.end(GRACE_S)
             code = process.wait(GRACE_S)
-    after = dict(_files(here))
-    changed = tuple(sorted(path for path, state in after.items() if before.get(path) != state))
-    return Watched(
-        code,
-        (*head, *tail),
-        changed,
-        frozenset(_folders(after) - folders_before),
-        was_ended,
-        time.monotonic() - began,
-    )
+    after = file_states(here, deepest=DEEPEST, most=MOST_FILES)
+    changed = sorted(Path(name) for name, state in after.items() if before.get(name) != state)
+    new_folders = frozenset(_folders(after) - _folders(before))
+    return Observation(code, (*head, *tail), tuple(changed), new_folders, was_ended)
 
 
 def _read(
     process: subprocess.Popen[bytes], deadline: float, head: list[str], tail: deque[str]
 ) -> bool:
-    """Keep the lines of a process until it ends; True where the deadline came before."""
-    assert process.stdout is not None
-    source = process.stdout.fileno()
-    os.set_blocking(source, False)
+    """Keep the lines of a process until it ends; True if the deadline came first."""
+    output = launch.OutputPipe(process)
     lines = Lines()
 
     def keep(text: str) -> None:
-        if len(head) < MOST_LINES // 2:
-            head.append(text)
-        else:
-            tail.append(text)
+        (head if len(head) < MOST_LINES // 2 else tail).append(text)
 
-    is_open = True
-    with selectors.DefaultSelector() as selector:
-        selector.register(source, selectors.EVENT_READ)
-        while is_open and time.monotonic() < deadline:
-            if not selector.select(0.2):
-                if process.poll() is not None:
-                    break  # a worker that lives on holds the pipe
-                continue
-            data = os.read(source, _CHUNK)
-            is_open = bool(data)
-            for line in lines.feed(data):
-                keep(line.text)
+    while output.is_open and time.monotonic() < deadline:
+        data = output.read(0.2)
+        if not data and process.poll() is not None:
+            break  # the end, or a worker that lives on holds the pipe
+        for line in lines.feed(data):
+            keep(line.text)
     rest = lines.unfinished()
     if rest is not None:
         keep(rest.text)
-    while process.poll() is None and not is_open and time.monotonic() < deadline:
+    while process.poll() is None and not output.is_open and time.monotonic() < deadline:
         time.sleep(0.05)
     return process.poll() is None
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, State]]:
-    """Yield the files below a folder, with what changes when they are written."""
-    waiting = [(folder, 1)]
-    count = 0
-    while waiting:
-        here, depth = waiting.pop()
-        try:
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-        except OSError:
-            continue
-        if {"spec.json", "trials"} <= {entry.name for entry in entries}:
-            continue  # a sweep's folder
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
-                if depth < DEEPEST and not is_left_out(entry.name):
-                    waiting.append((path, depth + 1))
-            elif entry.is_file(follow_symlinks=False):
-                try:
-                    state = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                count += 1
-                if count > MOST_FILES:
-                    return
-                yield path.relative_to(folder), (state.st_ino, state.st_size, state.st_mtime_ns)
-
-
-def _folders(files: Mapping[Path, State]) -> set[Path]:
-    return {parent for path in files for parent in path.parents if parent != Path()}
+def _folders(files: Mapping[str, object]) -> set[Path]:
+    return {parent for name in files for parent in Path(name).parents if parent != Path()}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from orchestrator.engine.probe.observe import Observed
 from orchestrator.engine.script.reports.output_lines import Line
 from orchestrator.engine.script.reports.patterns import Follower
 
 MOST_PATTERNS = 3
-_LONGEST = 1_000  # characters of a line that somebody reads
+_LONGEST = 1_000  # characters; a longer line is not meant to be read
 _VALUE = r"[-+\w.]+"
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)"
 _PLACE = re.compile(
@@ -36,13 +36,7 @@ _SPLITS |= {"validation": "val", "dev": "val", "test": "test"}
 
 @dataclass(frozen=True)
 class Proposal:
-    """A pattern, and what it found.
-
-    Attributes:
-        pattern: a regular expression with named groups.
-        names: the metrics.
-        reports: how many reports it made of the output.
-    """
+    """A regular expression with named groups, the metrics that it found, and their reports."""
 
     pattern: str
     names: tuple[str, ...]
@@ -52,8 +46,8 @@ class Proposal:
 def propose_patterns(lines: Sequence[str]) -> list[Proposal]:
     """Return patterns that find the metrics in `lines`, those that find most first.
 
-    Each is tried on the lines. Lines of the same metrics share a pattern; a name is taken for a
-    metric where one of its words is the name of one (loss, accuracy, ...).
+    Each is tried on the lines. Lines with the same metrics share a pattern; a name counts as a
+    metric if one of its words is the name of one (loss, accuracy, ...).
     """
     shapes: dict[str, tuple[str, ...]] = {}
     for line in lines:
@@ -62,14 +56,14 @@ def propose_patterns(lines: Sequence[str]) -> list[Proposal]:
             shapes.setdefault(*made)
     proposals = []
     for pattern, names in shapes.items():
-        counter = _Counter()
-        follower = Follower([pattern], counter)
+        reports = Observed()
+        follower = Follower([pattern], reports)
         for line in lines:
             follower.line(Line(line), 0.0)
         follower.close()
-        found = tuple(name for name in names if name in counter.names)
+        found = tuple(name for name in names if name in reports.names)
         if found:
-            proposals.append(Proposal(pattern, found, counter.count))
+            proposals.append(Proposal(pattern, found, reports.count))
     proposals.sort(key=lambda item: (-item.reports, -len(item.names)))
     kept: list[Proposal] = []
     for item in proposals:
@@ -80,7 +74,7 @@ def propose_patterns(lines: Sequence[str]) -> list[Proposal]:
 
 
 def _pattern(line: str) -> tuple[str, tuple[str, ...]] | None:
-    """Return a pattern for one line, and its metrics; None where it has none."""
+    """Return a pattern for one line, and its metrics; None if it has none."""
     spans: list[tuple[int, int, str]] = []
     if len(line) > _LONGEST:
         return None
@@ -110,7 +104,7 @@ def _pattern(line: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _name(text: str) -> str | None:
-    """Return our name of what stands before a number; None where it is no metric."""
+    """Return our name for the text before a number; None if it is not a metric."""
     words = [word for word in re.split(r"[^a-z0-9]+", text.lower()) if word]
     if len(words) == 1 and words[0] in _SPLITS and words[0] != "test":
         return f"{_SPLITS[words[0]]}_loss"  # "Train: 0.19 | Val: 0.21"
@@ -124,23 +118,5 @@ def _name(text: str) -> str | None:
 
 
 def _literal(text: str) -> str:
-    """Return text as a pattern, any blanks for blanks."""
+    """Return text as a pattern, in which any blanks match blanks."""
     return r"\s*".join(re.escape(part) for part in re.split(r"\s+", text))
-
-
-class _Counter:
-    """Takes reports and counts them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.names: set[str] = set()
-
-    def report(self, step: int, **metrics: float) -> None:
-        self.count += 1
-        self.names |= metrics.keys()
-
-    def describe(self, **facts: Any) -> None:
-        pass
-
-    def warn(self, text: str) -> None:
-        pass

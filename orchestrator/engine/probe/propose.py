@@ -1,4 +1,4 @@
-"""What a sweep file for a program should say, after one run of it."""
+"""What a sweep file for a program should contain, after one run of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.divergence.series import is_validation
-from orchestrator.engine.probe.files import RUN_DIR, FoundFiles, find_files
-from orchestrator.engine.probe.observe import Watched, watch
+from orchestrator.engine.probe.file_guess import RUN_DIR, FileGuess, guess_files
+from orchestrator.engine.probe.observe import Observation, Observed, observe
 from orchestrator.engine.probe.pattern_guess import Proposal, propose_patterns
 from orchestrator.engine.script.command_line import command
+from orchestrator.engine.script.failure import lines_that_matter
 from orchestrator.engine.script.launch import REPORTED_FILE, surroundings
-from orchestrator.engine.script.reports.log_files import NO_METRICS, Settings, wandb_log
-from orchestrator.engine.script.reports.output_lines import lines_that_matter
+from orchestrator.engine.script.reports.columns import NO_METRICS
+from orchestrator.engine.script.reports.log_files import LogFiles
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
 from orchestrator.files import jsonl
 from orchestrator.runs.curves import flat
@@ -28,7 +29,7 @@ from orchestrator.sweepfile.schema import Probed
 
 HELP_LIMIT_S = 30.0
 _MOST_SOURCE = 5_000_000  # bytes
-# Who imports none of these does not know --help, and would begin to train.
+# A script that imports none of these does not know --help, and would begin to train.
 _PARSERS = re.compile(
     r"\b(argparse|click|typer|fire|absl|hydra|jsonargparse|simple_parsing|tyro)\b"
 )
@@ -43,14 +44,14 @@ class Probe:
     """What one run of a program has shown.
 
     Attributes:
-        watched: the run.
+        code: its exit code, or minus a signal.
         arguments: the program's options.
-        probed: what the file should say.
-        sources: what tells metrics, in words.
+        probed: what the sweep file should contain.
+        sources: where metrics were found, for people.
         why: the last lines of a run that failed.
     """
 
-    watched: Watched
+    code: int
     arguments: list[Argument]
     probed: Probed
     sources: tuple[str, ...]
@@ -58,7 +59,7 @@ class Probe:
 
 
 def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
-    """Run `program` once with the arguments `typed`, and say what a sweep could follow and vary.
+    """Run `program` once with the arguments `typed`, and return what a sweep could use.
 
     Args:
         program: what is started, in its working folder.
@@ -75,37 +76,37 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         folder = Path(name)
         variables = surroundings({}, folder)
         variables.pop("WANDB_SWEEP_PARAM_PATH")
-        watched = watch(
+        seen = observe(
             program, [*start, *typed], directory=folder, limit_s=limit_s, variables=variables
         )
         own, by_itself = _reported(folder)
-    told = _told_folder(given, watched)
-    if told is not None:
-        name, path = told
+    named = _named_folder(given, seen)
+    if named is not None:
+        name, path = named
         option = next((item.option for item in arguments if item.name == name), name)
         hyphens = "" if style == "k=v" else "--"
         words = (*words, f"{hyphens}{option}={RUN_DIR}{path.name}")
         given = {key: value for key, value in given.items() if key != name}
-    files = find_files(Path(program.workdir), watched, None if told is None else told[1])
-    patterns = propose_patterns(watched.lines)
+    files = guess_files(Path(program.workdir), seen, None if named is None else named[1])
+    patterns = propose_patterns(seen.lines)
     probed = _probed(words, given, style, files, patterns, own)
     sources = [*by_itself, *(f"the file {path}" for path in files.files)]
     sources += ["the output"] if patterns else []
     sources += ["the arrays that it saves"] if files.arrays else []
-    failed = watched.code != 0 and not watched.was_ended
-    why = tuple(lines_that_matter(watched.lines)) if failed else ()
-    return Probe(watched, arguments, probed, tuple(sources), why)
+    failed = seen.code != 0 and not seen.was_ended
+    why = tuple(lines_that_matter(seen.lines)) if failed else ()
+    return Probe(seen.code, arguments, probed, tuple(sources), why)
 
 
 def _probed(
     words: tuple[str, ...],
     given: dict[str, Any],
     style: str | None,
-    files: FoundFiles,
+    files: FileGuess,
     patterns: Sequence[Proposal],
     own: Sequence[str],
 ) -> Probed:
-    """Put together what the file should say."""
+    """Return what the sweep file should contain."""
     metrics: dict[str, Any] = {}
     notes: list[str] = []
     if own:
@@ -136,12 +137,12 @@ def _probed(
         metric=best,
         goal=goal,
         notes=tuple(notes),
-        copies=bool(files.fixed),
+        copies=files.is_fixed,
     )
 
 
 def _ranking(names: Sequence[str]) -> str | None:
-    """Return the metric that ranks best: of validation and no loss, else the nearest to it."""
+    """Return the metric to rank by: preferably of validation, and not a loss."""
 
     def order(name: str) -> tuple[bool, bool, bool]:
         plain = name.lower()
@@ -153,7 +154,7 @@ def _ranking(names: Sequence[str]) -> str | None:
 
 
 def _arguments(file: Path, start: Sequence[str]) -> list[Argument]:
-    """Return the options of a program: those that its text declares, then those of its help."""
+    """Return the options of a program: those that its source declares, then those of its help."""
     declared: list[Argument] = []
     knows_help = True
     if file.suffix == ".ipynb":
@@ -180,17 +181,17 @@ def _arguments(file: Path, start: Sequence[str]) -> list[Argument]:
             timeout=HELP_LIMIT_S,
             check=False,
         )
-        told = read_help((done.stdout or done.stderr).decode("utf-8", "replace"))
+        in_help = read_help((done.stdout or done.stderr).decode("utf-8", "replace"))
     except (OSError, subprocess.TimeoutExpired):
-        told = []
+        in_help = []
     names = {item.name for item in declared}
-    return [*declared, *(item for item in told if item.name not in names)]
+    return [*declared, *(item for item in in_help if item.name not in names)]
 
 
 def _sorted_words(
     typed: Sequence[str], arguments: Sequence[Argument]
 ) -> tuple[tuple[str, ...], dict[str, Any], str | None]:
-    """Return the words that every trial needs, the parameters among them, and the style."""
+    """Return the arguments that every trial needs, the parameters among them, and the style."""
     known = {item.name: item for item in arguments}
     rest: list[str] = []
     given: dict[str, Any] = {}
@@ -217,11 +218,11 @@ def _sorted_words(
     return tuple(rest), given, style
 
 
-def _told_folder(given: dict[str, Any], watched: Watched) -> tuple[str, Path] | None:
+def _named_folder(given: dict[str, Any], seen: Observation) -> tuple[str, Path] | None:
     """Return the argument that named a folder which the run made, and the folder."""
     for name, value in given.items():
         path = Path(os.path.normpath(value)) if isinstance(value, str) and value else None
-        if path is not None and path in watched.new_folders:
+        if path is not None and path in seen.new_folders:
             return name, path
     return None
 
@@ -243,7 +244,7 @@ def _value(text: str) -> Any:
 
 
 def _reported(folder: Path) -> tuple[list[str], list[str]]:
-    """Return what the program reported by itself, and how, in words."""
+    """Return what the program reported by itself, and how, for people."""
     names: list[str] = []
     ways = []
     for record in jsonl.read(folder / REPORTED_FILE):
@@ -252,25 +253,9 @@ def _reported(folder: Path) -> tuple[list[str], list[str]]:
         ways.append("what it reports itself")
     before = len(names)
     for path in sorted(folder.glob(WANDB_LOGS)):
-        sink = _Names()
-        wandb_log(path, Settings(), sink).close(0.0)
-        names += sink.names
+        reports = Observed()
+        LogFiles(reports).open_wandb(path).look(0.0, last=True)
+        names += reports.names
     if len(names) > before:
         ways.append("wandb.log")
     return list(dict.fromkeys(names)), ways
-
-
-class _Names:
-    """Takes reports and keeps the names."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def report(self, step: int, **metrics: float) -> None:
-        self.names += metrics
-
-    def describe(self, **facts: Any) -> None:
-        pass
-
-    def warn(self, text: str) -> None:
-        pass

@@ -1,10 +1,8 @@
-"""The words that start a script: an argument list, never a shell line.
+"""The argument list that starts a script; never a shell line.
 
-Every value arrives in the script exactly as it stands in the config: blanks, quotes, newlines,
-``$(...)`` and ``;`` mean nothing to anyone on the way. Where the file asks for a shell, values
-reach it as variables and arguments, which it does not read as commands either.
-
-A notebook as a program: papermill sets its parameters and runs its cells.
+Every value arrives in the script exactly as it is in the config: blanks, quotes, newlines,
+``$(...)`` and ``;`` mean nothing on the way. If the sweep file asks for a shell, values reach it as
+variables and arguments, which it does not read as commands either.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +40,13 @@ JSON_FILE = "config.json"
 """In the run directory: what ``${args_json_file}`` stands for."""
 YAML_FILE = "wandb-config.yaml"
 """In the run directory: the config for ``wandb.config``."""
+PARAMETERS_FILE = "notebook-parameters.yaml"
+"""In the run directory: what papermill sets."""
+FILLED_FILE = "notebook.ipynb"
+"""In the run directory: the notebook with parameters and outputs."""
+
+_NOTEBOOK_PACKAGES = ("papermill", "ipykernel")
+_IMPORT_TIMEOUT_S = 60.0
 
 
 def command(
@@ -54,40 +59,38 @@ def command(
 ) -> list[str]:
     """Return the whole argument list that runs `program` with `config`.
 
-    A program that the file starts by the words of ``command`` is started by these, its macros put
-    in; so is each of several steps.
+    A program that the sweep file starts by ``command`` is started by these words, with its macros
+    inserted; so is each of several steps.
 
     A ``.py`` file runs under ``program.python`` (by default the interpreter that runs the sweep);
     any other file is executed as it is; a bare name is a console command, looked for on ``PATH``
-    and beside the interpreter that runs the sweep, so that commands of a virtual environment are
+    and next to the interpreter that runs the sweep, so that commands of a virtual environment are
     found without activating it. A notebook is run by papermill.
 
     Args:
         program: the program.
         config: parameter name to value.
         directory: the run directory, where a file with the parameters is written if the command
-            wants one; None writes none.
-        macros: what our macros stand for; by default what `config` and `directory` tell.
-        step: which of the program's steps; None where it has none.
+            needs one; None writes none.
+        macros: the values of our macros; by default those of `config` and `directory`.
+        step: which of the program's steps; None if it has none.
 
     Raises:
-        TrialError: there is no such program, it may not be executed, a macro stands for nothing,
-            or a value cannot be an argument.
+        TrialError: there is no such program, it is not executable, a macro has no value, or a
+            value cannot be an argument.
     """
     macros = macros or macros_of(program, config, directory)
     if program.shell:
         return _for_shell(program, macros)
     if step is not None or program.command:
         return _commanded(program, macros, directory, step)
-    if is_notebook(Path(program.path)):
-        here = Path(program.workdir)
-        python = _interpreter(program.python, here)
-        return notebook_words(here / program.path, python, macros.config, directory)
-    return [*_start(program), *_arguments(program, macros), *_resumed(program, macros)]
+    if Path(program.path).suffix == SUFFIX:
+        return _notebook(program, macros.config, directory)
+    return [*_start(program), *_arguments(program, macros), *_resume_words(program, macros)]
 
 
 def macros_of(program: Program, config: Mapping[str, Any], directory: Path | None) -> Macros:
-    """Return what the macros of a trial stand for as far as its config tells."""
+    """Return the values of a trial's macros, as far as its config gives them."""
     return Macros(
         native(config),
         run_dir="RUN_DIR" if directory is None else str(directory.absolute()),
@@ -106,15 +109,15 @@ def variables(
     macros: Macros | None = None,
     step: Step | None = None,
 ) -> dict[str, str]:
-    """Return what the environment of a program has beside the usual.
+    """Return the environment variables that a program gets in addition to the usual ones.
 
-    ``PATH`` begins with the folder of the interpreter, so that the plain word ``python`` is the
-    one that runs the sweep, or the one that the file names. Where a command passes no parameters,
+    ``PATH`` begins with the folder of the interpreter, so that plain ``python`` is the one that
+    runs the sweep, or the one that the sweep file names. If a command passes no parameters,
     ``WANDB_SWEEP_PARAM_PATH`` names a file in `directory` with them, as W&B's agent does; it is
-    written. What the file says under ``env`` is stronger than both.
+    written. ``env`` of the sweep file overrides both.
 
     Raises:
-        TrialError: a macro stands for nothing, or a value cannot stand in an environment.
+        TrialError: a macro has no value, or a value cannot be in an environment.
     """
     macros = macros or macros_of(program, config, directory)
     wanted = step.command if step is not None else program.command
@@ -130,29 +133,29 @@ def variables(
         atomic.write_text(path, parameter_file(atomic.plain(native(config))))
         found["WANDB_SWEEP_PARAM_PATH"] = str(path)
     if program.shell:
-        for place, macro in enumerate(for_shell(program.command[0])[1]):
-            found[f"SWEEP_{place}"] = macros.put_in(macro) or ""
+        for index, macro in enumerate(for_shell(program.command[0])[1]):
+            found[f"SWEEP_{index}"] = macros.put_in(macro) or ""
     given = {name: macros.put_in(text) for name, text in program.env.items()}
     found |= {name: value for name, value in given.items() if value is not None}
     for name, value in found.items():
         if "\0" in value:
-            raise TrialError(f"env {name}: must hold no NUL character, but got {value!r}.")
+            raise TrialError(f"env {name}: contains a NUL character ({value!r}).")
     return found
 
 
-def _resumed(program: Program, macros: Macros) -> list[str]:
-    """Return the words that let a program go on; none where it starts anew."""
+def _resume_words(program: Program, macros: Macros) -> list[str]:
+    """Return the words that let a program resume; none if it starts from scratch."""
     if program.resume is None or macros.checkpoint is None:
         return []
     return [word for text in program.resume.words if (word := macros.put_in(text)) is not None]
 
 
 def _arguments(program: Program, macros: Macros) -> list[str]:
-    """Return the arguments for the parameters that are not put in by name elsewhere."""
-    return arguments(_rest(program, macros), style=program.style, booleans=program.booleans)
+    """Return the arguments for the parameters that are not inserted by name elsewhere."""
+    return arguments(_unnamed(program, macros), style=program.style, booleans=program.booleans)
 
 
-def _rest(program: Program, macros: Macros) -> dict[str, Any]:
+def _unnamed(program: Program, macros: Macros) -> dict[str, Any]:
     in_steps = (word for step in program.steps for word in step.command)
     named = parameters_in([*program.command, *in_steps, *program.env.values()])
     return {name: value for name, value in macros.config.items() if name not in named}
@@ -163,23 +166,24 @@ def _for_shell(program: Program, macros: Macros) -> list[str]:
     if "${program}" in text:
         text = text.replace("${program}", shlex.quote(_start(program)[-1]))
     text = text.replace("${args}", '"$@"')
-    return ["/bin/sh", "-c", text, "sh", *_arguments(program, macros), *_resumed(program, macros)]
+    given = [*_arguments(program, macros), *_resume_words(program, macros)]
+    return ["/bin/sh", "-c", text, "sh", *given]
 
 
 def _commanded(
     program: Program, macros: Macros, directory: Path | None, step: Step | None
 ) -> list[str]:
     wanted = step.command if step is not None else program.command
-    rest = _rest(program, macros)
+    unnamed = _unnamed(program, macros)
     json_file = JSON_FILE
     if directory is not None and needs_json_file(wanted):
         json_file = str(directory.absolute() / JSON_FILE)
-        atomic.write_json(Path(json_file), rest)
-    resume = _resumed(program, macros)
+        atomic.write_json(Path(json_file), unnamed)
+    resume = _resume_words(program, macros)
     try:
         words = command_line(
             wanted,
-            rest,
+            unnamed,
             environ=os.environ,
             python=program.python or "python",
             json_file=json_file,
@@ -189,25 +193,18 @@ def _commanded(
             booleans=program.booleans,
         )
     except (TypeError, ValueError) as error:
-        raise TrialError(f"command: the parameters must go into JSON, but {error}.") from None
-    if _takes_resume_last(program, step):
+        raise TrialError(f"command: the parameters cannot be written as JSON: {error}.") from None
+    # Without ${resume}, the words of `resume` go last, in the first of several steps.
+    commands = [program.command, *(each.command for each in program.steps)]
+    has_place = any(RESUME in each for each in commands)
+    if not has_place and (step is None or step == program.steps[0]):
         words += resume
     for word in words:
         if "\0" in word:
-            raise TrialError(f"command: must hold no NUL character, but got {word!r}.")
+            raise TrialError(f"command: contains a NUL character ({word!r}).")
     if not words:
-        raise TrialError(
-            "command: must leave a word to run, but all of it vanished. Name a program in it."
-        )
+        raise TrialError("command: no word is left to run. Name a program in it.")
     return words
-
-
-def _takes_resume_last(program: Program, step: Step | None) -> bool:
-    """Tell whether the words of ``resume`` go last: where no ``${resume}`` says where they go."""
-    commands: Sequence[tuple[str, ...]] = [item.command for item in program.steps]
-    if any(RESUME in words for words in (program.command, *commands)):
-        return False
-    return step is None or step == program.steps[0]
 
 
 def _start(program: Program) -> list[str]:
@@ -218,20 +215,18 @@ def _start(program: Program) -> list[str]:
     file = workdir / path
     if path.suffix == ".py":
         if not file.is_file():
-            raise TrialError(f"program: must be a file, but {file} does not exist.")
+            raise TrialError(f"program: {file} does not exist.")
         return [_interpreter(program.python, workdir), str(file)]
     if file.is_file():
         if not os.access(file, os.X_OK):
             raise TrialError(
-                f"program: {file} must be executable, but is not. Next step: chmod +x {file}, "
-                "or name a .py file."
+                f"program: {file} is not executable. Run chmod +x {file}, or name a .py file."
             )
         return [str(file)]
     found = None if is_file_name else _on_path(program.path)
     if found is None:
         raise TrialError(
-            f"program: {program.path!r} must be a file in {workdir} or a command on PATH, "
-            "but is neither."
+            f"program: {program.path!r} is neither a file in {workdir} nor a command on PATH."
         )
     return [found]
 
@@ -248,66 +243,44 @@ def _interpreter(python: str | None, workdir: Path) -> str:
     if path.is_absolute() or len(path.parts) > 1:
         file = os.path.abspath(workdir / path)
         if not os.access(file, os.X_OK) or os.path.isdir(file):
-            raise TrialError(
-                f"python: must be an interpreter that can be executed, but {file} is none."
-            )
+            raise TrialError(f"python: {file} is not an interpreter that can be executed.")
         return file
     found = _on_path(python)
     if found is None:
-        raise TrialError(f"python: {python!r} must be a command on PATH or a path, but is neither.")
+        raise TrialError(f"python: {python!r} is neither a command on PATH nor a path.")
     return found
 
 
 def _on_path(name: str) -> str | None:
-    """Return the command called `name` on PATH, else beside our own interpreter."""
+    """Return the command called `name` on PATH, else next to our own interpreter."""
     return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
 
 
-PARAMETERS_FILE = "notebook-parameters.yaml"
-"""In the run directory: what papermill sets."""
-FILLED_FILE = "notebook.ipynb"
-"""In the run directory: the notebook with parameters and outputs."""
-
-_NEEDED = ("papermill", "ipykernel")
-_TIMEOUT_S = 60.0
-
-
-def is_notebook(path: Path) -> bool:
-    """Tell by its name whether a program is a notebook."""
-    return path.suffix == SUFFIX
-
-
-def notebook_words(
-    file: Path, python: str, config: Mapping[str, Any], directory: Path | None
-) -> list[str]:
-    """Return the argument list that runs a notebook.
-
-    Args:
-        file: the notebook.
-        python: the interpreter that has papermill.
-        config: parameter name to value.
-        directory: the run directory, where the parameters are written; None writes nothing.
+def _notebook(program: Program, config: Mapping[str, Any], directory: Path | None) -> list[str]:
+    """Return the argument list by which papermill sets a notebook's parameters and runs it.
 
     Raises:
-        TrialError: it is no notebook, takes no parameters, or papermill is missing.
+        TrialError: it is not a notebook, takes no parameters, or papermill is missing.
     """
+    file = Path(program.workdir) / program.path
+    python = _interpreter(program.python, Path(program.workdir))
     try:
         takes = takes_parameters(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise TrialError(f"program: {file} must be a notebook, but got: {error}.") from None
+        raise TrialError(f"program: {file} cannot be read as a notebook: {error}.") from None
     if takes is None:
-        raise TrialError(f"program: {file} must be a notebook, but it is not one of version 4.")
+        raise TrialError(f"program: {file} is not a notebook of version 4.")
     if not takes and config:
         raise TrialError(
-            f"program: {file} must have a cell with the tag parameters, which sets the defaults of "
-            f"{', '.join(sorted(config))}; but it has none."
+            f"program: {file} has no cell with the tag parameters, which sets the defaults of "
+            f"{', '.join(sorted(config))}. Add one."
         )
-    missing = _missing(python)
+    missing = _missing_packages(python)
     if missing:
         raise TrialError(
-            f"program: {file.name} is a notebook, for which {python} must have papermill and "
-            f"ipykernel, but it lacks {missing}. Next step: {python} -m pip install papermill "
-            'ipykernel, or install sweep with its extra "[notebook]".'
+            f"program: {file.name} is a notebook and needs papermill and ipykernel, but {python} "
+            f"lacks {missing}. Run {python} -m pip install papermill ipykernel, or install sweep "
+            'with its extra "[notebook]".'
         )
     base = Path() if directory is None else directory.absolute()
     if directory is not None:
@@ -317,20 +290,21 @@ def notebook_words(
     return [*words, "--log-output", "--no-progress-bar"]
 
 
-def _missing(python: str) -> str:
-    """Return what the interpreter lacks; an empty string where it lacks nothing."""
+def _missing_packages(python: str) -> str:
+    """Return which packages for notebooks the interpreter lacks; "" if none."""
+    names = _NOTEBOOK_PACKAGES
     if python == sys.executable:
-        return ", ".join(name for name in _NEEDED if importlib.util.find_spec(name) is None)
+        return ", ".join(name for name in names if importlib.util.find_spec(name) is None)
     code = (
         "import importlib.util, sys; "
         "print(','.join(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
     )
     try:
         done = subprocess.run(
-            [python, "-c", code, *_NEEDED],
+            [python, "-c", code, *names],
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT_S,
+            timeout=_IMPORT_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -1,7 +1,7 @@
-"""The config that was sent, held against what the script itself wrote down.
+"""Comparing the config that was sent with what the script itself recorded.
 
-A script may drop, rename or overrule an argument without a word. Where its own metadata records a
-parameter of the same name with another value, the user should know before they believe the table.
+A script may silently drop, rename or override an argument. If its own metadata records a parameter
+of the same name with another value, the user should know before they trust the table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# Parts of metadata that tell how the run was set up ...
+# Parts of metadata that hold how the run was set up ...
 _SETTINGS = {
     *("args", "arguments", "cfg", "cli_args", "command_line", "conf", "config", "configuration"),
     *("effective", "hparams", "hyper_parameters", "hyperparameters", "hyperparams", "options"),
@@ -28,11 +28,11 @@ _DEEPEST = 12
 
 
 def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
-    """Return one line for each parameter that was recorded with another value than asked.
+    """Return one line for each parameter that was recorded with another value than requested.
 
-    Names are equal up to ``-``/``_`` and upper or lower case; ``optim.lr`` also finds ``lr`` in a
-    map ``optim``. Numbers are compared as numbers, with a tolerance of 1e-6 of the value (what
-    single precision loses). What was not recorded at all makes no line.
+    Names are equal up to ``-``/``_`` and case; ``optim.lr`` also finds ``lr`` in a map ``optim``.
+    Numbers are compared with a tolerance of 1e-6 of the value (what single precision loses). What
+    was not recorded at all makes no line.
 
     Args:
         asked: parameter name to value.
@@ -52,7 +52,7 @@ def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[s
 
 
 def agreements(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> int:
-    """Return how many parameters were recorded with the very value asked."""
+    """Return how many parameters were recorded with the requested value."""
     places = list(_leaves(recorded))
     found = ((asked[name], _values_of(name, places)) for name in asked)
     return sum(
@@ -61,7 +61,7 @@ def agreements(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> int:
 
 
 def same(asked: Any, recorded: Any) -> bool:
-    """Tell whether two values mean the same, whatever types a command line made of them."""
+    """Return whether two values mean the same, whatever types a command line made of them."""
     asked, recorded = _read(asked), _read(recorded)
     if isinstance(asked, bool) or isinstance(recorded, bool):
         return _truth(asked) is not None and _truth(asked) == _truth(recorded)
@@ -95,7 +95,7 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 def _values_of(name: str, places: list[tuple[tuple[str, ...], Any]]) -> list[Any]:
-    """Return the recorded values of a parameter, those among settings where there are any."""
+    """Return the recorded values of a parameter; only those among settings if there are any."""
     wanted = tuple(_key(part) for part in name.split("."))
     whole = (_key(name),)
     found = [
@@ -113,7 +113,7 @@ def _key(name: str) -> str:
 
 
 def _read(value: Any) -> Any:
-    """Return `value` in plain types, and what a string spells as what it spells."""
+    """Return `value` in plain types, strings parsed."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if isinstance(value, tuple):
@@ -152,7 +152,7 @@ def _close(one: float, other: float) -> bool:
 def _same_text(asked: str, recorded: str) -> bool:
     if asked.lower() == recorded.lower():
         return True
-    # A script may write down a path as the absolute one that it opened.
+    # A script may record a path as the absolute one that it opened.
     path = os.path.normpath(asked)
     return os.path.isabs(recorded) and os.path.normpath(recorded).endswith(os.sep + path)
 

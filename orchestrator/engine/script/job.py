@@ -1,47 +1,65 @@
-"""What one attempt of a trial's program comes to: its commands, and what they go on from.
-
-What an attempt of a script leaves for the next one: ``script.json`` in the run directory.
-
-How long a command may take, and how long it may be silent.
-"""
+"""What one attempt of a trial runs: its commands, its checkpoint, and notes for the next one."""
 
 from __future__ import annotations
 
+import glob
+import os
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine.script.checkpoints import find_checkpoint, keep_checkpoint
 from orchestrator.engine.script.command_line import command, macros_of, variables
-from orchestrator.engine.script.launch import ScriptRun, cap_variables
+from orchestrator.engine.script.launch import cap_variables
 from orchestrator.engine.script.workdir import settle
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, format_duration
 from orchestrator.runs import RunDir
 from orchestrator.sweepfile.model import Program, Step
-from orchestrator.sweepfile.program import names_in, params_text
+from orchestrator.sweepfile.program import Macros, is_ours, names_in, params_text
+
+if TYPE_CHECKING:
+    from orchestrator.engine.child.trial_run import TrialRun
+
+_USUAL_CHECKPOINTS = ("**/*.ckpt", "**/*.pt", "**/*.pth", "**/checkpoint-*/")
+"""What counts as a checkpoint if the sweep file does not say: Lightning's, PyTorch's, HF's."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class Command:
     """One command of an attempt.
 
     Attributes:
-        name: of the step; "" where there is one command only.
         words: the argument list.
-        variables: of its environment, beside the usual.
+        variables: further environment variables.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
-        log: the step's own log; None where there is one command only.
+        step: its name among several; "" if it is the only one.
+        log: the step's own log; None if it is the only command.
     """
 
-    name: str
     words: list[str]
     variables: dict[str, str]
-    timeout_s: float | None = None
-    stall_timeout_s: float | None = None
+    timeout_s: float | None
+    stall_timeout_s: float | None
+    step: str = ""
     log: Path | None = None
+
+    def broken_limit(self, took_s: float, silent_s: float) -> str | None:
+        """Return which limit is broken, for a message, or None.
+
+        Args:
+            took_s: how long the command has run.
+            silent_s: how long it has printed nothing.
+        """
+        if self.timeout_s is not None and took_s >= self.timeout_s:
+            return f"exceeded its timeout of {format_duration(self.timeout_s)}"
+        if self.stall_timeout_s is not None and silent_s >= self.stall_timeout_s:
+            limit = format_duration(self.stall_timeout_s)
+            return f"printed nothing for {limit} (stall_timeout)"
+        return None
 
 
 @dataclass(frozen=True)
@@ -50,73 +68,114 @@ class Job:
 
     Attributes:
         program: as it runs in this trial.
-        pieces: the commands, in their order; a step that is done is not among them.
+        commands: in their order; steps that an earlier attempt finished are not among them.
         notes: for the next attempt.
-        outputs: the folder that an earlier attempt made and this one goes on in.
-        find: returns the newest checkpoint.
+        outputs: the folder that an earlier attempt made and this one continues in.
+        find_checkpoint: returns the newest checkpoint.
     """
 
     program: Program
-    pieces: list[Piece]
+    commands: list[Command]
     notes: Notes
     outputs: Path | None
-    find: Callable[[], Path | None]
-
-    def keep_checkpoint(self, directory: Path) -> None:
-        """Put the newest checkpoint where trials that follow look for it."""
-        keep_checkpoint(self.find(), directory)
+    find_checkpoint: Callable[[], Path | None]
 
 
-def prepare(program: Program, config: Mapping[str, Any], run: ScriptRun) -> Job:
+class Notes:
+    """What an attempt leaves for the next one, in ``script.json`` of the run directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = RunDir(directory).script_file
+        self._known: dict[str, Any] = atomic.read_json(self._file) or {}
+
+    @property
+    def outputs(self) -> Path | None:
+        """The folder that the script made for itself; None if it made none."""
+        found = self._known.get("outputs")
+        return Path(found) if isinstance(found, str) else None
+
+    @property
+    def done(self) -> list[str]:
+        """The steps that have ended well."""
+        found = self._known.get("done")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+    def note(self, **facts: Any) -> None:
+        """Write `facts` to the disk."""
+        if any(self._known.get(name) != value for name, value in facts.items()):
+            self._known |= facts
+            atomic.write_json(self._file, self._known)
+
+    def forget(self) -> None:
+        """Remove everything."""
+        self._known = {}
+        self._file.unlink(missing_ok=True)
+
+
+def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
     """Make everything that one attempt needs, its files included.
 
     Raises:
         TrialError: the program cannot be started with this config.
     """
-    notes = Notes(run.directory)
-    goes_on = run.goes_on and (program.resume is not None or bool(notes.done))
-    if not goes_on:
+    directory = run.directory
+    notes = Notes(directory)
+    resumes = run.goes_on and (program.resume is not None or bool(notes.done))
+    if not resumes:
         notes.forget()
-    settled, sent = settle(program, config, run.directory, goes_on=goes_on, warn=run.warn)
-    macros = replace(macros_of(settled, sent, run.directory), device=run.device)
-    if settled.params_file is not None:
-        base = Path(settled.workdir) if settled.copies else run.directory.absolute()
-        target = base / settled.params_file.write
-        macros = replace(macros, params_file=str(target))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.parent.resolve().is_relative_to(base.resolve()):
-            raise TrialError(
-                f"params_file {settled.params_file.write}: must be written inside the copy, but a "
-                "link leads out of it. Write it elsewhere, or do not link that folder."
-            )
-        text = params_text(settled.params_file, macros)
-        target.unlink(missing_ok=True)  # in a copy it may be a link
-        atomic.write_text(target, text)
+    program, sent = settle(program, config, directory, resumes=resumes, warn=run.warn)
+    macros = replace(macros_of(program, sent, directory), device=run.device)
+    if program.params_file is not None:
+        macros = _write_params_file(program, macros, directory)
 
-    def find() -> Path | None:
-        if settled.resume is None:
-            return None
-        own = [notes.outputs] if notes.outputs is not None else []
-        return find_checkpoint(settled, run.directory, own, macros)
+    def find_checkpoint() -> Path | None:
+        return _find_checkpoint(program, directory, notes.outputs, macros)
 
-    if goes_on:
-        macros = replace(macros, checkpoint=_go_on_from(settled, find(), run))
-    done = notes.done if goes_on else []
-    if macros.checkpoint is not None or done:
+    if resumes:
+        macros = replace(macros, checkpoint=_resume_from(program, find_checkpoint(), run))
+    done = notes.done if resumes else []
+    has_begun = macros.checkpoint is not None or bool(done)
+    if has_begun:
         run.continues()
-    cap = cap_variables(settled, run.cap)
-    steps: list[Step | None] = [step for step in settled.steps if step.name not in done]
-    pieces = []
-    for step in steps if settled.steps else [None]:
-        words = command(settled, sent, run.directory, macros=macros, step=step)
-        found = variables(settled, sent, run.directory, macros=macros, step=step)
-        pieces.append(_piece(settled, step, words, {**cap, **found}, run.directory))
-    outputs = notes.outputs if macros.checkpoint is not None or done else None
-    return Job(settled, pieces, notes, outputs, find)
+    cap = cap_variables(program, run.cap)
+    steps: list[Step | None] = [step for step in program.steps if step.name not in done]
+    commands = []
+    for step in steps if program.steps else [None]:
+        words = command(program, sent, directory, macros=macros, step=step)
+        own = variables(program, sent, directory, macros=macros, step=step)
+        made = Command(words, {**cap, **own}, program.timeout_s, program.stall_timeout_s)
+        if step is not None:
+            made = replace(
+                made,
+                step=step.name,
+                timeout_s=step.timeout_s or made.timeout_s,
+                stall_timeout_s=step.stall_timeout_s or made.stall_timeout_s,
+                log=directory / f"log-{step.name}.txt",
+            )
+        commands.append(made)
+    return Job(program, commands, notes, notes.outputs if has_begun else None, find_checkpoint)
 
 
-def _go_on_from(program: Program, found: Path | None, run: ScriptRun) -> str | None:
-    """Return what ``${checkpoint}`` stands for; None where the program starts anew."""
+def _write_params_file(program: Program, macros: Macros, directory: Path) -> Macros:
+    """Write the file with the parameters, and return the macros with its path."""
+    assert program.params_file is not None
+    base = Path(program.workdir) if program.copies else directory.absolute()
+    target = base / program.params_file.write
+    macros = replace(macros, params_file=str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.resolve().is_relative_to(base.resolve()):
+        raise TrialError(
+            f"params_file {program.params_file.write}: a link leads out of the copy, so it would "
+            "be written outside. Write it elsewhere, or do not link that folder."
+        )
+    text = params_text(program.params_file, macros)
+    target.unlink(missing_ok=True)  # in a copy it may be a link
+    atomic.write_text(target, text)
+    return macros
+
+
+def _resume_from(program: Program, found: Path | None, run: TrialRun) -> str | None:
+    """Return the value of ``${checkpoint}``; None if the program starts from scratch."""
     if program.resume is None:
         return None
     if "checkpoint" not in names_in(program.resume.words):
@@ -128,78 +187,63 @@ def _go_on_from(program: Program, found: Path | None, run: ScriptRun) -> str | N
     return str(found.absolute())
 
 
-def _piece(
-    program: Program, step: Step | None, words: list[str], found: dict[str, str], directory: Path
-) -> Piece:
-    if step is None:
-        return Piece("", words, found, program.timeout_s, program.stall_timeout_s)
-    return Piece(
-        step.name,
-        words,
-        found,
-        step.timeout_s or program.timeout_s,
-        step.stall_timeout_s or program.stall_timeout_s,
-        directory / f"log-{step.name}.txt",
-    )
+def _find_checkpoint(
+    program: Program, directory: Path, outputs: Path | None, macros: Macros
+) -> Path | None:
+    """Return the newest checkpoint among a trial's own files, or None.
 
-
-class Notes:
-    """Reads and writes the notes of one trial; each change is on the disk at once.
-
-    Args:
-        directory: the run directory.
+    Searched are the run directory, the trial's copy of the program's folder, and the folder that
+    the script made. The program's own folder is other trials' too: it counts only if the glob
+    names something of this trial by a macro, as ``ckpt/lr${params:lr}.pt``.
     """
-
-    def __init__(self, directory: Path) -> None:
-        self._file = RunDir(directory).script_file
-        self._known: dict[str, Any] = atomic.read_json(self._file) or {}
-
-    @property
-    def outputs(self) -> Path | None:
-        """The folder that the script made for itself; None where it made none."""
-        found = self._known.get("outputs")
-        return Path(found) if isinstance(found, str) else None
-
-    @property
-    def done(self) -> list[str]:
-        """The steps that have ended well."""
-        found = self._known.get("done")
-        return [str(name) for name in found] if isinstance(found, list) else []
-
-    def note(self, **facts: Any) -> None:
-        """Keep `facts` for the next attempt."""
-        if any(self._known.get(name) != value for name, value in facts.items()):
-            self._known |= facts
-            atomic.write_json(self._file, self._known)
-
-    def forget(self) -> None:
-        """Start anew."""
-        self._known = {}
-        self._file.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of one command.
-
-    Attributes:
-        timeout_s: longest time that it may take; None for any.
-        stall_timeout_s: longest time without output; None for any.
-    """
-
-    timeout_s: float | None = None
-    stall_timeout_s: float | None = None
-
-    def broken(self, took_s: float, silent_s: float) -> str | None:
-        """Return which limit is broken, for a message, or None.
-
-        Args:
-            took_s: how long the command has run.
-            silent_s: how long it has printed nothing.
-        """
-        if self.timeout_s is not None and took_s >= self.timeout_s:
-            return f"must end within {format_duration(self.timeout_s)} (timeout), but still ran"
-        if self.stall_timeout_s is not None and silent_s >= self.stall_timeout_s:
-            limit = format_duration(self.stall_timeout_s)
-            return f"must print something every {limit} (stall_timeout), but was silent for longer"
+    if program.resume is None:
         return None
+    given = program.resume.checkpoint
+    folders = [directory, *([] if outputs is None else [outputs])]
+    if program.copies or (given is not None and is_ours(given)):
+        folders.append(Path(program.workdir))
+    text = None if given is None else macros.put_in_glob(given)
+    patterns = _USUAL_CHECKPOINTS if given is None else (text,) if text else ()
+    inherited = RunDir(directory).checkpoint_file
+    found = {
+        Path(path)
+        for folder in folders
+        for pattern in patterns
+        for path in glob.iglob(os.path.join(glob.escape(str(folder)), pattern), recursive=True)
+    }
+    own = [path for path in found if path != inherited and not path.name.startswith(".")]
+    newest = max(own, key=_modified, default=None)
+    if newest is not None:
+        return newest
+    return inherited if inherited.exists() else None
+
+
+def keep_checkpoint(found: Path | None, directory: Path) -> None:
+    """Put a checkpoint where trials that follow from this one look for it.
+
+    One in the run directory is linked, since nothing else writes there; others are copied. One
+    that is a folder stays where it is, for this trial alone.
+
+    Raises:
+        OSError: the run directory cannot be written.
+    """
+    target = RunDir(directory).checkpoint_file
+    if found is None or found == target or not found.is_file():
+        return
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part.unlink(missing_ok=True)
+    if found.is_relative_to(directory):
+        with suppress(OSError):
+            os.link(found, part)
+    if part.exists():
+        os.replace(part, target)
+        return
+    with found.open("rb") as reading, atomic.replacing(target) as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

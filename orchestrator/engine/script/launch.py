@@ -1,27 +1,20 @@
-"""Starting a script's process: its environment, its pipes, and what may go wrong.
+"""Starting a script's process: its environment, its output pipe, and what may go wrong.
 
-What a script finds in its environment: where to report, its config, and W&B kept to this trial.
-
-A script that knows nothing of sweeps needs none of it.
-
-Holding a program of one's own to its share of a GPU, as far as that can be done from outside.
-
-No driver limits the memory of one process among others (a MIG slice does, and is what its slot
-sees). The frameworks limit themselves where their environment says so.
-
-What a script's follower is handed by whoever runs the trial.
+A script finds in its environment where to report, its config, and W&B kept to this trial; a script
+that knows nothing of sweeps needs none of it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.script.command_line import JSON_FILE, YAML_FILE
@@ -31,6 +24,9 @@ from orchestrator.files import MIB, atomic
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import parameter_file
 
+REPORTED_FILE = "reported.jsonl"
+"""In the run directory: what the script writes to ``$SWEEP_METRICS``, JSON lines."""
+
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -39,6 +35,14 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
 )
+_WANDB_FLUSH = "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL"
+_TORCH_ALLOCATOR = "PYTORCH_ALLOC_CONF"
+_TORCH_CUDA_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+_TORCH_FRACTION = "per_process_memory_fraction"
+# The first release that is known to take the fraction from its environment; an older one refuses
+# to start with an option that it does not know.
+_TORCH_WITH_FRACTION = (2, 13)
+_CHUNK = 65_536  # bytes
 
 
 def start(
@@ -56,50 +60,45 @@ def start(
     Args:
         program: what is started, for its working folder and for messages.
         words: the argument list.
-        directory: the run directory, handed over as ``SWEEP_RUN_DIR``.
+        directory: the run directory, passed as ``SWEEP_RUN_DIR``.
         threads: CPU threads that the script may use.
-        more: variables that its environment has beside.
+        more: further environment variables.
 
     Raises:
         TrialError: the system refuses to start it.
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    variables = dict(os.environ)
+    variables.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    # Python would otherwise hold lines back until a buffer is full.
+    variables["PYTHONUNBUFFERED"] = "1"
+    variables["SWEEP_RUN_DIR"] = str(directory.absolute())
     try:
         return subprocess.Popen(
-            # Bytes, so that no locale has a say in what arrives.
+            # Bytes, so that what arrives does not depend on the locale.
             [word.encode("utf-8", "surrogateescape") for word in words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
             cwd=program.workdir,
-            env=environment(directory, threads) | dict(more or {}),
+            env=variables | dict(more or {}),
             # It takes no lock that another thread could hold: signals and two system calls.
             preexec_fn=guard_for_script(),  # noqa: PLW1509
         )
     except UnicodeEncodeError as error:
-        raise TrialError(f"{program.path}: every argument must be text, but {error}.") from None
+        raise TrialError(f"{program.path}: an argument is not text: {error}.") from None
     except OSError as error:
         raise TrialError(
-            f"{program.path}: must be a program that can be started, but got: "
-            f"{error.strerror or error}.{_hint(error, program, words)}"
+            f"{program.path}: cannot be started: {error.strerror or error}."
+            f"{_hint(error, program, words)}"
         ) from None
-
-
-def environment(directory: Path, threads: int) -> dict[str, str]:
-    """Return the script's environment: ours, its share of the cores, and where it may write."""
-    variables = dict(os.environ)
-    variables.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-    # Python would otherwise hold lines back until a buffer is full.
-    variables["PYTHONUNBUFFERED"] = "1"
-    variables["SWEEP_RUN_DIR"] = str(directory.absolute())
-    return variables
 
 
 def _hint(error: OSError, program: Program, words: Sequence[str]) -> str:
     if not os.path.isdir(program.workdir):
-        return f" The working folder {program.workdir} must exist."
+        return f" The working folder {program.workdir} does not exist."
     if error.errno == errno.ENOEXEC:
         return " An executable text file must begin with a line such as #!/bin/sh."
     if error.errno == errno.ENOENT:
@@ -109,17 +108,34 @@ def _hint(error: OSError, program: Program, words: Sequence[str]) -> str:
     return ""
 
 
-REPORTED_FILE = "reported.jsonl"
-"""In the run directory: what the script writes to ``$SWEEP_METRICS``, JSON lines."""
+class OutputPipe:
+    """Reads what a process prints, without waiting for whoever holds the pipe open."""
 
-_WANDB_FLUSH = "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL"
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self.is_open = True
+        self._handle = process.stdout.fileno()
+        os.set_blocking(self._handle, False)
+        self._poll = select.poll()
+        self._poll.register(self._handle, select.POLLIN)
+
+    def read(self, timeout_s: float) -> bytes:
+        """Return what has been printed; nothing if nothing comes in time, or at the end."""
+        if not self.is_open or not self._poll.poll(timeout_s * 1000):
+            return b""
+        try:
+            data = os.read(self._handle, _CHUNK)
+        except BlockingIOError:
+            return b""
+        self.is_open = bool(data)
+        return data
 
 
 def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
     """Return environment variables for one script, and write the files that they name.
 
-    ``WANDB_MODE`` is offline unless the environment says otherwise already: trials of a sweep
-    need no server, and none is asked for a login.
+    ``WANDB_MODE`` is offline unless the environment already sets it: trials of a sweep need no
+    server, and none is asked for a login.
 
     Args:
         config: parameter name to value.
@@ -140,22 +156,18 @@ def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
     }
 
 
-# The first release of which it is known that it takes the fraction from its environment; an older
-# one refuses to start with an option that it does not know.
-_TORCH = (2, 13)
-
-
 def cap_variables(program: Program, cap: tuple[int, int] | None) -> dict[str, str]:
-    """Return the environment variables that hold JAX, CuPy, TensorFlow and PyTorch to a cap.
+    """Return the environment variables that limit the GPU memory of JAX, CuPy, TF and PyTorch.
 
-    TensorFlow takes none, but no longer takes the whole card at once. PyTorch is held where the
-    program runs under the interpreter of the sweep, whose version is known. What the user has set
-    stays.
+    No driver limits the memory of one process among others (a MIG slice does, and is what its slot
+    sees), but the frameworks limit themselves if their environment asks for it. TensorFlow takes
+    no limit, but no longer takes the whole card at once. PyTorch is limited if the program runs
+    under the interpreter of the sweep, whose version is known. What the user has set remains.
 
     Args:
         program: what is started.
-        cap: bytes that it may hold, its context counted in, and all that the GPU has; None for
-            no cap.
+        cap: bytes that it may hold, its context included, and all that the GPU has; None for no
+            limit.
     """
     if cap is None:
         return {}
@@ -167,85 +179,20 @@ def cap_variables(program: Program, cap: tuple[int, int] | None) -> dict[str, st
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
     found = {name: value for name, value in wanted.items() if name not in os.environ}
-    set_already = [os.environ.get(name, "") for name in ("PYTORCH_ALLOC_CONF", _CUDA)]
-    option = "per_process_memory_fraction"
-    if _torch_takes_it(program) and not any(option in text for text in set_already):
-        name = "PYTORCH_ALLOC_CONF" if set_already[0] or not set_already[1] else _CUDA
-        found[name] = ",".join(filter(None, [os.environ.get(name), f"{option}:{share}"]))
+    general = os.environ.get(_TORCH_ALLOCATOR, "")
+    for_cuda = os.environ.get(_TORCH_CUDA_ALLOCATOR, "")
+    if _torch_takes_fraction(program) and _TORCH_FRACTION not in general + for_cuda:
+        name = _TORCH_ALLOCATOR if general or not for_cuda else _TORCH_CUDA_ALLOCATOR
+        options = [os.environ.get(name), f"{_TORCH_FRACTION}:{share}"]
+        found[name] = ",".join(filter(None, options))
     return found
 
 
-_CUDA = "PYTORCH_CUDA_ALLOC_CONF"
-
-
-def _torch_takes_it(program: Program) -> bool:
+def _torch_takes_fraction(program: Program) -> bool:
     if program.python not in (None, sys.executable):
         return False
     try:
         version = metadata.version("torch").partition("+")[0].split(".")
-        return (int(version[0]), int(version[1])) >= _TORCH
+        return (int(version[0]), int(version[1])) >= _TORCH_WITH_FRACTION
     except (metadata.PackageNotFoundError, ValueError, IndexError):
         return False
-
-
-class ScriptRun(Protocol):
-    """What `run_script` is handed beside the config."""
-
-    @property
-    def directory(self) -> Path:
-        """The run directory."""
-
-    @property
-    def device(self) -> str:
-        """``"cpu"`` or ``"cuda"``."""
-
-    @property
-    def threads(self) -> int:
-        """CPU threads that the script may use."""
-
-    @property
-    def goes_on(self) -> bool:
-        """True where an earlier attempt, or another trial, has left what to go on from."""
-
-    @property
-    def cap(self) -> tuple[int, int] | None:
-        """What it may hold on its GPU, and all that this has, bytes; None for no cap."""
-
-    def continues(self) -> None:
-        """Take note that the script goes on, so that its reports follow the earlier ones."""
-
-    @property
-    def should_stop(self) -> bool:
-        """True once the script should be ended."""
-
-    def report(self, step: int, **metrics: float) -> None:
-        """Take one report."""
-
-    def describe(self, **facts: Any) -> None:
-        """Merge `facts` into ``metadata.json``."""
-
-    def progress(self, text: str) -> None:
-        """Show what happens before the first report."""
-
-    def warn(self, text: str) -> None:
-        """Take what the user should know; it shows in status and beside the table."""
-
-    def adopted(self, path: str) -> None:
-        """Take note that the script's output folder has appeared."""
-
-
-class UntilStopped:
-    """A sink of reports that is closed once the script should be ended.
-
-    What a fast script has printed by then still stands in the pipe; nobody judges it any more.
-    """
-
-    def __init__(self, run: ScriptRun) -> None:
-        self._run = run
-        self.describe = run.describe
-        self.warn = run.warn
-
-    def report(self, step: int, **metrics: float) -> None:
-        """Pass one report on, as long as there is somebody to judge it."""
-        if not self._run.should_stop:
-            self._run.report(step, **metrics)

@@ -1,4 +1,4 @@
-"""Where a trial's program runs: in its folder, or in a copy of it that is the trial's own."""
+"""Where a trial's program runs: in its folder, or in the trial's own copy of it."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def settle(
     config: Mapping[str, Any],
     directory: Path,
     *,
-    goes_on: bool,
+    resumes: bool,
     warn: Callable[[str], None],
 ) -> tuple[Program, dict[str, Any]]:
-    """Return the program as it runs in this trial, and the config as it is handed over.
+    """Return the program as it runs in this trial, and the config as it is passed to it.
 
     Relative paths mean what they mean in the sweep file's folder, wherever the program runs.
 
     Args:
-        program: as the file says.
+        program: as the sweep file describes it.
         config: parameter name to value.
         directory: the run directory.
-        goes_on: True where an earlier attempt's copy is gone on with.
-        warn: takes what the user should know.
+        resumes: use the copy of an earlier attempt.
+        warn: receives what the user should know.
 
     Raises:
         TrialError: the folder cannot be copied.
@@ -50,7 +50,7 @@ def settle(
     home = Path(program.folder or program.workdir)
     if program.copies:
         source, target = Path(program.workdir), directory.absolute() / FOLDER
-        if not (goes_on and target.is_dir()):
+        if not (resumes and target.is_dir()):
             _make_copy(source, target, program.link, warn)
         path = program.path
         if os.path.isabs(path) and Path(os.path.abspath(path)).is_relative_to(source):
@@ -65,23 +65,17 @@ def settle(
             return [settled(item) for item in value]
         return _reached(value, home, here) if isinstance(value, str) else value
 
-    return (
-        replace(
-            program,
-            command=program.command if program.shell else tuple(map(settled, program.command)),
-            steps=tuple(
-                replace(step, command=tuple(map(settled, step.command))) for step in program.steps
-            ),
-        ),
-        {name: settled(value) for name, value in config.items()},
-    )
+    steps = [replace(step, command=tuple(map(settled, step.command))) for step in program.steps]
+    command = program.command if program.shell else tuple(map(settled, program.command))
+    sent = {name: settled(value) for name, value in config.items()}
+    return replace(program, command=command, steps=tuple(steps)), sent
 
 
 def _reached(text: str, home: Path, here: Path) -> str:
-    """Return a relative path that leads somewhere from `home` so that it does from `here`.
+    """Return a relative path that exists in `home` so that it leads to the same from `here`.
 
-    One inside the folder that the copy holds too stays as it is, so that what the program writes
-    there is the trial's own.
+    A path that exists in the copy too stays as it is, so that what the program writes there is the
+    trial's own.
     """
     if not text or text.startswith(("-", "~")) or "\0" in text or is_ours(text) or "${" in text:
         return text
@@ -103,7 +97,7 @@ def _exists(path: Path) -> bool:
 def _make_copy(
     source: Path, target: Path, link: tuple[str, ...], warn: Callable[[str], None]
 ) -> None:
-    """Copy the sources and small files of `source` to `target`, anew.
+    """Copy the sources and small files of `source` to a new `target`.
 
     Raises:
         TrialError: there is too much of it, or it cannot be read or written.
@@ -132,14 +126,12 @@ def _make_copy(
                 files, total = files + 1, total + size
                 if files > MOST_FILES or total > MOST_BYTES:
                     raise TrialError(
-                        f"workdir: copy: {source} must hold at most {MOST_FILES:,} small files of "
-                        f"{format_size(MOST_BYTES)} in all, but has more. Name its data under link."
+                        f"workdir: copy: {source} holds more than {MOST_FILES:,} small files or "
+                        f"{format_size(MOST_BYTES)} in all. Name its data under link."
                     )
                 shutil.copy2(path, copy)
     except OSError as error:
-        raise TrialError(
-            f"workdir: copy: {source} must be copied to {target}, but got: {error}."
-        ) from None
+        raise TrialError(f"workdir: copy: cannot copy {source} to {target}: {error}.") from None
     if large:
         names = ", ".join(f"{name} ({format_size(size)})" for name, size in large[:3])
         more = f" and {len(large) - 3} more" if len(large) > 3 else ""
@@ -147,7 +139,7 @@ def _make_copy(
 
 
 def _sources(folder: Path, linked: set[Path]) -> Iterator[os.DirEntry[str]]:
-    """Yield what is copied or linked, folders before what they hold."""
+    """Yield what is copied or linked, folders before their content."""
     with os.scandir(folder) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
@@ -161,19 +153,19 @@ def _sources(folder: Path, linked: set[Path]) -> Iterator[os.DirEntry[str]]:
 
 
 def is_left_out(name: str) -> bool:
-    """Tell whether a folder of this name holds no sources."""
+    """Return whether a folder of this name holds no sources."""
     return name.startswith(".") or name in _LEFT_OUT
 
 
 def _is_foreign(folder: Path) -> bool:
-    """Tell whether a folder is an environment, or a sweep's."""
+    """Return whether a folder is an environment, or a sweep's."""
     if (folder / "pyvenv.cfg").exists() or (folder / "conda-meta").is_dir():
         return True
     return (folder / "spec.json").is_file() and (folder / "trials").is_dir()
 
 
 def _link_target(path: Path, source: Path) -> str:
-    """Return where the copy of a link leads: inside the copy where the link leads inside."""
+    """Return the target of a link's copy: inside the copy if the link leads inside."""
     leads = os.readlink(path)
     inside = path.resolve().is_relative_to(source.resolve())
     return leads if inside and not os.path.isabs(leads) else str(path.resolve())

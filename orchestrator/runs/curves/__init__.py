@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Mark as Mark,
         MlflowRun as MlflowRun,
         RewrittenJson as RewrittenJson,
+        file_version as file_version,
         mark as mark,
     )
 
@@ -49,6 +50,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Mark",
             "MlflowRun",
             "RewrittenJson",
+            "file_version",
             "mark",
         ],
         "formats.tensorboard": ["EventLog", "is_event_file"],

@@ -1,4 +1,4 @@
-"""Runs `run_script` in a process that stands as a trial's does, and keeps what it was told.
+"""Runs `run_script` in a process like a trial's, and records what it reports.
 
 Used as a module it starts that process; used as a program it is that process.
 """
@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from orchestrator.engine.child.trial_run import TrialRun
 from orchestrator.engine.script.follow import run_script
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
@@ -123,7 +124,7 @@ def is_running(pid: int) -> bool:
 
 @dataclass
 class _Recorder:
-    """A `ScriptRun` that writes down what it is told."""
+    """A run that records what is reported to it."""
 
     directory: Path
     device: str = "cpu"
@@ -169,7 +170,7 @@ def _main(directory: Path) -> None:
     program = Program.from_dict(task["program"])
     run = _Recorder(directory, goes_on=(directory / "events.jsonl").exists())
     try:
-        run_script(program, task["config"], run, grace_s=task["grace_s"])
+        run_script(program, task["config"], cast(TrialRun, run), grace_s=task["grace_s"])
         run.write("done", None)
     except TrialError as error:
         run.write("failed", str(error))

@@ -147,12 +147,12 @@ def test_a_console_command_is_found_on_the_path_and_in_our_environment(
 @pytest.mark.parametrize(
     ("path", "python", "message"),
     [
-        ("absent.py", None, "must be a file"),
+        ("absent.py", None, "does not exist"),
         ("plain.sh", None, r"chmod \+x"),
-        ("no-such-command", None, "must be a file in .* or a command on PATH"),
-        ("sub/absent", None, "must be a file in"),
-        ("train.py", "./no/python", "must be an interpreter"),
-        ("train.py", "no-such-python", "must be a command on PATH or a path"),
+        ("no-such-command", None, "neither a file in .* nor a command on PATH"),
+        ("sub/absent", None, "neither a file in"),
+        ("train.py", "./no/python", "is not an interpreter"),
+        ("train.py", "no-such-python", "neither a command on PATH nor a path"),
     ],
 )
 def test_a_program_that_cannot_run_is_named(
@@ -203,7 +203,11 @@ def test_a_command_without_parameters_finds_them_where_wandb_looks(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(("${lr}",), "all of it vanished"), (("run", "a\0b"), "no NUL"), (("absent-program",), "")],
+    [
+        (("${lr}",), "no word is left to run"),
+        (("run", "a\0b"), "contains a NUL"),
+        (("absent-program",), ""),
+    ],
 )
 def test_a_command_that_cannot_be_is_named(
     tmp_path: Path, words: tuple[str, ...], message: str
@@ -211,7 +215,7 @@ def test_a_command_that_cannot_be_is_named(
     program = Program(path="x", workdir=str(tmp_path), command=words)
     if not message:
         trial = run_trial(program, {}, tmp_path / "run")
-        assert "must be a program that can be started" in str(trial.of("failed"))
+        assert "cannot be started" in str(trial.of("failed"))
         return
     with pytest.raises(TrialError, match=message):
         command(program, {"x": 1})

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.script.follow import exit_words, failure
+from orchestrator.engine.script.failure import describe_exit, failure
 from orchestrator.engine.script.process_tree import Tree
 from orchestrator.sweepfile.model.program import Program
 from tests.engine.script.script_runner import EPOCH_LINE, SCRIPTS, is_running, run_trial, started
@@ -63,7 +63,7 @@ def test_a_script_that_overrules_its_config_is_reported(tmp_path: Path) -> None:
 def test_a_script_that_makes_no_folder_of_its_own_has_failed(tmp_path: Path) -> None:
     trial = run_trial(train_model(tmp_path), {"mode": "no_folder"}, tmp_path / "run")
     assert trial.error is not None
-    assert "outputs 'experiments/*/': the script must make a new folder" in trial.error
+    assert "outputs 'experiments/*/': the script made no new folder that matches" in trial.error
     assert "let the name hold the process id" in trial.error
 
 
@@ -82,11 +82,11 @@ def test_two_copies_started_at_once_keep_to_their_own_folders(tmp_path: Path) ->
         assert Path(trial.facts["outputs"]).name.encode() in trial.log
 
 
-def test_a_crash_is_told_with_its_reason_and_its_log(tmp_path: Path) -> None:
+def test_a_crash_is_reported_with_its_reason_and_its_log(tmp_path: Path) -> None:
     trial = run_trial(train_model(tmp_path), {"mode": "crash"}, tmp_path / "run")
     assert trial.error is not None
     first, *others = trial.error.splitlines()
-    assert first.startswith("train_model.py: must end with exit code 0, but ended with exit code 1")
+    assert first.startswith("train_model.py: ended with exit code 1")
     assert first.endswith(": RuntimeError: the loss is not what it was")
     assert any("in main" in line for line in others)
     assert trial.error.endswith(f"Log: {tmp_path / 'run' / 'log.txt'}")
@@ -98,11 +98,11 @@ def test_a_crash_is_told_with_its_reason_and_its_log(tmp_path: Path) -> None:
     ("config", "words"),
     [
         ({"mode": "exit_code"}, "ended with exit code 3"),
-        ({"mode": "segfault"}, "was ended by SIGSEGV (a crash inside native code)"),
+        ({"mode": "segfault"}, "was killed by SIGSEGV (a crash inside native code)"),
         ({"unknown": 1}, "compare its --help"),
     ],
 )
-def test_every_bad_end_has_its_words(config: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_every_failure_has_its_message(config: dict[str, Any], words: str, tmp_path: Path) -> None:
     trial = run_trial(train_model(tmp_path, outputs=None), config, tmp_path / "run")
     assert trial.error is not None
     assert words in trial.error
@@ -130,7 +130,7 @@ def test_a_program_that_cannot_start_fails_with_a_reason(tmp_path: Path) -> None
     assert "#!/bin/sh" in trial.error
 
 
-def test_what_a_script_sees_around_it(tmp_path: Path) -> None:
+def test_the_environment_of_a_script(tmp_path: Path) -> None:
     program = Program(path=str(SCRIPTS / "print_argv.py"), workdir=str(tmp_path))
     trial = run_trial(program, {}, tmp_path / "run")
     assert trial.error is None
@@ -281,20 +281,17 @@ def test_processes_that_were_there_before_are_left_alone() -> None:
     ("code", "words"),
     [
         (1, "ended with exit code 1"),
-        (-9, "was ended by SIGKILL (the system may have run out of memory)"),
-        (137, "ended with exit code 137, which stands for SIGKILL (the system may have run out"),
-        (-15, "was ended by SIGTERM"),
+        (-9, "was killed by SIGKILL (the system may have run out of memory)"),
+        (137, "ended with exit code 137, which means SIGKILL (the system may have run out"),
+        (-15, "was killed by SIGTERM"),
         (255, "ended with exit code 255"),
         (128, "ended with exit code 128"),
     ],
 )
-def test_exit_codes_in_words(code: int, words: str) -> None:
-    assert exit_words(code).startswith(words)
+def test_how_a_process_ended(code: int, words: str) -> None:
+    assert describe_exit(code).startswith(words)
 
 
 def test_a_silent_failure_says_so(tmp_path: Path) -> None:
     text = failure("train.py", 1, 61.0, [], tmp_path / "absent")
-    assert text == (
-        "train.py: must end with exit code 0, but ended with exit code 1 after 1m 01s. "
-        "It printed nothing."
-    )
+    assert text == "train.py: ended with exit code 1 after 1m 01s. It printed nothing."

@@ -43,30 +43,28 @@ def test_without_papermill_the_next_step_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = made(tmp_path, "lr = 1")
-    monkeypatch.setattr(command_line, "_NEEDED", ("papermill_of_nobody", "json"))
-    with pytest.raises(
-        TrialError, match=r"it lacks papermill_of_nobody\. Next step: .*pip install"
-    ):
+    monkeypatch.setattr(command_line, "_NOTEBOOK_PACKAGES", ("papermill_of_nobody", "json"))
+    with pytest.raises(TrialError, match=r"lacks papermill_of_nobody\. Run .*pip install"):
         command(program, {"lr": 2}, tmp_path)
 
 
 def test_another_interpreter_is_asked_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line, "_NEEDED", ("nothing_like_it", "json"))
+    monkeypatch.setattr(command_line, "_NOTEBOOK_PACKAGES", ("nothing_like_it", "json"))
     monkeypatch.setattr(sys, "executable", "/somewhere/else")
-    assert command_line._missing("python3") == "nothing_like_it"
+    assert command_line._missing_packages("python3") == "nothing_like_it"
 
 
 def test_what_is_no_notebook_or_takes_no_parameters_is_refused(tmp_path: Path) -> None:
     program = made(tmp_path, "lr = 1", tags=())
-    with pytest.raises(TrialError, match="must have a cell with the tag parameters"):
+    with pytest.raises(TrialError, match="has no cell with the tag parameters"):
         command(program, {"lr": 2}, tmp_path)
     Path(program.path).write_text("{}")
-    with pytest.raises(TrialError, match="must be a notebook"):
+    with pytest.raises(TrialError, match="is not a notebook"):
         command(program, {"lr": 2}, tmp_path)
 
 
 def test_the_words_and_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line, "_NEEDED", ("json",))
+    monkeypatch.setattr(command_line, "_NOTEBOOK_PACKAGES", ("json",))
     program = made(tmp_path, "lr = 1")
     words = command(program, {"lr": 1e-5, "name": "a b"}, tmp_path)
     assert words[:4] == [sys.executable, "-m", "papermill", program.path]

@@ -31,19 +31,19 @@ def csv_of(rows: list[dict[str, str]], names: tuple[str, ...] = ("epoch", "loss"
 
 @settings(max_examples=40, deadline=None)
 @given(cuts=st.lists(st.integers(0, 700), max_size=12), is_csv=st.booleans())
-def test_rows_come_once_each_wherever_the_file_is_cut(
+def test_each_row_comes_once_wherever_the_file_is_cut(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], is_csv: bool
 ) -> None:
     path = tmp_path_factory.mktemp("cut") / "log"
     text = csv_of(ROWS) if is_csv else "".join(json.dumps(row) + "\n" for row in ROWS)
     data = text.encode().rstrip(b"\n")  # nothing ends the last line
     log = GrowingCsv(path) if is_csv else GrowingJsonLines(path)
-    found: list[dict[str, Any]] = log.read()
+    found: list[dict[str, Any]] = log.poll()
     for end in sorted(cuts):
-        path.write_bytes(data[:end])  # written anew as well as longer
-        found += log.read()
+        path.write_bytes(data[:end])  # written again as well as longer
+        found += log.poll()
     path.write_bytes(data)
-    assert found + log.read() + log.close() == ROWS
+    assert found + log.poll() + log.poll(last=True) == ROWS
 
 
 def test_a_table_that_is_written_anew_with_another_column_goes_on(tmp_path: Path) -> None:
@@ -51,54 +51,54 @@ def test_a_table_that_is_written_anew_with_another_column_goes_on(tmp_path: Path
     path = tmp_path / "metrics.csv"
     log = GrowingCsv(path)
     path.write_text("epoch,train_loss\n0,1.0\n1,0.9\n")
-    assert len(log.read()) == 2
+    assert len(log.poll()) == 2
     path.write_text("epoch,train_loss,val_loss\n0,1.0,\n1,0.9,\n1,,0.8\n")
-    assert log.read() == [{"epoch": "1", "val_loss": "0.8"}]
+    assert log.poll() == [{"epoch": "1", "val_loss": "0.8"}]
     path.write_text("epoch,train_loss\n0,7.0\n")
-    assert log.read() == [{"epoch": "0", "train_loss": "7.0"}]
+    assert log.poll() == [{"epoch": "0", "train_loss": "7.0"}]
 
 
 def test_headings_in_the_midst_and_quoted_cells(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text('# made by me\n epoch ; note;loss\n1;"two\nlines; here";0.5\n')
     log = GrowingCsv(path)
-    assert log.read() == [{"epoch": "1", "note": "two\nlines; here", "loss": "0.5"}]
+    assert log.poll() == [{"epoch": "1", "note": "two\nlines; here", "loss": "0.5"}]
     with path.open("a") as stream:
         stream.write("epoch;note;loss\n2;x;nan\nepoch;loss;val_loss\n3;0.1;0.2\n")
-    assert log.read() == [
+    assert log.poll() == [
         {"epoch": "2", "note": "x", "loss": "nan"},
         {"epoch": "3", "loss": "0.1", "val_loss": "0.2"},
     ]
 
 
-def test_what_was_there_before_is_passed_over(tmp_path: Path) -> None:
+def test_earlier_content_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("epoch,loss\n1,0.5\n")
     appended, replaced = GrowingCsv(path, mark(path)), GrowingCsv(path, mark(path))
     with path.open("a") as stream:
         stream.write("1,0.4\n")
-    assert appended.read() == [{"epoch": "1", "loss": "0.4"}]
+    assert appended.poll() == [{"epoch": "1", "loss": "0.4"}]
     path.unlink()
     path.write_text("epoch,loss\n1,0.3\n2,0.2\n3,0.1\n")
-    assert [row["loss"] for row in replaced.read()] == ["0.3", "0.2", "0.1"]
+    assert [row["loss"] for row in replaced.poll()] == ["0.3", "0.2", "0.1"]
 
 
-def test_the_same_words_written_again_are_new(tmp_path: Path) -> None:
+def test_the_same_text_written_again_is_new(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     words = "epoch,loss\n1,0.5\n"
     path.write_text(words)
     os.utime(path, (1, 1))
     untouched, again = GrowingCsv(path, mark(path)), GrowingCsv(path, mark(path))
     cut = GrowingCsv(path, mark(path))
-    assert untouched.read() == []
+    assert untouched.poll() == []
     path.write_text("")
-    assert cut.read() == []
+    assert cut.poll() == []
     path.write_text(words)
-    assert again.read() == cut.read() == [{"epoch": "1", "loss": "0.5"}]
-    assert again.read() == cut.read() == []
+    assert again.poll() == cut.poll() == [{"epoch": "1", "loss": "0.5"}]
+    assert again.poll() == cut.poll() == []
     with path.open("a") as stream:
         stream.write("2,0.4\n")
-    assert again.read() == cut.read() == [{"epoch": "2", "loss": "0.4"}]
+    assert again.poll() == cut.poll() == [{"epoch": "2", "loss": "0.4"}]
 
 
 def test_memory_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,23 +106,23 @@ def test_memory_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"a": 1}\n{"b": "' + b"x" * 5000 + b'"}\n{"a": 2}\n' + b"y" * 5000)
     log = GrowingJsonLines(path)
-    assert log.read() == [{"a": 1}, {"a": 2}]
-    assert log.close() == []
+    assert log.poll() == [{"a": 1}, {"a": 2}]
+    assert log.poll(last=True) == []
     file = GrowingFile(path)
     pieces = [file.read(100)[0] for _ in range(200)]
     assert max(map(len, pieces)) == 100
     assert b"".join(pieces) == path.read_bytes()
 
 
-def test_json_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
+def test_lines_that_are_not_json_objects_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('[1]\n{"step": 1, "metrics": {"val": {"mae": 2}}}\nnoise {\n{"loss": NaN}\n')
-    first, second = GrowingJsonLines(path).read()
+    first, second = GrowingJsonLines(path).poll()
     assert first == {"step": 1, "val/mae": 2}
     assert np.isnan(second["loss"])
 
 
-def test_event_files_are_followed_and_what_is_large_is_passed_over(tmp_path: Path) -> None:
+def test_event_files_are_followed_and_large_records_are_skipped(tmp_path: Path) -> None:
     with SummaryWriter(str(tmp_path / "whole")) as writer:
         for step in range(5):
             writer.add_scalar("loss", 1 / (step + 1), step)
@@ -148,12 +148,12 @@ def test_event_files_are_followed_and_what_is_large_is_passed_over(tmp_path: Pat
 def test_a_rewritten_json_is_read_when_it_has_changed_and_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "final.json"
     log = RewrittenJson(path)
-    assert log.read() is None
+    assert log.poll() is None
     path.write_text('{"mae": 0.5, "x"')
-    assert log.read() is None
+    assert log.poll() is None
     path.write_text('{"mae": 0.5, "x": 1}')
-    assert log.read() == {"mae": 0.5, "x": 1}
-    assert log.read() is None
+    assert log.poll() == {"mae": 0.5, "x": 1}
+    assert log.poll() is None
 
 
 def test_mlflow_runs_are_followed(tmp_path: Path) -> None:
@@ -162,12 +162,12 @@ def test_mlflow_runs_are_followed(tmp_path: Path) -> None:
     (metrics / "mae").write_text("1700000000000 0.5 1\n")
     (tmp_path / "metrics" / "loss").write_text("1700000000000 nan 1\n1700000000001 0.25 2\n170")
     run = MlflowRun(tmp_path)
-    found = run.read()
-    assert [(step, sorted(values)) for step, values in found] == [
-        (1, ["loss"]),
-        (1, ["val/mae"]),
-        (2, ["loss"]),
+    found = run.poll()
+    assert [(row["_step"], sorted(row)) for row in found] == [
+        (1, ["_step", "loss"]),
+        (1, ["_step", "val/mae"]),
+        (2, ["_step", "loss"]),
     ]
     with (metrics / "mae").open("a") as stream:
         stream.write("1700000000009 0.4 2\n")
-    assert run.read() == [(2, {"val/mae": 0.4})]
+    assert run.poll() == [{"val/mae": 0.4, "_step": 2}]

@@ -78,8 +78,9 @@ def command(
     for line in seen.why:
         click.echo(f"  {line}", err=True)
     if seen.why:
-        code = seen.watched.code
-        click.echo(f"It ended with exit code {code}; what it showed until then counts.", err=True)
+        click.echo(
+            f"It ended with exit code {seen.code}; what it showed until then counts.", err=True
+        )
     click.echo(f"Metrics in: {', '.join(seen.sources) or 'nothing that was found'}.", err=True)
     if to_stdout:
         click.echo(text, nl=False)

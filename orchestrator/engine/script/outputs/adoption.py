@@ -1,8 +1,8 @@
 """Adopting the folder that a script made for itself.
 
-A script that names its own output folder (``experiments/exp_<time>_<pid>/``) does not tell us the
-name. What did not exist before it started and matches the pattern is its own, unless another trial
-has taken it: a trial locks the folder that it adopts, for as long as it lives.
+A script that names its own output folder (``experiments/exp_<time>_<pid>/``) does not pass the
+name on. A folder that did not exist before the script started and matches the pattern is its own,
+unless another trial has taken it: a trial locks the folder that it adopts, as long as it lives.
 """
 
 from __future__ import annotations
@@ -11,29 +11,18 @@ import fcntl
 import glob
 import os
 import re
-import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.script import config_check
 from orchestrator.files import atomic
 
-# The arrays that a table is made of, under the names that a run directory knows.
-ARRAYS = tuple(
-    f"{prefix}{name}{suffix}.npy"
-    for prefix in ("", "val_")
-    for suffix in ("_lengths", "")
-    for name in ("predictions", "targets")
-)
 METADATA = "metadata.json"
-OUTPUTS_METADATA = "outputs_metadata.json"
 
-# A folder whose maker is known by more than its time of birth.
-_CERTAIN = 2
-# Process ids shorter than this are found in any date.
-_SHORTEST_PID = 4
-_SHORTEST_NAME = 8  # characters of a folder's name that stand for it in the output
+_CERTAIN = 2  # evidence from which on it is known which script made a folder
+_SHORTEST_PID = 4  # digits; shorter process ids are found in any date
+_SHORTEST_NAME = 8  # characters of a folder's name that identify it in the output
 _LOG_PART = 1_000_000  # bytes of each end of the log that are searched for the folder's name
 
 
@@ -44,10 +33,10 @@ class OutputFolder:
 
     Args:
         pattern: glob, relative to `base` or absolute, as ``"experiments/*/"``.
-        base: folder that `pattern` counts from.
-        config: what was asked; a folder whose metadata says otherwise is a worse candidate.
-        log: the script's output, searched for the folder's name where several are new.
-        warn: takes what the user should know.
+        base: folder from which `pattern` counts.
+        config: the requested values; a folder whose metadata differs is a worse candidate.
+        log: the script's output, searched for the folder's name if several are new.
+        warn: receives what the user should know.
         earlier: a folder that is the script's already, from an earlier attempt.
     """
 
@@ -80,30 +69,34 @@ class OutputFolder:
             pids: ids of the script and its workers.
 
         Returns:
-            The folder where one was adopted by this call, else None.
+            The folder if this call adopted one, else None.
         """
         if self.path is not None:
             return None
-        candidates = self._candidates()
-        if not candidates:
-            return None
-        ranked = sorted(candidates, key=lambda path: self._rank(path, pids), reverse=True)
+        evidence = {path: self._evidence(path, pids) for path in self._candidates()}
+        ranked = sorted(evidence, key=lambda path: (evidence[path], _modified(path)), reverse=True)
         for path in ranked:
-            if self._take(path) or self._evidence(path, pids) >= _CERTAIN:
-                self._say_ambiguous(path, ranked, pids)
+            if self._take(path) or evidence[path] >= _CERTAIN:
+                rivals = [each.name for each in ranked if evidence[each] == evidence[path]]
+                if evidence[path] < _CERTAIN and len(rivals) > 1:
+                    others = ", ".join(name for name in rivals if name != path.name)
+                    self._warn(
+                        f"several new folders match {self._pattern!r}: took {path.name}, the "
+                        f"newest; also there: {others}"
+                    )
                 self.path = path
                 return path
             self._foreign.add(path)
         return None
 
     def settle(self, pids: Iterable[int]) -> Path | None:
-        """Decide for good, once the script has ended.
+        """Decide finally, once the script has ended.
 
         What was adopted stays adopted, unless it is gone, or its name or the script's output show
-        that another one is the script's: then trials of several sweeps started at once.
+        that another folder is the script's: then trials of several sweeps started at once.
 
         Returns:
-            The folder, or None where the script made none.
+            The folder, or None if the script made none.
         """
         pids = tuple(pids)
         if self.path is not None and not self.path.is_dir():
@@ -123,7 +116,7 @@ class OutputFolder:
         return self.path
 
     def close(self) -> None:
-        """Let go of the folder's lock."""
+        """Release the folder's lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -141,7 +134,7 @@ class OutputFolder:
         return found
 
     def _candidates(self) -> list[Path]:
-        """Return new folders that nobody else has taken, without those inside another one."""
+        """Return new folders that no other trial has taken, without those inside another one."""
         new = {
             path
             for path, inode in self._matching().items()
@@ -163,21 +156,8 @@ class OutputFolder:
             return -1
         return min(1, config_check.agreements(self._config, metadata))
 
-    def _rank(self, path: Path, pids: Iterable[int]) -> tuple[int, float]:
-        return self._evidence(path, pids), _modified(path)
-
-    def _say_ambiguous(self, path: Path, ranked: list[Path], pids: Iterable[int]) -> None:
-        best = self._evidence(path, pids)
-        equal = [other.name for other in ranked if self._evidence(other, pids) == best]
-        if best < _CERTAIN and len(equal) > 1:
-            others = ", ".join(name for name in equal if name != path.name)
-            self._warn(
-                f"several new folders match {self._pattern!r}: took {path.name}, the newest; "
-                f"also there: {others}"
-            )
-
     def _take(self, path: Path) -> bool:
-        """Lock `path`; False where another trial holds it."""
+        """Lock `path`; False if another trial holds it."""
         try:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
@@ -188,40 +168,10 @@ class OutputFolder:
             os.close(handle)
             return False
         except OSError:
-            pass  # a file system without locks: there is nothing that could say no
+            pass  # a file system without locks: nothing can refuse
         self.close()
         self._lock = handle
         return True
-
-
-def copy_outputs(
-    folder: Path, directory: Path, *, only: Collection[str] | None = None
-) -> list[str]:
-    """Copy the arrays and the metadata of an adopted folder into the run directory.
-
-    Each file appears whole or not at all; the script's folder stays as it is. Its metadata become
-    ``outputs_metadata.json``, because ``metadata.json`` is the run's own.
-
-    Args:
-        folder: the adopted folder.
-        directory: the run directory.
-        only: names of the files that count; None for all.
-
-    Returns:
-        The names that were found in `folder`.
-    """
-    copied = []
-    for name in (*ARRAYS, METADATA):
-        source = folder / name
-        if not source.is_file() or (only is not None and name not in only):
-            continue
-        target = directory / (OUTPUTS_METADATA if name == METADATA else name)
-        if target.exists() and target.samefile(source):
-            continue
-        with source.open("rb") as reading, atomic.replacing(target) as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
-        copied.append(name)
-    return copied
 
 
 def _modified(path: Path) -> float:
@@ -232,7 +182,7 @@ def _modified(path: Path) -> float:
 
 
 def _is_named(path: Path, output: bytes) -> bool:
-    """Tell whether `output` names the folder; a short name counts only with its parent's."""
+    """Return whether `output` names the folder; a short name counts only with its parent's."""
     names = [os.path.join(path.parent.name, path.name)]
     if len(path.name) >= _SHORTEST_NAME:
         names.append(path.name)

@@ -1,4 +1,8 @@
-"""The metrics that a script prints or writes, joined into reports."""
+"""The metrics that a script prints or writes into files, joined into reports.
+
+In: the script's output, and the log files that it or the sweep file names. Out: one report for
+each step, to the trial's run.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-LONGEST_LINE = 16_384  # bytes of one line that are looked at; the log keeps all
+LONGEST_LINE = 16_384  # bytes of one line that are read; the log keeps all of them
 LONGEST_SHOWN = 500  # characters of one line in an error message
 
 # What ends a line. A carriage return, backspaces and cursor movements go back over the text, so
@@ -21,9 +21,6 @@ _ESCAPE = re.compile(
     r"|\x1b[ -/]*[0-~]"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_FRAME = re.compile(r'(?:^|\s)File "')
-_ERROR = re.compile(r"\berror\b", re.IGNORECASE)
-_TRACEBACK = "Traceback (most recent call last):"
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,8 @@ class Line:
     """One line of output.
 
     Attributes:
-        text: the text without escapes, control characters and blanks at its end; never empty.
-        in_place: True where what follows is written over it, as in a progress bar.
+        text: without escapes, control characters and trailing blanks; never empty.
+        in_place: True if the next line overwrites it, as in a progress bar.
     """
 
     text: str
@@ -40,21 +37,14 @@ class Line:
 
 
 class Lines:
-    """Cut a stream of bytes into lines, in memory that does not grow with the output.
-
-    ::
-
-        lines = Lines()
-        for line in lines.feed(data): ...
-        rest = lines.unfinished()
-    """
+    """Cuts a stream of bytes into lines, in memory that does not grow with the output."""
 
     def __init__(self) -> None:
         self._line = bytearray()
         self._torn = b""
 
     def feed(self, data: bytes) -> Iterator[Line]:
-        """Yield the lines that `data` completes; those without visible text are left out."""
+        """Yield the lines that `data` completes, except those without visible text."""
         data = self._torn + data
         torn = _TORN.search(data, max(0, len(data) - 32))
         end = torn.start() if torn else len(data)
@@ -70,7 +60,7 @@ class Lines:
         self._keep(data[start:end])
 
     def unfinished(self) -> Line | None:
-        """Return the line that has begun but not ended, or None where it shows nothing."""
+        """Return the line that has begun but not ended, or None if it shows nothing."""
         text = clean(bytes(self._line))
         return Line(text, in_place=True) if text else None
 
@@ -88,7 +78,7 @@ class Tail:
     """The last lines of a script's output as a terminal would show them.
 
     Attributes:
-        lines: the oldest first; a line that was written over is gone.
+        lines: the oldest first; a line that was overwritten is gone.
     """
 
     def __init__(self, longest: int = 200) -> None:
@@ -101,49 +91,3 @@ class Tail:
             self.lines.pop()
         self.lines.append(line.text[:LONGEST_SHOWN])
         self._in_place = line.in_place
-
-
-def lines_that_matter(lines: Sequence[str], most: int = 10) -> list[str]:
-    """Return the lines that tell why a script failed.
-
-    The end of the last Python traceback where there is one: its innermost frames and the error
-    itself, whatever was printed after it; otherwise the last lines.
-
-    Args:
-        lines: the end of the output, the oldest first, without empty lines.
-        most: greatest number of lines to return.
-    """
-    inner, error = _last_traceback(lines)
-    if not error:
-        return [*inner, *lines][-most:]
-    error = error[: max(1, most // 2)]
-    inner = inner[-(most - len(error)) :]
-    while inner and not _FRAME.search(inner[0]):
-        inner.pop(0)
-    return [*inner, *error]
-
-
-def headline(lines: Sequence[str]) -> str:
-    """Return the one line that names the fault, or an empty string where none does.
-
-    It is the error of the last traceback, or the last line with the word error in it, as in
-    ``train.py: error: unrecognized arguments: --lr``.
-    """
-    _, error = _last_traceback(lines)
-    if error:
-        return error[0]
-    return next((line for line in reversed(lines) if _ERROR.search(line)), "")
-
-
-def _last_traceback(lines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the frames of the last traceback, and its error with all that follows it."""
-    starts = [place for place, line in enumerate(lines) if _TRACEBACK in line]
-    if not starts:
-        return [], []
-    # A launcher may put a name before each line, as in "[rank0]: Traceback ...".
-    prefix = lines[starts[-1]].partition(_TRACEBACK)[0]
-    block = list(lines[starts[-1] + 1 :])
-    frames = 0
-    while frames < len(block) and block[frames].startswith(prefix + " "):
-        frames += 1
-    return block[:frames], block[frames:]

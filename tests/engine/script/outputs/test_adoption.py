@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.script.outputs.adoption import OutputFolder, copy_outputs
+from orchestrator.engine.script.outputs.adoption import OutputFolder
+from orchestrator.engine.script.outputs.copying import copy_outputs
 
 CONFIG = {"t20_weight": 3.0}
 
@@ -217,7 +218,7 @@ def test_a_folder_that_vanished_is_replaced_or_missed(tmp_path: Path, watches: l
     assert watch.settle() == "b"
 
 
-def test_a_folder_made_anew_under_an_old_name_is_new(tmp_path: Path, watches: list[Watch]) -> None:
+def test_a_new_folder_under_an_old_name_is_new(tmp_path: Path, watches: list[Watch]) -> None:
     old = make(tmp_path, "run")
     keep = make(tmp_path, "keep")
     watch = Watch(tmp_path)

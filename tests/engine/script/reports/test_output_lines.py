@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
+from orchestrator.engine.script.failure import headline, lines_that_matter
 from orchestrator.engine.script.reports.output_lines import (
     LONGEST_LINE,
     LONGEST_SHOWN,
@@ -13,8 +14,6 @@ from orchestrator.engine.script.reports.output_lines import (
     Lines,
     Tail,
     clean,
-    headline,
-    lines_that_matter,
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.engine.script.reports.merge import HOLD_S
+from orchestrator.engine.script.reports.merge import HOLD_S, Reports
 from orchestrator.engine.script.reports.output_lines import Line, Lines
 from orchestrator.engine.script.reports.patterns import Follower, parse_number
 from orchestrator.errors import TrialError
@@ -17,8 +17,9 @@ LOSS = r"\bloss: (?P<loss>\S+)"
 VAL_LOSS = r"val_loss: (?P<val_loss>\S+)"
 
 
-class Sink:
+class Sink(Reports):
     def __init__(self) -> None:
+        super().__init__()
         self.reports: list[tuple[int, dict[str, float]]] = []
         self.facts: list[dict[str, Any]] = []
         self.warnings: list[str] = []
@@ -26,8 +27,8 @@ class Sink:
     def report(self, step: int, **metrics: float) -> None:
         self.reports.append((step, metrics))
 
-    def describe(self, **facts: Any) -> None:
-        self.facts.append(facts)
+    def describe(self, *, total_steps: int) -> None:
+        self.facts.append({"total_steps": total_steps})
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -168,13 +169,13 @@ def test_a_value_that_stays_nan_is_one_value() -> None:
     assert len(reports_of("Epoch 1/3 - loss: nan\nEpoch 1/3 - loss: nan\n", BOTH)) == 1
 
 
-def test_what_is_no_number_is_said_once() -> None:
+def test_what_is_not_a_number_is_warned_of_once() -> None:
     sink = Sink()
     follower = follow(sink, BOTH)
     for epoch in (1, 2, 3):
         follower.line(Line(f"Epoch {epoch}/3 - loss: --"), 0.0)
     assert sink.reports == []
-    assert sink.warnings == ["the pattern's loss must be a number, but found '--'"]
+    assert sink.warnings == ["the pattern's loss is not a number (found '--')"]
 
 
 @pytest.mark.parametrize(
@@ -207,9 +208,12 @@ def test_what_python_prints_is_read_back(value: float) -> None:
     assert parse_number(f"{value:,}") == pytest.approx(value, rel=0, abs=0, nan_ok=True)
 
 
-@pytest.mark.parametrize("pattern", ["loss: (", r"loss: (\S+)"])
-def test_a_useless_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(TrialError, match="must"):
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [("loss: (", "not a regular expression"), (r"loss: (\S+)", "has no named group")],
+)
+def test_a_useless_pattern_is_refused(pattern: str, message: str) -> None:
+    with pytest.raises(TrialError, match=message):
         follow(Sink(), pattern)
 
 

@@ -12,25 +12,27 @@ import pytest
 from tensorboardX import SummaryWriter
 
 from orchestrator.engine.script.launch import REPORTED_FILE
-from orchestrator.engine.script.outputs.file_claims import Claims
-from orchestrator.engine.script.outputs.script_arrays import Arrays
-from orchestrator.engine.script.reports.merge import HOLD_S
+from orchestrator.engine.script.outputs.copying import Arrays
+from orchestrator.engine.script.outputs.found_files import ScriptFolder
+from orchestrator.engine.script.reports.merge import HOLD_S, Reports
 from orchestrator.engine.script.reports.sources import Sources
 from orchestrator.sweepfile.model.program import MetricSources
 from tests.runs.wandb_made import log_bytes
 
 
-class Sink:
+class Sink(Reports):
     def __init__(self) -> None:
+        super().__init__()
         self.reports: list[tuple[int, dict[str, float]]] = []
         self.facts: dict[str, Any] = {}
         self.warnings: list[str] = []
 
     def report(self, step: int, **metrics: float) -> None:
+        super().report(step, **metrics)
         self.reports.append((step, metrics))
 
-    def describe(self, **facts: Any) -> None:
-        self.facts |= facts
+    def describe(self, *, total_steps: int) -> None:
+        self.facts["total_steps"] = total_steps
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -46,13 +48,14 @@ class Followed:
         self.here.mkdir(exist_ok=True)
         self.run.mkdir(exist_ok=True)
         self.now = 0.0
-        apart = ("patterns", "claims", "config")
+        self.folder = ScriptFolder(lambda: self.here, is_shared=known.pop("is_shared", False))
+        apart = ("patterns", "config")
         more = {name: known.pop(name) for name in apart if name in known}
         self.sources = Sources(
             MetricSources(files=files, **known),
+            self.folder,
             self.sink,
             directory=self.run,
-            base=lambda: self.here,
             **more,
         )
 
@@ -116,7 +119,7 @@ def test_the_config_tells_how_many_epochs_there_will_be(
     assert script.sink.facts == {"total_steps": last}
 
 
-def test_a_whole_training_within_one_epoch_is_told(tmp_path: Path) -> None:
+def test_a_whole_training_within_one_epoch_is_warned_of(tmp_path: Path) -> None:
     script = Followed(tmp_path, "log.csv")
     rows = "".join(f"0,{step},{step / 7}\n" for step in range(300))
     script.write("log.csv", f"epoch,step,loss\n{rows}")
@@ -203,14 +206,14 @@ def test_a_plain_text_log_is_read_with_the_patterns(tmp_path: Path) -> None:
     assert script.look() + script.end() == [(1, {"loss": 3.0}), (2, {"loss": 2.0})]
 
 
-def test_what_a_script_reports_itself_is_followed_without_a_word(tmp_path: Path) -> None:
+def test_what_a_script_reports_itself_is_followed_without_being_named(tmp_path: Path) -> None:
     script = Followed(tmp_path)
     path = script.run / REPORTED_FILE
     path.write_text('{"step": 1, "val_mae": 0.5}\n{"step": 1, "val_r2": 1}\n{"val_mae": 0.4}\n')
     assert script.look(0.0) == [(1, {"val_mae": 0.5}), (1, {"val_r2": 1.0}), (1, {"val_mae": 0.4})]
 
 
-def test_an_offline_log_of_wandb_is_followed_and_held_against_the_config(tmp_path: Path) -> None:
+def test_an_offline_log_of_wandb_is_followed_and_compared_with_the_config(tmp_path: Path) -> None:
     script = Followed(tmp_path)
     folder = script.run / "wandb" / "offline-run-1-x"
     folder.mkdir(parents=True)
@@ -220,30 +223,29 @@ def test_an_offline_log_of_wandb_is_followed_and_held_against_the_config(tmp_pat
     assert script.sources.differences({"lr": 0.1}) == ["asked lr 0.1, recorded 0.5"]
 
 
-def test_a_source_that_gives_nothing_is_told(tmp_path: Path) -> None:
+def test_a_source_without_metrics_is_warned_of(tmp_path: Path) -> None:
     script = Followed(tmp_path, "never.csv", "empty.csv")
     script.write("empty.csv", "epoch,loss\n")
     script.look()
     script.end()
     never, empty = script.sources.complaints()
-    assert never.startswith("metrics.files 'never.csv': must match what the program writes")
-    assert "no numbers were found in" in empty
+    assert never == "metrics.files 'never.csv': the program wrote no new file that matches"
+    assert empty.startswith("metrics.files 'empty.csv': no numbers in ")
 
 
 def test_two_trials_do_not_follow_one_file(tmp_path: Path) -> None:
-    mine, other = Claims(), Claims()
-    first = Followed(tmp_path, "log.csv", claims=mine)
-    second = Followed(tmp_path, "log.csv", claims=other)
+    first = Followed(tmp_path, "log.csv", is_shared=True)
+    second = Followed(tmp_path, "log.csv", is_shared=True)
     try:
         first.write("log.csv", "epoch,loss\n1,0.5\n")
         assert first.look() == [(1, {"loss": 0.5})]
         assert second.look() + second.end() == []
         (told,) = second.sources.complaints()
-        assert "another trial that runs writes" in told
+        assert "another running trial writes" in told
         assert "workdir: copy" in told
     finally:
-        mine.close()
-        other.close()
+        first.folder.close()
+        second.folder.close()
 
 
 def test_arrays_come_under_our_names(tmp_path: Path) -> None:
@@ -252,21 +254,23 @@ def test_arrays_come_under_our_names(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
     np.save(here / "a" / "y_pred.npy", np.zeros(2))
     wanted = {"predictions": "*/y_pred.npy", "targets": "all.npz:truth", "val_targets": "no.npy"}
-    arrays = Arrays(wanted, lambda: here)
+    arrays = Arrays(wanted, ScriptFolder(lambda: here))
     np.save(here / "b" / "y_pred.npy", np.arange(3.0))
     np.savez(here / "all.npz", truth=np.arange(4.0), other=np.ones(1))
     (missing,) = arrays.keep(run)
-    assert missing.startswith("metrics.val_targets 'no.npy': must match a file of this trial")
+    assert missing.startswith("metrics.val_targets 'no.npy': no file of this trial matches")
     assert np.load(run / "predictions.npy").tolist() == [0.0, 1.0, 2.0]
     assert np.load(run / "targets.npy").tolist() == [0.0, 1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
     ("name", "key", "words"),
-    [("all.npz", ":pred", "it has no pred, but truth"), ("x.npy", "", "it is no .npy array")],
+    [("all.npz", ":pred", "it has no pred, but truth"), ("x.npy", "", "not an .npy array")],
 )
-def test_arrays_that_are_none_are_told(name: str, key: str, words: str, tmp_path: Path) -> None:
-    arrays = Arrays({"targets": f"{name}{key}"}, lambda: tmp_path)
+def test_files_without_an_array_are_warned_of(
+    name: str, key: str, words: str, tmp_path: Path
+) -> None:
+    arrays = Arrays({"targets": f"{name}{key}"}, ScriptFolder(lambda: tmp_path))
     np.savez(tmp_path / "all.npz", truth=np.ones(1))
     (tmp_path / "x.npy").write_text("no array")
     (problem,) = arrays.keep(tmp_path)

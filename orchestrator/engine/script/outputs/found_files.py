@@ -1,0 +1,143 @@
+"""Finding the files that one script writes, in a folder that other trials may write into too.
+
+Files count that match a pattern and are new or changed since the script began. A file that one
+trial follows is followed by no other trial on this machine: a claim lasts as long as the process
+that made it, and touches nothing of the script's.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.runs.curves import Mark, file_version, mark
+
+MOST_FILES = 200
+"""Files that one pattern is followed in."""
+
+_MOST_MARKS = 1_000
+_EVERY_S = 0.2  # how often one file is looked for
+_EVERY_GLOB_S = 1.0  # how often a folder is searched
+
+
+class ScriptFolder:
+    """The folder that a script writes into, and what in it belongs to this trial.
+
+    Args:
+        base: returns the folder from which patterns count; None while it is not known.
+        is_shared: other trials write there too, so that files are claimed.
+        expand: inserts the macros of a path; None if it names a parameter that is absent.
+    """
+
+    def __init__(
+        self,
+        base: Callable[[], Path | None],
+        *,
+        is_shared: bool = False,
+        expand: Callable[[str], str | None] = lambda text: text,
+    ) -> None:
+        self.base = base
+        self.expand = expand
+        self._is_shared = is_shared
+        self._held: dict[tuple[int, int], socket.socket] = {}
+
+    def claim(self, path: Path) -> bool:
+        """Take `path` for this trial; False if another trial has it."""
+        if not self._is_shared:
+            return True
+        try:
+            state = os.stat(path)
+        except OSError:
+            return False
+        key = (state.st_dev, state.st_ino)
+        if key in self._held:
+            return True
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            # The system frees an abstract name once its process is gone.
+            lock.bind(f"\0sweep-{os.getuid()}-{key[0]}-{key[1]}")
+        except OSError:
+            lock.close()
+            return False
+        self._held[key] = lock
+        return True
+
+    def close(self) -> None:
+        """Release all claims."""
+        for lock in self._held.values():
+            lock.close()
+        self._held.clear()
+
+
+class FoundFiles:
+    """The files of one pattern, as they appear. Make it before the script starts.
+
+    Args:
+        pattern: a path or glob; ``**`` searches subfolders.
+        folder: where the script writes.
+        folders: look for folders instead.
+
+    Attributes:
+        paths: the files found so far.
+        foreign: files that match but belong to another trial.
+    """
+
+    def __init__(self, pattern: str, folder: ScriptFolder, *, folders: bool = False) -> None:
+        self.paths: list[Path] = []
+        self.foreign: list[Path] = []
+        self._pattern = pattern
+        self._folder = folder
+        self._folders = folders
+        self._is_glob = any(sign in pattern for sign in "*?[")
+        self._next = 0.0
+        matching = self._matching()
+        self._before = {path: file_version(path) for path in matching}
+        self._marks = {} if folders else {path: mark(path) for path in matching[:_MOST_MARKS]}
+
+    def before(self, path: Path) -> Mark | None:
+        """Return how far a file was written before the script began; None if it was absent."""
+        return self._marks.get(path)
+
+    def look(self, *, now: float | None = None) -> list[Path]:
+        """Return the files that have appeared or changed since the last call.
+
+        Args:
+            now: a monotonic time, s, by which calls that come too soon are skipped; None skips
+                none.
+        """
+        if now is not None and now < self._next:
+            return []
+        began = time.monotonic()
+        new = []
+        self.foreign = []
+        for path in self._matching():
+            is_as_before = path in self._before and file_version(path) == self._before[path]
+            if path in self.paths or is_as_before or len(self.paths) >= MOST_FILES:
+                continue
+            if self._folder.claim(path):
+                self.paths.append(path)
+                new.append(path)
+            else:
+                self.foreign.append(path)
+        if now is not None:
+            # A glob over a large tree must not become all that the process does.
+            took = time.monotonic() - began
+            self._next = now + max(_EVERY_GLOB_S if self._is_glob else _EVERY_S, 20 * took)
+        return new
+
+    def _matching(self) -> list[Path]:
+        base = self._folder.base()
+        if base is None:
+            return []
+        names = [self._pattern]
+        if self._is_glob:
+            try:
+                names = glob.glob(self._pattern, root_dir=base, recursive=True)
+            except (OSError, ValueError):
+                return []
+        found = sorted({base / name for name in names})
+        return [path for path in found if (path.is_dir() if self._folders else path.is_file())]
