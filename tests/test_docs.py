@@ -19,9 +19,9 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator import errors
-from orchestrator.analysis.sweep_status import SweepStatus
-from orchestrator.analysis.table.rows import Comparison, Incomplete, Row
-from orchestrator.analysis.trial_status import TrialStatus
+from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
+from orchestrator.analysis.status.sweep_status import SweepStatus
+from orchestrator.analysis.status.trial_status import TrialStatus
 from orchestrator.cli import COMMANDS, app, module_of
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState

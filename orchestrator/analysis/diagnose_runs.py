@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.targets import parse_bound
+from orchestrator.analysis.measure.targets import parse_bound
 from orchestrator.divergence import number
 from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_runs, diagnose
 from orchestrator.divergence.schedule import Declared, schedule_of_trial

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.analysis.evaluate import evaluate_folder
-from orchestrator.analysis.targets import square
+from orchestrator.analysis.measure.evaluation import evaluate_folder
+from orchestrator.analysis.measure.targets import square
 from orchestrator.divergence import Watch
 from orchestrator.metrics import ArrayProblem
 from orchestrator.runs import RunDir, TrialRecord, TrialState, read_reports

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.analysis.evaluate import evaluate_folder, evaluate_run
+from orchestrator.analysis.measure.evaluation import evaluate_folder, evaluate_run
 from orchestrator.metrics import ArrayProblem
 from tests.analysis import made
 

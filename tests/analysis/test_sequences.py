@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.analysis.arrays import load_sequences
-from orchestrator.analysis.evaluate import evaluate_folder, evaluate_run
-from orchestrator.analysis.table.rank import compare
+from orchestrator.analysis.measure.evaluation import evaluate_folder, evaluate_run
+from orchestrator.analysis.table import compare
 from orchestrator.engine.child.saving import save_pair
 from orchestrator.errors import TrialError
 from orchestrator.metrics import ArrayProblem, check_sequences
 from orchestrator.runs.layout import RunDir
+from orchestrator.runs.read.arrays import load_sequences
 from tests.analysis import made
 
 Ids = list[np.ndarray]

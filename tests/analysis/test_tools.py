@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis.table.rank import compare
-from orchestrator.analysis.table.run_folder import audit
+from orchestrator.analysis.table import audit, compare
 from orchestrator.errors import UsageError
 from orchestrator.runs.records import TrialState
 from tests.analysis import made

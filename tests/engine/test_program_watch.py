@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.analysis.table.rank import compare
+from orchestrator.analysis.table import compare
 from orchestrator.engine.attempts import UnderWay
 from orchestrator.engine.driver.closing import Outcome
 from orchestrator.engine.driver.driver import run_sweep

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.table.rank import compare
-from orchestrator.analysis.table.rows import Comparison, Row
+from orchestrator.analysis.measure.row import Comparison, Row
+from orchestrator.analysis.table.pipeline import compare
 from orchestrator.files import plain
 from orchestrator.metrics import resolve_kind
 

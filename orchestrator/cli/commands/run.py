@@ -170,7 +170,7 @@ def _say_stopping() -> None:
 
 
 def _conclude(folder: SweepDir) -> None:
-    from orchestrator.analysis import by_hand, read_status, savings
+    from orchestrator.analysis.status import by_hand, read_status, savings
     from orchestrator.analysis.table import compare
     from orchestrator.cli.render.comparison import render_comparison
 

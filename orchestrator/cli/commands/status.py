@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from orchestrator.analysis import SweepStatus, TrialStatus, parse_time, read_status
+from orchestrator.analysis.status import SweepStatus, TrialStatus, parse_time, read_status
 from orchestrator.cli.render.text_table import Column, clean, draw, fit, number, terminal_width
 from orchestrator.files import MIB, format_duration, format_size
 from orchestrator.placement import CPU

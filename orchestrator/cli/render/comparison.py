@@ -23,9 +23,8 @@ from orchestrator.cli.render.text_table import (
 
 if TYPE_CHECKING:
     from orchestrator.analysis import Tally
+    from orchestrator.analysis.relate import Difference
     from orchestrator.analysis.table import Comparison, Incomplete, Row
-if TYPE_CHECKING:
-    from orchestrator.analysis.table import Difference, Row
 
 LISTED = 40
 VARIED = 3  # varied parameters that are shown before any metric but the one that ranks

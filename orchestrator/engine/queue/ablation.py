@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.analysis import facts_of, joint_facts, shortfall
-from orchestrator.analysis.table import Difference, between_runs, between_seeds
+from orchestrator.analysis.relate import Difference, between_runs, between_seeds
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import parse

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis import facts_of
-from orchestrator.analysis.table import MEAN_OF
+from orchestrator.analysis.rank import MEAN_OF
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.runs import SweepDir, TrialRecord, TrialState, read_reports
 from orchestrator.search import LOST, Proposal, Studies, imputed, is_pruners

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import orchestrator
+from orchestrator.analysis.table import compare
 from orchestrator.analysis.table.export import flat_rows, to_csv, to_json
-from orchestrator.analysis.table.rank import compare
 from orchestrator.errors import UsageError
 from tests.analysis import made
 

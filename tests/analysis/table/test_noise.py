@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis.table.noise import between_runs, between_seeds
+from orchestrator.analysis.relate.noise import between_runs, between_seeds
 from orchestrator.runs.layout import RunDir
 from tests.analysis import made
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis.table.find import SweepInfo
-from orchestrator.analysis.table.rank import compare, goal_of, rank
-from orchestrator.analysis.table.rows import Row
-from orchestrator.analysis.targets import Tally, judge, parse_bound
+from orchestrator.analysis.measure.row import Row
+from orchestrator.analysis.measure.targets import Tally, judge, parse_bound
+from orchestrator.analysis.rank.ranking import goal_of, rank
+from orchestrator.analysis.table import compare
 from orchestrator.errors import UsageError
+from orchestrator.runs.find.run_folders import SweepInfo
 from orchestrator.runs.records import SweepState, TrialState
 from tests.analysis import made
 

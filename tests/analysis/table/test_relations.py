@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import metrics
+from orchestrator.analysis.measure.row import Lineage
+from orchestrator.analysis.table import compare
 from orchestrator.analysis.table.export import flat_rows
-from orchestrator.analysis.table.rank import compare
-from orchestrator.analysis.table.rows import Lineage
 from orchestrator.cli.render.comparison import by_stage, render_comparison
 from orchestrator.runs.records import TrialState
 from tests.analysis import made

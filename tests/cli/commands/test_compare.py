@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.analysis.table.rank import compare
+from orchestrator.analysis.table import compare
 from orchestrator.cli import main
 from orchestrator.cli.render.comparison import render_comparison
 from orchestrator.cli.render.text_table import Column, clean, differing, fit, number

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from orchestrator.analysis.sweep_status import read_status
+from orchestrator.analysis.status.sweep_status import read_status
 from orchestrator.cli import main
 from orchestrator.cli.commands.status import render_status
 from orchestrator.runs.layout import SweepDir

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.sweep_status import read_status
+from orchestrator.analysis.status.sweep_status import read_status
 from orchestrator.cli.commands.status import render_status
 from orchestrator.engine.driver.closing import Outcome
 from orchestrator.engine.driver.driver import run_sweep

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.analysis.targets import parse_bound
+from orchestrator.analysis.measure.targets import parse_bound
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.checks.result_conditions import bound_condition, term_of
 from orchestrator.sweepfile.conditions.condition import evaluate

@@ -14,9 +14,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.analysis.table.noise import Difference, between_runs, between_seeds
-from orchestrator.analysis.table.rows import Row
-from orchestrator.analysis.targets import measured
+from orchestrator.analysis.measure.row import Row
+from orchestrator.analysis.measure.targets import measured
+from orchestrator.analysis.relate.noise import Difference, between_runs, between_seeds
 from orchestrator.metrics import unit as metric_unit
 
 BASELINE = "baseline"

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.table.find import SweepInfo
-from orchestrator.analysis.table.noise import Difference
-from orchestrator.analysis.targets import Tally, Target
+from orchestrator.analysis.measure.targets import Tally, Target
+from orchestrator.analysis.relate.noise import Difference
 from orchestrator.files import plain
 from orchestrator.runs import TrialRecord
+from orchestrator.runs.find import SweepInfo
 
 _LONG = 10
 """Characters above which a number is shortened."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from orchestrator.analysis.trial_status import TrialStatus
+from orchestrator.analysis.status.trial_status import TrialStatus
 from orchestrator.divergence.series import best_training_name
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.files import atomic, format_duration, jsonl

@@ -9,8 +9,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from orchestrator.analysis import arrays
-from orchestrator.analysis.arrays import load_sequences
 from orchestrator.metrics import (
     ArrayProblem,
     check_pair,
@@ -21,6 +19,7 @@ from orchestrator.metrics import (
 )
 from orchestrator.runs import RunDir
 from orchestrator.runs.foreign import ROLES, SPLITS, Places, Source, metadata as foreign, own_places
+from orchestrator.runs.read import load_array, load_sequences
 
 Samples = NDArray[Any] | list[NDArray[Any]]
 """Arrays [N, ...], or N sequences of unequal length."""
@@ -129,8 +128,8 @@ def load_pair(
         wanted = load_sequences(second.path, lengths[1])
         check_sequences(predicted, wanted)
         return predicted, wanted
-    predictions = arrays.load_array(first.path, key=first.key)
-    targets = arrays.load_array(second.path, key=second.key)
+    predictions = load_array(first.path, key=first.key)
+    targets = load_array(second.path, key=second.key)
     check_pair(predictions, targets)
     return predictions, targets
 

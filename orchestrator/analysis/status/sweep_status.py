@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.time_saved import savings
-from orchestrator.analysis.trial_status import TrialStatus, iso, parse_time, read_trial
+from orchestrator.analysis.status.time_saved import savings
+from orchestrator.analysis.status.trial_status import TrialStatus, iso, parse_time, read_trial
 from orchestrator.errors import NotFoundError
 from orchestrator.files import plain
 from orchestrator.runs import SweepDir, SweepRecord, SweepState, TrialState, load_trials, state_now

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from orchestrator.analysis import arrays
-from orchestrator.analysis.arrays import load_array
 from orchestrator.errors import SweepError
 from orchestrator.metrics import ArrayProblem, check_pair, samples
 from orchestrator.metrics.samples import blocks
+from orchestrator.runs.read import arrays
+from orchestrator.runs.read.arrays import load_array
 
 
 class Trap:

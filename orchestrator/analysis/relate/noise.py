@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.analysis.evaluate import Samples, load_pair
+from orchestrator.analysis.measure.evaluation import Samples, load_pair
 from orchestrator.metrics import ArrayProblem, evaluate
 from orchestrator.runs.foreign import metadata
 

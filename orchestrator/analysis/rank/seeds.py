@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.analysis.table.rows import Incomplete, Row, Spread
-from orchestrator.analysis.targets import judge, tier_of
+from orchestrator.analysis.measure.row import Incomplete, Row, Spread
+from orchestrator.analysis.measure.targets import judge, tier_of
 from orchestrator.sweepfile.expand import without_seed
 
 MEAN_OF = "the mean is of"

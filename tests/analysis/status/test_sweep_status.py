@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from orchestrator.analysis.sweep_status import read_status
-from orchestrator.analysis.trial_status import parse_time
+from orchestrator.analysis.status.sweep_status import read_status
+from orchestrator.analysis.status.trial_status import parse_time
 from orchestrator.errors import NotFoundError
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepState, TrialState

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.table.run_folder import learning_rates
-from orchestrator.analysis.time_saved import ByHand, by_hand, savings
-from orchestrator.analysis.trial_status import TrialStatus, read_trial
+from orchestrator.analysis.measure.measure import learning_rates
+from orchestrator.analysis.status.time_saved import ByHand, by_hand, savings
+from orchestrator.analysis.status.trial_status import TrialStatus, read_trial
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 

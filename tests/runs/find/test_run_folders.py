@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from orchestrator.analysis.table.find import find_runs
-from orchestrator.analysis.table.rank import compare
+from orchestrator.analysis.table import compare
 from orchestrator.errors import NotFoundError
+from orchestrator.runs.find.run_folders import find_runs
 from orchestrator.runs.records import SweepState, TrialState
 from tests.analysis import made
 
