@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 
 from orchestrator.errors import UsageError
+from orchestrator.search.pruners import PRUNERS
 from orchestrator.search.samplers import SAMPLERS, make_sampler
 from orchestrator.search.study import Study
 from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.model.spec import Domain
+from orchestrator.sweepfile.space import optuna_options as records
 
 SPACE = {
     "lr": Domain("log_uniform_values", low=1e-5, high=1e-1),
@@ -110,15 +111,19 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_option_that_a_file_may_hold_is_one_of_optunas() -> None:
-    table = importlib.import_module("orchestrator.sweepfile.space.sampler_options").SAMPLERS
-    classes = {
-        "tpe": optuna.samplers.TPESampler,
-        "gp": optuna.samplers.GPSampler,
-        "cmaes": optuna.samplers.CmaEsSampler,
-        "qmc": optuna.samplers.QMCSampler,
-        "random": optuna.samplers.RandomSampler,
-        "nsga2": optuna.samplers.NSGAIISampler,
-    }
-    assert set(table) == set(SAMPLERS) == set(classes)
-    for name, options in table.items():
-        assert set(options) <= set(inspect.signature(classes[name]).parameters)
+    assert set(records.SAMPLERS) == set(SAMPLERS)
+    for record in records.SAMPLERS.values():
+        known = set(inspect.signature(class_of(record.optuna)).parameters)
+        assert {*record.options, *record.defaults} <= known
+        assert not record.draws_the_rest or "independent_sampler" in known
+
+
+def test_the_pruners_that_a_file_may_name_are_optunas() -> None:
+    assert tuple(records.PRUNERS) == PRUNERS
+    for record in records.PRUNERS.values():
+        class_of(record.optuna)(**record.arguments)
+
+
+def class_of(text: str) -> Any:
+    module, _, name = text.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -20,10 +20,10 @@ from orchestrator.sweepfile.expand.names import WRITTEN
 from orchestrator.sweepfile.expand.stages import for_stage
 from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.model.spec import Domain, Goal, MetricGoal, Spec
-from orchestrator.sweepfile.schema.fields import join, number_hint
-from orchestrator.sweepfile.space.sampler_options import OF_TWO, SAMPLERS, UNWRITABLE
+from orchestrator.sweepfile.schema.fields import join
+from orchestrator.sweepfile.space.optuna_options import SAMPLERS, UNWRITABLE
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
-from orchestrator.sweepfile.yaml.node import Node, found
+from orchestrator.sweepfile.yaml.node import Node
 
 
 def check_metrics(file: ParsedFile) -> tuple[MetricGoal, ...]:
@@ -266,15 +266,6 @@ def _chooses(domain: Domain) -> bool:
     return len(domain.values) != 1
 
 
-_APART = {
-    "cmaes": (
-        ("lr_adapt", "use_separable_cma"),
-        ("lr_adapt", "with_margin"),
-        ("use_separable_cma", "with_margin"),
-    )
-}
-
-
 def check_sampler(file: ParsedFile) -> Sampler | None:
     """Return the sampler of ``bayes``; None where the file does not name a good one."""
     given = file.values.get("sampler")
@@ -289,18 +280,17 @@ def check_sampler(file: ParsedFile) -> Sampler | None:
         message = f"goes with method bayes, whose configs it proposes, but method is {file.method}"
         log.at(where, "sampler", f"{message}. Write method: bayes, or remove it.")
     several = isinstance(file.values.get("metric"), list) and len(file.values["metric"]) > 1
-    if several and name not in OF_TWO:
-        message = f"must be one of {', '.join(OF_TWO)} with two metrics, but got {name}."
+    record = SAMPLERS[name]
+    if several and not record.two_metrics:
+        choices = ", ".join(other for other, known in SAMPLERS.items() if known.two_metrics)
+        message = f"must be one of {choices} with two metrics, but got {name}."
         log.at(where, "sampler", message)
     options: dict[str, Node] = entry.get("options", {})
-    known = SAMPLERS[name]
+    known = record.options
     for option, node in options.items():
         key = f"sampler.options.{option}"
         if option in known:
-            expected = known[option].refusal(node.plain())
-            if expected:
-                hint = number_hint(node.value)
-                log.at(node, key, f"must be {expected}, but got {found(node)}.{hint}")
+            known[option].read(node, key, log)
         elif option in UNWRITABLE:
             log.at(node, key, f"must not stand in a file, since {UNWRITABLE[option]}.")
         else:
@@ -309,7 +299,7 @@ def check_sampler(file: ParsedFile) -> Sampler | None:
             message = f"must be an option of {name}, but is none.{hint}{listed}"
             log.at(node, key, message)
     chosen = {option: node.plain() for option, node in options.items()}
-    for group in _APART.get(name, ()):
+    for group in record.exclusive:
         both = [option for option in group if chosen.get(option)]
         if len(both) > 1:
             log.at(where, "sampler.options", f"must have one of {' and '.join(both)} alone.")

@@ -27,7 +27,7 @@ from orchestrator.sweepfile.schema.fields import (
     join,
     refuse,
 )
-from orchestrator.sweepfile.space.sampler_options import SAMPLERS
+from orchestrator.sweepfile.space.optuna_options import SAMPLERS
 from orchestrator.sweepfile.yaml.node import Log, Node
 
 

@@ -82,6 +82,21 @@ class Scalar:
 
 
 @dataclass(frozen=True)
+class Nullable:
+    """A value of a kind, or null."""
+
+    kind: Kind
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return None for null, otherwise what the kind reads."""
+        return None if node.value is None else self.kind.read(node, key, log)
+
+    def schema(self) -> Schema:
+        """Return a choice of two."""
+        return {"anyOf": [self.kind.schema(), {"type": "null"}]}
+
+
+@dataclass(frozen=True)
 class Text:
     """Text.
 
@@ -158,7 +173,7 @@ class Whole:
         value = node.value
         if type(value) is int and value >= self.low:
             return value
-        hint = ""
+        hint = number_hint(value).strip()
         if isinstance(value, float) and value.is_integer() and value >= self.low:
             hint = f"Write {int(value)}."
         return refuse(node, key, log, f"a whole number of at least {self.low}", hint)
@@ -186,9 +201,10 @@ class Number:
         """Return the number, an int if it was written as one."""
         if is_finite(node.value) and self._is_inside(node.value):
             return node.value
-        expected = "a number" if self.above is None else f"a number above {self.above:g}"
-        expected += "" if self.least is None else f" of at least {self.least:g}"
-        expected += "" if self.most is None else f" and at most {self.most:g}"
+        least = "" if self.least is None else f" of at least {self.least:g}"
+        above = "" if self.above is None else f" above {self.above:g}"
+        most = "" if self.most is None else f" and at most {self.most:g}"
+        expected = f"a number{above}{least}{most}"
         return refuse(node, key, log, expected, number_hint(node.value).strip())
 
     def _is_inside(self, value: float) -> bool:

@@ -34,10 +34,10 @@ from orchestrator.sweepfile.schema.fields import (
 )
 from orchestrator.sweepfile.schema.lr_schedule import LrSchedule
 from orchestrator.sweepfile.space.domain import Block
+from orchestrator.sweepfile.space.optuna_options import PRUNERS
 from orchestrator.sweepfile.yaml.node import Node
 
 VERSION = 1
-PRUNERS = ("none", "median", "hyperband")
 _IMPUTED = ("latest", "best", "worst")
 _GOAL_SPELLINGS = {
     "min": "minimize",
@@ -215,7 +215,7 @@ _KEYS = {
     "remedy": _Key(course.REMEDY, "symptom to the change of config that answers it", joined=True),
     "lr_schedule": _Key(LrSchedule(), "the schedule that the learning rate should follow"),
     "early_terminate": _Key(_EARLY_TERMINATE, "W&B's rule that stops trials early", of_wandb=True),
-    "pruner": _Key(Word(PRUNERS), "stops trials that cannot win; by default none"),
+    "pruner": _Key(Word(tuple(PRUNERS)), "stops trials that cannot win; by default none"),
 }
 # Keys of W&B's files that concern its servers, while sweeps run here.
 _WANDB_SERVER = (

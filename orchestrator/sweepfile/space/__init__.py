@@ -6,6 +6,12 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from orchestrator.sweepfile.space.domain import UNBOUNDED as UNBOUNDED
+    from orchestrator.sweepfile.space.optuna_options import (
+        PRUNERS as PRUNERS,
+        SAMPLERS as SAMPLERS,
+        PrunerRecord as PrunerRecord,
+        SamplerRecord as SamplerRecord,
+    )
     from orchestrator.sweepfile.space.quantiles import (
         limits as limits,
         quantile as quantile,
@@ -17,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "domain": ["UNBOUNDED"],
+        "optuna_options": ["PRUNERS", "PrunerRecord", "SAMPLERS", "SamplerRecord"],
         "quantiles": ["limits", "quantile", "share_of", "share_of_choice"],
     },
 )
