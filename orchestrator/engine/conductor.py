@@ -206,9 +206,9 @@ class Conductor:
             kind, message = live.out_of_memory
             found = self.placing.recover(attempt_id, kind, f"{message}\n{live.log_tail()}")
             if found.retry is None:
-                self._endings.finish(live, TrialState.FAIL, f"{found.words}\n{message}")
+                self._endings.finish(live, TrialState.FAIL, f"{found.reason}\n{message}")
             else:
-                self._endings.finish(live, TrialState.WAITING, found.words)
+                self._endings.finish(live, TrialState.WAITING, found.reason)
                 if live.ending is None:
                     self._agenda.put_back(live.record)
         for text in self._scripts.ended(live):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.engine.slots.machine import Machine
 from orchestrator.files.units import GIB
 from orchestrator.placement.model import Device, Host, Process
 
 
-class FakeMachine:
+class FakeMachine(Machine):
     """Cards, or RAM where there are none, with the memory that trials and others hold.
 
     Attributes:
@@ -43,6 +44,9 @@ class FakeMachine:
         self.idle_cores = idle_cores
 
     def clock(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
         return self.now
 
     def read(self) -> list[Device] | Host:

@@ -34,9 +34,7 @@ def make_conductor(
     sweep.trials_dir.mkdir(parents=True, exist_ok=True)
     log = SweepLog(sweep, lambda event, record, details: None)
     machine = FakeMachine(cores=slots)
-    placing = SlotAllocator(
-        spec, cpu_plan(slots), SlotOptions(), machine, tell=log.emit, save=log.save
-    )
+    placing = SlotAllocator(spec, cpu_plan(slots), SlotOptions(), machine, log)
     return Conductor(
         spec,
         log,

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.queue.budget import Limits, Spent
-from orchestrator.engine.slots import needs
+from orchestrator.engine.slots import trial_needs
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.engine.sweep_log import SweepLog
@@ -40,7 +40,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         raise UsageError(name)
 
     # The toy trainer would be looked at in a process of its own for each driver.
-    monkeypatch.setattr(needs, "trainer_schema", unknown)
+    monkeypatch.setattr(trial_needs, "trainer_schema", unknown)
 
 
 class Play:
@@ -74,8 +74,7 @@ class Play:
             cpu_plan(self.slots),
             SlotOptions(),
             FakeMachine(cores=self.slots),
-            tell=log.emit,
-            save=log.save,
+            log,
         )
         self.conductor = Conductor(self.spec, log, placing, records=records, state=state)
         self.running: dict[str, TrialRecord] = {}

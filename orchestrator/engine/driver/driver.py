@@ -19,7 +19,7 @@ from orchestrator.engine.driver.closing import Outcome, conclude, new_record, st
 from orchestrator.engine.driver.control import catching
 from orchestrator.engine.driver.opening import OpenSweep, folder_for, open_sweep
 from orchestrator.engine.slots.allocator import SlotAllocator
-from orchestrator.engine.slots.machine import SlotOptions, ThisMachine
+from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.sweep_log import Listener, SweepLog
 from orchestrator.errors import NotFoundError, SweepError, WaitTimeoutError, nearest
 from orchestrator.files import atomic
@@ -168,7 +168,7 @@ def _run(
     record = new_record(spec, folder, command, before, retries=retries)
     record.save(folder)
     log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(opened.records))
-    machine = ThisMachine(plan, terms.gpus)
+    machine = Machine(plan, terms.gpus)
     leases = Leases()
     log = SweepLog(folder, listener)
     try:
@@ -177,8 +177,7 @@ def _run(
             plan,
             terms,
             machine,
-            tell=log.emit,
-            save=log.save,
+            log,
             history=History(folder.path.parent / HISTORY_FILE),
             leases=leases,
         )
@@ -251,7 +250,7 @@ def _drive(
 
 def _note(conductor: Conductor, folder: SweepDir, record: SweepRecord, listener: Listener) -> None:
     """Write down what placement has to say and how many trials there will be, where it changed."""
-    words, expected = conductor.placing.words(), conductor.expected
+    words, expected = conductor.placing.summary(), conductor.expected
     if expected != record.n_trials:
         listener("expected", None, {"n_trials": expected})
     if words != record.placement or expected != record.n_trials:

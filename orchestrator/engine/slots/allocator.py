@@ -1,35 +1,36 @@
-"""Which trial gets which room, from the first look at free memory to what was learned at the end.
+"""Decide which trial gets which room, from the first look at free memory to what was learned.
 
 ::
 
-    placing = SlotAllocator(spec, plan, terms, machine, tell=tell, save=save)
-    chosen = placing.choose(queue.candidates())     # (place, Slot), or None while there is no room
-    placing.started(attempt_id, record, slot)
-    placing.holds(attempt_id, memory_bytes, pid)    # as often as the trial tells
-    placing.reported(attempt_id, step)
-    placing.tick()                                  # many times a second
-    placing.ended(attempt_id, is_complete=True)     # or recover(...) after an out-of-memory
+    allocator = SlotAllocator(spec, plan, options, machine, log)
+    chosen = allocator.choose(queue.candidates())     # (place, Slot); None while there is no room
+    allocator.started(attempt_id, record, slot)
+    allocator.holds(attempt_id, memory_bytes, pid)    # as often as the trial reports it
+    allocator.reported(attempt_id, step)
+    allocator.tick()                                  # many times a second
+    allocator.ended(attempt_id, is_complete=True)     # or recover(...) after an out-of-memory
 
-It couples the parts of `orchestrator.placement` that each know one thing: admission (is there
-room), growth (is more faster), history (what trials took before) and out-of-memory (what next).
+It owns the occupied slots and couples the parts that each know one thing: admission (is there
+room), needs (what does a trial take), concurrency (is more faster), timing (how long does it take)
+and out-of-memory (what next).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.engine.queue.candidates import Candidate
-from orchestrator.engine.slots.concurrency import Growing, Levels
-from orchestrator.engine.slots.device_state import Occupancy, Tell, cap_of, note_need
+from orchestrator.engine.slots.concurrency import ConcurrencyLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
-from orchestrator.engine.slots.needs import TrialNeeds
-from orchestrator.engine.slots.oom_retry import OomRetry, Recovery
-from orchestrator.engine.slots.running_slot import OccupiedSlot
+from orchestrator.engine.slots.memory_usage import MemoryUsage
+from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
+from orchestrator.engine.slots.oom_retry import OutOfMemory, Recovery, recovery
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
-from orchestrator.engine.slots.usage import MemoryUsage
+from orchestrator.engine.slots.trial_needs import TrialNeeds
+from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.files import MIB, to_mib
 from orchestrator.placement import Need, Plan, Slot
 from orchestrator.placement.admission import Admission, AdmissionLimits, Waiting, Want, overtaken
 from orchestrator.placement.leases import Leases
@@ -44,115 +45,98 @@ class SlotAllocator:
     """Gives the trials of one sweep their room.
 
     Args:
-        spec: what was asked.
+        spec: the sweep file.
         plan: what was decided at the start.
-        terms: how the machine is used.
-        machine: what there is.
-        tell: told of every event, as ``tell("waiting", reason=...)``.
-        save: writes a trial's record down after its need became known.
+        options: how the user wants the machine to be used.
+        machine: what there is, and its clock.
+        log: receives every event, and trial records whose need became known.
         history: what earlier sweeps learned; None for nothing.
         leases: what other sweeps on this machine promised; None heeds none.
-        clock: seconds since 1970.
-        monotonic: seconds that never go back.
     """
 
     def __init__(
         self,
         spec: Spec,
         plan: Plan,
-        terms: SlotOptions,
+        options: SlotOptions,
         machine: Machine,
+        log: SweepLog,
         *,
-        tell: Tell = lambda event, **details: None,
-        save: Callable[[TrialRecord], None] = lambda record: None,
         history: History | None = None,
         leases: Leases | None = None,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.tell = tell
-        self.save = save
-        self._terms = terms
+        self._spec = spec
+        self._machine = machine
+        self._log = log
         self._leases = leases
-        self._is_unshared_told = False
-        self._monotonic = monotonic
-        self._on_cpu = machine.on_cpu
-        self._ground = Occupancy(machine)
+        self._leases_problem = ""
+        self._occupancy = Occupancy(machine)
         self._admission = Admission(
             plan,
-            terms.policy,
+            options.policy,
             AdmissionLimits(
-                cores=_cores(plan, terms, machine),
+                cores=_cores(plan, options, machine),
                 at_once=plan.max_parallel if machine.on_cpu else _NO_LIMIT,
             ),
-            read=self._ground.read,
-            busy=self._ground.is_busy,
+            read=self._occupancy.read,
+            busy=self._occupancy.is_busy,
             leases=leases,
-            clock=clock,
+            clock=machine.clock,
         )
-        self._ground.read()
-        self._needs = TrialNeeds(spec, self._ground.reading, history)
-        self._pace = SweepTiming(plan.n_trials, terms.window)
-        self._growing = self._to_grow(plan, history)
-        self._needs.believes_less = self._growing is not None
-        self._levels = Levels(plan, terms.policy, self._growing)
-        self._spec_stage = spec.stage
-        is_script = spec.program is not None
-        self._measuring = MemoryUsage(
-            self._ground,
-            self._admission,
-            self._needs,
-            is_script=is_script,
-            save=self._save,
-            monotonic=monotonic,
+        self._timing = SweepTiming(plan.n_trials, options.window)
+        self._concurrency = ConcurrencyLimits(
+            plan,
+            options,
+            history=history,
+            pays=lambda *at_once: self._timing.pays(machine.monotonic(), *at_once),
+            is_shared=self._occupancy.is_shared,
         )
-        self._retrying = OomRetry(
-            self._ground,
-            self._admission,
-            self._needs,
-            self._levels,
-            is_script=is_script,
-            tell=self._say,
+        self._needs = TrialNeeds(
+            spec, self._occupancy.reading, history, believes_less=self._concurrency.searches
+        )
+        self._usage = MemoryUsage(
+            self._occupancy, self._admission, self._needs, is_script=spec.program is not None
         )
         self._wants: dict[int, Want] = {}
         self._asked: dict[int, Need] = {}
-        self._limits: dict[str, int | None] = {}
-        self._waits = WaitingLog(self._say, clock, monotonic)
+        self._waiting = WaitingLog(machine.clock, machine.monotonic, options.wait_timeout_s)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Take over what trials of an interrupted sweep asked for after an out-of-memory."""
+        """Take over what trials of an interrupted sweep took, and asked for after out-of-memory."""
         kept = list(records)
-        self._wants.update(self._retrying.restore(kept))
-        self._pace.restore(kept)
+        for record in kept:
+            memory, retries = record.need.get("memory_mib"), record.need.get("retries")
+            if not record.state.is_finished and retries and isinstance(memory, int):
+                need = Need(memory * MIB, "measured")
+                self._needs.raised(record.number, record.config, need)
+                self._wants[record.number] = Want(need, alone=bool(record.need.get("alone")))
+        self._timing.restore(kept)
 
     @property
     def waiting(self) -> Waiting | None:
-        """Why nothing starts, where others hold the memory; None where it need not wait."""
-        return self._waits.now
+        """Why nothing starts, if others hold the memory; None if it need not wait."""
+        return self._waiting.now
 
     @property
     def is_over_waiting(self) -> bool:
         """True once it has waited for as long as it may, while nothing of ours runs."""
-        return not self._ground.live and self._waits.is_over(self._terms.wait_timeout_s)
+        return not self._occupancy.slots and self._waiting.is_over
 
     def timeout_message(self) -> str:
-        """Return the message with which the waiting ends."""
-        assert self._waits.now is not None
-        assert self._terms.wait_timeout_s is not None
-        return self._waits.now.timeout_message(self._terms.wait_timeout_s)
+        """Return the message with which the waiting ends, once it is over."""
+        return self._waiting.timeout_message()
 
-    def words(self) -> dict[str, Any]:
-        """Return how placement stands, in JSON types, for the sweep's record; {} for no news."""
-        growth = dict(self._growing.words()) if self._growing is not None else {}
-        said: dict[str, Any] = {
-            "waiting": None if self._waits.now is None else self._waits.now.to_dict(),
-            "growth": growth,
-            "fallback": self._levels.fallback or None,
+    def summary(self) -> dict[str, Any]:
+        """Return the state of placement in JSON types, for the sweep's record; {} for no news."""
+        found: dict[str, Any] = {
+            "waiting": None if self._waiting.now is None else self._waiting.now.to_dict(),
+            "growth": self._concurrency.summaries(),
+            "fallback": self._concurrency.fallback or None,
         }
-        return said if any(said.values()) else {}
+        return found if any(found.values()) else {}
 
     def choose(self, candidates: Sequence[Candidate]) -> tuple[int, Slot] | None:
-        """Return which of the candidates starts now, and its room; None where none can."""
+        """Return which of the candidates starts now, and its room; None if none can."""
         if not candidates:
             return None
         wants = [self._want(candidate) for candidate in candidates]
@@ -177,10 +161,154 @@ class SlotAllocator:
         self._asked[slot.index] = wants[place].need
         return place, slot
 
+    def started(self, attempt_id: str, record: TrialRecord, slot: Slot) -> None:
+        """Note that an attempt was handed out; writes its need into the record."""
+        # What was asked for before its config was known may not be what such a trial takes.
+        need = self._asked.pop(slot.index)
+        ids = slot.device.split(",")
+        devices = [device for device in self._occupancy.reading if device.id in ids]
+        occupied = OccupiedSlot(record, slot, devices, need, self._machine.oom_kills())
+        self._occupancy.enter(attempt_id, occupied)
+        self._wants.pop(record.number, None)
+        occupied.note_need(need)
+        self._timing.started(attempt_id, record, self._machine.monotonic())
+        for device in devices:
+            kept_as = self._needs.growth_key(record.config, device, self._machine.cores)
+            self._emit_growth(self._concurrency.started(attempt_id, device, kept_as))
+
+    def cap_bytes(self, attempt_id: str) -> int | None:
+        """Return what an attempt may hold on its GPU; None if it is not held to anything.
+
+        A trial of unknown need has its GPU to itself until it was measured.
+        """
+        return self._cap_of(self._occupancy.slots[attempt_id])
+
+    def gpu_bytes(self, attempt_id: str) -> int | None:
+        """Return all the memory of an attempt's smallest GPU; None on a CPU."""
+        sizes = [device.total_bytes for device in self._occupancy.slots[attempt_id].devices]
+        return None if self._machine.on_cpu else min(sizes, default=None)
+
+    def reported(self, attempt_id: str, step: int) -> None:
+        """Note a report."""
+        occupied = self._occupancy.slots.get(attempt_id)
+        if occupied is None:
+            return
+        if self._usage.reported(occupied):
+            self._log.save(occupied.record)
+        now = self._machine.monotonic()
+        self._timing.reported(attempt_id, step, occupied.record.total_steps, now)
+        self._emit_growth(self._concurrency.reported(attempt_id, occupied.keys, step, now))
+
+    def holds(self, attempt_id: str, memory_bytes: int, pid: int) -> None:
+        """Note what an attempt reports of itself.
+
+        Args:
+            attempt_id: the attempt.
+            memory_bytes: on a GPU the peak of what torch reserved, without the context, else the
+                RAM of all its processes; 0 if it only reports its `pid`.
+            pid: its process.
+        """
+        occupied = self._occupancy.slots.get(attempt_id)
+        if occupied is not None and self._usage.told(occupied, memory_bytes, pid):
+            self._log.save(occupied.record)
+
+    def tick(self) -> None:
+        """Look up what scripts hold, when it is time."""
+        for record in self._usage.look():
+            self._log.save(record)
+
+    def ended(self, attempt_id: str, *, is_complete: bool = False) -> None:
+        """Give back the room of an attempt whose process is gone, and keep what was learned."""
+        occupied = self._occupancy.leave(attempt_id)
+        if occupied is None:
+            return
+        self._usage.ended(occupied, is_complete=is_complete)
+        self._admission.give_back(occupied.slot)
+        is_typical = is_complete and is_whole(occupied.record)
+        self._timing.ended(attempt_id, self._machine.monotonic(), is_typical=is_typical)
+        self._emit_growth(self._concurrency.ended(attempt_id, occupied.keys))
+
+    def oom_kills_since_start(self, attempt_id: str) -> int:
+        """Return how many processes the host's memory guard killed while an attempt ran."""
+        return self._machine.oom_kills() - self._occupancy.slots[attempt_id].oom_kills
+
+    def recover(self, attempt_id: str, kind: Kind, text: str) -> Recovery:
+        """Give back the room of an attempt that ran out of memory, and decide how it continues.
+
+        Args:
+            attempt_id: the attempt; its process is gone.
+            kind: of what memory it ran out.
+            text: the failure's message and the end of the log.
+        """
+        occupied = self._occupancy.slots[attempt_id]
+        record, index = occupied.record, occupied.slot.device
+        was_alone = self._admission.was_alone(occupied.slot)
+        at_once = {key: len(self._occupancy.on(key)) for key in occupied.keys}
+        self.ended(attempt_id)
+        failed = self._failure(occupied, kind, text, was_alone=was_alone)
+        found = recovery(failed)
+        place = f"GPU {index}" if len(self._occupancy.reading) > 1 else ""
+        falls_back = self._concurrency.ran_out(at_once, record.number, place)
+        if found.retry is not None:
+            record.need["retries"] = failed.retries + 1
+            if failed.counts_here:
+                again = Want(found.retry.need, alone=found.retry.alone)
+                self._wants[record.number] = again
+                self._needs.raised(record.number, record.config, again.need)
+                occupied.note_need(again.need)
+                record.need["alone"] = again.alone
+        self._log.emit(
+            "out_of_memory",
+            number=record.number,
+            name=record.name,
+            kind=kind,
+            given_mib=to_mib(failed.given_bytes),
+            peak_mib=to_mib(found.peak_bytes) if found.peak_bytes else None,
+            again_with_mib=record.need["memory_mib"] if found.retry else None,
+            words=found.reason,
+        )
+        if falls_back:
+            self._log.emit("fallback", words=self._concurrency.fallback)
+        return found
+
+    def close(self) -> None:
+        """Note that nothing will start any more."""
+        self._waiting.close()
+
+    def _failure(
+        self, occupied: OccupiedSlot, kind: Kind, text: str, *, was_alone: bool
+    ) -> OutOfMemory:
+        """Return what is known of an attempt that ran out of memory and whose room came back."""
+        self._occupancy.read()
+        mine = [device for device in self._occupancy.reading if device.key in occupied.keys]
+        # A card that is lost for the moment is taken to come back whole.
+        is_lost = len(mine) < len(occupied.devices)
+        total = min((device.total_bytes for device in occupied.devices), default=0)
+        is_busy = any(map(self._occupancy.is_busy, mine))
+        return OutOfMemory(
+            kind,
+            text,
+            place=", ".join(map(str, mine or occupied.devices)),
+            given_bytes=occupied.slot.memory_bytes,
+            is_capped=self._cap_of(occupied) is not None and self._spec.program is None,
+            peak_bytes=occupied.peak,
+            greatest_bytes=total if is_lost else self._admission.greatest(),
+            total_bytes=total,
+            was_alone=was_alone and not is_lost and not is_busy,
+            counts_here=(kind == "host") == self._machine.on_cpu,
+            others=len(self._occupancy.slots),
+            retries=int(occupied.record.need.get("retries", 0)),
+            declared_bytes=self._needs.declared_bytes,
+        )
+
+    def _cap_of(self, occupied: OccupiedSlot) -> int | None:
+        is_known = occupied.need.memory_bytes is not None and not self._machine.on_cpu
+        return occupied.slot.memory_bytes if is_known else None
+
     def _choose(self, wants: Sequence[Want], places: Sequence[int]) -> int | None:
         """Return which of some places starts now, or None."""
         asked = [wants[place] for place in places]
-        if self._on_cpu and len({want.need for want in asked}) > 1:
+        if self._machine.on_cpu and len({want.need for want in asked}) > 1:
             # RAM is rarely short, so what differs by a little there does not alter the order.
             longest = max(asked, key=lambda want: want.duration_s or 0.0)
             if self._admission.choose([longest]) is not None:
@@ -188,150 +316,38 @@ class SlotAllocator:
         found = self._admission.choose(asked)
         return None if found is None else places[found]
 
-    def started(self, attempt_id: str, record: TrialRecord, slot: Slot) -> None:
-        """Note that an attempt was handed out; writes its need into the record."""
-        # What was asked for before its config was known may not be what such a trial takes.
-        need = self._asked.pop(slot.index)
-        ids = slot.device.split(",")
-        devices = [device for device in self._ground.reading if device.id in ids]
-        machine = self._ground.machine
-        live = OccupiedSlot(record, slot, devices, need, machine.oom_kills())
-        self._ground.enter(attempt_id, live)
-        self._wants.pop(record.number, None)
-        note_need(live, need)
-        now = self._monotonic()
-        self._pace.started(attempt_id, record, now)
-        if self._growing is not None:
-            for device in devices:
-                kept_as = self._needs.growth_key(record.config, device, machine.cores)
-                self._growing.started(attempt_id, device.key, device.id, kept_as, now)
-
-    def cap_bytes(self, attempt_id: str) -> int | None:
-        """Return what an attempt may hold on its GPU; None where it is not held to anything.
-
-        A trial of unknown need has its GPU to itself until it was measured.
-        """
-        return cap_of(self._ground.live[attempt_id], on_cpu=self._on_cpu)
-
-    def gpu_bytes(self, attempt_id: str) -> int | None:
-        """Return all the memory of an attempt's smallest GPU; None on a CPU."""
-        devices = self._ground.live[attempt_id].devices
-        return None if self._on_cpu else min((each.total_bytes for each in devices), default=None)
-
-    def reported(self, attempt_id: str, step: int) -> None:
-        """Note a report."""
-        live = self._ground.live.get(attempt_id)
-        if live is None:
-            return
-        self._measuring.reported(live)
-        self._pace.reported(attempt_id, step, live.record.total_steps, self._monotonic())
-        if self._growing is not None:
-            self._growing.reported(attempt_id, live.keys, step, self._monotonic())
-
-    def holds(self, attempt_id: str, memory_bytes: int, pid: int) -> None:
-        """Note what an attempt says of itself.
-
-        Args:
-            attempt_id: the attempt.
-            memory_bytes: on a GPU the peak of what torch reserved, without the context, else the
-                RAM of all its processes; 0 where it only says its `pid`.
-            pid: its process.
-        """
-        live = self._ground.live.get(attempt_id)
-        if live is not None:
-            self._measuring.told(live, memory_bytes, pid)
-
-    def tick(self) -> None:
-        """Look up what scripts hold, when it is time."""
-        self._measuring.look()
-
-    def ended(self, attempt_id: str, *, is_complete: bool = False) -> None:
-        """Give back the room of an attempt whose process is gone, and keep what was learned."""
-        live = self._ground.live.pop(attempt_id, None)
-        if live is None:
-            return
-        self._measuring.over(live, is_complete=is_complete)
-        self._admission.give_back(live.slot)
-        self._ground.disturbed_by(live)
-        now = self._monotonic()
-        self._pace.ended(attempt_id, now, tells=is_complete and is_whole(live.record))
-        if self._growing is not None:
-            self._growing.ended(attempt_id, live.keys, now)
-
-    def oom_kills_since_start(self, attempt_id: str) -> int:
-        """Return how many processes the host's memory guard killed while an attempt ran."""
-        return self._ground.machine.oom_kills() - self._ground.live[attempt_id].kills
-
-    def recover(self, attempt_id: str, kind: Kind, text: str) -> Recovery:
-        """Give back the room of an attempt that ran out of memory, and decide how it goes on.
-
-        Args:
-            attempt_id: the attempt; its process is gone.
-            kind: of what memory it ran out.
-            text: the failure's message and the end of the log.
-        """
-        live = self._ground.live[attempt_id]
-        found = self._retrying.recover(live, kind, text, end=lambda: self.ended(attempt_id))
-        again = self._retrying.wants_again(found, kind)
-        if again is not None:
-            self._wants[live.record.number] = again
-        return found
-
-    def close(self) -> None:
-        """Note that nothing will start any more."""
-        self._waits.now = None
-
-    def _to_grow(self, plan: Plan, history: History | None) -> Growing | None:
-        """Return what tries out how many at once are best; None where that is said."""
-        policy, window = self._terms.policy, self._terms.window
-        grows = plan.mode == "sequential" and policy.max_parallel != 1
-        if grows and policy.placement in (("grow",) if self._on_cpu else ("grow", "auto")):
-            return Growing(history, self._say, window, is_shared=self._ground.is_shared)
-        # Who says how many cores a trial takes has said how many run at once.
-        thins = plan.max_parallel > 1 and policy.cpus_per_trial is None
-        if self._on_cpu and policy.placement == "auto" and thins:
-            return Growing(history, self._say, window, from_all=plan.max_parallel, pays=self._pays)
-        return None
-
-    def _pays(self, at_once: int, fewer: int) -> Literal["yes", "free", "no"]:
-        return self._pace.pays(self._monotonic(), at_once, fewer)
-
     def _want(self, candidate: Candidate) -> Want:
-        number = candidate.number
+        number, config = candidate.number, candidate.config
         known = self._wants.get(number) if number is not None else None
-        need = self._needs.of(number, candidate.config)
-        stage = self._spec_stage if candidate.record is None else candidate.record.stage
-        took_s = self._pace.expect(number, candidate.config, stage)
-        return replace(known or Want(need), need=need, duration_s=took_s)
+        need = self._needs.of(number, config)
+        stage = self._spec.stage if candidate.record is None else candidate.record.stage
+        duration_s = self._timing.expect(number, config, stage)
+        return replace(known or Want(need), need=need, duration_s=duration_s)
 
     def _set_limits(self, wants: Sequence[Want]) -> None:
         needs = [want.need.memory_bytes for want in wants]
-        known = [need for need in needs if need is not None]
-        least = min(known) if known else None
-        for device in self._ground.reading:
-            there = self._ground.on(device)
-            limit = self._levels.limit(device, there, least, len(wants))
-            # Each change makes admission look again, so none is made without need.
-            if self._limits.get(device.key) != limit:
-                self._limits[device.key] = limit
-                self._admission.limit_device(device.key, limit)
+        least = min((need for need in needs if need is not None), default=None)
+        for device in self._occupancy.reading:
+            there = self._occupancy.on(device.key)
+            limit = self._concurrency.limit(device, there, least, len(wants))
+            self._admission.limit_device(device.key, limit)
 
-    def _save(self, record: TrialRecord) -> None:
-        self.save(record)  # which is set later than this is made
-
-    def _say(self, event: str, **details: Any) -> None:
-        self.tell(event, **details)
+    def _emit_growth(self, found: Found) -> None:
+        for facts in found:
+            self._log.emit("growth", **facts)
 
     def _note_waiting(self, *, starts: bool) -> None:
-        if self._leases is not None and self._leases.problem and not self._is_unshared_told:
-            self._is_unshared_told = True
-            self.tell("leases", words=self._leases.problem)
-        self._waits.note(self._admission.waiting, starts=starts)
+        if self._leases is not None and self._leases.problem and not self._leases_problem:
+            self._leases_problem = self._leases.problem
+            self._log.emit("leases", words=self._leases_problem)
+        event = self._waiting.note(self._admission.waiting, starts=starts)
+        if event is not None:
+            self._log.emit(event[0], **event[1])
 
 
-def _cores(plan: Plan, terms: SlotOptions, machine: Machine) -> int:
+def _cores(plan: Plan, options: SlotOptions, machine: Machine) -> int:
     """Return the cores of all trials: on CPUs the plan's, which leaves busy ones to others."""
     if not machine.on_cpu:
         return machine.cores
-    planned = sum(slot.threads + terms.policy.workers_per_trial for slot in plan.slots)
+    planned = sum(slot.threads + options.policy.workers_per_trial for slot in plan.slots)
     return min(machine.cores, planned)

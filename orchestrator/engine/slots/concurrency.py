@@ -1,178 +1,169 @@
-"""Trying out on each device whether more trials at once get more done, and remembering it.
-
-How many trials may run at once on each device: what growth found, and what memory forbade.
-"""
+"""How many trials may run at once on each device: what a search found, and what memory forbade."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.engine.slots.device_state import Tell
-from orchestrator.engine.slots.running_slot import OccupiedSlot
-from orchestrator.placement import CPU, Device, Plan, Policy
-from orchestrator.placement.concurrency import Measurement, Pays, SearchDown, SearchUp, Window
+from orchestrator.engine.slots.machine import SlotOptions
+from orchestrator.engine.slots.occupancy import OccupiedSlot
+from orchestrator.placement import CPU, Device, Plan
+from orchestrator.placement.concurrency import Measurement, Pays, SearchDown, SearchUp
 from orchestrator.placement.hardware import RAM_PER_TRIAL_BYTES
 from orchestrator.placement.memory_needs import History, MemoryKey
 
+Found = list[dict[str, Any]]
+"""What a search decided, in JSON types, for the event log."""
 
-class Growing:
-    """The growth of a sweep, device by device.
+
+@dataclass(frozen=True)
+class _DeviceSearch:
+    device_id: str
+    kept_as: MemoryKey
+    search: SearchUp
+
+
+class ConcurrencyLimits:
+    """The greatest numbers of trials at once, device by device.
 
     Args:
+        plan: what was decided at the start.
+        options: how the user wants the machine to be used.
         history: where what is found out is kept for later sweeps; None keeps nothing.
-        tell: told of every step (``tell("growth", device=id, at_once=2, ...)``).
-        window: how much is measured before it is believed.
-        from_all: on CPUs, how many start at once; from there fewer are tried (`SearchDown`). None
-            starts with one on each device and tries more.
         pays: whether it pays to try fewer.
-        is_shared: tells of a device's key whether somebody else computes there. What is found out
-            beside them is good for this sweep, and no rule for later ones.
+        is_shared: whether another user computes on the device of a key. What is found out beside
+            them is good for this sweep, and no rule for later ones.
+
+    Attributes:
+        searches: whether it is tried out how many trials at once are best.
+        fallback: for people, to what it went back after an out-of-memory; "" if it did not.
     """
 
     def __init__(
         self,
-        history: History | None,
-        tell: Tell,
-        window: Window | None = None,
+        plan: Plan,
+        options: SlotOptions,
         *,
-        from_all: int | None = None,
-        pays: Pays = lambda at_once, fewer: "no",
-        is_shared: Callable[[str], bool] = lambda key: False,
+        history: History | None,
+        pays: Pays,
+        is_shared: Callable[[str], bool],
     ) -> None:
+        self._plan = plan
+        self._policy = policy = options.policy
+        self._window = options.window
         self._history = history
-        self._from_all = from_all
         self._pays = pays
         self._is_shared = is_shared
-        self._tell = tell
-        self._window = window
-        self._machines: dict[str, SearchUp] = {}
-        self._ids: dict[str, str] = {}
-        self._kept_as: dict[str, MemoryKey] = {}
-
-    def limit(self, key: str, most: int) -> int:
-        """Return how many trials may run at once on a device now.
-
-        Args:
-            key: of the device.
-            most: how many memory, cores, and the trials that are left allow.
-        """
-        machine = self._machines.get(key)
-        if machine is None:
-            return self._from_all or 1
-        return machine.limit_within(most)
-
-    def started(self, trial: str, key: str, id_: str, kept_as: MemoryKey, now: float) -> None:
-        """Note that a trial runs on a device.
-
-        Args:
-            trial: id of the attempt.
-            key: of the device.
-            id_: its id, for people.
-            kept_as: under what the findings on this device are kept, where it is the first trial.
-            now: seconds of a clock that never goes back.
-        """
-        if key not in self._machines:
-            learned = self._history.growth(kept_as) if self._history is not None else None
-            self._machines[key] = self._machine(learned)
-            self._ids[key], self._kept_as[key] = id_, kept_as
-        self._after(key, self._machines[key].started(trial))
-
-    def reported(self, trial: str, keys: Sequence[str], step: float, now: float) -> None:
-        """Note a report."""
-        for key in keys:
-            if key in self._machines:
-                self._after(key, self._machines[key].reported(trial, step, now))
-
-    def ended(self, trial: str, keys: Sequence[str], now: float) -> None:
-        """Note that a trial runs no more."""
-        for key in keys:
-            if key in self._machines:
-                self._after(key, self._machines[key].ended(trial))
-
-    def out_of_memory(self, key: str, at_once: int) -> None:
-        """Note that so many were too many."""
-        if key in self._machines:
-            self._machines[key].out_of_memory(at_once)
-
-    def words(self) -> Mapping[str, str]:
-        """Return in a sentence what was tried out, by id of the device."""
-        said = {self._ids[key]: machine.summary() for key, machine in self._machines.items()}
-        return {id_: words for id_, words in said.items() if words}
-
-    def _machine(self, learned: Mapping[str, Any] | None) -> SearchUp:
-        if self._from_all is None:
-            return SearchUp(1, learned=learned, window=self._window)
-        return SearchDown(self._from_all, pays=self._pays, learned=learned, window=self._window)
-
-    def _after(self, key: str, event: Measurement | None) -> None:
-        if event is None:
-            return
-        machine = self._machines[key]
-        details: dict[str, Any] = {"device": self._ids[key], **event.to_dict()}
-        self._tell("growth", **details, words=machine.summary())
-        learned = machine.learned()
-        if self._history is not None and learned is not None and not self._is_shared(key):
-            self._history.record_growth(self._kept_as[key], learned)
-
-
-class Levels:
-    """The greatest numbers of trials at once.
-
-    Args:
-        plan: bounds what cores allow, for trials on CPUs.
-        policy: what limits beside memory.
-        growing: what is tried out; None where nothing is.
-
-    Attributes:
-        growing: the same.
-        fallback: in words, to what it went back after an out-of-memory; "" where it did not.
-    """
-
-    def __init__(self, plan: Plan, policy: Policy, growing: Growing | None) -> None:
-        self.growing = growing
+        on_cpu = all(slot.device == CPU for slot in plan.slots)
+        grows = plan.mode == "sequential" and policy.max_parallel != 1
+        grows = grows and policy.placement in (("grow",) if on_cpu else ("grow", "auto"))
+        # Who sets how many cores a trial takes has set how many run at once.
+        thins = plan.max_parallel > 1 and policy.cpus_per_trial is None
+        self._begins_with_all = on_cpu and policy.placement == "auto" and thins
+        self.searches = grows or self._begins_with_all
         self.fallback = ""
-        self._plan = plan
-        self._policy = policy
+        self._searches: dict[str, _DeviceSearch] = {}
         self._ceilings: dict[str, int] = {}
 
     def limit(
         self, device: Device, there: Sequence[OccupiedSlot], least_bytes: int | None, left: int
     ) -> int | None:
-        """Return how many trials may run at once on a device; None where only memory bounds it.
+        """Return how many trials may run at once on a device; None if only memory bounds it.
 
         Args:
             device: as it is now.
             there: attempts of ours on it.
-            least_bytes: the least that one of the waiting trials takes; None where unknown.
+            least_bytes: the least that one of the waiting trials takes; None if unknown.
             left: how many wait.
         """
-        bounds = [self._ceilings.get(device.key)]
-        if self.growing is not None:
-            room = self._room(device, there, least_bytes, left)
-            bounds.append(self.growing.limit(device.key, room))
-        return min((bound for bound in bounds if bound is not None), default=None)
+        ceiling = self._ceilings.get(device.key)
+        if not self.searches:
+            return ceiling
+        known = self._searches.get(device.key)
+        if known is None:
+            limit = self._plan.max_parallel if self._begins_with_all else 1
+        else:
+            limit = known.search.limit_within(self._room(device, there, least_bytes, left))
+        return limit if ceiling is None else min(limit, ceiling)
 
-    def ran_out(self, at_once: Mapping[str, int], number: int, place: str) -> None:
-        """Let fewer run at once where a trial ran out of memory.
+    def started(self, attempt_id: str, device: Device, kept_as: MemoryKey) -> Found:
+        """Note that an attempt runs on a device.
+
+        Args:
+            attempt_id: the attempt.
+            device: where.
+            kept_as: under what the findings on this device are kept, if it is the first attempt.
+
+        Returns:
+            What that decides, as in all calls.
+        """
+        if not self.searches:
+            return []
+        if device.key not in self._searches:
+            learned = self._history.growth(kept_as) if self._history is not None else None
+            self._searches[device.key] = _DeviceSearch(device.id, kept_as, self._search(learned))
+        return self._note([device.key], lambda search: search.started(attempt_id))
+
+    def reported(self, attempt_id: str, keys: Sequence[str], step: float, now: float) -> Found:
+        """Note how far an attempt on the devices of some keys is, by a clock in seconds."""
+        return self._note(keys, lambda search: search.reported(attempt_id, step, now))
+
+    def ended(self, attempt_id: str, keys: Sequence[str]) -> Found:
+        """Note that an attempt runs no more."""
+        return self._note(keys, lambda search: search.ended(attempt_id))
+
+    def ran_out(self, at_once: Mapping[str, int], number: int, place: str) -> bool:
+        """Let fewer run at once because a trial ran out of memory.
 
         Args:
             at_once: how many ran there, by key of the device.
             number: the trial's.
-            place: the device for people; "" where there is only one.
+            place: the device for people; "" if there is only one.
+
+        Returns:
+            Whether that changed `fallback`.
         """
+        before = self.fallback
         for key, count in at_once.items():
             if count < 2:
                 continue
             limit = self._ceilings[key] = min(count - 1, self._ceilings.get(key, count))
-            if self.growing is not None:
-                self.growing.out_of_memory(key, count)
+            if key in self._searches:
+                self._searches[key].search.out_of_memory(count)
             level = "sequential" if limit == 1 else f"{limit} at once"
             where = f" on {place}" if place else ""
             self.fallback = f"fell back to {level}{where} after out-of-memory in trial {number}"
+        return self.fallback != before
+
+    def summaries(self) -> dict[str, str]:
+        """Return in a sentence what was tried out, by id of the device."""
+        found = {each.device_id: each.search.summary() for each in self._searches.values()}
+        return {device_id: text for device_id, text in found.items() if text}
+
+    def _search(self, learned: Mapping[str, Any] | None) -> SearchUp:
+        most, window = self._plan.max_parallel, self._window
+        if self._begins_with_all:
+            return SearchDown(most, pays=self._pays, learned=learned, window=window)
+        return SearchUp(1, learned=learned, window=window)
+
+    def _note(self, keys: Sequence[str], note: Callable[[SearchUp], Measurement | None]) -> Found:
+        """Pass on what happened to the searches of some devices, and keep what they find."""
+        found = []
+        for key in keys:
+            known = self._searches.get(key)
+            measurement = None if known is None else note(known.search)
+            if known is None or measurement is None:
+                continue
+            summary = known.search.summary()
+            found.append({"device": known.device_id, **measurement.to_dict(), "words": summary})
+            learned = known.search.learned()
+            if self._history is not None and learned is not None and not self._is_shared(key):
+                self._history.record_growth(known.kept_as, learned)
+        return found
 
     def _room(
-        self, device: Device, there: Collection[OccupiedSlot], least_bytes: int | None, left: int
+        self, device: Device, there: Sequence[OccupiedSlot], least_bytes: int | None, left: int
     ) -> int:
         """Return how many trials a device holds at once, ours that run there among them."""
         bounds = [len(there) + left, self._policy.max_parallel]
@@ -182,7 +173,7 @@ class Levels:
         if least_bytes is None:
             return 1
         # What runs has its memory; of what was promised the rest is still to be taken.
-        due = sum(max(0, live.slot.memory_bytes - (live.used or 0)) for live in there)
+        due = sum(max(0, each.slot.memory_bytes - (each.used or 0)) for each in there)
         more = max(0, device.free_bytes - due) // least_bytes
         bounds.append(max(1, len(there) + more))
         return min(bound for bound in bounds if bound is not None)

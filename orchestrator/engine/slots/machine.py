@@ -1,14 +1,11 @@
-"""What a sweep runs on, read anew as often as asked: its GPUs, or the host's memory.
-
-How a sweep uses the machine, as its user asked.
-"""
+"""The machine that a sweep runs on, and how its user wants it to be used."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from orchestrator.engine.child.memory import tree_bytes
 from orchestrator.placement import CPU, Device, Host, Plan, Policy
@@ -16,41 +13,17 @@ from orchestrator.placement.concurrency import Window
 from orchestrator.placement.hardware import HostReader, Reader, choose, family, pids_comparable
 
 
-class Machine(Protocol):
-    """What `SlotAllocator` asks of the machine.
-
-    Attributes:
-        on_cpu: True where trials run on CPUs.
-        cores: that all trials together may use.
-        comparable: whether the driver counts processes as we do.
-    """
-
-    on_cpu: bool
-    cores: int
-    comparable: bool
-
-    def read(self) -> Sequence[Device] | Host:
-        """Return the devices, or the host for trials on CPUs, as they are now."""
-
-    def oom_kills(self) -> int:
-        """Return how many processes the host's memory guard has killed here so far."""
-
-    def ours(self) -> frozenset[int]:
-        """Return this process and all that descends from it."""
-
-    def below(self, pid: int) -> frozenset[int]:
-        """Return a process and all that descends from it."""
-
-    def tree_bytes(self, pid: int) -> int:
-        """Return the RAM of a process and all that descends from it."""
-
-
-class ThisMachine:
-    """The devices of this machine that a sweep may use; a `Machine`.
+class Machine:
+    """The devices that a sweep may use, read again as often as asked, and the clock.
 
     Args:
-        plan: tells whether trials run on GPUs.
+        plan: its slots show whether trials run on GPUs.
         gpus: the GPUs to use (``--gpus``); None for all.
+
+    Attributes:
+        on_cpu: True if trials run on CPUs.
+        cores: that all trials together may use.
+        comparable: whether the driver counts processes as we do.
     """
 
     def __init__(self, plan: Plan, gpus: str | None = None) -> None:
@@ -77,16 +50,24 @@ class ThisMachine:
         return self._host.oom_kills()
 
     def ours(self) -> frozenset[int]:
-        """Return this process and all that descends from it."""
+        """Return this process and all its descendants."""
         return family([os.getpid()])
 
     def below(self, pid: int) -> frozenset[int]:
-        """Return a process and all that descends from it."""
+        """Return a process and all its descendants."""
         return family([pid])
 
     def tree_bytes(self, pid: int) -> int:
-        """Return the RAM of a process and all that descends from it."""
+        """Return the RAM of a process and all its descendants."""
         return tree_bytes(pid)
+
+    def clock(self) -> float:
+        """Return the seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
 
     def close(self) -> None:
         """Let go of the driver's library."""
@@ -101,8 +82,8 @@ class SlotOptions:
     Attributes:
         policy: what limits beside memory.
         gpus: the GPUs to use (``--gpus``); None for all.
-        wait_timeout_s: how long it waits for memory of others; None for ever.
-        window: how much growth measures before it believes it.
+        wait_timeout_s: how long it waits for memory that others hold; None for ever.
+        window: how much is measured before a number of trials at once is judged.
     """
 
     policy: Policy = field(default_factory=Policy)

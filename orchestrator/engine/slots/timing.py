@@ -1,7 +1,4 @@
-"""How fast a sweep goes: how long its trials take, how many are left, and for how long.
-
-The waiting of a sweep for memory that others hold: when it began, and when it is over.
-"""
+"""How long the trials of a sweep take and how many are left; how long it waits for memory."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from orchestrator.engine.slots.device_state import Tell
 from orchestrator.placement.admission import Durations, Waiting
 from orchestrator.placement.concurrency import Window
 from orchestrator.runs import TrialRecord, TrialState
@@ -20,7 +16,11 @@ COSTS_AT_MOST = 0.05
 """Part of what is left of a sweep that a measurement may cost."""
 
 FROM_SHARE = 0.05
-"""Part of a trial after which its pace tells how long it takes."""
+"""Part of a trial after which its speed shows how long it takes."""
+
+CALM_S = 3.0
+"""For how long nothing is missing before the waiting is over, if nothing starts. While a trial that
+has ended still has its room, its memory seems to be there twice."""
 
 
 @dataclass
@@ -33,10 +33,10 @@ class _Running:
     last: tuple[int, float] | None = None
 
     def whole_s(self) -> float | None:
-        """Return how long the trial takes if it goes on as since its first report.
+        """Return how long the trial takes if it continues as since its first report.
 
         None before it has done a twentieth of its steps: what comes before the first report, such
-        as making data, says nothing of the rest.
+        as making data, shows nothing of the rest.
         """
         if self.first is None or self.last is None or not self.total_steps:
             return None
@@ -50,8 +50,10 @@ class _Running:
 class SweepTiming:
     """Follows the trials of a sweep through their starts, reports and ends.
 
+    All calls take `now` from one clock that never goes back, in seconds.
+
     Args:
-        n_trials: of the sweep; None where it is unbounded.
+        n_trials: of the sweep; None if it is unbounded.
         window: how much a measurement takes.
     """
 
@@ -73,7 +75,7 @@ class SweepTiming:
                 self._durations.learn(_known(record.config, record.stage), _seconds(record))
 
     def started(self, attempt_id: str, record: TrialRecord, now: float) -> None:
-        """Note that an attempt starts; `now` is of any clock that never goes back, as below."""
+        """Note that an attempt starts."""
         self._over.discard(record.number)
         known = _known(record.config, record.stage)
         self._running[attempt_id] = _Running(record.number, known, now)
@@ -86,19 +88,13 @@ class SweepTiming:
             running.first = running.first or (step, now)
             running.last = (step, now)
 
-    def ended(self, attempt_id: str, now: float, *, tells: bool) -> None:
-        """Note that an attempt is over.
-
-        Args:
-            attempt_id: the attempt.
-            now: when.
-            tells: True where it ran its trial from the start to a good end.
-        """
+    def ended(self, attempt_id: str, now: float, *, is_typical: bool) -> None:
+        """Note that an attempt is over; `is_typical` if it ran from its start to a good end."""
         running = self._running.pop(attempt_id, None)
         if running is None:
             return
         self._over.add(running.number)
-        if tells:
+        if is_typical:
             self._durations.learn(running.config, now - running.since)
             self._expected.clear()
 
@@ -113,22 +109,21 @@ class SweepTiming:
         return self._expected[number]
 
     def remaining_s(self, now: float, at_once: int) -> float | None:
-        """Return for how long a sweep still runs with so many at once; None where nobody knows."""
+        """Return how long the sweep still runs with so many at once; None if nobody knows."""
         each = self._durations.mean_s
         if each is None:
-            told = [whole for one in self._running.values() if (whole := one.whole_s())]
-            each = min(told, default=None)
+            known = [whole for one in self._running.values() if (whole := one.whole_s())]
+            each = min(known, default=None)
         if each is None:
             return None
-        left = self._waiting()
         rest = sum(max(0.0, each - (now - one.since)) for one in self._running.values())
-        return (left * each + rest) / at_once
+        return (self._waiting() * each + rest) / at_once
 
     def pays(self, now: float, at_once: int, fewer: int) -> Literal["yes", "free", "no"]:
-        """Tell whether it pays to find out how fast `fewer` at once are while `at_once` run.
+        """Return whether it pays to measure `fewer` at once while `at_once` run.
 
         Leaving slots empty costs at most as much as they would get done if trials did not slow each
-        other down. Where nothing waits any more they are empty by themselves.
+        other down. If nothing waits any more they are empty by themselves.
         """
         if self._waiting() == 0:
             return "free"
@@ -144,12 +139,12 @@ class SweepTiming:
 
 
 def is_whole(record: TrialRecord) -> bool:
-    """Tell whether the present attempt runs a trial from its start."""
+    """Return whether the present attempt runs a trial from its start."""
     return record.attempt == 1 and not record.from_checkpoint
 
 
 def _known(config: Mapping[str, Any], stage: str | None) -> dict[str, Any]:
-    """Return what may tell how long a trial takes; no parameter is called as the stage is here."""
+    """Return what may show how long a trial takes; no parameter has the name of the stage here."""
     return {**config, "(stage)": stage}
 
 
@@ -161,57 +156,70 @@ def _seconds(record: TrialRecord) -> float:
         return 0.0
 
 
-CALM_S = 3.0
-"""For how long nothing is missing before the waiting is over, where nothing starts. While a trial
-that has ended still has its room, its memory seems to be there twice."""
-
-
 class WaitingLog:
-    """Follows what admission says from one look to the next.
+    """Follows what admission reports from one look to the next.
 
     Args:
-        tell: told of ``waiting`` and ``waited``.
         clock: seconds since 1970.
         monotonic: seconds that never go back.
-
-    Attributes:
-        now: why nothing starts; None where it need not wait.
+        timeout_s: for how long to wait; None for ever.
     """
 
     def __init__(
-        self, tell: Tell, clock: Callable[[], float], monotonic: Callable[[], float]
+        self,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        timeout_s: float | None = None,
     ) -> None:
-        self.now: Waiting | None = None
-        self._tell = tell
+        self._now: Waiting | None = None
         self._clock = clock
         self._monotonic = monotonic
+        self._timeout_s = timeout_s
         self._calm_from: float | None = None
 
-    def note(self, found: Waiting | None, *, starts: bool) -> None:
-        """Take in what admission says.
+    @property
+    def now(self) -> Waiting | None:
+        """Why nothing starts; None if it need not wait."""
+        return self._now
 
-        Args:
-            found: why the next trial has to wait; None where it need not.
-            starts: whether a trial starts now.
+    def close(self) -> None:
+        """Note that nothing is waited for any more."""
+        self._now = None
+
+    def note(
+        self, found: Waiting | None, *, starts: bool
+    ) -> tuple[Literal["waiting", "waited"], dict[str, Any]] | None:
+        """Take in why the next trial has to wait, and whether a trial starts now.
+
+        Returns:
+            The event that comes of it, with its facts in JSON types; None for none.
         """
-        before = self.now
+        before = self._now
         if before is not None and not starts:
             if found is None and not self._is_calm():
-                return
+                return None
             found = None if found is None else replace(found, since=before.since)
         self._calm_from = None
-        self.now = found
+        self._now = found
         if found is not None and before is None:
-            self._tell("waiting", **found.to_dict(), words=str(found))
-        elif found is None and before is not None:
-            self._tell("waited", seconds=round(before.waited_s(self._clock()), 1))
+            return "waiting", {**found.to_dict(), "words": str(found)}
+        if found is None and before is not None:
+            return "waited", {"seconds": round(before.waited_s(self._clock()), 1)}
+        return None
 
-    def is_over(self, timeout_s: float | None) -> bool:
-        """Tell whether it has waited for so long; None waits for ever."""
-        return self.now is not None and self.now.is_over(self._clock(), timeout_s)
+    @property
+    def is_over(self) -> bool:
+        """Whether it has waited for as long as it may."""
+        return self._now is not None and self._now.is_over(self._clock(), self._timeout_s)
+
+    def timeout_message(self) -> str:
+        """Return the message with which the waiting ends, once it is over."""
+        assert self._now is not None
+        assert self._timeout_s is not None
+        return self._now.timeout_message(self._timeout_s)
 
     def _is_calm(self) -> bool:
-        """Tell whether nothing has been missing for long enough."""
+        """Return whether nothing has been missing for long enough."""
         now = self._monotonic()
         if self._calm_from is None:
             self._calm_from = now

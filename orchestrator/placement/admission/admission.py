@@ -115,6 +115,8 @@ class Admission:
 
     def limit_device(self, key: str, at_once: int | None) -> None:
         """Let at most `at_once` trials run on a device; None for no limit of its own."""
+        if self._per_device.get(key) == at_once:
+            return  # each change makes admission look again
         self._refused = None
         if at_once is None:
             self._per_device.pop(key, None)

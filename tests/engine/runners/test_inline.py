@@ -76,7 +76,7 @@ def test_a_sweep_in_this_process_keeps_to_one_card(
         asked.append(gpus)
         raise FoundError
 
-    monkeypatch.setattr("orchestrator.engine.driver.driver.ThisMachine", machine)
+    monkeypatch.setattr("orchestrator.engine.driver.driver.Machine", machine)
     slots = tuple(Slot(n, "", str(n), 8 * GIB, 1, str(n)) for n in (1, 0))
     plan = Plan("parallel", 2, 2, slots, 2, Need(8 * GIB, "declared"), "")
     spec = toy_spec(tmp_path, {"a": {}, "b": {}}, resources=Resources(gpu_memory_bytes=8 * GIB))

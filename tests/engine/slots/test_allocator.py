@@ -15,7 +15,7 @@ from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
-from orchestrator.engine.slots.needs import TrialNeeds, known_need
+from orchestrator.engine.slots.trial_needs import TrialNeeds, known_need
 from orchestrator.engine.sweep_log import SweepLog
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
@@ -65,11 +65,8 @@ class Desk:
             self.plan,
             terms,
             self.machine,
-            tell=log.emit,
-            save=log.save,
+            log,
             history=self.history,
-            clock=self.machine.clock,
-            monotonic=self.machine.clock,
         )
         self.conductor = Conductor(
             self.spec,
@@ -367,7 +364,7 @@ def test_it_waits_while_others_hold_the_memory_and_goes_on(tmp_path: Path) -> No
     desk = Desk(tmp_path, machine, many(tmp_path, 2, 8 * GIB))
     machine.others["0"] = 11 * GIB
     assert desk.start() is None
-    assert desk.placing.words()["waiting"] == {
+    assert desk.placing.summary()["waiting"] == {
         "reason": "waits for 3.0 GiB on GPU 0",
         "missing_mib": 3072,
         "since": 1000.0,
@@ -378,11 +375,11 @@ def test_it_waits_while_others_hold_the_memory_and_goes_on(tmp_path: Path) -> No
     machine.others["0"] = 10 * GIB
     desk.pass_time(600)
     assert desk.start() is None
-    assert desk.placing.words()["waiting"]["missing_mib"] == 2048
-    assert desk.placing.words()["waiting"]["since"] == 1000.0
+    assert desk.placing.summary()["waiting"]["missing_mib"] == 2048
+    assert desk.placing.summary()["waiting"]["since"] == 1000.0
     machine.others.clear()
     assert desk.start_all() == [0, 1]
-    assert desk.placing.words() == {}
+    assert desk.placing.summary() == {}
     assert [e["missing_mib"] for e in desk.events("waiting")] == [3072]
     assert desk.events("waited")[0]["seconds"] > 1200
 
@@ -481,7 +478,7 @@ def test_it_grows_while_that_brings_something_and_remembers_where_it_stopped(
     run_for(desk, 60, {1: 1.0, 2: 0.81, 3: 0.53}, {})
     decisions = [(e["at_once"], e["decision"]) for e in desk.events("growth")]
     assert decisions == [(1, "grow"), (2, "grow"), (3, "back")]
-    words = desk.placing.words()["growth"]["0"]
+    words = desk.placing.summary()["growth"]["0"]
     assert words.startswith("2 at once: 1.62 × the speed of 1; 3 at once: 1.5")
     assert words.endswith("staying at 2")
     assert len(desk.running) == 3, "what runs is not ended for it"
@@ -493,14 +490,14 @@ def test_it_grows_while_that_brings_something_and_remembers_where_it_stopped(
     later.history._path.write_bytes(desk.history._path.read_bytes())
     run_for(later, 3, {1: 1.0, 2: 0.81, 3: 0.53}, {})
     assert len(later.running) == 2
-    assert later.placing.words()["growth"]["0"].endswith("(from an earlier sweep)")
+    assert later.placing.summary()["growth"]["0"].endswith("(from an earlier sweep)")
 
 
 def test_growth_ends_where_memory_ends(tmp_path: Path) -> None:
     desk = Desk(tmp_path, FakeMachine([5 * GIB]), many(tmp_path, 9))
     run_for(desk, 60, {1: 1.0, 2: 1.0}, {})
     assert len(desk.running) == 2
-    assert desk.placing.words()["growth"]["0"].endswith("no room for 3")
+    assert desk.placing.summary()["growth"]["0"].endswith("no room for 3")
 
 
 def test_what_growth_finds_beside_somebody_else_is_no_rule_for_later(tmp_path: Path) -> None:
@@ -508,7 +505,7 @@ def test_what_growth_finds_beside_somebody_else_is_no_rule_for_later(tmp_path: P
     machine.others["0"] = GIB
     desk = Desk(tmp_path, machine, many(tmp_path, 12))
     run_for(desk, 30, {1: 1.0, 2: 0.5}, {})
-    assert desk.placing.words()["growth"]["0"].endswith("staying at 1")
+    assert desk.placing.summary()["growth"]["0"].endswith("staying at 1")
     for attempt in list(desk.running.values()):
         desk.end(attempt.number)
     kept = json.loads(desk.history._path.read_text())
@@ -610,7 +607,7 @@ def test_on_cpus_fewer_are_tried_where_the_sweep_is_long_enough(tmp_path: Path) 
     decisions = [(e["at_once"], e["decision"]) for e in desk.events("growth")]
     assert decisions == [(2, "fewer"), (1, "stay")]
     assert len(desk.running) == 1, "the slot that came free stays empty"
-    assert desk.placing.words()["growth"]["cpu"] == (
+    assert desk.placing.summary()["growth"]["cpu"] == (
         "1 at once: 0.95 × the speed of 2, staying at 1"
     )
     again = Desk(tmp_path / "later", FakeMachine(cores=2), many(tmp_path, 40))
@@ -629,7 +626,7 @@ def test_a_short_sweep_on_cpus_leaves_no_slot_empty(tmp_path: Path) -> None:
     # The last one is alone, which tells how fast one is.
     run_for(desk, 12, {1: 1.0, 2: 0.9}, steps)
     assert [(e["at_once"], e["decision"]) for e in desk.events("growth")] == [(1, "back")]
-    assert desk.placing.words()["growth"]["cpu"] == (
+    assert desk.placing.summary()["growth"]["cpu"] == (
         "1 at once: 0.56 × the speed of 2, staying at 2"
     )
 
@@ -714,7 +711,7 @@ def test_the_plan_shrinks_down_to_sequential(tmp_path: Path) -> None:
     desk.end(1, ["failed", OOM])
     assert desk.start_all() == [], "one at a time, though 20 GiB are free"
     words = "fell back to sequential after out-of-memory in trial 1"
-    assert desk.placing.words()["fallback"] == words
+    assert desk.placing.summary()["fallback"] == words
     assert desk.events("fallback")[0]["words"] == words
     desk.end(0)
     assert desk.start_all() == [1]

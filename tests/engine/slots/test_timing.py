@@ -18,7 +18,7 @@ def test_fewer_are_measured_only_in_a_sweep_that_is_long_enough() -> None:
         pace = SweepTiming(n_trials, WINDOW)
         pace.started("a", record(0), 0.0)
         assert pace.pays(1.0, 2, 1) == "no", "nobody knows how long trials take"
-        pace.ended("a", 50.0, tells=True)
+        pace.ended("a", 50.0, is_typical=True)
         # 49 that wait make 49 × 50 s / 2 = 1,225 s, of which a twentieth is 61 s: half of 100 s.
         assert pace.pays(50.0, 2, 1) == answer
         # 613 s with four at once; of these 31 s are enough for a quarter of 100 s.
@@ -36,7 +36,7 @@ def test_how_far_a_trial_is_tells_as_well() -> None:
     pace.reported("a", 11, 100, 700.0)
     assert pace.remaining_s(700.0, 1) == pytest.approx(3 * 1590 + 890)
     pace.reported("stranger", 5, 100, 700.0)
-    pace.ended("stranger", 709.0, tells=True)
+    pace.ended("stranger", 709.0, is_typical=True)
 
 
 def test_where_nothing_waits_slots_are_empty_anyway() -> None:
@@ -45,11 +45,11 @@ def test_where_nothing_waits_slots_are_empty_anyway() -> None:
     assert pace.pays(1.0, 2, 1) == "no"
     pace.started("b", record(1), 0.0)
     assert pace.pays(1.0, 2, 1) == "free"
-    pace.ended("b", 5.0, tells=False)
+    pace.ended("b", 5.0, is_typical=False)
     assert pace.pays(6.0, 2, 1) == "free"
     # It runs again, after an out-of-memory.
     pace.started("c", record(1), 6.0)
-    pace.ended("c", 7.0, tells=False)
+    pace.ended("c", 7.0, is_typical=False)
     assert pace.pays(8.0, 2, 1) == "free"
 
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -43,45 +43,53 @@ class TrialNeeds:
     """What is known of the memory of a sweep's trials.
 
     Args:
-        spec: what was asked.
+        spec: the sweep file.
         devices: where trials may run; the host's memory for trials on CPUs.
         history: what earlier sweeps measured; None for none.
-
-    Attributes:
-        believes_less: whether trials ask for what was measured also where that is less than what
-            is declared, as a sweep does that tries out how many run at once: people declare with
-            room to spare, and its trials are measured before others join them.
+        believes_less: whether trials ask for what was measured even if that is less than what is
+            declared, as in a sweep that tries out how many run at once: people declare with room
+            to spare, and its trials are measured before others join them.
     """
 
-    def __init__(self, spec: Spec, devices: Sequence[Device], history: History | None) -> None:
-        self.believes_less = False
+    def __init__(
+        self,
+        spec: Spec,
+        devices: Sequence[Device],
+        history: History | None,
+        *,
+        believes_less: bool = False,
+    ) -> None:
+        self.believes_less = believes_less
         self._spec = spec
         self._history = history
-        self._on_cpu = any(device.id == CPU for device in devices)
         # Cards of one kind take the same.
         self._kinds = list({(d.name, d.total_bytes): d for d in devices}.values())
         self._schema: TrainerSchema | None = None
         if spec.trainer is not None:
-            with suppress(UsageError):  # what cannot be looked at cannot say what alters its memory
+            with suppress(UsageError):  # what cannot be read cannot declare what alters its memory
                 self._schema = trainer_schema(spec.trainer, spec.path.parent)
+        parameters = {} if self._schema is None else self._schema.parameters
+        # If a trainer marks none, names and types decide, as for a program (`memory_key`).
+        self._alters = {name for name, each in parameters.items() if each.alters_memory} or None
         # What is declared is memory of a GPU.
-        self._declared = Need() if self._on_cpu else Need.declared(spec.resources)
+        on_cpu = any(device.id == CPU for device in devices)
+        self._declared = Need() if on_cpu else Need.declared(spec.resources)
         self._measured: dict[str, int] = {}
         self._of_trial: dict[int, Need] = {}
         self._least: dict[str, Need] = {}
-        self._from_history: dict[str, Need | None] = {}
+        self._from_history: dict[str, int] = {}
         self._keys: dict[int, list[MemoryKey]] = {}
 
     @property
     def declared_bytes(self) -> int:
-        """What the spec declares; 0 where it declares nothing."""
+        """What the spec declares; 0 if it declares nothing."""
         return self._declared.memory_bytes or 0
 
     def of(self, number: int | None, config: Mapping[str, Any]) -> Need:
         """Return what a trial asks for.
 
         Args:
-            number: the trial's; None where it has none yet.
+            number: the trial's; None if it has none yet.
             config: what the sweep gives it.
         """
         if number is not None and number in self._of_trial:
@@ -90,14 +98,16 @@ class TrialNeeds:
         raised = [self._least[key.digest] for key in keys if key.digest in self._least]
         if raised:
             return max(raised, key=lambda need: need.memory_bytes or 0)
-        seen = [self._measured[key.digest] for key in keys if key.digest in self._measured]
-        known = self._known_earlier(keys) if self._is_settled(config) else []
-        said, found = self._declared.memory_bytes, max([0, *seen, *known])
-        if said is not None and found <= said:
-            less = self.with_headroom(found) if found and self.believes_less else said
-            if less >= said:
+        seen = max((self._measured.get(key.digest, 0) for key in keys), default=0)
+        known = 0
+        if self._is_settled(config):
+            known = max((self._known_earlier(key) for key in keys), default=0)
+        declared, found = self.declared_bytes, max(seen, known)
+        if declared and found <= declared:
+            less = self.with_headroom(found) if found and self.believes_less else declared
+            if less >= declared:
                 return self._declared
-        if seen and max(seen) == found:
+        if seen and seen == found:
             return Need(self.with_headroom(found), "measured")
         if known:
             # Its first steps may take less than what all of such a trial once took.
@@ -130,8 +140,8 @@ class TrialNeeds:
         """Note what a trial asks for after an out-of-memory; others like it ask for as much."""
         self._of_trial[number] = need
         for key in self._keys_of(number, config):
-            before = self._least.get(key.digest)
-            if before is None or (before.memory_bytes or 0) < (need.memory_bytes or 0):
+            before = self._least.get(key.digest, Need()).memory_bytes
+            if before is None or before < (need.memory_bytes or 0):
                 self._least[key.digest] = need
 
     def growth_key(self, config: Mapping[str, Any], device: Device, cores: int) -> MemoryKey:
@@ -141,75 +151,60 @@ class TrialNeeds:
         return self._key(config, device)
 
     def _is_settled(self, config: Mapping[str, Any]) -> bool:
-        """Tell whether all values that may alter the memory are known, none yet to be proposed."""
-        alters = None if self._schema is None else _alters(self._schema)
+        """Return whether no value that may alter the memory has yet to be proposed."""
         return not any(
-            name not in config and (alters is None or name in alters)
+            name not in config and (self._alters is None or name in self._alters)
             for name in self._spec.parameters
         )
 
-    def _known_earlier(self, keys: Sequence[MemoryKey]) -> list[int]:
-        return [need.memory_bytes or 0 for key in keys if (need := self._earlier(key)) is not None]
-
-    def _earlier(self, key: MemoryKey) -> Need | None:
+    def _known_earlier(self, key: MemoryKey) -> int:
+        """Return what such a trial took in an earlier sweep; 0 if nobody knows."""
         if self._history is None:
-            return None
+            return 0
         if key.digest not in self._from_history:
-            self._from_history[key.digest] = self._history.lookup(key)
+            need = self._history.lookup(key)
+            self._from_history[key.digest] = (need.memory_bytes or 0) if need else 0
         return self._from_history[key.digest]
 
     def _keys_of(self, number: int | None, config: Mapping[str, Any]) -> list[MemoryKey]:
-        if number is None:
-            return [self._key(config, kind) for kind in self._kinds]
-        if number not in self._keys:
+        if number is not None and number in self._keys:
+            return self._keys[number]
+        keys = [self._key(config, kind) for kind in self._kinds]
+        if number is not None:
             if len(self._keys) >= _MOST_CACHED:
                 self._keys.clear()
-            self._keys[number] = [self._key(config, kind) for kind in self._kinds]
-        return self._keys[number]
+            self._keys[number] = keys
+        return keys
 
     def _key(self, config: Mapping[str, Any], device: Device) -> MemoryKey:
-        if self._schema is None:
-            program = self._spec.program
-            runner = self._spec.trainer if program is None else _runner(program)
-            return memory_key(runner or "", config, device)
-        return memory_key(
-            self._spec.trainer or "",
-            resolve(self._schema, dict(config)),
-            device,
-            alters=_alters(self._schema),
-        )
+        program = self._spec.program
+        runner = (self._spec.trainer or "") if program is None else _runner(program)
+        if self._schema is not None:
+            config = resolve(self._schema, dict(config))
+        return memory_key(runner, config, device, alters=self._alters)
 
 
 def _runner(program: Program) -> str:
-    """Return what tells a program from others: all its words where it is started by words."""
+    """Return what distinguishes a program from others: its command line, if it has one."""
     steps = " && ".join(" ".join(step.command) for step in program.steps)
     return steps or " ".join(program.command) or program.path
 
 
 def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
-    """Return what trials of a spec took in earlier sweeps, for a plan; unknown where one is.
+    """Return what trials of a spec took in earlier sweeps, for a plan; unknown if one is.
 
     Args:
-        spec: what is asked.
+        spec: the sweep file.
         devices: where trials may run.
         results: the folder whose sweeps count.
     """
-    needs = TrialNeeds(spec, devices, History(results / HISTORY_FILE))
-    needs.believes_less = True  # who asks holds it against what is declared
     if spec.method == "bayes":
         return Need()  # how its trials will differ, nobody knows
+    # The caller compares it with what is declared.
+    needs = TrialNeeds(spec, devices, History(results / HISTORY_FILE), believes_less=True)
     found = [
         needs.of(trial.number, trial.config) for trial in islice(iter_configs(spec), _LOOKED_AT)
     ]
     if not found or any(need.memory_bytes is None for need in found):
         return Need()
     return max(found, key=lambda need: need.memory_bytes or 0)
-
-
-def _alters(schema: TrainerSchema) -> Collection[str] | None:
-    """Return the parameters that a trainer says alter the memory.
-
-    None where it says it of none: then names and types tell, as of a program's (`memory_key`).
-    """
-    found = {name for name, parameter in schema.parameters.items() if parameter.alters_memory}
-    return found or None
