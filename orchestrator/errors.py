@@ -4,15 +4,15 @@
 
     SweepError                  exit code 1   something the user should read
     ├── UsageError              exit code 2   wrong usage, or something refused before it started
-    │   ├── SpecError           exit code 2   the sweep file holds mistakes: mend the listed lines
+    │   ├── SpecError           exit code 2   the sweep file has mistakes: correct the listed lines
     │   ├── NotFoundError       exit code 2   no such sweep, trial or folder: choose a listed one
     │   ├── PlacementError      exit code 2   no device holds one trial: free memory or ask for less
     │   ├── BusyError           exit code 2   another process runs this sweep: wait or stop it
     │   └── ChangedSpecError    exit code 2   the sweep has run with another spec: --new
-    ├── WaitTimeoutError        exit code 3   --wait-timeout is over: the same command goes on
+    ├── WaitTimeoutError        exit code 3   --wait-timeout expired: the same command continues
     └── TrialError              exit code 1   a trial failed: read its log
 
-A message reads *where: what must hold, but got value. Choices or next step.*
+A message reads *where: what is wrong (what was found). What to do.*
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class BusyError(UsageError):
 
 
 class ChangedSpecError(UsageError):
-    """A sweep of that name has run with a spec that differs."""
+    """A sweep of that name has run with a different spec."""
 
 
 class WaitTimeoutError(SweepError):
-    """Memory that others hold did not come free within ``--wait-timeout``."""
+    """Memory that others hold was not freed within ``--wait-timeout``."""
 
     exit_code = 3
 
@@ -65,9 +65,9 @@ class Problem:
     """One mistake in a sweep file.
 
     Attributes:
-        line: line in the file, from 1; None where it has none (a ``--set`` value, a default).
+        line: line in the file, from 1; None if it has none (a ``--set`` value, a default).
         key: dotted path of the key, as ``parameters.lr.min``.
-        message: what must hold, but what was found, and the nearest right name or next step.
+        message: what is wrong, what was found, and the nearest valid name or next step.
         origin: file name, or ``--set`` for a command-line override.
     """
 
@@ -83,11 +83,7 @@ class Problem:
 
 
 class SpecError(UsageError):
-    """A sweep file with mistakes, all of them together.
-
-    Attributes:
-        problems: every mistake that was found, in the order of the file.
-    """
+    """A sweep file with mistakes, all of them together in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -1,4 +1,8 @@
-"""Callbacks that report from Lightning, Hugging Face's Trainer and Keras; each loads its own."""
+"""Reports from a training script to the sweep that runs it.
+
+`report` is one call; the modules `lightning`, `transformers` and `keras` have a callback each for
+that library, and load nothing else.
+"""
 
 from typing import TYPE_CHECKING
 

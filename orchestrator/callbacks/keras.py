@@ -17,7 +17,7 @@ from orchestrator.callbacks.script import report
 
 
 class SweepCallback(Callback):
-    """Report each epoch, from 1; training metrics get ``train_`` before their name."""
+    """Report each epoch, from 1; the names of training metrics get the prefix ``train_``."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Report the epoch's metrics."""

@@ -26,17 +26,17 @@ class SweepCallback(Callback):
         self._of_validation: set[str] = set()
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        """Remember what is logged without validation."""
+        """Remember what is logged before validation."""
         self._before = set(trainer.callback_metrics)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Report what validation logged, but not that of the check before the training."""
+        """Report what validation logged, except in the check before training."""
         self._of_validation |= set(trainer.callback_metrics) - self._before
         if not trainer.sanity_checking and trainer.state.fn == "fit":
             self._report(trainer, self._of_validation)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Report the rest; values of an earlier validation would pass for this epoch's."""
+        """Report the rest; values of an earlier validation would look like this epoch's."""
         self._report(trainer, set(trainer.callback_metrics) - self._of_validation)
 
     def _report(self, trainer: Any, names: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""Three lines for a training script that wants to say more than its output tells.
+"""Three names for a training script that reports more than its output contains.
 
 ::
 
@@ -8,8 +8,8 @@
     report(epoch, val_mae=0.12)               # prints outside a sweep
     torch.save(model, run_dir / "model.pt")   # the working folder outside a sweep
 
-Nothing but the standard library is loaded. Where several processes train together (torchrun and
-its like), the first one reports and the others are silent.
+Only the standard library is loaded. If several processes train together (torchrun and similar),
+only the first one reports.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK")
 
 
 def report(step: int | None = None, **metrics: Any) -> None:
-    """Hand over metrics of one step; in a sweep they are judged at once.
+    """Report metrics of one step; in a sweep they are judged at once.
 
-    ``**{"val/mae": 0.1}`` passes a name that is no Python name.
+    ``**{"val/mae": 0.1}`` passes a name that is not a Python identifier.
 
     Args:
         step: epoch or step, a whole number from 0; None counts the calls from 1.
-        metrics: name to number; a tensor or array of one number is one, too.
+        metrics: numbers by name, also as a tensor or array of one number.
 
     Raises:
-        TypeError: a metric is no number.
-        ValueError: the step is no whole number from 0, or there are no metrics.
+        TypeError: a metric is not a number.
+        ValueError: the step is not a whole number from 0, or there are no metrics.
     """
     if not metrics:
-        raise ValueError("report: must have metrics, as in report(epoch, val_loss=0.1).")
+        raise ValueError("report: no metrics given. Write it as report(epoch, val_loss=0.1).")
     values = {name: _number(name, value) for name, value in metrics.items()}
     place = _step(step)
     if not is_first():
@@ -47,7 +47,7 @@ def report(step: int | None = None, **metrics: Any) -> None:
         numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
         print(f"step {place}  {numbers}", flush=True)
         return
-    # Strict JSON has no word for what is not finite.
+    # Strict JSON cannot express non-finite numbers.
     plain = {n: value if math.isfinite(value) else str(value) for n, value in values.items()}
     line = json.dumps({"step": place, "metrics": plain}) + "\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -71,9 +71,9 @@ def find_run_dir() -> Path:
 
 
 def is_first() -> bool:
-    """Tell whether this process is the one of its training that reports."""
+    """Return whether this process is the one of its training that reports."""
     rank = next((os.environ[name] for name in _RANKS if name in os.environ), None)
-    if rank is None:  # Lightning's own launcher tells its children these two
+    if rank is None:  # Lightning's own launcher sets these two for its children
         rank = os.environ.get("LOCAL_RANK", "0")
         if os.environ.get("NODE_RANK", "0") not in ("", "0"):
             return False
@@ -93,7 +93,7 @@ def _step(step: Any) -> int:
     except (TypeError, ValueError, OverflowError):
         whole = -1
     if whole < 0 or whole != step:
-        raise ValueError(f"report: step must be a whole number from 0, but got {step!r}.")
+        raise ValueError(f"report: step {step!r} is not a whole number from 0.")
     _calls = whole
     return whole
 
@@ -103,5 +103,4 @@ def _number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         kind = type(value).__name__
-        message = f"report: the metric '{name}' must be a number, but got {kind}."
-        raise TypeError(message) from None
+        raise TypeError(f"report: metric '{name}' is not a number (found {kind}).") from None

@@ -19,7 +19,7 @@ class SweepCallback(TrainerCallback):
     """Report what is logged: ``train_loss``, ``val_…`` for ``eval_…``; steps are global steps."""
 
     def on_log(self, args: Any, state: Any, control: Any, **known: Any) -> None:
-        """Report one entry of the log; the one that sums the training up is left out."""
+        """Report one entry of the log, except the summary of the training."""
         logs = known.get("logs") or {}
         if not state.is_world_process_zero or "train_runtime" in logs:
             return

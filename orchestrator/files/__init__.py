@@ -1,15 +1,15 @@
-"""Writing that survives crashes: atomic replace, append-only logs, locks; sizes and their units."""
+"""Files that survive crashes, and sizes and durations as people write them.
+
+The modules replace a file in one step (`atomic`), append to a log (`jsonl`), keep other processes
+out (`lock`), write TOML (`toml`) and find the records of a package (`discover`).
+"""
 
 from typing import TYPE_CHECKING
 
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.files.atomic import (
-        plain as plain,
-        read_json as read_json,
-        write_text as write_text,
-    )
+    from orchestrator.files.atomic import plain as plain
     from orchestrator.files.units import (
         GIB as GIB,
         MIB as MIB,
@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["atomic", "jsonl", "lock", "toml"],
     submod_attrs={
-        "atomic": ["plain", "read_json", "write_text"],
+        "atomic": ["plain"],
         "units": [
             "GIB",
             "MIB",

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 
 def _read_umask() -> int:
-    # There is no call that reads the mask without setting it, and setting it concerns all threads:
-    # it is read once, when there is but one.
+    # No call reads the mask without setting it, which affects all threads: it is read once, while
+    # there is only one.
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -26,10 +26,10 @@ _UMASK = _read_umask()
 
 @contextmanager
 def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path` that takes its place when the block ends well.
+    """Open a temporary file in the folder of `path` that replaces it when the block succeeds.
 
     The content is flushed to disk before the rename, so that a power cut leaves the old file or
-    the new one. When the block raises, `path` is untouched and the temporary file is removed.
+    the new one. If the block raises, `path` is unchanged and the temporary file is removed.
 
     Args:
         path: the file to replace; its folder must exist.
@@ -57,8 +57,8 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
     """Remove the temporary files of writers that were killed while they replaced a file.
 
     Args:
-        folder: where the files stand.
-        names: the names of files whose one writer is the caller; others may be in the midst.
+        folder: the folder of the files.
+        names: files of which the caller is the only writer; other writers may be at work.
     """
     for name in names:
         for path in folder.glob(f".{glob.escape(name)}.*.tmp"):
@@ -75,13 +75,13 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Replace the content of `path` by `value` as indented JSON in one step.
 
     Non-finite floats are written as the strings ``"nan"``, ``"inf"`` and ``"-inf"``: strict JSON
-    has no word for them, and a reader in another language should not stumble.
+    cannot express them, and readers in other languages must be able to parse it.
     """
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in `path`, or None where it is missing, torn or not an object."""
+    """Return the JSON object in `path`, or None if it is missing, torn or not an object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -93,8 +93,8 @@ def plain(value: Any) -> Any:
     """Return `value` in types that strict JSON knows.
 
     Mappings become dicts with string keys; sequences, sets and arrays lists; numbers of other
-    libraries Python's; non-finite floats the strings ``"nan"``, ``"inf"``, ``"-inf"``; and what is
-    left, such as a path, its string.
+    libraries Python's; non-finite floats the strings ``"nan"``, ``"inf"``, ``"-inf"``; everything
+    else, such as a path, its string.
     """
     if isinstance(value, Mapping):
         return {_text(str(key)): plain(item) for key, item in value.items()}
@@ -118,6 +118,6 @@ def plain(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
-    # A file name that is no UTF-8 reaches Python with halves of surrogate pairs in it, and with it
-    # the message of an error; no file in UTF-8 can hold them.
+    # A file name that is not UTF-8 reaches Python, also in error messages, with halves of
+    # surrogate pairs; no file in UTF-8 can hold these.
     return value.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,7 +1,7 @@
 """Find the records that the modules of a package define, so that adding one is adding a file.
 
-A symptom, a log reader or a command is one module with one record in it. The package that holds
-these modules is the list of them; no second list has to be kept in step.
+A symptom, a log reader or a command is one module with one record in it. The package of these
+modules is their list; no second list has to be kept up to date.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from orchestrator.files.atomic import plain
 def append(path: Path, record: Mapping[str, Any]) -> None:
     """Append `record` as one line, in one write.
 
-    A line that an earlier writer left torn is closed first, so that only that line is lost.
+    A torn line of an earlier writer is ended first, so that only that line is lost.
 
     Raises:
         OSError: the folder is missing, full or not writable.
@@ -26,14 +26,14 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line
         while line:
-            # A disk that fills up takes a part; writing the rest says so.
+            # A disk that fills up accepts a part; writing the rest raises.
             line = line[os.write(descriptor, line) :]
     finally:
         os.close(descriptor)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return all whole records; lines that are torn or hold no object are left out."""
+    """Return all whole records; torn lines and lines without an object are left out."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -17,7 +17,7 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
     """Take the lock at `path` and keep it until it is released or the process ends.
 
     Args:
-        path: the lock file; created where missing, its folder must exist.
+        path: the lock file; created if missing, but not its folder.
         timeout_s: how long to wait for another holder, in seconds.
         holder: what the lock guards, for the message.
 
@@ -30,22 +30,22 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
         lock.acquire(poll_interval=0.1)
     except Timeout:
         raise BusyError(
-            f"{path.parent}: {holder} must be free, but another process holds it. "
-            f"Wait for it, or end it with `sweep stop`."
+            f"{path.parent}: another process holds {holder}. "
+            "Wait for it, or end it with `sweep stop`."
         ) from None
     except OSError as error:
         raise UsageError(
-            f"{path}: must be a file that can be written, but got: {error.strerror or error}. "
+            f"{path}: cannot be written ({error.strerror or error}). "
             "See who owns the folder, or choose another."
         ) from None
     return lock
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process holds the lock at `path`.
+    """Return whether some process holds the lock at `path`.
 
-    A look takes a shared lock for an instant: it needs no right to write, and others who look at
-    the same time do not take it for a holder.
+    The check takes a shared lock for an instant: it needs no write permission, and others that
+    check at the same time do not mistake it for a holder.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)

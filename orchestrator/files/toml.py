@@ -1,4 +1,4 @@
-"""Writing TOML 1.0 (toml.io); Python itself only reads it."""
+"""Write TOML 1.0 (toml.io); Python itself only reads it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def dumps(values: Mapping[str, Any]) -> str:
-    """Return nested mappings of plain values as TOML; keys whose value is None are left out.
+    """Return nested mappings of plain values as TOML, without the keys whose value is None.
 
     Raises:
-        TypeError: a value is of a kind that TOML has not.
+        TypeError: TOML cannot express a value.
     """
     return "\n".join(_table(values, ())) + "\n"
 
@@ -44,7 +44,7 @@ def _value(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            return str(value)  # nan, inf and -inf are TOML's words too
+            return str(value)  # TOML spells nan, inf and -inf alike
         text = repr(value)
         return text if "." in text or "e" in text else f"{text}.0"
     if isinstance(value, str):
@@ -56,9 +56,9 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         items = (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
         return f"{{{', '.join(items)}}}"
-    raise TypeError(f"TOML has no value for {type(value).__name__}")
+    raise TypeError(f"TOML cannot express a {type(value).__name__}")
 
 
 def _string(text: str) -> str:
-    # JSON's escapes are among those of TOML, but DEL must be escaped here as well.
+    # TOML has all of JSON's escapes, but DEL must be escaped as well.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,6 +1,6 @@
 """Sizes of memory as people write them, and durations as people read them.
 
-GPU makers and their tools say "8 GB" and mean 8 GiB, so ``8GB`` and ``8GiB`` both are 8192 MiB.
+GPU makers and their tools mean 8 GiB by "8 GB", so ``8GB`` and ``8GiB`` both are 8192 MiB.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ def parse_size(text: object) -> int:
     """Return the bytes that a size such as ``"8GB"``, ``"8GiB"`` or ``"500 MB"`` means.
 
     Raises:
-        ValueError: it is not a positive number with a unit; a bare number is refused, because
-            nobody can tell whether it means bytes, MiB or GB.
+        ValueError: it is not a positive number with a unit; a bare number is refused, because it
+            may mean bytes, MiB or GB.
     """
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         bare = isinstance(text, int | float) or (isinstance(text, str) and text.strip().isdigit())
         hint = f" Write '{text}GB' or '{text}MB'." if bare else " Choices: '8GB', '8GiB', '500MB'."
-        raise ValueError(f"must be a size with a unit, but got {text!r}.{hint}")
+        raise ValueError(f"expected a size with a unit, got {text!r}.{hint}")
     size = int(Fraction(match[1]) * _UNITS[match[2].lower()])
     if size <= 0:
-        raise ValueError(f"must be above 0, but got {text!r}.")
+        raise ValueError(f"expected a size above 0, got {text!r}.")
     return size
 
 
@@ -43,11 +43,11 @@ def parse_duration(text: object) -> float:
     """Return the seconds that a duration such as ``"90s"``, ``"30m"`` or ``"1h 30m"`` means.
 
     Raises:
-        ValueError: it is none; a bare number is refused, because nobody can tell its unit.
+        ValueError: it is not a duration; a bare number is refused, because its unit is unknown.
     """
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None or not any(match.groups()):
-        raise ValueError(f"must be a duration, but got {text!r}. Choices: '90s', '30m', '1h 30m'.")
+        raise ValueError(f"expected a duration, got {text!r}. Choices: '90s', '30m', '1h 30m'.")
     days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 

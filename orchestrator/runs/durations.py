@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.files import read_json
+from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 
@@ -33,7 +33,7 @@ def complete_durations(
             continue
         if on_cpu is not None and ((record.slot or {}).get("device") == "cpu") is not on_cpu:
             continue
-        took = (read_json(run.metadata_file) or {}).get("duration_s")
+        took = (atomic.read_json(run.metadata_file) or {}).get("duration_s")
         if isinstance(took, bool) or not isinstance(took, int | float):
             continue
         if 0 < took < float("inf"):

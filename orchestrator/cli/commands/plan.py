@@ -34,7 +34,7 @@ from orchestrator.cli.render.text_table import (
 )
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError
-from orchestrator.files import format_duration, format_size, plain, read_json
+from orchestrator.files import atomic, format_duration, format_size, plain
 from orchestrator.placement import Plan, Slot, decide, model, policy_of
 from orchestrator.placement.hardware import hypothetical
 from orchestrator.runs import SweepDir, complete_durations, results_folder
@@ -141,7 +141,7 @@ def _forecast(
             raise UsageError(f"--trial-minutes: must be a number, but got {trial_minutes}.")
         return decided.forecast(trial_minutes, "--trial-minutes")
     sweep = SweepDir(results / spec.name)
-    before = read_json(sweep.spec_file)
+    before = atomic.read_json(sweep.spec_file)
     if before is None or differences(before, spec.to_dict()):
         return None  # what ran there was something else
     took = complete_durations(sweep, at_first(spec).stage, on_cpu=decided.on_cpu)

@@ -86,7 +86,7 @@ def main(text: str, connection: Connection) -> None:
     # Ray blocks SIGINT in what it starts, and a blocked signal stays blocked in the script.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # It was for our own start (`process._safe_path`); a script imports modules from its folder.
+    # It was for our own start (see `process`); a script imports modules from its folder.
     os.environ.pop("PYTHONSAFEPATH", None)
     channel = PipeChannel(connection)
     attempt = Attempt.from_json(text)

@@ -43,7 +43,7 @@ class TrialProcess:
         context = _context(attempt)
         here, there = context.Pipe(duplex=True)
         self._connection: Connection = here
-        with _starting, _no_main(), _short_temporary_paths(), _safe_path():
+        with _starting, _start_conditions():
             self._process = context.Process(
                 target=main, args=(attempt.to_json(), there), name=attempt.name
             )
@@ -175,43 +175,26 @@ def _context(attempt: Attempt) -> ForkServerContext | SpawnContext:
 
 
 @contextmanager
-def _no_main() -> Iterator[None]:
-    # multiprocessing runs the parent's main module again in every child. In a Ray worker that is
-    # Ray's own start-up script, which would cost each trial a second and load Ray into it.
-    real = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
+def _start_conditions() -> Iterator[None]:
+    """Set what a new process takes over from this one and must not, for as long as it starts."""
+    main, folder = sys.modules["__main__"], tempfile.tempdir
+    safe_path = os.environ.get("PYTHONSAFEPATH")
     try:
+        # multiprocessing runs the parent's main module again in every child. In a Ray worker that
+        # is Ray's own start-up script, which would cost each trial a second and load Ray into it.
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        # The forkserver listens on a socket in the temporary folder, and a path to a socket holds
+        # 107 bytes. Only this process looks there; the trial keeps the folder of the user.
+        if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY_PATH:
+            tempfile.tempdir = "/tmp"
+        # The forkserver starts as `python -c`, which imports from the working folder first.
+        os.environ["PYTHONSAFEPATH"] = "1"
         yield
     finally:
-        sys.modules["__main__"] = real
-
-
-@contextmanager
-def _short_temporary_paths() -> Iterator[None]:
-    # The forkserver listens on a socket in the temporary folder, and a path to a socket holds 107
-    # bytes. Only this process looks there; the trial keeps the folder that the user chose.
-    real = tempfile.tempdir
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY_PATH:
-        tempfile.tempdir = "/tmp"
-    try:
-        yield
-    finally:
-        tempfile.tempdir = real
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    # The forkserver starts as `python -c`, which would import modules from the working folder
-    # first.
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
+        sys.modules["__main__"], tempfile.tempdir = main, folder
+        os.environ.pop("PYTHONSAFEPATH", None)
+        if safe_path is not None:
+            os.environ["PYTHONSAFEPATH"] = safe_path
 
 
 def _describe_exit(code: int | None) -> str:

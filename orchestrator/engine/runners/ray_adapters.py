@@ -17,52 +17,53 @@ from orchestrator.engine.conductor import Conductor
 LOST = "its Ray worker was lost"
 
 
-class Faults(list[Exception]):
-    """Errors that our code raised while Ray was calling it.
+class ConductorLink:
+    """The conductor, and the errors that it raised while Ray was calling it.
 
     Tune wraps such an error in one of its own, with the traceback as text, and drops some; the
     user should read the first one.
+
+    Args:
+        conductor: decides what starts and what ends.
+        tick: called many times a second, to handle requests from outside.
     """
 
+    def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
+        self.conductor = conductor
+        self.tick = tick
+        self.errors: list[Exception] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles searcher and scheduler to restore them later; nothing here is ever restored.
+        return {}
+
     @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Record an error of the block and raise it."""
+    def recording(self) -> Iterator[Conductor]:
+        """Yield the conductor; record an error of the block and raise it."""
         try:
-            yield
+            yield self.conductor
         except Exception as error:
-            self.append(error)
+            self.errors.append(error)
             raise
 
 
 class ConductorSearcher(Searcher):
-    """Admits trials: it suggests nothing while no slot is free.
+    """Admits trials: it suggests nothing while no slot is free."""
 
-    Args:
-        conductor: decides what starts.
-        tick: called at every suggestion, to handle requests from outside.
-        faults: records errors.
-    """
-
-    def __init__(self, conductor: Conductor, tick: Callable[[], None], faults: Faults) -> None:
+    def __init__(self, link: ConductorLink) -> None:
         super().__init__()
-        self._conductor = conductor
-        self._tick = tick
-        self._faults = faults
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its searcher to restore it later; nothing here is ever restored.
-        return {}
+        self._link = link
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next attempt as a Ray config, None to wait, or FINISHED."""
-        with self._faults.recorded():
-            self._tick()
-            attempt = self._conductor.next_attempt(trial_id)
+        with self._link.recording() as conductor:
+            self._link.tick()
+            attempt = conductor.next_attempt(trial_id)
             if attempt is not None:
                 return {"attempt": attempt.to_json()}
             # FINISHED is final for Ray. While stopping, running trials may end without another
             # call of this, and Ray would wait for a next suggestion for minutes.
-            if self._conductor.stopping or self._conductor.is_over:
+            if conductor.stopping or conductor.is_over:
                 return Searcher.FINISHED
             return None
 
@@ -70,8 +71,8 @@ class ConductorSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Free the slot: Ray calls this when the actor has released the trial."""
-        with self._faults.recorded():
-            self._conductor.on_gone(trial_id, LOST if error else None)
+        with self._link.recording() as conductor:
+            conductor.on_gone(trial_id, LOST if error else None)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the run directories and the study are the record, not Ray's pickles."""
@@ -88,33 +89,27 @@ class ConductorScheduler(FIFOScheduler):
     trial while the one before still holds its memory.
     """
 
-    def __init__(self, conductor: Conductor, tick: Callable[[], None], faults: Faults) -> None:
+    def __init__(self, link: ConductorLink) -> None:
         super().__init__()
-        self._conductor = conductor
-        self._tick = tick
-        self._faults = faults
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its searcher to restore it later; nothing here is ever restored.
-        return {}
+        self._link = link
 
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
     ) -> str:
         """Pass on the messages of a result; always continue."""
         messages = json.loads(result.get("messages") or "[]")
-        with self._faults.recorded():
+        with self._link.recording() as conductor:
             if messages:
-                self._conductor.on_messages(trial.trial_id, messages)
-            self._tick()
+                conductor.on_messages(trial.trial_id, messages)
+            self._link.tick()
         return str(TrialScheduler.CONTINUE)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
         """Start pending trials in order, after a search for attempts that Ray lost silently."""
-        with self._faults.recorded():
-            self._tick()
+        with self._link.recording() as conductor:
+            self._link.tick()
             status = {trial.trial_id: trial.status for trial in tune_controller.get_trials()}
-            for attempt_id in self._conductor.live_ids:
+            for attempt_id in conductor.live_ids:
                 if status.get(attempt_id) in (Trial.ERROR, Trial.TERMINATED):
-                    self._conductor.on_gone(attempt_id, LOST)
+                    conductor.on_gone(attempt_id, LOST)
         return super().choose_trial_to_run(tune_controller)

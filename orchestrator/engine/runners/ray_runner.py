@@ -123,17 +123,17 @@ def _tune(conductor: Conductor, tick: Callable[[], None], folder: Path) -> None:
 
     from orchestrator.engine.runners.ray_actor import Supervisor
     from orchestrator.engine.runners.ray_adapters import (
+        ConductorLink,
         ConductorScheduler,
         ConductorSearcher,
-        Faults,
     )
 
-    faults = Faults()
+    link = ConductorLink(conductor, tick)
     tuner = tune.Tuner(
         Supervisor,
         tune_config=tune.TuneConfig(
-            search_alg=ConductorSearcher(conductor, tick, faults),
-            scheduler=ConductorScheduler(conductor, tick, faults),
+            search_alg=ConductorSearcher(link),
+            scheduler=ConductorScheduler(link),
             num_samples=-1,
             reuse_actors=True,
         ),
@@ -150,6 +150,6 @@ def _tune(conductor: Conductor, tick: Callable[[], None], folder: Path) -> None:
     try:
         tuner.fit()
     except Exception:
-        if faults:
-            raise faults[0] from None
+        if link.errors:
+            raise link.errors[0] from None
         raise

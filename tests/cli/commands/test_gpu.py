@@ -150,8 +150,8 @@ def test_without_a_gpu_it_says_why(nvml: FakeNvml, arguments: tuple[str, ...]) -
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--need", "8"), "must be a size with a unit, but got '8'. Write '8GB' or '8MB'."),
-        (("--need", "0GB"), "must be above 0"),
+        (("--need", "8"), "expected a size with a unit, got '8'. Write '8GB' or '8MB'."),
+        (("--need", "0GB"), "expected a size above 0"),
         (("--need",), "requires an argument"),
         (("--trials", "3"), "--trials: must come with --need SIZE"),
         (("--need", "8GB", "--trials", "0"), "not in the range"),

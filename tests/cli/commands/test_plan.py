@@ -222,7 +222,7 @@ def test_several_cards_and_the_choice_among_them(sweep: Sweep) -> None:
 def test_a_size_without_a_unit_is_refused(sweep: Sweep) -> None:
     code, _, err = sweep(NAMED, "--gpu", "16")
     assert code == 2
-    assert "--gpu 16: must be a size with a unit" in err
+    assert "--gpu 16: expected a size with a unit" in err
 
 
 def test_without_a_gpu(sweep: Sweep) -> None:

@@ -324,7 +324,7 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
         pytest.param(
             TRAINER,
             ["--wait-timeout", "90"],
-            r"--wait-timeout: must be a duration, but got '90'\. Choices: '90s'",
+            r"--wait-timeout: expected a duration, got '90'\. Choices: '90s'",
             id="no duration",
         ),
         pytest.param(TRAINER, ["--placement", "best"], r"--placement.*'grow'", id="no placement"),

@@ -23,7 +23,7 @@ def test_hypothetical_cards_are_empty_and_numbered() -> None:
 
 @pytest.mark.parametrize("text", ["16", "RTX 3090", "", "0GB", ":name"])
 def test_a_card_without_a_size_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--gpu .*must be"):
+    with pytest.raises(UsageError, match=r"--gpu .*expected a size"):
         hypothetical([text])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator.errors import UsageError
-from orchestrator.files import write_text
+from orchestrator.files import atomic
 from orchestrator.sweepfile import trainer_names, trainer_schema
 from orchestrator.sweepfile.program import Argument, read_arguments
 from orchestrator.sweepfile.schema import SCHEMA_FILE, for_program, for_trainer, json_schema
@@ -54,9 +54,9 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
         return
     schema = output.parent / SCHEMA_FILE
     try:
-        write_text(output, text)
+        atomic.write_text(output, text)
         if not schema.exists() or force:
-            write_text(schema, json.dumps(json_schema(), indent=2) + "\n")
+            atomic.write_text(schema, json.dumps(json_schema(), indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"{output}: must be writable, but got: {error.strerror}.") from None
     click.echo(f"{output} and {schema} written. Next: sweep check {output}")

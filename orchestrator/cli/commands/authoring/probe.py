@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.files import parse_duration, write_text
+from orchestrator.files import atomic, parse_duration
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import locate
@@ -86,10 +86,10 @@ def command(
         click.echo(text, nl=False)
         return
     try:
-        write_text(output, text)
+        atomic.write_text(output, text)
         schema = output.parent / SCHEMA_FILE
         if not schema.exists() or force:
-            write_text(schema, json.dumps(json_schema(), indent=2) + "\n")
+            atomic.write_text(schema, json.dumps(json_schema(), indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"{output}: must be writable, but got: {error.strerror}.") from None
     try:
