@@ -36,7 +36,7 @@ from benchmarks.thresholds import GRID, cross_validate
 from orchestrator.divergence.policy import Policy
 from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.divergence.schedule.declared import declared
-from orchestrator.divergence.schedule.formulas import Schedule
+from orchestrator.divergence.schedule.kinds import Schedule
 from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.divergence.watch import Watch
 

@@ -1,4 +1,8 @@
-"""Learning-rate schedules as pure functions of step, and the audit that holds a log against one."""
+"""Learning-rate schedules and the audit that compares logged rates with them.
+
+In: a schedule as a mapping or text, and (step, rate) pairs. Out: the rate at each step, and the
+faults of the log. Each kind of schedule and each kind of fault is one record.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -11,12 +15,18 @@ if TYPE_CHECKING:
         from_words as from_words,
         schedule_of_trial as schedule_of_trial,
     )
+    from orchestrator.divergence.schedule.kinds import (
+        SCHEDULES as SCHEDULES,
+        STEPPING as STEPPING,
+        Parameter as Parameter,
+    )
     from orchestrator.divergence.schedule.rates import Rates as Rates
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "declared": ["Declared", "declared_for", "from_words", "schedule_of_trial"],
+        "kinds": ["Parameter", "SCHEDULES", "STEPPING"],
         "rates": ["Rates"],
     },
 )

@@ -1,52 +1,40 @@
-"""The schedule that somebody declares: from the map in a sweep file, or from a line of words.
+"""The schedule of a run as it is declared: in a mapping, as text, or for each trial of a sweep.
 
 ::
 
     declared({"onecycle": {"max_lr": 3e-3, "total": 1000, "pct_start": 0.1}, "per": "batch",
               "batches_per_epoch": 10})
     from_words("onecycle,max_lr=0.003,total=1000,pct_start=0.1,per=batch,batches_per_epoch=10")
-
-Every schedule but OneCycle also takes ``warmup`` (steps of a straight rise that belongs to
-`total`) and ``warmup_start`` (the share of the rate that it begins at).
-
-The schedule of one trial: declared in the sweep file, or described by its trainer.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.divergence.schedule import formulas
-from orchestrator.divergence.schedule.formulas import Schedule, WarmUp
+from orchestrator.divergence.schedule.kinds import (
+    REQUIRED,
+    SCHEDULES,
+    STEPPING,
+    WARM_UP,
+    Parameter,
+    Schedule,
+    ScheduleKind,
+)
 from orchestrator.divergence.series.names import rate_in
 from orchestrator.errors import UsageError, nearest
-
-PER = ("batch", "epoch")
-_KINDS: dict[str, type[Schedule]] = {
-    "constant": formulas.Constant,
-    "step": formulas.Steps,
-    "linear": formulas.Linear,
-    "cosine": formulas.Cosine,
-    "onecycle": formulas.OneCycle,
-    "plateau": formulas.Plateau,
-}
-KINDS = tuple(_KINDS)
-_BESIDE = ("per", "batches_per_epoch", "steps")
-_WARM_UP = ("warmup", "warmup_start")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A schedule with how often it is meant to move.
+    """A schedule and how often it is meant to step.
 
     Attributes:
         schedule: the rates by scheduler step.
         per: ``"batch"`` or ``"epoch"``: when the scheduler is meant to step.
-        batches_per_epoch: batches in one epoch; None where unknown.
-        steps: what the steps of the reports count: ``"batch"``, ``"epoch"``, or None to find out.
+        batches_per_epoch: batches in one epoch; None if unknown.
+        steps: what the steps of the reports count: ``"batch"``, ``"epoch"``, or None to infer it.
     """
 
     schedule: Schedule
@@ -56,30 +44,18 @@ class Declared:
 
 
 def declared(raw: Mapping[str, Any], where: str = "lr_schedule") -> Declared:
-    """Return the schedule that a map declares.
+    """Return the schedule that a mapping declares.
 
     Args:
-        raw: one key of `KINDS` with its values, and ``per``, ``batches_per_epoch``, ``steps``.
-        where: what to call the map in messages.
+        raw: one name of `SCHEDULES` with its values, and ``per``, ``batches_per_epoch``, ``steps``.
+        where: what messages call the mapping.
 
     Raises:
-        UsageError: the map declares no schedule, or one that cannot be.
+        UsageError: the mapping is not a valid schedule.
     """
-    kinds = [key for key in raw if key not in _BESIDE]
-    if len(kinds) != 1 or kinds[0] not in _KINDS:
-        got = ", ".join(map(str, kinds)) or "nothing"
-        hint = nearest(str(kinds[0]), KINDS) if kinds else ""
-        raise UsageError(f"{where}: must name one of {', '.join(KINDS)}, but got {got}.{hint}")
-    kind = kinds[0]
-    values = raw[kind]
-    if not isinstance(values, Mapping):
-        raise UsageError(f"{where}.{kind}: must be a map of its values, but got {values!r}.")
-    per = _word(raw, "per", "epoch", where)
-    steps = None if raw.get("steps") is None else _word(raw, "steps", "epoch", where)
-    batches = raw.get("batches_per_epoch")
-    if batches is not None:
-        batches = _number(batches, f"{where}.batches_per_epoch", low=1)
-    return Declared(_schedule(kind, values, f"{where}.{kind}"), per, batches, steps)
+    kind, values = _kind_of(raw, where)
+    stepping = _read(STEPPING, {name: raw[name] for name in STEPPING if name in raw}, where)
+    return Declared(_schedule(kind, values, f"{where}.{kind.name}"), **stepping)
 
 
 def declared_for(
@@ -90,56 +66,51 @@ def declared_for(
     last_step: float | None = None,
     where: str = "lr_schedule",
 ) -> Declared | None:
-    """Return the schedule that a map declares for one trial; None while something is not known.
+    """Return the schedule that a mapping declares for one trial; None while it is incomplete.
 
-    A sweep varies rates and lengths, so that what the map leaves out is the trial's own.
+    A sweep varies rates and lengths, so the trial supplies what the mapping leaves out.
 
     Args:
         raw: as for `declared`; the rate and ``total`` may be missing.
-        rate: the trial's learning rate; None where unknown.
-        is_rate_stronger: the trial's rate replaces the declared one, as after a remedy.
-        last_step: its last step; None where unknown.
-        where: what to call the map in messages.
+        rate: the trial's learning rate; None if unknown.
+        is_rate_stronger: True if the trial's rate replaces the declared one, as after a remedy.
+        last_step: its last step; None if unknown.
+        where: what messages call the mapping.
 
     Raises:
-        UsageError: the map declares no schedule, or one that cannot be.
+        UsageError: the mapping is not a valid schedule.
     """
-    kinds = [key for key in raw if key in _KINDS]
-    values = raw.get(kinds[0]) if len(kinds) == 1 else None
-    if not isinstance(values, Mapping):
-        return declared(raw, where)  # which says what is wrong
-    needed = {item.name for item in fields(_KINDS[kinds[0]])}  # type: ignore[arg-type]
-    values = dict(values)
-    name = "max_lr" if "max_lr" in needed else "lr"
+    kind, given = _kind_of(raw, where)
+    values = dict(given)
+    name = kind.rate_name
     if rate is not None and (is_rate_stronger or name not in values):
         values[name] = rate
-    if "total" in needed and "total" not in values and last_step is not None:
-        by_batch = raw.get("per") == "batch" and raw.get("steps") != "batch"
-        batches = raw.get("batches_per_epoch") if by_batch else 1
+    if "total" in kind.parameters and "total" not in values and last_step is not None:
+        is_by_batch = raw.get("per") == "batch" and raw.get("steps") != "batch"
+        batches = raw.get("batches_per_epoch") if is_by_batch else 1
         if isinstance(batches, int | float):
             values["total"] = batches * last_step
-    if name not in values or ("total" in needed and "total" not in values):
-        stand_in = {name: 1.0, **({"total": 1e9} if "total" in needed else {})}
-        declared({**raw, kinds[0]: {**stand_in, **values}}, where)  # what is given must be right
-        return None
-    return declared({**raw, kinds[0]: values}, where)
+    stand_in = {name: 1.0, "total": 1e9}
+    missing = {key: stand_in[key] for key in kind.parameters if key in stand_in.keys() - values}
+    found = declared({**raw, kind.name: {**missing, **values}}, where)  # checks what is given
+    return None if missing else found
 
 
 def from_words(text: str, where: str = "--schedule") -> Declared:
-    """Return the schedule of a line such as ``cosine,lr=0.001,total=50,per=epoch``.
+    """Return the schedule of a text such as ``cosine,lr=0.001,total=50,per=epoch``.
 
     Raises:
-        UsageError: the line declares no schedule, or one that cannot be.
+        UsageError: the text is not a valid schedule.
     """
     kind, *pairs = [word.strip() for word in text.split(",")]
     values: dict[str, Any] = {}
-    beside: dict[str, Any] = {}
+    stepping: dict[str, Any] = {}
     for pair in pairs:
-        name, equals, value = pair.partition("=")
+        name, equals, value = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise UsageError(f"{where}: must be KIND,NAME=VALUE,…, but got '{pair}' in '{text}'.")
-        (beside if name.strip() in _BESIDE else values)[name.strip()] = _value(value.strip())
-    return declared({kind: values, **beside}, where)
+            raise UsageError(f"{where}: expected KIND,NAME=VALUE,… (found '{pair}' in '{text}').")
+        (stepping if name in STEPPING else values)[name] = _value(value)
+    return declared({kind: values, **stepping}, where)
 
 
 def _value(text: str) -> Any:
@@ -153,72 +124,48 @@ def _value(text: str) -> Any:
         return text
 
 
-def _schedule(kind: str, values: Mapping[str, Any], where: str) -> Schedule:
-    cls = _KINDS[kind]
-    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-    warm = _WARM_UP if kind != "onecycle" else ()
-    taken: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in warm:
-            continue
-        if name not in known:
-            choices = [*known, *warm]
-            raise UsageError(
-                f"{where}: must hold only {', '.join(choices)}, but got {name!r}."
-                f"{nearest(str(name), choices)}"
-            )
-        taken[name] = _checked(name, value, f"{where}.{name}")
-    for name, item in known.items():
-        if item.default is MISSING and name not in taken:
-            raise UsageError(f"{where}.{name}: must be given, but is missing.")
-    if kind == "step" and not taken.get("size") and not taken.get("milestones"):
-        raise UsageError(f"{where}: must have size or milestones, but has neither.")
-    warmup = _number(values.get("warmup", 0), f"{where}.warmup", low=0)
-    if not warmup or not warm:
-        return cls(**taken)
-    start = _number(values.get("warmup_start", 0.0), f"{where}.warmup_start", low=0)
-    if "total" in taken:
-        if warmup >= taken["total"]:
-            raise UsageError(
-                f"{where}.warmup: must be less than total {taken['total']:g}, but got {warmup:g}."
-            )
-        taken["total"] -= warmup
-    return WarmUp(cls(**taken), warmup, start)
+def _kind_of(raw: Mapping[str, Any], where: str) -> tuple[ScheduleKind, Mapping[str, Any]]:
+    names = [str(key) for key in raw if key not in STEPPING]
+    if len(names) != 1 or names[0] not in SCHEDULES:
+        found = ", ".join(names) or "nothing"
+        hint = nearest(names[0], SCHEDULES) if names else ""
+        raise UsageError(f"{where}: expected one of {', '.join(SCHEDULES)} (found {found}).{hint}")
+    values = raw[names[0]]
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{where}.{names[0]}: expected a mapping (found {values!r}).")
+    return SCHEDULES[names[0]], values
 
 
-def _checked(name: str, value: Any, where: str) -> Any:
-    if name == "anneal":
-        if value not in ("cos", "linear"):
-            raise UsageError(f"{where}: must be cos or linear, but got {value!r}.")
-        return value
-    if name == "three_phase":
-        if not isinstance(value, bool):
-            raise UsageError(f"{where}: must be true or false, but got {value!r}.")
-        return value
-    if name == "milestones":
-        items = value if isinstance(value, list | tuple) else [value]
-        return tuple(sorted(_number(item, where, low=0) for item in items))
-    number = _number(value, where, low=0)
-    if name in ("lr", "max_lr", "total", "size", "div_factor", "final_div_factor") and not number:
-        raise UsageError(f"{where}: must be above 0, but got {value!r}.")
-    if name == "pct_start" and number >= 1:
-        raise UsageError(f"{where}: must be a share from 0 to 1, but got {value!r}.")
-    return number
+def _schedule(kind: ScheduleKind, given: Mapping[str, Any], where: str) -> Schedule:
+    values = _read(kind.parameters, given, where)
+    conflict = kind.conflict(values)
+    if conflict is not None:
+        name, problem = conflict
+        raise UsageError(f"{'.'.join(filter(None, (where, name)))}: {problem}.")
+    warmup, start = (values.pop(name, 0.0) for name in WARM_UP)
+    if "total" in values:
+        values["total"] -= warmup
+    return Schedule(kind.name, values, warmup, start if warmup else 0.0)
 
 
-def _number(value: Any, where: str, *, low: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UsageError(f"{where}: must be a number, but got {value!r}.")
-    if value < low:
-        raise UsageError(f"{where}: must be {low:g} or more, but got {value!r}.")
-    return float(value)
-
-
-def _word(raw: Mapping[str, Any], name: str, default: str, where: str) -> str:
-    value = raw.get(name, default)
-    if value not in PER:
-        raise UsageError(f"{where}.{name}: must be batch or epoch, but got {value!r}.")
-    return str(value)
+def _read(
+    parameters: Mapping[str, Parameter], given: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """Return a value for every parameter."""
+    for name in given:
+        if name not in parameters:
+            hint = nearest(str(name), parameters) or f" Choices: {', '.join(parameters)}."
+            raise UsageError(f"{where}: unknown parameter {name!r}.{hint}")
+    values = {}
+    for name, parameter in parameters.items():
+        value = given.get(name, parameter.default)
+        if value is REQUIRED:
+            raise UsageError(f"{where}.{name}: missing.")
+        try:
+            values[name] = value if value is parameter.default else parameter.convert(value)
+        except ValueError as error:
+            raise UsageError(f"{where}.{name}: expected {error} (found {value!r}).") from None
+    return values
 
 
 def schedule_of_trial(
@@ -230,25 +177,25 @@ def schedule_of_trial(
     varied: Collection[str],
     last_step: float | None,
 ) -> Declared | None:
-    """Return the schedule that a trial's rate is held against; None where there is none to hold.
+    """Return the schedule that a trial's rate is compared with; None if there is none.
 
     Args:
-        raw: the sweep file's ``lr_schedule``; empty where it has none.
+        raw: the sweep file's ``lr_schedule``; empty if it has none.
         config: the trial's parameters.
         metadata: its ``metadata.json``: the config that was built, and what the trainer describes.
-        change: what sets it apart from the trial that it follows; {} where it follows none.
+        change: its difference from the trial that it follows; {} if it follows none.
         varied: the parameters that the sweep sets for its trials.
-        last_step: its last step; None where unknown.
+        last_step: its last step; None if unknown.
 
     Raises:
-        UsageError: the schedule cannot be.
+        UsageError: the schedule is not valid.
     """
     chosen = raw or metadata.get("lr_schedule")
     if not isinstance(chosen, Mapping) or not chosen or change.get("new_schedule"):
-        return None  # of a schedule that begins anew in midst of a run nobody knows its first step
+        return None  # the first step of a schedule that restarts during a run is unknown
     built = metadata.get("config")
     known = rate_in({**(built if isinstance(built, Mapping) else {}), **config})
-    # What is set for this trial is stronger than what is declared for all of them.
+    # What is set for this trial overrides what is declared for all of them.
     own = {*varied, *(change.get("set") or {})}
     return declared_for(
         chosen,

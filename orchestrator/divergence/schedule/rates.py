@@ -9,7 +9,7 @@ from orchestrator.divergence.schedule.rate_audit import LEAST_POINTS, Fault, Poi
 
 
 class Rates:
-    """The rates of one run as they arrive, in bounded memory.
+    """The rates of one run as they arrive, in bounded memory, and their audit.
 
     Every report is kept until there are too many; then every second one is dropped.
 

@@ -1,6 +1,6 @@
 """What ``lr_schedule`` takes: the schedule that the learning rate should follow.
 
-`orchestrator.divergence.schedule` computes with it; a test holds that both have the same names.
+Everything is derived from the records in `orchestrator.divergence.schedule`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.divergence.schedule import SCHEDULES, STEPPING, Parameter
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
     SWITCH,
+    Kind,
     Number,
     Schema,
     Word,
@@ -20,76 +22,31 @@ from orchestrator.sweepfile.schema.fields import (
 )
 from orchestrator.sweepfile.yaml.node import Log, Node
 
-PER = ("batch", "epoch")
-_ABOVE, _LEAST = Number(above=0), Number(least=0)
-_WARM_UP = {
-    "warmup": Key(_LEAST, "steps of a straight rise that belong to total"),
-    "warmup_start": Key(_LEAST, "share of the rate at which the rise begins; by default 0"),
-}
-_LR = Key(_ABOVE, "the rate that it begins with; by default the trial's")
-_TOTAL = Key(_ABOVE, "scheduler steps from first to last; by default those of the trial")
-_FINAL = Key(_LEAST, "the rate that it ends with; by default 0")
-_WITH_LR = "a mapping with lr"
-_WITH_TOTAL = "a mapping with lr, total"
-_STEPS = Either(_LEAST, ListOf(_LEAST, "a list of steps"))
 
-SCHEDULES: dict[str, Key] = {
-    "constant": Key(Record({"lr": _LR, **_WARM_UP}, _WITH_LR), "one rate throughout"),
-    "step": Key(
-        Record(
-            {
-                "lr": _LR,
-                "size": Key(_ABOVE, "steps between two falls"),
-                "gamma": Key(_LEAST, "what it is multiplied by; by default 0.1"),
-                "milestones": Key(_STEPS, "the steps at which it falls"),
-                **_WARM_UP,
-            },
-            _WITH_LR,
-        ),
-        "falls by steps",
-    ),
-    "linear": Key(
-        Record({"lr": _LR, "total": _TOTAL, "final": _FINAL, **_WARM_UP}, _WITH_TOTAL),
-        "falls in a straight line",
-    ),
-    "cosine": Key(
-        Record({"lr": _LR, "total": _TOTAL, "final": _FINAL, **_WARM_UP}, _WITH_TOTAL),
-        "falls in half a cosine",
-    ),
-    "onecycle": Key(
-        Record(
-            {
-                "max_lr": Key(_ABOVE, "the rate at the peak; by default the trial's"),
-                "total": _TOTAL,
-                "pct_start": Key(_LEAST, "share of the rise, below 1; by default 0.3"),
-                "div_factor": Key(_ABOVE, "peak through first rate; by default 25"),
-                "final_div_factor": Key(_ABOVE, "first through last rate; by default 10000"),
-                "anneal": Key(Word(("cos", "linear")), "the form of its slopes; by default cos"),
-                "three_phase": Key(SWITCH, "a third phase below the first rate"),
-            },
-            "a mapping with max_lr, total",
-        ),
-        "rises to a peak and falls",
-    ),
-    "plateau": Key(
-        Record(
-            {
-                "lr": _LR,
-                "factor": Key(_LEAST, "what it is multiplied by; by default 0.1"),
-                "final": Key(_LEAST, "the rate that it does not fall below; by default 0"),
-                **_WARM_UP,
-            },
-            _WITH_LR,
-        ),
-        "falls when the validation loss no longer does",
-    ),
-}
+def _key(parameter: Parameter) -> Key:
+    kind: Kind = Number(above=parameter.above)
+    if parameter.above is None:
+        kind = Number(least=parameter.least)
+    if parameter.type == "steps":
+        kind = Either(kind, ListOf(kind, "a list of steps"))
+    elif parameter.type == "choice":
+        kind = Word(parameter.choices)
+    elif parameter.type == "switch":
+        kind = SWITCH
+    return Key(kind, parameter.help)
+
+
+def _schedule_key(name: str) -> Key:
+    record = SCHEDULES[name]
+    main = [key for key in (record.rate_name, "total") if key in record.parameters]
+    keys = {key: _key(parameter) for key, parameter in record.parameters.items()}
+    return Key(Record(keys, f"a mapping with {', '.join(main)}"), record.help)
+
+
 WHOLE = Record(
     {
-        **SCHEDULES,
-        "per": Key(Word(PER), "when the scheduler is meant to step; by default epoch"),
-        "batches_per_epoch": Key(Number(least=1), "batches in one epoch"),
-        "steps": Key(Word(PER), "what the steps of the reports count; by default inferred"),
+        **{name: _schedule_key(name) for name in SCHEDULES},
+        **{name: _key(parameter) for name, parameter in STEPPING.items()},
     },
     "a mapping such as {cosine: {lr: 0.001, total: 50}, per: epoch}",
 )
@@ -121,11 +78,13 @@ class LrSchedule:
 
 def _check_together(kind: str, values: dict[str, Any], node: Node, key: str, log: Log) -> None:
     """Check that the values of a schedule fit one another."""
-    if kind == "step" and not values.get("size") and not values.get("milestones"):
-        log.at(node, key, "needs size or milestones.")
-    if values.get("pct_start", 0) >= 1:
-        refuse(node.value["pct_start"], join(key, "pct_start"), log, "a share below 1")
-    warmup, total = values.get("warmup", 0), values.get("total")
-    if total is not None and warmup >= total:
-        message = f"not less than total {total:g} (found {warmup:g})."
-        log.at(node.value["warmup"], join(key, "warmup"), message)
+    record = SCHEDULES[kind]
+    for name, value in values.items():
+        try:
+            record.parameters[name].convert(value)
+        except ValueError as error:
+            refuse(node.value[name], join(key, name), log, str(error))
+    conflict = record.conflict(values)
+    if conflict is not None:
+        name, problem = conflict
+        log.at(node.value.get(name, node), join(key, name), f"{problem}.")

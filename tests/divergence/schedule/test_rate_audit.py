@@ -78,8 +78,8 @@ def test_onecycle_stepped_per_epoch_is_the_real_case() -> None:
     faults = audit(points, EEG, EPOCHS)
     assert kinds(faults) == ["per epoch", "warm-up never ended"]
     assert faults[0].text == (
-        "lr moves once per epoch where it should move per batch: at step 85 it is 0.00284, where "
-        "onecycle has 0.000198. Call scheduler.step() after each batch, or give the schedule its "
+        "lr moves once per epoch instead of per batch: at step 85 it is 0.00284, but "
+        "onecycle gives 0.000198. Call scheduler.step() after each batch, or give the schedule its "
         "epochs"
     )
     assert faults[0].since < 10
@@ -185,7 +185,7 @@ def test_something_else_is_off_schedule() -> None:
     points = [(float(n), 1e-3 / n) for n in range(1, 40)]
     faults = audit(points, configured, 50)
     assert kinds(faults) == ["off schedule"]
-    assert "where cosine has" in faults[0].text
+    assert "but cosine gives" in faults[0].text
 
 
 @given(
