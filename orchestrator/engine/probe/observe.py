@@ -66,14 +66,7 @@ def observe(
 ) -> Observation:
     """Run `words` in the program's folder; no process of it is left.
 
-    Ctrl+C ends it as the limit does.
-
-    Args:
-        program: what is started.
-        words: the argument list.
-        directory: the run directory.
-        limit_s: longest time, s.
-        variables: further environment variables.
+    Ctrl+C ends it as `limit_s` does.
 
     Raises:
         TrialError: it cannot be started.

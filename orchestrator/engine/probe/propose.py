@@ -22,7 +22,7 @@ from orchestrator.engine.script.reports.columns import NO_METRICS
 from orchestrator.engine.script.reports.log_files import LogFiles
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
 from orchestrator.files import jsonl
-from orchestrator.runs.curves import flat
+from orchestrator.runs.curves import cells
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import Argument, read_arguments, read_help
 from orchestrator.sweepfile.schema import Probed
@@ -60,11 +60,6 @@ class Probe:
 
 def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
     """Run `program` once with the arguments `typed`, and return what a sweep could use.
-
-    Args:
-        program: what is started, in its working folder.
-        typed: arguments, as on a command line.
-        limit_s: longest time, s.
 
     Raises:
         TrialError: it cannot be started.
@@ -248,7 +243,7 @@ def _reported(folder: Path) -> tuple[list[str], list[str]]:
     names: list[str] = []
     ways = []
     for record in jsonl.read(folder / REPORTED_FILE):
-        names += [name for name in flat(record) if name.lower() not in NO_METRICS]
+        names += [name for name in cells.flat(record) if name.lower() not in NO_METRICS]
     if names:
         ways.append("what it reports itself")
     before = len(names)

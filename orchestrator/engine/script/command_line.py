@@ -72,7 +72,7 @@ def command(
         config: parameter name to value.
         directory: the run directory, where a file with the parameters is written if the command
             needs one; None writes none.
-        macros: the values of our macros; by default those of `config` and `directory`.
+        macros: by default those of `config` and `directory`.
         step: which of the program's steps; None if it has none.
 
     Raises:

@@ -34,10 +34,6 @@ def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[s
     Numbers are compared with a tolerance of 1e-6 of the value (what single precision loses). What
     was not recorded at all makes no line.
 
-    Args:
-        asked: parameter name to value.
-        recorded: the script's metadata, of any shape.
-
     Returns:
         Lines such as ``"asked t20_weight 3.0, recorded 1.5"``, in the order of the names.
     """

@@ -33,9 +33,9 @@ def failure(
 
     Args:
         program: path or name of the script.
-        code: its exit code, negative for a signal; not 0.
-        took_s: how long it ran, s.
-        output: the last lines of its output, the oldest first.
+        code: its exit code, negative for a signal.
+        took_s: how long it ran.
+        output: the last lines of its output, without empty ones.
         log: the file with all of its output, named if it exists.
         broken: the limit for which it was ended; None if it ended by itself.
     """
@@ -58,11 +58,7 @@ def failure(
 
 
 def describe_exit(code: int) -> str:
-    """Return how a process ended, such as ``"was killed by SIGSEGV (a crash ...)"``.
-
-    Args:
-        code: as `subprocess` gives it: negative for a signal.
-    """
+    """Return how a process ended, such as ``"was killed by SIGSEGV (a crash ...)"``."""
     # Shells pass a signal on as 128 + its number.
     number = -code if code < 0 else code - 128 if code > 128 else 0
     try:
@@ -76,14 +72,10 @@ def describe_exit(code: int) -> str:
 
 
 def lines_that_matter(lines: Sequence[str], most: int = 10) -> list[str]:
-    """Return the lines that say why a script failed.
+    """Return the `most` lines that say why a script failed.
 
     They are the innermost frames and the error of the last Python traceback, whatever was printed
     after it; without a traceback, the last lines.
-
-    Args:
-        lines: the end of the output, the oldest first, without empty lines.
-        most: greatest number of lines to return.
     """
     inner, error = _last_traceback(lines)
     if not error:

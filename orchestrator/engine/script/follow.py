@@ -60,7 +60,7 @@ def run_script(
         program: what to run.
         config: parameter name to value.
         run: receives metrics, facts and warnings.
-        grace_s: time for the script to end itself when it is stopped, s; by default the program's.
+        grace_s: None takes the program's.
 
     Raises:
         TrialError: it cannot be started, it fails, it breaks a limit, or this process got SIGTERM.

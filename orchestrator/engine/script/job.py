@@ -36,8 +36,8 @@ class Command:
         variables: further environment variables.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
-        step: its name among several; "" if it is the only one.
-        log: the step's own log; None if it is the only command.
+        step: the name of the step; "" if the program has no steps.
+        log: the step's own log.
     """
 
     words: list[str]
@@ -48,12 +48,7 @@ class Command:
     log: Path | None = None
 
     def broken_limit(self, took_s: float, silent_s: float) -> str | None:
-        """Return which limit is broken, for a message, or None.
-
-        Args:
-            took_s: how long the command has run.
-            silent_s: how long it has printed nothing.
-        """
+        """Return which limit is broken after so long a run and so long a silence, or None."""
         if self.timeout_s is not None and took_s >= self.timeout_s:
             return f"exceeded its timeout of {format_duration(self.timeout_s)}"
         if self.stall_timeout_s is not None and silent_s >= self.stall_timeout_s:
@@ -68,7 +63,7 @@ class Job:
 
     Attributes:
         program: as it runs in this trial.
-        commands: in their order; steps that an earlier attempt finished are not among them.
+        commands: without the steps that an earlier attempt finished.
         notes: for the next attempt.
         outputs: the folder that an earlier attempt made and this one continues in.
         find_checkpoint: returns the newest checkpoint.

@@ -58,7 +58,7 @@ def start(
     Standard input is empty; output and errors share one pipe, which the caller reads.
 
     Args:
-        program: what is started, for its working folder and for messages.
+        program: gives the working folder.
         words: the argument list.
         directory: the run directory, passed as ``SWEEP_RUN_DIR``.
         threads: CPU threads that the script may use.
@@ -136,10 +136,6 @@ def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
 
     ``WANDB_MODE`` is offline unless the environment already sets it: trials of a sweep need no
     server, and none is asked for a login.
-
-    Args:
-        config: parameter name to value.
-        directory: the run directory.
     """
     folder = directory.absolute()
     plain = atomic.plain(config)
@@ -166,8 +162,7 @@ def cap_variables(program: Program, cap: tuple[int, int] | None) -> dict[str, st
 
     Args:
         program: what is started.
-        cap: bytes that it may hold, its context included, and all that the GPU has; None for no
-            limit.
+        cap: bytes that it may hold, its context included, and bytes of the GPU; None for no limit.
     """
     if cap is None:
         return {}

@@ -42,7 +42,7 @@ def settle(
         config: parameter name to value.
         directory: the run directory.
         resumes: use the copy of an earlier attempt.
-        warn: receives what the user should know.
+        warn: called with what the user should know.
 
     Raises:
         TrialError: the folder cannot be copied.

@@ -5,12 +5,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.runs.curves.cells import (
-        EPOCHS as EPOCHS,
-        STEPS as STEPS,
-        flat as flat,
-        transposed as transposed,
-    )
+    from orchestrator.runs.curves import cells as cells, tail as tail
     from orchestrator.runs.curves.curve import (
         LoggedRun as LoggedRun,
         LogProblem as LogProblem,
@@ -25,34 +20,13 @@ if TYPE_CHECKING:
         is_wandb_log as is_wandb_log,
     )
     from orchestrator.runs.curves.reader import read_runs as read_runs
-    from orchestrator.runs.curves.tail import (
-        GrowingCsv as GrowingCsv,
-        GrowingFile as GrowingFile,
-        GrowingJsonLines as GrowingJsonLines,
-        Mark as Mark,
-        MlflowRun as MlflowRun,
-        RewrittenJson as RewrittenJson,
-        file_version as file_version,
-        mark as mark,
-    )
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["cells"],
+    submodules=["cells", "tail"],
     submod_attrs={
-        "cells": ["EPOCHS", "STEPS", "flat", "transposed"],
         "curve": ["LogProblem", "LoggedRun", "number"],
         "reader": ["read_runs"],
-        "tail": [
-            "GrowingCsv",
-            "GrowingFile",
-            "GrowingJsonLines",
-            "Mark",
-            "MlflowRun",
-            "RewrittenJson",
-            "file_version",
-            "mark",
-        ],
         "formats.tensorboard": ["EventLog", "is_event_file"],
         "formats.wandb_log": ["WandbLog", "is_wandb_log"],
     },

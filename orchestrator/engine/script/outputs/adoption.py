@@ -33,10 +33,8 @@ class OutputFolder:
 
     Args:
         pattern: glob, relative to `base` or absolute, as ``"experiments/*/"``.
-        base: folder from which `pattern` counts.
         config: the requested values; a folder whose metadata differs is a worse candidate.
         log: the script's output, searched for the folder's name if several are new.
-        warn: receives what the user should know.
         earlier: a folder that is the script's already, from an earlier attempt.
     """
 
@@ -63,14 +61,7 @@ class OutputFolder:
             self.path = earlier
 
     def poll(self, pids: Iterable[int]) -> Path | None:
-        """Look for the folder and adopt it.
-
-        Args:
-            pids: ids of the script and its workers.
-
-        Returns:
-            The folder if this call adopted one, else None.
-        """
+        """Look for the folder of the script and its workers, and return it if it is adopted now."""
         if self.path is not None:
             return None
         evidence = {path: self._evidence(path, pids) for path in self._candidates()}
@@ -90,13 +81,10 @@ class OutputFolder:
         return None
 
     def settle(self, pids: Iterable[int]) -> Path | None:
-        """Decide finally, once the script has ended.
+        """Decide finally, once the script has ended; return None if it made no folder.
 
         What was adopted stays adopted, unless it is gone, or its name or the script's output show
         that another folder is the script's: then trials of several sweeps started at once.
-
-        Returns:
-            The folder, or None if the script made none.
         """
         pids = tuple(pids)
         if self.path is not None and not self.path.is_dir():

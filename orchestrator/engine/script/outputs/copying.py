@@ -16,7 +16,7 @@ from orchestrator.engine.script.outputs.found_files import FoundFiles, ScriptFol
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.runs import RunDir
-from orchestrator.runs.curves import file_version
+from orchestrator.runs.curves import tail
 from orchestrator.sweepfile.model import Program
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ _CHUNK = 1 << 20
 class Outputs:
     """The output folder of one script, from before its start until after its end.
 
+    Without ``outputs`` in the sweep file, only the files of a trial's own copy are kept.
+
     Args:
-        program: the script; without ``outputs``, only a copy's own files are kept.
-        config: the requested values.
-        run: receives what is found.
         earlier: the folder in which an earlier attempt of the trial began; it is this one's too,
             unless this one makes another.
     """
@@ -92,8 +91,7 @@ class Outputs:
 
         Args:
             pids: ids that the script and its workers had.
-            is_whole: False if the script failed, was stopped, or never started: then a missing
-                folder is no surprise.
+            is_whole: the script ended well; otherwise a missing folder is no surprise.
 
         Raises:
             TrialError: the script ended well and made no folder. What it wrote may be in the
@@ -138,7 +136,7 @@ class Outputs:
         if self.path is None:
             return
         file = self.path / METADATA
-        version = file_version(file)
+        version = tail.file_version(file)
         if version is None or (file, version) == self._compared:
             return
         metadata = atomic.read_json(file)
@@ -159,13 +157,11 @@ class Outputs:
 
 def _versions(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Return the arrays and metadata in a folder, with what changes when they are written."""
-    versions = {name: file_version(folder / name) for name in (*_ARRAYS, METADATA)}
+    versions = {name: tail.file_version(folder / name) for name in (*_ARRAYS, METADATA)}
     return {name: version for name, version in versions.items() if version is not None}
 
 
-def copy_outputs(
-    folder: Path, directory: Path, *, only: Collection[str] | None = None
-) -> list[str]:
+def copy_outputs(folder: Path, directory: Path, *, only: Collection[str] | None = None) -> None:
     """Copy the arrays and the metadata of a script's folder into the run directory.
 
     Each file appears whole or not at all; the script's folder stays as it is. Its metadata become
@@ -175,11 +171,7 @@ def copy_outputs(
         folder: the script's folder.
         directory: the run directory.
         only: names of the files that count; None for all.
-
-    Returns:
-        The names that were found in `folder`.
     """
-    copied = []
     for name in (*_ARRAYS, METADATA):
         source = folder / name
         if not source.is_file() or (only is not None and name not in only):
@@ -189,8 +181,6 @@ def copy_outputs(
             continue
         with source.open("rb") as reading, atomic.replacing(target) as writing:
             shutil.copyfileobj(reading, writing, _CHUNK)
-        copied.append(name)
-    return copied
 
 
 class Arrays:
@@ -211,12 +201,9 @@ class Arrays:
                 self._found[name] = (written, key, FoundFiles(path, folder))
 
     def keep(self, directory: Path) -> list[str]:
-        """Copy the arrays into the run directory, whole or not at all.
+        """Copy the arrays whole or not at all; return a sentence for each that is missing.
 
         Of several files that match, the newest counts.
-
-        Returns:
-            A sentence for each array that could not be found or copied.
         """
         problems = []
         for name, (written, key, files) in self._found.items():
@@ -226,7 +213,7 @@ class Arrays:
                 taken = f" ({files.foreign[0]} is another trial's)" if files.foreign else ""
                 problems.append(f"{where}: no file of this trial matches{taken}")
                 continue
-            newest = max(files.paths, key=lambda path: (file_version(path) or (0, 0, 0))[2])
+            newest = max(files.paths, key=lambda path: (tail.file_version(path) or (0, 0, 0))[2])
             try:
                 with _opened(newest, key) as source:
                     head = source.read(len(_MAGIC))

@@ -32,13 +32,12 @@ def file_states(
 ) -> FileStates:
     """Return the files below a folder and what changes when they are written.
 
-    Folders of sweeps, environments and hidden folders are skipped.
+    Folders of sweeps, hidden folders, caches, and what `skips` accepts are left out.
 
     Args:
         folder: the folder.
         deepest: levels of folders, 1 for its own files only.
         most: greatest number of files.
-        skips: returns True for other files and folders to skip.
     """
     found: FileStates = {}
     for entry in _files(folder, deepest, skips):
@@ -77,7 +76,7 @@ class WrittenFiles:
     """Finds the files that change in a folder that trials share. Make it before the program starts.
 
     Whether two trials wrote the same file is for the driver to decide, which knows when each of
-    them ran (`engine.overwrites`).
+    them ran.
 
     Args:
         folder: the folder that the program runs in.

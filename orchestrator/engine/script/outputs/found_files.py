@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.runs.curves import Mark, file_version, mark
+from orchestrator.runs.curves import tail
 
 MOST_FILES = 200
 """Files that one pattern is followed in."""
@@ -95,19 +95,17 @@ class FoundFiles:
         self._is_glob = any(sign in pattern for sign in "*?[")
         self._next = 0.0
         matching = self._matching()
-        self._before = {path: file_version(path) for path in matching}
-        self._marks = {} if folders else {path: mark(path) for path in matching[:_MOST_MARKS]}
+        self._before = {path: tail.file_version(path) for path in matching}
+        self._marks = {} if folders else {path: tail.mark(path) for path in matching[:_MOST_MARKS]}
 
-    def before(self, path: Path) -> Mark | None:
+    def before(self, path: Path) -> tail.Mark | None:
         """Return how far a file was written before the script began; None if it was absent."""
         return self._marks.get(path)
 
     def look(self, *, now: float | None = None) -> list[Path]:
         """Return the files that have appeared or changed since the last call.
 
-        Args:
-            now: a monotonic time, s, by which calls that come too soon are skipped; None skips
-                none.
+        Calls that come too soon by the monotonic time `now` (s) are skipped; None skips none.
         """
         if now is not None and now < self._next:
             return []
@@ -115,7 +113,7 @@ class FoundFiles:
         new = []
         self.foreign = []
         for path in self._matching():
-            is_as_before = path in self._before and file_version(path) == self._before[path]
+            is_as_before = path in self._before and tail.file_version(path) == self._before[path]
             if path in self.paths or is_as_before or len(self.paths) >= MOST_FILES:
                 continue
             if self._folder.claim(path):

@@ -17,21 +17,13 @@ from orchestrator.engine.script.reports.merge import Merger, Reports
 from orchestrator.engine.script.reports.output_lines import Lines
 from orchestrator.engine.script.reports.patterns import Follower
 from orchestrator.runs.curves import (
-    EPOCHS,
-    STEPS,
     EventLog,
-    GrowingCsv,
-    GrowingFile,
-    GrowingJsonLines,
     LogProblem,
-    Mark,
-    MlflowRun,
-    RewrittenJson,
     WandbLog,
-    flat,
+    cells,
     is_event_file,
     is_wandb_log,
-    transposed,
+    tail,
 )
 
 Row = dict[str, Any]
@@ -46,9 +38,6 @@ class RowLog:
 
     Args:
         where: the file, for messages.
-        poll: returns new rows.
-        columns: finds step and metrics.
-        reports: receives the reports.
         at_once: every row is a report, and waits for no other of its step.
     """
 
@@ -68,12 +57,7 @@ class RowLog:
         return self._merger.count
 
     def look(self, now: float, *, last: bool = False) -> None:
-        """Take what is new.
-
-        Args:
-            now: a time of a monotonic clock, s.
-            last: nothing writes any more, so that nothing is waited for.
-        """
+        """Take what is new; with `last` nothing writes any more, so that nothing is waited for."""
         for row in self._poll(last):
             step, values = self._columns.read(row)
             if not values:
@@ -93,9 +77,9 @@ class TextLog:
     """A log of plain text, in which patterns find metrics as in the output."""
 
     def __init__(
-        self, path: Path, after: Mark | None, patterns: Sequence[str], reports: Reports
+        self, path: Path, after: tail.Mark | None, patterns: Sequence[str], reports: Reports
     ) -> None:
-        self._file = GrowingFile(path, after)
+        self._file = tail.GrowingFile(path, after)
         self._lines = Lines()
         self._follower = Follower(patterns, reports)
 
@@ -125,11 +109,11 @@ class LogFiles:
     """Opens the logs of one script.
 
     Args:
-        reports: receives the reports; its last step is that of results that name none.
+        reports: receives the reports; results without a step belong to its last one.
         step: the column of the step; None finds it.
         names: our name of a metric to its name in the log.
         patterns: for logs of plain text.
-        epochs: how many epochs there will be, if the config says so.
+        epochs: how many epochs there will be; None if unknown.
     """
 
     def __init__(
@@ -148,32 +132,30 @@ class LogFiles:
         self._epochs = epochs
         self._entries_taken = 0  # of the history that each checkpoint of Hugging Face holds whole
 
-    def open(self, path: Path, after: Mark | None = None) -> RowLog | TextLog | None:
+    def open(self, path: Path, after: tail.Mark | None = None) -> RowLog | TextLog | None:
         """Return the log in a file or MLflow run folder; None while its kind is not known.
 
-        Args:
-            path: the file or folder.
-            after: how far it was written before the script began.
+        What was written `after` that mark counts: before it, the script had not begun.
         """
         name = path.name.lower()
         if path.is_dir():
-            return self._rows(path, MlflowRun(path).poll, self._own_steps())
+            return self._rows(path, tail.MlflowRun(path).poll, self._own_steps())
         if is_event_file(path):
             return self._rows(path, _event_poll(path, after), Columns("_step", self._names))
         if is_wandb_log(path):
             return self.open_wandb(path)
         if name.endswith((".csv", ".tsv")):
-            return self._rows(path, GrowingCsv(path, after).poll)
+            return self._rows(path, tail.GrowingCsv(path, after).poll)
         kind = _sniffed(path)
         if name.endswith((".jsonl", ".ndjson")) or kind == "lines":
-            return self._rows(path, GrowingJsonLines(path, after).poll)
+            return self._rows(path, tail.GrowingJsonLines(path, after).poll)
         if name.endswith(".json"):
             is_state = path.name == "trainer_state.json"
             columns = self._columns(prefers_steps=is_state)
             return self._rows(path, self._json_poll(path), columns) if kind else None
         if self._patterns:
             return TextLog(path, after, self._patterns, self._reports)
-        return self._rows(path, GrowingCsv(path, after).poll) if kind == "table" else None
+        return self._rows(path, tail.GrowingCsv(path, after).poll) if kind == "table" else None
 
     def open_wandb(self, path: Path) -> RowLog:
         """Return an offline log of W&B; each ``wandb.log`` is a report."""
@@ -191,10 +173,10 @@ class LogFiles:
         at_once = self._step is None
         return RowLog(path.name, poll, self._own_steps(), self._reports, at_once=at_once)
 
-    def open_reported(self, path: Path, after: Mark | None) -> RowLog:
+    def open_reported(self, path: Path, after: tail.Mark | None) -> RowLog:
         """Return the file of JSON lines that a script reports into; each line is a report."""
         columns = Columns(self._step, self._names, prefers_steps=True)
-        poll = GrowingJsonLines(path, after).poll
+        poll = tail.GrowingJsonLines(path, after).poll
         return RowLog("$SWEEP_METRICS", poll, columns, self._reports, at_once=True)
 
     def _rows(self, path: Path, poll: Poll, columns: Columns | None = None) -> RowLog:
@@ -209,7 +191,7 @@ class LogFiles:
 
     def _json_poll(self, path: Path) -> Poll:
         """Return the reader of a JSON file that is written whole: results or a history."""
-        file = RewrittenJson(path)
+        file = tail.RewrittenJson(path)
         taken = 0
 
         def poll(_: bool) -> list[Row]:
@@ -224,13 +206,13 @@ class LogFiles:
                 new, taken = rows[taken:], len(rows)
                 return new
             step = self._reports.last_step
-            has_step = any(name.lower() in (*EPOCHS, *STEPS) for name in chain(*rows))
+            has_step = any(name.lower() in (*cells.EPOCHS, *cells.STEPS) for name in chain(*rows))
             return rows if step is None or has_step else [{**row, "_step": step} for row in rows]
 
         return poll
 
 
-def _event_poll(path: Path, after: Mark | None) -> Poll:
+def _event_poll(path: Path, after: tail.Mark | None) -> Poll:
     log = EventLog(path, after)
     # Keras writes curves of one name into a folder for each split.
     prefix = f"{path.parent.name}/" if path.parent.name.lower() in _SPLITS else ""
@@ -260,7 +242,7 @@ def _history_entries(content: dict[str, Any]) -> Iterator[Row]:
 def _rows_of(content: Any) -> list[Row]:
     """Return a list of records, lists by name, or one record of results, as rows."""
     if isinstance(content, list):
-        return [flat(item) for item in content if isinstance(item, dict)]
+        return [cells.flat(item) for item in content if isinstance(item, dict)]
     if not isinstance(content, dict):
         return []
     history = content.get("history", content)
@@ -269,8 +251,8 @@ def _rows_of(content: Any) -> list[Row]:
         has_results = any(isinstance(value, int | float | dict) for value in content.values())
         # One list among other results is a value for each class or the like, not a curve.
         if lists and (history is not content or not has_results):
-            return transposed(lists)
-    return [flat(content)]
+            return cells.transposed(lists)
+    return [cells.flat(content)]
 
 
 def _is_series(value: Any) -> bool:

@@ -76,15 +76,12 @@ class Merger:
         self.count = 0
 
     def take(self, raw: float | None, values: Mapping[str, float], now: float) -> bool:
-        """Take values of one step.
+        """Take values of one step, and return whether the step has begun with them.
 
         Args:
             raw: the step as the script counts it; None for the last named one.
             values: metric name to value.
-            now: the present time, s, of a monotonic clock.
-
-        Returns:
-            True if a step has begun with them.
+            now: a monotonic time, s.
         """
         self._last_found = now
         step = self._step_of(raw, values)

@@ -26,10 +26,6 @@ class Follower:
     Without a step group, steps are counted from 1: one begins when a metric is found again. A
     match without a step, if other patterns give one, belongs to the step that was named last.
 
-    Args:
-        patterns: regular expressions.
-        reports: receives the reports.
-
     Raises:
         TrialError: a pattern is not a regular expression, or has no named group.
     """
@@ -59,12 +55,7 @@ class Follower:
         return frozenset(self._patterns[index].pattern for index in self._matched)
 
     def line(self, line: Line, now: float) -> None:
-        """Take one line.
-
-        Args:
-            line: the line; one that will be overwritten does not close a step.
-            now: the present time, s, of a monotonic clock.
-        """
+        """Take one line at a monotonic time, s; a line that is overwritten closes no step."""
         matches = [
             (index, found.groupdict())
             for index, pattern in enumerate(self._patterns)

@@ -15,7 +15,7 @@ from orchestrator.engine.script.launch import REPORTED_FILE
 from orchestrator.engine.script.outputs.found_files import FoundFiles, ScriptFolder
 from orchestrator.engine.script.reports.log_files import LogFiles, RowLog, TextLog
 from orchestrator.engine.script.reports.merge import Reports
-from orchestrator.runs.curves import LogProblem, Mark, WandbLog, mark
+from orchestrator.runs.curves import LogProblem, WandbLog, tail
 from orchestrator.sweepfile.model import MetricSources
 
 _EPOCHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
@@ -27,12 +27,12 @@ class Sources:
     """Follows the logs of one script. Make it before the script starts.
 
     Args:
-        wanted: what the sweep file says.
+        wanted: ``metrics`` of the sweep file.
         folder: where the script writes.
         reports: receives the reports.
         directory: the run directory.
-        patterns: find metrics in logs of plain text.
-        config: parameter name to value, which may say how many epochs there will be.
+        patterns: for logs of plain text.
+        config: parameter name to value, perhaps with the number of epochs.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Sources:
         self._wandb = FoundFiles(WANDB_LOGS, ScriptFolder(lambda: directory))
         self._wandb_logs: list[tuple[Path, RowLog]] = []
         reported = directory / REPORTED_FILE
-        self._reported = self._logs.open_reported(reported, mark(reported))
+        self._reported = self._logs.open_reported(reported, tail.mark(reported))
 
     @property
     def matched(self) -> set[str]:
@@ -127,7 +127,7 @@ class _Entry:
             FoundFiles(f"{plain}/**/run-*.wandb", folder),
             FoundFiles(f"{plain}/*/*/metrics", folder, folders=True),
         ]
-        self._waiting: list[tuple[Path, Mark | None]] = []
+        self._waiting: list[tuple[Path, tail.Mark | None]] = []
         self._logs: list[tuple[Path, RowLog | TextLog]] = []
         self._has_warned = False
 
