@@ -118,7 +118,7 @@ def _probed(
         metrics["pattern"] = texts[0] if len(texts) == 1 else texts
         notes.append(f"in the output: {', '.join(shown[:8])}")
     elif patterns:
-        notes.append(f"the output tells {', '.join(shown[:8])}: pattern: {patterns[0].pattern!r}")
+        notes.append(f"the output shows {', '.join(shown[:8])}: pattern: {patterns[0].pattern!r}")
     metrics |= files.arrays
     names = [*own, *files.names] or shown
     best = _ranking(names)

@@ -62,7 +62,8 @@ def same(asked: Any, recorded: Any) -> bool:
     if isinstance(asked, bool) or isinstance(recorded, bool):
         return _truth(asked) is not None and _truth(asked) == _truth(recorded)
     if isinstance(asked, int | float) and isinstance(recorded, int | float):
-        return _close(float(asked), float(recorded))
+        both_nan = math.isnan(asked) and math.isnan(recorded)
+        return both_nan or math.isclose(asked, recorded, rel_tol=1e-6, abs_tol=1e-12)
     if isinstance(asked, Mapping) and isinstance(recorded, Mapping):
         folded = {_key(str(key)): value for key, value in recorded.items()}
         return all(
@@ -138,11 +139,6 @@ def _truth(value: Any) -> bool | None:
     if isinstance(value, str):
         return {"yes": True, "on": True, "no": False, "off": False}.get(value.lower())
     return bool(value) if isinstance(value, bool) or value in (0, 1) else None
-
-
-def _close(one: float, other: float) -> bool:
-    both_nan = math.isnan(one) and math.isnan(other)
-    return both_nan or math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12)
 
 
 def _same_text(asked: str, recorded: str) -> bool:

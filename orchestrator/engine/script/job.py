@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import glob
 import os
-import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engine.child.saving import copy_file
 from orchestrator.engine.script.command_line import command, macros_of, variables
 from orchestrator.engine.script.launch import cap_variables
+from orchestrator.engine.script.outputs.copying import copy_whole
 from orchestrator.engine.script.workdir import settle
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, format_duration
 from orchestrator.runs import RunDir
+from orchestrator.runs.curves import tail
 from orchestrator.sweepfile.model import Program, Step
 from orchestrator.sweepfile.program import Macros, is_ours, names_in, params_text
 
@@ -207,7 +208,7 @@ def _find_checkpoint(
         for path in glob.iglob(os.path.join(glob.escape(str(folder)), pattern), recursive=True)
     }
     own = [path for path in found if path != inherited and not path.name.startswith(".")]
-    newest = max(own, key=_modified, default=None)
+    newest = max(own, key=tail.modified_ns, default=None)
     if newest is not None:
         return newest
     return inherited if inherited.exists() else None
@@ -225,20 +226,7 @@ def keep_checkpoint(found: Path | None, directory: Path) -> None:
     target = RunDir(directory).checkpoint_file
     if found is None or found == target or not found.is_file():
         return
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    part.unlink(missing_ok=True)
     if found.is_relative_to(directory):
-        with suppress(OSError):
-            os.link(found, part)
-    if part.exists():
-        os.replace(part, target)
-        return
-    with found.open("rb") as reading, atomic.replacing(target) as writing:
-        shutil.copyfileobj(reading, writing, 1 << 20)
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+        copy_file(found, target)
+    else:
+        copy_whole(found, target)

@@ -47,6 +47,12 @@ def file_version(path: Path) -> tuple[int, int, int] | None:
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
+def modified_ns(path: Path) -> int:
+    """Return when a file was written, ns; 0 if there is no file."""
+    version = file_version(path)
+    return 0 if version is None else version[2]
+
+
 @dataclass(frozen=True)
 class Mark:
     """How far a file was written at some time.

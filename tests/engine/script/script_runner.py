@@ -114,7 +114,7 @@ def run_trial(program: Program, config: dict[str, Any], directory: Path, **known
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process lives; a dead one that nobody has collected does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:

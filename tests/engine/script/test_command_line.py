@@ -164,7 +164,7 @@ def test_a_program_that_cannot_run_is_named(
         start_of(tmp_path, path, python)
 
 
-def in_words(tmp_path: Path, *words: str, **config: Any) -> Any:
+def seen_by(tmp_path: Path, *words: str, **config: Any) -> Any:
     program = Program(path="x", workdir=str(tmp_path), command=words)
     trial = run_trial(program, config, tmp_path / "run")
     return json.loads((trial.directory / "seen.json").read_text())
@@ -174,7 +174,7 @@ def test_a_command_runs_as_its_words_say(tmp_path: Path) -> None:
     script = str(SCRIPTS / "print_argv.py")
     config = {"lr": 1e-05, "net": {"depth": 2}, "amp": True}
     command_words = ("${env}", "${interpreter}", script, "run now", "${args_no_boolean_flags}")
-    seen = in_words(tmp_path, *command_words, **config)
+    seen = seen_by(tmp_path, *command_words, **config)
     assert seen["argv"] == ["run now", "--amp", "--lr=1e-05", "--net={'depth': 2}"]
     # `python` and `python3` of one environment are the same interpreter.
     assert Path(seen["executable"]).parent == Path(sys.executable).parent

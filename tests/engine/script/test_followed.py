@@ -1,4 +1,4 @@
-"""Scripts that tell their metrics each in another way, swept unchanged, in the table."""
+"""Scripts that each report their metrics in another way, swept unchanged, in the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program is handed beside its arguments: files, variables, a folder, a checkpoint."""
+"""What a program gets besides its arguments: files, variables, a folder, a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(tmp_path: Path, config: dict[str, Any], **fields: Any) -> Trial:
     return run_trial(Program(**{"path": PRINT, **fields}), config, tmp_path / "run")
 
 
-def test_macros_arrive_in_words_and_in_the_environment(tmp_path: Path) -> None:
+def test_macros_arrive_in_arguments_and_in_the_environment(tmp_path: Path) -> None:
     command = (
         *("${interpreter}", PRINT, "fit", "${params:data}", "--out=${run_dir}/x", "${args}"),
         *("--m=${params:momentum}", "--seed=${seed}", "--n=${epochs}", "${device}"),
@@ -204,7 +204,7 @@ def test_what_was_there_before_is_not_what_the_trial_made(tmp_path: Path) -> Non
     assert not (tmp_path / "run" / "predictions.npy").exists()
 
 
-def test_paths_mean_what_they_mean_beside_the_sweep_file(tmp_path: Path) -> None:
+def test_paths_count_from_the_folder_of_the_sweep_file(tmp_path: Path) -> None:
     home, code = tmp_path / "sweeps", tmp_path / "code"
     for folder in (home / "data", code):
         folder.mkdir(parents=True)
@@ -216,7 +216,7 @@ def test_paths_mean_what_they_mean_beside_the_sweep_file(tmp_path: Path) -> None
     assert found["argv"] == [
         *(f"--a={data}", f"--b={code}", "--c=no/such", f"--d=['{data}', 'x']", "--e=-data"),
     ]
-    assert trial.facts["config"]["a"] == "data", "what was asked is written down as it was asked"
+    assert trial.facts["config"]["a"] == "data", "the request is recorded as it was made"
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -351,7 +351,7 @@ def test_a_pattern_that_matches_nothing_is_told_at_the_end(tmp_path: Path) -> No
     ]
 
 
-def test_what_it_writes_beside_the_others_is_told(tmp_path: Path) -> None:
+def test_what_it_writes_into_a_shared_folder_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_text("old")
     (tmp_path / "t.py").write_text("open('best.pt', 'w').write('x'); open('a.log', 'w').write('x')")
     run = tmp_path / "results" / "s" / "trials" / "0000-a"

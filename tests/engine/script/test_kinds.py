@@ -17,7 +17,7 @@ KINDS = SCRIPTS / "kinds"
 
 
 def swept(tmp_path: Path, text: str, config: dict[str, Any]) -> dict[str, float]:
-    """Run one trial of a sweep file beside the scripts; return what it reported."""
+    """Run one trial of a sweep file next to the scripts; return what it reported."""
     folder = tmp_path / "kinds"
     shutil.copytree(KINDS, folder)
     names = "".join(f"  {name}: {{values: [1, 2]}}\n" for name in config)

@@ -43,8 +43,8 @@ def test_without_papermill_the_next_step_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = made(tmp_path, "lr = 1")
-    monkeypatch.setattr(command_line, "_NOTEBOOK_PACKAGES", ("papermill_of_nobody", "json"))
-    with pytest.raises(TrialError, match=r"lacks papermill_of_nobody\. Run .*pip install"):
+    monkeypatch.setattr(command_line, "_NOTEBOOK_PACKAGES", ("absent_papermill", "json"))
+    with pytest.raises(TrialError, match=r"lacks absent_papermill\. Run .*pip install"):
         command(program, {"lr": 2}, tmp_path)
 
 

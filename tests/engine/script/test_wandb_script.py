@@ -33,5 +33,5 @@ def test_wandb_config_and_log_work_without_a_word(tmp_path: Path) -> None:
         for step in range(3)
     ]
     assert trial.of("warn") == []
-    assert os.listdir(tmp_path) == ["run"], "it wrote beside its run directory"
+    assert os.listdir(tmp_path) == ["run"], "it wrote outside its run directory"
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config

@@ -46,7 +46,7 @@ def test_each_row_comes_once_wherever_the_file_is_cut(
     assert found + log.poll() + log.poll(last=True) == ROWS
 
 
-def test_a_table_that_is_written_anew_with_another_column_goes_on(tmp_path: Path) -> None:
+def test_a_table_that_is_rewritten_with_another_column_continues(tmp_path: Path) -> None:
     """As Lightning's logger does when validation first logs."""
     path = tmp_path / "metrics.csv"
     log = GrowingCsv(path)

@@ -17,6 +17,7 @@ from typing import Any
 
 from orchestrator.engine.script import config_check
 from orchestrator.files import atomic
+from orchestrator.runs.curves import tail
 
 METADATA = "metadata.json"
 
@@ -65,7 +66,9 @@ class OutputFolder:
         if self.path is not None:
             return None
         evidence = {path: self._evidence(path, pids) for path in self._candidates()}
-        ranked = sorted(evidence, key=lambda path: (evidence[path], _modified(path)), reverse=True)
+        ranked = sorted(
+            evidence, key=lambda path: (evidence[path], tail.modified_ns(path)), reverse=True
+        )
         for path in ranked:
             if self._take(path) or evidence[path] >= _CERTAIN:
                 rivals = [each.name for each in ranked if evidence[each] == evidence[path]]
@@ -160,13 +163,6 @@ class OutputFolder:
         self.close()
         self._lock = handle
         return True
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _is_named(path: Path, output: bytes) -> bool:

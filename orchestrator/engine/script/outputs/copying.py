@@ -179,8 +179,13 @@ def copy_outputs(folder: Path, directory: Path, *, only: Collection[str] | None 
         target = directory / (_OUTPUTS_METADATA if name == METADATA else name)
         if target.exists() and target.samefile(source):
             continue
-        with source.open("rb") as reading, atomic.replacing(target) as writing:
-            shutil.copyfileobj(reading, writing, _CHUNK)
+        copy_whole(source, target)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Replace `target` by a copy of `source` in one step."""
+    with source.open("rb") as reading, atomic.replacing(target) as writing:
+        shutil.copyfileobj(reading, writing, _CHUNK)
 
 
 class Arrays:
@@ -213,7 +218,7 @@ class Arrays:
                 taken = f" ({files.foreign[0]} is another trial's)" if files.foreign else ""
                 problems.append(f"{where}: no file of this trial matches{taken}")
                 continue
-            newest = max(files.paths, key=lambda path: (tail.file_version(path) or (0, 0, 0))[2])
+            newest = max(files.paths, key=tail.modified_ns)
             try:
                 with _opened(newest, key) as source:
                     head = source.read(len(_MAGIC))

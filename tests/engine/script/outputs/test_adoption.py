@@ -184,7 +184,7 @@ def test_a_wrong_guess_is_mended_at_the_end(tmp_path: Path, watches: list[Watch]
 def test_a_guess_is_mended_also_where_the_own_folder_was_taken_first(
     tmp_path: Path, watches: list[Watch]
 ) -> None:
-    # Neither name holds an id that tells, and what the scripts print comes late.
+    # Neither name holds a process id, and what the scripts print comes late.
     first, second = Watch(tmp_path), Watch(tmp_path)
     watches += [first, second]
     make(tmp_path, "run_of_second")

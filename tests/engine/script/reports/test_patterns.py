@@ -92,7 +92,7 @@ def test_a_progress_bar_gives_its_last_value() -> None:
     output = "".join(
         f"Epoch {epoch}/2\n"
         + "".join(f"{n}/3 - loss: 0.{epoch}{n}\r" for n in (1, 2))
-        # The last state of the bar stands in a line that ends.
+        # The last state of the bar is a line that ends.
         + f"3/3 - loss: 0.{epoch}3 - val_loss: 0.{epoch}\n"
         for epoch in (1, 2)
     )

@@ -1,4 +1,4 @@
-"""The work of the toy trainer (tests/engine/toys/curve), as a script of somebody's own."""
+"""The work of the toy trainer (tests/engine/toys/curve), as a user's own script."""
 
 import argparse
 import json

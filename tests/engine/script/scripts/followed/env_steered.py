@@ -1,4 +1,4 @@
-"""Takes no arguments: the environment steers it, and a progress bar tells how it goes."""
+"""Takes no arguments: the environment sets its parameters, and a progress bar shows its metrics."""
 
 import os
 import sys

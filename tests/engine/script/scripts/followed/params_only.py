@@ -1,4 +1,4 @@
-"""Takes no arguments: everything stands in params.yaml, as DVC's users have it."""
+"""Takes no arguments: everything is in params.yaml, as DVC's users have it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fits a model of scikit-learn and keeps what it predicts; it says nothing of metrics."""
+"""Fits a model of scikit-learn and saves its predictions; it reports no metrics."""
 
 import argparse
 
