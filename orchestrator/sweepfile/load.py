@@ -14,21 +14,16 @@ from typing import Any
 
 from orchestrator.sweepfile import wandb_files
 from orchestrator.sweepfile.checks import (
-    ablate_key,
-    divergence_keys,
+    course,
     keys,
-    keys as combinations,
     parameter_rules,
     ranking,
-    ranking as comparable,
-    ranking as sampling,
     result_conditions,
-    stage_keys,
+    values,
 )
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
-from orchestrator.sweepfile.expand import seeds as seeding
-from orchestrator.sweepfile.expand.names import expand_sets, safe
+from orchestrator.sweepfile.expand.names import safe
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.resolve import read_program, settle_paths
 from orchestrator.sweepfile.schema.sweep import (
@@ -79,31 +74,26 @@ def load_spec(
     for key, node in list(root.value.items()):
         if node.value is None and key in SPEC.keys:
             root = root.replaced(key, None)  # "description:" without a value changes nothing
-    file = ParsedFile(
-        root=root,
-        values=ablate_key.expand_changes(expand_sets(SPEC.read(root, "", log), log), log),
-        strongest=strongest,
-        named=parameter_names(written),
-        log=log,
-        stage=stage,
-        count=count,
-    )
+    file = ParsedFile.read(root, strongest, parameter_names(written), log, count)
     keys.check_version(file)
-    keys.check_runner(file, need_program)
-    keys.check_parameters(file)
-    stage_keys.check_stage(file, quick)
+    file = replace(
+        file,
+        schema=keys.read_trainer(file, need_program),
+        stage=course.choose_stage(file, stage, quick),
+    )
+    values.check_parameters(file)
     keys.check_method(file)
-    zips = parameter_rules.check_zips(file)
-    constraints = parameter_rules.check_conditions(file)
-    combinations.check_combinations(file)
+    zips = parameter_rules.read_zips(file)
+    constraints = parameter_rules.read_constraints(file)
+    keys.check_combinations(file)
     results = Results(file)
-    metrics = ranking.check_metrics(file)
+    metrics = ranking.read_metrics(file)
     ranking.check_expectations(file, results)
     ranking.check_ranked(file, metrics)
     targets, tiers = result_conditions.read_targets(file, results)
-    seeds, seed_parameter = seeding.read_seeds(file)
+    seeds, seed_parameter = course.read_seeds(file)
     folder = path.absolute().parent
-    settle_paths(file, need_program)
+    file = settle_paths(file, need_program)
     program = None
     if any(key in file.values for key in PROGRAMS):
         names = [*file.names(), *([seed_parameter] if seeds else [])]
@@ -119,8 +109,8 @@ def load_spec(
         zips=zips,
         constraints=constraints,
         early_terminate=early_terminate,
-        stages=stage_keys.read_stages(file, results),
-        ablate=ablate_key.read_ablate(file, results),
+        stages=course.read_stages(file, results),
+        ablate=course.read_ablate(file, results),
         seeds=seeds,
         seed_parameter=seed_parameter,
         targets=targets,
@@ -128,11 +118,11 @@ def load_spec(
         expect=result_conditions.read_expect(file, results),
         references=result_conditions.read_references(file, results, folder),
         success=result_conditions.read_success(file, results),
-        sampler=sampling.check_sampler(file),
-        divergence=divergence_keys.read_divergence(file),
-        remedy=divergence_keys.read_remedies(file, results),
+        sampler=ranking.read_sampler(file),
+        divergence=course.read_divergence(file),
+        remedy=course.read_remedies(file, results),
     )
-    comparable.check_loss(file, spec)
+    ranking.check_loss(file, spec)
     if log.problems:
         raise log.error()
     parameter_rules.check_some_run(file, spec)

@@ -15,8 +15,8 @@ from optuna.study import create_study
 
 from orchestrator.errors import UsageError
 from orchestrator.search.space import Space, text_of
-from orchestrator.sweepfile.expand.configs import draw
 from orchestrator.sweepfile.model.spec import Domain
+from orchestrator.sweepfile.space.quantiles import quantile
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 values_of_yaml = st.recursive(
@@ -112,7 +112,7 @@ def test_what_the_spec_draws_from_a_quantised_range_is_a_parameter(
 ) -> None:
     domain = Domain("q_uniform", low=low, high=low + width, q=q)
     space = Space({"x": domain})
-    value = draw(domain, share)
+    value = quantile(domain, share)
     held = space.encode({"x": value}).held
     assert held["x"] == pytest.approx(value)
     assert type(space.decode(held)["x"]) is type(value)
@@ -140,7 +140,7 @@ def test_what_optuna_has_not_is_drawn_as_the_spec_draws_it(domain: Domain) -> No
     drawn = [space.decode(study.ask(space.distributions).params)["x"] for _ in range(400)]
     quartiles = [sorted(drawn)[place] for place in (100, 200, 300)]
     for value, low, high in zip(quartiles, (0.15, 0.4, 0.65), (0.35, 0.6, 0.85), strict=True):
-        assert draw(domain, low) <= value <= draw(domain, high)
+        assert quantile(domain, low) <= value <= quantile(domain, high)
     for value in drawn[:50]:
         held = space.encode({"x": value}).held
         back = space.decode(held)["x"]

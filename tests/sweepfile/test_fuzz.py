@@ -11,8 +11,8 @@ import yaml
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.sweepfile.expand.build import for_stage
 from orchestrator.sweepfile.expand.configs import count_trials, exclusion, iter_configs
-from orchestrator.sweepfile.expand.stages import for_stage
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.resume_diff import differences
 from orchestrator.sweepfile.schema.sweep import SPEC

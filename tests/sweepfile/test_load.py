@@ -165,10 +165,13 @@ class TestSeed:
 
 BAD = [
     # file, line, key, words of the message
-    ("version: 2\ntrainer: sweep_toy\n", 1, "version", "must be 1, but got 2"),
-    ("name: x\n", 1, "trainer", "must be given, or program. Trainers: "),
-    ("trainer: sweep_toy\nprogram: p.py\n", 2, "program", "must not stand beside trainer"),
-    ("trainer: sweep_toy\noutputs: x/*\n", 2, "outputs", "must stand beside program"),
+    ("version: 2\ntrainer: sweep_toy\n", 1, "version",
+     "version 2 is unknown (this release reads 1). Update sweep."),
+    ("name: x\n", 1, "trainer", "missing. Write trainer or program (trainers: "),
+    ("trainer: sweep_toy\nprogram: p.py\n", 2, "program",
+     "program and trainer are mutually exclusive. Remove one."),
+    ("trainer: sweep_toy\noutputs: x/*\n", 2, "outputs",
+     "needs program, but the sweep has a trainer. Remove it."),
     ("trainer: sweep_toi\n", 1, "trainer", "Did you mean 'sweep_toy'?"),
     ("trainer: 3\n", 1, "trainer", "Put it in quotes"),
     ("trainer: sweep_toy\ntrails: {}\n", 2, "trails", "Did you mean 'trials'?"),
@@ -183,17 +186,20 @@ BAD = [
     ("trainer: sweep_toy\nfixed: [lr]\n", 2, "fixed", "expected a mapping from parameter to value"),
     ("trainer: sweep_toy\nfixed: {lrr: 1}\n", 2, "fixed.lrr", "Did you mean 'lr'?"),
     ("trainer: sweep_toy\nfixed: {zzz: 1}\n", 2, "fixed.zzz", "Choices: preset, lr, epochs"),
-    ("trainer: sweep_toy\nfixed: {lr: -1}\n", 2, "fixed.lr", "a number from 0 to 10, but got -1"),
+    ("trainer: sweep_toy\nfixed: {lr: -1}\n", 2, "fixed.lr",
+     "expected a number from 0 to 10 (found -1)."),
     ("trainer: sweep_toy\nfixed: {lr: '1e-3'}\n", 2, "fixed.lr", "Remove the quotes"),
     ("trainer: sweep_toy\nfixed: {lr: .nan}\n", 2, "fixed.lr", "must be finite"),
-    ("trainer: sweep_toy\nfixed: {lr: true}\n", 2, "fixed.lr", "but got true"),
-    ("trainer: sweep_toy\nfixed: {lr: null}\n", 2, "fixed.lr", "but got null"),
+    ("trainer: sweep_toy\nfixed: {lr: true}\n", 2, "fixed.lr", "(found true)"),
+    ("trainer: sweep_toy\nfixed: {lr: null}\n", 2, "fixed.lr",
+     "expected a number from 0 to 10 (found null)."),
     ("trainer: sweep_toy\nfixed: {lr: [1, 2]}\n",
      2, "fixed.lr", "parameters: {lr: {values: [...]}}"),
     ("trainer: sweep_toy\nfixed: {epochs: 3.0}\n", 2, "fixed.epochs", "Write 3."),
     ("trainer: sweep_toy\nfixed: {epochs: true}\n", 2, "fixed.epochs", "whole number"),
-    ("trainer: sweep_toy\nfixed: {epochs: 0}\n", 2, "fixed.epochs", "from 1 to 1000, but got 0"),
-    ("trainer: sweep_toy\nfixed: {amp: 1}\n", 2, "fixed.amp", "true or false, but got 1"),
+    ("trainer: sweep_toy\nfixed: {epochs: 0}\n", 2, "fixed.epochs",
+     "expected a whole number from 1 to 1000 (found 0)."),
+    ("trainer: sweep_toy\nfixed: {amp: 1}\n", 2, "fixed.amp", "expected true or false (found 1)."),
     ("trainer: sweep_toy\nfixed: {model: hybird}\n", 2, "fixed.model", "Did you mean 'hybrid'?"),
     ("trainer: sweep_toy\nfixed: {note: on}\n", 2, "fixed.note", "Put it in quotes"),
     ("trainer: sweep_toy\nfixed: {preset: hevy}\n", 2, "fixed.preset", "Did you mean 'heavy'?"),
@@ -212,7 +218,7 @@ BAD = [
      2, "parameters.lr", "Write distribution: normal"),
     (
         "trainer: sweep_toy\nparameters:\n  lr:\n    values: [0.1,\n      20]\n",
-        5, "parameters.lr.values", "but got 20",
+        5, "parameters.lr.values", "expected a number from 0 to 10 (found 20).",
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters:\n  lr:\n    min: 2.0\n    max: 1.0\n",
@@ -220,7 +226,7 @@ BAD = [
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0, max: 99.0}}\n",
-        3, "parameters.lr.max", "from 0 to 10, but got 99.0",
+        3, "parameters.lr.max", "expected a number from 0 to 10 (found 99.0).",
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: '0', max: 9.0}}\n",
@@ -243,11 +249,11 @@ BAD = [
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1.0, max: 9.5}}\n",
-        3, "parameters.epochs", "must be whole numbers",
+        3, "parameters.epochs", "expected whole numbers, but uniform from 1.0 to 9.5 draws",
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {model: {min: 1, max: 9}}\n",
-        3, "parameters.model", "one of lstm, hybrid, but got a range",
+        3, "parameters.model", "expected one of lstm, hybrid (found a range). Write {values:",
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 4}}\n",
@@ -261,16 +267,18 @@ BAD = [
         "trainer: sweep_toy\nparameters:\n  lr: {min: 0.0, max: 1.0}\n",
         3, "parameters.lr", "method: random",
     ),
-    ("trainer: sweep_toy\nmethod: random\n", 2, "parameters", "since method is random"),
+    ("trainer: sweep_toy\nmethod: random\n", 2, "parameters",
+     "method random needs a parameter with several values. Add one,"),
     ("trainer: sweep_toy\nmethod: bayes\nparameters: {lr: {value: 1}}\n",
-     3, "parameters", "is bayes"),
+     3, "parameters", "method bayes needs a parameter with several values. Add one,"),
     ("trainer: sweep_toy\ntrials: [a]\n", 2, "trials", "expected a mapping from name"),
     ("trainer: sweep_toy\ntrials: {'': {}}\n", 2, "trials", "a name for each entry"),
     ("trainer: sweep_toy\ntrials: {a: 3}\n", 2, "trials.a", "expected a mapping such as"),
     ("trainer: sweep_toy\ntrials: {a: {lr: 3}}\n", 2, "trials.a.lr", "unknown key"),
     ("trainer: sweep_toy\ntrials:\n  a:\n    set: {lr: x}\n",
-     4, "trials.a.set.lr", "must be a number"),
-    ("trainer: sweep_toy\nstages: {a: {set: {lr: x}}}\n", 2, "stages.a.set.lr", "must be a number"),
+     4, "trials.a.set.lr", "expected a number"),
+    ("trainer: sweep_toy\nstages: {a: {set: {lr: x}}}\n", 2, "stages.a.set.lr",
+     "expected a number"),
     ("trainer: sweep_toy\npromote: {top: 3}\n", 2, "promote", "not supported yet"),
     ("trainer: sweep_toy\ngate: stable\n", 2, "gate", "not supported yet. Write it under ablate"),
     ("trainer: sweep_toy\nmetric: {goal: minimize}\n", 2, "metric.name", "missing ("),
@@ -290,8 +298,10 @@ BAD = [
     ("trainer: sweep_toy\nresources: {gpus: -1}\n", 2, "resources.gpus", "at least 0"),
     ("trainer: sweep_toy\nearly_terminate: {}\n", 2, "early_terminate.type", "missing ("),
     ("trainer: sweep_toy\nfixed: {lr: 1}\nfixed: {lr: 2}\n", 3, "fixed", "repeated key"),
-    ("program: p.py\nmethod: bayes\nparameters: {x: {values: [1, 2]}}\n", 2, "metric", "given"),
-    ("program: p.py\npruner: median\n", 2, "metric", "since pruner is median"),
+    ("program: p.py\nmethod: bayes\nparameters: {x: {values: [1, 2]}}\n", 2, "metric",
+     "missing, but method bayes needs one. Write metric: {name: ...,"),
+    ("program: p.py\npruner: median\n", 2, "metric",
+     "missing, but pruner median needs one. Write metric: {name:"),
     ("program: p.py\nargs: --k:v\n", 2, "args", "--k=v, --k v, hyphen-space"),
     ("program: p.py\nargs: {style: x}\n", 2, "args.style", "--k=v, --k v"),
     ("program: p.py\nargs: {booleans: x}\n", 2, "args.booleans", "flag, pair, value"),
@@ -467,7 +477,10 @@ class TestProgram:
 
     def test_a_metric_that_no_pattern_finds(self, write: Write) -> None:
         text = "program: env\nmetric: val_mae\nmetrics: {pattern: ['(?P<mae>.)', '(?P<x>.)']}\n"
-        assert "finds mae, x" in load_spec(write(text)).warnings[0]
+        assert (
+            "metrics.pattern does not find 'val_mae' (it finds: mae, x)"
+            in load_spec(write(text)).warnings[0]
+        )
         with pytest.raises(SpecError) as caught:
             load_spec(write(text.replace("val_mae", "val_lss").replace("<x>", "<val_loss>")))
         (problem,) = caught.value.problems

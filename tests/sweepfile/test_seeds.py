@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from orchestrator.sweepfile.expand.build import Excluded, for_stage, make_change, make_config
 from orchestrator.sweepfile.expand.configs import (
-    Excluded,
     count_trials,
     exclusion,
     iter_all,
     iter_configs,
-    make_change,
-    make_config,
     numbers_end,
 )
-from orchestrator.sweepfile.expand.stages import for_stage
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Constraint, Domain, Spec
 
@@ -169,7 +166,7 @@ class TestSeeds:
         "ablate: {baseline: {set: {seed: 1}}, changes: {a: {set: {lr: 1}}}}",
     ])  # fmt: skip
     def test_no_config_may_set_it(self, write: Write, place: str) -> None:
-        with pytest.raises(Exception, match="seed: must not be set beside seeds"):
+        with pytest.raises(Exception, match="seed: cannot be set here: seeds sets it"):
             load_spec(write(f"trainer: sweep_toy\nseeds: 2\n{place}\n"))
 
 
@@ -241,9 +238,9 @@ class TestStages:
     def test_one_by_name_and_the_first(self, write: Write) -> None:
         assert load_spec(write(STAGED), stage="full").stage_set == {"data_fraction": 1.0}
         assert load_spec(write(STAGED), quick=True).stage == "quick"
-        with pytest.raises(Exception, match="--quick: must not stand beside --stage"):
+        with pytest.raises(Exception, match="--quick: cannot be combined with --stage"):
             load_spec(write(STAGED), quick=True, stage="full")
-        with pytest.raises(Exception, match="--quick: runs the first stage, but there is none"):
+        with pytest.raises(Exception, match="--quick: there is no first stage"):
             load_spec(write("trainer: sweep_toy\n"), quick=True)
         with pytest.raises(ValueError, match="no stage slow"):
             for_stage(load_spec(write(STAGED)), "slow")

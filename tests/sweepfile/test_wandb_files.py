@@ -84,8 +84,8 @@ def test_a_file_for_a_function_can_be_looked_at_and_not_run(write: Write) -> Non
     path = write("method: grid\nparameters: {x: {values: [1, 2]}}\n")
     spec = load_spec(path)
     assert spec.parameters["x"].values == (1, 2)
-    assert "trainer: must be given, or program" in spec.warnings[0]
-    with pytest.raises(SpecError, match="must be given, or program"):
+    assert "trainer: missing. Write trainer or program" in spec.warnings[0]
+    with pytest.raises(SpecError, match=r"missing\. Write trainer or program"):
         load_spec(path, need_program=True)
 
 
@@ -131,7 +131,7 @@ class TestEarlyTerminate:
         assert any(words in warning for warning in spec.warnings)
 
     def test_it_needs_a_metric(self, write: Write) -> None:
-        with pytest.raises(SpecError, match="since early_terminate is given"):
+        with pytest.raises(SpecError, match="but early_terminate needs one"):
             load_spec(write("program: env\nearly_terminate: {type: hyperband, min_iter: 3}\n"))
 
 

@@ -98,7 +98,7 @@ def test_a_bare_function_takes_whatever_the_file_gives_with_a_warning(
     assert any("cannot be checked" in warning for warning in spec.warnings)
     assert spec.fixed == {}
     path.write_text(text.replace("metric: train_loss\n", "method: bayes\nrun_cap: 3\n"))
-    with pytest.raises(SpecError, match="metric: must be given, since method is bayes"):
+    with pytest.raises(SpecError, match="metric: missing, but method bayes needs one"):
         load_spec(path)
 
 

@@ -16,7 +16,7 @@ from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.study_trials import replicates
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, parse
-from orchestrator.sweepfile.expand import Maker, for_stage, pinned_by, safe, varied_of, without_seed
+from orchestrator.sweepfile.expand import config_at, safe, without_seed
 from orchestrator.sweepfile.model import Goal, Promote, Spec, Stage
 
 LINK = "promoted"
@@ -249,16 +249,7 @@ def restaged(
         old: a stage.
         new: another one.
     """
-    varied = varied_of(spec, root.config)
-    # A name begins with that of the named trial; the longest fits best.
-    keys: list[str | None] = [
-        key for key in spec.trials if root.name.startswith(safe(key.replace("=", "_")))
-    ]
-    key = max(keys, key=lambda name: len(name or ""), default=None)
-    chosen = {name: value for name, value in varied.items() if name not in pinned_by(spec, key)}
-    before, after = (
-        Maker(for_stage(spec, stage)).make(0, key, dict(chosen))[0].config for stage in (old, new)
-    )
+    before, after = (config_at(spec, stage, root.name, root.config) for stage in (old, new))
     return _rebased(config, before, after)
 
 

@@ -1,8 +1,6 @@
-"""What ranks the trials: one metric, or two.
+"""What ranks the trials, and the sampler that proposes them by that rank.
 
-A loss that means another thing in each trial may not choose between them.
-
-Who proposes configs, checked: the sampler with its options, and the metrics that it serves.
+A loss whose definition differs between trials cannot choose between them.
 """
 
 from __future__ import annotations
@@ -16,207 +14,166 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results, term_of
 from orchestrator.sweepfile.conditions.ast import Name
 from orchestrator.sweepfile.conditions.condition import names, parse
+from orchestrator.sweepfile.expand.build import for_stage
 from orchestrator.sweepfile.expand.names import WRITTEN
-from orchestrator.sweepfile.expand.stages import for_stage
 from orchestrator.sweepfile.model.course import Sampler
-from orchestrator.sweepfile.model.spec import Domain, Goal, MetricGoal, Spec
+from orchestrator.sweepfile.model.spec import MetricGoal, Spec
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.optuna_options import SAMPLERS, UNWRITABLE
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
 from orchestrator.sweepfile.yaml.node import Node
 
+_WRITE_METRIC = "Write metric: {name: ..., goal: minimize}."
 
-def check_metrics(file: ParsedFile) -> tuple[MetricGoal, ...]:
-    """Return what ranks the trials, the first of them first; by default what the trainer offers."""
-    given = file.values.get("metric")
-    if given is None:
-        default = None if file.root.get("metric") is not None else _default_metric(file)
+
+def read_metrics(file: ParsedFile) -> tuple[MetricGoal, ...]:
+    """Return the metrics that rank the trials; by default the one that the trainer declares."""
+    if not file.has("metric"):
+        default = _default_metric(file)
         return () if default is None else (default,)
-    if not isinstance(given, list):
-        only = _metric(file, given, ("metric",), file.node("metric"))
-        return () if only is None else (only,)
-    nodes = file.node("metric").value
-    found = [
-        _metric(file, entry, ("metric", str(place)), nodes[place])
-        for place, entry in enumerate(given)
-        if len(nodes) == len(given)
-    ]
-    good = tuple(metric for metric in found if metric is not None)
-    where, names = file.node("metric"), [metric.name for metric in good]
-    if len(nodes) > 2:
-        file.log.at(where, "metric", f"must be one metric or two, but got {len(nodes)}.")
-    if len(set(names)) < len(names):
-        file.log.at(where, "metric", f"must name two metrics, but {names[0]} is repeated.")
-    return good
+    given, where = file.metrics, file.node("metric")
+    if isinstance(where.value, list):
+        read = [_metric(file, *item) for item in file.items("metric", given)]
+    else:
+        read = [_metric(file, entry, ("metric",), where) for entry in given]
+    metrics = tuple(metric for metric in read if metric is not None)
+    if len(given) > 2:
+        file.error(f"needs one metric or two (found {len(given)}).", "metric", at=where)
+    if len({metric.name for metric in metrics}) < len(metrics):
+        file.error(f"{metrics[0].name} is listed twice.", "metric", at=where)
+    return metrics
 
 
-def _metric(file: ParsedFile, given: Any, path: tuple[str, ...], node: Node) -> MetricGoal | None:
-    """Return one metric that was read, or None where it is no good one."""
-    entry: dict[str, Any] = {"name": given} if isinstance(given, str) else given
-    name = entry.get("name")
-    goal: Goal | None = entry.get("goal")
-    key, where = join(*path, "name"), node.get("name") or node
+def _metric(
+    file: ParsedFile, entry: Mapping[str, Any], path: tuple[str, ...], node: Node
+) -> MetricGoal | None:
+    """Return one metric; None if the trainer does not report it."""
+    name, goal, schema = entry.get("name"), entry.get("goal"), file.schema
     if name is None:
         return None
-    schema, log = file.schema, file.log
-    more = {word: entry.get(word) for word in ("target", "impute", "impute_while_running")}
+    where = node.get("name") or node
     if schema is None:
-        _check_patterns(file, name, where, key)
-        return MetricGoal(name, goal or "minimize", **more)
-    if not schema.metrics:
-        return MetricGoal(name, goal or "minimize", **more)
-    known = schema.metrics.get(name)
-    if known is None:
-        better = f"val_{name}"
-        hint = f" Did you mean '{better}'?" if better in schema.metrics else ""
-        hint = hint or log.hint(name, schema.metrics)
-        log.at(
-            where,
-            key,
-            f"must be a metric that trainer '{schema.name}' reports, but got '{name}'.{hint} "
-            f"Choices: {', '.join(schema.metrics)}.",
-        )
-        return None
-    if goal is not None and goal != known.goal:
-        message = f"is {goal}, though trainer '{schema.name}' would {known.goal} {name}."
-        log.warn(node.get("goal") or node, join(*path, "goal"), message)
-    return MetricGoal(name, goal or known.goal, **more)
+        _check_patterns(file, name, (*path, "name"), where)
+    elif schema.metrics:
+        known = schema.metrics.get(name)
+        if known is None:
+            better = f"val_{name}"
+            hint = f" Did you mean '{better}'?" if better in schema.metrics else ""
+            hint = hint or file.log.hint(name, schema.metrics)
+            message = f"trainer '{schema.name}' does not report '{name}'.{hint} "
+            message += f"Choices: {', '.join(schema.metrics)}."
+            file.error(message, *path, "name", at=where)
+            return None
+        if goal not in (None, known.goal):
+            message = f"{goal}, although trainer '{schema.name}' would {known.goal} {name}."
+            file.warn(message, *path, "goal", at=node.get("goal") or node)
+        goal = goal or known.goal
+    more = {word: entry.get(word) for word in ("target", "impute", "impute_while_running")}
+    return MetricGoal(name, goal or "minimize", **more)
 
 
 def _default_metric(file: ParsedFile) -> MetricGoal | None:
-    name = file.schema.default_metric if file.schema is not None else None
-    if file.schema is not None and name is not None:
-        return MetricGoal(name, file.schema.metrics[name].goal)
-    needing = [("method", "bayes")] if file.method == "bayes" else []
-    pruner = file.values.get("pruner", "none")
-    needing += [("pruner", pruner)] if pruner != "none" else []
-    early = file.root.get("early_terminate")
-    needing += [("early_terminate", "given")] if early is not None else []
-    for key, value in needing:
-        program = file.root.get("program") or file.root.get("command")
-        if program is not None or file.schema is not None:
-            file.log.at(
-                file.node(key),
-                "metric",
-                f"must be given, since {key} is {value}. "
-                "Write metric: {name: ..., goal: minimize}.",
-            )
+    schema = file.schema
+    if schema is not None and schema.default_metric is not None:
+        return MetricGoal(schema.default_metric, schema.metrics[schema.default_metric].goal)
+    needing = {"method": "bayes"} if file.method == "bayes" else {}
+    needing |= {"pruner": file.pruner} if file.pruner != "none" else {}
+    needing |= {"early_terminate": ""} if file.has("early_terminate") else {}
+    if schema is not None or file.has("program") or file.has("command"):
+        for key, value in needing.items():
+            message = f"missing, but {f'{key} {value}'.strip()} needs one. {_WRITE_METRIC}"
+            file.error(message, "metric", at=file.node(key))
     return None
 
 
-def _check_patterns(file: ParsedFile, name: str, where: Node, key: str) -> None:
-    """Check that patterns which follow a program's output find its metric, or arrays may."""
+def _check_patterns(file: ParsedFile, name: str, path: tuple[str, ...], where: Node) -> None:
+    """Check that the patterns for a program's output find its metric, or that arrays may."""
     patterns = file.values.get("metrics", {}).get("pattern", ())
     texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     groups = {group for text in texts for group in re.compile(text).groupindex}
     if not groups or name in groups:
         return
-    found = ", ".join(sorted(groups))
-    if name.removeprefix("val_") in _of_arrays():
-        file.log.warn(
-            where,
-            key,
-            f"is '{name}', but metrics.pattern finds {found}; only saved "
-            "arrays can give it, at the end of a trial.",
-        )
+    listed = ", ".join(sorted(groups))
+    recomputed = {metric for kind in (None, *kind_names()) for metric in known_metrics(kind)}
+    if name.removeprefix("val_") in recomputed:
+        message = f"metrics.pattern does not find '{name}' (it finds: {listed}); only saved arrays "
+        file.warn(f"{message}can give it, at the end of a trial.", *path, at=where)
         return
-    file.log.at(
-        where,
-        key,
-        f"must be found by metrics.pattern or be recomputed from arrays (mae, rmse, r2, …), but "
-        f"got '{name}'.{file.log.hint(name, groups)} metrics.pattern finds {found}.",
-    )
-
-
-def _of_arrays() -> set[str]:
-    """Return the metrics that predictions and targets of some known kind give."""
-    return {name for kind in (None, *kind_names()) for name in known_metrics(kind)}
+    message = f"metrics.pattern does not find '{name}' (it finds: {listed}), and it is not "
+    message += f"recomputed from arrays (mae, rmse, r2, …).{file.log.hint(name, groups)}"
+    file.error(message, *path, at=where)
 
 
 def check_expectations(file: ParsedFile, results: Results) -> None:
-    """Warn where the expectations of a trial name no metric that will be there."""
-    for trial, entry in file.values.get("trials", {}).items():
+    """Warn if a named trial expects something of a metric that does not exist."""
+    for trial, entry in file.trials.items():
         for name in entry.get("expect", {}):
             if not results.has(name):
                 path = ("trials", entry.get(WRITTEN, trial), "expect", name)
-                message = f"is no metric of trainer '{file.values['trainer']}'."
-                where = file.key_node(*path)
-                file.log.warn(where, join(*path), message + results.hint(name))
+                file.warn(results.unknown(name), *path)
 
 
 def check_ranked(file: ParsedFile, metrics: tuple[MetricGoal, ...]) -> None:
-    """Check that there is a metric where trials are chosen by rank."""
-    if metrics or file.root.get("metric") is not None:
+    """Check that there is a metric if trials are chosen by rank."""
+    if metrics or file.has("metric"):
         return
     needing: list[tuple[str, ...]] = [
         ("stages", name, "promote", word)
-        for name, entry in file.values.get("stages", {}).items()
+        for name, entry in file.stages.items()
         for word in ("top", "fraction")
         if word in entry.get("promote", {})
     ]
-    if file.values.get("ablate", {}).get("keep_improvements"):
-        needing.append(("ablate", "keep_improvements"))
+    needing += [("ablate", "keep_improvements")] if file.ablate.get("keep_improvements") else []
     for path in needing:
-        where = file.key_node(*path)
-        message = "needs a metric to rank by. Write metric: {name: ..., goal: minimize}."
-        file.log.at(where, join(*path), message)
+        file.error(f"needs a metric to rank by. {_WRITE_METRIC}", *path)
 
 
 def check_loss(file: ParsedFile, spec: Spec) -> None:
     """Check that what selects, promotes or judges trials means the same in all of them.
 
-    A loss cannot rank trials that define it differently, so a sweep over a loss weight that ranks
-    by the loss would choose the smallest weight and not the best model. The same holds for
-    targets, gates, promotions and the sweep's success.
+    A loss cannot rank trials that define it differently: a sweep over a loss weight that ranks by
+    the loss would choose the smallest weight and not the best model. The same is true of targets,
+    gates, promotions and the sweep's success.
     """
     schema = file.schema
     if schema is None:
         return
-    uses = [
-        (path, name)
-        for path, asked in _uses(file, spec)
-        for name in sorted(asked)
-        if name in schema.metrics and schema.metrics[name].is_loss
-    ]
-    altering = sorted(_varying(schema, spec)) if uses else []
+    losses = {name for name, metric in schema.metrics.items() if metric.is_loss}
+    uses = [(path, name) for path, used in _uses(file, spec) for name in sorted(used & losses)]
+    altering = ", ".join(sorted(_varying(schema, spec))) if uses else ""
     if not altering:
         return
-    better = schema.default_metric
+    better = f" Use {schema.default_metric}." if schema.default_metric else ""
     for path, name in uses:
-        message = f"must be comparable between trials, but {name} changes its meaning with"
-        hint = f" Use {better}." if better else ""
-        file.log.at(file.key_node(*path), join(*path), f"{message} {', '.join(altering)}.{hint}")
+        message = f"{name} cannot compare trials, since {altering} changes what it means.{better}"
+        file.error(message, *path)
 
 
 def _uses(file: ParsedFile, spec: Spec) -> Iterator[tuple[tuple[str, ...], set[str]]]:
-    """Yield where trials are chosen or judged, and the metrics that are asked there."""
-    several = isinstance(file.node("metric").value, list)
+    """Yield each key that chooses or judges trials, and the metrics that it names."""
     metrics = spec.objectives or ((spec.metric,) if spec.metric is not None else ())
-    for place, metric in enumerate(metrics):
-        yield ("metric", *([str(place)] if several else []), "name"), {metric.name}
+    for metric, path, _ in file.items("metric", metrics):
+        yield (*path, "name"), {metric.name}
     for name in spec.targets:
         yield ("targets", name), _of_term(name)
     for tier, bounds in spec.tiers.items():
         for name in bounds:
             yield ("targets", tier, name), _of_term(name)
-    for condition in spec.success:
-        yield ("success",), _of_condition(condition)
+    conditions: list[tuple[tuple[str, ...], str]] = [
+        (("success",), condition) for condition in spec.success
+    ]
     for stage in spec.stages:
         if stage.promote is not None and stage.promote.condition is not None:
-            path = ("stages", stage.name, "promote", "if")
-            yield path, _of_condition(stage.promote.condition)
+            conditions.append((("stages", stage.name, "promote", "if"), stage.promote.condition))
     if spec.ablate is not None:
         if spec.ablate.gate is not None:
-            yield ("ablate", "gate"), _of_condition(spec.ablate.gate)
-        changes = file.values["ablate"].get("changes", {})
+            conditions.append((("ablate", "gate"), spec.ablate.gate))
         for name, change in spec.ablate.changes.items():
-            written = changes.get(name, {}).get(WRITTEN, name)
+            written = file.changes.get(name, {}).get(WRITTEN, name)
             if change.gate is not None:
-                yield ("ablate", "changes", written, "gate"), _of_condition(change.gate)
-
-
-def _of_condition(text: str) -> set[str]:
-    return {name.name for name in names(parse(text))}
+                conditions.append((("ablate", "changes", written, "gate"), change.gate))
+    for path, condition in conditions:
+        yield path, {name.name for name in names(parse(condition))}
 
 
 def _of_term(text: str) -> set[str]:
@@ -228,81 +185,68 @@ def _varying(schema: TrainerSchema, spec: Spec) -> set[str]:
     """Return the parameters that alter the loss and differ between trials of one stage."""
     altering = [name for name, known in schema.parameters.items() if known.alters_loss]
     varying = {name for name in altering for remedy in spec.remedy.values() if name in remedy.set}
-    if spec.stage is None and spec.stages:
-        for stage in spec.stages:
-            varying |= _varying_once(schema, for_stage(spec, stage.name), altering)
-        return varying
-    return varying | _varying_once(schema, spec, altering)
-
-
-def _settings(spec: Spec) -> list[Mapping[str, Any]]:
-    """Return what sets trials apart by hand: named trials, or a baseline and its changes."""
-    if spec.ablate is not None:
-        base = spec.ablate.baseline
-        return [base, *({**base, **change.set} for change in spec.ablate.changes.values())]
-    return [named.set for named in spec.trials.values()] or [{}]
+    all_run = spec.stage is None and spec.stages
+    for at in [for_stage(spec, stage.name) for stage in spec.stages] if all_run else [spec]:
+        varying |= _varying_once(schema, at, altering)
+    return varying
 
 
 def _varying_once(schema: TrainerSchema, spec: Spec, altering: list[str]) -> set[str]:
     varying: set[str] = set()
     seen: dict[str, set[str]] = {name: set() for name in altering}
-    for settings in _settings(spec):
+    by_hand = [named.set for named in spec.trials.values()] or [{}]
+    if spec.ablate is not None:
+        base = spec.ablate.baseline
+        by_hand = [base, *({**base, **change.set} for change in spec.ablate.changes.values())]
+    for settings in by_hand:
         pinned = {**settings, **spec.overrides}
         free = {name: domain for name, domain in spec.parameters.items() if name not in pinned}
-        varying |= {name for name in altering if name in free and _chooses(free[name])}
+        varying |= {name for name in altering if name in free and len(free[name].values) != 1}
         shared = {name: d.values[0] for name, d in free.items() if d.is_constant}
-        base = {**spec.fixed, **spec.stage_set, **shared, **pinned}
+        config = {**spec.fixed, **spec.stage_set, **shared, **pinned}
         presets: Iterable[Any] = free["preset"].values if "preset" in free else (None,)
         for preset in presets:
-            config = base if preset is None else {**base, "preset": preset}
-            resolved = resolve(schema, config)
+            chosen = {} if preset is None else {"preset": preset}
+            resolved = resolve(schema, {**config, **chosen})
             for name in altering:
                 if name not in free:
                     seen[name].add(repr(resolved[name]))
     return varying | {name for name, values in seen.items() if len(values) > 1}
 
 
-def _chooses(domain: Domain) -> bool:
-    return len(domain.values) != 1
-
-
-def check_sampler(file: ParsedFile) -> Sampler | None:
-    """Return the sampler of ``bayes``; None where the file does not name a good one."""
+def read_sampler(file: ParsedFile) -> Sampler | None:
+    """Return the sampler of ``bayes``; None if the file does not name a valid one."""
     given = file.values.get("sampler")
-    if given is None:
-        return None
-    entry: dict[str, Any] = {"name": given} if isinstance(given, str) else given
-    name, log = entry.get("name"), file.log
+    entry: dict[str, Any] = {"name": given} if isinstance(given, str) else given or {}
+    name = entry.get("name")
     if name is None:
         return None
-    where = file.key_node("sampler")
-    if file.method != "bayes":
-        message = f"goes with method bayes, whose configs it proposes, but method is {file.method}"
-        log.at(where, "sampler", f"{message}. Write method: bayes, or remove it.")
-    several = isinstance(file.values.get("metric"), list) and len(file.values["metric"]) > 1
     record = SAMPLERS[name]
-    if several and not record.two_metrics:
+    if file.method != "bayes":
+        message = f"needs method bayes (found {file.method}). Write method: bayes, or remove it."
+        file.error(message, "sampler")
+    if len(file.metrics) > 1 and not record.two_metrics:
         choices = ", ".join(other for other, known in SAMPLERS.items() if known.two_metrics)
-        message = f"must be one of {choices} with two metrics, but got {name}."
-        log.at(where, "sampler", message)
+        file.error(f"{name} cannot optimize two metrics. Choices: {choices}.", "sampler")
     options: dict[str, Node] = entry.get("options", {})
-    known = record.options
     for option, node in options.items():
-        key = f"sampler.options.{option}"
-        if option in known:
-            known[option].read(node, key, log)
+        path = ("sampler", "options", option)
+        if option in record.options:
+            record.options[option].read(node, join(*path), file.log)
         elif option in UNWRITABLE:
-            log.at(node, key, f"must not stand in a file, since {UNWRITABLE[option]}.")
+            file.error(f"cannot be set in a file: {UNWRITABLE[option]}.", *path, at=node)
         else:
-            hint = log.hint(option, known)
-            listed = f" Choices: {', '.join(known) or 'none'}." if not hint else ""
-            message = f"must be an option of {name}, but is none.{hint}{listed}"
-            log.at(node, key, message)
+            hint = file.log.hint(option, record.options)
+            hint = hint or f" Choices: {', '.join(record.options) or 'none'}."
+            file.error(f"sampler {name} has no such option.{hint}", *path, at=node)
     chosen = {option: node.plain() for option, node in options.items()}
+    where = file.key_node("sampler")
     for group in record.exclusive:
         both = [option for option in group if chosen.get(option)]
         if len(both) > 1:
-            log.at(where, "sampler.options", f"must have one of {' and '.join(both)} alone.")
+            message = f"{' and '.join(both)} are mutually exclusive. Remove one."
+            file.error(message, "sampler", "options", at=where)
     if name == "tpe" and chosen.get("group") and chosen.get("multivariate") is False:
-        log.at(where, "sampler.options", "must not have group where multivariate is false.")
+        message = "group needs multivariate. Remove multivariate: false."
+        file.error(message, "sampler", "options", at=where)
     return Sampler(name, chosen)

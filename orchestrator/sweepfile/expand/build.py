@@ -1,4 +1,4 @@
-"""From the values that were chosen to one config, with all that it shares with others.
+"""From chosen values to one config, with everything that it shares with others.
 
 From weak to strong: fixed values, the stage's, parameters, the named trial's or the change's, the
 seed, ``--set``.
@@ -12,11 +12,31 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.sweepfile.conditions.constraints import Rules
-from orchestrator.sweepfile.expand.names import is_safe, trial_name, with_seed
+from orchestrator.sweepfile.expand.names import is_safe, name_part, trial_name, with_seed
 from orchestrator.sweepfile.model.spec import Constraint, Spec, TrialConfig
+from orchestrator.sweepfile.space.grid import in_order, is_pinned
 
 BASELINE = "baseline"
 """The name of the trial of an ablation that has no change."""
+
+
+def for_stage(spec: Spec, name: str) -> Spec:
+    """Return the spec with the stage `name` as the one that runs.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    for stage in spec.stages:
+        if stage.name == name:
+            return replace(spec, stage=stage.name, stage_set=stage.set)
+    raise ValueError(f"no stage {name}")
+
+
+def at_first(spec: Spec) -> Spec:
+    """Return the spec at its first stage if all stages run in order; otherwise unchanged."""
+    if spec.stage is None and spec.stages:
+        return for_stage(spec, spec.stages[0].name)
+    return spec
 
 
 @dataclass(frozen=True)
@@ -25,8 +45,8 @@ class Excluded:
 
     Attributes:
         config: its values.
-        constraint: what it breaks.
-        trial: name of the named trial or of the change in the spec, or None.
+        constraint: the one that it breaks.
+        trial: name of the named trial or of the change; None if it is neither.
     """
 
     config: dict[str, Any]
@@ -35,26 +55,26 @@ class Excluded:
 
 
 def pinned_by(spec: Spec, key: str | None) -> Mapping[str, Any]:
-    """Return what leaves nothing to choose: what a named trial sets itself, and ``--set``."""
+    """Return the parameters that are not free: those of a named trial, and of ``--set``."""
     return {**(spec.trials[key].set if key is not None else {}), **spec.overrides}
 
 
 class Maker:
-    """Makes configs of one spec, with all that they share made once.
+    """Makes configs of one spec; what they share is computed once.
 
     Args:
         spec: at the stage that runs.
-        rules: those of `spec`, where they were made already.
+        rules: the spec's rules, if the caller has them.
     """
 
     def __init__(self, spec: Spec, rules: Rules | None = None) -> None:
         constants = {
             name: domain.values[0] for name, domain in spec.parameters.items() if domain.is_constant
         }
-        self.spec = spec
-        self.rules = Rules(spec) if rules is None else rules
-        self.shared = {**spec.fixed, **spec.stage_set, **constants}
-        self.single = {
+        self._spec = spec
+        self._rules = Rules(spec) if rules is None else rules
+        self._shared = {**spec.fixed, **spec.stage_set, **constants}
+        self._single = {
             name
             for name, domain in spec.parameters.items()
             if domain.distribution in ("constant", "categorical") and len(domain.values) == 1
@@ -63,27 +83,27 @@ class Maker:
     def make(
         self, index: int, key: str | None, chosen: dict[str, Any]
     ) -> tuple[TrialConfig | Excluded, Set[str]]:
-        """Return the config of `chosen`, or that it is left out, and the absent parameters.
+        """Return a config or its exclusion, and the parameters that do not exist in it.
 
         Args:
             index: the config's place among all, from 0.
             key: the named trial, or None.
-            chosen: a value for each parameter that is free.
+            chosen: a value for each free parameter.
         """
-        settings = self.spec.trials[key].set if key is not None else {}
+        settings = self._spec.trials[key].set if key is not None else {}
         return self._make(index, key, settings, chosen)
 
     def change(
         self, index: int, change: str | None, kept: Sequence[str] = ()
     ) -> TrialConfig | Excluded:
-        """Return the config of one change of an ablation, or that it is left out.
+        """Return the config of one change of an ablation, or its exclusion.
 
         Args:
             index: the config's place among all, from 0.
             change: its name; None for the baseline.
-            kept: changes that stay, in the order in which they were kept.
+            kept: earlier changes that stay, in their order.
         """
-        ablate = self.spec.ablate
+        ablate = self._spec.ablate
         assert ablate is not None, "the spec must have an ablation"
         settings = dict(ablate.baseline)
         for name in (*kept, *(() if change is None else (change,))):
@@ -92,28 +112,27 @@ class Maker:
         made, _ = self._make(index, label, settings, {})
         if isinstance(made, Excluded):
             return made
-        # The names of changes differ from each other; those that a folder can have stay.
-        name = label if is_safe(label) else made.name
-        return replace(made, name=name, trial=None, change=change)
+        # The names of changes are unique; a name that is safe as a folder name stays.
+        return replace(made, name=label if is_safe(label) else made.name, trial=None, change=change)
 
     def _make(
         self, index: int, label: str | None, settings: Mapping[str, Any], chosen: dict[str, Any]
     ) -> tuple[TrialConfig | Excluded, Set[str]]:
-        spec = self.spec
+        spec = self._spec
         strong = {**settings, **spec.overrides}
-        config = {**self.shared, **chosen, **strong}
+        config = {**self._shared, **chosen, **strong}
         absent: Set[str] = frozenset()
-        if self.rules:
-            verdict = self.rules.judge(config, strong)
+        if self._rules:
+            verdict = self._rules.judge(config, strong)
             absent = verdict.absent
             config = {name: value for name, value in config.items() if name not in absent}
             chosen = {name: value for name, value in chosen.items() if name not in absent}
             if verdict.broken is not None:
                 return Excluded(_nest(config, spec.nested), verdict.broken, label), absent
-        telling = {name: value for name, value in chosen.items() if name not in self.single}
+        varied = {name: value for name, value in chosen.items() if name not in self._single}
         trial = TrialConfig(
             number=index,
-            name=trial_name(index, label, telling, drawn=spec.method != "grid"),
+            name=trial_name(index, label, varied, drawn=spec.method != "grid"),
             config=_nest(config, spec.nested) if spec.nested else config,
             varied=chosen,
             trial=label,
@@ -121,11 +140,58 @@ class Maker:
         return trial, absent
 
 
-def with_replicate(spec: Spec, trial: TrialConfig, replicate: int) -> TrialConfig:
-    """Return one replicate of a config.
+def make_config(spec: Spec, number: int, varied: Mapping[str, Any]) -> TrialConfig:
+    """Return the config of trial `number`, for which `varied` was chosen.
 
     Args:
-        spec: the spec; without seeds the config stays as it is.
+        spec: the spec.
+        number: the trial's number, from 0. Named trials, or the baseline and the changes of an
+            ablation, take turns by it. The replicates of one config have consecutive numbers.
+        varied: a value for each parameter that is no constant; others are ignored.
+    """
+    spec = at_first(spec)
+    index, replicate = divmod(number, max(len(spec.seeds), 1))
+    if spec.ablate is not None:
+        changes = [None, *spec.ablate.changes]
+        tried = Maker(replace(spec, constraints=())).change(index, changes[index % len(changes)])
+        assert isinstance(tried, TrialConfig), "without constraints none is excluded"
+        return with_replicate(spec, tried, replicate)
+    keys = list(spec.trials)
+    key = keys[index % len(keys)] if keys else None
+    pinned = pinned_by(spec, key)
+    chosen = {
+        name: varied[name]
+        for name in in_order(spec)
+        if name in varied and not is_pinned(name, spec, pinned)
+    }
+    made, _ = Maker(spec).make(index, key, chosen)
+    assert isinstance(made, TrialConfig), "constraints are for grid and random only"
+    return with_replicate(spec, made, replicate)
+
+
+def make_change(
+    spec: Spec, number: int, change: str | None, kept: Sequence[str] = ()
+) -> TrialConfig | Excluded:
+    """Return the config that tries one change of an ablation, or its exclusion.
+
+    Args:
+        spec: with an ablation.
+        number: the trial's number, from 0. The replicates of one config have consecutive numbers,
+            so the number also gives the replicate.
+        change: the change's name; None for the baseline.
+        kept: earlier changes that stay, in their order.
+    """
+    spec = at_first(spec)
+    index, replicate = divmod(number, max(len(spec.seeds), 1))
+    made = Maker(spec).change(index, change, kept)
+    return made if isinstance(made, Excluded) else with_replicate(spec, made, replicate)
+
+
+def with_replicate(spec: Spec, trial: TrialConfig, replicate: int) -> TrialConfig:
+    """Return one replicate of a config; without seeds the config itself.
+
+    Args:
+        spec: the spec.
         trial: the config, whose number is its place among all configs.
         replicate: the place of its seed among the spec's.
     """
@@ -143,11 +209,46 @@ def with_replicate(spec: Spec, trial: TrialConfig, replicate: int) -> TrialConfi
     )
 
 
+def varied_of(spec: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a trial's config that `parameters` chose, by the names of the spec.
+
+    This is the way back from `TrialConfig.config`, in which nested parameters are in mappings.
+    """
+    found: dict[str, Any] = {}
+    for name in in_order(spec):
+        value: Any = config
+        for part in spec.nested.get(name, (name,)):
+            value = value.get(part, _MISSING) if isinstance(value, Mapping) else _MISSING
+        if value is not _MISSING:
+            found[name] = value
+    return found
+
+
+_MISSING = object()
+
+
+def config_at(spec: Spec, stage: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config that a trial's chosen values make at another stage.
+
+    Args:
+        spec: the spec.
+        stage: the other stage.
+        name: the trial's name, which begins with that of its named trial.
+        config: the trial's config.
+    """
+    named: list[str | None] = [key for key in spec.trials if name.startswith(name_part(key))]
+    key = max(named, key=lambda title: len(title or ""), default=None)  # the most specific one
+    pinned = pinned_by(spec, key)
+    chosen = {k: value for k, value in varied_of(spec, config).items() if k not in pinned}
+    made, _ = Maker(for_stage(spec, stage)).make(0, key, chosen)
+    return made.config
+
+
 def _nest(config: dict[str, Any], paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Return a config in which parameters inside others stand in mappings."""
+    """Return a config in which nested parameters are in mappings."""
     tops = {path[0] for path in paths.values()}
     nested = {
-        # What is added to must not be what other configs share.
+        # A mapping that gets another entry must not be shared with other configs.
         name: copy.deepcopy(value) if name in tops else value
         for name, value in config.items()
         if name not in paths

@@ -270,15 +270,15 @@ def folder_of(node: Node) -> Path:
     return Path(os.path.abspath(node.origin)).parent
 
 
-def settle_paths(file: ParsedFile, need: bool) -> None:
-    """Make the values of all parameters that are paths absolute, in place.
+def settle_paths(file: ParsedFile, need: bool) -> ParsedFile:
+    """Return the file with absolute paths in all parameters that are paths; ``set`` in place.
 
     Args:
         file: a file whose parameters were checked against the trainer's.
         need: True where a path that is not there is a mistake; a warning otherwise.
     """
     if file.schema is None:
-        return
+        return file
     names = {name for name, known in file.schema.parameters.items() if known.is_path}
 
     def settle(node: Node, key: str) -> Node:
@@ -299,10 +299,14 @@ def settle_paths(file: ParsedFile, need: bool) -> None:
     for path, settings in file.settings():
         for name in names & settings.keys():
             settings[name] = settle(settings[name], join(*path, name))
-    file.strongest = {
-        name: settle(node, name) if name in names else node for name, node in file.strongest.items()
-    }
-    file.parameters = {
-        name: settle_domain(name, declared) if name in names else declared
-        for name, declared in file.parameters.items()
-    }
+    return replace(
+        file,
+        strongest={
+            name: settle(node, name) if name in names else node
+            for name, node in file.strongest.items()
+        },
+        parameters={
+            name: settle_domain(name, declared) if name in names else declared
+            for name, declared in file.parameters.items()
+        },
+    )

@@ -303,7 +303,7 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
         pytest.param(
             f"{TRAINER}method: random\nparameters: {{lr: {{min: 1e-4, max: 1e-2}}}}\n",
             [],
-            r"run_cap: must be given",
+            r"run_cap: missing",
             id="no end",
         ),
         pytest.param(

@@ -93,7 +93,8 @@ def test_each_cell_is_what_the_checker_says(
         return
     with pytest.raises(SpecError) as caught:
         load_spec(write(text))
-    assert any(re.search(r"must|goes with", p.message) for p in caught.value.problems)
+    refusal = r"cannot be (combined|used) with|needs|no effect in a grid"
+    assert any(re.search(refusal, p.message) for p in caught.value.problems)
     if verdict != "no":
         assert verdict == "by `if` alone"
         load_spec(write(text.replace("top: 1", "if: stable")))
@@ -127,4 +128,4 @@ def test_each_pair_that_stays_apart_is_told_with_its_reason(
     said = [p for p in caught.value.problems if APART[first, second] in p.message]
     assert len(said) == 1
     assert said[0].line is not None
-    assert said[0].message.startswith(f"must not stand beside {first}: ")
+    assert said[0].message.startswith(f"cannot be combined with {first}: ")

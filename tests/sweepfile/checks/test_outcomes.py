@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.analysis.measure.targets import parse_bound
 from orchestrator.errors import SpecError
-from orchestrator.sweepfile.checks.result_conditions import bound_condition, term_of
-from orchestrator.sweepfile.conditions.condition import evaluate
+from orchestrator.sweepfile.checks.result_conditions import term_of
+from orchestrator.sweepfile.conditions.condition import evaluate, parse
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Budget, Promote, Reference
 from orchestrator.sweepfile.model.spec import Bound
@@ -58,35 +58,44 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
             ("targets: {mea: '< 1'}", "targets.mea", "Did you mean 'mae'?"),
             ("targets: {good: {mea: '< 1'}}", "targets.good.mea", "Did you mean 'mae'?"),
             ("targets: {good: {mae: 1}}", "targets.good.mae", 'Write "<= 1"'),
-            ("targets: {good: {}}", "targets.good", "one bound at least"),
+            ("targets: {good: {}}", "targets.good", "needs at least one bound."),
             ("targets: {mae/trian_mae: '< 1'}", "targets.mae/trian_mae", "'train_mae'?"),
-            ("targets: {mae@3: '< 1'}", "targets.mae@3", "Use expect"),
-            ("expect: {mae: '< 1'}", "expect.mae", "must name a step, as mae@5"),
+            ("targets: {mae@3: '< 1'}", "targets.mae@3",
+             "targets are about the end, not a step. Write it under expect."),
+            ("expect: {mae: '< 1'}", "expect.mae",
+             "needs a step, such as mae@5. Write bounds of the end under"),
             ("expect: {mea@3: '< 1'}", "expect.mea@3", "Did you mean 'mae'?"),
             ("reference: {a: {mea: 1}}", "reference.a.mea", "Did you mean 'mae'?"),
             ("reference: {a: {mae: '1'}}", "reference.a.mae", "Remove the quotes"),
-            ("reference: {a: {}}", "reference.a", "one metric at least"),
+            ("reference: {a: {}}", "reference.a", "needs at least one metric, or a run folder."),
             ("success: mae < 1", "success", "Write 'any mae < 1'."),
-            ("success: [all complete, mae < 1]", "success.1", "'any ...' or 'all ...'"),
+            ("success: [all complete, mae < 1]", "success.1",
+             "'mae < 1' needs any or all. Write 'any mae < 1'."),
             ("success: any mea < 1", "success", "Did you mean 'mae'?"),
             ("success: any mae <", "success", "expected a condition"),
             ("budget: {hour: 1}", "budget.hour", "Did you mean 'hours'?"),
             ("budget: {hours: 0}", "budget.hours", "above 0"),
-            ("stages: {a: {promote: {top: 1}}}", "stages.a.promote", "this one is the last"),
-            ("stages: {a: {promote: {}}, b: {}}", "stages.a.promote", "one of top, fraction"),
-            ("stages: {a: {continue: true}, b: {}}", "stages.a.continue", "this one is the first"),
+            ("stages: {a: {promote: {top: 1}}}", "stages.a.promote",
+             "the last stage has no next one to promote to. Remove it."),
+            ("stages: {a: {promote: {}}, b: {}}", "stages.a.promote",
+             "promote needs top, fraction or if."),
+            ("stages: {a: {continue: true}, b: {}}", "stages.a.continue",
+             "needs a stage before that promotes, but this stage is the"),
             ("stages: {a: {}, b: {continue: true}}", "stages.b.continue", "'a' promotes none"),
-            ("stages: {a: {}, b: {promote: {top: 1}}, c: {}}", "stages.b.promote", "'a' does not"),
+            ("stages: {a: {}, b: {promote: {top: 1}}, c: {}}", "stages.b.promote",
+             "the stage before, 'a', does not promote. Add promote there."),
             ("stages: {a: {promote: {if: any mae < 1}}, b: {}}", "stages.a.promote.if", "one"),
             ("stages: {a: {promote: {if: stabel}}, b: {}}", "stages.a.promote.if", "a comparison"),
             ("stages: {a: {promote: {fraction: 1.5}}, b: {}}", "stages.a.promote.fraction",
              "a number above 0 and at most 1"),
-            ("ablate: {changes: {}}", "ablate.changes", "one change at least"),
+            ("ablate: {changes: {}}", "ablate.changes", "needs at least one change."),
             ("ablate: {}", "ablate.changes", "missing ("),
             ("ablate: {changes: {a: {}}}", "ablate.changes.a.set", "missing ("),
-            ("ablate: {changes: {a: {set: {}}}}", "ablate.changes.a.set", "must change one"),
+            ("ablate: {changes: {a: {set: {}}}}", "ablate.changes.a.set",
+             "needs at least one parameter."),
             ("ablate: {changes: {a: {set: {lrr: 1}}}}", "ablate.changes.a.set.lrr", "'lr'?"),
-            ("ablate: {changes: {a: {set: {lr: [1, 99]}}}}", "ablate.changes.a.set.lr", "must be"),
+            ("ablate: {changes: {a: {set: {lr: [1, 99]}}}}", "ablate.changes.a.set.lr",
+             "expected a number from 0 to 10 (found 99)."),
             ("ablate: {baseline: {set: {lrr: 1}}, changes: {a: {set: {lr: 1}}}}",
              "ablate.baseline.set.lrr", "'lr'?"),
             ("ablate: {changes: {baseline: {set: {lr: 1}}}}", "ablate.changes.baseline", "another"),
@@ -94,12 +103,14 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
             ("ablate: {changes: {a: {set: {lr: 1}, gate: mea < 1}}}", "ablate.changes.a.gate",
              "Did you mean"),
             ("seeds: 0", "seeds", "a whole number of at least 1"),
-            ("seeds: [1, 1]", "seeds", "1 is repeated"),
+            ("seeds: [1, 1]", "seeds", "1 is listed twice."),
             ("seeds: [1, -1]", "seeds.1", "of at least 0"),
             ("seeds: {values: 2, parameter: sed}", "seeds", "Did you mean 'seed'?"),
-            ("seeds: {values: 2, parameter: amp}", "seeds", "must go into a whole number"),
-            ("seeds: [1, 5000]", "seeds", "must be what seed takes (from 0 to 1000), but got 5000"),
-            ("seeds: 5000", "seeds", "must be at most 1,000 seeds"),
+            ("seeds: {values: 2, parameter: amp}", "seeds",
+             "parameter amp is not a number, so it cannot take a seed."),
+            ("seeds: [1, 5000]", "seeds",
+             "parameter seed takes numbers from 0 to 1000 (found 5000)."),
+            ("seeds: 5000", "seeds", "too many seeds (5,000; limit: 1,000)."),
         ],
     )  # fmt: skip
     def test_refused(self, write: Write, text: str, key: str, words: str) -> None:
@@ -112,7 +123,7 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
         text = f"{HEAD}ablate: {{changes: {{a: {{set: {{lr: 1}}}}}}}}\nconstraints: [lr > 0.5]\n"
         ((line, _, message),) = problems(write, text)
         assert line == 4
-        assert "must let the baseline of ablate run, but it breaks require lr > 0.5" in message
+        assert "exclude the baseline of ablate, which breaks require lr > 0.5." in message
 
     def test_what_ranks_needs_a_metric(self, write: Write) -> None:
         stages = "stages: {a: {promote: {top: 2}}, b: {}}\n"
@@ -128,11 +139,11 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
             ("mae", Bound("<", 2), True),
             ("test_mae/train_mae", Bound("<", 1.2), False),
             ("val/acc", Bound(">=", 0.9), True),
-            ("odd name", Bound("<", 3), False),
+            ("`odd name`", Bound("<", 3), False),
             ("nothing", Bound("<", 3), None),
         ]:
-            assert evaluate(bound_condition(name, bound), values) is holds
-        reported = bound_condition("mae@3", Bound("<", 2))
+            assert evaluate(parse(f"{name} {bound}"), values) is holds
+        reported = parse(f"mae@3 {Bound('<', 2)}")
         assert evaluate(reported, {}, at=lambda name, step: 1.0 if step == 3 else None) is True
         assert str(term_of("mae/train_mae@3")) == "mae/train_mae@3"
 
@@ -143,7 +154,7 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
         assert spec.targets["t20_r2"] == Bound("..", -0.25, -1.0)
         for bound in spec.targets.values():
             assert parse_bound(str(bound)) == bound
-        held = bound_condition("mae", spec.targets["mae"])
+        held = parse(f"mae: {spec.targets['mae']}")
         for value, holds in [(0.4, False), (0.5, True), (10, True), (11, False)]:
             assert spec.targets["mae"].holds(value) is evaluate(held, {"mae": value}) is holds
 
@@ -163,8 +174,9 @@ class TestLoss:
     def test_it_may_not_judge_where_it_changes(self, write: Write, use: str, key: str) -> None:
         found = problems(write, f"{HEAD}{self.VARY}{use}\n")
         assert found[0][:2] == (4, key)
-        assert "val_loss changes its meaning with weight. Use val_mae." in "".join(
-            message for *_, message in found
+        assert (
+            "val_loss cannot compare trials, since weight changes what it means. Use val_mae."
+            in "".join(message for *_, message in found)
         )
         load_spec(write(f"{HEAD}{use}\n"))
 
@@ -178,7 +190,7 @@ class TestLoss:
     def test_gates(self, write: Write, gate: str) -> None:
         ((_, key, message),) = problems(write, f"{HEAD}ablate: {{{gate}}}\n")
         assert key.endswith("gate")
-        assert "val_loss changes its meaning with weight" in message
+        assert "val_loss cannot compare trials, since weight changes what it" in message
         load_spec(write(f"{HEAD}ablate: {{{gate.replace('weight: 2', 'lr: 2')}}}\n"))
 
     def test_what_makes_it_vary(self, write: Write) -> None:
@@ -188,7 +200,10 @@ class TestLoss:
             "ablate: {baseline: {set: {weight: 2}}, changes: {a: {set: {weight: 3}}}}",
             "remedy: {rising: {set: {weight: 3}}}",
         ):
-            assert "with weight" in problems(write, f"{HEAD}{target}{vary}\n")[0][2]
+            assert (
+                "val_loss cannot compare trials, since weight changes what it"
+                in problems(write, f"{HEAD}{target}{vary}\n")[0][2]
+            )
         same = "ablate: {baseline: {set: {weight: 2}}, changes: {a: {set: {lr: 3}}}}\n"
         load_spec(write(f"{HEAD}{target}{same}"))
         # Stages may differ: their trials are not compared with each other.

@@ -13,15 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.conditions.condition import evaluate, parse
-from orchestrator.sweepfile.expand.configs import (
-    Excluded,
-    count_trials,
-    exclusion,
-    iter_all,
-    iter_configs,
-    make_config,
-    varied_of,
-)
+from orchestrator.sweepfile.expand.build import Excluded, make_config, varied_of
+from orchestrator.sweepfile.expand.configs import count_trials, exclusion, iter_all, iter_configs
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import (
     Constraint,
@@ -80,16 +73,19 @@ class TestZip:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("zip: [a]", "two parameters at least"),
-            ("zip: [a, zz]", "but zz is none"),
-            ("zip: [a, b, a]", "a is repeated"),
-            ("zip: [[a, b], [b, c]]", "b is repeated"),
-            ("zip: [[a, b], c]", "one list of parameters, or a list of such lists"),
+            ("zip: [a]", "needs two parameters (found a)."),
+            ("zip: [a, zz]", "no parameter 'zz' under parameters."),
+            ("zip: [a, b, a]", "a is listed twice."),
+            ("zip: [[a, b], [b, c]]", "b is listed twice."),
+            ("zip: [[a, b], c]", "mixes parameters and lists of parameters. Write lists only."),
             ("zip: [a, d]", "a has 2, d has 3"),
             ("zip: [a, e]", "but e has int_uniform"),
             ("zip: [a, f]", "but f has a condition"),
             ("zip: {a: b}", "a list of parameters"),
-            ("zip: [a, b]\nmethod: bayes\nmetric: m", "goes with method grid or random"),
+            (
+                "zip: [a, b]\nmethod: bayes\nmetric: m",
+                "cannot be used with method bayes, whose sampler chooses. Write",
+            ),
         ],
     )
     def test_mistakes(self, write: Write, text: str, words: str) -> None:
@@ -144,14 +140,14 @@ class TestWhen:
         ("parameters", "key", "words"),
         [
             ("{a: {values: [1, 2], when: 'b =='}}", "parameters.a.when", "As a condition"),
-            ("{a: {values: [1, 2], when: zz > 1}}", "parameters.a.when", "'zz' is none"),
+            ("{a: {values: [1, 2], when: zz > 1}}", "parameters.a.when", "no parameter 'zz'"),
             ("{a: {values: [1, 2], when: stable}}", "parameters.a.when", "about results"),
             ("{a: {values: [1, 2], when: b@3 > 1}, b: {value: 1}}", "parameters.a.when", "results"),
             (
                 "{a: {values: [1, 2], when: b > 1}, b: {values: [1], when: a > 1}}",
-                "parameters", "but a, b do",
+                "parameters", "circular when: a, b.",
             ),
-            ("{a: {values: [1], when: a > 1}}", "parameters", "but a do"),
+            ("{a: {values: [1], when: a > 1}}", "parameters", "circular when: a."),
         ],
     )  # fmt: skip
     def test_mistakes(self, write: Write, parameters: str, key: str, words: str) -> None:
@@ -226,15 +222,30 @@ class TestConstraints:
             ("constraints: x < 3", 3, "constraints", "a list of conditions"),
             ("constraints: [x <]", 3, "constraints.0", "As a condition"),
             ("constraints: [3]", 3, "constraints.0", "a condition such as"),
-            ("constraints: [zz < 3]", 3, "constraints.0", "'zz' is none"),
-            ("constraints:\n- x < 9\n- {}", 5, "constraints.1", "one of require and forbid"),
-            ("constraints: [{forbid: x < 1, require: x < 1}]", 3, "constraints.0", "has both"),
+            ("constraints: [zz < 3]", 3, "constraints.0", "no parameter 'zz'"),
+            (
+                "constraints:\n- x < 9\n- {}",
+                5,
+                "constraints.1",
+                "needs one of require and forbid (found neither)",
+            ),
+            ("constraints: [{forbid: x < 1, require: x < 1}]", 3, "constraints.0", "(found both)"),
             ("constraints: [{forbit: x < 1}]", 3, "constraints.0.forbit", "'forbid'?"),
-            ("constraints: [x > 9]", 3, "constraints", "every one breaks them"),
-            ("constraints: [x > 9]\nmethod: random\nrun_cap: 3", 3, "constraints", "no draw of"),
-            ("constraints: [x > 0]\nmethod: bayes\nmetric: m", 3, "constraints", "grid or random"),
+            ("constraints: [x > 9]", 3, "constraints", "exclude every config"),
+            (
+                "constraints: [x > 9]\nmethod: random\nrun_cap: 3",
+                3,
+                "constraints",
+                "exclude all of 10,000 random configs",
+            ),
+            ("constraints: [x > 0]\nmethod: bayes\nmetric: m", 3, "constraints", "method: random"),
             ("constraints: [all complete]", 3, "constraints.0", "about results"),
-            ("constraints: [wide > 3]", 3, "constraints", "at most 200,000 combinations"),
+            (
+                "constraints: [wide > 3]",
+                3,
+                "constraints",
+                "1,000,001 combinations (limit: 200,000)",
+            ),
         ],
     )
     def test_mistakes(self, write: Write, text: str, line: int, key: str, words: str) -> None:

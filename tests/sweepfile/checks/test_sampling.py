@@ -74,20 +74,38 @@ class TestSamplers:
         [
             ("tpee", "expected one of tpe, gp, cmaes, qmc, random, nsga2 (found 'tpee'). Did"),
             ("{name: tpe, options: {n_startup: 3}}", "Did you mean 'n_startup_trials'?"),
-            ("{name: tpe, options: {popsize: 3}}", "must be an option of tpe, but is none."),
+            (
+                "{name: tpe, options: {popsize: 3}}",
+                "sampler tpe has no such option. Choices: n_startup_trials,",
+            ),
             ("{name: random, options: {x: 3}}", "Choices: none."),
-            ("{name: tpe, options: {seed: 3}}", "since it comes from the sweep's seed."),
-            ("{name: tpe, options: {gamma: 3}}", "since Optuna is removing it."),
+            (
+                "{name: tpe, options: {seed: 3}}",
+                "cannot be set in a file: it comes from the sweep's seed.",
+            ),
+            (
+                "{name: tpe, options: {gamma: 3}}",
+                "cannot be set in a file: Optuna is taking it out.",
+            ),
             ("{name: gp, options: {n_startup_trials: -1}}", "a whole number of at least 0"),
             ("{name: gp, options: {n_startup_trials: true}}", "a whole number of at least 0"),
             ("{name: gp, options: {n_startup_trials: '3'}}", "Remove the quotes."),
             (
                 "{name: nsga2, options: {crossover_prob: 2}}",
-                "a number of at least 0 and at most 1 (found 2)",
+                "expected a number from 0 to 1 (found 2).",
             ),
-            ("{name: qmc, options: {qmc_type: lattice}}", "expected one of sobol, halton"),
-            ("{name: cmaes, options: {lr_adapt: true, with_margin: true}}", "must have one of"),
-            ("{name: tpe, options: {group: true, multivariate: false}}", "must not have group"),
+            (
+                "{name: qmc, options: {qmc_type: lattice}}",
+                "expected one of sobol, halton (found 'lattice').",
+            ),
+            (
+                "{name: cmaes, options: {lr_adapt: true, with_margin: true}}",
+                "lr_adapt and with_margin are mutually exclusive. Remove one.",
+            ),
+            (
+                "{name: tpe, options: {group: true, multivariate: false}}",
+                "group needs multivariate. Remove multivariate: false.",
+            ),
         ],
     )
     def test_refused(self, write: Write, sampler: str, words: str) -> None:
@@ -116,8 +134,8 @@ class TestSamplers:
     @pytest.mark.parametrize(
         ("metric", "key", "words"),
         [
-            ("[val_mae, val_r2, lr]", "metric", "must be one metric or two, but got 3"),
-            ("[val_mae, val_mae]", "metric", "but val_mae is repeated"),
+            ("[val_mae, val_r2, lr]", "metric", "needs one metric or two (found 3)."),
+            ("[val_mae, val_mae]", "metric", "val_mae is listed twice."),
             ("[val_mae, {name: val_r}]", "metric.1.name", "Did you mean 'val_r2'?"),
             ("[val_mae, {goal: minimize}]", "metric.1.name", "missing ("),
             ("[]", "metric", "expected a list of metrics (found an empty list)"),
@@ -149,8 +167,8 @@ class TestBounds:
 
     def test_what_never_ends_is_refused(self, write: Write) -> None:
         spec = load_spec(write(self.DRAWN))
-        assert any("run_cap: is missing" in text for text in spec.warnings)
-        with pytest.raises(SpecError, match=r"Write run_cap: 20, or budget: .* or give --count 20"):
+        assert any("run_cap: missing" in text for text in spec.warnings)
+        with pytest.raises(SpecError, match=r"Write run_cap: 20 or budget: .*, or pass --count 20"):
             refuse_unbounded(spec)
 
     @pytest.mark.parametrize("more", ["run_cap: 3", "budget: {trials: 3}", "budget: {hours: 1}"])

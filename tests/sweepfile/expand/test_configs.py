@@ -12,15 +12,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.runs.layout import safe_name
-from orchestrator.sweepfile.expand.configs import (
-    count_trials,
-    draw,
-    grid_values,
-    iter_configs,
-    make_config,
-)
+from orchestrator.sweepfile.expand.build import make_config
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
 from orchestrator.sweepfile.model.spec import Domain, Method, NamedTrial, Spec
 from orchestrator.sweepfile.space.domain import canonical
+from orchestrator.sweepfile.space.grid import grid_values
+from orchestrator.sweepfile.space.quantiles import quantile
 
 
 def spec_of(parameters: Mapping[str, Domain], **rest: Any) -> Spec:
@@ -235,23 +232,23 @@ class TestDraw:
     @given(bounds, bounds, st.floats(0, 1, exclude_max=True))
     def test_uniform_stays_within(self, a: float, b: float, share: float) -> None:
         low, high = min(a, b), max(a, b)
-        drawn = draw(Domain("uniform", low=low, high=high), share)
+        drawn = quantile(Domain("uniform", low=low, high=high), share)
         assert float(low) <= drawn <= float(high)
 
     @given(st.integers(-(10**9), 10**9), st.integers(0, 10**9), st.floats(0, 1, exclude_max=True))
     def test_int_uniform_stays_within(self, low: int, span: int, share: float) -> None:
-        value = draw(Domain("int_uniform", low=low, high=low + span), share)
+        value = quantile(Domain("int_uniform", low=low, high=low + span), share)
         assert type(value) is int
         assert low <= value <= low + span
 
     @given(st.floats(1e-300, 1e300), st.floats(1e-300, 1e300), st.floats(0, 1, exclude_max=True))
     def test_log_uniform_stays_within(self, a: float, b: float, share: float) -> None:
         domain = Domain("log_uniform_values", low=min(a, b), high=max(a, b))
-        assert min(a, b) <= draw(domain, share) <= max(a, b)
+        assert min(a, b) <= quantile(domain, share) <= max(a, b)
 
     @given(st.floats(0, 1, exclude_max=True), st.sampled_from([1, 4, 0.5, 1.0]))
     def test_quantised_values_are_multiples(self, share: float, q: float) -> None:
-        value = draw(Domain("q_uniform", low=1, high=10, q=q), share)
+        value = quantile(Domain("q_uniform", low=1, high=10, q=q), share)
         assert value / q == round(value / q)
         assert type(value) is type(q)
 

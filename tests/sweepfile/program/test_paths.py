@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.sweepfile.expand.configs import grid_values
 from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.space.grid import grid_values
 
 FILE = """
 trainer: edc
