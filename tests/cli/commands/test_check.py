@@ -37,8 +37,8 @@ class TestText:
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == "good.yaml: ok, 2 trials"
         assert lines[1] == "bad.yaml: 2 mistakes"
-        assert lines[2].startswith("  bad.yaml:3: fixed.lr: must be a number")
-        assert lines[3].startswith("  bad.yaml:4: fixed.epochs: must be a whole number")
+        assert lines[2].startswith("  bad.yaml:3: fixed.lr: expected a number")
+        assert lines[3].startswith("  bad.yaml:4: fixed.epochs: expected a whole number")
         assert lines[4] == "none.yaml: 1 mistake"
         assert "No such file" in lines[5]
         assert "Is a directory" in lines[7]
@@ -48,7 +48,7 @@ class TestText:
         assert check("good.yaml", "--set", "lr=0.1", "--set", "epochs=[1, 2, 3]") == 0
         assert "3 trials" in capsys.readouterr().out
         assert check("good.yaml", "--set", "lr=-1") == 2
-        assert "--set: lr: must be" in capsys.readouterr().out
+        assert "--set: lr: expected a number" in capsys.readouterr().out
         assert check("good.yaml", "--stage", "quick") == 2
         (folder / "good.yaml").write_text(GOOD + "stages: {quick: {set: {epochs: 1}}}\n")
         assert check("good.yaml", "--stage", "quick") == 0
@@ -96,7 +96,7 @@ class TestJson:
             (3, "fixed.lr"),
             (4, "fixed.epochs"),
         ]
-        assert all(e["message"].startswith("must be") for e in bad["errors"])
+        assert all(e["message"].startswith("expected") for e in bad["errors"])
         assert drawn["space"] == {
             "epochs": {"distribution": "q_uniform", "min": 2, "max": 9, "q": 2},
             "dropout": {"distribution": "uniform", "min": 0.0, "max": 0.5},

@@ -309,7 +309,7 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
         pytest.param(
             f"{TRAINER}metric: {{name: val_loss}}\nparameters: {{edt_weight: {{values: [1, 2]}}}}",
             [],
-            r"must be comparable.*val_mae",
+            r"val_loss cannot compare trials.*val_mae",
             id="a loss that means something else in each trial",
         ),
         pytest.param(TRAINER, ["--set", "dropuot=0.1"], r"Did you mean 'dropout'", id="--set"),
