@@ -84,7 +84,7 @@ def test_a_wrong_name_or_value_is_found_before_anything_starts(
     with pytest.raises(SpecError) as found:
         load_spec(path)
     assert "Did you mean 'width'?" in str(found.value)
-    assert "from 1e-06 to 1, got 7" in str(found.value)
+    assert "from 1e-06 to 1 (found 7)" in str(found.value)
 
 
 def test_a_bare_function_takes_whatever_the_file_gives_with_a_warning(

@@ -112,10 +112,8 @@ def _check_domain(name: str, declared: Declared, key: str, schema: TrainerSchema
     if len(log.problems) == before and domain.q is not None:
         for bound, value in zip((domain.low, domain.high), support(domain), strict=True):
             if not _in_range(known, value):
-                message = (
-                    f"expected {_expected(known)} (found {bound}: {value} in steps of {domain.q})."
-                )
-                log.at(node, key, message)
+                stepped = f"{bound}, which is {value} in steps of {domain.q}"
+                log.at(node, key, f"expected {_expected(known)} (found {stepped}).")
     if domain.distribution == "int_uniform" and known.type is float:
         bounds = f"{{min: {float(domain.low or 0)}, max: {float(domain.high or 0)}}}"
         message = "draws whole numbers only, since both bounds are whole numbers. Write "

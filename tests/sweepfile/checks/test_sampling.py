@@ -85,14 +85,14 @@ class TestSamplers:
             ),
             (
                 "{name: tpe, options: {gamma: 3}}",
-                "cannot be set in a file: Optuna is taking it out.",
+                "cannot be set in a file: Optuna is removing it.",
             ),
             ("{name: gp, options: {n_startup_trials: -1}}", "a whole number of at least 0"),
             ("{name: gp, options: {n_startup_trials: true}}", "a whole number of at least 0"),
             ("{name: gp, options: {n_startup_trials: '3'}}", "Remove the quotes."),
             (
                 "{name: nsga2, options: {crossover_prob: 2}}",
-                "expected a number from 0 to 1 (found 2).",
+                "expected a number of at least 0 and at most 1 (found 2).",
             ),
             (
                 "{name: qmc, options: {qmc_type: lattice}}",
