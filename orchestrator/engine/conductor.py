@@ -1,30 +1,30 @@
 """What happens next in a sweep: which trial starts, what a report leads to, how a trial ends.
 
-The conductor knows nothing of Ray or processes. Whoever runs trials asks it for the next attempt,
-hands it the messages of running ones, and tells it when one is gone; it keeps the records, the
-slots and the study, and decides. Every report takes the same path: divergence rule, then pruner,
-then a decision that is written down with its reason.
+The conductor knows nothing of Ray or processes. A runner asks it for the next attempt, passes it
+the messages of running ones, and reports when one is gone. It owns the records and the running
+attempts; everything else that decides about a sweep reads them through a `SweepView` and returns
+its decision. Every report takes the same path: divergence rule, then pruner, then a decision that
+is written down with its reason.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 
-from orchestrator.engine.attempts import Endings, Starting, UnderWay
+from orchestrator.engine.attempts import RunningAttempt, for_child, start
 from orchestrator.engine.child import environment
 from orchestrator.engine.child.attempt import Attempt, Message
-from orchestrator.engine.judge import check_watched
-from orchestrator.engine.program_watch import Scripts
-from orchestrator.engine.queue.budget import Limits, Spent
+from orchestrator.engine.judge import OtherTrials, check_watched
+from orchestrator.engine.program_watch import ProgramWatch
+from orchestrator.engine.queue.budget import TimeSpent, has_room, is_timed, limit_reached
 from orchestrator.engine.queue.decisions import Decisions, Ending
-from orchestrator.engine.queue.queue import Agenda
-from orchestrator.engine.queue.study_trials import Configs
-from orchestrator.engine.remedies import Remedies, by_number
 from orchestrator.engine.slots.allocator import SlotAllocator
+from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.engine.trials import SweepTrials
 from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec
@@ -41,64 +41,50 @@ class Conductor:
     Args:
         spec: the sweep file.
         log: writes into the sweep's folder, which this process has locked.
-        placing: gives trials their room.
+        slots: gives trials their room.
         records: the trials that the folder holds, by number.
         state: the sweep's own record with the decisions so far, which are added to it.
         only: names or numbers of the only trials to run; empty for all.
 
     Attributes:
-        records: all trials, by number.
-        placing: gives trials their room.
-        stop_reason: why the sweep was asked to end; None while it was not.
-        ending: why it ends by itself before its time; None while it does not.
+        slots: gives trials their room.
+        records: all trials by number; read only.
+        stop_reason: why the sweep was asked to end; None if it was not.
+        ending: why it ends by itself before its time; None if it does not.
     """
 
     def __init__(
         self,
         spec: Spec,
         log: SweepLog,
-        placing: SlotAllocator,
+        slots: SlotAllocator,
         *,
         records: Mapping[int, TrialRecord],
         state: SweepRecord | None = None,
         only: frozenset[str] = frozenset(),
     ) -> None:
+        check_watched(spec)
+        state = state or SweepRecord(log.folder.name)
+        self.slots = slots
         self.stop_reason: str | None = None
         self.ending: Ending | None = None
-        self.records = dict(records)
         self._spec = spec
         self._log = log
-        sweep = log.folder
-        state = state or SweepRecord(sweep.name)
-        studies = Studies(sweep.study_file, sweep.name, spec)
-        self.placing = placing
-        self._live: dict[str, UnderWay] = {}
-        self._adopted_at = -NEXT_FOLDER_S
-        check_watched(spec)
-        self._remedies = Remedies(spec, sweep, self.records)
-        self.records |= by_number(self._remedies.owed())
-        self._decisions = Decisions(state.course, partial(state.save, sweep), log.emit)
-        self._configs = Configs(spec, sweep, studies, self.records)
-        self._agenda = Agenda(
-            spec, sweep, self._configs, self.records, decisions=self._decisions, only=only
+        self._state = state
+        self._studies = Studies(log.folder.study_file, log.folder.name, spec)
+        self._decisions = Decisions(state, log)
+        self._trials = SweepTrials(
+            spec, log, self._studies, self._decisions, records=records, only=only
         )
-        self._endings = Endings(
-            spec,
-            sweep,
-            self._configs,
-            self._agenda,
-            self._remedies,
-            self.records,
-            self._live,
-            tell=log.emit,
-            follow=self.follow,
-        )
-        self._spent = Spent(state.course, self._decisions.save)
-        self._limits = Limits(spec, self._spent, last_stage=self._agenda.last_stage)
-        self._starting = Starting(spec, sweep, studies, self._remedies, self.records, _commit(spec))
-        self._scripts = Scripts(spec, self.records, self._live)
-        self._configs.reconcile()
-        self._endings.catch_up()
+        self.records = self._trials.view.records
+        self._running: dict[str, RunningAttempt] = {}
+        self._spent = TimeSpent(self._decisions)
+        self._others = OtherTrials(self._trials.view)
+        good = (TrialState.COMPLETE, TrialState.PRUNED)
+        has_worked = any(record.state in good for record in self.records.values())
+        self._programs = ProgramWatch(spec, has_worked=has_worked)
+        self._folder_seen_at = -NEXT_FOLDER_S
+        self._has_warned_of_metric = False
         self._review()
 
     @property
@@ -109,223 +95,247 @@ class Conductor:
     @property
     def is_complete(self) -> bool:
         """True once every trial that is wanted has ended for good."""
-        waits = any(
-            not record.state.is_finished and self._agenda.is_wanted(record.name, record.number)
-            for record in self.records.values()
-        )
-        return not waits and not self._agenda
+        return self._trials.is_complete
 
     @property
     def is_over(self) -> bool:
         """True once nothing runs and nothing will start."""
-        return not self._live and (self.stopping or not self._agenda)
+        return not self._running and (self.stopping or not self._trials)
 
     @property
     def expected(self) -> int | None:
-        """How many trials there will be, as far as can be said; None where unbounded."""
-        asked, most = self._agenda.expected(), self._spec.budget.trials
-        return asked if most is None else most if asked is None else min(asked, most)
+        """How many trials there will be, as far as is known; None if unbounded."""
+        return self._trials.expected
 
     @property
     def live_ids(self) -> list[str]:
         """Ids of the attempts that were handed out and are not gone."""
-        return list(self._live)
+        return list(self._running)
 
     def is_ending(self, attempt_id: str) -> bool:
-        """Tell whether an attempt that runs is wanted to end."""
-        live = self._live.get(attempt_id)
-        return live is not None and live.ending is not None
+        """Tell whether a running attempt was asked to end."""
+        attempt = self._running.get(attempt_id)
+        return attempt is not None and attempt.requested_end is not None
 
     def next_attempt(self, attempt_id: str) -> Attempt | None:
-        """Hand out the next attempt under `attempt_id`, or None while there is none to start.
+        """Hand out the next attempt under `attempt_id`, or None if none can start now.
 
         None means: nothing is left, or there is no room, or the script that started last has not
-        yet shown its output folder. `is_over` tells the first from the others.
+        yet shown its output folder. `is_over` distinguishes the first from the others.
         """
         if self.stopping or self._waits_for_folder():
             return None
-        if not self._limits.has_room(self.records.values(), len(self._live)):
+        if not has_room(self._spec, self.records.values(), len(self._running)):
             return None
-        chosen = self.placing.choose(self._agenda.candidates())
+        chosen = self.slots.choose(self._trials.candidates())
         if chosen is None:
             return None
         place, slot = chosen
-        record = self._agenda.take(place)
-        self.placing.started(attempt_id, record, slot)
-        live = self._starting.begin(record, attempt_id, slot.to_dict())
-        self._live[attempt_id] = live
+        record = self._trials.take(place)
+        self.slots.started(attempt_id, record, slot)
+        study = self._studies.of(record.stage)
+        view = self._trials.view
+        attempt = start(view, record, attempt_id, slot.to_dict(), study, self._others)
+        self._running[attempt_id] = attempt
         self._log.emit("trial_started", record, attempt=record.attempt, slot=record.slot)
-        limits = self.placing.cap_bytes(attempt_id), self.placing.gpu_bytes(attempt_id)
-        return self._starting.attempt(live, *limits)
+        return for_child(
+            self._spec,
+            record,
+            attempt.run,
+            commit=self._commit,
+            cap_bytes=self.slots.cap_bytes(attempt_id),
+            gpu_bytes=self.slots.gpu_bytes(attempt_id),
+        )
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
-        """Take in what an attempt said, in the order in which it said it."""
-        live = self._live.get(attempt_id)
-        if live is None:
+        """Take in the messages of an attempt, in the order in which it sent them."""
+        attempt = self._running.get(attempt_id)
+        if attempt is None:
             return
         for kind, *details in messages:
             if kind == "report":
-                self._on_report(live, int(details[0]), details[1])
-                self.placing.reported(attempt_id, int(details[0]))
+                self._on_report(attempt, int(details[0]), details[1])
+                self.slots.reported(attempt_id, int(details[0]))
             elif kind == "memory":
-                self.placing.holds(attempt_id, int(details[0]), int(details[1]))
+                self.slots.holds(attempt_id, int(details[0]), int(details[1]))
             elif kind == "adopted":
-                live.adopted = True
-                self._adopted_at = time.monotonic()
+                attempt.note_output_folder()
+                self._folder_seen_at = time.monotonic()
             elif kind == "total_steps":
-                live.record.total_steps = int(details[0])
-                live.record.save(live.run)
-                live.judge.plan_steps(live.record.total_steps)
+                attempt.record.total_steps = int(details[0])
+                attempt.record.save(attempt.run)
+                attempt.judge.plan_steps(attempt.record.total_steps)
             elif kind == "warn":
-                self._warn(live, str(details[0]))
+                self._log.warn(attempt.record, str(details[0]))
             elif kind == "progress":
-                self._log.show("progress", live.record, {"text": details[0]})
-            elif kind == "done":
-                self._endings.done(live)
+                self._log.show("progress", attempt.record, {"text": details[0]})
+            elif kind == "done" and not attempt.is_finished:
+                self._finish(attempt, *attempt.reported_end())
             elif kind == "failed":
-                self._on_failed(attempt_id, live, str(details[0]))
+                self._on_failed(attempt_id, attempt, str(details[0]))
 
     def on_gone(self, attempt_id: str, error: str | None = None) -> None:
         """Give back the room of an attempt whose process has ended.
 
-        One that ran out of memory goes back into the queue, or has failed for good.
+        An attempt that ran out of memory goes back into the queue, or has failed for good.
 
         Args:
             attempt_id: the attempt.
-            error: what happened, where the attempt did not say itself how it ended.
+            error: what happened, if the attempt did not report itself how it ended.
         """
-        live = self._live.get(attempt_id)
-        if live is None:
+        attempt = self._running.get(attempt_id)
+        if attempt is None:
             return
-        if not live.finished and live.out_of_memory is None:
-            self._on_failed(attempt_id, live, error or "its process was lost")
-        del self._live[attempt_id]
-        if live.finished or live.out_of_memory is None:
-            self.placing.ended(attempt_id, is_complete=live.record.state is TrialState.COMPLETE)
+        if not attempt.is_finished and attempt.out_of_memory is None:
+            self._on_failed(attempt_id, attempt, error or "its process was lost")
+        del self._running[attempt_id]
+        if attempt.is_finished or attempt.out_of_memory is None:
+            is_complete = attempt.record.state is TrialState.COMPLETE
+            self.slots.ended(attempt_id, is_complete=is_complete)
         else:
-            kind, message = live.out_of_memory
-            found = self.placing.recover(attempt_id, kind, f"{message}\n{live.log_tail()}")
+            kind, message = attempt.out_of_memory
+            found = self.slots.recover(attempt_id, kind, f"{message}\n{attempt.log_tail()}")
             if found.retry is None:
-                self._endings.finish(live, TrialState.FAIL, f"{found.reason}\n{message}")
+                self._finish(attempt, TrialState.FAIL, f"{found.reason}\n{message}")
             else:
-                self._endings.finish(live, TrialState.WAITING, found.reason)
-                if live.ending is None:
-                    self._agenda.put_back(live.record)
-        for text in self._scripts.ended(live):
-            self._warn(live, text)
+                self._finish(attempt, TrialState.WAITING, found.reason)
+                if attempt.requested_end is None:
+                    self._trials.put_back(attempt.record)
+        for text in self._programs.ended(attempt, self._running.values()):
+            self._log.warn(attempt.record, text)
         self._review()
-
-    def follow(self, successor: TrialRecord) -> None:
-        """Queue a trial that follows from another, after its record is safe."""
-        self._log.save(successor)
-        self._agenda.add(successor)
-        self._log.emit("trial_added", successor, origin=successor.origin, link=successor.link)
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End the sweep: start nothing more and let running trials save and wait."""
         if self.stop_reason is None:
             self.stop_reason = reason
-            self.placing.close()
+            self.slots.close()
             self._log.emit("stopping", reason=reason)
-        for live in self._live.values():
-            self._endings.ask(live, TrialState.WAITING, reason)
+        for attempt in self._running.values():
+            attempt.request_end(TrialState.WAITING, reason)
 
     def tick(self) -> None:
-        """Look at what changes without a trial's doing: memory that is held, time that passes."""
-        self.placing.tick()
-        self._spent.tick(sum(live.gpus for live in self._live.values()))
-        if not self.stopping and self._limits.is_timed:
-            self._close(self._limits.ending(self.records.values()))
+        """Look at what changes while no trial does anything: memory of others, time."""
+        self.slots.tick()
+        self._spent.tick(sum(attempt.gpus for attempt in self._running.values()))
+        if not self.stopping and is_timed(self._spec):
+            self._end_sweep(self._limit_reached())
+
+    def update_state(self) -> None:
+        """Write down news of placement and how many trials there will be, if they changed."""
+        state, placement, expected = self._state, self.slots.summary(), self.expected
+        if expected != state.n_trials:
+            self._log.show("expected", None, {"n_trials": expected})
+        if placement != state.placement or expected != state.n_trials:
+            state.placement, state.n_trials = placement, expected
+            state.save(self._log.folder)
 
     def close(self) -> None:
-        """Note that this driver is at its end."""
-        self.placing.close()
+        """Write down that attempts still running were interrupted, and the time spent."""
+        for attempt_id, attempt in list(self._running.items()):
+            if not attempt.is_finished:
+                attempt.request_end(TrialState.WAITING, INTERRUPTED)
+                self._finish(attempt, *(attempt.requested_end or (TrialState.WAITING, None)))
+            self.on_gone(attempt_id)
+        self.slots.close()
         self._spent.tick(0, is_last=True)
+        self.update_state()
 
     def stop_trial(self, number: int, reason: str) -> None:
         """End one trial for good; one that waits is not started."""
-        for live in self._live.values():
-            if live.record.number == number:
-                self._endings.ask(live, TrialState.PRUNED, reason)
+        for attempt in self._running.values():
+            if attempt.record.number == number:
+                attempt.request_end(TrialState.PRUNED, reason)
                 return
         record = self.records.get(number)
         if record is not None and not record.state.is_finished:
-            self._endings.prune(record, reason)
+            self._trials.prune(record, reason, self._running.values())
             self._review()
 
-    def abandon(self, reason: str = INTERRUPTED) -> None:
-        """Write down that every attempt still under way was interrupted; the last thing to do."""
-        for attempt_id, live in list(self._live.items()):
-            if not live.finished:
-                live.ending = live.ending or (TrialState.WAITING, reason)
-                self._endings.finish(live, *live.ending)
-            self.on_gone(attempt_id)
-
     def mark_interrupted(self, reason: str = INTERRUPTED) -> None:
-        """Write the same into the run directories and do nothing else.
+        """Write into the run directories that trials were interrupted, and do nothing else.
 
         It may be called in a signal handler, which may have broken into anything that takes a lock
         (the study, the log of events, the terminal), and after whatever made the sweep fail. The
         study learns of it when the sweep is opened again.
         """
-        for live in list(self._live.values()):
-            if not live.finished:
-                record = live.record
-                record.state, record.reason = live.ending or (TrialState.WAITING, reason)
+        for attempt in list(self._running.values()):
+            if not attempt.is_finished:
+                record = attempt.record
+                record.state, record.reason = attempt.requested_end or (TrialState.WAITING, reason)
                 record.ended_at = now()
-                record.save(live.run)
+                record.save(attempt.run)
 
-    def _warn(self, live: UnderWay, text: str) -> None:
-        live.record.warnings.append(text)
-        live.record.save(live.run)
-        self._log.emit("warning", live.record, text=text)
+    @cached_property
+    def _commit(self) -> str | None:
+        """The git commit of the code that the trials run."""
+        program = self._spec.program
+        return environment.commit_of(Path(program.workdir) if program else Path(__file__).parent)
 
-    def _on_report(self, live: UnderWay, step: int, metrics: Mapping[str, float]) -> None:
-        record = live.record
-        judged = live.judge.report(step, metrics, is_ending=live.ending is not None)
+    def _on_report(self, attempt: RunningAttempt, step: int, metrics: Mapping[str, float]) -> None:
+        record = attempt.record
+        is_ending = attempt.requested_end is not None
+        judged = attempt.judge.report(step, metrics, is_ending=is_ending)
         self._log.show("report", record, {"step": step, "metrics": metrics})
         for text in judged.warnings:
             if text not in record.warnings:
-                record.warnings.append(text)
-                record.save(live.run)
-                self._log.emit("warning", record, text=text)
+                self._log.warn(record, text)
         if judged.stop is not None:
             record.symptom = judged.symptom
-            self._endings.ask(live, TrialState.PRUNED, judged.stop)
+            attempt.request_end(TrialState.PRUNED, judged.stop)
 
-    def _on_failed(self, attempt_id: str, live: UnderWay, message: str) -> None:
-        kills = partial(self.placing.oom_kills_since_start, attempt_id)
-        self._endings.failed(live, message, kills)
+    def _on_failed(self, attempt_id: str, attempt: RunningAttempt, message: str) -> None:
+        if attempt.requested_end is None and not attempt.is_finished:
+            kills = self.slots.oom_kills_since_start(attempt_id)
+            kind = ran_out(message, attempt.log_tail(), kills)
+            if kind is not None:
+                # How it continues depends on what is free once its process is gone.
+                attempt.note_out_of_memory(kind, message)
+                return
+        self._finish(attempt, TrialState.FAIL, message)
+
+    def _finish(self, attempt: RunningAttempt, state: TrialState, reason: str | None) -> None:
+        """Write down how an attempt ended, report it, and queue what follows."""
+        if attempt.is_finished:
+            return
+        record = attempt.record
+        unknown = attempt.finish(self._spec, state, reason)
+        self._log.emit(
+            "trial_ended", record, state=record.state, reason=record.reason, value=record.value
+        )
+        if unknown and not self._has_warned_of_metric:
+            self._has_warned_of_metric = True
+            self._log.emit("warning", record, text=unknown)
+        self._trials.ended(record, self._running.values())
 
     def _review(self) -> None:
         """Decide what follows from the trials that have ended, and whether the sweep has."""
-        ending = self._agenda.review(self.follow)
+        ending = self._trials.review()
         if self.stop_reason is None or ending is not None:
-            hopeless = self._scripts.ending if self._agenda else None
-            self._close(ending or self._limits.ending(self.records.values()) or hopeless)
+            hopeless = self._programs.ending(self._running.values()) if self._trials else None
+            self._end_sweep(ending or self._limit_reached() or hopeless)
 
-    def _close(self, ending: Ending | None) -> None:
+    def _limit_reached(self) -> Ending | None:
+        records, last = self.records.values(), self._trials.last_stage
+        return limit_reached(self._spec, records, self._spent, last_stage=last)
+
+    def _end_sweep(self, ending: Ending | None) -> None:
         if ending is None or self.ending is not None:
             return
         self.ending = ending
-        self._decisions.course["ended"] = {"words": ending.words, "exit_code": ending.exit_code}
-        self._decisions.save()
-        self.placing.close()
-        self._log.emit("ending", words=ending.words)
+        ended = {"words": ending.reason, "exit_code": ending.exit_code}
+        self._decisions.keep("ended", ended)
+        self.slots.close()
+        self._log.emit("ending", words=ending.reason)
         if ending.stops:
-            for live in self._live.values():
-                self._endings.ask(live, TrialState.WAITING, ending.words)
+            for attempt in self._running.values():
+                attempt.request_end(TrialState.WAITING, ending.reason)
 
     def _waits_for_folder(self) -> bool:
         program = self._spec.program
         if program is None or not program.outputs or program.copies:
             return False
-        if time.monotonic() - self._adopted_at < NEXT_FOLDER_S:
+        if time.monotonic() - self._folder_seen_at < NEXT_FOLDER_S:
             return True
-        return any(not live.adopted and not live.finished for live in self._live.values())
-
-
-def _commit(spec: Spec) -> str | None:
-    """Return the git commit of the code that the trials run."""
-    program = spec.program
-    return environment.commit_of(Path(program.workdir) if program else Path(__file__).parent)
+        running = self._running.values()
+        return any(not one.has_output_folder and not one.is_finished for one in running)

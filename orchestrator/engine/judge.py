@@ -1,19 +1,14 @@
 """What the reports of one attempt lead to: divergence first, then the pruner.
 
 The order of authority: what the watch over the curve ends is ended, whatever a pruner thinks of
-it; only what is not lost is held against other trials; and only what completes can be promoted to
+it; only what is not lost is compared with other trials; and only what completes can be promoted to
 the next stage.
-
-What the trials of a sweep show each other: whether the loss can fall at all.
-
-A loss that only rises may be the fault of the task or of the config. Once another trial has come
-down by a fifth of its first value, it is the config's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +16,17 @@ from orchestrator.analysis import evaluate_run
 from orchestrator.divergence import DivergenceRule, Reported, Verdict, Watch, number as shown
 from orchestrator.divergence.schedule import declared_for, schedule_of_trial
 from orchestrator.divergence.symptoms import divergence_symptoms
-from orchestrator.engine.remedies import Remedies, policy_for
+from orchestrator.engine.queue.sweep_view import SweepView
+from orchestrator.engine.remedies import policy_for, remedy_change
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.metrics import ArrayProblem
-from orchestrator.runs import RunDir, SweepDir, TrialRecord, read_reports
+from orchestrator.runs import TrialRecord, read_reports
 from orchestrator.search import Bands, Study
 from orchestrator.sweepfile.model import Spec
+
+MOST_READ = 64
+"""How many trials of earlier drivers have their logs read at most, the newest first."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Judgement:
     """What one report leads to.
 
     Attributes:
-        stop: why the trial is to end; None where it goes on.
-        symptom: what the watch ended it for; None where it goes on or somebody else ended it.
+        stop: why the trial is to end; None if it continues.
+        symptom: what the watch ended it for; None if it continues or a pruner ended it.
         warnings: what the user should know.
     """
 
@@ -45,45 +44,77 @@ class Judgement:
     warnings: tuple[str, ...] = ()
 
 
+class OtherTrials:
+    """What the trials of a sweep show about each other.
+
+    A loss that only rises may be the fault of the task or of the config. Once another trial has
+    come down by a fifth of its first value, it is the config's.
+
+    Args:
+        view: the sweep.
+    """
+
+    def __init__(self, view: SweepView) -> None:
+        self._view = view
+        metric, rule = view.spec.metric, view.spec.early_terminate
+        self._judged_by = (metric.name, metric.goal) if metric else (None, "minimize")
+        self._unread = [record for record in view.records.values() if record.attempt][-MOST_READ:]
+        self._fallen: set[int] = set()
+        self._bands = Bands(rule, metric, view.folder, view.records) if rule and metric else None
+
+    def note_fall(self, number: int) -> None:
+        """Note that the loss of trial `number` came down."""
+        self._fallen.add(number)
+
+    def another_fell(self, number: int, *, read_logs: bool) -> bool:
+        """Tell whether the loss of another trial than `number` has come down.
+
+        Args:
+            number: the trial that is judged.
+            read_logs: whether the logs of earlier drivers are worth reading for it.
+        """
+        while not self._fallen - {number} and read_logs and self._unread:
+            record = self._unread.pop()
+            rule = DivergenceRule(*self._judged_by)
+            for step, metrics in read_reports(self._view.run_dir(record)):
+                rule.update(step, metrics)
+                if rule.has_fallen:
+                    self._fallen.add(record.number)
+                    break
+        return bool(self._fallen - {number})
+
+    def falls_behind(self, record: TrialRecord, step: int, value: float) -> str | None:
+        """Return why W&B's ``early_terminate`` stops a trial at a report, if it does."""
+        return None if self._bands is None else self._bands.should_stop(record, step, value)
+
+
 class Judge:
     """Judges one attempt, and keeps what its metric was.
 
     Args:
-        spec: what was asked.
-        study: told of every value of the metric, and asked whether to prune.
+        view: the sweep.
+        study: hears every value of the metric, and decides whether to prune.
         record: of the trial, whose attempt has a number in the study.
-        run: its run directory.
-        bands: W&B's ``early_terminate``; None where the file has none.
-        siblings: what the other trials have shown; None where there are none.
-        remedies: tells what could be answered; None where nothing can.
+        others: the other trials.
 
     Attributes:
-        passing: warnings for whoever watches the trial run: of a trial that has ended well the
-            table tells what came of its targets and milestones.
+        passing: warnings for whoever watches the trial run. Once it has ended well, the table
+            shows what came of its targets and milestones.
 
     Raises:
-        UsageError: the spec's policy or schedule cannot be.
+        UsageError: the spec's policy or schedule is invalid.
     """
 
     def __init__(
-        self,
-        spec: Spec,
-        study: Study,
-        record: TrialRecord,
-        run: RunDir,
-        *,
-        bands: Bands | None = None,
-        siblings: Siblings | None = None,
-        remedies: Remedies | None = None,
+        self, view: SweepView, study: Study, record: TrialRecord, others: OtherTrials
     ) -> None:
-        self._spec = spec
+        spec = view.spec
+        self._view = view
         self._metric = spec.metric
         self._study = study
         self._record = record
-        self._run = run
-        self._bands = bands
-        self._siblings = siblings
-        self._remedies = remedies
+        self._run = view.run_dir(record)
+        self._others = others
         slot = record.slot or {}
         self._watch = Watch(
             spec.metric.name if spec.metric else None,
@@ -94,8 +125,8 @@ class Judge:
             total_steps=record.total_steps,
             memory_limit_mib=slot.get("memory_mib") if slot.get("device") != "cpu" else None,
         )
-        self._troubles: list[str] = []
         self._milestones = _milestones(spec)
+        self._schedule_problem: str | None = None
         self._reported = Reported()
         self.passing: set[str] = set()
         self._values: list[float] = []
@@ -111,15 +142,16 @@ class Judge:
         Args:
             step: epochs or batches done.
             metrics: as they were reported.
-            is_ending: True where the attempt is to end anyway: the study need not know more.
+            is_ending: True if the attempt is to end anyway: the study need not know more.
         """
         if not self._is_replayed:
             self._replay(step)
         verdicts = self._update(step, metrics)
         if is_ending:
             return Judgement()
-        warnings = [*self._troubles, *self._missed(step, metrics)]
-        self._troubles = []
+        warnings = [self._schedule_problem] if self._schedule_problem else []
+        self._schedule_problem = None
+        warnings += self._missed_milestones(step, metrics)
         for verdict in verdicts:
             symptom = str(verdict.symptom)
             if verdict.stops and self._is_carried_out(verdict):
@@ -132,10 +164,10 @@ class Judge:
         return Judgement(stop=self._cannot_win(step, metrics), warnings=tuple(warnings))
 
     def value(self, *, is_complete: bool) -> tuple[float | None, str | None]:
-        """Return the attempt's metric, and what hindered recomputing it, if anything did.
+        """Return the attempt's metric, and what prevented recomputing it, if anything did.
 
-        Numbers are recomputed from the saved arrays of a complete attempt; what cannot be is the
-        best that was reported.
+        Numbers are recomputed from the saved arrays of a complete attempt; otherwise the best
+        reported value counts.
         """
         if self._metric is None:
             return None, None
@@ -153,72 +185,71 @@ class Judge:
         """Return why a trial that is not lost is stopped all the same, if it is."""
         if self._metric is None or self._metric.name not in metrics:
             return None
-        if self._bands is not None:
-            value = metrics[self._metric.name]
-            reason = self._bands.should_stop(self._record, step, value)
-            if reason is not None:
-                return reason
+        reason = self._others.falls_behind(self._record, step, metrics[self._metric.name])
+        if reason is not None:
+            return reason
         number = self._record.optuna_number
         return None if number is None else self._study.should_prune(number)
 
     def _update(self, step: int, metrics: Mapping[str, float]) -> list[Verdict]:
-        """Hand one report to the watch, with what the other trials have shown."""
-        own, others = self._record.number, self._siblings
-        can_fall = others is not None and others.another_fell(own, look=self._watch.is_rising)
+        """Pass one report to the watch, with what the other trials have shown."""
+        own, others = self._record.number, self._others
+        can_fall = others.another_fell(own, read_logs=self._watch.is_rising)
         verdicts = self._watch.update(step, metrics, loss_can_fall=can_fall)
-        if others is not None and self._watch.has_fallen:
-            others.fell(own)
+        if self._watch.has_fallen:
+            others.note_fall(own)
         return verdicts
 
     def _is_carried_out(self, verdict: Verdict) -> bool:
-        """Tell whether a verdict that ends the run does; a remedy that cannot be given does not.
+        """Tell whether a verdict that ends the run is carried out.
 
-        What is lost ends in any case. A run that only stands on a plateau goes on where ending it
-        would lead to nothing.
+        What is lost ends in any case. A run that is only on a plateau continues if no remedy can
+        follow.
         """
         symptom = str(verdict.symptom)
         if verdict.action == "stop" or symptom in divergence_symptoms():
             return True
-        return self._remedies is not None and self._remedies.can_answer(self._record, symptom)
+        return remedy_change(self._view, self._record, symptom) is not None
 
-    def _missed(self, step: int, metrics: Mapping[str, float]) -> list[str]:
-        """Return the milestones that this report misses, in words."""
-        words = []
+    def _missed_milestones(self, step: int, metrics: Mapping[str, float]) -> list[str]:
+        """Return a warning for each milestone that this report misses."""
+        warnings = []
         for (name, place), bound in list(self._milestones.items()):
             if name not in metrics or step < place:
                 continue
             del self._milestones[name, place]
             if step == place and not bound.holds(metrics[name]):
                 value = shown(metrics[name])
-                words.append(f"{name} is {value} at step {step}, but {bound} was expected there")
-        self.passing |= set(words)
-        return words
+                warnings.append(f"{name} is {value} at step {step}, but {bound} was expected there")
+        self.passing |= set(warnings)
+        return warnings
 
     def _replay(self, step: int) -> None:
-        # A trial that goes on from its checkpoint is judged with what it reported before.
+        # A trial that continues from its checkpoint is judged with what it reported before.
         self._is_replayed = True
         self._plan_schedule()
         for earlier, metrics in read_reports(self._run):
             if earlier >= step:
                 break
             self._update(earlier, metrics)
-            self._missed(earlier, metrics)
+            self._missed_milestones(earlier, metrics)
             self._note(earlier, metrics)
 
     def _plan_schedule(self) -> None:
-        """Take the schedule from the sweep file, else as the trainer said that it configured it."""
-        varied = {name for trial in self._spec.trials.values() for name in trial.set}
+        """Take the schedule from the sweep file, else from what the trainer described."""
+        spec = self._view.spec
+        varied = {name for trial in spec.trials.values() for name in trial.set}
         try:
             schedule = schedule_of_trial(
-                self._spec.lr_schedule,
+                spec.lr_schedule,
                 config=self._record.config,
                 metadata=atomic.read_json(self._run.metadata_file) or {},
                 change=self._record.change,
-                varied={*self._spec.parameters, *varied},
+                varied={*spec.parameters, *varied},
                 last_step=self._record.total_steps,
             )
         except UsageError as error:
-            self._troubles.append(f"the learning rate is not held against a schedule: {error}")
+            self._schedule_problem = f"the learning rate is not compared with a schedule: {error}"
             return
         if schedule is not None:
             self._watch.plan_schedule(schedule)
@@ -229,16 +260,16 @@ class Judge:
             return
         if math.isfinite(value):
             self._values.append(value)
-        # Further replicates of a config have no number: the study hears of their mean alone.
+        # Further replicates of a config have no number: the study hears their mean alone.
         if self._record.optuna_number is not None:
             self._study.report(self._record.optuna_number, step, value)
 
 
 def check_watched(spec: Spec) -> None:
-    """Refuse a spec whose policy or schedule no trial could be judged by.
+    """Refuse a spec whose policy or schedule is invalid.
 
     Raises:
-        UsageError: a symptom, a choice or the schedule cannot be.
+        UsageError: a symptom, a choice or the schedule is invalid.
     """
     policy_for(spec)
     if spec.lr_schedule:
@@ -246,74 +277,25 @@ def check_watched(spec: Spec) -> None:
 
 
 def targets_of(spec: Spec) -> dict[str, tuple[float, str]]:
-    """Return the reported names whose pace is watched, with what to reach and which way.
+    """Return the reported names whose pace is watched, with the value to reach and the goal.
 
-    Targets are bounds on metrics of the test data; what is reported on the way carries ``val_``.
+    Targets are bounds on metrics of the test data; values reported on the way carry ``val_``.
     """
     found = {}
     for name, bound in spec.targets.items():
         if bound.low is not None:
-            continue  # a range has no way in which the metric should go
-        way = "minimize" if bound.op.startswith("<") else "maximize"
+            continue  # a range has no direction
+        goal = "minimize" if bound.op.startswith("<") else "maximize"
         for reported in (name, f"val_{name.removeprefix('test_')}"):
-            found[reported] = bound.limit, way
+            found[reported] = bound.limit, goal
     return found
 
 
 def _milestones(spec: Spec) -> dict[tuple[str, int], Any]:
-    """Return metric and step of each milestone, with its bound."""
+    """Return the bound of each milestone by its metric and step."""
     found = {}
     for text, bound in spec.expect.items():
         name, _, step = text.rpartition("@")
         if name and step.isdecimal():
             found[name, int(step)] = bound
     return found
-
-
-MOST_READ = 64
-"""Trials of earlier drivers whose logs are read for it at most, the newest first."""
-
-
-class Siblings:
-    """Knows which trials of a sweep have shown that the loss can fall.
-
-    Args:
-        sweep: the sweep's folder.
-        records: its trials by earlier drivers.
-        metric: the reported name that ranks, or None.
-        goal: which way it is better.
-    """
-
-    def __init__(
-        self,
-        sweep: SweepDir,
-        records: Iterable[TrialRecord],
-        metric: str | None,
-        goal: str,
-    ) -> None:
-        self._sweep = sweep
-        self._unread = [record for record in records if record.attempt][-MOST_READ:]
-        self._judged_by = metric, goal
-        self._fallen: set[int] = set()
-
-    def fell(self, number: int) -> None:
-        """Note that the loss of trial `number` came down."""
-        self._fallen.add(number)
-
-    def another_fell(self, number: int, *, look: bool) -> bool:
-        """Tell whether the loss of another trial than `number` has come down.
-
-        Args:
-            number: the trial that asks.
-            look: whether logs of earlier drivers are worth reading for it.
-        """
-        while not self._fallen - {number} and look and self._unread:
-            record = self._unread.pop()
-            run = self._sweep.run_dir(record.number, record.name)
-            rule = DivergenceRule(*self._judged_by)
-            for step, metrics in read_reports(run):
-                rule.update(step, metrics)
-                if rule.has_fallen:
-                    self._fallen.add(record.number)
-                    break
-        return bool(self._fallen - {number})

@@ -1,120 +1,120 @@
-"""What the trials of a person's own program tell of it together.
+"""What the trials of a user's own program show together.
 
-A program that fails at once in every trial need not run in the others; and one whose trials write
-the same file leaves one of them with what is another's.
+A program that fails at once in every trial need not run in the others; and if its trials write the
+same file, each of them but the last is left with another's content.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestrator.engine.attempts import UnderWay
+from orchestrator.engine.attempts import RunningAttempt
 from orchestrator.engine.queue.decisions import Ending
 from orchestrator.files import atomic
 from orchestrator.runs import TrialRecord, TrialState, now
 from orchestrator.sweepfile.model import Spec
 
 AT_ONCE_S = 60.0
-"""A trial that fails within so long, and without a report, fails at once."""
+"""A trial that fails within this time, and without a report, fails at once."""
 ENOUGH = 3
-"""So many such failures, with no other outcome, are the program's and not the trials'."""
+"""So many such failures, with no other outcome, are the program's fault and not the trials'."""
 
-# What differs between messages of one kind: times, values, what stands in quotes.
+# What differs between messages of one kind: times, values, quoted text.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|=\S*|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # Clocks of file systems are coarser than ours, and times are rounded.
 _SLACK_S = 0.05
 _MOST_NAMED = 3
 
-_Window = tuple[float, float]
+_Interval = tuple[float, float]
 
 
 @dataclass
-class _File:
+class _SharedFile:
     """What was seen of one file.
 
     Attributes:
         seen: time, size and inode of the write that was seen last.
-        by: the trials any of which may have made all writes so far.
-        told: True once it was reported.
+        writers: the trials any of which may have made all writes so far.
+        is_reported: True once the user was warned about it.
     """
 
     seen: tuple[float, int, int]
-    by: set[int] = field(default_factory=set)
-    told: bool = False
+    writers: set[int] = field(default_factory=set)
+    is_reported: bool = False
 
 
-class Scripts:
-    """Watches over the trials of a program; does nothing where a trainer runs them.
+class ProgramWatch:
+    """Watches over the trials of a program; does nothing if a trainer runs them.
 
     Args:
-        spec: what was asked.
-        records: all trials by number; the conductor's own mapping.
-        live: the attempts under way; the conductor's own mapping.
+        spec: the sweep file.
+        has_worked: True if a trial of an earlier driver ended well.
     """
 
-    def __init__(
-        self, spec: Spec, records: Mapping[int, TrialRecord], live: Mapping[str, UnderWay]
-    ) -> None:
-        self._is_script = spec.program is not None
-        self._shares = spec.program is not None and not spec.program.copies
-        self._live = live
-        self._works = any(
-            record.state in (TrialState.COMPLETE, TrialState.PRUNED) for record in records.values()
-        )
+    def __init__(self, spec: Spec, *, has_worked: bool = False) -> None:
+        self._is_program = spec.program is not None
+        self._is_shared = spec.program is not None and not spec.program.copies
+        self._works = has_worked
         self._failed: list[TrialRecord] = []
-        self._windows: dict[int, list[_Window]] = {}
-        self._files: dict[str, _File] = {}
+        self._intervals: dict[int, list[_Interval]] = {}
+        self._files: dict[str, _SharedFile] = {}
 
-    def ended(self, live: UnderWay) -> list[str]:
-        """Take in that an attempt is gone; return what its user should know."""
-        if not self._is_script:
+    def ended(self, attempt: RunningAttempt, others: Collection[RunningAttempt]) -> list[str]:
+        """Take in that an attempt is gone; return what the user should know.
+
+        Args:
+            attempt: which is gone.
+            others: the attempts that run on.
+        """
+        if not self._is_program:
             return []
-        record = live.record
-        if record.state in (TrialState.COMPLETE, TrialState.PRUNED) or _has_reports(live):
+        record = attempt.record
+        took_s = _seconds_of(record)
+        if record.state in (TrialState.COMPLETE, TrialState.PRUNED) or _has_reports(attempt):
             self._works = True
-        elif record.state is TrialState.FAIL and _took_s(record) < AT_ONCE_S:
+        elif record.state is TrialState.FAIL and took_s < AT_ONCE_S:
             self._failed.append(record)
         elif record.state is TrialState.FAIL:
-            self._works = True  # it came a long way
-        return self._overwritten(live) if self._shares else []
+            self._works = True  # it ran for long
+        return self._overwritten(attempt, others) if self._is_shared else []
 
-    @property
-    def ending(self) -> Ending | None:
-        """Why the sweep ends, where its program fails at once in every trial."""
+    def ending(self, running: Collection[RunningAttempt]) -> Ending | None:
+        """Return why the sweep ends if its program fails at once in every trial."""
         if self._works or len(self._failed) < ENOUGH:
             return None
         kinds = {_VARYING.sub("", _first_line(record)) for record in self._failed}
-        if len(kinds) > 1 or any(map(_is_on_its_way, self._live.values())):
+        if len(kinds) > 1 or any(map(_has_come_far, running)):
             return None
-        said = _first_line(self._failed[-1]).rstrip(".")
+        message = _first_line(self._failed[-1]).rstrip(".")
         return Ending(
-            f"the first {len(self._failed)} trials failed at once, all with the same words, so the "
-            f"others do not start: {said}. Mend it and run again with --retry-failed",
+            f"the first {len(self._failed)} trials failed at once with the same message, so the "
+            f"others do not start: {message}. Mend it and run again with --retry-failed",
             stops=True,
             exit_code=1,
         )
 
-    def _overwritten(self, live: UnderWay) -> list[str]:
-        """Return a warning where the trial and another wrote the same files.
+    def _overwritten(
+        self, attempt: RunningAttempt, others: Collection[RunningAttempt]
+    ) -> list[str]:
+        """Return a warning if the trial and another wrote the same files.
 
-        Who wrote a file is known by when: a trial that did not run then did not. Two trials wrote
-        it where no single one can have made all writes that were seen.
+        The time of a write shows who made it: a trial that did not run then did not. Two trials
+        wrote a file if no single one can have made all writes that were seen.
         """
-        record = live.record
-        window = _window(record)
-        if window is None:
+        number, interval = attempt.record.number, _interval(attempt.record)
+        if interval is None:
             return []
-        self._windows.setdefault(record.number, []).append(window)
-        written = (atomic.read_json(live.run.metadata_file) or {}).get("written")
+        self._intervals.setdefault(number, []).append(interval)
+        written = (atomic.read_json(attempt.run.metadata_file) or {}).get("written")
         found: dict[str, set[int]] = {}
-        for name, facts in written.items() if isinstance(written, dict) else ():
-            others = self._note(str(name), facts, record.number)
-            if others:
-                found[str(name)] = others
+        for name, write in written.items() if isinstance(written, dict) else ():
+            earlier = self._earlier_writers(str(name), write, number, others)
+            if earlier:
+                found[str(name)] = earlier
         if not found:
             return []
         names = ", ".join([*found][:_MOST_NAMED])
@@ -126,65 +126,67 @@ class Scripts:
             "each trial has a folder of its own"
         ]
 
-    def _note(self, name: str, facts: Any, number: int) -> set[int]:
-        """Take in one write; return who wrote the file before where another trial surely did."""
+    def _earlier_writers(
+        self, name: str, write: Any, number: int, others: Collection[RunningAttempt]
+    ) -> set[int]:
+        """Take in one write; return who wrote the file before if another trial surely did."""
         try:
-            at, size, inode = float(facts[0]), int(facts[1]), int(facts[2])
+            at, size, inode = float(write[0]), int(write[1]), int(write[2])
         except (TypeError, ValueError, IndexError):
             return set()
-        by = self._running_at(at)
+        writers = self._running_at(at, others)
         file = self._files.get(name)
         if file is None:
-            if by:
-                self._files[name] = _File((at, size, inode), by)
+            if writers:
+                self._files[name] = _SharedFile((at, size, inode), writers)
             return set()
-        if file.seen == (at, size, inode) or at < file.seen[0] or not by:
+        if file.seen == (at, size, inode) or at < file.seen[0] or not writers:
             return set()
-        # What only grows is shared on purpose: a log, a table to which each trial adds a line.
+        # A file that only grows is shared on purpose: a log, a table to which each trial adds.
         grows = inode == file.seen[2] and size > file.seen[1]
-        before, file.seen = file.by, (at, size, inode)
-        file.by = before & by
-        if file.by or grows or file.told:
-            file.by = file.by or by
+        before, file.seen = file.writers, (at, size, inode)
+        file.writers = before & writers
+        if file.writers or grows or file.is_reported:
+            file.writers = file.writers or writers
             return set()
-        file.by, file.told = by, True
+        file.writers, file.is_reported = writers, True
         return before - {number} or before
 
-    def _running_at(self, at: float) -> set[int]:
+    def _running_at(self, at: float, others: Collection[RunningAttempt]) -> set[int]:
         """Return the trials that ran at a time."""
         running = {
             number
-            for number, windows in self._windows.items()
-            if any(start - _SLACK_S <= at <= end + _SLACK_S for start, end in windows)
+            for number, intervals in self._intervals.items()
+            if any(start - _SLACK_S <= at <= end + _SLACK_S for start, end in intervals)
         }
-        for live in self._live.values():
-            start = _seconds(live.record.started_at)
+        for attempt in others:
+            start = _seconds(attempt.record.started_at)
             if start is not None and start - _SLACK_S <= at:
-                running.add(live.record.number)
+                running.add(attempt.record.number)
         return running
 
 
-def _has_reports(live: UnderWay) -> bool:
-    return live.run.metrics_file.exists()
+def _has_reports(attempt: RunningAttempt) -> bool:
+    return attempt.run.metrics_file.exists()
 
 
-def _is_on_its_way(live: UnderWay) -> bool:
-    """Tell whether an attempt that runs has come further than those that failed."""
-    start = _seconds(live.record.started_at)
+def _has_come_far(attempt: RunningAttempt) -> bool:
+    """Tell whether a running attempt has come further than those that failed."""
+    start = _seconds(attempt.record.started_at)
     is_long = start is not None and (_seconds(now()) or 0.0) - start >= AT_ONCE_S
-    return not live.finished and (_has_reports(live) or is_long)
+    return not attempt.is_finished and (_has_reports(attempt) or is_long)
 
 
 def _first_line(record: TrialRecord) -> str:
     return (record.reason or "").partition("\n")[0]
 
 
-def _took_s(record: TrialRecord) -> float:
-    window = _window(record)
-    return 0.0 if window is None else window[1] - window[0]
+def _seconds_of(record: TrialRecord) -> float:
+    interval = _interval(record)
+    return 0.0 if interval is None else interval[1] - interval[0]
 
 
-def _window(record: TrialRecord) -> _Window | None:
+def _interval(record: TrialRecord) -> _Interval | None:
     start, end = _seconds(record.started_at), _seconds(record.ended_at)
     return None if start is None or end is None else (start, end)
 

@@ -1,9 +1,7 @@
-"""What answers a trial that was ended for a symptom: a new trial with another config.
+"""Trials that follow from another one: the answer to a symptom, and `sweep resume`.
 
-The successor follows from records alone, so that a driver that was killed between the end of a
-trial and its answer makes up for it when the sweep goes on, and never answers twice.
-
-`sweep resume`: going on from a trial's checkpoint, under another config, as a new trial.
+What follows is decided from records alone, so that a driver that was killed between the end of a
+trial and its answer makes up for it when the sweep continues, and never answers twice.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from orchestrator.analysis import facts_of
 from orchestrator.divergence import Policy, number as shown
 from orchestrator.divergence.symptoms import Choice
 from orchestrator.engine.driver.opening import open_sweep
-from orchestrator.engine.queue.candidates import number_after
+from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, TrialRecord, TrialState, driver_lives
@@ -25,12 +23,13 @@ from orchestrator.sweepfile.conditions import broken_by, condition
 from orchestrator.sweepfile.model import Remedy, Spec
 
 LINK = "remedy"
+LINK_RESUMING = "resumed"
 _UNKNOWN = object()
 _TIMES = re.compile(r"\*\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
 
 def policy_for(spec: Spec) -> Policy:
-    """Return the policy of a sweep: a symptom with a remedy is answered, where nothing forbids.
+    """Return the policy of a sweep: a symptom that has a remedy is answered if it would stop.
 
     Raises:
         UsageError: a symptom or a choice is unknown.
@@ -43,97 +42,65 @@ def policy_for(spec: Spec) -> Policy:
     return Policy(choices)
 
 
-class Remedies:
-    """Makes the successors of trials that were ended for a symptom.
+def successor(view: SweepView, record: TrialRecord) -> TrialRecord | None:
+    """Return the answer to a trial that was ended for a symptom, unsaved; None if it has none."""
+    if record.state is not TrialState.PRUNED or record.symptom is None:
+        return None
+    if any(one.link == LINK and one.origin == record.number for one in view.records.values()):
+        return None
+    change = remedy_change(view, record, record.symptom)
+    if change is None:
+        return None
+    lineage = view.lineage(record)
+    place = 1 + sum(earlier.link == LINK for earlier in lineage)
+    remedy = view.spec.remedy[record.symptom]
+    number = view.next_number()
+    return TrialRecord(
+        number=number,
+        name=view.unused_name(f"{lineage[0].name} → remedy {place}: {settings(change)}", number),
+        config=config_with(record.config, change, view.spec),
+        stage=record.stage,
+        note=dict(record.note),
+        origin=record.number,
+        link=LINK,
+        from_checkpoint=remedy.start == "checkpoint"
+        and view.run_dir(record).checkpoint_file.exists(),
+        change={"name": f"remedy {place}", "set": change, "symptom": record.symptom},
+    )
 
-    Args:
-        spec: what was asked.
-        sweep: the sweep's folder.
-        records: its trials by number; read only.
-    """
 
-    def __init__(self, spec: Spec, sweep: SweepDir, records: Mapping[int, TrialRecord]) -> None:
-        self._spec = spec
-        self._sweep = sweep
-        self._records = records
+def remedy_change(view: SweepView, record: TrialRecord, symptom: str) -> dict[str, Any] | None:
+    """Return the values that the answer to a symptom of a trial sets; None if there is none."""
+    spec = view.spec
+    remedy = spec.remedy.get(symptom)
+    if remedy is None:
+        return None
+    answered = sum(
+        earlier.link == LINK and earlier.change.get("symptom") == symptom
+        for earlier in view.lineage(record)
+    )
+    if answered >= remedy.times or not _applies(view, remedy, record):
+        return None
+    before = values_of(spec, view.folder, record)
+    change = {}
+    for name, asked in remedy.set.items():
+        value = _new_value(_rung(asked, answered), before.get(name, _UNKNOWN))
+        if value is not _UNKNOWN and value != before.get(name, _UNKNOWN):
+            change[name] = value
+    if not change or broken_by(spec, config_with(record.config, change, spec)):
+        return None  # what changes nothing would end alike, and what is forbidden may not run
+    return change
 
-    def can_answer(self, record: TrialRecord, symptom: str) -> bool:
-        """Tell whether a trial that would be ended for `symptom` now would have a successor."""
-        return self._change(record, symptom) is not None
 
-    def answer(self, record: TrialRecord) -> TrialRecord | None:
-        """Return the successor of a trial that has ended, unsaved; None where it has none."""
-        if record.state is not TrialState.PRUNED or record.symptom is None:
-            return None
-        if any(self._follows(other, record) for other in self._records.values()):
-            return None
-        change = self._change(record, record.symptom)
-        if change is None:
-            return None
-        chain = chain_of(record, self._records)
-        place = 1 + sum(earlier.link == LINK for earlier in chain)
-        told = f"remedy {place}: {words_of(change)}"
-        remedy = self._spec.remedy[record.symptom]
-        run = self._sweep.run_dir(record.number, record.name)
-        new = number_after(self._spec, self._records)
-        return TrialRecord(
-            number=new,
-            name=unused_name(f"{chain[0].name} → {told}", new, self._records),
-            config=config_with(record.config, change, self._spec),
-            stage=record.stage,
-            note=dict(record.note),
-            origin=record.number,
-            link=LINK,
-            from_checkpoint=remedy.start == "checkpoint" and run.checkpoint_file.exists(),
-            change={"name": f"remedy {place}", "set": change, "symptom": record.symptom},
-        )
-
-    def owed(self) -> list[TrialRecord]:
-        """Return, saved, the answers that an earlier driver did not come to give."""
-        made: list[TrialRecord] = []
-        for record in list(self._records.values()):
-            later = Remedies(self._spec, self._sweep, {**self._records, **by_number(made)})
-            successor = later.answer(record)
-            if successor is not None:
-                successor.save(self._sweep.run_dir(successor.number, successor.name))
-                made.append(successor)
-        return made
-
-    @staticmethod
-    def _follows(other: TrialRecord, record: TrialRecord) -> bool:
-        return other.link == LINK and other.origin == record.number
-
-    def _change(self, record: TrialRecord, symptom: str) -> dict[str, Any] | None:
-        """Return the values that the answer sets; None where there is no answer."""
-        remedy = self._spec.remedy.get(symptom)
-        if remedy is None:
-            return None
-        chain = chain_of(record, self._records)
-        answered = sum(
-            earlier.link == LINK and earlier.change.get("symptom") == symptom for earlier in chain
-        )
-        if answered >= remedy.times or not self._holds(remedy, record):
-            return None
-        before = values_of(self._spec, self._sweep, record)
-        change = {}
-        for name, asked in remedy.set.items():
-            value = _value(_rung(asked, answered), before.get(name, _UNKNOWN))
-            if value is not _UNKNOWN and value != before.get(name, _UNKNOWN):
-                change[name] = value
-        if not change or broken_by(self._spec, config_with(record.config, change, self._spec)):
-            return None  # what changes nothing would end alike, and what is forbidden may not run
-        return change
-
-    def _holds(self, remedy: Remedy, record: TrialRecord) -> bool:
-        if remedy.condition is None:
-            return True
-        run = self._sweep.run_dir(record.number, record.name)
-        known = facts_of(record, run, self._spec.metric)
-        return known.hold(condition.parse(remedy.condition)) is True
+def _applies(view: SweepView, remedy: Remedy, record: TrialRecord) -> bool:
+    if remedy.condition is None:
+        return True
+    known = facts_of(record, view.run_dir(record), view.spec.metric)
+    return known.hold(condition.parse(remedy.condition)) is True
 
 
 def values_of(spec: Spec, sweep: SweepDir, record: TrialRecord) -> dict[str, Any]:
-    """Return all parameters of a trial by the names of the sweep file, defaults among them."""
+    """Return all parameters of a trial by the names of the sweep file, defaults included."""
     run = sweep.run_dir(record.number, record.name)
     built = (atomic.read_json(run.metadata_file) or {}).get("config")
     values = {**(built if isinstance(built, dict) else {}), **record.config}
@@ -146,40 +113,8 @@ def values_of(spec: Spec, sweep: SweepDir, record: TrialRecord) -> dict[str, Any
     return values
 
 
-def course_of(spec: Spec, record: TrialRecord) -> dict[str, bool]:
-    """Return the fields of an `Attempt` that say how divergence is dealt with in the trial."""
-    policy = policy_for(spec)
-    return {
-        "stops_at_non_finite": policy.action("non-finite") in ("stop", "remedy"),
-        "keeps_best": any(remedy.start == "checkpoint" for remedy in spec.remedy.values()),
-        "new_schedule": bool(record.change.get("new_schedule")),
-    }
-
-
-def unused_name(name: str, number: int, records: Mapping[int, TrialRecord]) -> str:
-    """Return the name of trial `number`: with its number, where another trial has that name."""
-    taken = any(record.name == name for record in records.values())
-    return f"{name} ({number})" if taken else name
-
-
-def by_number(records: list[TrialRecord]) -> dict[int, TrialRecord]:
-    """Return records by their number."""
-    return {record.number: record for record in records}
-
-
-def chain_of(record: TrialRecord, records: Mapping[int, TrialRecord]) -> list[TrialRecord]:
-    """Return the trials that `record` follows, the first of them first, and itself at the end."""
-    chain = [record]
-    while chain[0].origin is not None and len(chain) <= len(records):
-        before = records.get(chain[0].origin)
-        if before is None:
-            break
-        chain.insert(0, before)
-    return chain
-
-
 def config_with(config: Mapping[str, Any], change: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
-    """Return `config` with other values; names of parameters inside others reach into maps."""
+    """Return `config` with other values; names of nested parameters reach into its maps."""
     found: dict[str, Any] = copy.deepcopy(dict(config))
     for name, value in change.items():
         inside = found
@@ -192,8 +127,8 @@ def config_with(config: Mapping[str, Any], change: Mapping[str, Any], spec: Spec
     return found
 
 
-def words_of(change: Mapping[str, Any]) -> str:
-    """Return a change in words: ``lr=0.0001, clip=1``."""
+def settings(change: Mapping[str, Any]) -> str:
+    """Return a change as text: ``lr=0.0001, clip=1``."""
     texts = []
     for name, value in change.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -202,14 +137,14 @@ def words_of(change: Mapping[str, Any]) -> str:
 
 
 def _rung(asked: Any, place: int) -> Any:
-    """Return what the answer at `place` sets: of a ladder its rung, beyond its end the last."""
+    """Return what the answer at `place` sets: an item of a list, beyond its end the last one."""
     if isinstance(asked, list | tuple):
         return asked[min(place, len(asked) - 1)] if asked else _UNKNOWN
     return asked
 
 
-def _value(asked: Any, before: Any) -> Any:
-    """Return the new value of a parameter; `_UNKNOWN` where nobody knows what it is relative to."""
+def _new_value(asked: Any, before: Any) -> Any:
+    """Return the new value of a parameter; `_UNKNOWN` if it is relative to an unknown value."""
     if not isinstance(asked, str) or _TIMES.fullmatch(asked.strip()) is None:
         return asked
     product = times_before(asked, before)
@@ -217,7 +152,7 @@ def _value(asked: Any, before: Any) -> Any:
 
 
 def times_before(asked: str, before: Any) -> int | float | None:
-    """Return what ``"*0.1"`` makes of a value; None for other texts, and of what is no number."""
+    """Return what ``"*0.1"`` makes of a value; None for other texts and for what is no number."""
     match = _TIMES.fullmatch(asked.strip())
     if match is None or isinstance(before, bool) or not isinstance(before, int | float):
         return None
@@ -226,73 +161,71 @@ def times_before(asked: str, before: Any) -> int | float | None:
     return round(product) if isinstance(before, int) else product
 
 
-LINK_RESUMING = "resumed"
-
-
 def add_resumed(
     spec: Spec, sweep: SweepDir, number: int, change: Mapping[str, Any], *, new_schedule: bool
 ) -> TrialRecord:
-    """Make the trial that goes on from the checkpoint of trial `number`, and return its record.
+    """Make the trial that continues from the checkpoint of trial `number`, and return its record.
 
     It waits in the sweep's folder for a driver.
 
     Args:
-        spec: what the sweep was asked with.
+        spec: the sweep file.
         sweep: its folder.
         number: of the trial whose checkpoint it starts from.
         change: the values that it sets.
-        new_schedule: True where the schedule of the learning rate begins anew.
+        new_schedule: True if the schedule of the learning rate starts again.
 
     Raises:
         BusyError: a driver runs the sweep.
         ChangedSpecError: the folder holds a sweep of another spec.
         NotFoundError: the trial left no checkpoint.
-        UsageError: the spec's own folder is another.
+        UsageError: a run of the spec would use another folder.
     """
     if driver_lives(sweep):
         raise BusyError(
-            f"{sweep.path}: must not be running for a trial to be resumed, but it is. Wait for its "
-            f"end, or end it with `sweep stop {sweep.name}`."
+            f"{sweep.path}: cannot resume a trial while the sweep is running. Wait for its end, or "
+            f"end it with `sweep stop {sweep.name}`."
         )
     opened = open_sweep(spec, sweep.path.parent)
     try:
         if opened.folder.path.resolve() != sweep.path.resolve():
             raise UsageError(
-                f"{sweep.path}: must be what a run of its file goes on with, but that is "
-                f"{opened.folder.path}."
+                f"{sweep.path}: a run of its file continues another sweep "
+                f"({opened.folder.path}). Resume a trial of that one."
             )
-        records = opened.records
-        origin = records[number]
-        run = sweep.run_dir(origin.number, origin.name)
-        if not run.checkpoint_file.exists():
-            is_unknown = spec.program is not None and spec.program.resume is None
-            what = "the file has no `resume` to know it by" if is_unknown else "it saved none"
-            raise NotFoundError(
-                f"trial {number} ({origin.name}): must have left a checkpoint to be resumed, but "
-                f"{what}. Run it anew with `sweep run --set`."
-            )
-        told = ", ".join(
-            [*([words_of(change)] if change else []), *(["new schedule"] if new_schedule else [])]
-        )
-        change_words = f"resumed: {told}" if told else "resumed"
-        new = number_after(spec, records)
-        name = unused_name(f"{chain_of(origin, records)[0].name} → {change_words}", new, records)
-        successor = TrialRecord(
-            number=new,
-            name=name,
-            config=config_with(origin.config, change, spec),
-            stage=origin.stage,
-            note=dict(origin.note),
-            origin=origin.number,
-            link=LINK_RESUMING,
-            from_checkpoint=True,
-            change={
-                "name": "resumed with a new schedule" if new_schedule else "resumed",
-                "set": dict(change),
-                **({"new_schedule": True} if new_schedule else {}),
-            },
-        )
-        successor.save(sweep.run_dir(successor.number, successor.name))
-        return successor
+        return _resumed(SweepView(spec, sweep, opened.records), number, change, new_schedule)
     finally:
         opened.close()
+
+
+def _resumed(
+    view: SweepView, number: int, change: Mapping[str, Any], new_schedule: bool
+) -> TrialRecord:
+    origin, spec = view.records[number], view.spec
+    if not view.run_dir(origin).checkpoint_file.exists():
+        is_unknown = spec.program is not None and spec.program.resume is None
+        why = "the file has no `resume` to know it by" if is_unknown else "it saved none"
+        raise NotFoundError(
+            f"trial {number} ({origin.name}): no checkpoint to resume from ({why}). Run it again "
+            "with `sweep run --set`."
+        )
+    parts = [*([settings(change)] if change else []), *(["new schedule"] if new_schedule else [])]
+    name = f"{view.lineage(origin)[0].name} → resumed{': ' if parts else ''}{', '.join(parts)}"
+    new = view.next_number()
+    record = TrialRecord(
+        number=new,
+        name=view.unused_name(name, new),
+        config=config_with(origin.config, change, spec),
+        stage=origin.stage,
+        note=dict(origin.note),
+        origin=origin.number,
+        link=LINK_RESUMING,
+        from_checkpoint=True,
+        change={
+            "name": "resumed with a new schedule" if new_schedule else "resumed",
+            "set": dict(change),
+            **({"new_schedule": True} if new_schedule else {}),
+        },
+    )
+    view.save(record)
+    return record

@@ -32,3 +32,9 @@ class SweepLog:
     def save(self, record: TrialRecord) -> None:
         """Write a trial's record into its run directory."""
         record.save(self.folder.run_dir(record.number, record.name))
+
+    def warn(self, record: TrialRecord, text: str) -> None:
+        """Add a warning to a trial's record and report it."""
+        record.warnings.append(text)
+        self.save(record)
+        self.emit("warning", record, text=text)

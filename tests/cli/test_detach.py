@@ -86,7 +86,7 @@ def _refuses_a_changed_spec(desk: Desk) -> None:
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert [line for line in lines if line.startswith("Error: ")] == [
-        "Error: results/mine: must have been run with this spec to go on, but it differs:"
+        "Error: results/mine: cannot continue with a changed spec:"
     ]
     assert "  overrides.learning_rate: was not set, is 0.3" in lines
     assert not desk.processes()
@@ -97,7 +97,7 @@ def test_a_refused_start_leaves_no_folder(desk: Desk) -> None:
     desk.write_sweep({"a": {"seed": 0}}, METRIC)
     done = desk.sweep("run", "sweep.yaml", "--detach", "--only", "b")
     assert done.returncode == 2
-    assert done.stderr.startswith("Error: --only b: must be a trial of 'mine'")
+    assert done.stderr.startswith("Error: --only b: no such trial in 'mine'")
     assert not desk.sweep_dir().path.exists()
 
 

@@ -207,7 +207,7 @@ def test_a_continued_trial_is_judged_with_what_it_reported_before(tmp_path: Path
         jsonl.append(run.metrics_file, record)
         conductor.on_messages("1", [["report", step, record["metrics"]]])
     conductor.stop()
-    conductor.abandon()
+    conductor.close()
     again = make_conductor(tmp_path, spec)
     start(again, "2")
     again.on_messages("2", [["report", 5, {"train_loss": 1000.0, "val_mae": 1000.0}]])
@@ -282,7 +282,7 @@ def test_a_trial_that_waits_outside_the_choice_can_be_stopped(tmp_path: Path, th
     conductor = make_conductor(tmp_path, three)
     start(conductor, "1")
     conductor.stop()
-    conductor.abandon()
+    conductor.close()
     again = make_conductor(tmp_path, three, only=frozenset({"c"}))
     again.stop_trial(0, "stopped by hand")
     assert states(again)["a"] == (TrialState.PRUNED, "stopped by hand")
@@ -306,7 +306,7 @@ def test_interrupted_trials_can_be_marked_without_the_study(
     start(conductor, "1")
     start(conductor, "2")
     conductor.stop_trial(1, "stopped by hand")
-    monkeypatch.setattr(conductor, "_configs", None)
+    monkeypatch.setattr(conductor, "_trials", None)
     monkeypatch.setattr(conductor, "_log", None)
     conductor.mark_interrupted()
     found = {record.name: record for record in load_trials(SweepDir(tmp_path / "sweep"))}
@@ -387,7 +387,7 @@ def test_a_follower_starts_from_its_origins_checkpoint(tmp_path: Path, three: Sp
     origin.checkpoint_file.write_bytes(b"epoch 20")
     end(conductor, "1")
     for number, follows in ((7, 0), (8, 1)):
-        conductor.follow(
+        conductor._trials.follow(
             TrialRecord(
                 number, f"f{number}", {}, origin=follows, link="promoted", from_checkpoint=True
             )
@@ -399,7 +399,7 @@ def test_a_follower_starts_from_its_origins_checkpoint(tmp_path: Path, three: Sp
     assert attempt.run_dir.checkpoint_file.read_bytes() == b"epoch 20", "it is its own"
     atomic.write_text(attempt.run_dir.checkpoint_file, "epoch 25")
     conductor.stop()
-    conductor.abandon()
+    conductor.close()
 
     again = make_conductor(tmp_path, three, slots=4)
     assert start(again, "3").run_dir.checkpoint_file.read_bytes() == b"epoch 25", "given once"

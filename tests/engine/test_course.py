@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.queue.budget import Limits, Spent
+from orchestrator.engine.queue.budget import TimeSpent, limit_reached
+from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.slots import trial_needs
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
@@ -240,7 +241,7 @@ def test_a_missed_gate_ends_an_ablation_and_says_by_how_much(tmp_path: Path) -> 
     assert ending is not None
     assert ending.exit_code == 3
     words = "gate of baseline: val_mae <= 0.3 is missed: val_mae is 0.5, 0.2 too high"
-    assert ending.words == words
+    assert ending.reason == words
     play.open()
     assert play.conductor.is_over, "and it stays ended"
     assert play.conductor.ending == ending
@@ -312,9 +313,7 @@ def test_a_config_that_a_pruner_stops_spares_its_other_seeds(tmp_path: Path) -> 
         play.start()
     stopped = next(r for r in play.running.values() if r.config["lr"] == 0.2)
     live = next(i for i, r in play.running.items() if r is stopped)
-    play.conductor._endings.ask(
-        play.conductor._live[live], TrialState.PRUNED, "median pruner: it is worse"
-    )
+    play.conductor._running[live].request_end(TrialState.PRUNED, "median pruner: it is worse")
     play.end(live, None)
     play.to_the_end({})
     other = next(r for r in play.records if r.group == stopped.number and r.replicate == 1)
@@ -353,7 +352,7 @@ def test_what_bounds_a_sweep_ends_it_in_order(
     play.to_the_end({}, fails=fails)
     assert len(play.records) == count
     assert play.conductor.ending is not None
-    assert play.conductor.ending.words == words
+    assert play.conductor.ending.reason == words
     play.open()
     assert play.conductor.is_over
 
@@ -381,29 +380,30 @@ def test_hours_are_of_all_drivers_together(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(spent, "_monotonic", lambda: spent._last + 0.6 * 3600)
     play.conductor.tick()
     assert play.conductor.ending is not None
-    assert play.conductor.ending.words == "budget: 2 h have passed"
+    assert play.conductor.ending.reason == "budget: 2 h have passed"
     (attempt_id,) = play.running
     assert play.conductor.is_ending(attempt_id)
-    play.conductor.abandon()
+    play.conductor.close()
     assert play.records[0].state is TrialState.WAITING
     play.open()
     assert play.conductor.is_over
 
 
-def test_gpu_hours_count_every_card() -> None:
-    course: dict[str, Any] = {}
-    saved: list[float] = []
+def test_gpu_hours_count_every_card(tmp_path: Path) -> None:
+    state = SweepRecord("sweep")
+    log = SweepLog(SweepDir(tmp_path), lambda event, record, details: None)
     now = iter([0.0, 3600.0, 7200.0, 7200.0])
-    spent = Spent(course, lambda: saved.append(course["spent"]["gpu_hours"]), lambda: next(now))
-    spent.tick(2)
-    spent.tick(0, is_last=True)
+    spent = TimeSpent(Decisions(state, log), lambda: next(now))
+    for gpus, is_last in ((2, False), (0, True)):
+        spent.tick(gpus, is_last=is_last)
+        written = SweepRecord.load(log.folder)
+        assert written is not None
+        assert written.course["spent"]["gpu_hours"] == 2.0
     assert (spent.hours, spent.gpu_hours) == (2.0, 2.0)
-    assert saved == [2.0, 2.0]
-    limits = Limits(toy_spec(Path("/"), {}, budget=Budget(gpu_hours=2.0)), spent)
-    ending = limits.ending([])
+    ending = limit_reached(toy_spec(tmp_path, {}, budget=Budget(gpu_hours=2.0)), [], spent)
     assert ending is not None
-    assert (ending.words, ending.stops) == ("budget: 2 h of GPUs are used up", True)
-    assert Spent(course, lambda: None, lambda: next(now)).hours == 2.0
+    assert (ending.reason, ending.stops) == ("budget: 2 h of GPUs are used up", True)
+    assert TimeSpent(Decisions(state, log), lambda: next(now)).hours == 2.0
 
 
 def test_each_stage_has_its_study_and_a_lost_journal_is_written_again(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from orchestrator.analysis.table import compare
-from orchestrator.engine.attempts import UnderWay
+from orchestrator.engine.attempts import RunningAttempt
 from orchestrator.engine.driver.closing import Outcome
 from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.engine.judge import Judge
-from orchestrator.engine.program_watch import Scripts
+from orchestrator.engine.program_watch import ProgramWatch
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB
 from orchestrator.runs.layout import RunDir, SweepDir
@@ -52,8 +52,8 @@ def test_three_equal_failures_end_the_sweep(tmp_path: Path) -> None:
     assert conductor.is_over
     assert conductor.ending is not None
     assert (conductor.ending.exit_code, conductor.ending.stops) == (1, True)
-    assert "the first 3 trials failed at once" in conductor.ending.words
-    assert "error: --lr=99" in conductor.ending.words
+    assert "the first 3 trials failed at once" in conductor.ending.reason
+    assert "error: --lr=99" in conductor.ending.reason
     assert list(states(conductor)) == ["a", "b", "c"]
 
 
@@ -96,9 +96,8 @@ class Folder:
     def __init__(self, path: Path) -> None:
         spec = script_spec(path, 8)
         self.path = path
-        self.records: dict[int, TrialRecord] = {}
-        self.live: dict[str, UnderWay] = {}
-        self.scripts = Scripts(spec, self.records, self.live)
+        self.live: dict[str, RunningAttempt] = {}
+        self.watch = ProgramWatch(spec)
         self.inode = 0
         self.files: dict[str, tuple[float, int, int]] = {}
         self.before: dict[int, dict[str, tuple[float, int, int]]] = {}
@@ -108,8 +107,7 @@ class Folder:
         record.started_at = (ZERO + timedelta(seconds=at)).isoformat()
         run = RunDir(self.path / str(number))
         run.path.mkdir()
-        self.records[number] = record
-        self.live[str(number)] = UnderWay(record, run, cast(Judge, None), 0)
+        self.live[str(number)] = RunningAttempt(record, run, cast(Judge, None), 0)
         self.before[number] = dict(self.files)
 
     def write(self, name: str, at: float, size: int | None = None) -> None:
@@ -125,7 +123,7 @@ class Folder:
         before = self.before[number]
         written = {name: f for name, f in self.files.items() if before.get(name) != f}
         live.run.metadata_file.write_text(json.dumps({"written": written}))
-        return self.scripts.ended(live)
+        return self.watch.ended(live, self.live.values())
 
 
 def test_a_file_that_two_trials_wrote_is_told_once(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def command(
     say("")
     _conclude(outcome.folder)
     if outcome.ending is not None:
-        say(f"Ended: {clean(outcome.ending.words)}")
+        say(f"Ended: {clean(outcome.ending.reason)}")
     if outcome.success is not None:
         say(clean(outcome.success.words))
     if outcome.state is SweepState.INTERRUPTED:

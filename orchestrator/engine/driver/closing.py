@@ -21,8 +21,8 @@ class Outcome:
         folder: the sweep's folder.
         state: FINISHED, INTERRUPTED or FAILED.
         records: all its trials, by number.
-        ending: why it ended before all that the file asks for had run; None where it did not.
-        success: the verdict of ``success``; None where the file has none, or it was not judged.
+        ending: why it ended before all that the file requests had run; None if it did not.
+        success: the verdict on ``success``; None if the file has none, or it was not judged.
     """
 
     folder: SweepDir
@@ -33,9 +33,9 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 where all went well, 130 where it was interrupted, 3 where a gate was missed.
+        """0 if all went well, 130 if it was interrupted, 3 if a gate was missed.
 
-        1 where the file's ``success`` is missed; without one, where a trial failed.
+        1 if the file's ``success`` is missed or, without one, if a trial failed.
         """
         if self.state is SweepState.INTERRUPTED:
             return 130
@@ -53,12 +53,11 @@ def new_record(
     """Return the record with which a driver starts, unsaved.
 
     Args:
-        spec: what was asked.
+        spec: the sweep file.
         folder: the sweep's folder.
         command: the command line that continues it.
         before: the record that an earlier driver left, if one did.
-        retries: True where trials run again that had ended: what was decided by them is decided
-            anew.
+        retries: True if trials run again that had ended: what they decided is decided again.
     """
     record = SweepRecord(
         sweep=folder.name,
@@ -87,11 +86,11 @@ def conclude(
     """Write into the record how a driver ended, save it and return the outcome.
 
     Args:
-        conductor: which is at its end.
-        spec: what was asked.
+        conductor: of the sweep, which is over.
+        spec: the sweep file.
         folder: the sweep's folder.
         record: of this driver.
-        before: of the driver before, where nothing was left to run; None where something ran.
+        before: of the driver before if nothing was left to run; None if something ran.
         only: the only trials that were to run; empty for all.
     """
     success = None
@@ -101,7 +100,7 @@ def conclude(
         record.state = SweepState.FINISHED
         record.reason = f"only {', '.join(sorted(only))}" if only else None
         if conductor.ending is not None:
-            record.reason = conductor.ending.words
+            record.reason = conductor.ending.reason
         if spec.success and not only:
             trials = list(conductor.records.values())
             success = judge_success(spec.success, folder, trials, spec.metric)
@@ -112,14 +111,14 @@ def conclude(
 
 
 def stamp(record: SweepRecord, before: SweepRecord | None = None) -> None:
-    """Note when a sweep ended; where nothing was left to run, its times are those of then."""
+    """Note when a sweep ended; if nothing was left to run, its earlier times stay."""
     record.ended_at = now()
     if before is not None:
         record.started_at, record.ended_at = before.started_at, before.ended_at
 
 
 def _was_interrupted(conductor: Conductor) -> bool:
-    """Tell whether somebody ended the sweep before it came to an end of its own."""
+    """Tell whether the user ended the sweep before it came to its own end."""
     reason = conductor.stop_reason
     if reason is None:
         return False

@@ -1,4 +1,4 @@
-"""Opening a sweep's folder to run in it: a new one, or one that is to go on."""
+"""Opening a sweep's folder to run in it: a new one, or one to continue."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import errno
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import ChangedSpecError, UsageError
+from orchestrator.errors import ChangedSpecError, NotFoundError, UsageError, nearest
 from orchestrator.files import atomic, lock
-from orchestrator.runs import SweepDir, TrialRecord, load_trials, safe_name
+from orchestrator.runs import SweepDir, TrialRecord, is_called, load_trials, safe_name
 from orchestrator.sweepfile import differences
-from orchestrator.sweepfile.model import Spec
+from orchestrator.sweepfile.expand import iter_configs
+from orchestrator.sweepfile.model import Spec, TrialConfig
 
-# A reader that asks whether a driver lives holds the lock for an instant.
+# A reader that checks for a running driver holds the lock for an instant.
 LOCK_TIMEOUT_S = 2.0
+
+# Trials that are searched at most for a name of ``--only``.
+MOST_SEARCHED = 100_000
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class OpenSweep:
     Attributes:
         folder: the folder.
         records: the trials that it holds already, by number.
-        held: the lock; let go of with `close`.
+        held: the lock, released by `close`.
     """
 
     folder: SweepDir
@@ -35,17 +41,17 @@ class OpenSweep:
     held: lock.Held
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self.held.release()
 
 
 def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
-    """Take hold of the folder of `spec` under `results`, making it where it is missing.
+    """Lock the folder of `spec` under `results`; make it if it is missing.
 
     Args:
-        spec: what is to run.
-        results: where sweeps are kept.
-        new: start another sweep ``<name>-2`` beside one that exists.
+        spec: the sweep file.
+        results: the folder of all sweeps.
+        new: start another sweep ``<name>-2`` next to one that exists.
 
     Raises:
         ChangedSpecError: the folder holds a sweep of another spec, and `new` was not given.
@@ -65,8 +71,8 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
             if changed:
                 lines = "\n  ".join(changed)
                 raise ChangedSpecError(
-                    f"{folder.path}: must have been run with this spec to go on, but it differs:\n"
-                    f"  {lines}\nGive --new to start '{_unused(folder).name}' beside it, or undo "
+                    f"{folder.path}: cannot continue with a changed spec:\n"
+                    f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
                     "the change. (run_cap, budget, targets, gates and remedies may change.)"
                 )
         atomic.write_json(folder.spec_file, asked)
@@ -80,7 +86,7 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
 def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:
     """Return the folder that a run of `spec` uses; it may not exist yet.
 
-    Of a sweep and those that ``--new`` has put beside it, the last one of this very spec goes on.
+    Of a sweep and those that ``--new`` made next to it, the last one of this very spec continues.
     """
     first = SweepDir(results / safe_name(spec.name))
     if new:
@@ -94,7 +100,7 @@ def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:
 
 
 def _plain(spec: Spec) -> dict[str, Any]:
-    """Return `spec` as it is after a way through JSON."""
+    """Return `spec` as JSON would read it back."""
     found: dict[str, Any] = json.loads(json.dumps(atomic.plain(spec.to_dict())))
     return found
 
@@ -112,7 +118,7 @@ def _beside(first: SweepDir) -> list[SweepDir]:
 
 
 def make_folder(folder: SweepDir) -> None:
-    """Make the folder of a sweep where it is missing.
+    """Make the folder of a sweep if it is missing.
 
     Raises:
         UsageError: it cannot be made or written.
@@ -123,8 +129,8 @@ def make_folder(folder: SweepDir) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise UsageError(
-            f"{folder.path}: must be a folder that can be written, but got: {error.strerror}. "
-            "Choose another with --results."
+            f"{folder.path}: cannot write there ({error.strerror}). Choose another folder with "
+            "--results."
         ) from None
 
 
@@ -135,3 +141,49 @@ def _unused(folder: SweepDir) -> SweepDir:
         count += 1
         found = SweepDir(folder.path.with_name(f"{folder.name}-{count}"))
     return found
+
+
+def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]:
+    """Return the names and numbers of the only trials to run; empty for all.
+
+    Args:
+        spec: the sweep file.
+        only: names, numbers or folder names, as in ``--only``.
+        folder: of the sweep, for what bayes has proposed already.
+
+    Raises:
+        NotFoundError: one of them is not a trial of the sweep.
+    """
+    wanted = frozenset(only)
+    if not wanted:
+        return wanted
+    # What bayes is to propose has neither number nor name; what it has proposed is in the folder.
+    kept = load_trials(folder)
+    followers = [record for record in kept if record.origin is not None]
+    known: Iterable[TrialRecord | TrialConfig] = kept
+    if spec.method != "bayes":
+        known = chain(followers, iter_configs(spec))
+    # A named trial that is combined with parameters stands for all its combinations.
+    families = wanted & set(spec.trials)
+    members: set[str] = set()
+    names: list[str] = []
+    missing = set(wanted)
+    for trial in known:
+        family = trial.trial if isinstance(trial, TrialConfig) else None
+        if family in families:
+            members.add(str(trial.number))
+            missing.discard(str(family))
+        missing = {text for text in missing if not is_called(text, trial.number, trial.name)}
+        names.append(trial.name)
+        if not missing and not families:
+            return wanted
+        if len(names) >= MOST_SEARCHED:
+            break
+    if not missing:
+        return wanted | members
+    name = sorted(missing)[0]
+    known_names = f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}" or "none yet"
+    raise NotFoundError(
+        f"--only {name}: no such trial in '{spec.name}' (found: {known_names})."
+        f"{nearest(name, names[:1000])}"
+    )

@@ -2,171 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts, shortfall
 from orchestrator.analysis.relate import Difference, between_runs, between_seeds
 from orchestrator.engine.queue.decisions import Decisions, Ending
-from orchestrator.runs import SweepDir, TrialRecord, TrialState
+from orchestrator.engine.queue.sweep_view import SweepView
+from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import parse
 from orchestrator.sweepfile.expand import make_change
-from orchestrator.sweepfile.model import Spec, TrialConfig
+from orchestrator.sweepfile.model import TrialConfig
 
 BASELINE = "baseline"
 GATE_MISSED = 3
 """Exit code of a sweep whose baseline missed its gate."""
 
 
-class Changes:
+class Ablation:
     """Decides what of an ablation may run.
 
     Args:
-        spec: what was asked, with an ablation.
-        sweep: the sweep's folder.
-        records: its trials by number; read only.
-        decisions: where it is written down.
+        view: the sweep, whose file has an ablation.
+        decisions: where decisions are written down.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        sweep: SweepDir,
-        records: Mapping[int, TrialRecord],
-        decisions: Decisions,
-    ) -> None:
-        assert spec.ablate is not None, "the spec must have an ablation"
-        self._spec = spec
-        self._ablate = spec.ablate
-        self._sweep = sweep
-        self._records = records
+    def __init__(self, view: SweepView, decisions: Decisions) -> None:
+        assert view.spec.ablate is not None, "the spec must have an ablation"
+        self._view = view
+        self._ablate = view.spec.ablate
         self._decisions = decisions
-        self._many = max(len(spec.seeds), 1)
 
     def may_start(self, trial: TrialConfig) -> bool:
-        """Tell whether a trial that the spec asks for need wait for no other one."""
+        """Tell whether a trial need not wait for the result of another."""
         if trial.change is None:
             return True
         if self._ablate.gate is not None:
-            gate = self._gate_of(BASELINE, self._ablate.gate)
+            gate = self._decided_gate(BASELINE, self._ablate.gate)
             if gate is None or not gate["held"]:
                 return False
         if not self._ablate.keep_improvements:
             return True
         names = list(self._ablate.changes)
         before = names[: names.index(trial.change)]
-        return self._through(None) and all(self._is_weighed(name) for name in before)
+        return self._has_ended(None) and all(self._is_weighed(name) for name in before)
 
     def adapted(self, trial: TrialConfig) -> TrialConfig | None:
-        """Return a trial on top of the changes that stay; None where a constraint forbids that."""
+        """Return a trial on top of the changes that stay; None if a constraint forbids that."""
         if trial.change is None or not self._kept():
             return trial
-        made = make_change(self._spec, trial.number, trial.change, self._kept())
+        made = make_change(self._view.spec, trial.number, trial.change, self._kept())
         if isinstance(made, TrialConfig):
             return made
         if self._decisions.get("kept", trial.change) is None:
             words = f"change {trial.change}: not run: with what is kept it breaks {made.constraint}"
-            self._decisions.note("kept", trial.change, "improvement", words, kept=False)
+            self._decisions.note("kept", trial.change, words, kept=False)
         return None
 
-    def told(self, trial: TrialConfig) -> dict[str, object]:
-        """Return what sets a trial apart from the baseline, for its record."""
+    def change_of(self, trial: TrialConfig) -> dict[str, Any]:
+        """Return how a trial differs from the baseline, for its record."""
         if trial.change is None:
             return {}
         kept = self._kept()
-        settings: dict[str, object] = {}
+        settings: dict[str, Any] = {}
         for name in (*kept, trial.change):
             settings |= self._ablate.changes[name].set
         return {"name": trial.change, "set": settings, **({"kept": kept} if kept else {})}
 
     def review(self) -> Ending | None:
         """Decide what can be decided now, and return why the sweep ends, if it does."""
-        if not self._through(None):
+        if not self._has_ended(None):
             return None
         if self._ablate.gate is not None:
-            gate = self._gate_of(BASELINE, self._ablate.gate)
-            if gate is None:
-                gate = self._gate(BASELINE, None, self._ablate.gate)
+            gate = self._gate(BASELINE, None, self._ablate.gate)
             if not gate["held"]:
                 return Ending(str(gate["words"]), exit_code=GATE_MISSED)
         for name, change in self._ablate.changes.items():
-            if not self._through(name):
+            if not self._has_ended(name):
                 continue
-            held = self._gate_of(name, change.gate)
-            if change.gate is not None and held is None:
-                held = self._gate(name, name, change.gate)
+            passed = change.gate is None or bool(self._gate(name, name, change.gate)["held"])
             if self._ablate.keep_improvements and self._decisions.get("kept", name) is None:
-                self._weigh(name, is_fit=held is None or bool(held["held"]))
+                self._weigh(name, passed=passed)
         return None
 
     def _is_weighed(self, name: str) -> bool:
-        """Tell whether it is known if a change stays; one that constraints leave out does not."""
+        """Tell whether it is known if a change stays; constraints may leave one out."""
         if self._decisions.get("kept", name) is not None:
             return True
-        return not isinstance(make_change(self._spec, 0, name), TrialConfig)
+        return not isinstance(make_change(self._view.spec, 0, name), TrialConfig)
 
     def _members(self, change: str | None) -> list[TrialRecord]:
         found = [
             record
-            for record in self._records.values()
+            for record in self._view.records.values()
             if record.origin is None and record.change.get("name") == change
         ]
         return sorted(found, key=lambda record: record.replicate)
 
-    def _through(self, change: str | None) -> bool:
+    def _has_ended(self, change: str | None) -> bool:
         members = self._members(change)
         ended = all(member.state.is_finished for member in members)
-        return len(members) == self._many and ended
+        return len(members) == self._view.seeds and ended
 
     def _kept(self) -> list[str]:
         """Return the changes that stay, in the order in which they were tried."""
         decided = {name: self._decisions.get("kept", name) for name in self._ablate.changes}
         return [name for name, found in decided.items() if found is not None and found["kept"]]
 
-    def _gate_of(self, name: str, gate: str | None) -> dict[str, object] | None:
-        """Return what was decided of a gate, where it was the gate that the file has now."""
+    def _decided_gate(self, name: str, gate: str) -> dict[str, Any] | None:
+        """Return the decision about a gate, if it is about the gate that the file has now."""
         decided = self._decisions.get("gates", name)
         return decided if decided is not None and decided.get("condition") == gate else None
 
-    def _gate(self, name: str, change: str | None, gate: str) -> dict[str, object]:
-        members = self._members(change)
+    def _gate(self, name: str, change: str | None, gate: str) -> dict[str, Any]:
+        """Return the decision about a gate, made now if there is none yet."""
+        decided = self._decided_gate(name, gate)
+        if decided is not None:
+            return decided
+        metric = self._view.spec.metric
         known = joint_facts(
             [
-                facts_of(member, self._sweep.run_dir(member.number, member.name), self._spec.metric)
-                for member in members
+                facts_of(member, self._view.run_dir(member), metric)
+                for member in self._members(change)
             ]
         )
         missed = shortfall(parse(gate), known)
         words = f"gate of {name}: {gate} {f'is missed: {missed}' if missed else 'holds'}"
-        return self._decisions.note(
-            "gates", name, "gate", words, of=name, condition=gate, held=not missed
-        )
+        return self._decisions.note("gates", name, words, of=name, condition=gate, held=not missed)
 
-    def _weigh(self, name: str, *, is_fit: bool) -> None:
+    def _weigh(self, name: str, *, passed: bool) -> None:
         """Decide whether a change stays: it must gain more than the noise."""
         stay = self._kept()
         against = stay[-1] if stay else None
-        label = BASELINE if against is None else against
-        found = self._difference(self._members(name), self._members(against)) if is_fit else None
-        metric = self._spec.metric
-        if not is_fit:
-            words, kept = "not kept, since it missed its gate", False
-        elif found is None or metric is None:
-            words, kept = "not kept, since it or what it is held against has no value", False
-        else:
-            gain = -found.value if metric.goal == "minimize" else found.value
-            half = (found.high - found.low) / 2
-            change = f"{metric.name} {'gains' if gain >= 0 else 'loses'} {abs(gain):.4g}"
-            if found.is_noise is None:
-                words = (
-                    f"not kept: {change}, but nothing tells how much is noise. Use seeds, or save "
-                    "validation predictions"
-                )
-                kept = False
-            else:
-                kept = gain > 0 and not found.is_noise
-                noise = f"noise explains {half:.4g} at 95 %, by {found.basis}"
-                words = f"{'kept' if kept else 'not kept'}: {change} against {label}; {noise}"
-        self._decisions.note("kept", name, "improvement", f"change {name}: {words}", kept=kept)
+        words, kept = "not kept, since it missed its gate", False
+        if passed:
+            found = self._difference(self._members(name), self._members(against))
+            words, kept = self._verdict(found, BASELINE if against is None else against)
+        self._decisions.note("kept", name, f"change {name}: {words}", kept=kept)
+
+    def _verdict(self, found: Difference | None, against: str) -> tuple[str, bool]:
+        """Return in words what a change gains over another config, and whether it stays."""
+        metric = self._view.spec.metric
+        if found is None or metric is None:
+            return "not kept, since it or what it is held against has no value", False
+        gain = -found.value if metric.goal == "minimize" else found.value
+        change = f"{metric.name} {'gains' if gain >= 0 else 'loses'} {abs(gain):.4g}"
+        if found.is_noise is None:
+            return (
+                f"not kept: {change}, but nothing tells how much is noise. Use seeds, or save "
+                "validation predictions"
+            ), False
+        kept = gain > 0 and not found.is_noise
+        half = (found.high - found.low) / 2
+        noise = f"noise explains {half:.4g} at 95 %, by {found.basis}"
+        return f"{'kept' if kept else 'not kept'}: {change} against {against}; {noise}", kept
 
     def _difference(
         self, ours: Sequence[TrialRecord], theirs: Sequence[TrialRecord]
@@ -175,12 +164,12 @@ class Changes:
         if not values or not others:
             return None
         found = between_seeds(list(values.values()), list(others.values()))
-        metric = self._spec.metric
+        metric = self._view.spec.metric
         if found.is_noise is not None or metric is None:
             return found
         one, other = (
-            self._sweep.run_dir(number, self._records[number].name).path
-            for number in (next(iter(values)), next(iter(others)))
+            self._view.run_dir(self._view.records[next(iter(numbers))]).path
+            for numbers in (values, others)
         )
         return between_runs(one, other, metric.name) or found
 

@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import Any
 
-from orchestrator.engine.queue.decisions import Ending
+from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.files import format_duration
 from orchestrator.runs import TrialRecord, TrialState
-from orchestrator.sweepfile.model import Budget, Spec
+from orchestrator.sweepfile.model import Spec
 
 KEPT_EVERY_S = 30.0
-"""How often it is written down what was spent; a killed driver loses no more."""
+"""How often the time spent is written down; a killed driver loses no more than this."""
 
 
-class Spent:
+class TimeSpent:
     """Hours on the clock and hours of GPUs, of all drivers of a sweep together.
 
     Args:
-        course: where it is kept, under ``spent``; changed in place.
-        save: writes it down.
+        decisions: where they are kept, under ``spent``.
         monotonic: the clock, in seconds.
     """
 
     def __init__(
-        self,
-        course: dict[str, Any],
-        save: Callable[[], None],
-        monotonic: Callable[[], float] = time.monotonic,
+        self, decisions: Decisions, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        known = course.get("spent", {})
+        known = decisions.value("spent", {})
         self.hours = float(known.get("hours", 0.0))
         self.gpu_hours = float(known.get("gpu_hours", 0.0))
-        self._course = course
-        self._save = save
+        self._decisions = decisions
         self._monotonic = monotonic
         self._last = self._kept = monotonic()
 
@@ -43,7 +37,7 @@ class Spent:
 
         Args:
             gpus: how many GPUs trials held meanwhile; one that two share counts for each.
-            is_last: True writes it down at once.
+            is_last: True writes the sum down at once.
         """
         now = self._monotonic()
         hours, self._last = (now - self._last) / 3600, now
@@ -51,88 +45,75 @@ class Spent:
         self.gpu_hours += hours * gpus
         if is_last or now - self._kept >= KEPT_EVERY_S:
             self._kept = now
-            spent = {"hours": round(self.hours, 5), "gpu_hours": round(self.gpu_hours, 5)}
-            self._course["spent"] = spent
-            self._save()
+            self._decisions.keep(
+                "spent", {"hours": round(self.hours, 5), "gpu_hours": round(self.gpu_hours, 5)}
+            )
 
 
-class Limits:
-    """Tells when a sweep has had enough. A function of the records, and of what was spent.
+def is_timed(spec: Spec) -> bool:
+    """Tell whether a sweep may end by its budget while no trial ends."""
+    return spec.budget.hours is not None or spec.budget.gpu_hours is not None
+
+
+def limit_reached(
+    spec: Spec, records: Collection[TrialRecord], spent: TimeSpent, *, last_stage: str | None = None
+) -> Ending | None:
+    """Return why a sweep ends by its budget or its target, or None if it continues.
 
     Args:
-        spec: what was asked.
+        spec: the sweep file.
+        records: all trials.
         spent: by all drivers.
-        last_stage: the stage on which the target of the metric counts; None where there is none.
+        last_stage: the stage at which the target of the metric counts; None if there is none.
     """
-
-    def __init__(self, spec: Spec, spent: Spent, *, last_stage: str | None = None) -> None:
-        self._spec = spec
-        self._spent = spent
-        self._last_stage = last_stage
-
-    @property
-    def is_timed(self) -> bool:
-        """True where the sweep may end without any trial's doing."""
-        budget = self._spec.budget
-        return budget.hours is not None or budget.gpu_hours is not None
-
-    def ending(self, records: Collection[TrialRecord]) -> Ending | None:
-        """Return why the sweep ends by what its trials came to, or None where it goes on."""
-        budget, metric = self._spec.budget, self._spec.metric
-        if budget == Budget() and (metric is None or metric.target is None):
-            return None
-        finished = [record for record in records if record.state.is_finished]
-        if budget.trials is not None and len(finished) >= budget.trials:
-            return Ending(
-                f"budget: {_trials(len(finished))} have ended, of {budget.trials} allowed"
-            )
-        if budget.hours is not None and self._spent.hours >= budget.hours:
-            return Ending(f"budget: {_hours(budget.hours)} have passed", stops=True)
-        if budget.gpu_hours is not None and self._spent.gpu_hours >= budget.gpu_hours:
-            words = f"budget: {_hours(budget.gpu_hours)} of GPUs are used up"
-            return Ending(words, stops=True)
-        row = failures_in_a_row(finished)
-        if budget.failures is not None and len(row) >= budget.failures:
-            names = ", ".join(record.name for record in row[-3:])
-            return Ending(
-                f"budget: {_trials(len(row))} failed in a row, the last of them {names}. Mend the "
-                "cause and run again with --retry-failed"
-            )
-        return self._reached(finished)
-
-    def has_room(self, records: Collection[TrialRecord], live: int) -> bool:
-        """Tell whether one more trial may run: those that run will end, and count then.
-
-        Args:
-            records: all trials.
-            live: how many run now.
-        """
-        most = self._spec.budget.trials
-        if most is None:
-            return True
-        finished = sum(record.state.is_finished for record in records)
-        return finished + live < most
-
-    def _reached(self, finished: Collection[TrialRecord]) -> Ending | None:
-        metric = self._spec.metric
-        if metric is None or metric.target is None:
-            return None
-        for record in finished:
-            counts = self._last_stage is None or record.stage == self._last_stage
-            if record.state is not TrialState.COMPLETE or record.value is None or not counts:
-                continue
-            is_less = metric.goal == "minimize"
-            if record.value <= metric.target if is_less else record.value >= metric.target:
-                word = f"{metric.name} {record.value:.4g}"
-                return Ending(
-                    f"target: trial {record.number} ({record.name}) reached {word}, and "
-                    f"{metric.target:g} was wanted"
-                )
+    budget, target = spec.budget, spec.metric.target if spec.metric else None
+    limits = (budget.trials, budget.hours, budget.gpu_hours, budget.failures, target)
+    if all(limit is None for limit in limits):
         return None
+    finished = [record for record in records if record.state.is_finished]
+    if budget.trials is not None and len(finished) >= budget.trials:
+        return Ending(f"budget: {_trials(len(finished))} have ended, of {budget.trials} allowed")
+    if budget.hours is not None and spent.hours >= budget.hours:
+        return Ending(f"budget: {_hours(budget.hours)} have passed", stops=True)
+    if budget.gpu_hours is not None and spent.gpu_hours >= budget.gpu_hours:
+        return Ending(f"budget: {_hours(budget.gpu_hours)} of GPUs are used up", stops=True)
+    row = failures_in_a_row(finished)
+    if budget.failures is not None and len(row) >= budget.failures:
+        names = ", ".join(record.name for record in row[-3:])
+        return Ending(
+            f"budget: {_trials(len(row))} failed in a row, the last of them {names}. Mend the "
+            "cause and run again with --retry-failed"
+        )
+    return _target_reached(spec, finished, last_stage)
+
+
+def has_room(spec: Spec, records: Collection[TrialRecord], running: int) -> bool:
+    """Tell whether the budget allows one more trial, since the running ones will count too."""
+    most = spec.budget.trials
+    return most is None or sum(record.state.is_finished for record in records) + running < most
+
+
+def _target_reached(
+    spec: Spec, finished: Collection[TrialRecord], last_stage: str | None
+) -> Ending | None:
+    metric = spec.metric
+    if metric is None or metric.target is None:
+        return None
+    for record in finished:
+        counts = last_stage is None or record.stage == last_stage
+        if record.state is not TrialState.COMPLETE or record.value is None or not counts:
+            continue
+        is_less = metric.goal == "minimize"
+        if record.value <= metric.target if is_less else record.value >= metric.target:
+            return Ending(
+                f"target: trial {record.number} ({record.name}) reached {metric.name} "
+                f"{record.value:.4g}, and {metric.target:g} was wanted"
+            )
+    return None
 
 
 def failures_in_a_row(finished: Collection[TrialRecord]) -> list[TrialRecord]:
-    """Return the failed trials since the last one that did not fail, by the time of their end."""
+    """Return the trials that failed since the last one that did not, in the order of their end."""
     row: list[TrialRecord] = []
     for record in sorted(finished, key=lambda record: (record.ended_at or "", record.number)):
         if record.state is TrialState.FAIL:

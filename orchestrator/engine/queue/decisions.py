@@ -1,26 +1,28 @@
-"""What was decided about the course of a sweep: each once, written down before it is acted on."""
+"""What was decided about the course of a sweep: written down before it is acted on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Tell = Callable[..., None]
-"""Writes an event down and tells it, as ``tell("promotion", words="stage quick: ...")``."""
+from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.runs import SweepRecord
+
+EVENTS = {"stages": "promotion", "gates": "gate", "kept": "improvement"}
+"""The kinds of decisions, each with the name of its event."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a sweep ends before all that the file asks for has run.
+    """Why a sweep ends before all that the file requests has run.
 
     Attributes:
-        words: the reason, for people.
-        stops: True where trials that run are asked to save and wait, too.
-        exit_code: of the command, where the reason has one; None leaves it to the trials.
+        reason: for people.
+        stops: True if running trials are asked to save and wait, too.
+        exit_code: of the command; None leaves it to the trials.
     """
 
-    words: str
+    reason: str
     stops: bool = False
     exit_code: int | None = None
 
@@ -28,46 +30,47 @@ class Ending:
 class Decisions:
     """The decisions of a sweep, kept in the ``course`` of its ``state.json``.
 
-    A killed driver may have written one down without acting on it; whoever acts on it asks the
-    records what has been done. ::
+    A killed driver may have written a decision down without acting on it, so whoever acts on one
+    looks at the records for what has been done. ::
 
         {"stages": {"quick": {"words": ..., "trials": 12, "promoted": [3, 5]}},
          "gates": {"baseline": {"words": ..., "held": true}},
          "kept": {"more_dropout": {"words": ..., "kept": false}}}
 
     Args:
-        course: what was decided so far; it is changed in place.
-        save: writes it down; called before anybody is told.
-        tell: told of each decision.
+        state: the sweep's record, whose course is extended.
+        log: receives an event for each decision.
     """
 
-    def __init__(
-        self,
-        course: dict[str, Any] | None = None,
-        save: Callable[[], None] = lambda: None,
-        tell: Tell = lambda event, **details: None,
-    ) -> None:
-        self.course: dict[str, Any] = {} if course is None else course
-        self.save = save
-        self.tell = tell
+    def __init__(self, state: SweepRecord, log: SweepLog) -> None:
+        self._state = state
+        self._log = log
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        """Return what was decided of `name`, or None."""
-        found = self.course.get(kind, {}).get(name)
+        """Return the decision about `name`, or None."""
+        found = self._state.course.get(kind, {}).get(name)
         return found if isinstance(found, dict) else None
 
-    def note(self, kind: str, name: str, event: str, words: str, **facts: Any) -> dict[str, Any]:
-        """Write a decision down, tell it and return it.
+    def note(self, kind: str, name: str, words: str, **facts: Any) -> dict[str, Any]:
+        """Write a decision down, report it and return it.
 
         Args:
-            kind: ``"stages"``, ``"gates"`` or ``"kept"``.
+            kind: one of `EVENTS`.
             name: what it is about.
-            event: as which it stands in the log of events.
-            words: what people read of it.
+            words: the decision, for people.
             facts: what follows from it, in JSON types.
         """
         decided: dict[str, Any] = {"words": words, **facts}
-        self.course.setdefault(kind, {})[name] = decided
-        self.save()
-        self.tell(event, words=words, **facts)
+        self._state.course.setdefault(kind, {})[name] = decided
+        self._state.save(self._log.folder)
+        self._log.emit(EVENTS[kind], **decided)
         return decided
+
+    def value(self, name: str, default: Any) -> Any:
+        """Return another entry of the course: ``spent``, ``shifts`` or ``ended``."""
+        return self._state.course.get(name, default)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write such an entry down."""
+        self._state.course[name] = value
+        self._state.save(self._log.folder)

@@ -1,132 +1,134 @@
-"""Stage after stage: when one is over, who of it runs again at the next, and with which config.
-
-Who is promoted from one stage to the next: a function of values.
-"""
+"""Who of a stage runs again at the next one, once the stage is over, and with which config."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts
-from orchestrator.engine.queue.candidates import number_after
 from orchestrator.engine.queue.decisions import Decisions
-from orchestrator.engine.queue.study_trials import replicates
-from orchestrator.runs import SweepDir, TrialRecord, TrialState
+from orchestrator.engine.queue.sweep_view import SweepView
+from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, parse
 from orchestrator.sweepfile.expand import config_at, safe, without_seed
 from orchestrator.sweepfile.model import Goal, Promote, Spec, Stage
 
 LINK = "promoted"
-_SHOWN = 8
+_MOST_NAMED = 8
 
 
-def chain_of(spec: Spec) -> tuple[Stage, ...]:
+def promoting_stages(spec: Spec) -> tuple[Stage, ...]:
     """Return the stages that a sweep runs in order: from the first as far as they promote."""
     if spec.stage is not None:
         return ()
-    chain: list[Stage] = []
+    found: list[Stage] = []
     for stage in spec.stages:
-        chain.append(stage)
+        found.append(stage)
         if stage.promote is None:
             break
-    return tuple(chain)
+    return tuple(found)
 
 
-class Stages:
-    """Decides who is promoted, once all trials of a stage have ended, and makes their successors.
+class Promotions:
+    """Decides who is promoted, once all trials of a stage have ended.
 
     Args:
-        spec: what was asked.
-        sweep: the sweep's folder.
-        records: its trials by number; read only.
-        decisions: where it is written down.
+        view: the sweep.
+        decisions: where decisions are written down.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        sweep: SweepDir,
-        records: Mapping[int, TrialRecord],
-        decisions: Decisions,
-    ) -> None:
-        self._spec = spec
-        self._sweep = sweep
-        self._records = records
+    def __init__(self, view: SweepView, decisions: Decisions) -> None:
+        self._view = view
         self._decisions = decisions
-        self._chain = chain_of(spec)
-        self._many = max(len(spec.seeds), 1)
+        self._stages = promoting_stages(view.spec)
 
     @property
-    def last(self) -> str | None:
-        """The last stage that trials may come to; None where no stage promotes."""
-        return self._chain[-1].name if self._chain else None
+    def last_stage(self) -> str | None:
+        """The last stage that trials may reach; None if no stage promotes."""
+        return self._stages[-1].name if self._stages else None
 
-    def review(self, *, is_asked: bool) -> list[TrialRecord]:
-        """Return the trials that are promoted now, unsaved, whatever an earlier driver left undone.
+    def review(self, *, more_to_come: bool) -> list[TrialRecord]:
+        """Return the trials that are promoted now, unsaved, also what an earlier driver owes.
 
         Args:
-            is_asked: True while the spec still asks for trials of the first stage.
+            more_to_come: True if the sweep file still has trials of the first stage to start.
         """
-        for place, (stage, following) in enumerate(zip(self._chain, self._chain[1:], strict=False)):
-            entered = self._at(stage)
-            if not entered or (place == 0 and is_asked):
+        for stage, following in pairwise(self._stages):
+            entered = self._trials_at(stage)
+            if not entered or (stage is self._stages[0] and more_to_come):
                 return []
             if not all(record.state.is_finished for record in entered):
                 return []
-            owed = self._owed(self._decide(stage, following, entered), following)
+            owed = self._owed(self._decide(stage, following, entered)["promoted"], following)
             if owed:
                 return owed
         return []
 
-    def expected(self, fresh: int) -> int:
-        """Return how many trials there will be after the first stage, as far as can be said.
+    def expected(self, at_first_stage: int) -> int:
+        """Return how many trials there will be after the first stage, as far as is known.
 
-        Ties, and conditions that fewer keep, are not foreseen.
+        Ties, and conditions that few trials meet, are not foreseen.
 
         Args:
-            fresh: trials of the first stage, with those to come.
+            at_first_stage: trials of the first stage, those to come included.
         """
-        total, count = 0, fresh
-        for stage, following in zip(self._chain, self._chain[1:], strict=False):
-            there = len(self._at(following))
-            decided = self._decisions.get("stages", stage.name)
-            assert stage.promote is not None
-            if decided is not None and self._stands(decided, stage, self._at(stage)):
-                count = max(there, len(decided["promoted"]) * self._many)
-            elif stage.promote.top is None and stage.promote.fraction is None:
+        total, count, seeds = 0, at_first_stage, self._view.seeds
+        for stage, following in pairwise(self._stages):
+            there = len(self._trials_at(following))
+            rule = stage.promote
+            assert rule is not None
+            decided = self._decided(stage, self._trials_at(stage))
+            if decided is not None:
+                count = max(there, len(decided["promoted"]) * seeds)
+            elif rule.top is None and rule.fraction is None:
                 count = there
             else:
-                count = max(there, at_most(stage.promote, -(-count // self._many)) * self._many)
+                count = max(there, at_most(rule, -(-count // seeds)) * seeds)
             total += count
         return total
 
-    def _at(self, stage: Stage) -> list[TrialRecord]:
-        return [record for record in self._records.values() if record.stage == stage.name]
+    def _trials_at(self, stage: Stage) -> list[TrialRecord]:
+        return [record for record in self._view.records.values() if record.stage == stage.name]
+
+    def _decided(self, stage: Stage, entered: Sequence[TrialRecord]) -> dict[str, Any] | None:
+        """Return the decision on a stage, if it is about these trials and the present rule."""
+        known = self._decisions.get("stages", stage.name)
+        rule = stage.promote.in_words() if stage.promote is not None else ""
+        fits = known is not None and (known.get("trials"), known.get("rule")) == (
+            len(entered),
+            rule,
+        )
+        return known if fits else None
 
     def _decide(
         self, stage: Stage, following: Stage, entered: Sequence[TrialRecord]
     ) -> dict[str, Any]:
-        known = self._decisions.get("stages", stage.name)
-        if known is not None and self._stands(known, stage, entered):
+        known = self._decided(stage, entered)
+        if known is not None:
             return known
         rule = stage.promote
         assert rule is not None
         entrants = [self._entrant(record, following) for record in entered if not record.replicate]
-        goal = self._spec.metric.goal if self._spec.metric else "minimize"
+        metric = self._view.spec.metric
+        goal = metric.goal if metric else "minimize"
         chosen = promoted(rule, goal, entrants, lambda entrant: self._holds(rule, entrant))
-        words = self._words(stage, following, entered, chosen)
-        barred = [entrant for entrant in entrants if entrant.barred]
+        complete = sum(record.state is TrialState.COMPLETE for record in entered)
+        noun = "trial" if len(entered) == 1 else "trials"
+        words = (
+            f"stage {stage.name}: {len(entered)} {noun}, {complete} complete; "
+            f"{len(chosen) or 'none'} promoted to {following.name} ({rule.in_words()})"
+        )
+        if chosen:
+            words += f": {_named([_ranked_name(entrant) for entrant in chosen])}"
+        barred = [f"{entrant.name} {entrant.barred}" for entrant in entrants if entrant.barred]
         if barred:
-            told = ", ".join(f"{entrant.name} {entrant.barred}" for entrant in barred[:_SHOWN])
-            more = f" and {len(barred) - _SHOWN} more" if len(barred) > _SHOWN else ""
-            words += f"; not allowed there: {told}{more}"
+            words += f"; not allowed there: {_named(barred)}"
         return self._decisions.note(
             "stages",
             stage.name,
-            "promotion",
             words,
             stage=stage.name,
             to=following.name,
@@ -135,67 +137,41 @@ class Stages:
             promoted=[entrant.number for entrant in chosen],
         )
 
-    @staticmethod
-    def _stands(decided: Mapping[str, Any], stage: Stage, entered: Sequence[TrialRecord]) -> bool:
-        """Tell whether a decision is of these trials and of the rule that the file has now."""
-        rule = stage.promote.in_words() if stage.promote is not None else ""
-        return decided.get("trials") == len(entered) and decided.get("rule") == rule
-
     def _entrant(self, first: TrialRecord, following: Stage) -> Entrant:
-        members = replicates(first, self._records)
+        spec = self._view.spec
+        members = self._view.replicates(first)
         complete = [member for member in members if member.state is TrialState.COMPLETE]
         values = [member.value for member in complete if member.value is not None]
-        mean = sum(values) / len(values) if values else None
-        barred = ""
-        if self._spec.constraints:
-            broken = broken_by(self._spec, self._config_at(first, following))
+        name, barred = first.name, ""
+        if first.group is not None:
+            name = without_seed(first.name, spec.seed_parameter) or first.name
+        if spec.constraints:
+            broken = broken_by(spec, self._config_at(first, following))
             barred = f"({broken})" if broken is not None else ""
-        name = (
-            without_seed(first.name, self._spec.seed_parameter) if first.group is not None else ""
-        )
-        return Entrant(first.number, name or first.name, mean, bool(complete), barred)
+        mean = sum(values) / len(values) if values else None
+        return Entrant(first.number, name, mean, bool(complete), barred)
 
     def _holds(self, rule: Promote, entrant: Entrant) -> bool | None:
         assert rule.condition is not None
-        members = replicates(self._records[entrant.number], self._records)
+        view = self._view
         known = [
-            facts_of(member, self._sweep.run_dir(member.number, member.name), self._spec.metric)
-            for member in members
+            facts_of(member, view.run_dir(member), view.spec.metric)
+            for member in view.replicates(view.records[entrant.number])
         ]
         return joint_facts(known).hold(parse(rule.condition))
 
-    def _words(
-        self,
-        stage: Stage,
-        following: Stage,
-        entered: Sequence[TrialRecord],
-        chosen: Sequence[Entrant],
-    ) -> str:
-        complete = sum(record.state is TrialState.COMPLETE for record in entered)
-        noun = "trial" if len(entered) == 1 else "trials"
-        head = f"stage {stage.name}: {len(entered)} {noun}, {complete} complete; "
-        rule = f"({stage.promote.in_words()})" if stage.promote else ""
-        if not chosen:
-            return f"{head}none promoted to {following.name} {rule}"
-        named = [
-            entrant.name if entrant.value is None else f"{entrant.name} {entrant.value:.4g}"
-            for entrant in chosen[:_SHOWN]
-        ]
-        more = f" and {len(chosen) - _SHOWN} more" if len(chosen) > _SHOWN else ""
-        return f"{head}{len(chosen)} promoted to {following.name} {rule}: {', '.join(named)}{more}"
-
-    def _owed(self, decision: Mapping[str, Any], following: Stage) -> list[TrialRecord]:
+    def _owed(self, numbers: Sequence[int], following: Stage) -> list[TrialRecord]:
+        """Return the successors of promoted trials that have none yet, with their replicates."""
+        view = self._view
         made: dict[int, TrialRecord] = {}
-        for number in decision["promoted"]:
-            origin = self._records.get(number)
-            members = replicates(origin, self._records) if origin is not None else []
-            before = {
-                record.origin: record
-                for record in self._records.values()
-                if record.link == LINK and record.stage == following.name
-            }
+        before = {
+            record.origin: record for record in self._trials_at(following) if record.link == LINK
+        }
+        for number in numbers:
+            origin = view.records.get(number)
+            members = view.replicates(origin) if origin is not None else []
+            start = replace(view, records={**view.records, **made}).next_number()
             there = [before[member.number] for member in members if member.number in before]
-            start = number_after(self._spec, {**self._records, **made})
             if there and there[0].group is not None:
                 start = there[0].group
             for member in members:
@@ -205,15 +181,9 @@ class Stages:
         # As at the first stage, so that early results compare configs and not seeds.
         return sorted(made.values(), key=lambda record: (record.replicate, record.number))
 
-    def _root(self, record: TrialRecord) -> TrialRecord:
-        """Return the trial of the first stage that a trial goes back to."""
-        while record.origin is not None and record.origin in self._records:
-            record = self._records[record.origin]
-        return record
-
     def _config_at(self, origin: TrialRecord, stage: Stage) -> dict[str, Any]:
-        root, old = self._root(origin), str(origin.stage)
-        return restaged(self._spec, origin.config, root, old, stage.name)
+        root = self._view.lineage(origin)[0]
+        return restaged(self._view.spec, origin.config, root, str(origin.stage), stage.name)
 
     def _successor(self, origin: TrialRecord, stage: Stage, start: int) -> TrialRecord:
         before = origin.name
@@ -237,15 +207,15 @@ class Stages:
 def restaged(
     spec: Spec, config: Mapping[str, Any], root: TrialRecord, old: str, new: str
 ) -> dict[str, Any]:
-    """Return a config of one stage as it is at another.
+    """Return the config of a trial at stage `old` as it is at stage `new`.
 
-    What the trial's own choice makes of both stages is compared, and where they differ the config
-    follows, unless it was changed there since.
+    The values that the root trial chose are expanded for both stages; where the results differ,
+    the config follows, unless it was changed there since.
 
     Args:
-        spec: what was asked.
-        config: at the stage `old`.
-        root: the trial of the first stage that it goes back to.
+        spec: the sweep file.
+        config: at stage `old`.
+        root: the trial of the first stage that led to it.
         old: a stage.
         new: another one.
     """
@@ -278,9 +248,9 @@ class Entrant:
     Attributes:
         number: of its trial, or of the first of its replicates.
         name: for people.
-        value: what ranks it; None where it has no such value, because it did not end well.
-        is_complete: True where it ended well.
-        barred: why it may not run at the next stage; "" where it may.
+        value: ranks it; None if it has none, because it did not end well.
+        is_complete: True if it ended well.
+        barred: why it may not run at the next stage; "" if it may.
     """
 
     number: int
@@ -293,7 +263,7 @@ class Entrant:
 def best_of(entrants: Sequence[Entrant], count: int, goal: Goal) -> list[Entrant]:
     """Return the best `count` of those that have a finite value, the best first.
 
-    Everything tied with the last of them goes along.
+    All that are tied with the last of them are included.
     """
     sign = 1.0 if goal == "minimize" else -1.0
     ranked = sorted(
@@ -312,15 +282,15 @@ def promoted(
     entrants: Sequence[Entrant],
     holds: Callable[[Entrant], bool | None],
 ) -> list[Entrant]:
-    """Return those that a rule promotes: what ended well, may go on and keeps all that is given.
+    """Return those that a rule promotes: they ended well, may continue and meet all its parts.
 
-    A share is of all that ran, rounded up; a condition that is not known does not hold.
+    A fraction is of all that ran, rounded up; a condition that is unknown does not hold.
 
     Args:
         rule: the rule.
         goal: which way the value is better.
         entrants: all that ran at the stage.
-        holds: tells whether the rule's condition holds of one; asked only where there is one.
+        holds: returns whether the rule's condition holds for one; called only if there is one.
     """
     chosen = [entrant for entrant in entrants if entrant.is_complete and not entrant.barred]
     if rule.top is not None:
@@ -334,13 +304,13 @@ def promoted(
 
 
 def most_of(fraction: float, count: int) -> int:
-    """Return how many a share of `count` is, rounded up."""
+    """Return a fraction of `count`, rounded up."""
     # 0.1 · 30 is 3.0000000000000004 in floats, and not four.
     return math.ceil(round(fraction * count, 9))
 
 
 def at_most(rule: Promote, count: int) -> int:
-    """Return how many of `count` configs a rule promotes at most, ties aside."""
+    """Return how many of `count` configs a rule promotes at most, ignoring ties."""
     most = count
     if rule.top is not None:
         most = min(most, rule.top)
@@ -352,3 +322,12 @@ def at_most(rule: Promote, count: int) -> int:
 def _is_ranked(entrant: Entrant) -> bool:
     may = entrant.is_complete and not entrant.barred
     return may and entrant.value is not None and math.isfinite(entrant.value)
+
+
+def _ranked_name(entrant: Entrant) -> str:
+    return entrant.name if entrant.value is None else f"{entrant.name} {entrant.value:.4g}"
+
+
+def _named(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
+    return ", ".join(texts[:_MOST_NAMED]) + more

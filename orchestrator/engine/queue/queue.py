@@ -1,34 +1,33 @@
-"""Which trial is next: what waits to run again or follows from others, then what the spec asks for.
+"""Which trial is next: what waits to run again or follows from others, then the file's own trials.
 
 ::
 
-    agenda = Agenda(spec, sweep, configs, records, decisions=decisions, only=only)
-    candidates = agenda.candidates()      # what may start now, in order
-    record = agenda.take(place)           # one of them leaves, with its number in the study
-    agenda.put_back(record)               # it runs again, before all others
-    agenda.add(successor)                 # a trial that follows from another; saved WAITING before
-    agenda.review()                       # after each end: gates, promotions; None, or the end
+    queue = TrialQueue(view, study_trials, decisions, only=only)
+    candidates = queue.candidates()     # what may start now, in order
+    record = queue.take(place)          # one of them leaves, with its number in the study
+    queue.put_back(record)              # it runs again, before all others
+    queue.add(successor)                # a trial that follows from another; saved WAITING before
+    queue.review()                      # after each end: gates and promotions
 
-Everything is a function of the spec, the records and the decisions that were written down, so a
-sweep that goes on after a killed driver loses no trial and makes none twice.
-
-What the spec still asks for, made one at a time and in the order of starting.
+Everything follows from the sweep file, the records and the decisions that were written down, so a
+sweep that continues after a killed driver loses no trial and makes none twice. The owner of the
+records adds each trial that it takes, adds or skips to them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
-from orchestrator.engine.queue.ablation import Changes
-from orchestrator.engine.queue.candidates import LOOK_AHEAD, Candidate, number_after
+from orchestrator.engine.queue.ablation import Ablation
 from orchestrator.engine.queue.decisions import Decisions, Ending
-from orchestrator.engine.queue.promotion import Stages
-from orchestrator.engine.queue.study_trials import Configs
-from orchestrator.runs import SweepDir, TrialRecord, is_called
+from orchestrator.engine.queue.promotion import LINK, Promotions
+from orchestrator.engine.queue.study_trials import StudyTrials
+from orchestrator.engine.queue.sweep_view import SweepView
+from orchestrator.runs import TrialRecord, is_called
 from orchestrator.sweepfile.expand import (
     at_first,
     count_trials,
@@ -37,104 +36,39 @@ from orchestrator.sweepfile.expand import (
     numbers_end,
     varied_of,
 )
-from orchestrator.sweepfile.model import Spec, TrialConfig
+from orchestrator.sweepfile.model import TrialConfig
 
-Asked = TrialConfig | Literal["propose"]
-"""A config, or that the study is to propose one."""
+LOOK_AHEAD = 64
+"""How many trials placement chooses from at most."""
+
+Planned = TrialConfig | Literal["propose"]
+"""A config of the sweep file, or that the study is to propose one."""
 
 
-class Fresh:
-    """Yields the trials that have no record yet.
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that could start now.
 
-    Args:
-        spec: what was asked.
-        records: the trials that there are; the caller adds those that it takes from here.
-        is_wanted: tells by name and number whether a trial is among those to run.
-        is_whole: False where only named trials run: what bayes has yet to propose has no name.
-        decisions: where it is kept which numbers had to give way.
+    Attributes:
+        config: the values that the sweep gives, as far as they are known.
+        number: the trial's number; None for one that the study has yet to propose.
+        record: of a trial that has run before or follows from another.
+        turn: the place of its seed among the sweep's; all configs run with their first seed before
+            one runs with its second.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        records: Mapping[int, TrialRecord],
-        is_wanted: Callable[[str, int], bool],
-        *,
-        is_whole: bool,
-        decisions: Decisions,
-    ) -> None:
-        self._spec = spec
-        self._records = records
-        self._is_wanted = is_wanted
-        self._is_whole = is_whole
-        self._decisions = decisions
-        self._many = max(len(spec.seeds), 1)
-
-    def proposed(self) -> Iterator[Asked]:
-        """Yield what bayes asks for: proposals, each followed by its other replicates at once."""
-        spec, cap = self._spec, self._spec.run_cap
-        given: set[int] = set()
-        while True:
-            own = {number for number, record in self._records.items() if record.origin is None}
-            missing = self._missing(own | given)
-            room = cap is None or len(own | given) < cap
-            if missing is not None and room:
-                given.add(missing)
-                first = self._records[missing - missing % self._many]
-                yield make_config(spec, missing, varied_of(spec, first.config))
-            elif room and self._is_whole:
-                yield "propose"
-            else:
-                return
-
-    def listed(self) -> Iterator[TrialConfig]:
-        """Yield what a grid, a random draw or an ablation asks for."""
-        for trial in iter_configs(self._spec):
-            moved = self._moved(trial)
-            known = self._records.get(moved.number)
-            if known is None and self._is_wanted(moved.name, moved.number):
-                yield moved
-
-    def _missing(self, there: set[int]) -> int | None:
-        """Return the number of the first replicate that a proposed config lacks."""
-        if self._many == 1:
-            return None
-        for number in sorted(self._records):
-            record = self._records[number]
-            if record.origin is None and record.replicate == 0:
-                for other in range(number + 1, number + self._many):
-                    if other not in there:
-                        return other
-        return None
-
-    def _moved(self, trial: TrialConfig) -> TrialConfig:
-        """Return a config under the number that is left for it.
-
-        Where the cap of a random sweep is raised after trials have followed from others, these
-        stand where its next ones would.
-        """
-        shifts: list[list[int]] = self._decisions.course.get("shifts", [])
-        shift = next((by for start, by in reversed(shifts) if trial.number >= start), 0)
-        known = self._records.get(trial.number + shift)
-        if known is not None and known.origin is not None:
-            start = trial.number - trial.number % self._many
-            shift = number_after(self._spec, self._records) - start
-            self._decisions.course["shifts"] = [*shifts, [start, shift]]
-            self._decisions.save()
-        if not shift:
-            return trial
-        group = None if trial.group is None else trial.group + shift
-        return replace(trial, number=trial.number + shift, group=group)
+    config: Mapping[str, Any]
+    number: int | None = None
+    record: TrialRecord | None = None
+    turn: int = 0
 
 
-class Agenda:
+class TrialQueue:
     """Hands out trials, each with its number in the study.
 
     Args:
-        spec: what was asked.
-        sweep: the sweep's folder.
-        configs: asks the study for a trial when a config starts.
-        records: the trials that there are; the agenda adds those that it makes.
+        view: the sweep.
+        study_trials: gives each config that starts its number in the study.
         decisions: where decisions are written down.
         only: names or numbers of the only trials to hand out; empty for all. With it nothing is
             promoted and no gate holds anything back.
@@ -142,211 +76,232 @@ class Agenda:
 
     def __init__(
         self,
-        spec: Spec,
-        sweep: SweepDir,
-        configs: Configs,
-        records: dict[int, TrialRecord],
-        *,
+        view: SweepView,
+        study_trials: StudyTrials,
         decisions: Decisions,
+        *,
         only: frozenset[str] = frozenset(),
     ) -> None:
-        self._spec = at_first(spec)
-        self._configs = configs
-        self._records = records
+        self._view = view
+        self._spec = at_first(view.spec)
+        self._study_trials = study_trials
+        self._decisions = decisions
         self._only = only
-        self._stages = Stages(spec, sweep, records, decisions)
-        self._changes = (
-            Changes(spec, sweep, records, decisions) if spec.ablate is not None else None
-        )
-        self._again = deque(
+        self._promotions = Promotions(view, decisions)
+        self._ablation = Ablation(view, decisions) if view.spec.ablate is not None else None
+        records = sorted(view.records.values(), key=lambda one: (one.replicate, one.number))
+        self._waiting = deque(
             record
-            for record in sorted(records.values(), key=lambda one: (one.replicate, one.number))
+            for record in records
             if not record.state.is_finished and self.is_wanted(record.name, record.number)
         )
-        self._source = Fresh(
-            self._spec, records, self.is_wanted, is_whole=not only, decisions=decisions
-        )
-        self._is_proposing = configs.proposes
-        self._fresh: Iterator[Asked] = (
-            self._source.proposed() if self._is_proposing else self._source.listed()
-        )
-        self._numbers_end = numbers_end(self._spec)
-        self._ahead: deque[Asked] = deque()
-        self._counted: int | None = None
-        self._is_counted = False
+        self._ahead: deque[Planned] = deque()
+        self._planned = self._plan()
+        self._n_planned = count_trials(self._spec)
 
     def __bool__(self) -> bool:
         """Tell whether there is a trial that may start now."""
-        return bool(self._again) or bool(self._startable(1))
+        return bool(self._waiting) or bool(self._startable(1))
 
     @property
     def last_stage(self) -> str | None:
-        """The stage at which trials have come to their end; None where none promotes."""
-        return self._stages.last
-
-    @property
-    def asks(self) -> bool:
-        """True while the spec asks for trials that have not been taken, held back or not."""
-        return self._look(1)
+        """The stage at which trials have come to their end; None if no stage promotes."""
+        return self._promotions.last_stage
 
     def expected(self) -> int | None:
-        """Return how many trials there will be, as far as can be said; None where unbounded."""
-        if not self._is_counted:
-            self._counted, self._is_counted = count_trials(self._spec), True
-        if self._counted is None:
+        """Return how many trials there will be, as far as is known; None if unbounded."""
+        if self._n_planned is None:
             return None
-        of_stage = [
-            record
-            for record in self._records.values()
-            if record.link != "promoted" and record.origin is not None
-        ]
-        fresh = self._counted + len(of_stage)
-        return fresh + self._stages.expected(fresh)
+        followers = sum(
+            record.link != LINK and record.origin is not None
+            for record in self._view.records.values()
+        )
+        at_first_stage = self._n_planned + followers
+        return at_first_stage + self._promotions.expected(at_first_stage)
 
     def candidates(self, limit: int = LOOK_AHEAD) -> list[Candidate]:
-        """Return the trials that may start next, in their order, without asking the study.
+        """Return the trials that may start next, in order, without asking the study.
 
-        Of those that the study proposes, of which nobody knows how they will differ, it is one.
+        All trials that the study has yet to propose are one candidate, since their values are not
+        known.
         """
         found = [
             Candidate(record.config, record.number, record, record.replicate)
-            for record in islice(self._again, limit)
+            for record in islice(self._waiting, limit)
         ]
-        for asked in self._startable(limit - len(found)):
-            if asked == "propose":
-                blank = make_config(self._spec, number_after(self._spec, self._records), {})
-                found.append(Candidate(blank.config))
+        for planned in self._startable(limit - len(found)):
+            if isinstance(planned, TrialConfig):
+                found.append(Candidate(planned.config, planned.number, turn=planned.replicate))
             else:
-                assert isinstance(asked, TrialConfig)
-                found.append(Candidate(asked.config, asked.number, turn=asked.replicate))
+                blank = make_config(self._spec, self._view.next_number(), {})
+                found.append(Candidate(blank.config))
         return found
 
     def take(self, place: int = 0) -> TrialRecord:
-        """Return the trial at a place among `candidates`, which leaves the agenda."""
+        """Return the trial at a place among `candidates`, which leaves the queue."""
         assert self, "there must be a trial that may start"
-        if place < len(self._again):
-            record = self._again[place]
-            del self._again[place]
-            self._configs.begin(record)
+        if place < len(self._waiting):
+            record = self._waiting[place]
+            del self._waiting[place]
+            self._study_trials.begin(record)
             return record
-        place -= len(self._again)
-        asked = self._startable(place + 1)[place]
+        place -= len(self._waiting)
+        planned = self._startable(place + 1)[place]
         del self._ahead[place]
         proposal = None
-        if asked == "propose":
-            proposal = self._configs.propose()
-            number = number_after(self._spec, self._records)
-            trial = make_config(self._spec, number, proposal.params)
+        if isinstance(planned, TrialConfig):
+            trial = planned
         else:
-            assert isinstance(asked, TrialConfig)
-            trial = asked
+            proposal = self._study_trials.propose()
+            trial = make_config(self._spec, self._view.next_number(), proposal.params)
         record = TrialRecord(
             number=trial.number,
             name=trial.name,
             config=trial.config,
             stage=self._spec.stage,
             note=self._note(trial),
-            change=dict(self._changes.told(trial)) if self._changes is not None else {},
+            change=self._ablation.change_of(trial) if self._ablation is not None else {},
             group=trial.group,
             replicate=trial.replicate,
         )
-        self._records[record.number] = record
-        self._configs.begin(record, proposal)
+        self._study_trials.begin(record, proposal)
         return record
 
     def drop(self, record: TrialRecord) -> None:
-        """Take a trial that waits to run again off the agenda, where it stands on it."""
-        if record in self._again:
-            self._again.remove(record)
+        """Remove a trial that waits to run again, if it is in the queue."""
+        if record in self._waiting:
+            self._waiting.remove(record)
 
     def add(self, record: TrialRecord) -> None:
-        """Put a trial that follows from others (a promotion, a remedy) behind those that wait.
-
-        Its record, WAITING, was saved already: so it is not lost with the driver, nor made twice.
-        """
-        self._records[record.number] = record
-        self._again.append(record)
-        if not self._is_proposing and self._numbers_end == 0:
-            # Nothing keeps numbers free for a random sweep without an end: they are given anew.
+        """Put a trial that follows from others (a promotion, a remedy) behind those that wait."""
+        self._waiting.append(record)
+        if not self._study_trials.proposes and numbers_end(self._spec) == 0:
+            # A random sweep without an end keeps no numbers free: they are given again.
             self._ahead.clear()
-            self._fresh = self._source.listed()
+            self._planned = self._plan()
 
     def skip(self, record: TrialRecord) -> None:
-        """Take note of a trial that the spec asks for and that is not to run."""
-        self._records[record.number] = record
+        """Remove a trial of the sweep file that is not to run."""
         self._ahead = deque(
-            asked
-            for asked in self._ahead
-            if not isinstance(asked, TrialConfig) or asked.number != record.number
+            planned
+            for planned in self._ahead
+            if not isinstance(planned, TrialConfig) or planned.number != record.number
         )
 
     def put_back(self, record: TrialRecord) -> None:
         """Let a trial run again, before all others."""
-        self._again.appendleft(record)
+        self._waiting.appendleft(record)
 
-    def review(self, follow: Callable[[TrialRecord], None]) -> Ending | None:
+    def review(self) -> tuple[list[TrialRecord], Ending | None]:
         """Decide what follows from the trials that have ended; call it after each end.
 
-        Args:
-            follow: saves a trial that follows from others and puts it on the agenda.
-
         Returns:
-            Why the sweep ends here; None where it goes on.
+            Trials that follow, unsaved and not queued; why the sweep ends here, if it does.
         """
         if self._only:
-            return None
-        if self._changes is not None:
-            return self._changes.review()
-        for record in self._stages.review(is_asked=self.asks):
-            follow(record)
-        return None
+            return [], None
+        if self._ablation is not None:
+            return [], self._ablation.review()
+        return self._promotions.review(more_to_come=self._look_ahead(1)), None
 
     def is_wanted(self, name: str, number: int) -> bool:
-        """Tell whether a trial is among those to hand out, by itself or by what it follows."""
-        seen: set[int] = set()
-        while self._only and not any(is_called(text, number, name) for text in self._only):
-            record = self._records.get(number)
-            before = (
-                self._records.get(record.origin) if record and record.origin is not None else None
-            )
-            if before is None or before.number in seen:
-                return False
-            number, name = before.number, before.name
-            seen.add(number)
-        return True
+        """Tell whether `only` names a trial or one that it follows; always True without `only`."""
+        if not self._only:
+            return True
+        record = self._view.records.get(number)
+        lineage = [] if record is None else self._view.lineage(record)
+        called = [(number, name), *((one.number, one.name) for one in lineage)]
+        return any(is_called(text, *one) for text in self._only for one in called)
 
-    def _startable(self, limit: int) -> list[Asked]:
-        """Return the first of what the spec asks for that need wait for nothing."""
-        found: list[Asked] = []
-        while len(found) < limit and self._look(len(found) + 1):
-            asked = self._ahead[len(found)]
-            if self._changes is not None and isinstance(asked, TrialConfig) and not self._only:
-                if not self._changes.may_start(asked):
+    def _plan(self) -> Iterator[Planned]:
+        """Yield the trials of the sweep file that have no record yet, in their order."""
+        if self._study_trials.proposes:
+            yield from self._proposed()
+            return
+        for trial in iter_configs(self._spec):
+            moved = self._moved(trial)
+            known = self._view.records.get(moved.number)
+            if known is None and self.is_wanted(moved.name, moved.number):
+                yield moved
+
+    def _proposed(self) -> Iterator[Planned]:
+        """Yield proposals for bayes, each followed by its other replicates at once."""
+        records, cap = self._view.records, self._spec.run_cap
+        given: set[int] = set()
+        while True:
+            own = {number for number, record in records.items() if record.origin is None}
+            missing = self._missing_replicate(own | given)
+            room = cap is None or len(own | given) < cap
+            if missing is not None and room:
+                given.add(missing)
+                first = records[missing - missing % self._view.seeds]
+                yield make_config(self._spec, missing, varied_of(self._spec, first.config))
+            elif room and not self._only:  # what has yet to be proposed has no name
+                yield "propose"
+            else:
+                return
+
+    def _missing_replicate(self, known: set[int]) -> int | None:
+        """Return the number of the first replicate that a proposed config lacks."""
+        if self._view.seeds == 1:
+            return None
+        for number, record in sorted(self._view.records.items()):
+            if record.origin is None and record.replicate == 0:
+                for other in range(number + 1, number + self._view.seeds):
+                    if other not in known:
+                        return other
+        return None
+
+    def _moved(self, trial: TrialConfig) -> TrialConfig:
+        """Return a config under the number that is left for it.
+
+        If the cap of a random sweep is raised after trials have followed from others, these have
+        the numbers of its next configs.
+        """
+        shifts: list[list[int]] = self._decisions.value("shifts", [])
+        shift = next((by for start, by in reversed(shifts) if trial.number >= start), 0)
+        known = self._view.records.get(trial.number + shift)
+        if known is not None and known.origin is not None:
+            start = trial.number - trial.number % self._view.seeds
+            shift = self._view.next_number() - start
+            self._decisions.keep("shifts", [*shifts, [start, shift]])
+        if not shift:
+            return trial
+        group = None if trial.group is None else trial.group + shift
+        return replace(trial, number=trial.number + shift, group=group)
+
+    def _startable(self, limit: int) -> list[Planned]:
+        """Return the first of the planned trials that need not wait for others."""
+        found: list[Planned] = []
+        while len(found) < limit and self._look_ahead(len(found) + 1):
+            planned = self._ahead[len(found)]
+            if self._ablation is not None and isinstance(planned, TrialConfig) and not self._only:
+                if not self._ablation.may_start(planned):
                     break
-                adapted = self._changes.adapted(asked)
+                adapted = self._ablation.adapted(planned)
                 if adapted is None:
                     del self._ahead[len(found)]
                     continue
-                self._ahead[len(found)] = asked = adapted
-            found.append(asked)
-            if asked == "propose":
+                self._ahead[len(found)] = planned = adapted
+            found.append(planned)
+            if planned == "propose":
                 break
         return found
 
-    def _look(self, count: int) -> bool:
-        """Make the next fresh trials ahead, and tell whether there are `count` of them."""
-        # Of those to propose one is enough: how many there will be depends on those taken before.
+    def _look_ahead(self, count: int) -> bool:
+        """Plan the next trials, and tell whether there are `count` of them."""
+        # One proposal is enough: how many follow depends on those taken before.
         while len(self._ahead) < count and "propose" not in self._ahead:
-            asked = next(self._fresh, None)
-            if asked is None:
+            planned = next(self._planned, None)
+            if planned is None:
                 break
-            self._ahead.append(asked)
+            self._ahead.append(planned)
         return len(self._ahead) >= count
 
     def _note(self, trial: TrialConfig) -> dict[str, Any]:
-        words: dict[str, Any] = {}
+        note: dict[str, Any] = {}
         if trial.trial is not None and trial.trial in self._spec.trials:
-            words = asdict(self._spec.trials[trial.trial])
+            note = asdict(self._spec.trials[trial.trial])
         elif trial.change is not None and self._spec.ablate is not None:
-            words = {"note": self._spec.ablate.changes[trial.change].note}
-        return {key: value for key, value in words.items() if value and key != "set"}
+            note = {"note": self._spec.ablate.changes[trial.change].note}
+        return {key: value for key, value in note.items() if value and key != "set"}

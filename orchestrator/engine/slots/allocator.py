@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.engine.queue.candidates import Candidate
+from orchestrator.engine.queue.queue import Candidate
 from orchestrator.engine.slots.concurrency import ConcurrencyLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.slots.memory_usage import MemoryUsage

@@ -82,7 +82,7 @@ def test_a_trial_without_a_checkpoint_and_a_sweep_that_runs(
     run = folder.run_dir(1, "explodes")
     aside = run.checkpoint_file.rename(run.path / "aside")
     assert resume(folder, "explodes") == 2
-    assert "must have left a checkpoint" in capsys.readouterr().err
+    assert "no checkpoint to resume from" in capsys.readouterr().err
     aside.rename(run.checkpoint_file)
     held = lock.acquire(folder.lock_file, timeout_s=1, holder="the sweep")
     try:

@@ -313,7 +313,7 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
             id="a loss that means something else in each trial",
         ),
         pytest.param(TRAINER, ["--set", "dropuot=0.1"], r"Did you mean 'dropout'", id="--set"),
-        pytest.param(TRAINER, ["--only", "nobody"], r"--only nobody: must be a trial", id="--only"),
+        pytest.param(TRAINER, ["--only", "nobody"], r"--only nobody: no such trial", id="--only"),
         pytest.param(TRAINER, ["--stage", "quick"], r"stage", id="--stage"),
         pytest.param(
             TRAINER, ["--max-paralel", "1"], r"Did you mean '?--max-parallel", id="option"
@@ -359,7 +359,7 @@ def test_results_that_cannot_be_written(desk: Desk) -> None:
     for words in (("--inline",), ("--detach",)):
         done = desk.sweep("run", "sweep.yaml", "--results", "sweep.yaml", *words)
         assert done.returncode == 2
-        assert "must be a folder that can be written" in done.stderr
+        assert "cannot write there" in done.stderr
         assert "Traceback" not in done.stderr
 
 

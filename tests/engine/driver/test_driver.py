@@ -297,7 +297,7 @@ def test_a_study_that_cannot_be_read_is_the_sweeps_failure(tmp_path: Path) -> No
 def test_only_continues_a_trial_that_bayes_proposed(tmp_path: Path) -> None:
     space = {"lr": Domain("log_uniform_values", low=1e-3, high=1.0)}
     spec = toy_spec(tmp_path, {}, method="bayes", parameters=space, run_cap=3)
-    with pytest.raises(NotFoundError, match="--only 0: must be a trial of 'toy', but it has none"):
+    with pytest.raises(NotFoundError, match=r"--only 0: no such trial in 'toy' \(found: none"):
         run(spec, tmp_path, inline=True, only=["0"])
     assert run(spec, tmp_path, inline=True).exit_code == 0
     outcome = run(spec, tmp_path, inline=True, only=["1"])

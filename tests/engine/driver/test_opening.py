@@ -52,7 +52,7 @@ def test_a_sweep_beside_another_goes_on(tmp_path: Path) -> None:
         opened = open_sweep(spec, tmp_path)
         opened.close()
         assert opened.folder.name == name
-    with pytest.raises(ChangedSpecError, match="'toy-4' beside it"):
+    with pytest.raises(ChangedSpecError, match="'toy-4' next to it"):
         open_sweep(toy_spec(tmp_path, {"c": {}}), tmp_path)
 
 

@@ -1,0 +1,94 @@
+"""The trials of a sweep, as everything sees them that decides about it without owning them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.runs import RunDir, SweepDir, TrialRecord
+from orchestrator.sweepfile.expand import numbers_end
+from orchestrator.sweepfile.model import Spec
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """A sweep file, its folder and its trials.
+
+    Attributes:
+        spec: the sweep file.
+        folder: the sweep's folder.
+        records: all trials by number. The mapping grows, but only its owner adds to it.
+    """
+
+    spec: Spec
+    folder: SweepDir
+    records: Mapping[int, TrialRecord]
+
+    @property
+    def seeds(self) -> int:
+        """How many trials each config has, one per seed."""
+        return max(len(self.spec.seeds), 1)
+
+    def run_dir(self, record: TrialRecord) -> RunDir:
+        """Return the run directory of a trial."""
+        return self.folder.run_dir(record.number, record.name)
+
+    def save(self, record: TrialRecord) -> None:
+        """Write a record into its run directory."""
+        record.save(self.run_dir(record))
+
+    def origin_of(self, record: TrialRecord) -> TrialRecord | None:
+        """Return the trial that a trial follows, if it follows one that is known."""
+        return None if record.origin is None else self.records.get(record.origin)
+
+    def lineage(self, record: TrialRecord) -> list[TrialRecord]:
+        """Return the trials that led to a trial, the first one first and the trial itself last."""
+        found = [record]
+        while (origin := self.origin_of(found[0])) is not None and len(found) <= len(self.records):
+            found.insert(0, origin)
+        return found
+
+    def replicates(self, record: TrialRecord) -> list[TrialRecord]:
+        """Return the trials with the config of `record`, in the order of their seeds."""
+        if record.group is None:
+            return [record]
+        found = [other for other in self.records.values() if other.group == record.group]
+        return sorted(found, key=lambda other: other.replicate)
+
+    def missing_replicates(self, first: TrialRecord) -> list[TrialRecord]:
+        """Return records for the replicates of a config that have none yet, unsaved."""
+        found = []
+        parameter, seeds = self.spec.seed_parameter, self.spec.seeds
+        for replicate in range(1, len(seeds)):
+            number = first.number + replicate
+            if number in self.records:
+                continue
+            own = first.name.replace(f"{parameter}={seeds[0]}", f"{parameter}={seeds[replicate]}")
+            found.append(
+                TrialRecord(
+                    number=number,
+                    name=own if own != first.name else f"{first.name}+{number}",
+                    config={**first.config, parameter: seeds[replicate]},
+                    stage=first.stage,
+                    note=dict(first.note),
+                    change=dict(first.change),
+                    group=first.group,
+                    replicate=replicate,
+                )
+            )
+        return found
+
+    def next_number(self) -> int:
+        """Return the number of a trial that is made now, or of the first of its replicates.
+
+        The trials of a grid or a random draw have their numbers before they start; a trial that
+        follows from another must not take one of them. Replicates have consecutive numbers.
+        """
+        # Not the count of records: a folder whose record was lost must not shift the numbers.
+        least = max(max(self.records, default=-1) + 1, numbers_end(self.spec))
+        return -(-least // self.seeds) * self.seeds
+
+    def unused_name(self, name: str, number: int) -> str:
+        """Return the name of trial `number`, with that number added if another trial has it."""
+        taken = any(record.name == name for record in self.records.values())
+        return f"{name} ({number})" if taken else name
