@@ -42,10 +42,7 @@ def plan(
 
     Args:
         devices: GPUs that may be used, with what is free on each; empty means the CPU.
-        host: cores and RAM.
-        need: memory of one trial on each of its GPUs.
         n_trials: None if unbounded.
-        policy: limits other than memory.
 
     Returns:
         ``parallel`` if all trials (or the ``max_parallel`` that may run) fit at once, else

@@ -43,7 +43,7 @@ def test_outside_a_sweep_it_prints() -> None:
     ]
 
 
-def test_inside_a_sweep_it_writes_where_it_is_told(tmp_path: Path) -> None:
+def test_inside_a_sweep_it_writes_into_the_run_directory(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"lr": 0.1}')
     out = run_script(
         SWEEP_METRICS=str(tmp_path / "m.jsonl"),
@@ -90,7 +90,7 @@ def test_torchrun_reports_once(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_mistakes_have_words() -> None:
+def test_mistakes_have_a_message() -> None:
     from orchestrator import report
 
     with pytest.raises(ValueError, match="no metrics given"):

@@ -33,7 +33,7 @@ def hold(path: Path) -> subprocess.Popen[str]:
     return holder
 
 
-def test_a_lock_is_seen_held_and_ends_with_its_holder(tmp_path: Path) -> None:
+def test_a_held_lock_is_seen_and_ends_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     assert not lock.is_held(path)
     holder = hold(path)

@@ -45,7 +45,7 @@ def test_what_is_no_size_is_refused(text: object) -> None:
 
 
 @pytest.mark.parametrize(("value", "hint"), [(8, "'8GB'"), ("16", "'16GB'"), ("eight", "'8GiB'")])
-def test_the_refusal_says_what_to_write(value: object, hint: str) -> None:
+def test_the_error_names_a_valid_size(value: object, hint: str) -> None:
     with pytest.raises(ValueError, match="expected a size with a unit") as caught:
         parse_size(value)
     assert hint in str(caught.value)

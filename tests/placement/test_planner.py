@@ -71,7 +71,7 @@ def test_too_little_free_names_who_could_free_it() -> None:
     assert "nvidia-smi" in str(caught.value)
 
 
-def test_a_missing_byte_is_told_as_one_mib() -> None:
+def test_a_missing_byte_is_reported_as_one_mib() -> None:
     device = Device("0", "", 8 * GIB - 1, 8 * GIB - 1)
     with pytest.raises(PlacementError, match="all: 1 MiB short"):
         plan([device], HOST, NEED, 1, Policy())
@@ -361,7 +361,7 @@ def test_the_number_is_the_largest_for_equal_needs(devices: list[Device], need: 
 
 
 @given(devices=DEVICES, need=NEEDS, n=st.integers(2, 30))
-def test_parallel_exactly_where_all_fit(devices: list[Device], need: Need, n: int) -> None:
+def test_parallel_exactly_if_all_fit(devices: list[Device], need: Need, n: int) -> None:
     assert need.memory_bytes is not None
     most = sum(device.free_bytes // need.memory_bytes for device in devices)
     assume(most > 0)

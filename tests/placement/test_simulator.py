@@ -65,7 +65,7 @@ def test_a_trial_declared_too_small_is_tried_again_with_more() -> None:
     assert outcome.makespan_s == 110.0
 
 
-def test_one_that_no_card_holds_fails_and_the_others_go_on() -> None:
+def test_one_that_no_card_holds_fails_and_the_others_continue() -> None:
     big = SimTrial(30, 100.0, need=Need(8, "declared"), loads_s=5.0)
     outcome = simulate([big, *[SimTrial(6, 100.0)] * 5], cards(24))
     assert outcome.failed == [0]

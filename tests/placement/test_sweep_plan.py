@@ -31,7 +31,7 @@ def card(free: int, total: int = 24) -> Device:
 
 
 @pytest.mark.parametrize("need", [8 * GIB, None])
-def test_what_others_hold_is_waited_for_where_that_is_asked_for(need: int | None) -> None:
+def test_memory_of_others_is_waited_for_on_request(need: int | None) -> None:
     full = [card(4 if need else 0)]
     with pytest.raises(PlacementError, match=r"[Ss]ee (which )?with nvidia-smi"):
         decide(spec_of(3, need), devices=full, host=HOST)
@@ -40,7 +40,7 @@ def test_what_others_hold_is_waited_for_where_that_is_asked_for(need: int | None
     assert plan.slots[0].device == "0"
 
 
-def test_a_card_that_is_too_small_is_waited_for_by_nobody() -> None:
+def test_a_card_that_is_too_small_is_not_waited_for() -> None:
     with pytest.raises(PlacementError, match=r"4\.0 GiB .* short"):
         decide(spec_of(3, 8 * GIB), devices=[card(4, total=4)], host=HOST, waits=True)
 
@@ -68,7 +68,7 @@ def test_placement_is_heeded_on_gpus_and_cpus(
         assert named == (placement in ("grow", "sequential"))
 
 
-def test_what_earlier_sweeps_measured_counts_where_less_is_declared() -> None:
+def test_an_earlier_measurement_replaces_a_lower_declaration() -> None:
     def known(devices: object) -> Need:
         return Need(5 * GIB, "history")
 
@@ -83,7 +83,7 @@ def test_what_earlier_sweeps_measured_counts_where_less_is_declared() -> None:
     assert small.need.source == "unknown", "what was seen before is no reason to refuse"
 
 
-def test_what_earlier_sweeps_measured_is_told_where_more_is_declared() -> None:
+def test_an_earlier_measurement_is_mentioned_if_more_is_declared() -> None:
     def known(devices: object) -> Need:
         return Need(3 * GIB, "history")
 

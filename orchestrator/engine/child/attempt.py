@@ -47,8 +47,6 @@ class Attempt:
 
     Attributes:
         run_path: the run directory, absolute.
-        number: the trial's number.
-        name: the trial's name.
         attempt: which try this is, from 1.
         config: the values that the sweep gave.
         trainer: None for a program.

@@ -76,11 +76,9 @@ class PipeChannel:
 
 
 def main(text: str, connection: Connection) -> None:
-    """Run one attempt in this process and end it.
+    """Run the attempt of `Attempt.to_json` in this process and end it.
 
-    Args:
-        text: `Attempt.to_json`.
-        connection: messages go both ways; when it closes, this process ends.
+    Messages go both ways over `connection`; when it closes, this process ends.
     """
     os.setsid()
     # Ray blocks SIGINT in what it starts, and a blocked signal stays blocked in the script.
@@ -130,15 +128,10 @@ def isolate(attempt: Attempt) -> None:
 
 
 def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> list[str]:
-    """Run one attempt in this process, without changing its environment.
+    """Run one attempt in this process, without changing its environment; return its last message.
 
     Args:
-        attempt: what to run.
-        channel: where its messages go.
         echo: print each report, for a log that would be empty otherwise.
-
-    Returns:
-        ``["done"]`` or ``["failed", message]``.
     """
     run: TrialRun | None = None
     with ExitStack() as stack:

@@ -31,11 +31,6 @@ class TrialRun:
 
     It satisfies `trainers.base.Run`; see there for the methods. Only
     the process that runs the trial has one, so each file has one writer.
-
-    Args:
-        attempt: what to run.
-        channel: where reports and warnings go.
-        echo: print each report.
     """
 
     def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:

@@ -26,8 +26,6 @@ class DirectChannel:
     """A channel whose messages are judged before `send` returns.
 
     Args:
-        conductor: judges.
-        attempt_id: the attempt that sends.
         tick: called at every message and every look at `should_stop`.
         sends_memory: False if this process holds more than the trial.
     """
@@ -67,13 +65,8 @@ def run_trials(
 ) -> None:
     """Run what `conductor` hands out, one after another, in this process.
 
-    If this process is killed, what trials started ends with it.
-
-    Args:
-        conductor: decides what starts and what ends.
-        tick: called at every message and between trials.
-        slots: not used; there is one.
-        on_start: called once, before the first trial.
+    If this process is killed, what trials started ends with it. There is one slot, whatever `slots`
+    is; see `runners` for the other arguments.
     """
     # At a normal end each trial has ended its own processes; the caller's others may live on.
     with marked_folder(ends_all=False):

@@ -45,13 +45,7 @@ def run_trials(
     slots: int,
     on_start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Let Ray Tune run what `conductor` hands out, until nothing is left.
-
-    Args:
-        conductor: decides what starts and what ends.
-        tick: called many times a second, between two steps of Ray.
-        slots: how many trials may run at once.
-        on_start: called once Ray has started, which replaces signal handlers.
+    """Let Ray Tune run what `conductor` hands out, until nothing is left; see `runners`.
 
     Raises:
         SweepError: Ray does not start, or runs in this process already.

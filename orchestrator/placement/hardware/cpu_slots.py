@@ -116,19 +116,12 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def cores_each(cores: int, at_once: int) -> int:
-    """Return the cores of each of `at_once` trials: together no more than there are."""
-    return max(1, cores // max(1, at_once))
-
-
 def share_of(cores: int, at_once: int, policy: Policy) -> int:
     """Return the cores of one of `at_once` trials, including the workers of its loader.
 
-    Args:
-        cores: that all trials together may use.
-        policy: holds the number that a trial asks for; it gets no more than its share.
+    Together they get no more than `cores`, each no more than it asks for.
     """
-    share = cores_each(cores, at_once)
+    share = max(1, cores // max(1, at_once))
     return min(share, policy.cpus_per_trial or share)
 
 

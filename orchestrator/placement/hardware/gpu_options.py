@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.errors import UsageError
 from orchestrator.files import parse_size
-from orchestrator.placement.hardware.gpus import UUID_PREFIXES
+from orchestrator.placement.hardware.gpus import UUID_PREFIXES, named
 from orchestrator.placement.model import Device
 
 
@@ -46,8 +46,10 @@ def choose(devices: Sequence[Device], wanted: str) -> list[Device]:
     chosen: list[Device] = []
     for raw in wanted.split(","):
         entry = raw.strip()
-        found, problem = _named(devices, entry)
-        if problem:
+        found = named(devices, entry)
+        is_shared = len(found) > 1 and entry.startswith(UUID_PREFIXES)
+        if not found or is_shared:
+            problem = "several GPUs share" if is_shared else "no GPU"
             raise UsageError(
                 f"--gpus {wanted}: {problem} {entry!r} (found: {present}). Give indices or UUIDs."
             )
@@ -55,16 +57,3 @@ def choose(devices: Sequence[Device], wanted: str) -> list[Device]:
             raise UsageError(f"--gpus {wanted}: {entry!r} is named twice. Name each GPU once.")
         chosen += found
     return chosen
-
-
-def _named(devices: Sequence[Device], entry: str) -> tuple[list[Device], str]:
-    """Return the devices that an entry names, and what is wrong with it ("" for nothing)."""
-    found = [device for device in devices if entry and entry in (device.id, device.uuid)]
-    if not found and entry.startswith(UUID_PREFIXES):
-        found = [device for device in devices if device.uuid.startswith(entry)]
-        if len(found) > 1:
-            return [], "several GPUs share"
-    if not found and entry:
-        # The index of a GPU that is divided names all its instances.
-        found = [device for device in devices if device.id.startswith(f"{entry}:")]
-    return found, "" if found else "no GPU"

@@ -182,13 +182,24 @@ def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:
     """
     shown: list[Device] = []
     for entry in _entries(wanted):
-        found = _named(present, entry)
-        if found is None:
+        found = named(present, str(int(entry)) if _is_index(entry) else entry)
+        if not found or (len(found) > 1 and not _is_index(entry)):
             break
-        if found in shown:
+        if found[0] in shown:
             return []
-        shown.append(found)
+        shown.append(found[0])
     return shown
+
+
+def named(devices: Sequence[Device], entry: str) -> list[Device]:
+    """Return the devices of which `entry` is the id, the GPU's index or (the beginning of) a UUID.
+
+    The index of a GPU that is divided names all its instances.
+    """
+    found = [device for device in devices if entry and entry in (device.id, device.uuid)]
+    if not found and entry.startswith(UUID_PREFIXES):
+        found = [device for device in devices if device.uuid.startswith(entry)]
+    return found or [device for device in devices if device.id.startswith(f"{entry}:")]
 
 
 def _entries(wanted: str) -> list[str]:
@@ -203,17 +214,6 @@ def _entries(wanted: str) -> list[str]:
             break
         kept.append(entry)
     return kept
-
-
-def _named(present: Sequence[Device], entry: str) -> Device | None:
-    """Return the one device that an entry names, or None."""
-    if _is_index(entry):
-        index = str(int(entry))
-        found = [device for device in present if device.id.partition(":")[0] == index]
-        return found[0] if found else None
-    found = [device for device in present if device.uuid == entry]
-    found = found or [device for device in present if device.uuid.startswith(entry)]
-    return found[0] if len(found) == 1 else None
 
 
 def _is_index(entry: str) -> bool:

@@ -83,7 +83,7 @@ def test_a_log_that_cannot_be_opened_is_named_by_the_failure(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_the_trials_failure_and_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_as_the_trials_failure(tmp_path: Path) -> None:
     attempt = toy_attempt(tmp_path / "0000-toy")
     attempt.run_dir.metrics_file.symlink_to("/dev/full")
     attempt.run_dir.log_file.symlink_to("/dev/full")
@@ -108,7 +108,7 @@ def test_workers_of_a_trial_end_with_it(tmp_path: Path) -> None:
     wait_until(lambda: not is_alive(worker), 5)
 
 
-def test_a_trial_that_is_asked_to_stop_returns(tmp_path: Path) -> None:
+def test_a_trial_returns_when_asked_to_stop(tmp_path: Path) -> None:
     attempt = toy_attempt(tmp_path / "0000-toy", epochs=1000, pause_s=0.02)
     process = TrialProcess(attempt)
     messages = run_to_end(process, lambda message: process.stop() if message[0] == "report" else 0)
@@ -150,7 +150,7 @@ def test_the_child_sees_no_gpu_and_its_share_of_threads(tmp_path: Path) -> None:
     assert not lock.is_held(attempt.run_dir.lock_file)
 
 
-def test_a_second_attempt_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+def test_a_second_attempt_continues_from_the_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "0000-toy"
     process = TrialProcess(toy_attempt(folder, epochs=100, pause_s=0.02))
     run_to_end(
@@ -174,7 +174,7 @@ def test_an_attempt_that_starts_over_keeps_the_earlier_reports_apart(tmp_path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_trial_dies_with_whoever_minds_it(tmp_path: Path, number: signal.Signals) -> None:
+def test_the_trial_dies_with_its_parent(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"

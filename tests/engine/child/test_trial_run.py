@@ -72,7 +72,7 @@ def test_a_loss_that_is_not_finite_ends_the_loop_at_once(tmp_path: Path, heard: 
     assert (saved["step"], best["step"]) == (3, 2)
 
 
-def test_a_policy_that_lets_it_live_does(tmp_path: Path, heard: Heard) -> None:
+def test_a_loss_that_is_not_finite_is_allowed_by_default(tmp_path: Path, heard: Heard) -> None:
     run = open_run(tmp_path, heard)
     run.report(1, train_loss=math.nan)
     assert not run.should_stop
@@ -130,7 +130,7 @@ def test_a_metric_beyond_all_floats_is_no_number(tmp_path: Path, heard: Heard) -
         open_run(tmp_path, heard).report(1, loss=10**400)
 
 
-def test_a_warning_is_said_once(tmp_path: Path, heard: Heard) -> None:
+def test_a_warning_is_sent_once(tmp_path: Path, heard: Heard) -> None:
     run = open_run(tmp_path, heard)
     for _ in range(3):
         run.warn("the learning rate is stepped twice")
@@ -215,7 +215,7 @@ def test_a_checkpoint_that_could_not_be_read_is_refused_at_once(
     assert open_run(tmp_path, heard, attempt=2).restore() == {"epoch": 1, "best": 0.5}
 
 
-def test_what_a_shipped_trainer_finds_wrong_is_told_without_a_traceback(
+def test_an_error_of_a_shipped_trainer_has_no_traceback(
     tmp_path: Path, heard: Heard, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config = {"data_path": str(tmp_path / "none.npz")}

@@ -20,7 +20,7 @@ from tests.engine.slots import test_allocator
 from tests.engine.sweeps import toy_spec
 
 
-def test_a_trial_is_held_to_its_slot_and_the_process_gets_its_own_back(
+def test_a_trial_is_restricted_to_its_slot_and_the_process_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "as it was")

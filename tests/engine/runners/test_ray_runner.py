@@ -17,7 +17,7 @@ from orchestrator.errors import SweepError
 from tests.engine.sweeps import is_alive, wait_until
 
 
-def test_a_ray_that_does_not_start_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_does_not_start_names_the_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
     folders = []
 
     def refuse(**options: Any) -> None:
@@ -35,7 +35,7 @@ def test_a_ray_that_does_not_start_says_what_to_do(monkeypatch: pytest.MonkeyPat
     assert [folder.exists() for folder in folders] == [False]
 
 
-def test_a_ray_of_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_runs_already_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("it is not ours"))
     with pytest.raises(SweepError, match=r"Call ray\.shutdown\(\) first"), local_ray(2):

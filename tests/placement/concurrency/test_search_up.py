@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from orchestrator.placement.concurrency.search_up import Measurement, SearchUp
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio
-from orchestrator.placement.hardware.cpu_slots import cores_each
+from orchestrator.placement.hardware.cpu_slots import share_of
+from orchestrator.placement.model import Policy
 
 
 class Bench:
@@ -276,7 +277,7 @@ def test_ratios() -> None:
 
 
 def test_cores_are_shared_out() -> None:
-    assert [cores_each(8, n) for n in (0, 1, 3, 8, 9)] == [8, 8, 2, 1, 1]
+    assert [share_of(8, n, Policy()) for n in (0, 1, 3, 8, 9)] == [8, 8, 2, 1, 1]
 
 
 @settings(max_examples=60, deadline=None)

@@ -64,6 +64,6 @@ def test_instances_are_chosen_one_by_one_or_by_their_gpu() -> None:
         choose(devices, "1:")
 
 
-def test_choosing_where_there_is_none() -> None:
+def test_choosing_from_no_gpus() -> None:
     with pytest.raises(UsageError, match="there is no GPU to use here"):
         choose([], "0")

@@ -103,7 +103,7 @@ def test_no_library_costs_no_import(tmp_path: Path) -> None:
         (777, "scripted failure"),
     ],
 )
-def test_a_driver_that_does_not_start_is_no_gpu_and_says_why(
+def test_a_driver_that_does_not_start_means_no_gpu_and_a_reason(
     nvml: FakeNvml, code: int, words: str
 ) -> None:
     nvml.write(TWO, [("nvmlInit", None, code)])

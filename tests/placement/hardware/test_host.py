@@ -134,7 +134,7 @@ def test_memory_beyond_its_limit_leaves_nothing(root: Path) -> None:
     assert read_host(root).free_bytes == 0
 
 
-def test_an_old_kernel_does_not_tell_what_is_available(root: Path) -> None:
+def test_an_old_kernel_does_not_report_available_memory(root: Path) -> None:
     write(root / "proc/meminfo", meminfo(free=1048576, cached=1048576))
     assert read_host(root).free_bytes == 2 * GIB
 
@@ -244,13 +244,13 @@ def test_of_a_quota_its_group_has_used_a_part(root: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "text", ["", "cpu0 a b c d e\ncpuX 1 2 3 4 5\ncpu1 1 2\n", "cpu0 1 1 1 1 1\n"]
 )
-def test_a_system_that_does_not_tell_is_believed_nothing(
+def test_a_system_that_reports_no_ticks_has_no_answer(
     root: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     write(root / "proc/stat", text)
     assert watched(root, monkeypatch, 2) is None
 
 
-def test_this_machine_tells_no_more_than_it_has() -> None:
+def test_this_machine_has_no_more_idle_cores_than_cores() -> None:
     idle = HostReader().idle_cores(0.05)
     assert idle is None or 0 <= idle <= len(os.sched_getaffinity(0))

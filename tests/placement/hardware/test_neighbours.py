@@ -50,7 +50,7 @@ OURS = Ours(frozenset({1, 5}), 4 * GIB, 1)
         (card(Process(11, None)), "process 11 on GPU 0 (RTX)"),
     ],
 )
-def test_where_processes_can_be_compared(device: Device, words: str) -> None:
+def test_comparable_processes(device: Device, words: str) -> None:
     assert who_computes(device, OURS, comparable=True) == words
 
 
@@ -72,7 +72,7 @@ def test_where_processes_can_be_compared(device: Device, words: str) -> None:
         (card(used=9 * GIB), Ours(), "9.0 GiB of GPU 0 (RTX) are in use and not by this sweep"),
     ],
 )
-def test_where_they_cannot(device: Device, ours: Ours, words: str) -> None:
+def test_processes_that_are_not_comparable(device: Device, ours: Ours, words: str) -> None:
     found = who_computes(device, ours, comparable=False)
     assert words in found
     assert bool(found) == bool(words)
@@ -80,7 +80,7 @@ def test_where_they_cannot(device: Device, ours: Ours, words: str) -> None:
         assert who_computes(device, ours, comparable=True) == found
 
 
-def test_an_empty_large_card_is_nobodys() -> None:
+def test_an_empty_large_card_is_free() -> None:
     large = Device("0", "H200", 140 * GIB, 139 * GIB, utilisation=0)
     assert who_computes(large, Ours(), comparable=False) == ""
 
@@ -130,7 +130,7 @@ def test_a_familys_processes_are_found() -> None:
     parent.communicate("\n")
 
 
-def test_a_family_of_nobody() -> None:
+def test_a_family_of_a_process_that_has_ended() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     assert family([gone.pid]) == {gone.pid}
