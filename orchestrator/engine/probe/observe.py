@@ -80,7 +80,7 @@ def observe(
     was_ended = False
     with tree.watched():
         process = launch.start(program, words, directory=directory, threads=1, more=variables)
-        tree.root = process.pid
+        tree.set_root(process.pid)
         try:
             was_ended = _read(process, deadline, head, tail)
         except KeyboardInterrupt:

@@ -60,7 +60,7 @@ def propose_patterns(lines: Sequence[str]) -> list[Proposal]:
         follower = Follower([pattern], reports)
         for line in lines:
             follower.line(Line(line), 0.0)
-        follower.close()
+        follower.send()
         found = tuple(name for name in names if name in reports.names)
         if found:
             proposals.append(Proposal(pattern, found, reports.count))

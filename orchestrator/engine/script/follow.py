@@ -199,7 +199,7 @@ class _Script:
             more={**self._variables, **command.variables},
         )
         self._process = process
-        self.tree.root = process.pid
+        self.tree.set_root(process.pid)
         output = launch.OutputPipe(process)
         assert process.stdout is not None
         with process.stdout:
@@ -219,7 +219,7 @@ class _Script:
             last = Line(unfinished.text)
             self._tail.add(last)
             self._follower.line(last, now)
-        self._follower.close()
+        self._follower.send()
         return process.returncode
 
     def _drain(self, output: launch.OutputPipe) -> None:

@@ -50,12 +50,10 @@ class Tree:
     On Linux this process becomes their reaper, so that a process that detaches itself (a daemon)
     is still found among our children. Elsewhere, those of our own session are found.
 
-    Attributes:
-        root: id of the process whose `Popen` collects it; it is not reaped here.
     """
 
     def __init__(self) -> None:
-        self.root: int | None = None
+        self._root: int | None = None
         self._before: frozenset[psutil.Process] = frozenset()
 
     @contextmanager
@@ -67,6 +65,10 @@ class Tree:
             yield
         finally:
             _set_reaper(was_reaper)
+
+    def set_root(self, pid: int) -> None:
+        """Name the process that its `Popen` collects, so that it is not reaped here."""
+        self._root = pid
 
     def alive(self) -> list[int]:
         """Return the ids of the started processes that still run, and reap those that ended."""
@@ -88,7 +90,7 @@ class Tree:
             found += [pid for pid in new if pid not in found and _group(pid) == own]
         for pid in found:
             parent, has_ended = new[pid]
-            if has_ended and parent == own and pid != self.root:
+            if has_ended and parent == own and pid != self._root:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
         return [pid for pid in found if not new[pid][1]]
@@ -103,8 +105,8 @@ class Tree:
 
         SIGUSR1 and SIGUSR2 go to the program alone: they would kill its workers.
         """
-        if number in (signal.SIGUSR1, signal.SIGUSR2) and self.root is not None:
-            _send(self.root, number)
+        if number in (signal.SIGUSR1, signal.SIGUSR2) and self._root is not None:
+            _send(self._root, number)
         else:
             self.signal(number)
 

@@ -143,17 +143,17 @@ class GrowingFile:
         return before != self._last or os.pread(handle, len(self._head), 0) != self._head
 
 
-class GrowingLines:
-    """The whole lines of one file, as far as they are written; see `GrowingFile`."""
+class GrowingLines(GrowingFile):
+    """The whole lines of one file, as far as they are written."""
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
-        self._file = GrowingFile(path, after)
+        super().__init__(path, after)
         self._rest = b""
         self._is_too_long = False
 
-    def read(self) -> tuple[list[bytes], bool]:
+    def read_lines(self) -> tuple[list[bytes], bool]:
         """Return the lines since the last call, and whether the file has started again."""
-        data, has_restarted = self._file.read()
+        data, has_restarted = self.read()
         if has_restarted:
             self._rest, self._is_too_long = b"", False
         return list(self._lines(data)), has_restarted
@@ -176,7 +176,7 @@ class GrowingLines:
             self._rest, self._is_too_long = b"", True
 
 
-class _GrowingTable:
+class _GrowingTable(GrowingLines):
     """The rows of one file; a subclass parses them.
 
     Tools write a table again to add a column, or because they always write all of it. A table
@@ -185,7 +185,7 @@ class _GrowingTable:
     """
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
-        self._lines = GrowingLines(path, after)
+        super().__init__(path, after)
         self._count = 0
         self._first: Row | None = None
         self._passed = 0
@@ -197,12 +197,12 @@ class _GrowingTable:
         Args:
             last: nothing writes any more, so the last line counts without its end.
         """
-        lines, has_restarted = self._lines.read()
+        lines, has_restarted = self.read_lines()
         if has_restarted:
             self._is_again, self._passed = self._first is not None, 0
             self._restart()
         rows = list(self._unknown(self._rows(lines)))
-        return rows + list(self._unknown(self._rows(self._lines.rest()))) if last else rows
+        return rows + list(self._unknown(self._rows(self.rest()))) if last else rows
 
     def _restart(self) -> None:
         """Forget what belongs to the file as it was."""
@@ -257,15 +257,15 @@ class GrowingCsv(_GrowingTable):
         self._delimiter = ","
         self._open: list[str] = []
         if after is not None and after.size:
-            self._read_heading(path)
+            self._read_heading()
 
     def _restart(self) -> None:
         self._names, self._open = [], []
 
-    def _read_heading(self, path: Path) -> None:
+    def _read_heading(self) -> None:
         """Take the heading of a table to which other rows are appended."""
         try:
-            with path.open("rb") as stream:
+            with self.path.open("rb") as stream:
                 line = stream.readline(65_536)
         except OSError:
             return
@@ -337,7 +337,7 @@ class MlflowRun:
         for path in self._metric_files():
             lines = self._files.setdefault(path, GrowingLines(path))
             name = path.relative_to(self._metrics).as_posix()
-            for line in lines.read()[0]:
+            for line in lines.read_lines()[0]:
                 cells = [number(text) for text in line.decode("utf-8", "replace").split()]
                 if len(cells) < 2:
                     continue

@@ -266,7 +266,7 @@ def test_processes_that_were_there_before_are_left_alone() -> None:
         tree = Tree()
         with tree.watched():
             after = subprocess.Popen(sleep)
-            tree.root = after.pid
+            tree.set_root(after.pid)
             assert tree.alive() == [after.pid]
             assert tree.end(5.0) == []
             assert after.wait() == -signal.SIGTERM

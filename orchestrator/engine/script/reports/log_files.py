@@ -33,7 +33,7 @@ _SPLITS = ("train", "val", "valid", "validation", "eval", "test")
 _SNIFFED = 65_536  # bytes by which a file's kind is recognised
 
 
-class RowLog:
+class RowLog(Merger):
     """A log of rows.
 
     Args:
@@ -44,17 +44,11 @@ class RowLog:
     def __init__(
         self, where: str, poll: Poll, columns: Columns, reports: Reports, *, at_once: bool = False
     ) -> None:
+        super().__init__(reports)
         self._where = where
         self._poll = poll
         self._columns = columns
-        self._merger = Merger(reports)
         self._at_once = at_once
-        self.matched: frozenset[str] = frozenset()
-
-    @property
-    def count(self) -> int:
-        """How many reports were made."""
-        return self._merger.count
 
     def look(self, now: float, *, last: bool = False) -> None:
         """Take what is new; with `last` nothing writes any more, so that nothing is waited for."""
@@ -62,47 +56,37 @@ class RowLog:
             step, values = self._columns.read(row)
             if not values:
                 continue
-            self._merger.take(step, values, now)
-            self._merger.total(self._columns.planned(row))
+            self.take(step, values, now)
+            self.total(self._columns.planned(row))
             if self._at_once:
-                self._merger.send()
-        self._columns.warn(self._where, self._merger)
+                self.send()
+        self._columns.warn(self._where, self)
         if last:
-            self._merger.send()
+            self.send()
         else:
-            self._merger.tick(now)
+            self.tick(now)
 
 
-class TextLog:
+class TextLog(Follower):
     """A log of plain text, in which patterns find metrics as in the output."""
 
     def __init__(
         self, path: Path, after: tail.Mark | None, patterns: Sequence[str], reports: Reports
     ) -> None:
+        super().__init__(patterns, reports)
         self._file = tail.GrowingFile(path, after)
         self._lines = Lines()
-        self._follower = Follower(patterns, reports)
-
-    @property
-    def count(self) -> int:
-        """How many reports were made."""
-        return self._follower.count
-
-    @property
-    def matched(self) -> frozenset[str]:
-        """The patterns that have found something."""
-        return self._follower.matched
 
     def look(self, now: float, *, last: bool = False) -> None:
         """Take what is new; see `RowLog.look`."""
         for line in self._lines.feed(self._file.read()[0]):
-            self._follower.line(line, now)
-        self._follower.tick(now)
+            self.line(line, now)
+        self.tick(now)
         if last:
             unfinished = self._lines.unfinished()
             if unfinished is not None:
-                self._follower.line(unfinished, now)
-            self._follower.close()
+                self.line(unfinished, now)
+            self.send()
 
 
 class LogFiles:

@@ -17,7 +17,7 @@ _STEP_GROUPS = ("step", "epoch")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 
 
-class Follower:
+class Follower(Merger):
     """Turns lines into reports.
 
     A step is reported at the end of the line at which every pattern has found something for it,
@@ -37,17 +37,12 @@ class Follower:
             for index, pattern in enumerate(self._patterns)
             if set(pattern.groupindex) - {*_STEP_GROUPS, "total"}
         }
-        self._has_steps = any(
+        has_steps = any(
             name in pattern.groupindex for pattern in self._patterns for name in _STEP_GROUPS
         )
-        self._merger = Merger(reports, has_steps=self._has_steps)
+        super().__init__(reports, has_steps=has_steps)
         self._found: set[int] = set()
         self._matched: set[int] = set()
-
-    @property
-    def count(self) -> int:
-        """How many reports were made."""
-        return self._merger.count
 
     @property
     def matched(self) -> frozenset[str]:
@@ -68,10 +63,10 @@ class Follower:
         fresh: set[str] = set()
         for index, groups in matches:
             self._matched.add(index)
-            fresh |= self._take(index, groups, now)
-        is_new = any(not self._merger.is_repeating(name) for name in fresh)
+            fresh |= self._take_match(index, groups, now)
+        is_new = any(not self.is_repeating(name) for name in fresh)
         if self._with_metrics <= self._found and is_new and not line.in_place:
-            self._merger.send()
+            self.send()
 
     def unfinished(self, line: Line, now: float) -> None:
         """Take a line that has begun and then paused; it may come again, longer."""
@@ -79,15 +74,7 @@ class Follower:
         if self._has_steps:
             self.line(line, now)
 
-    def tick(self, now: float) -> None:
-        """Report what has waited long enough."""
-        self._merger.tick(now)
-
-    def close(self) -> None:
-        """Report what is left."""
-        self._merger.send()
-
-    def _take(self, index: int, groups: Mapping[str, str | None], now: float) -> set[str]:
+    def _take_match(self, index: int, groups: Mapping[str, str | None], now: float) -> set[str]:
         """Take one match and return the names of the metrics that it brought."""
         values = {}
         for name, text in groups.items():
@@ -98,11 +85,11 @@ class Follower:
                 values[name] = number
             else:
                 message = f"the pattern's {name} is not a number (found {text!r})"
-                self._merger.warn_once(name, message)
+                self.warn_once(name, message)
         step, total = _step_text(groups), groups.get("total")
-        if self._merger.take(None if step is None else parse_number(step), values, now):
+        if self.take(None if step is None else parse_number(step), values, now):
             self._found = set()
-        self._merger.total(None if total is None else parse_number(total))
+        self.total(None if total is None else parse_number(total))
         if values:
             self._found.add(index)
         return set(values)

@@ -134,7 +134,8 @@ class _Entry:
     @property
     def matched(self) -> set[str]:
         """The patterns that have found something in the entry's files."""
-        return {pattern for _, log in self._logs for pattern in log.matched}
+        texts = [log for _, log in self._logs if isinstance(log, TextLog)]
+        return {pattern for log in texts for pattern in log.matched}
 
     def look(self, now: float, *, last: bool) -> None:
         """Take what is new."""

@@ -43,7 +43,7 @@ def reports_of(output: str, *patterns: str) -> list[tuple[int, dict[str, float]]
     follower = follow(sink, *patterns)
     for line in Lines().feed(output.encode()):
         follower.line(line, 0.0)
-    follower.close()
+    follower.send()
     return sink.reports
 
 
@@ -231,7 +231,7 @@ def test_steps_never_fall_and_the_last_value_of_a_step_is_reported(
     follower = follow(sink, HEADER, LOSS, VAL_LOSS)
     for step, name, value in events:
         follower.line(Line(f"Epoch {step}/9 {name}{value}", in_place=in_place), 0.0)
-    follower.close()
+    follower.send()
     steps = [step for step, _ in sink.reports]
     assert steps == sorted(steps)
     last = {}
