@@ -1,7 +1,7 @@
 """What watching gradients costs a training step: ``python -m benchmarks.watching``.
 
 Two networks, a small one as in a sweep and a wider one, train with Adam on one device. A step is
-timed plain, with `trainers.watch.GradientWatch`, with the norm that clipping takes anyway, and with
+timed plain, with `trainers.common.gradients.GradientWatch`, with the norm that clipping takes anyway, and with
 the plain way that reads the norm on the host at every step. Figures are medians over blocks of
 steps, the variants in turn, so that a machine that changes its pace changes it for all.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from trainers.watch import GradientWatch
+from trainers.common.gradients import GradientWatch
 
 NETWORKS = {"small": (64, 128, 4), "wide": (256, 1024, 6)}
 """Name to inputs, width and depth."""

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
+from trainers.common import precision
+from trainers.common.gradients import GradientWatch
 from trainers.edc import config as settings, metrics
 from trainers.edc.config import Config
 from trainers.edc.curves import CurveScale, CurveSet, predict
@@ -29,7 +30,6 @@ from trainers.edc.losses import make_loss
 from trainers.edc.model import count_parameters, make_model
 from trainers.edc.progress import Best, Sums
 from trainers.edc.schedules import Schedule
-from trainers.watch import GradientWatch
 
 CHECK_EVERY = 32
 """Batches between looks at the loss; looking makes a GPU wait."""

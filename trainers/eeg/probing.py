@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainers.common.gradients import GradientWatch
 from trainers.eeg.config import Config
 from trainers.eeg.data import Fold
 from trainers.eeg.model import CLASSES, make_probe
 from trainers.eeg.schedules import one_cycle
-from trainers.watch import GradientWatch
 
 
 class Probing:

@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
+from trainers.common import precision
+from trainers.common.gradients import GradientWatch
 from trainers.sar import config as settings
 from trainers.sar.batches import batches, turned
 from trainers.sar.config import Config
@@ -33,7 +34,6 @@ from trainers.sar.losses import ImageLoss
 from trainers.sar.model import count_parameters, make_model
 from trainers.sar.progress import Best, Sums, peak_memory_bytes
 from trainers.sar.schedules import Schedule
-from trainers.watch import GradientWatch
 
 CHECK_EVERY = 32
 """Batches between looks at the loss; looking makes a GPU wait."""

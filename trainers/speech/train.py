@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainers import precision
 from trainers.base import Run
 from trainers.cache import Interrupted
+from trainers.common import precision
+from trainers.common.gradients import GradientWatch
 from trainers.speech import config as settings, metrics
 from trainers.speech.augment import Augmentation
 from trainers.speech.batches import Batch, Order, Prefetch, Sentences
@@ -30,7 +31,6 @@ from trainers.speech.data import load
 from trainers.speech.model import SpeechModel, count_parameters, ctc_loss, greedy_phonemes
 from trainers.speech.progress import Best, Clock, Sums
 from trainers.speech.schedules import Schedule
-from trainers.watch import GradientWatch
 
 CHECKPOINT_SHARE = 0.05
 """Share of the time that checkpoints may take: small models save often, large ones seldom."""

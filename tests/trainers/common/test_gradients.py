@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.watch import GradientWatch
+from trainers.common.gradients import GradientWatch
 
 CPU = torch.device("cpu")
 

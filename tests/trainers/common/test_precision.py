@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from tests.conftest import ROOT
 from tests.trainers.test_conformance import QUICK
-from trainers import precision
+from trainers.common import precision
+from trainers.common.precision import choose
 from trainers.loading import load_trainer
-from trainers.precision import choose
 from trainers.recording import RecordingRun
 
 pytestmark = pytest.mark.cpu_isa

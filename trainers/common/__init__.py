@@ -1,0 +1,1 @@
+"""Parts that several trainers share: schedule, precision, gradients, progress, checkpoints."""
