@@ -1,9 +1,9 @@
 """What watching gradients costs a training step: ``python -m benchmarks.watching``.
 
 Two networks, a small one as in a sweep and a wider one, train with Adam on one device. A step is
-timed plain, with `trainers.common.gradients.GradientWatch`, with the norm that clipping takes anyway, and with
-the plain way that reads the norm on the host at every step. Figures are medians over blocks of
-steps, the variants in turn, so that a machine that changes its pace changes it for all.
+timed plain, with `trainers.common.gradients.GradientWatch`, with the norm that clipping takes
+anyway, and with the plain way that reads the norm on the host at every step. Figures are medians
+over blocks of steps; the variants take turns, so that a change of pace affects all of them.
 """
 
 from __future__ import annotations

@@ -21,21 +21,20 @@ from numpy.typing import NDArray
 from trainers.base import Run
 from trainers.cache import Interrupted
 from trainers.common import precision
+from trainers.common.checkpoints import Checkpoints, random_state, restore_random_state
 from trainers.common.gradients import GradientWatch
+from trainers.common.progress import Best, Sums
+from trainers.common.schedule import Schedule, SchedulePlan
 from trainers.edc import config as settings, metrics
 from trainers.edc.config import Config
 from trainers.edc.curves import CurveScale, CurveSet, predict
 from trainers.edc.data import EdcData, Scaler, load
 from trainers.edc.losses import make_loss
 from trainers.edc.model import count_parameters, make_model
-from trainers.edc.progress import Best, Sums
-from trainers.edc.schedules import Schedule
 
 CHECK_EVERY = 32
 """Batches between looks at the loss; looking makes a GPU wait."""
 
-CHECKPOINT_SHARE = 0.05
-"""Share of the time that checkpoints may take: small models save often, large ones seldom."""
 TRAIN_SAMPLE = 256
 """Training curves whose predictions are kept, to tell learning from memory."""
 
@@ -99,7 +98,7 @@ class Training:
         )
         self.lr = self.peak_lr = float(self.optimizer.param_groups[0]["lr"])
         self.batches = -(-len(self.train_set) // config.batch_size)
-        self.schedule = Schedule(self.optimizer, config, batches_per_epoch=self.batches)
+        self.schedule = Schedule(self.optimizer, schedule_plan(config, self.batches))
         self.precision = precision.choose(config.precision, self.model, run, self.device)
         self.grad_scaler = self.precision.grad_scaler()
 
@@ -109,8 +108,8 @@ class Training:
         self.sums = Sums(self.device)
         self.gradients = GradientWatch(self.model.parameters(), self.device)
         self.best = Best()
-        self._saved_at = self._epoch_began = time.monotonic()
-        self._save_s = 0.0
+        self.checkpoints = Checkpoints(run)
+        self._epoch_began = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
         """Return what `Run.describe` records, read back from the live objects."""
@@ -146,7 +145,7 @@ class Training:
                 self._save()
                 return False
             self._end_epoch()
-            if self.finished or self._save_is_due():
+            if self.finished or self.checkpoints.is_due():
                 self._save()
         return True
 
@@ -154,7 +153,7 @@ class Training:
         """Let the best state predict, and save in linear units; of training a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
-        self.run.describe(best_epoch=self.best.epoch)
+        self.run.describe(best_epoch=self.best.step)
         learned = self.train_set.sample(TRAIN_SAMPLE)
         for split, curves in (("train", learned), ("val", self.val_set), ("test", self.test_set)):
             predicted, _ = self._predict(curves)
@@ -175,7 +174,7 @@ class Training:
             rows = torch.from_numpy(order[self.batch * size : (self.batch + 1) * size])
             self._step(rows)
             self.batch += 1
-            if self.batch % CHECK_EVERY == 0 and not self.sums.finite():
+            if self.batch % CHECK_EVERY == 0 and not self.sums.is_finite():
                 break
         return True
 
@@ -230,7 +229,7 @@ class Training:
 
     def _is_over(self) -> bool:
         patience = self.config.patience
-        waited = self.epoch - self.best.epoch
+        waited = self.epoch - self.best.step
         return self.epoch >= self.config.epochs or (patience is not None and waited >= patience)
 
     def _predict(self, curves: CurveSet) -> tuple[NDArray[np.float32], float]:
@@ -243,21 +242,12 @@ class Training:
             autocast=self.precision.autocast,
         )
 
-    def _save_is_due(self) -> bool:
-        since = time.monotonic() - self._saved_at
-        return since * CHECKPOINT_SHARE >= self._save_s
-
     def _save(self) -> None:
-        if not self.gradients.parameters_are_finite():
-            return  # nothing could go on from there
-        began = time.monotonic()
-        self.run.checkpoint(self.state_dict())
-        self._saved_at = time.monotonic()
-        self._save_s = self._saved_at - began
+        if self.gradients.parameters_are_finite():  # else nothing could continue from there
+            self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last and the best state, as `load_state_dict` takes it."""
-        cuda = self.device.type == "cuda"
         return {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -269,8 +259,7 @@ class Training:
             "sums": self.sums.state_dict(),
             "gradients": self.gradients.state_dict(),
             "best": self.best.state_dict(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+            **random_state(self.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -284,9 +273,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["weight_decay"] = self.config.weight_decay
         if "scheduler" in state:
-            self.schedule.load_state_dict(state["scheduler"], share=share)
+            self.schedule.load_state_dict(state["scheduler"], scale=share)
         else:
-            self.schedule.begin_anew(self.epoch * self.batches + self.batch)
+            self.schedule.restart(self.epoch * self.batches + self.batch)
         if state["grad_scaler"]:
             self.grad_scaler.load_state_dict(state["grad_scaler"])
         if self.batch:
@@ -294,9 +283,7 @@ class Training:
             self.gradients.load_state_dict(state["gradients"])
         self.best.load_state_dict(state["best"])
         self.finished = self._is_over()
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        restore_random_state(state, self.device)
 
 
 _COUNTS = ("edt_undefined", "t20_undefined", "c50_undefined")
@@ -321,3 +308,20 @@ def _scaled(
         CurveSet(of_features.transform(features), curves, device) for features, curves in pairs
     )
     return scale, (train_set, val_set, test_set)
+
+
+def schedule_plan(config: Config, batches_per_epoch: int) -> SchedulePlan:
+    """Return the learning-rate schedule that `config` asks for."""
+    return SchedulePlan(
+        kind=config.lr_schedule,
+        lr=config.lr,
+        total=config.epochs * batches_per_epoch,
+        batches_per_epoch=batches_per_epoch,
+        warmup=round(config.warmup_epochs * batches_per_epoch),
+        floor=config.lr_floor,
+        pct_start=config.onecycle_pct_start,
+        div=config.onecycle_div,
+        final_div=config.onecycle_final_div,
+        factor=config.plateau_factor,
+        patience=config.plateau_patience,
+    )

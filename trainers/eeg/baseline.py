@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from trainers.base import Run
 from trainers.eeg import metrics
 from trainers.eeg.config import Config
-from trainers.eeg.data import Fold
-from trainers.eeg.saving import save
+from trainers.eeg.data import Fold, save_folds
 
 _ITERATIONS = 5000
 
@@ -62,4 +61,4 @@ def judge_baseline(
         val_balanced_accuracy=seen["balanced_accuracy"],
     )
     for part, kept in found.items():
-        save(run, part, kept, labels, folds)
+        save_folds(run, part, kept, labels, folds)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.base import Run
 from trainers.cache import Arrays, cached
 from trainers.eeg import files, synthetic
 from trainers.eeg.config import Config
@@ -189,3 +190,25 @@ def _rows(windows: Windows, names: NDArray[np.int64], part: str) -> Rows:
             "alone. Take more subjects, fewer folds, or another data_seed."
         )
     return np.flatnonzero(np.isin(windows.subjects, names))
+
+
+def save_folds(
+    run: Run,
+    part: str,
+    probabilities: list[NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    folds: list[Fold],
+) -> None:
+    """Save the probabilities of one part of every fold with their labels.
+
+    Args:
+        run: where the probabilities go.
+        part: ``"val"`` or ``"test"``.
+        probabilities: of class 1, one array per fold.
+        labels: [N] of all windows.
+        folds: which rows are for what; no window is in this part of two folds.
+    """
+    rows = np.concatenate([getattr(fold, part) for fold in folds])
+    order = np.argsort(rows, kind="stable")
+    found = np.concatenate(probabilities)[order]
+    run.save_predictions(found, labels[rows[order]].astype(np.float32), split=part)

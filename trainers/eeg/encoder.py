@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers.cache import Interrupted
-from trainers.eeg.schedules import one_cycle
+from trainers.common.schedule import torch_one_cycle
 from trainers.eeg.windows import CHANNELS
 
 VERSION = 1
@@ -231,7 +231,7 @@ def pretrain(
     model = nn.ModuleList([encoder, decoder]).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, fused=True)
     batches = -(-len(signals) // batch_size)
-    schedule = one_cycle(optimizer, lr, max(1, epochs * batches), pct_start=0.2)
+    schedule = torch_one_cycle(optimizer, lr, max(1, epochs * batches), pct_start=0.2)
     losses = []
     for epoch in range(epochs):
         order = torch.randperm(len(signals), generator=random)

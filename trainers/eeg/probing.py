@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers.common.gradients import GradientWatch
+from trainers.common.progress import Best
+from trainers.common.schedule import torch_one_cycle
 from trainers.eeg.config import Config
 from trainers.eeg.data import Fold
 from trainers.eeg.model import CLASSES, make_probe
-from trainers.eeg.schedules import one_cycle
 
 
 class Probing:
@@ -57,7 +58,7 @@ class Probing:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.schedule = one_cycle(
+        self.schedule = torch_one_cycle(
             self.optimizer,
             config.max_lr,
             config.epochs * self.batches,
@@ -70,9 +71,7 @@ class Probing:
         self.lr = math.nan
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of weights
         self.gradients = GradientWatch(self.model.parameters(), device)
-        self.best_value = -math.inf
-        self.best_epoch = 0
-        self.best: dict[str, Tensor] | None = None
+        self.best = Best("maximize")
 
     def step(self, epoch: int) -> None:
         """Learn from the next batch of `epoch`, counted from 0."""
@@ -125,20 +124,10 @@ class Probing:
         probabilities = logits.softmax(dim=1)[:, 1].cpu().numpy()
         return probabilities, float(losses), float(self.weights[labels].sum())
 
-    def keep_best(self, value: float, epoch: int) -> None:
-        """Keep the present weights where `value` is above all before; NaN never is."""
-        if value > self.best_value:
-            self.best_value = value
-            self.best_epoch = epoch
-            self.best = {
-                name: item.detach().to("cpu", copy=True)
-                for name, item in self.model.state_dict().items()
-            }
-
     def use_best(self) -> None:
         """Go back to the best weights, where there were any."""
-        if self.best is not None:
-            self.model.load_state_dict(self.best)
+        if self.best.model is not None:
+            self.model.load_state_dict(self.best.model)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes: what was learned, not what the config sets."""
@@ -150,9 +139,7 @@ class Probing:
             "gradients": self.gradients.state_dict(),
             "model": self.model.state_dict(),
             "moments": self.optimizer.state_dict()["state"],
-            "best_value": self.best_value,
-            "best_epoch": self.best_epoch,
-            "best": self.best,
+            "best": self.best.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any], schedule_steps: int) -> None:
@@ -176,9 +163,7 @@ class Probing:
         # Rates and decay stay those of the config, which another trial may have changed.
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["moments"], "param_groups": groups})
-        self.best_value = float(state["best_value"])
-        self.best_epoch = int(state["best_epoch"])
-        self.best = state["best"]
+        self.best.load_state_dict(state["best"])
         steps = min(schedule_steps, self.schedule.total_steps)
         if steps > 0:
             # One step short of the place and then a step, which sets the rate and the momentum.

@@ -13,7 +13,6 @@ same seed and thread count give the same numbers.
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -22,17 +21,14 @@ from numpy.typing import NDArray
 
 from trainers.base import Run
 from trainers.cache import Interrupted
+from trainers.common.checkpoints import Checkpoints, random_state, restore_random_state
 from trainers.eeg import config as settings, metrics
 from trainers.eeg.baseline import judge_baseline
 from trainers.eeg.config import Config
-from trainers.eeg.data import Fold, load, make_folds
+from trainers.eeg.data import Fold, load, make_folds, save_folds
 from trainers.eeg.features import Prepared, prepare
 from trainers.eeg.probing import Probing
-from trainers.eeg.saving import save
 from trainers.eeg.windows import Windows
-
-CHECKPOINT_SHARE = 0.05
-"""Share of the time that checkpoints may take."""
 
 
 def train(config: Config, run: Run) -> None:
@@ -101,8 +97,7 @@ class Training:
             for number, (part, fold) in enumerate(zip(features, folds, strict=True))
         ]
         self.epoch = 0
-        self._saved_at = time.monotonic()
-        self._save_s = 0.0
+        self.checkpoints = Checkpoints(run)
 
     def facts(self) -> dict[str, Any]:
         """Return what `Run.describe` records, read back from the live objects."""
@@ -148,8 +143,7 @@ class Training:
                         return False
                     probe.step(self.epoch)
             self._end_epoch()
-            since = time.monotonic() - self._saved_at
-            if self.epoch == self.config.epochs or since * CHECKPOINT_SHARE >= self._save_s:
+            if self.epoch == self.config.epochs or self.checkpoints.is_due():
                 self._save()
         return True
 
@@ -157,10 +151,10 @@ class Training:
         """Let the best state of each fold predict, and save probabilities of all folds."""
         for probe in self.probes:
             probe.use_best()
-        self.run.describe(best_epoch=round(float(np.mean([p.best_epoch for p in self.probes]))))
+        self.run.describe(best_epoch=round(float(np.mean([p.best.step for p in self.probes]))))
         for part in ("val", "test"):
             probabilities = [probe.predict(part)[0] for probe in self.probes]
-            save(self.run, part, probabilities, self.labels, self.folds)
+            save_folds(self.run, part, probabilities, self.labels, self.folds)
 
     def _end_epoch(self) -> None:
         self.epoch += 1
@@ -170,7 +164,7 @@ class Training:
             self.probes, self.folds, validated, strict=True
         ):
             own = metrics.evaluate(probabilities, self.labels[fold.val])
-            probe.keep_best(own["auroc"], self.epoch)
+            probe.best.update(own["auroc"], self.epoch, probe.model)
         found = metrics.evaluate(
             np.concatenate([item[0] for item in validated]),
             np.concatenate([self.labels[fold.val] for fold in self.folds]),
@@ -188,20 +182,15 @@ class Training:
     def _save(self) -> None:
         if not all(probe.gradients.parameters_are_finite() for probe in self.probes):
             return  # nothing could go on from there
-        began = time.monotonic()
-        self.run.checkpoint(self.state_dict())
-        self._saved_at = time.monotonic()
-        self._save_s = self._saved_at - began
+        self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes."""
-        cuda = self.run.device == "cuda"
         return {
             "epoch": self.epoch,
             "probes": [probe.state_dict() for probe in self.probes],
             "scheduler": [probe.schedule_steps for probe in self.probes],
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state() if cuda else None,
+            **random_state(torch.device(self.run.device)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -220,9 +209,7 @@ class Training:
         moved = state.get("scheduler", [0] * len(self.probes))
         for probe, kept, steps in zip(self.probes, state["probes"], moved, strict=True):
             probe.load_state_dict(kept, int(steps))
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None and self.run.device == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"])
+        restore_random_state(state, torch.device(self.run.device))
 
 
 def _mean(pairs: list[tuple[float, float]]) -> float:

@@ -25,21 +25,24 @@ from torch import Tensor
 from trainers.base import Run
 from trainers.cache import Interrupted
 from trainers.common import precision
+from trainers.common.checkpoints import Checkpoints
 from trainers.common.gradients import GradientWatch
+from trainers.common.progress import Best, Sums, peak_memory_bytes
+from trainers.common.schedule import Schedule, SchedulePlan
 from trainers.sar import config as settings
 from trainers.sar.batches import batches, turned
 from trainers.sar.config import Config
 from trainers.sar.data import Patches, SarData, load
 from trainers.sar.losses import ImageLoss
 from trainers.sar.model import count_parameters, make_model
-from trainers.sar.progress import Best, Sums, peak_memory_bytes
-from trainers.sar.schedules import Schedule
 
 CHECK_EVERY = 32
 """Batches between looks at the loss; looking makes a GPU wait."""
 
-CHECKPOINT_SHARE = 0.05
-"""Share of the time that checkpoints may take: small models save often, large ones seldom."""
+ONECYCLE_FINAL_DIV = 1000.0
+BETTER_BY_DB = 0.01
+"""Gain in PSNR that the plateau schedule counts as an improvement."""
+
 TRAIN_SAMPLE = 64
 """Training patches whose predictions are kept, to tell learning from memory."""
 
@@ -97,7 +100,7 @@ class Training:
         )
         self.lr = self.peak_lr = float(self.optimizer.param_groups[0]["lr"])
         self.batches = -(-len(data.train) // config.batch_size)
-        self.schedule = Schedule(self.optimizer, config, batches_per_epoch=self.batches)
+        self.schedule = Schedule(self.optimizer, schedule_plan(config, self.batches))
         self.precision = precision.choose(config.precision, self.model, run, self.device)
         self.grad_scaler = self.precision.grad_scaler()
 
@@ -106,9 +109,9 @@ class Training:
         self.finished = False
         self.sums = Sums(self.device)
         self.gradients = GradientWatch(self.model.parameters(), self.device)
-        self.best = Best()
-        self._epoch_began = self._saved_at = time.monotonic()
-        self._save_s = 0.0
+        self.best = Best("maximize")
+        self.checkpoints = Checkpoints(run)
+        self._epoch_began = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
         """Return what `Run.describe` records, read back from the live objects."""
@@ -146,7 +149,7 @@ class Training:
                 self._save()
                 return False
             self._end_epoch()
-            if self.finished or self._save_is_due():
+            if self.finished or self.checkpoints.is_due():
                 self._save()
         return True
 
@@ -154,7 +157,7 @@ class Training:
         """Let the best state reconstruct, and save in [0, 1]; of training a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
-        self.run.describe(best_epoch=self.best.epoch)
+        self.run.describe(best_epoch=self.best.step)
         learned = self.data.train.sample(TRAIN_SAMPLE)
         for split, patches in (
             ("train", learned),
@@ -186,7 +189,7 @@ class Training:
                     return False
                 self._step(images)
                 self.batch += 1
-                if self.batch % CHECK_EVERY == 0 and not self.sums.finite():
+                if self.batch % CHECK_EVERY == 0 and not self.sums.is_finite():
                     break
         return True
 
@@ -238,7 +241,7 @@ class Training:
 
     def _is_over(self) -> bool:
         patience = self.config.patience
-        waited = self.epoch - self.best.epoch
+        waited = self.epoch - self.best.step
         return self.epoch >= self.config.epochs or (patience is not None and waited >= patience)
 
     def _validate(self) -> tuple[float, float, float]:
@@ -262,17 +265,9 @@ class Training:
             predicted: Tensor = self.model(images)
         return predicted
 
-    def _save_is_due(self) -> bool:
-        since = time.monotonic() - self._saved_at
-        return since * CHECKPOINT_SHARE >= self._save_s
-
     def _save(self) -> None:
-        if not self.gradients.parameters_are_finite():
-            return  # nothing could go on from there
-        began = time.monotonic()
-        self.run.checkpoint(self.state_dict())
-        self._saved_at = time.monotonic()
-        self._save_s = self._saved_at - began
+        if self.gradients.parameters_are_finite():  # else nothing could continue from there
+            self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last and the best state, as `load_state_dict` takes it."""
@@ -300,9 +295,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["weight_decay"] = self.config.weight_decay
         if "scheduler" in state:
-            self.schedule.load_state_dict(state["scheduler"], share=share)
+            self.schedule.load_state_dict(state["scheduler"], scale=share)
         else:
-            self.schedule.begin_anew(self.epoch * self.batches + self.batch)
+            self.schedule.restart(self.epoch * self.batches + self.batch)
         if state["grad_scaler"]:
             self.grad_scaler.load_state_dict(state["grad_scaler"])
         if self.batch:
@@ -321,3 +316,21 @@ def psnr_db(error: float) -> float:
 
 def _parts(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def schedule_plan(config: Config, batches_per_epoch: int) -> SchedulePlan:
+    """Return the learning-rate schedule that `config` asks for; plateau follows the PSNR in dB."""
+    return SchedulePlan(
+        kind=config.lr_schedule,
+        lr=config.lr,
+        total=config.epochs * batches_per_epoch,
+        batches_per_epoch=batches_per_epoch,
+        warmup=round(config.warmup_epochs * batches_per_epoch),
+        floor=config.lr_floor,
+        pct_start=config.onecycle_pct_start,
+        final_div=ONECYCLE_FINAL_DIV,
+        factor=config.plateau_factor,
+        patience=config.plateau_patience,
+        goal="maximize",
+        better_by=BETTER_BY_DB,
+    )

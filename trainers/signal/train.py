@@ -13,7 +13,6 @@ resumed ends with the result of one that was never stopped.
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainers.base import Run
+from trainers.common.checkpoints import Checkpoints, random_state, restore_random_state
+from trainers.common.progress import Best
 from trainers.signal import config as settings, metrics
 from trainers.signal.config import Config
 from trainers.signal.data import SINES, SPLITS, Mixture, lay_out, make_mixture
@@ -31,9 +32,6 @@ from trainers.signal.model import SineExtractor, count_parameters
 
 LOOK_EVERY = 250
 """Training steps between looks at whether to stop and whether the loss is still finite."""
-
-CHECKPOINT_SHARE = 0.05
-"""Share of the time that checkpoints may take."""
 
 
 def train(config: Config, run: Run) -> None:
@@ -118,12 +116,9 @@ class Training:
         self.finished = False
         self.state = self.model.fresh_state(config.batch_size)
         self.sums = torch.zeros(3, device=self.device)  # loss, gradient norm, steps
-        self.best_mse = math.inf
-        self.best_epoch = 0
+        self.best = Best()
         self.waits_from = 0
-        self.best_model: dict[str, Tensor] | None = None
-        self._saved_at = time.monotonic()
-        self._save_s = 0.0
+        self.checkpoints = Checkpoints(run)
 
     def facts(self) -> dict[str, Any]:
         """Return what `Run.describe` records, read back from the live objects."""
@@ -162,16 +157,15 @@ class Training:
                 self._save()
                 return False
             self._end_epoch()
-            since = time.monotonic() - self._saved_at
-            if self.finished or since * CHECKPOINT_SHARE >= self._save_s:
+            if self.finished or self.checkpoints.is_due():
                 self._save()
         return True
 
     def judge(self) -> None:
         """Let the best state predict all splits; training too, to tell learning from memory."""
-        if self.best_model is not None:
-            self.model.load_state_dict(self.best_model)
-        self.run.describe(best_epoch=self.best_epoch)
+        if self.best.model is not None:
+            self.model.load_state_dict(self.best.model)
+        self.run.describe(best_epoch=self.best.step)
         for split in SPLITS:
             targets = self.signals[split].targets
             self.run.save_predictions(self._predict(split), targets, split=split)
@@ -224,12 +218,7 @@ class Training:
             self.schedule.step(found["mse"])
         self.epoch += 1
         self.segment = self.step = 0
-        if found["mse"] < self.best_mse:
-            self.best_mse, self.best_epoch = found["mse"], self.epoch
-            self.best_model = {
-                name: item.detach().to("cpu", copy=True)
-                for name, item in self.model.state_dict().items()
-            }
+        self.best.update(found["mse"], self.epoch, self.model)
         self.finished = self._is_over()
         loss, norm, steps = self.sums.tolist()
         self.sums.zero_()
@@ -244,7 +233,7 @@ class Training:
 
     def _is_over(self) -> bool:
         patience = self.config.patience
-        waited = self.epoch - max(self.best_epoch, self.waits_from)
+        waited = self.epoch - max(self.best.step, self.waits_from)
         return self.epoch >= self.config.epochs or (patience is not None and waited >= patience)
 
     def _errors(self, split: str) -> dict[str, float]:
@@ -264,14 +253,10 @@ class Training:
         return found
 
     def _save(self) -> None:
-        began = time.monotonic()
-        self.run.checkpoint(self.state_dict())
-        self._saved_at = time.monotonic()
-        self._save_s = self._saved_at - began
+        self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last and the best state, as `load_state_dict` takes it."""
-        cuda = self.device.type == "cuda"
         return {
             "epoch": self.epoch,
             "segment": self.segment,
@@ -283,12 +268,9 @@ class Training:
             "scheduler": self.schedule.state_dict(),
             "state": list(self.state),
             "sums": self.sums,
-            "best_mse": self.best_mse,
-            "best_epoch": self.best_epoch,
+            "best": self.best.state_dict(),
             "waits_from": self.waits_from,
-            "best_model": self.best_model,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+            **random_state(self.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -308,10 +290,8 @@ class Training:
             self.sums.copy_(state["sums"])
         if hidden.shape == self.state[0].shape:
             self.state = hidden, cell
-        self.best_mse = float(state["best_mse"])
-        self.best_epoch = int(state["best_epoch"])
+        self.best.load_state_dict(state["best"])
         self.waits_from = int(state["waits_from"])
-        self.best_model = state["best_model"]
         if "scheduler" in state and float(state["lr"]) == self.config.lr:
             self.schedule.load_state_dict(state["scheduler"])
         else:
@@ -319,6 +299,4 @@ class Training:
                 group["lr"] = self.config.lr
             self.waits_from = self.epoch
         self.finished = self._is_over()
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        restore_random_state(state, self.device)

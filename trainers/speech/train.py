@@ -11,7 +11,6 @@ the same numbers; on a GPU the order of additions is not fixed.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,17 @@ from numpy.typing import NDArray
 from trainers.base import Run
 from trainers.cache import Interrupted
 from trainers.common import precision
+from trainers.common.checkpoints import Checkpoints, random_state, restore_random_state
 from trainers.common.gradients import GradientWatch
+from trainers.common.progress import Best, Clock, Sums
+from trainers.common.schedule import Schedule, SchedulePlan
 from trainers.speech import config as settings, metrics
-from trainers.speech.augment import Augmentation
-from trainers.speech.batches import Batch, Order, Prefetch, Sentences
+from trainers.speech.batches import Augmentation, Batch, Order, Prefetch, Sentences
 from trainers.speech.config import Config
 from trainers.speech.corpus import Splits
 from trainers.speech.data import load
 from trainers.speech.model import SpeechModel, count_parameters, ctc_loss, greedy_phonemes
-from trainers.speech.progress import Best, Clock, Sums
-from trainers.speech.schedules import Schedule
 
-CHECKPOINT_SHARE = 0.05
-"""Share of the time that checkpoints may take: small models save often, large ones seldom."""
 TRAIN_SAMPLE = 128
 """Training sentences whose predictions are kept, to tell learning from memory."""
 
@@ -113,7 +110,9 @@ class Training:
         self.augmentation = Augmentation(config, self.device)
         self.order = Order(self.train_set, batch_size=config.batch_size, seed=config.seed)
         self.total = total_batches(config, self.order.per_epoch)
-        self.schedule = Schedule(self.optimizer, config, total=self.total)
+        self.schedule = Schedule(
+            self.optimizer, schedule_plan(config, self.total, self.order.per_epoch)
+        )
         self.precision = precision.choose(config.precision, self.model, run, self.device)
         self.grad_scaler = self.precision.grad_scaler()
 
@@ -123,8 +122,7 @@ class Training:
         self.gradients = GradientWatch(self.model.parameters(), self.device)
         self.best = Best()
         self._began_at = 0
-        self._saved_at = time.monotonic()
-        self._save_s = 0.0
+        self.checkpoints = Checkpoints(run)
 
     def facts(self) -> dict[str, Any]:
         """Return what `Run.describe` records, read back from the live objects."""
@@ -133,7 +131,7 @@ class Training:
         frames = self.model.frames(torch.from_numpy(corpus.lengths)).numpy()
         return {
             "total_steps": self.total,
-            "lr_schedule": self.schedule.declared(batches_per_epoch=self.order.per_epoch),
+            "lr_schedule": self.schedule.declared(),
             "parameters": count_parameters(self.model),
             "effective": {
                 "optimizer": type(self.optimizer).__name__.lower(),
@@ -173,7 +171,7 @@ class Training:
                 self.batch += 1
                 if self.batch % self.config.eval_every == 0 or self.batch == self.total:
                     self._evaluate()
-                    if self.finished or self._save_is_due():
+                    if self.finished or self.checkpoints.is_due():
                         self._save()
         if not self.finished:
             self._save()
@@ -191,7 +189,7 @@ class Training:
         done = max(1, self.batch - self._began_at)
         per_batch = self.clock.seconds.get("training", 0.0) / done
         self.run.describe(
-            best_step=self.best.batch,
+            best_step=self.best.step,
             epochs_done=round(self.batch / self.order.per_epoch, 2),
             seconds_per_epoch=round(per_batch * self.order.per_epoch, 4),
             timing={
@@ -237,7 +235,7 @@ class Training:
         with self.clock.measured("evaluation"):
             predicted, val_loss = self._predict(self.val_set)
             found = metrics.evaluate(predicted, self.val_set.corpus.targets())
-        self.schedule.after_evaluation(found["per"])
+        self.schedule.after_validation(found["per"])
         self.best.update(found["per"], self.batch, self.model)
         self.finished = self._is_over()
         self.run.report(
@@ -275,22 +273,13 @@ class Training:
                 total += float(loss) * len(batch)
         return predicted, total / len(sentences)
 
-    def _save_is_due(self) -> bool:
-        since = time.monotonic() - self._saved_at
-        return since * CHECKPOINT_SHARE >= self._save_s
-
     def _save(self) -> None:
-        if not self.gradients.parameters_are_finite():
-            return  # nothing could go on from there
-        began = time.monotonic()
-        with self.clock.measured("checkpoints"):
-            self.run.checkpoint(self.state_dict())
-        self._saved_at = time.monotonic()
-        self._save_s = self._saved_at - began
+        if self.gradients.parameters_are_finite():  # else nothing could continue from there
+            with self.clock.measured("checkpoints"):
+                self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the last and the best state, as `load_state_dict` takes it."""
-        cuda = self.device.type == "cuda"
         return {
             "batch": self.batch,
             "model": self.model.state_dict(),
@@ -300,8 +289,7 @@ class Training:
             "sums": self.sums.state_dict(),
             "gradients": self.gradients.state_dict(),
             "best": self.best.state_dict(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+            **random_state(self.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -314,16 +302,14 @@ class Training:
         if "scheduler" in state:
             self.schedule.load_state_dict(state["scheduler"])
         else:
-            self.schedule.begin_anew(self.batch)
+            self.schedule.restart(self.batch)
         if state["grad_scaler"]:
             self.grad_scaler.load_state_dict(state["grad_scaler"])
         self.sums.load_state_dict(state["sums"])
         self.gradients.load_state_dict(state["gradients"])
         self.best.load_state_dict(state["best"])
         self.finished = self._is_over()
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        restore_random_state(state, self.device)
 
 
 _PARTS = ("substitution_rate", "deletion_rate", "insertion_rate")
@@ -333,3 +319,18 @@ def total_batches(config: Config, per_epoch: int) -> int:
     """Return the training steps of a run: the lesser of its budgets in batches and in epochs."""
     budgets = [config.batches, None if config.epochs is None else config.epochs * per_epoch]
     return min(budget for budget in budgets if budget is not None)
+
+
+def schedule_plan(config: Config, total: int, per_epoch: int) -> SchedulePlan:
+    """Return the learning-rate schedule that `config` asks for, over `total` batches."""
+    return SchedulePlan(
+        kind=config.lr_schedule,
+        lr=config.lr,
+        total=total,
+        batches_per_epoch=per_epoch,
+        reported="batch",
+        warmup=config.warmup_batches,
+        floor=config.lr_floor,
+        factor=config.plateau_factor,
+        patience=config.plateau_patience,
+    )

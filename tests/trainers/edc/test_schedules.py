@@ -8,8 +8,9 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.schedule.rate_audit import audit
+from trainers.common.schedule import Schedule, SchedulePlan
 from trainers.edc.config import Config
-from trainers.edc.schedules import Plateau, Schedule
+from trainers.edc.train import schedule_plan
 
 
 def optimizer(lr: float = 1.0) -> torch.optim.Optimizer:
@@ -18,7 +19,7 @@ def optimizer(lr: float = 1.0) -> torch.optim.Optimizer:
 
 def rates(config: Config, batches_per_epoch: int) -> list[float]:
     """The rate of every batch of a whole training."""
-    schedule = Schedule(optimizer(config.lr), config, batches_per_epoch=batches_per_epoch)
+    schedule = Schedule(optimizer(config.lr), schedule_plan(config, batches_per_epoch))
     found = []
     for _ in range(config.epochs * batches_per_epoch):
         found.append(schedule.lr)
@@ -38,7 +39,7 @@ def rates(config: Config, batches_per_epoch: int) -> list[float]:
 )
 def test_what_is_declared_is_what_the_rate_does(values: dict[str, Any]) -> None:
     config = Config(lr=1e-3, epochs=30, **values)
-    schedule = Schedule(optimizer(config.lr), config, batches_per_epoch=7)
+    schedule = Schedule(optimizer(config.lr), schedule_plan(config, 7))
     said = schedule.declared()
     assert said is not None
     per_epoch = rates(config, 7)[6::7]
@@ -49,10 +50,10 @@ def test_what_is_declared_is_what_the_rate_does(values: dict[str, Any]) -> None:
         assert audit(stuck, declared(said), last_step=30)
 
 
-def test_a_schedule_that_begins_anew_goes_over_what_is_left() -> None:
+def test_a_schedule_that_restarts_goes_over_what_is_left() -> None:
     config = Config(lr=1e-3, epochs=30, lr_schedule="onecycle")
-    schedule = Schedule(optimizer(), config, batches_per_epoch=2)
-    schedule.begin_anew(20)
+    schedule = Schedule(optimizer(), schedule_plan(config, 2))
+    schedule.restart(20)
     short = Config(lr=1e-3, epochs=20, lr_schedule="onecycle")
     expected = rates(short, 2)
     found = []
@@ -61,9 +62,12 @@ def test_a_schedule_that_begins_anew_goes_over_what_is_left() -> None:
         schedule.after_batch()
     assert found == pytest.approx(expected)
     assert schedule.declared() is None
-    again = Schedule(optimizer(), config, batches_per_epoch=2)
+    again = Schedule(optimizer(), schedule_plan(config, 2))
     again.load_state_dict(schedule.state_dict())
-    assert (again.lr, again.total) == (schedule.lr, schedule.total)
+    assert again.lr == schedule.lr
+    assert [again.fraction(batch) for batch in range(40)] == [
+        schedule.fraction(batch) for batch in range(40)
+    ]
 
 
 def test_constant_stays() -> None:
@@ -141,16 +145,20 @@ def test_plateau_is_pytorchs(values: list[float], patience: int, factor: float) 
     reference = ReduceLROnPlateau(
         theirs, factor=factor, patience=patience, threshold=1e-4, min_lr=0.01, eps=0.0
     )
-    ours = Plateau(factor=factor, patience=patience, floor=0.01)
+    plan = SchedulePlan(
+        "plateau", 1.0, len(values) + 1, 1, floor=0.01, factor=factor, patience=patience
+    )
+    ours = Schedule(optimizer(), plan)
     for value in values:
         reference.step(value)
-        ours.update(value)
-        assert ours.share == pytest.approx(theirs.param_groups[0]["lr"])
+        ours.after_batch()
+        ours.after_validation(value)
+        assert ours.lr == pytest.approx(theirs.param_groups[0]["lr"])
 
 
 def test_plateau_counts_validations_and_not_batches() -> None:
     config = Config(lr=1.0, epochs=9, lr_schedule="plateau", plateau_patience=1)
-    schedule = Schedule(optimizer(), config, batches_per_epoch=100)
+    schedule = Schedule(optimizer(), schedule_plan(config, 100))
     found = []
     for _ in range(6):
         for _ in range(100):
@@ -161,9 +169,10 @@ def test_plateau_counts_validations_and_not_batches() -> None:
 
 
 def test_nan_is_no_improvement() -> None:
-    plateau = Plateau(factor=0.5, patience=0, floor=0.0)
-    plateau.update(float("nan"))
-    assert plateau.share == 0.5
+    schedule = Schedule(optimizer(), SchedulePlan("plateau", 1.0, 9, 1, factor=0.5, patience=0))
+    schedule.after_batch()
+    schedule.after_validation(float("nan"))
+    assert schedule.lr == 0.5
 
 
 @pytest.mark.parametrize("kind", ["constant", "cosine", "plateau", "onecycle"])
@@ -179,9 +188,9 @@ def test_a_restored_schedule_goes_on_where_it_was(kind: str) -> None:
             schedule.after_validation(1.0 if epoch % 2 else 0.5)
         return found
 
-    whole = run(Schedule(optimizer(), config, batches_per_epoch=5), range(6))
-    first = Schedule(optimizer(), config, batches_per_epoch=5)
+    whole = run(Schedule(optimizer(), schedule_plan(config, 5)), range(6))
+    first = Schedule(optimizer(), schedule_plan(config, 5))
     begun = run(first, range(3))
-    second = Schedule(optimizer(), config, batches_per_epoch=5)
+    second = Schedule(optimizer(), schedule_plan(config, 5))
     second.load_state_dict(first.state_dict())
     assert begun + run(second, range(3, 6)) == whole

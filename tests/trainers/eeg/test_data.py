@@ -7,9 +7,8 @@ from hypothesis import given, settings, strategies as st
 from tests.trainers.eeg.samples import labelled, made, tiny
 from trainers.cache import Interrupted
 from trainers.eeg import synthetic
-from trainers.eeg.bands import BANDS_HZ, band_powers
 from trainers.eeg.data import load, make_folds
-from trainers.eeg.features import standardized
+from trainers.eeg.features import BANDS_HZ, band_powers, standardized
 
 BOTH = [0, 0, 1, 1]
 

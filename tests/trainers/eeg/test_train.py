@@ -9,6 +9,7 @@ import torch
 from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.schedule.rate_audit import audit
 from tests.trainers.eeg.samples import tiny
+from trainers.common import checkpoints
 from trainers.conformance import conformance
 from trainers.eeg import features, metrics, train as training
 from trainers.eeg.config import METRICS
@@ -33,7 +34,7 @@ def trained(directory: Path, *, fraction: float = 1.0, **values: Any) -> Recordi
 
 
 def test_the_trainer_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)  # a checkpoint each epoch
+    monkeypatch.setattr(checkpoints, "TIME_SHARE", math.inf)  # a checkpoint each epoch
     values = {name: value for name, value in vars(tiny(dropout=0.3)).items() if value is not None}
     report = conformance(load_trainer("eeg"), values, tmp_path)
     assert not report.broken, str(report)

@@ -5,14 +5,15 @@ import torch
 from torch.optim import SGD
 
 from orchestrator.divergence.schedule.declared import declared
+from trainers.common.schedule import Schedule
 from trainers.sar.config import Config
-from trainers.sar.schedules import Schedule
+from trainers.sar.train import schedule_plan
 
 
 def schedule(**values: object) -> tuple[Schedule, SGD]:
     config = Config(lr=1.0, **values)  # type: ignore[arg-type]  # values of many types by name
     optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    return Schedule(optimizer, config, batches_per_epoch=10), optimizer
+    return Schedule(optimizer, schedule_plan(config, 10)), optimizer
 
 
 def rates(found: Schedule, count: int) -> list[float]:
@@ -63,7 +64,7 @@ def test_the_declared_schedule_is_the_one_that_is_followed(kind: str) -> None:
     for batch, value in enumerate(rates(found, 100)):
         low, high = known.bounds(batch, batch)
         assert low - 1e-9 <= value <= high + 1e-9
-    found.begin_anew(30)
+    found.restart(30)
     assert found.declared() is None
 
 

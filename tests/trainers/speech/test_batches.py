@@ -11,8 +11,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from tests.trainers.speech.made import corpus, tiny
-from trainers.speech.augment import Augmentation
-from trainers.speech.batches import Batch, Order, Prefetch, Sentences
+from trainers.speech.batches import Augmentation, Batch, Order, Prefetch, Sentences
 
 TEXTS = [[1], [2, 3], [1, 2, 3], [3], [2, 2, 1, 1]]
 

@@ -8,20 +8,20 @@ import torch
 
 from orchestrator.divergence.schedule.declared import declared
 from tests.trainers.speech.made import tiny
-from trainers.speech.schedules import Schedule
-from trainers.speech.train import total_batches
+from trainers.common.schedule import Schedule
+from trainers.speech.train import schedule_plan, total_batches
 
 
 def rates(total: int = 100, values: list[float] | None = None, **config: Any) -> list[float]:
     """Return the rate of each batch; `values` are those of an evaluation after each batch."""
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-    schedule = Schedule(optimizer, tiny(lr=1.0, **config), total=total)
+    schedule = Schedule(optimizer, schedule_plan(tiny(lr=1.0, **config), total, 10))
     found = []
     for batch in range(total):
         found.append(schedule.lr)
         schedule.after_batch()
         if values is not None and batch < len(values):
-            schedule.after_evaluation(values[batch])
+            schedule.after_validation(values[batch])
     return found
 
 
@@ -68,15 +68,15 @@ def test_evaluations_do_not_move_other_schedules() -> None:
 def test_a_schedule_goes_on_where_it_was() -> None:
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     config = tiny(lr=1.0, lr_schedule="plateau", plateau_patience=0)
-    first = Schedule(optimizer, config, total=9)
+    first = Schedule(optimizer, schedule_plan(config, 9, 10))
     for value in (1.0, 1.0, 1.0):
         first.after_batch()
-        first.after_evaluation(value)
-    second = Schedule(optimizer, config, total=9)
+        first.after_validation(value)
+    second = Schedule(optimizer, schedule_plan(config, 9, 10))
     second.load_state_dict(first.state_dict())
     assert second.lr == 0.25
-    second.after_evaluation(0.9)
-    second.after_evaluation(0.9)
+    second.after_validation(0.9)
+    second.after_validation(0.9)
     assert second.lr == 0.125
 
 
@@ -84,23 +84,24 @@ def test_a_schedule_goes_on_where_it_was() -> None:
 def test_the_declared_schedule_is_the_one_that_is_followed(kind: str) -> None:
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     config = tiny(lr=0.1, lr_schedule=kind, warmup_batches=7, plateau_patience=5)
-    schedule = Schedule(optimizer, config, total=100)
-    words = schedule.declared(batches_per_epoch=10)
+    schedule = Schedule(optimizer, schedule_plan(config, 100, 10))
+    words = schedule.declared()
     assert words is not None
     known = declared(words).schedule
     for batch in range(100):
         low, high = known.bounds(batch, batch)
         assert low - 1e-9 <= schedule.lr <= high + 1e-9
         schedule.after_batch()
-        schedule.after_evaluation(1.0)
-    schedule.begin_anew(30)
-    assert schedule.declared(batches_per_epoch=10) is None
+        schedule.after_validation(1.0)
+    schedule.restart(30)
+    assert schedule.declared() is None
 
 
 def test_a_schedule_that_begins_anew_ends_with_the_training() -> None:
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-    schedule = Schedule(optimizer, tiny(lr=1.0, lr_schedule="linear", lr_floor=0.0), total=100)
-    schedule.begin_anew(60)
+    config = tiny(lr=1.0, lr_schedule="linear", lr_floor=0.0)
+    schedule = Schedule(optimizer, schedule_plan(config, 100, 10))
+    schedule.restart(60)
     assert schedule.lr == 1.0
     for _ in range(20):
         schedule.after_batch()

@@ -14,10 +14,10 @@ import torch
 
 from tests.trainers.edc.local_run import LocalRun
 from tests.trainers.speech.made import tiny, trained
+from trainers.common.progress import Clock
 from trainers.speech import metrics
 from trainers.speech.config import METRICS
 from trainers.speech.data import load
-from trainers.speech.progress import Clock
 from trainers.speech.train import Training, train
 
 
