@@ -19,7 +19,6 @@ import hashlib
 import importlib
 import json
 import os
-import pkgutil
 import signal
 import subprocess
 import sys
@@ -124,10 +123,9 @@ class TrainerSchema:
 
 
 def trainer_names() -> list[str]:
-    """Return the names of the trainers that are installed."""
-    package = importlib.import_module(PACKAGE)
-    found = pkgutil.iter_modules(package.__path__)
-    return sorted(item.name for item in found if item.ispkg)
+    """Return the names of the installed trainers: the packages that have a ``config.py``."""
+    folders = [Path(folder) for folder in importlib.import_module(PACKAGE).__path__]
+    return sorted(path.parent.name for folder in folders for path in folder.glob("*/config.py"))
 
 
 def is_own(name: str) -> bool:
