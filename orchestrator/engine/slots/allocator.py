@@ -26,7 +26,7 @@ from orchestrator.engine.slots.concurrency import ConcurrencyLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.slots.memory_usage import MemoryUsage
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
-from orchestrator.engine.slots.oom_retry import OutOfMemory, Recovery, recovery
+from orchestrator.engine.slots.oom_retry import Recovery, recover_counted, recover_uncounted
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.engine.sweep_log import SweepLog
@@ -48,7 +48,7 @@ class SlotAllocator:
         spec: the sweep file.
         plan: what was decided at the start.
         options: how the user wants the machine to be used.
-        machine: what there is, and its clock.
+        machine: the source of all readings and of time.
         log: receives every event, and trial records whose need became known.
         history: what earlier sweeps learned; None for nothing.
         leases: what other sweeps on this machine promised; None heeds none.
@@ -185,8 +185,8 @@ class SlotAllocator:
 
     def gpu_bytes(self, attempt_id: str) -> int | None:
         """Return all the memory of an attempt's smallest GPU; None on a CPU."""
-        sizes = [device.total_bytes for device in self._occupancy.slots[attempt_id].devices]
-        return None if self._machine.on_cpu else min(sizes, default=None)
+        total_bytes = self._occupancy.slots[attempt_id].total_bytes
+        return None if self._machine.on_cpu else total_bytes or None
 
     def reported(self, attempt_id: str, step: int) -> None:
         """Note a report."""
@@ -205,8 +205,8 @@ class SlotAllocator:
         Args:
             attempt_id: the attempt.
             memory_bytes: on a GPU the peak of what torch reserved, without the context, else the
-                RAM of all its processes; 0 if it only reports its `pid`.
-            pid: its process.
+                RAM of all its processes; 0 if it only reports its process `pid`.
+            pid: see `memory_bytes`.
         """
         occupied = self._occupancy.slots.get(attempt_id)
         if occupied is not None and self._usage.told(occupied, memory_bytes, pid):
@@ -241,17 +241,22 @@ class SlotAllocator:
             text: the failure's message and the end of the log.
         """
         occupied = self._occupancy.slots[attempt_id]
-        record, index = occupied.record, occupied.slot.device
+        record, retries = occupied.record, occupied.retries
         was_alone = self._admission.was_alone(occupied.slot)
         at_once = {key: len(self._occupancy.on(key)) for key in occupied.keys}
         self.ended(attempt_id)
-        failed = self._failure(occupied, kind, text, was_alone=was_alone)
-        found = recovery(failed)
-        place = f"GPU {index}" if len(self._occupancy.reading) > 1 else ""
+        self._occupancy.read()
+        is_counted = (kind == "host") == self._machine.on_cpu
+        if is_counted:
+            found = self._recover_counted(occupied, text, was_alone=was_alone)
+        else:
+            others = len(self._occupancy.slots)
+            found = recover_uncounted(kind, text, others=others, retries=retries)
+        place = f"GPU {occupied.slot.device}" if len(self._occupancy.reading) > 1 else ""
         falls_back = self._concurrency.ran_out(at_once, record.number, place)
         if found.retry is not None:
-            record.need["retries"] = failed.retries + 1
-            if failed.counts_here:
+            record.need["retries"] = retries + 1
+            if is_counted:
                 again = Want(found.retry.need, alone=found.retry.alone)
                 self._wants[record.number] = again
                 self._needs.raised(record.number, record.config, again.need)
@@ -262,7 +267,7 @@ class SlotAllocator:
             number=record.number,
             name=record.name,
             kind=kind,
-            given_mib=to_mib(failed.given_bytes),
+            given_mib=to_mib(occupied.slot.memory_bytes),
             peak_mib=to_mib(found.peak_bytes) if found.peak_bytes else None,
             again_with_mib=record.need["memory_mib"] if found.retry else None,
             words=found.reason,
@@ -275,29 +280,19 @@ class SlotAllocator:
         """Note that nothing will start any more."""
         self._waiting.close()
 
-    def _failure(
-        self, occupied: OccupiedSlot, kind: Kind, text: str, *, was_alone: bool
-    ) -> OutOfMemory:
-        """Return what is known of an attempt that ran out of memory and whose room came back."""
-        self._occupancy.read()
+    def _recover_counted(self, occupied: OccupiedSlot, text: str, *, was_alone: bool) -> Recovery:
+        """Return how a trial continues whose room came back, after the devices were read again."""
         mine = [device for device in self._occupancy.reading if device.key in occupied.keys]
         # A card that is lost for the moment is taken to come back whole.
         is_lost = len(mine) < len(occupied.devices)
-        total = min((device.total_bytes for device in occupied.devices), default=0)
-        is_busy = any(map(self._occupancy.is_busy, mine))
-        return OutOfMemory(
-            kind,
+        is_shared = any(map(self._occupancy.is_busy, mine))
+        return recover_counted(
+            occupied,
             text,
             place=", ".join(map(str, mine or occupied.devices)),
-            given_bytes=occupied.slot.memory_bytes,
             is_capped=self._cap_of(occupied) is not None and self._spec.program is None,
-            peak_bytes=occupied.peak,
-            greatest_bytes=total if is_lost else self._admission.greatest(),
-            total_bytes=total,
-            was_alone=was_alone and not is_lost and not is_busy,
-            counts_here=(kind == "host") == self._machine.on_cpu,
-            others=len(self._occupancy.slots),
-            retries=int(occupied.record.need.get("retries", 0)),
+            was_alone=was_alone and not is_lost and not is_shared,
+            greatest_bytes=occupied.total_bytes if is_lost else self._admission.greatest(),
             declared_bytes=self._needs.declared_bytes,
         )
 

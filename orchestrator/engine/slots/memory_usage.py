@@ -167,12 +167,8 @@ def _held_together(before: Device, now: Device, there: Sequence[OccupiedSlot]) -
     """Return what scripts hold together on a device whose rows name nobody; None for no idea.
 
     That is enough for admission to know how much of what they were promised is taken. It does not
-    show what each of them takes, so nothing is learned from it.
-
-    Args:
-        before: the device when the first of them came to it and none of ours was there.
-        now: the device as it is.
-        there: the attempts on it.
+    show what each of them takes, so nothing is learned from it. `before` is the device when the
+    first of them came to it and none of ours was there.
     """
     # Before its first report one may not have touched the GPU, and what rises is another's.
     if not all(occupied.reports for occupied in there):

@@ -17,15 +17,12 @@ class OccupiedSlot:
     """An attempt that runs, with its room and what it was seen to hold.
 
     Attributes:
-        record: of its trial.
-        slot: its room.
         devices: as they were just before it started.
         need: what it asked for.
         oom_kills: of the host's memory guard before it started.
         used: bytes that it holds on each of its devices; None if nobody has reported it.
         peak: most that it was seen to hold; 0 if nobody has reported it.
         settled: the peak that was last believed.
-        pid: its process; None until it is known.
         reports: True once it has reported.
         undisturbed: True while no other trial of ours has come or gone on its devices.
     """
@@ -48,6 +45,16 @@ class OccupiedSlot:
         return [device.key for device in self.devices]
 
     @property
+    def total_bytes(self) -> int:
+        """All memory of its smallest device; 0 if it cannot be read."""
+        return min((device.total_bytes for device in self.devices), default=0)
+
+    @property
+    def retries(self) -> int:
+        """How often its trial was tried again after an out-of-memory."""
+        return int(self.record.need.get("retries", 0))
+
+    @property
     def held(self) -> int:
         """Bytes that count as its own on each device: all it was promised if nobody reported."""
         return self.slot.memory_bytes if self.used is None else self.used
@@ -64,11 +71,8 @@ class OccupiedSlot:
 class Occupancy:
     """Devices and attempts, for all that places trials.
 
-    Args:
-        machine: what there is.
-
     Attributes:
-        machine: the same.
+        machine: what there is.
         slots: the attempts that run, by id.
         reading: the devices as they were last read; the host's memory for trials on CPUs.
         before: by key of a device, it as it was just before an attempt came to it when none of

@@ -4,45 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.engine.slots.occupancy import OccupiedSlot
 from orchestrator.files import format_size
 from orchestrator.placement import Need
 from orchestrator.placement.memory_needs import MOST_RETRIES, Kind, Retry, classify, figures, retry
-
-
-@dataclass(frozen=True)
-class OutOfMemory:
-    """An attempt that ran out of memory.
-
-    Attributes:
-        kind: of what memory.
-        text: the failure's message and the end of the log.
-        place: its devices, for people.
-        given_bytes: what its slot held.
-        is_capped: whether it was held to that; else it had all that was free.
-        peak_bytes: what it was seen to hold; 0 if nobody knows.
-        greatest_bytes: what one trial can have at most.
-        total_bytes: all memory of its smallest device; 0 if it cannot be read.
-        was_alone: True if nothing else ran on its devices, ours or another user's.
-        counts_here: True if the memory that ran out is what slots are counted in: RAM on CPUs.
-        others: how many trials of ours still run.
-        retries: how often it was tried again for this already.
-        declared_bytes: what its file declares, which is tried before anything beyond it if it was
-            given less because less was measured; 0 for nothing.
-    """
-
-    kind: Kind
-    text: str
-    place: str
-    given_bytes: int
-    is_capped: bool
-    peak_bytes: int
-    greatest_bytes: int
-    total_bytes: int
-    was_alone: bool
-    counts_here: bool
-    others: int
-    retries: int
-    declared_bytes: int
 
 
 @dataclass(frozen=True)
@@ -72,52 +37,74 @@ def ran_out(message: str, log: str, oom_kills: int) -> Kind | None:
     return classify(message, sigkill=killed, oom_kills=oom_kills) or classify(log)
 
 
-def recovery(failed: OutOfMemory) -> Recovery:
-    """Return how a trial continues that ran out of memory."""
-    found = figures(failed.text)
-    if not failed.counts_here:
-        return _fewer_at_once(failed, found.peak_bytes or 0)
-    peak = max(failed.peak_bytes, found.peak_bytes or 0)
-    given, greatest = failed.given_bytes, failed.greatest_bytes
-    had_all = failed.was_alone and not failed.is_capped
+def recover_counted(
+    occupied: OccupiedSlot,
+    text: str,
+    *,
+    place: str,
+    is_capped: bool,
+    was_alone: bool,
+    greatest_bytes: int,
+    declared_bytes: int,
+) -> Recovery:
+    """Return how a trial continues that ran out of the memory that slots are counted in.
+
+    Args:
+        occupied: its attempt.
+        text: the failure's message and the end of the log.
+        place: its devices, for people.
+        is_capped: whether it was held to what it was given; else it had all that was free.
+        was_alone: True if nothing else ran on its devices, ours or another user's.
+        greatest_bytes: what one trial can have at most.
+        declared_bytes: what its file declares, which is tried before anything beyond it if it was
+            given less because less was measured; 0 for nothing.
+    """
+    found, given = figures(text), occupied.slot.memory_bytes
+    peak = max(occupied.peak, found.peak_bytes)
+    had_all = was_alone and not is_capped
     again = retry(
         None if had_all else given,
-        max(peak, failed.declared_bytes if failed.declared_bytes > given else 0) or None,
-        greatest_bytes=greatest,
-        was_alone=failed.was_alone,
-        retries=failed.retries,
+        max(peak, declared_bytes if declared_bytes > given else 0),
+        greatest_bytes=greatest_bytes,
+        was_alone=was_alone,
+        retries=occupied.retries,
     )
     facts = []
     if found.held_bytes:
         facts.append(f"held {format_size(found.held_bytes)}")
-    elif failed.peak_bytes:
-        facts.append(f"was seen with {format_size(failed.peak_bytes)}")
+    elif occupied.peak:
+        facts.append(f"was seen with {format_size(occupied.peak)}")
     if found.asked_bytes:
         facts.append(f"asked for {format_size(found.asked_bytes)} more")
     tail = f" ({', '.join(facts)})" if facts else ""
     if again is not None:
         more = format_size(again.need.memory_bytes or 0) + (", alone" if again.alone else "")
-        reason = f"out of memory with {format_size(given)} on {failed.place}{tail}"
+        reason = f"out of memory with {format_size(given)} on {place}{tail}"
         return Recovery(again, f"{reason}; waits to run again with {more}", peak)
-    room = format_size(greatest if had_all else given)
-    room += f" of its {format_size(failed.total_bytes)}" if failed.total_bytes else ""
-    how = f"on {failed.place} after {failed.retries} more tries"
-    reason = (
-        f"out of memory {f'alone on {failed.place}' if failed.was_alone else how} with {room}"
-        f"{tail}: ask for less memory (a smaller model or batch), or use a larger device"
-    )
-    return Recovery(None, reason, peak)
+    room = format_size(greatest_bytes if had_all else given)
+    if occupied.total_bytes:
+        room += f" of its {format_size(occupied.total_bytes)}"
+    how = f"alone on {place}" if was_alone else f"on {place} after {occupied.retries} more tries"
+    advice = "ask for less memory (a smaller model or batch), or use a larger device"
+    return Recovery(None, f"out of memory {how} with {room}{tail}: {advice}", peak)
 
 
-def _fewer_at_once(failed: OutOfMemory, peak_bytes: int) -> Recovery:
+def recover_uncounted(kind: Kind, text: str, *, others: int, retries: int) -> Recovery:
     """Return how a trial continues that ran out of memory nobody counts, as RAM beside a GPU.
 
     Fewer at once is all that can be done.
+
+    Args:
+        kind: of what memory.
+        text: the failure's message and the end of the log.
+        others: how many trials of ours still run.
+        retries: how often it was tried again for this already.
     """
-    reason = "the host ran out of memory" if failed.kind == "host" else "out of GPU memory"
-    if not failed.others:
-        return Recovery(None, f"{reason}, with no other trial running", peak_bytes)
-    reason += f" while {failed.others} other trial{'s' * (failed.others > 1)} ran"
-    if failed.retries >= MOST_RETRIES:
-        return Recovery(None, reason, peak_bytes)
-    return Recovery(Retry(Need(), alone=False), f"{reason}; waits to run again", peak_bytes)
+    peak = figures(text).peak_bytes
+    reason = "the host ran out of memory" if kind == "host" else "out of GPU memory"
+    if not others:
+        return Recovery(None, f"{reason}, with no other trial running", peak)
+    reason += f" while {others} other trial{'s' * (others > 1)} ran"
+    if retries >= MOST_RETRIES:
+        return Recovery(None, reason, peak)
+    return Recovery(Retry(Need(), alone=False), f"{reason}; waits to run again", peak)

@@ -86,12 +86,7 @@ class TrialNeeds:
         return self._declared.memory_bytes or 0
 
     def of(self, number: int | None, config: Mapping[str, Any]) -> Need:
-        """Return what a trial asks for.
-
-        Args:
-            number: the trial's; None if it has none yet.
-            config: what the sweep gives it.
-        """
+        """Return what a trial asks for; its number is None if it has none yet."""
         if number is not None and number in self._of_trial:
             return self._of_trial[number]
         keys = self._keys_of(number, config)
@@ -191,13 +186,7 @@ def _runner(program: Program) -> str:
 
 
 def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
-    """Return what trials of a spec took in earlier sweeps, for a plan; unknown if one is.
-
-    Args:
-        spec: the sweep file.
-        devices: where trials may run.
-        results: the folder whose sweeps count.
-    """
+    """Return what trials of a spec took in the sweeps of a folder; unknown if one trial is."""
     if spec.method == "bayes":
         return Need()  # how its trials will differ, nobody knows
     # The caller compares it with what is declared.

@@ -124,11 +124,7 @@ class Admission:
             self._per_device[key] = max(0, at_once)
 
     def choose(self, waiting: Sequence[Want]) -> int | None:
-        """Return the place of the trial that should start now, or None while there is no room.
-
-        Args:
-            waiting: in the order of the queue, as far as it is known.
-        """
+        """Return the place of the trial that should start now, or None while there is no room."""
         if not waiting or not self._may_look(tuple(waiting)):
             return None
         view = self._view()

@@ -23,7 +23,6 @@ class Holding:
     """A slot that is out, and what its trial does with it.
 
     Attributes:
-        slot: as it was handed out.
         keys: of its devices.
         promised: bytes that it may take on each of them.
         cores: that it may use, the workers of its data loader counted in.
@@ -48,7 +47,6 @@ class DeviceAccount:
     """One device as admission sees it.
 
     Attributes:
-        device: as it was read.
         available: bytes that may be promised now; below 0 if too much is promised.
         prospect: bytes that would be available once all trials of ours there had ended; if nobody
             reports what they hold, what they were promised.
@@ -64,13 +62,7 @@ class DeviceAccount:
 
 
 def account_of(device: Device, holdings: Sequence[Holding], leased: int) -> DeviceAccount:
-    """Return what is available on a device.
-
-    Args:
-        device: as it is now.
-        holdings: of that device.
-        leased: bytes that other sweeps promised there and that are not used.
-    """
+    """Return what is available on a device that other sweeps promised `leased` bytes of."""
     free = device.free_bytes - leased
     returned = sum(h.promised if h.used is None else h.used for h in holdings)
     return DeviceAccount(
@@ -85,10 +77,8 @@ def account_of(device: Device, holdings: Sequence[Holding], leased: int) -> Devi
 def outstanding(holdings: Sequence[Holding], held_bytes: int) -> int:
     """Return the bytes that are promised on a device and not yet used.
 
-    Args:
-        holdings: of that device.
-        held_bytes: what is not free on it. Trials cannot use more than that together: what they
-            reported before may be more than they hold now.
+    Together they cannot use more than `held_bytes`, what is not free there: what they reported
+    before may be more than they hold now.
     """
     used = sum(holding.used or 0 for holding in holdings)
     missing = sum(max(0, holding.promised - (holding.used or 0)) for holding in holdings)

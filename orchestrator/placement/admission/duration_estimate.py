@@ -1,4 +1,4 @@
-"""How long trials take, learned from those that have ended. Pure.
+"""Estimate how long trials take from those that have ended. Pure.
 
 ::
 
@@ -10,8 +10,8 @@ What sets trials apart often sets their durations apart too: epochs, batch size,
 the simplest that can see it: the logarithm of a duration is a mean and one term for each parameter.
 A parameter whose values come back has a term for each value; a number that never comes back has a
 slope; anything else has none. All terms are shrunk towards zero, because at first there are more of
-them than trials that have ended. They only order trials (`lookahead`): a wrong one costs
-time, nothing else.
+them than trials that have ended. They only order trials (`ordering`): a wrong one costs time,
+nothing else.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Durations:
         return math.exp(statistics.median(took for _, took in self._seen))
 
     def learn(self, config: Mapping[str, Any], took_s: float) -> None:
-        """Take in a trial that ran from its start to its end; above 0 s, else it tells nothing."""
+        """Take in a trial that ran from its start to its end; 0 s or less shows nothing."""
         if 0 < took_s < math.inf:
             self._seen.append((dict(config), math.log(took_s)))
             self._unfitted += 1
@@ -57,7 +57,7 @@ class Durations:
     def expect(self, config: Mapping[str, Any]) -> float | None:
         """Return how long a trial is expected to take, in steps of a quarter; None for no idea.
 
-        The steps keep trials in the order of their queue where they differ by little.
+        The steps keep trials that differ by little in the order of their queue.
         """
         if not self._seen:
             return None
@@ -80,21 +80,17 @@ class Durations:
         parts = {name: [0.0] * len(took) for name in fits}
         for _ in range(_ROUNDS):
             for name, fit in fits.items():
-                others = [
-                    sum(parts[other][i] for other in fits if other != name) for i in _of(took)
+                left = [
+                    seconds - self._mean - sum(parts[other][i] for other in fits if other != name)
+                    for i, seconds in enumerate(took)
                 ]
-                left = [took[i] - self._mean - others[i] for i in _of(took)]
                 self._terms[name] = term = fit(left)
                 parts[name] = [term(value) for value in columns[name]]
 
 
-def _of(values: Sequence[Any]) -> range:
-    return range(len(values))
-
-
 def _fit_of(values: Sequence[Any]) -> Callable[[Sequence[float]], Term] | None:
-    """Return how a parameter with such values is fitted; None where it tells nothing."""
-    different = {_key(value) for value in values}
+    """Return how a parameter with such values is fitted; None if it shows nothing."""
+    different = set(map(repr, values))
     if len(different) < 2:
         return None
     if 2 * len(different) <= len(values):
@@ -108,12 +104,12 @@ def _by_value(values: Sequence[Any], left: Sequence[float]) -> Term:
     """Return a term with a height for each value; of numbers between, the nearest one's."""
     groups: dict[str, list[float]] = {}
     for value, rest in zip(values, left, strict=True):
-        groups.setdefault(_key(value), []).append(rest)
+        groups.setdefault(repr(value), []).append(rest)
     heights = {key: sum(rests) / (len(rests) + _SHRINK) for key, rests in groups.items()}
-    sizes = {math.log(value): heights[_key(value)] for value in values if _is_size(value)}
+    sizes = {math.log(value): heights[repr(value)] for value in values if _is_size(value)}
 
     def term(value: Any) -> float:
-        known = heights.get(_key(value))
+        known = heights.get(repr(value))
         if known is None and sizes and _is_size(value):
             known = sizes[min(sizes, key=lambda size: abs(size - math.log(value)))]
         return known or 0.0
@@ -131,7 +127,7 @@ def _by_slope(values: Sequence[Any], left: Sequence[float]) -> Term:
     low, high = min(sizes), max(sizes)
 
     def term(value: Any) -> float:
-        # Beyond what was seen nobody knows how it goes on.
+        # Beyond what was seen nobody knows how it continues.
         return slope * (min(max(math.log(value), low), high) - middle) if _is_size(value) else 0.0
 
     return term
@@ -139,7 +135,3 @@ def _by_slope(values: Sequence[Any], left: Sequence[float]) -> Term:
 
 def _is_size(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < math.inf
-
-
-def _key(value: Any) -> str:
-    return repr(value)

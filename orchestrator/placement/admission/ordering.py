@@ -1,12 +1,13 @@
-"""Which of the waiting trials starts next, so that mixed needs pack well. Pure.
+"""Choose which of the waiting trials starts next, so that mixed needs pack well. Pure.
 
 ::
 
-    choose([Want(Need(8 * GIB)), Want(Need(2 * GIB))], holds([4 * GIB]))     # 1
+    wants = [Want(Need(8 * GIB)), Want(Need(2 * GIB))]
+    choose(wants, lambda want: want.need.memory_bytes <= 4 * GIB)     # 1
 
-Starting the largest first leaves the small ones to fill the gaps at the end. Where durations are
+Starting the largest first leaves the small ones to fill the gaps at the end. If durations are
 known, a trial's size is its duration times the square root of its need: between longest first,
-which keeps the end short where cards are many, and largest area first, which packs one card best.
+which keeps the end short with many cards, and largest area first, which packs one card best.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Want:
 
     Attributes:
         need: memory on each of its devices.
-        duration_s: how long it is expected to run; None where nobody knows.
+        duration_s: how long it is expected to run; None if nobody knows.
         alone: True for one that must have its devices to itself (after an out-of-memory).
         passed: how many starts have overtaken it.
     """
@@ -44,15 +45,15 @@ def choose(
     fits: Callable[[Want], bool],
     could: Callable[[Want], bool] = lambda want: True,
 ) -> int | None:
-    """Return the place of the trial that starts now, or None where none should.
+    """Return the place of the trial that starts now, or None if none should.
 
     Trials of one size start in the order in which they wait.
 
     Args:
         waiting: in the order of the queue.
-        fits: tells whether there is room for a trial now.
-        could: tells whether there would be room for it if no trial of ours ran; nobody waits for
-            one that has no room even then.
+        fits: whether there is room for a trial now.
+        could: whether there would be room for it if no trial of ours ran; none waits for one that
+            has no room even then.
     """
     order = ranking(waiting)
     late = [place for place in order if waiting[place].passed >= PATIENCE and could(waiting[place])]
@@ -82,21 +83,6 @@ def overtaken(waiting: Sequence[Want], chosen: int) -> list[int]:
     """Return the places of those that `choose` passed over for want of room; `passed` counts it."""
     order = ranking(waiting)
     return order[: order.index(chosen)]
-
-
-def holds(free: Sequence[int], width: int = 1) -> Callable[[Want], bool]:
-    """Return a test whether a trial fits into the bytes that are free on each device.
-
-    Args:
-        free: of devices that run nothing of ours; a trial whose need is unknown takes all of one.
-        width: devices that one trial takes.
-    """
-
-    def fits(want: Want) -> bool:
-        least = 1 if want.need.memory_bytes is None else want.need.memory_bytes
-        return sum(size >= least for size in free) >= width
-
-    return fits
 
 
 def _typical(values: Sequence[float]) -> float:

@@ -60,11 +60,8 @@ def waiting_for(
 ) -> Waiting:
     """Return the waiting for memory on `device`, or for a device if it is None.
 
-    Args:
-        missing_bytes: what must come free; less than one MiB is called one.
-        device: a GPU, the host's memory, or None.
-        since: seconds since 1970.
-        need: of the trial that waits; mentioned if it comes from an earlier sweep, and no file.
+    Less than one MiB is called one. The `need` of the trial that waits is mentioned if it comes
+    from an earlier sweep, because no file shows it.
     """
     if device is None:
         return Waiting("waits for a GPU: too few can be read", missing_bytes, since)

@@ -34,8 +34,7 @@ class Measurement:
     """One number of trials that was measured.
 
     Attributes:
-        at_once: how many trials ran.
-        ratio: their combined speed, as a multiple of that of the first number.
+        ratio: the combined speed, as a multiple of that of the first number.
         decision: ``grow``: try more; ``fewer``: try fewer (`SearchDown`); ``stay``: this is the
             number; ``back``: the number before was better.
     """
@@ -63,7 +62,6 @@ class SearchUp:
 
     Args:
         most: greatest number that memory (or cores) and the trials that are left allow.
-        start: number to begin with.
         gain: what the higher number must bring; 0 takes all that fit, as ``--placement parallel``
             asks.
         learned: what `learned` returned in an earlier sweep: it begins with the number found then,
@@ -97,11 +95,7 @@ class SearchUp:
         self._take_over(learned or {})
 
     def limit_within(self, most: int) -> int:
-        """Return `limit`, asked for because a trial waits.
-
-        Args:
-            most: greatest number that memory (or cores) and the trials that are left allow now.
-        """
+        """Return `limit`, asked for because a trial waits and at most `most` have room now."""
         self._most = most
         return self.limit
 
@@ -129,13 +123,7 @@ class SearchUp:
         return self._try_next()
 
     def reported(self, trial: str, step: float, now: float) -> Measurement | None:
-        """Note how far a running trial is, and return what that decides.
-
-        Args:
-            trial: its name.
-            step: how far it is.
-            now: seconds of any clock that never goes back.
-        """
+        """Note how far a running trial is, by any clock in seconds that never goes back."""
         if trial not in self._has_reported:
             return None
         self._has_reported[trial] = True
@@ -237,10 +225,9 @@ class SearchUp:
 
 
 def parse_learned(learned: Mapping[str, Any]) -> tuple[int | None, dict[int, float]]:
-    """Return the number that an earlier sweep found, and the ratios; None if it makes no sense.
+    """Return the number that `learned` named then, and the ratios; None if it makes no sense.
 
-    Args:
-        learned: what `SearchUp.learned` returned then, from a file that anybody may have edited.
+    It comes from a file that anybody may have edited.
     """
     at_once, ratios = learned.get("at_once"), learned.get("ratios")
     if not isinstance(at_once, int) or at_once < 1 or not isinstance(ratios, Mapping):

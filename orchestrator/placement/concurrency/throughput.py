@@ -82,13 +82,9 @@ class Stopwatch:
         self._span_s = 0.0
 
     def report(self, trial: str, step: float, at: float, running: Mapping[str, bool]) -> None:
-        """Take in how far a trial is at a time in seconds.
+        """Take in how far a trial is at a time in seconds, in steps of its own.
 
-        Args:
-            trial: its name.
-            step: in steps of its own.
-            at: the time.
-            running: the trials that run now, and whether each has reported since it started.
+        `running` are the trials that run now, and whether each has reported since it started.
         """
         if len(running) == self.at_once and all(running.values()):
             self._courses.setdefault(trial, _Course()).add(at, step)

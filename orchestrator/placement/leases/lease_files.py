@@ -36,9 +36,8 @@ class Claim:
 
     Attributes:
         device: key of the device (`Device.key`).
-        memory_bytes: what is claimed.
         used_bytes: how much of it the device already shows as used.
-        pid: who claims it, for people: in a container it counts for itself.
+        pid: who claims it, for people: each container counts its own.
         uid: whose file it is; None if it is not known.
     """
 
@@ -72,12 +71,7 @@ def pack_claim(claim: Claim) -> bytes:
 
 
 def parse_claim(content: bytes, uid: int | None = None) -> Claim | None:
-    """Return the claim in a lease's file, or None if it is torn, foreign or senseless.
-
-    Args:
-        content: the file's bytes.
-        uid: who owns the file.
-    """
+    """Return the claim in the file of user `uid`, or None if it is torn, foreign or senseless."""
     check, _, rest = content.partition(b" ")
     body = rest.rstrip()
     try:

@@ -50,12 +50,7 @@ longer was stopped in the middle of it, and must not stop all others."""
 
 
 class Lease:
-    """Memory of a device that this process has claimed, until it is released or the process ends.
-
-    Attributes:
-        device: key of the device.
-        memory_bytes: what is claimed.
-    """
+    """Memory of a device that this process claims until it is released or the process ends."""
 
     def __init__(self, owner: Leases, device: str, memory_bytes: int) -> None:
         self.device = device
@@ -73,11 +68,6 @@ class Lease:
     def __exit__(self, *exception: object) -> None:
         self.release()
 
-    @property
-    def name(self) -> str:
-        """The name of its file; "" if it could not be made."""
-        return self._name
-
     def used(self, used_bytes: int) -> None:
         """Publish how much of it shows in the device's own figures by now; others count the rest.
 
@@ -93,22 +83,17 @@ class Lease:
         try:
             os.pwrite(self._file, self._content(), 0)
         except OSError as error:
-            self._owner.note_problem(error)
+            self._owner._note(error)
 
     def release(self) -> None:
         """Give the memory back; once is enough."""
         if not self._is_held:
             return
         self._is_held = False
-        self._owner.forget(self)
+        self._owner._held.discard(self)
         if self._file is not None:
-            with suppress(OSError), self._owner.opened() as folder:
+            with suppress(OSError), self._owner._opened() as folder:
                 os.unlink(self._name, dir_fd=folder)
-        self._close()
-
-    def abandon(self) -> None:
-        """Let go of it in a process that was forked off, without releasing it for its parent."""
-        self._is_held = False
         self._close()
 
     def _content(self) -> bytes:
@@ -118,12 +103,12 @@ class Lease:
         """Make the file, locked before anyone can see it."""
         content = self._content()
         try:
-            with self._owner.opened() as folder:
+            with self._owner._opened() as folder:
                 self._file, self._name = publish(folder, content)
         except OSError as error:
-            self._owner.note_problem(error)
+            self._owner._note(error)
         else:
-            self._owner.note_problem(None)
+            self._owner._note(None)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -140,28 +125,23 @@ class Leases:
         folder: where all meet; by default ``SWEEP_LEASES``, else ``/tmp/sweep-leases``.
 
     Attributes:
-        folder: that folder.
         problem: for people, why others do not see what is claimed here; "" while they do.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path(os.environ.get(FOLDER) or DEFAULT)
         self.problem = ""
-        self._held: list[Lease] = []
+        self._held: set[Lease] = set()
         _all.add(self)
 
     def claim(self, device: str, memory_bytes: int) -> Lease:
-        """Claim memory of a device; never refused, so look at `others` first, in `deciding`.
-
-        Args:
-            device: its key (`Device.key`).
-            memory_bytes: what the trial may take.
+        """Claim memory of the device of a key; never refused, so look at `others` first.
 
         Raises:
             ValueError: `memory_bytes` is negative, or `device` no possible key.
         """
         lease = Lease(self, device, memory_bytes)
-        self._held.append(lease)
+        self._held.add(lease)
         return lease
 
     def others(self, device: str) -> int:
@@ -186,22 +166,20 @@ class Leases:
     def claims(self) -> list[Claim]:
         """Return what other living processes, or other `Leases` of this one, claim."""
         try:
-            with self.opened(make=False) as folder:
-                return list(read_claims(folder, but={lease.name for lease in self._held}))
+            with self._opened(make=False) as folder:
+                return list(read_claims(folder, but={lease._name for lease in self._held}))
         except FileNotFoundError:
             return []  # nobody has claimed anything yet
         except OSError as error:
-            self.note_problem(error)
+            self._note(error)
             return []
 
     @contextmanager
     def deciding(self, timeout_s: float = DECIDE_WITHIN_S) -> Iterator[bool]:
         """Keep other sweeps from deciding while this one reads devices, leases, and claims.
 
-        Not to be entered twice by one process.
-
-        Args:
-            timeout_s: how long to wait for others; after that it continues all the same.
+        Not to be entered twice by one process. If others do not finish within `timeout_s`, it
+        continues all the same.
 
         Yields:
             True if no other decides meanwhile.
@@ -209,10 +187,10 @@ class Leases:
         with ExitStack() as stack:
             alone = False
             try:
-                folder = stack.enter_context(self.opened())
+                folder = stack.enter_context(self._opened())
                 alone = lock_within(folder, timeout_s)  # until the folder is closed
             except OSError as error:
-                self.note_problem(error)
+                self._note(error)
             yield alone
 
     def release(self) -> None:
@@ -221,24 +199,14 @@ class Leases:
             lease.release()
 
     @contextmanager
-    def opened(self, *, make: bool = True) -> Iterator[int]:
-        """Open the folder; it is made if it is missing and `make`.
-
-        Raises:
-            OSError: it cannot be used.
-        """
+    def _opened(self, *, make: bool = True) -> Iterator[int]:
         folder = open_folder(self.folder, is_ours=self.folder == DEFAULT, make=make)
         try:
             yield folder
         finally:
             os.close(folder)
 
-    def forget(self, lease: Lease) -> None:
-        """Drop a lease that was released."""
-        if lease in self._held:
-            self._held.remove(lease)
-
-    def note_problem(self, error: OSError | None) -> None:
+    def _note(self, error: OSError | None) -> None:
         """Keep why others do not see what is claimed here; None once they do."""
         self.problem = ""
         if error is not None:
@@ -248,19 +216,17 @@ class Leases:
                 f"it, or set {FOLDER} to another folder."
             )
 
-    def abandon(self) -> None:
-        """Let go of all in a process that was forked off."""
-        for lease in self._held:
-            lease.abandon()
-        self._held.clear()
-
 
 _all: weakref.WeakSet[Leases] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    """Let go of all in a process that was forked off, without releasing it for its parent."""
     for leases in list(_all):
-        leases.abandon()
+        for lease in leases._held:
+            lease._is_held = False
+            lease._close()
+        leases._held.clear()
 
 
 if hasattr(os, "register_at_fork"):

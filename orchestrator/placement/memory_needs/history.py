@@ -1,4 +1,4 @@
-"""What trials were seen to take and how many at once were best, kept for later sweeps.
+"""Keep for later sweeps what trials were seen to take, and how many at once were best.
 
 ::
 
@@ -7,9 +7,9 @@
     history.record(key, peak_bytes)
     history.lookup(key)                    # Need(peak_bytes, "history"), or None
 
-One JSON file for all sweeps of a results folder. A key names all that determines a trial's memory;
-what does not is left out, so that trials of other learning rates or seeds need no measurement of
-their own. A torn or foreign file is as good as none: it is a memory, not a truth.
+One JSON file serves all sweeps of a results folder. A key names all that determines a trial's
+memory and nothing else, so that trials of other learning rates or seeds need no measurement of
+their own. A torn or foreign file counts as none: the runs themselves are the truth.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic, lock, to_mib
@@ -34,7 +34,7 @@ _MOST_ENTRIES = 10_000
 _RECENT = 8
 _MOST_BYTES = 1 << 60
 
-# Whole numbers and words that say how long, how often or where, not how much at a time. What is
+# Whole numbers and text that set how long, how often or where, not how much at a time. What is
 # left out wrongly costs a wrong need; what is left in wrongly costs one more measurement.
 _NO_MATTER = re.compile(
     r"""
@@ -54,27 +54,12 @@ class MemoryKey:
     """All that determines how much memory a trial takes.
 
     Attributes:
-        of: it in words, for people who read the file.
+        of: the same in full, for people who read the file.
         digest: short name of it, the same on every machine.
     """
 
     of: Mapping[str, Any]
     digest: str
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the file says of one key.
-
-    Attributes:
-        memory_bytes: the greatest of the last peaks.
-        count: how many trials were measured.
-        at: when the last was, ISO 8601, UTC.
-    """
-
-    memory_bytes: int
-    count: int
-    at: str
 
 
 def memory_key(
@@ -91,7 +76,7 @@ def memory_key(
         values: all parameter values of the trial, for a trainer with its defaults.
         device: where it runs; its name and size count, because kernels and context differ.
         alters: names of the parameters that alter the memory (`Parameter.alters_memory`); None for
-            a program, of which nobody tells: then whole numbers, words and booleans count, but
+            a program, of which nobody knows them: then whole numbers, text and booleans count, but
             not seeds, epochs, names of runs and the like; fractions do not.
     """
     if alters is None:
@@ -112,25 +97,21 @@ class History:
     """What was measured under one results folder; several sweeps may write at a time.
 
     Args:
-        path: the file; its folder is made where it is missing.
+        path: the file; its folder is made if it is missing.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def seen(self, key: MemoryKey) -> Seen | None:
-        """Return what was measured at `key`, or None."""
-        return _seen(self._section("needs").get(key.digest))
-
     def lookup(self, key: MemoryKey) -> Need | None:
         """Return the need that was measured at `key`, or None."""
-        found = self.seen(key)
-        return None if found is None else Need(found.memory_bytes, "history")
+        found = _memory_bytes(self._section("needs").get(key.digest))
+        return None if found is None else Need(found, "history")
 
     def record(self, key: MemoryKey, peak_bytes: int) -> bool:
         """Keep a peak. The greatest of the last few at the same key counts.
 
-        So what was measured wrongly once, as while somebody else came to the device, is forgotten
+        So what was measured wrongly once, as while another user came to the device, is forgotten
         after some trials.
 
         Args:
@@ -138,21 +119,18 @@ class History:
             peak_bytes: most memory that it held on a device, its context counted in; above 0.
 
         Returns:
-            False where it could not be kept: the folder is not writable, or the file is busy.
+            False if it could not be kept: the folder is not writable, or the file is busy.
         """
         if not 0 < peak_bytes <= _MOST_BYTES:
             return False
 
         def entry(old: object) -> dict[str, Any]:
-            found = _seen(old)
             recent = [*_recent(old), peak_bytes][-_RECENT:]
             return {
                 "memory_bytes": max(recent),
                 "recent": recent,
                 "source": "measured",
-                "count": (found.count if found else 0) + 1,
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "of": dict(key.of),
+                "count": _count(old) + 1,
             }
 
         return self._change("needs", key, entry)
@@ -165,15 +143,13 @@ class History:
 
     def record_growth(self, key: MemoryKey, learned: Mapping[str, Any]) -> bool:
         """Keep what `SearchUp.learned` gave instead of what was kept; False if it cannot be."""
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        value = {"learned": dict(learned), "at": at, "of": dict(key.of)}
-        return self._change("growth", key, lambda old: value)
+        return self._change("growth", key, lambda old: {"learned": dict(learned)})
 
     def _section(self, name: str) -> dict[str, Any]:
         return _section(atomic.read_json(self._path) or {}, name)
 
-    def _change(self, name: str, key: MemoryKey, entry: Callable[[object], Any]) -> bool:
-        """Replace one entry while nobody else writes."""
+    def _change(self, name: str, key: MemoryKey, entry: Callable[[object], dict[str, Any]]) -> bool:
+        """Replace one entry while no other sweep writes."""
         try:
             held = lock.acquire(
                 self._path.with_name(f".{self._path.name}.lock"),
@@ -186,8 +162,11 @@ class History:
             content = atomic.read_json(self._path) or {}
             sections = {part: _section(content, part) for part in ("needs", "growth")}
             section = sections[name]
-            # What was changed last stands last; the oldest goes where there are too many.
-            section[key.digest] = entry(section.pop(key.digest, None))
+            # What was changed last comes last; the oldest goes if there are too many.
+            section[key.digest] = entry(section.pop(key.digest, None)) | {
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "of": dict(key.of),
+            }
             while len(section) > _MOST_ENTRIES:
                 del section[next(iter(section))]
             atomic.write_json(self._path, {"version": _VERSION, **sections})
@@ -203,27 +182,32 @@ def _section(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _seen(raw: object) -> Seen | None:
-    """Return an entry, or None where it makes no sense."""
-    if not isinstance(raw, dict):
-        return None
-    memory, count, at = raw.get("memory_bytes"), raw.get("count"), raw.get("at")
-    if type(memory) is not int or not 0 < memory <= _MOST_BYTES:
-        return None
-    return Seen(memory, count if type(count) is int else 1, at if isinstance(at, str) else "")
+def _memory_bytes(raw: object) -> int | None:
+    """Return the memory of an entry, or None if the entry makes no sense."""
+    found = raw.get("memory_bytes") if isinstance(raw, dict) else None
+    return found if _is_size(found) else None
+
+
+def _is_size(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 < value <= _MOST_BYTES
+
+
+def _count(raw: object) -> int:
+    if not isinstance(raw, dict) or _memory_bytes(raw) is None:
+        return 0
+    count = raw.get("count")
+    return count if type(count) is int else 1
 
 
 def _recent(raw: object) -> list[int]:
     """Return the last peaks of an entry; those that make no sense are left out."""
-    found = _seen(raw)
-    peaks = raw.get("recent") if isinstance(raw, dict) else None
-    if found is None:
+    memory = _memory_bytes(raw)
+    if not isinstance(raw, dict) or memory is None:
         return []
-    if not isinstance(peaks, list):
-        return [found.memory_bytes]  # as an earlier version wrote it
-    return [peak for peak in peaks if type(peak) is int and 0 < peak <= _MOST_BYTES]
+    peaks = raw.get("recent", [memory])  # an earlier version kept the greatest alone
+    return [peak for peak in peaks if _is_size(peak)] if isinstance(peaks, list) else [memory]
 
 
 def _may_matter(name: str, value: object) -> bool:
-    words = re.sub(r"[.\-/]+", "_", name).strip("_")
-    return not isinstance(value, float) and _NO_MATTER.fullmatch(words) is None
+    plain = re.sub(r"[.\-/]+", "_", name).strip("_")
+    return not isinstance(value, float) and _NO_MATTER.fullmatch(plain) is None

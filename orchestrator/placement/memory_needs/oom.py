@@ -1,10 +1,9 @@
-"""Telling an out-of-memory from other failures, and what need to try next. Pure.
+"""Distinguish an out-of-memory from other failures, and decide what need to try next. Pure.
 
 ::
 
     classify("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. ...")   # gpu
     classify("", sigkill=True, oom_kills=1)                                                 # host
-    raised_need(8 * GIB, 9 * GIB)                                                           # 12 GiB
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ MOST_RETRIES = 5
 
 ALL_OF_IT = 0.95
 
-# These are looked for first: TensorFlow's words for both differ in the device alone.
+# These are looked for first: TensorFlow's messages for both differ in the device alone.
 _HOST = re.compile(
     r"""
       (?<![\w.])(?:numpy\.[\w.]*)?_?(?:Array)?MemoryError\b
@@ -59,7 +58,7 @@ _GPU = re.compile(
 )
 # The first line of what Python prints of an exception, below the frames.
 _RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|Failed|Iteration)\b(?::|$)")
-# They tell that something failed elsewhere, not what.
+# They report that something failed elsewhere, not what.
 _WRAPPER = re.compile(
     r"^(?:[\w.]*\.)?(?:CalledProcessError|ChildFailedError|ProcessRaisedException|"
     r"ProcessExitedException|RayTaskError|TrialError|WorkerCrashedError|SystemExit)\b"
@@ -81,32 +80,30 @@ _UNITS = {"b": 1, "k": 1 << 10, "m": MIB, "g": GIB, "t": 1 << 40}
 
 @dataclass(frozen=True)
 class Figures:
-    """What the text of an out-of-memory tells of sizes; None where it does not.
+    """The sizes in the message of an out-of-memory; 0 for those that it does not contain.
 
     Attributes:
         asked_bytes: what the trial asked for when it failed.
         held_bytes: what it held on the device then.
     """
 
-    asked_bytes: int | None = None
-    held_bytes: int | None = None
+    asked_bytes: int = 0
+    held_bytes: int = 0
 
     @property
-    def peak_bytes(self) -> int | None:
-        """What it would have held: the least that it needs; None where nothing is known."""
-        if self.asked_bytes is None and self.held_bytes is None:
-            return None
-        return (self.asked_bytes or 0) + (self.held_bytes or 0)
+    def peak_bytes(self) -> int:
+        """What it would have held: the least that it needs."""
+        return self.asked_bytes + self.held_bytes
 
 
 def classify(text: str, *, sigkill: bool = False, oom_kills: int = 0) -> Kind | None:
-    """Tell of what memory a failed trial ran out: ``gpu``, ``host``, or None for neither.
+    """Return of what memory a failed trial ran out: ``gpu``, ``host``, or None for neither.
 
     An out-of-memory that the program survived, so that it failed of something else later, is none.
 
     Args:
         text: the message of the failure, or the end of the log.
-        sigkill: True where the process was ended by SIGKILL, though not by us.
+        sigkill: True if the process was ended by SIGKILL, though not by us.
         oom_kills: by how much the ``oom_kill`` counter of its control group rose meanwhile.
     """
     if sigkill and oom_kills > 0:
@@ -120,18 +117,8 @@ def classify(text: str, *, sigkill: bool = False, oom_kills: int = 0) -> Kind | 
 
 
 def figures(text: str) -> Figures:
-    """Return the sizes that the text of an out-of-memory tells, the last of each kind."""
+    """Return the sizes in the text of an out-of-memory, the last of each kind."""
     return Figures(_last(_ASKED, text), _last(_HELD, text))
-
-
-def raised_need(need_bytes: int | None, peak_bytes: int | None) -> int:
-    """Return what to try next: at least the observed peak, at least 1.5 times the need.
-
-    Args:
-        need_bytes: what the trial was given; None where nobody knows.
-        peak_bytes: what it was seen to take or to ask for; None where nobody saw.
-    """
-    return max(1, math.ceil((need_bytes or 0) * RAISE), peak_bytes or 0)
 
 
 @dataclass(frozen=True)
@@ -140,7 +127,7 @@ class Retry:
 
     Attributes:
         need: what to ask for.
-        alone: True where it must have its devices to itself.
+        alone: True if it must have its devices to itself.
     """
 
     need: Need
@@ -149,26 +136,28 @@ class Retry:
 
 def retry(
     given_bytes: int | None,
-    peak_bytes: int | None,
+    peak_bytes: int,
     *,
     greatest_bytes: int,
     was_alone: bool,
     retries: int,
 ) -> Retry | None:
-    """Return how a trial that ran out of memory is tried again; None where it is to fail.
+    """Return how a trial that ran out of memory is tried again; None if it is to fail.
+
+    It gets at least the observed peak and at least 1.5 times what it was given.
 
     Args:
-        given_bytes: what its slot held.
-        peak_bytes: what it was seen to take or to ask for.
+        given_bytes: what its slot held; None if nobody knows.
+        peak_bytes: what it was seen to take or to ask for; 0 if nobody knows.
         greatest_bytes: what one trial can have at most (`Admission.greatest`).
-        was_alone: True where nothing else ran on its devices, ours or anybody's.
+        was_alone: True if nothing else ran on its devices, ours or another user's.
         retries: how often it was tried again for this already.
     """
     # What is free on an empty card differs a little from time to time.
     had_all = given_bytes is None or given_bytes >= ALL_OF_IT * greatest_bytes
     if (was_alone and had_all) or retries >= MOST_RETRIES:
         return None
-    raised = raised_need(given_bytes, peak_bytes)
+    raised = max(1, math.ceil((given_bytes or 0) * RAISE), peak_bytes)
     if raised < greatest_bytes and retries < RAISES:
         return Retry(Need(raised, "measured"), alone=False)
     # It gets all of the card that has most; a smaller one may be too small once more.
@@ -183,7 +172,7 @@ def _kind(line: str) -> Kind | None:
 
 
 def _is_final(after: list[str]) -> bool:
-    """Tell whether the lines after an out-of-memory tell of no other failure."""
+    """Return whether the lines after an out-of-memory report no other failure."""
     for line in after:
         if _CHAINED.match(line):
             return True
@@ -192,9 +181,9 @@ def _is_final(after: list[str]) -> bool:
     return True
 
 
-def _last(pattern: re.Pattern[str], text: str) -> int | None:
+def _last(pattern: re.Pattern[str], text: str) -> int:
     found = list(pattern.finditer(text))
     if not found:
-        return None
+        return 0
     groups = [group for group in found[-1].groups() if group is not None]
     return int(float(groups[0]) * _UNITS[groups[1][0].lower()])

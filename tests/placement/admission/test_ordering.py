@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 from hypothesis import given, strategies as st
 
@@ -8,11 +9,25 @@ from orchestrator.placement.admission.ordering import (
     PATIENCE,
     Want,
     choose,
-    holds,
     overtaken,
     ranking,
 )
 from orchestrator.placement.model import Need
+
+
+def holds(free: Sequence[int], width: int = 1) -> Callable[[Want], bool]:
+    """Return a test whether a trial fits into the bytes that are free on each device.
+
+    Args:
+        free: of devices that run nothing of ours; a trial whose need is unknown takes all of one.
+        width: devices that one trial takes.
+    """
+
+    def fits(want: Want) -> bool:
+        least = 1 if want.need.memory_bytes is None else want.need.memory_bytes
+        return sum(size >= least for size in free) >= width
+
+    return fits
 
 
 def want(need: int | None, duration_s: float | None = None, passed: int = 0) -> Want:

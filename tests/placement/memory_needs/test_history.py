@@ -3,16 +3,28 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.placement.memory_needs.history import HISTORY_FILE, History, memory_key
+from orchestrator.placement.memory_needs.history import (
+    HISTORY_FILE,
+    History,
+    MemoryKey,
+    memory_key,
+)
 from orchestrator.placement.model import Device, Need
 
 GIB = 1 << 30
 CARD = Device("0", "RTX 3090", 24 * GIB, 20 * GIB)
 KEY = memory_key("edc", {"batch_size": 8}, CARD, alters=["batch_size"])
+
+
+def kept(folder: Path, key: MemoryKey) -> dict[str, Any]:
+    """Return what the file has at a key."""
+    found: dict[str, Any] = json.loads((folder / HISTORY_FILE).read_text())["needs"][key.digest]
+    return found
 
 
 def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
@@ -21,9 +33,8 @@ def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
     assert history.record(KEY, 6 * GIB)
     assert History(tmp_path / HISTORY_FILE).lookup(KEY) == Need(6 * GIB, "history")
     assert history.record(KEY, 5 * GIB)
-    seen = history.seen(KEY)
-    assert seen is not None
-    assert (seen.memory_bytes, seen.count) == (6 * GIB, 2)
+    assert history.lookup(KEY) == Need(6 * GIB, "history")
+    assert kept(tmp_path, KEY)["count"] == 2
     assert history.record(KEY, 7 * GIB)
     assert history.lookup(KEY) == Need(7 * GIB, "history")
     text = json.loads((tmp_path / HISTORY_FILE).read_text())
@@ -114,9 +125,8 @@ def test_several_writers_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     for key in keys:
-        seen = History(tmp_path / HISTORY_FILE).seen(key)
-        assert seen is not None
-        assert (seen.memory_bytes, seen.count) == (3 * GIB, 3)
+        assert History(tmp_path / HISTORY_FILE).lookup(key) == Need(3 * GIB, "history")
+        assert kept(tmp_path, key)["count"] == 3
 
 
 def test_a_trainers_key_holds_what_alters_its_memory() -> None:

@@ -10,7 +10,6 @@ from orchestrator.placement.memory_needs.oom import (
     Retry,
     classify,
     figures,
-    raised_need,
     retry,
 )
 from orchestrator.placement.model import Need
@@ -113,19 +112,22 @@ def test_figures() -> None:
     assert figures(TORCH_1).held_bytes == int(5.41 * GIB)
     assert figures(TORCH_2).peak_bytes == 20 * MIB + int(22.47 * GIB)
     assert figures(JAX).peak_bytes == 8 * GIB
-    assert figures("ValueError: 3 GiB").peak_bytes is None
+    assert figures("ValueError: 3 GiB").peak_bytes == 0
 
 
-@given(st.none() | st.integers(1, 1 << 45), st.none() | st.integers(1, 1 << 45))
+@given(st.none() | st.integers(1, 1 << 45), st.integers(0, 1 << 45))
 def test_a_raised_need_is_half_more_and_no_less_than_what_was_seen(
-    given_bytes: int | None, peak: int | None
+    given_bytes: int | None, peak: int
 ) -> None:
-    raised = raised_need(given_bytes, peak)
-    assert raised >= max(1, 1.5 * (given_bytes or 0), peak or 0)
-    assert raised <= max(1, 1.5 * (given_bytes or 0) + 1, peak or 0)
+    found = again(given_bytes, peak, greatest_bytes=1 << 60)
+    assert found is not None
+    raised = found.need.memory_bytes
+    assert raised is not None
+    assert raised >= max(1, 1.5 * (given_bytes or 0), peak)
+    assert raised <= max(1, 1.5 * (given_bytes or 0) + 1, peak)
 
 
-def again(given_bytes: int | None, peak: int | None = None, **options: object) -> Retry | None:
+def again(given_bytes: int | None, peak: int = 0, **options: object) -> Retry | None:
     details = {"greatest_bytes": 24 * GIB, "was_alone": False, "retries": 0, **options}
     return retry(given_bytes, peak, **details)  # type: ignore[arg-type]
 
