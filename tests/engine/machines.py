@@ -58,11 +58,8 @@ class FakeMachine(Machine):
     def oom_kills(self) -> int:
         return self.kills
 
-    def ours(self) -> frozenset[int]:
-        return frozenset(pid for pid, _ in self.held)
-
-    def below(self, pid: int) -> frozenset[int]:
-        return frozenset([pid])
+    def family(self, pid: int | None = None) -> frozenset[int]:
+        return frozenset(held for held, _ in self.held) if pid is None else frozenset([pid])
 
     def tree_bytes(self, pid: int) -> int:
         return self.ram.get(pid, 0)

@@ -32,7 +32,7 @@ from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.engine.sweep_log import SweepLog
 from orchestrator.files import MIB, to_mib
 from orchestrator.placement import Need, Plan, Slot
-from orchestrator.placement.admission import Admission, AdmissionLimits, Waiting, Want, overtaken
+from orchestrator.placement.admission import Admission, AdmissionLimits, Want, overtaken
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import History, Kind
 from orchestrator.runs import TrialRecord
@@ -111,11 +111,6 @@ class SlotAllocator:
                 self._needs.raised(record.number, record.config, need)
                 self._wants[record.number] = Want(need, alone=bool(record.need.get("alone")))
         self._timing.restore(kept)
-
-    @property
-    def waiting(self) -> Waiting | None:
-        """Why nothing starts, if others hold the memory; None if it need not wait."""
-        return self._waiting.now
 
     @property
     def is_over_waiting(self) -> bool:

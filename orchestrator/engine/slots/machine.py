@@ -49,13 +49,9 @@ class Machine:
         """Return how many processes the host's memory guard has killed here so far."""
         return self._host.oom_kills()
 
-    def ours(self) -> frozenset[int]:
-        """Return this process and all its descendants."""
-        return family([os.getpid()])
-
-    def below(self, pid: int) -> frozenset[int]:
-        """Return a process and all its descendants."""
-        return family([pid])
+    def family(self, pid: int | None = None) -> frozenset[int]:
+        """Return a process (None for this one) and all its descendants."""
+        return family([os.getpid() if pid is None else pid])
 
     def tree_bytes(self, pid: int) -> int:
         """Return the RAM of a process and all its descendants."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from orchestrator.engine.child.memory import CONTEXT_BYTES
-from orchestrator.engine.slots.machine import Machine
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.files import to_mib
@@ -51,8 +50,11 @@ class MemoryUsage:
             return False
         if not self._machine.on_cpu:
             self._occupancy.read()
-            reading = self._occupancy.reading
-            memory_bytes = _with_context(occupied, memory_bytes, self._machine, reading)
+            row = self._row(occupied)
+            # A peak that is over shows in no row; what torch reserved lacks the context.
+            if row is None or row < memory_bytes:
+                row = memory_bytes + CONTEXT_BYTES
+            memory_bytes = row
         return self._observe(occupied, memory_bytes)
 
     def look(self) -> list[TrialRecord]:
@@ -66,7 +68,7 @@ class MemoryUsage:
             self._occupancy.read()
         changed, is_unseen = [], False
         for occupied in watched:
-            held = _held_by_script(occupied, self._machine, self._occupancy.reading)
+            held = self._held_by_script(occupied)
             if not held:
                 is_unseen = True
             elif self._observe(occupied, held):
@@ -133,34 +135,35 @@ class MemoryUsage:
         occupied.record.need["peak_mib"] = to_mib(occupied.peak)
         return True
 
+    def _held_by_script(self, occupied: OccupiedSlot) -> int | None:
+        """Return what a script holds on each device, seen from outside; None if it is unknown."""
+        assert occupied.pid is not None
+        if self._machine.on_cpu:
+            return self._machine.tree_bytes(occupied.pid)
+        row, now = self._row(occupied), self._occupancy.reading
+        if row is not None or not occupied.undisturbed:
+            return row
+        # Before its first report it may not have touched the GPU, and what rises is another's.
+        if not occupied.reports and any(device.processes is not None for device in now):
+            return None
+        # Nothing else of ours came or went there, so the change is taken to be this trial's.
+        present = {device.key: device for device in now}
+        pairs = [(b, present[b.key]) for b in occupied.devices if b.key in present]
+        changes = [_change(before, after) for before, after in pairs]
+        known = [change for change in changes if change is not None]
+        return max([0, *known]) if len(known) == len(changes) else None
 
-def _with_context(
-    occupied: OccupiedSlot, reserved_bytes: int, machine: Machine, now: Sequence[Device]
-) -> int:
-    """Return what a trainer holds on its GPU, given the peak of what torch reserved."""
-    row = _row(occupied, machine, now)
-    # A peak that is over shows in no row.
-    return reserved_bytes + CONTEXT_BYTES if row is None or row < reserved_bytes else row
-
-
-def _held_by_script(occupied: OccupiedSlot, machine: Machine, now: Sequence[Device]) -> int | None:
-    """Return what a script holds on each device, seen from outside; None if that is unknown."""
-    assert occupied.pid is not None
-    if machine.on_cpu:
-        return machine.tree_bytes(occupied.pid)
-    row = _row(occupied, machine, now)
-    if row is not None or not occupied.undisturbed:
-        return row
-    # Before its first report it may not have touched the GPU, and what rises is another's.
-    if not occupied.reports and any(device.processes is not None for device in now):
-        return None
-    # Nothing else of ours came or went there, so the change is taken to be this trial's.
-    present = {device.key: device for device in now}
-    changes = [
-        _change(before, present[before.key]) for before in occupied.devices if before.key in present
-    ]
-    known = [change for change in changes if change is not None]
-    return max([0, *known]) if len(known) == len(changes) else None
+    def _row(self, occupied: OccupiedSlot) -> int | None:
+        """Return what the driver reports that an attempt's processes hold; None if it does not."""
+        if not self._machine.comparable or occupied.pid is None:
+            return None
+        pids = self._machine.family(occupied.pid)
+        rows = [
+            sum(each.memory_bytes or 0 for each in device.processes or () if each.pid in pids)
+            for device in self._occupancy.reading
+            if device.key in occupied.keys
+        ]
+        return max(rows, default=0) or None
 
 
 def _held_together(before: Device, now: Device, there: Sequence[OccupiedSlot]) -> int | None:
@@ -198,16 +201,3 @@ def _change(before: Device, now: Device) -> int | None:
         return None
     held = sum(process.memory_bytes or 0 for process in now.processes if process.pid in theirs)
     return change - (held - sum(theirs.values()))
-
-
-def _row(occupied: OccupiedSlot, machine: Machine, now: Sequence[Device]) -> int | None:
-    """Return what the driver reports that an attempt's processes hold; None if it does not."""
-    if not machine.comparable or occupied.pid is None:
-        return None
-    pids = machine.below(occupied.pid)
-    rows = [
-        sum(process.memory_bytes or 0 for process in device.processes or () if process.pid in pids)
-        for device in now
-        if device.key in occupied.keys
-    ]
-    return max(rows, default=0) or None

@@ -115,7 +115,7 @@ class Occupancy:
         """Return whether another user computes on a device."""
         there = self.on(device.key)
         ours = Ours(
-            pids=self.machine.ours(),
+            pids=self.machine.family(),
             memory_bytes=sum(occupied.held for occupied in there),
             trials=len(there),
         )

@@ -105,7 +105,7 @@ class History:
 
     def lookup(self, key: MemoryKey) -> Need | None:
         """Return the need that was measured at `key`, or None."""
-        found = _memory_bytes(self._section("needs").get(key.digest))
+        found = _memory_bytes(_section(atomic.read_json(self._path), "needs").get(key.digest))
         return None if found is None else Need(found, "history")
 
     def record(self, key: MemoryKey, peak_bytes: int) -> bool:
@@ -137,16 +137,13 @@ class History:
 
     def growth(self, key: MemoryKey) -> Mapping[str, Any] | None:
         """Return what `SearchUp.learned` gave at `key`, or None."""
-        found = self._section("growth").get(key.digest)
+        found = _section(atomic.read_json(self._path), "growth").get(key.digest)
         learned = found.get("learned") if isinstance(found, dict) else None
         return learned if isinstance(learned, dict) else None
 
     def record_growth(self, key: MemoryKey, learned: Mapping[str, Any]) -> bool:
         """Keep what `SearchUp.learned` gave instead of what was kept; False if it cannot be."""
         return self._change("growth", key, lambda old: {"learned": dict(learned)})
-
-    def _section(self, name: str) -> dict[str, Any]:
-        return _section(atomic.read_json(self._path) or {}, name)
 
     def _change(self, name: str, key: MemoryKey, entry: Callable[[object], dict[str, Any]]) -> bool:
         """Replace one entry while no other sweep writes."""
@@ -159,7 +156,7 @@ class History:
         except (UsageError, OSError):
             return False
         try:
-            content = atomic.read_json(self._path) or {}
+            content = atomic.read_json(self._path)
             sections = {part: _section(content, part) for part in ("needs", "growth")}
             section = sections[name]
             # What was changed last comes last; the oldest goes if there are too many.
@@ -177,8 +174,8 @@ class History:
         return True
 
 
-def _section(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = content.get(name) if content.get("version") == _VERSION else None
+def _section(content: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    section = content.get(name) if content and content.get("version") == _VERSION else None
     return section if isinstance(section, dict) else {}
 
 

@@ -394,12 +394,10 @@ def test_a_card_that_is_lost_midway_is_waited_for(tmp_path: Path) -> None:
     desk.end(0, ["failed", OOM])
     assert desk.state(0)[0] is TrialState.WAITING, "nobody knows that it was alone there"
     assert desk.start_all() == []
-    waiting = desk.placing.waiting
-    assert waiting is not None
-    assert waiting.reason == "waits for a GPU: too few can be read"
+    assert desk.placing.summary()["waiting"]["reason"] == "waits for a GPU: too few can be read"
     machine.cards = [card]
     assert len(desk.start_all()) == 1
-    assert desk.placing.waiting is None
+    assert desk.placing.summary() == {}
 
 
 def test_memory_that_seems_to_be_there_for_a_moment_ends_no_waiting(tmp_path: Path) -> None:
@@ -410,16 +408,14 @@ def test_memory_that_seems_to_be_there_for_a_moment_ends_no_waiting(tmp_path: Pa
     machine.others["0"] = 17 * GIB
     desk.pass_time(2)
     assert desk.start() is None
-    waiting = desk.placing.waiting
-    assert waiting is not None
+    waiting = desk.placing.summary()["waiting"]
     desk.free(0)  # its process is gone, its room is not given back yet
     desk.pass_time(2)
     assert desk.start() is None
     desk.end(0)
     desk.pass_time(2)
     assert desk.start() is None
-    assert desk.placing.waiting is not None
-    assert desk.placing.waiting.since == waiting.since
+    assert desk.placing.summary()["waiting"]["since"] == waiting["since"]
     assert (len(desk.events("waiting")), desk.events("waited")) == (1, [])
 
 
