@@ -45,9 +45,7 @@ class SlotAllocator:
     """Gives the trials of one sweep their room.
 
     Args:
-        spec: the sweep file.
         plan: what was decided at the start.
-        options: how the user wants the machine to be used.
         machine: the source of all readings and of time.
         log: receives every event, and trial records whose need became known.
         history: what earlier sweeps learned; None for nothing.

@@ -29,7 +29,6 @@ class ConcurrencyLimits:
 
     Args:
         plan: what was decided at the start.
-        options: how the user wants the machine to be used.
         history: where what is found out is kept for later sweeps; None keeps nothing.
         pays: whether it pays to try fewer.
         is_shared: whether another user computes on the device of a key. What is found out beside
@@ -72,8 +71,7 @@ class ConcurrencyLimits:
         """Return how many trials may run at once on a device; None if only memory bounds it.
 
         Args:
-            device: as it is now.
-            there: attempts of ours on it.
+            there: attempts of ours on the device.
             least_bytes: the least that one of the waiting trials takes; None if unknown.
             left: how many wait.
         """
@@ -88,15 +86,9 @@ class ConcurrencyLimits:
         return limit if ceiling is None else min(limit, ceiling)
 
     def started(self, attempt_id: str, device: Device, kept_as: MemoryKey) -> Found:
-        """Note that an attempt runs on a device.
+        """Note that an attempt runs on a device, and return what that decides.
 
-        Args:
-            attempt_id: the attempt.
-            device: where.
-            kept_as: under what the findings on this device are kept, if it is the first attempt.
-
-        Returns:
-            What that decides, as in all calls.
+        If it is the first one there, what is found on the device is kept as `kept_as`.
         """
         if not self.searches:
             return []

@@ -16,8 +16,6 @@ from orchestrator.runs import TrialRecord
 LOOK_EVERY_S = 2.0
 """How often it is looked up what scripts hold, which do not report it."""
 
-GREW = 1.02
-
 
 class MemoryUsage:
     """Takes in what attempts hold, and believes it once they have come through their first steps.
@@ -113,15 +111,14 @@ class MemoryUsage:
                 self._admission.observe(occupied.slot, occupied.used)
 
     def _observe(self, occupied: OccupiedSlot, held: int) -> bool:
-        occupied.used, occupied.peak = held, max(occupied.peak, held)
+        occupied.observe(held)
         self._admission.observe(occupied.slot, held)
-        return occupied.reports and self._believe(occupied)
+        return self._believe(occupied)
 
     def _believe(self, occupied: OccupiedSlot) -> bool:
         """Believe the measurement of a trial that has come through its first steps, if it grew."""
-        if occupied.peak <= occupied.settled * GREW:
+        if not occupied.settle():
             return False
-        occupied.settled = occupied.peak
         for device in occupied.devices:
             self._needs.measured(occupied.record.config, device, occupied.peak)
         need = occupied.need

@@ -11,6 +11,9 @@ from orchestrator.placement import Device, Host, Need, Slot
 from orchestrator.placement.hardware import Ours, who_computes
 from orchestrator.runs import TrialRecord
 
+GREW = 1.02
+"""From which rise on a peak is believed again."""
+
 
 @dataclass
 class OccupiedSlot:
@@ -38,6 +41,17 @@ class OccupiedSlot:
     pid: int | None = None
     reports: bool = False
     undisturbed: bool = True
+
+    def observe(self, held: int) -> None:
+        """Note the bytes that it holds on each of its devices."""
+        self.used, self.peak = held, max(self.peak, held)
+
+    def settle(self) -> bool:
+        """Return whether to believe its peak now: it has come through a step, and the peak grew."""
+        if not self.reports or self.peak <= self.settled * GREW:
+            return False
+        self.settled = self.peak
+        return True
 
     @property
     def keys(self) -> list[str]:

@@ -162,7 +162,7 @@ class WaitingLog:
     Args:
         clock: seconds since 1970.
         monotonic: seconds that never go back.
-        timeout_s: for how long to wait; None for ever.
+        timeout_s: for how long it may wait; None for ever.
     """
 
     def __init__(

@@ -57,8 +57,6 @@ class Admission:
 
     Args:
         plan: what was decided at the start; its slots describe what was free then, not now.
-        policy: what the user limits beside memory.
-        limits: what else does.
         read: returns the devices that the sweep may use as they are now, or the host for trials on
             CPUs.
         busy: whether another user computes on a device; asked if sharing is polite.
