@@ -28,15 +28,17 @@ from optuna.distributions import (
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.sweepfile.model import Domain
-from orchestrator.sweepfile.space import UNBOUNDED, limits, quantile, share_of, share_of_choice
+from orchestrator.sweepfile.space import (
+    DISTRIBUTIONS,
+    Range,
+    limits,
+    quantile,
+    share_of,
+    share_of_choice,
+)
 
 Held = bool | int | float | str | None
 """What Optuna can hold as the value of a parameter."""
-
-LOGARITHMIC = ("log_uniform_values", "inv_log_uniform_values", "log_uniform", "inv_log_uniform")
-RANGES = ("int_uniform", "uniform", "q_uniform", *LOGARITHMIC)
-BY_SHARE = ("q_log_uniform_values", "q_log_uniform", *UNBOUNDED)
-WEIGHED = "categorical_w_probabilities"
 
 
 class NotInDomain(Exception):  # noqa: N818  (it is an answer, not a fault)
@@ -273,34 +275,35 @@ def parameter_of(name: str, domain: Domain) -> Parameter:
     Raises:
         UsageError: the distribution has no counterpart in Optuna, or the domain holds no value.
     """
-    kind = domain.distribution
-    if kind not in ("categorical", WEIGHED, *RANGES, *BY_SHARE):
-        known = ("constant", "categorical", WEIGHED, *RANGES, *BY_SHARE)
+    name_of_kind = domain.distribution
+    kind = DISTRIBUTIONS.get(name_of_kind)
+    if kind is None or kind.held_as == "constant":
         raise UsageError(
-            f"parameters.{name}.distribution: must be one of {', '.join(known)}, "
-            f"but got {kind!r}.{nearest(kind, known)}"
+            f"parameters.{name}.distribution: unknown distribution '{name_of_kind}'."
+            f"{nearest(name_of_kind, DISTRIBUTIONS)} Choices: {', '.join(DISTRIBUTIONS)}."
         )
     try:
-        if kind == "categorical":
+        if kind.held_as == "choice":
             return Choice(domain.values)
-        if kind == WEIGHED:
+        if kind.held_as == "weighed":
             return WeighedChoice(domain)
-        if kind in UNBOUNDED:
+        if not kind.needs:
             return Share(domain)
         if domain.low is None or domain.high is None:
             raise ValueError("min and max are needed")
-        if kind == "int_uniform":
+        if kind.held_as == "whole":
             return Whole(domain.low, domain.high)
-        if kind == "q_uniform":
+        if kind.held_as == "quantised":
             return Quantised(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
-        if kind in BY_SHARE:
+        if kind.held_as == "share":
             return Share(domain)
-        return Real(*limits(domain), log=kind in LOGARITHMIC)
+        log = isinstance(kind.scale, Range) and kind.scale.logarithmic
+        return Real(*limits(domain), log=log)
     except (ValueError, ArithmeticError) as error:
         bounds = f"min {domain.low}, max {domain.high}, {len(domain.values)} values"
         raise UsageError(
             f"parameters.{name}: must hold at least one value, "
-            f"but got {kind} with {bounds}. {error}"
+            f"but got {name_of_kind} with {bounds}. {error}"
         ) from error
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.space.domain import canonical
+from orchestrator.sweepfile.space.grid import canonical
 
 _FREE = (
     "run_cap",

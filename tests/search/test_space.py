@@ -16,7 +16,7 @@ from optuna.study import create_study
 from orchestrator.errors import UsageError
 from orchestrator.search.space import Space, text_of
 from orchestrator.sweepfile.model.spec import Domain
-from orchestrator.sweepfile.space.quantiles import quantile
+from orchestrator.sweepfile.space.distributions import quantile
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 values_of_yaml = st.recursive(

@@ -16,7 +16,7 @@ from orchestrator.sweepfile.expand.configs import count_trials, exclusion, iter_
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.resume_diff import differences
 from orchestrator.sweepfile.schema.sweep import SPEC
-from orchestrator.sweepfile.space.domain import DISTRIBUTIONS
+from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS
 from tests.conftest import ROOT
 from tests.sweepfile.test_load import WHOLE
 from tests.sweepfile.test_wandb_files import FILE

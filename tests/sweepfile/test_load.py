@@ -206,10 +206,10 @@ BAD = [
     ("trainer: sweep_toy\nparameters: [lr]\n", 2, "parameters", "expected a mapping"),
     ("trainer: sweep_toy\nparameters: {lr: 1}\n", 2, "parameters.lr", "Write {value: 1}"),
     ("trainer: sweep_toy\nparameters: {lr: [1]}\n", 2, "parameters.lr", "Write {values: [...]}"),
-    ("trainer: sweep_toy\nparameters: {lr: {}}\n", 2, "parameters.lr", "but has nothing"),
+    ("trainer: sweep_toy\nparameters: {lr: {}}\n", 2, "parameters.lr", "(found nothing)"),
     ("trainer: sweep_toy\nparameters: {lr: {value: 1, min: 0}}\n",
      2, "parameters.lr", "value and min"),
-    ("trainer: sweep_toy\nparameters: {lr: {min: 0}}\n", 2, "parameters.lr", "must have max"),
+    ("trainer: sweep_toy\nparameters: {lr: {min: 0}}\n", 2, "parameters.lr", "needs max"),
     ("trainer: sweep_toy\nparameters: {lr: {values: []}}\n",
      2, "parameters.lr.values", "at least one"),
     ("trainer: sweep_toy\nparameters: {lr: {values: {}}}\n", 2, "parameters.lr.values", "a list"),
@@ -222,7 +222,7 @@ BAD = [
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters:\n  lr:\n    min: 2.0\n    max: 1.0\n",
-        5, "parameters.lr", "must have min below max, but got 2.0 and 1.0",
+        5, "parameters.lr", "min is not below max (found 2.0 and 1.0)",
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0, max: 99.0}}\n",
@@ -240,12 +240,12 @@ BAD = [
     (
         "trainer: sweep_toy\nmethod: random\n"
         "parameters: {lr: {min: 0, max: 1, distribution: log_uniform_values}}\n",
-        3, "parameters.lr.min", "must be above 0",
+        3, "parameters.lr.min", "not above 0",
     ),
     (
         "trainer: sweep_toy\nmethod: random\n"
         "parameters: {lr: {values: [1], max: 2, distribution: uniform}}\n",
-        3, "parameters.lr", "must have min and not have values, since it is a uniform",
+        3, "parameters.lr", "uniform needs min and does not take values",
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1.0, max: 9.5}}\n",

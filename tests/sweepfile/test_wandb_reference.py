@@ -20,7 +20,7 @@ from orchestrator.errors import SpecError
 from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Domain, EarlyTerminate, Spec
-from orchestrator.sweepfile.space.quantiles import quantile, share_of
+from orchestrator.sweepfile.space.distributions import quantile, share_of
 from orchestrator.sweepfile.wandb_files import bands, should_stop
 
 with warnings.catch_warnings():

@@ -13,7 +13,7 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.resolve import folder_of
 from orchestrator.sweepfile.schema.sweep import PROGRAM_KEYS, PROGRAMS, VERSION
-from orchestrator.sweepfile.space.domain import IN_A_GRID
+from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, trainer_names, trainer_schema
 
 _BOUNDS = "Write run_cap: 20 or budget: {hours: 8}, or pass --count 20."
@@ -73,7 +73,7 @@ def check_method(file: ParsedFile) -> None:
     if file.method == "grid":
         for name, declared in searched.items():
             domain = declared.domain
-            if domain.distribution in IN_A_GRID:
+            if DISTRIBUTIONS[domain.distribution].in_a_grid:
                 continue
             if domain.probabilities:
                 message = "probabilities have no effect in a grid. Remove them"

@@ -9,8 +9,8 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.spec import Domain
 from orchestrator.sweepfile.schema.fields import join, number_hint, refuse
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
+from orchestrator.sweepfile.space.distributions import limits, support
 from orchestrator.sweepfile.space.domain import Declared
-from orchestrator.sweepfile.space.quantiles import limits, support
 from orchestrator.sweepfile.trainer_schemas import ParameterLike, TrainerSchema
 from orchestrator.sweepfile.yaml.node import Log, Node
 from orchestrator.sweepfile.yaml.overrides import ORIGIN

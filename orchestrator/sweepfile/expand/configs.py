@@ -32,8 +32,8 @@ from orchestrator.sweepfile.expand.build import (
     with_replicate,
 )
 from orchestrator.sweepfile.model.spec import Spec, TrialConfig
+from orchestrator.sweepfile.space.distributions import quantile
 from orchestrator.sweepfile.space.grid import Grid, grid_of, groups, rows_of
-from orchestrator.sweepfile.space.quantiles import quantile
 
 MOST_JUDGED = 200_000
 """Most combinations of the parameters in constraints and conditions that are evaluated."""

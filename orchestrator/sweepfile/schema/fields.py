@@ -51,7 +51,7 @@ def join(*parts: str) -> str:
 
 def refuse(node: Node, key: str, log: Log, expected: str, hint: str = "") -> _Absent:
     """Add "expected ... (found ...)" and a hint to the log, and return `ABSENT`."""
-    log.at(node, key, f"expected {expected} (found {found(node)}). {hint}".rstrip())
+    log.at(node, key, f"expected {expected} (found {found(node)}). {hint.strip()}".rstrip())
     return ABSENT
 
 

@@ -1,21 +1,15 @@
 """The block of one parameter: which values it may take.
 
-The words are W&B's: ``value``, ``values``, or ``min`` and ``max`` with an optional
+The names are W&B's: ``value``, ``values``, or ``min`` and ``max`` with an optional
 ``distribution`` and what belongs to it. Without ``distribution``, two whole bounds mean whole
-numbers and any other two mean numbers between. What W&B's own reader would only grumble at is read
-as what was meant, with a warning.
-
-The distributions that a parameter's block may mean, and what belongs to each.
-
-The table holds W&B's names; a new one is a line here and a case in `sweepfile.space.quantiles`.
-
-Which values of a list of choices are the same choice.
+numbers and any other two mean numbers between. What W&B's own reader would only complain of is
+read as it was meant, with a warning.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +25,7 @@ from orchestrator.sweepfile.schema.fields import (
     join,
     refuse,
 )
+from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS, Range, limits
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 
@@ -78,7 +73,7 @@ BLOCK = Record(
 
 @dataclass(frozen=True)
 class Declared:
-    """A parameter's domain and where it stands.
+    """A parameter's domain and its place in the file.
 
     Attributes:
         domain: the domain.
@@ -119,7 +114,7 @@ class Block:
         if nested is not None:
             if entries:
                 others = ", ".join(entries)
-                log.at(node, key, f"must have no other key beside parameters, but has {others}.")
+                log.at(node, key, f"no other key is allowed next to parameters (found {others}).")
             return nested
         domain = read_domain(entries, node, key, log) if len(log.problems) == before else None
         return ABSENT if domain is None else Declared(domain, node)
@@ -143,10 +138,9 @@ class Block:
             others = [key for key in BLOCK.keys if key not in {*required, *optional, *free}]
             form: Schema = {"required": required, "properties": dict.fromkeys(others, False)}
             if required == ["distribution"]:
-                form["properties"]["distribution"] = {"enum": list(UNBOUNDED)}
+                form["properties"]["distribution"] = {"enum": _needing(())}
             elif required == ["min", "max"]:
-                ranges = [name for name, (needed, _) in DISTRIBUTIONS.items() if "min" in needed]
-                form["properties"]["distribution"] = {"enum": ranges}
+                form["properties"]["distribution"] = {"enum": _needing(("min", "max"))}
             schema["oneOf"].append(form)
         return schema
 
@@ -177,31 +171,10 @@ def flatten(
     return flat, paths
 
 
-_MIN_MAX = ("min", "max")
-# Distribution -> the keys it needs, and those that it may have with what they are by default.
-DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
-    "constant": (("value",), {}),
-    "categorical": (("values",), {}),
-    "categorical_w_probabilities": (("values", "probabilities"), {}),
-    "int_uniform": (_MIN_MAX, {}),
-    "uniform": (_MIN_MAX, {}),
-    "q_uniform": (_MIN_MAX, {"q": 1.0}),
-    "log_uniform_values": (_MIN_MAX, {}),
-    "q_log_uniform_values": (_MIN_MAX, {"q": 1.0}),
-    "inv_log_uniform_values": (_MIN_MAX, {}),
-    "log_uniform": (_MIN_MAX, {}),
-    "q_log_uniform": (_MIN_MAX, {"q": 1.0}),
-    "inv_log_uniform": (_MIN_MAX, {}),
-    "normal": ((), {"mu": 0.0, "sigma": 1.0}),
-    "q_normal": ((), {"mu": 0.0, "sigma": 1.0, "q": 1.0}),
-    "log_normal": ((), {"mu": 0.0, "sigma": 1.0}),
-    "q_log_normal": ((), {"mu": 0.0, "sigma": 1.0, "q": 1.0}),
-    "beta": ((), {"a": 1.0, "b": 1.0}),
-    "q_beta": ((), {"a": 1.0, "b": 1.0, "q": 1.0}),
-}
-UNBOUNDED = tuple(name for name, (needed, _) in DISTRIBUTIONS.items() if not needed)
-IN_A_GRID = ("constant", "categorical", "int_uniform", "q_uniform")
-_EXPONENTS = ("log_uniform", "q_log_uniform", "inv_log_uniform")
+def _needing(keys: tuple[str, ...]) -> list[str]:
+    return [name for name, kind in DISTRIBUTIONS.items() if kind.needs == keys]
+
+
 _GREATEST_EXPONENT = 700
 # Names that stand in other tools' files.
 _MEANT = {
@@ -222,27 +195,26 @@ _MEANT = {
 
 
 def read_domain(entries: dict[str, Any], node: Node, key: str, log: Log) -> Domain | None:
-    """Return the domain of a block whose single keys are good, or None after telling why not."""
+    """Return the domain of a block whose single keys are good, or None after reporting why not."""
     when = entries.pop("when", None)
     name = _distribution(entries, node, key, log)
     if name is None:
         return None
-    needed, optional = DISTRIBUTIONS[name]
-    missing = [word for word in needed if word not in entries]
-    surplus = [w for w in entries if w not in (*needed, *optional, "distribution")]
+    kind = DISTRIBUTIONS[name]
+    missing = [word for word in kind.needs if word not in entries]
+    surplus = [w for w in entries if w not in (*kind.needs, *kind.defaults, "distribution")]
     if missing or surplus:
-        wanted = [f"have {' and '.join(missing)}"] if missing else []
-        wanted += [f"not have {' and '.join(surplus)}"] if surplus else []
-        article = "an" if name.startswith("i") else "a"
+        parts = [f"needs {' and '.join(missing)}"] if missing else []
+        parts += [f"does not take {' and '.join(surplus)}"] if surplus else []
         where = (node.get(surplus[0]) if surplus else None) or node
-        log.at(where, key, f"must {' and '.join(wanted)}, since it is {article} {name}.")
+        log.at(where, key, f"{name} {' and '.join(parts)}.")
         return None
-    if name == "constant":
+    if kind.held_as == "constant":
         domain: Domain | None = Domain(name, values=(entries["value"],))
-    elif name.startswith("categorical"):
+    elif kind.scale is None:
         domain = _categorical(entries, node, key, log)
-    elif name in UNBOUNDED:
-        shapes = {word: entries.get(word, default) for word, default in optional.items()}
+    elif not kind.needs:
+        shapes = {word: entries.get(word, default) for word, default in kind.defaults.items()}
         domain = Domain(name, **shapes)
     else:
         domain = _range(name, entries, node, key, log)
@@ -250,7 +222,7 @@ def read_domain(entries: dict[str, Any], node: Node, key: str, log: Log) -> Doma
 
 
 def _distribution(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | None:
-    """Return which distribution a block means, or None after telling why it means none."""
+    """Return which distribution a block means, or None after reporting why it means none."""
     name = entries.get("distribution")
     if name is None:
         return _infer(entries, node, key, log)
@@ -259,7 +231,7 @@ def _distribution(entries: dict[str, Any], node: Node, key: str, log: Log) -> st
         meant = _MEANT.get(name)
         hint = f" Did you mean '{meant}'?" if meant else log.hint(name, DISTRIBUTIONS)
         choices = ", ".join(DISTRIBUTIONS)
-        message = f"must be a known distribution, but got '{name}'.{hint} Choices: {choices}."
+        message = f"unknown distribution '{name}'.{hint} Choices: {choices}."
         log.at(where, join(key, "distribution"), message)
         return None
     written = {word for word in entries if word != "distribution"}
@@ -283,7 +255,7 @@ def _infer(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | Non
             fitting = "normal" if {"mu", "sigma"} & set(entries) else "beta"
             shaped = {"mu", "sigma", "a", "b"} & set(entries)
             hint = f" Write distribution: {fitting}." if shaped else ""
-        message = f"must have one of value, values, or min and max, but has {got}.{hint}"
+        message = f"expected one of value, values, or min and max (found {got}).{hint}"
         log.at(node, key, message)
         return None
     if forms:
@@ -304,12 +276,12 @@ def _categorical(entries: dict[str, Any], node: Node, key: str, log: Log) -> Dom
     values, where = entries["values"], node.get("values") or node
     if not isinstance(values, list):
         if values is None or isinstance(values, dict):
-            log.at(where, join(key, "values"), f"must be a list, but got {found(where)}.")
+            refuse(where, join(key, "values"), log, "a list")
             return None
         log.warn(where, join(key, "values"), f"should be a list; read as [{values}].")
         values = [values]
     if not values:
-        log.at(where, join(key, "values"), "must list at least one value, but got an empty list.")
+        log.at(where, join(key, "values"), "the list is empty. Give at least one value.")
         return None
     if "probabilities" not in entries:
         # Not only once each: what stands there twice is twice as likely to be drawn.
@@ -318,9 +290,9 @@ def _categorical(entries: dict[str, Any], node: Node, key: str, log: Log) -> Dom
     where = node.get("probabilities") or node
     total = math.fsum(weights)
     if len(weights) != len(values):
-        message = f"must be as many as the {len(values)} values, but are {len(weights)}."
+        message = f"not as many as the {len(values)} values (found {len(weights)})."
     elif not math.isclose(total, 1.0, rel_tol=1e-5, abs_tol=1e-8):
-        message = f"must sum to 1, but sum to {total:g}."
+        message = f"the sum is not 1 (found {total:g})."
     else:
         return Domain(
             "categorical_w_probabilities",
@@ -334,63 +306,44 @@ def _categorical(entries: dict[str, Any], node: Node, key: str, log: Log) -> Dom
 def _range(name: str, entries: dict[str, Any], node: Node, key: str, log: Log) -> Domain | None:
     low, high, q = entries["min"], entries["max"], entries.get("q")
     where = node.get("min") or node
+    scale = DISTRIBUTIONS[name].scale
+    assert isinstance(scale, Range)
     if name == "int_uniform":
         if not all(float(bound).is_integer() for bound in (low, high)):
             hint = "Use distribution: uniform for numbers between."
-            log.at(where, key, f"must have whole bounds, but got {low} and {high}. {hint}")
+            log.at(where, key, f"bounds are not whole numbers (found {low} and {high}). {hint}")
             return None
         if not type(low) is type(high) is int:
             log.warn(where, key, f"has whole numbers as {int(low)} and {int(high)}.")
         low, high = int(low), int(high)
     if low >= high:
         hint = f" Write {{value: {low}}}." if low == high else ""
-        log.at(where, key, f"must have min below max, but got {low} and {high}.{hint}")
+        log.at(where, key, f"min is not below max (found {low} and {high}).{hint}")
         return None
-    if "log_uniform_values" in name and low <= 0:
-        log.at(where, join(key, "min"), f"must be above 0 on a logarithmic scale, but got {low}.")
+    if scale.logarithmic and scale.exponent is None and low <= 0:
+        log.at(where, join(key, "min"), f"not above 0, on a logarithmic scale (found {low}).")
         return None
-    if name in _EXPONENTS and not _tell_exponents(name, low, high, where, key, log):
+    if scale.exponent and not _explain_exponents(name, low, high, where, key, log):
         return None
-    if "q" in DISTRIBUTIONS[name][1]:
-        q = 1.0 if q is None else q
-        top = math.exp(high) if name in _EXPONENTS else float(high)
-        if not math.isfinite(top / q) or not math.isfinite(top / q - float(low) / q):
-            log.at(where, join(key, "q"), f"must be a step for its range, but got {q}: too small.")
-            return None
-    return Domain(name, low=low, high=high, q=q)
+    if "q" not in DISTRIBUTIONS[name].defaults:
+        return Domain(name, low=low, high=high)
+    q = 1.0 if q is None else q
+    domain = Domain(name, low=low, high=high, q=q)
+    top = float(limits(domain)[1])
+    if not math.isfinite(top / q) or not math.isfinite(top / q - float(low) / q):
+        log.at(where, join(key, "q"), f"too small a step for its range (found {q}).")
+        return None
+    return domain
 
 
-def _tell_exponents(name: str, low: float, high: float, where: Node, key: str, log: Log) -> bool:
-    """Say what bounds that are exponents of e come to; False where that is beyond all floats."""
+def _explain_exponents(name: str, low: float, high: float, where: Node, key: str, log: Log) -> bool:
+    """Warn what bounds that are exponents of e come to; False if that is beyond all floats."""
     if max(-low, high) > _GREATEST_EXPONENT:
-        message = f"must have exponents of e from -{_GREATEST_EXPONENT} to {_GREATEST_EXPONENT}"
-        log.at(where, key, f"{message}, but got {low} and {high}. Use {name}_values for limits.")
+        outside = f"outside -{_GREATEST_EXPONENT} to {_GREATEST_EXPONENT}"
+        message = f"exponents of e {outside} (found {low} and {high})."
+        log.at(where, key, f"{message} Use {name}_values for limits.")
         return False
-    bounds = (-high, -low) if name == "inv_log_uniform" else (low, high)
-    least, most = (f"{math.exp(bound):.4g}" for bound in bounds)
+    least, most = (f"{bound:.4g}" for bound in limits(Domain(name, low=low, high=high)))
     message = f"has exponents of e as bounds, so it goes from {least} to {most}."
     log.warn(where, key, f"{message} Use {name}_values to give the limits themselves.")
     return True
-
-
-def canonical(value: Any) -> Any:
-    """Return something hashable that is equal for values that are the same choice.
-
-    ``1`` and ``1.0`` are the same; ``True`` and ``1`` are not, nor are ``"1"`` and ``1``.
-    """
-    if isinstance(value, bool):
-        return ("bool", value)
-    if isinstance(value, float):
-        if math.isnan(value):
-            return ("nan",)
-        return int(value) if math.isfinite(value) and value.is_integer() else value
-    if isinstance(value, list | tuple):
-        return ("list", tuple(canonical(item) for item in value))
-    if isinstance(value, dict):
-        return ("dict", frozenset((key, canonical(item)) for key, item in value.items()))
-    return value
-
-
-def distinct(values: Sequence[Any]) -> list[Any]:
-    """Return `values` without repetitions, in order; of two that are the same the later stays."""
-    return list({canonical(value): value for value in values}.values())

@@ -8,7 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.sweepfile.model.spec import Domain, Spec
-from orchestrator.sweepfile.space.domain import canonical, distinct
+
+
+def canonical(value: Any) -> Any:
+    """Return something hashable that is equal for values that are the same choice.
+
+    ``1`` and ``1.0`` are the same; ``True`` and ``1`` are not, nor are ``"1"`` and ``1``.
+    """
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, float):
+        if math.isnan(value):
+            return ("nan",)
+        return int(value) if math.isfinite(value) and value.is_integer() else value
+    if isinstance(value, list | tuple):
+        return ("list", tuple(canonical(item) for item in value))
+    if isinstance(value, dict):
+        return ("dict", frozenset((key, canonical(item)) for key, item in value.items()))
+    return value
+
+
+def distinct(values: Sequence[Any]) -> list[Any]:
+    """Return `values` without repetitions, in order; of two that are the same the later stays."""
+    return list({canonical(value): value for value in values}.values())
 
 
 def grid_values(domain: Domain) -> Sequence[Any]:

@@ -15,9 +15,8 @@ from orchestrator.runs.layout import safe_name
 from orchestrator.sweepfile.expand.build import make_config
 from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
 from orchestrator.sweepfile.model.spec import Domain, Method, NamedTrial, Spec
-from orchestrator.sweepfile.space.domain import canonical
-from orchestrator.sweepfile.space.grid import grid_values
-from orchestrator.sweepfile.space.quantiles import quantile
+from orchestrator.sweepfile.space.distributions import quantile
+from orchestrator.sweepfile.space.grid import canonical, grid_values
 
 
 def spec_of(parameters: Mapping[str, Domain], **rest: Any) -> Spec:

@@ -20,7 +20,8 @@ from orchestrator.sweepfile.schema.course import BySymptom
 from orchestrator.sweepfile.schema.editor_schema import json_schema
 from orchestrator.sweepfile.schema.lr_schedule import LrSchedule
 from orchestrator.sweepfile.schema.sweep import SPEC
-from orchestrator.sweepfile.space.domain import BLOCK, DISTRIBUTIONS
+from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS
+from orchestrator.sweepfile.space.domain import BLOCK
 from orchestrator.sweepfile.yaml.node import Log
 from orchestrator.sweepfile.yaml.parse import read_file
 from tests.conftest import ROOT
