@@ -1,9 +1,4 @@
-"""Ctrl+C: the first ends the sweep in order, the second at once.
-
-What `sweep stop` asks of a driver: small files in its folder, taken up within a second.
-
-A sweep that survives logout: its driver runs in a session of its own.
-"""
+"""What ends a driver from outside (Ctrl+C, `sweep stop`), and `--detach`, which survives logout."""
 
 from __future__ import annotations
 
@@ -32,13 +27,15 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
     """Call `first` at the first SIGINT, SIGTERM or SIGHUP, and `second` at the next; then exit.
 
     SIGHUP counts because a terminal that closes sends it; a detached sweep has no terminal, and one
-    under ``nohup`` goes on. It is never the second: a shell sends it beside the terminal. What is
-    yielded puts the handlers in again, after somebody else has put in theirs. Outside the main
-    thread there are no handlers.
+    under ``nohup`` continues. It is never the second: a shell and its terminal both send it.
+    Outside the main thread there are no handlers.
 
     Args:
         first: must return at once; it runs between two instructions of the main thread.
-        second: the last words; the process ends after it with exit code 130.
+        second: called last; the process ends after it with exit code 130.
+
+    Yields:
+        A function that installs the handlers again after a library has installed its own.
     """
     calls = 0
 
@@ -77,13 +74,13 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
 
 
 def ask_to_stop(sweep: SweepDir, trial: int | None) -> None:
-    """Ask the driver of `sweep` to end trial number `trial`, or the sweep where it is None."""
+    """Ask the driver of `sweep` to end a trial, or the whole sweep if `trial` is None."""
     sweep.requests_dir.mkdir(exist_ok=True)
     atomic.write_json(sweep.requests_dir / f"{uuid.uuid4().hex}.json", {"stop": trial})
 
 
 def take(sweep: SweepDir) -> list[int | None]:
-    """Return the requests that stand, oldest first, and remove them."""
+    """Return the pending requests, oldest first, and remove them."""
     if not sweep.requests_dir.is_dir():
         return []
     found = []
@@ -98,6 +95,14 @@ def take(sweep: SweepDir) -> list[int | None]:
 START_TIMEOUT_S = 60.0
 
 
+class DriverEndedError(SweepError):
+    """A driver in the background ended at once, with its message and its exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def start_detached(
     spec: Spec, results: Path, arguments: Sequence[str], *, new: bool
 ) -> tuple[SweepDir, int]:
@@ -107,7 +112,7 @@ def start_detached(
         The sweep's folder and the driver's process id.
 
     Raises:
-        SweepError: the driver ended at once; the message is what it said, the exit code its own.
+        SweepError: the driver ended at once; message and exit code are its own.
     """
     folder = folder_for(spec, results, new=new)
     is_new = not folder.path.exists()
@@ -115,7 +120,7 @@ def start_detached(
     offset = folder.driver_log.stat().st_size if folder.driver_log.exists() else 0
     with folder.driver_log.open("ab") as log:
         driver = subprocess.Popen(
-            # Without -P a file in the working folder could stand in for one of our packages.
+            # Without -P a file in the working folder could replace one of our packages.
             [sys.executable, "-P", "-m", "orchestrator", "run", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -123,26 +128,27 @@ def start_detached(
             start_new_session=True,
         )
     deadline = time.monotonic() + START_TIMEOUT_S
-    ended = False
-    while not ended and time.monotonic() < deadline:
-        # Asked in this order: a sweep with nothing left to do may be over at once.
-        ended = driver.poll() is not None
+    has_ended = False
+    while not has_ended and time.monotonic() < deadline:
+        # In this order: a sweep with nothing left to do may be over at once.
+        has_ended = driver.poll() is not None
         record = SweepRecord.load(folder)
         if record is not None and record.pid == driver.pid:
             return folder, driver.pid
         time.sleep(0.05)
-    if not ended:
+    if not has_ended:
         raise SweepError(
-            f"{folder.driver_log}: the driver must start within {START_TIMEOUT_S:.0f} s, but "
-            f"process {driver.pid} has not. See that log, and end it with `kill {driver.pid}`."
+            f"{folder.driver_log}: the driver has not started after {START_TIMEOUT_S:.0f} s "
+            f"(process {driver.pid}). See that log, and end it with `kill {driver.pid}`."
         )
     with folder.driver_log.open("rb") as log:
         log.seek(offset)
-        said = log.read().decode(errors="replace").strip()
+        printed = log.read().decode(errors="replace").strip()
     if is_new and not folder.spec_file.exists():
         shutil.rmtree(folder.path, ignore_errors=True)  # it holds nothing but that log
-    # What it said before the error was its header.
-    message = said.rpartition("\nError: ")[2].removeprefix("Error: ")
-    error = SweepError(message or f"the driver ended with exit code {driver.returncode}")
-    error.exit_code = driver.returncode if driver.returncode > 0 else 1
-    raise error
+    # Before the error it printed its header.
+    message = printed.rpartition("\nError: ")[2].removeprefix("Error: ")
+    raise DriverEndedError(
+        message or f"the driver ended with exit code {driver.returncode}",
+        driver.returncode if driver.returncode > 0 else 1,
+    )

@@ -65,7 +65,7 @@ def test_two_drivers_cannot_hold_one_sweep(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("orchestrator.engine.driver.opening.LOCK_TIMEOUT_S", 0.1)
     spec = toy_spec(tmp_path, {"a": {}})
     opened = open_sweep(spec, tmp_path)
-    with pytest.raises(BusyError, match="the sweep 'toy' must be free"):
+    with pytest.raises(BusyError, match="another process holds the sweep 'toy'"):
         open_sweep(spec, tmp_path)
     opened.close()
     open_sweep(spec, tmp_path).close()
