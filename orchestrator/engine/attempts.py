@@ -124,16 +124,7 @@ def start(
     study: Study,
     others: OtherTrials,
 ) -> RunningAttempt:
-    """Write down that the next attempt at a trial starts.
-
-    Args:
-        view: the sweep.
-        record: of the trial.
-        attempt_id: of the attempt.
-        slot: its room, from `Slot.to_dict`.
-        study: of the trial's stage.
-        others: the other trials, for its judge.
-    """
+    """Write down that the next attempt at a trial starts."""
     record.attempt += 1
     record.state, record.reason = TrialState.RUNNING, None
     record.ray_id, record.slot = attempt_id, slot
@@ -158,9 +149,6 @@ def for_child(
     """Return what travels to the process that runs an attempt.
 
     Args:
-        spec: the sweep file.
-        record: of the trial, whose attempt has started.
-        run: its run directory.
         commit: git commit of the code that runs.
         cap_bytes: what it may hold on its GPU; None for no cap.
         gpu_bytes: all memory of its GPU; None if that is unknown.

@@ -39,15 +39,13 @@ class Conductor:
     """Decides the course of one sweep.
 
     Args:
-        spec: the sweep file.
-        log: writes into the sweep's folder, which this process has locked.
         slots: gives trials their room.
-        records: the trials that the folder holds, by number.
         state: the sweep's own record with the decisions so far, which are added to it.
         only: names or numbers of the only trials to run; empty for all.
 
     Attributes:
         slots: gives trials their room.
+        trials: owns the records.
         records: all trials by number; read only.
         stop_reason: why the sweep was asked to end; None if it was not.
         ending: why it ends by itself before its time; None if it does not.
@@ -73,13 +71,13 @@ class Conductor:
         self._state = state
         self._studies = Studies(log.folder.study_file, log.folder.name, spec)
         self._decisions = Decisions(state, log)
-        self._trials = SweepTrials(
+        self.trials = SweepTrials(
             spec, log, self._studies, self._decisions, records=records, only=only
         )
-        self.records = self._trials.view.records
+        self.records = self.trials.view.records
         self._running: dict[str, RunningAttempt] = {}
         self._spent = TimeSpent(self._decisions)
-        self._others = OtherTrials(self._trials.view)
+        self._others = OtherTrials(self.trials.view)
         good = (TrialState.COMPLETE, TrialState.PRUNED)
         has_worked = any(record.state in good for record in self.records.values())
         self._programs = ProgramWatch(spec, has_worked=has_worked)
@@ -93,19 +91,9 @@ class Conductor:
         return self.stop_reason is not None or self.ending is not None
 
     @property
-    def is_complete(self) -> bool:
-        """True once every trial that is wanted has ended for good."""
-        return self._trials.is_complete
-
-    @property
     def is_over(self) -> bool:
         """True once nothing runs and nothing will start."""
-        return not self._running and (self.stopping or not self._trials)
-
-    @property
-    def expected(self) -> int | None:
-        """How many trials there will be, as far as is known; None if unbounded."""
-        return self._trials.expected
+        return not self._running and (self.stopping or not self.trials)
 
     @property
     def live_ids(self) -> list[str]:
@@ -127,14 +115,14 @@ class Conductor:
             return None
         if not has_room(self._spec, self.records.values(), len(self._running)):
             return None
-        chosen = self.slots.choose(self._trials.candidates())
+        chosen = self.slots.choose(self.trials.candidates())
         if chosen is None:
             return None
         place, slot = chosen
-        record = self._trials.take(place)
+        record = self.trials.take(place)
         self.slots.started(attempt_id, record, slot)
         study = self._studies.of(record.stage)
-        view = self._trials.view
+        view = self.trials.view
         attempt = start(view, record, attempt_id, slot.to_dict(), study, self._others)
         self._running[attempt_id] = attempt
         self._log.emit("trial_started", record, attempt=record.attempt, slot=record.slot)
@@ -180,7 +168,6 @@ class Conductor:
         An attempt that ran out of memory goes back into the queue, or has failed for good.
 
         Args:
-            attempt_id: the attempt.
             error: what happened, if the attempt did not report itself how it ended.
         """
         attempt = self._running.get(attempt_id)
@@ -200,7 +187,7 @@ class Conductor:
             else:
                 self._finish(attempt, TrialState.WAITING, found.reason)
                 if attempt.requested_end is None:
-                    self._trials.put_back(attempt.record)
+                    self.trials.put_back(attempt.record)
         for text in self._programs.ended(attempt, self._running.values()):
             self._log.warn(attempt.record, text)
         self._review()
@@ -223,7 +210,7 @@ class Conductor:
 
     def update_state(self) -> None:
         """Write down news of placement and how many trials there will be, if they changed."""
-        state, placement, expected = self._state, self.slots.summary(), self.expected
+        state, placement, expected = self._state, self.slots.summary(), self.trials.expected
         if expected != state.n_trials:
             self._log.show("expected", None, {"n_trials": expected})
         if placement != state.placement or expected != state.n_trials:
@@ -249,7 +236,7 @@ class Conductor:
                 return
         record = self.records.get(number)
         if record is not None and not record.state.is_finished:
-            self._trials.prune(record, reason, self._running.values())
+            self.trials.prune(record, reason, self._running.values())
             self._review()
 
     def mark_interrupted(self, reason: str = INTERRUPTED) -> None:
@@ -306,17 +293,17 @@ class Conductor:
         if unknown and not self._has_warned_of_metric:
             self._has_warned_of_metric = True
             self._log.emit("warning", record, text=unknown)
-        self._trials.ended(record, self._running.values())
+        self.trials.ended(record, self._running.values())
 
     def _review(self) -> None:
         """Decide what follows from the trials that have ended, and whether the sweep has."""
-        ending = self._trials.review()
+        ending = self.trials.review()
         if self.stop_reason is None or ending is not None:
-            hopeless = self._programs.ending(self._running.values()) if self._trials else None
+            hopeless = self._programs.ending(self._running.values()) if self.trials else None
             self._end_sweep(ending or self._limit_reached() or hopeless)
 
     def _limit_reached(self) -> Ending | None:
-        records, last = self.records.values(), self._trials.last_stage
+        records, last = self.records.values(), self.trials.last_stage
         return limit_reached(self._spec, records, self._spent, last_stage=last)
 
     def _end_sweep(self, ending: Ending | None) -> None:

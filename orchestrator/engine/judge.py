@@ -49,9 +49,6 @@ class OtherTrials:
 
     A loss that only rises may be the fault of the task or of the config. Once another trial has
     come down by a fifth of its first value, it is the config's.
-
-    Args:
-        view: the sweep.
     """
 
     def __init__(self, view: SweepView) -> None:
@@ -70,7 +67,6 @@ class OtherTrials:
         """Tell whether the loss of another trial than `number` has come down.
 
         Args:
-            number: the trial that is judged.
             read_logs: whether the logs of earlier drivers are worth reading for it.
         """
         while not self._fallen - {number} and read_logs and self._unread:
@@ -90,12 +86,6 @@ class OtherTrials:
 
 class Judge:
     """Judges one attempt, and keeps what its metric was.
-
-    Args:
-        view: the sweep.
-        study: hears every value of the metric, and decides whether to prune.
-        record: of the trial, whose attempt has a number in the study.
-        others: the other trials.
 
     Attributes:
         passing: warnings for whoever watches the trial run. Once it has ended well, the table
@@ -140,7 +130,6 @@ class Judge:
         """Take in one report and decide.
 
         Args:
-            step: epochs or batches done.
             metrics: as they were reported.
             is_ending: True if the attempt is to end anyway: the study need not know more.
         """

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
+from orchestrator.analysis.status import parse_time
 from orchestrator.engine.attempts import RunningAttempt
 from orchestrator.engine.queue.decisions import Ending
 from orchestrator.files import atomic
@@ -51,7 +51,6 @@ class ProgramWatch:
     """Watches over the trials of a program; does nothing if a trainer runs them.
 
     Args:
-        spec: the sweep file.
         has_worked: True if a trial of an earlier driver ended well.
     """
 
@@ -64,12 +63,7 @@ class ProgramWatch:
         self._files: dict[str, _SharedFile] = {}
 
     def ended(self, attempt: RunningAttempt, others: Collection[RunningAttempt]) -> list[str]:
-        """Take in that an attempt is gone; return what the user should know.
-
-        Args:
-            attempt: which is gone.
-            others: the attempts that run on.
-        """
+        """Take in that an attempt is gone; return what the user should know."""
         if not self._is_program:
             return []
         record = attempt.record
@@ -160,7 +154,7 @@ class ProgramWatch:
             if any(start - _SLACK_S <= at <= end + _SLACK_S for start, end in intervals)
         }
         for attempt in others:
-            start = _seconds(attempt.record.started_at)
+            start = parse_time(attempt.record.started_at)
             if start is not None and start - _SLACK_S <= at:
                 running.add(attempt.record.number)
         return running
@@ -172,8 +166,8 @@ def _has_reports(attempt: RunningAttempt) -> bool:
 
 def _has_come_far(attempt: RunningAttempt) -> bool:
     """Tell whether a running attempt has come further than those that failed."""
-    start = _seconds(attempt.record.started_at)
-    is_long = start is not None and (_seconds(now()) or 0.0) - start >= AT_ONCE_S
+    start = parse_time(attempt.record.started_at)
+    is_long = start is not None and (parse_time(now()) or 0.0) - start >= AT_ONCE_S
     return not attempt.is_finished and (_has_reports(attempt) or is_long)
 
 
@@ -187,12 +181,5 @@ def _seconds_of(record: TrialRecord) -> float:
 
 
 def _interval(record: TrialRecord) -> _Interval | None:
-    start, end = _seconds(record.started_at), _seconds(record.ended_at)
+    start, end = parse_time(record.started_at), parse_time(record.ended_at)
     return None if start is None or end is None else (start, end)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
-        return None

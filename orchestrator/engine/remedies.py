@@ -169,8 +169,6 @@ def add_resumed(
     It waits in the sweep's folder for a driver.
 
     Args:
-        spec: the sweep file.
-        sweep: its folder.
         number: of the trial whose checkpoint it starts from.
         change: the values that it sets.
         new_schedule: True if the schedule of the learning rate starts again.

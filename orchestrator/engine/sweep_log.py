@@ -15,7 +15,6 @@ class SweepLog:
     """Writes events and trial records into the folder of a sweep.
 
     Args:
-        folder: the sweep's folder.
         listener: receives every event after it was written.
     """
 

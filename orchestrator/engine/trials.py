@@ -21,11 +21,6 @@ class SweepTrials:
     """Owns the records of a sweep; everything else reads them through `view`.
 
     Args:
-        spec: the sweep file.
-        log: writes into the sweep's folder.
-        studies: the sweep's studies.
-        decisions: where decisions are written down.
-        records: the trials that the folder holds, by number.
         only: names or numbers of the only trials to run; empty for all.
 
     Attributes:
@@ -112,7 +107,6 @@ class SweepTrials:
         """Report the end of an attempt to the study, and queue the remedy that answers it.
 
         Args:
-            record: of the trial, which was written before.
             running: all attempts; those that need not run any more are asked to end.
         """
         self._conclude(record, running)

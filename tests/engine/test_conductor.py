@@ -260,10 +260,10 @@ def test_only_runs_what_is_named(tmp_path: Path, three: Spec) -> None:
 def test_only_takes_a_folders_name_too(tmp_path: Path, three: Spec) -> None:
     conductor = make_conductor(tmp_path, three, only=frozenset({"0001-b"}))
     assert start(conductor, "1").name == "b"
-    assert not conductor.is_complete
+    assert not conductor.trials.is_complete
     end(conductor, "1")
     assert conductor.is_over
-    assert conductor.is_complete
+    assert conductor.trials.is_complete
 
 
 def test_a_sweep_that_is_stopped_when_all_is_done_is_complete(tmp_path: Path, three: Spec) -> None:
@@ -273,9 +273,9 @@ def test_a_sweep_that_is_stopped_when_all_is_done_is_complete(tmp_path: Path, th
     conductor.stop()
     for attempt_id in "12":
         end(conductor, attempt_id)
-    assert not conductor.is_complete
+    assert not conductor.trials.is_complete
     end(conductor, "3")
-    assert conductor.is_complete
+    assert conductor.trials.is_complete
 
 
 def test_a_trial_that_waits_outside_the_choice_can_be_stopped(tmp_path: Path, three: Spec) -> None:
@@ -306,7 +306,7 @@ def test_interrupted_trials_can_be_marked_without_the_study(
     start(conductor, "1")
     start(conductor, "2")
     conductor.stop_trial(1, "stopped by hand")
-    monkeypatch.setattr(conductor, "_trials", None)
+    monkeypatch.setattr(conductor, "trials", None)
     monkeypatch.setattr(conductor, "_log", None)
     conductor.mark_interrupted()
     found = {record.name: record for record in load_trials(SweepDir(tmp_path / "sweep"))}
@@ -387,7 +387,7 @@ def test_a_follower_starts_from_its_origins_checkpoint(tmp_path: Path, three: Sp
     origin.checkpoint_file.write_bytes(b"epoch 20")
     end(conductor, "1")
     for number, follows in ((7, 0), (8, 1)):
-        conductor._trials.follow(
+        conductor.trials.follow(
             TrialRecord(
                 number, f"f{number}", {}, origin=follows, link="promoted", from_checkpoint=True
             )

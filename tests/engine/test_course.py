@@ -137,7 +137,7 @@ def grid(folder: Path, rates: list[float], **fields: Any) -> Spec:
 def test_stages_promote_the_best_and_who_is_tied(tmp_path: Path) -> None:
     rates = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     play = Play(tmp_path, grid(tmp_path, rates, stages=STAGES))
-    assert play.conductor.expected == 6 + 3 + 2
+    assert play.conductor.trials.expected == 6 + 3 + 2
     play.to_the_end({0.1: 9.0, 0.4: 0.3})
     assert [record.config["lr"] for record in play.at("mid")] == [0.2, 0.3, 0.4]
     assert [record.config["epochs"] for record in play.at("mid")] == [4, 4, 4]
@@ -155,7 +155,7 @@ def test_stages_promote_the_best_and_who_is_tied(tmp_path: Path) -> None:
         "stage mid: 3 trials, 3 complete; 3 promoted to full (the best 40 %): lr=0.2+mid "
         "0.2, lr=0.3+mid 0.3, lr=0.4+mid 0.3",
     ]
-    assert play.conductor.expected == 12
+    assert play.conductor.trials.expected == 12
 
 
 def test_who_was_mended_is_promoted_under_the_name_that_says_so(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_stage_that_promotes_nobody_ends_the_sweep(tmp_path: Path) -> None:
     play = Play(tmp_path, grid(tmp_path, [0.1, 0.2], stages=stages))
     play.to_the_end({})
     assert play.at("full") == []
-    assert play.conductor.is_complete
+    assert play.conductor.trials.is_complete
     told = play.state.course["stages"]["quick"]
     assert told["words"].endswith("none promoted to full (top 2, if val_mae < 0.05)")
 
@@ -362,7 +362,7 @@ def test_never_more_run_than_the_budget_allows(tmp_path: Path) -> None:
     assert play.start() is not None
     assert play.start() is not None
     assert play.start() is None
-    assert play.conductor.expected == 2
+    assert play.conductor.trials.expected == 2
     assert play.conductor.ending is None, "those that run may yet run out of memory"
 
 

@@ -53,8 +53,6 @@ def new_record(
     """Return the record with which a driver starts, unsaved.
 
     Args:
-        spec: the sweep file.
-        folder: the sweep's folder.
         command: the command line that continues it.
         before: the record that an earlier driver left, if one did.
         retries: True if trials run again that had ended: what they decided is decided again.
@@ -86,10 +84,6 @@ def conclude(
     """Write into the record how a driver ended, save it and return the outcome.
 
     Args:
-        conductor: of the sweep, which is over.
-        spec: the sweep file.
-        folder: the sweep's folder.
-        record: of this driver.
         before: of the driver before if nothing was left to run; None if something ran.
         only: the only trials that were to run; empty for all.
     """
@@ -123,7 +117,7 @@ def _was_interrupted(conductor: Conductor) -> bool:
     if reason is None:
         return False
     if conductor.ending is None:
-        return not conductor.is_complete
+        return not conductor.trials.is_complete
     return any(
         record.state is TrialState.WAITING and record.reason == reason
         for record in conductor.records.values()

@@ -54,10 +54,6 @@ def run_sweep(
     Finished trials are kept, interrupted ones run again.
 
     Args:
-        spec: the sweep file.
-        plan: where its trials run.
-        results: the folder of all sweeps.
-        listener: receives every event.
         new: start another sweep next to one of the same name.
         only: names or numbers of the only trials to run.
         inline: run in this process, one trial after another, without Ray.
@@ -101,12 +97,9 @@ class _Driver:
     """One run of a sweep, and what the user's signals request meanwhile.
 
     Args:
-        spec: the sweep file.
-        plan: where its trials run.
         options: how the machine is used.
         opened: the sweep's folder.
         only: the only trials to run; empty for all.
-        log: writes into the folder.
     """
 
     def __init__(
@@ -179,7 +172,7 @@ class _Driver:
             )
             self._conductor = conductor
             if kept:  # those of later stages count from the first line on
-                log.show("expected", None, {"n_trials": conductor.expected})
+                log.show("expected", None, {"n_trials": conductor.trials.expected})
             if not conductor.is_over:
                 before = None
                 if inline:

@@ -49,8 +49,6 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
     """Lock the folder of `spec` under `results`; make it if it is missing.
 
     Args:
-        spec: the sweep file.
-        results: the folder of all sweeps.
         new: start another sweep ``<name>-2`` next to one that exists.
 
     Raises:
@@ -147,9 +145,7 @@ def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozense
     """Return the names and numbers of the only trials to run; empty for all.
 
     Args:
-        spec: the sweep file.
         only: names, numbers or folder names, as in ``--only``.
-        folder: of the sweep, for what bayes has proposed already.
 
     Raises:
         NotFoundError: one of them is not a trial of the sweep.

@@ -20,12 +20,7 @@ GATE_MISSED = 3
 
 
 class Ablation:
-    """Decides what of an ablation may run.
-
-    Args:
-        view: the sweep, whose file has an ablation.
-        decisions: where decisions are written down.
-    """
+    """Decides what of an ablation may run."""
 
     def __init__(self, view: SweepView, decisions: Decisions) -> None:
         assert view.spec.ablate is not None, "the spec must have an ablation"

@@ -15,12 +15,7 @@ KEPT_EVERY_S = 30.0
 
 
 class TimeSpent:
-    """Hours on the clock and hours of GPUs, of all drivers of a sweep together.
-
-    Args:
-        decisions: where they are kept, under ``spent``.
-        monotonic: the clock, in seconds.
-    """
+    """Hours on the clock and hours of GPUs, of all drivers of a sweep together."""
 
     def __init__(
         self, decisions: Decisions, monotonic: Callable[[], float] = time.monotonic
@@ -61,8 +56,6 @@ def limit_reached(
     """Return why a sweep ends by its budget or its target, or None if it continues.
 
     Args:
-        spec: the sweep file.
-        records: all trials.
         spent: by all drivers.
         last_stage: the stage at which the target of the metric counts; None if there is none.
     """

@@ -36,10 +36,6 @@ class Decisions:
         {"stages": {"quick": {"words": ..., "trials": 12, "promoted": [3, 5]}},
          "gates": {"baseline": {"words": ..., "held": true}},
          "kept": {"more_dropout": {"words": ..., "kept": false}}}
-
-    Args:
-        state: the sweep's record, whose course is extended.
-        log: receives an event for each decision.
     """
 
     def __init__(self, state: SweepRecord, log: SweepLog) -> None:
@@ -56,7 +52,6 @@ class Decisions:
 
         Args:
             kind: one of `EVENTS`.
-            name: what it is about.
             words: the decision, for people.
             facts: what follows from it, in JSON types.
         """

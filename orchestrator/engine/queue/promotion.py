@@ -33,12 +33,7 @@ def promoting_stages(spec: Spec) -> tuple[Stage, ...]:
 
 
 class Promotions:
-    """Decides who is promoted, once all trials of a stage have ended.
-
-    Args:
-        view: the sweep.
-        decisions: where decisions are written down.
-    """
+    """Decides who is promoted, once all trials of a stage have ended."""
 
     def __init__(self, view: SweepView, decisions: Decisions) -> None:
         self._view = view
@@ -122,7 +117,7 @@ class Promotions:
             f"{len(chosen) or 'none'} promoted to {following.name} ({rule.in_words()})"
         )
         if chosen:
-            words += f": {_named([_ranked_name(entrant) for entrant in chosen])}"
+            words += f": {_named([entrant.text for entrant in chosen])}"
         barred = [f"{entrant.name} {entrant.barred}" for entrant in entrants if entrant.barred]
         if barred:
             words += f"; not allowed there: {_named(barred)}"
@@ -213,11 +208,7 @@ def restaged(
     the config follows, unless it was changed there since.
 
     Args:
-        spec: the sweep file.
         config: at stage `old`.
-        root: the trial of the first stage that led to it.
-        old: a stage.
-        new: another one.
     """
     before, after = (config_at(spec, stage, root.name, root.config) for stage in (old, new))
     return _rebased(config, before, after)
@@ -259,6 +250,16 @@ class Entrant:
     is_complete: bool
     barred: str = ""
 
+    @property
+    def may_continue(self) -> bool:
+        """True if it ended well and may run at the next stage."""
+        return self.is_complete and not self.barred
+
+    @property
+    def text(self) -> str:
+        """Its name and its value, for people."""
+        return self.name if self.value is None else f"{self.name} {self.value:.4g}"
+
 
 def best_of(entrants: Sequence[Entrant], count: int, goal: Goal) -> list[Entrant]:
     """Return the best `count` of those that have a finite value, the best first.
@@ -266,14 +267,16 @@ def best_of(entrants: Sequence[Entrant], count: int, goal: Goal) -> list[Entrant
     All that are tied with the last of them are included.
     """
     sign = 1.0 if goal == "minimize" else -1.0
-    ranked = sorted(
-        (entrant for entrant in entrants if _is_ranked(entrant)),
-        key=lambda entrant: (sign * (entrant.value or 0.0), entrant.number),
-    )
-    if count < 1 or len(ranked) <= count:
-        return ranked if count >= 1 else []
-    last = ranked[count - 1].value
-    return ranked[:count] + [entrant for entrant in ranked[count:] if entrant.value == last]
+    values = {
+        entrant.number: sign * entrant.value
+        for entrant in entrants
+        if entrant.may_continue and entrant.value is not None and math.isfinite(entrant.value)
+    }
+    if count < 1 or not values:
+        return []
+    worst = sorted(values.values())[:count][-1]
+    best = [entrant for entrant in entrants if values.get(entrant.number, math.inf) <= worst]
+    return sorted(best, key=lambda entrant: (values[entrant.number], entrant.number))
 
 
 def promoted(
@@ -287,12 +290,9 @@ def promoted(
     A fraction is of all that ran, rounded up; a condition that is unknown does not hold.
 
     Args:
-        rule: the rule.
-        goal: which way the value is better.
-        entrants: all that ran at the stage.
         holds: returns whether the rule's condition holds for one; called only if there is one.
     """
-    chosen = [entrant for entrant in entrants if entrant.is_complete and not entrant.barred]
+    chosen = [entrant for entrant in entrants if entrant.may_continue]
     if rule.top is not None:
         chosen = best_of(chosen, rule.top, goal)
     if rule.fraction is not None:
@@ -311,21 +311,9 @@ def most_of(fraction: float, count: int) -> int:
 
 def at_most(rule: Promote, count: int) -> int:
     """Return how many of `count` configs a rule promotes at most, ignoring ties."""
-    most = count
-    if rule.top is not None:
-        most = min(most, rule.top)
-    if rule.fraction is not None:
-        most = min(most, most_of(rule.fraction, count))
-    return most
-
-
-def _is_ranked(entrant: Entrant) -> bool:
-    may = entrant.is_complete and not entrant.barred
-    return may and entrant.value is not None and math.isfinite(entrant.value)
-
-
-def _ranked_name(entrant: Entrant) -> str:
-    return entrant.name if entrant.value is None else f"{entrant.name} {entrant.value:.4g}"
+    top = count if rule.top is None else rule.top
+    share = count if rule.fraction is None else most_of(rule.fraction, count)
+    return min(count, top, share)
 
 
 def _named(texts: Sequence[str]) -> str:

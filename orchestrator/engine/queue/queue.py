@@ -67,9 +67,6 @@ class TrialQueue:
     """Hands out trials, each with its number in the study.
 
     Args:
-        view: the sweep.
-        study_trials: gives each config that starts its number in the study.
-        decisions: where decisions are written down.
         only: names or numbers of the only trials to hand out; empty for all. With it nothing is
             promoted and no gate holds anything back.
     """

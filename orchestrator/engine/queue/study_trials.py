@@ -53,10 +53,6 @@ class StudyTrials:
 
     With several seeds the study hears the reports of the first replicate alone, and the mean of
     all that are complete once the last one has ended.
-
-    Args:
-        view: the sweep.
-        studies: its studies.
     """
 
     def __init__(self, view: SweepView, studies: Studies) -> None:
