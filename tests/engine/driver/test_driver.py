@@ -223,7 +223,7 @@ def test_what_fails_in_the_driver_is_said_and_the_sweep_can_go_on(
     spec = toy_spec(tmp_path, {"a": {"epochs": 3}, "b": {"epochs": 200, "pause_s": 0.1}})
     with monkeypatch.context() as broken:
         broken.setattr(Study, "report", full_disk)
-        with pytest.raises(SweepError, match=r"must be able to read.*No space left on device"):
+        with pytest.raises(SweepError, match=r"cannot read and write.*No space left on device"):
             run(spec, tmp_path)
     sweep = SweepDir(tmp_path / "toy")
     record = SweepRecord.load(sweep)
