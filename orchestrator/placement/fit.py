@@ -53,9 +53,7 @@ def judge(devices: Sequence[Device], need_bytes: int, n_trials: int, note: str =
     """Judge whether `n_trials`, each on one GPU, fit at once. Several GPUs count together.
 
     Args:
-        devices: GPUs with what is free on each.
         need_bytes: memory of one trial, above 0.
-        n_trials: at least 1.
         note: why there are no more GPUs, if that is known.
     """
     room = capacity([device.free_bytes // need_bytes for device in devices], 1)

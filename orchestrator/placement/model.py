@@ -100,11 +100,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Need:
-    """Memory that one trial takes on each of its devices.
-
-    Attributes:
-        memory_bytes: None if unknown.
-    """
+    """Memory that one trial takes on each of its devices; None if unknown."""
 
     memory_bytes: int | None = None
     source: NeedSource = "unknown"
@@ -204,7 +200,6 @@ class Plan:
 
     Attributes:
         mode: ``parallel``: all slots start at once; ``sequential``: one on each device starts.
-        start_parallel: how many trials start at once.
         max_parallel: how many fit into memory at once, which is the number of `slots`.
         n_trials: None if unbounded.
         need: memory of one trial.
@@ -239,17 +234,10 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return the plan in JSON types, as ``sweep plan --json`` prints it."""
         memory = self.need.memory_bytes
-        return {
-            "mode": self.mode,
-            "start_parallel": self.start_parallel,
-            "max_parallel": self.max_parallel,
+        memory_mib = None if memory is None else to_mib(memory)
+        return asdict(self) | {
             "slots": [slot.to_dict() for slot in self.slots],
-            "n_trials": self.n_trials,
-            "need": {
-                "memory_mib": None if memory is None else to_mib(memory),
-                "source": self.need.source,
-            },
-            "reason": self.reason,
+            "need": {"memory_mib": memory_mib, "source": self.need.source},
         }
 
 

@@ -57,7 +57,6 @@ def decide(
     """Decide where the trials of `spec` run.
 
     Args:
-        spec: the validated sweep file.
         policy: limits other than memory; None for ``policy_of(spec)``.
         devices: GPUs; None reads those of this machine.
         host: cores and RAM; None reads those of this machine.

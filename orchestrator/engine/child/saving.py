@@ -28,7 +28,6 @@ def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
     to end, with a second file of their lengths. Everything else is an array.
 
     Args:
-        run: the directory to save into.
         predictions: array or tensor [N, ...], or a list of N arrays or tensors of one dimension.
         targets: of the same shape, or a list of as many.
         split: ``"test"``, ``"val"`` or ``"train"``.
@@ -142,9 +141,7 @@ def inherit_checkpoint(source: RunDir, run: RunDir, *, best: bool = False) -> bo
     sees what the other saves later.
 
     Args:
-        source: the run directory of the trial that is followed.
-        run: that of the follower.
-        best: prefer the state after its best report to its last one.
+        best: prefer the state after the best report of `source` to its last one.
 
     Raises:
         OSError: `run` cannot be written.

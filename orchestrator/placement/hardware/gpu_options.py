@@ -17,7 +17,7 @@ def hypothetical(texts: Sequence[str]) -> list[Device]:
         texts: one card each, ``SIZE`` or ``SIZE:NAME``, such as ``24GB:RTX 3090``.
 
     Raises:
-        UsageError: a size cannot be read.
+        UsageError: a size is not valid.
     """
     cards: list[Device] = []
     for text in texts:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 from orchestrator.placement.hardware.nvml import Nvml, NvmlError
 from orchestrator.placement.model import Device
@@ -153,21 +153,8 @@ def _gpu(nvml: Nvml, index: int) -> list[Device]:
     gpu = nvml.gpu(index)
     instances = nvml.instances(gpu)
     if instances is None:
-        return [_device(nvml, gpu, str(index))]
-    return [_device(nvml, handle, f"{index}:{place}") for place, handle in instances]
-
-
-def _device(nvml: Nvml, handle: Any, id_: str) -> Device:
-    total_bytes, free_bytes = nvml.memory(handle)
-    return Device(
-        id=id_,
-        name=nvml.name(handle),
-        total_bytes=total_bytes,
-        free_bytes=free_bytes,
-        uuid=nvml.uuid(handle),
-        processes=nvml.processes(handle),
-        utilisation=nvml.utilisation(handle),
-    )
+        return [nvml.device(gpu, str(index))]
+    return [nvml.device(handle, f"{index}:{place}") for place, handle in instances]
 
 
 def visible_devices(present: Sequence[Device], wanted: str) -> list[Device]:

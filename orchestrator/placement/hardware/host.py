@@ -160,12 +160,10 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _upwards(root: Path, *, mounted: str, at: str, path: str) -> Iterator[Path]:
-    """Yield the folder of the group `path`, then its parents up to the mount point.
+    """Yield the folder of the group `path`, then its parents up to the mount point `at`.
 
     Args:
-        root: the folder that holds ``proc`` and ``sys``.
         mounted: the group that is mounted; in a container often its own.
-        at: where it is mounted.
         path: the group of this process, as the host counts it.
     """
     top = root / at.lstrip("/")

@@ -4,7 +4,7 @@
 
     with Nvml() as nvml:              # raises NvmlError if there is no driver
         for index in range(nvml.count()):
-            total_bytes, free_bytes = nvml.memory(nvml.gpu(index))
+            device = nvml.device(nvml.gpu(index), str(index))
 
 If the driver does not support a function, or an old driver's library lacks it, its answer is None
 as long as the rest can do without it; every other failure is an `NvmlError`.
@@ -16,7 +16,7 @@ import ctypes
 import sys
 from typing import Any, Self
 
-from orchestrator.placement.model import Process
+from orchestrator.placement.model import Device, Process
 
 
 class NvmlError(Exception):
@@ -90,29 +90,23 @@ class Nvml:
         found = ((i, self._try("nvmlDeviceGetMigDeviceHandleByIndex", gpu, i)) for i in range(most))
         return [(index, handle) for index, handle in found if handle is not None]
 
-    def memory(self, device: Any) -> tuple[int, int]:
-        """Return the total and the free memory of a GPU or an instance, in bytes."""
-        found = self._call("nvmlDeviceGetMemoryInfo", device)
-        return int(found.total), int(found.free)
+    def device(self, handle: Any, id_: str) -> Device:
+        """Read a GPU or an instance and return it under `id_`."""
+        memory = self._call("nvmlDeviceGetMemoryInfo", handle)
+        rates = self._try("nvmlDeviceGetUtilizationRates", handle)
+        return Device(
+            id=id_,
+            name=self._try("nvmlDeviceGetName", handle) or "",
+            total_bytes=int(memory.total),
+            free_bytes=int(memory.free),
+            uuid=self._try("nvmlDeviceGetUUID", handle) or "",
+            processes=self._holders(handle),
+            utilisation=None if rates is None else int(rates.gpu),
+        )
 
-    def name(self, device: Any) -> str:
-        """Return the name of a GPU or an instance; "" if it has none."""
-        return self._try("nvmlDeviceGetName", device) or ""
-
-    def uuid(self, device: Any) -> str:
-        """Return the UUID of a GPU or an instance; "" if it has none."""
-        return self._try("nvmlDeviceGetUUID", device) or ""
-
-    def utilisation(self, device: Any) -> int | None:
-        """Return the percent of the last moments in which something computed on a device."""
-        found = self._try("nvmlDeviceGetUtilizationRates", device)
-        return None if found is None else int(found.gpu)
-
-    def processes(self, device: Any) -> tuple[Process, ...] | None:
-        """Return who holds memory of a device, by pid; None if the driver does not report it.
-
-        A process that computes and draws is listed twice by the driver, and once here.
-        """
+    def _holders(self, device: Any) -> tuple[Process, ...] | None:
+        """Return who holds memory of a device, by pid; None if the driver does not report it."""
+        # A process that computes and draws is listed twice by the driver.
         found: dict[int, Process] = {}
         known = False
         for kind in ("Graphics", "MPSCompute", "Compute"):
