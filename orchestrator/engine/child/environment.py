@@ -1,11 +1,10 @@
-"""Facts about a run for its metadata: versions, commit, device, memory."""
+"""Facts about a run for its metadata: versions, commit, device."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -33,23 +32,6 @@ def commit_of(folder: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+changes" if changed else "")
-
-
-def peak_memory_mib() -> dict[str, int]:
-    """Return the peak memory of this process and its ended children, in MiB.
-
-    ``peak_gpu_memory_mib`` is what torch's allocator reserved at most; it is present only if the
-    trial used a GPU through torch.
-    """
-    # Linux counts ru_maxrss in KiB, macOS in bytes.
-    scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    peaks = {"peak_memory_mib": max(own, children) // scale}
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        peaks["peak_gpu_memory_mib"] = torch.cuda.max_memory_reserved() >> 20
-    return peaks
 
 
 def device_facts(device: str) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import gc
 import re
+import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from orchestrator.files import MIB
+from orchestrator.files import MIB, to_mib
 from orchestrator.placement.hardware import family
 
 CONTEXT_BYTES = 512 * MIB
@@ -57,12 +59,31 @@ def _peak_bytes(process: psutil.Process) -> int:
     return 0
 
 
+def _torch_on_gpu() -> Any:
+    """Return torch if this process uses a GPU through it, else None."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_initialized() else None
+
+
 def reserved_bytes() -> int:
     """Return what torch's allocator reserved on this process's GPU at most; 0 without one."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return 0
-    return int(torch.cuda.max_memory_reserved())
+    torch = _torch_on_gpu()
+    return 0 if torch is None else int(torch.cuda.max_memory_reserved())
+
+
+def peaks_mib() -> dict[str, int]:
+    """Return the peak memory of this process and its ended children, in MiB, for the metadata.
+
+    ``peak_gpu_memory_mib`` is what torch's allocator reserved at most; it is present only if the
+    trial used a GPU through torch.
+    """
+    # Linux counts ru_maxrss in KiB, macOS in bytes.
+    scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peaks = {"peak_memory_mib": max(resource.getrusage(u).ru_maxrss for u in usages) // scale}
+    if _torch_on_gpu() is not None:
+        peaks["peak_gpu_memory_mib"] = to_mib(reserved_bytes())
+    return peaks
 
 
 def cap(promised_bytes: int) -> bool:
@@ -88,8 +109,8 @@ def release() -> None:
 
     The next trial is measured from zero, and not limited until `cap` is called.
     """
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    torch = _torch_on_gpu()
+    if torch is None:
         return
     gc.collect()
     torch.cuda.empty_cache()

@@ -202,7 +202,7 @@ class TrialRun:
             ended_at=now(),
             duration_s=round(duration, 3),
             **environment.device_facts(self.device),
-            **environment.peak_memory_mib(),
+            **memory.peaks_mib(),
             **known,
         )
         self._write()
