@@ -14,14 +14,17 @@ import threading
 import traceback
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.attempt import Attempt, Channel, Message
 from orchestrator.engine.child.process import kill_family
-from orchestrator.engine.child.trial_run import TrialRun
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
 from orchestrator.sweepfile import PACKAGE
+
+if TYPE_CHECKING:
+    from orchestrator.engine.child.trial_run import TrialRun
 
 # How long an attempt waits for the one before it to release the run directory.
 LOCK_TIMEOUT_S = 30.0
@@ -133,6 +136,9 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> li
     Args:
         echo: print each report, for a log that would be empty otherwise.
     """
+    # Imported here because the process that starts this one imports `main`, but does not need it.
+    from orchestrator.engine.child.trial_run import TrialRun
+
     run: TrialRun | None = None
     with ExitStack() as stack:
         try:

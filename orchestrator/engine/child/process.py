@@ -164,7 +164,7 @@ def _context(attempt: Attempt) -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    preload = ["orchestrator.engine.child.main"]
+    preload = ["orchestrator.engine.child.main", "orchestrator.engine.child.trial_run"]
     if attempt.trainer is not None:
         preload += ["torch", f"{PACKAGE}.loading"]
         if not is_own(attempt.trainer):  # an error in the user's code would end the forkserver
