@@ -22,7 +22,7 @@ from orchestrator import errors
 from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
 from orchestrator.analysis.status.sweep_status import SweepStatus
 from orchestrator.analysis.status.trial_status import TrialStatus
-from orchestrator.cli import COMMANDS, app, module_of
+from orchestrator.cli import app, command_modules
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState
 from orchestrator.sweepfile.load import load_spec
@@ -49,7 +49,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def command_of(name: str) -> click.Command:
-    command = importlib.import_module(module_of(name)).command
+    command = importlib.import_module(command_modules()[name]).command
     assert isinstance(command, click.Command)
     return command
 
@@ -78,7 +78,7 @@ def spans(page: Path) -> Iterator[list[str]]:
 # Commands ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", command_modules())
 def test_each_command_has_a_section_with_all_its_options_and_no_others(name: str) -> None:
     sections = re.split(r"^## ", text_of(DOCS / "commands.md"), flags=re.MULTILINE)
     found = [part for part in sections if part.splitlines()[0] == f"sweep {name}"]
@@ -91,14 +91,14 @@ def test_each_command_has_a_section_with_all_its_options_and_no_others(name: str
 
 def test_the_readme_names_every_command() -> None:
     text = text_of(README)
-    for name in COMMANDS:
+    for name in command_modules():
         assert re.search(rf"\bsweep\s+{name}\b", text), f"README.md: `sweep {name}` is missing"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_calls_in_shell_blocks_are_accepted(page: Path) -> None:
     for name, arguments in sweep_calls(page):
-        assert name in COMMANDS, f"{page.name}: there is no command {name}"
+        assert name in command_modules(), f"{page.name}: there is no command {name}"
         command_of(name).make_context(name, list(arguments))
         for word in arguments:
             if word.endswith(".yaml"):
@@ -111,7 +111,7 @@ def test_options_in_prose_exist(page: Path) -> None:
     for words in spans(page):
         name = words[1]
         known = set(group)
-        if name in COMMANDS:
+        if name in command_modules():
             known |= {word for option in options_of(command_of(name)) for word in option.opts}
         used = {word.split("=")[0] for word in words if word.startswith("--")}
         assert used <= known, f"{page.name}: {' '.join(words)}"

@@ -1,10 +1,18 @@
-"""The `sweep` command: parse, call, print. Each command's module loads when it is called."""
+"""The `sweep` command line.
+
+Each module in `commands` and `commands.authoring` is a command: its ``command`` is a click command,
+and the first line of its docstring is its summary in `sweep --help`. Adding a command is adding a
+module.
+"""
 
 from __future__ import annotations
 
+import ast
 import errno
 import importlib
+import importlib.util
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,49 +20,44 @@ import click
 from orchestrator import __version__
 from orchestrator.cli.output import allow_all_letters, mute
 from orchestrator.errors import SweepError, nearest
+from orchestrator.files.discover import module_names
 
-COMMANDS = {
-    "run": "Run a sweep file; run it again to continue.",
-    "status": "Show how the trials of a sweep stand.",
-    "compare": "Rank runs by metrics recomputed from their predictions.",
-    "audit": "Say which runs are complete, and what the others lack.",
-    "plan": "Show the trials and where they would run; start nothing.",
-    "gpu": "Show the GPUs, and whether trials fit into what is free.",
-    "check": "Check sweep files without running anything.",
-    "resume": "Go on from a trial's checkpoint with other values.",
-    "doctor": "Say what is wrong with runs, ours or another tool's, and what to change.",
-    "logs": "Show the log of a sweep or of one trial.",
-    "stop": "End a sweep, or one of its trials.",
-    "probe": "Run a script once, and write a sweep file from what it shows.",
-    "init": "Write a first sweep file for a script or a trainer.",
-    "trainers": "List the trainers, or what may be set of one.",
-    "schema": "Print the JSON Schema of the sweep file.",
+_FOLDERS = {
+    "Commands": "orchestrator.cli.commands",
+    "Writing sweep files": "orchestrator.cli.commands.authoring",
 }
-
-# Commands whose modules are in the folder `authoring`.
-_AUTHORING = {"init", "probe", "trainers", "schema"}
-
-
-def module_of(command: str) -> str:
-    """Return the name of the module that implements a command."""
-    folder = "commands.authoring" if command in _AUTHORING else "commands"
-    return f"orchestrator.cli.{folder}.{command}"
-
+"""Headings of `sweep --help`, and the packages whose modules are the commands below each."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def command_modules() -> dict[str, str]:
+    """Return the name of every command and the full name of its module, without loading them."""
+    return {
+        name: f"{folder}.{name}" for folder in _FOLDERS.values() for name in module_names(folder)
+    }
+
+
+def _summary(module: str) -> str:
+    """Return the first line of a module's docstring, without loading the module."""
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    assert found.origin is not None
+    docstring = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8")))
+    return (docstring or "").partition("\n")[0]
+
+
 class _Lazy(click.Group):
-    """A group whose commands stand in modules of their own, imported on use."""
+    """A group whose commands are modules, each imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(command_modules())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        module = command_modules().get(cmd_name)
+        if module is None:
             return None
-        module = importlib.import_module(module_of(cmd_name))
-        command = module.command
+        command = importlib.import_module(module).command
         assert isinstance(command, click.Command)
         return command
 
@@ -64,33 +67,34 @@ class _Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            hint = nearest(args[0], COMMANDS)
+            hint = nearest(args[0], command_modules())
             raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # Whoever read it (head, less) has what it wanted. Caught here because click would
-            # make it a failure.
+            # The reader (head, less) has what it wanted; click would make this a failure.
             mute()
             return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for heading, folder in _FOLDERS.items():
+            rows = [(name, _summary(f"{folder}.{name}")) for name in module_names(folder)]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sweep")
 def app() -> None:
-    """Run hyperparameter sweeps on the GPU memory that is really free."""
+    """Run hyperparameter sweeps in the GPU memory that is actually free."""
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run the command line; the console script `sweep`.
+    """Run the command line; this is the console script `sweep`.
 
-    Errors that a user can act on are printed as one message; the exit code is theirs.
+    An error that a user can act on is printed as one message and has its own exit code.
     """
     allow_all_letters()
     try:
@@ -111,7 +115,7 @@ def main(args: list[str] | None = None) -> Any:
         if error.errno not in _FULL:
             raise
         place = error.filename or "output"
-        click.echo(f"Error: {place}: must be written, but got: {error.strerror}.", err=True)
+        click.echo(f"Error: cannot write {place}: {error.strerror}.", err=True)
         mute()
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

@@ -68,4 +68,4 @@ def test_a_full_disk_is_told_in_one_line(results: Path, words: tuple[str, ...]) 
     finally:
         os.close(full)
     assert done.returncode == 1
-    assert done.stderr == b"Error: output: must be written, but got: No space left on device.\n"
+    assert done.stderr == b"Error: cannot write output: No space left on device.\n"

@@ -1,4 +1,4 @@
-"""`sweep audit`: which runs are complete, what the others lack, what could still be had."""
+"""List which runs are complete and what the others lack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep check`: whether sweep files are good, with all that is wrong."""
+"""Check sweep files without running anything."""
 
 from __future__ import annotations
 

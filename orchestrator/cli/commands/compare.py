@@ -1,4 +1,4 @@
-"""`sweep compare`: rank runs by metrics recomputed from their predictions."""
+"""Rank runs by metrics recomputed from their predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep doctor`: what is wrong with a run, since when, and what to do about it."""
+"""Diagnose runs, also those of other tools, and advise what to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep gpu`: the GPUs of this machine, and whether trials fit into what is free."""
+"""Show the GPUs, and whether trials fit into the free memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep logs`: the output of a sweep or of one trial."""
+"""Show the log of a sweep or of one trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep plan`: the trials and where they would run."""
+"""Show the trials and where they would run, without starting anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep resume`: a trial goes on from its checkpoint under another config."""
+"""Continue from a trial's checkpoint with other values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep run`."""
+"""Run a sweep file, or continue its sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep status`: how the trials of a sweep stand."""
+"""Show the trials of a sweep and their progress."""
 
 from __future__ import annotations
 

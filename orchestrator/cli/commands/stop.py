@@ -1,4 +1,4 @@
-"""`sweep stop`."""
+"""Stop a sweep or one of its trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep init`: a first sweep file for a trainer or a script."""
+"""Write a first sweep file for a script or a trainer."""
 
 from __future__ import annotations
 

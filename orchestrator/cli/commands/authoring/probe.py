@@ -1,4 +1,4 @@
-"""`sweep probe`: run a program once, and write a sweep file from what it shows."""
+"""Run a script once and write a sweep file from its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep schema`: the JSON Schema of the sweep file."""
+"""Print the JSON Schema of the sweep file."""
 
 from __future__ import annotations
 

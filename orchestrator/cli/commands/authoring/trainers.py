@@ -1,4 +1,4 @@
-"""`sweep trainers`: the training systems that there are, and what may be set."""
+"""List the trainers, or the parameters of one."""
 
 from __future__ import annotations
 
