@@ -14,7 +14,7 @@ from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_run
 from orchestrator.divergence.schedule import Declared, schedule_of_trial
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
-from orchestrator.runs import RunDir, SweepDir, TrialRecord
+from orchestrator.runs import SweepDir
 from orchestrator.runs.curves import LoggedRun, read_runs
 
 _THOUSANDS = 1000.0
@@ -166,7 +166,7 @@ def _lost_before(
 
 def _answers(runs: Sequence[LoggedRun], judged: Mapping[tuple[Path, str], Diagnosis]) -> list[str]:
     """Say what each remedy of a sweep came to: an experiment in which one thing changed."""
-    records = {run.path: TrialRecord.load(RunDir(run.path)) for run in runs}
+    records = {run.path: run.stored.record if run.stored is not None else None for run in runs}
     by_number = {record.number: record for record in records.values() if record is not None}
     told = []
     for run in runs:
@@ -249,8 +249,8 @@ def _diagnosed(run: LoggedRun, meant: Asked, *, loss_can_fall: bool = False) -> 
 
 def _schedule_of(run: LoggedRun, spec: Mapping[str, Any]) -> Declared | None:
     """Return the schedule of one of our trials, as the sweep itself held it against its rate."""
-    record = TrialRecord.load(RunDir(run.path)) if run.number is not None else None
-    if record is None:
+    record = run.stored.record if run.stored is not None and run.number is not None else None
+    if run.stored is None or record is None:
         return None
     trials = spec.get("trials")
     varied = [trial.get("set") for trial in trials.values()] if isinstance(trials, dict) else []
@@ -258,7 +258,7 @@ def _schedule_of(run: LoggedRun, spec: Mapping[str, Any]) -> Declared | None:
         return schedule_of_trial(
             spec.get("lr_schedule"),
             config=run.config,
-            metadata=atomic.read_json(RunDir(run.path).metadata_file) or {},
+            metadata=run.stored.metadata,
             change=record.change,
             varied={
                 *(spec.get("parameters") or {}),

@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.analysis.measure.evaluation import evaluate_folder
+from orchestrator.analysis.measure.evaluation import evaluation_of
 from orchestrator.analysis.measure.targets import square
 from orchestrator.divergence import Watch
 from orchestrator.metrics import ArrayProblem
-from orchestrator.runs import RunDir, TrialRecord, TrialState, read_reports
+from orchestrator.runs import RunDir, TrialRecord, TrialState
 from orchestrator.runs.foreign import metadata as foreign
+from orchestrator.runs.read import StoredRun, open_run, value_at
 from orchestrator.sweepfile.conditions import WORDS, Condition, evaluate
 from orchestrator.sweepfile.model import MetricGoal
 
@@ -50,11 +51,8 @@ class Facts:
     reports: Reports = field(default=())
 
     def at(self, metric: str, step: int) -> float | None:
-        """Return what was reported of a metric at a step; the last, where it was repeated."""
-        found = [
-            known[metric] for place, known in self.reports if place == step and metric in known
-        ]
-        return found[-1] if found else None
+        """Return what was reported of a metric at a step; the last value if it was repeated."""
+        return value_at(self.reports, metric, step)
 
     def hold(self, condition: Condition) -> bool | None:
         """Tell whether a condition about one trial holds; None where that is not known."""
@@ -85,29 +83,28 @@ def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None)
         run: its run directory.
         metric: what ranks the sweep, or None.
     """
-    reports = list(read_reports(run))
-    metadata = foreign.read_metadata(run.path)
-    built = metadata.get("config")
+    stored = open_run(run.path, record)
+    reports = stored.reports
+    built = stored.metadata.get("config")
     values: dict[str, Any] = {
         **(foreign.flatten(built) if isinstance(built, Mapping) else {}),
         **foreign.flatten(record.config),
         **record.config,
+        **stored.logged,
     }
-    script = foreign.read_script_metadata(run.path)
-    values |= foreign.logged_metrics(run.path, {**script, **metadata})
     for _, metrics in reports:
         values |= metrics
-    if run.predictions_file("test").exists():
-        values |= _recomputed(run, metadata)
+    if ("test", "predictions") in stored.folder.places:
+        values |= _recomputed(stored)
     if metric is not None and record.value is not None:
         values[metric.name] = record.value
     values["complete"] = record.state is TrialState.COMPLETE
     return Facts(values | _words(record, reports, metric), reports)
 
 
-def _recomputed(run: RunDir, metadata: Mapping[str, Any]) -> dict[str, float]:
+def _recomputed(run: StoredRun) -> dict[str, float]:
     try:
-        found = dict(evaluate_folder(run.path, metadata=metadata).metrics)
+        found = dict(evaluation_of(run).metrics)
     except ArrayProblem:
         return {}
     # No table shows squares, as they say what their roots do; conditions may speak of them.

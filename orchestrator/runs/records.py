@@ -108,6 +108,15 @@ class TrialRecord:
     replicate: int = 0
     symptom: str | None = None
 
+    def state_now(self, driver_lives: bool) -> tuple[TrialState, str | None]:
+        """Return the state and its reason, given whether a driver runs the sweep now.
+
+        Without one nothing runs: what a driver that was killed left RUNNING waits, interrupted.
+        """
+        if self.state is TrialState.RUNNING and not driver_lives:
+            return TrialState.WAITING, "interrupted"
+        return self.state, self.reason
+
     def save(self, run: RunDir) -> None:
         """Write the record into `run`, making the folder where it is missing."""
         run.path.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.analysis.measure.evaluation import evaluate_folder, evaluate_run
+from orchestrator.analysis.measure.evaluation import evaluate_run, evaluation_of
 from orchestrator.metrics import ArrayProblem
+from orchestrator.runs.read import open_run
 from tests.analysis import made
 
 
@@ -30,7 +31,7 @@ def test_train_names_are_of_the_training_arrays_where_they_were_kept(tmp_path: P
     assert metrics["mae"] == pytest.approx(0.1)
     assert "val_mae" not in metrics
     (tmp_path / "train_targets.npy").unlink()
-    found = evaluate_folder(tmp_path)
+    found = evaluation_of(open_run(tmp_path))
     assert "train_mae" not in found.metrics
     assert found.problems == ("training arrays: train_targets.npy is missing",)
 
@@ -70,7 +71,7 @@ def test_a_run_that_says_it_is_something_else_is_not_taken_for_what_was_typed(
 ) -> None:
     made.curves(tmp_path)
     made.metadata(tmp_path, data={"kind": "regression"})
-    found = evaluate_folder(tmp_path, kind="decay_curve", data={"rate_hz": made.RATE_HZ})
+    found = evaluation_of(open_run(tmp_path), kind="decay_curve", data={"rate_hz": made.RATE_HZ})
     assert set(found.metrics) == {"mae", "rmse", "r2"}
     assert found.problems == ()
 
@@ -78,7 +79,7 @@ def test_a_run_that_says_it_is_something_else_is_not_taken_for_what_was_typed(
 def test_a_kind_that_does_not_fit_leaves_the_errors_and_says_so(tmp_path: Path) -> None:
     np.save(tmp_path / "predictions.npy", np.array([1.0, 2.0]))
     np.save(tmp_path / "targets.npy", np.array([1.0, 3.0]))
-    found = evaluate_folder(tmp_path, kind="decay_curve", data={"rate_hz": 500.0})
+    found = evaluation_of(open_run(tmp_path), kind="decay_curve", data={"rate_hz": 500.0})
     assert found.metrics["mae"] == 0.5
     assert len(found.problems) == 1
     assert "decay_curve" in found.problems[0]
@@ -87,7 +88,7 @@ def test_a_kind_that_does_not_fit_leaves_the_errors_and_says_so(tmp_path: Path) 
 def test_a_kind_that_is_unknown_here_is_told(tmp_path: Path) -> None:
     made.pair(tmp_path)
     made.metadata(tmp_path, data={"kind": "hologram"})
-    found = evaluate_folder(tmp_path)
+    found = evaluation_of(open_run(tmp_path))
     assert "hologram" in found.problems[0]
     assert set(found.metrics) == {"mae", "rmse", "r2"}
 
@@ -96,7 +97,7 @@ def test_bad_validation_arrays_do_not_take_the_test_metrics_away(tmp_path: Path)
     made.pair(tmp_path, 0.1)
     made.pair(tmp_path, 0.1, split="val")
     (tmp_path / "val_targets.npy").unlink()
-    found = evaluate_folder(tmp_path)
+    found = evaluation_of(open_run(tmp_path))
     assert found.metrics["mae"] == pytest.approx(0.1)
     assert "val_mae" not in found.metrics
     assert found.problems == ("validation arrays: val_targets.npy is missing",)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.analysis.measure.evaluation import evaluate_folder, evaluate_run
+from orchestrator.analysis.measure.evaluation import evaluate_run, evaluation_of
 from orchestrator.analysis.table import compare
 from orchestrator.engine.child.saving import save_pair
 from orchestrator.errors import TrialError
 from orchestrator.metrics import ArrayProblem, check_sequences
 from orchestrator.runs.layout import RunDir
+from orchestrator.runs.read import open_run
 from orchestrator.runs.read.arrays import load_sequences
 from tests.analysis import made
 
@@ -47,7 +48,7 @@ def test_what_is_saved_is_read_again(
 def test_the_error_rate_is_of_both_splits_and_nothing_else_is_computed(tmp_path: Path) -> None:
     phonemes(tmp_path, ids([1, 2, 3], [], [5, 5]), ids([1, 2], [4], [5]))
     phonemes(tmp_path, ids([1]), ids([1]), split="val")
-    found = evaluate_folder(tmp_path)
+    found = evaluation_of(open_run(tmp_path))
     assert found.kind == "phonemes"
     assert found.problems == ()
     # 2 inserted, 1 deleted, of 4 phonemes.
@@ -67,25 +68,25 @@ def test_sequences_of_a_kind_without_metrics_for_them_are_a_problem(
 ) -> None:
     save_pair(RunDir(tmp_path), ids([1, 2]), ids([1, 3]), "test")
     with pytest.raises(ArrayProblem, match=r"need a kind with metrics for them \(.*phonemes"):
-        evaluate_folder(tmp_path, kind=kind, data={"rate_hz": 500.0})
+        evaluation_of(open_run(tmp_path), kind=kind, data={"rate_hz": 500.0})
 
 
 def test_phonemes_without_lengths_are_told(tmp_path: Path) -> None:
     phonemes(tmp_path, ids([1, 2]), ids([1, 3]))
     RunDir(tmp_path).predictions_lengths_file().unlink()
     with pytest.raises(ArrayProblem, match=r"predictions_lengths\.npy is missing"):
-        evaluate_folder(tmp_path)
+        evaluation_of(open_run(tmp_path))
     RunDir(tmp_path).targets_lengths_file().unlink()
-    assert "targets_lengths.npy" in evaluate_folder(tmp_path).problems[0]
+    assert "targets_lengths.npy" in evaluation_of(open_run(tmp_path)).problems[0]
 
 
 @pytest.mark.parametrize(
     ("lengths", "words"),
     [
-        (np.array([1, 2]), "must add up to the 4 values of predictions.npy, but adds up to 3"),
-        (np.array([5, -1]), "must hold lengths from 0, but has -1"),
-        (np.array([2.0, 2.0]), "must hold whole numbers"),
-        (np.array([[2, 2]]), "of 2 dimensions"),
+        (np.array([1, 2]), "adds up to 3, but predictions.npy holds 4 values"),
+        (np.array([5, -1]), r"negative length \(-1\)"),
+        (np.array([2.0, 2.0]), "no array .* of whole numbers"),
+        (np.array([[2, 2]]), "with 2 dimensions"),
         (np.array([2**63 - 1, 2**63 - 1, 6]), "adds up to 18,"),
     ],
 )

@@ -251,6 +251,6 @@ def test_an_audit_says_what_is_there_what_lacks_and_what_could_be_had(tmp_path: 
     assert lost.recoverable[0] == "predict again from weights/last.ckpt"
     assert "2 reports up to step 2" in lost.recoverable[1]
     assert "save predictions.pt as .npy" in found["other"].recoverable[0]
-    assert found["0000-t0"].recoverable == ("run the sweep again: it goes on from checkpoint.pt",)
+    assert found["0000-t0"].recoverable == ("run the sweep again: it continues from checkpoint.pt",)
     assert (found["version_0"].is_complete, found["version_0"].tool) == (True, "Lightning")
     assert sum(run.is_complete for run in found.values()) == 2

@@ -1,20 +1,18 @@
-"""Where a trial stands among the others of its sweep: its stage, origin, change and seed.
-
-What a comparison is made of: ranked rows, incomplete runs, targets met or missed.
-"""
+"""What a comparison is made of: rows, incomplete runs, and how each is related to others."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.measure.targets import Tally, Target
-from orchestrator.analysis.relate.noise import Difference
 from orchestrator.files import plain
 from orchestrator.runs import TrialRecord
 from orchestrator.runs.find import SweepInfo
+from orchestrator.runs.read import StoredRun
 
 _LONG = 10
 """Characters above which a number is shortened."""
@@ -82,6 +80,32 @@ def _text(value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """One value minus another, with the interval that chance explains.
+
+    Attributes:
+        value: the difference, in the metric's unit.
+        low: lower end of its interval at the requested level; NaN if nothing shows it.
+        high: upper end.
+        basis: what the interval is of: ``"seeds"``, ``"samples"`` or ``""``.
+        unit: of the metric; "" for none, or if unknown.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    basis: str = ""
+    unit: str = ""
+
+    @property
+    def is_noise(self) -> bool | None:
+        """True if the interval holds 0, None if there is no interval."""
+        if math.isnan(self.low) or math.isnan(self.high):
+            return None
+        return self.low <= 0.0 <= self.high
+
+
+@dataclass(frozen=True)
 class Spread:
     """How one metric varies over the seeds of a config.
 
@@ -123,6 +147,7 @@ class Row:
         differences: what it is held against (``"baseline"``, a reference) to metric to difference.
         earlier: earlier stage to what the trial reached there of the metric that ranks.
         rates: ``first``, ``peak`` and ``last`` learning rate that it reported; {} for none.
+        run: what it was measured from; None for a reference.
     """
 
     trial: str
@@ -147,6 +172,7 @@ class Row:
     differences: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     earlier: Mapping[str, float] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
+    run: StoredRun | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in JSON types."""

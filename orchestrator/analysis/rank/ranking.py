@@ -1,30 +1,16 @@
-"""Rank runs by metrics recomputed from what they predicted.
-
-::
-
-    comparison = compare([Path("results")], sort_by="val_mae", top=10)
-    comparison.rows[0].trial, comparison.incomplete
-
-`gather` reads folders; `rank` is a function of values alone.
-
-What a sweep file holds its trials against: published numbers, and runs from before.
-"""
+"""Rank rows by one metric: a function of values alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from orchestrator.analysis.measure.evaluation import evaluate_folder
 from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
 from orchestrator.analysis.measure.targets import tally
 from orchestrator.analysis.rank.seeds import ENDED_WELL
 from orchestrator.errors import UsageError, nearest
-from orchestrator.metrics import ArrayProblem, goal as metric_goal
-from orchestrator.runs.foreign import metadata
+from orchestrator.metrics import goal as metric_goal
 
 _HINT = "for decay curves add `--metrics edc --rate HZ`"
 
@@ -206,45 +192,3 @@ def _hints(rows: Sequence[Row]) -> list[str]:
         return []
     which = "1 run does" if silent == 1 else f"{silent} runs do"
     return [f"{which} not say what the arrays are, so regression metrics only; {_HINT}."]
-
-
-def reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """Return the references of the sweeps that `rows` are of, and what could not be read.
-
-    The metrics of a run folder are recomputed; numbers that the file states beside it are
-    stronger. References of the same name and numbers in several sweeps are one.
-    """
-    found: dict[tuple[str, tuple[tuple[str, float], ...]], Row] = {}
-    problems: dict[str, None] = {}
-    seen: set[Path] = set()
-    for row in rows:
-        if row.info is None or row.info.path in seen:
-            continue
-        seen.add(row.info.path)
-        for name, reference in row.info.references.items():
-            metrics, problem = _metrics(reference)
-            if problem:
-                problems[f"Reference {name}: {problem}."] = None
-            if metrics:
-                key = name, tuple(metrics.items())
-                found[key] = Row(trial=name, path=row.info.path, sweep=row.sweep, metrics=metrics)
-    return tuple(found.values()), tuple(problems)
-
-
-def _metrics(reference: Any) -> tuple[dict[str, float], str]:
-    if not isinstance(reference, Mapping):
-        return {}, "cannot be read"
-    metrics: dict[str, float] = {}
-    problem = ""
-    path = reference.get("path")
-    if path:
-        try:
-            metrics = evaluate_folder(Path(path)).metrics
-        except ArrayProblem as error:
-            problem = f"{path}: {error}"
-    stated = reference.get("metrics")
-    for name, value in (stated if isinstance(stated, Mapping) else {}).items():
-        number = metadata.as_number(value)
-        if number is not None:
-            metrics[str(name)] = number
-    return metrics, problem

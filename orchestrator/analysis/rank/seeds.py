@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from orchestrator.analysis.measure.row import Incomplete, Row, Spread
 from orchestrator.analysis.measure.targets import judge, tier_of
 from orchestrator.sweepfile.expand import without_seed
@@ -17,12 +15,12 @@ MEAN_OF = "the mean is of"
 """How a warning begins that says of which seeds a mean is."""
 
 ENDED_WELL = ("COMPLETE", None)
-"""States of runs that ended well; of those of other tools nothing else is known."""
+"""States of runs that ended well; None is of other tools' runs, of which no state is known."""
 
 _Key = tuple[Path, int]
 
 
-def join(
+def join_seeds(
     rows: Sequence[Row], incomplete: Sequence[Incomplete]
 ) -> tuple[list[Row], list[Incomplete]]:
     """Return `rows` with the seeds of each config joined, and all runs that are no part of any.
@@ -66,15 +64,7 @@ def join(
 
 def _left_out(row: Row) -> Incomplete:
     problem = f"{row.state}: no part of the mean of its seeds"
-    return Incomplete(
-        row.path,
-        (),
-        problem,
-        sweep=row.sweep,
-        trial=row.trial,
-        state=row.state,
-        lineage=row.lineage,
-    )
+    return Incomplete(row.path, (), problem, row.sweep, row.trial, row.state, row.lineage)
 
 
 def _key(row: Row) -> _Key | None:
@@ -85,6 +75,8 @@ def _key(row: Row) -> _Key | None:
 
 
 def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
+    import numpy as np
+
     members = sorted(members, key=lambda row: row.lineage.replicate)
     first = members[0]
     info = first.info
@@ -140,5 +132,7 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
 
 
 def _spread(values: list[float]) -> Spread:
+    import numpy as np
+
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     return Spread(deviation, len(values))

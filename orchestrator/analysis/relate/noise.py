@@ -5,52 +5,28 @@ both predicted the same samples, so the metric's difference is computed again wi
 twenty contiguous groups of samples left out (the delete-a-group jackknife, Quenouille 1956,
 Tukey 1958; contiguous, so that neighbours that resemble each other stay together, Künsch 1989).
 That holds for any metric of a kind, also one that is no mean over samples, but sees only the
-choice of samples: what another seed would have changed it cannot know.
+choice of samples: it cannot know what another seed would have changed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from orchestrator.analysis.measure.evaluation import Samples, load_pair
+from orchestrator.analysis.measure.row import Difference
 from orchestrator.metrics import ArrayProblem, evaluate
-from orchestrator.runs.foreign import metadata
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchestrator.runs.read import StoredRun
+
+    Samples = NDArray[Any] | list[NDArray[Any]]
 
 GROUPS = 20
 MOST_ELEMENTS = 20_000_000
-"""Larger arrays are not gone through twenty times, where the caller does not say otherwise."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One value less another, with the interval that chance explains.
-
-    Attributes:
-        value: the difference, in the metric's unit.
-        low: lower end of its interval at the level asked for; NaN where nothing says.
-        high: upper end.
-        basis: what the interval is of: ``"seeds"``, ``"samples"`` or ``""``.
-        unit: of the metric; "" for none, or where nobody says.
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-    basis: str = ""
-    unit: str = ""
-
-    @property
-    def is_noise(self) -> bool | None:
-        """True where the interval holds 0, None where there is no interval."""
-        if math.isnan(self.low) or math.isnan(self.high):
-            return None
-        return self.low <= 0.0 <= self.high
+"""Larger arrays are not gone through twenty times, unless the caller asks for it."""
 
 
 def between_seeds(
@@ -66,6 +42,8 @@ def between_seeds(
     Raises:
         ValueError: either is empty.
     """
+    import numpy as np
+
     if not ours or not theirs:
         raise ValueError("both configs must have a value")
     value = float(np.mean(ours) - np.mean(theirs))
@@ -83,8 +61,8 @@ def between_seeds(
 
 
 def between_runs(
-    path: Path,
-    other: Path,
+    ours: StoredRun,
+    theirs: StoredRun,
     metric: str,
     *,
     level: float = 0.95,
@@ -94,43 +72,45 @@ def between_runs(
     """Return the difference of a recomputed metric between two runs, with its paired interval.
 
     Args:
-        path: a run folder.
-        other: the run folder that it is held against.
+        ours: a run.
+        theirs: the run that it is compared with.
         metric: as in a comparison: bare for the test arrays, ``val_`` for the validation arrays.
         level: of the interval, in (0, 1).
         groups: how many groups of samples are left out in turn, at least 2.
         most_elements: of the targets; larger ones are not paired.
 
     Returns:
-        None where the runs cannot be paired: arrays are missing, targets differ, there are fewer
+        None if the runs cannot be paired: arrays are missing, targets differ, there are fewer
         samples than groups, the arrays are very large, or the metric is none of theirs.
     """
+    import numpy as np
+
     split, bare = ("val", metric[4:]) if metric.startswith("val_") else ("test", metric)
     try:
-        predicted, wanted = load_pair(path, split)
-        theirs, same = load_pair(other, split)
+        predicted, wanted = ours.load_pair(split)
+        other, same = theirs.load_pair(split)
     except ArrayProblem:
         return None
     count = len(wanted)
-    if count != len(same) or count < groups or _elements(wanted) > most_elements:
+    size = sum(sample.size for sample in wanted) if isinstance(wanted, list) else wanted.size
+    if count != len(same) or count < groups or size > most_elements:
         return None
     if not all(np.array_equal(one, two) for one, two in zip(wanted, same, strict=True)):
         return None
-    known = metadata.data_of(metadata.read_metadata(path))
-    kind = known.get("kind")
-    kind = str(kind) if kind is not None else None
+    known = ours.data
 
-    def measure(samples: Samples, kept: NDArray[np.intp]) -> float:
-        pair = _some(samples, kept), _some(wanted, kept)
-        return evaluate(kind, *pair, known).get(bare, math.nan)
+    def gain(kept: NDArray[np.intp]) -> float:
+        targets = _some(wanted, kept)
+        one, two = (
+            evaluate(known.get("kind"), _some(samples, kept), targets, known).get(bare, math.nan)
+            for samples in (predicted, other)
+        )
+        return one - two
 
     every = np.arange(count)
     try:
-        value = measure(predicted, every) - measure(theirs, every)
-        left_out = []
-        for group in np.array_split(every, groups):
-            kept = np.delete(every, group)
-            left_out.append(measure(predicted, kept) - measure(theirs, kept))
+        value = gain(every)
+        left_out = [gain(np.delete(every, group)) for group in np.array_split(every, groups)]
     except ArrayProblem:
         return None
     if not math.isfinite(value) or not np.isfinite(left_out).all():
@@ -140,16 +120,8 @@ def between_runs(
     return Difference(value, value - half, value + half, "samples")
 
 
-def _some(samples: Samples, kept: NDArray[np.intp]) -> Samples:
-    if isinstance(samples, list):
-        return [samples[index] for index in kept]
-    return samples[kept]
-
-
-def _elements(samples: Samples) -> int:
-    if isinstance(samples, list):
-        return sum(sample.size for sample in samples)
-    return int(samples.size)
+def _some(samples: Samples, kept: Sequence[int] | NDArray[Any]) -> Samples:
+    return [samples[index] for index in kept] if isinstance(samples, list) else samples[kept]
 
 
 def _quantile(freedom: float, level: float) -> float:

@@ -1,7 +1,4 @@
-"""How ranked trials stand to each other: to the baseline, to references, to earlier stages.
-
-Whether the ranking of a quick stage foretold the ranking of the next.
-"""
+"""How ranked trials compare with each other: with the baseline, references and earlier stages."""
 
 from __future__ import annotations
 
@@ -10,39 +7,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from orchestrator.analysis.measure.row import Row
+from orchestrator.analysis.measure.evaluation import evaluate_run
+from orchestrator.analysis.measure.row import Comparison, Difference, Row
 from orchestrator.analysis.measure.targets import measured
-from orchestrator.analysis.relate.noise import Difference, between_runs, between_seeds
-from orchestrator.metrics import unit as metric_unit
+from orchestrator.analysis.relate.noise import between_runs, between_seeds
+from orchestrator.metrics import ArrayProblem, unit as metric_unit
+from orchestrator.runs.foreign import metadata
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BASELINE = "baseline"
 MOST_ELEMENTS = 2_000_000
-"""Larger arrays are not gone through again for an interval: a table must come soon."""
+"""Larger arrays are not gone through again for an interval: a table must not take long."""
 
 _Found = Mapping[tuple[Path, int], Row]
 
 
-def relate(
-    rows: Sequence[Row],
-    references: Sequence[Row],
-    metric: str,
-    goal: str,
-    *,
-    top: int | None = None,
-) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """Return the best `top` of `rows` with their differences and earlier stages, and notes.
+def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
+    """Return the best `top` rows with their differences and earlier stages, and notes on them.
 
     Args:
-        rows: all ranked rows, in order.
-        references: what they are held against beside the baseline.
-        metric: the metric that ranks.
-        goal: ``"minimize"`` or ``"maximize"``.
+        ranked: all ranked rows.
         top: how many rows to keep; None for all.
     """
+    rows, metric = ranked.rows, ranked.sort_by
+    references, problems = reference_rows(rows)
     numbered = {
         (row.info.path, member.lineage.number): row
         for row in rows
@@ -60,8 +53,13 @@ def relate(
             differences |= {BASELINE: {metric: found}} if found is not None else {}
         earlier = _earlier(row, numbered, metric)
         related.append(replace(row, differences=differences, earlier=earlier))
-    notes = [*_noise_note(related, goal), *_foretold(rows, numbered, metric)]
-    return tuple(related), tuple(notes)
+    notes = [*_noise_note(related, ranked.goal), *_foretold(rows, numbered, metric)]
+    return replace(
+        ranked,
+        rows=tuple(related),
+        references=references,
+        notes=(*ranked.notes, *notes, *problems),
+    )
 
 
 def _is_baseline(row: Row) -> bool:
@@ -82,7 +80,9 @@ def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
         if not values or not before:
             return None
         return _in_unit(between_seeds(values, before), metric, row)
-    paired = between_runs(row.path, base.path, metric, most_elements=MOST_ELEMENTS)
+    paired = None
+    if row.run is not None and base.run is not None:
+        paired = between_runs(row.run, base.run, metric, most_elements=MOST_ELEMENTS)
     return _in_unit(paired or Difference(ours - theirs), metric, row)
 
 
@@ -170,6 +170,45 @@ def _trials(count: int) -> str:
     return "1 trial" if count == 1 else f"{count} trials"
 
 
+def reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """Return the references of the sweeps that `rows` are of, and what could not be read.
+
+    The metrics of a run folder are recomputed; numbers that the file states next to it are
+    stronger. References of the same name and numbers in several sweeps are one.
+    """
+    found: dict[tuple[str, tuple[tuple[str, float], ...]], Row] = {}
+    problems: dict[str, None] = {}
+    seen: set[Path] = set()
+    for row in sorted(rows, key=lambda row: str(row.info.path) if row.info is not None else ""):
+        if row.info is None or row.info.path in seen:
+            continue
+        seen.add(row.info.path)
+        for name, reference in row.info.references.items():
+            metrics, problem = _metrics(reference)
+            if problem:
+                problems[f"Reference {name}: {problem}."] = None
+            if metrics:
+                key = name, tuple(metrics.items())
+                found[key] = Row(trial=name, path=row.info.path, sweep=row.sweep, metrics=metrics)
+    return tuple(found.values()), tuple(problems)
+
+
+def _metrics(reference: Any) -> tuple[dict[str, float], str]:
+    if not isinstance(reference, Mapping):
+        return {}, "cannot be read"
+    metrics: dict[str, float] = {}
+    problem = ""
+    path = reference.get("path")
+    if path:
+        try:
+            metrics = evaluate_run(Path(path))
+        except ArrayProblem as error:
+            problem = f"{path}: {error}"
+    stated = reference.get("metrics")
+    metrics |= metadata.numbers(stated) if isinstance(stated, Mapping) else {}
+    return metrics, problem
+
+
 FEWEST = 4
 """Below this many pairs an interval would span everything."""
 
@@ -179,7 +218,7 @@ class RankCorrelation:
     """Spearman's rank correlation of two series.
 
     Attributes:
-        value: in [-1, 1]; NaN for fewer than two pairs, or where one series does not vary.
+        value: in [-1, 1]; NaN for fewer than two pairs, or if one series does not vary.
         low: lower end of its 95 % interval; NaN below `FEWEST` pairs.
         high: upper end.
         n: how many pairs.
@@ -208,6 +247,8 @@ def rank_correlation(
     """
     if len(first) != len(second):
         raise ValueError(f"pairs are needed, but there are {len(first)} and {len(second)} values")
+    import numpy as np
+
     n = len(first)
     ranks = _ranks(first), _ranks(second)
     if n < 2 or any(float(np.ptp(one)) == 0.0 for one in ranks):
@@ -215,7 +256,7 @@ def rank_correlation(
     value = float(np.clip(np.corrcoef(*ranks)[0, 1], -1.0, 1.0))
     if n < FEWEST:
         return RankCorrelation(value, math.nan, math.nan, n)
-    # An exact 1 has no finite z; the nearest correlation that n ranks can have stands in.
+    # An exact 1 has no finite z; the nearest correlation that n ranks can have replaces it.
     bounded = min(abs(value), 1.0 - 6.0 / (n * (n * n - 1.0)))
     z = math.copysign(math.atanh(bounded), value)
     width = NormalDist().inv_cdf(0.5 + level / 2)
@@ -225,6 +266,8 @@ def rank_correlation(
 
 
 def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    import numpy as np
+
     array = np.asarray(values, dtype=np.float64)
     _, places, counts = np.unique(array, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
+from orchestrator.runs.read import open_run
 
-_TAIL_BYTES = 16_384
 # Driver and child read the clock one after the other.
 _SLACK_S = 1.0
 
@@ -78,13 +74,12 @@ def read_trial(
         present: the moment that counts as now, in seconds since 1970.
     """
     run = sweep.run_dir(record.number, record.name)
-    state, reason = record.state, record.reason
-    if state is TrialState.RUNNING and not lives:
-        state, reason = TrialState.WAITING, "interrupted"
+    stored = open_run(run.path, record)
+    state, reason = record.state_now(lives)
     runs = state is TrialState.RUNNING
     started = parse_time(record.started_at)
     ended = parse_time(record.ended_at)
-    reports = _read_tail(run.metrics_file, whole=runs) if record.attempt or started else []
+    reports = stored.last_reports(all_in_tail=runs) if record.attempt or started else []
     last = reports[-1] if reports else {}
     step = _step(last)
     said_at = parse_time(last.get("time"))
@@ -92,7 +87,7 @@ def read_trial(
     silent = step is None or (started is not None and (said_at or 0.0) < started - _SLACK_S)
     metadata: dict[str, Any] = {}
     if runs and (record.total_steps is None or silent):
-        metadata = atomic.read_json(run.metadata_file) or {}
+        metadata = stored.metadata
     total = record.total_steps
     if total is None and isinstance(metadata.get("total_steps"), int):
         total = metadata["total_steps"]
@@ -154,28 +149,6 @@ def _trial_left(
         return None
     pace = max(0.0, moment - first_moment) / (step - first_step)
     return max(0.0, pace * (total - step) - (present - moment))
-
-
-def _read_tail(path: Path, *, whole: bool) -> list[dict[str, Any]]:
-    """Return the last report in `path`, or with `whole` all those in its last 16 KiB."""
-    try:
-        with path.open("rb") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - _TAIL_BYTES))
-            lines = stream.read().split(b"\n")
-    except OSError:
-        return []
-    records: list[dict[str, Any]] = []
-    for line in reversed(lines):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            records.append(record)
-            if not whole:
-                break
-    return records[::-1]
 
 
 def _point(report: Mapping[str, Any]) -> list[tuple[int, float]]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.measure.measure import read_run, read_said
+from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Row
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs.curves import read_runs
 from orchestrator.runs.find import RunFolder, find_runs
 from orchestrator.runs.foreign import metadata
+from orchestrator.runs.read import StoredRun
 
 _CHECKPOINT = re.compile(r"\.(ckpt|pt|pth|h5|hdf5|keras|safetensors)$|^checkpoint-\d+$", re.I)
 _NO_CHECKPOINT = re.compile(r"^(val_|test_|train_)?(predictions|targets)\.")
@@ -26,9 +27,9 @@ class Audited:
 
     Attributes:
         path: the folder.
-        tool: who made it, for people: ``sweep``, ``Lightning``; "" where nothing tells.
-        state: the trial's state; None for runs of others.
-        is_complete: True where it can be ranked.
+        tool: who made it, for people: ``sweep``, ``Lightning``; "" if unknown.
+        state: the trial's state; None for another tool's run.
+        is_complete: True if it can be ranked.
         has: what is there: ``config``, ``arrays``, ``metrics``, ``checkpoint``.
         lacks: what is missing, and what is there but cannot be used, one phrase each.
         recoverable: what could still be had from it, one sentence each.
@@ -60,75 +61,66 @@ def audit(paths: Sequence[Path]) -> list[Audited]:
 
     Raises:
         NotFoundError: one of `paths` is no folder.
-        UsageError: a ``sweep-runs.yaml`` says what cannot be meant.
+        UsageError: a ``sweep-runs.yaml`` is not valid.
     """
-    return [_audited(run) for run in find_runs(paths)]
+    return [_audited(StoredRun(folder)) for folder in find_runs(paths)]
 
 
-def _audited(run: RunFolder) -> Audited:
-    outcome = read_run(run)
-    checkpoint = _checkpoint(run)
+def _audited(run: StoredRun) -> Audited:
+    folder = run.folder
+    measured = measure(run)
+    checkpoint = _checkpoint(run.path)
     reports, last_step = _curve(run)
-    has = []
-    if isinstance(outcome, Row):
-        config = bool(outcome.config)
-    else:
-        # What cannot be ranked may know its parameters all the same.
-        known = metadata.config_of(metadata.read_metadata(run.path))
-        config = bool(known) or (run.record is not None and bool(run.record.config))
-        config = config or bool(read_said(run).config)
-    has += ["config"] if config else []
-    has += ["arrays"] if not run.missing else []
+    is_complete = isinstance(measured, Row)
     # MLflow, Ray Tune and W&B keep what they logged where no curve is read from.
-    logged = isinstance(outcome, Row) and bool(outcome.logged)
-    has += ["metrics"] if reports or logged else []
-    has += ["checkpoint"] if checkpoint is not None else []
-    lacks = [] if config else ["config"]
-    recoverable = []
-    complete = isinstance(outcome, Row)
-    if not complete:
-        lacks += run.missing
-        problem = getattr(outcome, "problem", None)
-        lacks += [problem] if problem else []
-        recoverable = _recoverable(run, checkpoint, reports, last_step)
+    is_logged = isinstance(measured, Row) and bool(measured.logged)
+    found = {
+        "config": bool(run.config),
+        "arrays": not folder.missing,
+        "metrics": bool(reports) or is_logged,
+        "checkpoint": checkpoint is not None,
+    }
+    lacks = [] if run.config else ["config"]
+    if isinstance(measured, Row):
+        lacks += [] if measured.metrics else ["arrays"]
     else:
-        lacks += [] if isinstance(outcome, Row) and outcome.metrics else ["arrays"]
+        lacks += [*measured.missing, *([measured.problem] if measured.problem else [])]
     return Audited(
         path=run.path,
-        tool="sweep" if run.is_ours else (run.tool.name if run.tool is not None else ""),
-        state=run.state,
-        is_complete=complete,
-        has=tuple(has),
+        tool="sweep" if folder.is_ours else (folder.tool.name if folder.tool is not None else ""),
+        state=folder.state,
+        is_complete=is_complete,
+        has=tuple(name for name, is_there in found.items() if is_there),
         lacks=tuple(dict.fromkeys(lacks)),
-        recoverable=tuple(recoverable),
+        recoverable=() if is_complete else _recoverable(folder, checkpoint, reports, last_step),
     )
 
 
 def _recoverable(
     run: RunFolder, checkpoint: Path | None, reports: int, last_step: int | None
-) -> list[str]:
+) -> tuple[str, ...]:
     found = []
     others = metadata.other_formats(run.files)
     if others:
         found.append(f"save {', '.join(others)} as .npy, or name them in sweep-runs.yaml")
     if run.is_ours and run.state in ("WAITING", "PRUNED", "FAIL") and checkpoint is not None:
-        found.append(f"run the sweep again: it goes on from {checkpoint.name}")
+        found.append(f"run the sweep again: it continues from {checkpoint.name}")
     elif run.is_ours and run.state == "WAITING":
-        found.append("run the sweep again: it starts anew")
+        found.append("run the sweep again: it starts from the beginning")
     elif checkpoint is not None:
         found.append(f"predict again from {checkpoint.relative_to(run.path)}")
     if reports:
-        more = f" up to step {last_step}" if last_step is not None else ""
-        many = "1 report" if reports == 1 else f"{reports} reports"
-        found.append(f"its log has {many}{more}: `sweep doctor {run.path}`")
-    return found
+        until = f" up to step {last_step}" if last_step is not None else ""
+        count = "1 report" if reports == 1 else f"{reports} reports"
+        found.append(f"its log has {count}{until}: `sweep doctor {run.path}`")
+    return tuple(found)
 
 
-def _checkpoint(run: RunFolder) -> Path | None:
+def _checkpoint(root: Path) -> Path | None:
     """Return the checkpoint in or below a run folder that was written last."""
     newest: tuple[float, Path] | None = None
     looked = 0
-    waiting = [run.path]
+    waiting = [root]
     while waiting and looked < _MOST_LOOKED_AT:
         folder = waiting.pop()
         try:
@@ -148,11 +140,12 @@ def _checkpoint(run: RunFolder) -> Path | None:
     return newest[1] if newest is not None else None
 
 
-def _curve(run: RunFolder) -> tuple[int, int | None]:
+def _curve(run: StoredRun) -> tuple[int, int | None]:
     """Return how many reports the log of a run has, and the last step."""
-    try:
-        runs = read_runs(run.path)
-    except (NotFoundError, UsageError, OSError):
-        return 0, None
-    reports = runs[0].reports
+    reports: Sequence[tuple[int, Any]] = run.reports
+    if not run.folder.is_ours:
+        try:
+            reports = read_runs(run.path)[0].reports
+        except (NotFoundError, UsageError, OSError):
+            reports = ()
     return len(reports), reports[-1][0] if reports else None

@@ -9,20 +9,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.measure.measure import read_run
-from orchestrator.analysis.measure.row import (
-    Comparison,
-    Incomplete,
-    Row,
-)
-from orchestrator.analysis.rank.ranking import rank, reference_rows
-from orchestrator.analysis.rank.seeds import join
+from orchestrator.analysis.measure.measuring import measure
+from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
+from orchestrator.analysis.rank.ranking import rank
+from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
 from orchestrator.runs.find import find_runs
+from orchestrator.runs.read import StoredRun
+
+__all__ = ["Comparison", "Incomplete", "Row", "compare"]
 
 
 def compare(
@@ -38,14 +36,14 @@ def compare(
     """Find all runs at and below `paths`, recompute their metrics and rank them.
 
     Runs of one config with several seeds make one row with their means. Trials of a later stage
-    stand before those of earlier ones, whose metrics are of less training. Rows of an ablation
+    come before those of earlier ones, whose metrics are of less training. Rows of an ablation
     and of a sweep with references show what they gained.
 
     Args:
         paths: folders of any shape.
         sort_by: the metric that ranks; by default a validation metric, see `default_metric`.
         top: how many rows to keep.
-        kind: what arrays are whose run does not say, as ``"decay_curve"``.
+        kind: what arrays are whose run does not state it, as ``"decay_curve"``.
         data: what else is known about those, as ``{"rate_hz": 48000}``.
         single: give every run a row of its own, whatever its seed.
         on_progress: called with the runs done and the runs found after each run.
@@ -54,37 +52,17 @@ def compare(
         NotFoundError: one of `paths` is no folder.
         UsageError: no run has the metric `sort_by`.
     """
-    rows, incomplete = gather(paths, kind=kind, data=data, on_progress=on_progress)
-    if not single:
-        rows, incomplete = join(rows, incomplete)
-    ranked = rank(rows, incomplete, sort_by=sort_by)
-    references, problems = reference_rows(rows)
-    related, notes = relate(ranked.rows, references, ranked.sort_by, ranked.goal, top=top)
-    return replace(
-        ranked, rows=related, references=references, notes=(*ranked.notes, *notes, *problems)
-    )
-
-
-def gather(
-    paths: Sequence[Path],
-    *,
-    kind: str | None = None,
-    data: Mapping[str, Any] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[Row], list[Incomplete]]:
-    """Return the runs below `paths` that can be ranked, unranked, and those that cannot.
-
-    See `compare` for the arguments and errors.
-    """
+    folders = find_runs(paths)
     rows: list[Row] = []
     incomplete: list[Incomplete] = []
-    runs = find_runs(paths)
-    for done, run in enumerate(runs, 1):
-        outcome = read_run(run, kind, data)
-        if isinstance(outcome, Row):
-            rows.append(outcome)
+    for done, folder in enumerate(folders, 1):
+        measured = measure(StoredRun(folder), kind, data)
+        if isinstance(measured, Row):
+            rows.append(measured)
         else:
-            incomplete.append(outcome)
+            incomplete.append(measured)
         if on_progress is not None:
-            on_progress(done, len(runs))
-    return rows, incomplete
+            on_progress(done, len(folders))
+    if not single:
+        rows, incomplete = join_seeds(rows, incomplete)
+    return relate(rank(rows, incomplete, sort_by=sort_by), top=top)

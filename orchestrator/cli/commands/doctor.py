@@ -106,7 +106,7 @@ def _place(what: str | None, sweep: str | None, results: Path | None) -> Path:
     if what is None:
         return find_sweep(folder, sweep).path
     if sweep is None and "/" in what:
-        raise NotFoundError(f"{what}: must be a log, a run folder or a sweep, but is missing.")
+        raise NotFoundError(f"{what}: no such file or folder. Name a log, a run folder or a sweep.")
     if sweep is None:
         try:
             return find_sweep(folder, what).path

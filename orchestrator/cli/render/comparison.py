@@ -20,6 +20,7 @@ from orchestrator.cli.render.text_table import (
     short_path,
     terminal_width,
 )
+from orchestrator.metrics import known_metrics
 
 if TYPE_CHECKING:
     from orchestrator.analysis import Tally
@@ -121,7 +122,7 @@ def _columns(comparison: Comparison) -> list[Column]:
     first = comparison.sort_by
     targets = _union(row.targets for row in own)
     metrics = _union(row.metrics for row in rows)
-    usual = [name for name in ("mae", "rmse", "r2") if name in metrics]
+    usual = [name for name in known_metrics() if name in metrics]
     # Of the rest, mean errors say most in the unit that people know; twins of test say least.
     twins = ("val_", "train_")
     rest = sorted(metrics, key=lambda name: (name.startswith(twins), not name.endswith("_mae")))

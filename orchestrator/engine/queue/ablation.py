@@ -10,6 +10,7 @@ from orchestrator.analysis.relate import Difference, between_runs, between_seeds
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
+from orchestrator.runs.read import open_run
 from orchestrator.sweepfile.conditions import parse
 from orchestrator.sweepfile.expand import make_change
 from orchestrator.sweepfile.model import TrialConfig
@@ -166,7 +167,7 @@ class Ablation:
             self._view.run_dir(self._view.records[next(iter(numbers))]).path
             for numbers in (values, others)
         )
-        return between_runs(one, other, metric.name) or found
+        return between_runs(open_run(one), open_run(other), metric.name) or found
 
 
 def _values(records: Sequence[TrialRecord]) -> dict[int, float]:

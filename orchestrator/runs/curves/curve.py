@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.runs.read.stored_run import StoredRun
 
 Report = tuple[int, dict[str, float]]
 """A step and what was measured there."""
@@ -18,7 +21,7 @@ class LogProblem(Exception):  # noqa: N818  (it is what was found, not a fault)
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """One run as its log tells it.
+    """One run as its log has it.
 
     Attributes:
         name: the trial's name, or what sets the run apart in its file.
@@ -29,8 +32,9 @@ class LoggedRun:
         config: the parameters that are known to have made it.
         number: the trial's number in its sweep; None for other tools.
         state: the trial's state; None for other tools.
-        total_steps: the last step that was planned, where known.
+        total_steps: the last step that was planned, if known.
         notes: what the reader of the diagnosis should know about the reading.
+        stored: the run folder as it was read; None for a log of another tool.
     """
 
     name: str
@@ -43,6 +47,7 @@ class LoggedRun:
     state: str | None = None
     total_steps: float | None = None
     notes: tuple[str, ...] = ()
+    stored: StoredRun | None = field(default=None, repr=False, compare=False)
 
     def series(self, name: str) -> list[tuple[int, float]]:
         """Return step and value of one series, where it was reported."""

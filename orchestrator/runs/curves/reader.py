@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.files import atomic, jsonl
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem, Report, number
+from orchestrator.files import atomic
+from orchestrator.runs.curves.curve import LoggedRun, LogProblem, number
 from orchestrator.runs.curves.log_reader import log_readers, read_log
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import TrialRecord
+from orchestrator.runs.read.stored_run import open_run
+from orchestrator.runs.records import TrialRecord, driver_lives
 
 _DEEPEST = 4
 _MOST_FOLDERS = 5_000
@@ -35,7 +36,7 @@ def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
         UsageError: the log cannot be read as learning curves.
     """
     if not path.exists():
-        raise NotFoundError(f"{path}: must be a log, a run folder or a sweep, but is missing.")
+        raise NotFoundError(f"{path}: no such file or folder. Name a log, a run folder or a sweep.")
     if path.is_file():
         try:
             return read_log(path, pattern)
@@ -45,49 +46,47 @@ def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
                 f"{path}: {problem}, so there are no learning curves. "
                 f"Logs that can be read: {', '.join(known)}."
             ) from None
-    if SweepDir(path).trials_dir.is_dir():
-        found = [read_trial(run) for run in SweepDir(path).run_dirs()]
+    sweep = SweepDir(path)
+    if sweep.trials_dir.is_dir():
+        lives = driver_lives(sweep)
+        found = [_trial(run, lives) for run in sweep.run_dirs()]
     elif (path / "metrics.jsonl").is_file() and (path / "state.json").is_file():
-        found = [read_trial(RunDir(path))]
+        found = [_lone_trial(path)]
     else:
         found = _search(path, pattern)
     kept = [run for run in found if run.reports]
     if not kept:
-        raise NotFoundError(
-            f"{path}: must hold runs that reported something, but has none. Name a log file."
-        )
+        raise NotFoundError(f"{path}: no run here reported anything. Name a log file.")
     return kept
 
 
-def read_trial(run: RunDir) -> LoggedRun:
-    """Return one of our trials; one that has not reported has no reports."""
+def _lone_trial(path: Path) -> LoggedRun:
+    sweep = SweepDir(path.resolve().parent.parent)
+    return _trial(RunDir(path), driver_lives(sweep) if sweep.state_file.is_file() else True)
+
+
+def _trial(run: RunDir, lives: bool) -> LoggedRun:
+    """Return the curves of one of our trials; one that has not reported has no reports."""
     record = TrialRecord.load(run)
-    metadata = foreign.read_metadata(run.path)
-    reports: list[Report] = []
-    for line in jsonl.read(run.metrics_file):
-        step, metrics = number(line.get("step")), line.get("metrics")
-        if step is None or not isinstance(metrics, dict):
-            continue
-        values = {
-            str(name): value for name, raw in metrics.items() if (value := number(raw)) is not None
-        }
-        reports.append((int(step), values))
-    config = dict(foreign.config_of(metadata))
-    config |= record.config if record else {}
-    total = number(metadata.get("total_steps"))
+    stored = open_run(run.path, record)
+    total = number(stored.metadata.get("total_steps"))
     if total is None and record is not None and record.total_steps:
         total = float(record.total_steps)
     return LoggedRun(
         record.name if record else run.path.name,
         run.path,
         "sweep trial",
-        tuple(reports),
-        "epoch" if metadata.get("trainer") else "step",
-        config,
-        run.number,
-        record.state.value if record else None,
-        total,
-        tuple(record.warnings) if record else (),
+        stored.reports,
+        unit="epoch" if stored.metadata.get("trainer") else "step",
+        config={
+            **foreign.config_of(stored.metadata),
+            **(record.config if record is not None else {}),
+        },
+        number=run.number,
+        state=record.state_now(lives)[0].value if record is not None else None,
+        total_steps=total,
+        notes=tuple(record.warnings) if record is not None else (),
+        stored=stored,
     )
 
 
@@ -118,7 +117,7 @@ def _first_log(
 ) -> list[LoggedRun]:
     names = {entry.name: entry for entry in entries if entry.is_file()}
     if {"metrics.jsonl", "state.json"} <= set(names):
-        return [read_trial(RunDir(folder))]
+        return [_lone_trial(folder)]
     readers = log_readers()
     usual = {name: place for one in readers for name, place in one.usual_names.items()}
     logs = [names[name] for name in sorted(usual, key=usual.__getitem__) if name in names]
@@ -128,7 +127,7 @@ def _first_log(
         if any(one.is_binary and one.takes(entry) for one in readers)
     ]
     config = foreign.config_of(atomic.read_json(folder / "config.json") or {})
-    config = config or foreign.config_of(foreign.read_metadata(folder))
+    config = config or foreign.config_of(foreign.read_object(folder / "metadata.json")[0])
     for log in logs:
         try:
             runs = read_log(log, pattern)

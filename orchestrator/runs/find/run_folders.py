@@ -1,13 +1,9 @@
-"""Find run folders in any folder tree, those of our own sweeps and those of other tools.
-
-The files and folders below some paths, each once, whatever links lead where.
-"""
+"""Find run folders in any folder tree, those of our own sweeps and those of other tools."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +11,13 @@ from typing import Any
 
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic
-from orchestrator.runs import RunDir, SweepDir, SweepRecord, TrialRecord, TrialState, driver_lives
-from orchestrator.runs.foreign import (
-    FILE,
-    ROLES,
-    Meaning,
-    Places,
-    Tool,
-    metadata,
-    own_places,
-    read_meaning,
-    recognise,
-    usual_places,
-)
+from orchestrator.runs.find.folder_tree import Folder, walk
+from orchestrator.runs.foreign import metadata
+from orchestrator.runs.foreign.array_files import ROLES, Places, own_places, usual_places
+from orchestrator.runs.foreign.manifest import FILE, Manifest, read_manifest
+from orchestrator.runs.foreign.tools import Tool, recognise
+from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, driver_lives
 
 _DIGITS = re.compile(r"(\d+)")
 _TRACES = re.compile(
@@ -43,16 +33,16 @@ class SweepInfo:
     Attributes:
         name: the sweep's name.
         path: its folder, absolute.
-        metric: the metric that ranks it; "" where none is known.
+        metric: the metric that ranks it; "" if none is known.
         goal: ``"minimize"`` or ``"maximize"``, for `metric`.
         targets: metric name to bound, as ``{"t20_mae": "<= 0.02"}``.
         tiers: tier to such targets, the least demanding first.
         expect: milestone to bound, as ``{"train_mse@5": "< 0.2"}``.
         stages: names of its stages, in their order.
-        has_baseline: True where its first trial is the baseline of an ablation.
+        has_baseline: True if its first trial is the baseline of an ablation.
         references: name to ``{"metrics": {...}, "path": ...}``.
         seed_parameter: the parameter by which the replicates of a config differ.
-        is_program: True where a person's own script made the arrays.
+        is_program: True if the user's own script made the arrays.
         lives: True while a driver runs it.
     """
 
@@ -70,19 +60,48 @@ class SweepInfo:
     is_program: bool = False
     lives: bool = False
 
+    @classmethod
+    def load(cls, sweep: SweepDir) -> SweepInfo | None:
+        """Return what the folder of a sweep holds; None if it is none."""
+        record = SweepRecord.load(sweep)
+        spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
+        if record is None and not spec:
+            return None
+        stages = spec.get("stages")
+        named = _map(spec.get("metric"))
+        return cls(
+            name=record.sweep if record is not None else str(spec.get("name") or sweep.name),
+            path=sweep.path,
+            metric=(record.metric if record is not None else "") or str(named.get("name") or ""),
+            goal=record.goal if record is not None else str(named.get("goal") or "minimize"),
+            targets=_texts(spec.get("targets")),
+            tiers={str(tier): _texts(bounds) for tier, bounds in _map(spec.get("tiers")).items()},
+            expect=_texts(spec.get("expect")),
+            stages=tuple(
+                str(stage.get("name"))
+                for stage in (stages if isinstance(stages, list) else ())
+                if isinstance(stage, dict)
+            ),
+            has_baseline=bool(spec.get("ablate")),
+            references=_map(spec.get("references")),
+            seed_parameter=str(spec.get("seed_parameter") or "seed"),
+            is_program=spec.get("program") is not None,
+            lives=driver_lives(sweep),
+        )
+
 
 @dataclass(frozen=True)
 class RunFolder:
     """One run folder that was found.
 
     Attributes:
-        path: the folder, below the path that was asked for.
+        path: the folder, below the path that was given.
         files: names of its files.
         sweep: the sweep of ours that it belongs to, or None.
         record: the trial's record, or None for a folder of another tool.
         places: where its arrays are.
-        tool: the tool that made it, where it is known.
-        meaning: what a ``sweep-runs.yaml`` says of it, or None.
+        tool: the tool that made it, if it is known.
+        manifest: the ``sweep-runs.yaml`` that describes it, or None.
         error: why the folder could not be read, or None.
     """
 
@@ -92,7 +111,7 @@ class RunFolder:
     record: TrialRecord | None = None
     places: Places = field(default_factory=dict)
     tool: Tool | None = None
-    meaning: Meaning | None = None
+    manifest: Manifest | None = None
     error: str | None = None
 
     @property
@@ -103,35 +122,26 @@ class RunFolder:
         return self.path.name or self.path.resolve().name
 
     @property
-    def state(self) -> str | None:
+    def state(self) -> TrialState | None:
         """The trial's state as it is now; None for a folder of another tool."""
-        if self.record is None:
-            return None
-        if self.was_cut_off:
-            return TrialState.WAITING.value
-        return self.record.state.value
+        return None if self.record is None else self.record.state_now(self._may_run)[0]
 
     @property
     def reason(self) -> str | None:
-        """Why the trial stands where it stands."""
-        if self.record is None:
-            return None
-        return "interrupted" if self.was_cut_off else self.record.reason
+        """Why the trial is in its state."""
+        return None if self.record is None else self.record.state_now(self._may_run)[1]
 
     @property
-    def was_cut_off(self) -> bool:
-        """True for a trial that a driver which no longer lives left RUNNING."""
-        if self.record is None or self.record.state is not TrialState.RUNNING:
-            return False
-        return self.sweep is not None and not self.sweep.lives
+    def _may_run(self) -> bool:
+        return self.sweep is None or self.sweep.lives
 
     @property
     def missing(self) -> list[str]:
         """The arrays without which it cannot be ranked."""
-        # Whose arrays are of another split only is ranked by that.
+        # A run whose arrays are of one other split only is ranked by that.
         splits = {split for split, _ in self.places}
         split = "test" if "test" in splits or not splits or self.is_ours else min(splits)
-        names = {} if self.meaning is None else self.meaning.arrays
+        names = {} if self.manifest is None else self.manifest.arrays
         return [
             names.get((split, role), f"{'' if split == 'test' else f'{split}_'}{role}.npy")
             for role in ROLES
@@ -140,7 +150,7 @@ class RunFolder:
 
     @property
     def is_ours(self) -> bool:
-        """True for a trial of a sweep of ours."""
+        """True for a trial of a sweep."""
         return self.record is not None or self.sweep is not None
 
 
@@ -149,22 +159,19 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
 
     A run folder is a trial of ours, a folder that another tool made, one that holds any of
     predictions, targets, metadata or metrics, one that a ``sweep-runs.yaml`` names, or an empty
-    leaf beside such folders. Arrays in the one folder below a run are that run's. Hidden folders
-    are passed over. Links are followed after everything else, so that a run is found under its
-    own name; one that leads back up is not.
+    leaf next to such folders. Arrays in the one folder below a run are that run's. Hidden folders
+    are passed over.
 
     Raises:
         NotFoundError: one of `paths` does not exist or is no folder.
-        UsageError: a ``sweep-runs.yaml`` says what cannot be meant.
+        UsageError: a ``sweep-runs.yaml`` is not valid.
     """
     tree: dict[Path, Folder] = {}
     seen: set[tuple[int, int]] = set()
     for path in paths:
         if not path.is_dir():
-            what = "is a file" if path.exists() else "is missing"
-            raise NotFoundError(
-                f"{path}: must be a folder with runs, but {what}. Name the folder of the runs."
-            )
+            what = "is a file, not a folder" if path.exists() else "no such folder"
+            raise NotFoundError(f"{path}: {what}. Name a folder with runs.")
         walk(path, tree, seen)
     finder = _Finder(tree)
     found = finder.runs()
@@ -177,12 +184,12 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
 
 
 class _Finder:
-    """Tells the runs of a tree from its other folders."""
+    """Separates the runs of a tree from its other folders."""
 
     def __init__(self, tree: Mapping[Path, Folder]) -> None:
         self._tree = tree
         self._sweeps: dict[Path, SweepInfo | None] = {}
-        self._meanings: dict[Path, Meaning | None] = {}
+        self._manifests: dict[Path, Manifest | None] = {}
         self._named: dict[Path, frozenset[Path]] = {}
         self._parts: set[Path] = set()
 
@@ -214,12 +221,12 @@ class _Finder:
 
     def _sweep(self, path: Path) -> SweepInfo | None:
         if path not in self._sweeps:
-            self._sweeps[path] = _sweep_info(SweepDir(path))
+            self._sweeps[path] = SweepInfo.load(SweepDir(path))
         return self._sweeps[path]
 
     def _foreign(self, path: Path, folder: Folder) -> RunFolder | None:
-        meaning = self._meaning(path)
-        named = self._named.get(meaning.path) if meaning is not None else None
+        manifest = self._manifest(path)
+        named = self._named.get(manifest.path) if manifest is not None else None
         is_named = named is not None and path in named
         if named and not is_named:
             return None
@@ -229,8 +236,8 @@ class _Finder:
         if tool is not None and not places:
             places, holder = self._below(folder)
             inner += [holder] if holder is not None else []
-        if meaning is not None and meaning.arrays:
-            places = {**places, **meaning.sources(path)}
+        if manifest is not None and manifest.arrays:
+            places = {**places, **manifest.sources(path)}
         is_run = (
             is_named
             or any(metadata.is_run_file(name) for name in folder.files)
@@ -240,7 +247,7 @@ class _Finder:
         if not is_run:
             return None
         self._parts.update(inner)
-        return RunFolder(path, folder.files, places=places, tool=tool, meaning=meaning)
+        return RunFolder(path, folder.files, places=places, tool=tool, manifest=manifest)
 
     def _below(self, folder: Folder) -> tuple[Places, Path | None]:
         """Return the arrays in the one folder below that has any and is no run itself."""
@@ -256,53 +263,24 @@ class _Finder:
                 found.append((places, below))
         return found[0] if len(found) == 1 else ({}, None)
 
-    def _meaning(self, path: Path) -> Meaning | None:
-        """Return what the nearest ``sweep-runs.yaml`` above says, within the tree."""
-        if path in self._meanings:
-            return self._meanings[path]
+    def _manifest(self, path: Path) -> Manifest | None:
+        """Return the nearest ``sweep-runs.yaml`` in the folder or above it, within the tree."""
+        if path in self._manifests:
+            return self._manifests[path]
         folder = self._tree.get(path)
         if folder is not None and FILE in folder.files:
-            meaning: Meaning | None = read_meaning(path / FILE)
-            assert meaning is not None
-            self._named[meaning.path] = frozenset(meaning.run_folders())
+            manifest: Manifest | None = read_manifest(path / FILE)
+            assert manifest is not None
+            self._named[manifest.path] = frozenset(manifest.run_folders())
         else:
-            meaning = self._meaning(path.parent) if path.parent in self._tree else None
-        self._meanings[path] = meaning
-        return meaning
+            manifest = self._manifest(path.parent) if path.parent in self._tree else None
+        self._manifests[path] = manifest
+        return manifest
 
 
 def _left_something(folder: Folder) -> bool:
-    """Tell whether a folder with a config also holds what only a run leaves."""
+    """Return whether a folder with a config also holds what only a run leaves."""
     return any(_TRACES.search(name) for name in folder.files)
-
-
-def _sweep_info(sweep: SweepDir) -> SweepInfo | None:
-    record = SweepRecord.load(sweep)
-    spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
-    if record is None and not spec:
-        return None
-    stages = spec.get("stages")
-    metric = spec.get("metric")
-    named = metric if isinstance(metric, dict) else {}
-    return SweepInfo(
-        name=record.sweep if record is not None else str(spec.get("name") or sweep.name),
-        path=sweep.path,
-        metric=(record.metric if record is not None else "") or str(named.get("name") or ""),
-        goal=record.goal if record is not None else str(named.get("goal") or "minimize"),
-        targets=_texts(spec.get("targets")),
-        tiers={str(tier): _texts(bounds) for tier, bounds in _map(spec.get("tiers")).items()},
-        expect=_texts(spec.get("expect")),
-        stages=tuple(
-            str(stage.get("name"))
-            for stage in (stages if isinstance(stages, list) else ())
-            if isinstance(stage, dict)
-        ),
-        has_baseline=bool(spec.get("ablate")),
-        references=_map(spec.get("references")),
-        seed_parameter=str(spec.get("seed_parameter") or "seed"),
-        is_program=spec.get("program") is not None,
-        lives=driver_lives(sweep),
-    )
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -314,106 +292,10 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sorting key under which run2 stands before run10."""
+    """Return a sorting key under which run2 comes before run10."""
     key = []
     for part in path.parts:
         for piece in _DIGITS.split(part):
             key.append((0, int(piece), piece) if piece.isdecimal() else (1, 0, piece))
         key.append((-1, 0, ""))
     return key
-
-
-_SEEN_HIDDEN = (".hydra",)
-"""Hidden folders that say what their folder is; all others are passed over."""
-
-
-@dataclass
-class Folder:
-    """One folder.
-
-    Attributes:
-        files: names of its files.
-        folders: the folders in it that were walked too.
-        marks: names of hidden folders in it that say what it is.
-        error: why it could not be read, or None.
-    """
-
-    files: frozenset[str] = frozenset()
-    folders: list[Path] = field(default_factory=list)
-    marks: frozenset[str] = frozenset()
-    error: str | None = None
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Names of everything in it."""
-        return self.files | {path.name for path in self.folders} | self.marks
-
-    @property
-    def is_empty(self) -> bool:
-        """True where there is nothing in it."""
-        return not self.files and not self.folders and not self.marks and self.error is None
-
-
-def walk(root: Path, tree: dict[Path, Folder], seen: set[tuple[int, int]]) -> None:
-    """Add `root` and every folder below it to `tree`, parents before what is in them.
-
-    Args:
-        root: the folder to start at.
-        tree: folders by their paths; added to.
-        seen: device and inode of the folders walked so far; added to.
-    """
-    waiting = deque([root])
-    links: deque[Path] = deque()
-    while waiting or links:
-        path = waiting.popleft() if waiting else links.popleft()
-        try:
-            status = path.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            entries = list(os.scandir(path))
-        except OSError as error:
-            tree[path] = Folder(error=f"cannot be read: {error.strerror}")
-            continue
-        files = []
-        folders = []
-        marks = []
-        for entry in entries:
-            if entry.name in _SEEN_HIDDEN and entry.is_dir():
-                marks.append(entry.name)
-            if entry.name.startswith(".") or entry.name == "__pycache__":
-                continue
-            kind = _kind(entry)
-            below = path / entry.name
-            if kind == "file":
-                files.append(entry.name)
-            elif kind == "folder":
-                folders.append(below)
-                waiting.append(below)
-            elif kind == "link" and not _leads_up(below):
-                folders.append(below)
-                links.append(below)
-        tree[path] = Folder(frozenset(files), folders, frozenset(marks))
-
-
-def _kind(entry: os.DirEntry[str]) -> str:
-    try:
-        if entry.is_dir(follow_symlinks=False):
-            return "folder"
-        if entry.is_symlink() and entry.is_dir():
-            return "link"
-        if entry.is_file():
-            return "file"
-    except OSError:
-        # A link to itself, or one into a place that may not be looked at: nothing can be read.
-        pass
-    # A link to nowhere has no content, and who opens a pipe may wait for ever.
-    return "other"
-
-
-def _leads_up(link: Path) -> bool:
-    try:
-        target = link.resolve(strict=True)
-        return link.parent.resolve().is_relative_to(target)
-    except (OSError, RuntimeError):
-        return True

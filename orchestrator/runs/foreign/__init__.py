@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     )
     from orchestrator.runs.foreign.manifest import (
         FILE as FILE,
-        Meaning as Meaning,
-        read_meaning as read_meaning,
+        Manifest as Manifest,
+        read_manifest as read_manifest,
     )
     from orchestrator.runs.foreign.tools import (
         Found as Found,
@@ -31,7 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["metadata"],
     submod_attrs={
         "array_files": ["Places", "ROLES", "SPLITS", "Source", "own_places", "usual_places"],
-        "manifest": ["FILE", "Meaning", "read_meaning"],
+        "manifest": ["FILE", "Manifest", "read_manifest"],
         "tools": ["Found", "Tool", "read_tool", "read_values", "recognise"],
     },
 )

@@ -40,7 +40,7 @@ KEYS = (*_TEXTS, "rate")
 
 
 @dataclass(frozen=True)
-class Meaning:
+class Manifest:
     """What somebody says of run folders.
 
     Attributes:
@@ -87,7 +87,7 @@ class Meaning:
         return found[-1] if found else None
 
 
-def read_meaning(path: Path) -> Meaning:
+def read_manifest(path: Path) -> Manifest:
     """Return what a ``sweep-runs.yaml`` says.
 
     Raises:
@@ -98,7 +98,7 @@ def read_meaning(path: Path) -> Meaning:
     except (OSError, UnicodeDecodeError, LenientError) as error:
         raise UsageError(f"{path}: must be a file of YAML, but {error}.") from None
     if raw is None:
-        return Meaning(path)
+        return Manifest(path)
     if not isinstance(raw, Mapping):
         raise UsageError(f"{path}: must hold a mapping such as {{metrics: edc, rate: 48000}}.")
     for key in raw:
@@ -119,7 +119,7 @@ def read_meaning(path: Path) -> Meaning:
             raise UsageError(
                 f"{path}: {role}: must come with {other}, but stands alone for the {of} arrays."
             )
-    return Meaning(
+    return Manifest(
         path,
         runs=texts.get("runs", ""),
         arrays=arrays,

@@ -1,7 +1,7 @@
 """Run folders of other tools: what they hold, and what their metadata says in any shape.
 
-Nothing is known of such a folder but the names of its files, so every reader here returns
-something empty rather than raise. `config_of` and `logged_metrics` serve our own folders too.
+Only the names of the files in such a folder are known, so every reader here returns something
+empty rather than raise. `config_of` and `logged_metrics` serve our own folders too.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SUFFIXES = {
 }
 _CONFIG_KEYS = ("config", "hyperparameters", "hparams", "params", "parameters", "args")
 _METRIC_KEYS = ("metrics", "final_metrics", "test_metrics", "results", "summary")
-# Deep enough for any config that a person wrote, shallow enough for the interpreter's stack.
+# Deep enough for any config that a user wrote, shallow enough for the interpreter's stack.
 _DEEPEST = 12
 _NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")
 
 
 def is_run_file(name: str) -> bool:
-    """Tell whether a file of that name makes its folder a run folder.
+    """Return whether a file of that name makes its folder a run folder.
 
     These are predictions, targets, metadata and metrics in any of the usual formats; only
     ``.npy`` arrays can be ranked, but a run that left another format should be listed.
@@ -39,31 +39,32 @@ def is_run_file(name: str) -> bool:
 
 
 def other_formats(names: Collection[str]) -> list[str]:
-    """Return the arrays among the file `names` that stand in for a needed one in another format."""
+    """Return the arrays among the file `names` that replace a needed one in another format."""
     stems = {needed.removesuffix(".npy") for needed in NEEDED if needed not in names}
     return sorted(name for name in names if is_run_file(name) and name.rpartition(".")[0] in stems)
 
 
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """Return what ``metadata.json`` in `folder` holds, empty where it is no JSON object."""
-    return _read_object(folder / "metadata.json")
+def read_object(path: Path) -> tuple[dict[str, Any], str | None]:
+    """Return the object in a JSON file, and why nothing can be read of it, if so.
 
-
-def read_script_metadata(folder: Path) -> dict[str, Any]:
-    """Return what a script that we ran wrote about itself, beside our own ``metadata.json``."""
-    return _read_object(folder / "outputs_metadata.json")
-
-
-def metadata_problems(folder: Path) -> list[str]:
-    """Return a sentence for each metadata file in `folder` of which nothing can be read."""
-    problems = []
-    for name in ("metadata.json", "outputs_metadata.json"):
-        value, problem = _load(folder / name)
-        if problem is None and value is not None and not isinstance(value, dict):
-            problem = "it must hold a JSON object"
-        if problem is not None:
-            problems.append(f"{name} cannot be read: {problem}")
-    return problems
+    A file that is not there is no problem: it holds nothing.
+    """
+    if not path.is_file():  # opening a pipe waits for its writer
+        return {}, None
+    try:
+        # Windows tools like to start a file with a byte order mark.
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        return {}, str(error.strerror or error)
+    except UnicodeDecodeError:
+        return {}, "it is not UTF-8 text"
+    except json.JSONDecodeError as error:
+        return {}, f"it is not JSON, see line {error.lineno}"
+    except (ValueError, RecursionError):  # a number or a nesting beyond all bounds
+        return {}, "it is not JSON that any tool reads"
+    if isinstance(value, dict):
+        return value, None
+    return {}, None if value is None else "it must hold a JSON object"
 
 
 def config_of(metadata: Mapping[str, Any], *, is_config: bool = False) -> dict[str, Any]:
@@ -109,26 +110,28 @@ def logged_metrics(folder: Path, metadata: Mapping[str, Any]) -> dict[str, float
     """Return the numbers that the run itself logged last, flattened with dots.
 
     Later sources win: maps such as ``final_metrics`` in `metadata`, ``metrics.json``, the last
-    line of ``metrics.jsonl`` (its ``metrics`` map where it has one).
+    line of ``metrics.jsonl`` (its ``metrics`` map if it has one).
     """
     sources = [metadata.get(key) for key in _METRIC_KEYS]
-    sources.append(_read_object(folder / "metrics.json"))
+    sources.append(read_object(folder / "metrics.json")[0])
     log = folder / "metrics.jsonl"
     last = (jsonl.read_last(log) if log.is_file() else None) or {}
     inner = last.get("metrics")
     sources.append(inner if isinstance(inner, Mapping) else last)
     found: dict[str, float] = {}
     for source in sources:
-        if isinstance(source, Mapping):
-            for name, value in flatten(source).items():
-                number = as_number(value)
-                if number is not None:
-                    found[name] = number
+        found |= numbers(source) if isinstance(source, Mapping) else {}
     return found
 
 
+def numbers(mapping: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers in `mapping`, nested ones with dots."""
+    found = {name: as_number(value) for name, value in flatten(mapping).items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def as_number(value: Any) -> float | None:
-    """Return `value` as a float: numbers, and the strings that stand for non-finite ones."""
+    """Return `value` as a float: numbers, and the strings for non-finite ones."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -145,7 +148,7 @@ def flatten(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     """Return `mapping` with nested maps flattened: ``{"a": {"b": 1}}`` gives ``{"a.b": 1}``.
 
     A map of only ``value`` and ``desc`` is how W&B writes one value; it becomes that value.
-    Where two paths make one name, the later wins.
+    If two paths make one name, the later wins.
     """
     return dict(_flat_items("", mapping, 0))
 
@@ -175,25 +178,3 @@ def _cut(value: Any, depth: int) -> Any:
 
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    value, _ = _load(path)
-    return value if isinstance(value, dict) else {}
-
-
-def _load(path: Path) -> tuple[Any, str | None]:
-    """Return the content of a JSON file (None where there is none), and why it cannot be read."""
-    if not path.is_file():  # whoever opens a pipe waits for its writer
-        return None, None
-    try:
-        # Windows tools like to start a file with a byte order mark.
-        return json.loads(path.read_text(encoding="utf-8-sig")), None
-    except OSError as error:
-        return None, str(error.strerror or error)
-    except UnicodeDecodeError:
-        return None, "it is not UTF-8 text"
-    except json.JSONDecodeError as error:
-        return None, f"it is not JSON, see line {error.lineno}"
-    except (ValueError, RecursionError):  # a number or a nesting beyond all bounds
-        return None, "it is not JSON that any tool reads"

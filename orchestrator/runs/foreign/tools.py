@@ -99,7 +99,9 @@ def _wandb(folder: Path, found: Found) -> None:
         {key: value for key, value in config.items() if key not in ("_wandb", "wandb_version")}
     )
     summary = _mapping(folder / "files" / "wandb-summary.json", found)
-    found.logged = _numbers({key: value for key, value in summary.items() if key[:1] != "_"})
+    found.logged = metadata.numbers(
+        {key: value for key, value in summary.items() if key[:1] != "_"}
+    )
     for path in sorted(folder.glob("run-*.wandb")):
         log = WandbLog(path)
         try:
@@ -134,7 +136,7 @@ def _ray(folder: Path, found: Found) -> None:
     found.config = metadata.flatten(_mapping(folder / "params.json", found))
     log = folder / "result.json"  # JSON lines, in spite of its name
     last = (jsonl.read_last(log) if log.is_file() else None) or {}
-    found.logged = _numbers({key: value for key, value in last.items() if key != "config"})
+    found.logged = metadata.numbers({key: value for key, value in last.items() if key != "config"})
 
 
 def _lightning(folder: Path, found: Found) -> None:
@@ -241,8 +243,3 @@ def _scalar(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-def _numbers(mapping: Mapping[str, Any]) -> dict[str, float]:
-    found = {name: metadata.as_number(value) for name, value in metadata.flatten(mapping).items()}
-    return {name: value for name, value in found.items() if value is not None}

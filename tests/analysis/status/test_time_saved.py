@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.measure.measure import learning_rates
+from orchestrator.analysis.measure.measuring import learning_rates
 from orchestrator.analysis.status.time_saved import ByHand, by_hand, savings
 from orchestrator.analysis.status.trial_status import TrialStatus, read_trial
 from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.read import open_run
 from orchestrator.runs.records import TrialRecord, TrialState
 
 
@@ -69,8 +70,8 @@ def test_what_is_lost_at_once_is_counted_at_the_pace_of_the_others(tmp_path: Pat
 def test_the_rates_of_a_run(tmp_path: Path) -> None:
     trial(tmp_path, 0, [1.0, 0.9, 0.8, 0.7])
     run = SweepDir(tmp_path).run_dir(0, "t0").path
-    assert learning_rates(run) == {"first": 1.0, "peak": 1.0, "last": 0.25}
-    assert learning_rates(tmp_path / "none") == {}
+    assert learning_rates(open_run(run).reports) == {"first": 1.0, "peak": 1.0, "last": 0.25}
+    assert learning_rates(open_run(tmp_path / "none").reports) == {}
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,20 @@ from hypothesis import given, strategies as st
 
 from orchestrator.analysis.relate.noise import between_runs, between_seeds
 from orchestrator.runs.layout import RunDir
+from orchestrator.runs.read import StoredRun, open_run
 from tests.analysis import made
 
 numbers = st.floats(-1e3, 1e3)
 
 
-def save(folder: Path, predictions: np.ndarray, targets: np.ndarray, split: str = "test") -> Path:
+def save(
+    folder: Path, predictions: np.ndarray, targets: np.ndarray, split: str = "test"
+) -> StoredRun:
     folder.mkdir(parents=True, exist_ok=True)
     run = RunDir(folder)
     np.save(run.predictions_file(split), predictions)
     np.save(run.targets_file(split), targets)
-    return folder
+    return open_run(folder)
 
 
 def test_welchs_interval_is_the_one_of_its_formula() -> None:
@@ -86,7 +89,7 @@ def test_the_interval_of_a_mean_is_near_the_one_of_its_paired_errors(tmp_path: P
 def test_runs_without_the_metric_are_not_paired(tmp_path: Path, metric: str) -> None:
     made.pair(tmp_path / "a", 0.1, size=400)
     made.pair(tmp_path / "b", 0.2, size=400)
-    assert between_runs(tmp_path / "a", tmp_path / "b", metric) is None
+    assert between_runs(open_run(tmp_path / "a"), open_run(tmp_path / "b"), metric) is None
 
 
 def test_runs_of_other_samples_are_not_paired(tmp_path: Path) -> None:
@@ -94,7 +97,7 @@ def test_runs_of_other_samples_are_not_paired(tmp_path: Path) -> None:
     one = save(tmp_path / "a", targets + 1, targets)
     assert between_runs(one, save(tmp_path / "b", targets, targets + 1), "mae") is None
     assert between_runs(one, save(tmp_path / "c", targets[:50], targets[:50]), "mae") is None
-    assert between_runs(one, tmp_path / "absent", "mae") is None
+    assert between_runs(one, open_run(tmp_path / "absent"), "mae") is None
     found = between_runs(one, save(tmp_path / "d", targets + 3, targets), "mae")
     assert found is not None
     assert found.value == pytest.approx(-2.0)
@@ -107,8 +110,8 @@ def test_validation_arrays_and_metrics_of_a_kind_are_paired_too(tmp_path: Path) 
     decays = 10 ** (-6 * time_s / chance.uniform(0.4, 1.2, size=(60, 1)))
     for name, stretch in (("a", 1.1), ("b", 1.3)):
         folder = save(tmp_path / name, decays**stretch, decays, "val")
-        made.metadata(folder, data={"kind": "decay_curve", "rate_hz": rate_hz})
-    found = between_runs(tmp_path / "a", tmp_path / "b", "val_t20_mae")
+        made.metadata(folder.path, data={"kind": "decay_curve", "rate_hz": rate_hz})
+    found = between_runs(open_run(tmp_path / "a"), open_run(tmp_path / "b"), "val_t20_mae")
     assert found is not None
     assert found.value < 0
     assert found.is_noise is False

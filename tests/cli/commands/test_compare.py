@@ -135,7 +135,7 @@ def test_an_export_into_a_file_takes_its_form_from_the_name(
     ("arguments", "said"),
     [
         (["--sort-by", "mea"], "Did you mean 'mae'?"),
-        (["nowhere"], "nowhere: must be a folder with runs, but is missing"),
+        (["nowhere"], "nowhere: no such folder. Name a folder with runs"),
         (["--metrics", "edc"], "--rate: must be given"),
         (["--metrics", "edcc", "--rate", "500"], "Did you mean 'edc'?"),
         (["--rate", "5"], "--rate: must come with --metrics"),

@@ -226,7 +226,7 @@ def test_each_trial_is_held_against_a_schedule_of_its_own(tmp_path: Path, capsys
         (["{five}", "--target", "3"], "must come with --metric"),
         (["{five}", "--schedule", "cosine"], "cosine.lr: missing"),
         (["{five}", "--schedule", "kosine,lr=1"], "Did you mean 'cosine'"),
-        (["gone/log.csv"], "must be a log, a run folder or a sweep, but is missing"),
+        (["gone/log.csv"], "gone/log.csv: no such file or folder. Name a log"),
         (["gone", "--results", "{results}"], "must have the trial 'gone'"),
         (["--results", "{empty}"], "must hold a sweep, but has none"),
     ],

@@ -117,7 +117,7 @@ def test_a_folder_that_fails_to_open_does_not_end_the_search(
 
 
 def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="is missing"):
+    with pytest.raises(NotFoundError, match="no such folder"):
         find_runs([tmp_path / "nothing"])
     (tmp_path / "file").touch()
     with pytest.raises(NotFoundError, match="is a file"):

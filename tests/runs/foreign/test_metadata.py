@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.runs.foreign import metadata as foreign
+from orchestrator.runs.read import open_run
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -100,13 +101,13 @@ def test_what_the_arrays_are_needs_a_kind() -> None:
 
 def test_metadata_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / "metadata.json").write_bytes(b"\xef\xbb\xbf" + b'{"lr": 1}')
-    assert foreign.read_metadata(tmp_path) == {"lr": 1}
+    assert foreign.read_object(tmp_path / "metadata.json")[0] == {"lr": 1}
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2]", b"{torn", b"\xff\xfe\x00", b"[" * 100_000])
 def test_metadata_that_is_no_object_is_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "metadata.json").write_bytes(content)
-    assert foreign.read_metadata(tmp_path) == {}
+    assert foreign.read_object(tmp_path / "metadata.json")[0] == {}
 
 
 @pytest.mark.parametrize(
@@ -125,9 +126,9 @@ def test_metadata_that_is_no_object_is_empty(tmp_path: Path, content: bytes) -> 
 def test_metadata_that_cannot_be_read_is_a_problem(
     tmp_path: Path, content: bytes, said: list[str]
 ) -> None:
-    assert foreign.metadata_problems(tmp_path) == []
+    assert open_run(tmp_path).warnings == []
     (tmp_path / "metadata.json").write_bytes(content)
-    assert foreign.metadata_problems(tmp_path) == said
+    assert open_run(tmp_path).warnings == said
 
 
 def test_the_last_that_was_logged_wins(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_metadata_of_any_shape_is_no_crash(
     folder = tmp_path_factory.getbasetemp() / "any"
     folder.mkdir(exist_ok=True)
     (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-    read = foreign.read_metadata(folder)
+    read = foreign.read_object(folder / "metadata.json")[0]
     assert set(read) == set(metadata)
     assert all(isinstance(name, str) for name in foreign.config_of(read))
     assert isinstance(foreign.data_of(read).get("kind", ""), str)

@@ -1,0 +1,189 @@
+"""What one run folder holds: every file of it is read here, once, when it is first needed.
+
+Tables, audits, diagnoses, conditions and the status of a sweep all take what they need from a
+`StoredRun`; none of them opens the folder again. Nothing is written into it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.files import jsonl
+from orchestrator.metrics import check_pair, check_sequences
+from orchestrator.runs.find.run_folders import RunFolder
+from orchestrator.runs.foreign import metadata as foreign
+from orchestrator.runs.foreign.array_files import ROLES, Source, own_places
+from orchestrator.runs.foreign.tools import Found, read_tool, read_values
+from orchestrator.runs.layout import RunDir
+from orchestrator.runs.read.arrays import load_array, load_sequences
+from orchestrator.runs.records import TrialRecord, read_reports
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[Any] | list[NDArray[Any]]
+
+_TAIL_BYTES = 16_384
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run folder, as far as it has been read.
+
+    Attributes:
+        folder: what was found: its path, record, sweep, and where its arrays are.
+    """
+
+    folder: RunFolder
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
+
+    @property
+    def record(self) -> TrialRecord | None:
+        """The trial's record; None for another tool's run."""
+        return self.folder.record
+
+    @cached_property
+    def _metadata_file(self) -> tuple[dict[str, Any], str | None]:
+        return foreign.read_object(self.path / "metadata.json")
+
+    @cached_property
+    def _script_metadata_file(self) -> tuple[dict[str, Any], str | None]:
+        # What a script that we ran wrote about itself, next to our own metadata.json.
+        return foreign.read_object(self.path / "outputs_metadata.json")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Content of ``metadata.json``; {} if it is no JSON object."""
+        return self._metadata_file[0]
+
+    @cached_property
+    def from_tool(self) -> Found:
+        """What the tool that made the folder, and a ``sweep-runs.yaml``, say of it."""
+        folder, manifest = self.folder, self.folder.manifest
+        if folder.is_ours:
+            return Found()
+        found = read_tool(folder.tool, self.path) if folder.tool is not None else Found()
+        if manifest is not None and manifest.config:
+            file = manifest.file(self.path, manifest.config)
+            found.config |= read_values(file, manifest.config, found)
+        if manifest is not None and manifest.logged:
+            file = manifest.file(self.path, manifest.logged)
+            found.logged |= foreign.numbers(read_values(file, manifest.logged, found))
+        return found
+
+    @cached_property
+    def reports(self) -> tuple[tuple[int, dict[str, float]], ...]:
+        """Step and metrics of every report in our own log; () if there is none."""
+        return tuple(read_reports(RunDir(self.path)))
+
+    def last_reports(self, *, all_in_tail: bool) -> list[dict[str, Any]]:
+        """Return the last line of our own log as it is, or all those in its last 16 KiB.
+
+        A status must cost next to nothing while a training runs, so the log is not read whole.
+        """
+        path = RunDir(self.path).metrics_file
+        try:
+            if not all_in_tail:
+                last = jsonl.read_last(path)
+                return [] if last is None else [last]
+            with path.open("rb") as stream:
+                stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                return jsonl.parse(stream.read())
+        except OSError:
+            return []
+
+    def report_at(self, metric: str, step: int) -> float | None:
+        """Return what was reported of `metric` at `step`; the last value if it was repeated."""
+        return value_at(self.reports, metric, step)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the arrays are, as ``{"kind": "decay_curve", "rate_hz": 500}``; {} if unknown."""
+        return foreign.data_of(self.metadata) or foreign.data_of(self._script_metadata_file[0])
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Parameter values, nested ones with dots; what the sweep set is stronger."""
+        given = foreign.flatten(self.record.config) if self.record is not None else {}
+        return {**self.from_tool.config, **foreign.config_of(self.metadata), **given}
+
+    @cached_property
+    def logged(self) -> dict[str, float]:
+        """Numbers that the run itself logged last."""
+        about = {**self._script_metadata_file[0], **self.metadata}
+        return {**self.from_tool.logged, **foreign.logged_metrics(self.path, about)}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the run says that the user should know, and files that cannot be read."""
+        recorded = {"warnings": self.record.warnings} if self.record is not None else {}
+        problems = [
+            f"{name} cannot be read: {problem}"
+            for name, problem in (
+                ("metadata.json", self._metadata_file[1]),
+                ("outputs_metadata.json", self._script_metadata_file[1]),
+            )
+            if problem is not None
+        ]
+        return [
+            *foreign.warnings_of(recorded),
+            *foreign.warnings_of(self.metadata),
+            *problems,
+            *self.from_tool.problems,
+        ]
+
+    def load_pair(self, split: str = "test") -> tuple[Samples, Samples]:
+        """Return the predictions and targets of ``"test"``, ``"val"`` or ``"train"``.
+
+        They are not kept: arrays may be larger than all else together.
+
+        Returns:
+            Two arrays of the same shape [N, ...] with finite values, or, if there are files of
+            lengths, two lists of N sequences.
+
+        Raises:
+            ArrayProblem: arrays are missing or unreadable, do not fit, or hold values that are not
+                finite.
+        """
+        run, places = RunDir(self.path), self.folder.places
+        ours = Source(run.predictions_file(split)), Source(run.targets_file(split))
+        first, second = (
+            places.get((split, role), own) for role, own in zip(ROLES, ours, strict=True)
+        )
+        lengths = run.predictions_lengths_file(split), run.targets_lengths_file(split)
+        if any(file.exists() for file in lengths):
+            predicted = load_sequences(first.path, lengths[0])
+            wanted = load_sequences(second.path, lengths[1])
+            check_sequences(predicted, wanted)
+            return predicted, wanted
+        predictions = load_array(first.path, key=first.key)
+        targets = load_array(second.path, key=second.key)
+        check_pair(predictions, targets)
+        return predictions, targets
+
+
+def open_run(path: Path, record: TrialRecord | None = None) -> StoredRun:
+    """Return the run in the folder `path`, whose arrays have our names.
+
+    Args:
+        path: a trial's folder, or any with ``predictions.npy`` and ``targets.npy``.
+        record: of the trial, if it is one.
+    """
+    return StoredRun(RunFolder(path, record=record, places=own_places(path)))
+
+
+def value_at(
+    reports: Sequence[tuple[int, Mapping[str, float]]], metric: str, step: int
+) -> float | None:
+    """Return the value of a metric at a step; the last one if the step was repeated."""
+    found = [known[metric] for place, known in reports if place == step and metric in known]
+    return found[-1] if found else None
