@@ -34,11 +34,11 @@ def make_conductor(
     sweep.trials_dir.mkdir(parents=True, exist_ok=True)
     log = SweepLog(sweep, lambda event, record, details: None)
     machine = FakeMachine(cores=slots)
-    placing = SlotAllocator(spec, cpu_plan(slots), SlotOptions(), machine, log)
+    allocator = SlotAllocator(spec, cpu_plan(slots), SlotOptions(), machine, log)
     return Conductor(
         spec,
         log,
-        placing,
+        allocator,
         records={record.number: record for record in load_trials(sweep)},
         only=only,
     )

@@ -70,14 +70,14 @@ class Play:
         log = SweepLog(
             self.sweep, lambda event, record, details: self.events.append((event, dict(details)))
         )
-        placing = SlotAllocator(
+        allocator = SlotAllocator(
             self.spec,
             cpu_plan(self.slots),
             SlotOptions(),
             FakeMachine(cores=self.slots),
             log,
         )
-        self.conductor = Conductor(self.spec, log, placing, records=records, state=state)
+        self.conductor = Conductor(self.spec, log, allocator, records=records, state=state)
         self.running: dict[str, TrialRecord] = {}
 
     def start(self) -> TrialRecord | None:

@@ -170,11 +170,8 @@ class SlotAllocator:
             self._emit_growth(self._concurrency.started(attempt_id, device, kept_as))
 
     def cap_bytes(self, attempt_id: str) -> int | None:
-        """Return what an attempt may hold on its GPU; None if it is not held to anything.
-
-        A trial of unknown need has its GPU to itself until it was measured.
-        """
-        return self._cap_of(self._occupancy.slots[attempt_id])
+        """Return what an attempt may hold on its GPU; None if it is not held to anything."""
+        return self._occupancy.slots[attempt_id].cap_bytes
 
     def gpu_bytes(self, attempt_id: str) -> int | None:
         """Return all the memory of an attempt's smallest GPU; None on a CPU."""
@@ -283,15 +280,11 @@ class SlotAllocator:
             occupied,
             text,
             place=", ".join(map(str, mine or occupied.devices)),
-            is_capped=self._cap_of(occupied) is not None and self._spec.program is None,
+            is_capped=occupied.cap_bytes is not None and self._spec.program is None,
             was_alone=was_alone and not is_lost and not is_shared,
             greatest_bytes=occupied.total_bytes if is_lost else self._admission.greatest(),
             declared_bytes=self._needs.declared_bytes,
         )
-
-    def _cap_of(self, occupied: OccupiedSlot) -> int | None:
-        is_known = occupied.need.memory_bytes is not None and not self._machine.on_cpu
-        return occupied.slot.memory_bytes if is_known else None
 
     def _choose(self, wants: Sequence[Want], places: Sequence[int]) -> int | None:
         """Return which of some places starts now, or None."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.engine.slots.machine import Machine
 from orchestrator.files import to_mib
-from orchestrator.placement import Device, Host, Need, Slot
+from orchestrator.placement import CPU, Device, Host, Need, Slot
 from orchestrator.placement.hardware import Ours, who_computes
 from orchestrator.runs import TrialRecord
 
@@ -72,6 +72,15 @@ class OccupiedSlot:
     def held(self) -> int:
         """Bytes that count as its own on each device: all it was promised if nobody reported."""
         return self.slot.memory_bytes if self.used is None else self.used
+
+    @property
+    def cap_bytes(self) -> int | None:
+        """What it may hold on its GPU; None if it is not held to anything.
+
+        A trial of unknown need has its GPU to itself until it was measured.
+        """
+        on_cpu = any(device.id == CPU for device in self.devices)
+        return None if on_cpu or self.need.memory_bytes is None else self.slot.memory_bytes
 
     def note_need(self, need: Need) -> None:
         """Write a need into the trial's record; what its earlier attempts learned is kept."""

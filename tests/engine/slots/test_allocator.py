@@ -48,7 +48,7 @@ class Desk:
     def __post_init__(self) -> None:
         self.sweep = SweepDir(self.folder / "results" / "sweep")
         self.sweep.trials_dir.mkdir(parents=True, exist_ok=True)
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.events_seen: list[tuple[str, dict[str, Any]]] = []
         read = self.machine.read()
         devices: Sequence[Device] = [] if isinstance(read, Host) else read
         host = read if isinstance(read, Host) else Host(self.machine.cores, 64 * GIB, 64 * GIB)
@@ -58,9 +58,10 @@ class Desk:
         terms = SlotOptions(self.policy, None, self.wait_timeout_s, QUICK)
         self.history = History(self.folder / "results" / HISTORY_FILE)
         log = SweepLog(
-            self.sweep, lambda event, record, details: self.told.append((event, dict(details)))
+            self.sweep,
+            lambda event, record, details: self.events_seen.append((event, dict(details))),
         )
-        self.placing = SlotAllocator(
+        self.allocator = SlotAllocator(
             self.spec,
             self.plan,
             terms,
@@ -71,7 +72,7 @@ class Desk:
         self.conductor = Conductor(
             self.spec,
             log,
-            self.placing,
+            self.allocator,
             records={record.number: record for record in load_trials(self.sweep)},
         )
         self.running: dict[str, Attempt] = {}
@@ -99,12 +100,12 @@ class Desk:
     def tell(self, number: int, *messages: list[Any]) -> None:
         self.conductor.on_messages(self.id_of(number), [list(message) for message in messages])
 
-    def load(self, number: int, size: int, *, tells: bool = True) -> None:
+    def load(self, number: int, size: int, *, reports: bool = True) -> None:
         """Let a trial take memory on its devices, report once, and say so."""
         key = self.running[self.id_of(number)].slot["device"]
         self.machine.held[100 + number, key] = size
         self.tell(number, ["report", 1, {"val_mae": 1.0}])
-        if tells:
+        if reports:
             self.tell(number, ["memory", max(1, size - CONTEXT_BYTES), 100 + number])
 
     def end(self, number: int, message: list[Any] | None = None) -> None:
@@ -236,15 +237,15 @@ def test_what_a_study_proposes_is_taken_to_need_what_its_trials_needed(tmp_path:
     )
 
 
-def test_a_script_is_measured_by_what_the_driver_says_of_its_processes(tmp_path: Path) -> None:
+def test_a_script_is_measured_by_what_the_driver_reports_of_its_processes(tmp_path: Path) -> None:
     program = Program(path="/x/train.py", workdir=str(tmp_path))
     spec = many(tmp_path, 2, trainer=None, program=program, metric=None)
     desk = Desk(tmp_path, FakeMachine([16 * GIB]), spec, Policy(placement="parallel"))
     desk.start_all()
     desk.tell(0, ["memory", 0, 100])
-    desk.load(0, 3 * GIB, tells=False)
+    desk.load(0, 3 * GIB, reports=False)
     desk.pass_time(2.0)
-    desk.placing.tick()
+    desk.allocator.tick()
     assert desk.conductor.records[0].need["peak_mib"] == 3072
     assert desk.running["1"].cap_bytes is None
     assert desk.start_all() == [1]
@@ -259,14 +260,14 @@ def test_a_script_whose_processes_are_unseen_is_measured_by_the_change(tmp_path:
     desk = Desk(tmp_path, machine, spec, Policy(placement="parallel"))
     desk.start_all()
     desk.tell(0, ["memory", 0, 7])
-    desk.load(0, 3 * GIB, tells=False)
+    desk.load(0, 3 * GIB, reports=False)
     desk.pass_time(2.0)
-    desk.placing.tick()
+    desk.allocator.tick()
     assert desk.conductor.records[0].need["peak_mib"] == 3072, "not what others held before"
     for theirs in (6 * GIB, GIB):
         machine.others["0"] = theirs
         desk.pass_time(2.0)
-        desk.placing.tick()
+        desk.allocator.tick()
         assert desk.conductor.records[0].need["peak_mib"] == 3072, "nor what they took since"
 
 
@@ -278,11 +279,11 @@ def test_a_stranger_who_comes_later_is_not_taken_for_the_script(tmp_path: Path) 
     desk = Desk(tmp_path, machine, spec, Policy(placement="parallel", max_parallel=1))
     desk.start_all()
     desk.tell(0, ["memory", 0, 7])
-    desk.load(0, 6 * GIB, tells=False)
+    desk.load(0, 6 * GIB, reports=False)
     for theirs in (0, 17 * GIB):
         machine.others["0"] = theirs
         desk.pass_time(2.0)
-        desk.placing.tick()
+        desk.allocator.tick()
     assert desk.conductor.records[0].need["peak_mib"] == 6144
     machine.others["0"] = 0
     desk.end(0)
@@ -302,11 +303,11 @@ def test_a_stranger_who_comes_before_the_first_report_is_not_taken_for_the_scrip
     desk.tell(0, ["memory", 0, 7])
     machine.others["0"] = 13 * GIB
     desk.pass_time(2.0)
-    desk.placing.tick()
+    desk.allocator.tick()
     assert desk.start_all() == [], "11 GiB are free, of which 8 are promised"
-    desk.load(0, 6 * GIB, tells=False)
+    desk.load(0, 6 * GIB, reports=False)
     desk.pass_time(2.0)
-    desk.placing.tick()
+    desk.allocator.tick()
     assert "peak_mib" not in desk.conductor.records[0].need
 
 
@@ -321,17 +322,17 @@ def test_scripts_whose_processes_are_unseen_do_not_count_twice(tmp_path: Path, l
     assert desk.start_all() == [0, 1, 2, 3]
     for number in range(4):
         desk.tell(number, ["memory", 0, 7 + number])
-        desk.load(number, 5 * GIB, tells=False)
+        desk.load(number, 5 * GIB, reports=False)
     desk.pass_time(2.0)
-    desk.placing.tick()
+    desk.allocator.tick()
     assert desk.start_all() == [], "16 GiB are free, of which 12 are promised"
     for number in range(3):
         desk.end(number)
         assert desk.start_all() == [4 + number], "as many as before"
         desk.tell(4 + number, ["memory", 0, 11 + number])
-        desk.load(4 + number, 5 * GIB, tells=False)
+        desk.load(4 + number, 5 * GIB, reports=False)
         desk.pass_time(2.0)
-        desk.placing.tick()
+        desk.allocator.tick()
     if lists:
         machine.others["0"] = 9 * GIB
         desk.end(3)
@@ -364,7 +365,7 @@ def test_it_waits_while_others_hold_the_memory_and_goes_on(tmp_path: Path) -> No
     desk = Desk(tmp_path, machine, many(tmp_path, 2, 8 * GIB))
     machine.others["0"] = 11 * GIB
     assert desk.start() is None
-    assert desk.placing.summary()["waiting"] == {
+    assert desk.allocator.summary()["waiting"] == {
         "reason": "waits for 3.0 GiB on GPU 0",
         "missing_mib": 3072,
         "since": 1000.0,
@@ -375,11 +376,11 @@ def test_it_waits_while_others_hold_the_memory_and_goes_on(tmp_path: Path) -> No
     machine.others["0"] = 10 * GIB
     desk.pass_time(600)
     assert desk.start() is None
-    assert desk.placing.summary()["waiting"]["missing_mib"] == 2048
-    assert desk.placing.summary()["waiting"]["since"] == 1000.0
+    assert desk.allocator.summary()["waiting"]["missing_mib"] == 2048
+    assert desk.allocator.summary()["waiting"]["since"] == 1000.0
     machine.others.clear()
     assert desk.start_all() == [0, 1]
-    assert desk.placing.summary() == {}
+    assert desk.allocator.summary() == {}
     assert [e["missing_mib"] for e in desk.events("waiting")] == [3072]
     assert desk.events("waited")[0]["seconds"] > 1200
 
@@ -394,10 +395,10 @@ def test_a_card_that_is_lost_midway_is_waited_for(tmp_path: Path) -> None:
     desk.end(0, ["failed", OOM])
     assert desk.state(0)[0] is TrialState.WAITING, "nobody knows that it was alone there"
     assert desk.start_all() == []
-    assert desk.placing.summary()["waiting"]["reason"] == "waits for a GPU: too few can be read"
+    assert desk.allocator.summary()["waiting"]["reason"] == "waits for a GPU: too few can be read"
     machine.cards = [card]
     assert len(desk.start_all()) == 1
-    assert desk.placing.summary() == {}
+    assert desk.allocator.summary() == {}
 
 
 def test_memory_that_seems_to_be_there_for_a_moment_ends_no_waiting(tmp_path: Path) -> None:
@@ -408,14 +409,14 @@ def test_memory_that_seems_to_be_there_for_a_moment_ends_no_waiting(tmp_path: Pa
     machine.others["0"] = 17 * GIB
     desk.pass_time(2)
     assert desk.start() is None
-    waiting = desk.placing.summary()["waiting"]
+    waiting = desk.allocator.summary()["waiting"]
     desk.free(0)  # its process is gone, its room is not given back yet
     desk.pass_time(2)
     assert desk.start() is None
     desk.end(0)
     desk.pass_time(2)
     assert desk.start() is None
-    assert desk.placing.summary()["waiting"]["since"] == waiting["since"]
+    assert desk.allocator.summary()["waiting"]["since"] == waiting["since"]
     assert (len(desk.events("waiting")), desk.events("waited")) == (1, [])
 
 
@@ -428,15 +429,15 @@ def test_waiting_has_an_end_where_one_was_set(tmp_path: Path) -> None:
     desk.pass_time(2)
     assert desk.start() is None
     desk.pass_time(100)
-    assert not desk.placing.is_over_waiting, "one of ours still runs"
+    assert not desk.allocator.is_over_waiting, "one of ours still runs"
     desk.end(0)
     machine.others["0"] = 9 * GIB
     desk.pass_time(2)
     assert desk.start() is None
     desk.pass_time(61)
-    assert desk.placing.is_over_waiting
-    assert "--wait-timeout 1m 00s" in desk.placing.timeout_message()
-    assert "1.0 GiB on GPU 0" in desk.placing.timeout_message()
+    assert desk.allocator.is_over_waiting
+    assert "--wait-timeout 1m 00s" in desk.allocator.timeout_message()
+    assert "1.0 GiB on GPU 0" in desk.allocator.timeout_message()
 
 
 def test_politeness_leaves_a_shared_card_with_one_trial(tmp_path: Path) -> None:
@@ -474,7 +475,7 @@ def test_it_grows_while_that_brings_something_and_remembers_where_it_stopped(
     run_for(desk, 60, {1: 1.0, 2: 0.81, 3: 0.53}, {})
     decisions = [(e["at_once"], e["decision"]) for e in desk.events("growth")]
     assert decisions == [(1, "grow"), (2, "grow"), (3, "back")]
-    words = desk.placing.summary()["growth"]["0"]
+    words = desk.allocator.summary()["growth"]["0"]
     assert words.startswith("2 at once: 1.62 × the speed of 1; 3 at once: 1.5")
     assert words.endswith("staying at 2")
     assert len(desk.running) == 3, "what runs is not ended for it"
@@ -486,14 +487,14 @@ def test_it_grows_while_that_brings_something_and_remembers_where_it_stopped(
     later.history._path.write_bytes(desk.history._path.read_bytes())
     run_for(later, 3, {1: 1.0, 2: 0.81, 3: 0.53}, {})
     assert len(later.running) == 2
-    assert later.placing.summary()["growth"]["0"].endswith("(from an earlier sweep)")
+    assert later.allocator.summary()["growth"]["0"].endswith("(from an earlier sweep)")
 
 
 def test_growth_ends_where_memory_ends(tmp_path: Path) -> None:
     desk = Desk(tmp_path, FakeMachine([5 * GIB]), many(tmp_path, 9))
     run_for(desk, 60, {1: 1.0, 2: 1.0}, {})
     assert len(desk.running) == 2
-    assert desk.placing.summary()["growth"]["0"].endswith("no room for 3")
+    assert desk.allocator.summary()["growth"]["0"].endswith("no room for 3")
 
 
 def test_what_growth_finds_beside_somebody_else_is_no_rule_for_later(tmp_path: Path) -> None:
@@ -501,7 +502,7 @@ def test_what_growth_finds_beside_somebody_else_is_no_rule_for_later(tmp_path: P
     machine.others["0"] = GIB
     desk = Desk(tmp_path, machine, many(tmp_path, 12))
     run_for(desk, 30, {1: 1.0, 2: 0.5}, {})
-    assert desk.placing.summary()["growth"]["0"].endswith("staying at 1")
+    assert desk.allocator.summary()["growth"]["0"].endswith("staying at 1")
     for attempt in list(desk.running.values()):
         desk.end(attempt.number)
     kept = json.loads(desk.history._path.read_text())
@@ -541,7 +542,7 @@ def test_each_card_starts_with_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cards", [[24], [24, 16], [24, 6, 16], [8, 0.5, 8]])
 @pytest.mark.parametrize("need", [None, 7 * GIB, 8 * GIB])
 @pytest.mark.parametrize("count", [1, 3, 9])
-def test_the_plan_says_what_starts(
+def test_what_starts_is_what_the_plan_gives(
     tmp_path: Path, cards: list[float], need: int | None, count: int
 ) -> None:
     sizes = [int(card * GIB) for card in cards]
@@ -557,7 +558,7 @@ def test_the_plan_says_what_starts(
 @pytest.mark.parametrize(
     ("placement", "first"), [("sequential", 1), ("parallel", 3), ("auto", 1), ("grow", 1)]
 )
-def test_placement_says_how_many_start(tmp_path: Path, placement: Any, first: int) -> None:
+def test_placement_sets_how_many_start(tmp_path: Path, placement: Any, first: int) -> None:
     spec = many(tmp_path, 9, 8 * GIB)
     desk = Desk(tmp_path, FakeMachine([24 * GIB]), spec, Policy(placement=placement))
     assert len(desk.start_all()) == first
@@ -603,7 +604,7 @@ def test_on_cpus_fewer_are_tried_where_the_sweep_is_long_enough(tmp_path: Path) 
     decisions = [(e["at_once"], e["decision"]) for e in desk.events("growth")]
     assert decisions == [(2, "fewer"), (1, "stay")]
     assert len(desk.running) == 1, "the slot that came free stays empty"
-    assert desk.placing.summary()["growth"]["cpu"] == (
+    assert desk.allocator.summary()["growth"]["cpu"] == (
         "1 at once: 0.95 × the speed of 2, staying at 1"
     )
     again = Desk(tmp_path / "later", FakeMachine(cores=2), many(tmp_path, 40))
@@ -619,10 +620,10 @@ def test_a_short_sweep_on_cpus_leaves_no_slot_empty(tmp_path: Path) -> None:
     assert desk.start_all() == [2]
     run_for(desk, 8, {1: 1.0, 2: 0.9}, steps)
     desk.end(1)
-    # The last one is alone, which tells how fast one is.
+    # The last one is alone, which shows how fast one is.
     run_for(desk, 12, {1: 1.0, 2: 0.9}, steps)
     assert [(e["at_once"], e["decision"]) for e in desk.events("growth")] == [(1, "back")]
-    assert desk.placing.summary()["growth"]["cpu"] == (
+    assert desk.allocator.summary()["growth"]["cpu"] == (
         "1 at once: 0.56 × the speed of 2, staying at 2"
     )
 
@@ -707,7 +708,7 @@ def test_the_plan_shrinks_down_to_sequential(tmp_path: Path) -> None:
     desk.end(1, ["failed", OOM])
     assert desk.start_all() == [], "one at a time, though 20 GiB are free"
     words = "fell back to sequential after out-of-memory in trial 1"
-    assert desk.placing.summary()["fallback"] == words
+    assert desk.allocator.summary()["fallback"] == words
     assert desk.events("fallback")[0]["words"] == words
     desk.end(0)
     assert desk.start_all() == [1]
@@ -757,7 +758,7 @@ def test_a_script_is_recognised_by_what_it_printed(tmp_path: Path) -> None:
     assert desk.start_all() == [0, 1]
     attempt = desk.running[desk.id_of(0)]
     attempt.run_dir.log_file.write_text(f"Epoch 1\ntorch.{OOM}\n")
-    desk.load(0, 5 * GIB, tells=False)
+    desk.load(0, 5 * GIB, reports=False)
     desk.end(0, ["failed", "train.py: ended with exit code 1."])
     assert desk.state(0)[0] is TrialState.WAITING
     desk.end(1)
@@ -794,7 +795,7 @@ def test_an_interrupted_sweep_remembers_the_raised_need(tmp_path: Path) -> None:
     desk.conductor.stop()
     desk.end(1, ["failed", "killed"])
     again = Desk(tmp_path, FakeMachine([24 * GIB]), spec)
-    again.placing.restore(again.conductor.records.values())
+    again.allocator.restore(again.conductor.records.values())
     assert 0 in again.start_all()
     assert again.running[again.id_of(0)].slot["memory_mib"] == 12 * 1024
 

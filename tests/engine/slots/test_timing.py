@@ -25,7 +25,7 @@ def test_fewer_are_measured_only_in_a_sweep_that_is_long_enough() -> None:
         assert pace.pays(50.0, 4, 3) == answer
 
 
-def test_how_far_a_trial_is_tells_as_well() -> None:
+def test_how_far_a_trial_is_shows_it_as_well() -> None:
     pace = SweepTiming(4, WINDOW)
     pace.started("a", record(0), 0.0)
     # It makes its data for ten minutes, then does a step in ten seconds.

@@ -198,7 +198,7 @@ def test_a_trial_that_must_be_alone_waits_for_an_empty_card() -> None:
     assert admission.take(need(1)) is None
 
 
-def test_waiting_says_how_much_is_missing_where_and_since_when() -> None:
+def test_waiting_gives_how_much_is_missing_where_and_since_when() -> None:
     machine = Machine(20, 18)
     admission = machine.admission()
     machine.free(5.9)
@@ -226,7 +226,7 @@ def test_waiting_says_how_much_is_missing_where_and_since_when() -> None:
     assert admission.waiting is None
 
 
-def test_waiting_for_what_no_file_declares_says_who_does() -> None:
+def test_waiting_for_what_no_file_declares_names_its_source() -> None:
     machine = Machine(20)
     admission = machine.admission()
     machine.free(4)
@@ -546,14 +546,14 @@ class World(RuleBasedStateMachine):
                 assert there == [slot]
 
     @precondition(lambda self: self.out)
-    @rule(data=st.data(), tells=st.booleans())
-    def load(self, data: st.DataObject, tells: bool) -> None:
+    @rule(data=st.data(), reports=st.booleans())
+    def load(self, data: st.DataObject, reports: bool) -> None:
         slot = data.draw(st.sampled_from(list(self.out.values())))
         before = self.held.get(slot.index, 0)
         self.held[slot.index] = 0
         room = min(self.read_free()[place].free_bytes for place in self.places(slot))
         self.held[slot.index] = data.draw(st.integers(0, min(room, slot.memory_bytes)))
-        if tells or self.held[slot.index] < before:
+        if reports or self.held[slot.index] < before:
             self.admission.observe(slot, self.held[slot.index])
 
     @precondition(lambda self: self.out)

@@ -190,5 +190,5 @@ def test_whole_numbers_and_words_of_a_script_count(name: str, value: object) -> 
         ("save-path", "a"),
     ],
 )
-def test_what_says_how_long_or_where_does_not(name: str, value: object) -> None:
+def test_what_sets_how_long_or_where_does_not(name: str, value: object) -> None:
     assert memory_key("train.py", {name: value}, CARD) == memory_key("train.py", {}, CARD)
