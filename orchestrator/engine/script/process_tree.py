@@ -60,7 +60,7 @@ class Tree:
     def watched(self) -> Iterator[None]:
         """Collect what starts inside the block."""
         was_reaper = _set_reaper(True)
-        self._before = frozenset(process for process, _, _ in _processes())
+        self._before = frozenset(_related())
         try:
             yield
         finally:
@@ -73,27 +73,23 @@ class Tree:
     def alive(self) -> list[int]:
         """Return the ids of the started processes that still run, and reap those that ended."""
         own = os.getpid()
-        new = {
-            process.pid: (parent, has_ended)
-            for process, parent, has_ended in _processes()
-            if process.pid != own and process not in self._before
-        }
-        children: dict[int, list[int]] = {}
-        for pid, (parent, _) in new.items():
-            children.setdefault(parent, []).append(pid)
+        new = [process for process in _related() if process not in self._before]
+        children: dict[int, list[psutil.Process]] = {}
+        for process in new:
+            children.setdefault(_parent(process), []).append(process)
+        # Not those of processes that were here before, unless they are in our group.
         found = list(children.get(own, ()))
-        for pid in found:  # grows while it is read
-            found += children.get(pid, ())
-        # Without a reaper, a process whose parent has ended is known only by its group; and the
-        # group is ours alone only if we lead a session, not a part of a shell's pipeline.
-        if os.getsid(0) == own:
-            found += [pid for pid in new if pid not in found and _group(pid) == own]
-        for pid in found:
-            parent, has_ended = new[pid]
-            if has_ended and parent == own and pid != self._root:
+        for process in found:  # grows while it is read
+            found += [child for child in children.get(process.pid, ()) if child not in found]
+        found += [each for each in new if each not in found and _is_in_own_group(each.pid)]
+        alive = []
+        for process in found:
+            if not _has_ended(process):
+                alive.append(process.pid)
+            elif process in children.get(own, ()) and process.pid != self._root:
                 with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-        return [pid for pid in found if not new[pid][1]]
+                    os.waitpid(process.pid, os.WNOHANG)
+        return alive
 
     def signal(self, number: int) -> None:
         """Send a signal to every started process."""
@@ -134,24 +130,41 @@ class Tree:
         return left
 
 
-def _processes() -> list[tuple[psutil.Process, int, bool]]:
-    """Return the processes of this machine, each with its parent's id and whether it has ended."""
-    found = []
+def _related() -> list[psutil.Process]:
+    """Return all descendants of this process, and the members of its group if it leads a session.
+
+    Without a reaper, a process whose parent has ended is known only by its group; and the group is
+    ours alone only if we lead a session, not a part of a shell's pipeline.
+    """
+    found = psutil.Process().children(recursive=True)
+    known = {os.getpid(), *(process.pid for process in found)}
     for pid in psutil.pids():
-        # Not `psutil.process_iter`: it takes a new process for an older one that had the same id.
-        with suppress(psutil.Error):  # it has just ended, or is another user's
-            process = psutil.Process(pid)
-            with process.oneshot():
-                has_ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-                found.append((process, process.ppid(), has_ended))
+        if pid not in known and _is_in_own_group(pid):
+            with suppress(psutil.Error):  # it has just ended
+                found.append(psutil.Process(pid))
     return found
 
 
-def _group(pid: int) -> int | None:
+def _is_in_own_group(pid: int) -> bool:
+    own = os.getpid()
     try:
-        return os.getpgid(pid)
+        return os.getsid(0) == own and os.getpgid(pid) == own
     except OSError:
-        return None
+        return False
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
+        return True
 
 
 def _set_reaper(on: bool) -> bool:

@@ -119,7 +119,7 @@ class LogFiles:
     def open(self, path: Path, after: tail.Mark | None = None) -> RowLog | TextLog | None:
         """Return the log in a file or MLflow run folder; None while its kind is not known.
 
-        What was written `after` that mark counts: before it, the script had not begun.
+        What the file held at the mark `after` is skipped: the script had not begun.
         """
         name = path.name.lower()
         if path.is_dir():
