@@ -101,7 +101,7 @@ class Conductor:
         return list(self._running)
 
     def is_ending(self, attempt_id: str) -> bool:
-        """Tell whether a running attempt was asked to end."""
+        """Return whether a running attempt was asked to end."""
         attempt = self._running.get(attempt_id)
         return attempt is not None and attempt.requested_end is not None
 

@@ -64,7 +64,7 @@ class OtherTrials:
         self._fallen.add(number)
 
     def another_fell(self, number: int, *, read_logs: bool) -> bool:
-        """Tell whether the loss of another trial than `number` has come down.
+        """Return whether the loss of another trial than `number` has come down.
 
         Args:
             read_logs: whether the logs of earlier drivers are worth reading for it.
@@ -190,7 +190,7 @@ class Judge:
         return verdicts
 
     def _is_carried_out(self, verdict: Verdict) -> bool:
-        """Tell whether a verdict that ends the run is carried out.
+        """Return whether a verdict that ends the run is carried out.
 
         What is lost ends in any case. A run that is only on a plateau continues if no remedy can
         follow.

@@ -86,7 +86,7 @@ class ProgramWatch:
         message = _first_line(self._failed[-1]).rstrip(".")
         return Ending(
             f"the first {len(self._failed)} trials failed at once with the same message, so the "
-            f"others do not start: {message}. Mend it and run again with --retry-failed",
+            f"others do not start: {message}. Fix it and run again with --retry-failed",
             stops=True,
             exit_code=1,
         )
@@ -165,7 +165,7 @@ def _has_reports(attempt: RunningAttempt) -> bool:
 
 
 def _has_come_far(attempt: RunningAttempt) -> bool:
-    """Tell whether a running attempt has come further than those that failed."""
+    """Return whether a running attempt has come further than those that failed."""
     start = parse_time(attempt.record.started_at)
     is_long = start is not None and (parse_time(now()) or 0.0) - start >= AT_ONCE_S
     return not attempt.is_finished and (_has_reports(attempt) or is_long)

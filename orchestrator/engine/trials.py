@@ -49,7 +49,7 @@ class SweepTrials:
             self._drop_replicates(record, ())
 
     def __bool__(self) -> bool:
-        """Tell whether there is a trial that may start now."""
+        """Return whether there is a trial that may start now."""
         return bool(self._queue)
 
     @property

@@ -334,7 +334,7 @@ def test_a_config_that_a_pruner_stops_spares_its_other_seeds(tmp_path: Path) -> 
             {"budget": Budget(failures=2)},
             (0.2, 0.3),
             3,
-            "budget: 2 trials failed in a row, the last of them lr=0.2, lr=0.3. Mend the cause "
+            "budget: 2 trials failed in a row, the last of them lr=0.2, lr=0.3. Fix the cause "
             "and run again with --retry-failed",
         ),
         (

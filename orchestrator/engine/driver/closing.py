@@ -112,7 +112,7 @@ def stamp(record: SweepRecord, before: SweepRecord | None = None) -> None:
 
 
 def _was_interrupted(conductor: Conductor) -> bool:
-    """Tell whether the user ended the sweep before it came to its own end."""
+    """Return whether the user ended the sweep before it came to its own end."""
     reason = conductor.stop_reason
     if reason is None:
         return False

@@ -30,7 +30,7 @@ class Ablation:
         self._decisions = decisions
 
     def may_start(self, trial: TrialConfig) -> bool:
-        """Tell whether a trial need not wait for the result of another."""
+        """Return whether a trial need not wait for the result of another."""
         if trial.change is None:
             return True
         if self._ablate.gate is not None:
@@ -51,8 +51,8 @@ class Ablation:
         if isinstance(made, TrialConfig):
             return made
         if self._decisions.get("kept", trial.change) is None:
-            words = f"change {trial.change}: not run: with what is kept it breaks {made.constraint}"
-            self._decisions.note("kept", trial.change, words, kept=False)
+            text = f"change {trial.change}: not run: with what is kept it breaks {made.constraint}"
+            self._decisions.note("kept", trial.change, text, kept=False)
         return None
 
     def change_of(self, trial: TrialConfig) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Ablation:
         return None
 
     def _is_weighed(self, name: str) -> bool:
-        """Tell whether it is known if a change stays; constraints may leave one out."""
+        """Return whether it is known if a change stays; constraints may leave one out."""
         if self._decisions.get("kept", name) is not None:
             return True
         return not isinstance(make_change(self._view.spec, 0, name), TrialConfig)
@@ -123,29 +123,29 @@ class Ablation:
             ]
         )
         missed = shortfall(parse(gate), known)
-        words = f"gate of {name}: {gate} {f'is missed: {missed}' if missed else 'holds'}"
-        return self._decisions.note("gates", name, words, of=name, condition=gate, held=not missed)
+        text = f"gate of {name}: {gate} {f'is missed: {missed}' if missed else 'holds'}"
+        return self._decisions.note("gates", name, text, of=name, condition=gate, held=not missed)
 
     def _weigh(self, name: str, *, passed: bool) -> None:
         """Decide whether a change stays: it must gain more than the noise."""
         stay = self._kept()
         against = stay[-1] if stay else None
-        words, kept = "not kept, since it missed its gate", False
+        text, kept = "not kept, since it missed its gate", False
         if passed:
             found = self._difference(self._members(name), self._members(against))
-            words, kept = self._verdict(found, BASELINE if against is None else against)
-        self._decisions.note("kept", name, f"change {name}: {words}", kept=kept)
+            text, kept = self._verdict(found, BASELINE if against is None else against)
+        self._decisions.note("kept", name, f"change {name}: {text}", kept=kept)
 
     def _verdict(self, found: Difference | None, against: str) -> tuple[str, bool]:
-        """Return in words what a change gains over another config, and whether it stays."""
+        """Return what a change gains over another config, as text, and whether it stays."""
         metric = self._view.spec.metric
         if found is None or metric is None:
-            return "not kept, since it or what it is held against has no value", False
+            return "not kept, since it or what it is compared with has no value", False
         gain = -found.value if metric.goal == "minimize" else found.value
         change = f"{metric.name} {'gains' if gain >= 0 else 'loses'} {abs(gain):.4g}"
         if found.is_noise is None:
             return (
-                f"not kept: {change}, but nothing tells how much is noise. Use seeds, or save "
+                f"not kept: {change}, but the noise is unknown. Use seeds, or save "
                 "validation predictions"
             ), False
         kept = gain > 0 and not found.is_noise

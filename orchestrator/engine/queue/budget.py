@@ -46,7 +46,7 @@ class TimeSpent:
 
 
 def is_timed(spec: Spec) -> bool:
-    """Tell whether a sweep may end by its budget while no trial ends."""
+    """Return whether a sweep may end by its budget while no trial ends."""
     return spec.budget.hours is not None or spec.budget.gpu_hours is not None
 
 
@@ -74,14 +74,14 @@ def limit_reached(
     if budget.failures is not None and len(row) >= budget.failures:
         names = ", ".join(record.name for record in row[-3:])
         return Ending(
-            f"budget: {_trials(len(row))} failed in a row, the last of them {names}. Mend the "
+            f"budget: {_trials(len(row))} failed in a row, the last of them {names}. Fix the "
             "cause and run again with --retry-failed"
         )
     return _target_reached(spec, finished, last_stage)
 
 
 def has_room(spec: Spec, records: Collection[TrialRecord], running: int) -> bool:
-    """Tell whether the budget allows one more trial, since the running ones will count too."""
+    """Return whether the budget allows one more trial, since the running ones will count too."""
     most = spec.budget.trials
     return most is None or sum(record.state.is_finished for record in records) + running < most
 

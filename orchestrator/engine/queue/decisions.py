@@ -47,15 +47,15 @@ class Decisions:
         found = self._state.course.get(kind, {}).get(name)
         return found if isinstance(found, dict) else None
 
-    def note(self, kind: str, name: str, words: str, **facts: Any) -> dict[str, Any]:
+    def note(self, kind: str, name: str, text: str, **facts: Any) -> dict[str, Any]:
         """Write a decision down, report it and return it.
 
         Args:
             kind: one of `EVENTS`.
-            words: the decision, for people.
+            text: the decision, for people.
             facts: what follows from it, in JSON types.
         """
-        decided: dict[str, Any] = {"words": words, **facts}
+        decided: dict[str, Any] = {"words": text, **facts}
         self._state.course.setdefault(kind, {})[name] = decided
         self._state.save(self._log.folder)
         self._log.emit(EVENTS[kind], **decided)

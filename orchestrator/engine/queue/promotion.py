@@ -112,19 +112,19 @@ class Promotions:
         chosen = promoted(rule, goal, entrants, lambda entrant: self._holds(rule, entrant))
         complete = sum(record.state is TrialState.COMPLETE for record in entered)
         noun = "trial" if len(entered) == 1 else "trials"
-        words = (
+        text = (
             f"stage {stage.name}: {len(entered)} {noun}, {complete} complete; "
             f"{len(chosen) or 'none'} promoted to {following.name} ({rule.in_words()})"
         )
         if chosen:
-            words += f": {_named([entrant.text for entrant in chosen])}"
+            text += f": {_named([entrant.text for entrant in chosen])}"
         barred = [f"{entrant.name} {entrant.barred}" for entrant in entrants if entrant.barred]
         if barred:
-            words += f"; not allowed there: {_named(barred)}"
+            text += f"; not allowed there: {_named(barred)}"
         return self._decisions.note(
             "stages",
             stage.name,
-            words,
+            text,
             stage=stage.name,
             to=following.name,
             trials=len(entered),

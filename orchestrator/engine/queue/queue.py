@@ -97,7 +97,7 @@ class TrialQueue:
         self._n_planned = count_trials(self._spec)
 
     def __bool__(self) -> bool:
-        """Tell whether there is a trial that may start now."""
+        """Return whether there is a trial that may start now."""
         return bool(self._waiting) or bool(self._startable(1))
 
     @property
@@ -202,7 +202,7 @@ class TrialQueue:
         return self._promotions.review(more_to_come=self._look_ahead(1)), None
 
     def is_wanted(self, name: str, number: int) -> bool:
-        """Tell whether `only` names a trial or one that it follows; always True without `only`."""
+        """Return whether `only` names a trial or one that it follows; True without `only`."""
         if not self._only:
             return True
         record = self._view.records.get(number)
@@ -286,7 +286,7 @@ class TrialQueue:
         return found
 
     def _look_ahead(self, count: int) -> bool:
-        """Plan the next trials, and tell whether there are `count` of them."""
+        """Plan the next trials, and return whether there are `count` of them."""
         # One proposal is enough: how many follow depends on those taken before.
         while len(self._ahead) < count and "propose" not in self._ahead:
             planned = next(self._planned, None)
