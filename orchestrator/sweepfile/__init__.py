@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from orchestrator.sweepfile.resume_diff import differences as differences
     from orchestrator.sweepfile.trainer_schemas import (
         PACKAGE as PACKAGE,
-        ParameterLike as ParameterLike,
+        TrainerParameter as TrainerParameter,
         TrainerSchema as TrainerSchema,
         is_own as is_own,
         resolve as resolve,
@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "resume_diff": ["differences"],
         "trainer_schemas": [
             "PACKAGE",
-            "ParameterLike",
+            "TrainerParameter",
             "TrainerSchema",
             "is_own",
             "resolve",

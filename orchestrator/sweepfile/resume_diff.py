@@ -1,4 +1,4 @@
-"""What differs between the spec that a sweep ran with and the one that it is asked to go on with.
+"""The differences between the spec that a sweep ran with and the one that is to continue it.
 
 What may change without harm (more trials, other targets, another gate, another text) is no
 difference, nor is another order of keys. Another order of a parameter's values or of the trials is
@@ -10,46 +10,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.space.grid import canonical
 
-_FREE = (
-    "run_cap",
-    "description",
-    "path",
-    "warnings",
-    "budget",
-    # What trials are held against, which is read anew.
-    "targets",
-    "tiers",
-    "expect",
-    "references",
-    "success",
-    "lr_schedule",
-    # What is to come of trials that diverge; no config of the file changes.
-    "divergence",
-    "remedy",
-)
-_VALUES = (
-    "fixed",
-    "stage_set",
-    "overrides",
-    "set",
-    "values",
-    "baseline",
-)  # what holds parameter values
-_OF_STAGE = ("name", "promote")  # who is promoted is decided anew
-# How a program is treated, not what it computes.
-_OF_PROGRAM = (
-    *("folder", "timeout_s", "stall_timeout_s", "grace_s", "stop_signal", "resume"),
-    *("seed", "seed_parameter"),
-)
+_HOLD_VALUES = ("fixed", "stage_set", "overrides", "set", "values", "baseline")
+_OF_STAGE = ("name", "promote")  # who is promoted is decided again
 _ABSENT = object()
 _DEFAULTS = json.loads(json.dumps(asdict(Program(path=""))))
-_WORDS = {
+_SHOWN = {
     "resumes": "continue",
     "low": "min",
     "high": "max",
@@ -57,11 +29,17 @@ _WORDS = {
 }
 
 
+def _unchanging(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may not change, of the fields of a dataclass as JSON holds them."""
+    free = {item.name for item in fields(kind) if item.metadata.get("may_change")}
+    return {key: value for key, value in values.items() if key not in free}
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return a line for each difference between two specs, none where a sweep may go on.
+    """Return a line for each difference between two specs, none if the sweep can continue.
 
     Args:
-        old: `Spec.to_dict` of then, also after a way through JSON.
+        old: `Spec.to_dict` of then, also after a round trip through JSON.
         new: `Spec.to_dict` of now.
     """
     before, after = _comparable(old), _comparable(new)
@@ -75,18 +53,18 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _at(spec: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return the mapping at a path; {} where there is none."""
+    """Return the mapping at a path; {} if there is none."""
     for key in path:
         spec = spec.get(key) or {}
     return spec
 
 
 def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what counts of a spec, without mere words and what a moved folder changes."""
-    kept = {key: _json(value) for key, value in spec.items() if key not in _FREE}
+    """Return what counts of a spec, without notes and what a moved folder changes."""
+    kept = {key: _json(value) for key, value in _unchanging(Spec, spec).items()}
     for trial in (kept.get("trials") or {}).values():
-        for words in ("note", "risk", "expect"):
-            trial.pop(words, None)
+        for text in ("note", "risk", "expect"):
+            trial.pop(text, None)
     if isinstance(kept.get("program"), dict):
         kept["program"] = _program(kept["program"])
     if kept.get("seed_parameter") == "seed":
@@ -109,13 +87,13 @@ def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _program(program: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what counts of a program: what a release before did not know is at its default."""
+    """Return what counts of a program; a field that an older release lacks is at its default."""
     workdir = program.get("workdir", "")
     folder = program.get("folder") or workdir
     kept = {
         key: value
-        for key, value in program.items()
-        if key not in _OF_PROGRAM and value != _DEFAULTS.get(key, _ABSENT)
+        for key, value in _unchanging(Program, program).items()
+        if value != _DEFAULTS.get(key, _ABSENT)
     }
     kept["workdir"] = os.path.relpath(workdir, folder) if folder else workdir
     for key in ("path", "python", "conda"):
@@ -129,7 +107,7 @@ def _program(program: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Any:
-    """Return a value as a way through JSON leaves it."""
+    """Return a value as a round trip through JSON leaves it."""
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -138,11 +116,11 @@ def _json(value: Any) -> Any:
 
 
 def _compare(key: str, old: Any, new: Any, strict: bool = False) -> Iterator[str]:
-    """Yield the differences below `key`; `strict` where null is a value of a parameter."""
+    """Yield the differences below `key`; `strict` if null is a value of a parameter."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
-            below = f"{key}.{_WORDS.get(name, name)}" if key else name
-            inside = strict or name in _VALUES
+            below = f"{key}.{_SHOWN.get(name, name)}" if key else name
+            inside = strict or name in _HOLD_VALUES
             yield from _compare(below, old.get(name, _ABSENT), new.get(name, _ABSENT), inside)
     elif _same(old, new) or (not strict and _empty(old) and _empty(new)):
         return
@@ -155,7 +133,7 @@ def _compare(key: str, old: Any, new: Any, strict: bool = False) -> Iterator[str
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Tell whether two values are the same; 1 and True are not, NaN is NaN."""
+    """Return whether two values are the same; 1 and True are not, NaN is NaN."""
     return bool(canonical(old) == canonical(new))
 
 
@@ -166,7 +144,7 @@ def _empty(value: Any) -> bool:
 def _show(value: Any) -> str:
     """Return a value for people, without what is not set in it."""
     if isinstance(value, dict):
-        inner = (f"{_WORDS.get(k, k)}: {_show(v)}" for k, v in value.items() if not _empty(v))
+        inner = (f"{_SHOWN.get(k, k)}: {_show(v)}" for k, v in value.items() if not _empty(v))
         return f"{{{', '.join(inner)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_show, value))}]"

@@ -1,15 +1,10 @@
 """What a trainer declares, reached by its name: parameters, presets, metrics.
 
-Of one that ships only its ``config.py`` is imported, which loads no torch, so a sweep file is
-checked in milliseconds; one of the user's own is looked at from outside
-(`sweepfile.own_trainers`). The protocols here describe what the trainer side hands over;
-the classes themselves stand in `trainers.base`, which this package does not import at its top.
-
-Looking at a trainer of the user's own without importing it here.
-
-Its module may load torch, take its time or crash the interpreter, so a process of its own imports
-it (`trainers.describe`) under a time limit and without a GPU. What it declares is kept with the
-stamps of the files that it came from, and asked for again only when one of them has changed.
+Of a trainer that ships, only ``config.py`` is imported, which loads no torch, so a sweep file is
+checked in milliseconds. The user's own may load torch, take its time or crash the interpreter, so a
+process of its own imports it (`trainers.describe`) under a time limit and without a GPU. What it
+declares is cached with the stamps of the files that it came from, and read again when one of them
+has changed.
 """
 
 from __future__ import annotations
@@ -25,70 +20,62 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import atomic
 
 PACKAGE = "trainers"
+TIMEOUT_S = 60.0
+"""How long a module may take to import; torch takes a second or two, a cold disk some more."""
+
+_LONGEST_OUTPUT = 2_000
+_FORMAT = 1
 
 
-class ParameterLike(Protocol):
-    """One parameter of a trainer; `trainers.base.Parameter` has it all."""
+@dataclass(frozen=True)
+class TrainerParameter:
+    """One parameter of a trainer, as `trainers.base.Parameter` declares it.
 
-    @property
-    def name(self) -> str:
-        """As it stands in a sweep file."""
+    Attributes:
+        type: one of bool, int, float, str.
+        low: least value, inclusive; None for no bound.
+        high: greatest value, inclusive; None for no bound.
+        choices: the only values; empty for any.
+        nullable: True if null is a value.
+        alters_loss: True if it changes what the loss means.
+        alters_memory: True if it changes the memory that a trial takes.
+        is_path: True if its values are paths.
+    """
 
-    @property
-    def type(self) -> type:
-        """One of bool, int, float, str."""
-
-    @property
-    def default(self) -> Any:
-        """The value where nothing is said."""
-
-    @property
-    def low(self) -> float | None:
-        """Least value, inclusive."""
-
-    @property
-    def high(self) -> float | None:
-        """Greatest value, inclusive."""
-
-    @property
-    def choices(self) -> tuple[Any, ...]:
-        """The only values; empty for any."""
-
-    @property
-    def nullable(self) -> bool:
-        """True where null is a value."""
-
-    @property
-    def alters_loss(self) -> bool:
-        """True where it changes what the loss means."""
-
-    @property
-    def alters_memory(self) -> bool:
-        """True where it changes the memory that a trial takes."""
-
-    @property
-    def is_path(self) -> bool:
-        """True where its values are paths."""
+    name: str
+    type: type
+    default: Any
+    help: str = ""
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+    nullable: bool = False
+    alters_loss: bool = False
+    alters_memory: bool = False
+    is_path: bool = False
 
 
-class MetricLike(Protocol):
-    """One reported metric of a trainer; `trainers.base.Metric` has it all."""
+@dataclass(frozen=True)
+class TrainerMetric:
+    """One reported metric of a trainer, as `trainers.base.Metric` declares it.
 
-    @property
-    def goal(self) -> Any:
-        """``minimize`` or ``maximize``."""
+    Attributes:
+        goal: ``minimize`` or ``maximize``.
+        is_loss: True if its value depends on parameters that alter the loss.
+    """
 
-    @property
-    def is_loss(self) -> bool:
-        """True where its value depends on parameters that alter the loss."""
+    goal: Any = "minimize"
+    unit: str = ""
+    is_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,19 +83,18 @@ class TrainerSchema:
     """What a trainer declares.
 
     Attributes:
-        name: the trainer's name.
         parameters: what a config may set, in the trainer's order.
         presets: preset name to the values that it sets.
         metrics: every metric that the trainer reports during training.
         data_kind: what its arrays are, such as ``decay_curve``.
         description: what it is, in a line.
-        takes_anything: True where it declares no parameters and takes whatever is given.
+        takes_anything: True if it declares no parameters and takes whatever is given.
     """
 
     name: str
-    parameters: Mapping[str, ParameterLike]
+    parameters: Mapping[str, TrainerParameter]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    metrics: Mapping[str, MetricLike] = field(default_factory=dict)
+    metrics: Mapping[str, TrainerMetric] = field(default_factory=dict)
     data_kind: str = ""
     description: str = ""
     takes_anything: bool = False
@@ -116,10 +102,8 @@ class TrainerSchema:
     @property
     def default_metric(self) -> str | None:
         """The first validation metric that stays comparable when the loss changes."""
-        for name, metric in self.metrics.items():
-            if name.startswith("val_") and not metric.is_loss:
-                return name
-        return None
+        validation = (name for name in self.metrics if name.startswith("val_"))
+        return next((name for name in validation if not self.metrics[name].is_loss), None)
 
 
 def trainer_names() -> list[str]:
@@ -129,7 +113,7 @@ def trainer_names() -> list[str]:
 
 
 def is_own(name: str) -> bool:
-    """Tell whether `name` means a module of the user's own, as ``my_package.my_trainer:train``."""
+    """Return whether `name` is a module of the user's own, as ``my_package.my_trainer:train``."""
     return "." in name or ":" in name
 
 
@@ -137,9 +121,9 @@ def trainer_schema(name: str, folder: Path | None = None) -> TrainerSchema:
     """Return what the trainer called `name` declares.
 
     Args:
-        name: one that ships (``edc``), or of the user's own (``my_package.my_trainer:train``).
-        folder: where a module of the user's own is looked for before the environment, which is
-            the folder of the sweep file; None for the working folder.
+        name: one that ships (``edc``), or the user's own (``my_package.my_trainer:train``).
+        folder: the sweep file's folder, where the user's own module is searched before the
+            environment; None for the working folder.
 
     Raises:
         UsageError: there is no such trainer, or what declares it cannot be loaded.
@@ -150,65 +134,70 @@ def trainer_schema(name: str, folder: Path | None = None) -> TrainerSchema:
     if name not in names:
         known = ", ".join(names) or "none is installed"
         raise UsageError(
-            f"must be the name of a trainer, but got {name!r}.{nearest(name, names)} "
+            f"no trainer {name!r}.{nearest(name, names)} "
             f"Choices: {known}; or a function of your own, such as my_trainer:train."
         )
     try:
         package = importlib.import_module(f"{PACKAGE}.{name}")
         module = importlib.import_module(f"{PACKAGE}.{name}.config")
-        base = importlib.import_module(f"{PACKAGE}.base")
-        declared: dict[str, ParameterLike] = base.parameters(module.Config)
+        declared = importlib.import_module(f"{PACKAGE}.base").parameters(module.Config)
     except Exception as error:  # a trainer is foreign code: whatever it raises is its own mistake
         reason = f"{type(error).__name__}: {error}"
-        raise UsageError(
-            f"must be a trainer whose config.py loads, but {name}'s fails: {reason}."
-        ) from error
+        raise UsageError(f"config.py of trainer {name} does not load: {reason}.") from error
+    metrics = dict(getattr(module, "METRICS", {}))
     presets = dict(getattr(module, "PRESETS", {}))
-    _name_presets(declared, presets)
     return TrainerSchema(
         name=name,
-        parameters=declared,
+        parameters=_with_presets(
+            {key: _like(TrainerParameter, p) for key, p in declared.items()}, presets
+        ),
         presets=presets,
-        metrics=dict(getattr(module, "METRICS", {})),
+        metrics={key: _like(TrainerMetric, metric) for key, metric in metrics.items()},
         data_kind=str(getattr(module, "DATA_KIND", None) or ""),
         description=(package.__doc__ or "").strip().partition("\n")[0],
     )
 
 
+def _like(kind: Any, declared: Any) -> Any:
+    """Return a record of ours with the fields that the trainer's record has."""
+    return kind(**{item.name: getattr(declared, item.name) for item in fields(kind)})
+
+
 def _own_schema(found: Mapping[str, Any]) -> TrainerSchema:
     """Return the schema of what `trainers.describe` wrote."""
-    base = importlib.import_module(f"{PACKAGE}.base")
-    declared: dict[str, ParameterLike] = {}
+    declared = {}
     for item in found["parameters"]:
         kind = getattr(builtins, item["type"])
         values = {**item, "type": kind, "choices": tuple(item["choices"])}
-        declared[item["name"]] = base.Parameter(**values)
-    _name_presets(declared, found["presets"])
+        declared[item["name"]] = TrainerParameter(**values)
     return TrainerSchema(
         name=found["name"],
-        parameters=declared,
+        parameters=_with_presets(declared, found["presets"]),
         presets=found["presets"],
-        metrics={name: base.Metric(**item) for name, item in found["metrics"].items()},
+        metrics={name: TrainerMetric(**item) for name, item in found["metrics"].items()},
         data_kind=found["data_kind"],
         description=found["description"],
         takes_anything=found["takes_anything"],
     )
 
 
-def _name_presets(declared: dict[str, ParameterLike], presets: Mapping[str, Any]) -> None:
-    """Let the parameter ``preset`` take the names of the presets, where it names no choices."""
-    preset: Any = declared.get("preset")
-    if preset is not None and presets and not preset.choices:
-        declared["preset"] = replace(preset, choices=tuple(presets))
+def _with_presets(
+    declared: dict[str, TrainerParameter], presets: Mapping[str, Any]
+) -> dict[str, TrainerParameter]:
+    """Let the parameter ``preset`` take the names of the presets, unless it names its choices."""
+    preset = declared.get("preset")
+    if preset is None or not presets or preset.choices:
+        return declared
+    return {**declared, "preset": replace(preset, choices=tuple(presets))}
 
 
 def metrics_kind(name: str, data_kind: str) -> str | None:
-    """Return the name under which `orchestrator.metrics` knows the data of a trainer.
+    """Return the name under which `orchestrator.metrics` has the data of a trainer.
 
     Args:
         name: the trainer.
-        data_kind: what its arrays are; a trainer of the user's own gets the metrics of the trainer
-            that ships whose arrays are of that kind.
+        data_kind: what its arrays are; the user's own trainer gets the metrics of the trainer that
+            ships and has arrays of that kind.
     """
     return data_kind or (None if is_own(name) else name)
 
@@ -226,40 +215,32 @@ def resolve(schema: TrainerSchema, values: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-TIMEOUT_S = 60.0
-"""How long a module may take to import; torch takes a second or two, a cold disk some more."""
-
-_LONGEST_OUTPUT = 2_000
-_FORMAT = 1
-
-
 def inspect_trainer(name: str, folder: Path | None, *, timeout_s: float = TIMEOUT_S) -> Any:
     """Return what a trainer of the user's own declares, as `trainers.describe` writes it.
 
     Args:
         name: ``my_package.my_trainer:train``.
-        folder: where its module is looked for before the environment; None for the working folder.
+        folder: where its module is searched before the environment; None for the working folder.
         timeout_s: how long it may take to import.
 
     Raises:
-        UsageError: it cannot be imported, does not keep the contract, crashes, or takes too long.
+        UsageError: it cannot be imported, breaks the contract, crashes, or takes too long.
     """
     folder = Path(os.path.abspath(folder or Path()))
-    kept = _cache_file(name, folder)
-    found = _read(kept)
+    cached = _cache_file(name, folder)
+    found = _read_cache(cached)
     if found is None:
-        found = _ask(name, folder, timeout_s)
+        found = _describe(name, folder, timeout_s)
         if "error" not in found:
             with suppress(OSError):  # a folder that cannot be written costs time, nothing else
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                atomic.write_json(kept, found)
+                cached.parent.mkdir(parents=True, exist_ok=True)
+                atomic.write_json(cached, found)
     if "error" in found:
         raise UsageError(f"{found['error']}. Looked in {folder} and the environment.")
     return found
 
 
-def _ask(name: str, folder: Path, timeout_s: float) -> Any:
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+def _describe(name: str, folder: Path, timeout_s: float) -> Any:
     with tempfile.TemporaryDirectory(prefix="sweep-trainer-") as scratch:
         output, log = Path(scratch, "declared.json"), Path(scratch, "log.txt")
         with log.open("wb") as stream:
@@ -269,30 +250,23 @@ def _ask(name: str, folder: Path, timeout_s: float) -> Any:
                 stdout=stream,
                 stderr=stream,
                 cwd=folder if folder.is_dir() else None,
-                env=environment,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
                 start_new_session=True,
             )
             try:
                 code = process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                return {
-                    "error": f"{name}: must load within {timeout_s:g} s, but is still at it. "
-                    "A module that is imported must not train or wait"
-                }
+                hint = "A module must not train or wait when it is imported"
+                return {"error": f"{name}: still loading after {timeout_s:g} s. {hint}"}
             finally:
-                _end(process)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)  # whatever it has started, too
+                process.wait()
         with suppress(OSError, ValueError):
             return json.loads(output.read_text(encoding="utf-8"))
-        said = log.read_text(encoding="utf-8", errors="replace").strip()[-_LONGEST_OUTPUT:]
-        last = f": {said.splitlines()[-1]}" if said else ""
-        return {"error": f"{name}: must load, but its process {_ended(code)}{last}"}
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and whatever it has started."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        printed = log.read_text(encoding="utf-8", errors="replace").strip()[-_LONGEST_OUTPUT:]
+        last = f": {printed.splitlines()[-1]}" if printed else ""
+        return {"error": f"{name}: cannot be loaded, its process {_ended(code)}{last}"}
 
 
 def _ended(code: int) -> str:
@@ -303,7 +277,7 @@ def _ended(code: int) -> str:
 
 
 def _cache_file(name: str, folder: Path) -> Path:
-    """Return where what `name` declares is kept; everything but its files is in the file's name."""
+    """Return the cache of what `name` declares; its name covers everything but the sources."""
     path = os.environ.get("PYTHONPATH", "")
     parts = [str(_FORMAT), name, str(folder), sys.executable, sys.version, path]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
@@ -312,8 +286,8 @@ def _cache_file(name: str, folder: Path) -> Path:
     return root / f"trainer-{digest}.json"
 
 
-def _read(path: Path) -> Any:
-    """Return what is kept, or None where it is missing, damaged or out of date."""
+def _read_cache(path: Path) -> Any:
+    """Return what is cached; None if it is missing, damaged or out of date."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         for source, changed_ns, size in found["sources"]:

@@ -14,7 +14,7 @@ from orchestrator.sweepfile.expand.names import WRITTEN
 from orchestrator.sweepfile.model.course import Ablate, Change, Promote, Remedy, Stage
 from orchestrator.sweepfile.schema.course import written_as
 from orchestrator.sweepfile.schema.fields import join, refuse
-from orchestrator.sweepfile.trainer_schemas import ParameterLike
+from orchestrator.sweepfile.trainer_schemas import TrainerParameter
 from orchestrator.sweepfile.yaml.node import Node
 
 SEED = "seed"
@@ -234,7 +234,7 @@ def read_remedies(file: ParsedFile, results: Results) -> dict[str, Remedy]:
 
 def _check_step(file: ParsedFile, name: str, node: Node, key: str) -> None:
     """Check what a remedy sets a parameter to: a value, a factor, or a list of them."""
-    known: ParameterLike | None = None
+    known: TrainerParameter | None = None
     if file.declared is not None:
         known = check_name(file.declared, name, node, key, file.log)
         if known is None:
@@ -249,7 +249,7 @@ def _check_step(file: ParsedFile, name: str, node: Node, key: str) -> None:
 
 
 def _check_step_value(
-    file: ParsedFile, known: ParameterLike | None, name: str, node: Node, key: str
+    file: ParsedFile, known: TrainerParameter | None, name: str, node: Node, key: str
 ) -> None:
     value: Any = node.value
     if known is None:

@@ -11,7 +11,7 @@ from orchestrator.sweepfile.schema.fields import join, number_hint, refuse
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
 from orchestrator.sweepfile.space.distributions import limits, support
 from orchestrator.sweepfile.space.domain import Declared
-from orchestrator.sweepfile.trainer_schemas import ParameterLike, TrainerSchema
+from orchestrator.sweepfile.trainer_schemas import TrainerParameter, TrainerSchema
 from orchestrator.sweepfile.yaml.node import Log, Node
 from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
@@ -52,7 +52,7 @@ def _check_overrides_of_program(file: ParsedFile) -> None:
 
 def check_name(
     schema: TrainerSchema, name: str, node: Node, key: str, log: Log, *others: str
-) -> ParameterLike | None:
+) -> TrainerParameter | None:
     """Return the parameter called `name`; log an error if there is none.
 
     Args:
@@ -120,7 +120,7 @@ def _check_domain(name: str, declared: Declared, key: str, schema: TrainerSchema
         log.warn(node, key, f"{message}{bounds} for any number.")
 
 
-def _check_support(known: ParameterLike, domain: Domain, node: Node, key: str, log: Log) -> None:
+def _check_support(known: TrainerParameter, domain: Domain, node: Node, key: str, log: Log) -> None:
     """Check what a distribution may draw if its block does not give the limits."""
     low, high = support(domain)
     if _in_range(known, low) and _in_range(known, high):
@@ -132,12 +132,12 @@ def _check_support(known: ParameterLike, domain: Domain, node: Node, key: str, l
     log.at(node, key, f"{message}Use a distribution with min and max.")
 
 
-def _in_range(known: ParameterLike, value: Any) -> bool:
+def _in_range(known: TrainerParameter, value: Any) -> bool:
     above = known.low is None or value >= known.low
     return above and (known.high is None or value <= known.high)
 
 
-def check_value(known: ParameterLike, node: Node, key: str, log: Log) -> None:
+def check_value(known: TrainerParameter, node: Node, key: str, log: Log) -> None:
     """Check one value against a parameter's type, bounds and choices."""
     value = node.value
     if value is None and known.nullable:
@@ -158,7 +158,7 @@ def _is_type(value: Any, kind: type) -> bool:
     return type(value) is kind
 
 
-def _type_hint(known: ParameterLike, value: Any) -> str:
+def _type_hint(known: TrainerParameter, value: Any) -> str:
     if isinstance(value, list):
         return f" To try several, write parameters: {{{known.name}: {{values: [...]}}}}."
     if isinstance(value, dict):
@@ -170,7 +170,7 @@ def _type_hint(known: ParameterLike, value: Any) -> str:
     return number_hint(value) if known.type in (int, float) else ""
 
 
-def _expected(known: ParameterLike) -> str:
+def _expected(known: TrainerParameter) -> str:
     """Return what a parameter takes, as in "a number from 0 to 1, or null"."""
     text = _KINDS.get(known.type, known.type.__name__)
     if known.choices:

@@ -1,9 +1,4 @@
-"""The course of a sweep: what its file says beside single configs.
-
-These are plain values, parts of `sweepfile.model.spec.Spec`: stages and what promotes a trial
-from one to the next, one change at a time from a baseline, what bounds the whole, what answers a
-trial that diverges, and what the results are held against.
-"""
+"""The course of a sweep beyond single configs, as plain values of `Spec`."""
 
 from __future__ import annotations
 
@@ -19,9 +14,9 @@ class Promote:
     """Which trials of a stage run again at the next; all that is given must hold.
 
     Attributes:
-        top: the best so many; whoever is tied with the last of them goes along.
-        fraction: the best share, in (0, 1], rounded up, with ties alike.
-        condition: in the grammar of `orchestrator.sweepfile.conditions.condition`, about one trial.
+        top: the best so many, and those tied with the last of them.
+        fraction: the best share, in (0, 1], rounded up, and ties.
+        condition: on one trial.
     """
 
     top: int | None = None
@@ -29,7 +24,7 @@ class Promote:
     condition: str | None = None
 
     def in_words(self) -> str:
-        """Return the rule in words."""
+        """Return the rule as text."""
         parts = [f"top {self.top}"] if self.top is not None else []
         parts += [f"the best {100 * self.fraction:.4g} %"] if self.fraction is not None else []
         parts += [f"if {self.condition}"] if self.condition is not None else []
@@ -41,11 +36,10 @@ class Stage:
     """One budget that trials pass through.
 
     Attributes:
-        name: as ``--stage`` names it.
         set: the values that it sets.
-        promote: which of its trials go on to the next stage; None where they do not.
-        resumes: True where the trials that were promoted to this stage go on from their
-            checkpoints instead of anew (``continue: true`` on the stage that they come to).
+        promote: which of its trials run again at the next stage; None for none.
+        resumes: True if the trials promoted to this stage continue from their checkpoints
+            (``continue: true`` on this stage).
     """
 
     name: str
@@ -60,7 +54,6 @@ class Change:
 
     Attributes:
         set: the values in which it differs from the baseline.
-        note: what it is for.
         gate: condition on the change's own trial; None for none.
     """
 
@@ -74,11 +67,9 @@ class Ablate:
     """A baseline, and changes that are tried one at a time.
 
     Attributes:
-        baseline: the values of the baseline.
         changes: by name, in the order of the file; a list value in a file is several of them.
         gate: condition that the baseline must meet before any change runs; None for none.
-        keep_improvements: True where a change that gains more than the noise stays for those
-            after it.
+        keep_improvements: True if a change that gains more than the noise stays for those after.
     """
 
     baseline: Mapping[str, Any] = field(default_factory=dict)
@@ -93,7 +84,7 @@ class Budget:
 
     Attributes:
         trials: finished trials.
-        hours: hours on the clock while a driver ran, all drivers of the sweep together.
+        hours: hours while a driver ran, all drivers of the sweep together.
         gpu_hours: hours of all attempts times the GPUs that each held.
         failures: failed trials in a row.
     """
@@ -109,9 +100,8 @@ class Remedy:
     """What answers a symptom of a trial: a successor with another config.
 
     Attributes:
-        set: parameter to its new value: absolute, ``"*0.1"`` (times the value of before), or a
-            list of such, of which the first answer takes the first, and so on.
-        start: whether the successor trains from scratch or from the trial's checkpoint.
+        set: parameter to its new value: absolute, ``"*0.1"`` (times the value before), or a list
+            of such, of which the first answer takes the first, and so on.
         condition: condition on the trial; None for none.
         times: how many answers one chain of trials may have.
     """
@@ -124,10 +114,10 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the trials are held against: published numbers, or a run folder.
+    """What the trials are compared with.
 
     Attributes:
-        metrics: metric to its known value.
+        metrics: metric to its published value.
         path: a run folder, absolute, whose metrics are recomputed; None for none.
     """
 
@@ -140,7 +130,7 @@ class Sampler:
     """An Optuna sampler and its options.
 
     Attributes:
-        name: ``tpe``, ``gp``, ``cmaes``, ``qmc``, ``random`` or ``nsga2``.
+        name: one of `sweepfile.space.SAMPLERS`.
         options: keyword arguments of the Optuna sampler.
     """
 

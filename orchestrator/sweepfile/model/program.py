@@ -1,9 +1,6 @@
-"""A person's own program as a sweep file describes it: what starts it, and how it is treated.
+"""A user's own program as a sweep file describes it: what starts it, and how it is treated.
 
-These are plain values, as those of `sweepfile.model.spec`, and travel as JSON to the process
-that runs a trial.
-
-Where a program's metrics and arrays are found: what ``metrics`` says, as plain values.
+These are plain values that travel as JSON to the process that runs a trial.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ class MetricSources:
 
     Attributes:
         files: paths and globs of logs, with macros; relative to the folder that ``outputs``
-            adopts, where there is one, else to that where the program runs.
+            adopts, if any, else to that in which the program runs.
         step: the column of logs that is the step; None finds it.
         names: our name of a metric to its name in the logs.
         arrays: one of `ARRAYS` to a path or glob, with ``:key`` behind it for an ``.npz`` file.
@@ -37,7 +34,7 @@ class MetricSources:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return what the good entries of ``metrics`` say."""
+        """Return what the good entries of ``metrics`` hold."""
         return cls(
             files=_many(values.get("files")),
             step=values.get("step"),
@@ -53,7 +50,7 @@ def _many(value: Any) -> tuple[str, ...]:
 
 
 GRACE_S = 8.0
-"""Time that a program has to end itself when it is stopped, where the file does not say."""
+"""Time that a program has by default to end itself when it is stopped."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,8 @@ class Step:
     """One of several commands that make a trial.
 
     Attributes:
-        name: what it is called; part of the name of its log.
-        command: its words, macros and all.
+        name: part of the name of its log.
+        command: its words, with macros.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
     """
@@ -78,8 +75,8 @@ class ParamsFile:
     """A file with the parameters, from which the program reads them.
 
     Attributes:
-        write: where it is written, relative to the trial's copy of the program's folder, or to
-            the run directory where the program runs in place.
+        write: its path, relative to the trial's copy of the program's folder, or to the run
+            directory if the program runs in place.
         source: the file whose keys are set, absolute; None for one that holds nothing else.
     """
 
@@ -89,7 +86,7 @@ class ParamsFile:
 
 @dataclass(frozen=True)
 class Resume:
-    """How the program goes on from a checkpoint of its own.
+    """How the program continues from a checkpoint of its own.
 
     Attributes:
         words: what is added to its arguments, with ``${checkpoint}`` in them.
@@ -100,9 +97,12 @@ class Resume:
     checkpoint: str | None = None
 
 
+_TREATMENT = {"may_change": True}
+
+
 @dataclass(frozen=True)
 class Program:
-    """A person's own script, run as a trial.
+    """A user's own script, run as a trial.
 
     Attributes:
         path: the script, absolute, or the name of a console command.
@@ -113,25 +113,24 @@ class Program:
         outputs: glob, relative to the working folder, of the folder a trial makes.
         patterns: regular expressions with named groups that find metrics in the output; a group
             called ``step`` gives the step.
-        metrics: where other metrics and arrays are found.
         workdir: the folder it runs in, absolute; with `copies` the one that is copied.
-        command: the words of ``command``, macros and all, where the file has one; then the
-            argument list comes from `orchestrator.sweepfile.program.command.command_line`.
-        folder: the sweep file's folder, where relative paths among the arguments start; "" where
-            that is `workdir`.
-        copies: True where each trial runs in a copy of `workdir` of its own.
+        command: the words of ``command`` with macros; then the argument list comes from
+            `orchestrator.sweepfile.program.command.command_line`.
+        folder: the sweep file's folder, from which relative paths among the arguments start; ""
+            if that is `workdir`.
+        copies: True if each trial runs in its own copy of `workdir`.
         link: what of `workdir` is linked into the copy instead, relative to it.
         conda: the folder of the conda environment that it runs in.
-        shell: True where `command` is one text that a shell reads.
-        env: environment variables to their texts, macros and all.
+        shell: True if `command` is one text that a shell reads.
+        env: environment variables to their texts, with macros.
         params_file: the file through which parameters are handed over.
         steps: several commands, one after another, instead of one.
-        resume: how it goes on from a checkpoint; None where it starts again.
+        resume: how it continues from a checkpoint; None if it starts again.
         stop_signal: the name of the signal that asks it to end.
         grace_s: the time that it then has.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
-        seed: the sweep's seed, for ``${seed}`` where the config has none.
+        seed: the sweep's seed, for ``${seed}`` if the config has none.
         seed_parameter: the parameter that holds the config's.
     """
 
@@ -144,7 +143,7 @@ class Program:
     metrics: MetricSources = field(default_factory=MetricSources)
     workdir: str = "."
     command: tuple[str, ...] = ()
-    folder: str = ""
+    folder: str = field(default="", metadata=_TREATMENT)
     copies: bool = False
     link: tuple[str, ...] = ()
     conda: str | None = None
@@ -152,17 +151,17 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     params_file: ParamsFile | None = None
     steps: tuple[Step, ...] = ()
-    resume: Resume | None = None
-    stop_signal: str = "SIGTERM"
-    grace_s: float = GRACE_S
-    timeout_s: float | None = None
-    stall_timeout_s: float | None = None
-    seed: int = 0
-    seed_parameter: str = "seed"
+    resume: Resume | None = field(default=None, metadata=_TREATMENT)
+    stop_signal: str = field(default="SIGTERM", metadata=_TREATMENT)
+    grace_s: float = field(default=GRACE_S, metadata=_TREATMENT)
+    timeout_s: float | None = field(default=None, metadata=_TREATMENT)
+    stall_timeout_s: float | None = field(default=None, metadata=_TREATMENT)
+    seed: int = field(default=0, metadata=_TREATMENT)
+    seed_parameter: str = field(default="seed", metadata=_TREATMENT)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
-        """Return the program that `dataclasses.asdict` made, also after a way through JSON."""
+        """Return the program of `dataclasses.asdict`, also after a round trip through JSON."""
         known = {key: _tuples(value) for key, value in raw.items()}
         for name, kind in (("params_file", ParamsFile), ("resume", Resume)):
             if known.get(name) is not None:

@@ -1,7 +1,7 @@
 """The validated content of a sweep file.
 
 These are plain values: nothing here reads files or checks anything. `sweepfile.load` makes
-a `Spec` out of a file, `orchestrator.sweepfile.expand.configs` makes configs out of a `Spec`.
+a `Spec` from a file, `orchestrator.sweepfile.expand` makes configs from a `Spec`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ class Domain:
     """The values that one parameter may take.
 
     Attributes:
-        distribution: one of `sweepfile.space.distributions.DISTRIBUTIONS` (W&B's words).
+        distribution: one of `sweepfile.space.DISTRIBUTIONS`.
         values: the choices of a categorical, in the order of the file; the one of a constant.
-        low: least value of a range, inclusive; an exponent of e where the distribution says so.
+        low: least value of a range, inclusive; an exponent of e for some distributions.
         high: greatest value of a range, inclusive.
         q: step of a quantised distribution.
-        probabilities: of `values`, where they are weighed.
+        probabilities: of `values`, if they are weighed.
         mu: mean of a normal distribution, or of the logarithm of a log-normal one.
-        sigma: its standard deviation.
-        a: first shape of a beta distribution.
-        b: second shape of a beta distribution.
+        a: first shape of a beta distribution; `b` is the second.
         when: the condition under which the parameter exists; None for always.
     """
 
@@ -50,7 +48,7 @@ class Domain:
 
     @property
     def is_constant(self) -> bool:
-        """True where there is nothing to choose."""
+        """True if there is nothing to choose."""
         return self.distribution == "constant"
 
 
@@ -63,7 +61,7 @@ class MetricGoal:
         goal: which way is better.
         target: no further trial starts once one has reached it; None for no such value.
         impute: what a failed trial counts as for a sampler: ``latest``, ``best`` or ``worst`` of
-            its values; None where the file does not say.
+            its values; None if the file does not set it.
         impute_while_running: the same for trials that run; ``"false"`` for nothing.
     """
 
@@ -89,7 +87,7 @@ class Bound:
     low: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Tell whether `value` keeps the bound; NaN never does."""
+        """Return whether `value` keeps the bound; NaN never does."""
         if self.low is not None:
             return self.low <= value <= self.limit
         return {
@@ -101,22 +99,15 @@ class Bound:
 
     def __str__(self) -> str:
         # It is read again from the sweep's record: no digit may be lost.
-        limit = (
-            f"{self.limit:.17g}" if float(f"{self.limit:g}") != self.limit else f"{self.limit:g}"
-        )
-        return f"{self.op} {limit}" if self.low is None else f"{self.low!r}..{self.limit!r}"
+        if self.low is not None:
+            return f"{self.low!r}..{self.limit!r}"
+        short = f"{self.limit:g}"
+        return f"{self.op} {short if float(short) == self.limit else f'{self.limit:.17g}'}"
 
 
 @dataclass(frozen=True)
 class NamedTrial:
-    """One entry of ``trials``.
-
-    Attributes:
-        set: parameter values that make it.
-        note: what it is for.
-        risk: what may go wrong, in words.
-        expect: what the writer expects, metric name to words or range.
-    """
+    """One entry of ``trials``: its parameter values, and what the writer expects of it."""
 
     set: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
@@ -129,9 +120,8 @@ class Constraint:
     """A condition that every config must keep, or must not meet.
 
     Attributes:
-        condition: in the grammar of `orchestrator.sweepfile.conditions.condition`.
-        forbid: True where a config must not meet it.
-        reason: why, in the writer's words.
+        condition: in the grammar of `orchestrator.sweepfile.conditions`.
+        forbid: True if a config must not meet it.
     """
 
     condition: str
@@ -148,7 +138,7 @@ class EarlyTerminate:
     """W&B's hyperband stopping; `orchestrator.sweepfile.wandb_files` computes with it.
 
     Attributes:
-        min_iter: the first band; None where the bands are counted down from `max_iter`.
+        min_iter: the first band; None if the bands are counted down from `max_iter`.
         max_iter: reports of a whole trial.
         s: how many bands are counted down.
         eta: each band is so many times the one before, and keeps one trial in so many.
@@ -167,9 +157,9 @@ class Resources:
     """What one trial takes.
 
     Attributes:
-        gpu_memory_bytes: device memory on each of its GPUs; None where undeclared.
+        gpu_memory_bytes: device memory on each of its GPUs; None if undeclared.
         cpus: CPU cores; None lets the placement choose.
-        gpus: number of GPUs; None means one where there is one; 0 keeps the trial off GPUs.
+        gpus: number of GPUs; None means one if the machine has any; 0 keeps the trial off GPUs.
     """
 
     gpu_memory_bytes: int | None = None
@@ -177,54 +167,59 @@ class Resources:
     gpus: int | None = None
 
 
+_MAY_CHANGE = {"may_change": True}
+
+
+def _changeable(default: Any) -> Any:
+    """Return a field that may differ when a sweep is continued, since no config depends on it."""
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=_MAY_CHANGE)
+    return field(default=default, metadata=_MAY_CHANGE)
+
+
 @dataclass(frozen=True)
 class Spec:
-    """A sweep file that was found good.
+    """A sweep file that was checked.
+
+    A field takes what the key of the same name holds, unless a check computes it.
 
     Attributes:
         name: the sweep's name, which is its folder's under results.
         path: the file, absolute.
-        description: what the sweep is for.
-        trainer: name of a training system, or None where `program` is set.
-        program: the script to run, or None where `trainer` is set.
-        method: how `parameters` make configs.
-        metric: what ranks; None where neither file nor trainer names one.
+        trainer: name of a training system; None if `program` is set.
+        program: the script to run; None if `trainer` is set.
+        metric: what ranks; None if neither file nor trainer names one.
         fixed: values that all configs share.
         parameters: the search space, in the order of the file.
-        nested: parameter to its path, of those that stand inside another parameter.
+        nested: parameter to its path, of those inside another parameter.
         zips: groups of parameters that move together.
-        constraints: what configs must keep to be run.
         trials: named configs, in the order of the file.
         run_cap: greatest number of trials; None for no cap.
         seed: of the sampler and the random draw.
         targets: metric name to the bound that it should keep.
-        resources: what one trial takes.
-        stage: name of the stage that runs; None where the file has no stages.
+        stage: name of the stage that runs; None if the file has no stages, or all run.
         stage_set: the values that this stage sets.
-        pruner: ``none``, ``median`` or ``hyperband``.
-        early_terminate: W&B's stopping rule; None where the file has none.
-        overrides: what ``--set`` gave for parameters; stronger than everything above.
-        stages: all stages of the file, in its order; `stage` is the one that runs where no stage
-            promotes, or where one was asked for.
-        ablate: a baseline and its changes; None where the file has none.
+        pruner: a name of `sweepfile.space.PRUNERS`.
+        early_terminate: W&B's stopping rule; None if the file has none.
+        overrides: the parameters of ``--set``; stronger than everything above.
+        stages: all stages of the file, in its order.
         seeds: the seeds that each config runs with; empty for once with the config's own.
         seed_parameter: the parameter that takes them.
-        tiers: tier to the targets that make it, the least demanding first; `targets` are beside.
+        tiers: tier to the targets that make it, the least demanding first; next to `targets`.
         expect: milestone such as ``train_mse@5`` to the bound that is expected there.
-        references: name to what trials are held against.
+        references: name to what trials are compared with.
         success: conditions over all trials that make the sweep a success.
-        budget: what bounds the whole sweep.
         sampler: the sampler of ``bayes``; None for the default.
-        objectives: all metrics where the sweep has two; `metric` is the first of them.
-        divergence: symptom to what it leads to, where it is not the default.
-        lr_schedule: the learning-rate schedule that is expected; {} where nothing is declared.
+        objectives: all metrics if the sweep has two; `metric` is the first of them.
+        divergence: symptom to what it leads to, if that is not the default.
+        lr_schedule: the learning-rate schedule that is expected; {} if none is declared.
         remedy: symptom to what answers it.
         warnings: what the writer should know though the file is good.
     """
 
     name: str
-    path: Path
-    description: str = ""
+    path: Path = field(metadata=_MAY_CHANGE)
+    description: str = _changeable("")
     trainer: str | None = None
     program: Program | None = None
     method: Method = "grid"
@@ -235,9 +230,9 @@ class Spec:
     zips: tuple[tuple[str, ...], ...] = ()
     constraints: tuple[Constraint, ...] = ()
     trials: Mapping[str, NamedTrial] = field(default_factory=dict)
-    run_cap: int | None = None
+    run_cap: int | None = _changeable(None)
     seed: int = 0
-    targets: Mapping[str, Bound] = field(default_factory=dict)
+    targets: Mapping[str, Bound] = _changeable(dict)
     resources: Resources = field(default_factory=Resources)
     stage: str | None = None
     stage_set: Mapping[str, Any] = field(default_factory=dict)
@@ -248,20 +243,20 @@ class Spec:
     ablate: Ablate | None = None
     seeds: tuple[int, ...] = ()
     seed_parameter: str = "seed"
-    tiers: Mapping[str, Mapping[str, Bound]] = field(default_factory=dict)
-    expect: Mapping[str, Bound] = field(default_factory=dict)
-    references: Mapping[str, Reference] = field(default_factory=dict)
-    success: tuple[str, ...] = ()
-    budget: Budget = field(default_factory=Budget)
+    tiers: Mapping[str, Mapping[str, Bound]] = _changeable(dict)
+    expect: Mapping[str, Bound] = _changeable(dict)
+    references: Mapping[str, Reference] = _changeable(dict)
+    success: tuple[str, ...] = _changeable(())
+    budget: Budget = field(default_factory=Budget, metadata=_MAY_CHANGE)
     sampler: Sampler | None = None
     objectives: tuple[MetricGoal, ...] = ()
-    divergence: Mapping[str, str] = field(default_factory=dict)
-    lr_schedule: Mapping[str, Any] = field(default_factory=dict)
-    remedy: Mapping[str, Remedy] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    divergence: Mapping[str, str] = _changeable(dict)
+    lr_schedule: Mapping[str, Any] = _changeable(dict)
+    remedy: Mapping[str, Remedy] = _changeable(dict)
+    warnings: tuple[str, ...] = _changeable(())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec in JSON types, as it is saved beside the results."""
+        """Return the spec in JSON types, as it is saved with the results."""
         raw = asdict(self)
         raw.pop("warnings")
         raw["path"] = str(self.path)
@@ -276,7 +271,7 @@ class Spec:
 
 
 def _json_types(value: Any) -> Any:
-    """Return nested values with lists for tuples, as a way through JSON would leave them."""
+    """Return nested values with lists for tuples, as a round trip through JSON leaves them."""
     if isinstance(value, dict):
         return {key: _json_types(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -286,19 +281,18 @@ def _json_types(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """One config that the spec asks for.
+    """One config of a spec.
 
     Attributes:
-        number: its number, from 0: the place in the order of the file; with seeds, the
-            replicates of a config have numbers running, though others start between them.
-        name: the named trial and the values that set it apart.
+        number: its place in the order of the file, from 0; the replicates of a config have
+            consecutive numbers, though others start between them.
+        name: the named trial and the values that distinguish it.
         config: the parameter values; the trainer's defaults are not among them.
         varied: the part of `config` that `parameters` chose, by name.
         trial: key of the named trial in the spec, or None.
         replicate: place of its seed among the spec's `seeds`, from 0.
-        group: number of the config's first replicate; None where configs run once.
-        change: name of the change of an ablation that it tries; None for the baseline and for
-            sweeps without one.
+        group: number of the config's first replicate; None if configs run once.
+        change: the change of an ablation that it tries; None for the baseline, or without one.
     """
 
     number: int

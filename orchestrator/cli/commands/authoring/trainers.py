@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.render.text_table import Column, clean, draw, fit, number, terminal_width
 from orchestrator.errors import UsageError
 from orchestrator.files import plain
-from orchestrator.sweepfile import ParameterLike, TrainerSchema, trainer_names, trainer_schema
+from orchestrator.sweepfile import TrainerParameter, TrainerSchema, trainer_names, trainer_schema
 
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
@@ -159,7 +159,7 @@ def _bound(value: float | None) -> str | None:
     return None if value is None else str(int(value)) if whole else f"{value:g}"
 
 
-def _takes(known: ParameterLike) -> str:
+def _takes(known: TrainerParameter) -> str:
     unit = getattr(known, "unit", "")
     if known.choices:
         text = ", ".join(_value(choice) for choice in known.choices)
