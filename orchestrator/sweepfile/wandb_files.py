@@ -1,11 +1,7 @@
-"""W&B's early_terminate, and what its own reader would read otherwise.
+"""W&B's dialect in a sweep file: ``early_terminate``, and where W&B's own reader differs.
 
-W&B's hyperband stopping as pure functions: the bands, and who is stopped at them.
-
-A trial that has reached a band is held against all trials that have: it goes on if its value is
-among the best one in eta of theirs. Steps are counted by finite reports of the metric.
-
-Files of other tools that are called sweep.yaml too: recognised by keys that are theirs alone.
+W&B's hyperband compares a trial that has reached a band with all trials that have: it continues if
+its value is among the best one in eta of theirs. Steps are counted by finite reports of the metric.
 """
 
 from __future__ import annotations
@@ -18,68 +14,57 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.spec import EarlyTerminate, Goal
 
 _DEFAULT_ETA = 3
+_KEY = "early_terminate"
 
 
 def read_early_terminate(file: ParsedFile) -> EarlyTerminate | None:
-    """Return W&B's stopping rule, or None where the file has none or a bad one."""
-    entry = file.values.get("early_terminate")
-    node = file.root.get("early_terminate")
+    """Return W&B's stopping rule; None if the file has none or an invalid one."""
+    entry = file.values.get(_KEY)
+    node = file.root.get(_KEY)
     if not entry or node is None or "type" not in entry or len(entry) < len(node.value):
-        return None  # what is missing or refused is told already
-    log, key = file.log, "early_terminate"
-    where = file.key_node(key)
-    if file.values.get("pruner", "none") != "none":
-        log.at(where, key, "must not stand beside pruner, which stops trials too. Remove one.")
-    eta = entry.get("eta", _DEFAULT_ETA)
-    if eta <= 1:
-        message = f"must be above 1, but got {eta}; as without it, {_DEFAULT_ETA} is used."
-        log.warn(file.node(key, "eta"), f"{key}.eta", message)
-        eta = _DEFAULT_ETA
+        return None  # what is missing or refused is reported already
+    if file.pruner != "none":
+        file.error("mutually exclusive with pruner, which stops trials too. Remove one.", _KEY)
+    rule = {name: value for name, value in entry.items() if name != "type"}
+    if entry.get("eta", _DEFAULT_ETA) <= 1:
+        message = f"not above 1 (found {entry['eta']}); {_DEFAULT_ETA} is used."
+        file.warn(message, _KEY, "eta", at=file.node(_KEY, "eta"))
+        del rule["eta"]
     if "max_iter" in entry and "s" not in entry:
-        log.at(where, key, "must have s beside max_iter, the number of bands.")
+        file.error("max_iter needs s, the number of bands.", _KEY)
         return None
-    if "max_iter" in entry and "min_iter" in entry:
-        log.warn(file.node(key, "min_iter"), f"{key}.min_iter", "is not used beside max_iter.")
-    if "s" in entry and "max_iter" not in entry:
-        log.warn(file.node(key, "s"), f"{key}.s", "is not used without max_iter.")
-    rule = EarlyTerminate(
-        min_iter=entry.get("min_iter"),
-        max_iter=entry.get("max_iter"),
-        s=entry.get("s"),
-        eta=eta,
-        strict=entry.get("strict", True),
-    )
+    for name, used in (("min_iter", "max_iter" not in entry), ("s", "max_iter" in entry)):
+        if name in entry and not used:
+            message = f"has no effect {'with' if name == 'min_iter' else 'without'} max_iter."
+            file.warn(message, _KEY, name, at=file.node(_KEY, name))
+    found = EarlyTerminate(**rule)
     try:
-        bands(rule)
+        bands(found)
     except ValueError:
-        hint = "Write min_iter, or a larger max_iter."
-        log.at(where, key, f"must have a band of one report at least, but has none. {hint}")
+        message = "no band has at least one report. Write min_iter, or a larger max_iter."
+        file.error(message, _KEY)
         return None
-    return rule
+    return found
 
 
 def warn_of_impute(file: ParsedFile) -> None:
-    """Say what is read of ``metric`` and has no effect."""
+    """Warn of what ``metric`` holds without effect."""
     given, key = file.values.get("metric"), "impute_while_running"
-    if not isinstance(given, dict) or file.method != "bayes":
-        return
-    if given.get(key, "false") != "false":
-        note = "is read, but trials that run count as running: the samplers keep away from them."
-        file.log.warn(file.node("metric", key), f"metric.{key}", note)
+    if file.method == "bayes" and isinstance(given, dict) and given.get(key, "false") != "false":
+        message = "has no effect: the samplers avoid the configs of running trials."
+        file.warn(message, "metric", key, at=file.node("metric", key))
 
 
 def warn_of_exponents(file: ParsedFile) -> None:
-    """Say in a W&B file which numbers its own reader would take for text."""
-    if not file.is_wandb:
-        return
+    """Warn in a W&B file which numbers W&B's own reader takes for text."""
     by_line: dict[tuple[str, int | None], list[Problem]] = {}
-    for item in file.log.exponents:
+    for item in file.log.exponents if file.is_wandb else ():
         by_line.setdefault((item.origin, item.line), []).append(item)
-    for items in by_line.values():
+    for (origin, line), items in by_line.items():
         texts = ", ".join(dict.fromkeys(item.message for item in items))
-        one = len(items) == 1
-        message = f"has {texts}, read as {'a number' if one else 'numbers'}; W&B reads text there."
-        file.log.warnings.append(Problem(items[0].line, items[0].key, message, items[0].origin))
+        kind = "a number" if len(items) == 1 else "numbers"
+        message = f"has {texts}, read as {kind}; W&B reads text there."
+        file.log.warnings.append(Problem(line, items[0].key, message, origin))
 
 
 _UPWARD = 100  # bands that are counted up from min_iter
@@ -91,8 +76,8 @@ class Stop:
 
     Attributes:
         band: the band that it reached, in reports.
-        value: what it showed there.
-        threshold: what it should have shown at least.
+        value: its value there.
+        threshold: the value that it should have reached.
     """
 
     band: int
@@ -101,7 +86,7 @@ class Stop:
 
 
 def bands(rule: EarlyTerminate) -> list[int]:
-    """Return the bands of a rule, rising; ``max_iter`` is stronger than ``min_iter``.
+    """Return the bands of a rule, ascending; ``max_iter`` wins over ``min_iter``.
 
     Raises:
         ValueError: there is none.
@@ -134,7 +119,7 @@ def threshold(values: Sequence[float], eta: float, goal: Goal) -> float:
 
     Args:
         values: of all trials that have reached the band, at the band; one at least.
-        eta: one in so many goes on.
+        eta: one in so many continues.
         goal: which way is better.
     """
     ordered = sorted(values, reverse=goal == "maximize")
@@ -144,7 +129,7 @@ def threshold(values: Sequence[float], eta: float, goal: Goal) -> float:
 def should_stop(
     rule: EarlyTerminate, goal: Goal, mine: Sequence[float], others: Sequence[Sequence[float]]
 ) -> Stop | None:
-    """Return why a running trial is stopped, or None where it goes on.
+    """Return why a running trial is stopped, or None if it continues.
 
     Args:
         rule: the rule.

@@ -56,7 +56,7 @@ def test_a_whole_file(write: Write) -> None:
     assert "make it a categorical" in told[12]
     assert "whole numbers as 2 and 8" in told[13]
     assert "goes from 0.04979 to 1" in told[14]
-    assert "impute_while_running: is read, but trials that run count" in told[5]
+    assert "impute_while_running: has no effect" in told[5]
 
 
 def test_exponents_are_told_in_files_of_wandb_alone(write: Write) -> None:
@@ -96,11 +96,15 @@ class TestEarlyTerminate:
             ("{}", "early_terminate.type", "missing ("),
             ("{type: envelope}", "early_terminate.type", "one of hyperband"),
             ("{type: hyperband}", "early_terminate", "Write min_iter"),
-            ("{type: hyperband, max_iter: 9}", "early_terminate", "must have s"),
+            ("{type: hyperband, max_iter: 9}", "early_terminate", "max_iter needs s"),
             ("{type: hyperband, max_iter: 2, s: 3}", "early_terminate", "a larger max_iter"),
             ("{type: hyperband, min_iter: 0}", "early_terminate.min_iter", "at least 1"),
             ("{type: hyperband, min_iter: 1, eta: 0}", "early_terminate.eta", "at least 1"),
-            ("{type: hyperband, min_iter: 1}\npruner: median", "early_terminate", "beside pruner"),
+            (
+                "{type: hyperband, min_iter: 1}\npruner: median",
+                "early_terminate",
+                "exclusive with pruner",
+            ),
             ("hyperband", "early_terminate", "a mapping such as"),
         ],
     )
@@ -118,7 +122,7 @@ class TestEarlyTerminate:
             ("min_iter: 2, s: 4", EarlyTerminate(min_iter=2, s=4), "without max_iter"),
             (
                 "min_iter: 2, max_iter: 27, s: 2",
-                EarlyTerminate(min_iter=2, max_iter=27, s=2), "beside max_iter",
+                EarlyTerminate(min_iter=2, max_iter=27, s=2), "no effect with max_iter",
             ),
         ],
     )  # fmt: skip

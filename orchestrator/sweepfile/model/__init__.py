@@ -1,4 +1,8 @@
-"""The validated content of a sweep file, as plain values."""
+"""The validated content of a sweep file, as plain values.
+
+`Spec` is the whole file, `Program` a user's own script, `TrialConfig` one config. Nothing
+here reads files or checks anything.
+"""
 
 from typing import TYPE_CHECKING
 

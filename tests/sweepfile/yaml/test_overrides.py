@@ -134,7 +134,7 @@ def test_aliased_values_change_in_one_place_only(write: Write) -> None:
         ("resources.gpu_memory=8", "resources.gpu_memory", "Write 8GB"),
         ("fixed=3", "fixed", "expected a mapping"),
         ("method.x=3", "method.x", "'method' is"),
-        ("early_terminate.type=hyperband", "early_terminate", "must have a band"),
+        ("early_terminate.type=hyperband", "early_terminate", "no band has"),
     ],
 )
 def test_mistakes(write: Write, override: str, key: str, words: str) -> None:
