@@ -1,4 +1,8 @@
-"""What was asked: the sweep file, read with line numbers, checked whole, expanded to configs."""
+"""The sweep file: read with line numbers, checked as a whole, expanded to configs.
+
+A YAML file and ``--set`` texts go in; a `Spec` comes out, or all mistakes together. What trainers
+declare is reached from here by their names.
+"""
 
 from typing import TYPE_CHECKING
 

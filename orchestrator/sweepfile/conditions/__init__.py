@@ -1,4 +1,7 @@
-"""The grammar of conditions, and the rules on configs written in it."""
+"""The grammar of conditions, and the rules on configs written in it.
+
+`parse` makes a small tree of a text and `evaluate` walks it; nothing of it is run as code.
+"""
 
 from typing import TYPE_CHECKING
 

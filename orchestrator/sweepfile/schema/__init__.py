@@ -1,4 +1,7 @@
-"""The keys of a sweep file: types, descriptions and JSON Schema."""
+"""The keys of a sweep file, one record each: type, help, and the field of `Spec` that it fills.
+
+The checker reads files by them, and `json_schema` describes the same to editors.
+"""
 
 from typing import TYPE_CHECKING
 
