@@ -59,7 +59,7 @@ def test_a_sweep_survives_logout_and_is_stopped_and_continued(desk: Desk) -> Non
     for words in ((), ("--detach",)):
         busy = desk.sweep("run", "sweep.yaml", *words)
         assert busy.returncode == 2, busy.stdout
-        assert "the sweep 'mine' must be free" in busy.stderr
+        assert "another process holds the sweep 'mine'" in busy.stderr
     assert desk.record().pid == driver
 
     stopped = desk.sweep("stop")
