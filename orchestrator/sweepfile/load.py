@@ -97,7 +97,7 @@ def load_spec(
     program = None
     if any(key in file.values for key in PROGRAMS):
         names = [*file.names(), *([seed_parameter] if seeds else [])]
-        program = read_program(file.values, root, folder, need_program, log, names)
+        program = read_program(file, folder, need_program, names)
     early_terminate = wandb_files.read_early_terminate(file)
     wandb_files.warn_of_exponents(file)
     wandb_files.warn_of_impute(file)

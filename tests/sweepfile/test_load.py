@@ -169,7 +169,7 @@ BAD = [
      "version 2 is unknown (this release reads 1). Update sweep."),
     ("name: x\n", 1, "trainer", "missing. Write trainer or program (trainers: "),
     ("trainer: sweep_toy\nprogram: p.py\n", 2, "program",
-     "program and trainer are mutually exclusive. Remove one."),
+     "cannot be combined with trainer"),
     ("trainer: sweep_toy\noutputs: x/*\n", 2, "outputs",
      "needs program, but the sweep has a trainer. Remove it."),
     ("trainer: sweep_toi\n", 1, "trainer", "Did you mean 'sweep_toy'?"),

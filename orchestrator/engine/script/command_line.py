@@ -8,12 +8,14 @@ variables and arguments, which it does not read as commands either.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +23,11 @@ from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.sweepfile.model import Program, Step
 from orchestrator.sweepfile.program import (
-    RESUME,
-    SUFFIX,
     Macros,
     arguments,
-    command_line,
     for_shell,
-    native,
-    needs_json_file,
-    parameter_file,
-    parameters_in,
-    parameters_text,
+    parameters_yaml,
     passes_parameters,
-    takes_parameters,
 )
 
 JSON_FILE = "config.json"
@@ -79,26 +73,14 @@ def command(
         TrialError: there is no such program, it is not executable, a macro has no value, or a
             value cannot be an argument.
     """
-    macros = macros or macros_of(program, config, directory)
+    macros = macros or Macros.of(program, config, directory)
     if program.shell:
         return _for_shell(program, macros)
     if step is not None or program.command:
         return _commanded(program, macros, directory, step)
-    if Path(program.path).suffix == SUFFIX:
+    if Path(program.path).suffix == ".ipynb":
         return _notebook(program, macros.config, directory)
     return [*_start(program), *_arguments(program, macros), *_resume_words(program, macros)]
-
-
-def macros_of(program: Program, config: Mapping[str, Any], directory: Path | None) -> Macros:
-    """Return the values of a trial's macros, as far as its config gives them."""
-    return Macros(
-        native(config),
-        run_dir="RUN_DIR" if directory is None else str(directory.absolute()),
-        seed=program.seed,
-        seed_parameter=program.seed_parameter,
-        params_file=program.params_file.write if program.params_file else None,
-        environ=os.environ,
-    )
 
 
 def variables(
@@ -119,7 +101,7 @@ def variables(
     Raises:
         TrialError: a macro has no value, or a value cannot be in an environment.
     """
-    macros = macros or macros_of(program, config, directory)
+    macros = macros or Macros.of(program, config, directory)
     wanted = step.command if step is not None else program.command
     found: dict[str, str] = {}
     if wanted or program.python is not None:
@@ -130,7 +112,7 @@ def variables(
         found["CONDA_DEFAULT_ENV"] = os.path.basename(program.conda)
     if wanted and not (program.shell or program.params_file or passes_parameters(wanted)):
         path = directory.absolute() / YAML_FILE
-        atomic.write_text(path, parameter_file(atomic.plain(native(config))))
+        atomic.write_text(path, parameters_yaml(config, wandb=True))
         found["WANDB_SWEEP_PARAM_PATH"] = str(path)
     if program.shell:
         for index, macro in enumerate(for_shell(program.command[0])[1]):
@@ -157,8 +139,7 @@ def _arguments(program: Program, macros: Macros) -> list[str]:
 
 def _unnamed(program: Program, macros: Macros) -> dict[str, Any]:
     in_steps = (word for step in program.steps for word in step.command)
-    named = parameters_in([*program.command, *in_steps, *program.env.values()])
-    return {name: value for name, value in macros.config.items() if name not in named}
+    return macros.unnamed([*program.command, *in_steps, *program.env.values()])
 
 
 def _for_shell(program: Program, macros: Macros) -> list[str]:
@@ -176,27 +157,26 @@ def _commanded(
     wanted = step.command if step is not None else program.command
     unnamed = _unnamed(program, macros)
     json_file = JSON_FILE
-    if directory is not None and needs_json_file(wanted):
+    if directory is not None and "${args_json_file}" in wanted:
         json_file = str(directory.absolute() / JSON_FILE)
         atomic.write_json(Path(json_file), unnamed)
     resume = _resume_words(program, macros)
     try:
-        words = command_line(
-            wanted,
-            unnamed,
+        words = replace(
+            macros,
             environ=os.environ,
+            passed=unnamed,
             python=program.python or "python",
             json_file=json_file,
-            macros=macros,
             resume=resume,
             style="--k=v" if program.style == "none" else program.style,
             booleans=program.booleans,
-        )
+        ).words(wanted)
     except (TypeError, ValueError) as error:
         raise TrialError(f"command: the parameters cannot be written as JSON: {error}.") from None
     # Without ${resume}, the words of `resume` go last, in the first of several steps.
     commands = [program.command, *(each.command for each in program.steps)]
-    has_place = any(RESUME in each for each in commands)
+    has_place = any("${resume}" in each for each in commands)
     if not has_place and (step is None or step == program.steps[0]):
         words += resume
     for word in words:
@@ -265,7 +245,7 @@ def _notebook(program: Program, config: Mapping[str, Any], directory: Path | Non
     file = Path(program.workdir) / program.path
     python = _interpreter(program.python, Path(program.workdir))
     try:
-        takes = takes_parameters(file.read_text(encoding="utf-8-sig"))
+        takes = _takes_parameters(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise TrialError(f"program: {file} cannot be read as a notebook: {error}.") from None
     if takes is None:
@@ -284,10 +264,20 @@ def _notebook(program: Program, config: Mapping[str, Any], directory: Path | Non
         )
     base = Path() if directory is None else directory.absolute()
     if directory is not None:
-        atomic.write_text(base / PARAMETERS_FILE, parameters_text(atomic.plain(config)))
+        atomic.write_text(base / PARAMETERS_FILE, parameters_yaml(config))
     words = [python, "-m", "papermill", str(file), str(base / FILLED_FILE)]
     words += ["-f", str(base / PARAMETERS_FILE)] if config else []
     return [*words, "--log-output", "--no-progress-bar"]
+
+
+def _takes_parameters(text: str) -> bool | None:
+    """Return whether a notebook has a cell with the tag ``parameters``; None if it is none."""
+    try:
+        cells = json.loads(text)["cells"]
+        tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return any("parameters" in each for each in tags)
 
 
 def _missing_packages(python: str) -> str:

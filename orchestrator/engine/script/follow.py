@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from orchestrator.engine.script import launch
-from orchestrator.engine.script.command_line import macros_of
 from orchestrator.engine.script.failure import failure
 from orchestrator.engine.script.job import Command, Job, keep_checkpoint, prepare
 from orchestrator.engine.script.outputs.copying import Arrays, Outputs
@@ -33,6 +32,7 @@ from orchestrator.engine.script.reports.sources import Sources
 from orchestrator.errors import TrialError
 from orchestrator.runs import RunDir
 from orchestrator.sweepfile.model import Program
+from orchestrator.sweepfile.program import Macros
 
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
@@ -117,7 +117,7 @@ class _Script:
             lambda: Path(program.workdir) if program.outputs is None else self._outputs.path,
             # No other trial writes into a folder of its own.
             is_shared=not program.copies and program.outputs is None,
-            expand=macros_of(program, config, run.directory).put_in_glob,
+            expand=Macros.of(program, config, run.directory).put_in_glob,
         )
         self._logged = Reports(run)
         self._sources = Sources(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.child.saving import copy_file
-from orchestrator.engine.script.command_line import command, macros_of, variables
+from orchestrator.engine.script.command_line import command, variables
 from orchestrator.engine.script.launch import cap_variables
 from orchestrator.engine.script.outputs.copying import copy_whole
 from orchestrator.engine.script.workdir import settle
@@ -19,7 +19,7 @@ from orchestrator.files import atomic, format_duration
 from orchestrator.runs import RunDir
 from orchestrator.runs.curves import tail
 from orchestrator.sweepfile.model import Program, Step
-from orchestrator.sweepfile.program import Macros, is_ours, names_in, params_text
+from orchestrator.sweepfile.program import Macros, has_macros, names_in, params_text
 
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
@@ -120,7 +120,7 @@ def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
     if not resumes:
         notes.forget()
     program, sent = settle(program, config, directory, resumes=resumes, warn=run.warn)
-    macros = replace(macros_of(program, sent, directory), device=run.device)
+    macros = replace(Macros.of(program, sent, directory), device=run.device)
     if program.params_file is not None:
         macros = _write_params_file(program, macros, directory)
 
@@ -196,7 +196,7 @@ def _find_checkpoint(
         return None
     given = program.resume.checkpoint
     folders = [directory, *([] if outputs is None else [outputs])]
-    if program.copies or (given is not None and is_ours(given)):
+    if program.copies or (given is not None and has_macros(given)):
         folders.append(Path(program.workdir))
     text = None if given is None else macros.put_in_glob(given)
     patterns = _USUAL_CHECKPOINTS if given is None else (text,) if text else ()

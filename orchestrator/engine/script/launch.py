@@ -22,7 +22,7 @@ from orchestrator.engine.script.process_tree import guard_for_script
 from orchestrator.errors import TrialError
 from orchestrator.files import MIB, atomic
 from orchestrator.sweepfile.model import Program
-from orchestrator.sweepfile.program import parameter_file
+from orchestrator.sweepfile.program import parameters_yaml
 
 REPORTED_FILE = "reported.jsonl"
 """In the run directory: what the script writes to ``$SWEEP_METRICS``, JSON lines."""
@@ -140,7 +140,7 @@ def surroundings(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
     folder = directory.absolute()
     plain = atomic.plain(config)
     atomic.write_json(folder / JSON_FILE, plain)
-    atomic.write_text(folder / YAML_FILE, parameter_file(plain))
+    atomic.write_text(folder / YAML_FILE, parameters_yaml(plain, wandb=True))
     return {
         "SWEEP_METRICS": str(folder / REPORTED_FILE),
         "SWEEP_CONFIG": str(folder / JSON_FILE),

@@ -12,7 +12,6 @@ from typing import Any
 from orchestrator.errors import TrialError
 from orchestrator.files import MIB, format_size
 from orchestrator.sweepfile.model import Program
-from orchestrator.sweepfile.program import is_ours
 
 FOLDER = "work"
 """In the run directory: the trial's copy."""
@@ -77,7 +76,7 @@ def _reached(text: str, home: Path, here: Path) -> str:
     A path that exists in the copy too stays as it is, so that what the program writes there is the
     trial's own.
     """
-    if not text or text.startswith(("-", "~")) or "\0" in text or is_ours(text) or "${" in text:
+    if not text or text.startswith(("-", "~")) or "\0" in text or "${" in text:
         return text
     plain = os.path.normpath(text)
     if os.path.isabs(plain) or not _exists(home / plain):

@@ -81,7 +81,7 @@ def _promote(
     if entry is None:
         return None
     if not entry and not file.node(*path).value:
-        file.error("promote needs top, fraction or if.", *path)
+        file.error("needs top, fraction or if.", *path)
     condition = entry.get("if")
     if condition is not None:
         results.check_condition(condition, *path, "if")
@@ -161,14 +161,14 @@ def _check_seed_parameter(file: ParsedFile, parameter: str, seeds: tuple[int, ..
         file.error(message, "seeds")
         return
     if known.type not in (int, float):
-        file.error(f"parameter {parameter} is not a number, so it cannot take a seed.", "seeds")
+        file.error(f"{parameter} is not a number, so it cannot take a seed.", "seeds")
         return
     low, high = known.low, known.high
     for seed in seeds:
         if (low is not None and seed < low) or (high is not None and seed > high):
             bounds = f"from {low:g}" if low is not None else ""
             bounds += f" to {high:g}" if high is not None else ""
-            message = f"parameter {parameter} takes numbers {bounds.strip()} (found {seed})."
+            message = f"{parameter} takes numbers {bounds.strip()} (found {seed})."
             file.error(message, "seeds")
             return
 

@@ -46,7 +46,7 @@ def read_trainer(file: ParsedFile, need: bool) -> TrainerSchema | None:
         (file.warn if is_sweep and not need else file.error)(message, "trainer", at=file.root)
     if trainer is not None:
         for key in programs:
-            file.error(f"{key} and trainer are mutually exclusive. Remove one.", key)
+            file.error("cannot be combined with trainer. Remove one.", key)
         for key in PROGRAM_KEYS if not programs else ():
             if file.has(key):
                 file.error("needs program, but the sweep has a trainer. Remove it.", key)

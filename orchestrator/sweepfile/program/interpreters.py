@@ -1,4 +1,4 @@
-"""Where programs, interpreters and conda environments are; nothing is started."""
+"""Find programs, interpreters and conda environments; nothing is started."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 _ROOTS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba")
@@ -27,17 +28,16 @@ def locate(text: str, folder: Path) -> str | None:
             return str(candidate)
     if "/" in text or "\\" in text:
         return None
-    # Commands of a virtual environment that is not activated stand beside its interpreter.
+    # Commands of a virtual environment that is not activated are next to its interpreter.
     beside = Path(sys.executable).with_name(text)
     return text if shutil.which(text) or os.path.isfile(beside) else None
 
 
 def conda_folder(name: str, folder: Path, environ: Mapping[str, str], home: Path) -> str | None:
-    """Return the folder of the conda environment `name`, or None where there is none.
+    """Return the folder of the conda environment `name`; None if there is none.
 
-    Looked for are the folders that conda itself looks in: those named by its variables, the
-    installation that is active, the environments that ``~/.conda/environments.txt`` lists, and
-    the usual places below the home folder.
+    Searched are the folders that conda itself searches: those in its variables, the active
+    installation, ``~/.conda/environments.txt`` and the usual places in the home folder.
 
     Args:
         name: of an environment, ``base``, or a path.
@@ -48,18 +48,14 @@ def conda_folder(name: str, folder: Path, environ: Mapping[str, str], home: Path
     if "/" in name or name.startswith("~"):
         path = folder / Path(name).expanduser()
         return os.path.abspath(path) if _is_environment(path) else None
-    for root in _roots(environ, home):
-        for found in (root,) if name == "base" else (root / "envs" / name,):
-            if _is_environment(found):
-                return str(found)
-    for found in _listed(environ, home):
-        if found.name == name and _is_environment(found):
-            return str(found)
-    return None
+    roots = _roots(environ, home)
+    by_name = (root if name == "base" else root / "envs" / name for root in roots)
+    listed = (path for path in _listed(environ, home) if path.name == name)
+    return next((str(path) for path in chain(by_name, listed) if _is_environment(path)), None)
 
 
 def _roots(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
-    """Yield installations of conda that may be there."""
+    """Yield the folders in which conda may be installed."""
     if environ.get("CONDA_EXE"):
         yield Path(environ["CONDA_EXE"]).parent.parent
     if environ.get("MAMBA_ROOT_PREFIX"):

@@ -1,4 +1,4 @@
-"""The file through which a program is handed its parameters."""
+"""The file from which a program reads its parameters."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import TrialError
-from orchestrator.files import toml
+from orchestrator.files import plain, toml
 from orchestrator.sweepfile.model.program import ParamsFile
-from orchestrator.sweepfile.program.command import Macros, is_ours, parameters_in
+from orchestrator.sweepfile.program.argument_styles import native
+from orchestrator.sweepfile.program.macros import Macros, has_macros, parameters_in, whole
 
-_WHOLE = re.compile(r"\$\{params:([^{}]+)\}")
 _FLOAT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+")
 
 
 def params_text(file: ParamsFile, macros: Macros) -> str:
-    """Return what the file of one trial holds.
+    """Return the content of one trial's file.
 
-    A file of JSON, YAML or TOML is read, the values of its macros are put in, and each parameter
-    that no macro names is set under the key of its name: an existing key as it is written, else
-    ``optim.lr`` as ``lr`` in ``optim``. A value that is nothing but ``${params:lr}`` keeps its
-    type. Files of other kinds are texts in which macros are put in.
+    In a file of JSON, YAML or TOML the macros are replaced, and each parameter that no macro names
+    is set: the key of its exact name if there is one, else ``optim.lr`` as ``lr`` in ``optim``. A
+    value that is only ``${params:lr}`` keeps its type. In other files only macros are replaced.
 
     Args:
-        file: what the sweep file says.
-        macros: what the macros stand for, with the config.
+        file: the key ``params_file``.
+        macros: the trial's macros, with its config.
 
     Raises:
         TrialError: the source cannot be read, or the file cannot hold the values.
@@ -41,7 +40,7 @@ def params_text(file: ParamsFile, macros: Macros) -> str:
             return _as_text(text, file, macros)
         content = _READERS[kind](text) if text.strip() else {}
         if not isinstance(content, dict):
-            raise ValueError("it must hold a mapping")
+            raise ValueError("it is not a mapping")
         filled = _fill(content, macros)
         for name, value in macros.config.items():
             if name not in parameters_in(_texts(content)):
@@ -49,11 +48,11 @@ def params_text(file: ParamsFile, macros: Macros) -> str:
         return _WRITERS[kind](filled)
     except (OSError, ValueError, TypeError) as error:
         where = file.source or file.write
-        raise TrialError(f"params_file {where}: must hold the parameters, but {error}.") from None
+        raise TrialError(f"params_file {where}: cannot set the parameters: {error}.") from None
 
 
 def _as_text(text: str, file: ParamsFile, macros: Macros) -> str:
-    left = sorted(set(macros.config) - parameters_in([text]))
+    left = sorted(macros.unnamed([text]))
     if left:
         raise ValueError(
             f"{file.source or 'it'} does not name ${{params:{left[0]}}}; only files of JSON, YAML "
@@ -71,21 +70,21 @@ def _texts(content: Any) -> list[str]:
 
 
 def _fill(content: Any, macros: Macros) -> Any:
-    """Return `content` with its macros put in."""
+    """Return `content` with its macros replaced."""
     if isinstance(content, Mapping):
         return {key: _fill(value, macros) for key, value in content.items()}
     if isinstance(content, list):
         return [_fill(value, macros) for value in content]
-    if not isinstance(content, str) or not is_ours(content):
+    if not isinstance(content, str) or not has_macros(content):
         return content
-    whole = _WHOLE.fullmatch(content)
-    if whole is not None and whole[1] in macros.config:
-        return macros.config[whole[1]]
+    parameter = (whole(content) or "").removeprefix("params:")
+    if parameter in macros.config and content == f"${{params:{parameter}}}":
+        return macros.config[parameter]
     return macros.put_in(content)
 
 
 def _set(content: dict[str, Any], name: str, value: Any) -> None:
-    """Set the key that a parameter is called, inside other mappings where it is dotted."""
+    """Set the key of a parameter's name; a dotted name may be inside other mappings."""
     if isinstance(value, Mapping) and isinstance(content.get(name), dict):
         for key, item in value.items():
             _set(content[name], str(key), item)
@@ -103,7 +102,7 @@ def _read_yaml(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Reads 1e-5 as the number that it is to every other reader of YAML."""
+        """Reads 1e-5 as a number, as every other YAML reader does."""
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
     try:
@@ -128,3 +127,20 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     ".yaml": _write_yaml,
     ".toml": toml.dumps,
 }
+
+
+def parameters_yaml(config: Mapping[str, Any], *, wandb: bool = False) -> str:
+    """Return parameters as YAML, in which small floats stay numbers.
+
+    Args:
+        config: parameter name to value.
+        wandb: True for the form that W&B passes to ``wandb.init``. A program whose command passes
+            no parameters reads it from ``wandb.config``, through the path in the environment
+            variable ``WANDB_SWEEP_PARAM_PATH``.
+    """
+    import yaml
+
+    entries = {key: plain(native(config[key])) for key in sorted(config)}
+    if wandb:
+        entries = {"wandb_version": 1, **{key: {"value": item} for key, item in entries.items()}}
+    return str(yaml.safe_dump(entries, sort_keys=False, allow_unicode=not wandb))

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.sweepfile.program.argument_styles import Argument
+from orchestrator.sweepfile.program.script_options import Argument
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
 
 SCHEMA_FILE = "sweep.schema.json"

@@ -53,7 +53,7 @@ def test_arguments_come_in_the_order_of_the_names() -> None:
 
 
 def test_no_argument_can_hold_nul() -> None:
-    with pytest.raises(TrialError, match="argument --name: must hold no NUL"):
+    with pytest.raises(TrialError, match="argument --name: NUL characters"):
         arguments({"name": "a\0b"})
 
 

@@ -18,7 +18,7 @@ from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.errors import TrialError
 from orchestrator.files.units import GIB, MIB
 from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
-from orchestrator.sweepfile.program.command import Macros
+from orchestrator.sweepfile.program.macros import Macros
 from orchestrator.sweepfile.program.params_file import params_text
 from tests.engine.script.script_runner import SCRIPTS, Trial, is_running, run_trial, started
 from tests.engine.script.test_command_line import TORTURE
@@ -112,9 +112,9 @@ def test_values_of_a_template_keep_their_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("p.json", "{", "must hold the parameters"),
+        ("p.json", "{", "cannot set the parameters"),
         ("p.yaml", "- 1\n", "a mapping"),
-        ("p.yaml", "a: [\n", "must hold the parameters"),
+        ("p.yaml", "a: [\n", "cannot set the parameters"),
         ("p.ini", "x\n", "does not name"),
     ],
 )

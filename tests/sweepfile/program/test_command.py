@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.program.command import DEFAULT, command_line, plain_form
+from orchestrator.sweepfile.program.command import DEFAULT, plain_form
+from orchestrator.sweepfile.program.macros import Macros
 
 Write = Callable[[str], Path]
 CONFIG = {
@@ -19,7 +20,8 @@ CONFIG = {
 
 def line(*command: str, json_file: str | None = None) -> list[str]:
     environ = {"HOME": "/home/me", "EMPTY": ""}
-    return command_line(command, CONFIG, environ=environ, json_file=json_file)
+    macros = Macros(CONFIG, environ=environ, passed=CONFIG, json_file=json_file)
+    return macros.words(command)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +119,13 @@ class TestInAFile:
     @pytest.mark.parametrize(
         ("command", "words"),
         [
-            ("python train.py", "should be a list"),
+            ("python train.py", "not a list"),
             ("['${program}']", "passes no parameters"),
             ("['${program}', '${arg}', '${args}']", "'args'?"),
-            ("['${program}', '--o=${program}', '${args}']", "has a macro inside"),
+            ("['${program}', '--o=${program}', '${args}']", "the macro inside"),
             ("['${program}', '--lr=${lr}', '${args}']", "a parameter is ${params:NAME}"),
             ("['${program}', '${x}', '${args}']", "A parameter is ${params:x}"),
-            ("['cd', x, '&&', '${program}', '${args}']", "no shell reads it"),
+            ("['cd', x, '&&', '${program}', '${args}']", "no shell reads '&&'"),
         ],
     )
     def test_what_is_told(self, write: Write, command: str, words: str) -> None:

@@ -54,6 +54,6 @@ def test_a_missing_file_is_an_error_of_run_and_a_warning_of_plan(sweep: Path) ->
         load_spec(sweep, need_program=True)
     (problem,) = caught.value.problems
     assert (problem.line, problem.key) == (3, "fixed.data_path")
-    assert "must be a file or folder that is there" in problem.message
+    assert "no file or folder /" in problem.message
     spec = load_spec(sweep)
     assert "fixed.data_path" in spec.warnings[0]

@@ -1,0 +1,232 @@
+"""The macros in a command: W&B's, such as ``${args}``, and our own, such as ``${params:NAME}``.
+
+A macro of W&B is a whole word. Ours and ``${envvar:NAME}`` are replaced inside a word too. What is
+inserted is not read again: a value that looks like a macro stays as it is. ``${program}`` is
+inserted when the file is read.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from orchestrator.errors import TrialError
+from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.program.argument_styles import MACRO_STYLES, arguments, native
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Macros:
+    """What the macros of one trial stand for.
+
+    Attributes:
+        config: parameter name to value.
+        run_dir: the run directory.
+        device: ``cpu`` or ``cuda``.
+        seed: the sweep's, used if the config has none.
+        seed_parameter: the parameter that holds the config's seed.
+        params_file: the file with the parameters; None if there is none.
+        checkpoint: where the trial resumes; None if it starts from the beginning.
+        environ: for ``${envvar:NAME}``; a variable that is not set stands for its name.
+        passed: the parameters that ``${args}`` and the like stand for.
+        python: the interpreter.
+        json_file: path of a file with `passed` as JSON; None if there is none.
+        resume: the words of ``${resume}``.
+        style: how ``${args}`` writes arguments.
+        booleans: how ``${args}`` writes true and false.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    run_dir: str = "RUN_DIR"
+    device: str = "cpu"
+    seed: int = 0
+    seed_parameter: str = "seed"
+    params_file: str | None = None
+    checkpoint: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    passed: Mapping[str, Any] = field(default_factory=dict)
+    python: str = "python"
+    json_file: str | None = None
+    resume: Sequence[str] = ()
+    style: str = "--k=v"
+    booleans: str = "value"
+
+    @classmethod
+    def of(cls, program: Program, config: Mapping[str, Any], directory: Path | None) -> Self:
+        """Return the macros of a trial, as far as its program and config give them.
+
+        Args:
+            program: the program.
+            config: parameter name to value.
+            directory: the run directory; None if there is none yet.
+        """
+        return cls(
+            native(config),
+            run_dir="RUN_DIR" if directory is None else str(directory.absolute()),
+            seed=program.seed,
+            seed_parameter=program.seed_parameter,
+            params_file=program.params_file.write if program.params_file else None,
+            environ=os.environ,
+        )
+
+    def words(self, command: Sequence[str]) -> list[str]:
+        """Return the argument list that a command means; no shell reads it.
+
+        A word that names a parameter which the trial does not have is left out.
+
+        Raises:
+            ValueError: the command needs `json_file`, or a value cannot be written as JSON.
+            TrialError: a macro has no value in this trial.
+        """
+        found: list[str] = []
+        for item in command:
+            name = whole(item)
+            if name in WHOLE:
+                found += WHOLE[name](self)
+            elif name is None or _INSIDE.search(item):
+                word = self.put_in(item)
+                found += [] if word is None else [word]
+            # Any other macro vanishes, as in W&B.
+        return found
+
+    def unnamed(self, texts: Iterable[str]) -> dict[str, Any]:
+        """Return the parameters that no ``${params:NAME}`` in `texts` names."""
+        named = parameters_in(texts)
+        return {name: value for name, value in self.config.items() if name not in named}
+
+    def put_in(self, text: str) -> str | None:
+        """Return `text` with its macros replaced; None if it names an absent parameter.
+
+        A parameter may be absent because its ``when`` is false.
+
+        Raises:
+            TrialError: a macro has no value in this trial.
+        """
+        return self._put_in(text, self._text)
+
+    def put_in_glob(self, text: str) -> str | None:
+        """Return a glob as `put_in` does; special characters in a value are escaped.
+
+        Raises:
+            TrialError: a macro has no value in this trial.
+        """
+        return self._put_in(text, lambda found: glob.escape(self._text(found)))
+
+    def _put_in(self, text: str, value: Callable[[re.Match[str]], str]) -> str | None:
+        if any(self._find(name) is _ABSENT for name in parameters_in([text])):
+            return None
+        return _INSIDE.sub(value, text)
+
+    def _find(self, name: str) -> Any:
+        """Return the value of a parameter, also of a nested one."""
+        if name in self.config:
+            return self.config[name]
+        value: Any = self.config
+        for part in name.split("."):
+            value = value.get(part, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+        return value
+
+    def _text(self, found: re.Match[str]) -> str:
+        parameter, name, variable = found.groups()
+        if parameter is not None:
+            return str(native(self._find(parameter)))
+        if variable is not None:
+            return self.environ.get(variable, variable)
+        read, hint = INSIDE[name]
+        value = read(self)
+        if value is None:
+            raise TrialError(f"${{{name}}}: has no value in this trial. {hint}")
+        return str(native(value))
+
+    def json_path(self) -> str:
+        """Return `json_file`.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.json_file is None:
+            raise ValueError("${args_json_file} needs a file")
+        return self.json_file
+
+
+def _arguments(style: str, macros: Macros) -> list[str]:
+    return arguments(macros.passed, style=style)
+
+
+WHOLE: dict[str, Callable[[Macros], Sequence[str]]] = {
+    "env": lambda _: [] if sys.platform == "win32" else ["/usr/bin/env"],
+    "interpreter": lambda macros: [macros.python],
+    "program": lambda _: [],
+    "args": lambda macros: arguments(macros.passed, style=macros.style, booleans=macros.booleans),
+    **{name: partial(_arguments, name) for name in MACRO_STYLES},
+    "args_json": lambda macros: [json.dumps(dict(sorted(macros.passed.items())))],
+    "args_json_file": lambda macros: [macros.json_path()],
+    "resume": lambda macros: macros.resume,
+}
+"""Macros that are a whole word, to the words that replace them."""
+
+INSIDE: dict[str, tuple[Callable[[Macros], Any], str]] = {
+    "run_dir": (lambda macros: macros.run_dir, ""),
+    "seed": (lambda macros: macros.config.get(macros.seed_parameter, macros.seed), ""),
+    "epochs": (lambda macros: macros.config.get("epochs"), "Give the parameter epochs a value."),
+    "data_fraction": (lambda macros: macros.config.get("data_fraction", 1.0), ""),
+    "device": (lambda macros: macros.device, ""),
+    "params_file": (lambda macros: macros.params_file, "Write params_file."),
+    "checkpoint": (lambda macros: macros.checkpoint, "It is for resume only."),
+}
+"""Macros that are replaced inside a word too, to their value, and what to do if it is None."""
+
+_WHOLE = re.compile(r"\$\{(?!envvar:[A-Z0-9_]*\})([^{}]*)\}")
+_INSIDE = re.compile(rf"\$\{{(?:params:([^{{}}]+)|({'|'.join(INSIDE)})|envvar:([A-Z0-9_]*))\}}")
+
+
+def whole(word: str) -> str | None:
+    """Return the name of the macro that is a whole word; None if it is no macro."""
+    match = _WHOLE.fullmatch(word)
+    return None if match is None else match[1]
+
+
+def has_macros(text: str) -> bool:
+    """Return whether `text` has a macro of ours."""
+    return any(found[3] is None for found in _INSIDE.finditer(text))
+
+
+def parameters_in(texts: Iterable[str]) -> set[str]:
+    """Return the parameters that ``${params:NAME}`` names in `texts`."""
+    return {found[1] for text in texts for found in _INSIDE.finditer(text) if found[1] is not None}
+
+
+def names_in(texts: Iterable[str]) -> set[str]:
+    """Return the names of our other macros in `texts`, such as ``run_dir``."""
+    return {found[2] for text in texts for found in _INSIDE.finditer(text) if found[2] is not None}
+
+
+def passes_parameters(command: Sequence[str]) -> bool:
+    """Return whether a command passes the parameters to its program."""
+    names = {whole(word) or "" for word in command} & WHOLE.keys()
+    return any(name.startswith("args") for name in names) or bool(parameters_in(command))
+
+
+def for_shell(text: str) -> tuple[str, list[str]]:
+    """Return a shell's text with variables for macros, and the macro of each variable.
+
+    A value can be anything and is never read as a command: ``--lr ${params:lr}`` becomes
+    ``--lr ${SWEEP_0}``. As with any variable, quote one that may hold spaces.
+    """
+    held: list[str] = []
+
+    def variable(found: re.Match[str]) -> str:
+        held.append(found[0])
+        return f"${{SWEEP_{len(held) - 1}}}"
+
+    return _INSIDE.sub(variable, text), held
