@@ -13,61 +13,32 @@ from orchestrator.sweepfile.program.script_options import Argument
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
 
 SCHEMA_FILE = "sweep.schema.json"
-_WIDTH = 38  # column at which the comments of a list begin
+_WIDTH = 38  # column at which comments begin
 _RATES = ("lr", "learning_rate", "learningrate", "base_lr")
+_METHOD = "method: grid                            # or random, bayes"
+_NO_METRIC = "# metric: {name: val_loss, goal: minimize}"
 _MORE = """\
-# What more a file can say; remove the # of what you want. `sweep schema` lists all keys.
+# What more a file can hold; remove the # of what you want. `sweep schema` lists all keys.
 # run_cap: 20                           # greatest number of trials; random and bayes need one
 # constraints: [{rate} <= {least}]  # configs that break one are not run
-# seeds: 3                              # each config with so many seeds
-# stages:                               # --quick runs the first; all run where one promotes
+# seeds: 3                              # run each config with so many seeds
+# stages:                               # --quick runs the first; all run if one promotes
 #   quick: {{set: {{{budget}}}, promote: {{if: stable}}}}
 #   full: {{}}
 # ablate:                               # instead of parameters: one change at a time
 #   changes: {{other: {{set: {{{rate}: {least}}}}}}}
 # sampler: gp                           # of bayes: tpe, gp, cmaes, qmc, random, nsga2
-# budget: {{hours: 8, failures: 3}}       # the first bound that is reached ends the sweep
+# budget: {{hours: 8, failures: 3}}       # the sweep ends at the first limit that is reached
 # pruner: median                        # stop trials that cannot win
 # divergence: {{plateau: stop}}           # what a symptom leads to: stop, warn, remedy, ignore
 # remedy: {{explosion: {{set: {{{rate}: "*0.1"}}}}}}  # answer it by another config
-# lr_schedule: {{cosine: {{lr: 0.001, total: 50}}, per: epoch}}  # hold the learning rate against it
+# lr_schedule: {{cosine: {{lr: 0.001, total: 50}}, per: epoch}}  # compare the learning rate with it
 # resources: {{gpu_memory: 8GB}}          # memory of one trial, which decides how many run at once
 # targets: {{{metric}: "<= 0.05"}}        # bounds that the table checks
 # expect: {{"{metric}@1": "<= 0.5"}}      # the same at a step
-# reference: {{paper: {{{metric}: 0.04}}}}  # known results, to hold trials against
+# reference: {{paper: {{{metric}: 0.04}}}}  # known results, to compare trials with
 # success: any {metric} <= 0.05         # what makes the sweep a success
 """
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A parameter as a line of ``fixed``."""
-
-    name: str
-    default: Any
-    type: type | None
-    words: str
-
-
-def for_trainer(schema: TrainerSchema) -> str:
-    """Return a file that sweeps a trainer."""
-    lines = []
-    values = resolve(schema, {})
-    for name, known in schema.parameters.items():
-        words = [getattr(known, "help", ""), _bounds(known)]
-        unit = getattr(known, "unit", "")
-        words.insert(1, f"[{unit}]" if unit else "")
-        text = " ".join(word for word in words if word)
-        lines.append(_Line(name, values[name], known.type, text))
-    chosen = _chosen(lines)
-    metric = schema.default_metric or "val_loss"
-    head = [
-        f"trainer: {_scalar(schema.name)}",
-        "method: grid                            # or random, bayes",
-        f"metric: {metric}",
-    ]
-    bounds = {name: (known.low, known.high) for name, known in schema.parameters.items()}
-    return _text(head, lines, chosen, metric, bounds.get(chosen.name) if chosen else None)
 
 
 @dataclass(frozen=True)
@@ -75,15 +46,15 @@ class Probed:
     """What a run of a program has shown.
 
     Attributes:
-        words: arguments that every trial is to have as they are, such as a sub-command.
+        words: arguments that every trial has unchanged, such as a sub-command.
         given: parameter name to the value that it had in that run.
-        style: how the program takes its arguments; None where its options tell.
+        style: how the program takes its arguments; None if its options show it.
         outputs: glob of the folder that it makes for itself; None for none.
-        metrics: the entries of ``metrics``; empty where nothing was found.
-        metric: the metric that ranks; None where none was found.
+        metrics: the entries of ``metrics``; empty if nothing was found.
+        metric: the metric that ranks; None if none was found.
         goal: which way is better.
         notes: what a reader of the file should know, a comment each.
-        copies: True where each trial should run in a copy of the folder.
+        copies: True if each trial should run in a copy of the folder.
     """
 
     words: tuple[str, ...] = ()
@@ -97,89 +68,103 @@ class Probed:
     copies: bool = False
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A parameter as a line of the file."""
+
+    name: str
+    default: Any
+    type: type | None
+    comment: str
+    bounds: tuple[float | None, float | None] = (None, None)
+
+
+def for_trainer(schema: TrainerSchema) -> str:
+    """Return a file that sweeps a trainer."""
+    values = resolve(schema, {})
+    lines = []
+    for name, known in schema.parameters.items():
+        unit = getattr(known, "unit", "")
+        parts = [getattr(known, "help", ""), f"[{unit}]" if unit else "", _bounds(known)]
+        comment = " ".join(filter(None, parts))
+        lines.append(_Line(name, values[name], known.type, comment, (known.low, known.high)))
+    metric = schema.default_metric or "val_loss"
+    return _text([f"trainer: {_scalar(schema.name)}", _METHOD, f"metric: {metric}"], lines, metric)
+
+
 def for_program(program: str, arguments: Sequence[Argument], probed: Probed | None = None) -> str:
     """Return a file that sweeps a script.
 
     Args:
-        program: its path, from the folder of the file.
+        program: its path, relative to the folder of the file.
         arguments: its options, as far as they are known.
-        probed: what a run of it has shown; None where it was not run.
+        probed: what a run of it has shown; None if it was not run.
     """
     hyphens = any("-" in item.option for item in arguments)
-    # Of --batch_size beside --no-cache one style would spell one wrong: they stand as they are.
+    # One style would spell either --batch_size or --no-cache wrong, so both stay as they are.
     is_mixed = hyphens and any("_" in item.option for item in arguments)
     # Several values of one option are several words.
     is_spaced = is_mixed or any(item.takes_several for item in arguments)
     style = "hyphen-space" if hyphens and not is_mixed else "--k v" if is_spaced else "--k=v"
     style = (probed.style if probed else None) or style
     names = {item.name: item.option if is_mixed else item.name for item in arguments}
-    switches = any(item.is_switch for item in arguments)
-    head = [f"program: {_scalar(program)}"]
+    is_flag = hyphens or any(item.is_switch for item in arguments)
+    args = f"args: {{style: {style}, booleans: {'flag' if is_flag else 'value'}}}"
     said = "# --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"
-    booleans = "flag" if switches or hyphens else "value"
-    head.append(f"args: {{style: {style}, booleans: {booleans}}}".ljust(_WIDTH) + f"  {said}")
+    head = [f"program: {_scalar(program)}", f"{args.ljust(_WIDTH)}  {said}"]
     if probed is not None and probed.words:
         start = ["python"] if program.endswith(".py") else []
         words = [*start, "${program}", *probed.words, "${args}"]
         head.append(f"command: [{', '.join(map(_item, words))}]")
-    head.append("method: grid                            # or random, bayes")
+    head.append(_METHOD)
     if probed is None:
         head += [
-            "# metric: {name: val_loss, goal: minimize}",
+            _NO_METRIC,
             "# metrics: {pattern: 'step (?P<step>\\d+).*val_loss (?P<val_loss>\\S+)'}"
             "  # finds it in the output",
             "# outputs: experiments/*/               # the folder that the script makes for itself",
         ]
+        probed = Probed()
     else:
         head += _probed_head(probed)
     lines = [_Line(names[item.name], item.default, item.type, _said(item)) for item in arguments]
-    metric = (probed.metric if probed else None) or "val_loss"
-    given = probed.given.items() if probed else ()
-    known = {names.get(name, name): value for name, value in given}
-    return _text(head, lines, _chosen(lines), metric, None, known)
+    given = {names.get(name, name): value for name, value in probed.given.items()}
+    return _text(head, lines, probed.metric or "val_loss", given)
 
 
 def _probed_head(probed: Probed) -> list[str]:
-    head = []
+    head = [_NO_METRIC]
     if probed.metric is not None:
-        head.append(f"metric: {{name: {_item(probed.metric)}, goal: {probed.goal}}}")
-    else:
-        head.append("# metric: {name: val_loss, goal: minimize}")
+        head = [f"metric: {{name: {_item(probed.metric)}, goal: {probed.goal}}}"]
     if probed.outputs is not None:
         head.append(f"outputs: {_item(probed.outputs)}")
     if probed.copies:
-        head.append(
-            "workdir: copy".ljust(_WIDTH) + "  # each trial writes into a folder of its own"
-        )
+        copy = "workdir: copy".ljust(_WIDTH)
+        head.append(f"{copy}  # each trial writes into a folder of its own")
     if probed.metrics:
         head.append("metrics:")
-        for name, value in probed.metrics.items():
-            if isinstance(value, Mapping):
-                inner = ", ".join(f"{_item(k)}: {_item(v)}" for k, v in value.items())
-                head.append(f"  {name}: {{{inner}}}")
-            elif isinstance(value, str):
-                head.append(f"  {name}: {_item(value)}")
-            else:
-                head.append(f"  {name}:")
-                head += [f"    - {_item(item)}" for item in value]
+    for name, value in probed.metrics.items():
+        if isinstance(value, Mapping):
+            inner = ", ".join(f"{_item(k)}: {_item(v)}" for k, v in value.items())
+            head.append(f"  {name}: {{{inner}}}")
+        elif isinstance(value, str):
+            head.append(f"  {name}: {_item(value)}")
+        else:
+            head += [f"  {name}:", *(f"    - {_item(item)}" for item in value)]
     return head + [f"# {_comment(note)}" for note in probed.notes]
 
 
 def _item(text: str) -> str:
-    """Return text in quotes where YAML would read anything else, inside brackets too."""
-    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text) and _scalar(text) == text
-    if plain:
+    """Return text in quotes if YAML would read anything else, also inside brackets."""
+    if re.fullmatch(r"[A-Za-z_][\w./-]*", text) and _scalar(text) == text:
         return text
-    if text.isprintable():
-        return "'" + text.replace("'", "''") + "'"
-    return _scalar(text)
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else _scalar(text)
 
 
 def _said(item: Argument) -> str:
-    words = [item.help]
-    words += [f"one of {', '.join(map(str, item.choices))}"] if item.choices else []
-    words += ["must be given"] if item.is_required else []
-    return "; ".join(word for word in words if word)
+    choices = f"one of {', '.join(map(str, item.choices))}" if item.choices else ""
+    required = "must be given" if item.is_required else ""
+    return "; ".join(filter(None, (item.help, choices, required)))
 
 
 def _bounds(known: Any) -> str:
@@ -194,90 +179,78 @@ def _bounds(known: Any) -> str:
 
 def _chosen(lines: Iterable[_Line]) -> _Line | None:
     """Return the parameter that the file varies: a learning rate, else the first number."""
-    numbers = [
-        line
-        for line in lines
-        if line.type in (int, float) and type(line.default) in (int, float) and line.default
-    ]
+    kinds = (int, float)
+    numbers = [x for x in lines if x.type in kinds and type(x.default) in kinds and x.default]
     rates = [line for line in numbers if line.name.lower().replace("-", "_") in _RATES]
     return next(iter(rates or numbers), None)
 
 
-def _tried(line: _Line, bounds: tuple[float | None, float | None] | None) -> list[Any]:
+def _tried(line: _Line) -> list[Any]:
     """Return the default and values around it."""
     around = [line.default / 3, line.default, line.default * 3]
     if line.type is int or isinstance(line.default, int):
         around = [max(line.default // 2, 1), line.default, line.default * 2]
     around = [float(f"{value:.2g}") if isinstance(value, float) else value for value in around]
-    low, high = bounds or (None, None)
-    kept = [
-        value
-        for value in around
-        if (low is None or value >= low) and (high is None or value <= high)
-    ]
+    low, high = line.bounds
+    kept = [v for v in around if (low is None or v >= low) and (high is None or v <= high)]
     return list(dict.fromkeys(kept)) or [line.default]
 
 
 def _text(
-    head: Sequence[str],
-    lines: Sequence[_Line],
-    chosen: _Line | None,
-    metric: str,
-    bounds: tuple[float | None, float | None] | None,
-    given: Mapping[str, Any] | None = None,
+    head: Sequence[str], lines: Sequence[_Line], metric: str, given: Mapping[str, Any] | None = None
 ) -> str:
     given = given or {}
+    chosen = _chosen(lines)
+    names = {line.name for line in lines}
+    fixed = [line for line in lines if line is not chosen]
     parts = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         "# Check: sweep check FILE. What would run: sweep plan FILE. Run: sweep run FILE.",
         *head,
         "",
     ]
-    fixed = [line for line in lines if chosen is None or line.name != chosen.name]
-    others = {name: value for name, value in given.items() if name not in {x.name for x in lines}}
     if fixed or given:
+        others = {name: value for name, value in given.items() if name not in names}
         parts.append("fixed:                                  # what all trials share")
         parts += [f"  {_scalar(name)}: {_scalar(value)}" for name, value in others.items()]
-        parts += [_commented(line, given) for line in fixed]
+        for line in fixed:
+            row = f"  # {_scalar(line.name)}: {_scalar(line.default)}"
+            if line.name in given:
+                row = f"  {_scalar(line.name)}: {_scalar(given[line.name])}"
+            comment = f"  # {_comment(line.comment)}" if line.comment else ""
+            parts.append(f"{row.ljust(_WIDTH)}{comment}" if comment else row)
         parts.append("")
     parts.append("parameters:                             # what varies")
-    if chosen is not None:
-        values = ", ".join(_scalar(value) for value in _tried(chosen, bounds))
-        row = f"  {_scalar(chosen.name)}: {{values: [{values}]}}"
-        parts.append(f"{row.ljust(_WIDTH)}  # {_comment(chosen.words)}".rstrip(" #"))
-    else:
+    rate, least = "lr", "0.1"
+    if chosen is None:
         parts.append("  # lr: {values: [0.001, 0.01]}")
+    else:
+        values = [_scalar(value) for value in _tried(chosen)]
+        rate, least = _scalar(chosen.name), values[-1]
+        row = f"  {rate}: {{values: [{', '.join(values)}]}}"
+        parts.append(f"{row.ljust(_WIDTH)}  # {_comment(chosen.comment)}".rstrip(" #"))
     parts.append("  # other: {min: 0.1, max: 1.0}           # a range, for random and bayes")
-    names = {line.name for line in lines}
     budget = "epochs: 2" if "epochs" in names or not names else f"{lines[0].name}: ..."
-    rate = "lr" if chosen is None else _scalar(chosen.name)
-    least = _scalar(0.1 if chosen is None else _tried(chosen, bounds)[-1])
     more = _MORE.format(metric=metric, budget=budget, rate=rate, least=least)
     return "\n".join([*parts, "", more])
 
 
-def _commented(line: _Line, given: Mapping[str, Any]) -> str:
-    row = f"  # {_scalar(line.name)}: {_scalar(line.default)}"
-    if line.name in given:
-        row = f"  {_scalar(line.name)}: {_scalar(given[line.name])}"
-    return f"{row.ljust(_WIDTH)}  # {_comment(line.words)}" if line.words else row
-
-
 def _comment(text: str) -> str:
-    """Return text that ends with its line and holds nothing that YAML refuses."""
+    """Return text on one line, without characters that YAML refuses."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _scalar(value: Any) -> str:
-    """Return a value as it stands in YAML, on one line."""
+    """Return a value as YAML on one line."""
     if isinstance(value, float):
         return re.sub(r"e([-+])0?", r"e\1", repr(value))
-    plain = not isinstance(value, str) or value.isprintable()
+    is_text = isinstance(value, str)
+    plain = not is_text or value.isprintable()
     text: str = yaml.safe_dump(
         value,
         default_flow_style=True,
         default_style=None if plain else '"',  # line ends and the like as escapes
         width=10**6,
-        allow_unicode=plain and isinstance(value, str),
+        allow_unicode=plain and is_text,
     )
     return text.removesuffix("...\n").strip() or "''"

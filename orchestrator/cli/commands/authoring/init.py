@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,39 +19,40 @@ from orchestrator.sweepfile.schema import SCHEMA_FILE, for_program, for_trainer,
 _MOST = 5_000_000  # bytes of a script that are read
 
 
-@click.command("init")
-@click.argument("program", required=False, type=click.Path(path_type=Path))
-@click.option("--trainer", metavar="NAME", help="Write it for this trainer instead of a script.")
-@click.option(
-    "-o",
-    "--output",
-    default=Path("sweep.yaml"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The file to write; - prints it.",
-)
-@click.option("--force", is_flag=True, help="Replace the file where there is one.")
-def command(*, program: Path | None, trainer: str | None, output: Path, force: bool) -> None:
-    """Write a commented sweep file for the script PROGRAM, or for a trainer.
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--output`` and ``--force`` to a command that writes a sweep file."""
+    force = click.option("--force", is_flag=True, help="Replace existing files.")
+    output = click.option(
+        "-o",
+        "--output",
+        default=Path("sweep.yaml"),
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="The file to write; - prints it.",
+    )
+    return output(force(function))
 
-    The options of a Python script are read from its text, where it declares them by argparse or
-    click; the script is not run. Beside the file stands its schema, for editors.
+
+def folder_of_output(output: Path, force: bool) -> Path:
+    """Return the folder of the sweep file to write.
+
+    Raises:
+        UsageError: the file exists and may not be replaced.
     """
-    if (program is None) == (trainer is None):
-        known = ", ".join(trainer_names())
-        raise UsageError(
-            f"sweep init: must have a script or --trainer NAME, not both. Trainers: {known}."
-        )
-    to_stdout = str(output) == "-"
-    if not to_stdout and output.exists() and not force:
-        raise UsageError(f"{output}: must not be there yet. Use --force to replace it, or -o FILE.")
-    if program is not None:
-        text = for_program(*_read(program, Path() if to_stdout else output.parent))
-    else:
-        assert trainer is not None
-        folder = Path() if to_stdout else output.parent
-        text = for_trainer(trainer_schema(trainer, folder))
-    if to_stdout:
+    if str(output) == "-":
+        return Path()
+    if output.exists() and not force:
+        raise UsageError(f"{output}: already exists. Use --force to replace it, or -o FILE.")
+    return output.parent
+
+
+def write_output(output: Path, text: str, force: bool) -> None:
+    """Write a sweep file, and its schema for editors next to it; print it for ``-``.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    if str(output) == "-":
         click.echo(text, nl=False)
         return
     schema = output.parent / SCHEMA_FILE
@@ -58,22 +61,47 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
         if not schema.exists() or force:
             atomic.write_text(schema, json.dumps(json_schema(), indent=2) + "\n")
     except OSError as error:
-        raise UsageError(f"{output}: must be writable, but got: {error.strerror}.") from None
-    click.echo(f"{output} and {schema} written. Next: sweep check {output}")
+        raise UsageError(f"{output}: cannot write: {error.strerror}.") from None
+
+
+@click.command("init")
+@click.argument("program", required=False, type=click.Path(path_type=Path))
+@click.option("--trainer", metavar="NAME", help="Use this trainer instead of a script.")
+@output_options
+def command(*, program: Path | None, trainer: str | None, output: Path, force: bool) -> None:
+    """Write a commented sweep file for the script PROGRAM, or for a trainer.
+
+    The options of a Python script are read from its text, if it declares them with argparse or
+    click; the script is not run. The JSON Schema for editors is written next to the file.
+    """
+    if (program is None) == (trainer is None):
+        known = ", ".join(trainer_names())
+        raise UsageError(
+            f"sweep init needs either a script or --trainer NAME, not both (trainers: {known})."
+        )
+    folder = folder_of_output(output, force)
+    if program is not None:
+        text = for_program(*_read(program, folder))
+    else:
+        assert trainer is not None
+        text = for_trainer(trainer_schema(trainer, folder))
+    write_output(output, text, force)
+    if str(output) != "-":
+        schema = output.parent / SCHEMA_FILE
+        click.echo(f"{output} and {schema} written. Next: sweep check {output}")
 
 
 def _read(program: Path, folder: Path) -> tuple[str, list[Argument]]:
-    """Return the script's path from `folder`, and its options."""
+    """Return the script's path relative to `folder`, and its options."""
     try:
         with program.open("rb") as stream:
             raw = stream.read(_MOST)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"{program}: must be a script, but got: {reason}.") from None
+        raise UsageError(f"{program}: cannot read: {error.strerror or error}.") from None
     relative = Path(os.path.relpath(str(program), str(folder))).as_posix()
     try:
         return relative, read_arguments(raw.decode("utf-8-sig"))
     except (SyntaxError, UnicodeDecodeError):
         if program.suffix == ".py":
-            click.echo(f"{program}: its options cannot be read, since it is no Python.", err=True)
+            click.echo(f"{program}: no options found: it is not valid Python.", err=True)
         return relative, []

@@ -13,7 +13,6 @@ from orchestrator.sweepfile.schema import json_schema
 def command() -> None:
     """Print the JSON Schema of the sweep file.
 
-    Save it and name it in an editor that knows the YAML language server, to get completion and
-    help while you write.
+    An editor with the YAML language server uses it for completion and help while you write.
     """
     click.echo(json.dumps(json_schema(), indent=2))

@@ -13,6 +13,10 @@ from orchestrator.errors import UsageError
 from orchestrator.files import plain
 from orchestrator.sweepfile import TrainerParameter, TrainerSchema, trainer_names, trainer_schema
 
+_PARAMETER = (
+    *("name", "type", "default", "help", "unit", "low", "high", "choices"),
+    *("nullable", "alters_loss", "alters_memory", "is_path"),
+)
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
 
@@ -22,8 +26,8 @@ _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "tex
 def command(name: str | None, as_json: bool) -> None:
     """List the trainers, or the parameters, presets and metrics of the trainer NAME.
 
-    NAME is one that the list shows, or a function of your own as a sweep file names it,
-    my_package.my_trainer:train, whose module is looked for in this folder and the environment.
+    NAME is a name from the list, or a function of your own as a sweep file names it, such as
+    my_package.my_trainer:train. Its module is searched in this folder and the environment.
     """
     if name is not None:
         schema = trainer_schema(name, Path())
@@ -47,33 +51,20 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def to_json(schema: TrainerSchema) -> dict[str, Any]:
-    """Return what a trainer declares, in JSON types."""
+    """Return a trainer's declaration in JSON types."""
     parameters = [
         {
-            "name": known.name,
+            **{name: getattr(known, name, "") for name in _PARAMETER},
             "type": known.type.__name__,
-            "default": known.default,
-            "help": getattr(known, "help", ""),
-            "unit": getattr(known, "unit", ""),
-            "low": known.low,
-            "high": known.high,
             "choices": list(known.choices),
-            "nullable": known.nullable,
-            "alters_loss": known.alters_loss,
-            "alters_memory": known.alters_memory,
-            "is_path": known.is_path,
         }
         for known in schema.parameters.values()
     ]
     metrics = {
-        name: {
-            "goal": metric.goal,
-            "unit": getattr(metric, "unit", ""),
-            "is_loss": metric.is_loss,
-        }
+        name: {"goal": metric.goal, "unit": getattr(metric, "unit", ""), "is_loss": metric.is_loss}
         for name, metric in schema.metrics.items()
     }
-    found = {
+    declared = {
         "trainer": schema.name,
         "description": schema.description,
         "takes_anything": schema.takes_anything,
@@ -83,7 +74,7 @@ def to_json(schema: TrainerSchema) -> dict[str, Any]:
         "presets": {name: dict(values) for name, values in schema.presets.items()},
         "metrics": metrics,
     }
-    return dict(plain(found))
+    return dict(plain(declared))
 
 
 def _all(schemas: list[TrainerSchema]) -> str:
@@ -106,11 +97,14 @@ def _one(schema: TrainerSchema) -> str:
     lines = [f"{schema.name}: {clean(schema.description)}" if schema.description else schema.name]
     lines += [f"arrays: {schema.data_kind}"] if schema.data_kind else []
     if schema.takes_anything:
-        lines += ["", "It declares no Config: it takes any parameter, and no name can be checked."]
+        lines += ["", "It declares no Config: it takes any parameter, and names cannot be checked."]
     elif schema.parameters:
         lines += ["", _parameters(schema)]
         if any(known.alters_loss for known in schema.parameters.values()):
-            lines += ["", "* changes what the loss means, so that trials cannot be ranked by it."]
+            lines += [
+                "",
+                "* changes what the loss means, so the loss cannot rank trials.",
+            ]
     if schema.metrics:
         lines += ["", _metrics(schema)]
     return "\n".join(lines)
@@ -136,16 +130,14 @@ def _parameters(schema: TrainerSchema) -> str:
 
 def _metrics(schema: TrainerSchema) -> str:
     metrics = schema.metrics.values()
-    notes = ["a loss" if metric.is_loss else "" for metric in metrics]
-    ranked = [
-        "ranks by default" if name == schema.default_metric else note
-        for name, note in zip(schema.metrics, notes, strict=True)
-    ]
+    notes = {name: "a loss" if metric.is_loss else "" for name, metric in schema.metrics.items()}
+    if schema.default_metric is not None:
+        notes[schema.default_metric] = "ranks by default"
     columns = [
         Column("metric", list(schema.metrics)),
         Column("goal", [str(metric.goal) for metric in metrics]),
         Column("unit", [getattr(metric, "unit", "") for metric in metrics]),
-        Column("", ranked),
+        Column("", list(notes.values())),
     ]
     return draw(columns)
 

@@ -80,12 +80,12 @@ def test_a_file_that_is_there_stays(folder: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "must have a script or --trainer"),
+        ([], "needs either a script or --trainer"),
         (["train.py", "--trainer", "edc"], "not both"),
         (["none.py"], "No such file"),
         (["."], "Is a directory"),
         (["--trainer", "ecd"], "Did you mean 'edc'?"),
-        (["train.py", "-o", "no/s.yaml"], "must be writable"),
+        (["train.py", "-o", "no/s.yaml"], "cannot write"),
     ],
 )
 def test_mistakes(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_a_script_that_is_no_python(folder: Path, capsys: pytest.CaptureFixture[
     (folder / "old.py").write_text("print 'hello'\n")
     (folder / "run.sh").write_bytes(b"#!/bin/sh\n\xff\n")
     assert init("old.py", "-o", "a.yaml") == 0
-    assert "since it is no Python" in capsys.readouterr().err
+    assert "it is not valid Python" in capsys.readouterr().err
     assert init("run.sh", "-o", "b.yaml") == 0
     assert capsys.readouterr().err == ""
     assert load_spec(folder / "b.yaml").program is not None
@@ -108,7 +108,7 @@ def test_each_comment_is_a_good_key_as_it_stands(folder: Path, arguments: tuple[
     assert init(*arguments) == 0
     path = folder / "sweep.yaml"
     text = path.read_text()
-    head, _, more = text.partition("# What more a file can say;")
+    head, _, more = text.partition("# What more a file can hold;")
     more = more.partition("\n")[2]
     blocks = re.findall(r"^# \w+:.*\n(?:#   .*\n)*", more, re.MULTILINE)
     assert "".join(blocks) == more

@@ -55,7 +55,7 @@ def test_a_folder_with_a_table_and_arrays(here: Path) -> None:
     assert {"val_mae", "mae"} <= set(row["metrics"])
     again = CliRunner().invoke(app, ["probe", "lightning_like.py"])
     assert isinstance(again.exception, UsageError)
-    assert "must not be there yet" in str(again.exception)
+    assert "already exists" in str(again.exception)
 
 
 def test_sub_commands_and_reports_of_its_own(here: Path) -> None:
@@ -174,9 +174,9 @@ def test_one_that_fails_says_why(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nothing.py"], "must be a script or a command on PATH"),
+        (["nothing.py"], "no such script or command on PATH"),
         (["--time-limit", "5", "ls"], "--time-limit: "),
-        (["--python", "no/python", "ls"], "must be an interpreter"),
+        (["--python", "no/python", "ls"], "no such interpreter"),
     ],
 )
 def test_mistakes_have_words(words: list[str], said: str, here: Path) -> None:
