@@ -1,4 +1,4 @@
-"""The divergence rule as an Optuna pruner, for any study, with or without our engine.
+"""The divergence rule as an Optuna pruner, for any study, with or without `sweep`.
 
 ::
 
@@ -7,25 +7,23 @@
     def objective(trial):
         for epoch in range(50):
             loss, val = train_one_epoch(...)
-            report(trial, epoch, val, train=loss)     # both series, then ask as always
+            report(trial, epoch, val, train=loss)     # both series
             if trial.should_prune():
                 raise optuna.TrialPruned
         return val
 
-`trial.report` hands over one value a step. The training loss therefore travels beside it: `report`
-here keeps it with the trial, in a system attribute of the study's storage, so that another process
-judges it as well. What was reported with `trial.report` alone is judged as the objective.
+`trial.report` takes one value per step. So `report` here keeps the training loss in a system
+attribute of the trial, in the study's storage, where another process can judge it as well. Values
+that were reported with `trial.report` alone are judged as the objective.
 
-A study with two objectives refuses `trial.report` and `trial.should_prune`. There, `report` keeps
-the training loss all the same, and ``pruner.should_prune(trial)`` asks the rule::
+A study with two objectives refuses `trial.report` and `trial.should_prune`. There, `report` still
+keeps the training loss, and ``pruner.should_prune(trial)`` applies the rule::
 
-    pruner = DivergencePruner()
-    for epoch in range(50):
-        report(trial, epoch, None, train=loss)
-        if pruner.should_prune(trial):
-            raise optuna.TrialPruned
+    report(trial, epoch, None, train=loss)
+    if pruner.should_prune(trial):
+        raise optuna.TrialPruned
 
-The order of authority: divergence first, then the wrapped pruner.
+Divergence is judged first, then the wrapped pruner decides.
 """
 
 from __future__ import annotations
@@ -34,7 +32,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
@@ -44,7 +41,7 @@ from orchestrator.divergence import FALLEN, Policy, Watch
 
 SERIES = ("train", "value", "both")
 REASON = "divergence_reason"
-"""The user attribute of a trial that says why it was pruned."""
+"""The user attribute of a trial that contains the reason why it was pruned."""
 
 _KEPT = "divergence:train:"
 _OBJECTIVE = "objective"
@@ -55,14 +52,14 @@ def report(trial: Trial, step: int, value: float | None, *, train: float | None 
     """Report the objective and the training loss of one step.
 
     Args:
-        trial: the trial that runs.
-        step: of the report, 0 or more, rising.
-        value: the objective, handed on to `trial.report`; None where there is none at this step,
-            or where the study has several objectives and takes none.
-        train: the training loss, NaN and infinities included.
+        trial: the running trial.
+        step: step of the report, 0 or more, rising.
+        value: the objective, passed on to `trial.report`; None if there is none at this step, or if
+            the study has several objectives.
+        train: the training loss; may be NaN or infinite.
     """
     if train is not None:
-        # As text: not every storage holds NaN and infinities in JSON.
+        # As text: not every storage can write NaN and infinities as JSON.
         text = repr(float(train))
         trial.storage.set_trial_system_attr(trial._trial_id, f"{_KEPT}{step}", text)
     if value is not None:
@@ -79,16 +76,16 @@ class _Judged:
 
 
 class DivergencePruner(BasePruner):
-    """Prune trials that are lost; what is not lost is left to the wrapped pruner.
+    """Prune trials that are lost; the wrapped pruner decides about the others.
 
     Args:
-        series: what is judged: ``"train"``, the training loss given to `report` (the objective
-            where a trial gave none); ``"value"``, the objective; ``"both"``, each for itself.
-        wrapped: the pruner that judges what is not lost; None for none.
-        policy: what each symptom leads to; by default only what is lost prunes.
+        series: what is judged: ``"train"``, the training loss given to `report` (the objective if
+            there is none); ``"value"``, the objective; ``"both"``, each by itself.
+        wrapped: the pruner for trials that are not lost; None for none.
+        policy: what each symptom leads to; by default only a lost trial is pruned.
 
     Raises:
-        ValueError: `series` is another word.
+        ValueError: `series` is unknown.
     """
 
     def __init__(
@@ -98,14 +95,14 @@ class DivergencePruner(BasePruner):
         policy: Policy | None = None,
     ) -> None:
         if series not in SERIES:
-            raise ValueError(f"series must be one of {', '.join(SERIES)}, but got {series!r}.")
+            raise ValueError(f"series: expected one of {', '.join(SERIES)} (found {series!r}).")
         self._series = series
         self._wrapped = wrapped
         self._policy = policy or Policy()
         self._judged: OrderedDict[tuple[int, str], _Judged] = OrderedDict()
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Tell whether `trial` should be pruned; `Trial.should_prune` calls this.
+        """Return whether to prune `trial`; `Trial.should_prune` calls this.
 
         The reason of a divergence is kept in the trial's user attribute `REASON`.
         """
@@ -118,16 +115,16 @@ class DivergencePruner(BasePruner):
         return self._wrapped.prune(study, trial)
 
     def should_prune(self, trial: Trial) -> bool:
-        """Tell whether a trial should be pruned, in a study with several objectives too.
+        """Return whether to prune a trial, in a study with several objectives too.
 
         Optuna's own `Trial.should_prune` raises NotImplementedError there.
         """
         return self.prune(trial.study, trial.study._storage.get_trial(trial._trial_id))
 
     def judge(self, study: Study, trial: FrozenTrial) -> str | None:
-        """Return why `trial` is lost, or None where it is not.
+        """Return why `trial` is lost; None if it is not.
 
-        What was judged before is not judged again: each report costs the same.
+        No report is judged twice, so each one costs the same.
         """
         train = train_losses(trial)
         goal = "minimize"
@@ -144,7 +141,7 @@ class DivergencePruner(BasePruner):
     def _follow(
         self, study: Study, trial: FrozenTrial, name: str, values: Mapping[int, float], goal: str
     ) -> str | None:
-        """Judge the reports of one series that are new."""
+        """Judge the new reports of one series."""
         key = (trial._trial_id, name)
         known = self._judged.get(key)
         if known is None or known.step not in values:
@@ -169,19 +166,14 @@ def train_losses(trial: FrozenTrial) -> dict[int, float]:
     """Return the training losses that `report` kept, by step."""
     found = {
         int(name.removeprefix(_KEPT)): float(text)
-        for name, text in _attributes(trial).items()
+        for name, text in trial.system_attrs.items()
         if name.startswith(_KEPT)
     }
     return dict(sorted(found.items()))
 
 
-def _attributes(trial: FrozenTrial) -> Mapping[str, Any]:
-    attributes: Mapping[str, Any] = trial.system_attrs
-    return attributes
-
-
 def _another_fell(study: Study, trial: FrozenTrial) -> bool:
-    """Tell whether another trial's training loss came down by a fifth of its first value."""
+    """Return whether another trial's training loss came down by a fifth of its first value."""
     for other in study.get_trials(deepcopy=False):
         if other.number == trial.number:
             continue

@@ -1,11 +1,12 @@
-"""What the study is told of a trial that diverged.
+"""What the study records of a trial that diverged or failed.
 
-For people it is pruned. A sampler must learn more: to stay away. Some samplers learn nothing from
-pruned trials, and those that do take the last report, which may be a good one, for what the config
-is worth. So where a sampler proposes, a diverged trial is told complete with the worst value that
-the study knows, its own among them. `python -m benchmarks.samplers` measures the difference.
+A diverged trial is PRUNED in its folder. A sampler must learn more: to stay away. Some samplers
+learn nothing from pruned trials, and the others take the last report, which may be a good one, as
+the value of the config. So if a sampler proposes, a diverged trial is recorded as complete with the
+worst value that the study has, its own included. `python -m benchmarks.samplers` measures the
+difference.
 
-What a failed trial counts as for the sampler: ``metric.impute``.
+A failed trial is recorded with the value of ``metric.impute``.
 """
 
 from __future__ import annotations
@@ -19,22 +20,21 @@ from optuna.trial import TrialState
 from orchestrator.sweepfile.model import MetricGoal
 
 LOST = "LOST"
-"""The word for it, beside Optuna's."""
+"""State of a trial that diverged, in addition to Optuna's states."""
 
 
 def told_for_lost(
     study: Study, own: Sequence[float], *, proposes: bool
 ) -> tuple[str, tuple[float, ...]]:
-    """Return state and values that a diverged trial is told with.
+    """Return the state and the values to record for a diverged trial.
 
     Args:
-        study: what is known of the other trials.
-        own: reports of the trial, the last of which counts where it is finite.
-        proposes: False where no sampler decides what is tried; then nothing is made up.
+        study: contains the other trials.
+        own: reports of the trial; the last finite one counts.
+        proposes: False if no sampler decides what is tried; then no value is made up.
     """
-    known = [
-        trial.values for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ]
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    known = [trial.values for trial in complete]
     if not proposes or not known:
         return "PRUNED", ()
     last = [value for value in own if math.isfinite(value)][-1:]
@@ -47,14 +47,14 @@ def told_for_lost(
 
 
 def imputed(metric: MetricGoal, own: Sequence[float], others: Iterable[float]) -> float | None:
-    """Return the value that a failed trial is told with; None where there is none to take.
+    """Return the value to record for a failed trial; None if there is none.
 
-    As in W&B ``latest`` and ``best`` are of the values that the trial itself reported, ``worst``
-    is of all trials'. W&B takes 0 where there is no value; here the trial is told as failed then,
-    since 0 would be the best of all errors.
+    As in W&B ``latest`` and ``best`` refer to the values that the trial itself reported, ``worst``
+    to those of all trials. W&B uses 0 if there is no value; here the trial then fails, since 0
+    would be the best of all errors.
 
     Args:
-        metric: the metric; one without ``impute`` leaves failures what they are.
+        metric: the metric; without ``impute`` there is no value.
         own: values that the failed trial reported, in order.
         others: values that other trials reported.
     """

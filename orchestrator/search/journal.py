@@ -1,9 +1,9 @@
 """Optuna's journal in one file, safe against a driver that is killed at any moment.
 
 Optuna's own file locks are files that a killed process leaves behind: the next one waits 30 s
-before it breaks them. Here a lock of the kernel is held while a line is written; it ends with the
-process. A line that was torn by the kill is cut off before the journal is opened, because Optuna
-would append to it and could never read the file again.
+before it breaks them. Here a kernel lock is held while a line is written; it ends with the process.
+A line that the kill left incomplete is removed before the journal is opened, because Optuna would
+append to it and could never read the file again.
 """
 
 from __future__ import annotations
@@ -24,15 +24,11 @@ LOCK_TIMEOUT_S = 30.0
 
 
 class KernelLock(JournalFileOpenLock):
-    """A lock on the journal that ends with the process that holds it.
-
-    Args:
-        journal: the journal's path.
-    """
+    """A lock on the journal that ends with the process that holds it."""
 
     def __init__(self, journal: Path) -> None:
         super().__init__(str(journal))
-        # Another name than Optuna's own `<journal>.lock`, whose mere existence means "taken".
+        # Not Optuna's own name `<journal>.lock`, whose mere existence means "taken".
         self._path = journal.with_name(f".{journal.name}.lock")
         self._held: Any = None
 
@@ -42,17 +38,17 @@ class KernelLock(JournalFileOpenLock):
         return True
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         held, self._held = self._held, None
         if held is not None:
             held.release()
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """Open the journal at `path`, making it where it is missing and mending a torn end.
+    """Open a journal; create it if it is missing, and repair a torn end.
 
     Raises:
-        SweepError: the file is no journal of Optuna's.
+        SweepError: the file is not a journal of Optuna's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     mend(path)
@@ -60,16 +56,16 @@ def open_journal(path: Path) -> JournalStorage:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelLock(path)))
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError) as error:
         raise SweepError(
-            f"{path}: must be a journal of Optuna's, but it cannot be read ({error!r}). "
-            "Move it away and run the sweep again; finished trials stand in their folders."
+            f"{path}: not a readable Optuna journal ({error!r}). "
+            "Move it away and run the sweep again; finished trials are in their folders."
         ) from error
 
 
 def mend(path: Path) -> int:
-    """Cut the journal at `path` behind its last line that can be read, and return the bytes cut.
+    """Truncate a journal after its last readable line, and return the number of bytes removed.
 
-    A torn last line is what a killed driver leaves; the operation that it recorded counts as not
-    done. Where more than the last line is cut, the damaged file is kept as ``<name>.damaged``.
+    A killed driver leaves a torn last line; its operation counts as not done. If more than the last
+    line is removed, the damaged file is kept as ``<name>.damaged``.
     """
     try:
         content = path.read_bytes()

@@ -1,121 +1,66 @@
-"""Who proposes configs: an Optuna sampler, seeded trial by trial, or our own list.
+"""Propose configs: an Optuna sampler, seeded trial by trial, or a config that is given.
 
 A proposal is seeded by the sweep's seed and the trial's number. So a fresh run of the same file
-proposes the same as long as it learns the same, and a continued one goes on where it stopped
-instead of repeating the first proposals, which one seed for each start would do. A sequence that
-fills the space (``qmc``) has one seed for all trials: its place in the sequence is kept in the
-study.
+proposes the same configs as long as it learns the same values, and a continued one goes on instead
+of repeating the first proposals, which one seed for each start would do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import pkgutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    NSGAIISampler,
-    QMCSampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.sweepfile.model import Sampler
-
-METHODS = ("grid", "random", "bayes")
-
-STARTUP_TRIALS = 10
-"""Finished trials before TPE learns; until then it draws at random."""
+from orchestrator.sweepfile.space import SAMPLERS
 
 
-_NEEDS = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}
-"""Packages that a sampler loads beside Optuna."""
-
-
-def _tpe(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
-    return TPESampler(**{"n_startup_trials": STARTUP_TRIALS, **options}, seed=seed)
-
-
-def _gp(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
-    return GPSampler(**{"n_startup_trials": STARTUP_TRIALS, **options}, seed=seed)
-
-
-def _cmaes(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
-    # What it cannot hold (choices) is drawn at random, which it would say for each trial.
-    apart = {"warn_independent_sampling": False, "independent_sampler": RandomSampler(seed=seed)}
-    return CmaEsSampler(**{**apart, **options}, seed=seed)
-
-
-def _qmc(options: Mapping[str, Any], seed: int, whole: int) -> BaseSampler:
-    quiet = {
-        "scramble": True,
-        "warn_asynchronous_seeding": False,
-        "warn_independent_sampling": False,
-        "independent_sampler": RandomSampler(seed=seed),
-    }
-    return QMCSampler(**{**quiet, **options}, seed=whole)
-
-
-def _random(_options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
-
-
-def _nsga2(options: Mapping[str, Any], seed: int, _whole: int) -> BaseSampler:
-    return NSGAIISampler(**options, seed=seed)
-
-
-_MAKERS: dict[str, Callable[[Mapping[str, Any], int, int], BaseSampler]] = {
-    "tpe": _tpe,
-    "gp": _gp,
-    "cmaes": _cmaes,
-    "qmc": _qmc,
-    "random": _random,
-    "nsga2": _nsga2,
-}
-SAMPLERS = tuple(_MAKERS)
-
-
-def make_sampler(asked: Sampler, seed: int, number: int) -> BaseSampler:
-    """Return the Optuna sampler that proposes trial `number`.
+def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
+    """Return the Optuna sampler that proposes a trial.
 
     Args:
-        asked: its name and options.
+        sampler: its name and options.
         seed: of the sweep.
         number: of the trial in the study.
 
     Raises:
-        UsageError: there is no such sampler, an option is wrong, or a package is missing.
+        UsageError: the sampler is unknown, an option is wrong, or a package is missing.
     """
-    if asked.name not in _MAKERS:
-        raise UsageError(
-            f"sampler: must be one of {', '.join(SAMPLERS)}, but got {asked.name!r}."
-            f"{nearest(asked.name, SAMPLERS)}"
-        )
-    for package in _NEEDS.get(asked.name, ()):
+    name, record = sampler.name, SAMPLERS.get(sampler.name)
+    if record is None:
+        hint = nearest(name, SAMPLERS) or f" Choices: {', '.join(SAMPLERS)}."
+        raise UsageError(f"sampler: unknown sampler {name!r}.{hint}")
+    for package in record.packages:
         try:
             importlib.import_module(package)
         except ImportError:
             raise UsageError(
-                f"sampler: {asked.name} needs the package {package}, which is not installed. "
+                f"sampler: {name} needs the package {package}, which is not installed. "
                 f"Next step: pip install {package}"
             ) from None
+    own = seed_of(seed, number)
+    options = {**record.defaults, **sampler.options}
+    if record.draws_the_rest:
+        options.setdefault("independent_sampler", RandomSampler(seed=own))
     try:
         with warnings.catch_warnings():
-            # That Optuna may change a sampler one day is no news for the user of a sweep.
+            # That Optuna may change a sampler one day does not concern the user of a sweep.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return _MAKERS[asked.name](asked.options, seed_of(seed, number), seed % 2**32)
+            chosen_seed = seed % 2**32 if record.keeps_seed else own
+            made: BaseSampler = pkgutil.resolve_name(record.optuna)(**options, seed=chosen_seed)
+            return made
     except (TypeError, ValueError) as error:
-        raise UsageError(f"sampler.options: {asked.name} refuses them: {error}") from None
+        raise UsageError(f"sampler.options: {name} does not accept them: {error}") from None
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -125,11 +70,11 @@ def seed_of(seed: int, number: int) -> int:
 
 
 class DirectedSampler(BaseSampler):
-    """Hands out the config that it was given, or else asks the sampler of the method.
+    """Propose the given config, or else ask the sampler of the method.
 
-    Configs of a grid, of named trials and of our random draw come from the spec; this way they
-    reach the study as ordinary trials that can report and be pruned, by Optuna's public interface
-    alone, and leave no queued trial behind when the driver is killed.
+    Configs of a grid, of named trials and of our random draw come from the spec. This way they
+    reach the study as ordinary trials that can report and be pruned, through Optuna's public
+    interface alone, and leave no queued trial behind if the driver is killed.
 
     Args:
         method: ``"bayes"`` proposes by a sampler; for the others a proposal is a random draw.
@@ -137,33 +82,30 @@ class DirectedSampler(BaseSampler):
         sampler: of bayes; None for TPE.
 
     Attributes:
-        proposes: True where what it learns decides what it proposes.
+        proposes: True if what it learns decides what it proposes.
 
     Raises:
-        UsageError: the sampler cannot be.
+        UsageError: the sampler cannot be made.
     """
 
     def __init__(self, method: str, seed: int, sampler: Sampler | None = None) -> None:
-        self._asked = (sampler or Sampler("tpe")) if method == "bayes" else Sampler("random")
         self.proposes = method == "bayes"
+        self._sampler = (sampler or Sampler("tpe")) if self.proposes else Sampler("random")
         self._seed = seed
         self._given: Mapping[str, Any] | None = None
         self._distributions: dict[str, BaseDistribution] = {}
-        self._proposer: BaseSampler = self._make(0)
+        self._proposer = make_sampler(self._sampler, seed, 0)
 
     def give(
         self, values: Mapping[str, Any] | None, distributions: dict[str, BaseDistribution]
     ) -> None:
-        """Say what the next trial takes; None lets the method propose."""
+        """Set the config of the next trial; None to let the method propose."""
         self._given = values
         self._distributions = distributions
 
-    def _make(self, number: int) -> BaseSampler:
-        return make_sampler(self._asked, self._seed, number)
-
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Seed the proposal of this trial."""
-        self._proposer = self._make(trial.number)
+        self._proposer = make_sampler(self._sampler, self._seed, trial.number)
         if self._given is None:
             self._proposer.before_trial(study, trial)
 
@@ -195,12 +137,6 @@ class DirectedSampler(BaseSampler):
             return self._given[param_name]
         return self._proposer.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Any,
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """Let the method's sampler note the end of a trial."""
         self._proposer.after_trial(study, trial, state, values)

@@ -1,13 +1,13 @@
 """Domains of a spec as Optuna distributions, and values there and back without loss.
 
-Optuna compares the choices of a categorical with ``==``, for which ``1``, ``1.0`` and ``True`` are
-one value, and cannot hold lists or mappings at all. Choices that it can hold and tell apart are
-given to it as they are, so that its own tools show them; otherwise every choice is given as its
-JSON text. What comes back is always the object that stands in the domain.
+Optuna compares the choices of a categorical with ``==``, which makes ``1``, ``1.0`` and ``True``
+equal, and cannot store lists or mappings. Choices that it can store and distinguish are given to it
+unchanged, so that its own tools show them; otherwise every choice is given as its JSON text. What
+comes back is always the object of the domain.
 
-Distributions that Optuna has not (normal, beta, weighed choices, quantised logarithms) are held as
-the share of probability below the value, a float from 0 to 1 that is drawn uniformly; a sampler
-learns which shares are good, as W&B's own does.
+Distributions that Optuna does not have (normal, beta, weighted choices, quantized logarithms) are
+stored as the probability of a lower value, a float from 0 to 1 that is drawn uniformly; a sampler
+learns which of these are good, as W&B's own does.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from orchestrator.sweepfile.space import (
 )
 
 Held = bool | int | float | str | None
-"""What Optuna can hold as the value of a parameter."""
+"""What Optuna can store as the value of a parameter."""
 
 
 class NotInDomain(Exception):  # noqa: N818  (it is an answer, not a fault)
-    """A value that the domain does not hold."""
+    """The domain does not contain a value."""
 
 
 class Parameter(Protocol):
@@ -50,21 +50,17 @@ class Parameter(Protocol):
 
     @property
     def distribution(self) -> BaseDistribution:
-        """The domain in Optuna's words."""
+        """The domain for Optuna."""
 
     def hold(self, value: Any) -> Held:
-        """Return the form in which Optuna holds `value`; raise `NotInDomain` where it cannot."""
+        """Return the form in which Optuna stores `value`, or raise `NotInDomain`."""
 
     def value(self, held: Any) -> Any:
-        """Return the value that Optuna holds as `held`, as the domain writes it."""
+        """Return the value that Optuna stores as `held`, in the domain's own form."""
 
 
 class Choice:
-    """A parameter that takes one of the values written in the file.
-
-    Args:
-        values: the choices, in the order of the file; one that is written twice counts once.
-    """
+    """One of the values in the file; one that is listed twice counts once."""
 
     def __init__(self, values: tuple[Any, ...]) -> None:
         by_text = {text_of(value): value for value in values}
@@ -76,19 +72,19 @@ class Choice:
         self.distribution = CategoricalDistribution(self._held)
 
     def hold(self, value: Any) -> Held:
-        """Return the form of `value`, for which ``1`` is not ``1.0``."""
+        """Return the form of `value`; ``1`` and ``1.0`` differ."""
         index = self._index.get(text_of(value))
         if index is None:
             raise NotInDomain
         return self._held[index]
 
     def value(self, held: Any) -> Any:
-        """Return the very object that stands in the domain."""
+        """Return the object of the domain."""
         return self._values[self._held.index(held)]
 
 
 class Whole:
-    """A parameter that takes the whole numbers from low to high, inclusive."""
+    """A whole number from low to high, inclusive."""
 
     def __init__(self, low: float, high: float) -> None:
         self.distribution = IntDistribution(math.ceil(low), math.floor(high))
@@ -96,9 +92,9 @@ class Whole:
     def hold(self, value: Any) -> Held:
         """Return `value` as an int."""
         number = _finite(value)
-        if number != int(number) or not self.distribution.low <= number <= self.distribution.high:
+        if number != int(number):
             raise NotInDomain
-        return int(number)
+        return int(_inside(number, self.distribution))
 
     def value(self, held: Any) -> int:
         """Return the int."""
@@ -106,28 +102,25 @@ class Whole:
 
 
 class Real:
-    """A parameter that takes any number from low to high, uniformly or by its logarithm."""
+    """A number from low to high, uniform in itself or in its logarithm."""
 
     def __init__(self, low: float, high: float, *, log: bool) -> None:
         self.distribution = FloatDistribution(low, high, log=log)
 
     def hold(self, value: Any) -> Held:
         """Return `value` as a float."""
-        number = float(_finite(value))
-        if not self.distribution.low <= number <= self.distribution.high:
-            raise NotInDomain
-        return number
+        return float(_inside(_finite(value), self.distribution))
 
     def value(self, held: Any) -> float:
         """Return the float."""
         return float(held)
 
 
-class Quantised:
-    """A parameter that takes the numbers from low to high, rounded to multiples of q, as in W&B.
+class Quantized:
+    """A number from low to high, rounded to multiples of q as in W&B.
 
-    So the least and the greatest value may lie half a q outside the range. Values are computed in
-    decimal: ``q: 0.1`` gives 0.3 and not 0.30000000000000004. They are ints where q is an int.
+    The lowest and the highest value may therefore be half a q outside the range. Values are
+    computed in decimal: ``q: 0.1`` gives 0.3, not 0.30000000000000004. They are ints if q is one.
     """
 
     def __init__(self, low: float, high: float, q: float) -> None:
@@ -143,9 +136,7 @@ class Quantised:
     def hold(self, value: Any) -> Held:
         """Return `value` as a float; it must be a multiple to one part in a million of q."""
         number = float(_finite(value))
-        multiple = float(self._round(number))
-        if not self.distribution.low <= multiple <= self.distribution.high:
-            raise NotInDomain
+        multiple = float(_inside(float(self._round(number)), self.distribution))
         if abs(multiple - number) > 1e-6 * float(self._q):
             raise NotInDomain
         return multiple
@@ -157,10 +148,10 @@ class Quantised:
 
 
 class Share:
-    """A parameter of any distribution with a density, held as the share of probability below it.
+    """A number of any distribution with a density, stored as the probability of a lower one.
 
-    A value comes back within rounding: the last digits of a float may differ, and far out in the
-    tails, where shares are too close to 0 or 1, more than those.
+    A value comes back within rounding: the last digits of a float may differ, and more than those
+    far out in the tails, where probabilities are too close to 0 or 1.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -169,7 +160,7 @@ class Share:
         quantile(domain, 0.5)
 
     def hold(self, value: Any) -> Held:
-        """Return the share of probability below `value`."""
+        """Return the probability of a value below `value`."""
         number = float(_finite(value))
         share = share_of(self._domain, number)
         q = self._domain.q
@@ -184,40 +175,36 @@ class Share:
         return share
 
     def value(self, held: Any) -> Any:
-        """Return the number below which lies the share `held`."""
+        """Return the number that has `held` as the probability of a lower one."""
         return quantile(self._domain, float(held))
 
 
-class WeighedChoice:
-    """A parameter that takes one of several values, each as likely as the file says."""
+class WeightedChoice:
+    """One of several values with the probabilities in the file."""
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self._texts = [text_of(value) for value in domain.values]
         self.distribution = FloatDistribution(0.0, 1.0)
 
     def hold(self, value: Any) -> Held:
-        """Return the middle of the shares of `value`."""
-        likely = [
-            index
-            for index, text in enumerate(self._texts)
-            if text == text_of(value) and self._domain.probabilities[index] > 0
-        ]
-        if not likely:
-            raise NotInDomain
-        return share_of_choice(self._domain, likely[0])
+        """Return the middle of the range of `value`."""
+        text = text_of(value)
+        for index, choice in enumerate(self._domain.values):
+            if text_of(choice) == text and self._domain.probabilities[index] > 0:
+                return share_of_choice(self._domain, index)
+        raise NotInDomain
 
     def value(self, held: Any) -> Any:
-        """Return the very object that stands in the domain."""
+        """Return the object of the domain."""
         return quantile(self._domain, float(held))
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A config in two parts: what Optuna holds as parameters, and the rest.
+    """A config in two parts: what Optuna stores as parameters, and the rest.
 
     Attributes:
-        held: parameter name to the form in which Optuna holds its value.
+        held: parameter name to the form in which Optuna stores its value.
         rest: the other values of the config: fixed ones, and ones outside their domain.
     """
 
@@ -226,13 +213,13 @@ class Encoded:
 
 
 class Space:
-    """A search space in Optuna's words.
+    """A search space for Optuna.
 
     Args:
         domains: parameter name to its domain, as in the spec.
 
     Raises:
-        UsageError: a distribution has no counterpart in Optuna, or a domain holds no value.
+        UsageError: a distribution has no counterpart in Optuna, or a domain contains no value.
     """
 
     def __init__(self, domains: Mapping[str, Domain]) -> None:
@@ -252,8 +239,12 @@ class Space:
         """Name to distribution, of the parameters that vary."""
         return {name: parameter.distribution for name, parameter in self._parameters.items()}
 
+    def distributions_of(self, encoded: Encoded) -> dict[str, BaseDistribution]:
+        """Return the distributions of the parameters that a config sets."""
+        return {name: self._parameters[name].distribution for name in encoded.held}
+
     def encode(self, config: Mapping[str, Any]) -> Encoded:
-        """Split `config` into what Optuna holds and the rest."""
+        """Split a config into what Optuna stores and the rest."""
         held: dict[str, Held] = {}
         rest: dict[str, Any] = {}
         for name, value in config.items():
@@ -264,29 +255,28 @@ class Space:
         return Encoded(held, rest)
 
     def decode(self, held: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of a proposal, constants among them, in the order of the space."""
+        """Return the config of a proposal, constants included, in the order of the space."""
         values = {name: self._parameters[name].value(held[name]) for name in self._parameters}
         return {**values, **self.constants}
 
 
 def parameter_of(name: str, domain: Domain) -> Parameter:
-    """Return `domain` as Optuna sees it.
+    """Return a domain as Optuna sees it.
 
     Raises:
-        UsageError: the distribution has no counterpart in Optuna, or the domain holds no value.
+        UsageError: the distribution has no counterpart in Optuna, or the domain contains no value.
     """
-    name_of_kind = domain.distribution
-    kind = DISTRIBUTIONS.get(name_of_kind)
+    kind = DISTRIBUTIONS.get(domain.distribution)
     if kind is None or kind.held_as == "constant":
         raise UsageError(
-            f"parameters.{name}.distribution: unknown distribution '{name_of_kind}'."
-            f"{nearest(name_of_kind, DISTRIBUTIONS)} Choices: {', '.join(DISTRIBUTIONS)}."
+            f"parameters.{name}.distribution: unknown distribution '{domain.distribution}'."
+            f"{nearest(domain.distribution, DISTRIBUTIONS)} Choices: {', '.join(DISTRIBUTIONS)}."
         )
     try:
         if kind.held_as == "choice":
             return Choice(domain.values)
         if kind.held_as == "weighed":
-            return WeighedChoice(domain)
+            return WeightedChoice(domain)
         if not kind.needs:
             return Share(domain)
         if domain.low is None or domain.high is None:
@@ -294,21 +284,21 @@ def parameter_of(name: str, domain: Domain) -> Parameter:
         if kind.held_as == "whole":
             return Whole(domain.low, domain.high)
         if kind.held_as == "quantised":
-            return Quantised(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
+            return Quantized(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
         if kind.held_as == "share":
             return Share(domain)
-        log = isinstance(kind.scale, Range) and kind.scale.logarithmic
-        return Real(*limits(domain), log=log)
+        is_log = isinstance(kind.scale, Range) and kind.scale.logarithmic
+        return Real(*limits(domain), log=is_log)
     except (ValueError, ArithmeticError) as error:
         bounds = f"min {domain.low}, max {domain.high}, {len(domain.values)} values"
         raise UsageError(
-            f"parameters.{name}: must hold at least one value, "
-            f"but got {name_of_kind} with {bounds}. {error}"
+            f"parameters.{name}: contains no value (found {domain.distribution} with {bounds}). "
+            f"{error}"
         ) from error
 
 
 def text_of(value: Any) -> str:
-    """Return a text that tells `value` from every other: 1, 1.0, True and '1' have four."""
+    """Return a text that differs for different values: 1, 1.0, True and '1' have four."""
     try:
         return json.dumps(value, sort_keys=True, ensure_ascii=False, default=repr)
     except (TypeError, ValueError):
@@ -329,3 +319,9 @@ def _finite(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise NotInDomain
     return value
+
+
+def _inside(number: float, distribution: IntDistribution | FloatDistribution) -> float:
+    if not distribution.low <= number <= distribution.high:
+        raise NotInDomain
+    return number

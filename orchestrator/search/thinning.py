@@ -1,8 +1,8 @@
-"""What of a trial's reports reaches the study.
+"""Decide which reports of a trial reach the study.
 
-Optuna keeps every report of every trial in memory and walks over them at each decision. What is
-kept here grows with the logarithm of the steps: all steps below 512, then one in two, one in four
-and so on, 256 in each doubling. Which ones are kept depends on the steps alone, so that trials
+Optuna keeps every report of every trial in memory and iterates over them at each decision. The
+reports kept here grow with the logarithm of the steps: all steps below 512, then one in two, one in
+four and so on, 256 in each doubling. Which ones are kept depends on the steps alone, so that trials
 with the same rhythm keep the same steps and can be compared.
 """
 
@@ -13,7 +13,7 @@ import math
 from orchestrator.divergence import LONGEST_TRANSIENT
 
 FULL_STEPS = 512
-"""Steps below this are all kept."""
+"""All steps below this are kept."""
 
 
 def stride(step: int) -> int:
@@ -25,11 +25,11 @@ class Reports:
     """The reports of one trial, on their way to the study.
 
     Attributes:
-        last: the last finite report, (step, value); None before one.
-        last_is_kept: True where the study holds `last`.
-        non_finite: how many reports running, up to the last, were not finite.
+        last: the last finite report, (step, value); None before there is one.
+        last_is_kept: True if the study has `last`.
+        non_finite: number of consecutive reports, up to the last, that were not finite.
         non_finite_since: the step of the first of them.
-        latest_word: ``"nan"``, ``"inf"`` or ``"-inf"`` where the last report was not finite.
+        latest_word: ``"nan"``, ``"inf"`` or ``"-inf"`` if the last report was not finite.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class Reports:
         self._newest_kept: int | None = None
 
     def take(self, step: int, value: float) -> bool:
-        """Take in one report and return whether the study should hold it.
+        """Record one report and return whether the study should keep it.
 
-        Steps that repeat or go back, as in a resumed run, were reported before: the study keeps
-        what it was told first. A value that is not finite is never held: NaN compares as neither
-        better nor worse, and one infinity would be the best value of all.
+        Steps that repeat or go back, as in a resumed run, were reported before: the first value
+        counts. A value that is not finite is never kept: NaN compares as neither better nor worse,
+        and one infinity would be the best value of all.
         """
         if step <= self._newest:
             return False
@@ -55,7 +55,7 @@ class Reports:
             if not self.non_finite:
                 self.non_finite_since = step
             self.non_finite += 1
-            self.latest_word = "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+            self.latest_word = f"{value:g}"
             return False
         self.non_finite = 0
         self.last = (step, value)
@@ -68,5 +68,5 @@ class Reports:
 
     @property
     def is_lost(self) -> bool:
-        """True where values stayed non-finite for longer than in runs that ended well."""
+        """True if values stayed non-finite for longer than in runs that ended well."""
         return self.non_finite > LONGEST_TRANSIENT

@@ -83,7 +83,7 @@ def test_which_series_is_judged(series: str, state: TrialState) -> None:
 
 
 def test_another_series_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be one of train, value, both, but got 'val'"):
+    with pytest.raises(ValueError, match=r"expected one of train, value, both \(found 'val'\)"):
         DivergencePruner("val")
 
 

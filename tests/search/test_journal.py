@@ -143,5 +143,5 @@ def test_a_journal_damaged_in_the_middle_is_kept_aside(open_study: Opener, tmp_p
 
 def test_a_file_of_something_else_is_refused_in_words(open_study: Opener, tmp_path: Path) -> None:
     (tmp_path / "study.journal").write_text('{"not": "a journal"}\n')
-    with pytest.raises(SweepError, match="must be a journal of Optuna's"):
+    with pytest.raises(SweepError, match="not a readable Optuna journal"):
         open_study()

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.search.pruners import PRUNERS
-from orchestrator.search.samplers import SAMPLERS, make_sampler
+from orchestrator.search.samplers import make_sampler
 from orchestrator.search.study import Study
 from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.model.spec import Domain
@@ -59,7 +58,7 @@ def propose(
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in SAMPLERS]
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in records.SAMPLERS]
 )
 def test_the_same_seed_gives_the_same_configs_again(tmp_path: Path, name: str) -> None:
     whole = propose(tmp_path / "a", name, 6)
@@ -87,16 +86,16 @@ def test_a_trial_with_one_of_two_metrics_has_failed(tmp_path: Path) -> None:
     )
     assert study.tell(study.ask(SPACE).number, "COMPLETE", 0.5, None) == "FAIL"
     assert study.tell(study.ask(SPACE).number, "PRUNED", 0.5) == "PRUNED"
-    with pytest.raises(UsageError, match="must have the goal minimize, but it was begun with"):
+    with pytest.raises(UsageError, match="was started with the goal minimize and maximize"):
         propose(tmp_path, "tpe", 1)
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (Sampler("tpee"), "must be one of tpe, gp, .* Did you mean 'tpe'"),
-        (Sampler("tpe", {"n_startup": 3}), "tpe refuses them: .*n_startup"),
-        (Sampler("qmc", {"qmc_type": "dice"}), "qmc refuses them: .*dice"),
+        (Sampler("tpee"), "unknown sampler 'tpee'. Did you mean 'tpe'"),
+        (Sampler("tpe", {"n_startup": 3}), "tpe does not accept them: .*n_startup"),
+        (Sampler("qmc", {"qmc_type": "dice"}), "qmc does not accept them: .*dice"),
     ],
 )
 def test_a_sampler_that_cannot_be_is_named(asked: Sampler, message: str) -> None:
@@ -111,7 +110,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_option_that_a_file_may_hold_is_one_of_optunas() -> None:
-    assert set(records.SAMPLERS) == set(SAMPLERS)
     for record in records.SAMPLERS.values():
         known = set(inspect.signature(class_of(record.optuna)).parameters)
         assert {*record.options, *record.defaults} <= known
@@ -119,7 +117,6 @@ def test_every_option_that_a_file_may_hold_is_one_of_optunas() -> None:
 
 
 def test_the_pruners_that_a_file_may_name_are_optunas() -> None:
-    assert tuple(records.PRUNERS) == PRUNERS
     for record in records.PRUNERS.values():
         class_of(record.optuna)(**record.arguments)
 

@@ -46,10 +46,13 @@ class PrunerRecord:
     Attributes:
         optuna: module and class, such as ``optuna.pruners:MedianPruner``.
         arguments: its keyword arguments.
+        reason: why it stopped a trial, with ``{fields}`` of `orchestrator.search.pruners.reason`
+            and of its arguments.
     """
 
     optuna: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = "{metric} {value} at step {step} cannot win any more"
 
 
 _STARTUP = Whole(0)
@@ -158,8 +161,16 @@ UNWRITABLE = {
 
 PRUNERS: dict[str, PrunerRecord] = {
     "none": PrunerRecord("optuna.pruners:NopPruner"),
-    "median": PrunerRecord("optuna.pruners:MedianPruner", {"n_startup_trials": 5}),
+    "median": PrunerRecord(
+        "optuna.pruners:MedianPruner",
+        {"n_startup_trials": 5},
+        "{metric} {best}, the best up to step {step}, is worse than the median {median} of "
+        "{trials} at that step",
+    ),
     "hyperband": PrunerRecord(
-        "optuna.pruners:HyperbandPruner", {"min_resource": 1, "reduction_factor": 3}
+        "optuna.pruners:HyperbandPruner",
+        {"min_resource": 1, "reduction_factor": 3},
+        "{metric} {value} at step {step} is not among the best 1/{reduction_factor} of the trials "
+        "of its bracket that came this far",
     ),
 }

@@ -15,7 +15,7 @@ from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.sweep_log import SweepLog
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord
-from orchestrator.search.study import Studies
+from orchestrator.search.studies import Studies
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from tests.engine.sweeps import toy_spec
 
