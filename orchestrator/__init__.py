@@ -6,10 +6,15 @@ Usage in a notebook::
     table = load_results("results")
     table.sort_values("val_mae").head()
 
-and in a training script of one's own, inside a sweep or not::
+in the user's own training script, inside a sweep or not::
 
     from orchestrator import config, report, run_dir
     report(epoch, val_mae=0.12)
+
+and in the user's own Optuna study::
+
+    from orchestrator import DivergencePruner
+    study = optuna.create_study(pruner=DivergencePruner())
 
 Nothing heavy is imported until a name is used.
 """
@@ -23,11 +28,12 @@ if TYPE_CHECKING:
 
     from orchestrator.analysis.table import load_results
     from orchestrator.callbacks import report
+    from orchestrator.search import DivergencePruner
 
     config: dict[str, Any]
     run_dir: Path
 
-__all__ = ["__version__", "config", "load_results", "report", "run_dir"]
+__all__ = ["DivergencePruner", "__version__", "config", "load_results", "report", "run_dir"]
 
 __version__ = "0.1.0"
 
@@ -37,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from orchestrator.analysis.table import load_results
 
         return load_results
+    if name == "DivergencePruner":
+        from orchestrator.search import DivergencePruner
+
+        return DivergencePruner
     if name in ("config", "report", "run_dir"):
         from orchestrator.callbacks import script
 

@@ -23,6 +23,7 @@ from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
 from orchestrator.analysis.status.sweep_status import SweepStatus
 from orchestrator.analysis.status.trial_status import TrialStatus
 from orchestrator.cli import app, command_modules
+from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState
 from orchestrator.sweepfile.load import load_spec
@@ -267,6 +268,15 @@ def test_every_key_of_the_sweep_file_is_described() -> None:
     assert {"parameters", "gpu_memory", "log_uniform_values", "hyperband", "pattern"} <= words
     missing = sorted(word for word in words if not is_named(word, text))
     assert not missing, f"docs/sweep-file.md does not name {missing}"
+
+
+def undescribed_symptoms() -> list[str]:
+    text = text_of(DOCS / "divergence.md")
+    return [name for name in all_symptoms() if not is_named(name, text)]
+
+
+def test_every_symptom_is_described() -> None:
+    assert not undescribed_symptoms(), "docs/divergence.md needs a line for each of these"
 
 
 def keys_of(value: Any) -> set[str]:
