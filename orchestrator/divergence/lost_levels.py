@@ -1,46 +1,43 @@
-"""The conditions under which a series of finite values is lost, each with its own run length.
+"""The conditions under which a series of finite values is lost, and the reasons that name them.
 
-A condition must hold for several reports running; one report that breaks it starts it anew. The
+A condition must hold for several reports in a row; one report that breaks it resets it. The
 thresholds were set on real curves; `python -m benchmarks.divergence` measures what they do.
-
-The sentences in which the rule gives its reasons, with the numbers behind them.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from orchestrator.divergence.series.statistics import Excursion, Standing, Streak
 from orchestrator.divergence.verdict import number
 
 EXPLOSION_FACTOR = 2.0
-"""A positive loss this many times its first and its best value explodes."""
+"""A positive loss that is this many times its first and its best value explodes."""
 
 STEEP_FACTOR = 10.0
-"""From this many times on, two reports are enough."""
+"""From this factor on, two reports are enough."""
 
 ALL_LOST = 1.0
 HALF_LOST = 0.5
 SUSTAINED_LOST = 0.2
 STUCK_FACTOR = 2.0
 STUCK_NOISE = 20.0
-"""A positive loss this many times its best value, and so far beyond the noise, is stuck there
-where it does not come back from its peak."""
+"""A positive loss that is this many times its best value, and so far beyond the noise, is stuck
+there unless it comes back from its peak."""
 
 RECOVERED = 0.3
-"""A series that came back by this part from its peak and falls on is on its way back."""
+"""A series that came back by this fraction from its peak and is still falling is recovering."""
 
 REPORTS = {"explosion": 3, "steep": 2, "all": 3, "half": 4, "stuck": 6, "sustained": 10}
-"""For how many reports running each must hold."""
+"""For how many reports in a row each must hold."""
 
 RISING_FACTOR = 0.2
-"""A loss that never fell below its first value rises when it is this part above it."""
+"""A loss that never fell below its first value rises if it is this fraction above it."""
 
 RISING_REPORTS = 3
 
 MIN_REPORTS = 6
-"""Reports before lost progress is judged: earlier, best and noise mean little."""
+"""Number of reports before which best and noise mean too little to judge lost progress."""
 
 NOISE_ABOVE_BEST = 6.0
 NOISE_OF_PROGRESS = 2.0
@@ -49,14 +46,14 @@ RATIO_ABOVE_BEST = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A condition that has held for as long as it must.
+    """A condition that has held for long enough.
 
     Attributes:
         symptom: its name.
         since: the step at which it began to hold.
         reports: for how many reports it has held.
         standing: the last report.
-        is_fatal: False for what the user is told of while the run goes on.
+        is_fatal: False for a mere warning.
         is_steep: True for an explosion by `STEEP_FACTOR`.
     """
 
@@ -69,7 +66,7 @@ class Finding:
 
 
 def explodes(standing: Standing, factor: float) -> bool:
-    """Tell whether a positive loss is more than `factor` times its first and its best value."""
+    """Return whether a positive loss is more than `factor` times its first and its best value."""
     return (
         standing.is_positive
         and standing.value > factor * standing.first
@@ -78,7 +75,7 @@ def explodes(standing: Standing, factor: float) -> bool:
 
 
 def loses(standing: Standing, part: float) -> bool:
-    """Tell whether at least `part` (0 to 1) of the progress is lost, beyond what noise explains."""
+    """Return whether at least `part` (0 to 1) of the progress is lost, beyond the noise."""
     return (
         standing.count >= MIN_REPORTS
         and standing.excess > NOISE_ABOVE_BEST * standing.noise
@@ -89,7 +86,7 @@ def loses(standing: Standing, part: float) -> bool:
 
 
 def rises(standing: Standing) -> bool:
-    """Tell whether a series that was never below its first value is a fifth above it."""
+    """Return whether a series that was never below its first value is a fifth above it."""
     return standing.lowest >= standing.first and standing.value > standing.first + (
         RISING_FACTOR * abs(standing.first)
     )
@@ -110,19 +107,19 @@ class Levels:
 
     @property
     def rising_for(self) -> int:
-        """For how many reports running the series has been rising."""
+        """For how many reports in a row the series has been rising."""
         return self._rising.count
 
     def clear(self) -> None:
-        """Start all conditions anew, as after a step back in a resumed run."""
+        """Reset all conditions, as after a step back in a resumed run."""
         for streak in (*self._lost.values(), self._rising):
             streak.clear()
         self._excursion.clear()
 
     def feed(self, standing: Standing, step: int) -> Finding | None:
-        """Take in one report and return the gravest condition that has held long enough.
+        """Process one report and return the gravest condition that has held long enough.
 
-        What is not fatal is returned once, on the report that makes it long enough.
+        A mere warning is returned once, on the report that makes it long enough.
         """
         found = self._fatal(standing, step)
         self._rising.feed(rises(standing), step)
@@ -171,65 +168,38 @@ class Levels:
         )
 
 
-def kind_of(value: float) -> str:
-    """Return ``"nan"``, ``"inf"`` or ``"-inf"``."""
-    if math.isnan(value):
-        return "nan"
-    return "inf" if value > 0 else "-inf"
-
-
 def fatal_value(name: str, value: float, step: int) -> str:
-    """Word a training loss that is not a number any more."""
-    return f"{name} is {kind_of(value)} since step {step}"
+    """Return the reason for a training loss that is not finite."""
+    return f"{name} is {value:g} since step {step}"
 
 
-def passing_value(name: str, value: float, since: int) -> str:
-    """Word a non-finite value that may pass."""
-    return f"{name} is {kind_of(value)} at step {since}, which may pass"
-
-
-def lasting_value(name: str, value: float, since: int, reports: int) -> str:
-    """Word a non-finite value that lasted, in a run that reports no training loss."""
-    return (
-        f"{name} is {kind_of(value)} since step {since}, {reports} reports running, "
-        "and no training loss is reported that could tell that the run is well"
-    )
-
-
-def finding(name: str, found: Finding, *, sign: float) -> str:
-    """Word a condition that has held long enough.
+def describe(name: str, found: Finding, *, sign: float) -> str:
+    """Return the reason for a condition that has held long enough.
 
     Args:
         name: the series.
         found: the condition; its numbers are oriented.
-        sign: 1.0, or -1.0 where the series is maximised and was negated.
+        sign: 1.0, or -1.0 if the series is maximized and was negated.
     """
     standing = found.standing
     value, first, best = (
         number(sign * item) for item in (standing.value, standing.first, standing.best)
     )
-    since = f"{_running(found.reports)} since step {found.since}"
     if found.symptom == "explosion":
         times = "ten times" if found.is_steep else "twice"
-        return (
-            f"{name} {value} is more than {times} its first value {first} and its best {best}"
-            f"{since}"
-        )
-    if found.symptom == "rising":
+        text = f"{value} is more than {times} its first value {first} and its best {best}"
+    elif found.symptom == "rising":
         above = (standing.value - standing.first) / (abs(standing.first) or 1.0)
         share = f"{above:.0%}" if standing.first else number(above)
-        verb = "below" if sign > 0 else "above"
-        return (
-            f"{name} {value} was never {verb} its first value {first} "
-            f"and is {share} worse than it{since}"
-        )
-    return (
-        f"{name} {value} has lost {min(standing.lost, 99.0):.0%} of its progress "
-        f"from {first} to {best}{since}"
-    )
+        side = "below" if sign > 0 else "above"
+        text = f"{value} was never {side} its first value {first} and is {share} worse than it"
+    else:
+        share = f"{min(standing.lost, 99.0):.0%}"
+        text = f"{value} has lost {share} of its progress from {first} to {best}"
+    return f"{name} {text}{in_a_row(found.reports)} since step {found.since}"
 
 
-def numbers(found: Finding, *, sign: float) -> dict[str, float]:
+def numbers_of(found: Finding, *, sign: float) -> dict[str, float]:
     """Return the numbers behind a condition, as they were reported."""
     standing = found.standing
     return {
@@ -242,5 +212,6 @@ def numbers(found: Finding, *, sign: float) -> dict[str, float]:
     }
 
 
-def _running(reports: int) -> str:
-    return f", {reports} reports running" if reports > 1 else ""
+def in_a_row(reports: int) -> str:
+    """Return for how many reports something holds, to insert into a sentence."""
+    return f", {reports} reports in a row" if reports > 1 else ""

@@ -126,7 +126,7 @@ def test_an_explosion_stops_on_its_third_report() -> None:
         "explosion",
         7,
         "train_loss 4.12 is more than twice its first value 0.9 and its best 0.3, "
-        "3 reports running since step 7",
+        "3 reports in a row since step 7",
     )
 
 
@@ -136,7 +136,7 @@ def test_adam_at_an_absurd_rate_stops_within_three_reports() -> None:
     assert verdicts[-1].symptom == "explosion"
     assert verdicts[-1].reason == (
         "train_loss 2.9e+38 is more than ten times its first value 0.7 and its best 0.7, "
-        "2 reports running since step 2"
+        "2 reports in a row since step 2"
     )
 
 
@@ -237,7 +237,7 @@ def test_losing_a_fifth_for_long_stops_and_for_a_while_does_not() -> None:
     assert len(replay(losses([*settled, *[0.65] * 8, *[0.5] * 10]))) == 50
     verdicts = replay(losses([*settled, *[0.65] * 30]))
     assert verdicts[-1].action == "stop"
-    assert "10 reports running since step 33" in verdicts[-1].reason
+    assert "10 reports in a row since step 33" in verdicts[-1].reason
 
 
 # --- what lives -------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_the_five_epoch_run_is_warned_of_as_rising() -> None:
     assert verdicts[3].onset == 2
     assert verdicts[3].reason == (
         "train_loss 0.4625 was never below its first value 0.2847 and is 62% worse than it, "
-        "3 reports running since step 2"
+        "3 reports in a row since step 2"
     )
 
 
@@ -316,8 +316,8 @@ def test_a_lost_run_stays_lost() -> None:
     assert rule.update(2, {"train_loss": 0.1}) == lost
 
 
-def test_the_goal_is_one_of_two_words() -> None:
-    with pytest.raises(ValueError, match="must be 'minimize' or 'maximize', but got 'min'"):
+def test_an_unknown_goal_is_refused() -> None:
+    with pytest.raises(ValueError, match="goal: expected minimize or maximize"):
         DivergenceRule("val_mae", "min")
 
 

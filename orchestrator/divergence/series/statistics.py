@@ -1,8 +1,6 @@
-"""Statistics of one series, kept as reports arrive: constant time and memory for each.
+"""Statistics of one series as reports arrive, in constant time and memory for each.
 
-Values are oriented, so that lower is always better: a metric to maximise comes in negated.
-
-How long a condition has held, and whether the series is on its way back meanwhile.
+Values are oriented so that lower is always better: a maximized metric is negated.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 NOISE_REPORTS = 20
-"""How many differences the noise is taken over."""
+"""Number of differences in the window of the noise."""
 
 _TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation of a normal distribution."""
@@ -25,7 +23,7 @@ _LOG_FALL = 3.0
 class RunningNoise:
     """Report-to-report noise: 1.4826 × the median of the last absolute differences.
 
-    A trend adds to it, so that a series that falls steeply is given more room.
+    A trend adds to it, so that a steeply falling series is allowed more.
     """
 
     def __init__(self, reports: int = NOISE_REPORTS) -> None:
@@ -33,7 +31,7 @@ class RunningNoise:
         self._sorted: list[float] = []
 
     def add(self, difference: float) -> None:
-        """Take in one difference of consecutive values, of any sign; finite."""
+        """Add one finite difference of consecutive values, of any sign."""
         size = abs(difference)
         if len(self._window) == self._window.maxlen:
             del self._sorted[bisect_left(self._sorted, self._window[0])]
@@ -48,14 +46,14 @@ class RunningNoise:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one report stands against the reports before it. All oriented: lower is better.
+    """One report compared with the reports before it; oriented, lower is better.
 
     Attributes:
-        count: number of finite reports so far, this one included.
+        count: number of finite reports so far, including this one.
         value: this report.
         first: the first finite report.
-        best: least median of three consecutive reports before this one.
-        lowest: least single report before this one.
+        best: lowest median of three consecutive reports before this one.
+        lowest: lowest single report before this one.
         noise: report-to-report noise before anything was suspected.
     """
 
@@ -68,7 +66,7 @@ class Standing:
 
     @property
     def is_positive(self) -> bool:
-        """True where ratios mean something: all of value, first and best are above 0."""
+        """True if ratios are meaningful: value, first and best are above 0."""
         return self.value > 0 and self.first > 0 and self.best > 0
 
     @property
@@ -83,11 +81,11 @@ class Standing:
 
     @property
     def lost(self) -> float:
-        """The part of the progress that is lost: 0 at the best, 1 back at the first value.
+        """The fraction of the progress that is lost: 0 at the best, 1 back at the first value.
 
         A positive loss that fell at least threefold is measured by its logarithm too, and the
-        larger part counts: going from 1.0 to 0.001 and back to 0.1 loses two thirds by logarithm
-        where it loses a tenth by difference.
+        larger fraction counts: from 1.0 to 0.001 and back to 0.1 is a loss of two thirds by
+        logarithm and of a tenth by difference.
         """
         if self.progress <= 0:
             return 0.0
@@ -103,8 +101,8 @@ class Standing:
 class Series:
     """One series of finite values, in the order of reporting.
 
-    `measure` tells where a value would stand; `add` takes it in. The two are apart because the
-    noise must not learn from reports that are under suspicion.
+    `measure` compares a value with the series and `add` adds it. They are separate because the
+    noise must not learn from suspected reports.
     """
 
     def __init__(self) -> None:
@@ -117,14 +115,14 @@ class Series:
 
     @property
     def fell_by(self) -> float:
-        """How far the best value came down from the first, as a part of the size of the first."""
+        """How far the best value came down from the first, as a fraction of its size."""
         if not self.count or not math.isfinite(self._best) or not self._first:
             return 0.0
-        # Apart, because the difference of two large finite values may overflow.
+        # Separately, because the difference of two large finite values may overflow.
         return max(0.0, self._first / abs(self._first) - self._best / abs(self._first))
 
     def measure(self, value: float) -> Standing | None:
-        """Return where `value` stands; None for the first value of all."""
+        """Return `value` compared with the series; None for the very first value."""
         if not self.count:
             return None
         return Standing(
@@ -137,7 +135,7 @@ class Series:
         )
 
     def add(self, value: float, *, suspected: bool) -> None:
-        """Take in a finite `value`; the noise stays as it is while anything is suspected."""
+        """Add a finite `value`; the noise does not change while anything is suspected."""
         if self.count == 0:
             self._first = value
         elif not suspected:
@@ -149,16 +147,16 @@ class Series:
 
 
 def median(ordered: list[float]) -> float:
-    """Return the median of a sorted list that is not empty."""
+    """Return the median of a sorted, non-empty list."""
     middle = len(ordered) // 2
     if len(ordered) % 2:
         return ordered[middle]
-    # Halved apart: the sum of two large finite values may overflow.
+    # Halved separately: the sum of two large finite values may overflow.
     return ordered[middle - 1] / 2 + ordered[middle] / 2
 
 
 NEW_LOW = 0.02
-"""A value is a new low where its height above the best value is less by this part."""
+"""A value is a new low if its height above the best value is less by this fraction."""
 
 
 class Streak:
@@ -171,7 +169,7 @@ class Streak:
         self.since: int | None = None
 
     def feed(self, holds: bool, step: int) -> None:
-        """Take in one report."""
+        """Process one report."""
         if not holds:
             self.clear()
             return
@@ -180,17 +178,17 @@ class Streak:
         self.count += 1
 
     def clear(self) -> None:
-        """Start anew."""
+        """Reset it."""
         self.count = 0
         self.since = None
 
 
 class Excursion:
-    """Where a series has been since it left its level: its peak, and how it came down from there.
+    """The peak of a series since it left its best value, and how it came down from there.
 
-    A spike that falls back and a training that begins again (a warm restart, parameters that were
-    set back) are as high above the best value as a run that is lost, and for as long. What tells
-    them apart is that they come down: at first with nearly every report, later in longer steps.
+    A spike that falls back and a training that starts again (a warm restart, parameters that were
+    reset) are as high above the best value as a lost run, and for as long. The difference is that
+    they come down: at first with nearly every report, later at longer intervals.
     """
 
     __slots__ = ("_best", "_low", "_peak", "_since_low", "_since_peak")
@@ -199,13 +197,13 @@ class Excursion:
         self.clear()
 
     def clear(self) -> None:
-        """Start anew."""
+        """Reset it."""
         self._peak = -math.inf
         self._low = self._best = math.inf
         self._since_peak = self._since_low = 0
 
     def feed(self, value: float, best: float) -> None:
-        """Take in one oriented value of the excursion and the level that was left."""
+        """Process one oriented value of the excursion and the best value before it."""
         self._best = best
         if value >= self._peak:
             self._peak = self._low = value
@@ -221,7 +219,7 @@ class Excursion:
 
     @property
     def recovered(self) -> float:
-        """The part of the way from the peak to the best value that the series came back, 0 to 1."""
+        """The fraction of the way from the peak to the best value that the series came back."""
         height = self._peak / 2 - self._best / 2
         return (self._peak / 2 - self._low / 2) / height if height > 0 else 0.0
 
