@@ -1,4 +1,4 @@
-"""Labelled learning curves, read from a file of JSON lines."""
+"""Labeled learning curves, read from a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Curve:
         mode: ``"min"`` or ``"max"``.
         values: the series, one value a report; reports without a value are left out.
         label: what a person saw in it.
-        onset: index at which the divergence began; None where there is none.
-        ambiguous: True where the label is in doubt.
-        val_loss: the validation loss of each report; None where there is none.
-        places: index of each value in the file; () where none was left out.
-        length: reports, those without a value included; 0 where none was left out.
+        onset: index at which the divergence began; None if there is none.
+        ambiguous: True if the label is in doubt.
+        val_loss: the validation loss of each report; None if there is none.
+        places: index of each value in the file; () if none was left out.
+        length: number of reports, including those without a value; 0 if none was left out.
     """
 
     id: str
@@ -44,12 +44,12 @@ class Curve:
     length: int = 0
 
     def place(self, index: int) -> int:
-        """Return where in the file the value at `index` stands."""
+        """Return the place in the file of the value at `index`."""
         return self.places[index] if self.places else index
 
     @property
     def reports(self) -> int:
-        """How many reports the run made, those without a value included."""
+        """Number of reports of the run, including those without a value."""
         return self.length or len(self.values)
 
 
@@ -57,7 +57,7 @@ def read_curves(path: Path) -> Iterator[Curve]:
     """Yield the curves of a JSON-lines file, gzipped or not.
 
     Raises:
-        ValueError: a line is no curve; the message tells which.
+        ValueError: a line is not a curve; the message names it.
     """
     content = path.read_bytes()
     if content.startswith(GZIP):

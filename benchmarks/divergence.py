@@ -1,23 +1,22 @@
-"""Replay labelled learning curves through the divergence rule: ``python -m benchmarks.divergence``.
+"""Replay labeled learning curves through the divergence rule: ``python -m benchmarks.divergence``.
 
 Each curve is fed report by report through a fresh rule with its defaults; `values` counts as the
-training loss where `mode` is min, as the metric where it is max. These figures come out, for ours
-and for the rules that others use:
+training loss if `mode` is min, as the metric if it is max. Figures for ours and common rules:
 
-- detection: of the runs labelled diverged, the part stopped at or after onset − 1;
-- false stops: of the runs labelled healthy, the part stopped;
+- detection: the share of the runs labeled diverged that is stopped at or after onset − 1;
+- false stops: the share of the runs labeled healthy that is stopped;
 - latency: reports between onset and stop, the median over the detected runs;
-- saved: of all reports that the diverged runs made, the part that would not have been;
-- thrown away: the same of the healthy runs.
+- saved: the share of the reports of diverged runs that would not have been made;
+- thrown away: the same for the healthy runs.
 
-Intervals are Wilson's, 95 %. Curves of one repository are alike, so that the means over
-repositories of detection and false stops stand beside. Ambiguous curves are left out. A curve
+Intervals are Wilson's, 95 %. Curves of one repository are alike, so the means of detection and
+false stops over the repositories are given too. Ambiguous curves are left out. A curve that is
 stopped earlier than onset − 1 counts as not detected.
 
-A second table counts in how many curves of each label the watch sees which symptom.
+A second table counts in how many curves of each label the watch finds which symptom.
 
-With ``--cross-validate`` the thresholds of our rule are chosen anew for each repository from the
-curves of all others, and judged on those of that one: what tuning promises where it was not done.
+With ``--cross-validate`` the thresholds of our rule are chosen for each repository from the curves
+of all others and judged on its own: what they are worth on curves that they were not tuned on.
 """
 
 from __future__ import annotations
@@ -56,25 +55,25 @@ __all__ = [
 
 
 def notes_on(curve: Curve) -> set[str]:
-    """Return all symptoms that the watch sees in one curve, none of which ends it."""
-    maximised = curve.mode == "max"
-    name = "metric" if maximised else "train_loss"
+    """Return all symptoms that the watch finds in one curve; none of them ends it."""
+    maximized = curve.mode == "max"
+    name = "metric" if maximized else "train_loss"
     policy = Policy.of(dict.fromkeys(all_symptoms(), "warn"))
     watch = Watch(
-        "metric" if maximised else None, "maximize" if maximised else "minimize", policy=policy
+        "metric" if maximized else None, "maximize" if maximized else "minimize", policy=policy
     )
     found: set[str] = set()
     for index, value in enumerate(curve.values):
         report, place = {name: value}, curve.place(index)
         val = curve.val_loss[place] if place < len(curve.val_loss) else None
-        if val is not None and not maximised:
+        if val is not None and not maximized:
             report["val_loss"] = val
         found |= {str(verdict.symptom) for verdict in watch.update(place, report)}
     return found
 
 
 def notes_table(curves: list[Curve]) -> str:
-    """Return how many curves of each label every symptom is seen in, as a Markdown table."""
+    """Return in how many curves of each label each symptom is found, as a Markdown table."""
     kept = [curve for curve in curves if not curve.ambiguous]
     labels = sorted({curve.label for curve in kept})
     seen = {curve.id: notes_on(curve) for curve in kept}
@@ -92,9 +91,9 @@ def notes_table(curves: list[Curve]) -> str:
 
 def judge(curve: Curve) -> Outcome:
     """Replay one curve through our rule."""
-    maximised = curve.mode == "max"
-    name = "metric" if maximised else "train_loss"
-    rule = DivergenceRule("metric" if maximised else None, "maximize" if maximised else "minimize")
+    maximized = curve.mode == "max"
+    name = "metric" if maximized else "train_loss"
+    rule = DivergenceRule("metric" if maximized else None, "maximize" if maximized else "minimize")
     for index, value in enumerate(curve.values):
         verdict = rule.update(curve.place(index), {name: value})
         if verdict.action == "stop":
@@ -108,7 +107,7 @@ def replayed(curve: Curve, outcome: Outcome) -> int:
 
 
 def judge_by(rule: Rule, curve: Curve) -> Outcome:
-    """Replay one curve through one of the others' rules."""
+    """Replay one curve through one of the common rules."""
     for index in range(len(curve.values)):
         if rule(curve.values[: index + 1], curve.mode == "max"):
             return Outcome(curve.place(index), "stopped")
@@ -116,7 +115,7 @@ def judge_by(rule: Rule, curve: Curve) -> Outcome:
 
 
 def watched(curve: Curve, schedule: Schedule) -> Iterator[dict[str, float]]:
-    """Yield the reports of a curve as a trainer makes them: five series, made up where absent."""
+    """Yield the reports of a curve as a trainer makes them: five series, made up if absent."""
     for index, value in enumerate(curve.values):
         place = curve.place(index)
         val = curve.val_loss[place] if place < len(curve.val_loss) else None
@@ -146,7 +145,7 @@ def watch_speed(curves: list[Curve]) -> float:
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("file", type=Path, help="labelled curves, JSON lines, .gz or not")
+    parser.add_argument("file", type=Path, help="labeled curves as JSON lines, .gz or not")
     parser.add_argument(
         "--json", action="store_true", help="print {id: {stopped_at, symptom}} instead"
     )
@@ -157,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if not options.file.is_file():
-        parser.error(f"{options.file}: must be a file of labelled curves, but there is none.")
+        parser.error(f"{options.file}: no such file. Give a file of labeled curves.")
     try:
         curves = list(read_curves(options.file))
     except (ValueError, OSError) as error:

@@ -1,16 +1,16 @@
-"""What a sampler learns from diverged trials: ``python -m benchmarks.samplers``.
+"""Measure what a sampler learns from diverged trials: ``python -m benchmarks.samplers``.
 
-A made-up training has a learning rate, 1e-5 to 1e-1 by its logarithm, and a dropout, 0 to 0.8.
-Above 1e-3, in half of what is searched, it diverges at its fifth report, after four that look well;
-else its error is least at a rate of 3e-4 and a dropout of 0.3. Each sampler that `sweep` offers
-proposes 30 trials. A diverged one is told to the study in one of three ways:
+A simulated training has a learning rate, 1e-5 to 1e-1 on a logarithmic scale, and a dropout, 0 to
+0.8. Above 1e-3, in half of the search space, it diverges at its fifth report, after four good ones;
+otherwise its error is lowest at a rate of 3e-4 and a dropout of 0.3. Each sampler that `sweep`
+offers proposes 30 trials. The study records a diverged one in one of three ways:
 
 - PRUNED, with its last finite report, as a trial that a pruner stopped;
 - FAIL;
-- LOST, as `sweep` tells it: complete, with the worst value that the study holds.
+- LOST, as `sweep` records it: complete, with the worst value that the study has.
 
-Counted are the proposals among trials 16 to 30 that diverge, of 15: the fewer, the better the
-sampler steers away. A sampler that learns nothing (random, qmc) shows what half the range means.
+The table counts the proposals among trials 16 to 30 that diverge, out of 15: the fewer, the better
+the sampler avoids them. Samplers that learn nothing (random, qmc) show what half the range means.
 """
 
 from __future__ import annotations

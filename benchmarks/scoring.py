@@ -1,4 +1,4 @@
-"""What rules do to labelled curves, in figures: detection, false stops, latency, what is saved."""
+"""Score rules on labeled curves: detection, false stops, latency, saved reports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Outcome:
     """What a rule did to one curve.
 
     Attributes:
-        stopped_at: index of the report at which it stopped the run; None where it never did.
-        symptom: what it saw then.
+        stopped_at: index of the report at which it stopped the run; None if it never did.
+        symptom: what it found then.
     """
 
     stopped_at: int | None
@@ -27,15 +27,15 @@ class Score:
     """The figures over a file of curves.
 
     Attributes:
-        diverged: number of curves labelled diverged.
+        diverged: number of curves labeled diverged.
         detected: how many of them were stopped at or after onset − 1.
         early: how many of them were stopped before that.
-        healthy: number of curves labelled healthy.
+        healthy: number of curves labeled healthy.
         stopped: how many of them were stopped.
         latencies: reports between onset and stop, of each detected curve.
         others: label to (number of curves, stopped), for the labels that are neither.
-        saved: part of the reports of diverged runs that a detection spares.
-        thrown_away: part of the reports of healthy runs that are lost to false stops.
+        saved: fraction of the reports of diverged runs that detection saves.
+        thrown_away: fraction of the reports of healthy runs that false stops lose.
         by_repo: repository to (diverged, detected, healthy, stopped).
     """
 
@@ -57,12 +57,12 @@ class Score:
 
     @property
     def latency(self) -> float | None:
-        """Median latency in reports; None where nothing was detected."""
+        """Median latency in reports; None if nothing was detected."""
         return statistics.median(self.latencies) if self.latencies else None
 
 
 def score(curves: list[Curve], outcomes: dict[str, Outcome]) -> Score:
-    """Hold outcomes against labels."""
+    """Compare outcomes with labels."""
     latencies, early, healthy, stopped, diverged = [], 0, 0, 0, 0
     others: dict[str, tuple[int, int]] = {}
     repos: dict[str, list[int]] = {}
@@ -111,7 +111,7 @@ def _add(row: list[int], *more: int) -> None:
 
 
 def wilson(part: int, whole: int, z: float = 1.96) -> tuple[float, float]:
-    """Return Wilson's interval of a share; (0, 1) where there is nothing to count."""
+    """Return Wilson's interval of a share; (0, 1) if there is nothing to count."""
     if not whole:
         return 0.0, 1.0
     share = part / whole

@@ -1,4 +1,4 @@
-"""Thresholds of the divergence rule, chosen anew without each repository."""
+"""Choose the thresholds of the divergence rule without each repository in turn."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ GRID: dict[str, tuple[float, ...]] = {
 def cross_validate(
     curves: list[Curve], judge: Callable[[Curve], Outcome]
 ) -> tuple[dict[str, Outcome], dict[str, int]]:
-    """Return each curve's outcome under thresholds chosen without its repository.
+    """Return each curve's outcome with thresholds that were chosen without its repository.
 
-    The choice is the greatest number of detections less five times the false stops; of equals the
-    one nearest to the defaults. Also returned: how often each choice was made.
+    The choice maximizes detections minus five times false stops; among equals it is the one nearest
+    to the defaults. Also returned: how often each choice was made.
     """
     defaults = tuple(getattr(lost_levels, name) for name in GRID)
     trials = sorted(

@@ -1,4 +1,4 @@
-"""What watching gradients costs a training step: ``python -m benchmarks.watching``.
+"""Measure what gradient norms cost a training step: ``python -m benchmarks.watching``.
 
 Two networks, a small one as in a sweep and a wider one, train with Adam on one device. A step is
 timed plain, with `trainers.common.gradients.GradientWatch`, with the norm that clipping takes
@@ -33,7 +33,7 @@ def network(inputs: int, width: int, depth: int) -> nn.Module:
 
 
 def variants(inputs: int, width: int, depth: int, device: torch.device) -> dict[str, Step]:
-    """Return one training step of each kind; each has a network of its own."""
+    """Return one training step of each kind, each with its own network."""
     found: dict[str, Step] = {}
     for name in ("plain", "GradientWatch", "clipping", "norm read at each step"):
         torch.manual_seed(0)
@@ -71,7 +71,7 @@ def measure(
 ) -> dict[str, float]:
     """Return the median microseconds of each kind of step."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
-    # On a CPU the work is that of this process, whatever else the machine does meanwhile.
+    # On a CPU only the work of this process counts, whatever else the machine does.
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     for block in range(blocks + 1):
         for name, step in steps.items():
@@ -82,7 +82,7 @@ def measure(
                 step()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            if block:  # the first warms up
+            if block:  # the first block warms up
                 taken[name].append((clock() - began) / length * 1e6)
     return {name: statistics.median(times) for name, times in taken.items()}
 
