@@ -18,7 +18,7 @@ from orchestrator.engine.driver.opening import open_sweep
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.files import atomic
-from orchestrator.runs import SweepDir, TrialRecord, TrialState, driver_lives
+from orchestrator.runs import SweepDir, TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, condition
 from orchestrator.sweepfile.model import Remedy, Spec
 
@@ -179,7 +179,7 @@ def add_resumed(
         NotFoundError: the trial left no checkpoint.
         UsageError: a run of the spec would use another folder.
     """
-    if driver_lives(sweep):
+    if sweep.driver_lives():
         raise BusyError(
             f"{sweep.path}: cannot resume a trial while the sweep is running. Wait for its end, or "
             f"end it with `sweep stop {sweep.name}`."

@@ -1,18 +1,19 @@
-"""Where everything stands: every path of a sweep folder and of a run directory.
+"""Where everything is: every path of a sweep folder and of a run directory.
 
 ::
 
     results/<sweep>/
       spec.json          the resolved spec                      driver
-      plan.json          the placement plan                     driver
+      plan.json          the plan that the last start decided   driver
       state.json         the sweep's state                      driver
       events.jsonl       what happened, one event a line        driver
       study.journal      Optuna's journal                       driver
       driver.log         output of a detached driver            driver
       requests/          what `sweep stop` asks of the driver   command line
+      .lock              held by the driver while it lives
       trials/<number>-<name>/
         state.json       the trial's record                     driver
-        stop.json        why the trial is to end now            driver
+        stop.json        why the running attempt is to end      driver
         metadata.json    config, effective values, versions     child
         metrics.jsonl    one report a line                      child
         log.txt          output of the training code            child
@@ -20,8 +21,11 @@
         val_predictions.npy, val_targets.npy                    child   (also train_)
         [val_]{predictions,targets}_lengths.npy                 child   (sequences only)
         checkpoint.pt    the state that was saved last          child
+        checkpoint_best.pt  that of its best report             child   (if a remedy needs it)
         script.json      of a script, for its next attempt      child
-        checkpoint_best.pt  that of its best report             child   (where a remedy needs it)
+        .lock            held by the child while it lives
+
+Each file has the one writer that is named behind it.
 """
 
 from __future__ import annotations
@@ -30,8 +34,10 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import NotFoundError, nearest
+from orchestrator.files import lock
 
 SPLITS = ("test", "val", "train")
 """What arrays may be of; a file of any but test carries the split before its name."""
@@ -40,76 +46,50 @@ _UNSAFE = re.compile(r"[^\w.=+-]+")
 _TRIAL = re.compile(r"(\d{4,})-(.+)")
 
 
+class _Inside:
+    """The path of a fixed name inside the folder of a `RunDir` or `SweepDir`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: Any, kind: type) -> Path:
+        return Path(self.name) if owner is None else owner.path / self.name
+
+
 @dataclass(frozen=True)
 class RunDir:
-    """The folder of one trial.
-
-    Attributes:
-        path: the folder; it may not exist yet.
-    """
+    """The folder of one trial; it may not exist yet."""
 
     path: Path
 
-    @property
-    def state_file(self) -> Path:
-        """The trial's record, written by the driver alone."""
-        return self.path / "state.json"
-
-    @property
-    def stop_file(self) -> Path:
-        """Present once the driver wants the running attempt to end; says why."""
-        return self.path / "stop.json"
-
-    @property
-    def metadata_file(self) -> Path:
-        """Config, effective values, versions, duration; written by the child alone."""
-        return self.path / "metadata.json"
-
-    @property
-    def metrics_file(self) -> Path:
-        """Reports, one a line, appended by the child alone."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def log_file(self) -> Path:
-        """Standard output and error of the training code."""
-        return self.path / "log.txt"
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """The state that `run.checkpoint` saved last."""
-        return self.path / "checkpoint.pt"
-
-    @property
-    def best_checkpoint_file(self) -> Path:
-        """The state that was saved after the best report; there only where a remedy may need it."""
-        return self.path / "checkpoint_best.pt"
-
-    @property
-    def script_file(self) -> Path:
-        """What an attempt of a script leaves for the next one, written by the child alone."""
-        return self.path / "script.json"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the child while it lives."""
-        return self.path / ".lock"
+    state_file = _Inside("state.json")
+    stop_file = _Inside("stop.json")
+    metadata_file = _Inside("metadata.json")
+    metrics_file = _Inside("metrics.jsonl")
+    log_file = _Inside("log.txt")
+    checkpoint_file = _Inside("checkpoint.pt")
+    best_checkpoint_file = _Inside("checkpoint_best.pt")
+    script_file = _Inside("script.json")
+    lock_file = _Inside(".lock")
 
     def predictions_file(self, split: str = "test") -> Path:
-        """Predictions of the split ``"test"`` or ``"val"``, in physical units."""
-        return self.path / f"{_prefix(split)}predictions.npy"
+        """Predictions of the split ``"test"``, ``"val"`` or ``"train"``, in physical units."""
+        return self._array("predictions", split)
 
     def targets_file(self, split: str = "test") -> Path:
-        """Targets of the split ``"test"`` or ``"val"``, in physical units."""
-        return self.path / f"{_prefix(split)}targets.npy"
+        """Targets of a split, in physical units."""
+        return self._array("targets", split)
 
     def predictions_lengths_file(self, split: str = "test") -> Path:
-        """Lengths of the predicted sequences; there only where samples differ in length."""
-        return self.path / f"{_prefix(split)}predictions_lengths.npy"
+        """Lengths of the predicted sequences; there only if samples differ in length."""
+        return self._array("predictions_lengths", split)
 
     def targets_lengths_file(self, split: str = "test") -> Path:
-        """Lengths of the target sequences; there only where samples differ in length."""
-        return self.path / f"{_prefix(split)}targets_lengths.npy"
+        """Lengths of the target sequences; there only if samples differ in length."""
+        return self._array("targets_lengths", split)
+
+    def _array(self, name: str, split: str) -> Path:
+        return self.path / f"{'' if split == 'test' else f'{split}_'}{name}.npy"
 
     @property
     def written_by_child(self) -> list[str]:
@@ -124,6 +104,13 @@ class RunDir:
         checkpoints = [self.checkpoint_file.name, self.best_checkpoint_file.name]
         return [self.metadata_file.name, self.script_file.name, *checkpoints, *arrays]
 
+    @staticmethod
+    def is_called(text: str, number: int, name: str) -> bool:
+        """Return whether `text` is the number, the name or the folder's name of a trial."""
+        if text.isdecimal() and int(text) == number:
+            return True
+        return text in (name, f"{number:04d}-{name}", f"{number:04d}-{safe_name(name)}")
+
     @property
     def number(self) -> int | None:
         """The trial's number, read from the folder's name."""
@@ -133,63 +120,33 @@ class RunDir:
 
 @dataclass(frozen=True)
 class SweepDir:
-    """The folder of one sweep.
-
-    Attributes:
-        path: the folder; it may not exist yet.
-    """
+    """The folder of one sweep; it may not exist yet."""
 
     path: Path
+
+    spec_file = _Inside("spec.json")
+    plan_file = _Inside("plan.json")
+    state_file = _Inside("state.json")
+    events_file = _Inside("events.jsonl")
+    study_file = _Inside("study.journal")
+    driver_log = _Inside("driver.log")
+    lock_file = _Inside(".lock")
+    requests_dir = _Inside("requests")
+    trials_dir = _Inside("trials")
 
     @property
     def name(self) -> str:
         """The sweep's name, which is the folder's."""
         return self.path.name
 
-    @property
-    def spec_file(self) -> Path:
-        """The resolved spec."""
-        return self.path / "spec.json"
+    @classmethod
+    def called(cls, results: Path, name: str) -> SweepDir:
+        """Return the folder under `results` of a sweep called `name`."""
+        return cls(results / safe_name(name))
 
-    @property
-    def plan_file(self) -> Path:
-        """The placement plan that the last start decided."""
-        return self.path / "plan.json"
-
-    @property
-    def state_file(self) -> Path:
-        """The sweep's state."""
-        return self.path / "state.json"
-
-    @property
-    def events_file(self) -> Path:
-        """What happened, one event a line."""
-        return self.path / "events.jsonl"
-
-    @property
-    def study_file(self) -> Path:
-        """Optuna's journal."""
-        return self.path / "study.journal"
-
-    @property
-    def driver_log(self) -> Path:
-        """Output of a detached driver."""
-        return self.path / "driver.log"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the driver while it lives."""
-        return self.path / ".lock"
-
-    @property
-    def requests_dir(self) -> Path:
-        """Requests that the command line leaves for the driver."""
-        return self.path / "requests"
-
-    @property
-    def trials_dir(self) -> Path:
-        """The run directories."""
-        return self.path / "trials"
+    def driver_lives(self) -> bool:
+        """Return whether a driver runs this sweep now."""
+        return lock.is_held(self.lock_file)
 
     def run_dir(self, number: int, name: str) -> RunDir:
         """Return the run directory of trial `number` called `name`."""
@@ -213,16 +170,6 @@ def safe_name(name: str, longest: int = 60) -> str:
     return _UNSAFE.sub("_", name).strip("._")[:longest] or "trial"
 
 
-def is_called(text: str, number: int, name: str) -> bool:
-    """Tell whether a person who says `text` means trial `number` called `name`.
-
-    Its number, its name and its folder's name all do.
-    """
-    if text.isdecimal() and int(text) == number:
-        return True
-    return text in (name, f"{number:04d}-{name}", f"{number:04d}-{safe_name(name)}")
-
-
 def sweep_dirs(results: Path) -> list[SweepDir]:
     """Return the sweeps under `results` that can be read, the one written last first."""
     if not results.is_dir():
@@ -230,7 +177,7 @@ def sweep_dirs(results: Path) -> list[SweepDir]:
     found = []
     for path in results.iterdir():
         sweep = SweepDir(path)
-        # A folder may vanish meanwhile, or belong to somebody else.
+        # A folder may vanish meanwhile, or belong to another user.
         with suppress(OSError):
             found.append((sweep.state_file.stat().st_mtime, sweep))
     return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0], reverse=True)]
@@ -240,15 +187,15 @@ def find_sweep(results: Path, name: str | None = None) -> SweepDir:
     """Return the sweep called `name` (or whose folder `name` is), by default the newest.
 
     Raises:
-        NotFoundError: there is none; the message lists those that there are.
+        NotFoundError: there is none; the message lists those that exist.
     """
     if name and (Path(name) / "state.json").is_file():
         return SweepDir(Path(name))
     sweeps = sweep_dirs(results)
     if not sweeps:
         raise NotFoundError(
-            f"{results}: must hold a sweep, but has none. "
-            "Start one with `sweep run FILE`, or name the folder with --results."
+            f"No sweep in {results}/. Start one with `sweep run FILE`, or name the folder with "
+            "--results."
         )
     if name is None:
         return sweeps[0]
@@ -257,10 +204,5 @@ def find_sweep(results: Path, name: str | None = None) -> SweepDir:
             return sweep
     names = [sweep.name for sweep in sweeps]
     raise NotFoundError(
-        f"{results}: must hold the sweep '{name}', but has {', '.join(names[:8])}."
-        f"{nearest(name, names)}"
+        f"No sweep '{name}' in {results}/ (found: {', '.join(names[:8])}).{nearest(name, names)}"
     )
-
-
-def _prefix(split: str) -> str:
-    return "" if split == "test" else f"{split}_"

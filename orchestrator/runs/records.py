@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from orchestrator.files import atomic, jsonl, lock
+from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import RunDir, SweepDir
 
 
@@ -179,6 +179,12 @@ class SweepRecord:
     placement: dict[str, Any] = field(default_factory=dict)
     course: dict[str, Any] = field(default_factory=dict)
 
+    def state_now(self, sweep: SweepDir) -> SweepState:
+        """Return the state, given that a driver that was killed left RUNNING behind."""
+        if self.state is SweepState.RUNNING and not sweep.driver_lives():
+            return SweepState.INTERRUPTED
+        return self.state
+
     def save(self, sweep: SweepDir) -> None:
         """Write the record into the folder of `sweep`."""
         atomic.write_json(sweep.state_file, asdict(self))
@@ -196,18 +202,6 @@ class SweepRecord:
         except (TypeError, ValueError):
             return None
         return record
-
-
-def driver_lives(sweep: SweepDir) -> bool:
-    """Tell whether a driver runs this sweep now."""
-    return lock.is_held(sweep.lock_file)
-
-
-def state_now(sweep: SweepDir, record: SweepRecord) -> SweepState:
-    """Return the sweep's state, seeing that a driver that was killed left RUNNING behind."""
-    if record.state is SweepState.RUNNING and not driver_lives(sweep):
-        return SweepState.INTERRUPTED
-    return record.state
 
 
 def load_trials(sweep: SweepDir) -> list[TrialRecord]:

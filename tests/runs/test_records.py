@@ -20,7 +20,6 @@ from orchestrator.runs.records import (
     log_event,
     read_reports,
     results_folder,
-    state_now,
 )
 
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -114,11 +113,11 @@ def test_a_driver_that_was_killed_left_running_behind(tmp_path: Path) -> None:
     record = SweepRecord.load(sweep)
     assert record is not None
     held = lock.acquire(sweep.lock_file, timeout_s=0, holder="s")
-    assert state_now(sweep, record) is SweepState.RUNNING
+    assert record.state_now(sweep) is SweepState.RUNNING
     held.release()
-    assert state_now(sweep, record) is SweepState.INTERRUPTED
+    assert record.state_now(sweep) is SweepState.INTERRUPTED
     record.state = SweepState.FINISHED
-    assert state_now(sweep, record) is SweepState.FINISHED
+    assert record.state_now(sweep) is SweepState.FINISHED
 
 
 def test_a_trials_record_is_no_sweeps_record(tmp_path: Path) -> None:

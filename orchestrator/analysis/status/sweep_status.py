@@ -16,7 +16,7 @@ from orchestrator.analysis.status.time_saved import savings
 from orchestrator.analysis.status.trial_status import TrialStatus, iso, parse_time, read_trial
 from orchestrator.errors import NotFoundError
 from orchestrator.files import plain
-from orchestrator.runs import SweepDir, SweepRecord, SweepState, TrialState, load_trials, state_now
+from orchestrator.runs import SweepDir, SweepRecord, SweepState, TrialState, load_trials
 
 _LAST_RUNS = 32  # of a sweep whose driver was killed, where the last sign of life is looked for
 
@@ -94,7 +94,7 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
             f"{sweep.path}: must hold a sweep, but its state.json is missing or cannot be read. "
             "Start it with `sweep run FILE`."
         )
-    state = state_now(sweep, record)
+    state = record.state_now(sweep)
     lives = state is SweepState.RUNNING
     trials = tuple(
         read_trial(sweep, trial, lives=lives, metric=record.metric, present=present)

@@ -21,7 +21,6 @@ from orchestrator.runs import (
     find_sweep,
     load_trials,
     results_folder,
-    state_now,
 )
 
 _PAUSE_S = 0.3
@@ -135,7 +134,7 @@ def _show_sweep(sweep: SweepDir, follow: bool, lines: int) -> None:
     _follow(path, lines, lambda: not _lives(sweep), words)
     record = SweepRecord.load(sweep)
     if record is not None:
-        click.echo(f"{sweep.name}: {state_now(sweep, record).value}.", err=True)
+        click.echo(f"{sweep.name}: {record.state_now(sweep).value}.", err=True)
 
 
 def _sweep_log(sweep: SweepDir) -> tuple[Path, Callable[[bytes], str]]:
@@ -163,7 +162,7 @@ def _called(record: TrialRecord) -> str:
 
 def _lives(sweep: SweepDir) -> bool:
     record = SweepRecord.load(sweep)
-    return record is not None and state_now(sweep, record) is SweepState.RUNNING
+    return record is not None and record.state_now(sweep) is SweepState.RUNNING
 
 
 def _follow(

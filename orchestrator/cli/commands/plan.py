@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from orchestrator.analysis.status import complete_durations
 from orchestrator.cli.options import where_trials_run
 from orchestrator.cli.render.plan_text import (
     course_lines,
@@ -37,7 +38,7 @@ from orchestrator.errors import UsageError
 from orchestrator.files import atomic, format_duration, format_size, plain
 from orchestrator.placement import Plan, Slot, decide, model, policy_of
 from orchestrator.placement.hardware import hypothetical
-from orchestrator.runs import SweepDir, complete_durations, results_folder
+from orchestrator.runs import SweepDir, results_folder
 from orchestrator.sweepfile import differences, load_spec
 from orchestrator.sweepfile.expand import at_first, iter_configs, make_config
 from orchestrator.sweepfile.model import Domain, Spec, TrialConfig

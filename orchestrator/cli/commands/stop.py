@@ -15,11 +15,9 @@ from orchestrator.runs import (
     SweepDir,
     SweepRecord,
     TrialRecord,
-    driver_lives,
     find_sweep,
     load_trials,
     results_folder,
-    state_now,
 )
 
 # A trial has ten seconds to save what it has; Ray takes a few to end.
@@ -38,12 +36,12 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
     """
     folder = find_sweep(results_folder(results), sweep)
     record = SweepRecord.load(folder)
-    if record is None or not driver_lives(folder):
-        state = state_now(folder, record) if record else "unreadable"
+    if record is None or not folder.driver_lives():
+        state = record.state_now(folder) if record else "unreadable"
         raise UsageError(f"{folder.path}: must be running to be stopped, but it is {state}.")
     if trial is None:
         control.ask_to_stop(folder, None)
-        _wait(lambda: not driver_lives(folder), folder)
+        _wait(lambda: not folder.driver_lives(), folder)
         again = record.command or f"sweep run {record.spec_path}"
         click.echo(f"{folder.name} is stopped. To continue: {again}")
         return 0
@@ -55,7 +53,7 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
             f"{before.state.value}."
         )
     control.ask_to_stop(folder, number)
-    _wait(lambda: _trial(folder, number).state.is_finished or not driver_lives(folder), folder)
+    _wait(lambda: _trial(folder, number).state.is_finished or not folder.driver_lives(), folder)
     after = _trial(folder, number)
     reason = f": {after.reason}" if after.reason else ""
     click.echo(f"{folder.name}: trial {trial} is {after.state.value}{reason}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.analysis import Examination
 from orchestrator.errors import UsageError
 from orchestrator.files import plain
-from orchestrator.runs import RunDir, safe_name
+from orchestrator.runs import RunDir, SweepDir
 
 LARGEST_BYTES = 8 * 2**20
 """Of a log that is larger, the end is packed."""
@@ -37,11 +37,11 @@ def write_bundle(target: Path, found: Examination, diagnosis: str) -> int:
         if path.is_file():
             files.setdefault(f"logs/{path.name}", path)
             continue
-        folder = f"runs/{index:04d}-{safe_name(path.name)}"
+        folder = f"runs/{index:04d}-{SweepDir.called(Path(), path.name).name}"
         files |= {f"{folder}/{name}": path / name for name in _OF_A_RUN if (path / name).is_file()}
         spec = path.parent.parent / "spec.json"
         if RunDir(path).number is not None and spec.is_file():
-            files.setdefault(f"{safe_name(spec.parent.name)}/spec.json", spec)
+            files.setdefault(f"{SweepDir.called(Path(), spec.parent.name).name}/spec.json", spec)
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.errors import ChangedSpecError, NotFoundError, UsageError, nearest
 from orchestrator.files import atomic, lock
-from orchestrator.runs import SweepDir, TrialRecord, is_called, load_trials, safe_name
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, load_trials
 from orchestrator.sweepfile import differences
 from orchestrator.sweepfile.expand import iter_configs
 from orchestrator.sweepfile.model import Spec, TrialConfig
@@ -86,7 +86,7 @@ def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:
 
     Of a sweep and those that ``--new`` made next to it, the last one of this very spec continues.
     """
-    first = SweepDir(results / safe_name(spec.name))
+    first = SweepDir.called(results, spec.name)
     if new:
         return _unused(first)
     asked = _plain(spec)
@@ -169,7 +169,7 @@ def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozense
         if family in families:
             members.add(str(trial.number))
             missing.discard(str(family))
-        missing = {text for text in missing if not is_called(text, trial.number, trial.name)}
+        missing = {text for text in missing if not RunDir.is_called(text, trial.number, trial.name)}
         names.append(trial.name)
         if not missing and not families:
             return wanted

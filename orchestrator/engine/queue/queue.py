@@ -27,7 +27,7 @@ from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.promotion import LINK, Promotions
 from orchestrator.engine.queue.study_trials import StudyTrials
 from orchestrator.engine.queue.sweep_view import SweepView
-from orchestrator.runs import TrialRecord, is_called
+from orchestrator.runs import RunDir, TrialRecord
 from orchestrator.sweepfile.expand import (
     at_first,
     count_trials,
@@ -208,7 +208,7 @@ class TrialQueue:
         record = self._view.records.get(number)
         lineage = [] if record is None else self._view.lineage(record)
         called = [(number, name), *((one.number, one.name) for one in lineage)]
-        return any(is_called(text, *one) for text in self._only for one in called)
+        return any(RunDir.is_called(text, *one) for text in self._only for one in called)
 
     def _plan(self) -> Iterator[Planned]:
         """Yield the trials of the sweep file that have no record yet, in their order."""

@@ -18,7 +18,7 @@ from orchestrator.runs.curves.log_reader import log_readers, read_log
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.read.stored_run import open_run
-from orchestrator.runs.records import TrialRecord, driver_lives
+from orchestrator.runs.records import TrialRecord
 
 _DEEPEST = 4
 _MOST_FOLDERS = 5_000
@@ -48,7 +48,7 @@ def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
             ) from None
     sweep = SweepDir(path)
     if sweep.trials_dir.is_dir():
-        lives = driver_lives(sweep)
+        lives = sweep.driver_lives()
         found = [_trial(run, lives) for run in sweep.run_dirs()]
     elif (path / "metrics.jsonl").is_file() and (path / "state.json").is_file():
         found = [_lone_trial(path)]
@@ -62,7 +62,7 @@ def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
 
 def _lone_trial(path: Path) -> LoggedRun:
     sweep = SweepDir(path.resolve().parent.parent)
-    return _trial(RunDir(path), driver_lives(sweep) if sweep.state_file.is_file() else True)
+    return _trial(RunDir(path), sweep.driver_lives() if sweep.state_file.is_file() else True)
 
 
 def _trial(run: RunDir, lives: bool) -> LoggedRun:

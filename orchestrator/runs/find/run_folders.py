@@ -17,7 +17,7 @@ from orchestrator.runs.foreign.array_files import ROLES, Places, own_places, usu
 from orchestrator.runs.foreign.manifest import FILE, Manifest, read_manifest
 from orchestrator.runs.foreign.tools import Tool, recognise
 from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, driver_lives
+from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState
 
 _DIGITS = re.compile(r"(\d+)")
 _TRACES = re.compile(
@@ -86,7 +86,7 @@ class SweepInfo:
             references=_map(spec.get("references")),
             seed_parameter=str(spec.get("seed_parameter") or "seed"),
             is_program=spec.get("program") is not None,
-            lives=driver_lives(sweep),
+            lives=sweep.driver_lives(),
         )
 
 

@@ -228,7 +228,7 @@ def test_each_trial_is_held_against_a_schedule_of_its_own(tmp_path: Path, capsys
         (["{five}", "--schedule", "kosine,lr=1"], "Did you mean 'cosine'"),
         (["gone/log.csv"], "gone/log.csv: no such file or folder. Name a log"),
         (["gone", "--results", "{results}"], "must have the trial 'gone'"),
-        (["--results", "{empty}"], "must hold a sweep, but has none"),
+        (["--results", "{empty}"], "No sweep in "),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(

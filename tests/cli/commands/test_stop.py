@@ -56,4 +56,4 @@ def test_one_trial_is_stopped_and_the_others_go_on(desk: Desk) -> None:
 def test_there_is_nothing_to_stop(desk: Desk) -> None:
     done = desk.sweep("stop")
     assert done.returncode == 2
-    assert "results: must hold a sweep, but has none" in done.stderr
+    assert "No sweep in " in done.stderr

@@ -22,7 +22,7 @@ from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.errors import NotFoundError, SweepError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials, state_now
+from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials
 from orchestrator.search.study import Study
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from tests.engine.sweeps import cpu_plan, processes_with, toy_spec, wait_until
@@ -181,7 +181,7 @@ def test_a_killed_driver_leaves_nothing_and_is_continued(tmp_path: Path) -> None
     sweep = SweepDir(tmp_path / "toy")
     record = SweepRecord.load(sweep)
     assert record is not None
-    assert (record.state, state_now(sweep, record)) == (SweepState.RUNNING, SweepState.INTERRUPTED)
+    assert (record.state, record.state_now(sweep)) == (SweepState.RUNNING, SweepState.INTERRUPTED)
     before = len(jsonl.read(sweep.run_dir(1, "long").metrics_file))
 
     outcome = run(toy_spec(tmp_path, LONG), tmp_path)

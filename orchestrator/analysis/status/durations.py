@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.files import atomic
-from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
 MOST = 200
 """How many trials are looked at: more would change the mean by little and take long to read."""
