@@ -7,7 +7,7 @@ Usage::
 
 =======================  ==========================================================
 ``lr <= 0.01``           also ``<``, ``>``, ``>=``, ``==``, ``!=``
-``model == lstm``        text, in quotes where it is no plain word; ``true``, ``false``
+``model == lstm``        text, in quotes unless it is a plain word; ``true``, ``false``
 ``warmup < epochs``      another name on the right
 ``clip is null``         also ``is not null``
 ``lr: 0.001..0.01``      both ends included
@@ -19,7 +19,7 @@ Usage::
 =======================  ==========================================================
 
 A condition holds, does not, or is not known because a name has no value yet: `evaluate` returns
-True, False or None, and ``and``, ``or``, ``not`` reckon with that (``False and unknown`` is
+True, False or None, and ``and``, ``or``, ``not`` account for that (``False and unknown`` is
 False). Nothing of a condition is ever run as code.
 """
 
@@ -73,7 +73,7 @@ def bound(text: str) -> Bound:
         limit = condition.value
         if condition.op in _ORDERED and isinstance(limit, int | float):
             return Bound(condition.op, float(limit))
-    raise ConditionError("it must be one of <, <=, >, >= and a number, or a range")
+    raise ConditionError("expected one of <, <=, >, >= and a number, or a range")
 
 
 def names(condition: Condition) -> set[Name]:
@@ -98,16 +98,16 @@ def evaluate(
     at: At | None = None,
     many: Sequence[Mapping[str, Any]] = (),
 ) -> bool | None:
-    """Tell whether a condition holds; None where a value that decides is not known.
+    """Return whether a condition holds; None if a value that decides is not known.
 
     A comparison with null, text or NaN by ``<`` and the like does not hold. On the right a plain
     word that is no name with a value is text.
 
     Args:
         condition: from `parse`.
-        values: parameters, metrics and the words of `WORDS`, by name; a dotted name also reaches
+        values: parameters, metrics and `WORDS`, by name; a dotted name also reaches
             into mappings.
-        at: returns a metric at a step, None where there is none; without it, and first, the name
+        at: returns a metric at a step, None if there is none; without it, and first, the name
             with its step is looked up in `values`.
         many: the values of each trial, for ``any`` and ``all``.
     """
@@ -139,7 +139,7 @@ def evaluate(
 
 
 def _joined(wanted: bool, results: list[bool | None]) -> bool | None:
-    """Return `wanted` where any result is that, else None where one is unknown."""
+    """Return `wanted` if any result is that, else None if one is unknown."""
     if wanted in results:
         return wanted
     return None if None in results else not wanted

@@ -13,11 +13,11 @@ from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, train
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules say of a config.
+    """What the rules allow of a config.
 
     Attributes:
         absent: the parameters that do not exist in it.
-        broken: the first constraint that it breaks; None where it may run.
+        broken: the first constraint that it breaks; None if it may run.
     """
 
     absent: frozenset[str] = frozenset()
@@ -52,14 +52,14 @@ class Rules:
         return {*found, *self.conditions, *(("preset",) if self._schema is not None else ())}
 
     def judge(self, config: Mapping[str, Any], pinned: Mapping[str, Any]) -> Verdict:
-        """Return what the rules say of a config.
+        """Return what the rules allow of a config.
 
         A name that has no value decides nothing: a constraint on it is kept, and a parameter that
         exists only under such a condition does not exist.
 
         Args:
             config: parameter to value, those inside others by their joined names.
-            pinned: what is set anyway, whatever its condition says.
+            pinned: what is set whether its condition holds or not.
         """
         known = dict(config) if self._schema is None else resolve(self._schema, config)
         absent = set()
@@ -77,7 +77,7 @@ class Rules:
 
 
 def broken_by(spec: Spec, config: Mapping[str, Any]) -> Constraint | None:
-    """Return the first constraint that a whole config breaks; None where it may run.
+    """Return the first constraint that a whole config breaks; None if it may run.
 
     Args:
         spec: whose constraints hold at every stage.
@@ -99,7 +99,7 @@ _ABSENT: Any = object()
 
 
 def dependent_order(conditions: Mapping[str, Condition]) -> list[str]:
-    """Return the names so that each condition stands behind those that it depends on.
+    """Return the names so that each condition comes after those that it depends on.
 
     Raises:
         ValueError: some wait for each other; the message names them.

@@ -52,7 +52,7 @@ _HINTS = {
 
 
 class ConditionError(ValueError):
-    """A text is no condition; the message is one sentence, with a hint perhaps."""
+    """A text is no condition; the message is one sentence, perhaps with a hint."""
 
 
 def parse(text: str) -> Condition:
@@ -62,7 +62,7 @@ def parse(text: str) -> Condition:
         ConditionError: it means none.
     """
     if len(text) > MAX_LENGTH:
-        raise ConditionError(f"it must have at most {MAX_LENGTH:,} characters, but has more")
+        raise ConditionError(f"longer than {MAX_LENGTH:,} characters")
     parser = _Parser(list(_tokens(text)))
     condition = parser.either(0)
     parser.end()
@@ -84,8 +84,8 @@ def _tokens(text: str) -> Iterator[_Token]:
             rest = text[place:].lstrip()
             hint = _HINTS.get(rest[0], "")
             if rest[0].isdigit():
-                hint = "A name must begin with a letter."
-            raise ConditionError(f"it must go on otherwise than with {rest[:20]!r}. {hint}".strip())
+                hint = "A name begins with a letter."
+            raise ConditionError(f"unexpected {rest[:20]!r}. {hint}".strip())
         kind, found = str(match.lastgroup), match[match.lastgroup or 0]
         place = match.end()
         if kind == "number":
@@ -107,7 +107,7 @@ def _number(text: str) -> int | float:
         return int(text)
     number = float(text)
     if not math.isfinite(number):
-        raise ConditionError(f"its numbers must be finite, but got {text[:20]}")
+        raise ConditionError(f"a number is not finite (found {text[:20]})")
     return number
 
 
@@ -123,7 +123,7 @@ class _Parser:
         return self.tokens[self.place]
 
     def take(self, *texts: str) -> str | None:
-        """Return the next token's text and go on, where it is a sign or keyword of `texts`."""
+        """Return the next token's text and advance, if it is a sign or keyword of `texts`."""
         token = self.next
         if token.kind in ("sign", "keyword") and token.text in texts:
             self.place += 1
@@ -132,14 +132,14 @@ class _Parser:
 
     def fail(self, expected: str, hint: str = "") -> ConditionError:
         got = repr(self.next.text) if self.next.kind != "end" else "the end"
-        return ConditionError(f"it must have {expected}, but got {got}. {hint}".strip())
+        return ConditionError(f"expected {expected} (found {got}). {hint}".strip())
 
     def end(self) -> None:
         if self.next.kind == "end":
             return
         if self.next.text in OPS:
-            raise self.fail("and, or, or its end here", "Write a range as 'NAME: A..B'.")
-        raise self.fail("and, or, or its end here")
+            raise self.fail("and, or, or the end", "Write a range as 'NAME: A..B'.")
+        raise self.fail("and, or, or the end")
 
     def either(self, depth: int) -> Condition:
         left = self.both(depth)
@@ -155,7 +155,7 @@ class _Parser:
 
     def single(self, depth: int) -> Condition:
         if depth > MAX_DEPTH:
-            raise ConditionError(f"it must be nested at most {MAX_DEPTH} deep, but goes deeper")
+            raise ConditionError(f"nested more than {MAX_DEPTH} deep")
         if self.take("not"):
             return Not(self.single(depth + 1))
         word = self.take("any", "all")
@@ -175,19 +175,21 @@ class _Parser:
         above = self.name("the name of a parameter or metric")
         term: Term = above
         if self.take("/"):
-            term = Ratio(above, self.name("a name behind the slash"))
+            term = Ratio(above, self.name("a name after the slash"))
         if self.take(":"):
             low = self.number()
             if not self.take(".."):
                 raise self.fail("'..' between two numbers")
             high = self.number()
             if low > high:
-                raise ConditionError(f"a range must rise, but got {low}..{high}")
+                raise ConditionError(
+                    f"a range goes from the least to the greatest (found {low}..{high})"
+                )
             return Between(term, low, high)
         if self.take("is"):
             op = "!=" if self.take("not") else "=="
             if not self.take("null"):
-                raise self.fail("null behind is", "For other values write ==.")
+                raise self.fail("null after is", "For other values write ==.")
             return Compare(term, op, None)
         op = self.take(*OPS) or ""
         if not op:
@@ -196,9 +198,9 @@ class _Parser:
                 return Word(first.text)
             if self.next.kind == "end":
                 words = ", ".join(WORDS)
-                hint = f"Alone stand only {words}; for a switch write '{term} == true'."
-                raise self.fail(f"a comparison behind {term}", hint)
-            raise self.fail(f"one of {', '.join(OPS)} behind {term}")
+                hint = f"Only {words} need none; for a switch write '{term} == true'."
+                raise self.fail(f"a comparison after {term}", hint)
+            raise self.fail(f"one of {', '.join(OPS)} after {term}")
         return Compare(term, op, self.value(op))
 
     def name(self, expected: str) -> Name:
@@ -210,7 +212,7 @@ class _Parser:
             return Name(token.value)
         step = self.next
         if step.kind != "number" or type(step.value) is not int or step.value < 0:
-            raise self.fail("a step from 0 behind @")
+            raise self.fail("a step from 0 after @")
         self.place += 1
         return Name(token.value, step.value)
 

@@ -13,12 +13,12 @@ def json_schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12).
 
     It describes the keys and what they take; that parameters are a trainer's own and that the
-    keys go together is said by `sweep check`.
+    keys go together is checked by `sweep check`.
     """
     body = SPEC.schema()
     properties = body["properties"]
     for name in SPEC.keys:
-        # A key with nothing behind it says nothing.
+        # A key without a value changes nothing.
         described = dict(properties[name])
         help_text = described.pop("description")
         properties[name] = {"anyOf": [described, {"type": "null"}], "description": help_text}

@@ -290,7 +290,7 @@ def _condition(value: Any) -> str:
     try:
         parse(value)
     except ConditionError as error:
-        raise ValueError(f"As a condition, {error}".rstrip(".") + ".") from None
+        raise ValueError(f"As a condition: {error}".rstrip(".") + ".") from None
     return value
 
 

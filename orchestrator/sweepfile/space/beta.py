@@ -10,7 +10,7 @@ def beta_share(a: float, b: float, x: float) -> float:
     """Return the regularised incomplete beta function I_x(a, b), the share of Beta(a, b) below x.
 
     The continued fraction is DLMF 8.17.22, evaluated by Lentz's method on the side of the mean
-    where it converges fast.
+    on which it converges fast.
 
     Args:
         a: above 0.

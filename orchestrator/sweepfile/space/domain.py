@@ -84,7 +84,7 @@ class Declared:
     node: Node
 
     def leaves(self) -> Iterator[tuple[str, Node]]:
-        """Yield every value that stands in the block, with the rest of its key."""
+        """Yield every value of the block, with the rest of its key."""
         for name in ("value", "min", "max"):
             node = self.node.get(name)
             if node is not None:
@@ -99,10 +99,10 @@ class Declared:
 
 @dataclass(frozen=True)
 class Block:
-    """The kind of value that stands under the name of a parameter."""
+    """The kind of value of an entry of ``parameters``."""
 
     def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a `Declared`, or a dict of them where parameters stand inside."""
+        """Return a `Declared`, or a dict of them if it has parameters inside."""
         if not isinstance(node.value, dict):
             word = "values" if isinstance(node.value, list) else "value"
             example = found(node) if word == "value" else "[...]"
@@ -148,9 +148,9 @@ class Block:
 def flatten(
     blocks: Mapping[str, Any],
 ) -> tuple[dict[str, Declared], dict[str, tuple[str, ...]]]:
-    """Return parameters by one name each, and the path of those that stand inside others.
+    """Return parameters by one name each, and the path of those inside others.
 
-    The names of a path are joined by dots; where a parameter of that name is there already,
+    The names of a path are joined by dots; if a parameter of that name is there already,
     another dot is put between.
     """
     flat: dict[str, Declared] = {}
@@ -176,7 +176,7 @@ def _needing(keys: tuple[str, ...]) -> list[str]:
 
 
 _GREATEST_EXPONENT = 700
-# Names that stand in other tools' files.
+# Names in the files of other tools.
 _MEANT = {
     "loguniform": "log_uniform_values",
     "reverse_log_uniform": "inv_log_uniform_values",
@@ -284,7 +284,7 @@ def _categorical(entries: dict[str, Any], node: Node, key: str, log: Log) -> Dom
         log.at(where, join(key, "values"), "the list is empty. Give at least one value.")
         return None
     if "probabilities" not in entries:
-        # Not only once each: what stands there twice is twice as likely to be drawn.
+        # Not only once each: a value that is written twice is twice as likely to be drawn.
         return Domain("categorical", values=tuple(values))
     weights = entries["probabilities"]
     where = node.get("probabilities") or node

@@ -74,7 +74,7 @@ class Axis:
 
     Attributes:
         names: the parameters.
-        rows: for each place, a value for each of them; plain values where it is one parameter.
+        rows: for each place, a value for each of them; plain values for a single parameter.
         length: how many places there are; ranges may be too long for `len`.
     """
 
@@ -129,14 +129,14 @@ def in_order(spec: Spec) -> list[str]:
 
 
 def is_pinned(name: str, spec: Spec, pinned: Mapping[str, Any]) -> bool:
-    """Tell whether a parameter, or the one that it stands inside, is set already."""
+    """Return whether a parameter, or the one that it is inside, is set already."""
     return name in pinned or (name in spec.nested and spec.nested[name][0] in pinned)
 
 
 def groups(spec: Spec, pinned: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return the parameters that are not set yet, those that move together in one group.
 
-    A group stands where its first member would stand alone.
+    A group has the place that its first member would have alone.
     """
     free = [name for name in in_order(spec) if not is_pinned(name, spec, pinned)]
     found: dict[tuple[str, ...], None] = {}
@@ -147,7 +147,7 @@ def groups(spec: Spec, pinned: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def rows_of(spec: Spec, group: tuple[str, ...]) -> Sequence[Any]:
-    """Return the rows of a group, without repetitions; plain values where it is one parameter."""
+    """Return the rows of a group, without repetitions; plain values for a single parameter."""
     if len(group) == 1:
         return grid_values(spec.parameters[group[0]])
     columns = [spec.parameters[name].values for name in group]

@@ -66,7 +66,9 @@ def test_any_text_is_a_condition_or_gets_one_sentence(text: str) -> None:
         tree = parse(text)
     except ConditionError as error:
         message = str(error)
-        assert message.startswith(("it must", "its numbers", "a range must"))
+        assert message.startswith(
+            ("expected", "unexpected", "a number is", "a range goes", "nested")
+        )
         assert "\n" not in message
         assert len(message) < 200
         return
@@ -174,24 +176,24 @@ def test_names() -> None:
         ("1 < a", "Write 'NAME < NUMBER'."),
         ("0 < a < 1", "a name first"),
         ("a < 1 < 2", "Write a range as 'NAME: A..B'."),
-        ("a < 1 2", "and, or, or its end"),
+        ("a < 1 2", "and, or, or the end"),
         ("a <", "a number or a name"),
         ("a < true", "a number or a name"),
-        ("a: 3..1", "a range must rise"),
+        ("a: 3..1", "a range goes from the least"),
         ("a: 3", "'..' between two numbers"),
         ("(a < 1", "closing parenthesis"),
-        ("a is 3", "null behind is"),
+        ("a is 3", "null after is"),
         ("a@-1 < 3", "a step from 0"),
-        ("a < 1e999", "must be finite"),
-        ("a < 1x", "begin with a letter"),
+        ("a < 1e999", "not finite"),
+        ("a < 1x", "begins with a letter"),
         ("a + b < 3", "There is no arithmetic"),
-        ("not " * 100 + "a < 1", "nested at most"),
-        ("(" * 100 + "a < 1", "nested at most"),
-        ("a < 1 or " * 1000 + "a < 1", "at most 2,000 characters"),
+        ("not " * 100 + "a < 1", "nested more than 40 deep"),
+        ("(" * 100 + "a < 1", "nested more than 40 deep"),
+        ("a < 1 or " * 1000 + "a < 1", "longer than 2,000 characters"),
     ],
 )
 def test_what_is_none(text: str, words: str) -> None:
-    with pytest.raises(ConditionError, match="must") as caught:
+    with pytest.raises(ConditionError) as caught:
         parse(text)
     assert words in str(caught.value)
 
