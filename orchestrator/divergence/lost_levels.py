@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.divergence.series.statistics import Excursion, Standing, Streak
-from orchestrator.divergence.verdict import number
+from orchestrator.divergence.verdict import Action, Verdict, number
 
 EXPLOSION_FACTOR = 2.0
 """A positive loss that is this many times its first and its best value explodes."""
@@ -45,7 +45,7 @@ RATIO_ABOVE_BEST = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Condition:
     """A condition that has held for long enough.
 
     Attributes:
@@ -53,7 +53,6 @@ class Finding:
         since: the step at which it began to hold.
         reports: for how many reports it has held.
         standing: the last report.
-        is_fatal: False for a mere warning.
         is_steep: True for an explosion by `STEEP_FACTOR`.
     """
 
@@ -61,8 +60,39 @@ class Finding:
     since: int
     reports: int
     standing: Standing
-    is_fatal: bool = True
     is_steep: bool = False
+
+    def verdict(self, name: str, sign: float) -> Verdict:
+        """Return the verdict: all conditions but a rising loss are fatal.
+
+        Args:
+            name: the series.
+            sign: 1.0, or -1.0 if the series is maximized and was negated.
+        """
+        standing = self.standing
+        numbers = {
+            "value": sign * standing.value,
+            "first": sign * standing.first,
+            "best": sign * standing.best,
+            "lost": standing.lost,
+            "noise": standing.noise,
+            "reports": float(self.reports),
+        }
+        value, first, best = (number(numbers[key]) for key in ("value", "first", "best"))
+        if self.symptom == "explosion":
+            times = "ten times" if self.is_steep else "twice"
+            text = f"{value} is more than {times} its first value {first} and its best {best}"
+        elif self.symptom == "rising":
+            above = (standing.value - standing.first) / (abs(standing.first) or 1.0)
+            share = f"{above:.0%}" if standing.first else number(above)
+            side = "below" if sign > 0 else "above"
+            text = f"{value} was never {side} its first value {first} and is {share} worse than it"
+        else:
+            share = f"{min(standing.lost, 99.0):.0%}"
+            text = f"{value} has lost {share} of its progress from {first} to {best}"
+        reason = f"{name} {text}{in_a_row(self.reports)} since step {self.since}"
+        action: Action = "warn" if self.symptom == "rising" else "stop"
+        return Verdict(action, self.symptom, self.since, reason, numbers)
 
 
 def explodes(standing: Standing, factor: float) -> bool:
@@ -116,7 +146,7 @@ class Levels:
             streak.clear()
         self._excursion.clear()
 
-    def feed(self, standing: Standing, step: int) -> Finding | None:
+    def feed(self, standing: Standing, step: int) -> Condition | None:
         """Process one report and return the gravest condition that has held long enough.
 
         A mere warning is returned once, on the report that makes it long enough.
@@ -126,10 +156,10 @@ class Levels:
         if found is not None:
             return found
         if self._rising.count == RISING_REPORTS and self._rising.since is not None:
-            return Finding("rising", self._rising.since, RISING_REPORTS, standing, is_fatal=False)
+            return Condition("rising", self._rising.since, RISING_REPORTS, standing)
         return None
 
-    def _fatal(self, standing: Standing, step: int) -> Finding | None:
+    def _fatal(self, standing: Standing, step: int) -> Condition | None:
         is_exploding = explodes(standing, EXPLOSION_FACTOR)
         is_losing = loses(standing, SUSTAINED_LOST)
         streaks = self._lost
@@ -154,9 +184,7 @@ class Levels:
                 needed = max(needed, -(-standing.count // 10))  # noqa: PLW2901
             if streak.count >= needed and streak.since is not None:
                 symptom = "explosion" if name in ("steep", "explosion") else "lost progress"
-                return Finding(
-                    symptom, streak.since, streak.count, standing, is_steep=name == "steep"
-                )
+                return Condition(symptom, streak.since, streak.count, standing, name == "steep")
         return None
 
     def _is_stuck(self, standing: Standing) -> bool:
@@ -171,45 +199,6 @@ class Levels:
 def fatal_value(name: str, value: float, step: int) -> str:
     """Return the reason for a training loss that is not finite."""
     return f"{name} is {value:g} since step {step}"
-
-
-def describe(name: str, found: Finding, *, sign: float) -> str:
-    """Return the reason for a condition that has held long enough.
-
-    Args:
-        name: the series.
-        found: the condition; its numbers are oriented.
-        sign: 1.0, or -1.0 if the series is maximized and was negated.
-    """
-    standing = found.standing
-    value, first, best = (
-        number(sign * item) for item in (standing.value, standing.first, standing.best)
-    )
-    if found.symptom == "explosion":
-        times = "ten times" if found.is_steep else "twice"
-        text = f"{value} is more than {times} its first value {first} and its best {best}"
-    elif found.symptom == "rising":
-        above = (standing.value - standing.first) / (abs(standing.first) or 1.0)
-        share = f"{above:.0%}" if standing.first else number(above)
-        side = "below" if sign > 0 else "above"
-        text = f"{value} was never {side} its first value {first} and is {share} worse than it"
-    else:
-        share = f"{min(standing.lost, 99.0):.0%}"
-        text = f"{value} has lost {share} of its progress from {first} to {best}"
-    return f"{name} {text}{in_a_row(found.reports)} since step {found.since}"
-
-
-def numbers_of(found: Finding, *, sign: float) -> dict[str, float]:
-    """Return the numbers behind a condition, as they were reported."""
-    standing = found.standing
-    return {
-        "value": sign * standing.value,
-        "first": sign * standing.first,
-        "best": sign * standing.best,
-        "lost": standing.lost,
-        "noise": standing.noise,
-        "reports": float(found.reports),
-    }
 
 
 def in_a_row(reports: int) -> str:

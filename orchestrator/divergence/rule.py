@@ -34,14 +34,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from orchestrator.divergence.lost_levels import (
-    RISING_REPORTS,
-    Levels,
-    describe,
-    fatal_value,
-    in_a_row,
-    numbers_of,
-)
+from orchestrator.divergence.lost_levels import RISING_REPORTS, Levels, fatal_value, in_a_row
 from orchestrator.divergence.series.names import (
     Rank,
     best_training_name,
@@ -92,15 +85,7 @@ class _Judged:
         standing = self.series.measure(oriented)
         found = self.levels.feed(standing, step) if standing else None
         self.series.add(oriented, suspected=self.levels.is_suspecting)
-        if found is None:
-            return CONTINUE
-        return Verdict(
-            action="stop" if found.is_fatal else "warn",
-            symptom=found.symptom,
-            onset=found.since,
-            reason=describe(self.name, found, sign=self.sign),
-            numbers=numbers_of(found, sign=self.sign),
-        )
+        return found.verdict(self.name, self.sign) if found else CONTINUE
 
 
 class DivergenceRule:
