@@ -85,6 +85,11 @@ class Lease:
         except OSError as error:
             self._owner._note(error)
 
+    def forget(self) -> None:
+        """Close it in a forked process, without releasing it for the parent."""
+        self._is_held = False
+        self._close()
+
     def release(self) -> None:
         """Give the memory back; once is enough."""
         if not self._is_held:
@@ -224,8 +229,7 @@ def _after_fork() -> None:
     """Let go of all in a process that was forked off, without releasing it for its parent."""
     for leases in list(_all):
         for lease in leases._held:
-            lease._is_held = False
-            lease._close()
+            lease.forget()
         leases._held.clear()
 
 
