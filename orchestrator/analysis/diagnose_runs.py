@@ -94,7 +94,7 @@ class Examination:
 def examine(path: Path, asked: Asked | None = None) -> Examination:
     """Diagnose the runs at `path`: a log of any tool, a run folder, a sweep, or a folder of runs.
 
-    One trial of a sweep is held against its siblings, of which nothing else is shown.
+    One trial of a sweep is compared with its siblings, of which nothing else is shown.
 
     Raises:
         NotFoundError: there is no run.
@@ -111,7 +111,7 @@ def examine(path: Path, asked: Asked | None = None) -> Examination:
     together: list[str] = []
     for folder, group in groups.items():
         sweep = SweepDir(folder) if folder is not None else None
-        # One trial that was named is held against all of its sweep.
+        # One trial that was named is compared with all of its sweep.
         siblings = read_runs(folder) if folder is not None and len(runs) == 1 else group
         judged = _judged(siblings, _meant(asked, sweep))
         known |= judged

@@ -1,6 +1,6 @@
 """Whether a sweep as a whole is a success: the closing verdict of ``success``.
 
-By how much a condition is missed, in words.
+By how much a condition is missed, as text.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Success:
 
     Attributes:
         met: whether every condition holds.
-        conditions: each condition as it stands in the file, and whether it holds; None where that
+        conditions: each condition as it is in the file, and whether it holds; None if that
             is not known, because no trial has a value that it asks for.
-        missed: condition to what is missing, in words, for those of which that can be said.
+        missed: condition to what is missing, for those of which that is known.
     """
 
     met: bool
@@ -74,7 +74,7 @@ def judge_success(
     A condition without ``any`` or ``all`` is about the best trial by the sweep's metric.
 
     Args:
-        conditions: as they stand in the sweep file.
+        conditions: as they are in the sweep file.
         sweep: its folder.
         records: all its trials.
         metric: what ranks them, or None.
@@ -111,7 +111,7 @@ def judge_success(
 
 
 def _missing(condition: Condition, records: Sequence[TrialRecord], known: Sequence[Facts]) -> str:
-    """Return what keeps an ``any`` or ``all`` from holding; "" where that takes too many words."""
+    """Return what keeps an ``any`` or ``all`` from holding; "" if that takes too many words."""
     if not isinstance(condition, Among):
         return ""
     part = condition.part
@@ -145,7 +145,7 @@ def _best(known: Sequence[Facts], metric: MetricGoal | None) -> Facts:
 
 
 def shortfall(condition: Condition, facts: Facts) -> str:
-    """Return what keeps a condition from holding; "" where it holds.
+    """Return what keeps a condition from holding; "" if it holds.
 
     ::
 

@@ -55,7 +55,7 @@ class Facts:
         return value_at(self.reports, metric, step)
 
     def hold(self, condition: Condition) -> bool | None:
-        """Tell whether a condition about one trial holds; None where that is not known."""
+        """Return whether a condition about one trial holds; None if that is not known."""
         return evaluate(condition, self.values, at=self.at)
 
 
@@ -143,7 +143,7 @@ def _words(record: TrialRecord, reports: Reports, metric: MetricGoal | None) -> 
 
 
 def is_improving(series: Sequence[float], goal: str) -> bool:
-    """Tell whether a series still got better at its end.
+    """Return whether a series still got better at its end.
 
     Its best value must be in the last quarter of its reports, and better than the best before by
     a hundredth of all progress since the first report.

@@ -21,10 +21,10 @@ def now() -> str:
 
 
 class TrialState(StrEnum):
-    """Where a trial stands; the words are Optuna's.
+    """State of a trial; the names are Optuna's.
 
     WAITING covers trials that have not started, that were interrupted, and that wait for memory;
-    the record's reason tells which.
+    the record's reason says which.
     """
 
     WAITING = "WAITING"
@@ -40,7 +40,7 @@ class TrialState(StrEnum):
 
 
 class SweepState(StrEnum):
-    """Where a sweep stands. INTERRUPTED sweeps go on when they are run again."""
+    """State of a sweep. INTERRUPTED sweeps continue when they are run again."""
 
     RUNNING = "RUNNING"
     FINISHED = "FINISHED"
@@ -50,32 +50,32 @@ class SweepState(StrEnum):
 
 @dataclass
 class TrialRecord:
-    """One trial as its `state.json` tells it.
+    """One trial as its `state.json` has it.
 
     Attributes:
         number: place in the sweep, from 0; it never changes.
         name: the named trial, or the values that set it apart.
         config: the parameter values that the sweep gave; defaults are not among them.
-        state: where it stands.
-        reason: why it stands there ("diverged: train_loss is nan since step 3").
+        state: its state.
+        reason: why it is in this state ("diverged: train_loss is nan since step 3").
         attempt: which try this is, from 1; 0 before the first.
         optuna_number: number of the present attempt in the study.
         ray_id: id of the present attempt in Ray Tune.
         slot: where it runs, as ``{"node", "device", "memory_mib", "threads"}``.
         stage: the stage it runs at.
         note: what the spec says about it (note, risk, expect).
-        value: the sweep's metric when it ended, as told to the study.
+        value: the sweep's metric when it ended, as recorded in the study.
         warnings: what the user should know ("asked t20_weight 3.0, recorded 1.5").
         created_at: ISO 8601 time, UTC, as the two below.
         started_at: start of the present attempt.
         ended_at: end of the last attempt.
-        total_steps: how many steps the trial will report, where known.
-        need: memory that it takes on its device: ``memory_mib`` (None where unknown), ``source``
+        total_steps: how many steps the trial will report, if known.
+        need: memory that it takes on its device: ``memory_mib`` (None if unknown), ``source``
             (declared, measured, history, unknown), ``peak_mib`` that was seen; after an
             out-of-memory also ``retries`` and ``alone``.
-        origin: number of the trial that this one follows; None for none.
+        origin: number of the trial that this one follows; None if there is none.
         link: how it follows: ``"promoted"``, ``"remedy"`` or ``"resumed"``.
-        from_checkpoint: True where it starts from the checkpoint of `origin`.
+        from_checkpoint: True if it starts from the checkpoint of `origin`.
         change: what sets it apart from its origin, or from the baseline: ``name`` and ``set``.
         group: number of the first trial with this config where configs run with several seeds.
         replicate: place of its seed among them, from 0.
@@ -124,7 +124,7 @@ class TrialRecord:
 
     @classmethod
     def load(cls, run: RunDir) -> Self | None:
-        """Return the record in `run`, or None where there is none that can be read."""
+        """Return the record in `run`, or None if there is none that can be read."""
         raw = atomic.read_json(run.state_file)
         if raw is None:
             return None
@@ -141,22 +141,22 @@ class TrialRecord:
 
 @dataclass
 class SweepRecord:
-    """A sweep as its `state.json` tells it.
+    """A sweep as its `state.json` has it.
 
     Attributes:
         sweep: the sweep's name.
         state: as the driver left it; see `state_now` for a driver that was killed.
         reason: why it ended where it did not end well.
-        n_trials: how many trials there will be; None where unbounded.
+        n_trials: how many trials there will be; None if unbounded.
         metric: name of the metric that ranks.
         goal: ``"minimize"`` or ``"maximize"``.
         spec_path: the sweep file, absolute.
-        command: the command line that continues it; "" where it was not started by one.
+        command: the command line that continues it; "" if it was not started by one.
         pid: process id of the driver.
         host: the machine it runs on.
         started_at: ISO 8601 time, UTC.
         ended_at: ISO 8601 time, UTC.
-        placement: what placement has to say: ``waiting`` (for memory of others), ``growth`` (a
+        placement: what placement reported: ``waiting`` (for memory of others), ``growth`` (a
             sentence for each device), ``fallback`` (after an out-of-memory); {} for nothing.
         course: what was decided: ``stages`` (who was promoted), ``gates`` and ``kept`` of an
             ablation, each with ``words``; ``ended`` (why it ended before its time), ``success``
@@ -191,7 +191,7 @@ class SweepRecord:
 
     @classmethod
     def load(cls, sweep: SweepDir) -> Self | None:
-        """Return the record in `sweep`, or None where there is none that can be read."""
+        """Return the record in `sweep`, or None if there is none that can be read."""
         raw = atomic.read_json(sweep.state_file)
         if raw is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,7 @@ _LONG = 10
 class Lineage:
     """What links a trial to others; all empty for a run of another tool.
 
-    Attributes:
-        number: the trial's number in its sweep.
-        stage: the stage that it ran at.
-        origin: number of the trial that it follows.
-        link: how it follows: ``"promoted"``, ``"remedy"`` or ``"resumed"``.
-        change: what sets it apart from its origin, or from the baseline: ``name`` and ``set``.
-        group: number of the first trial with its config, where configs run with several seeds.
-        replicate: place of its seed among them, from 0.
+    The attributes are those of `TrialRecord`.
     """
 
     number: int | None = None
@@ -45,15 +38,7 @@ class Lineage:
         """Return the lineage of a trial; an empty one for None."""
         if record is None:
             return cls()
-        return cls(
-            number=record.number,
-            stage=record.stage,
-            origin=record.origin,
-            link=record.link,
-            change=record.change,
-            group=record.group,
-            replicate=record.replicate,
-        )
+        return cls(**{item.name: getattr(record, item.name) for item in fields(cls)})
 
     @property
     def words(self) -> str:
@@ -124,27 +109,21 @@ class Row:
 
     Attributes:
         trial: the trial's name, or the folder's.
-        path: the run folder.
-        sweep: the sweep's name; None for a run of another tool.
-        state: the trial's state; None for a run of another tool.
+        sweep: the sweep's name; None, as `state`, for a run of another tool.
         config: parameter values, nested ones with dots.
-        metrics: recomputed ones, and the one that ranks where it is only logged.
-        targets: metric name to how it stands against the sweep's target.
-        warnings: what the reader should know of this run.
+        metrics: recomputed ones, and the one that ranks if it is only logged.
+        targets: metric name to whether the sweep's target is met.
         rank: place from 1; 0 before ranking.
-        split: ``"test"`` where it is known what the bare metrics were computed on, else
+        split: ``"test"`` if it is known what the bare metrics were computed on, else
             ``"unknown"``.
-        kind: what its arrays are; None where nothing says so.
+        kind: what its arrays are; None if nothing states it.
         logged: numbers that the run itself wrote down.
-        info: the sweep that it belongs to.
-        lineage: where it stands among the trials of its sweep.
-        expected: milestone to how the run stands against it.
-        tier: the highest tier of targets that it meets; None for none.
+        expected: milestone to whether it is met.
+        tier: the highest tier of targets that it meets; None if there is none.
         members: the single runs of a config that ran with several seeds; the metrics of the row
             are their means.
         lost: how many more seeds of its config ran, and did not end well.
-        spread: how metrics vary over `members`.
-        differences: what it is held against (``"baseline"``, a reference) to metric to difference.
+        differences: what it is compared with (``"baseline"``, a reference) to metric to difference.
         earlier: earlier stage to what the trial reached there of the metric that ranks.
         rates: ``first``, ``peak`` and ``last`` learning rate that it reported; {} for none.
         run: what it was measured from; None for a reference.
@@ -230,13 +209,10 @@ class Incomplete:
     """One run that cannot be ranked.
 
     Attributes:
-        path: the run folder.
         missing: names of the arrays that it lacks.
-        problem: what is wrong beside that, or how the trial ended; None where nothing is known.
-        sweep: the sweep's name; None for a run of another tool.
+        problem: what else is wrong, or how the trial ended; None if nothing is known.
+        sweep: the sweep's name; None, as `state`, for a run of another tool.
         trial: the trial's name, or the folder's.
-        state: the trial's state; None for a run of another tool.
-        lineage: where it stands among the trials of its sweep.
     """
 
     path: Path
@@ -257,18 +233,18 @@ class Comparison:
     """Runs in order, and those that could not be ranked.
 
     Attributes:
-        rows: the ranked ones, best first, cut to the number that was asked for.
+        rows: the ranked ones, best first, cut to the requested number.
         incomplete: all that cannot be ranked.
         sort_by: the metric that ranks.
         goal: ``"minimize"`` or ``"maximize"``.
-        basis: what the metric was computed on, in words for the heading: ``"validation"``,
+        basis: what the metric was computed on, for the heading: ``"validation"``,
             ``"selected on test among 18"``, ``"split unknown"``, ``"as logged"``.
         n_complete: how many runs could be ranked, before the cut.
         n_rows: how many rows they make, before the cut: one for all seeds of a config.
         notes: what the reader should know, one sentence each.
-        tallies: metric name to how its target stands among all that could be ranked.
-        references: what the sweep file holds its trials against; they have no rank.
-        n_early: how many of `n_complete` saved all that it takes although they did not end well.
+        tallies: metric name to how many of all that could be ranked meet its target.
+        references: what the sweep file compares its trials with; they have no rank.
+        n_early: how many of `n_complete` saved all that is needed although they did not end well.
     """
 
     rows: tuple[Row, ...]

@@ -1,4 +1,4 @@
-"""What a sweep aims at: targets, tiers of targets and milestones, held against one run.
+"""What a sweep aims at: targets, tiers of targets and milestones, compared with one run.
 
 A name is a metric, ``test_`` before it or not, or one divided by another
 (``test_mse/train_mse``); a milestone has a step behind it (``train_mse@5``).
@@ -15,17 +15,17 @@ from orchestrator.sweepfile.conditions import ConditionError, bound
 from orchestrator.sweepfile.model import Bound
 
 At = Callable[[str, int], float | None]
-"""Returns a metric at a step of the run; None where it was not reported there."""
+"""Returns a metric at a step of the run; None if it was not reported there."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One target of a sweep held against one run.
+    """One target of a sweep compared with one run.
 
     Attributes:
-        bound: as it stands in the sweep file, ``"<= 0.02"``.
-        value: the run's metric of that name; None where it has none.
-        met: whether `value` keeps the bound; None where there is no value to judge.
+        bound: as it is in the sweep file, ``"<= 0.02"``.
+        value: the run's metric of that name; None if it has none.
+        met: whether `value` keeps the bound; None if there is no value to judge.
     """
 
     bound: str
@@ -38,7 +38,7 @@ class Tally:
     """How many runs keep the bound of one target.
 
     Attributes:
-        bounds: as they stand in the sweep files; one, unless sweeps differ.
+        bounds: as they are in the sweep files; one, unless sweeps differ.
         met: how many runs keep theirs.
         judged: how many have the metric; the others are neither met nor missed.
     """
@@ -49,7 +49,7 @@ class Tally:
 
 
 def parse_bound(text: str) -> Bound | None:
-    """Return the bound that ``"<= 0.02"`` or ``"0.01..0.02"`` means, or None for none."""
+    """Return the bound that ``"<= 0.02"`` or ``"0.01..0.02"`` means, or None if there is none."""
     try:
         return bound(text)
     except ConditionError:
@@ -100,7 +100,7 @@ def _ratio(above: float, below: float) -> float:
 def judge(
     targets: Mapping[str, str], values: Mapping[str, float], at: At | None = None
 ) -> dict[str, Target]:
-    """Hold `values` against `targets` (name to bound); NaN misses every bound."""
+    """Compare `values` with `targets` (name to bound); NaN misses every bound."""
     judged = {}
     for name, text in targets.items():
         asked = parse_bound(text)
@@ -111,7 +111,7 @@ def judge(
 
 
 def tier_of(tiers: Mapping[str, Mapping[str, str]], values: Mapping[str, float]) -> str | None:
-    """Return the highest tier whose targets are all met; None where not even the first is.
+    """Return the highest tier whose targets are all met; None if not even the first is.
 
     Args:
         tiers: tier to its targets, the least demanding first. A tier counts only where those

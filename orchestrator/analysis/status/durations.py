@@ -18,7 +18,7 @@ def complete_durations(
 
     Args:
         sweep: its folder; one that does not exist has no trials.
-        stage: the stage at which they ran; None where the sweep has no stages.
+        stage: the stage at which they ran; None if the sweep has no stages.
         on_cpu: whether they ran on the CPU; None for both.
     """
     found: list[float] = []

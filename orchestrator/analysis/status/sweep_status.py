@@ -1,7 +1,7 @@
-"""How the trials of a sweep stand, read from its folder while it runs or afterwards.
+"""The status of a sweep, read from its folder while it runs or afterwards.
 
 Only small files are read, and of the logs only their ends: `sweep status` must cost next to
-nothing beside a training. No numpy here for the same reason.
+nothing while a training runs. No numpy here for the same reason.
 """
 
 from __future__ import annotations
@@ -23,25 +23,21 @@ _LAST_RUNS = 32  # of a sweep whose driver was killed, where the last sign of li
 
 @dataclass(frozen=True)
 class SweepStatus:
-    """How a sweep stands.
+    """The status of a sweep.
 
     Attributes:
-        sweep: its name.
-        path: its folder.
-        state: one of the words of `SweepState`, as it is now.
-        reason: why it ended where it did not end well.
-        metric: the metric that ranks.
-        goal: ``"minimize"`` or ``"maximize"``.
+        state: one of `SweepState`, as it is now.
+        reason: why it ended if it did not end well.
         counts: trials in each state, every state named; trials that the sweep will still make are
             among WAITING.
         trials: those that have a record, by number.
-        n_trials: how many there will be; None where unbounded.
+        n_trials: how many there will be; None if unbounded.
         elapsed_s: seconds since it was started, or that it took.
-        time_left_s: seconds until its end; None where unknown.
+        time_left_s: seconds until its end; None if unknown.
         ends_at: the same as a time, ISO 8601 UTC.
         placement: what it waits for, what growth found, and whether it fell back
             (`SweepRecord.placement`); {} for nothing.
-        command: the command line that continues it; "" where none is known.
+        command: the command line that continues it; "" if unknown.
         course: what was decided so far (`SweepRecord.course`); {} for nothing.
     """
 
@@ -78,7 +74,7 @@ class SweepStatus:
 
 
 def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
-    """Return how `sweep` stands.
+    """Return the status of `sweep`.
 
     Args:
         sweep: its folder.
@@ -91,7 +87,7 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
     record = SweepRecord.load(sweep)
     if record is None:
         raise NotFoundError(
-            f"{sweep.path}: must hold a sweep, but its state.json is missing or cannot be read. "
+            f"{sweep.path}: no sweep, since state.json is missing or cannot be read. "
             "Start it with `sweep run FILE`."
         )
     state = record.state_now(sweep)
@@ -126,13 +122,13 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
 
 
 def _placement(record: SweepRecord, lives: bool) -> dict[str, Any]:
-    """Return what placement has to say; nobody waits any more once the driver is gone."""
+    """Return what placement reported; nothing waits any more once the driver is gone."""
     said = record.placement if isinstance(record.placement, dict) else {}
     return said if lives or not said else said | {"waiting": None}
 
 
 def _time_left(trials: Sequence[TrialStatus], waiting: int, n_trials: int | None) -> float | None:
-    """Return the seconds until the last trial ends, or None where that cannot be told yet.
+    """Return the seconds until the last trial ends, or None if that is not known yet.
 
     Waiting trials take as long as the mean of the complete ones, or else of those that run, and
     share as many places as are taken now.

@@ -50,7 +50,7 @@ class Savings:
         }
 
     def words(self) -> str:
-        """Return it in a sentence; "" where nothing was lost."""
+        """Return it in a sentence; "" if nothing was lost."""
         if not self.trials:
             return ""
         lost = "1 lost trial" if self.trials == 1 else f"{self.trials} lost trials"
@@ -93,7 +93,7 @@ def _is_lost(trial: TrialStatus) -> bool:
 
 
 def _usual_pace(sweep: SweepDir, trials: Sequence[TrialStatus]) -> float | None:
-    """Return the median pace of some trials that show one; None where none does."""
+    """Return the median pace of some trials that show one; None if none does."""
     found: list[float] = []
     for trial in trials:
         pace = _pace(sweep, trial)
@@ -105,7 +105,7 @@ def _usual_pace(sweep: SweepDir, trials: Sequence[TrialStatus]) -> float | None:
 
 
 def _pace(sweep: SweepDir, trial: TrialStatus) -> float | None:
-    """Return the seconds of a trial's usual step; None where unknown.
+    """Return the seconds of a trial's usual step; None if unknown.
 
     It is the median between two reports, as a sweep may have rested between attempts.
     """
@@ -125,7 +125,7 @@ def _pace(sweep: SweepDir, trial: TrialStatus) -> float | None:
 def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
     """Return in a sentence what rules of thumb would have done to the trials of a sweep.
 
-    Every log is read whole for it. "" where no trial completed with a training loss.
+    Every log is read whole for it. "" if no trial completed with a training loss.
     """
     ended = {True: 0, False: 0}
     whole = {True: 0, False: 0}

@@ -1,4 +1,4 @@
-"""How one trial stands, read from its record and the end of its log."""
+"""The status of one trial, read from its record and the end of its log."""
 
 from __future__ import annotations
 
@@ -16,28 +16,22 @@ _SLACK_S = 1.0
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """How one trial stands.
+    """The status of one trial.
 
     Attributes:
         number: place in the sweep, from 0.
-        name: the trial's name.
-        state: one of the words of `TrialState`.
-        reason: why it stands there, or None.
+        state: one of `TrialState`, as it is now.
         step: step of the last report; None before the first.
-        total_steps: how many steps it will report; None where unknown.
-        metrics: those of the last report, and the sweep's metric as it was told at the end.
-        config: the values that the sweep gave.
+        total_steps: how many steps it will report; None if unknown.
+        metrics: those of the last report, and the sweep's metric as it was recorded at the end.
         progress: what it does before the first report of this attempt, or None.
         elapsed_s: seconds that the present or last attempt took so far; None before the first.
-        time_left_s: seconds until its end at the pace of this attempt; None where unknown.
+        time_left_s: seconds until its end at the pace of this attempt; None if unknown.
         ends_at: the same as a time, ISO 8601 UTC.
         attempt: which try this is, from 1; 0 before the first.
         warnings: what the user should know.
         need: the memory that it takes, and where that number comes from (`TrialRecord.need`).
-        stage: the stage that it runs at; None where the sweep has none.
-        origin: number of the trial that it follows; None for none.
-        link: how it follows; None for none.
-        symptom: what the watch over its curve ended it for; None for nothing.
+        stage, origin, link, symptom: see `TrialRecord`.
     """
 
     number: int
@@ -64,13 +58,13 @@ class TrialStatus:
 def read_trial(
     sweep: SweepDir, record: TrialRecord, *, lives: bool, metric: str, present: float
 ) -> TrialStatus:
-    """Return how one trial stands.
+    """Return the status of one trial.
 
     Args:
         sweep: the folder of its sweep.
         record: what the driver wrote of it.
         lives: whether the driver lives; without it nothing runs.
-        metric: the metric that ranks the sweep; "" where there is none.
+        metric: the metric that ranks the sweep; "" if there is none.
         present: the moment that counts as now, in seconds since 1970.
     """
     run = sweep.run_dir(record.number, record.name)

@@ -107,7 +107,7 @@ def to_json(comparison: Comparison) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Return `value` as it stands in one cell of a file."""
+    """Return `value` as it is in one cell of a file."""
     if value is None:
         return ""
     if isinstance(value, bool):

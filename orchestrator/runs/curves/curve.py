@@ -74,7 +74,7 @@ _NON_FINITE = {
 
 
 def number(value: Any) -> float | None:
-    """Return `value` as a float, None where it is no number. Words for NaN and infinities count."""
+    """Return `value` as a float, None if it is no number. Words for NaN and infinities count."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):

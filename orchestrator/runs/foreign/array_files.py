@@ -96,7 +96,7 @@ def _in_archive(path: Path) -> dict[tuple[str, str], Source]:
 
 
 def archive_names(path: Path) -> list[str]:
-    """Return the names in an ``.npz`` file; none where it is no such file."""
+    """Return the names in an ``.npz`` file; none if it is no such file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()

@@ -47,8 +47,8 @@ class Manifest:
         path: the file that says it.
         runs: pattern of the folders that are runs, relative to the file's folder; "" for any.
         arrays: split and role to a pattern, with ``:key`` behind it for an ``.npz`` file.
-        metrics: what the arrays are, as ``edc``; None where it is not said.
-        rate_hz: samples per second of the arrays; None where it is not said.
+        metrics: what the arrays are, as ``edc``; None if it is not said.
+        rate_hz: samples per second of the arrays; None if it is not said.
         config: pattern of the file with the parameters; "" for the usual ones.
         logged: pattern of the file with the last metrics; "" for the usual ones.
     """
@@ -62,7 +62,7 @@ class Manifest:
     logged: str = ""
 
     def run_folders(self) -> list[Path]:
-        """Return the folders that `runs` names, in order; none where it is not said."""
+        """Return the folders that `runs` names, in order; none if it is not said."""
         if not self.runs:
             return []
         return sorted(path for path in self.path.parent.glob(self.runs) if path.is_dir())
@@ -82,7 +82,7 @@ class Manifest:
 
     @staticmethod
     def file(folder: Path, pattern: str) -> Path | None:
-        """Return the last file in `folder` that `pattern` finds, None for none."""
+        """Return the last file in `folder` that `pattern` finds, None if there is none."""
         found = sorted(path for path in folder.glob(pattern) if path.is_file()) if pattern else []
         return found[-1] if found else None
 

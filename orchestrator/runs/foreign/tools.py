@@ -49,9 +49,9 @@ class Tool:
         marks: names, files or folders, that all must be there; they may hold ``*``.
         read: reads such a folder.
         inner: folders in it that are part of the run, and no runs themselves.
-        is_own: True where nobody but the tool makes such folders; False for marks that stand in
+        is_own: True if nobody but the tool makes such folders; False for marks that stand in
             other folders too.
-        is_complete: True where such a run has no arrays of its own and is whole without them.
+        is_complete: True if such a run has no arrays of its own and is whole without them.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Tool:
 
 
 def recognise(names: Collection[str]) -> Tool | None:
-    """Return the tool that made a folder with these files and folders, None for none known."""
+    """Return the tool that made a folder with these files and folders, None if none is known."""
     return next((tool for tool in TOOLS if all(_has(mark, names) for mark in tool.marks)), None)
 
 
@@ -82,7 +82,7 @@ def read_values(path: Path | None, pattern: str, found: Found) -> dict[str, Any]
     """Return the values in a YAML or JSON file, nested ones with dots.
 
     Args:
-        path: the file; None where `pattern` found none, which is a problem then.
+        path: the file; None if `pattern` found none, which is a problem then.
         pattern: as somebody named the file.
         found: what is known of its folder; problems are added there.
     """
@@ -178,7 +178,7 @@ TOOLS = (
     Tool("script", ("args.json",), _config_file("args.json"), is_own=False, is_complete=False),
     Tool("script", ("params.json",), _config_file("params.json"), is_own=False, is_complete=False),
 )
-"""In the order in which a folder is held against them."""
+"""In the order in which a folder is compared with them."""
 
 
 def _last_of_log(path: Path, found: Found) -> None:
