@@ -59,7 +59,7 @@ def read_program(
     metrics = values.get("metrics", {})
     reader = _Reader(file, folder, need)
     program = Program(
-        path=reader.located("program", locate, "script or command on PATH") or "",
+        path=reader.located("program", locate, "script or command") or "",
         style=style,
         # A parser that takes "--amp 3" as two words would take "--amp True" for text.
         booleans=args.get("booleans", "flag" if style in ("hyphen-space", "--k v") else "value"),
@@ -121,7 +121,9 @@ class _Reader:
             return None
         found = find(text, self._start(key))
         if found is None:
-            self._missing(f"no {what} {text!r} (relative to the sweep file's folder).", key)
+            self._missing(
+                f"no {what} {text!r} (paths are relative to the sweep file's folder).", key
+            )
             return str(self._folder / text)
         return found
 

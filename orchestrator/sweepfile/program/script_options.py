@@ -1,11 +1,7 @@
-"""The arguments that a script declares, read from its text; the script is never run.
+"""The options that a script declares, read from its text or its ``--help``; it is never run here.
 
-Understood are ``parser.add_argument("--lr", type=float, default=0.1)`` of argparse and
-``@click.option("--lr", ...)``, where names and values stand there as literals.
-
-The options that a program tells when asked for ``--help``: argparse, click and their like.
-
-The styles in which parameters become arguments; no shell reads the words.
+From the text are read ``parser.add_argument("--lr", type=float, default=0.1)`` of argparse and
+``@click.option("--lr", ...)``, if names and values are literals.
 """
 
 from __future__ import annotations
@@ -29,13 +25,13 @@ class Argument:
 
     Attributes:
         option: as it is typed, without the hyphens in front: ``learning-rate``.
-        type: what its values are; None where the script does not say.
-        default: the literal default; None where there is none.
+        type: of its values; None if it is unknown.
+        default: the literal default; None if there is none.
         choices: the only values; empty for any.
-        is_switch: True where it takes no value.
-        is_required: True where the script does not run without it.
+        is_switch: True if it takes no value.
+        is_required: True if the script does not run without it.
         help: its description.
-        takes_several: True where several words may follow it.
+        takes_several: True if several words may follow it.
     """
 
     option: str
@@ -106,7 +102,7 @@ def _argument(call: ast.Call, is_click: bool) -> Argument | None:
     if kind is None and isinstance(default, bool | int | float | str):
         kind = type(default)
     if switch:
-        # What counts is whether the option is typed, also where it switches something off.
+        # What counts is whether the option is typed, also if it switches something off.
         kind, default = bool, default is True and action not in ("store_true", "store_false")
     if not _fits(default, kind):
         default = None

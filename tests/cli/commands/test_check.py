@@ -61,7 +61,7 @@ class TestText:
         assert "no bound on its trials" in first
         assert len(warnings) == 2
         assert any("good.yaml:2: run_cap: missing" in line for line in warnings)
-        assert any("good.yaml:1: program: must be a script" in line for line in warnings)
+        assert any("good.yaml:1: program: no script or command" in line for line in warnings)
 
     def test_no_file_is_wrong_usage(self) -> None:
         assert check() == 2

@@ -463,7 +463,7 @@ def test_argv(sweep: Sweep, tmp_path: Path) -> None:
 def test_argv_of_a_program_that_is_not_there(sweep: Sweep) -> None:
     code, out, err = sweep(CONSTRAINED, "--argv")
     assert (code, len(out.splitlines())) == (0, 3)
-    assert "program: must be a script" in err
+    assert "program: no script or command" in err
 
 
 def test_argv_of_a_command(sweep: Sweep) -> None:

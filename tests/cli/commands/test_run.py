@@ -297,7 +297,7 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
         pytest.param(
             "version: 1\nname: mine\nprogram: nowhere.py\n",
             [],
-            r"sweep\.yaml:3: program: must be a script",
+            r"sweep\.yaml:3: program: no script or command",
             id="missing program",
         ),
         pytest.param(
