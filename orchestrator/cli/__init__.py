@@ -1,15 +1,13 @@
 """The `sweep` command line.
 
 Each module in `commands` and `commands.authoring` is a command: its ``command`` is a click command,
-and the first line of its docstring is its summary in `sweep --help`. Adding a command is adding a
-module.
+and the first line of its docstring is its summary in `sweep --help`.
 """
 
 from __future__ import annotations
 
 import ast
 import errno
-import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -26,20 +24,20 @@ _FOLDERS = {
     "Commands": "orchestrator.cli.commands",
     "Writing sweep files": "orchestrator.cli.commands.authoring",
 }
-"""Headings of `sweep --help`, and the packages whose modules are the commands below each."""
+"""Headings of `sweep --help`, each with the package of its commands."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def command_modules() -> dict[str, str]:
-    """Return the name of every command and the full name of its module, without loading them."""
+    """Return the module of every command by name, without importing them."""
     return {
         name: f"{folder}.{name}" for folder in _FOLDERS.values() for name in module_names(folder)
     }
 
 
 def _summary(module: str) -> str:
-    """Return the first line of a module's docstring, without loading the module."""
+    """Return the first line of a module's docstring, without importing the module."""
     found = importlib.util.find_spec(module)
     assert found is not None
     assert found.origin is not None
@@ -48,7 +46,7 @@ def _summary(module: str) -> str:
 
 
 class _Lazy(click.Group):
-    """A group whose commands are modules, each imported when it is called."""
+    """A group that imports the module of a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(command_modules())
@@ -74,7 +72,7 @@ class _Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader (head, less) has what it wanted; click would make this a failure.
+            # The reader (head, less) stopped early; click would make this a failure.
             mute()
             return 0
 
@@ -92,10 +90,7 @@ def app() -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run the command line; this is the console script `sweep`.
-
-    An error that a user can act on is printed as one message and has its own exit code.
-    """
+    """Run the command line and exit; errors that a user can act on are printed as one message."""
     allow_all_letters()
     try:
         code = app.main(args=args, standalone_mode=False)

@@ -1,4 +1,4 @@
-"""Standard output that fails: a reader who has gone, a full disk, too small an alphabet."""
+"""Writing to a standard output that fails: closed pipe, full disk, limited encoding."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 
 
 def allow_all_letters() -> None:
-    """Let a letter that the terminal's encoding lacks (✓ in Latin-1) print as ``?``, not raise."""
+    """Print ``?`` for a character that the terminal's encoding lacks, instead of raising."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
 def mute() -> None:
-    """Send all further output nowhere, so that the exit does not fail on what is still to flush."""
+    """Discard all further output, so that flushing the rest at exit does not fail."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.render.text_table import Column, clean, draw, short_path
+from orchestrator.cli.options import json_option
+from orchestrator.cli.render.text_table import Column, clean, draw, filled, short_path
 from orchestrator.files import plain
 from orchestrator.runs import results_folder
 
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 @click.command("audit")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--missing", is_flag=True, help="Only runs that are not complete.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--missing", is_flag=True, help="Only incomplete runs.")
+@json_option
 def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
-    """Say which runs under PATH (by default results/) are complete, and what the others lack.
+    """List which runs under PATH (default: results/) are complete, and what the others lack.
 
-    A run is complete where `sweep compare` can rank it. Nothing is imported, unpickled or written.
+    A run is complete if `sweep compare` can rank it. Nothing is imported, unpickled or written.
     """
     from orchestrator.analysis.table import audit
 
@@ -31,11 +32,8 @@ def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
     complete = sum(run.is_complete for run in found)
     shown = [run for run in found if not (missing and run.is_complete)]
     if as_json:
-        content = {
-            "complete": complete,
-            "total": len(found),
-            "runs": [run.to_dict() for run in shown],
-        }
+        rows = [run.to_dict() for run in shown]
+        content = {"complete": complete, "total": len(found), "runs": rows}
         click.echo(json.dumps(plain(content), indent=2))
         return
     click.echo(f"{complete}/{len(found)} complete")
@@ -47,13 +45,13 @@ def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
 
 
 def _columns(runs: list[Audited]) -> list[Column]:
-    columns = [
+    return [
         Column("run", [clean(short_path(run.path), 60) for run in runs]),
         Column("by", [clean(run.tool or "-") for run in runs]),
+        *filled(Column("state", [run.state or "-" for run in runs])),
+        *(
+            Column(part, ["✓" if part in run.has else "-" for run in runs])
+            for part in ("config", "arrays", "metrics", "checkpoint")
+        ),
+        Column("lacks", [clean("; ".join(run.lacks), 70) or "nothing" for run in runs]),
     ]
-    if any(run.state is not None for run in runs):
-        columns.append(Column("state", [run.state or "-" for run in runs]))
-    for part in ("config", "arrays", "metrics", "checkpoint"):
-        columns.append(Column(part, ["✓" if part in run.has else "-" for run in runs]))
-    columns.append(Column("lacks", [clean("; ".join(run.lacks), 70) or "nothing" for run in runs]))
-    return columns

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.options import json_option, spec_options
+from orchestrator.cli.render.text_table import plural
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.files import plain
 from orchestrator.sweepfile import load_spec
@@ -20,84 +22,64 @@ from orchestrator.sweepfile.model import Domain, Spec
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a key of the file or a parameter; repeatable.",
-)
-@click.option("--stage", metavar="NAME", help="The stage that would run; by default as for run.")
-@click.option("--quick", is_flag=True, help="Check for the first stage.")
-@click.option(
-    "--count", type=click.IntRange(min=1), metavar="N", help="Check for at most so many trials."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
+@spec_options
+@json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    files: tuple[Path, ...],
-    overrides: tuple[str, ...],
-    stage: str | None,
-    quick: bool,
-    count: int | None,
-    as_json: bool,
+    ctx: click.Context, files: tuple[Path, ...], selection: Mapping[str, Any], as_json: bool
 ) -> None:
     """Check sweep files without running anything.
 
-    Prints for each FILE that it is good, or all its mistakes with their lines. The exit code is 0
-    where all are good and 2 otherwise. A script that is missing is a warning here.
+    Reports for each FILE that it is valid, or all its mistakes with their lines. The exit code is
+    0 if all are valid, else 2. A missing script is only a warning here.
     """
-    asked: dict[str, Any] = {"overrides": overrides, "stage": stage, "quick": quick, "count": count}
-    reports = [_report(file, asked) for file in files]
+    checked = [_check(file, selection) for file in files]
     if as_json:
-        rows = [{key: value for key, value in r.items() if key != "lines"} for r in reports]
-        click.echo(json.dumps(plain(rows), indent=2))
+        click.echo(json.dumps(plain([row for row, _ in checked]), indent=2))
     else:
-        for report in reports:
-            click.echo("\n".join(report["lines"]))
-    ctx.exit(0 if all(report["ok"] for report in reports) else 2)
+        click.echo("\n".join(line for _, lines in checked for line in lines))
+    ctx.exit(0 if all(row["ok"] for row, _ in checked) else 2)
 
 
-def _report(file: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is to be said about a file, with the lines for people under ``lines``."""
+def _check(file: Path, selection: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the check of a file as JSON and as text."""
+    row: dict[str, Any] = {"file": str(file), "ok": True, "errors": [], "warnings": []}
+    row |= {"space": {}, "trials": None, "excluded": 0}
     try:
-        spec = load_spec(file, **asked)
-    except SpecError as error:
-        errors = [{"line": p.line, "key": p.key, "message": p.message} for p in error.problems]
-        count = len(errors)
-        head = f"{file}: {count} {'mistake' if count == 1 else 'mistakes'}"
-        lines = [head, *(f"  {problem}" for problem in error.problems)]
-        return _row(file, errors=errors, lines=lines)
-    except UsageError as error:
-        message = str(error).removeprefix(f"{file}: ")
-        errors = [{"line": None, "key": "", "message": message}]
-        return _row(file, errors=errors, lines=[f"{file}: 1 mistake", f"  {error}"])
-    left_out = exclusion(spec, limit=0).count
-    size = _size(spec) + (f", {left_out:,} excluded by constraints" if left_out else "")
-    lines = [f"{file}: ok, {size}", *(f"  warning: {text}" for text in spec.warnings)]
-    space = {name: _space(domain) for name, domain in spec.parameters.items()}
-    known = {"trials": count_trials(spec), "excluded": left_out}
-    return _row(file, warnings=list(spec.warnings), space=space, lines=lines, **known)
-
-
-def _row(file: Path, **known: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": str(file), "ok": "errors" not in known}
-    row |= {"errors": [], "warnings": [], "space": {}, "trials": None, "excluded": 0}
-    return row | known
+        spec = load_spec(file, **selection)
+    except (SpecError, UsageError) as error:
+        if isinstance(error, SpecError):
+            errors: list[dict[str, Any]] = [
+                {"line": p.line, "key": p.key, "message": p.message} for p in error.problems
+            ]
+            texts = [str(problem) for problem in error.problems]
+        else:
+            message = str(error).removeprefix(f"{file}: ")
+            errors, texts = [{"line": None, "key": "", "message": message}], [str(error)]
+        head = f"{file}: {plural(len(errors), 'mistake')}"
+        return row | {"ok": False, "errors": errors}, [head, *(f"  {text}" for text in texts)]
+    excluded = exclusion(spec, limit=0).count
+    row |= {
+        "warnings": list(spec.warnings),
+        "space": {name: _space(domain) for name, domain in spec.parameters.items()},
+        "trials": count_trials(spec),
+        "excluded": excluded,
+    }
+    size = _size(spec) + (f", {excluded:,} excluded by constraints" if excluded else "")
+    return row, [f"{file}: ok, {size}", *(f"  warning: {text}" for text in spec.warnings)]
 
 
 def _size(spec: Spec) -> str:
     count = count_trials(spec)
-    if count is None:
-        budget = spec.budget.trials is not None or spec.budget.hours is not None
-        why = "its budget ends it" if budget else f"method {spec.method} without run_cap"
-        return f"no bound on its trials ({why})"
-    return f"{count:,} {'trial' if count == 1 else 'trials'}"
+    if count is not None:
+        return plural(count, "trial")
+    budget = spec.budget.trials is not None or spec.budget.hours is not None
+    why = "its budget ends it" if budget else f"method {spec.method} without run_cap"
+    return f"unbounded number of trials ({why})"
 
 
 def _space(domain: Domain) -> dict[str, Any]:
-    """Return a domain in the words of the file."""
+    """Return a domain with the keys of the sweep file."""
     row: dict[str, Any] = {"distribution": domain.distribution}
     if domain.is_constant:
         row["value"] = domain.values[0]
@@ -105,7 +87,11 @@ def _space(domain: Domain) -> dict[str, Any]:
         row["values"] = list(domain.values)
     if domain.probabilities:
         row["probabilities"] = list(domain.probabilities)
-    words = {"min": domain.low, "max": domain.high, "mu": domain.mu, "sigma": domain.sigma}
-    words |= {"a": domain.a, "b": domain.b, "q": domain.q}
-    row |= {word: value for word, value in words.items() if value is not None}
-    return row if domain.when is None else row | {"when": domain.when}
+    optional: dict[str, Any] = {
+        "min": domain.low,
+        "max": domain.high,
+        "mu": domain.mu,
+        "sigma": domain.sigma,
+    }
+    optional |= {"a": domain.a, "b": domain.b, "q": domain.q, "when": domain.when}
+    return row | {key: value for key, value in optional.items() if value is not None}

@@ -5,32 +5,34 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from orchestrator.cli.options import exclusive, json_option
+from orchestrator.cli.render.text_table import plural
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.metrics import resolve_kind
 from orchestrator.runs import results_folder
 
-if TYPE_CHECKING:
-    from orchestrator.analysis.table import Comparison
+_FORMATS = ("csv", "md", "json")
 
 
 @click.command("compare")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--sort-by", metavar="METRIC", help="The metric that ranks. [default: validation]")
+@click.option("--sort-by", metavar="METRIC", help="Metric to rank by. [default: validation]")
 @click.option("--top", metavar="N", type=click.IntRange(min=1), help="Show only the best N.")
-@click.option("--metrics", metavar="KIND", help="What arrays of other tools are, such as `edc`.")
+@click.option("--metrics", metavar="KIND", help="Kind of other tools' arrays, e.g. edc.")
 @click.option("--rate", metavar="HZ", type=float, help="Samples per second of those arrays.")
-@click.option("--export", type=click.Choice(["csv", "md", "json"]), help="Write another format.")
+@click.option("--export", type=click.Choice(_FORMATS), help="Output format.")
 @click.option(
-    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Export into FILE."
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Output file."
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --export json.")
-@click.option("--runs", "single", is_flag=True, help="Give each seed of a config its own row.")
+@json_option
+@click.option("--runs", "single", is_flag=True, help="One row per run, seeds not merged.")
 @click.option("--all", "everything", is_flag=True, help="Show all columns and incomplete runs.")
 def command(
     *,
@@ -45,127 +47,96 @@ def command(
     single: bool,
     everything: bool,
 ) -> None:
-    """Rank the runs under PATH (by default results/) by what they predicted.
+    """Rank the runs under PATH (default: results/) by their predictions.
 
-    A run is any folder with predictions.npy and targets.npy, whichever tool wrote it. Metrics are
-    recomputed: mae, rmse and r2, for decay curves also edt, t20 and c50 with _mae, _rmse and _r2;
-    val_ before a name means the validation arrays, by which runs are ranked where they have them.
+    A run is any directory with predictions.npy and targets.npy, whichever tool wrote it. Metrics
+    are recomputed: mae, rmse and r2, for decay curves also edt, t20 and c50 with _mae, _rmse and
+    _r2. The prefix val_ means the validation arrays; runs are ranked by them if they have them.
     """
-    if as_json and export not in (None, "json"):
-        raise UsageError(f"--json: must stand alone, but --export {export} is given too. Drop one.")
+    if export != "json":
+        exclusive(json=as_json, export=export)
     form = "json" if as_json else export
     if output is not None and form is None:
-        form = _form_of(output)
-    kind, data = _meaning(metrics, rate)
+        form = output.suffix.removeprefix(".").lower()
+        if form not in _FORMATS:
+            raise UsageError(
+                f"--output: cannot derive a format from {output}. "
+                "Use the ending .csv, .md or .json, or --export."
+            )
+    kind = _kind(metrics, rate)
 
-    from orchestrator.analysis.table import compare
+    from orchestrator.analysis.table import compare, to_csv, to_json
+    from orchestrator.cli.render.comparison import heading, render_comparison, render_markdown
 
     comparison = compare(
         list(paths) or [results_folder()],
         sort_by=sort_by,
         top=top,
         kind=kind,
-        data=data,
+        data={} if rate is None else {"rate_hz": rate},
         single=single,
         on_progress=_progress(),
     )
+    if form is None and not comparison.n_total:
+        places = ", ".join(str(path) for path in paths) or str(results_folder())
+        click.echo(
+            f"{places}: no runs found. A run is a directory with predictions.npy and "
+            "targets.npy; `sweep run FILE` creates some."
+        )
+        return
     if form is None:
-        from orchestrator.cli.render.comparison import render_comparison
-
-        if not comparison.n_total:
-            places = ", ".join(str(path) for path in paths) or str(results_folder())
-            click.echo(
-                f"{places}: no runs found. A run is a folder with predictions.npy and "
-                "targets.npy; `sweep run FILE` makes some."
-            )
-            return
         click.echo(render_comparison(comparison, everything=everything))
         return
-
-    from orchestrator.analysis.table import to_csv, to_json
-
-    if form == "json":
-        text = to_json(comparison)
-    elif form == "csv":
-        text = to_csv(comparison)
-    else:
-        from orchestrator.cli.render.comparison import render_markdown
-
-        text = render_markdown(comparison)
+    text = {"json": to_json, "csv": to_csv, "md": render_markdown}[form](comparison)
     if output is None:
         click.echo(text, nl=False)
     else:
-        _write(output, text)
+        try:
+            atomic.write_text(output, text)
+        except OSError as error:
+            raise UsageError(f"--output: cannot write {output}: {error.strerror}.") from None
         click.echo(f"wrote {output}", err=True)
     if form == "csv":
-        from orchestrator.cli.render.comparison import heading
-
-        # A CSV has no place for these, and they must not be lost.
-        for note in (heading(comparison), *comparison.notes, *_not_in_it(comparison)):
+        # A CSV file has no place for these, and they must not be lost.
+        for note in (heading(comparison), *comparison.notes):
             click.echo(note, err=True)
+        if comparison.incomplete:
+            omitted = plural(len(comparison.incomplete), "incomplete run")
+            click.echo(f"Not in the CSV: {omitted}; --json and --export md list them.", err=True)
 
 
-def _not_in_it(comparison: Comparison) -> list[str]:
-    count = len(comparison.incomplete)
-    if not count:
-        return []
-    which = "1 incomplete run is" if count == 1 else f"{count} incomplete runs are"
-    return [f"{which} not in the CSV: --json and --export md list them."]
-
-
-def _meaning(metrics: str | None, rate: float | None) -> tuple[str | None, dict[str, Any]]:
+def _kind(metrics: str | None, rate: float | None) -> str | None:
+    """Return the kind of other tools' arrays."""
     if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise UsageError(f"--rate: must be above 0 samples per second, but got {rate:g}.")
-    data = {} if rate is None else {"rate_hz": rate}
+        raise UsageError(f"--rate: {rate:g} is not above 0 samples per second.")
     if metrics is None and rate is not None:
         raise UsageError(
-            f"--rate: must come with --metrics, but is alone: {rate:g}. "
-            "Say what the arrays are, as `--metrics edc`."
+            "--rate needs --metrics. Give the kind of the arrays too, as `--metrics edc`."
         )
     if metrics is None:
-        return None, data
-
+        return None
     kind = resolve_kind(metrics)
     if kind == "decay_curve" and rate is None:
         raise UsageError(
-            f"--rate: must be given with --metrics {metrics}, but is missing. "
-            "Add the samples per second of the curves, as `--rate 48000`."
+            f"--metrics {metrics} needs --rate. "
+            "Give the samples per second of the curves, as `--rate 48000`."
         )
-    return kind, data
+    return kind
 
 
-def _form_of(output: Path) -> str:
-    form = output.suffix.removeprefix(".").lower()
-    if form not in ("csv", "md", "json"):
-        raise UsageError(
-            f"--output: must end in .csv, .md or .json, but got {output}. "
-            "Name the format with --export."
-        )
-    return form
-
-
-def _write(output: Path, text: str) -> None:
-    try:
-        atomic.write_text(output, text)
-    except OSError as error:
-        raise UsageError(
-            f"--output: {output} must be writable, but: {error.strerror}. Choose another file."
-        ) from None
-
-
-def _progress() -> Any:
+def _progress() -> Callable[[int, int], Any] | None:
     if not sys.stderr.isatty():
         return None
     started = shown = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
+    def show(done: int, total: int) -> None:
         nonlocal shown
-        moment = time.monotonic()
-        # Silent where the answer comes at once; the line is wiped before the table.
+        now = time.monotonic()
+        # Nothing is shown if the result comes at once; the line is wiped before the table.
         if done == total and shown > started:
             click.echo("\r\x1b[K", nl=False, err=True)
-        elif moment - started > 1 and moment - shown > 0.2:
-            shown = moment
+        elif now - started > 1 and now - shown > 0.2:
+            shown = now
             click.echo(f"\rreading runs: {done}/{total}", nl=False, err=True)
 
-    return tell
+    return show

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 import click
 
+from orchestrator.cli.options import json_option
 from orchestrator.cli.output import mute
 from orchestrator.cli.render.text_table import (
     LONGEST_CELL,
@@ -17,6 +18,8 @@ from orchestrator.cli.render.text_table import (
     clean,
     draw,
     fit,
+    numbers,
+    plural,
     terminal_width,
 )
 from orchestrator.errors import SweepError
@@ -26,13 +29,13 @@ from orchestrator.placement.hardware import survey
 from orchestrator.placement.leases import Leases
 
 WRONG_USAGE = 64
-"""Exit code for all that is no verdict, because 0 to 3 are verdicts here (EX_USAGE of sysexits)."""
+"""Exit code of every error (EX_USAGE of sysexits), because 0 to 3 are verdicts here."""
 
 _PROCESSES_SHOWN = 3
 
 
-class _Wrong(click.ClickException):
-    """A mistake, told as it always is, with an exit code that is no verdict."""
+class _Failure(click.ClickException):
+    """An error, printed as usual, with an exit code that is no verdict."""
 
     exit_code = WRONG_USAGE
 
@@ -45,13 +48,13 @@ class _Wrong(click.ClickException):
 
 
 class _Command(click.Command):
-    """A command whose mistakes, the user's and ours, never look like one of its verdicts."""
+    """A command whose errors, expected or not, never look like one of its verdicts."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         try:
             return super().make_context(*args, **extra)
         except click.ClickException as error:
-            raise _Wrong(error) from None
+            raise _Failure(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -59,9 +62,9 @@ class _Command(click.Command):
         except (click.exceptions.Exit, click.Abort):
             raise
         except click.ClickException as error:
-            raise _Wrong(error) from None
+            raise _Failure(error) from None
         except SweepError as error:
-            raise _Wrong(click.ClickException(str(error))) from None
+            raise _Failure(click.ClickException(str(error))) from None
         except Exception:
             traceback.print_exc()
             ctx.exit(WRONG_USAGE)
@@ -75,22 +78,22 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 
 
 @click.command("gpu", cls=_Command)
-@click.option("--need", callback=_size, metavar="SIZE", help="Memory of one trial, as 8GB.")
+@click.option("--need", callback=_size, metavar="SIZE", help="Memory of one trial, e.g. 8GB.")
 @click.option(
-    "--trials", type=click.IntRange(min=1), metavar="N", help="How many there are. [default: 1]"
+    "--trials", type=click.IntRange(min=1), metavar="N", help="Number of trials. [default: 1]"
 )
-@click.option("--json", "as_json", is_flag=True, help="Print devices and verdict as JSON.")
+@json_option
 @click.pass_context
 def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json: bool) -> None:
-    """Show the GPUs of this machine, and whether trials fit into what is free on them.
+    """Show the GPUs of this machine, and whether trials fit into their free memory.
 
     With --need the exit code is the verdict. 0: all trials fit at once. 1: tight, all would fit if
     each took five sixths of that. 2: use sequential. 3: there is no GPU, or none holds one trial.
-    Several GPUs count together; what running sweeps have promised to trials is not free. Without
-    --need it is 0, or 3 where there is no GPU. Wrong usage is 64.
+    Several GPUs count together; memory promised to trials of running sweeps is not free. Without
+    --need it is 0, or 3 if there is no GPU. Wrong usage is 64.
     """
     if trials is not None and need is None:
-        raise click.UsageError("--trials: must come with --need SIZE, the memory of one.", ctx)
+        raise click.UsageError("--trials needs --need SIZE, the memory of one trial.", ctx)
     devices, note = survey()
     left = Leases().remaining(devices)
     claimed = {
@@ -98,15 +101,18 @@ def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json
         for device, after in zip(devices, left, strict=True)
     }
     promised = sum(claimed.values())
-    told = f"running sweeps have promised {format_size(promised)} of what is free"
-    why = "; ".join(words for words in (note, told if promised else "") if words)
+    taken = f"running sweeps have promised {format_size(promised)} of the free memory"
+    why = "; ".join(text for text in (note, taken if promised else "") if text)
     verdict = None if need is None else memory_fit.judge(left, need, trials or 1, why)
-    text = (
-        json.dumps(_as_dict(devices, claimed, note, verdict), indent=2)
-        if as_json
-        else "\n".join(_lines(devices, claimed, note, verdict))
-    )
-    _print(text)
+    if as_json:
+        content = {
+            "devices": [_as_dict(device, claimed[device.key]) for device in devices],
+            "note": note,
+            "verdict": None if verdict is None else verdict.to_dict(),
+        }
+        _print(json.dumps(content, indent=2))
+    else:
+        _print("\n".join(_lines(devices, claimed, note, verdict)))
     code = (0 if devices else memory_fit.NONE_FITS) if verdict is None else verdict.code
     ctx.exit(code)
 
@@ -116,45 +122,29 @@ def _print(text: str) -> None:
         click.echo(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who reads no further still gets the verdict.
+        # A reader that stops early still gets the verdict.
         mute()
 
 
-def _as_dict(
-    devices: Sequence[Device],
-    claimed: Mapping[str, int],
-    note: str,
-    verdict: memory_fit.Verdict | None,
-) -> dict[str, Any]:
+def _as_dict(device: Device, claimed: int) -> dict[str, Any]:
+    processes = device.processes
     return {
-        "devices": [
-            {
-                "id": device.id,
-                "name": device.name,
-                "uuid": device.uuid,
-                "total_mib": to_mib(device.total_bytes),
-                "free_mib": to_mib(device.free_bytes),
-                "used_mib": to_mib(device.used_bytes),
-                "claimed_mib": to_mib(claimed[device.key]),
-                "utilisation": device.utilisation,
-                "processes": None
-                if device.processes is None
-                else [
-                    {
-                        "pid": process.pid,
-                        "memory_mib": None
-                        if process.memory_bytes is None
-                        else to_mib(process.memory_bytes),
-                        "computes": process.computes,
-                    }
-                    for process in device.processes
-                ],
-            }
-            for device in devices
-        ],
-        "note": note,
-        "verdict": None if verdict is None else verdict.to_dict(),
+        "id": device.id,
+        "name": device.name,
+        "uuid": device.uuid,
+        "total_mib": to_mib(device.total_bytes),
+        "free_mib": to_mib(device.free_bytes),
+        "used_mib": to_mib(device.used_bytes),
+        "claimed_mib": to_mib(claimed),
+        "utilisation": device.utilisation,
+        "processes": None if processes is None else [_process_dict(one) for one in processes],
     }
+
+
+def _process_dict(process: model.Process) -> dict[str, Any]:
+    memory = process.memory_bytes
+    memory_mib = None if memory is None else to_mib(memory)
+    return {"pid": process.pid, "memory_mib": memory_mib, "computes": process.computes}
 
 
 def _lines(
@@ -167,8 +157,7 @@ def _lines(
     if devices:
         kept, hidden = fit(_columns(devices, claimed), terminal_width())
         lines += [draw(kept)]
-        more = f"{hidden} more column{'' if hidden == 1 else 's'}: --json"
-        lines += [more] if hidden else []
+        lines += [f"{plural(hidden, 'more column')}: --json"] if hidden else []
         lines += [f"Note: {clean(note)}"] if note else []
     elif verdict is None:
         lines += [f"No GPU to use on this machine{f' ({clean(note)})' if note else ''}."]
@@ -179,40 +168,32 @@ def _lines(
 
 
 def _columns(devices: Sequence[Device], claimed: Mapping[str, int]) -> list[Column]:
-    def sizes(values: Sequence[int]) -> list[str]:
-        return [format_size(value) for value in values]
+    def sizes(title: str, value: Callable[[Device], int]) -> Column:
+        return numbers(title, [format_size(value(device)) for device in devices])
 
-    columns = [
+    busy = ["-" if d.utilisation is None else f"{d.utilisation}%" for d in devices]
+    promised = [sizes("promised", lambda d: claimed[d.key])] if any(claimed.values()) else []
+    return [
         Column("GPU", [device.id for device in devices]),
         Column("name", [clean(device.name, LONGEST_CELL) or "-" for device in devices]),
-        Column("total", sizes([d.total_bytes for d in devices]), is_number=True),
-        Column("used", sizes([d.used_bytes for d in devices]), is_number=True),
-        Column("free", sizes([d.free_bytes for d in devices]), is_number=True),
-    ]
-    if any(claimed.values()):
-        promised = [claimed[device.key] for device in devices]
-        columns.append(Column("promised", sizes(promised), is_number=True))
-    busy = ["-" if d.utilisation is None else f"{d.utilisation}%" for d in devices]
-    return [
-        *columns,
-        Column("busy", busy, 1, is_number=True),
+        sizes("total", lambda d: d.total_bytes),
+        sizes("used", lambda d: d.used_bytes),
+        sizes("free", lambda d: d.free_bytes),
+        *promised,
+        numbers("busy", busy, 1),
         Column("processes", [_processes(device.processes) for device in devices], 2),
         Column("UUID", [clean(device.uuid) or "-" for device in devices], 3),
     ]
 
 
 def _processes(found: Sequence[model.Process] | None) -> str:
-    """Return who holds memory, the greatest first."""
-    if found is None:
-        return "not told"
+    """Return the processes that hold memory, the largest first."""
     if not found:
-        return "none"
+        return "unknown" if found is None else "none"
     ordered = sorted(found, key=lambda process: -(process.memory_bytes or 0))
-    words = [
-        str(process.pid)
-        if process.memory_bytes is None
-        else f"{process.pid} ({format_size(process.memory_bytes)})"
-        for process in ordered[:_PROCESSES_SHOWN]
+    texts = [
+        f"{one.pid}{'' if one.memory_bytes is None else f' ({format_size(one.memory_bytes)})'}"
+        for one in ordered[:_PROCESSES_SHOWN]
     ]
-    more = len(ordered) - len(words)
-    return ", ".join(words) + (f" and {more} more" if more else "")
+    more = len(ordered) - len(texts)
+    return ", ".join(texts) + (f" and {more} more" if more else "")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.commands.logs import find_trial
+from orchestrator.cli.options import detach_option, find_trial, results_option, sweep_option
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs import (
     SweepDir,
@@ -24,7 +24,7 @@ from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.model import Spec
 
 _LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterations")
-"""What trainers call the length of a training."""
+"""Parameters that trainers use for the length of a training."""
 
 
 @click.command("resume")
@@ -34,21 +34,20 @@ _LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterati
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help='Another value of a parameter; "*0.1" multiplies the trial\'s own.',
+    help='New value of a parameter; "*0.1" multiplies the trial\'s value. Repeatable.',
 )
 @click.option(
     "--new-schedule",
     is_flag=True,
-    help="Begin the schedule of the learning rate anew, over what is left.",
+    help="Restart the learning rate schedule over the remaining steps.",
 )
-@click.option("--sweep", metavar="NAME", help="The sweep of TRIAL. [default: the newest]")
-@click.option(
-    "--results", metavar="DIR", type=click.Path(path_type=Path), help="Where sweeps are kept."
-)
-@click.option("--detach", is_flag=True, help="Run in the background; it survives logout.")
+@sweep_option
+@results_option
+@detach_option
 @click.pass_context
 def command(
     ctx: click.Context,
+    *,
     trial: str,
     changes: tuple[str, ...],
     new_schedule: bool,
@@ -56,23 +55,21 @@ def command(
     results: Path | None,
     detach: bool,
 ) -> Any:
-    """Go on from the checkpoint of TRIAL (number or name), with other values.
+    """Continue from the checkpoint of TRIAL (number or name) with other values.
 
-    What it was stays as it is: a new trial of the same sweep, linked to it, starts from its
-    checkpoint and runs as with `sweep run --only`. After a divergence begin from scratch instead,
-    or from a checkpoint that was saved before it.
+    The trial is not changed: a new trial of the same sweep, linked to it, starts from its
+    checkpoint and runs as with `sweep run --only`. After a divergence start from scratch instead,
+    or from a checkpoint saved before it.
     """
     from orchestrator.cli.commands.run import command as run_command
+    from orchestrator.engine import add_resumed
 
     folder = find_sweep(results_folder(results), sweep)
     origin = find_trial(folder, trial)
-    arguments = _arguments(folder)
-    run = run_command.make_context("run", arguments, parent=ctx.parent)
+    run = run_command.make_context("run", _arguments(folder), parent=ctx.parent)
     values = dict(run.params)
-    spec = _load(values, ())
+    spec = _load(values)
     change = _change(spec, values, folder, origin, changes)
-    from orchestrator.engine import add_resumed
-
     made = add_resumed(spec, folder, origin.number, change, new_schedule=new_schedule)
     click.echo(f"resumed:   trial {made.number}, {made.name}")
     values |= {
@@ -90,26 +87,26 @@ def _arguments(folder: SweepDir) -> list[str]:
     """Return the arguments of the command that started the sweep."""
     record = SweepRecord.load(folder)
     if record is None:
-        raise NotFoundError(f"{folder.path}: must hold a sweep, but its state.json is missing.")
+        raise NotFoundError(f"{folder.path}: not a sweep (no state.json).")
     words = shlex.split(record.command)
     return words[2:] if words[:2] == ["sweep", "run"] else [record.spec_path]
 
 
-def _load(values: dict[str, Any], more: tuple[str, ...]) -> Spec:
+def _load(values: Mapping[str, Any], more: tuple[str, ...] = ()) -> Spec:
     """Load the spec as `sweep run` does with these options."""
-    taken = {name: values[name] for name in ("stage", "quick", "count") if name in values}
+    selection = {name: values[name] for name in ("stage", "quick", "count")}
     overrides = (*values["overrides"], *more)
-    return load_spec(values["spec"], overrides=overrides, need_program=True, **taken)
+    return load_spec(values["spec"], overrides=overrides, need_program=True, **selection)
 
 
 def _change(
     spec: Spec,
-    values: dict[str, Any],
+    values: Mapping[str, Any],
     folder: SweepDir,
     origin: TrialRecord,
     texts: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Return the values that ``--set`` gives, checked as those of the sweep file are."""
+    """Return the values of ``--set``, checked like those of the sweep file."""
     from orchestrator.engine import times_before, values_of
 
     before = values_of(spec, folder, origin)
@@ -123,18 +120,18 @@ def _change(
     for name in names:
         if name not in checked.overrides:
             raise UsageError(
-                f"--set {name}: must give one value of a parameter of the trial, but that is a "
-                "list or a key of the sweep file. Give one value."
+                f"--set {name}: a list or a key of the sweep file cannot be changed here. "
+                "Give one value of a parameter of the trial."
             )
     change = {name: checked.overrides[name] for name in names}
-    _must_have_steps_left(folder, origin, before, change)
+    _require_steps_left(folder, origin, before, change)
     return change
 
 
-def _must_have_steps_left(
+def _require_steps_left(
     folder: SweepDir, origin: TrialRecord, before: Mapping[str, Any], change: Mapping[str, Any]
 ) -> None:
-    """Refuse to resume a trial that made all of its steps and is given no more."""
+    """Refuse to resume a trial that completed all of its steps and gets no more."""
     total = origin.total_steps
     lengths = [name for name in _LENGTHS if total and before.get(name) == total]
     if not lengths or not total or any(name in change for name in _LENGTHS):
@@ -142,7 +139,7 @@ def _must_have_steps_left(
     steps = [step for step, _ in read_reports(folder.run_dir(origin.number, origin.name))]
     if origin.state is TrialState.COMPLETE and steps and steps[-1] >= total:
         raise UsageError(
-            f"trial {origin.number} ({origin.name}): must have steps left to be resumed, but made "
-            f"all {total} of them. Add `--set {lengths[0]}={2 * total}`, or run it anew with "
+            f"trial {origin.number} ({origin.name}): no steps left (completed all {total}). "
+            f"Add `--set {lengths[0]}={2 * total}`, or start from scratch with "
             "`sweep run --new --set`."
         )

@@ -12,13 +12,19 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import where_trials_run
+from orchestrator.cli.options import (
+    detach_option,
+    exclusive,
+    resource_options,
+    results_option,
+    spec_options,
+)
 from orchestrator.cli.render.events import Progress, say
-from orchestrator.cli.render.text_table import clean
+from orchestrator.cli.render.text_table import clean, plural
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files import parse_duration
-from orchestrator.placement import decide, model, policy_of
+from orchestrator.placement import decide, policy_of
 from orchestrator.runs import SweepDir, SweepState, results_folder
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.checks import refuse_unbounded
@@ -28,45 +34,37 @@ from orchestrator.sweepfile.model import Spec
 
 @click.command("run")
 @click.argument("spec", type=click.Path(path_type=Path))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value.")
-@click.option(
-    "--stage", help="Run this stage; without it all where one promotes, otherwise the last."
-)
-@click.option("--quick", is_flag=True, help="Run the first stage.")
-@click.option(
-    "--count", type=click.IntRange(min=1), metavar="N", help="Run at most so many trials in all."
-)
-@click.option("--results", type=click.Path(path_type=Path), help="Folder for what sweeps write.")
-@where_trials_run
+@spec_options
+@results_option
+@resource_options
 @click.option(
     "--wait-timeout",
     metavar="DURATION",
-    help="End with exit code 3 after waiting so long (30m, 2h) for memory that others hold.",
+    help="Exit with code 3 after waiting this long (e.g. 30m) for memory that others use.",
 )
 @click.option(
-    "--only", multiple=True, metavar="TRIAL", help="Run only this trial (name or number)."
+    "--only",
+    multiple=True,
+    metavar="TRIAL",
+    help="Run only this trial (name or number). Repeatable.",
 )
-@click.option("--retry-failed", is_flag=True, help="Run trials that failed again, too.")
-@click.option("--new", is_flag=True, help="Start another sweep beside one of the same name.")
+@click.option("--retry-failed", is_flag=True, help="Also rerun failed trials.")
+@click.option("--new", is_flag=True, help="Start a new sweep if one of this name exists.")
 @click.option(
     "--inline",
     is_flag=True,
-    help="Run in this process, without Ray (for a debugger): one trial after another, on one GPU.",
+    help="Run in this process without Ray, for a debugger: one trial at a time, on one GPU.",
 )
-@click.option("--detach", is_flag=True, help="Run in the background; it survives logout.")
+@detach_option
 @click.pass_context
 def command(
     ctx: click.Context,
+    *,
     spec: Path,
-    overrides: tuple[str, ...],
-    stage: str | None,
-    quick: bool,
-    count: int | None,
+    selection: Mapping[str, Any],
     results: Path | None,
-    max_parallel: int | None,
+    limits: Mapping[str, Any],
     gpus: str | None,
-    placement: model.Placement,
-    share: model.Share,
     wait_timeout: str | None,
     only: tuple[str, ...],
     retry_failed: bool,
@@ -76,43 +74,36 @@ def command(
 ) -> int:
     """Run the sweep file SPEC and rank its trials.
 
-    Run it again to continue: finished trials are kept, interrupted ones run again, and failed ones
-    with --retry-failed. Ctrl+C ends it in order, a second Ctrl+C at once.
+    Run it again to continue: finished trials are kept, interrupted ones rerun, failed ones only
+    with --retry-failed. Ctrl+C stops the sweep in order, a second Ctrl+C at once.
     """
-    asked = load_spec(
-        spec, overrides=overrides, stage=stage, quick=quick, count=count, need_program=True
-    )
-    refuse_unbounded(asked)
-    for warning in asked.warnings:
+    loaded = load_spec(spec, need_program=True, **selection)
+    refuse_unbounded(loaded)
+    for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
     folder = results_folder(results)
     timeout_s = _timeout(wait_timeout)
-    policy = policy_of(asked, max_parallel, placement, share)
-    plan = decide(
-        asked,
-        policy,
-        gpus=gpus,
-        known=partial(known_need, asked, results=folder),
-        waits=True,
-    )
+    policy = policy_of(loaded, **limits)
+    known = partial(known_need, loaded, results=folder)
+    plan = decide(loaded, policy, gpus=gpus, known=known, waits=True)
     if detach:
-        if inline:
-            raise UsageError("--detach, --inline: must not come together. Choose one.")
-        return _detach(asked, folder, _arguments(ctx, ctx.params), new=new)
-    # The engine loads Ray and Optuna; by now the file is known to be good.
+        exclusive(detach=detach, inline=inline)
+        return _detach(loaded, folder, _arguments(ctx, ctx.params), new=new)
+    # The engine loads Ray and Optuna, so only after the file is known to be good.
     from orchestrator.engine.driver import run_sweep
     from orchestrator.engine.slots import SlotOptions
 
-    terms = SlotOptions(policy, gpus, timeout_s)
-    metric = asked.metric.name if asked.metric else None
-    total = count_trials(asked)
-    first = f" at stage {asked.stages[0].name}" if asked.stage is None and asked.stages else ""
-    say(f"sweep:     {asked.name}, {_trials(total)}{first}{_ranked(asked)}")
+    total = count_trials(loaded)
+    counted = "? trials" if total is None else plural(total, "trial")
+    first = f" at stage {loaded.stages[0].name}" if loaded.stage is None and loaded.stages else ""
+    metric = loaded.metric
+    ranked = f", ranked by {metric.name} ({metric.goal})" if metric else ""
+    say(f"sweep:     {loaded.name}, {counted}{first}{ranked}")
     say(f"placement: {plan.mode}; {plan.reason}")
-    progress = Progress(metric, total)
-    again = _continuing(ctx, asked)
+    progress = Progress(metric.name if metric else None, total)
+    again = _continuing(ctx, loaded)
     outcome = run_sweep(
-        asked,
+        loaded,
         plan,
         results=folder,
         listener=progress,
@@ -122,7 +113,7 @@ def command(
         only=only,
         inline=inline,
         retry_failed=retry_failed,
-        terms=terms,
+        terms=SlotOptions(policy, gpus, timeout_s),
         command=again,
     )
     say("")
@@ -132,31 +123,20 @@ def command(
     if outcome.success is not None:
         say(clean(outcome.success.words))
     if outcome.state is SweepState.INTERRUPTED:
-        with suppress(OSError):  # the terminal may be what went away
+        with suppress(OSError):  # the terminal may be closed
             click.echo(f"Interrupted. To continue: {again}", err=True)
     return outcome.exit_code
 
 
 def _timeout(text: str | None) -> float | None:
-    """Return the seconds of ``--wait-timeout``."""
-    if text is None:
-        return None
     try:
-        return parse_duration(text)
+        return None if text is None else parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--wait-timeout: {error}") from None
 
 
-def _trials(count: int | None) -> str:
-    return "1 trial" if count == 1 else f"{'?' if count is None else count} trials"
-
-
-def _ranked(spec: Spec) -> str:
-    return f", ranked by {spec.metric.name} ({spec.metric.goal})" if spec.metric else ""
-
-
 def _continuing(ctx: click.Context, spec: Spec) -> str:
-    """Return the command line that goes on with the sweep of this call, from any folder."""
+    """Return the command line that continues this sweep from any directory."""
     changed = {"spec": spec.path, "new": False, "retry_failed": False}
     if ctx.params["results"] is not None:
         changed["results"] = Path(ctx.params["results"]).absolute()
@@ -164,9 +144,9 @@ def _continuing(ctx: click.Context, spec: Spec) -> str:
 
 
 def _say_stopping() -> None:
-    # Called in a signal handler, where a stream may be in the midst of something.
+    # Called in a signal handler, which may have interrupted a write to the stream.
     with suppress(OSError):
-        os.write(2, b"\nEnding: running trials save what they have. Ctrl+C again ends at once.\n")
+        os.write(2, b"\nStopping: running trials save their state. Ctrl+C again stops at once.\n")
 
 
 def _conclude(folder: SweepDir) -> None:
@@ -194,7 +174,7 @@ def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> in
 
 
 def _arguments(ctx: click.Context, values: Mapping[str, Any]) -> list[str]:
-    """Return the arguments that give the options of this command `values`, without ``--detach``."""
+    """Return the command line arguments for `values`, without ``--detach``."""
     found: list[str] = []
     for parameter in ctx.command.params:
         value = values.get(parameter.name or "")

@@ -1,4 +1,4 @@
-"""A diagnosis with its logs and configs in one file, for a colleague."""
+"""A diagnosis with its logs and configs in one ZIP file, to share."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ from orchestrator.files import plain
 from orchestrator.runs import RunDir, SweepDir
 
 LARGEST_BYTES = 8 * 2**20
-"""Of a log that is larger, the end is packed."""
+"""Only the end of a larger log is packed."""
 
 _OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "config.json")
 
 
 def write_bundle(target: Path, found: Examination, diagnosis: str) -> int:
-    """Write diagnosis, logs and configs into a ZIP file and return how many files it holds.
+    """Write a diagnosis (Markdown), logs and configs and return the number of files.
 
-    Arrays and checkpoints stay behind. The file appears whole or not at all.
-
-    Args:
-        target: the file to write; one that is there is replaced.
-        found: what was examined.
-        diagnosis: the diagnosis in Markdown.
+    Arrays and checkpoints are left out. The file is replaced atomically.
 
     Raises:
         UsageError: the file cannot be written.
@@ -53,9 +48,7 @@ def write_bundle(target: Path, found: Examination, diagnosis: str) -> int:
         os.replace(part, target)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise UsageError(
-            f"--bundle: {target} must be writable, but: {error.strerror}. Choose another file."
-        ) from None
+        raise UsageError(f"--bundle: cannot write {target}: {error.strerror}.") from None
     return len(files) + 2
 
 

@@ -1,22 +1,22 @@
-"""A comparison as people read it: heading, table, targets, notes, incomplete runs.
-
-Columns that say where trials stand among each other: stage, change, seeds, differences.
-"""
+"""A comparison as text: heading, table, targets, notes, incomplete runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.render.text_table import (
     LONGEST_CELL,
     Column,
     clean,
+    config_columns,
     differing,
     draw,
-    draw_markdown,
+    filled,
     fit,
     number,
+    numbers,
+    plural,
     short_path,
     terminal_width,
 )
@@ -24,7 +24,6 @@ from orchestrator.metrics import known_metrics
 
 if TYPE_CHECKING:
     from orchestrator.analysis import Tally
-    from orchestrator.analysis.relate import Difference
     from orchestrator.analysis.table import Comparison, Incomplete, Row
 
 LISTED = 40
@@ -34,30 +33,38 @@ VARIED = 3  # varied parameters that are shown before any metric but the one tha
 def render_comparison(
     comparison: Comparison, *, width: int | None = None, everything: bool = False
 ) -> str:
-    """Return a comparison as people read it: heading, table, targets, warnings, incomplete runs.
+    """Return a comparison as text.
 
     Args:
         comparison: the ranked runs.
-        width: characters in a line; the terminal's by default.
+        width: characters per line; None for the terminal's.
         everything: show all columns and all incomplete runs, however many.
     """
     lines = [heading(comparison)]
-    if comparison.rows:
+    rows = comparison.rows
+    if rows:
         columns = _columns(comparison)
         hidden = 0
         if not everything:
             columns, hidden = fit(columns, terminal_width() if width is None else width)
         lines += ["", draw(columns)]
-        if len(comparison.rows) < comparison.n_rows:
-            lines.append(f"The best {len(comparison.rows)} of {comparison.n_rows}.")
+        if len(rows) < comparison.n_rows:
+            lines.append(f"The best {len(rows)} of {comparison.n_rows}.")
         if hidden:
-            more = "1 more column" if hidden == 1 else f"{hidden} more columns"
-            lines.append(f"{more}: `sweep compare --all`, or --export csv.")
+            lines.append(
+                f"{plural(hidden, 'more column')}: `sweep compare --all`, or --export csv."
+            )
         lines += _targets(comparison.tallies)
-        lines += _milestones(comparison.rows)
-        lines += _warnings(comparison.rows)
+        lines += _missed_milestones(rows)
+        lines += [clean(f"! {row.trial}: {text}") for row in rows for text in row.warnings]
     lines += [f"Note: {note}" for note in comparison.notes]
-    lines += _incomplete(comparison.incomplete, None if everything else LISTED)
+    incomplete = comparison.incomplete
+    if incomplete:
+        shown = incomplete if everything else incomplete[:LISTED]
+        lines += ["", f"Incomplete ({len(incomplete)}):"]
+        lines += [f"  {_incomplete(item)}" for item in shown]
+        if len(shown) < len(incomplete):
+            lines.append(f"  … and {len(incomplete) - len(shown)} more: --all, or --json.")
     return "\n".join(lines)
 
 
@@ -66,26 +73,25 @@ def render_markdown(comparison: Comparison) -> str:
     from orchestrator.analysis.table import cell, flat_rows
 
     names, rows = flat_rows(comparison)
-    names.remove("warnings")  # they are sentences, and stand below the table
+    names.remove("warnings")  # they are sentences, listed below the table
     columns = [
         Column(_escape(name), [_escape(number(cell(row.get(name)), 6)) for row in rows])
         for name in names
     ]
     lines = [heading(comparison), ""]
     if rows:
-        lines += [draw_markdown(columns), ""]
-    lines += [f"- {_escape(note)}" for note in comparison.notes]
-    lines += [
-        f"- {_escape(f'{row.trial}: {text}')}" for row in comparison.rows for text in row.warnings
-    ]
+        lines += [draw(columns, markdown=True), ""]
+    notes = list(comparison.notes)
+    notes += [f"{row.trial}: {text}" for row in comparison.rows for text in row.warnings]
+    lines += [f"- {_escape(note)}" for note in notes]
     if comparison.incomplete:
         lines += ["", f"Incomplete ({len(comparison.incomplete)}):", ""]
-        lines += [f"- {_escape(_incomplete_line(item))}" for item in comparison.incomplete]
+        lines += [f"- {_escape(_incomplete(item))}" for item in comparison.incomplete]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def heading(comparison: Comparison) -> str:
-    """Return the line that says how many are complete, what ranks them and on which split."""
+    """Return the line with the number of complete runs, the metric and the split it is from."""
     n_well = comparison.n_complete - comparison.n_early
     counted = f"{n_well}/{comparison.n_total} complete"
     if not comparison.n_complete:
@@ -95,52 +101,59 @@ def heading(comparison: Comparison) -> str:
 
 
 def _columns(comparison: Comparison) -> list[Column]:
-    # References stand below the trials, in the same columns.
+    # References come below the trials, in the same columns.
     rows = (*comparison.rows, *comparison.references)
     own = comparison.rows
     several = len({row.sweep for row in own}) > 1
     columns = [
-        Column("rank", [str(row.rank) if row.rank else "-" for row in rows], is_number=True),
+        numbers("rank", [str(row.rank) if row.rank else "-" for row in rows]),
         Column("trial", [_trial(row, several) for row in rows]),
     ]
     if any(row.state not in (None, "COMPLETE") for row in own):
         columns.append(Column("state", [row.state or "-" for row in rows], 1))
-    columns += lineage_columns(rows, comparison.sort_by)
-    changed = any(row.lineage.words for row in own)
-    told = by_stage(own)
-    names = differing([row.config for row in own])
-    for place, name in enumerate(sorted(names, key=lambda name: name in told)):
-        cells = [
-            clean(number(row.config[name], 6), LONGEST_CELL) if name in row.config else "-"
-            for row in rows
-        ]
-        # What was varied is what the table is read for; of many, the first few. Where a column
-        # says what changed, or the stage, they say it again.
-        weight = 2 if place < VARIED and not changed and name not in told else 5
-        columns.append(Column(clean(name), cells, weight, is_number=True))
+    columns += _lineage_columns(rows, comparison.sort_by)
+    columns += config_columns([row.config for row in rows], _parameters(own))
+    for name, weight in _metrics(comparison).items():
+        columns.append(numbers(name, [_metric(row, name) for row in rows], weight))
+        columns += _difference_columns(rows, name, weight)
+    columns += [
+        numbers(f"{name} lr", [number(row.rates.get(name)) for row in rows], 6)
+        for name in _union(row.rates for row in own)
+    ]
+    return columns
 
-    first = comparison.sort_by
-    targets = _union(row.targets for row in own)
+
+def _parameters(rows: Sequence[Row]) -> dict[str, int]:
+    """Return the weights of the varied parameters, in the order of their columns.
+
+    The table is read for them, but if there are many, only for the first few; and not for those
+    that repeat the column ``stage`` or ``what changed``.
+    """
+    changed = any(row.lineage.words for row in rows)
+    repeated = by_stage(rows)
+    names = sorted(differing([row.config for row in rows]), key=lambda name: name in repeated)
+    return {
+        name: 2 if place < VARIED and not changed and name not in repeated else 5
+        for place, name in enumerate(names)
+    }
+
+
+def _metrics(comparison: Comparison) -> dict[str, int]:
+    """Return the weights of the metrics, in the order of their columns."""
+    rows = (*comparison.rows, *comparison.references)
     metrics = _union(row.metrics for row in rows)
+    known = _union(row.metrics for row in comparison.references)
+    compared = [name for name in metrics if {name, f"test_{name}"} & {*known}]
+    targets = _union(row.targets for row in comparison.rows)
     usual = [name for name in known_metrics() if name in metrics]
-    # Of the rest, mean errors say most in the unit that people know; twins of test say least.
+    # Of the rest, mean errors come first, as their unit is familiar, and twins of test last.
     twins = ("val_", "train_")
     rest = sorted(metrics, key=lambda name: (name.startswith(twins), not name.endswith("_mae")))
-    shown: dict[str, int] = {first: 0}
-    known = _union(row.metrics for row in comparison.references)
-    held = [name for name in metrics if {name, f"test_{name}"} & {*known}]
-    for chosen, weight in ((held, 2), (targets, 3), (usual, 4), (rest, 6)):
+    weights = {comparison.sort_by: 0}
+    for chosen, weight in ((compared, 2), (targets, 3), (usual, 4), (rest, 6)):
         for name in chosen:
-            shown.setdefault(name, weight)
-    for name, weight in shown.items():
-        columns.append(
-            Column(clean(name), [_metric(row, name) for row in rows], weight, is_number=True)
-        )
-        columns += difference_columns(rows, name, weight)
-    for name in _union(row.rates for row in own):
-        cells = [number(row.rates.get(name)) for row in rows]
-        columns.append(Column(f"{name} lr", cells, 6, is_number=True))
-    return columns
+            weights.setdefault(name, weight)
+    return weights
 
 
 def _trial(row: Row, with_sweep: bool) -> str:
@@ -165,16 +178,13 @@ def _metric(row: Row, name: str) -> str:
 
 def _targets(tallies: Mapping[str, Tally]) -> list[str]:
     lines = []
-    for name, found in tallies.items():
-        met = (
-            f"met by {found.met} of {found.judged}" if found.judged else "no run shows that metric"
-        )
-        lines.append(f"Target {name} {', '.join(found.bounds)}: {met}.")
-    return [clean(line) for line in lines]
+    for name, tally in tallies.items():
+        met = f"met by {tally.met} of {tally.judged}" if tally.judged else "no run has this metric"
+        lines.append(clean(f"Target {name} {', '.join(tally.bounds)}: {met}."))
+    return lines
 
 
-def _milestones(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each milestone that was missed; those that were kept are no news."""
+def _missed_milestones(rows: Sequence[Row]) -> list[str]:
     return [
         clean(f"Expected {name} {target.bound}: {row.trial} had {number(target.value)}.")
         for row in rows
@@ -183,120 +193,97 @@ def _milestones(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _warnings(rows: Sequence[Row]) -> list[str]:
-    return [clean(f"! {row.trial}: {text}") for row in rows for text in row.warnings]
-
-
-def _incomplete(items: Sequence[Incomplete], most: int | None) -> list[str]:
-    if not items:
-        return []
-    shown = items if most is None else items[:most]
-    lines = ["", f"Incomplete ({len(items)}):"]
-    lines += [f"  {_incomplete_line(item)}" for item in shown]
-    if len(shown) < len(items):
-        lines.append(f"  … and {len(items) - len(shown)} more: --all, or --json.")
-    return lines
-
-
-def _incomplete_line(item: Incomplete) -> str:
-    told = [item.problem] if item.problem else []
-    told += [f"missing {', '.join(item.missing)}"] if item.missing else []
-    return clean(f"{short_path(item.path)}: {'; '.join(told)}")
+def _incomplete(item: Incomplete) -> str:
+    problems = [item.problem] if item.problem else []
+    problems += [f"missing {', '.join(item.missing)}"] if item.missing else []
+    return clean(f"{short_path(item.path)}: {'; '.join(problems)}")
 
 
 def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
-    seen: dict[str, None] = {}
-    for mapping in mappings:
-        seen.update(dict.fromkeys(mapping))
-    return list(seen)
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 
 
 def _escape(text: str) -> str:
     return clean(text).replace("|", "\\|")
 
 
-def lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
-    """Return the columns that say where trials stand among each other, those that say something.
-
-    The stage and what the metric was at the stages before, what changed, the number of seeds, the
-    tier of targets that is met, milestones kept.
+def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
+    """Return the columns on how trials relate: stage and the metric at earlier stages, change,
+    seeds, tier of targets, milestones.
     """
-    columns = []
-    if len({row.lineage.stage for row in rows if row.rank}) > 1:
-        columns.append(Column("stage", [clean(row.lineage.stage or "-") for row in rows], 1))
-    if any(row.lineage.words for row in rows):
-        cells = [clean(row.lineage.words, LONGEST_CELL) or "-" for row in rows]
-        columns.append(Column("what changed", cells, 1))
-    if any(row.members for row in rows):
-        cells = [
-            f"{len(row.members)}{f' of {len(row.members) + row.lost}' if row.lost else ''}"
-            if row.members
-            else "-"
-            for row in rows
-        ]
-        columns.append(Column("seeds", cells, 2, is_number=True))
-    stages = dict.fromkeys(stage for row in rows for stage in row.earlier)
-    for stage in stages:
-        cells = [number(row.earlier.get(stage), padded=True) for row in rows]
-        columns.append(Column(clean(f"{stage} {metric}"), cells, 2, is_number=True))
-    if any(row.tier is not None for row in rows):
-        columns.append(Column("tier", [clean(row.tier or "-") for row in rows], 2))
+
+    def cells(text: Callable[[Row], str | None]) -> list[str]:
+        return [clean(text(row) or "-", LONGEST_CELL) for row in rows]
+
+    stage = Column("stage", cells(lambda row: row.lineage.stage), 1)
+    several = len({row.lineage.stage for row in rows if row.rank}) > 1
+    return [
+        *([stage] if several else []),
+        *filled(
+            Column("what changed", cells(lambda row: row.lineage.words), 1),
+            numbers("seeds", cells(_seeds), 2),
+            *(
+                numbers(
+                    f"{earlier} {metric}",
+                    [number(row.earlier.get(earlier), padded=True) for row in rows],
+                    2,
+                )
+                for earlier in _union(row.earlier for row in rows)
+            ),
+            Column("tier", cells(lambda row: row.tier), 2),
+        ),
+        *_expected(rows),
+    ]
+
+
+def _seeds(row: Row) -> str:
+    lost = f" of {len(row.members) + row.lost}" if row.lost else ""
+    return f"{len(row.members)}{lost}" if row.members else ""
+
+
+def _expected(rows: Sequence[Row]) -> list[Column]:
     judged = [[target.met for target in row.expected.values()] for row in rows]
-    if any(met is not None for found in judged for met in found):
-        cells = [
-            f"{sum(met is True for met in found)}/{len(found)}" if found else "-"
-            for found in judged
-        ]
-        columns.append(Column("expected", cells, 2, is_number=True))
-    return columns
+    if not any(met is not None for found in judged for met in found):
+        return []
+    cells = [f"{found.count(True)}/{len(found)}" if found else "-" for found in judged]
+    return [numbers("expected", cells, 2)]
 
 
 def by_stage(rows: Sequence[Row]) -> set[str]:
-    """Return the parameters that are the same within each stage: they say what ``stage`` says."""
-    stages: dict[str | None, list[Row]] = {}
+    """Return the parameters that are the same within each stage, so repeat what ``stage`` shows."""
+    stages: dict[str | None, list[Mapping[str, Any]]] = {}
     for row in rows:
-        stages.setdefault(row.lineage.stage, []).append(row)
+        stages.setdefault(row.lineage.stage, []).append(row.config)
     if len(stages) < 2:
         return set()
-    names = {name for row in rows for name in row.config}
-    return {
-        name
-        for name in names
-        if all(
-            all(one.config.get(name) == some[0].config.get(name) for one in some)
-            for some in stages.values()
-        )
-    }
+    differ = {name for configs in stages.values() for name in differing(configs)}
+    return set(_union(row.config for row in rows)) - differ
 
 
-def difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[Column]:
-    """Return a column for each baseline and reference that `metric` is held against.
+def _difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[Column]:
+    """Return a column for each baseline and reference that `metric` is compared with.
 
     Args:
-        rows: the trials.
-        metric: the metric.
-        weight: what the metric's own column is worth; 0 for the one that ranks, behind which it
-            need not be named again.
+        weight: that of the metric's own column; 0 for the metric that ranks, whose name the title
+            does not repeat.
     """
-    names = {"test_" + metric, metric}
-    columns = []
-    for other in dict.fromkeys(name for row in rows for name in row.differences):
-        found = [
-            next(
-                (one for name, one in row.differences.get(other, {}).items() if name in names), None
+    return filled(
+        *(
+            numbers(
+                f"{metric} vs {other}" if weight else f"vs {other}",
+                [_difference(row, other, metric) for row in rows],
+                min(weight, 2) or 1,
             )
-            for row in rows
-        ]
-        if any(one is not None for one in found):
-            title = clean(f"{metric} vs {other}" if weight else f"vs {other}")
-            cells = [_signed(one) for one in found]
-            columns.append(Column(title, cells, min(weight, 2) or 1, is_number=True))
-    return columns
+            for other in _union(row.differences for row in rows)
+        )
+    )
 
 
-def _signed(found: Difference | None) -> str:
-    if found is None:
+def _difference(row: Row, other: str, metric: str) -> str:
+    names = {metric, f"test_{metric}"}
+    found = [one for name, one in row.differences.get(other, {}).items() if name in names]
+    if not found:
         return "-"
-    # Three digits: a difference is of less certainty than the values that it is of.
-    unit = f" {found.unit}" if found.unit else ""
-    return f"{found.value:+.3g}{unit}{' ~' if found.is_noise else ''}"
+    # Three digits: a difference is less certain than the values.
+    unit = f" {found[0].unit}" if found[0].unit else ""
+    return f"{found[0].value:+.3g}{unit}{' ~' if found[0].is_noise else ''}"

@@ -1,7 +1,4 @@
-"""A curve in a few lines of text.
-
-`sweep doctor --png`: the curves of a diagnosis as a picture.
-"""
+"""Curves of a diagnosis as text, and as a picture for `sweep doctor --png`."""
 
 from __future__ import annotations
 
@@ -13,9 +10,14 @@ from orchestrator.analysis import Examination, Examined, shown_series
 from orchestrator.errors import UsageError
 
 Points = Sequence[tuple[float, float]]
+
+MOST_RUNS = 12
+"""Runs in one picture; those with findings come first."""
+
 _MARKS = "•o+x"
+_COLOURS = ("tab:blue", "tab:orange")
 _DECADES = 1.5
-"""Positive values that span more powers of ten than this are drawn by their logarithm."""
+"""Positive values that span more powers of ten than this get a logarithmic axis."""
 
 
 def plot(
@@ -25,24 +27,25 @@ def plot(
     height: int = 9,
     onset: float | None = None,
 ) -> str:
-    """Return the drawing of a few series over their steps; empty where nothing is finite.
+    """Return a drawing of series over their steps; empty if no value is finite.
 
     Values that are not finite are drawn as ``!`` on the bottom line, the onset as ``^`` below it.
 
     Args:
         series: names and (step, value) points.
-        width: characters of the drawing, without its axis.
-        height: its lines.
+        width: characters, without the axis.
+        height: lines.
         onset: the step to mark.
     """
-    finite = [v for _, points in series for _, v in points if math.isfinite(v)]
-    steps = [s for _, points in series for s, _ in points]
+    points = [point for _, some in series for point in some]
+    finite = [value for _, value in points if math.isfinite(value)]
+    steps = [step for step, _ in points]
     if not finite or len(set(steps)) < 2:
         return ""
     low, high = min(finite), max(finite)
-    is_log = low > 0 and math.log10(high) - math.log10(low) > _DECADES
-    place = math.log10 if is_log else float
-    bottom, top = place(low), place(high)
+    is_log = _is_log(low, high)
+    scale = math.log10 if is_log else float
+    bottom, top = scale(low), scale(high)
     left, right = min(steps), max(steps)
 
     def column(step: float) -> int:
@@ -51,47 +54,44 @@ def plot(
     def row(value: float) -> int:
         # Halved: the difference of two large finite values may overflow.
         span = top / 2 - bottom / 2
-        share = (place(value) / 2 - bottom / 2) / span if span else 0.5
+        share = (scale(value) / 2 - bottom / 2) / span if span else 0.5
         return height - 1 - round(share * (height - 1))
 
     grid = [[" "] * width for _ in range(height)]
-    for index in range(len(series) - 1, -1, -1):  # the first series lies on top
-        mark = _MARKS[index % len(_MARKS)]
+    for index in range(len(series) - 1, -1, -1):  # the first series is on top
         for step, value in series[index][1]:
             if math.isfinite(value):
-                grid[row(value)][column(step)] = mark
-    for _, points in series:
-        for step, value in points:
-            if not math.isfinite(value):
-                grid[height - 1][column(step)] = "!"
-    labels = [f"{high:.4g}", f"{low:.4g}"]
+                grid[row(value)][column(step)] = _MARKS[index % len(_MARKS)]
+    for step, value in points:
+        if not math.isfinite(value):
+            grid[height - 1][column(step)] = "!"
+    labels = [f"{high:.4g}", *[""] * (height - 2), f"{low:.4g}"]
     margin = max(map(len, labels))
-    lines = []
-    for index, cells in enumerate(grid):
-        label = labels[0] if index == 0 else labels[1] if index == height - 1 else ""
-        lines.append(f"{label:>{margin}} │{''.join(cells).rstrip()}")
+    lines = [
+        f"{label:>{margin}} │{''.join(cells).rstrip()}"
+        for label, cells in zip(labels, grid, strict=True)
+    ]
+    legend = [f"{_MARKS[i % len(_MARKS)]} {name}" for i, (name, _) in enumerate(series)]
+    legend += ["(logarithmic)"] if is_log else []
+    legend += ["! not finite"] if len(finite) < len(points) else []
     axis = ["─"] * width
     if onset is not None and left <= onset <= right:
         axis[column(onset)] = "^"
-    lines.append(f"{'':>{margin}} └{''.join(axis)}")
+        legend.append("^ onset")
     first, last = f"{left:g}", f"{right:g}"
-    lines.append(f"{'':>{margin}}  {first}{last:>{max(1, width - len(first))}}")
-    legend = "  ".join(f"{_MARKS[i % len(_MARKS)]} {name}" for i, (name, _) in enumerate(series))
-    if is_log:
-        legend += "  (logarithmic)"
-    if any(not math.isfinite(v) for _, points in series for _, v in points):
-        legend += "  ! not finite"
-    if onset is not None and left <= onset <= right:
-        legend += "  ^ onset"
-    lines.append(f"{'':>{margin}}  {legend}")
-    return "\n".join(lines)
+    indent = " " * margin
+    return "\n".join(
+        [
+            *lines,
+            f"{indent} └{''.join(axis)}",
+            f"{indent}  {first}{last:>{max(1, width - len(first))}}",
+            f"{indent}  {'  '.join(legend)}",
+        ]
+    )
 
 
-MOST_RUNS = 12
-"""Runs in one picture; those with findings come first."""
-
-_LOG_DECADES = 1.5
-_COLOURS = ("tab:blue", "tab:orange")
+def _is_log(low: float, high: float) -> bool:
+    return low > 0 and math.log10(high) - math.log10(low) > _DECADES
 
 
 def write_picture(target: Path, found: Examination) -> int:
@@ -99,24 +99,23 @@ def write_picture(target: Path, found: Examination) -> int:
 
     Args:
         target: the file to write, PNG whatever its name.
-        found: what was examined.
+        found: the examined runs.
 
     Raises:
-        UsageError: matplotlib is not installed, no run can be drawn, or the file not be written.
+        UsageError: matplotlib is missing, no run can be drawn, or the file cannot be written.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise UsageError(
-            "--png: needs the package matplotlib, which is not installed. "
-            'Next step: pip install "sweep-orchestrator[plot]"'
+            '--png needs matplotlib. Install it: pip install "sweep-orchestrator[plot]"'
         ) from None
     runs = [one for one in found.runs if _is_drawable(one)]
     runs.sort(key=lambda one: not one.diagnosis.findings)
     drawn = runs[:MOST_RUNS]
     if not drawn:
-        raise UsageError("--png: needs a run with two reports of one series, but there is none.")
+        raise UsageError("--png: no run has two reports of one series.")
     columns = min(3, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(5.0 * columns, 3.2 * rows), layout="constrained")
@@ -131,21 +130,19 @@ def write_picture(target: Path, found: Examination) -> int:
             for step, value in points:
                 if not math.isfinite(value):
                     axes.axvline(step, color=colour, linewidth=0.5, linestyle=":")
-        if min(finite) > 0 and math.log10(max(finite) / min(finite)) > _LOG_DECADES:
+        if _is_log(min(finite), max(finite)):
             axes.set_yscale("log")
         findings = [item for item in one.diagnosis.findings if item.since is not None]
         if findings:
             axes.axvline(float(findings[0].since or 0), color="tab:red", linewidth=1.0)
-        words = findings[0].symptom if findings else one.diagnosis.outcome
-        axes.set_title(_plain(f"{one.run.name}: {words}"), fontsize=9)
+        outcome = findings[0].symptom if findings else one.diagnosis.outcome
+        axes.set_title(_plain(f"{one.run.name}: {outcome}"), fontsize=9)
         axes.set_xlabel(one.run.unit)
         axes.legend(fontsize=7)
     try:
         figure.savefig(target, format="png", dpi=120)
     except OSError as error:
-        raise UsageError(
-            f"--png: {target} must be writable, but: {error.strerror}. Choose another file."
-        ) from None
+        raise UsageError(f"--png: cannot write {target}: {error.strerror}.") from None
     return len(drawn)
 
 
@@ -155,5 +152,5 @@ def _is_drawable(one: Examined) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Return text that is drawn as it is: a dollar sign would begin a formula."""
+    """Return text that matplotlib draws unchanged: a dollar sign would begin a formula."""
     return text.replace("$", r"\$")[:60]

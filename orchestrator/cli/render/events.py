@@ -1,7 +1,4 @@
-"""Events of a sweep as people read them: one short line each.
-
-What `sweep run` prints while trials run: one line an event, and reports at a pace.
-"""
+"""Events of a sweep as short lines: from its event log, or live as `sweep run` prints them."""
 
 from __future__ import annotations
 
@@ -15,23 +12,34 @@ from typing import Any
 import click
 
 from orchestrator.cli.output import mute
-from orchestrator.cli.render.text_table import clean, number
+from orchestrator.cli.render.text_table import clean, number, plural
 from orchestrator.engine.script.reports import Lines, Tail
 from orchestrator.files import format_duration
 from orchestrator.placement import CPU
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
+REPORT_EVERY_S = 4.0
+"""Shortest time between two printed reports of a trial; all are in its metrics log."""
+
+LAST_LINES = 12
+_TAIL_BYTES = 65_536
 _LONGEST = 400
+_STYLE = {
+    TrialState.COMPLETE: "green",
+    TrialState.PRUNED: "yellow",
+    TrialState.FAIL: "red",
+    TrialState.WAITING: "cyan",
+}
 
 
 def in_words(metric: str = "") -> Callable[[bytes], str]:
-    """Return what turns pieces of an event log, as they come, into lines for people.
+    """Return a function that turns pieces of an event log, as they come, into readable lines.
 
-    A line that is torn between two pieces is told once it is whole; one that holds no event, not
-    at all.
+    A line that is split between two pieces is returned once it is complete; a line that is no
+    event is dropped.
 
     Args:
-        metric: what the value of a trial is called; "" where that is unknown.
+        metric: the name of a trial's value; "" if unknown.
     """
     rest = b""
 
@@ -55,31 +63,29 @@ def _line(line: bytes, metric: str) -> str:
         clock = moment.strftime("%d %b %H:%M:%S")
     except (ValueError, OverflowError):
         clock = "-"
-    return f"{clock}  {clean(_told(event, metric), _LONGEST)}\n"
+    return f"{clock}  {clean(_sentence(event, metric), _LONGEST)}\n"
 
 
-def _told(event: Mapping[str, Any], metric: str) -> str:
-    name = str(event.get("event", "?"))
-    known = _KNOWN.get(name)
+def _sentence(event: Mapping[str, Any], metric: str) -> str:
+    kind = str(event.get("event", "?"))
+    title = kind.replace("_", " ")
     trial = f"trial {number(event['number'])}" if "number" in event else ""
     if trial and event.get("name"):
         trial += f" ({event['name']})"
-    if known is not None:
-        facts = [fact for fact in known(event, metric) if fact]
-        head = trial or name.replace("_", " ")
+    if kind in _KNOWN:
+        facts = [fact for fact in _KNOWN[kind](event, metric) if fact]
+        head = trial or title
     else:
-        # Those who wrote `words` into an event said what people should read of it.
+        # An event with `words` brings its own text.
         words = event.get("words")
         facts = [words] if isinstance(words, str) and words else _plain_facts(event)
-        head = ": ".join(part for part in (trial, name.replace("_", " ")) if part)
+        head = f"{trial}: {title}" if trial else title
     return f"{head}: {', '.join(facts)}" if facts else head
 
 
 def _sweep_started(event: Mapping[str, Any], _metric: str) -> list[str]:
     plan = _mapping(event.get("plan"))
-    at_once = plan.get("start_parallel")
-    n_trials = plan.get("n_trials")
-    kept = event.get("kept")
+    at_once, n_trials, kept = plan.get("start_parallel"), plan.get("n_trials"), event.get("kept")
     return [
         f"{number(n_trials)} trial{'' if n_trials == 1 else 's'}" if n_trials is not None else "",
         f"{number(kept)} known from before" if kept else "",
@@ -88,11 +94,14 @@ def _sweep_started(event: Mapping[str, Any], _metric: str) -> list[str]:
 
 
 def _trial_started(event: Mapping[str, Any], _metric: str) -> list[str]:
-    device = str(_mapping(event.get("slot")).get("device") or "")
+    slot, attempt = _mapping(event.get("slot")), event.get("attempt")
+    device, threads = str(slot.get("device") or ""), slot.get("threads")
     on = f" on {f'GPU {device}' if device[:1].isdigit() else device}" if device else ""
-    attempt = event.get("attempt")
-    again = isinstance(attempt, int) and attempt > 1
-    return [f"started{on}", f"attempt {attempt}" if again else ""]
+    return [
+        f"started{on}",
+        plural(threads, "thread") if isinstance(threads, int) and threads > 1 else "",
+        f"attempt {attempt}" if isinstance(attempt, int) and attempt > 1 else "",
+    ]
 
 
 def _trial_added(event: Mapping[str, Any], _metric: str) -> list[str]:
@@ -125,15 +134,15 @@ _KNOWN: dict[str, Callable[[Mapping[str, Any], str], list[str]]] = {
     "trial_ended": _trial_ended,
     "warning": _warning,
 }
-_SAID = frozenset({"time", "event", "number", "name", "words"})
+_NO_FACTS = frozenset({"time", "event", "number", "name", "words"})
 
 
 def _plain_facts(event: Mapping[str, Any]) -> list[str]:
-    """Return the facts of an event that nobody knows here, without null and nested JSON."""
+    """Return the facts of an unknown event, without null and nested JSON."""
     return [
         f"{name.replace('_', ' ')} {number(value)}"
         for name, value in event.items()
-        if name not in _SAID and value not in ("", None) and not isinstance(value, dict | list)
+        if name not in _NO_FACTS and value not in ("", None) and not isinstance(value, dict | list)
     ]
 
 
@@ -142,29 +151,16 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _first_line(value: Any) -> str:
-    """Return what names a reason; of a failure's words the others are the end of its log."""
+    """Return the first line of a reason; after a failure the others are the end of its log."""
     return str(value).splitlines()[0] if value else ""
 
 
-# A report of one trial is printed at most this often; all stand in its metrics log.
-REPORT_EVERY_S = 4.0
-LAST_LINES = 12
-_TAIL_BYTES = 65_536
-
-_STYLE = {
-    TrialState.COMPLETE: "green",
-    TrialState.PRUNED: "yellow",
-    TrialState.FAIL: "red",
-    TrialState.WAITING: "cyan",
-}
-
-
 class Progress:
-    """Prints the events of a sweep as they come.
+    """Prints the events of a running sweep.
 
     Args:
-        metric: the metric that ranks, or None.
-        n_trials: how many trials there will be; None where unbounded.
+        metric: the metric that ranks, if any.
+        n_trials: how many trials there will be; None if unbounded.
     """
 
     def __init__(self, metric: str | None, n_trials: int | None) -> None:
@@ -173,17 +169,16 @@ class Progress:
         self._started = time.monotonic()
         self._printed: dict[int, float] = {}
         self._done = 0
-        self._running: set[int] = set()
         self._folder: SweepDir | None = None
 
     def opened(self, folder: SweepDir, records: Mapping[int, TrialRecord]) -> None:
-        """Say where the sweep is kept and what of it is done already."""
+        """Print where the sweep is stored and how many trials are already done."""
         self._folder = folder
         self._done = sum(record.state.is_finished for record in records.values())
         say(f"folder:    {folder.path}")
         if records:
             waiting = len(records) - self._done
-            say(f"continued: {self._done} trials kept, {waiting} run again")
+            say(f"continued: {plural(self._done, 'trial')} kept, {waiting} to run")
 
     def __call__(self, event: str, record: TrialRecord | None, details: Mapping[str, Any]) -> None:
         """Print one event of the engine."""
@@ -192,15 +187,12 @@ class Progress:
         elif record is None:
             self._of_sweep(event, details)
         elif event == "trial_started":
-            self._running.add(record.number)
-            slot = record.slot or {}
-            again = f", attempt {record.attempt}" if record.attempt > 1 else ""
-            place = CPU if slot.get("device", CPU) == CPU else f"GPU {slot['device']}"
-            threads = f", {slot.get('threads')} threads" if slot.get("threads", 1) > 1 else ""
-            self._line(record, f"started on {place}{threads}{again}")
+            facts = {"slot": record.slot or {"device": CPU}, "attempt": record.attempt}
+            self._line(record, ", ".join(fact for fact in _trial_started(facts, "") if fact))
         elif event == "trial_added":
-            link = {"promoted": "promoted from", "resumed": "goes on from"}.get(record.link or "")
-            self._line(record, f"waits: {link or f'{record.link} of'} trial {record.origin}")
+            links = {"promoted": "promoted from", "resumed": "continues"}
+            link = links.get(record.link or "", f"{record.link} of")
+            self._line(record, f"waiting: {link} trial {record.origin}")
         elif event == "report":
             self._report(record, details["step"], details["metrics"])
         elif event == "progress":
@@ -214,13 +206,12 @@ class Progress:
     def _of_sweep(self, event: str, details: Mapping[str, Any]) -> None:
         text = str(details.get("words") or "")
         if event == "waited":
-            text = f"waited for {format_duration(details['seconds'])}, goes on"
+            text = f"waited for {format_duration(details['seconds'])}, continuing"
         elif event == "growth":
             place = "" if details["device"] == CPU else f"GPU {details['device']}: "
             text = f"{place}{text or 'measured one at a time'}"
         if text:
-            elapsed = format_duration(time.monotonic() - self._started)
-            say(f"[{elapsed:>7}] {click.style(clean(text), fg='cyan')}")
+            self._say(click.style(clean(text), fg="cyan"))
 
     def _report(self, record: TrialRecord, step: int, metrics: Mapping[str, float]) -> None:
         if not self._is_time(record) and step != record.total_steps:
@@ -233,7 +224,6 @@ class Progress:
         self._line(record, f"{step}{total}  {values}")
 
     def _ended(self, record: TrialRecord) -> None:
-        self._running.discard(record.number)
         self._done += record.state.is_finished
         text = click.style(record.state.value, fg=_STYLE.get(record.state), bold=True)
         reason, *more = (record.reason or "").splitlines() or [""]
@@ -245,36 +235,38 @@ class Progress:
         self._line(record, f"{text}   ({self._done}{total} done)")
         if record.state is TrialState.FAIL and self._folder is not None:
             log = self._folder.run_dir(record.number, record.name).log_file
-            # What failed in a script says more than the end of its output.
+            # The error of a script is more informative than the end of its output.
             more = [line for line in more if not line.startswith("Log: ")]
             for line in more or _last_lines(log):
                 say(f"    | {line}")
-            if log.exists():  # in this process, output goes where ours goes
+            if log.exists():  # inline trials print to this terminal and have none
                 say(f"    log: {log}")
 
     def _is_time(self, record: TrialRecord) -> bool:
-        at = time.monotonic()
-        if at - self._printed.get(record.number, -REPORT_EVERY_S) < REPORT_EVERY_S:
+        now = time.monotonic()
+        if now - self._printed.get(record.number, -REPORT_EVERY_S) < REPORT_EVERY_S:
             return False
-        self._printed[record.number] = at
+        self._printed[record.number] = now
         return True
 
     def _line(self, record: TrialRecord, text: str) -> None:
-        elapsed = format_duration(time.monotonic() - self._started)
-        say(f"[{elapsed:>7}] {record.number:04d}-{clean(record.name)}  {text}")
+        self._say(f"{record.number:04d}-{clean(record.name)}  {text}")
+
+    def _say(self, text: str) -> None:
+        say(f"[{format_duration(time.monotonic() - self._started):>7}] {text}")
 
 
 def say(text: str) -> None:
-    """Print a line; once nobody reads any more, print nothing."""
+    """Print a line; print nothing once the reader has gone."""
     try:
         click.echo(text)
     except OSError:
-        # Whoever read it (head, a terminal) has gone, which must not end the training.
+        # The reader (head, a terminal) has gone, which must not end the training.
         mute()
 
 
 def _last_lines(path: Path) -> list[str]:
-    """Return the end of a log as a terminal would show it, which nothing in it can steer."""
+    """Return the end of a log as a terminal would show it, without control characters."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))

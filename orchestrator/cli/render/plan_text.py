@@ -1,122 +1,70 @@
-"""What `sweep plan` says of a sweep's course: stages, ablation, seeds, what ends it.
-
-What `sweep plan` says of the trials beside their table: argument lists, excluded configs.
-"""
+"""The text of `sweep plan`: the sweep, its trials, the placement and the duration."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
-from orchestrator.cli.render.text_table import clean, number
-from orchestrator.engine.script import command
-from orchestrator.errors import TrialError
-from orchestrator.sweepfile.expand import exclusion, varied_of
-from orchestrator.sweepfile.model import Program, Spec, TrialConfig
-from orchestrator.sweepfile.program import arguments
+from orchestrator.cli.render.text_table import (
+    LONGEST_CELL,
+    Column,
+    assignments,
+    clean,
+    config_columns,
+    differing,
+    draw,
+    fit,
+    number,
+    numbers,
+    plural,
+    terminal_width,
+)
+from orchestrator.files import format_duration, format_size
+from orchestrator.placement import Plan, Slot, model
+from orchestrator.sweepfile.expand import exclusion, iter_configs, make_config, varied_of
+from orchestrator.sweepfile.model import Domain, Spec, TrialConfig
+
+SHOWN = 20
+_EXAMPLES = 5
+_INDENT = " " * 11
 
 
-def course_lines(spec: Spec) -> list[str]:
-    """Return the lines of a plan's head that are about more than single configs."""
-    lines = [*_stages(spec)]
-    if spec.ablate is not None:
-        rule = "; a change that gains stays for those after it" if _keeps(spec) else ""
-        lines.append(f"ablate     a baseline and {_many(len(spec.ablate.changes), 'change')}{rule}")
-        if spec.ablate.gate is not None:
-            lines.append(f"           they run only if the baseline has {clean(spec.ablate.gate)}")
-    if len(spec.seeds) > 1:
-        shown = ", ".join(map(str, spec.seeds[:8])) + (", …" if len(spec.seeds) > 8 else "")
-        lines.append(f"seeds      {shown}: each config {len(spec.seeds)} times")
-    ends = _ends(spec)
-    if ends:
-        lines.append(f"budget     ends after {' or '.join(ends)}")
-    return lines
-
-
-def _stages(spec: Spec) -> list[str]:
-    if spec.stage is not None:
-        return [f"stage      {clean(spec.stage)}"]
-    lines = []
-    for place, stage in enumerate(spec.stages):
-        head = "stages     " if not place else "           "
-        rule = ""
-        if stage.promote is not None:
-            following = clean(spec.stages[place + 1].name)
-            rule = f"; to {following}: {clean(stage.promote.in_words())}"
-        shown = ", ".join(f"{clean(key)}={number(value, 6)}" for key, value in stage.set.items())
-        lines.append(f"{head}{clean(stage.name)}{f' ({shown})' if shown else ''}{rule}")
-        if stage.promote is None:
-            break
-    return [*lines, "           below are the trials of the first"] if lines else []
-
-
-def _keeps(spec: Spec) -> bool:
-    return spec.ablate is not None and spec.ablate.keep_improvements
-
-
-def _ends(spec: Spec) -> list[str]:
-    budget = spec.budget
-    ends = [_many(budget.trials, "finished trial")] if budget.trials is not None else []
-    ends += [f"{number(budget.hours, 6)} h"] if budget.hours is not None else []
-    ends += [f"{number(budget.gpu_hours, 6)} GPU hours"] if budget.gpu_hours is not None else []
-    if budget.failures is not None:
-        ends.append(f"{_many(budget.failures, 'failure')} in a row")
-    return ends
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def notes(spec: Spec, changes: list[str]) -> list[str]:
-    """Return what the writer of the file noted beside changes of an ablation."""
-    known = {} if spec.ablate is None else spec.ablate.changes
+def plan_lines(
+    spec: Spec, plan: Plan, expected: model.Forecast | None, limit: int | None
+) -> list[str]:
+    """Return the whole plan, with at most `limit` trials (None for 20)."""
     return [
-        f"  {clean(name)}: {clean(known[name].note)}"
-        for name in changes
-        if name in known and known[name].note
+        *_header(spec, plan),
+        "",
+        *_trials(spec, plan, SHOWN if limit is None else limit),
+        *_excluded(spec),
+        "",
+        *_placement(plan),
+        *_duration(plan, expected),
     ]
 
 
-EXAMPLES = 5
-
-
-def words(program: Program, trial: TrialConfig) -> list[str]:
-    """Return the argument list that would start the program of a trial.
-
-    A program that is not there is named all the same; the plan has warned of it.
-    """
-    steps = program.steps or (None,)
-    try:
-        listed = [command(program, trial.config, step=step) for step in steps]
-    except TrialError:
-        start = [program.path]
-        if program.path.endswith(".py"):
-            start = [program.python or sys.executable, program.path]
-        given = arguments(trial.config, style=program.style, booleans=program.booleans)
-        return start + given
-    # Several commands stand behind one another, as a shell would run them.
-    return [word for place, line in enumerate(listed) for word in (["&&"] * (place > 0) + line)]
-
-
-def excluded_lines(spec: Spec) -> list[str]:
-    """Return what the constraints leave out, for people."""
-    found = exclusion(spec, EXAMPLES)
-    if not found.count:
-        return []
-    lines = [f"excluded   {found.count:,} by constraints, not among the trials"]
-    for item in found.examples:
-        varied = varied_of(spec, item.config)
-        values = ", ".join(f"{name}={number(value, 6)}" for name, value in varied.items())
-        text = ": ".join(part for part in (item.trial, values, str(item.constraint)) if part)
-        lines.append(f"           {clean(text)}")
-    if found.count > len(found.examples):
-        lines.append(f"           … and {found.count - len(found.examples):,} more")
-    return lines
+def search_space_lines(spec: Spec) -> list[str]:
+    """Return the fixed values and the domains that a sampler chooses from."""
+    fixed = make_config(replace(spec, trials={}), 0, {}).config
+    lines = [f"{clean(name)}: {number(value, 6)}" for name, value in fixed.items()]
+    lines += [
+        f"{clean(name)}: {_domain(domain)}"
+        for name, domain in spec.parameters.items()
+        if name not in fixed
+    ]
+    if spec.trials:
+        lines.append(f"Named trials alternate: {', '.join(map(clean, spec.trials))}.")
+    return [
+        *lines,
+        "Each config is chosen when its trial starts, from the results of those before it.",
+    ]
 
 
 def excluded_json(spec: Spec) -> dict[str, Any]:
-    """Return what the constraints leave out: how many, and the first of them."""
+    """Return how many configs the constraints exclude, with examples."""
     found = exclusion(spec)
     return {
         "count": found.count,
@@ -125,3 +73,175 @@ def excluded_json(spec: Spec) -> dict[str, Any]:
             for item in found.examples
         ],
     }
+
+
+def _header(spec: Spec, plan: Plan) -> list[str]:
+    program = None if spec.program is None else spec.program.path
+    return [
+        f"sweep      {clean(spec.name)}",
+        *([f"{_INDENT}{clean(spec.description)}"] if spec.description else []),
+        f"program    {clean(program)}" if program else f"trainer    {clean(spec.trainer or '-')}",
+        f"method     {spec.method}",
+        f"trials     {'unbounded' if plan.n_trials is None else f'{plan.n_trials:,}'}",
+        *_stages(spec),
+        *_ablation(spec),
+        *_seeds_and_budget(spec),
+        *([f"metric     {clean(spec.metric.name)} ({spec.metric.goal})"] if spec.metric else []),
+    ]
+
+
+def _stages(spec: Spec) -> list[str]:
+    if spec.stage is not None:
+        return [f"stage      {clean(spec.stage)}"]
+    lines = []
+    for place, stage in enumerate(spec.stages):
+        rule = ""
+        if stage.promote is not None:
+            following = clean(spec.stages[place + 1].name)
+            rule = f"; to {following}: {clean(stage.promote.in_words())}"
+        values = f" ({assignments(stage.set)})" if stage.set else ""
+        lines.append(f"{_INDENT if place else 'stages     '}{clean(stage.name)}{values}{rule}")
+        if stage.promote is None:
+            break
+    return [*lines, f"{_INDENT}shown below: the trials of the first stage"] if lines else []
+
+
+def _ablation(spec: Spec) -> list[str]:
+    if spec.ablate is None:
+        return []
+    rule = "; improvements are kept for later changes" if spec.ablate.keep_improvements else ""
+    lines = [f"ablate     a baseline and {plural(len(spec.ablate.changes), 'change')}{rule}"]
+    if spec.ablate.gate is not None:
+        gate = clean(spec.ablate.gate)
+        lines.append(f"{_INDENT}they run only if the baseline has {gate}")
+    return lines
+
+
+def _seeds_and_budget(spec: Spec) -> list[str]:
+    lines = []
+    if len(spec.seeds) > 1:
+        shown = ", ".join(map(str, spec.seeds[:8])) + (", …" if len(spec.seeds) > 8 else "")
+        lines.append(f"seeds      {shown}: each config {len(spec.seeds)} times")
+    budget = spec.budget
+    ends = [plural(budget.trials, "finished trial")] if budget.trials is not None else []
+    ends += [f"{number(budget.hours, 6)} h"] if budget.hours is not None else []
+    ends += [f"{number(budget.gpu_hours, 6)} GPU hours"] if budget.gpu_hours is not None else []
+    if budget.failures is not None:
+        ends.append(f"{plural(budget.failures, 'failure')} in a row")
+    return [*lines, f"budget     ends after {' or '.join(ends)}"] if ends else lines
+
+
+def _trials(spec: Spec, plan: Plan, limit: int) -> list[str]:
+    if spec.method == "bayes":
+        return search_space_lines(spec)
+    shown = list(islice(iter_configs(spec), limit))
+    lines = (_table(shown) if shown else []) + _notes(spec, shown)
+    if plan.n_trials is None:
+        ends = spec.budget.trials is not None or spec.budget.hours is not None
+        lines.append(f"… and so on, {'until the budget ends it' if ends else 'without end'}")
+    elif plan.n_trials > len(shown):
+        lines.append(f"… and {plan.n_trials - len(shown):,} more")
+    return lines
+
+
+def _table(trials: Sequence[TrialConfig]) -> list[str]:
+    configs = [trial.config for trial in trials]
+    # Parameters that vary later are not common to all, even if the first trials share them.
+    varied = [name for trial in trials for name in trial.varied]
+    names = dict.fromkeys([*varied, *differing(configs)], 1)
+    columns = [
+        numbers("#", [str(trial.number) for trial in trials]),
+        Column("trial", [clean(trial.name, LONGEST_CELL) for trial in trials]),
+        *config_columns(configs, names),
+    ]
+    kept, hidden = fit(columns, terminal_width())
+    lines = draw(kept).splitlines()
+    if hidden:
+        lines.append(f"{hidden} more parameters differ: --configs shows them")
+    common = {name: value for name, value in configs[0].items() if name not in names}
+    if common:
+        lines.append(f"{'all of these' if len(trials) > 1 else 'with'}: {assignments(common)}")
+    return lines
+
+
+def _notes(spec: Spec, shown: Sequence[TrialConfig]) -> list[str]:
+    """Return the file's notes on the named trials and the changes that are shown."""
+    lines = []
+    for name in dict.fromkeys(trial.trial for trial in shown if trial.trial is not None):
+        named = spec.trials[name]
+        expected = ", ".join(f"{key} {number(value, 6)}" for key, value in named.expect.items())
+        notes = [clean(named.note)] if named.note else []
+        notes += [f"risk: {clean(named.risk)}"] if named.risk else []
+        notes += [f"expects {expected}"] if expected else []
+        if notes:
+            lines.append(f"  {clean(name)}: {'; '.join(notes)}")
+    changes = {} if spec.ablate is None else spec.ablate.changes
+    for trial in shown:
+        change = changes.get(trial.change or "")
+        if change is not None and change.note:
+            lines.append(f"  {clean(trial.change or '')}: {clean(change.note)}")
+    return lines
+
+
+def _domain(domain: Domain) -> str:
+    if domain.values:
+        listed = "one of " + ", ".join(number(value, 6) for value in domain.values)
+        weights = ", ".join(number(weight, 6) for weight in domain.probabilities)
+        return f"{listed} (probabilities {weights})" if weights else listed
+    step = f" in steps of {number(domain.q, 6)}" if domain.q is not None else ""
+    shapes = {"mu": domain.mu, "sigma": domain.sigma, "a": domain.a, "b": domain.b}
+    bounds = ", ".join(f"{k} {number(v, 6)}" for k, v in shapes.items() if v is not None)
+    if domain.low is not None:
+        bounds = f"{number(domain.low, 6)} to {number(domain.high, 6)}"
+    return f"{bounds}{step} ({domain.distribution})"
+
+
+def _excluded(spec: Spec) -> list[str]:
+    found = exclusion(spec, _EXAMPLES)
+    if not found.count:
+        return []
+    lines = [f"excluded   {found.count:,} by constraints, not among the trials"]
+    for item in found.examples:
+        parts = (item.trial, assignments(varied_of(spec, item.config)), str(item.constraint))
+        lines.append(f"{_INDENT}{clean(': '.join(part for part in parts if part))}")
+    if found.count > len(found.examples):
+        lines.append(f"{_INDENT}… and {found.count - len(found.examples):,} more")
+    return lines
+
+
+def _placement(plan: Plan) -> list[str]:
+    at_once = f"{plan.start_parallel} at once"
+    if plan.max_parallel > plan.start_parallel:
+        at_once = f"starts with {plan.start_parallel}, room for {plan.max_parallel}"
+    lines = [f"placement  {plan.mode}: {at_once}", f"{_INDENT}{plan.reason}"]
+    lines += [f"slot {slot.index:<5} {_slot(slot)}" for slot in plan.slots[:SHOWN]]
+    if len(plan.slots) > SHOWN:
+        lines.append(f"… and {len(plan.slots) - SHOWN:,} more slots")
+    return lines
+
+
+def _slot(slot: Slot) -> str:
+    device = slot.device if slot.device == "cpu" else f"GPU {slot.device}"
+    each = " each" if "," in slot.device else ""
+    return f"{device}, {format_size(slot.memory_bytes)}{each}, {plural(slot.threads, 'thread')}"
+
+
+def _duration(plan: Plan, expected: model.Forecast | None) -> list[str]:
+    if expected is None:
+        return []
+    lines = [f"duration   {_minutes(expected.trial_minutes)} a trial ({clean(expected.source)})"]
+    if expected.best_minutes is None or expected.worst_minutes is None:
+        return lines
+    best, worst = _minutes(expected.best_minutes), _minutes(expected.worst_minutes)
+    if plan.max_parallel == 1:
+        return [*lines, f"{_INDENT}{worst} in total, one after another"]
+    return [
+        *lines,
+        f"{_INDENT}{best} in the best case: {plan.max_parallel} at once, no interference",
+        f"{_INDENT}{worst} in the worst case: no gain from running at once",
+    ]
+
+
+def _minutes(minutes: float) -> str:
+    # Short durations need decimals, not "0s".
+    return format_duration(minutes * 60) if minutes * 60 >= 10 else f"{number(minutes * 60, 2)}s"

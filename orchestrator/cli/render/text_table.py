@@ -19,10 +19,8 @@ class Column:
     """One column of a table.
 
     Attributes:
-        title: its heading.
-        cells: its content, top to bottom.
-        weight: what it is worth when not all fit; 0 is always shown, greater goes first.
-        is_number: True to align it to the right.
+        weight: 0 is always shown; if not all columns fit, the greatest go first.
+        is_number: align to the right.
     """
 
     title: str
@@ -36,11 +34,25 @@ class Column:
         return max(len(text) for text in (self.title, *self.cells))
 
 
+def numbers(title: str, cells: Sequence[str], weight: int = 0) -> Column:
+    """Return a column aligned to the right."""
+    return Column(clean(title), cells, weight, is_number=True)
+
+
+def filled(*columns: Column) -> list[Column]:
+    """Return the columns that have a cell other than ``-``."""
+    return [column for column in columns if any(cell != "-" for cell in column.cells)]
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``1 trial`` or ``1,200 trials``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def number(value: Any, digits: int = 4, *, padded: bool = False) -> str:
-    """Return `value` for people: floats with `digits` significant digits, ``-`` for None.
+    """Return `value` for people; ``-`` for None.
 
     Args:
-        value: anything that stands in a record.
         digits: significant digits of a float.
         padded: keep zeros at the end, so that 0.99998 is 1.000 and not a perfect 1.
     """
@@ -57,10 +69,32 @@ def number(value: Any, digits: int = 4, *, padded: bool = False) -> str:
     return clean(str(value))
 
 
-def clean(text: str, longest: int | None = None) -> str:
-    """Return `text` on one line and without control characters, cut to `longest` characters.
+def assignments(values: Mapping[str, Any]) -> str:
+    """Return ``lr=0.1, epochs=5``."""
+    return ", ".join(f"{clean(name)}={number(value, 6)}" for name, value in values.items())
 
-    Names of folders and messages come from anywhere; none of them may steer the terminal.
+
+def config_columns(
+    configs: Sequence[Mapping[str, Any]], weights: Mapping[str, int]
+) -> list[Column]:
+    """Return a column for each parameter named in `weights`."""
+    return [
+        numbers(
+            name,
+            [
+                clean(number(config[name], 6), LONGEST_CELL) if name in config else "-"
+                for config in configs
+            ],
+            weight,
+        )
+        for name, weight in weights.items()
+    ]
+
+
+def clean(text: str, longest: int | None = None) -> str:
+    """Return `text` on one line, cut to `longest` characters, without control characters.
+
+    Names of folders and messages are not trusted: they could contain terminal escapes.
     """
     single = " ".join(text.split())
     safe = "".join(letter if letter.isprintable() else "?" for letter in single)
@@ -72,7 +106,7 @@ def clean(text: str, longest: int | None = None) -> str:
 def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], int]:
     """Return the columns that fit into `width` characters, and how many do not.
 
-    Those of weight 0 always stay; of the others, lighter ones first, then those further left.
+    Columns of weight 0 always stay; of the others, lighter ones first, then those further left.
     """
     room = width
     chosen = set()
@@ -86,43 +120,31 @@ def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], int]:
     return kept, len(columns) - len(kept)
 
 
-def draw(columns: Sequence[Column]) -> str:
-    """Return the table of `columns`, no wider than their widths and the gaps between."""
+def draw(columns: Sequence[Column], *, markdown: bool = False) -> str:
+    """Return the table as text or Markdown."""
     from tabulate import tabulate
 
-    # tabulate pads a heading by two characters, so ours are ordinary lines.
-    lines = [
-        [column.title for column in columns],
-        ["-" * column.width for column in columns],
-        *zip(*(column.cells for column in columns), strict=True),
-    ]
-    return tabulate(lines, tablefmt="plain", colalign=_sides(columns), disable_numparse=True)
-
-
-def draw_markdown(columns: Sequence[Column]) -> str:
-    """Return the table of `columns` as Markdown."""
-    from tabulate import tabulate
-
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    titles = tuple(column.title for column in columns)
+    if not markdown:
+        # tabulate pads a heading by two characters, so ours are ordinary rows.
+        rows = [titles, tuple("-" * column.width for column in columns), *rows]
     return tabulate(
-        list(zip(*(column.cells for column in columns), strict=True)),
-        headers=[column.title for column in columns],
-        tablefmt="github",
-        colalign=_sides(columns),
+        rows,
+        headers=titles if markdown else (),
+        tablefmt="github" if markdown else "plain",
+        colalign=["right" if column.is_number else "left" for column in columns],
         disable_numparse=True,
     )
 
 
-def _sides(columns: Sequence[Column]) -> list[str]:
-    return ["right" if column.is_number else "left" for column in columns]
-
-
 def terminal_width() -> int:
-    """Return the width to write for: the terminal's, ``COLUMNS``, or 120 where there is neither."""
+    """Return the width of the terminal, else ``COLUMNS``, else 120."""
     return shutil.get_terminal_size((120, 40)).columns
 
 
 def short_path(path: Path) -> str:
-    """Return `path` relative to the working folder where it lies below it."""
+    """Return `path` relative to the working directory if it is below it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -131,13 +153,9 @@ def short_path(path: Path) -> str:
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names whose values are not the same in all `configs`."""
-    names: dict[str, None] = {}
-    for config in configs:
-        names.update(dict.fromkeys(config))
     missing = object()
-
-    def varies(name: str) -> bool:
-        first = configs[0].get(name, missing)
-        return any(config.get(name, missing) != first for config in configs[1:])
-
-    return [name for name in names if varies(name)]
+    return [
+        name
+        for name in dict.fromkeys(name for config in configs for name in config)
+        if any(config.get(name, missing) != configs[0].get(name, missing) for config in configs[1:])
+    ]

@@ -58,7 +58,7 @@ class TestText:
                                           "parameters: {x: {values: [1, 2]}}\n")  # fmt: skip
         assert check("good.yaml") == 0
         first, *warnings = capsys.readouterr().out.splitlines()
-        assert "no bound on its trials" in first
+        assert "unbounded number of trials" in first
         assert len(warnings) == 2
         assert any("good.yaml:2: run_cap: missing" in line for line in warnings)
         assert any("good.yaml:1: program: no script or command" in line for line in warnings)

@@ -99,7 +99,7 @@ def test_csv_goes_to_standard_output_alone(results: Path, capsys: Capture) -> No
     assert [row["trial"] for row in rows] == ["t0", "t1"]
     assert [row["warnings"] for row in rows] == ["", "asked lr 0.01, recorded 0.1"]
     assert "2/3 complete" in captured.err
-    assert "1 incomplete run is not in the CSV" in captured.err
+    assert "Not in the CSV: 1 incomplete run;" in captured.err
 
 
 def test_a_csv_without_incomplete_runs_does_not_speak_of_them(
@@ -111,7 +111,7 @@ def test_a_csv_without_incomplete_runs_does_not_speak_of_them(
     made.metadata(tmp_path / "a", lr=1)
     made.metadata(tmp_path / "b", lr=1)
     assert sweep("compare", str(tmp_path), "--export", "csv") == 0
-    assert "2 incomplete runs are not in the CSV" in capsys.readouterr().err
+    assert "Not in the CSV: 2 incomplete runs;" in capsys.readouterr().err
 
 
 def test_an_export_into_a_file_takes_its_form_from_the_name(
@@ -136,14 +136,14 @@ def test_an_export_into_a_file_takes_its_form_from_the_name(
     [
         (["--sort-by", "mea"], "Did you mean 'mae'?"),
         (["nowhere"], "nowhere: no such folder. Name a folder with runs"),
-        (["--metrics", "edc"], "--rate: must be given"),
+        (["--metrics", "edc"], "--metrics edc needs --rate"),
         (["--metrics", "edcc", "--rate", "500"], "Did you mean 'edc'?"),
-        (["--rate", "5"], "--rate: must come with --metrics"),
-        (["--rate", "-1"], "must be above 0"),
-        (["--rate", "nan"], "must be above 0"),
-        (["--json", "--export", "csv"], "--json: must stand alone"),
-        (["-o", "table.xlsx"], "must end in .csv, .md or .json"),
-        (["-o", "nowhere/table.csv"], "must be writable"),
+        (["--rate", "5"], "--rate needs --metrics"),
+        (["--rate", "-1"], "is not above 0"),
+        (["--rate", "nan"], "is not above 0"),
+        (["--json", "--export", "csv"], "--json and --export are mutually exclusive"),
+        (["-o", "table.xlsx"], "Use the ending .csv, .md or .json"),
+        (["-o", "nowhere/table.csv"], "cannot write nowhere/table.csv: "),
         (["--top", "0"], "--top"),
         (["--export", "xml"], "--export"),
     ],

@@ -222,12 +222,12 @@ def test_each_trial_is_held_against_a_schedule_of_its_own(tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{five}", "--json", "--md"], "must stand alone"),
+        (["{five}", "--json", "--md"], "mutually exclusive"),
         (["{five}", "--target", "3"], "must come with --metric"),
         (["{five}", "--schedule", "cosine"], "cosine.lr: missing"),
         (["{five}", "--schedule", "kosine,lr=1"], "Did you mean 'cosine'"),
-        (["gone/log.csv"], "gone/log.csv: no such file or folder. Name a log"),
-        (["gone", "--results", "{results}"], "must have the trial 'gone'"),
+        (["gone/log.csv"], "gone/log.csv: no such file or directory. Name a log"),
+        (["gone", "--results", "{results}"], "No trial 'gone' in sweep"),
         (["--results", "{empty}"], "No sweep in "),
     ],
 )

@@ -153,7 +153,7 @@ def test_without_a_gpu_it_says_why(nvml: FakeNvml, arguments: tuple[str, ...]) -
         (("--need", "8"), "expected a size with a unit, got '8'. Write '8GB' or '8MB'."),
         (("--need", "0GB"), "expected a size above 0"),
         (("--need",), "requires an argument"),
-        (("--trials", "3"), "--trials: must come with --need SIZE"),
+        (("--trials", "3"), "--trials needs --need SIZE"),
         (("--need", "8GB", "--trials", "0"), "not in the range"),
         (("--need", "8GB", "--trials", "x"), "not a valid integer"),
         (("--ned", "8GB"), "Did you mean '--need'?"),

@@ -124,7 +124,7 @@ def test_a_name_that_is_no_trial_may_be_that_of_a_sweep(results: Path, capsys: C
     assert capsys.readouterr().out.endswith("  sweep ended: FAILED, no room\n")
     # Who names the sweep means a trial; and a trial goes before a sweep.
     assert sweep("logs", "crash", "--sweep", "demo", "--results", str(results)) == 2
-    assert "must have the trial 'crash'" in capsys.readouterr().err
+    assert "No trial 'crash' in sweep 'demo' (found: " in capsys.readouterr().err
     made.sweep(results, "conservative")
     os.utime(results / "conservative" / "state.json", (1, 1))
     assert sweep("logs", "conservative", "-n", "1", "--results", str(results)) == 0

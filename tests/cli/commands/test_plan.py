@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
-from orchestrator.cli.commands import plan as plan_module
+from orchestrator.cli.render import plan_text
 from orchestrator.files.atomic import plain
 from orchestrator.placement.leases.leases import Leases
 from orchestrator.runs.layout import SweepDir
@@ -107,7 +107,7 @@ def test_json_for_a_card_that_is_not_here(
         (("24GB",), 190.0, "3h 10m in the best case: 3 at once, no interference"),
         (("16GB:RTX 3090",), 380.0, "6h 20m in the best case: 2 at once"),
         (("16GB", "8GB"), 190.0, "3h 10m in the best case: 3 at once"),
-        (("8GB",), 570.0, "9h 30m in all, one after another"),
+        (("8GB",), 570.0, "9h 30m in total, one after another"),
     ],
 )
 def test_the_best_and_the_worst_case(
@@ -198,7 +198,7 @@ def test_durations_are_words(sweep: Sweep, minutes: str, said: str) -> None:
 def test_one_form_at_a_time(sweep: Sweep, forms: tuple[str, ...]) -> None:
     code, out, err = sweep(CONSTRAINED, *forms)
     assert (code, out) == (2, "")
-    assert "must stand alone" in err
+    assert "mutually exclusive" in err
     assert all(form in err for form in forms)
 
 
@@ -269,7 +269,7 @@ def test_only_the_first_trials_of_a_million_are_made(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = 0
-    original = plan_module.iter_configs
+    original = plan_text.iter_configs
 
     def counted(spec: Spec) -> Iterator[TrialConfig]:
         nonlocal made
@@ -277,7 +277,7 @@ def test_only_the_first_trials_of_a_million_are_made(
             made += 1
             yield trial
 
-    monkeypatch.setattr(plan_module, "iter_configs", counted)
+    monkeypatch.setattr(plan_text, "iter_configs", counted)
     code, out, _ = sweep(GRID)
     assert code == 0
     assert "trials     1,000,000\n" in out
@@ -326,13 +326,13 @@ def test_bayes_shows_its_space(sweep: Sweep, arguments: tuple[str, ...]) -> None
     assert "dropout: one of 0.1, 0.3" in out
     assert "batch_size: 8" in out
     assert "Named trials" not in out
-    assert plan_module.CHOSEN_LATER in out
+    assert "Each config is chosen when its trial starts" in out
 
 
 def test_bayes_with_named_trials_and_a_pinned_parameter(sweep: Sweep) -> None:
     text = BAYES + "trials: {a: {set: {epochs: 2}}, b: {set: {epochs: 3}}}\n"
     _, out, _ = sweep(text, "--configs", "--set", "dropout=0.2")
-    assert "Named trials take turns: a, b." in out
+    assert "Named trials alternate: a, b." in out
     assert "dropout: 0.2\n" in out
     assert "one of" not in out
 
@@ -478,7 +478,7 @@ def test_argv_of_a_command(sweep: Sweep) -> None:
 def test_argv_of_a_trainer_is_refused(sweep: Sweep) -> None:
     code, _, err = sweep("trainer: edc\n", "--argv")
     assert code == 2
-    assert "--argv: must be for a sweep with a program" in err
+    assert "--argv: this sweep has no program" in err
 
 
 def test_what_constraints_leave_out_is_told(sweep: Sweep) -> None:

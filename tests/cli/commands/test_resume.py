@@ -61,10 +61,10 @@ def test_a_trial_goes_on_as_a_new_one(folder: SweepDir, capsys: Capture) -> None
     [
         (["fals"], 2, "Did you mean 'falls'"),
         (["falls", "--set", "lrr=1"], 2, "Did you mean 'lr'"),
-        (["falls", "--set", "lr=[0.1, 0.2]"], 2, "must give one value of a parameter"),
-        (["falls", "--set", "run_cap=3"], 2, "must give one value of a parameter"),
+        (["falls", "--set", "lr=[0.1, 0.2]"], 2, "Give one value of a parameter"),
+        (["falls", "--set", "run_cap=3"], 2, "Give one value of a parameter"),
         (["falls", "--set", "epochs=-1"], 2, "epochs"),
-        (["falls", "--set", "lr=0.1"], 2, "made all 4 of them. Add `--set epochs=8`"),
+        (["falls", "--set", "lr=0.1"], 2, "no steps left (completed all 4). Add `--set epochs=8`"),
     ],
 )
 def test_what_is_refused(
@@ -89,4 +89,4 @@ def test_a_trial_without_a_checkpoint_and_a_sweep_that_runs(
         assert resume(folder, "explodes") == 2
     finally:
         held.release()
-    assert "must not be running" in capsys.readouterr().err
+    assert "while the sweep is running" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def test_a_script_is_swept_as_it_is(desk: Desk) -> None:
 
     again = desk.sweep("run", "sweep.yaml")
     assert again.returncode == 1, "a failed trial is kept, and so is its exit code"
-    assert "continued: 7 trials kept, 0 run again" in again.stdout
+    assert "continued: 7 trials kept, 0 to run" in again.stdout
     assert set(desk.starts().values()) == {1}, "nothing is run twice"
 
 
@@ -143,7 +143,7 @@ def test_ctrl_c_and_the_same_command_again(desk: Desk) -> None:
     desk.hurry.touch()
     done = desk.sweep(*words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "continued: 1 trials kept, 1 run again" in done.stdout
+    assert "continued: 1 trial kept, 1 to run" in done.stdout
     assert {record.state for record in desk.trials().values()} == {TrialState.COMPLETE}
     assert desk.starts() == {0: 1, 1: 2, 2: 1}
     spans = [(found["started_at"], found["ended_at"]) for found in map(desk.metadata, PATIENT)]
@@ -319,7 +319,12 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
             TRAINER, ["--max-paralel", "1"], r"Did you mean '?--max-parallel", id="option"
         ),
         pytest.param(TRAINER, ["--max-parallel", "0"], r"--max-parallel", id="none at once"),
-        pytest.param(TRAINER, ["--inline", "--detach"], r"must not come together", id="both"),
+        pytest.param(
+            TRAINER,
+            ["--inline", "--detach"],
+            r"--detach and --inline are mutually exclusive",
+            id="both",
+        ),
         pytest.param(TRAINER, ["--gpus", "7"], r"--gpus", id="no such GPU"),
         pytest.param(
             TRAINER,

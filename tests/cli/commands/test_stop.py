@@ -50,7 +50,7 @@ def test_one_trial_is_stopped_and_the_others_go_on(desk: Desk) -> None:
 
     over = desk.sweep("stop")
     assert over.returncode == 2
-    assert "must be running to be stopped, but it is FINISHED" in over.stderr
+    assert "the sweep is not running (FINISHED)" in over.stderr
 
 
 def test_there_is_nothing_to_stop(desk: Desk) -> None:

@@ -33,7 +33,7 @@ def test_ablation(capsys: pytest.CaptureFixture[str]) -> None:
     assert "           they run only if the baseline has val_mae <= 0.3\n" in text
     assert "  no_clip: is the clipping needed?\n" in text
     text = planned("keep_improvements", capsys)
-    assert "2 changes; a change that gains stays for those after it\n" in text
+    assert "2 changes; improvements are kept for later changes\n" in text
     assert "seeds      1, 2, 3: each config 3 times\n" in text
 
 
