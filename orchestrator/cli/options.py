@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -15,47 +14,51 @@ from orchestrator.runs import SweepDir, TrialRecord, load_trials
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-results_option = click.option(
+FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(path_type=Path)}
+NUMBER: dict[str, Any] = {"metavar": "N", "type": click.IntRange(min=1)}
+SETTING: dict[str, Any] = {"multiple": True, "metavar": "KEY=VALUE"}
+
+
+def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+results = click.option(
     "--results",
     metavar="DIR",
     type=click.Path(path_type=Path),
     help="Results directory. [default: $SWEEP_RESULTS or results]",
 )
-sweep_option = click.option(
-    "--sweep", metavar="NAME", help="Sweep of the trial. [default: the newest]"
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-detach_option = click.option(
-    "--detach", is_flag=True, help="Run in the background; survives logout."
-)
+sweep = click.option("--sweep", metavar="NAME", help="Sweep of the trial. [default: the newest]")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+detach = click.option("--detach", is_flag=True, help="Run in the background; survives logout.")
 
-_SPEC = (
-    click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a value. Repeatable.",
-    ),
+selection = _group(
+    click.option("--set", "overrides", **SETTING, help="Override a value. Repeatable."),
     click.option(
         "--stage",
         metavar="NAME",
         help="Stage to run. [default: all if any promotes, else the last]",
     ),
     click.option("--quick", is_flag=True, help="Run the first stage."),
-    click.option(
-        "--count", type=click.IntRange(min=1), metavar="N", help="Maximum number of trials."
-    ),
+    click.option("--count", **NUMBER, help="Maximum number of trials."),
 )
-_RESOURCES = (
-    click.option("--max-parallel", type=click.IntRange(min=1), help="Maximum trials at once."),
+"""``--set``, ``--stage``, ``--quick`` and ``--count``, named as arguments of `load_spec`."""
+
+resources = _group(
+    click.option("--max-parallel", **NUMBER, help="Maximum trials at once."),
     click.option("--gpus", metavar="LIST", help="GPUs to use, e.g. 0,2."),
     click.option(
         "--placement",
         type=click.Choice(get_args(model.Placement)),
         default="auto",
-        help="How many trials run at once: as many as measured to be fastest, as many as fit, one, "
-        "or (grow) measured, but starting with one on CPUs and when all fit too. [default: auto]",
+        help="Trials at once: measured to be fastest (auto), all that fit, one, or measured from "
+        "one up, also on CPUs and if all fit (grow). [default: auto]",
     ),
     click.option(
         "--share",
@@ -64,41 +67,7 @@ _RESOURCES = (
         help="polite: at most one trial on a GPU that another user computes on. [default: full]",
     ),
 )
-
-
-def spec_options(command: Command) -> Command:
-    """Add ``--set``, ``--stage``, ``--quick`` and ``--count``.
-
-    The command receives them as one mapping, ``selection``: keyword arguments of `load_spec`.
-    """
-    return _bundled(command, _SPEC, "selection", ("overrides", "stage", "quick", "count"))
-
-
-def resource_options(command: Command) -> Command:
-    """Add ``--max-parallel``, ``--gpus``, ``--placement`` and ``--share``.
-
-    The command receives ``gpus``, and the others as one mapping, ``limits``: keyword arguments of
-    `policy_of`.
-    """
-    return _bundled(command, _RESOURCES, "limits", ("max_parallel", "placement", "share"))
-
-
-def _bundled(
-    command: Command,
-    options: tuple[Callable[[Any], Any], ...],
-    bundle: str,
-    names: tuple[str, ...],
-) -> Command:
-    """Add options to a command, which receives the values of `names` as one mapping."""
-
-    @functools.wraps(command)
-    def bundling(*args: Any, **values: Any) -> Any:
-        values[bundle] = {name: values.pop(name) for name in names}
-        return command(*args, **values)
-
-    for option in reversed(options):
-        option(bundling)
-    return cast("Command", bundling)
+"""``--max-parallel``, ``--gpus``, ``--placement`` and ``--share``."""
 
 
 def exclusive(**given: Any) -> None:

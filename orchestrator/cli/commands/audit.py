@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import json_option
-from orchestrator.cli.render.text_table import Column, clean, draw, filled, short_path
+from orchestrator.cli import options
+from orchestrator.cli.render.text import clean, short_path
+from orchestrator.cli.render.text_table import Column, draw, filled
 from orchestrator.files import plain
 from orchestrator.runs import results_folder
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("audit")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--missing", is_flag=True, help="Only incomplete runs.")
-@json_option
+@options.as_json
 def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
     """List which runs under PATH (default: results/) are complete, and what the others lack.
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import json_option, spec_options
-from orchestrator.cli.render.text_table import plural
+from orchestrator.cli import options
+from orchestrator.cli.render.text import plural
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.files import plain
 from orchestrator.sweepfile import load_spec
@@ -22,11 +22,11 @@ from orchestrator.sweepfile.model import Domain, Spec
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
 )
-@spec_options
-@json_option
+@options.selection
+@options.as_json
 @click.pass_context
 def command(
-    ctx: click.Context, files: tuple[Path, ...], selection: Mapping[str, Any], as_json: bool
+    ctx: click.Context, /, *, files: tuple[Path, ...], as_json: bool, **selection: Any
 ) -> None:
     """Check sweep files without running anything.
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import exclusive, json_option
-from orchestrator.cli.render.text_table import plural
+from orchestrator.cli import options
+from orchestrator.cli.render.text import plural
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.metrics import resolve_kind
@@ -24,14 +24,14 @@ _FORMATS = ("csv", "md", "json")
 @click.command("compare")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--sort-by", metavar="METRIC", help="Metric to rank by. [default: validation]")
-@click.option("--top", metavar="N", type=click.IntRange(min=1), help="Show only the best N.")
+@click.option("--top", **options.NUMBER, help="Show only the best N.")
 @click.option("--metrics", metavar="KIND", help="Kind of other tools' arrays, e.g. edc.")
 @click.option("--rate", metavar="HZ", type=float, help="Samples per second of those arrays.")
 @click.option("--export", type=click.Choice(_FORMATS), help="Output format.")
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Output file."
 )
-@json_option
+@options.as_json
 @click.option("--runs", "single", is_flag=True, help="One row per run, seeds not merged.")
 @click.option("--all", "everything", is_flag=True, help="Show all columns and incomplete runs.")
 def command(
@@ -54,7 +54,7 @@ def command(
     _r2. The prefix val_ means the validation arrays; runs are ranked by them if they have them.
     """
     if export != "json":
-        exclusive(json=as_json, export=export)
+        options.exclusive(json=as_json, export=export)
     form = "json" if as_json else export
     if output is not None and form is None:
         form = output.suffix.removeprefix(".").lower()

@@ -9,17 +9,12 @@ from pathlib import Path
 import click
 
 from orchestrator.analysis import Asked, examine
-from orchestrator.cli.options import (
-    exclusive,
-    find_trial,
-    json_option,
-    results_option,
-    sweep_option,
-)
+from orchestrator.cli import options
 from orchestrator.cli.render.bundle import write_bundle
 from orchestrator.cli.render.curves import write_picture
 from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text
-from orchestrator.cli.render.text_table import plural, terminal_width
+from orchestrator.cli.render.text import plural
+from orchestrator.cli.render.text_table import terminal_width
 from orchestrator.divergence.schedule import from_words
 from orchestrator.errors import NotFoundError
 from orchestrator.files import plain
@@ -31,30 +26,18 @@ _WIDEST = 100
 
 @click.command("doctor")
 @click.argument("what", metavar="[TRIAL | SWEEP | FILE]", required=False)
-@sweep_option
-@results_option
+@options.sweep
+@options.results
 @click.option("--metric", metavar="NAME", help="Metric to rank by. [default: the sweep's]")
 @click.option("--goal", type=click.Choice(["minimize", "maximize"]), help="Goal of the metric.")
 @click.option("--target", metavar="VALUE", type=float, help="Value the metric should reach.")
 @click.option(
-    "--schedule",
-    metavar="TEXT",
-    help="Configured learning rate, e.g. cosine,lr=0.001,total=50,per=epoch.",
+    "--schedule", metavar="TEXT", help="Configured learning rate: cosine,lr=1e-3,total=50."
 )
 @click.option("--pattern", metavar="REGEX", help="Pattern of the numbers in a text log.")
-@click.option(
-    "--png",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Also draw the curves (needs matplotlib).",
-)
-@click.option(
-    "--bundle",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Also write diagnosis, logs and configs to a ZIP file.",
-)
-@json_option
+@click.option("--png", **options.FILE, help="Also draw the curves (needs matplotlib).")
+@click.option("--bundle", **options.FILE, help="Also pack diagnosis, logs and configs as ZIP.")
+@options.as_json
 @click.option("--md", "as_markdown", is_flag=True, help="Print Markdown.")
 def command(
     *,
@@ -77,7 +60,7 @@ def command(
     JSON lines, Hugging Face's trainer_state.json, TensorBoard event files, text. The default is
     the newest sweep.
     """
-    exclusive(json=as_json, md=as_markdown)
+    options.exclusive(json=as_json, md=as_markdown)
     asked = Asked(metric, goal, target, from_words(schedule) if schedule else None, pattern)
     found = examine(_find(what, sweep, results_folder(results)), asked)
     if as_json:
@@ -106,5 +89,5 @@ def _find(what: str | None, sweep: str | None, results: Path) -> Path:
         with suppress(NotFoundError):
             return find_sweep(results, what).path
     found = find_sweep(results, sweep)
-    record = find_trial(found, what)
+    record = options.find_trial(found, what)
     return found.run_dir(record.number, record.name).path

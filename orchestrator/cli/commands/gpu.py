@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
-from orchestrator.cli.options import json_option
+from orchestrator.cli import options
 from orchestrator.cli.output import mute
+from orchestrator.cli.render.text import clean, plural
 from orchestrator.cli.render.text_table import (
     LONGEST_CELL,
     Column,
-    clean,
     draw,
     fit,
     numbers,
-    plural,
     terminal_width,
 )
 from orchestrator.errors import SweepError
@@ -34,40 +34,33 @@ WRONG_USAGE = 64
 _PROCESSES_SHOWN = 3
 
 
-class _Failure(click.ClickException):
-    """An error, printed as usual, with an exit code that is no verdict."""
-
-    exit_code = WRONG_USAGE
-
-    def __init__(self, cause: click.ClickException) -> None:
-        super().__init__(cause.message)
-        self._cause = cause
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        self._cause.show(file)
-
-
 class _Command(click.Command):
     """A command whose errors, expected or not, never look like one of its verdicts."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        try:
+        with _no_verdict():
             return super().make_context(*args, **extra)
-        except click.ClickException as error:
-            raise _Failure(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _no_verdict():
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort):
-            raise
-        except click.ClickException as error:
-            raise _Failure(error) from None
-        except SweepError as error:
-            raise _Failure(click.ClickException(str(error))) from None
-        except Exception:
-            traceback.print_exc()
-            ctx.exit(WRONG_USAGE)
+
+
+@contextmanager
+def _no_verdict() -> Iterator[None]:
+    """Print every error and exit with the code of wrong usage."""
+    try:
+        yield
+        return
+    except (click.exceptions.Exit, click.Abort):
+        raise
+    except click.ClickException as error:
+        error.show()
+    except SweepError as error:
+        click.echo(f"Error: {error}", err=True)
+    except Exception:
+        traceback.print_exc()
+    raise click.exceptions.Exit(WRONG_USAGE)
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -79,10 +72,8 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 
 @click.command("gpu", cls=_Command)
 @click.option("--need", callback=_size, metavar="SIZE", help="Memory of one trial, e.g. 8GB.")
-@click.option(
-    "--trials", type=click.IntRange(min=1), metavar="N", help="Number of trials. [default: 1]"
-)
-@json_option
+@click.option("--trials", **options.NUMBER, help="Number of trials. [default: 1]")
+@options.as_json
 @click.pass_context
 def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json: bool) -> None:
     """Show the GPUs of this machine, and whether trials fit into their free memory.

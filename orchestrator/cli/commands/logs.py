@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import find_trial, results_option, sweep_option
+from orchestrator.cli import options
 from orchestrator.cli.render.events import in_words
 from orchestrator.errors import NotFoundError
 from orchestrator.runs import (
@@ -31,8 +31,8 @@ _BLOCK = 65_536
 
 @click.command("logs")
 @click.argument("what", metavar="[TRIAL | SWEEP]", required=False)
-@sweep_option
-@results_option
+@options.sweep
+@options.results
 @click.option("-f", "--follow", is_flag=True, help="Follow until the trial or sweep has ended.")
 @click.option(
     "-n",
@@ -70,7 +70,7 @@ def _find(
     if what is None:
         return found, None
     try:
-        return found, find_trial(found, what)
+        return found, options.find_trial(found, what)
     except NotFoundError as no_trial:
         if sweep is not None:
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,15 +13,9 @@ from typing import Any
 import click
 
 from orchestrator.analysis.status import complete_durations
-from orchestrator.cli.options import (
-    exclusive,
-    json_option,
-    resource_options,
-    results_option,
-    spec_options,
-)
+from orchestrator.cli import options
 from orchestrator.cli.render.plan_text import excluded_json, plan_lines, search_space_lines
-from orchestrator.cli.render.text_table import plural, short_path
+from orchestrator.cli.render.text import plural, short_path
 from orchestrator.engine.script import command as command_line
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import TrialError, UsageError
@@ -45,15 +38,15 @@ from orchestrator.sweepfile.program import arguments
     metavar="SIZE[:NAME]",
     help='Plan for an empty GPU of this size, e.g. 16GB or 24GB:"RTX 3090". Repeatable.',
 )
-@spec_options
-@resource_options
+@options.selection
+@options.resources
 @click.option(
     "--trial-minutes",
     type=click.FloatRange(min=0, min_open=True),
     help="Duration of one trial. [default: mean of this sweep's complete trials]",
 )
-@results_option
-@json_option
+@options.results
+@options.as_json
 @click.option("--configs", is_flag=True, help="Print only the configs, one JSON object per line.")
 @click.option("--argv", is_flag=True, help="Print only the argument lists, one JSON list per line.")
 @click.option(
@@ -63,15 +56,17 @@ def command(
     *,
     spec: Path,
     cards: tuple[str, ...],
-    selection: Mapping[str, Any],
-    limits: Mapping[str, Any],
+    max_parallel: int | None,
     gpus: str | None,
+    placement: model.Placement,
+    share: model.Share,
     trial_minutes: float | None,
     results: Path | None,
     as_json: bool,
     configs: bool,
     argv: bool,
     limit: int | None,
+    **selection: Any,
 ) -> None:
     """Show the trials of the sweep file SPEC and where they would run; start nothing.
 
@@ -79,7 +74,7 @@ def command(
     the memory that is free now on this machine's GPUs, or from the GPUs given with --gpu. The
     duration is known if trials of this sweep are complete, or --trial-minutes is given.
     """
-    exclusive(json=as_json, configs=configs, argv=argv)
+    options.exclusive(json=as_json, configs=configs, argv=argv)
     loaded = load_spec(spec, **selection)
     for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
@@ -89,7 +84,7 @@ def command(
     folder = results_folder(results)
     plan = decide(
         loaded,
-        policy_of(loaded, **limits),
+        policy_of(loaded, max_parallel, placement, share),
         devices=hypothetical(cards) if cards else None,
         gpus=gpus,
         known=partial(known_need, loaded, results=folder),

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import detach_option, find_trial, results_option, sweep_option
+from orchestrator.cli import options
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs import (
     SweepDir,
@@ -32,8 +32,7 @@ _LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterati
 @click.option(
     "--set",
     "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
+    **options.SETTING,
     help='New value of a parameter; "*0.1" multiplies the trial\'s value. Repeatable.',
 )
 @click.option(
@@ -41,9 +40,9 @@ _LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterati
     is_flag=True,
     help="Restart the learning rate schedule over the remaining steps.",
 )
-@sweep_option
-@results_option
-@detach_option
+@options.sweep
+@options.results
+@options.detach
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -65,7 +64,7 @@ def command(
     from orchestrator.engine import add_resumed
 
     folder = find_sweep(results_folder(results), sweep)
-    origin = find_trial(folder, trial)
+    origin = options.find_trial(folder, trial)
     run = run_command.make_context("run", _arguments(folder), parent=ctx.parent)
     values = dict(run.params)
     spec = _load(values)

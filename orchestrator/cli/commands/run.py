@@ -12,19 +12,13 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import (
-    detach_option,
-    exclusive,
-    resource_options,
-    results_option,
-    spec_options,
-)
+from orchestrator.cli import options
 from orchestrator.cli.render.events import Progress, say
-from orchestrator.cli.render.text_table import clean, plural
+from orchestrator.cli.render.text import clean, plural
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError
 from orchestrator.files import parse_duration
-from orchestrator.placement import decide, policy_of
+from orchestrator.placement import decide, model, policy_of
 from orchestrator.runs import SweepDir, SweepState, results_folder
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.checks import refuse_unbounded
@@ -34,9 +28,9 @@ from orchestrator.sweepfile.model import Spec
 
 @click.command("run")
 @click.argument("spec", type=click.Path(path_type=Path))
-@spec_options
-@results_option
-@resource_options
+@options.selection
+@options.results
+@options.resources
 @click.option(
     "--wait-timeout",
     metavar="DURATION",
@@ -55,22 +49,25 @@ from orchestrator.sweepfile.model import Spec
     is_flag=True,
     help="Run in this process without Ray, for a debugger: one trial at a time, on one GPU.",
 )
-@detach_option
+@options.detach
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     spec: Path,
-    selection: Mapping[str, Any],
     results: Path | None,
-    limits: Mapping[str, Any],
+    max_parallel: int | None,
     gpus: str | None,
+    placement: model.Placement,
+    share: model.Share,
     wait_timeout: str | None,
     only: tuple[str, ...],
     retry_failed: bool,
     new: bool,
     inline: bool,
     detach: bool,
+    **selection: Any,
 ) -> int:
     """Run the sweep file SPEC and rank its trials.
 
@@ -83,11 +80,11 @@ def command(
         click.echo(f"Warning: {warning}", err=True)
     folder = results_folder(results)
     timeout_s = _timeout(wait_timeout)
-    policy = policy_of(loaded, **limits)
+    policy = policy_of(loaded, max_parallel, placement, share)
     known = partial(known_need, loaded, results=folder)
     plan = decide(loaded, policy, gpus=gpus, known=known, waits=True)
     if detach:
-        exclusive(detach=detach, inline=inline)
+        options.exclusive(detach=detach, inline=inline)
         return _detach(loaded, folder, _arguments(ctx, ctx.params), new=new)
     # The engine loads Ray and Optuna, so only after the file is known to be good.
     from orchestrator.engine.driver import run_sweep

@@ -15,18 +15,9 @@ from typing import Any
 import click
 
 from orchestrator.analysis.status import SweepStatus, TrialStatus, parse_time, read_status
-from orchestrator.cli.options import json_option, results_option
-from orchestrator.cli.render.text_table import (
-    Column,
-    clean,
-    draw,
-    filled,
-    fit,
-    number,
-    numbers,
-    plural,
-    terminal_width,
-)
+from orchestrator.cli import options
+from orchestrator.cli.render.text import clean, number, plural
+from orchestrator.cli.render.text_table import Column, draw, filled, fit, numbers, terminal_width
 from orchestrator.files import MIB, format_duration, format_size
 from orchestrator.placement import CPU
 from orchestrator.runs import find_sweep, results_folder
@@ -39,7 +30,7 @@ _INTEREST = {"RUNNING": 0, "FAIL": 1, "PRUNED": 2, "COMPLETE": 3, "WAITING": 4}
 
 @click.command("status")
 @click.argument("sweep", required=False)
-@results_option
+@options.results
 @click.option("--watch", is_flag=True, help="Refresh until the sweep has ended, or Ctrl+C.")
 @click.option(
     "--interval",
@@ -49,7 +40,7 @@ _INTEREST = {"RUNNING": 0, "FAIL": 1, "PRUNED": 2, "COMPLETE": 3, "WAITING": 4}
     show_default=True,
     help="Time between refreshes.",
 )
-@json_option
+@options.as_json
 def command(
     *, sweep: str | None, results: Path | None, watch: bool, interval: float, as_json: bool
 ) -> None:

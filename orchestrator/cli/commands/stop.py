@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.options import find_trial, results_option
+from orchestrator.cli import options
 from orchestrator.engine.driver import control
 from orchestrator.errors import SweepError, UsageError
 from orchestrator.runs import (
@@ -25,7 +25,7 @@ TIMEOUT_S = 60.0
 @click.command("stop")
 @click.argument("sweep", required=False)
 @click.argument("trial", required=False)
-@results_option
+@options.results
 def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
     """Stop SWEEP (default: the newest), or only its TRIAL (number or name).
 
@@ -43,13 +43,13 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
         again = record.command or f"sweep run {record.spec_path}"
         click.echo(f"{folder.name} is stopped. To continue: {again}")
         return 0
-    before = find_trial(folder, trial)
+    before = options.find_trial(folder, trial)
     number = str(before.number)
     if before.state.is_finished:
         raise UsageError(f"{folder.name}: trial {trial} has already ended ({before.state.value}).")
     control.ask_to_stop(folder, before.number)
-    _wait(folder, lambda: find_trial(folder, number).state.is_finished)
-    after = find_trial(folder, number)
+    _wait(folder, lambda: options.find_trial(folder, number).state.is_finished)
+    after = options.find_trial(folder, number)
     reason = f": {after.reason}" if after.reason else ""
     click.echo(f"{folder.name}: trial {trial} is {after.state.value}{reason}.")
     return 0

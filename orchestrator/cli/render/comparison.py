@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.render.text import clean, number, plural, short_path
 from orchestrator.cli.render.text_table import (
     LONGEST_CELL,
     Column,
-    clean,
     config_columns,
     differing,
     draw,
     filled,
     fit,
-    number,
     numbers,
-    plural,
-    short_path,
     terminal_width,
 )
 from orchestrator.metrics import known_metrics

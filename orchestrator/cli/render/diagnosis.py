@@ -6,7 +6,8 @@ import textwrap
 
 from orchestrator.analysis import Examination, Examined, shown_series
 from orchestrator.cli.render.curves import plot
-from orchestrator.cli.render.text_table import Column, clean, draw, number, numbers, short_path
+from orchestrator.cli.render.text import clean, number, short_path
+from orchestrator.cli.render.text_table import Column, draw, numbers
 from orchestrator.divergence.diagnosis import Finding
 
 _TOGETHER = "The runs together"

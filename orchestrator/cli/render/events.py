@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.output import mute
-from orchestrator.cli.render.text_table import clean, number, plural
+from orchestrator.cli.render.text import clean, number, plural
 from orchestrator.engine.script.reports import Lines, Tail
 from orchestrator.files import format_duration
 from orchestrator.placement import CPU

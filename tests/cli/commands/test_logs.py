@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from orchestrator.cli import main
-from orchestrator.cli.commands.logs import find_trial
+from orchestrator.cli.options import find_trial
 from orchestrator.errors import NotFoundError
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState, log_event

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.render.text_table import Column, clean, draw, fit, number, terminal_width
+from orchestrator.cli.render.text import clean, number
+from orchestrator.cli.render.text_table import Column, draw, fit, terminal_width
 from orchestrator.errors import UsageError
 from orchestrator.files import plain
 from orchestrator.sweepfile import TrainerParameter, TrainerSchema, trainer_names, trainer_schema
