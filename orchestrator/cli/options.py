@@ -71,7 +71,7 @@ resources = _group(
 
 
 def exclusive(**given: Any) -> None:
-    """Refuse options that are given together, each named by its flag (``as_json`` is --json)."""
+    """Raise UsageError if several options are given; keywords are flags without dashes."""
     names = [f"--{name}" for name, value in given.items() if value]
     if len(names) > 1:
         listed = f"{', '.join(names[:-1])} and {names[-1]}"

@@ -25,7 +25,7 @@ from tests.engine.sweeps import processes_with, wait_until
 SWEEP = str(Path(sys.executable).with_name("sweep"))
 SCRIPT = ROOT / "tests" / "engine" / "script" / "scripts" / "train_model.py"
 
-# Beside training, the copy of the script writes down each start, and hurries once told to.
+# The copy of the script also records each start, and does not sleep once a file "hurry" exists.
 PRELUDE = """
 import os, sys
 line = f"{os.environ.get('CUDA_VISIBLE_DEVICES')}|{' '.join(sys.argv[1:])}\\n"
@@ -150,7 +150,7 @@ class Desk:
         return found
 
     def status(self, *words: str) -> dict[str, Any]:
-        """Return what ``sweep status --json`` says."""
+        """Return the output of ``sweep status --json``."""
         done = self.sweep("status", "--json", *words)
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)

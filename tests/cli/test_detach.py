@@ -22,7 +22,7 @@ METRIC = "metric: {name: val_loss}"
 
 
 def type_and_hang_up(desk: Desk, command: str) -> str:
-    """Type a command into a terminal of its own, then close that terminal; return what it said."""
+    """Type a command into a new terminal, close the terminal and return its output."""
     words = f"{command}; echo code $?; sleep 600"
     shell, terminal = desk.start_on_terminal("bash", "-c", words)
     said = ""

@@ -61,7 +61,7 @@ def test_a_reader_who_has_gone_is_no_failure(results: Path, words: tuple[str, ..
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("words", [("compare",), ("status", "--json")])
-def test_a_full_disk_is_told_in_one_line(results: Path, words: tuple[str, ...]) -> None:
+def test_a_full_disk_is_one_error_line(results: Path, words: tuple[str, ...]) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         done = run(results, *words, stdout=full)

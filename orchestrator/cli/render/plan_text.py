@@ -173,10 +173,9 @@ def _notes(spec: Spec, shown: Sequence[TrialConfig]) -> list[str]:
         if notes:
             lines.append(f"  {clean(name)}: {'; '.join(notes)}")
     changes = {} if spec.ablate is None else spec.ablate.changes
-    for trial in shown:
-        change = changes.get(trial.change or "")
-        if change is not None and change.note:
-            lines.append(f"  {clean(trial.change or '')}: {clean(change.note)}")
+    for change in dict.fromkeys(trial.change for trial in shown if trial.change is not None):
+        if change in changes and changes[change].note:
+            lines.append(f"  {clean(change)}: {clean(changes[change].note)}")
     return lines
 
 

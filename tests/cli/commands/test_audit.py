@@ -25,7 +25,7 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_counts_and_tells_what_lacks(runs: Path, capsys: Capture) -> None:
+def test_it_counts_runs_and_lists_what_they_lack(runs: Path, capsys: Capture) -> None:
     assert sweep("audit", str(runs)) == 0
     out = capsys.readouterr().out
     assert out.startswith("1/2 complete\n")

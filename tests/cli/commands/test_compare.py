@@ -66,7 +66,7 @@ def test_the_default_is_results_ranked_on_validation(results: Path, capsys: Capt
     ) in out
 
 
-def test_a_test_metric_ranks_as_typed_and_says_so(results: Path, capsys: Capture) -> None:
+def test_ranking_by_a_test_metric_is_noted(results: Path, capsys: Capture) -> None:
     assert sweep("compare", "--sort-by", "r2", "--top", "1") == 0
     out = capsys.readouterr().out
     assert "ranked by r2, highest first (selected on test among 2)" in out
@@ -93,7 +93,7 @@ def test_json_is_the_contract(results: Path, capsys: Capture) -> None:
     assert found["incomplete"][0]["missing"] == ["predictions.npy", "targets.npy"]
 
 
-def test_csv_goes_to_standard_output_alone(results: Path, capsys: Capture) -> None:
+def test_only_the_csv_goes_to_standard_output(results: Path, capsys: Capture) -> None:
     assert sweep("compare", "--export", "csv") == 0
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
@@ -214,7 +214,7 @@ def test_an_array_that_would_run_code_is_not_unpickled(tmp_path: Path, capsys: C
     assert not (tmp_path / "exploded").exists()
 
 
-def test_trials_carry_their_sweep_where_there_are_several(tmp_path: Path) -> None:
+def test_trials_of_several_sweeps_are_prefixed(tmp_path: Path) -> None:
     for name in ("one", "two"):
         made.trial(made.sweep(tmp_path, name), 0, error=0.1, val_error=0.1)
     text = render_comparison(compare([tmp_path]), width=200)
@@ -277,7 +277,7 @@ def test_long_text_is_cut_with_a_mark() -> None:
     assert clean("a" * 50, 10) == "a" * 9 + "…"
 
 
-def test_fit_keeps_what_must_stay_and_then_what_weighs_least() -> None:
+def test_fit_keeps_columns_by_weight() -> None:
     columns = [Column("a", ["x" * 10]), Column("b", ["x" * 10], 5), Column("c", ["x" * 10], 1)]
     kept, hidden = fit(columns, 22)
     assert ([column.title for column in kept], hidden) == (["a", "c"], 1)

@@ -80,7 +80,7 @@ def test_a_sweep_holds_its_trials_against_each_other(results: Path, capsys: Capt
     assert "differs from trial 0 (lr=0.001) only in lr (0.0001, not 0.001)" in together
 
 
-def test_a_trial_is_shown_alone_with_what_its_siblings_tell(results: Path, capsys: Capture) -> None:
+def test_a_single_trial_is_judged_with_its_siblings(results: Path, capsys: Capture) -> None:
     assert doctor("0", "--results", str(results), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     (run,) = told["runs"]
@@ -92,7 +92,7 @@ def test_a_trial_is_shown_alone_with_what_its_siblings_tell(results: Path, capsy
     assert "trial 2 (lr=0.0001): sound" in capsys.readouterr().out
 
 
-def test_what_exploded_before_its_first_report_is_named(results: Path, capsys: Capture) -> None:
+def test_a_run_that_exploded_before_its_first_report_is_named(results: Path, capsys: Capture) -> None:
     reported(SweepDir(results / "demo"), 4, [3e18, 1e12, 1.4e4], lr=30.0)
     assert doctor("demo", "--results", str(results)) == 0
     out = " ".join(capsys.readouterr().out.split())
@@ -100,7 +100,7 @@ def test_what_exploded_before_its_first_report_is_named(results: Path, capsys: C
     assert out.count("exploded before its first report") == 1
 
 
-def test_without_an_argument_the_newest_sweep_is_meant(results: Path, capsys: Capture) -> None:
+def test_the_default_is_the_newest_sweep(results: Path, capsys: Capture) -> None:
     assert doctor("--results", str(results), "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 4
 
@@ -112,7 +112,7 @@ def test_sweeps_in_one_folder_are_not_mixed(results: Path, capsys: Capture) -> N
     assert doctor(str(results), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     outcomes = [run["outcome"] for run in told["runs"] if "other" in run["path"]]
-    assert outcomes == ["in doubt", "in doubt"]  # nobody of that sweep has fallen
+    assert outcomes == ["in doubt", "in doubt"]  # no trial of that sweep has fallen
     assert told["together"]
     assert all(text.startswith("demo: ") for text in told["together"])
 
@@ -151,7 +151,7 @@ def test_a_picture(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_without_matplotlib_says_what_to_install(
+def test_a_picture_without_matplotlib_names_the_package_to_install(
     five: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -160,7 +160,7 @@ def test_a_picture_without_matplotlib_says_what_to_install(
     assert "sweep-orchestrator[plot]" in capsys.readouterr().err
 
 
-def test_all_targets_of_a_sweep_and_what_remedies_came_to(tmp_path: Path, capsys: Capture) -> None:
+def test_targets_of_a_sweep_and_results_of_remedies(tmp_path: Path, capsys: Capture) -> None:
     sweep = made.sweep(tmp_path)
     spec = json.loads(sweep.spec_file.read_text())
     spec["targets"] = {"mae": "<= 0.01", "acc": ">= 0.9"}
@@ -200,7 +200,7 @@ def test_a_target_and_a_schedule(tmp_path: Path, capsys: Capture) -> None:
     assert "lr: first 0.001, peak 0.001, last 0.001" in out
 
 
-def test_each_trial_is_held_against_a_schedule_of_its_own(tmp_path: Path, capsys: Capture) -> None:
+def test_each_trial_is_compared_with_its_own_schedule(tmp_path: Path, capsys: Capture) -> None:
     sweep = made.sweep(tmp_path)
     spec = json.loads(sweep.spec_file.read_text())
     spec |= {"lr_schedule": {"cosine": {"lr": 0.1}}, "parameters": {"lr": {"values": [0.1, 0.2]}}}
@@ -231,7 +231,7 @@ def test_each_trial_is_held_against_a_schedule_of_its_own(tmp_path: Path, capsys
         (["--results", "{empty}"], "No sweep in "),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(
+def test_usage_errors_are_one_sentence(
     arguments: list[str], message: str, five: str, tmp_path: Path, capsys: Capture
 ) -> None:
     sweep = made.sweep(tmp_path / "r")

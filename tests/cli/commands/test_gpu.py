@@ -72,7 +72,7 @@ def test_several_cards_count_together(nvml: FakeNvml) -> None:
     assert told(nvml, "--need", "8GB")[0] == 0  # one trial
 
 
-def test_the_table_shows_what_there_is(nvml: FakeNvml) -> None:
+def test_the_table_shows_every_gpu(nvml: FakeNvml) -> None:
     held = [Held(41, 900), Held(42, 3000), Held(43, 1, "Graphics"), Held(44, 2)]
     nvml.write(
         [
@@ -121,7 +121,7 @@ def test_mig_instances_are_devices(nvml: FakeNvml) -> None:
     assert [device["id"] for device in found["devices"]] == ["0:0", "0:1"]
 
 
-def test_what_a_running_sweep_promised_is_not_free(nvml: FakeNvml) -> None:
+def test_memory_promised_by_a_running_sweep_is_not_free(nvml: FakeNvml) -> None:
     nvml.write([Card(24576)])
     assert told(nvml, "--need", "8GB", "--trials", "3")[0] == 0
     with Leases(nvml.folder / "leases").claim(uuid_of(0), 6 << 30) as lease:
@@ -133,7 +133,7 @@ def test_what_a_running_sweep_promised_is_not_free(nvml: FakeNvml) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--need", "8GB")])
-def test_without_a_gpu_it_says_why(nvml: FakeNvml, arguments: tuple[str, ...]) -> None:
+def test_without_a_gpu_the_reason_is_shown(nvml: FakeNvml, arguments: tuple[str, ...]) -> None:
     nvml.write([Card(24576)], [("nvmlInit", None, fake_nvml.DRIVER_NOT_LOADED)])
     done = call(nvml, *arguments)
     assert done.returncode == 3

@@ -72,12 +72,12 @@ def test_a_line_longer_than_a_block_is_shown_whole(results: Path, capsys: Captur
     assert capsys.readouterr().out == f"{long}\nlast"
 
 
-def test_a_trial_without_a_log_is_said(results: Path, capsys: Capture) -> None:
+def test_a_trial_without_a_log_has_a_message(results: Path, capsys: Capture) -> None:
     assert sweep("logs", "1", "--results", str(results)) == 0
     assert "trial 1 (t20=3.0) is WAITING and has logged nothing yet." in capsys.readouterr().err
 
 
-def test_the_sweep_shows_its_drivers_output_or_its_events_in_words(
+def test_a_sweep_shows_the_output_of_its_driver_or_its_events(
     results: Path, capsys: Capture
 ) -> None:
     made_sweep = SweepDir(results / "demo")
@@ -111,7 +111,7 @@ def test_output_of_a_driver_before_this_one_does_not_hide_the_events(
     assert capsys.readouterr().out.endswith("sweep started\n")
 
 
-def test_a_sweep_without_any_log_is_said(results: Path, capsys: Capture) -> None:
+def test_a_sweep_without_a_log_has_a_message(results: Path, capsys: Capture) -> None:
     assert sweep("logs", "--results", str(results)) == 0
     assert "nothing has been logged yet" in capsys.readouterr().err
 
@@ -132,7 +132,7 @@ def test_a_name_that_is_no_trial_may_be_that_of_a_sweep(results: Path, capsys: C
 
 
 @pytest.mark.parametrize("arguments", [["logs", "nine"], ["logs", "--sweep", "other"]])
-def test_what_is_not_there_exits_with_2(
+def test_unknown_names_exit_with_2(
     results: Path, capsys: Capture, arguments: list[str]
 ) -> None:
     assert sweep(*arguments, "--results", str(results)) == 2
@@ -227,7 +227,7 @@ def test_following_waits_for_the_log_survives_a_cut_and_ends_with_the_trial(
         with run.log_file.open("ab") as stream:
             stream.write(b"\xa4\n")
         follower.wait_for("two ä\n".encode())
-        # The next attempt begins its log anew.
+        # The next attempt starts a new log.
         run.log_file.write_bytes(b"new\n")
         follower.wait_for(b"new\n")
         with run.log_file.open("ab") as stream:

@@ -153,7 +153,7 @@ def test_durations_of_earlier_runs(sweep: Sweep, tmp_path: Path) -> None:
     assert placed(sweep, *where)["duration"] is None, "nobody knows what ran there"
     spec = load_spec(tmp_path / "sweep.yaml").to_dict()
     (results / "weights" / "spec.json").write_text(json.dumps(plain(spec)))
-    # These say nothing about a whole trial of this sweep.
+    # Their durations are not those of a whole trial of this sweep.
     ran(results, 2, 5.0, state=TrialState.PRUNED)
     ran(results, 3, 5.0, attempt=2)
     ran(results, 4, 5.0, stage="quick")
@@ -173,7 +173,7 @@ def test_durations_of_earlier_runs(sweep: Sweep, tmp_path: Path) -> None:
     assert placed(sweep, *where, "--set", "seed=7")["duration"] is None, "another sweep"
 
 
-def test_an_unbounded_sweep_has_no_end_to_tell(sweep: Sweep) -> None:
+def test_an_unbounded_sweep_has_no_total_duration(sweep: Sweep) -> None:
     code, out, _ = sweep(BAYES, "--gpu", "16GB", "--trial-minutes", "2", "--json")
     assert code == 0
     found = json.loads(out)["duration"]
@@ -187,7 +187,7 @@ def test_an_unbounded_sweep_has_no_end_to_tell(sweep: Sweep) -> None:
     ("minutes", "said"),
     [("1.5617", "1m 34s"), ("0.5", "30s"), ("0.05", "3s"), ("0.002", "0.12s"), ("1500", "25h 00m")],
 )
-def test_durations_are_words(sweep: Sweep, minutes: str, said: str) -> None:
+def test_durations_are_readable(sweep: Sweep, minutes: str, said: str) -> None:
     _, out, _ = sweep(NAMED, "--gpu", "8GB", "--trial-minutes", minutes)
     assert f"duration   {said} a trial" in out
 
@@ -344,7 +344,7 @@ def test_an_unbounded_sweep_has_null_trials(sweep: Sweep) -> None:
     assert (found["start_parallel"], found["max_parallel"]) == (1, 1)
 
 
-def test_warnings_do_not_mix_with_what_is_read(sweep: Sweep) -> None:
+def test_warnings_go_to_standard_error(sweep: Sweep) -> None:
     text = "version: 1\nname: own\nprogram: absent.py\nparameters: {lr: {values: [1, 2]}}\n"
     code, out, err = sweep(text, "--configs")
     assert code == 0
@@ -396,7 +396,7 @@ def test_with_the_memory_that_is_really_free(tmp_path: Path) -> None:
     assert "the NVIDIA driver says: " in found["reason"]
 
 
-def test_what_another_sweep_has_promised_is_not_planned_with(tmp_path: Path) -> None:
+def test_memory_promised_by_another_sweep_is_not_used(tmp_path: Path) -> None:
     nvml = fake_nvml.build(tmp_path)
     nvml.write([Card(24576)])
     path = tmp_path / "sweep.yaml"
@@ -481,7 +481,7 @@ def test_argv_of_a_trainer_is_refused(sweep: Sweep) -> None:
     assert "--argv: this sweep has no program" in err
 
 
-def test_what_constraints_leave_out_is_told(sweep: Sweep) -> None:
+def test_excluded_configs_are_listed(sweep: Sweep) -> None:
     code, out, _ = sweep(CONSTRAINED)
     assert code == 0
     assert "trials     3" in out

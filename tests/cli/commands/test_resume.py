@@ -40,7 +40,7 @@ def resume(folder: SweepDir, *arguments: str) -> int:
     return sweep("resume", *arguments, "--results", str(folder.path.parent))
 
 
-def test_a_trial_goes_on_as_a_new_one(folder: SweepDir, capsys: Capture) -> None:
+def test_a_trial_continues_as_a_new_one(folder: SweepDir, capsys: Capture) -> None:
     before = {record.number: record for record in load_trials(folder)}
     asked = ["falls", "--set", "epochs=6", "--set", "lr=*0.5", "--new-schedule"]
     assert resume(folder, *asked) == 0

@@ -38,7 +38,7 @@ SCRIPTED = {
 @pytest.mark.slow
 def test_a_script_is_swept_as_it_is(desk: Desk) -> None:
     desk.write_sweep(SCRIPTED, "metric: {name: mae, goal: minimize}\nfixed: {epochs: 6}")
-    # A person's own packages must not stand in for ours in the processes that run trials.
+    # The user's packages must not replace ours in the processes that run trials.
     for name in ("orchestrator", "trainers"):
         (desk.folder / name).mkdir()
         desk.write(f"{name}/__init__.py", "raise RuntimeError('not this one')")
@@ -368,7 +368,7 @@ def test_results_that_cannot_be_written(desk: Desk) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_the_command_that_continues_has_what_was_typed_and_no_more(
+def test_the_continuing_command_has_the_typed_options_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -383,7 +383,7 @@ def test_the_command_that_continues_has_what_was_typed_and_no_more(
 
 
 @pytest.mark.slow
-def test_a_killed_inline_driver_leaves_nothing_not_even_a_session_of_its_own(desk: Desk) -> None:
+def test_a_killed_inline_driver_leaves_no_process_or_session(desk: Desk) -> None:
     desk.write(
         "train_model.py",
         "import subprocess, time\n"

@@ -55,7 +55,7 @@ def live(tmp_path: Path) -> Iterator[SweepDir]:
         yield made_sweep
 
 
-def test_the_table_tells_each_trial_and_the_totals(live: SweepDir) -> None:
+def test_the_table_shows_each_trial_and_the_totals(live: SweepDir) -> None:
     lines = render_status(read_status(live), width=160).splitlines()
     assert lines[0] == "demo: RUNNING"
     assert lines[2].split("  ")[0] == "#"
@@ -122,7 +122,7 @@ def test_watching_in_a_terminal_draws_over_itself_and_never_scrolls(live: SweepD
     assert frame.rstrip().endswith("\x1b[J")
 
 
-def test_running_trials_are_listed_first_where_not_all_are(tmp_path: Path) -> None:
+def test_running_trials_are_kept_if_not_all_are_listed(tmp_path: Path) -> None:
     made_sweep = made.sweep(tmp_path, state=SweepState.RUNNING)
     for number in range(30):
         state = TrialState.RUNNING if number == 20 else TrialState.COMPLETE
@@ -158,7 +158,7 @@ def test_json_is_the_contract(live: SweepDir, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("name", [[], ["demo"]])
-def test_no_sweep_is_said_and_exits_with_2(
+def test_a_missing_sweep_exits_with_2(
     tmp_path: Path, capsys: Capture, name: list[str]
 ) -> None:
     assert sweep("status", *name, "--results", str(tmp_path)) == 2
@@ -228,7 +228,7 @@ def test_status_loads_no_numpy(live: SweepDir) -> None:
     assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == 0
 
 
-def test_placement_is_told_below_the_table(live: SweepDir) -> None:
+def test_placement_is_shown_below_the_table(live: SweepDir) -> None:
     record = SweepRecord.load(live)
     assert record is not None
     growth = "2 at once: 1.62 × the speed of 1; 3 at once: 1.59 ×, staying at 2"

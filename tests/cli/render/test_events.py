@@ -105,5 +105,5 @@ def test_events_of_any_shape_are_one_line_however_they_are_torn(
 
 
 @given(st.binary())
-def test_what_is_no_event_is_passed_over(raw: bytes) -> None:
+def test_lines_that_are_no_events_are_dropped(raw: bytes) -> None:
     assert isinstance(in_words()(raw + b"\n"), str)

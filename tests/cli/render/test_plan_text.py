@@ -1,4 +1,4 @@
-"""What `sweep plan` says of stages, ablations, seeds and budgets, and how --set reaches them."""
+"""Stages, ablations, seeds and budgets in `sweep plan`, and --set for their keys."""
 
 from __future__ import annotations
 
