@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -83,7 +84,7 @@ def _find(
 def _show_trial(sweep: SweepDir, record: TrialRecord, follow: bool, lines: int) -> None:
     run = sweep.run_dir(record.number, record.name)
     if not follow:
-        text, _ = _last_lines(run.log_file, lines)
+        text = _last_lines(run.log_file, lines)[0]
         click.echo(text, nl=False)
         if not text:
             click.echo(f"{_state(record)} and has logged nothing yet.", err=True)
@@ -146,26 +147,31 @@ def _follow(
     The file may appear later, or be truncated or replaced by a new attempt: it is then read from
     its beginning.
     """
-    identity = _identity(path)
-    text, position = _last_lines(path, lines)
+    text, position, identity = _last_lines(path, lines)
     click.echo(convert(text.encode()), nl=False)
     while True:
         # Checked before reading, so that what was written until then is still read.
         over = is_over()
-        now = _identity(path)
-        if now is not None and (now != identity or path.stat().st_size < position):
-            position = 0
-            identity = now
-        while added := _read_from(path, position):
-            position += len(added)
-            click.echo(convert(added), nl=False)
+        try:
+            stream = path.open("rb")
+        except OSError:
+            pass
+        else:
+            with stream:
+                now = _identity(stream)
+                if now != identity or stream.seek(0, os.SEEK_END) < position:
+                    identity, position = now, 0
+                stream.seek(position)
+                while added := stream.read(_BLOCK):
+                    position += len(added)
+                    click.echo(convert(added), nl=False)
         if over:
             return
         time.sleep(_PAUSE_S)
 
 
-def _last_lines(path: Path, count: int) -> tuple[str, int]:
-    """Return the last `count` lines of `path` and its size; a missing file is empty."""
+def _last_lines(path: Path, count: int) -> tuple[str, int, object]:
+    """Return the last `count` lines of `path`, its size and identity; a missing file is empty."""
     block = _BLOCK
     try:
         with path.open("rb") as stream:
@@ -177,26 +183,15 @@ def _last_lines(path: Path, count: int) -> tuple[str, int]:
                 block *= 2
                 stream.seek(start)
                 content = stream.read(end - start)
+            identity = _identity(stream)
     except OSError:
-        return "", 0
+        return "", 0, None
     kept = content.splitlines(keepends=True)[-count:] if count else []
-    return b"".join(kept).decode("utf-8", "replace"), end
+    return b"".join(kept).decode("utf-8", "replace"), end, identity
 
 
-def _read_from(path: Path, position: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(position)
-            return stream.read(_BLOCK)
-    except OSError:
-        return b""
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
+def _identity(stream: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(stream.fileno())
     return status.st_dev, status.st_ino
 
 
