@@ -34,7 +34,7 @@ def test_one_trial_is_stopped_and_the_others_go_on(desk: Desk) -> None:
 
     again = desk.sweep("stop", "mine", "0")
     assert again.returncode == 2
-    assert "it is PRUNED" in again.stderr
+    assert "has already ended (PRUNED)" in again.stderr
 
     desk.hurry.touch()
     output, _ = driver.communicate(timeout=60)
