@@ -24,6 +24,7 @@ REPORT_EVERY_S = 4.0
 LAST_LINES = 12
 _TAIL_BYTES = 65_536
 _LONGEST = 400
+_NO_FACTS = frozenset({"time", "event", "number", "name", "words"})
 _STYLE = {
     TrialState.COMPLETE: "green",
     TrialState.PRUNED: "yellow",
@@ -72,29 +73,45 @@ def _sentence(event: Mapping[str, Any], metric: str) -> str:
     trial = f"trial {number(event['number'])}" if "number" in event else ""
     if trial and event.get("name"):
         trial += f" ({event['name']})"
-    if kind in _KNOWN:
-        facts = [fact for fact in _KNOWN[kind](event, metric) if fact]
-        head = trial or title
-    else:
+    facts = _known_facts(kind, event, metric)
+    head = trial or title
+    if facts is None:
         # An event with `words` brings its own text.
         words = event.get("words")
         facts = [words] if isinstance(words, str) and words else _plain_facts(event)
         head = f"{trial}: {title}" if trial else title
-    return f"{head}: {', '.join(facts)}" if facts else head
+    text = ", ".join(fact for fact in facts if fact)
+    return f"{head}: {text}" if text else head
 
 
-def _sweep_started(event: Mapping[str, Any], _metric: str) -> list[str]:
-    plan = _mapping(event.get("plan"))
-    at_once, n_trials, kept = plan.get("start_parallel"), plan.get("n_trials"), event.get("kept")
-    return [
-        f"{number(n_trials)} trial{'' if n_trials == 1 else 's'}" if n_trials is not None else "",
-        f"{number(kept)} known from before" if kept else "",
-        f"{number(at_once)} at once" if at_once is not None else "",
-    ]
+def _known_facts(kind: str, event: Mapping[str, Any], metric: str) -> list[str] | None:
+    """Return the facts of an event in order, some maybe empty; None if its kind is unknown."""
+    match kind:
+        case "sweep_started":
+            plan, kept = _mapping(event.get("plan")), event.get("kept")
+            at_once, total = plan.get("start_parallel"), plan.get("n_trials")
+            return [
+                f"{number(total)} trial{'' if total == 1 else 's'}" if total is not None else "",
+                f"{number(kept)} known from before" if kept else "",
+                f"{number(at_once)} at once" if at_once is not None else "",
+            ]
+        case "trial_started":
+            return _start_facts(_mapping(event.get("slot")), event.get("attempt"))
+        case "trial_added":
+            link, origin = event.get("link"), event.get("origin")
+            return [f"added ({link} of trial {origin})" if link and origin is not None else "added"]
+        case "trial_ended":
+            value, state = event.get("value"), str(event.get("state") or "ended")
+            shown = f"{metric} {number(value)}" if value is not None else ""
+            return [state, _first_line(event.get("reason")) or shown]
+        case "stopping" | "sweep_ended":
+            return [str(event.get("state") or ""), _first_line(event.get("reason"))]
+        case "warning":
+            return [f"warning: {event['text']}" if event.get("text") else "warning"]
+    return None
 
 
-def _trial_started(event: Mapping[str, Any], _metric: str) -> list[str]:
-    slot, attempt = _mapping(event.get("slot")), event.get("attempt")
+def _start_facts(slot: Mapping[str, Any], attempt: Any) -> list[str]:
     device, threads = str(slot.get("device") or ""), slot.get("threads")
     on = f" on {f'GPU {device}' if device[:1].isdigit() else device}" if device else ""
     return [
@@ -102,39 +119,6 @@ def _trial_started(event: Mapping[str, Any], _metric: str) -> list[str]:
         plural(threads, "thread") if isinstance(threads, int) and threads > 1 else "",
         f"attempt {attempt}" if isinstance(attempt, int) and attempt > 1 else "",
     ]
-
-
-def _trial_added(event: Mapping[str, Any], _metric: str) -> list[str]:
-    link, origin = event.get("link"), event.get("origin")
-    return [f"added ({link} of trial {origin})" if link and origin is not None else "added"]
-
-
-def _trial_ended(event: Mapping[str, Any], metric: str) -> list[str]:
-    state = str(event.get("state") or "ended")
-    if event.get("reason"):
-        return [state, _first_line(event["reason"])]
-    value = event.get("value")
-    return [state, f"{metric} {number(value)}" if value is not None else ""]
-
-
-def _ended(event: Mapping[str, Any], _metric: str) -> list[str]:
-    return [str(event.get("state") or ""), _first_line(event.get("reason"))]
-
-
-def _warning(event: Mapping[str, Any], _metric: str) -> list[str]:
-    return [f"warning: {event['text']}" if event.get("text") else "warning"]
-
-
-_KNOWN: dict[str, Callable[[Mapping[str, Any], str], list[str]]] = {
-    "sweep_started": _sweep_started,
-    "sweep_ended": _ended,
-    "stopping": _ended,
-    "trial_started": _trial_started,
-    "trial_added": _trial_added,
-    "trial_ended": _trial_ended,
-    "warning": _warning,
-}
-_NO_FACTS = frozenset({"time", "event", "number", "name", "words"})
 
 
 def _plain_facts(event: Mapping[str, Any]) -> list[str]:
@@ -182,30 +166,33 @@ class Progress:
 
     def __call__(self, event: str, record: TrialRecord | None, details: Mapping[str, Any]) -> None:
         """Print one event of the engine."""
-        if record is None and event == "expected":
-            self._n_trials = details["n_trials"]
-        elif record is None:
+        if record is None:
             self._of_sweep(event, details)
-        elif event == "trial_started":
-            facts = {"slot": record.slot or {"device": CPU}, "attempt": record.attempt}
-            self._line(record, ", ".join(fact for fact in _trial_started(facts, "") if fact))
-        elif event == "trial_added":
-            links = {"promoted": "promoted from", "resumed": "continues"}
-            link = links.get(record.link or "", f"{record.link} of")
-            self._line(record, f"waiting: {link} trial {record.origin}")
-        elif event == "report":
-            self._report(record, details["step"], details["metrics"])
-        elif event == "progress":
-            if self._is_time(record):
-                self._line(record, clean(str(details["text"])))
-        elif event == "warning":
-            self._line(record, click.style(f"warning: {clean(str(details['text']))}", fg="yellow"))
-        elif event == "trial_ended":
-            self._ended(record)
+            return
+        match event:
+            case "trial_started":
+                facts = _start_facts(record.slot or {"device": CPU}, record.attempt)
+                self._line(record, ", ".join(fact for fact in facts if fact))
+            case "trial_added":
+                links = {"promoted": "promoted from", "resumed": "continues"}
+                link = links.get(record.link or "", f"{record.link} of")
+                self._line(record, f"waiting: {link} trial {record.origin}")
+            case "report":
+                self._report(record, details["step"], details["metrics"])
+            case "progress":
+                if self._is_time(record):
+                    self._line(record, clean(str(details["text"])))
+            case "warning":
+                text = f"warning: {clean(str(details['text']))}"
+                self._line(record, click.style(text, fg="yellow"))
+            case "trial_ended":
+                self._ended(record)
 
     def _of_sweep(self, event: str, details: Mapping[str, Any]) -> None:
         text = str(details.get("words") or "")
-        if event == "waited":
+        if event == "expected":
+            self._n_trials = details["n_trials"]
+        elif event == "waited":
             text = f"waited for {format_duration(details['seconds'])}, continuing"
         elif event == "growth":
             place = "" if details["device"] == CPU else f"GPU {details['device']}: "

@@ -92,7 +92,7 @@ def test_a_single_trial_is_judged_with_its_siblings(results: Path, capsys: Captu
     assert "trial 2 (lr=0.0001): sound" in capsys.readouterr().out
 
 
-def test_a_run_that_exploded_before_its_first_report_is_named(results: Path, capsys: Capture) -> None:
+def test_a_run_that_exploded_before_any_report_is_named(results: Path, capsys: Capture) -> None:
     reported(SweepDir(results / "demo"), 4, [3e18, 1e12, 1.4e4], lr=30.0)
     assert doctor("demo", "--results", str(results)) == 0
     out = " ".join(capsys.readouterr().out.split())

@@ -132,9 +132,7 @@ def test_a_name_that_is_no_trial_may_be_that_of_a_sweep(results: Path, capsys: C
 
 
 @pytest.mark.parametrize("arguments", [["logs", "nine"], ["logs", "--sweep", "other"]])
-def test_unknown_names_exit_with_2(
-    results: Path, capsys: Capture, arguments: list[str]
-) -> None:
+def test_unknown_names_exit_with_2(results: Path, capsys: Capture, arguments: list[str]) -> None:
     assert sweep(*arguments, "--results", str(results)) == 2
     assert capsys.readouterr().err.startswith("Error: ")
 

@@ -158,9 +158,7 @@ def test_json_is_the_contract(live: SweepDir, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("name", [[], ["demo"]])
-def test_a_missing_sweep_exits_with_2(
-    tmp_path: Path, capsys: Capture, name: list[str]
-) -> None:
+def test_a_missing_sweep_exits_with_2(tmp_path: Path, capsys: Capture, name: list[str]) -> None:
     assert sweep("status", *name, "--results", str(tmp_path)) == 2
     assert "No sweep in " in capsys.readouterr().err
 
