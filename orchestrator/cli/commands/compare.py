@@ -28,9 +28,7 @@ _FORMATS = ("csv", "md", "json")
 @click.option("--metrics", metavar="KIND", help="Kind of other tools' arrays, e.g. edc.")
 @click.option("--rate", metavar="HZ", type=float, help="Samples per second of those arrays.")
 @click.option("--export", type=click.Choice(_FORMATS), help="Output format.")
-@click.option(
-    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Output file."
-)
+@click.option("-o", "--output", **options.FILE, help="Output file.")
 @options.as_json
 @click.option("--runs", "single", is_flag=True, help="One row per run, seeds not merged.")
 @click.option("--all", "everything", is_flag=True, help="Show all columns and incomplete runs.")

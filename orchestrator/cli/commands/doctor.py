@@ -32,7 +32,7 @@ _WIDEST = 100
 @click.option("--goal", type=click.Choice(["minimize", "maximize"]), help="Goal of the metric.")
 @click.option("--target", metavar="VALUE", type=float, help="Value the metric should reach.")
 @click.option(
-    "--schedule", metavar="TEXT", help="Configured learning rate: cosine,lr=1e-3,total=50."
+    "--schedule", metavar="TEXT", help="Learning rate: cosine,lr=0.001,total=50,per=epoch."
 )
 @click.option("--pattern", metavar="REGEX", help="Pattern of the numbers in a text log.")
 @click.option("--png", **options.FILE, help="Also draw the curves (needs matplotlib).")
