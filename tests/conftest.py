@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
@@ -22,3 +23,11 @@ os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{_known}" if _known else str(ROOT
 # those sweeps.
 _leases = tempfile.TemporaryDirectory(prefix="sweep-leases-")
 os.environ["SWEEP_LEASES"] = str(Path(_leases.name) / "leases")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that start Ray on one worker: two Rays at once starve on a few cores."""
+    for item in items:
+        folders = set(item.path.relative_to(ROOT).parts)
+        if item.get_closest_marker("slow") and folders & {"engine", "cli"}:
+            item.add_marker(pytest.mark.xdist_group("ray"))

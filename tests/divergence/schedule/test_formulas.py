@@ -64,7 +64,7 @@ CASES: list[tuple[dict[str, Any], Callable[[Any], Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "make"), CASES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("raw", "make"), CASES, ids=[str(raw)[:40] for raw, _ in CASES])
 def test_a_schedule_is_what_torch_does(raw: dict[str, Any], make: Callable[[Any], Any]) -> None:
     schedule = declared(raw).schedule
     rates = torch_rates(make, 40)
