@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from orchestrator.analysis.success import (
         Success as Success,
         judge_success as judge_success,
-        shortfall as shortfall,
     )
     from orchestrator.analysis.trial_values import (
         facts_of as facts_of,
@@ -38,7 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "diagnose_runs": ["Asked", "Examination", "Examined", "examine", "shown_series"],
         "measure.evaluation": ["evaluate_run"],
         "measure.targets": ["Tally"],
-        "success": ["Success", "judge_success", "shortfall"],
+        "success": ["Success", "judge_success"],
         "trial_values": ["facts_of", "joint_facts"],
     },
 )

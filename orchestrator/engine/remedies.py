@@ -19,7 +19,7 @@ from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
-from orchestrator.sweepfile.conditions import broken_by, condition
+from orchestrator.sweepfile.conditions import broken_by, parse
 from orchestrator.sweepfile.model import Remedy, Spec
 
 LINK = "remedy"
@@ -96,7 +96,7 @@ def _applies(view: SweepView, remedy: Remedy, record: TrialRecord) -> bool:
     if remedy.condition is None:
         return True
     known = facts_of(record, view.run_dir(record), view.spec.metric)
-    return known.hold(condition.parse(remedy.condition)) is True
+    return known.hold(parse(remedy.condition)) is True
 
 
 def values_of(spec: Spec, sweep: SweepDir, record: TrialRecord) -> dict[str, Any]:

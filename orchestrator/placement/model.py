@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from orchestrator.files import to_mib
-from orchestrator.sweepfile.model import Resources
 
 NeedSource = Literal["declared", "measured", "history", "unknown"]
 Mode = Literal["parallel", "sequential"]
@@ -106,11 +105,9 @@ class Need:
     source: NeedSource = "unknown"
 
     @classmethod
-    def declared(cls, resources: Resources) -> Self:
+    def declared(cls, memory_bytes: int | None) -> Self:
         """Return the need that the sweep file declares; unknown if it declares none."""
-        if resources.gpu_memory_bytes is None:
-            return cls()
-        return cls(resources.gpu_memory_bytes, "declared")
+        return cls() if memory_bytes is None else cls(memory_bytes, "declared")
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def decide(
         busy = (d.key for d in devices if who_computes(d, Ours(), comparable=comparable))
         policy = replace(policy, busy=frozenset(busy))
     tail = f" ({note})" if note else ""
-    need, n_trials = Need.declared(spec.resources), count_trials(spec)
+    need, n_trials = Need.declared(spec.resources.gpu_memory_bytes), count_trials(spec)
     host = host or _read_host(devices, n_trials, policy)
     seen = known(devices) if devices and policy.gpus_per_trial > 0 else Need()
     declared_bytes, seen_bytes = need.memory_bytes or 0, seen.memory_bytes or 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.analysis.success import shortfall
 from orchestrator.analysis.trial_values import Facts, joint_facts
 from orchestrator.sweepfile.conditions.condition import parse
+from orchestrator.sweepfile.conditions.missing import shortfall
 
 FACTS = Facts(
     {"per": 0.41, "mse": 0.2, "lr": 0.1, "stable": False, "model": "lstm", "train_mse": 0.1},

@@ -120,8 +120,8 @@ def test_politeness_is_planned_for() -> None:
 
 
 def test_need_and_policy_of_a_spec() -> None:
-    assert Need.declared(Resources()) == Need(None, "unknown")
-    assert Need.declared(Resources(gpu_memory_bytes=8 * GIB)) == Need(8 * GIB, "declared")
+    assert Need.declared(None) == Need(None, "unknown")
+    assert Need.declared(8 * GIB) == Need(8 * GIB, "declared")
     spec = spec_of(1, None)
     assert policy_of(spec).gpus_per_trial == 1
     assert policy_of(replace(spec, resources=Resources(gpus=0))).gpus_per_trial == 0

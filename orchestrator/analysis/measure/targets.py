@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.sweepfile.checks import root_of
-from orchestrator.sweepfile.conditions import ConditionError, bound
-from orchestrator.sweepfile.model import Bound
+from orchestrator.sweepfile.conditions import Bound, ConditionError, bound
 
 At = Callable[[str, int], float | None]
 """Returns a metric at a step of the run; None if it was not reported there."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.analysis import facts_of, joint_facts, shortfall
+from orchestrator.analysis import facts_of, joint_facts
 from orchestrator.analysis.relate import Difference, between_runs, between_seeds
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.runs.read import open_run
-from orchestrator.sweepfile.conditions import parse
+from orchestrator.sweepfile.conditions import parse, shortfall
 from orchestrator.sweepfile.expand import make_change
 from orchestrator.sweepfile.model import TrialConfig
 

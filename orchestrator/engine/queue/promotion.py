@@ -14,7 +14,7 @@ from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, parse
 from orchestrator.sweepfile.expand import config_at, safe, without_seed
-from orchestrator.sweepfile.model import Goal, Promote, Spec, Stage
+from orchestrator.sweepfile.model import Promote, Spec, Stage
 
 LINK = "promoted"
 _MOST_NAMED = 8
@@ -261,7 +261,7 @@ class Entrant:
         return self.name if self.value is None else f"{self.name} {self.value:.4g}"
 
 
-def best_of(entrants: Sequence[Entrant], count: int, goal: Goal) -> list[Entrant]:
+def best_of(entrants: Sequence[Entrant], count: int, goal: str) -> list[Entrant]:
     """Return the best `count` of those that have a finite value, the best first.
 
     All that are tied with the last of them are included.
@@ -281,7 +281,7 @@ def best_of(entrants: Sequence[Entrant], count: int, goal: Goal) -> list[Entrant
 
 def promoted(
     rule: Promote,
-    goal: Goal,
+    goal: str,
     entrants: Sequence[Entrant],
     holds: Callable[[Entrant], bool | None],
 ) -> list[Entrant]:

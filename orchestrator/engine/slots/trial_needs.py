@@ -73,7 +73,7 @@ class TrialNeeds:
         self._alters = {name for name, each in parameters.items() if each.alters_memory} or None
         # What is declared is memory of a GPU.
         on_cpu = any(device.id == CPU for device in devices)
-        self._declared = Need() if on_cpu else Need.declared(spec.resources)
+        self._declared = Need() if on_cpu else Need.declared(spec.resources.gpu_memory_bytes)
         self._measured: dict[str, int] = {}
         self._of_trial: dict[int, Need] = {}
         self._least: dict[str, Need] = {}

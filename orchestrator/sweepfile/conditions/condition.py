@@ -44,7 +44,7 @@ from orchestrator.sweepfile.conditions.ast import (
 from orchestrator.sweepfile.conditions.parser import ConditionError, parse
 from orchestrator.sweepfile.model.spec import Bound
 
-__all__ = ["At", "Condition", "ConditionError", "bound", "evaluate", "names", "parse"]
+__all__ = ["At", "Bound", "Condition", "ConditionError", "bound", "evaluate", "names", "parse"]
 
 _OPS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,

@@ -53,7 +53,7 @@ class Desk:
         devices: Sequence[Device] = [] if isinstance(read, Host) else read
         host = read if isinstance(read, Host) else Host(self.machine.cores, 64 * GIB, 64 * GIB)
         self.plan = plan(
-            devices, host, Need.declared(self.spec.resources), count_trials(self.spec), self.policy
+            devices, host, Need.declared(self.spec.resources.gpu_memory_bytes), count_trials(self.spec), self.policy
         )
         terms = SlotOptions(self.policy, None, self.wait_timeout_s, QUICK)
         self.history = History(self.folder / "results" / HISTORY_FILE)
