@@ -9,7 +9,15 @@ from typing import Any
 
 from orchestrator.analysis.trial_values import Facts, facts_of
 from orchestrator.runs import SweepDir, TrialRecord
-from orchestrator.sweepfile.conditions import Among, Condition, evaluate, gap, names, parse, shortfall
+from orchestrator.sweepfile.conditions import (
+    Among,
+    Condition,
+    evaluate,
+    gap,
+    names,
+    parse,
+    shortfall,
+)
 from orchestrator.sweepfile.model import MetricGoal
 
 SHOWN = 3

@@ -35,7 +35,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from orchestrator.divergence.lost_levels import RISING_REPORTS, Levels, fatal_value, in_a_row
-from orchestrator.divergence.series.names import (
+from orchestrator.divergence.series.series_names import (
     Rank,
     best_training_name,
     is_validation,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series.names import rate_in
+from orchestrator.divergence.series.series_names import rate_in
 from orchestrator.divergence.verdict import Verdict, number
 
 Choice = Literal["stop", "warn", "remedy", "ignore"]

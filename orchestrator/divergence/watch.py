@@ -20,7 +20,7 @@ from dataclasses import replace
 from orchestrator.divergence.policy import Policy, Reported
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series.names import is_validation, kind_of, training_rank
+from orchestrator.divergence.series.series_names import is_validation, kind_of, training_rank
 from orchestrator.divergence.symptom import Detector, Observation, RunPlan
 from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.divergence.verdict import Verdict

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from orchestrator.engine.attempts import RunningAttempt, for_child, start
 from orchestrator.engine.child import environment
 from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.judge import OtherTrials, check_watched
@@ -23,8 +22,9 @@ from orchestrator.engine.queue.budget import TimeSpent, has_room, is_timed, limi
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out
-from orchestrator.engine.sweep_log import SweepLog
-from orchestrator.engine.trials import SweepTrials
+from orchestrator.engine.state.attempts import RunningAttempt, for_child, start
+from orchestrator.engine.state.sweep_log import SweepLog
+from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.analysis.status import parse_time
-from orchestrator.engine.attempts import RunningAttempt
 from orchestrator.engine.queue.decisions import Ending
+from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import atomic
 from orchestrator.runs import TrialRecord, TrialState, now
 from orchestrator.sweepfile.model import Spec

@@ -23,7 +23,7 @@ from orchestrator.sweepfile.checks import (
 )
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
-from orchestrator.sweepfile.expand.names import safe
+from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.resolve import read_program, settle_paths
 from orchestrator.sweepfile.schema.sweep import (

@@ -17,7 +17,7 @@ from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.slots import trial_needs
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
-from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir

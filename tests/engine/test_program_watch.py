@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from orchestrator.analysis.table import compare
-from orchestrator.engine.attempts import RunningAttempt
 from orchestrator.engine.driver.closing import Outcome
 from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.engine.judge import Judge
 from orchestrator.engine.program_watch import ProgramWatch
+from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB
 from orchestrator.runs.layout import RunDir, SweepDir

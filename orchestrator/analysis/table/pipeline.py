@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
-from orchestrator.analysis.rank.ranking import rank
+from orchestrator.analysis.rank.ranked import rank
 from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
 from orchestrator.runs.find import find_runs

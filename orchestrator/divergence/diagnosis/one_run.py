@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.divergence.policy import finding_key
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.schedule.rate_audit import audit
-from orchestrator.divergence.series.names import is_rate, training_rank
+from orchestrator.divergence.series.series_names import is_rate, training_rank
 from orchestrator.divergence.symptom import Advice, RunFacts, Symptom
 from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.divergence.verdict import Verdict, number

@@ -22,7 +22,7 @@ from orchestrator.divergence.schedule.kinds import (
     Schedule,
     ScheduleKind,
 )
-from orchestrator.divergence.series.names import rate_in
+from orchestrator.divergence.series.series_names import rate_in
 from orchestrator.errors import UsageError, nearest
 
 

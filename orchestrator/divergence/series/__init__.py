@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.divergence.series.names import (
+    from orchestrator.divergence.series.series_names import (
         Rank as Rank,
         best_training_name as best_training_name,
         is_rate as is_rate,
@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "names": ["Rank", "best_training_name", "is_rate", "is_validation", "training_rank"],
+        "series_names": ["Rank", "best_training_name", "is_rate", "is_validation", "training_rank"],
     },
 )

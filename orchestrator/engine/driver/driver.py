@@ -15,7 +15,7 @@ from orchestrator.engine.driver.closing import Outcome, conclude, new_record, st
 from orchestrator.engine.driver.opening import OpenSweep, chosen_trials, folder_for, open_sweep
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import Machine, SlotOptions
-from orchestrator.engine.sweep_log import Listener, SweepLog
+from orchestrator.engine.state.sweep_log import Listener, SweepLog
 from orchestrator.errors import SweepError, WaitTimeoutError
 from orchestrator.files import atomic
 from orchestrator.placement import CPU, Plan

@@ -29,7 +29,7 @@ from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.engine.slots.oom_retry import Recovery, recover_counted, recover_uncounted
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
-from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.files import MIB, to_mib
 from orchestrator.placement import Need, Plan, Slot
 from orchestrator.placement.admission import Admission, AdmissionLimits, Want, overtaken

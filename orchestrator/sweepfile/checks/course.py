@@ -10,7 +10,7 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.checks.values import check_name, check_value
 from orchestrator.sweepfile.expand.build import BASELINE
-from orchestrator.sweepfile.expand.names import WRITTEN
+from orchestrator.sweepfile.expand.trial_names import WRITTEN
 from orchestrator.sweepfile.model.course import Ablate, Change, Promote, Remedy, Stage
 from orchestrator.sweepfile.schema.course import written_as
 from orchestrator.sweepfile.schema.fields import join, refuse

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Self
 
-from orchestrator.sweepfile.expand.names import WRITTEN, expand_lists
+from orchestrator.sweepfile.expand.trial_names import WRITTEN, expand_lists
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import SPEC, WANDB_KEYS
 from orchestrator.sweepfile.space.domain import Declared, flatten

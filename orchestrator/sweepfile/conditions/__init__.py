@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from orchestrator.sweepfile.conditions.ast import Among as Among, Condition as Condition, WORDS as WORDS
-    from orchestrator.sweepfile.conditions.condition import Bound as Bound, ConditionError as ConditionError, bound as bound, evaluate as evaluate, names as names, parse as parse
+    from orchestrator.sweepfile.conditions.ast import (
+        WORDS as WORDS,
+        Among as Among,
+        Condition as Condition,
+    )
+    from orchestrator.sweepfile.conditions.condition import (
+        Bound as Bound,
+        ConditionError as ConditionError,
+        bound as bound,
+        evaluate as evaluate,
+        names as names,
+        parse as parse,
+    )
     from orchestrator.sweepfile.conditions.constraints import broken_by as broken_by
     from orchestrator.sweepfile.conditions.missing import gap as gap, shortfall as shortfall
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         iter_configs as iter_configs,
         numbers_end as numbers_end,
     )
-    from orchestrator.sweepfile.expand.names import safe as safe, without_seed as without_seed
+    from orchestrator.sweepfile.expand.trial_names import safe as safe, without_seed as without_seed
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -35,6 +35,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "varied_of",
         ],
         "configs": ["count_trials", "exclusion", "iter_configs", "numbers_end"],
-        "names": ["safe", "without_seed"],
+        "trial_names": ["safe", "without_seed"],
     },
 )

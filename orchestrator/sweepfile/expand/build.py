@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.sweepfile.conditions.constraints import Rules
-from orchestrator.sweepfile.expand.names import is_safe, name_part, trial_name, with_seed
+from orchestrator.sweepfile.expand.trial_names import is_safe, name_part, trial_name, with_seed
 from orchestrator.sweepfile.model.spec import Constraint, Spec, TrialConfig
 from orchestrator.sweepfile.space.grid import in_order, is_pinned
 

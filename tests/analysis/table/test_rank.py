@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 
 from orchestrator.analysis.measure.row import Row
 from orchestrator.analysis.measure.targets import Tally, judge, parse_bound
-from orchestrator.analysis.rank.ranking import goal_of, rank
+from orchestrator.analysis.rank.ranked import goal_of, rank
 from orchestrator.analysis.table import compare
 from orchestrator.errors import UsageError
 from orchestrator.runs.find.run_folders import SweepInfo

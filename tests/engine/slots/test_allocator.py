@@ -16,7 +16,7 @@ from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.engine.slots.trial_needs import TrialNeeds, known_need
-from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.concurrency.throughput import Window
@@ -53,7 +53,11 @@ class Desk:
         devices: Sequence[Device] = [] if isinstance(read, Host) else read
         host = read if isinstance(read, Host) else Host(self.machine.cores, 64 * GIB, 64 * GIB)
         self.plan = plan(
-            devices, host, Need.declared(self.spec.resources.gpu_memory_bytes), count_trials(self.spec), self.policy
+            devices,
+            host,
+            Need.declared(self.spec.resources.gpu_memory_bytes),
+            count_trials(self.spec),
+            self.policy,
         )
         terms = SlotOptions(self.policy, None, self.wait_timeout_s, QUICK)
         self.history = History(self.folder / "results" / HISTORY_FILE)

@@ -15,7 +15,7 @@ from orchestrator.sweepfile.checks.result_conditions import Results, term_of
 from orchestrator.sweepfile.conditions.ast import Name
 from orchestrator.sweepfile.conditions.condition import names, parse
 from orchestrator.sweepfile.expand.build import for_stage
-from orchestrator.sweepfile.expand.names import WRITTEN
+from orchestrator.sweepfile.expand.trial_names import WRITTEN
 from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.model.spec import MetricGoal, Spec
 from orchestrator.sweepfile.schema.fields import join

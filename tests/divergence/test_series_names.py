@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.divergence.series.names import (
+from orchestrator.divergence.series.series_names import (
     best_training_name,
     is_validation,
     is_validation_loss,

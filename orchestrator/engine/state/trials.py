@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from orchestrator.engine import remedies
-from orchestrator.engine.attempts import RunningAttempt
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.queue import Candidate, TrialQueue
 from orchestrator.engine.queue.study_trials import StudyTrials, dropped_by
 from orchestrator.engine.queue.sweep_view import SweepView
-from orchestrator.engine.sweep_log import SweepLog
+from orchestrator.engine.state.attempts import RunningAttempt
+from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.runs import TrialRecord, TrialState, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec
