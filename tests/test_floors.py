@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -154,3 +155,60 @@ def test_public_names_are_there_and_hide_no_module(folder: Path) -> None:
         value = getattr(package, name)
         inside = (folder / f"{name}.py").exists() or (folder / name).is_dir()
         assert not inside or isinstance(value, ModuleType), f"{folder.name}: {name}"
+    assert len(names) <= 12, f"{folder.name} exports {len(names)} names"
+
+
+@pytest.mark.parametrize("path", modules("orchestrator"), ids=lambda path: str(path.name))
+def test_only_public_names_are_imported_from_another_package(path: Path) -> None:
+    """Packages load their names lazily, so a type checker does not see a name that is gone."""
+    try:
+        if path.stem != "__main__":  # which would run the command line
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    except ModuleNotFoundError as error:  # a library that a callback is for
+        assert not str(error.name).startswith("orchestrator"), error
+    own = path.relative_to(ROOT).parts[:2]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
+            "orchestrator."
+        ):
+            continue
+        module = str(node.module)
+        if tuple(module.split(".")[:2]) == own or not is_package(module):
+            continue
+        package = importlib.import_module(module)
+        for alias in node.names:
+            is_module = (ROOT / Path(*module.split("."), f"{alias.name}.py")).exists()
+            public = getattr(package, "__all__", dir(package))
+            known = alias.name in public or is_module
+            assert known, f"{path.relative_to(ROOT)}:{node.lineno}: {module} has no {alias.name}"
+
+
+def test_no_folder_is_crowded_and_no_two_modules_share_a_name() -> None:
+    folders: dict[Path, set[str]] = {}
+    homes: dict[str, list[Path]] = {}
+    for path in [*modules("orchestrator"), *modules("trainers")]:
+        if path.name != "__init__.py":
+            folders.setdefault(path.parent, set()).add(path.name)
+            if path.parts[len(ROOT.parts)] == "orchestrator":
+                homes.setdefault(path.name, []).append(path.parent)
+        elif path.parent.parent != ROOT:
+            folders.setdefault(path.parent.parent, set()).add(path.parent.name)
+    crowded = {str(folder): len(names) for folder, names in folders.items() if len(names) > 12}
+    crowded.pop(str(ROOT / "orchestrator"), None)  # `__main__.py` is the thirteenth
+    assert not crowded
+    for name, parents in homes.items():
+        siblings = {parent.parent for parent in parents}
+        assert len(parents) == 1 or len(siblings) == 1, f"{name}: {parents}"
+
+
+DIALECT = re.compile(
+    r"None where|must stand|but there is none|stands beside|of one's own|held against"
+)
+
+
+@pytest.mark.parametrize("path", modules("orchestrator"), ids=lambda path: str(path.name))
+def test_texts_are_in_plain_english(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = DIALECT.search(node.value)
+            assert not found, f"{path.relative_to(ROOT)}:{node.lineno}: {found.group()!r}"

@@ -16,8 +16,8 @@ from orchestrator.sweepfile import wandb_files
 from orchestrator.sweepfile.checks import (
     course,
     keys,
+    metric_keys,
     parameter_rules,
-    ranking,
     result_conditions,
     values,
 )
@@ -87,9 +87,9 @@ def load_spec(
     constraints = parameter_rules.read_constraints(file)
     keys.check_combinations(file)
     results = Results(file)
-    metrics = ranking.read_metrics(file)
-    ranking.check_expectations(file, results)
-    ranking.check_ranked(file, metrics)
+    metrics = metric_keys.read_metrics(file)
+    metric_keys.check_expectations(file, results)
+    metric_keys.check_ranked(file, metrics)
     targets, tiers = result_conditions.read_targets(file, results)
     seeds, seed_parameter = course.read_seeds(file)
     folder = path.absolute().parent
@@ -118,11 +118,11 @@ def load_spec(
         expect=result_conditions.read_expect(file, results),
         references=result_conditions.read_references(file, results, folder),
         success=result_conditions.read_success(file, results),
-        sampler=ranking.read_sampler(file),
+        sampler=metric_keys.read_sampler(file),
         divergence=course.read_divergence(file),
         remedy=course.read_remedies(file, results),
     )
-    ranking.check_loss(file, spec)
+    metric_keys.check_loss(file, spec)
     if log.problems:
         raise log.error()
     parameter_rules.check_some_run(file, spec)
