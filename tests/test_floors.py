@@ -164,8 +164,10 @@ def test_only_public_names_are_imported_from_another_package(path: Path) -> None
     try:
         if path.stem != "__main__":  # which would run the command line
             importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    except ModuleNotFoundError as error:  # a library that a callback is for
-        assert not str(error.name).startswith("orchestrator"), error
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("orchestrator"):
+            raise
+        pytest.skip(f"{error.name} is not installed")
     own = path.relative_to(ROOT).parts[:2]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
