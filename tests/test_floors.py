@@ -24,7 +24,6 @@ FLOORS = [
     {"sweepfile"},
     {"placement", "runs", "callbacks"},
     {"search", "analysis"},
-    {"reporting"},
     {"engine"},
     {"cli"},
 ]

@@ -129,7 +129,9 @@ def copy_file(source: Path, target: Path) -> None:
     try:
         os.link(source, part)
     except OSError:  # a file system without links
-        shutil.copyfile(source, part)
+        with source.open("rb") as reading, atomic.replacing(target) as writing:
+            shutil.copyfileobj(reading, writing, 1 << 20)
+        return
     os.replace(part, target)
     part.unlink(missing_ok=True)  # replacing one link to a file by another leaves both
 
