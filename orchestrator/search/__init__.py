@@ -5,24 +5,6 @@ be pruned. Samplers and pruners are records in `orchestrator.sweepfile.space`; t
 Optuna's objects from them.
 """
 
-from typing import TYPE_CHECKING
-
 import lazy_loader
 
-if TYPE_CHECKING:
-    from orchestrator.search.divergence_pruner import DivergencePruner as DivergencePruner
-    from orchestrator.search.failed import LOST as LOST, imputed as imputed
-    from orchestrator.search.pruners import Bands as Bands, is_pruners as is_pruners
-    from orchestrator.search.studies import Studies as Studies
-    from orchestrator.search.study import Proposal as Proposal, Study as Study
-
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "divergence_pruner": ["DivergencePruner"],
-        "failed": ["LOST", "imputed"],
-        "pruners": ["Bands", "is_pruners"],
-        "studies": ["Studies"],
-        "study": ["Proposal", "Study"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -208,7 +208,7 @@ def test_growth_stops_where_more_at_once_are_not_faster(desk: Desk) -> None:
 def test_a_trainer_is_held_to_its_slot(card: Device) -> None:
     code = (
         "import torch\n"
-        "from orchestrator.engine import memory\n"
+        "from orchestrator.engine.child import memory\n"
         "assert memory.cap(2 << 30)\n"
         "torch.empty(1 << 30, dtype=torch.uint8, device='cuda')\n"
         "try:\n"

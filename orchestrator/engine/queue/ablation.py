@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts
-from orchestrator.analysis.relate import Difference, between_runs, between_seeds
+from orchestrator.analysis.measure import Difference
+from orchestrator.analysis.relate import between_runs, between_seeds
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState

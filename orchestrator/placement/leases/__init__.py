@@ -3,16 +3,6 @@
 In: what a slot may take and what its trial holds. Out: what other sweeps promised of a device.
 """
 
-from typing import TYPE_CHECKING
-
 import lazy_loader
 
-if TYPE_CHECKING:
-    from orchestrator.placement.leases.leases import Leases as Leases
-
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "leases": ["Leases"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

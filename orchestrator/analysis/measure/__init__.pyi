@@ -1,0 +1,1 @@
+from .row import Difference as Difference

@@ -1,0 +1,1 @@
+from .seeds import MEAN_OF as MEAN_OF

@@ -1,0 +1,2 @@
+from . import script as script
+from .script import report as report

@@ -1,0 +1,5 @@
+from .remedies import (
+    add_resumed as add_resumed,
+    times_before as times_before,
+    values_of as values_of,
+)

@@ -1,0 +1,3 @@
+from . import control as control
+from .control import start_detached as start_detached
+from .driver import run_sweep as run_sweep

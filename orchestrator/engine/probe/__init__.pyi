@@ -1,0 +1,1 @@
+from .propose import Probe as Probe, probe as probe

@@ -1,0 +1,1 @@
+from .output_lines import Lines as Lines, Tail as Tail

@@ -1,0 +1,1 @@
+from .leases import Leases as Leases

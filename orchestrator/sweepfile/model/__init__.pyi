@@ -1,0 +1,9 @@
+from .course import Promote as Promote, Remedy as Remedy, Sampler as Sampler, Stage as Stage
+from .program import MetricSources as MetricSources, Program as Program, Step as Step
+from .spec import (
+    Domain as Domain,
+    EarlyTerminate as EarlyTerminate,
+    MetricGoal as MetricGoal,
+    Spec as Spec,
+    TrialConfig as TrialConfig,
+)

@@ -1,0 +1,15 @@
+from .argument_styles import arguments as arguments
+from .interpreters import locate as locate
+from .macros import (
+    Macros as Macros,
+    for_shell as for_shell,
+    has_macros as has_macros,
+    names_in as names_in,
+    passes_parameters as passes_parameters,
+)
+from .params_file import parameters_yaml as parameters_yaml, params_text as params_text
+from .script_options import (
+    Argument as Argument,
+    read_arguments as read_arguments,
+    read_help as read_help,
+)
