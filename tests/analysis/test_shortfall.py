@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.analysis.trial_values import Facts, joint_facts
-from orchestrator.sweepfile.conditions.condition import parse
-from orchestrator.sweepfile.conditions.missing import shortfall
+from orchestrator.sweepfile.conditions.condition import shortfall
+from orchestrator.sweepfile.conditions.grammar import parse
 
 FACTS = Facts(
     {"per": 0.41, "mse": 0.2, "lr": 0.1, "stable": False, "model": "lstm", "train_mse": 0.1},

@@ -13,7 +13,7 @@ from orchestrator.analysis.trial_values import facts_of, is_improving
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import RunDir
 from orchestrator.runs.records import TrialRecord, TrialState
-from orchestrator.sweepfile.conditions.condition import parse
+from orchestrator.sweepfile.conditions.grammar import parse
 from orchestrator.sweepfile.model.spec import MetricGoal
 
 METRIC = MetricGoal("val_mae")

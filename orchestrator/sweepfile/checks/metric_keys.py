@@ -12,8 +12,8 @@ from typing import Any
 from orchestrator.metrics import kind_names, known_metrics
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results, term_of
-from orchestrator.sweepfile.conditions.ast import Name
-from orchestrator.sweepfile.conditions.condition import names, parse
+from orchestrator.sweepfile.conditions.condition import names
+from orchestrator.sweepfile.conditions.grammar import Name, parse
 from orchestrator.sweepfile.expand.build import for_stage
 from orchestrator.sweepfile.expand.trial_names import WRITTEN
 from orchestrator.sweepfile.model.course import Sampler

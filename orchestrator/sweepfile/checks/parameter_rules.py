@@ -8,9 +8,9 @@ from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import leaves, right_names
-from orchestrator.sweepfile.conditions.ast import Among, Word
-from orchestrator.sweepfile.conditions.condition import Condition, names, parse
+from orchestrator.sweepfile.conditions.condition import names
 from orchestrator.sweepfile.conditions.constraints import dependent_order
+from orchestrator.sweepfile.conditions.grammar import Among, Condition, Word, parse
 from orchestrator.sweepfile.expand.build import Excluded
 from orchestrator.sweepfile.expand.configs import (
     MOST_JUDGED,

@@ -12,16 +12,18 @@ from typing import Any
 
 from orchestrator.metrics import known_metrics
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.conditions.ast import (
+from orchestrator.sweepfile.conditions.condition import names
+from orchestrator.sweepfile.conditions.grammar import (
     Among,
     Both,
     Compare,
     Condition,
+    ConditionError,
     Name,
     Not,
     Term,
+    parse,
 )
-from orchestrator.sweepfile.conditions.condition import ConditionError, names, parse
 from orchestrator.sweepfile.model.course import Reference
 from orchestrator.sweepfile.model.spec import Bound
 from orchestrator.sweepfile.program.resolve import folder_of

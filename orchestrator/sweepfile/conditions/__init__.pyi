@@ -1,11 +1,16 @@
-from .ast import WORDS as WORDS, Among as Among, Condition as Condition
 from .condition import (
     Bound as Bound,
-    ConditionError as ConditionError,
     bound as bound,
     evaluate as evaluate,
+    gap as gap,
     names as names,
-    parse as parse,
+    shortfall as shortfall,
 )
 from .constraints import broken_by as broken_by
-from .missing import gap as gap, shortfall as shortfall
+from .grammar import (
+    WORDS as WORDS,
+    Among as Among,
+    Condition as Condition,
+    ConditionError as ConditionError,
+    parse as parse,
+)

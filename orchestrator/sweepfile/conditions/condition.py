@@ -1,22 +1,9 @@
-"""The one grammar of conditions: parsed to a small tree, evaluated by walking it.
+"""What a condition means: whether it holds, and by how much it is missed.
 
 Usage::
 
     condition = parse("precision == 16 and gradient_clip is null")
     evaluate(condition, {"precision": 16, "gradient_clip": None})  # True
-
-=======================  ==========================================================
-``lr <= 0.01``           also ``<``, ``>``, ``>=``, ``==``, ``!=``
-``model == lstm``        text, in quotes unless it is a plain word; ``true``, ``false``
-``warmup < epochs``      another name on the right
-``clip is null``         also ``is not null``
-``lr: 0.001..0.01``      both ends included
-``test_mse/train_mse < 1.5``  a ratio
-``train_mse@5 < 0.2``    a metric at a step
-``stable``               also ``improving`` and ``complete``
-``any mae <= 0.02``      of many trials: any, or ``all``
-``not A``, ``A and B``, ``A or B``  with parentheses; ``and`` binds closer than ``or``
-=======================  ==========================================================
 
 A condition holds, does not, or is not known because a name has no value yet: `evaluate` returns
 True, False or None, and ``and``, ``or``, ``not`` account for that (``False and unknown`` is
@@ -28,33 +15,26 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from orchestrator.sweepfile.conditions.ast import (
+from orchestrator.sweepfile.conditions.grammar import (
     Among,
     Between,
     Both,
     Compare,
     Condition,
+    ConditionError,
     Name,
     Not,
     Term,
     Word,
+    parse,
 )
-from orchestrator.sweepfile.conditions.parser import ConditionError, parse
 from orchestrator.sweepfile.model.spec import Bound
 
-__all__ = ["At", "Bound", "Condition", "ConditionError", "bound", "evaluate", "names", "parse"]
+__all__ = ["Bound", "bound", "evaluate", "gap", "names", "shortfall"]
 
-_OPS: dict[str, Callable[[Any, Any], bool]] = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    ">": operator.gt,
-}
-_ORDERED = ("<", "<=", ">", ">=")
+_ORDERED = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 At = Callable[[str, int], Any]
 
 
@@ -64,11 +44,9 @@ def bound(text: str) -> Bound:
     Raises:
         ConditionError: it is none.
     """
-    if ".." in text:
-        condition = parse(f"x: {text}")
-        if isinstance(condition, Between) and condition.term == Name("x"):
-            return Bound("..", condition.high, condition.low)
-    condition = parse(f"x {text}")
+    condition = parse(f"x: {text}" if ".." in text else f"x {text}")
+    if isinstance(condition, Between) and condition.term == Name("x"):
+        return Bound("..", condition.high, condition.low)
     if isinstance(condition, Compare) and condition.term == Name("x"):
         limit = condition.value
         if condition.op in _ORDERED and isinstance(limit, int | float):
@@ -107,7 +85,7 @@ def evaluate(
         condition: from `parse`.
         values: parameters, metrics and `WORDS`, by name; a dotted name also reaches
             into mappings.
-        at: returns a metric at a step, None if there is none; without it, and first, the name
+        at: returns a metric at a step, None if there is none; before it is called, the name
             with its step is looked up in `values`.
         many: the values of each trial, for ``any`` and ``all``.
     """
@@ -124,7 +102,7 @@ def evaluate(
     if isinstance(condition, Word):
         known, value = _look_up(Name(condition.word), values, at)
         return bool(value) if known else None
-    known, left = _term(condition.term, values, at)
+    known, left = _look_up(condition.term, values, at)
     if not known:
         return None
     if isinstance(condition, Between):
@@ -135,7 +113,11 @@ def evaluate(
         if not known and right.step is not None:
             return None
         right = value if known else right.name
-    return _compare(condition.op, left, right)
+    comparable = _is_number(left) and _is_number(right)
+    if condition.op in _ORDERED:
+        return comparable and bool(_ORDERED[condition.op](left, right))
+    is_equal = (comparable or type(left) is type(right)) and bool(left == right)
+    return is_equal is (condition.op == "==")
 
 
 def _joined(wanted: bool, results: list[bool | None]) -> bool | None:
@@ -145,33 +127,23 @@ def _joined(wanted: bool, results: list[bool | None]) -> bool | None:
     return None if None in results else not wanted
 
 
-def _compare(op: str, left: Any, right: Any) -> bool:
-    if _is_number(left) and _is_number(right):
-        return _OPS[op](left, right)
-    if op == "==":
-        return type(left) is type(right) and bool(left == right)
-    if op == "!=":
-        return not (type(left) is type(right) and bool(left == right))
-    return False
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _term(term: Term, values: Mapping[str, Any], at: At | None) -> tuple[bool, Any]:
-    """Return whether a term is known, and its value."""
+def _look_up(term: Term, values: Mapping[str, Any], at: At | None) -> tuple[bool, Any]:
+    """Return whether a term is known, and its value; a ratio without a value is NaN."""
     if isinstance(term, Name):
-        return _look_up(term, values, at)
+        return _look_up_name(term, values, at)
     if term.above.step is None:
         whole = Name(f"{term.above.name}/{term.below.name}", term.below.step)
-        known, value = _look_up(whole, values, at)
+        known, value = _look_up_name(whole, values, at)
         if known:
             return True, value
-    sides = [_look_up(name, values, at) for name in (term.above, term.below)]
-    if not all(known for known, _ in sides):
+    above_known, above = _look_up_name(term.above, values, at)
+    below_known, below = _look_up_name(term.below, values, at)
+    if not above_known or not below_known:
         return False, None
-    (_, above), (_, below) = sides
     if not _is_number(above) or not _is_number(below) or not below:
         return True, math.nan
     try:
@@ -180,7 +152,7 @@ def _term(term: Term, values: Mapping[str, Any], at: At | None) -> tuple[bool, A
         return True, math.nan
 
 
-def _look_up(name: Name, values: Mapping[str, Any], at: At | None) -> tuple[bool, Any]:
+def _look_up_name(name: Name, values: Mapping[str, Any], at: At | None) -> tuple[bool, Any]:
     if name.step is not None:
         key = f"{name.name}@{name.step}"
         if key in values:
@@ -195,3 +167,82 @@ def _look_up(name: Name, values: Mapping[str, Any], at: At | None) -> tuple[bool
             return False, None
         inner = inner[part]
     return True, inner
+
+
+class Facts(Protocol):
+    """What is known of one trial."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Parameters, metrics and words by name; what is not known is missing."""
+
+    def at(self, metric: str, step: int) -> float | None:
+        """Return a metric at a step; None if it was not reported there."""
+
+
+def shortfall(condition: Condition, facts: Facts) -> str:
+    """Return what keeps a condition from holding; "" if it holds.
+
+    ::
+
+        val_per is 0.41, 0.06 too high
+        it is not stable
+        val_per is not known
+    """
+    if evaluate(condition, facts.values, at=facts.at) is True:
+        return ""
+    if isinstance(condition, Both):
+        parts = [shortfall(part, facts) for part in (condition.left, condition.right)]
+        joint = " and " if condition.word == "and" else " and also "
+        return joint.join(part for part in parts if part)
+    if isinstance(condition, Word):
+        known = facts.values.get(condition.word)
+        return f"it is not {condition.word}" if known is False else f"{condition.word} is not known"
+    if isinstance(condition, Among | Not):
+        return f"{condition} does not hold"
+    value = _number(condition.term, facts)
+    if value is None:
+        return f"{condition.term} is not known"
+    limit = _limit(condition, value, facts)
+    if limit is None:
+        return f"{condition} does not hold"
+    found = f"{condition.term} is {value:.4g}"
+    if isinstance(condition, Compare) and condition.op not in _ORDERED:
+        return found
+    if math.isnan(value):
+        return f"{found}, which is no number"
+    # At a limit that is itself excluded, the value is too high for "<" and too low for ">".
+    excluded = isinstance(condition, Compare) and condition.op == "<" and value == limit
+    way = "high" if value > limit or excluded else "low"
+    return f"{found}, {abs(value - limit):.4g} too {way}"
+
+
+def gap(condition: Condition, facts: Facts) -> float | None:
+    """Return by how much one comparison of numbers is missed; None for anything else."""
+    if not isinstance(condition, Compare | Between):
+        return None
+    value = _number(condition.term, facts)
+    if value is None or not math.isfinite(value):
+        return None
+    if isinstance(condition, Between) and condition.low <= value <= condition.high:
+        return 0.0
+    limit = _limit(condition, value, facts)
+    return None if limit is None else abs(value - limit)
+
+
+def _limit(condition: Compare | Between, value: float, facts: Facts) -> float | None:
+    """Return the number that a value is compared with: of a range, the end that it misses."""
+    if isinstance(condition, Between):
+        return condition.low if value < condition.low else condition.high
+    if isinstance(condition.value, Name):
+        return _number(condition.value, facts)
+    is_number = isinstance(condition.value, int | float) and _is_number(condition.value)
+    return float(condition.value) if is_number else None
+
+
+def _number(term: Term, facts: Facts) -> float | None:
+    """Return the number of a term; None if it is unknown, or a ratio without a value."""
+    value = _look_up(term, facts.values, facts.at)[1]
+    if not _is_number(value) or (not isinstance(term, Name) and math.isnan(value)):
+        return None
+    return float(value)

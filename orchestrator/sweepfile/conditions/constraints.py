@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.sweepfile.conditions.condition import Condition, evaluate, names, parse
+from orchestrator.sweepfile.conditions.condition import evaluate, names
+from orchestrator.sweepfile.conditions.grammar import Condition, parse
 from orchestrator.sweepfile.model.spec import Constraint, Spec
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, trainer_schema
 
@@ -20,16 +21,12 @@ class Verdict:
         broken: the first constraint that it breaks; None if it may run.
     """
 
-    absent: frozenset[str] = frozenset()
-    broken: Constraint | None = None
+    absent: frozenset[str]
+    broken: Constraint | None
 
 
 class Rules:
-    """The rules of one spec.
-
-    Args:
-        spec: with conditions that were checked.
-    """
+    """The rules of one spec whose conditions were checked."""
 
     def __init__(self, spec: Spec) -> None:
         conditions = {
@@ -61,41 +58,38 @@ class Rules:
             config: parameter to value, those inside others by their joined names.
             pinned: what is set whether its condition holds or not.
         """
-        known = dict(config) if self._schema is None else resolve(self._schema, config)
+        kept = dict(config)
+        known = self._resolved(kept)
         absent = set()
         for name, condition in self.conditions.items():
             if name in config and name not in pinned and not evaluate(condition, known):
                 absent.add(name)
-                known.pop(name, None)
-                if self._schema is not None:
-                    kept = {key: value for key, value in config.items() if key not in absent}
-                    known = resolve(self._schema, kept)
+                del kept[name]
+                known = self._resolved(kept)
         for condition, item in self._constraints:
             if evaluate(condition, known) is item.forbid:
                 return Verdict(frozenset(absent), item)
-        return Verdict(frozenset(absent))
+        return Verdict(frozenset(absent), None)
+
+    def _resolved(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a config with the trainer's defaults."""
+        return config if self._schema is None else resolve(self._schema, config)
 
 
 def broken_by(spec: Spec, config: Mapping[str, Any]) -> Constraint | None:
-    """Return the first constraint that a whole config breaks; None if it may run.
-
-    Args:
-        spec: whose constraints hold at every stage.
-        config: as a trial gets it, parameters inside others in mappings.
-    """
+    """Return the first constraint that a trial's whole config breaks; None if it may run."""
     if not spec.constraints:
         return None
     values = dict(config)
     for name, path in spec.nested.items():
         inner: Any = config
         for part in path:
-            inner = inner.get(part, _ABSENT) if isinstance(inner, Mapping) else _ABSENT
-        if inner is not _ABSENT:
+            if not isinstance(inner, Mapping) or part not in inner:
+                break
+            inner = inner[part]
+        else:
             values[name] = inner
     return Rules(spec).judge(values, values).broken
-
-
-_ABSENT: Any = object()
 
 
 def dependent_order(conditions: Mapping[str, Condition]) -> list[str]:
@@ -114,5 +108,6 @@ def dependent_order(conditions: Mapping[str, Condition]) -> list[str]:
         if not ready:
             raise ValueError(", ".join(waiting))
         order += ready
-        waiting = {name: needed for name, needed in waiting.items() if name not in ready}
+        for name in ready:
+            del waiting[name]
     return order

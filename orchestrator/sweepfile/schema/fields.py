@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from orchestrator.files import parse_duration, parse_size
-from orchestrator.sweepfile.conditions.condition import ConditionError, bound, parse
+from orchestrator.sweepfile.conditions.condition import bound
+from orchestrator.sweepfile.conditions.grammar import ConditionError, parse
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 Schema = dict[str, Any]

@@ -10,7 +10,8 @@ import pytest
 from orchestrator.analysis.measure.targets import parse_bound
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.checks.result_conditions import term_of
-from orchestrator.sweepfile.conditions.condition import evaluate, parse
+from orchestrator.sweepfile.conditions.condition import evaluate
+from orchestrator.sweepfile.conditions.grammar import parse
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Budget, Promote, Reference
 from orchestrator.sweepfile.model.spec import Bound

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from orchestrator.errors import SpecError
-from orchestrator.sweepfile.conditions.condition import evaluate, parse
+from orchestrator.sweepfile.conditions.condition import evaluate
+from orchestrator.sweepfile.conditions.grammar import parse
 from orchestrator.sweepfile.expand.build import Excluded, make_config, varied_of
 from orchestrator.sweepfile.expand.configs import count_trials, exclusion, iter_all, iter_configs
 from orchestrator.sweepfile.load import load_spec

@@ -6,23 +6,19 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.sweepfile.conditions.ast import (
+from orchestrator.sweepfile.conditions.condition import bound, evaluate, names
+from orchestrator.sweepfile.conditions.grammar import (
     WORDS,
     Among,
     Between,
     Both,
     Compare,
     Condition,
+    ConditionError,
     Name,
     Not,
     Ratio,
     Word,
-)
-from orchestrator.sweepfile.conditions.condition import (
-    ConditionError,
-    bound,
-    evaluate,
-    names,
     parse,
 )
 from orchestrator.sweepfile.model.spec import Bound
