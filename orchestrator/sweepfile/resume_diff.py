@@ -18,7 +18,6 @@ from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.space.grid import canonical
 
 _HOLD_VALUES = ("fixed", "stage_set", "overrides", "set", "values", "baseline")
-_OF_STAGE = ("name", "promote")  # who is promoted is decided again
 _ABSENT = object()
 _DEFAULTS = json.loads(json.dumps(asdict(Program(path=""))))
 _SHOWN = {
@@ -27,12 +26,6 @@ _SHOWN = {
     "high": "max",
     "gpu_memory_bytes": "gpu_memory (bytes)",
 }
-
-
-def _unchanging(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what may not change, of the fields of a dataclass as JSON holds them."""
-    free = {item.name for item in fields(kind) if item.metadata.get("may_change")}
-    return {key: value for key, value in values.items() if key not in free}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -44,46 +37,50 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     before, after = _comparable(old), _comparable(new)
     lines = list(_compare("", before, after))
-    for path in (("trials",), ("ablate", "changes"), ("stages",)):
-        key = ".".join(path)
-        names = [list(_at(spec, path)) for spec in (before, after)]
+    for key, was, now in (
+        ("trials", before.get("trials"), after.get("trials")),
+        ("ablate.changes", _changes(before), _changes(after)),
+        ("stages", before["stages"], after["stages"]),
+    ):
+        names = [list(was or ()), list(now or ())]
         if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
             lines.append(f"{key}: their order was {_show(names[0])}, is {_show(names[1])}")
     return lines
 
 
-def _at(spec: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return the mapping at a path; {} if there is none."""
-    for key in path:
-        spec = spec.get(key) or {}
-    return spec
+def _changes(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (spec.get("ablate") or {}).get("changes") or {}
 
 
 def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what counts of a spec, without notes and what a moved folder changes."""
-    kept = {key: _json(value) for key, value in _unchanging(Spec, spec).items()}
+    kept = _without(json.loads(json.dumps(spec)), *_free(Spec))
     for trial in (kept.get("trials") or {}).values():
         for text in ("note", "risk", "expect"):
             trial.pop(text, None)
     if isinstance(kept.get("program"), dict):
         kept["program"] = _program(kept["program"])
     if kept.get("seed_parameter") == "seed":
-        kept.pop("seed_parameter", None)
-    if kept.get("stage") is not None:
-        kept.pop("stages", None)  # the others have no part in it
-    kept["stages"] = {
-        stage["name"]: {key: value for key, value in stage.items() if key not in _OF_STAGE}
-        for stage in kept.get("stages") or ()
-    }
-    ablate = kept.get("ablate")
-    if isinstance(ablate, dict):
-        for entry in (ablate, *ablate.get("changes", {}).values()):
-            entry.pop("gate", None)
-            entry.pop("note", None)
-    fixed = kept.get("fixed")
-    if isinstance(fixed, dict) and fixed.get("seed") == kept.get("seed"):
+        del kept["seed_parameter"]
+    # A stage that runs alone depends on no other; who is promoted is decided again.
+    stages = (kept.get("stages") or ()) if kept.get("stage") is None else ()
+    kept["stages"] = {stage["name"]: _without(stage, "name", "promote") for stage in stages}
+    for entry in (kept.get("ablate") or {}, *_changes(kept).values()):
+        entry.pop("gate", None)
+        entry.pop("note", None)
+    fixed = kept.get("fixed") or {}
+    if fixed.get("seed") == kept.get("seed"):
         fixed.pop("seed", None)  # the sweep's seed, which is compared already
     return kept
+
+
+def _free(kind: type) -> list[str]:
+    """Return the fields of a dataclass that may change."""
+    return [item.name for item in fields(kind) if item.metadata.get("may_change")]
+
+
+def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
 
 
 def _program(program: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +89,7 @@ def _program(program: Mapping[str, Any]) -> dict[str, Any]:
     folder = program.get("folder") or workdir
     kept = {
         key: value
-        for key, value in _unchanging(Program, program).items()
+        for key, value in _without(program, *_free(Program)).items()
         if value != _DEFAULTS.get(key, _ABSENT)
     }
     kept["workdir"] = os.path.relpath(workdir, folder) if folder else workdir
@@ -106,45 +103,33 @@ def _program(program: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _json(value: Any) -> Any:
-    """Return a value as a round trip through JSON leaves it."""
-    if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    return value
-
-
 def _compare(key: str, old: Any, new: Any, strict: bool = False) -> Iterator[str]:
     """Yield the differences below `key`; `strict` if null is a value of a parameter."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for name in [*old, *(name for name in new if name not in old)]:
+        for name in {**old, **new}:
             below = f"{key}.{_SHOWN.get(name, name)}" if key else name
             inside = strict or name in _HOLD_VALUES
             yield from _compare(below, old.get(name, _ABSENT), new.get(name, _ABSENT), inside)
-    elif _same(old, new) or (not strict and _empty(old) and _empty(new)):
         return
-    elif old is _ABSENT or (not strict and _empty(old)):
-        yield f"{key}: was not set, is {_show(new)}"
-    elif new is _ABSENT or (not strict and _empty(new)):
-        yield f"{key}: was {_show(old)}, is not set"
-    else:
-        yield f"{key}: was {_show(old)}, is {_show(new)}"
+    was_set, is_set = (
+        value is not _ABSENT and (strict or not _is_empty(value)) for value in (old, new)
+    )
+    # 1 and True are not the same, NaN is NaN.
+    if canonical(old) != canonical(new) and (was_set or is_set):
+        was = f"was {_show(old)}" if was_set else "was not set"
+        now = f"is {_show(new)}" if is_set else "is not set"
+        yield f"{key}: {was}, {now}"
 
 
-def _same(old: Any, new: Any) -> bool:
-    """Return whether two values are the same; 1 and True are not, NaN is NaN."""
-    return bool(canonical(old) == canonical(new))
-
-
-def _empty(value: Any) -> bool:
-    return value is _ABSENT or value is None or (isinstance(value, list | dict | str) and not value)
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, list | dict | str) and not value)
 
 
 def _show(value: Any) -> str:
     """Return a value for people, without what is not set in it."""
     if isinstance(value, dict):
-        inner = (f"{_SHOWN.get(k, k)}: {_show(v)}" for k, v in value.items() if not _empty(v))
+        set_values = {name: item for name, item in value.items() if not _is_empty(item)}
+        inner = (f"{_SHOWN.get(name, name)}: {_show(item)}" for name, item in set_values.items())
         return f"{{{', '.join(inner)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_show, value))}]"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Start = Literal["scratch", "checkpoint"]
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,12 @@ class Stage:
     """One budget that trials pass through.
 
     Attributes:
-        set: the values that it sets.
         promote: which of its trials run again at the next stage; None for none.
-        resumes: True if the trials promoted to this stage continue from their checkpoints
-            (``continue: true`` on this stage).
+        resumes: True if the trials promoted to this stage continue from their checkpoints.
     """
 
     name: str
-    set: Mapping[str, Any] = field(default_factory=dict)
+    set: Settings = field(default_factory=dict)
     promote: Promote | None = None
     resumes: bool = False
 
@@ -57,7 +55,7 @@ class Change:
         gate: condition on the change's own trial; None for none.
     """
 
-    set: Mapping[str, Any] = field(default_factory=dict)
+    set: Settings = field(default_factory=dict)
     note: str = ""
     gate: str | None = None
 
@@ -72,7 +70,7 @@ class Ablate:
         keep_improvements: True if a change that gains more than the noise stays for those after.
     """
 
-    baseline: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Settings = field(default_factory=dict)
     changes: Mapping[str, Change] = field(default_factory=dict)
     gate: str | None = None
     keep_improvements: bool = False
@@ -106,8 +104,8 @@ class Remedy:
         times: how many answers one chain of trials may have.
     """
 
-    set: Mapping[str, Any] = field(default_factory=dict)
-    start: Start = "scratch"
+    set: Settings = field(default_factory=dict)
+    start: Literal["scratch", "checkpoint"] = "scratch"
     condition: str | None = None
     times: int = 1
 
@@ -127,12 +125,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Sampler:
-    """An Optuna sampler and its options.
-
-    Attributes:
-        name: one of `sweepfile.space.SAMPLERS`.
-        options: keyword arguments of the Optuna sampler.
-    """
+    """An Optuna sampler, one of `sweepfile.space.SAMPLERS`, and its keyword arguments."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)

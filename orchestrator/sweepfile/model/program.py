@@ -14,6 +14,15 @@ ARRAYS = tuple(
 )
 """The arrays that ``metrics`` may name; those without a split are of test data."""
 
+MAY_CHANGE = {"may_change": True}
+
+
+def changeable(default: Any) -> Any:
+    """Return a field that may differ when a sweep is continued, since no config depends on it."""
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=MAY_CHANGE)
+    return field(default=default, metadata=MAY_CHANGE)
+
 
 @dataclass(frozen=True)
 class MetricSources:
@@ -35,34 +44,18 @@ class MetricSources:
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
         """Return what the good entries of ``metrics`` hold."""
+        files = values.get("files", ())
         return cls(
-            files=_many(values.get("files")),
+            files=(files,) if isinstance(files, str) else tuple(files),
             step=values.get("step"),
             names=dict(values.get("names", {})),
             arrays={name: values[name] for name in ARRAYS if name in values},
         )
 
 
-def _many(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-GRACE_S = 8.0
-"""Time that a program has by default to end itself when it is stopped."""
-
-
 @dataclass(frozen=True)
 class Step:
-    """One of several commands that make a trial.
-
-    Attributes:
-        name: part of the name of its log.
-        command: its words, with macros.
-        timeout_s: longest time that it may take; None for any.
-        stall_timeout_s: longest time without output; None for any.
-    """
+    """One of several commands that make a trial; None for a timeout means any time."""
 
     name: str
     command: tuple[str, ...]
@@ -97,9 +90,6 @@ class Resume:
     checkpoint: str | None = None
 
 
-_TREATMENT = {"may_change": True}
-
-
 @dataclass(frozen=True)
 class Program:
     """A user's own script, run as a trial.
@@ -111,23 +101,17 @@ class Program:
             ``"pair"`` (``--amp`` or ``--no-amp``).
         python: the interpreter for ``.py`` files; None means the one that runs the sweep.
         outputs: glob, relative to the working folder, of the folder a trial makes.
-        patterns: regular expressions with named groups that find metrics in the output; a group
-            called ``step`` gives the step.
-        workdir: the folder it runs in, absolute; with `copies` the one that is copied.
-        command: the words of ``command`` with macros; then the argument list comes from
-            `orchestrator.sweepfile.program.command.command_line`.
-        folder: the sweep file's folder, from which relative paths among the arguments start; ""
-            if that is `workdir`.
-        copies: True if each trial runs in its own copy of `workdir`.
+        patterns: regular expressions whose named groups are metrics in the output, or the ``step``.
+        workdir: the folder it runs in, absolute; with `copies` each trial runs in a copy of it.
+        command: the words of ``command`` with macros; empty for path and arguments.
+        folder: where relative paths among the arguments start, the sweep file's; "" for `workdir`.
         link: what of `workdir` is linked into the copy instead, relative to it.
         conda: the folder of the conda environment that it runs in.
         shell: True if `command` is one text that a shell reads.
         env: environment variables to their texts, with macros.
-        params_file: the file through which parameters are handed over.
         steps: several commands, one after another, instead of one.
         resume: how it continues from a checkpoint; None if it starts again.
-        stop_signal: the name of the signal that asks it to end.
-        grace_s: the time that it then has.
+        grace_s: the time that it has to end itself after `stop_signal`.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
         seed: the sweep's seed, for ``${seed}`` if the config has none.
@@ -143,7 +127,7 @@ class Program:
     metrics: MetricSources = field(default_factory=MetricSources)
     workdir: str = "."
     command: tuple[str, ...] = ()
-    folder: str = field(default="", metadata=_TREATMENT)
+    folder: str = changeable("")
     copies: bool = False
     link: tuple[str, ...] = ()
     conda: str | None = None
@@ -151,31 +135,28 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     params_file: ParamsFile | None = None
     steps: tuple[Step, ...] = ()
-    resume: Resume | None = field(default=None, metadata=_TREATMENT)
-    stop_signal: str = field(default="SIGTERM", metadata=_TREATMENT)
-    grace_s: float = field(default=GRACE_S, metadata=_TREATMENT)
-    timeout_s: float | None = field(default=None, metadata=_TREATMENT)
-    stall_timeout_s: float | None = field(default=None, metadata=_TREATMENT)
-    seed: int = field(default=0, metadata=_TREATMENT)
-    seed_parameter: str = field(default="seed", metadata=_TREATMENT)
+    resume: Resume | None = field(default=None, metadata=MAY_CHANGE)
+    stop_signal: str = changeable("SIGTERM")
+    grace_s: float = changeable(8.0)
+    timeout_s: float | None = changeable(None)
+    stall_timeout_s: float | None = changeable(None)
+    seed: int = changeable(0)
+    seed_parameter: str = changeable("seed")
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
         """Return the program of `dataclasses.asdict`, also after a round trip through JSON."""
-        known = {key: _tuples(value) for key, value in raw.items()}
-        for name, kind in (("params_file", ParamsFile), ("resume", Resume)):
-            if known.get(name) is not None:
-                known[name] = kind(**_tuples_inside(known[name]))
-        if isinstance(known.get("metrics"), Mapping):
-            known["metrics"] = MetricSources(**_tuples_inside(known["metrics"]))
-        known["steps"] = tuple(Step(**_tuples_inside(step)) for step in known.get("steps", ()))
         names = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in known.items() if key in names})
+        known = {key: value for key, value in raw.items() if key in names}
+        nested = {"metrics": MetricSources, "params_file": ParamsFile, "resume": Resume}
+        for name, kind in nested.items():
+            if isinstance(known.get(name), Mapping):
+                known[name] = _from_json(kind, known[name])
+        known["steps"] = tuple(_from_json(Step, step) for step in known.get("steps", ()))
+        made: Self = _from_json(cls, known)
+        return made
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _tuples_inside(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _tuples(value) for key, value in raw.items()}
+def _from_json(kind: type, raw: Mapping[str, Any]) -> Any:
+    """Return a record with tuples, which JSON holds as lists."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})

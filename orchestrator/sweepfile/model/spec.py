@@ -1,18 +1,27 @@
 """The validated content of a sweep file.
 
-These are plain values: nothing here reads files or checks anything. `sweepfile.load` makes
-a `Spec` from a file, `orchestrator.sweepfile.expand` makes configs from a `Spec`.
+`sweepfile.load` makes a `Spec` of a file, `orchestrator.sweepfile.expand` makes configs of a
+`Spec`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.sweepfile.model.course import Ablate, Budget, Reference, Remedy, Sampler, Stage
-from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.model.course import (
+    Ablate,
+    Budget,
+    Reference,
+    Remedy,
+    Sampler,
+    Settings,
+    Stage,
+)
+from orchestrator.sweepfile.model.program import MAY_CHANGE, Program, changeable
 
 Goal = Literal["minimize", "maximize"]
 Method = Literal["grid", "random", "bayes"]
@@ -54,11 +63,9 @@ class Domain:
 
 @dataclass(frozen=True)
 class MetricGoal:
-    """What ranks the trials.
+    """A reported metric that ranks the trials.
 
     Attributes:
-        name: a reported metric, such as ``val_mae``.
-        goal: which way is better.
         target: no further trial starts once one has reached it; None for no such value.
         impute: what a failed trial counts as for a sampler: ``latest``, ``best`` or ``worst`` of
             its values; None if the file does not set it.
@@ -109,7 +116,7 @@ class Bound:
 class NamedTrial:
     """One entry of ``trials``: its parameter values, and what the writer expects of it."""
 
-    set: Mapping[str, Any] = field(default_factory=dict)
+    set: Settings = field(default_factory=dict)
     note: str = ""
     risk: str = ""
     expect: Mapping[str, Any] = field(default_factory=dict)
@@ -117,12 +124,7 @@ class NamedTrial:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A condition that every config must keep, or must not meet.
-
-    Attributes:
-        condition: in the grammar of `orchestrator.sweepfile.conditions`.
-        forbid: True if a config must not meet it.
-    """
+    """A condition that every config must keep, or, with `forbid`, must not meet."""
 
     condition: str
     forbid: bool = False
@@ -167,16 +169,6 @@ class Resources:
     gpus: int | None = None
 
 
-_MAY_CHANGE = {"may_change": True}
-
-
-def _changeable(default: Any) -> Any:
-    """Return a field that may differ when a sweep is continued, since no config depends on it."""
-    if isinstance(default, type):
-        return field(default_factory=default, metadata=_MAY_CHANGE)
-    return field(default=default, metadata=_MAY_CHANGE)
-
-
 @dataclass(frozen=True)
 class Spec:
     """A sweep file that was checked.
@@ -187,96 +179,79 @@ class Spec:
         name: the sweep's name, which is its folder's under results.
         path: the file, absolute.
         trainer: name of a training system; None if `program` is set.
-        program: the script to run; None if `trainer` is set.
         metric: what ranks; None if neither file nor trainer names one.
         fixed: values that all configs share.
         parameters: the search space, in the order of the file.
         nested: parameter to its path, of those inside another parameter.
         zips: groups of parameters that move together.
-        trials: named configs, in the order of the file.
         run_cap: greatest number of trials; None for no cap.
         seed: of the sampler and the random draw.
-        targets: metric name to the bound that it should keep.
         stage: name of the stage that runs; None if the file has no stages, or all run.
         stage_set: the values that this stage sets.
-        pruner: a name of `sweepfile.space.PRUNERS`.
-        early_terminate: W&B's stopping rule; None if the file has none.
         overrides: the parameters of ``--set``; stronger than everything above.
-        stages: all stages of the file, in its order.
         seeds: the seeds that each config runs with; empty for once with the config's own.
-        seed_parameter: the parameter that takes them.
         tiers: tier to the targets that make it, the least demanding first; next to `targets`.
         expect: milestone such as ``train_mse@5`` to the bound that is expected there.
-        references: name to what trials are compared with.
         success: conditions over all trials that make the sweep a success.
         sampler: the sampler of ``bayes``; None for the default.
         objectives: all metrics if the sweep has two; `metric` is the first of them.
         divergence: symptom to what it leads to, if that is not the default.
         lr_schedule: the learning-rate schedule that is expected; {} if none is declared.
-        remedy: symptom to what answers it.
         warnings: what the writer should know though the file is good.
     """
 
     name: str
-    path: Path = field(metadata=_MAY_CHANGE)
-    description: str = _changeable("")
+    path: Path = field(metadata=MAY_CHANGE)
+    description: str = changeable("")
     trainer: str | None = None
     program: Program | None = None
     method: Method = "grid"
     metric: MetricGoal | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Settings = field(default_factory=dict)
     parameters: Mapping[str, Domain] = field(default_factory=dict)
     nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     zips: tuple[tuple[str, ...], ...] = ()
     constraints: tuple[Constraint, ...] = ()
     trials: Mapping[str, NamedTrial] = field(default_factory=dict)
-    run_cap: int | None = _changeable(None)
+    run_cap: int | None = changeable(None)
     seed: int = 0
-    targets: Mapping[str, Bound] = _changeable(dict)
+    targets: Mapping[str, Bound] = changeable(dict)
     resources: Resources = field(default_factory=Resources)
     stage: str | None = None
-    stage_set: Mapping[str, Any] = field(default_factory=dict)
+    stage_set: Settings = field(default_factory=dict)
     pruner: str = "none"
     early_terminate: EarlyTerminate | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Settings = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     ablate: Ablate | None = None
     seeds: tuple[int, ...] = ()
     seed_parameter: str = "seed"
-    tiers: Mapping[str, Mapping[str, Bound]] = _changeable(dict)
-    expect: Mapping[str, Bound] = _changeable(dict)
-    references: Mapping[str, Reference] = _changeable(dict)
-    success: tuple[str, ...] = _changeable(())
-    budget: Budget = field(default_factory=Budget, metadata=_MAY_CHANGE)
+    tiers: Mapping[str, Mapping[str, Bound]] = changeable(dict)
+    expect: Mapping[str, Bound] = changeable(dict)
+    references: Mapping[str, Reference] = changeable(dict)
+    success: tuple[str, ...] = changeable(())
+    budget: Budget = field(default_factory=Budget, metadata=MAY_CHANGE)
     sampler: Sampler | None = None
     objectives: tuple[MetricGoal, ...] = ()
-    divergence: Mapping[str, str] = _changeable(dict)
-    lr_schedule: Mapping[str, Any] = _changeable(dict)
-    remedy: Mapping[str, Remedy] = _changeable(dict)
-    warnings: tuple[str, ...] = _changeable(())
+    divergence: Mapping[str, str] = changeable(dict)
+    lr_schedule: Mapping[str, Any] = changeable(dict)
+    remedy: Mapping[str, Remedy] = changeable(dict)
+    warnings: tuple[str, ...] = changeable(())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec in JSON types, as it is saved with the results."""
         raw = asdict(self)
-        raw.pop("warnings")
+        del raw["warnings"]
         raw["path"] = str(self.path)
-        for name in ("targets", "expect"):
-            raw[name] = {metric: str(bound) for metric, bound in getattr(self, name).items()}
-        raw["tiers"] = {
-            tier: {metric: str(bound) for metric, bound in bounds.items()}
-            for tier, bounds in self.tiers.items()
-        }
-        plain: dict[str, Any] = _json_types(raw)
+        raw["targets"] = _texts(self.targets)
+        raw["expect"] = _texts(self.expect)
+        raw["tiers"] = {tier: _texts(bounds) for tier, bounds in self.tiers.items()}
+        plain: dict[str, Any] = json.loads(json.dumps(raw))
         return plain
 
 
-def _json_types(value: Any) -> Any:
-    """Return nested values with lists for tuples, as a round trip through JSON leaves them."""
-    if isinstance(value, dict):
-        return {key: _json_types(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_types(item) for item in value]
-    return value
+def _texts(bounds: Mapping[str, Bound]) -> dict[str, str]:
+    return {metric: str(bound) for metric, bound in bounds.items()}
 
 
 @dataclass(frozen=True)
