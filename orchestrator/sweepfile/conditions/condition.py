@@ -234,10 +234,10 @@ def _limit(condition: Compare | Between, value: float, facts: Facts) -> float | 
     """Return the number that a value is compared with: of a range, the end that it misses."""
     if isinstance(condition, Between):
         return condition.low if value < condition.low else condition.high
-    if isinstance(condition.value, Name):
-        return _number(condition.value, facts)
-    is_number = isinstance(condition.value, int | float) and _is_number(condition.value)
-    return float(condition.value) if is_number else None
+    limit: Any = condition.value
+    if isinstance(limit, Name):
+        return _number(limit, facts)
+    return float(limit) if _is_number(limit) else None
 
 
 def _number(term: Term, facts: Facts) -> float | None:
