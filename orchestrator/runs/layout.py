@@ -40,7 +40,7 @@ from orchestrator.errors import NotFoundError, nearest
 from orchestrator.files import lock
 
 SPLITS = ("test", "val", "train")
-"""What arrays may be of; a file of any but test carries the split before its name."""
+"""The splits of arrays; the name of a file begins with its split, except for test."""
 
 _UNSAFE = re.compile(r"[^\w.=+-]+")
 _TRIAL = re.compile(r"(\d{4,})-(.+)")
@@ -53,12 +53,16 @@ class _Inside:
         self.name = name
 
     def __get__(self, owner: Any, kind: type) -> Path:
-        return Path(self.name) if owner is None else owner.path / self.name
+        return owner.path / self.name  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """The folder of one trial; it may not exist yet."""
+    """The folder of one trial; it may not exist yet.
+
+    Arrays are of the split ``"test"``, ``"val"`` or ``"train"``, in physical units. Lengths exist
+    only for sequences that differ in length.
+    """
 
     path: Path
 
@@ -73,36 +77,27 @@ class RunDir:
     lock_file = _Inside(".lock")
 
     def predictions_file(self, split: str = "test") -> Path:
-        """Predictions of the split ``"test"``, ``"val"`` or ``"train"``, in physical units."""
-        return self._array("predictions", split)
+        """Return the path of the predictions."""
+        return self.path / _array_name("predictions", split)
 
     def targets_file(self, split: str = "test") -> Path:
-        """Targets of a split, in physical units."""
-        return self._array("targets", split)
+        """Return the path of the targets."""
+        return self.path / _array_name("targets", split)
 
     def predictions_lengths_file(self, split: str = "test") -> Path:
-        """Lengths of the predicted sequences; there only if samples differ in length."""
-        return self._array("predictions_lengths", split)
+        """Return the path of the lengths of the predicted sequences."""
+        return self.path / _array_name("predictions_lengths", split)
 
     def targets_lengths_file(self, split: str = "test") -> Path:
-        """Lengths of the target sequences; there only if samples differ in length."""
-        return self._array("targets_lengths", split)
-
-    def _array(self, name: str, split: str) -> Path:
-        return self.path / f"{'' if split == 'test' else f'{split}_'}{name}.npy"
+        """Return the path of the lengths of the target sequences."""
+        return self.path / _array_name("targets_lengths", split)
 
     @property
     def written_by_child(self) -> list[str]:
         """Names of the files that the child replaces while the trial runs."""
-        files = (
-            self.predictions_file,
-            self.predictions_lengths_file,
-            self.targets_file,
-            self.targets_lengths_file,
-        )
-        arrays = [file(split).name for split in SPLITS for file in files]
-        checkpoints = [self.checkpoint_file.name, self.best_checkpoint_file.name]
-        return [self.metadata_file.name, self.script_file.name, *checkpoints, *arrays]
+        roles = ("predictions", "predictions_lengths", "targets", "targets_lengths")
+        arrays = [_array_name(role, split) for split in SPLITS for role in roles]
+        return ["metadata.json", "script.json", "checkpoint.pt", "checkpoint_best.pt", *arrays]
 
     @staticmethod
     def is_called(text: str, number: int, name: str) -> bool:
@@ -116,6 +111,10 @@ class RunDir:
         """The trial's number, read from the folder's name."""
         match = _TRIAL.fullmatch(self.path.name)
         return int(match[1]) if match else None
+
+
+def _array_name(role: str, split: str) -> str:
+    return f"{role}.npy" if split == "test" else f"{split}_{role}.npy"
 
 
 @dataclass(frozen=True)
@@ -161,13 +160,12 @@ class SweepDir:
         return sorted(numbered, key=lambda run: run.number or 0)
 
 
-def safe_name(name: str, longest: int = 60) -> str:
+def safe_name(name: str) -> str:
     """Return `name` as one safe part of a path: no separators, no leading dot, never empty.
 
-    Letters of any script stay. `longest` counts characters; 60 of them are at most 240 bytes, and
-    file systems take 255.
+    Letters of any script stay. 60 characters are at most 240 bytes; file systems take 255.
     """
-    return _UNSAFE.sub("_", name).strip("._")[:longest] or "trial"
+    return _UNSAFE.sub("_", name).strip("._")[:60] or "trial"
 
 
 def sweep_dirs(results: Path) -> list[SweepDir]:

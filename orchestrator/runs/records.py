@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import RunDir, SweepDir
+
+_Record = TypeVar("_Record", "TrialRecord", "SweepRecord")
 
 
 def now() -> str:
@@ -21,10 +23,9 @@ def now() -> str:
 
 
 class TrialState(StrEnum):
-    """State of a trial; the names are Optuna's.
+    """State of a trial, as Optuna names it.
 
-    WAITING covers trials that have not started, that were interrupted, and that wait for memory;
-    the record's reason says which.
+    WAITING trials have not started, were interrupted, or wait for memory: see the reason.
     """
 
     WAITING = "WAITING"
@@ -50,36 +51,33 @@ class SweepState(StrEnum):
 
 @dataclass
 class TrialRecord:
-    """One trial as its `state.json` has it.
+    """One trial: the content of its `state.json`. Times are ISO 8601, UTC.
 
     Attributes:
         number: place in the sweep, from 0; it never changes.
         name: the named trial, or the values that set it apart.
-        config: the parameter values that the sweep gave; defaults are not among them.
-        state: its state.
+        config: the parameter values that the sweep gave, without defaults.
         reason: why it is in this state ("diverged: train_loss is nan since step 3").
         attempt: which try this is, from 1; 0 before the first.
         optuna_number: number of the present attempt in the study.
         ray_id: id of the present attempt in Ray Tune.
         slot: where it runs, as ``{"node", "device", "memory_mib", "threads"}``.
-        stage: the stage it runs at.
-        note: what the spec says about it (note, risk, expect).
+        note: what the spec notes about it (note, risk, expect).
         value: the sweep's metric when it ended, as recorded in the study.
         warnings: what the user should know ("asked t20_weight 3.0, recorded 1.5").
-        created_at: ISO 8601 time, UTC, as the two below.
         started_at: start of the present attempt.
         ended_at: end of the last attempt.
         total_steps: how many steps the trial will report, if known.
         need: memory that it takes on its device: ``memory_mib`` (None if unknown), ``source``
             (declared, measured, history, unknown), ``peak_mib`` that was seen; after an
             out-of-memory also ``retries`` and ``alone``.
-        origin: number of the trial that this one follows; None if there is none.
+        origin: number of the trial that this one follows.
         link: how it follows: ``"promoted"``, ``"remedy"`` or ``"resumed"``.
         from_checkpoint: True if it starts from the checkpoint of `origin`.
         change: what sets it apart from its origin, or from the baseline: ``name`` and ``set``.
-        group: number of the first trial with this config where configs run with several seeds.
+        group: number of the first trial with this config if configs run with several seeds.
         replicate: place of its seed among them, from 0.
-        symptom: what ended it, where the watch over its curve did ("explosion"); else None.
+        symptom: the symptom of its curve that ended it ("explosion").
     """
 
     number: int
@@ -109,59 +107,45 @@ class TrialRecord:
     symptom: str | None = None
 
     def state_now(self, driver_lives: bool) -> tuple[TrialState, str | None]:
-        """Return the state and its reason, given whether a driver runs the sweep now.
-
-        Without one nothing runs: what a driver that was killed left RUNNING waits, interrupted.
-        """
+        """Return the state and its reason; a trial that a killed driver left RUNNING waits."""
         if self.state is TrialState.RUNNING and not driver_lives:
             return TrialState.WAITING, "interrupted"
         return self.state, self.reason
 
     def save(self, run: RunDir) -> None:
-        """Write the record into `run`, making the folder where it is missing."""
+        """Write the record into `run`, making the folder if it is missing."""
         run.path.mkdir(parents=True, exist_ok=True)
         atomic.write_json(run.state_file, asdict(self))
 
     @classmethod
-    def load(cls, run: RunDir) -> Self | None:
+    def load(cls, run: RunDir) -> TrialRecord | None:
         """Return the record in `run`, or None if there is none that can be read."""
-        raw = atomic.read_json(run.state_file)
-        if raw is None:
-            return None
-        known = {item.name for item in fields(cls)}
-        try:
-            record = cls(**{key: value for key, value in raw.items() if key in known})
-            record.state = TrialState(record.state)
-        except (TypeError, ValueError):
-            return None
-        if type(record.number) is not int or not isinstance(record.config, dict):
+        record = _read(TrialRecord, run.state_file)
+        if record is None or type(record.number) is not int or not isinstance(record.config, dict):
             return None
         return record
 
 
 @dataclass
 class SweepRecord:
-    """A sweep as its `state.json` has it.
+    """A sweep: the content of its `state.json`. Times are ISO 8601, UTC.
 
     Attributes:
-        sweep: the sweep's name.
         state: as the driver left it; see `state_now` for a driver that was killed.
-        reason: why it ended where it did not end well.
+        reason: why it failed or was interrupted.
         n_trials: how many trials there will be; None if unbounded.
         metric: name of the metric that ranks.
         goal: ``"minimize"`` or ``"maximize"``.
         spec_path: the sweep file, absolute.
         command: the command line that continues it; "" if it was not started by one.
         pid: process id of the driver.
-        host: the machine it runs on.
-        started_at: ISO 8601 time, UTC.
-        ended_at: ISO 8601 time, UTC.
+        host: the machine that the driver runs on.
         placement: what placement reported: ``waiting`` (for memory of others), ``growth`` (a
-            sentence for each device), ``fallback`` (after an out-of-memory); {} for nothing.
+            sentence for each device), ``fallback`` (after an out-of-memory).
         course: what was decided: ``stages`` (who was promoted), ``gates`` and ``kept`` of an
-            ablation, each with ``words``; ``ended`` (why it ended before its time), ``success``
-            (the verdict at its end), ``spent`` (hours of all its drivers) and ``shifts`` (numbers
-            that had to give way).
+            ablation, each with ``words``; ``ended`` (why it ended early), ``success`` (the verdict
+            at its end), ``spent`` (hours of all its drivers) and ``shifts`` (numbers that had to
+            give way).
     """
 
     sweep: str
@@ -180,7 +164,7 @@ class SweepRecord:
     course: dict[str, Any] = field(default_factory=dict)
 
     def state_now(self, sweep: SweepDir) -> SweepState:
-        """Return the state, given that a driver that was killed left RUNNING behind."""
+        """Return the state; a sweep that a killed driver left RUNNING is INTERRUPTED."""
         if self.state is SweepState.RUNNING and not sweep.driver_lives():
             return SweepState.INTERRUPTED
         return self.state
@@ -190,18 +174,23 @@ class SweepRecord:
         atomic.write_json(sweep.state_file, asdict(self))
 
     @classmethod
-    def load(cls, sweep: SweepDir) -> Self | None:
+    def load(cls, sweep: SweepDir) -> SweepRecord | None:
         """Return the record in `sweep`, or None if there is none that can be read."""
-        raw = atomic.read_json(sweep.state_file)
-        if raw is None:
-            return None
-        known = {item.name for item in fields(cls)}
-        try:
-            record = cls(**{key: value for key, value in raw.items() if key in known})
-            record.state = SweepState(record.state)
-        except (TypeError, ValueError):
-            return None
-        return record
+        return _read(SweepRecord, sweep.state_file)
+
+
+def _read(kind: type[_Record], file: Path) -> _Record | None:
+    """Return the record in a `state.json` without unknown fields; None if it is damaged."""
+    raw = atomic.read_json(file)
+    if raw is None:
+        return None
+    known = {item.name for item in fields(kind)}
+    try:
+        record = kind(**{key: value for key, value in raw.items() if key in known})
+        record.state = type(kind.state)(record.state)
+    except (TypeError, ValueError):
+        return None
+    return record
 
 
 def load_trials(sweep: SweepDir) -> list[TrialRecord]:
@@ -211,10 +200,7 @@ def load_trials(sweep: SweepDir) -> list[TrialRecord]:
 
 
 def read_reports(run: RunDir) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yield step and metrics of every report that the child logged, in the order of the log.
-
-    Lines that hold no report are left out.
-    """
+    """Yield step and metrics of every report in the child's log, in its order."""
     for line in jsonl.read(run.metrics_file):
         try:
             step = int(line["step"])
@@ -226,16 +212,10 @@ def read_reports(run: RunDir) -> Iterator[tuple[int, dict[str, float]]]:
 
 
 def log_event(sweep: SweepDir, event: str, **details: Any) -> None:
-    """Append one event to the sweep's log; driver only.
-
-    Args:
-        sweep: the sweep.
-        event: what happened, one word such as ``"trial_started"``.
-        details: the facts, in JSON types.
-    """
+    """Append one event, such as ``"trial_started"``, to the sweep's log; driver only."""
     jsonl.append(sweep.events_file, {"time": now(), "event": event, **details})
 
 
 def results_folder(option: Path | None = None) -> Path:
-    """Return where sweeps are kept: `option`, else ``SWEEP_RESULTS``, else ``results``."""
+    """Return the folder of the sweeps: `option`, else ``SWEEP_RESULTS``, else ``results``."""
     return option or Path(os.environ.get("SWEEP_RESULTS") or "results")
