@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.runs.curves.curve import LogProblem
 from orchestrator.runs.curves.formats.wandb_log import WandbLog
+from orchestrator.runs.curves.log_reader import LogProblem
 from orchestrator.runs.curves.reader import read_runs
 from tests.runs.wandb_made import log_bytes
 

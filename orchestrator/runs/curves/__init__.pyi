@@ -1,5 +1,6 @@
 from . import cells as cells, tail as tail
-from .curve import LoggedRun as LoggedRun, LogProblem as LogProblem, number as number
+from .cells import number as number
 from .formats.tensorboard import EventLog as EventLog, is_event_file as is_event_file
 from .formats.wandb_log import WandbLog as WandbLog, is_wandb_log as is_wandb_log
+from .log_reader import LoggedRun as LoggedRun, LogProblem as LogProblem
 from .reader import read_runs as read_runs

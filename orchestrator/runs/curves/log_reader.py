@@ -1,17 +1,71 @@
-"""What reads one format of logs, and the list of them: the modules of `formats`."""
+"""What reads one format of logs, what it returns, and what readers share.
+
+The modules of `formats` are the list of readers.
+"""
 
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.files.discover import records
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem
+
+if TYPE_CHECKING:
+    from orchestrator.runs.read.stored_run import StoredRun
 
 LARGEST_BYTES = 512 * 2**20
+
+Report = tuple[int, dict[str, float]]
+"""A step and what was measured there."""
+
+
+class LogProblem(Exception):  # noqa: N818  (it is what was found, not a fault)
+    """A log that cannot be read as learning curves; the message says why."""
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """One run as its log has it.
+
+    Attributes:
+        name: the trial's name, or what sets the run apart in its file.
+        path: the file or run folder.
+        form: which tool's log it is, for people: ``"sweep trial"``, ``"CSV"``.
+        reports: in the order of the log; steps may repeat or go back.
+        unit: what the steps count: ``"epoch"`` or ``"step"``.
+        config: the parameters that are known to have made it.
+        number: the trial's number in its sweep; None for other tools.
+        state: the trial's state; None for other tools.
+        total_steps: the last step that was planned, if known.
+        notes: what a reader of the diagnosis should know about how the log was read.
+        stored: the run folder as it was read; None for a log of another tool.
+    """
+
+    name: str
+    path: Path
+    form: str
+    reports: tuple[Report, ...]
+    unit: str = "epoch"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    number: int | None = None
+    state: str | None = None
+    total_steps: float | None = None
+    notes: tuple[str, ...] = ()
+    stored: StoredRun | None = field(default=None, repr=False, compare=False)
+
+    def series(self, name: str) -> list[tuple[int, float]]:
+        """Return step and value of one series, for the steps that have it."""
+        return [(step, metrics[name]) for step, metrics in self.reports if name in metrics]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all series, in the order of their first report."""
+        return list(dict.fromkeys(name for _, metrics in self.reports for name in metrics))
 
 
 @dataclass(frozen=True)
@@ -21,20 +75,20 @@ class LogReader:
     Attributes:
         name: for people, in the list of what can be read.
         read: returns the runs of a file; raises LogProblem.
-        suffixes: endings of such files, apart from ``.gz``; () if `recognises` decides.
-        recognises: decides by the name of a file instead.
-        read_with_pattern: reads it with a user's regular expression; None for formats in which
-            there is nothing to search.
-        is_binary: True for files that no pattern can read, so that a pattern does not matter.
+        suffixes: endings of such files, apart from ``.gz``; () if `recognizes` decides.
+        recognizes: decides by the name of a file instead.
+        read_with_pattern: reads it with a user's regular expression; None for formats that are
+            not searched.
+        is_binary: True for files that a pattern cannot read, so that it is ignored.
         usual_names: what tools call such a log, to its priority: of several in a folder the
             lowest is taken.
-        is_last: True for the reader of everything that no other recognises.
+        is_last: True for the reader of everything that no other recognizes.
     """
 
     name: str
     read: Callable[[Path], list[LoggedRun]]
     suffixes: tuple[str, ...] = ()
-    recognises: Callable[[Path], bool] | None = None
+    recognizes: Callable[[Path], bool] | None = None
     read_with_pattern: Callable[[Path, str], list[LoggedRun]] | None = None
     is_binary: bool = False
     usual_names: Mapping[str, int] = field(default_factory=dict)
@@ -42,8 +96,8 @@ class LogReader:
 
     def takes(self, path: Path) -> bool:
         """Return whether a file is named as this format's are."""
-        if self.recognises is not None:
-            return self.recognises(path)
+        if self.recognizes is not None:
+            return self.recognizes(path)
         inner = path.with_suffix("") if path.suffix == ".gz" else path
         return self.is_last or inner.suffix.lower() in self.suffixes
 
@@ -64,11 +118,8 @@ def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
     reader = next(reader for reader in log_readers() if reader.takes(path))
     if pattern is None or reader.is_binary:
         return reader.read(path)
-    return next(
-        reader.read_with_pattern(path, pattern)
-        for reader in log_readers()
-        if reader.read_with_pattern is not None
-    )
+    searching = (each.read_with_pattern for each in log_readers() if each.read_with_pattern)
+    return next(searching)(path, pattern)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -78,15 +129,43 @@ def read_bytes(path: Path) -> bytes:
         LogProblem: it cannot be read, or is larger than any log of curves.
     """
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise LogProblem(f"is larger than {LARGEST_BYTES >> 20} MiB")
-        if path.suffix == ".gz":
-            with gzip.open(path) as stream:
-                content = stream.read(LARGEST_BYTES + 1)
-        else:
-            content = path.read_bytes()
-    except (OSError, EOFError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(LARGEST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise LogProblem(f"cannot be read: {error}") from None
     if len(content) > LARGEST_BYTES:
         raise LogProblem(f"is larger than {LARGEST_BYTES >> 20} MiB")
     return content
+
+
+def message_classes(package: str, **messages: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
+    """Return the classes of protobuf messages by their names, with only the fields that are read.
+
+    protobuf is loaded only here. The classes that tensorboardX ships would load torch.
+
+    Args:
+        package: unique name, so that two tools' messages do not collide.
+        messages: name of a message to its fields, each with its number and type: one of
+            protobuf's in capitals (``"DOUBLE"``; text is ``"BYTES"``, as a damaged character must
+            not cost the message) or the name of another message, with ``*`` if repeated.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
+    file.syntax = "proto3"
+    for message, fields in messages.items():
+        declared = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            one = declared.field.add(name=name, number=number)
+            plain = kind.rstrip("*")
+            one.label = one.LABEL_REPEATED if kind != plain else one.LABEL_OPTIONAL
+            if plain in messages:
+                one.type, one.type_name = one.TYPE_MESSAGE, f".{package}.{plain}"
+            else:
+                one.type = one.Type.Value(f"TYPE_{plain}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
+        for name in messages
+    }

@@ -1,10 +1,4 @@
-"""Find and read learning curves: our runs and sweeps, and the logs of other tools.
-
-::
-
-    for run in read_runs(Path("results/edc_weights")):
-        for step, metrics in run.reports: ...
-"""
+"""Find and read learning curves: our runs and sweeps, and the logs of other tools."""
 
 from __future__ import annotations
 
@@ -13,8 +7,8 @@ from pathlib import Path
 
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import atomic
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem, number
-from orchestrator.runs.curves.log_reader import log_readers, read_log
+from orchestrator.runs.curves.cells import number
+from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_readers, read_log
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.read.stored_run import open_run
@@ -69,52 +63,56 @@ def _trial(run: RunDir, lives: bool) -> LoggedRun:
     """Return the curves of one of our trials; one that has not reported has no reports."""
     record = TrialRecord.load(run)
     stored = open_run(run.path, record)
-    total = number(stored.metadata.get("total_steps"))
-    if total is None and record is not None and record.total_steps:
-        total = float(record.total_steps)
-    return LoggedRun(
-        record.name if record else run.path.name,
+    metadata = stored.metadata
+    found = LoggedRun(
+        run.path.name,
         run.path,
         "sweep trial",
         stored.reports,
-        unit="epoch" if stored.metadata.get("trainer") else "step",
-        config={
-            **foreign.config_of(stored.metadata),
-            **(record.config if record is not None else {}),
-        },
+        unit="epoch" if metadata.get("trainer") else "step",
+        config=foreign.config_of(metadata),
         number=run.number,
-        state=record.state_now(lives)[0].value if record is not None else None,
-        total_steps=total,
-        notes=tuple(record.warnings) if record is not None else (),
+        total_steps=number(metadata.get("total_steps")),
         stored=stored,
+    )
+    if record is None:
+        return found
+    planned = float(record.total_steps) if record.total_steps else None
+    return replace(
+        found,
+        name=record.name,
+        config={**found.config, **record.config},
+        state=record.state_now(lives)[0].value,
+        total_steps=planned if found.total_steps is None else found.total_steps,
+        notes=tuple(record.warnings),
     )
 
 
-def _search(path: Path, pattern: str | None) -> list[LoggedRun]:
+def _search(top: Path, pattern: str | None) -> list[LoggedRun]:
     """Return the runs of the logs in and below a folder of another tool."""
     found: list[LoggedRun] = []
-    waiting = [(path, 0)]
-    looked = 0
-    while waiting and looked < _MOST_FOLDERS:
-        folder, depth = waiting.pop(0)
-        looked += 1
+    waiting = [(top, 0)]
+    for folder, depth in waiting:  # which grows meanwhile
         try:
             entries = sorted(folder.iterdir())
         except OSError:
             continue
-        found += _first_log(folder, entries, pattern, path)
-        if depth < _DEEPEST:
-            waiting += [
-                (entry, depth + 1)
-                for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir() and not entry.is_symlink()
-            ]
+        found += _first_log(folder, entries, pattern, top)
+        if depth == _DEEPEST:
+            continue
+        below = [
+            (entry, depth + 1)
+            for entry in entries
+            if not entry.name.startswith(".") and entry.is_dir() and not entry.is_symlink()
+        ]
+        waiting += below[: _MOST_FOLDERS - len(waiting)]
     return found
 
 
 def _first_log(
     folder: Path, entries: list[Path], pattern: str | None, top: Path
 ) -> list[LoggedRun]:
+    """Return the runs of the log with the most usual name, else of the first that can be read."""
     names = {entry.name: entry for entry in entries if entry.is_file()}
     if {"metrics.jsonl", "state.json"} <= set(names):
         return [_lone_trial(folder)]

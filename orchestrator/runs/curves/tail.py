@@ -1,13 +1,7 @@
-"""Log files that another program is still writing: what is new since the last poll.
+"""Follow log files that another program is still writing: return what is new since the last poll.
 
 A file may not exist yet, end in the middle of a line, be truncated and written again, or be
-replaced by another file of the same name. Readers give rows, in memory that does not grow.
-
-::
-
-    table = GrowingCsv(path)
-    rows = table.poll()               # and again later: continues where the file ended
-    rows = table.poll(last=True)      # nothing writes any more: the last line may have no end
+replaced by another file of the same name. Memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -16,23 +10,20 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves.cells import flat
-from orchestrator.runs.curves.curve import number
+from orchestrator.runs.curves.cells import flat, number
 
 Row = dict[str, Any]
 
-MOST_BYTES = 4 << 20
-"""Read by one poll; a longer piece takes several."""
-LONGEST_LINE = 1 << 20
-"""Bytes of one line; a longer one is dropped."""
-LARGEST_JSON = 32 << 20
-"""Bytes of a file of JSON that is read whole."""
+LONGEST_LINE = 1 << 20  # bytes; a longer one is dropped
 
+_MOST_BYTES = 4 << 20  # read by one poll; a longer piece takes several
+_LARGEST_JSON = 32 << 20  # bytes of a file of JSON that is read whole
 _PRINT = 256  # bytes at the beginning and before the last position that identify a file
 _LONGEST_CELL = 100  # lines that one quoted cell may span
 _MOST_METRICS = 5_000  # files of one MLflow run
@@ -55,12 +46,7 @@ def modified_ns(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Mark:
-    """How far a file was written at some time.
-
-    Attributes:
-        head: its first bytes.
-        last: its last bytes.
-    """
+    """How far a file was written at some time, with its first and last bytes."""
 
     inode: int
     size: int
@@ -86,7 +72,7 @@ class GrowingFile:
 
     Args:
         path: the file; it may not exist yet.
-        after: skip what the file held at that time: an earlier run wrote it.
+        after: skip what the file held at that time, since an earlier run wrote it.
     """
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
@@ -100,12 +86,8 @@ class GrowingFile:
             self._offset, self._inode = after.size, after.inode
             self._head, self._last = after.head, after.last
 
-    def read(self, most: int = MOST_BYTES) -> tuple[bytes, bool]:
-        """Return the bytes since the last call, and whether the file has started again.
-
-        Args:
-            most: greatest number of bytes.
-        """
+    def read(self, most: int = _MOST_BYTES) -> tuple[bytes, bool]:
+        """Return at most `most` bytes since the last call, and whether the file started again."""
         version = file_version(self.path)
         if version is None or (version == self._version and self._offset >= version[1]):
             return b"", False
@@ -158,8 +140,8 @@ class GrowingLines(GrowingFile):
             self._rest, self._is_too_long = b"", False
         return list(self._lines(data)), has_restarted
 
-    def rest(self) -> list[bytes]:
-        """Return, and forget, the last line if it has no end; for when nothing writes any more."""
+    def _take_rest(self) -> list[bytes]:
+        """Return the last line if it has no end; for when nothing writes any more."""
         rest, self._rest = self._rest, b""
         return [rest] if rest and not self._is_too_long else []
 
@@ -180,29 +162,26 @@ class _GrowingTable(GrowingLines):
     """The rows of one file; a subclass parses them.
 
     Tools write a table again to add a column, or because they always write all of it. A table
-    that begins with the same row as before is the same table, and continues behind the rows that
-    were given; any other is a new one.
+    that begins with the same row as before is the same table, and continues after the rows that
+    were returned; any other is a new one.
     """
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
         super().__init__(path, after)
-        self._count = 0
         self._first: Row | None = None
-        self._passed = 0
-        self._is_again = False
+        self._known = 0  # rows of this table that were returned
+        self._place = 0  # rows of it that were read since the file was last written again
 
     def poll(self, last: bool = False) -> list[Row]:
-        """Return the rows since the last call.
-
-        Args:
-            last: nothing writes any more, so the last line counts without its end.
-        """
+        """Return the rows since the last call; with `last` the last line needs no end."""
         lines, has_restarted = self.read_lines()
         if has_restarted:
-            self._is_again, self._passed = self._first is not None, 0
+            self._place = 0
             self._restart()
         rows = list(self._unknown(self._rows(lines)))
-        return rows + list(self._unknown(self._rows(self.rest()))) if last else rows
+        if last:
+            rows += self._unknown(self._rows(self._take_rest()))
+        return rows
 
     def _restart(self) -> None:
         """Forget what belongs to the file as it was."""
@@ -211,25 +190,20 @@ class _GrowingTable(GrowingLines):
         raise NotImplementedError
 
     def _unknown(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Drop the rows that were given before the file was written again."""
+        """Drop the rows that were returned before the file was written again."""
         for row in rows:
-            if self._is_again:
-                if self._passed == 0 and not _is_same(self._first or {}, row):
-                    self._is_again, self._count, self._first = False, 0, None
-                elif self._passed < self._count:
-                    self._passed += 1
-                    continue
-                else:
-                    self._is_again = False
-            if self._first is None:
-                self._first = row
-            self._count += 1
-            yield row
+            if self._place == 0 and not self._is_first(row):
+                self._first, self._known = row, 0
+            self._place += 1
+            if self._place > self._known:
+                self._known = self._place
+                yield row
 
-
-def _is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Return whether a row is the one from before, perhaps with more columns."""
-    return all(now.get(name) == cell for name, cell in before.items() if cell != "")
+    def _is_first(self, row: Row) -> bool:
+        """Return whether a row is the first one from before, perhaps with more columns."""
+        if self._first is None:
+            return False
+        return all(row.get(name) == cell for name, cell in self._first.items() if cell != "")
 
 
 class GrowingJsonLines(_GrowingTable):
@@ -246,7 +220,7 @@ class GrowingJsonLines(_GrowingTable):
 
 
 class GrowingCsv(_GrowingTable):
-    """A table with a heading, its cells separated by comma, semicolon or tabulator.
+    """A table with a heading, its cells separated by comma, semicolon or tab.
 
     A line without numbers, as long as the heading or longer, is another heading.
     """
@@ -314,7 +288,7 @@ class RewrittenJson:
     def poll(self) -> Any:
         """Return the content if it has changed since the last call and is whole, else None."""
         version = file_version(self._path)
-        if version is None or version == self._version or version[1] > LARGEST_JSON:
+        if version is None or version == self._version or version[1] > _LARGEST_JSON:
             return None
         try:
             content = json.loads(self._path.read_bytes().decode("utf-8-sig", "replace"))
@@ -334,7 +308,12 @@ class MlflowRun:
     def poll(self, last: bool = False) -> list[Row]:
         """Return a row for each value since the last call, with ``_step``, in order of steps."""
         found: list[tuple[int, int, str, float]] = []
-        for path in self._metric_files():
+        files = (
+            Path(folder) / name
+            for folder, _, names in os.walk(self._metrics)
+            for name in sorted(names)
+        )
+        for path in islice(files, _MOST_METRICS):
             lines = self._files.setdefault(path, GrowingLines(path))
             name = path.relative_to(self._metrics).as_posix()
             for line in lines.read_lines()[0]:
@@ -347,12 +326,3 @@ class MlflowRun:
                     found.append((int(step), int(time or 0) if is_known else 0, name, value))
         found.sort(key=lambda item: item[:2])
         return [{name: value, "_step": step} for step, _, name, value in found]
-
-    def _metric_files(self) -> Iterator[Path]:
-        count = 0
-        for folder, _, names in os.walk(self._metrics):
-            for name in sorted(names):
-                count += 1
-                if count > _MOST_METRICS:
-                    return
-                yield Path(folder) / name

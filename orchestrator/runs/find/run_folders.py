@@ -4,90 +4,35 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import NotFoundError
-from orchestrator.files import atomic
-from orchestrator.runs.find.folder_tree import Folder, walk
+from orchestrator.runs.find.sweep_info import SweepInfo
 from orchestrator.runs.foreign import metadata
-from orchestrator.runs.foreign.array_files import ROLES, Places, own_places, usual_places
-from orchestrator.runs.foreign.manifest import FILE, Manifest, read_manifest
-from orchestrator.runs.foreign.tools import Tool, recognise
+from orchestrator.runs.foreign.run_files import (
+    MANIFEST,
+    ROLES,
+    Manifest,
+    Places,
+    own_places,
+    read_manifest,
+    usual_places,
+)
+from orchestrator.runs.foreign.tools import Tool, recognize
 from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState
+from orchestrator.runs.records import TrialRecord, TrialState
 
 _DIGITS = re.compile(r"(\d+)")
+# What only a run leaves behind, and a folder with a mere config does not have.
 _TRACES = re.compile(
     r"\.(ckpt|pt|pth|h5|keras|safetensors|log|out)$|tfevents|^(results|history|training)\.csv$"
 )
 _ARRAY_FILES = frozenset((*metadata.NEEDED, *metadata.VALIDATION))
-
-
-@dataclass(frozen=True)
-class SweepInfo:
-    """What a ranking needs to know of the sweep that a run belongs to.
-
-    Attributes:
-        name: the sweep's name.
-        path: its folder, absolute.
-        metric: the metric that ranks it; "" if none is known.
-        goal: ``"minimize"`` or ``"maximize"``, for `metric`.
-        targets: metric name to bound, as ``{"t20_mae": "<= 0.02"}``.
-        tiers: tier to such targets, the least demanding first.
-        expect: milestone to bound, as ``{"train_mse@5": "< 0.2"}``.
-        stages: names of its stages, in their order.
-        has_baseline: True if its first trial is the baseline of an ablation.
-        references: name to ``{"metrics": {...}, "path": ...}``.
-        seed_parameter: the parameter by which the replicates of a config differ.
-        is_program: True if the user's own script made the arrays.
-        lives: True while a driver runs it.
-    """
-
-    name: str
-    path: Path
-    metric: str = ""
-    goal: str = "minimize"
-    targets: Mapping[str, str] = field(default_factory=dict)
-    tiers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    expect: Mapping[str, str] = field(default_factory=dict)
-    stages: tuple[str, ...] = ()
-    has_baseline: bool = False
-    references: Mapping[str, Any] = field(default_factory=dict)
-    seed_parameter: str = "seed"
-    is_program: bool = False
-    lives: bool = False
-
-    @classmethod
-    def load(cls, sweep: SweepDir) -> SweepInfo | None:
-        """Return what the folder of a sweep holds; None if it is none."""
-        record = SweepRecord.load(sweep)
-        spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
-        if record is None and not spec:
-            return None
-        stages = spec.get("stages")
-        named = _map(spec.get("metric"))
-        return cls(
-            name=record.sweep if record is not None else str(spec.get("name") or sweep.name),
-            path=sweep.path,
-            metric=(record.metric if record is not None else "") or str(named.get("name") or ""),
-            goal=record.goal if record is not None else str(named.get("goal") or "minimize"),
-            targets=_texts(spec.get("targets")),
-            tiers={str(tier): _texts(bounds) for tier, bounds in _map(spec.get("tiers")).items()},
-            expect=_texts(spec.get("expect")),
-            stages=tuple(
-                str(stage.get("name"))
-                for stage in (stages if isinstance(stages, list) else ())
-                if isinstance(stage, dict)
-            ),
-            has_baseline=bool(spec.get("ablate")),
-            references=_map(spec.get("references")),
-            seed_parameter=str(spec.get("seed_parameter") or "seed"),
-            is_program=spec.get("program") is not None,
-            lives=sweep.driver_lives(),
-        )
+_HIDDEN_MARKS = (".hydra",)  # hidden folders that identify a tool; all others are skipped
 
 
 @dataclass(frozen=True)
@@ -136,8 +81,13 @@ class RunFolder:
         return self.sweep is None or self.sweep.lives
 
     @property
+    def is_ours(self) -> bool:
+        """True for a trial of a sweep."""
+        return self.record is not None or self.sweep is not None
+
+    @property
     def missing(self) -> list[str]:
-        """The arrays without which it cannot be ranked."""
+        """Names of the arrays without which it cannot be ranked."""
         # A run whose arrays are of one other split only is ranked by that.
         splits = {split for split, _ in self.places}
         split = "test" if "test" in splits or not splits or self.is_ours else min(splits)
@@ -148,33 +98,26 @@ class RunFolder:
             if (split, role) not in self.places
         ]
 
-    @property
-    def is_ours(self) -> bool:
-        """True for a trial of a sweep."""
-        return self.record is not None or self.sweep is not None
-
 
 def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
     """Return the run folders at and below `paths`, each once, in natural order of their paths.
 
     A run folder is a trial of ours, a folder that another tool made, one that holds any of
     predictions, targets, metadata or metrics, one that a ``sweep-runs.yaml`` names, or an empty
-    leaf next to such folders. Arrays in the one folder below a run are that run's. Hidden folders
-    are passed over.
+    leaf next to such folders. Arrays in the one folder below a run are that run's.
 
     Raises:
-        NotFoundError: one of `paths` does not exist or is no folder.
+        NotFoundError: one of `paths` does not exist or is not a folder.
         UsageError: a ``sweep-runs.yaml`` is not valid.
     """
-    tree: dict[Path, Folder] = {}
+    tree: dict[Path, _Folder] = {}
     seen: set[tuple[int, int]] = set()
     for path in paths:
         if not path.is_dir():
             what = "is a file, not a folder" if path.exists() else "no such folder"
             raise NotFoundError(f"{path}: {what}. Name a folder with runs.")
-        walk(path, tree, seen)
-    finder = _Finder(tree)
-    found = finder.runs()
+        _walk(path, tree, seen)
+    found = _Finder(tree).runs()
     for folder in tree.values():
         if any(path in found for path in folder.folders):
             for path in folder.folders:
@@ -183,15 +126,91 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
     return [found[path] for path in sorted(found, key=_natural)]
 
 
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Return a sorting key under which run2 comes before run10."""
+    key = []
+    for part in path.parts:
+        for piece in _DIGITS.split(part):
+            key.append((0, int(piece), piece) if piece.isdecimal() else (1, 0, piece))
+        key.append((-1, 0, ""))
+    return key
+
+
+@dataclass
+class _Folder:
+    """One folder: the names of its files, the folders below, and its hidden marks."""
+
+    files: frozenset[str] = frozenset()
+    folders: list[Path] = field(default_factory=list)
+    marks: frozenset[str] = frozenset()
+    error: str | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.files | {path.name for path in self.folders} | self.marks
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.names and self.error is None
+
+
+def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> None:
+    """Add `root` and every folder below it to `tree`, parents before what is in them.
+
+    Links are followed after everything else, so that a folder is found under its own name; one
+    that leads back up is not followed.
+
+    Args:
+        root: the folder to start at.
+        tree: folders by their paths; added to.
+        seen: device and inode of the folders walked so far; added to.
+    """
+    waiting = deque([root])
+    links: deque[Path] = deque()
+    while waiting or links:
+        path = waiting.popleft() if waiting else links.popleft()
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = list(os.scandir(path))
+        except OSError as error:
+            tree[path] = _Folder(error=f"cannot be read: {error.strerror}")
+            continue
+        files, folders, marks = [], [], []
+        for entry in entries:
+            name = entry.name
+            # A link to itself, or into a place that may not be looked at, cannot be read.
+            with suppress(OSError):
+                if name in _HIDDEN_MARKS and entry.is_dir():
+                    marks.append(name)
+                elif name.startswith(".") or name == "__pycache__":
+                    continue
+                elif entry.is_file():  # neither a link to nowhere nor a pipe, which may block
+                    files.append(name)
+                elif entry.is_dir() and not (entry.is_symlink() and _leads_up(path / name)):
+                    folders.append(path / name)
+                    (links if entry.is_symlink() else waiting).append(path / name)
+        tree[path] = _Folder(frozenset(files), folders, frozenset(marks))
+
+
+def _leads_up(link: Path) -> bool:
+    try:
+        return link.parent.resolve().is_relative_to(link.resolve(strict=True))
+    except (OSError, RuntimeError):
+        return True
+
+
 class _Finder:
     """Separates the runs of a tree from its other folders."""
 
-    def __init__(self, tree: Mapping[Path, Folder]) -> None:
+    def __init__(self, tree: Mapping[Path, _Folder]) -> None:
         self._tree = tree
         self._sweeps: dict[Path, SweepInfo | None] = {}
         self._manifests: dict[Path, Manifest | None] = {}
         self._named: dict[Path, frozenset[Path]] = {}
-        self._parts: set[Path] = set()
+        self._parts: set[Path] = set()  # folders that belong to a run above them
 
     def runs(self) -> dict[Path, RunFolder]:
         """Return the runs by their paths."""
@@ -200,12 +219,12 @@ class _Finder:
             if path in self._parts:
                 self._parts.update(folder.folders)
                 continue
-            run = self._as_run(path, folder)
+            run = self._own_trial(path, folder) or self._foreign(path, folder)
             if run is not None:
                 found[path] = run
         return found
 
-    def _as_run(self, path: Path, folder: Folder) -> RunFolder | None:
+    def _own_trial(self, path: Path, folder: _Folder) -> RunFolder | None:
         if folder.error is not None:
             return RunFolder(path, error=folder.error)
         # Not resolve, which would leave the tree of a link.
@@ -213,25 +232,23 @@ class _Finder:
         record = TrialRecord.load(RunDir(path)) if "state.json" in folder.files else None
         sweep = None
         if RunDir(place).number is not None and place.parent.name == "trials":
-            sweep = self._sweep(place.parent.parent)
-        if record is not None or sweep is not None:
-            self._parts.update(folder.folders)
-            return RunFolder(path, folder.files, sweep, record, places=own_places(path))
-        return self._foreign(path, folder)
+            home = place.parent.parent
+            if home not in self._sweeps:
+                self._sweeps[home] = SweepInfo.load(SweepDir(home))
+            sweep = self._sweeps[home]
+        if record is None and sweep is None:
+            return None
+        self._parts.update(folder.folders)
+        return RunFolder(path, folder.files, sweep, record, places=own_places(path))
 
-    def _sweep(self, path: Path) -> SweepInfo | None:
-        if path not in self._sweeps:
-            self._sweeps[path] = SweepInfo.load(SweepDir(path))
-        return self._sweeps[path]
-
-    def _foreign(self, path: Path, folder: Folder) -> RunFolder | None:
+    def _foreign(self, path: Path, folder: _Folder) -> RunFolder | None:
         manifest = self._manifest(path)
         named = self._named.get(manifest.path) if manifest is not None else None
         is_named = named is not None and path in named
         if named and not is_named:
             return None
-        tool = recognise(folder.names)
-        places: Places = usual_places(path, folder.files)
+        tool = recognize(folder.names)
+        places = usual_places(path, folder.files)
         inner = [below for below in folder.folders if tool is not None and below.name in tool.inner]
         if tool is not None and not places:
             places, holder = self._below(folder)
@@ -242,19 +259,20 @@ class _Finder:
             is_named
             or any(metadata.is_run_file(name) for name in folder.files)
             or len({role for _, role in places}) == len(ROLES)
-            or (tool is not None and (tool.is_own or _left_something(folder)))
+            or (tool is not None and tool.is_own)
+            or (tool is not None and any(_TRACES.search(name) for name in folder.files))
         )
         if not is_run:
             return None
         self._parts.update(inner)
         return RunFolder(path, folder.files, places=places, tool=tool, manifest=manifest)
 
-    def _below(self, folder: Folder) -> tuple[Places, Path | None]:
+    def _below(self, folder: _Folder) -> tuple[Places, Path | None]:
         """Return the arrays in the one folder below that has any and is no run itself."""
         found = []
         for below in folder.folders:
             inside = self._tree.get(below)
-            if inside is None or recognise(inside.names) is not None:
+            if inside is None or recognize(inside.names) is not None:
                 continue
             if any(metadata.is_run_file(name) for name in inside.files - _ARRAY_FILES):
                 continue
@@ -268,34 +286,12 @@ class _Finder:
         if path in self._manifests:
             return self._manifests[path]
         folder = self._tree.get(path)
-        if folder is not None and FILE in folder.files:
-            manifest: Manifest | None = read_manifest(path / FILE)
-            assert manifest is not None
-            self._named[manifest.path] = frozenset(manifest.run_folders())
+        if folder is not None and MANIFEST in folder.files:
+            manifest = read_manifest(path / MANIFEST)
+            self._named[manifest.path] = manifest.run_folders()
+            self._manifests[path] = manifest
         else:
-            manifest = self._manifest(path.parent) if path.parent in self._tree else None
-        self._manifests[path] = manifest
-        return manifest
-
-
-def _left_something(folder: Folder) -> bool:
-    """Return whether a folder with a config also holds what only a run leaves."""
-    return any(_TRACES.search(name) for name in folder.files)
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _texts(value: Any) -> dict[str, str]:
-    return {str(name): str(text) for name, text in _map(value).items()}
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sorting key under which run2 comes before run10."""
-    key = []
-    for part in path.parts:
-        for piece in _DIGITS.split(part):
-            key.append((0, int(piece), piece) if piece.isdecimal() else (1, 0, piece))
-        key.append((-1, 0, ""))
-    return key
+            above = path.parent
+            is_inside = above in self._tree and above != path  # "." is its own parent
+            self._manifests[path] = self._manifest(above) if is_inside else None
+        return self._manifests[path]

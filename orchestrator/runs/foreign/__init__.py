@@ -1,4 +1,4 @@
-"""Run folders of other tools: who made one, where its arrays are, what its files say."""
+"""Run folders of other tools: which tool made one, where its arrays are, what its files hold."""
 
 import lazy_loader
 

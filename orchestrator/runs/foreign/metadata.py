@@ -1,7 +1,7 @@
-"""Run folders of other tools: what they hold, and what their metadata says in any shape.
+"""The metadata and metrics in a run folder, ours or another tool's, in any shape.
 
-Only the names of the files in such a folder are known, so every reader here returns something
-empty rather than raise. `config_of` and `logged_metrics` serve our own folders too.
+Only the names of another tool's files are known, so every reader here returns something empty
+rather than raise.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.files import jsonl
+from orchestrator.runs.curves.cells import number
 
 NEEDED = ("predictions.npy", "targets.npy")
 VALIDATION = ("val_predictions.npy", "val_targets.npy")
@@ -31,8 +32,7 @@ _NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")
 def is_run_file(name: str) -> bool:
     """Return whether a file of that name makes its folder a run folder.
 
-    These are predictions, targets, metadata and metrics in any of the usual formats; only
-    ``.npy`` arrays can be ranked, but a run that left another format should be listed.
+    Only ``.npy`` arrays can be ranked, but a run that left another format should be listed.
     """
     stem, dot, suffix = name.rpartition(".")
     return stem in _STEMS and dot + suffix.lower() in _SUFFIXES
@@ -45,10 +45,7 @@ def other_formats(names: Collection[str]) -> list[str]:
 
 
 def read_object(path: Path) -> tuple[dict[str, Any], str | None]:
-    """Return the object in a JSON file, and why nothing can be read of it, if so.
-
-    A file that is not there is no problem: it holds nothing.
-    """
+    """Return the object in a JSON file ({} if it is missing), and why it cannot be read, if so."""
     if not path.is_file():  # opening a pipe waits for its writer
         return {}, None
     try:
@@ -68,14 +65,14 @@ def read_object(path: Path) -> tuple[dict[str, Any], str | None]:
 
 
 def config_of(metadata: Mapping[str, Any], *, is_config: bool = False) -> dict[str, Any]:
-    """Return the config that `metadata` records, nested maps flattened with dots.
+    """Return the config in `metadata`, nested maps flattened with dots.
 
     It is the first map of the names that tools use (``config``, ``hyperparameters``, ``params``,
     ``args``, ...); without one, all plain values outside the maps of metrics.
 
     Args:
-        metadata: what the file holds.
-        is_config: the file is nothing but a config: without such a map all of it counts, lists too.
+        metadata: the content of the file.
+        is_config: the file holds only a config: without such a map all of it counts, lists too.
     """
     for key in _CONFIG_KEYS:
         value = metadata.get(key)
@@ -83,17 +80,17 @@ def config_of(metadata: Mapping[str, Any], *, is_config: bool = False) -> dict[s
             return flatten(value)
     if is_config:
         return flatten(metadata)
-    data = data_of(metadata)
+    skipped = {*_METRIC_KEYS, "data"} if data_of(metadata) else set(_METRIC_KEYS)
     kept = {
         key: value
         for key, value in metadata.items()
-        if not (isinstance(value, Mapping) and (key in _METRIC_KEYS or (key == "data" and data)))
+        if not (isinstance(value, Mapping) and key in skipped)
     }
-    return {name: value for name, value in flatten(kept).items() if _is_scalar(value)}
+    return {k: value for k, value in flatten(kept).items() if isinstance(value, str | int | float)}
 
 
 def data_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `metadata` says about its arrays, empty unless it names their kind."""
+    """Return what `metadata` states about its arrays, empty unless it names their kind."""
     data = metadata.get("data")
     if isinstance(data, Mapping) and isinstance(data.get("kind"), str):
         return {str(key): value for key, value in data.items()}
@@ -125,23 +122,13 @@ def logged_metrics(folder: Path, metadata: Mapping[str, Any]) -> dict[str, float
 
 
 def numbers(mapping: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers in `mapping`, nested ones with dots."""
-    found = {name: as_number(value) for name, value in flatten(mapping).items()}
+    """Return the numbers in `mapping`, nested ones with dots; text counts only if not finite."""
+    found = {
+        name: number(value)
+        for name, value in flatten(mapping).items()
+        if not isinstance(value, str) or value.lower() in _NOT_FINITE
+    }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def as_number(value: Any) -> float | None:
-    """Return `value` as a float: numbers, and the strings for non-finite ones."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            return None
-    if isinstance(value, str) and value.lower() in _NOT_FINITE:
-        return float(value)
-    return None
 
 
 def flatten(mapping: Mapping[Any, Any]) -> dict[str, Any]:
@@ -174,7 +161,3 @@ def _cut(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         return {key: _cut(item, depth + 1) for key, item in value.items()}
     return [_cut(item, depth + 1) for item in value]
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float)

@@ -1,4 +1,4 @@
-"""Reading the arrays that a run left behind, without unpickling anything.
+"""Read the arrays that a run left behind, without unpickling anything.
 
 Sequences of unequal length are two arrays: ``predictions.npy`` holds the values of all sequences
 end to end, ``predictions_lengths.npy`` [N] how many belong to each, in order; targets are kept in
@@ -25,28 +25,19 @@ _ZIP = b"PK\x03\x04"
 _MAP_FROM_BYTES = 64 << 20
 
 
-def load_array(path: Path, *, mmap: bool = True, key: str | None = None) -> Array:
-    """Return the array in the ``.npy`` file `path`, without ever unpickling anything.
-
-    Args:
-        path: the file, or an ``.npz`` file if `key` is given.
-        key: name of one array in an ``.npz`` file, which is read whole.
-        mmap: map a large file into memory instead of reading it whole; the array is read-only
-            then. Small files are always read.
+def load_array(path: Path, key: str | None = None) -> Array:
+    """Return the array in an ``.npy`` file, or the one called `key` in an ``.npz`` file.
 
     Returns:
-        An array of bool, integers or floats, of any shape, empty ones included.
+        An array of bool, integers or floats, of any shape, empty ones included; that of a large
+        ``.npy`` file is mapped into memory and read-only.
 
     Raises:
-        ArrayProblem: the file is missing, empty, no ``.npy`` file, cut short, or holds objects
-            or anything else that is no real number.
+        ArrayProblem: the file is missing, empty, not of that format, cut short, or holds objects
+            or anything else that is not a real number.
     """
-    path = Path(path)
-    if key is None:
-        _check_beginning(path)
-    name = path.name if key is None else f"{path.name}:{key}"
     try:
-        array = _load_file(path, mmap) if key is None else _load_from_archive(path, key)
+        array = _load_file(path) if key is None else _load_from_archive(path, key)
     except ArrayProblem:
         raise
     except FileNotFoundError:
@@ -56,44 +47,19 @@ def load_array(path: Path, *, mmap: bool = True, key: str | None = None) -> Arra
     except Exception as error:  # a damaged header raises nearly anything, SyntaxError included
         raise ArrayProblem(f"{path.name} {_reading_problem(error)}") from None
     if array.dtype.kind not in "biuf":
+        name = path.name if key is None else f"{path.name}:{key}"
         raise ArrayProblem(f"{name} holds {array.dtype}, not real numbers")
     return array
 
 
-def _load_file(path: Path, mmap: bool) -> Array:
+def _load_file(path: Path) -> Array:
     import numpy as np
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote
-        # Mapping first tells objects and a file cut short apart without reading anything.
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        is_mapped = mmap and path.stat().st_size >= _MAP_FROM_BYTES
-        return array if is_mapped else np.load(path, allow_pickle=False)
-
-
-def _load_from_archive(path: Path, key: str) -> Array:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as archive:
-        if key not in archive.files:
-            names = ", ".join(archive.files[:8])
-            raise ArrayProblem(f"{path.name} holds no {key} (found: {names})")
-        array: Array = archive[key]
-    return array
-
-
-def _check_beginning(path: Path) -> None:
-    """Raise ArrayProblem unless `path` starts as an ``.npy`` file does."""
     if path.exists() and not path.is_file():
         # Opening a pipe waits for its writer, for ever if there is none.
         raise ArrayProblem(f"{path.name} is no file. Save an .npy file")
-    try:
-        with path.open("rb") as stream:
-            beginning = stream.read(len(_NPY))
-    except FileNotFoundError:
-        raise ArrayProblem(f"{path.name} is missing") from None
-    except OSError as error:
-        raise ArrayProblem(f"{path.name} cannot be read: {error.strerror or error}") from None
+    with path.open("rb") as stream:
+        beginning = stream.read(len(_NPY))
     if not beginning:
         raise ArrayProblem(f"{path.name} is empty")
     if beginning.startswith(_ZIP):
@@ -105,6 +71,23 @@ def _check_beginning(path: Path) -> None:
         )
     if beginning != _NPY:
         raise ArrayProblem(f"{path.name} is not an .npy file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote
+        # Mapping first tells objects and a file cut short apart without reading anything.
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        is_large = path.stat().st_size >= _MAP_FROM_BYTES
+        return array if is_large else np.load(path, allow_pickle=False)
+
+
+def _load_from_archive(path: Path, key: str) -> Array:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as archive:
+        if key not in archive.files:
+            names = ", ".join(archive.files[:8])
+            raise ArrayProblem(f"{path.name} holds no {key} (found: {names})")
+        array: Array = archive[key]
+    return array
 
 
 def _reading_problem(error: Exception) -> str:
@@ -125,7 +108,7 @@ def load_sequences(path: Path, lengths_path: Path) -> list[Array]:
     """Return the sequences whose values are in `path` and whose lengths are in `lengths_path`.
 
     Raises:
-        ArrayProblem: a file cannot be read (see `load_array`), the lengths are no whole numbers
+        ArrayProblem: a file cannot be read (see `load_array`), the lengths are not whole numbers
             from 0, or they do not add up to the number of values.
     """
     import numpy as np
@@ -143,8 +126,7 @@ def load_sequences(path: Path, lengths_path: Path) -> list[Array]:
         )
     if lengths.size and int(lengths.min()) < 0:
         raise ArrayProblem(f"{lengths_path.name} has a negative length ({lengths.min()})")
-    # Python's integers: a sum of damaged lengths may go round an int64.
-    total = sum(lengths.tolist())
+    total = sum(lengths.tolist())  # Python's integers: damaged lengths may overflow an int64
     if total != values.size:
         raise ArrayProblem(
             f"{lengths_path.name} adds up to {total:,}, but {path.name} holds {values.size:,} "

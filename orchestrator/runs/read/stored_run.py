@@ -17,8 +17,8 @@ from orchestrator.files import jsonl
 from orchestrator.metrics import check_pair, check_sequences
 from orchestrator.runs.find.run_folders import RunFolder
 from orchestrator.runs.foreign import metadata as foreign
-from orchestrator.runs.foreign.array_files import ROLES, Source, own_places
-from orchestrator.runs.foreign.tools import Found, read_tool, read_values
+from orchestrator.runs.foreign.run_files import Source, own_places
+from orchestrator.runs.foreign.tools import Found
 from orchestrator.runs.layout import RunDir
 from orchestrator.runs.read.arrays import load_array, load_sequences
 from orchestrator.runs.records import TrialRecord, read_reports
@@ -33,11 +33,7 @@ _TAIL_BYTES = 16_384
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run folder, as far as it has been read.
-
-    Attributes:
-        folder: what was found: its path, record, sweep, and where its arrays are.
-    """
+    """One run folder, read as far as needed."""
 
     folder: RunFolder
 
@@ -67,17 +63,16 @@ class StoredRun:
 
     @cached_property
     def from_tool(self) -> Found:
-        """What the tool that made the folder, and a ``sweep-runs.yaml``, say of it."""
-        folder, manifest = self.folder, self.folder.manifest
-        if folder.is_ours:
-            return Found()
-        found = read_tool(folder.tool, self.path) if folder.tool is not None else Found()
+        """What the tool's own files, and those that a ``sweep-runs.yaml`` names, hold."""
+        found, tool, manifest = Found(), self.folder.tool, self.folder.manifest
+        if self.folder.is_ours:
+            return found
+        if tool is not None:
+            tool.read(self.path, found)
         if manifest is not None and manifest.config:
-            file = manifest.file(self.path, manifest.config)
-            found.config |= read_values(file, manifest.config, found)
+            found.config |= found.read_named(self.path, manifest.config)
         if manifest is not None and manifest.logged:
-            file = manifest.file(self.path, manifest.logged)
-            found.logged |= foreign.numbers(read_values(file, manifest.logged, found))
+            found.logged |= foreign.numbers(found.read_named(self.path, manifest.logged))
         return found
 
     @cached_property
@@ -90,16 +85,13 @@ class StoredRun:
 
         A status must cost next to nothing while a training runs, so the log is not read whole.
         """
-        path = RunDir(self.path).metrics_file
         try:
-            if not all_in_tail:
-                last = jsonl.read_last(path)
-                return [] if last is None else [last]
-            with path.open("rb") as stream:
+            with RunDir(self.path).metrics_file.open("rb") as stream:
                 stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
-                return jsonl.parse(stream.read())
+                lines = jsonl.parse(stream.read())
         except OSError:
             return []
+        return lines if all_in_tail else lines[-1:]
 
     def report_at(self, metric: str, step: int) -> float | None:
         """Return what was reported of `metric` at `step`; the last value if it was repeated."""
@@ -112,7 +104,7 @@ class StoredRun:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Parameter values, nested ones with dots; what the sweep set is stronger."""
+        """Parameter values, nested ones with dots; those that the sweep set take precedence."""
         given = foreign.flatten(self.record.config) if self.record is not None else {}
         return {**self.from_tool.config, **foreign.config_of(self.metadata), **given}
 
@@ -124,27 +116,23 @@ class StoredRun:
 
     @property
     def warnings(self) -> list[str]:
-        """What the run says that the user should know, and files that cannot be read."""
+        """The warnings that the run recorded, and files that cannot be read."""
+        files = {
+            "metadata.json": self._metadata_file,
+            "outputs_metadata.json": self._script_metadata_file,
+        }
         recorded = {"warnings": self.record.warnings} if self.record is not None else {}
-        problems = [
-            f"{name} cannot be read: {problem}"
-            for name, problem in (
-                ("metadata.json", self._metadata_file[1]),
-                ("outputs_metadata.json", self._script_metadata_file[1]),
-            )
-            if problem is not None
-        ]
         return [
             *foreign.warnings_of(recorded),
             *foreign.warnings_of(self.metadata),
-            *problems,
+            *(f"{name} cannot be read: {why}" for name, (_, why) in files.items() if why),
             *self.from_tool.problems,
         ]
 
     def load_pair(self, split: str = "test") -> tuple[Samples, Samples]:
         """Return the predictions and targets of ``"test"``, ``"val"`` or ``"train"``.
 
-        They are not kept: arrays may be larger than all else together.
+        They are not kept: arrays may be larger than everything else together.
 
         Returns:
             Two arrays of the same shape [N, ...] with finite values, or, if there are files of
@@ -155,18 +143,15 @@ class StoredRun:
                 finite.
         """
         run, places = RunDir(self.path), self.folder.places
-        ours = Source(run.predictions_file(split)), Source(run.targets_file(split))
-        first, second = (
-            places.get((split, role), own) for role, own in zip(ROLES, ours, strict=True)
-        )
+        first = places.get((split, "predictions"), Source(run.predictions_file(split)))
+        second = places.get((split, "targets"), Source(run.targets_file(split)))
         lengths = run.predictions_lengths_file(split), run.targets_lengths_file(split)
         if any(file.exists() for file in lengths):
             predicted = load_sequences(first.path, lengths[0])
             wanted = load_sequences(second.path, lengths[1])
             check_sequences(predicted, wanted)
             return predicted, wanted
-        predictions = load_array(first.path, key=first.key)
-        targets = load_array(second.path, key=second.key)
+        predictions, targets = (load_array(each.path, each.key) for each in (first, second))
         check_pair(predictions, targets)
         return predictions, targets
 

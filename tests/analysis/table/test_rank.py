@@ -16,7 +16,7 @@ from orchestrator.analysis.measure.targets import Tally, judge, parse_bound
 from orchestrator.analysis.rank.ranked import goal_of, rank
 from orchestrator.analysis.table import compare
 from orchestrator.errors import UsageError
-from orchestrator.runs.find.run_folders import SweepInfo
+from orchestrator.runs.find.sweep_info import SweepInfo
 from orchestrator.runs.records import SweepState, TrialState
 from tests.analysis import made
 

@@ -16,9 +16,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.curves import formats
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem
 from orchestrator.runs.curves.formats import tensorboard
-from orchestrator.runs.curves.log_reader import log_readers, read_log
+from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_readers, read_log
 from orchestrator.runs.curves.reader import read_runs
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
@@ -319,8 +318,7 @@ def test_reading_loads_nothing_heavy() -> None:
 # --- formats ----------------------------------------------------------------------------------
 
 SCORES = """
-from orchestrator.runs.curves.curve import LoggedRun
-from orchestrator.runs.curves.log_reader import LogReader, read_bytes
+from orchestrator.runs.curves.log_reader import LoggedRun, LogReader, read_bytes
 
 def read(path):
     values = [float(text) for text in read_bytes(path).split()]

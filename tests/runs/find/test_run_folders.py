@@ -169,3 +169,11 @@ def test_a_trial_whose_record_is_torn_is_still_a_run_of_its_sweep(tmp_path: Path
     assert found.record is None
     assert found.sweep is not None
     assert found.sweep.name == "demo"
+
+
+def test_the_current_folder_may_hold_runs_of_other_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.pair(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert [run.path for run in find_runs([Path()])] == [Path("run")]

@@ -28,7 +28,14 @@ class Trap:
         return Path.touch, (self.path,)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("mmap", [True, False])
+@pytest.fixture(params=[True, False])
+def mapping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are mapped into memory, or read at once."""
+    if request.param:
+        monkeypatch.setattr(arrays, "_MAP_FROM_BYTES", 0)
+
+
+@pytest.mark.usefixtures("mapping")
 @pytest.mark.parametrize(
     "array",
     [
@@ -41,23 +48,22 @@ class Trap:
     ],
     ids=str,
 )
-def test_good_arrays_come_back(tmp_path: Path, array: np.ndarray, mmap: bool) -> None:
+def test_good_arrays_come_back(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", array)
-    loaded = load_array(tmp_path / "a.npy", mmap=mmap)
+    loaded = load_array(tmp_path / "a.npy")
     assert loaded.dtype == array.dtype
     np.testing.assert_array_equal(loaded, array)
 
 
-def test_large_files_are_mapped_and_only_where_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_large_files_are_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "_MAP_FROM_BYTES", 1000)
     np.save(tmp_path / "a.npy", np.arange(500.0))
+    np.save(tmp_path / "b.npy", np.arange(50.0))
     assert isinstance(load_array(tmp_path / "a.npy"), np.memmap)
-    assert not isinstance(load_array(tmp_path / "a.npy", mmap=False), np.memmap)
+    assert not isinstance(load_array(tmp_path / "b.npy"), np.memmap)
 
 
-@pytest.mark.parametrize("mmap", [True, False])
+@pytest.mark.usefixtures("mapping")
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -68,19 +74,17 @@ def test_large_files_are_mapped_and_only_where_asked(
         (pickle.dumps([1.0, 2.0]), "would have to be unpickled"),
     ],
 )
-def test_files_that_are_no_arrays(
-    tmp_path: Path, content: bytes | None, words: str, mmap: bool
-) -> None:
+def test_files_that_are_no_arrays(tmp_path: Path, content: bytes | None, words: str) -> None:
     path = tmp_path / "predictions.npy"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ArrayProblem, match=f"predictions.npy.*{words}") as caught:
-        load_array(path, mmap=mmap)
+        load_array(path)
     assert isinstance(caught.value, SweepError)
 
 
-@pytest.mark.parametrize("mmap", [True, False])
-def test_objects_are_never_unpickled(tmp_path: Path, mmap: bool) -> None:
+@pytest.mark.usefixtures("mapping")
+def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     trace = tmp_path / "was-run"
     array = np.empty(1, dtype=object)
     array[0] = Trap(trace)
@@ -88,7 +92,7 @@ def test_objects_are_never_unpickled(tmp_path: Path, mmap: bool) -> None:
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Trap(trace)))
     for name in ("a.npy", "b.npy"):
         with pytest.raises(ArrayProblem, match="would have to be unpickled"):
-            load_array(tmp_path / name, mmap=mmap)
+            load_array(tmp_path / name)
     assert not trace.exists()
 
 
@@ -114,21 +118,23 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
         load_array(tmp_path / "a.npy")
 
 
+@pytest.mark.usefixtures("mapping")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(keep=st.integers(1, 128 + 8 * 24 - 1), mmap=st.booleans())
-def test_a_file_cut_short_anywhere_is_a_problem(tmp_path: Path, keep: int, mmap: bool) -> None:
+@given(keep=st.integers(1, 128 + 8 * 24 - 1))
+def test_a_file_cut_short_anywhere_is_a_problem(tmp_path: Path, keep: int) -> None:
     whole = tmp_path / "whole.npy"
     np.save(whole, np.arange(24.0).reshape(4, 6))
     cut = tmp_path / "cut.npy"
     cut.write_bytes(whole.read_bytes()[:keep])
     with pytest.raises(ArrayProblem):
-        load_array(cut, mmap=mmap)
+        load_array(cut)
 
 
+@pytest.mark.usefixtures("mapping")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
-@given(place=st.integers(6, 127), byte=st.integers(0, 255), mmap=st.booleans())
+@given(place=st.integers(6, 127), byte=st.integers(0, 255))
 def test_a_damaged_header_never_escapes_as_another_error(
-    tmp_path: Path, place: int, byte: int, mmap: bool
+    tmp_path: Path, place: int, byte: int
 ) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.arange(24.0).reshape(4, 6))
@@ -137,7 +143,7 @@ def test_a_damaged_header_never_escapes_as_another_error(
     path.write_bytes(bytes(content))
     # Any error but ArrayProblem leaves the block and fails the test.
     with contextlib.suppress(ArrayProblem):
-        assert load_array(path, mmap=mmap).dtype.kind in "biuf"
+        assert load_array(path).dtype.kind in "biuf"
 
 
 def test_pairs_that_cannot_be_compared() -> None:

@@ -6,20 +6,14 @@ import csv
 import io
 from pathlib import Path
 
-from orchestrator.runs.curves import cells
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem
-from orchestrator.runs.curves.log_reader import LogReader, read_bytes
+from orchestrator.runs.curves.cells import runs_of
+from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, LogReader, read_bytes
 
 
-def read_csv(path: Path) -> list[LoggedRun]:
-    """Return the runs of a table whose cells are separated by comma, semicolon or tab.
-
-    Raises:
-        LogProblem: it is no such table.
-    """
+def _read(path: Path) -> list[LoggedRun]:
+    """Return the runs of a table whose cells are separated by comma, semicolon or tab."""
     text = read_bytes(path).decode("utf-8-sig", "replace").replace("\0", "")
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
     try:
         table = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
         found = [
@@ -30,7 +24,7 @@ def read_csv(path: Path) -> list[LoggedRun]:
         raise LogProblem(f"is no table: {error}") from None
     if not found:
         raise LogProblem("has no rows below its heading")
-    return cells.runs_of(found, path, _form(path, list(found[0])))
+    return runs_of(found, path, _form(path, list(found[0])))
 
 
 def _form(path: Path, names: list[str]) -> str:
@@ -45,7 +39,7 @@ def _form(path: Path, names: list[str]) -> str:
 
 READER = LogReader(
     "CSV",
-    read_csv,
+    _read,
     suffixes=(".csv", ".tsv"),
     usual_names={
         "metrics.csv": 20,

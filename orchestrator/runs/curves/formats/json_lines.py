@@ -1,30 +1,24 @@
-"""JSON lines: one object a line."""
+"""JSON lines: one object a line; inner maps are flattened."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from orchestrator.files import jsonl
-from orchestrator.runs.curves import cells
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem
-from orchestrator.runs.curves.log_reader import LogReader, read_bytes
+from orchestrator.runs.curves.cells import flat, runs_of
+from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, LogReader, read_bytes
 
 
-def read_jsonl(path: Path) -> list[LoggedRun]:
-    """Return the runs of a log with one JSON object a line; inner maps are flattened.
-
-    Raises:
-        LogProblem: no line has numbers.
-    """
+def _read(path: Path) -> list[LoggedRun]:
     records = jsonl.parse(read_bytes(path))
     if not records:
         raise LogProblem("has no line that is a JSON object")
-    return cells.runs_of([cells.flat(record) for record in records], path, "JSON lines")
+    return runs_of([flat(record) for record in records], path, "JSON lines")
 
 
 READER = LogReader(
     "JSON lines",
-    read_jsonl,
+    _read,
     suffixes=(".jsonl", ".ndjson"),
     usual_names={"metrics.jsonl": 10, "log.jsonl": 40},
 )

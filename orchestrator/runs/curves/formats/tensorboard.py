@@ -1,8 +1,7 @@
 """Scalars of TensorBoard event files, read without TensorFlow.
 
 The file is a row of records: length (8 bytes), its checksum (4), the content, its checksum (4).
-Each content is a protocol buffer, an `Event`. A torn last record, as in a run that is still going,
-ends the reading.
+Each content is a protocol buffer, an `Event`.
 """
 
 from __future__ import annotations
@@ -13,14 +12,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves import cells as rows
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem
-from orchestrator.runs.curves.log_reader import LogReader, read_bytes
-from orchestrator.runs.curves.protobuf import message_classes
+from orchestrator.runs.curves.cells import as_reports
+from orchestrator.runs.curves.log_reader import (
+    LoggedRun,
+    LogProblem,
+    LogReader,
+    Report,
+    message_classes,
+    read_bytes,
+)
 from orchestrator.runs.curves.tail import GrowingFile, Mark
 
 _FLOAT, _DOUBLE = 1, 2
-_FRAME = 12  # bytes of a record before its content; four are behind it
+_FRAME = 12  # bytes of a record before its content; four are after it
 _LARGEST_SCALARS = 1 << 20  # bytes; what is larger is a graph or a picture
 _LARGEST = 1 << 32
 
@@ -48,29 +52,27 @@ def is_event_file(path: Path) -> bool:
 
 
 def read_events(path: Path) -> list[LoggedRun]:
-    """Return the run of one event file.
+    """Return the run of one event file, up to a torn record.
 
     Raises:
         LogProblem: it has no scalars.
     """
     by_step: dict[int, dict[str, float]] = {}
-    for record in _records(read_bytes(path)):
+    for record in _Records(_LARGEST).feed(read_bytes(path)):
         step, scalars = _scalars(record)
         by_step.setdefault(step, {}).update(scalars)
     kept = [(step, values) for step, values in sorted(by_step.items()) if values]
-    if not kept:
-        raise LogProblem("has no scalars")
-    cells = [values for _, values in kept]
-    epochs: list[float | None] = [None] * len(kept)
-    if all("epoch" in values for values in cells):
-        epochs = [values["epoch"] for values in cells]
-    steps: list[float | None] = [float(step) for step, _ in kept]
-    cells = [{k: v for k, v in values.items() if k != "epoch"} for values in cells]
-    unit, reports, notes = rows.as_reports(epochs, steps, cells)
+    has_epochs = all("epoch" in values for _, values in kept)
+    unit, reports, notes = as_reports(
+        [values["epoch"] if has_epochs else None for _, values in kept],
+        [float(step) for step, _ in kept],
+        [{name: value for name, value in row.items() if name != "epoch"} for _, row in kept],
+    )
     if not reports:
         raise LogProblem("has no scalars")
-    name = path.parent.name or path.name
-    return [LoggedRun(name, path, "TensorBoard", reports, unit, notes=tuple(notes))]
+    return [
+        LoggedRun(path.parent.name or path.name, path, "TensorBoard", reports, unit, notes=notes)
+    ]
 
 
 class EventLog:
@@ -78,34 +80,33 @@ class EventLog:
 
     Args:
         path: the file.
-        after: pass over what it held then.
+        after: skip what it held then.
     """
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
         self._file = GrowingFile(path, after)
+        self._records = _Records(_LARGEST_SCALARS)
+
+    def read(self) -> list[Report]:
+        """Return step and scalars of the records that came since the last call."""
+        data, has_restarted = self._file.read()
+        if has_restarted:
+            self._records = _Records(_LARGEST_SCALARS)
+        found = map(_scalars, self._records.feed(data))
+        return [(step, scalars) for step, scalars in found if scalars]
+
+
+class _Records:
+    """Splits an event file into records; those above `largest` bytes are skipped, not held."""
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
         self._buffer = b""
         self._to_skip = 0
         self._is_broken = False
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    def read(self) -> list[tuple[int, dict[str, float]]]:
-        """Return step and scalars of the records that came since the last call."""
-        data, is_anew = self._file.read()
-        if is_anew:
-            self._buffer, self._to_skip, self._is_broken = b"", 0, False
-        found = []
-        for record in self._records(data):
-            step, scalars = _scalars(record)
-            if scalars:
-                found.append((step, scalars))
-        return found
-
-    def _records(self, data: bytes) -> Iterator[bytes]:
-        """Yield whole records; a large one is passed over without being held."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the whole records up to the end of `data`, which continues the data before."""
         data = self._buffer + data
         at = 0
         while not self._is_broken:
@@ -118,10 +119,10 @@ class EventLog:
             if length > _LARGEST:
                 self._is_broken = True  # no event file, or a damaged one
                 break
-            if length > _LARGEST_SCALARS:
-                self._to_skip = _FRAME + length + 4
-                continue
             end = at + _FRAME + length + 4
+            if length > self._largest:
+                self._to_skip = end - at
+                continue
             if end > len(data):
                 break
             yield data[at + _FRAME : end - 4]
@@ -129,18 +130,7 @@ class EventLog:
         self._buffer = b"" if self._is_broken else data[at:]
 
 
-def _records(content: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, at)
-        end = at + 12 + length
-        if end + 4 > len(content):
-            return
-        yield content[at + 12 : end]
-        at = end + 4
-
-
-def _scalars(record: bytes) -> tuple[int, dict[str, float]]:
+def _scalars(record: bytes) -> Report:
     """Return the step and the scalars of an event; none if it is damaged."""
     from google.protobuf.message import DecodeError
 
@@ -169,4 +159,4 @@ def _scalar(value: Any) -> float | None:
     return float(value.simple_value[-1]) if value.simple_value else None
 
 
-READER = LogReader("TensorBoard", read_events, recognises=is_event_file, is_binary=True)
+READER = LogReader("TensorBoard", read_events, recognizes=is_event_file, is_binary=True)

@@ -3,12 +3,6 @@
 The file is a LevelDB log (blocks of 32 KiB; each record with a checksum, a length and whether it
 is whole, or the first, a middle or the last piece of one) of protocol buffers. Of these only three
 kinds are read: the run with its config, changes of the config, and the history.
-
-::
-
-    log = WandbLog(path)
-    log.read()            # and again later: continues where the file ended
-    log.config, log.reports
 """
 
 from __future__ import annotations
@@ -20,9 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves.curve import LoggedRun, LogProblem, Report, number
-from orchestrator.runs.curves.log_reader import LogReader
-from orchestrator.runs.curves.protobuf import message_classes
+from orchestrator.runs.curves.cells import number
+from orchestrator.runs.curves.log_reader import (
+    LoggedRun,
+    LogProblem,
+    LogReader,
+    Report,
+    message_classes,
+)
 
 _HEADER = b":W&B"
 _HEADER_BYTES = 7
@@ -33,8 +32,8 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 @cache
 def _record_class() -> Any:
-    # Field numbers are those of W&B's public wandb_internal.proto. They are part of its file
-    # format, which new releases only add to.
+    # Field numbers are those of W&B's public wandb_internal.proto: part of its file format, which
+    # new releases only add to.
     return message_classes(
         "sweep_wandb",
         Record={"history": (2, "History"), "config": (5, "Config"), "run": (17, "Run")},
@@ -58,7 +57,7 @@ class WandbLog:
     """One offline log, read as far as it is written.
 
     Attributes:
-        config: what ``wandb.config`` held last; nested values are mappings.
+        config: the last content of ``wandb.config``; nested values are mappings.
         reports: step and the numbers that were logged there, in order.
     """
 
@@ -70,10 +69,10 @@ class WandbLog:
         self._pieces = b""
 
     def read(self) -> int:
-        """Take in what was written since the last call, and return how many reports came.
+        """Read what was written since the last call, and return the number of new reports.
 
         Raises:
-            LogProblem: the file is none of W&B's, or cannot be read.
+            LogProblem: the file is not W&B's, or cannot be read.
         """
         from google.protobuf.message import DecodeError
 
@@ -90,8 +89,13 @@ class WandbLog:
         except OSError as error:
             raise LogProblem(f"it cannot be read: {error.strerror or error}") from None
         for record in self._records(data):
+            message = _record_class()()
             try:
-                self._take(record)
+                message.ParseFromString(record)
+                for config in (message.run.config, message.config):
+                    self._take_config(config)
+                if message.HasField("history"):
+                    self._take_history(message.history)
             except (ValueError, DecodeError):
                 continue  # damaged
         return len(self.reports) - before
@@ -126,19 +130,8 @@ class WandbLog:
                 yield whole
         self._offset += min(place, len(data))
 
-    def _take(self, content: bytes) -> None:
-        record = _record_class()()
-        record.ParseFromString(content)
-        for config in (record.run.config, record.config):
-            self._take_config(config)
-        if record.HasField("history"):
-            self._take_history(record.history)
-
     def _take_config(self, config: Any) -> None:
-        for item, is_removed in (
-            *((item, False) for item in config.update),
-            *((item, True) for item in config.remove),
-        ):
+        for index, item in enumerate([*config.update, *config.remove]):
             keys = _keys(item)
             if not keys or keys[0] == "_wandb":
                 continue
@@ -146,10 +139,10 @@ class WandbLog:
             for key in keys[:-1]:
                 nested = inside.get(key)
                 inside[key] = inside = nested if isinstance(nested, dict) else {}
-            if is_removed:
-                inside.pop(keys[-1], None)
-            else:
+            if index < len(config.update):
                 inside[keys[-1]] = _value(item)
+            else:
+                inside.pop(keys[-1], None)
 
     def _take_history(self, history: Any) -> None:
         step = history.step.num if history.HasField("step") else None
@@ -164,18 +157,13 @@ class WandbLog:
             self.reports.append((len(self.reports) if step is None else step, metrics))
 
 
-def read_wandb(path: Path) -> list[LoggedRun]:
-    """Return the run in an offline log.
-
-    Raises:
-        LogProblem: it is none of W&B's, or logged nothing.
-    """
+def _read(path: Path) -> list[LoggedRun]:
     log = WandbLog(path)
     log.read()
     if not log.reports:
         raise LogProblem("it has no history")
     name = path.stem.removeprefix("run-")
-    return [LoggedRun(name, path, "W&B", tuple(log.reports), "step", dict(log.config))]
+    return [LoggedRun(name, path, "W&B", tuple(log.reports), "step", log.config)]
 
 
 def is_wandb_log(path: Path) -> bool:
@@ -194,4 +182,4 @@ def _value(item: Any) -> Any:
     return json.loads(item.value_json) if item.value_json else (plain or [None])[-1]
 
 
-READER = LogReader("W&B, offline", read_wandb, recognises=is_wandb_log, is_binary=True)
+READER = LogReader("W&B, offline", _read, recognizes=is_wandb_log, is_binary=True)

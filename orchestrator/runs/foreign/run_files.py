@@ -1,0 +1,227 @@
+"""Where the files of a run are: by our names, by the usual ones, or as ``sweep-runs.yaml`` states.
+
+::
+
+    runs: "2025-*/seed*"              # which folders are runs; by default those recognized
+    predictions: out/model_out.npy    # relative to a run folder; * and ? are allowed
+    targets: arrays.npz:truth         # one array of an .npz file
+    split: val                        # the split of these two: test (default), val or train
+    metrics: edc                      # what the arrays are, as in `sweep compare --metrics`
+    rate: 48000                       # samples per second
+    config: settings.yaml             # the file with the parameters
+    logged: summary.json              # the file with the last metrics
+
+Such a file holds for its folder and for all below, unless there is a nearer one.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UsageError, nearest
+from orchestrator.runs.layout import RunDir
+from orchestrator.sweepfile.yaml import LenientError, read_yaml
+
+ROLES = ("predictions", "targets")
+MANIFEST = "sweep-runs.yaml"
+
+_OTHER = {"predictions": "targets", "targets": "predictions"}
+_PREFIXES = {"test": ("", "test_"), "val": ("val_", "valid_"), "train": ("train_",)}
+SPLITS = tuple(_PREFIXES)
+# What tools call the two, without split and ending; ours first.
+_USUAL_NAMES = {
+    "predictions": ("predictions", "preds", "pred", "y_pred", "y_hat", "prediction"),
+    "targets": ("targets", "true", "y_true", "target", "y_test", "ground_truth", "gt"),
+}
+_MOST_ZIPS = 20
+
+_ARRAY_KEYS = {
+    "predictions": ("", "predictions"),
+    "targets": ("", "targets"),
+    "val_predictions": ("val", "predictions"),
+    "val_targets": ("val", "targets"),
+    "train_predictions": ("train", "predictions"),
+    "train_targets": ("train", "targets"),
+}
+_TEXT_KEYS = (*_ARRAY_KEYS, "runs", "split", "metrics", "config", "logged")
+_KEYS = (*_TEXT_KEYS, "rate")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One array: an ``.npy`` file, or the array `key` of an ``.npz`` file."""
+
+    path: Path
+    key: str | None = None
+
+
+Places = Mapping[tuple[str, str], Source]
+"""Split and role to the place of that array, for the arrays that exist."""
+
+
+def own_places(folder: Path) -> Places:
+    """Return the arrays of a run folder that have our names."""
+    run = RunDir(folder)
+    found = {}
+    for split in SPLITS:
+        for role, path in zip(
+            ROLES, (run.predictions_file(split), run.targets_file(split)), strict=True
+        ):
+            if path.exists():
+                found[split, role] = Source(path)
+    return found
+
+
+def usual_places(folder: Path, names: Collection[str]) -> Places:
+    """Return the arrays of another tool among the files `names` of a folder.
+
+    An ``.npz`` file counts if it holds both arrays of a split; only its table of contents is read.
+    """
+    found = {key: Source(folder / name) for key, name in _usual(names, ".npy").items()}
+    if found:
+        return found
+    for archive in sorted(name for name in names if name.endswith(".npz"))[:_MOST_ZIPS]:
+        inside = _usual({name.removesuffix(".npy") for name in _archive_names(folder / archive)})
+        for (split, role), key in inside.items():
+            if (split, _OTHER[role]) in inside:
+                found.setdefault((split, role), Source(folder / archive, key))
+    return found
+
+
+def _usual(names: Collection[str], ending: str = "") -> dict[tuple[str, str], str]:
+    """Return the name of each array among `names`; of several the most usual one."""
+    found = {}
+    for split, prefixes in _PREFIXES.items():
+        for role, usual in _USUAL_NAMES.items():
+            full = [f"{prefix}{name}{ending}" for name in usual for prefix in prefixes]
+            first = next((name for name in full if name in names), None)
+            if first is not None:
+                found[split, role] = first
+    return found
+
+
+def _archive_names(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return []
+
+
+def last_match(folder: Path, pattern: str) -> Path | None:
+    """Return the last file by name in `folder` that `pattern` matches, None if there is none."""
+    return max((path for path in folder.glob(pattern) if path.is_file()), default=None)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a ``sweep-runs.yaml``.
+
+    Attributes:
+        runs: pattern of the run folders, relative to the file's folder; "" for any.
+        arrays: split and role to a pattern, followed by ``:key`` for an ``.npz`` file.
+        metrics: what the arrays are, as ``edc``; None if not stated.
+        rate_hz: samples per second of the arrays; None if not stated.
+        config: pattern of the file with the parameters; "" for the usual ones.
+        logged: pattern of the file with the last metrics; "" for the usual ones.
+    """
+
+    path: Path
+    runs: str = ""
+    arrays: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    metrics: str | None = None
+    rate_hz: float | None = None
+    config: str = ""
+    logged: str = ""
+
+    def run_folders(self) -> frozenset[Path]:
+        """Return the folders that `runs` matches; none if it is not stated."""
+        found = self.path.parent.glob(self.runs) if self.runs else ()
+        return frozenset(path for path in found if path.is_dir())
+
+    def sources(self, folder: Path) -> Places:
+        """Return the arrays of a run folder that the patterns match."""
+        found = {}
+        for key, pattern in self.arrays.items():
+            files, _, inner = pattern.partition(":")
+            path = last_match(folder, files)
+            if path is not None:
+                found[key] = Source(path, inner or None)
+        return found
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the content of a ``sweep-runs.yaml``.
+
+    Raises:
+        UsageError: it cannot be read, or a key or value is not valid.
+    """
+    try:
+        raw = read_yaml(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, LenientError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}). Write a YAML mapping.") from None
+    if raw is None:
+        return Manifest(path)
+    if not isinstance(raw, Mapping):
+        raise UsageError(f"{path}: expected a mapping such as {{metrics: edc, rate: 48000}}.")
+    for key in raw:
+        if key not in _KEYS:
+            hint = nearest(str(key), _KEYS)
+            raise UsageError(f"{path}: {key}: unknown key.{hint} Keys: {', '.join(_KEYS)}.")
+    texts = {
+        key: _text(f"{path}: {key}", key, raw[key])
+        for key in _TEXT_KEYS
+        if raw.get(key) is not None
+    }
+    split = texts.get("split", "test")
+    if split not in SPLITS:
+        raise UsageError(f"{path}: split: expected one of {', '.join(SPLITS)} (found {split!r}).")
+    arrays = {
+        (own or split, role): texts[key] for key, (own, role) in _ARRAY_KEYS.items() if key in texts
+    }
+    for own, role in arrays:
+        if (own, _OTHER[role]) not in arrays:
+            raise UsageError(
+                f"{path}: {role}: the {own} {_OTHER[role]} are missing. Name both arrays."
+            )
+    rate = raw.get("rate")
+    if rate is not None:
+        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if not is_number or not math.isfinite(rate) or rate <= 0:
+            raise UsageError(
+                f"{path}: rate: expected a number above 0, in samples per second (found {rate!r})."
+            )
+    return Manifest(
+        path,
+        runs=texts.get("runs", ""),
+        arrays=arrays,
+        metrics=texts.get("metrics"),
+        rate_hz=None if rate is None else float(rate),
+        config=texts.get("config", ""),
+        logged=texts.get("logged", ""),
+    )
+
+
+def _text(where: str, key: str, value: Any) -> str:
+    """Return the value of a key, checked for what `Path.glob` raises for or finds elsewhere."""
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{where}: expected text (found {value!r}).")
+    if key in ("split", "metrics"):
+        return value
+    if value.startswith("/") or ".." in Path(value).parts:
+        raise UsageError(
+            f"{where}: leads out of the run folder (found {value!r}). Write a path relative to it."
+        )
+    parts = Path(value.partition(":")[0]).parts
+    if not parts or "\0" in value:
+        raise UsageError(f"{where}: names no file or folder (found {value!r}).")
+    if any("**" in part and part != "**" for part in parts):
+        raise UsageError(
+            f"{where}: ** is allowed only between slashes (found {value!r}). Write * or **/*."
+        )
+    return value
