@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.analysis.measure.evaluation import evaluation_of
+from orchestrator.analysis.measure.measuring import evaluation_of
 from orchestrator.analysis.measure.targets import square
 from orchestrator.divergence import Watch
 from orchestrator.metrics import ArrayProblem

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.analysis.measure.evaluation import evaluate_run, evaluation_of
+from orchestrator.analysis.measure.measuring import evaluate_run, evaluation_of
 from orchestrator.metrics import ArrayProblem
 from orchestrator.runs.read import open_run
 from tests.analysis import made
@@ -60,10 +60,12 @@ def test_metadata_of_a_script_say_it_where_ours_cannot_know(tmp_path: Path) -> N
 def test_options_say_it_for_arrays_of_others_and_never_overrule_metadata(tmp_path: Path) -> None:
     made.curves(tmp_path, stretch=1.1)
     assert "t20_mae" not in evaluate_run(tmp_path)
-    typed = evaluate_run(tmp_path, kind="decay_curve", data={"rate_hz": made.RATE_HZ})
+    run = open_run(tmp_path)
+    typed = evaluation_of(run, kind="decay_curve", data={"rate_hz": made.RATE_HZ}).metrics
     assert typed["t20_mae"] == pytest.approx(0.07, rel=0.02)
     made.metadata(tmp_path, data={"kind": "decay_curve", "rate_hz": made.RATE_HZ})
-    assert evaluate_run(tmp_path, kind="decay_curve", data={"rate_hz": 48_000}) == typed
+    again = evaluation_of(open_run(tmp_path), kind="decay_curve", data={"rate_hz": 48_000})
+    assert again.metrics == typed
 
 
 def test_a_run_that_says_it_is_something_else_is_not_taken_for_what_was_typed(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.analysis.measure.evaluation import evaluate_run, evaluation_of
+from orchestrator.analysis.measure.measuring import evaluate_run, evaluation_of
 from orchestrator.analysis.table import compare
 from orchestrator.engine.child.saving import save_pair
 from orchestrator.errors import TrialError
@@ -59,7 +59,7 @@ def test_the_error_rate_is_of_both_splits_and_nothing_else_is_computed(tmp_path:
 
 def test_the_kind_may_be_typed(tmp_path: Path) -> None:
     save_pair(RunDir(tmp_path), ids([1, 2]), ids([1, 3]), "test")
-    assert evaluate_run(tmp_path, kind="speech")["per"] == 0.5
+    assert evaluation_of(open_run(tmp_path), kind="speech").metrics["per"] == 0.5
 
 
 @pytest.mark.parametrize("kind", [None, "decay_curve", "hologram"])

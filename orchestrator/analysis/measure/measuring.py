@@ -1,24 +1,106 @@
-"""One run measured for a comparison: a row with recomputed metrics, or why there can be none."""
+"""Measure one run: recompute its metrics from its arrays, or find out why that is impossible."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.measure.evaluation import Evaluation, evaluation_of
 from orchestrator.analysis.measure.row import Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
 from orchestrator.divergence.schedule import Rates
 from orchestrator.divergence.series import is_rate
-from orchestrator.metrics import ArrayProblem, resolve_kind
+from orchestrator.metrics import (
+    ArrayProblem,
+    evaluate,
+    is_known_kind,
+    regression_metrics,
+    resolve_kind,
+)
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.runs.find import RunFolder, SweepInfo
-from orchestrator.runs.foreign import ROLES, metadata as foreign
-from orchestrator.runs.read import StoredRun
+from orchestrator.runs.foreign import ROLES, SPLITS, metadata as foreign
+from orchestrator.runs.read import StoredRun, open_run
 
+_SPLIT_NAMES = {"val": "validation", "train": "training"}
 _NO_TARGETS = SweepInfo("", Path())
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics recomputed from the arrays of one run.
+
+    Attributes:
+        metrics: bare names from the test arrays (``mae``, ``t20_mae``), ``val_`` names from the
+            validation arrays and ``train_`` names from the training arrays.
+        kind: of the arrays; None if unknown.
+        problems: what could not be computed although the test arrays are good: unusable
+            validation arrays, metrics of a kind that the arrays do not fit.
+    """
+
+    metrics: Mapping[str, float]
+    kind: str | None = None
+    problems: tuple[str, ...] = ()
+
+
+def evaluate_run(path: Path) -> dict[str, float]:
+    """Return the recomputed metrics of the run folder `path`; see `evaluation_of`."""
+    return dict(evaluation_of(open_run(path)).metrics)
+
+
+def evaluation_of(
+    run: StoredRun, *, kind: str | None = None, data: Mapping[str, Any] | None = None
+) -> Evaluation:
+    """Recompute the metrics of a run of ours or of another tool.
+
+    Args:
+        run: one with predictions and targets.
+        kind: of the arrays if the run does not state it, as ``"decay_curve"``; None for the
+            metrics of any arrays only.
+        data: more about arrays of that `kind`, as ``{"rate_hz": 48000}``; what the run itself
+            states is stronger.
+
+    Raises:
+        ArrayProblem: the test arrays are missing or unreadable, their shapes differ, they have
+            values that are not finite, or are sequences of a kind that has no metrics for them.
+    """
+    known = run.data
+    declared = known.get("kind")
+    problems = []
+    if declared is not None and not is_known_kind(declared) and declared != "regression":
+        problems.append(f"its arrays are of the kind '{declared}', which has no metrics here")
+    kind = kind if declared is None else declared
+    places = run.folder.places
+    splits = [split for split in SPLITS if any((split, role) in places for role in ROLES)]
+    metrics: dict[str, float] = {}
+    for split in splits or ["test"]:
+        prefix = "" if split == "test" else f"{split}_"
+        try:
+            found = _evaluate_pair(run, split, kind, {**(data or {}), **known}, problems)
+        except ArrayProblem as error:
+            # Next to good test arrays, problems of the others are only worth a warning.
+            if split == "test" or len(splits) == 1:
+                raise
+            problems.append(f"{_SPLIT_NAMES[split]} arrays: {error}")
+        else:
+            metrics.update({f"{prefix}{name}": value for name, value in found.items()})
+    return Evaluation(metrics, kind, tuple(dict.fromkeys(problems)))
+
+
+def _evaluate_pair(
+    run: StoredRun, split: str, kind: str | None, data: Mapping[str, Any], problems: list[str]
+) -> dict[str, float]:
+    predictions, targets = run.load_pair(split)
+    try:
+        return evaluate(kind, predictions, targets, data)
+    except ArrayProblem as error:
+        if isinstance(predictions, list) or isinstance(targets, list):
+            raise
+        # The pair is good and only the kind does not fit, as for a decay curve of one dimension.
+        # It can still be ranked by its errors.
+        problems.append(str(error))
+        return regression_metrics(predictions, targets, kind)
 
 
 def measure(
@@ -26,40 +108,40 @@ def measure(
 ) -> Row | Incomplete:
     """Return the row of a run with its metrics recomputed, or why there can be none.
 
-    Args:
-        run: the run.
-        kind: what its arrays are if it does not state it itself.
-        data: what else is known about them.
+    `kind` and `data` are as for `evaluation_of`.
     """
-    folder, record = run.folder, run.folder.record
+    folder, sweep, record, manifest = run.folder, run.folder.sweep, run.record, run.folder.manifest
     lineage = Lineage.of(record)
-    sweep = folder.sweep.name if folder.sweep is not None else None
+    sweep_name = sweep.name if sweep is not None else None
     without = Incomplete(
-        run.path, tuple(folder.missing), None, sweep, folder.name, folder.state, lineage
+        run.path, tuple(folder.missing), None, sweep_name, folder.name, folder.state, lineage
     )
     evaluation = Evaluation({})
     if not _is_whole_without_arrays(run):
         if folder.missing:
             return replace(without, problem=_why_missing(folder))
         try:
-            kind, data = _meaning(folder, kind, data)
+            if manifest is not None and manifest.metrics is not None:
+                kind = resolve_kind(manifest.metrics, where=f"{manifest.path}: metrics")
+            if manifest is not None and manifest.rate_hz is not None:
+                data = {**(data or {}), "rate_hz": manifest.rate_hz}
             evaluation = evaluation_of(run, kind=kind, data=data)
         except ArrayProblem as error:
             return replace(without, problem=str(error))
     logged = dict(run.logged)
-    if record is not None and folder.sweep is not None and record.value is not None:
-        logged |= foreign.numbers({folder.sweep.metric: record.value})
-    info = folder.sweep if folder.sweep is not None else _NO_TARGETS
+    if record is not None and sweep is not None and record.value is not None:
+        logged |= foreign.numbers({sweep.metric: record.value})
     values = {**logged, **evaluation.metrics}
+    info = sweep if sweep is not None else _NO_TARGETS
     knows_split = (
-        (folder.sweep is not None and not folder.sweep.is_program)
+        (sweep is not None and not sweep.is_program)
         or any(split == "val" for split, _ in folder.places)
-        or (folder.manifest is not None and bool(folder.manifest.arrays))
+        or (manifest is not None and bool(manifest.arrays))
     )
     return Row(
         trial=folder.name,
         path=run.path,
-        sweep=sweep,
+        sweep=sweep_name,
         state=folder.state,
         config=run.config,
         metrics=evaluation.metrics,
@@ -68,7 +150,7 @@ def measure(
         split="test" if knows_split else "unknown",
         kind=evaluation.kind,
         logged=logged,
-        info=folder.sweep,
+        info=sweep,
         lineage=lineage,
         expected=judge(_expected(info, record), values, run.report_at),
         tier=tier_of(info.tiers, values),
@@ -78,30 +160,16 @@ def measure(
 
 
 def _expected(info: SweepInfo, record: TrialRecord | None) -> dict[str, str]:
-    """Return the milestones of a sweep, and what the file expects of this trial in bounds."""
+    """Return the milestones of a sweep, and the bounds that the file expects of this trial."""
     own = record.note.get("expect") if record is not None else None
     texts = own if isinstance(own, dict) else {}
     bounds = {str(name): str(text) for name, text in texts.items() if parse_bound(str(text))}
     return {**info.expect, **bounds}
 
 
-def _meaning(
-    run: RunFolder, kind: str | None, data: Mapping[str, Any] | None
-) -> tuple[str | None, Mapping[str, Any] | None]:
-    """Return what the arrays of a run are: what its ``sweep-runs.yaml`` states, else `kind`."""
-    manifest = run.manifest
-    if manifest is None:
-        return kind, data
-    if manifest.metrics is not None:
-        kind = resolve_kind(manifest.metrics, where=f"{manifest.path}: metrics")
-    if manifest.rate_hz is not None:
-        data = {**(data or {}), "rate_hz": manifest.rate_hz}
-    return kind, data
-
-
 def _is_whole_without_arrays(run: StoredRun) -> bool:
-    """Return whether a run saved no arrays and needs none: it logged its metrics."""
-    folder, record = run.folder, run.folder.record
+    """Return whether a run saved no arrays and needs none, because it logged its metrics."""
+    folder, record = run.folder, run.record
     if any(role in ROLES for _, role in folder.places):
         return False
     if not folder.is_ours:
@@ -123,12 +191,12 @@ def _why_missing(run: RunFolder) -> str | None:
     if others:
         return f"only .npy arrays are read, not {', '.join(others)}"
     if run.state == "COMPLETE":
-        # A script need not save arrays: then its log should have had the metric.
+        # A script need not save arrays, but then it has to report the metric.
         if run.sweep is not None and run.sweep.is_program and run.sweep.metric and not run.places:
             return f"COMPLETE, but reported no {run.sweep.metric} and saved no arrays"
         return "COMPLETE, but without its arrays"
     if run.state is not None:
-        # The first line of a failure's reason names it; the others are the end of its log.
+        # The first line of the reason names the failure; the others are the end of its log.
         return f"{run.state}: {run.reason.splitlines()[0]}" if run.reason else str(run.state)
     if run.sweep is not None:
         return "state.json is missing or cannot be read"
@@ -138,7 +206,7 @@ def _why_missing(run: RunFolder) -> str | None:
 def learning_rates(reports: Iterable[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     """Return ``first``, ``peak`` and ``last`` of the learning rate; {} if none was reported.
 
-    If groups of parameters have rates of their own, the group that is reported first counts.
+    If groups of parameters have different rates, the one that is reported first counts.
     """
     rates, name = Rates(), None
     for step, metrics in reports:

@@ -1,10 +1,10 @@
-"""What a comparison is made of: rows, incomplete runs, and how each is related to others."""
+"""The records of a comparison: rows, incomplete runs, and how each is related to others."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,7 @@ _LONG = 10
 
 @dataclass(frozen=True)
 class Lineage:
-    """What links a trial to others; all empty for a run of another tool.
-
-    The attributes are those of `TrialRecord`.
-    """
+    """What links a trial to others, as in `TrialRecord`; all empty for a run of another tool."""
 
     number: int | None = None
     stage: str | None = None
@@ -42,7 +39,7 @@ class Lineage:
 
     @property
     def words(self) -> str:
-        """What changed, for people: ``"adamw: optimizer=adamw"``; "" for nothing."""
+        """What changed, as text: ``"adamw: optimizer=adamw"``; "" for nothing."""
         name = str(self.change.get("name") or "")
         values = self.change.get("set")
         shown = ""
@@ -59,7 +56,7 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):
-        # As in the name of the change, unless that is what arithmetic left: 0.30000000000000004.
+        # As in the name of the change, unless arithmetic left 0.30000000000000004.
         return min(repr(value), f"{value:g}", key=len) if len(repr(value)) > _LONG else repr(value)
     return str(plain(value))
 
@@ -69,10 +66,10 @@ class Difference:
     """One value minus another, with the interval that chance explains.
 
     Attributes:
-        value: the difference, in the metric's unit.
-        low: lower end of its interval at the requested level; NaN if nothing shows it.
+        value: in the metric's unit.
+        low: lower end of its interval; NaN if there is none.
         high: upper end.
-        basis: what the interval is of: ``"seeds"``, ``"samples"`` or ``""``.
+        basis: what the interval is based on: ``"seeds"``, ``"samples"`` or ``""``.
         unit: of the metric; "" for none, or if unknown.
     """
 
@@ -84,10 +81,20 @@ class Difference:
 
     @property
     def is_noise(self) -> bool | None:
-        """True if the interval holds 0, None if there is no interval."""
+        """True if the interval includes 0, None if there is no interval."""
         if math.isnan(self.low) or math.isnan(self.high):
             return None
         return self.low <= 0.0 <= self.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the difference in JSON types, without its unit."""
+        known = self.is_noise is not None
+        return {
+            "value": self.value,
+            "low": self.low if known else None,
+            "high": self.high if known else None,
+            "basis": self.basis,
+        }
 
 
 @dataclass(frozen=True)
@@ -111,18 +118,15 @@ class Row:
         trial: the trial's name, or the folder's.
         sweep: the sweep's name; None, as `state`, for a run of another tool.
         config: parameter values, nested ones with dots.
-        metrics: recomputed ones, and the one that ranks if it is only logged.
-        targets: metric name to whether the sweep's target is met.
+        metrics: recomputed ones; also the one that ranks if it is only logged.
         rank: place from 1; 0 before ranking.
-        split: ``"test"`` if it is known what the bare metrics were computed on, else
-            ``"unknown"``.
-        kind: what its arrays are; None if nothing states it.
+        split: ``"test"`` if the bare metrics are known to be of test data, else ``"unknown"``.
+        kind: of its arrays; None if unknown.
         logged: numbers that the run itself wrote down.
-        expected: milestone to whether it is met.
+        expected: milestones by name.
         tier: the highest tier of targets that it meets; None if there is none.
-        members: the single runs of a config that ran with several seeds; the metrics of the row
-            are their means.
-        lost: how many more seeds of its config ran, and did not end well.
+        members: the single runs of a config that ran with several seeds; the row has their means.
+        lost: how many more seeds of its config ran without ending well.
         differences: what it is compared with (``"baseline"``, a reference) to metric to difference.
         earlier: earlier stage to what the trial reached there of the metric that ranks.
         rates: ``first``, ``peak`` and ``last`` learning rate that it reported; {} for none.
@@ -159,49 +163,29 @@ class Row:
             "rank": self.rank,
             "sweep": self.sweep,
             "trial": self.trial,
-            "path": str(self.path),
+            "path": self.path,
             "state": self.state,
-            "config": dict(self.config),
-            "metrics": dict(self.metrics),
-            "targets": _judged(self.targets),
-            "expected": _judged(self.expected),
+            "config": self.config,
+            "metrics": self.metrics,
+            "targets": {name: asdict(target) for name, target in self.targets.items()},
+            "expected": {name: asdict(target) for name, target in self.expected.items()},
             "tier": self.tier,
             "split": self.split,
             "stage": self.lineage.stage,
             "origin": self.lineage.origin,
             "link": self.lineage.link,
             "changed": self.lineage.words,
-            "earlier": dict(self.earlier),
+            "earlier": self.earlier,
             "differences": {
-                other: {metric: _difference(found) for metric, found in metrics.items()}
+                other: {metric: found.to_dict() for metric, found in metrics.items()}
                 for other, metrics in self.differences.items()
             },
-            "spread": {
-                name: {"deviation": spread.deviation, "n": spread.n}
-                for name, spread in self.spread.items()
-            },
-            "lr": dict(self.rates),
+            "spread": {name: asdict(spread) for name, spread in self.spread.items()},
+            "lr": self.rates,
             "runs": [member.to_dict() for member in self.members],
-            "warnings": list(self.warnings),
+            "warnings": self.warnings,
         }
         return dict(plain(row))
-
-
-def _judged(targets: Mapping[str, Target]) -> dict[str, Any]:
-    return {
-        name: {"bound": target.bound, "value": target.value, "met": target.met}
-        for name, target in targets.items()
-    }
-
-
-def _difference(found: Difference) -> dict[str, Any]:
-    known = found.is_noise is not None
-    return {
-        "value": found.value,
-        "low": found.low if known else None,
-        "high": found.high if known else None,
-        "basis": found.basis,
-    }
 
 
 @dataclass(frozen=True)
@@ -233,8 +217,7 @@ class Comparison:
     """Runs in order, and those that could not be ranked.
 
     Attributes:
-        rows: the ranked ones, best first, cut to the requested number.
-        incomplete: all that cannot be ranked.
+        rows: best first, cut to the requested number.
         sort_by: the metric that ranks.
         goal: ``"minimize"`` or ``"maximize"``.
         basis: what the metric was computed on, for the heading: ``"validation"``,
@@ -242,9 +225,9 @@ class Comparison:
         n_complete: how many runs could be ranked, before the cut.
         n_rows: how many rows they make, before the cut: one for all seeds of a config.
         notes: what the reader should know, one sentence each.
-        tallies: metric name to how many of all that could be ranked meet its target.
+        tallies: by metric, over all runs that could be ranked.
         references: what the sweep file compares its trials with; they have no rank.
-        n_early: how many of `n_complete` saved all that is needed although they did not end well.
+        n_early: how many of `n_complete` did not end well, but saved all that is needed.
     """
 
     rows: tuple[Row, ...]
@@ -275,7 +258,7 @@ class Comparison:
             "notes": list(self.notes),
             "rows": [row.to_dict() for row in self.rows],
             "references": [
-                {"name": row.trial, "metrics": dict(plain(row.metrics))} for row in self.references
+                {"name": row.trial, "metrics": plain(row.metrics)} for row in self.references
             ],
             "incomplete": [item.to_dict() for item in self.incomplete],
         }

@@ -1,7 +1,7 @@
-"""What a sweep aims at: targets, tiers of targets and milestones, compared with one run.
+"""Targets, tiers of targets and milestones of a sweep, compared with the metrics of one run.
 
-A name is a metric, ``test_`` before it or not, or one divided by another
-(``test_mse/train_mse``); a milestone has a step behind it (``train_mse@5``).
+A name is a metric, with or without ``test_`` before it, or a ratio of two
+(``test_mse/train_mse``); a milestone also has a step (``train_mse@5``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Target:
     Attributes:
         bound: as it is in the sweep file, ``"<= 0.02"``.
         value: the run's metric of that name; None if it has none.
-        met: whether `value` keeps the bound; None if there is no value to judge.
+        met: None if there is no value to judge.
     """
 
     bound: str
@@ -34,12 +34,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many runs keep the bound of one target.
+    """How many runs meet one target.
 
     Attributes:
         bounds: as they are in the sweep files; one, unless sweeps differ.
-        met: how many runs keep theirs.
-        judged: how many have the metric; the others are neither met nor missed.
+        met: how many runs meet theirs.
+        judged: how many have the metric; the others neither meet nor miss it.
     """
 
     bounds: tuple[str, ...]
@@ -48,7 +48,7 @@ class Tally:
 
 
 def parse_bound(text: str) -> Bound | None:
-    """Return the bound that ``"<= 0.02"`` or ``"0.01..0.02"`` means, or None if there is none."""
+    """Return the bound that ``"<= 0.02"`` or ``"0.01..0.02"`` means; None if it is none."""
     try:
         return bound(text)
     except ConditionError:
@@ -58,23 +58,20 @@ def parse_bound(text: str) -> Bound | None:
 def measured(name: str, values: Mapping[str, float], at: At | None = None) -> float | None:
     """Return what a run reached of the metric, ratio or milestone `name`; None for nothing.
 
-    Args:
-        name: as a target is called.
-        values: the run's metrics.
-        at: for milestones; without it they have no value.
+    Without `at`, milestones have no value.
     """
-    if name in values:
-        return values[name]
-    bare = name.removeprefix("test_")
-    if bare in values:
-        return values[bare]
+    for key in (name, name.removeprefix("test_")):
+        if key in values:
+            return values[key]
     root = root_of(name)
-    if root in values or root.removeprefix("test_") in values:
-        return square(values.get(root, values.get(root.removeprefix("test_"), math.nan)))
-    above, slash, below = name.rpartition("/")
+    for key in (root, root.removeprefix("test_")):
+        if key in values:
+            return square(values[key])
+    numerator, slash, denominator = name.rpartition("/")
     if slash:
-        parts = [measured(part.strip(), values, at) for part in (above, below)]
-        return None if None in parts else _ratio(parts[0] or 0.0, parts[1] or 0.0)
+        above = measured(numerator.strip(), values, at)
+        below = measured(denominator.strip(), values, at)
+        return None if above is None or below is None else _ratio(above, below)
     metric, mark, step = name.rpartition("@")
     if mark and step.isdecimal() and at is not None:
         return at(metric, int(step))
@@ -82,7 +79,7 @@ def measured(name: str, values: Mapping[str, float], at: At | None = None) -> fl
 
 
 def square(value: float) -> float:
-    """Return a square; infinite where it is too large for a float."""
+    """Return a square; infinity if it is too large for a float."""
     try:
         return value**2
     except OverflowError:
@@ -102,19 +99,17 @@ def judge(
     """Compare `values` with `targets` (name to bound); NaN misses every bound."""
     judged = {}
     for name, text in targets.items():
-        asked = parse_bound(text)
-        value = measured(name, values, at)
-        met = None if asked is None or value is None else asked.holds(value)
+        limit, value = parse_bound(text), measured(name, values, at)
+        met = None if limit is None or value is None else limit.holds(value)
         judged[name] = Target(text, value, met)
     return judged
 
 
 def tier_of(tiers: Mapping[str, Mapping[str, str]], values: Mapping[str, float]) -> str | None:
-    """Return the highest tier whose targets are all met; None if not even the first is.
+    """Return the highest tier whose targets, and those of all before it, are met; None for none.
 
     Args:
-        tiers: tier to its targets, the least demanding first. A tier counts only where those
-            before it are met too.
+        tiers: tier to its targets, the least demanding first.
         values: the run's metrics.
     """
     reached = None
@@ -126,16 +121,16 @@ def tier_of(tiers: Mapping[str, Mapping[str, str]], values: Mapping[str, float])
 
 
 def tally(judged: Iterable[Mapping[str, Target]]) -> dict[str, Tally]:
-    """Count for each target how many runs keep it."""
-    held: dict[str, list[Target]] = {}
+    """Count for each target how many runs meet it."""
+    by_name: dict[str, list[Target]] = {}
     for targets in judged:
         for name, target in targets.items():
-            held.setdefault(name, []).append(target)
+            by_name.setdefault(name, []).append(target)
     return {
         name: Tally(
             bounds=tuple(dict.fromkeys(target.bound for target in targets)),
             met=sum(target.met is True for target in targets),
             judged=sum(target.met is not None for target in targets),
         )
-        for name, targets in held.items()
+        for name, targets in by_name.items()
     }

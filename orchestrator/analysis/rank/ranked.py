@@ -1,4 +1,4 @@
-"""Rank rows by one metric: a function of values alone."""
+"""Rank rows by one metric, from their values alone."""
 
 from __future__ import annotations
 
@@ -20,85 +20,76 @@ def rank(
     incomplete: Sequence[Incomplete] = (),
     *,
     sort_by: str | None = None,
-    top: int | None = None,
 ) -> Comparison:
     """Rank `rows`; equal ones keep their order, ones without a finite value come last.
 
     Args:
         rows: unranked rows.
         incomplete: runs that cannot be ranked; passed through.
-        sort_by: any metric that some row has; None for `default_metric`.
-        top: how many rows to keep; None for all.
+        sort_by: any metric that some row has; None for the default.
 
     Raises:
         UsageError: no row has the metric `sort_by`.
     """
-    notes: list[str] = []
-    name = sort_by
-    if name is None:
-        name, note = default_metric(rows)
-        notes += [note] if note else []
-    elif rows:
-        _check_metric(name, rows)
+    name, note = (sort_by, "") if sort_by is not None else _default_metric(rows)
+    if sort_by is not None and rows:
+        _check_metric(sort_by, rows)
     is_logged = bool(rows) and not any(name in row.metrics for row in rows)
     if is_logged:
-        rows = [_with_logged(row, name) for row in rows]
+        rows = [
+            replace(row, metrics={**row.metrics, name: row.logged[name]})
+            if name in row.logged
+            else row
+            for row in rows
+        ]
     goal = goal_of(name, rows)
     sign = -1.0 if goal == "maximize" else 1.0
 
     def key(row: Row) -> tuple[int, bool, float]:
         value = row.metrics.get(name, math.nan)
         known = math.isfinite(value)
-        return stages_left(row), not known, sign * value if known else 0.0
+        return _stages_left(row), not known, sign * value if known else 0.0
 
     ordered = [replace(row, rank=place) for place, row in enumerate(sorted(rows, key=key), 1)]
-    without = sum(key(row)[1] for row in ordered)
-    if without:
-        verb = "has" if without == 1 else "have"
-        last = "rank" if without > 1 else "ranks"
-        notes.append(f"{without} of {len(ordered)} {verb} no finite {name} and {last} last.")
     basis, remark = _basis(name, ordered, is_logged)
-    notes += [remark] if remark else []
-    notes += _left_out(name, ordered)
-    notes += _hints(ordered)
+    notes = [note, _last_note(name, ordered), remark, *_undefined_notes(name, ordered)]
+    runs = [run for row in ordered for run in row.members or (row,)]
     return Comparison(
-        rows=tuple(ordered if top is None else ordered[:top]),
+        rows=tuple(ordered),
         incomplete=tuple(incomplete),
         sort_by=name,
         goal=goal,
         basis=basis,
-        n_complete=sum(max(1, len(row.members)) for row in ordered),
+        n_complete=len(runs),
         n_rows=len(ordered),
-        n_early=sum(
-            one.state not in ENDED_WELL for row in ordered for one in row.members or (row,)
-        ),
+        n_early=sum(run.state not in ENDED_WELL for run in runs),
         tallies=tally(row.targets for row in ordered),
-        notes=tuple(notes),
+        notes=tuple(text for text in [*notes, _kind_note(ordered)] if text),
     )
 
 
-def stages_left(row: Row) -> int:
-    """Return how many stages of its sweep come after the one that a run is of."""
+def _stages_left(row: Row) -> int:
+    """Return how many stages of its sweep follow the stage of a run."""
     stages = row.info.stages if row.info is not None else ()
     if row.lineage.stage not in stages:
         return 0
     return len(stages) - 1 - stages.index(row.lineage.stage)
 
 
-def default_metric(rows: Sequence[Row]) -> tuple[str, str]:
-    """Return the metric that ranks `rows` where none is named, and a sentence where it needs one.
+def _default_metric(rows: Sequence[Row]) -> tuple[str, str]:
+    """Return the metric that ranks `rows` by default, and a note on it or "".
 
-    It is a validation metric wherever there is one, so that the test arrays only judge: the
-    sweep's own where all rows are of one sweep (or of sweeps that agree), else ``val_mae``. Rows
-    without validation arrays leave nothing but ``mae``, or the first metric of their own kind.
+    It is a validation metric if there is one, so that the test arrays only judge: the sweep's own
+    if all rows are of one sweep (or of sweeps that agree), else ``val_mae``. Without validation
+    arrays it is ``mae``, or the first metric of the rows' own kind.
     """
     own = {row.info.metric if row.info is not None else "" for row in rows}
     if len(own) == 1:
         metric = own.pop()
         one_sweep = len({row.info.path for row in rows if row.info is not None}) == 1
         for name in (metric if metric.startswith("val_") else f"val_{metric}", metric):
-            recomputed = [row for row in rows if name in row.metrics]
-            if recomputed and (one_sweep or len(recomputed) == len(rows)):
+            recomputed = sum(name in row.metrics for row in rows)
+            if recomputed and (one_sweep or recomputed == len(rows)):
                 return name, ""
             if metric and one_sweep and name == metric and any(name in row.logged for row in rows):
                 return name, ""
@@ -115,41 +106,33 @@ def default_metric(rows: Sequence[Row]) -> tuple[str, str]:
 
 
 def goal_of(metric: str, rows: Sequence[Row]) -> str:
-    """Return which way `metric` is better: as the sweeps say, else by what it means."""
+    """Return the goal of `metric`: the sweeps' if they agree, else that of its kind."""
     bare = metric.removeprefix("val_")
-    said = {
+    stated = {
         row.info.goal
         for row in rows
         if row.info is not None and row.info.metric.removeprefix("val_") == bare
     }
-    if len(said) == 1:
-        return said.pop()
+    if len(stated) == 1:
+        return stated.pop()
     return metric_goal(metric, next((row.kind for row in rows if row.kind is not None), None))
 
 
 def _check_metric(name: str, rows: Iterable[Row]) -> None:
-    recomputed: dict[str, None] = {}
-    logged: dict[str, None] = {}
-    for row in rows:
-        recomputed.update(dict.fromkeys(row.metrics))
-        logged.update(dict.fromkeys(row.logged))
-    names = [*recomputed, *(item for item in logged if item not in recomputed)]
+    recomputed = [metric for row in rows for metric in row.metrics]
+    logged = [metric for row in rows for metric in row.logged]
+    names = list(dict.fromkeys([*recomputed, *logged]))
     if name in names:
         return
     more = "" if all(row.kind is not None for row in rows) else f" For runs of others, {_HINT}."
     raise UsageError(
-        f"--sort-by: must be a metric that some run has, but got {name!r}.{nearest(name, names)} "
+        f"--sort-by: no run has the metric {name!r}.{nearest(name, names)} "
         f"Choices: {', '.join(names)}.{more}"
     )
 
 
-def _with_logged(row: Row, name: str) -> Row:
-    if name not in row.logged:
-        return row
-    return replace(row, metrics={**row.metrics, name: row.logged[name]})
-
-
 def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
+    """Return what the metric was computed on, and a note on it or ""."""
     if is_logged:
         return "as logged", f"{name} is shown as the runs logged it; nothing was recomputed."
     if name.startswith("val_"):
@@ -162,19 +145,22 @@ def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
     basis = f"selected on test among {len(rows)}"
     if unknown:
         basis += f", split unknown for {unknown}"
-    if f"val_{name}" in {metric for row in rows for metric in row.metrics}:
-        return (
-            basis,
-            f"The best of {len(rows)} on test looks better than it is: val_{name} ranks fairly.",
-        )
-    return basis, ""
+    note = ""
+    if any(f"val_{name}" in row.metrics for row in rows):
+        note = f"The best of {len(rows)} on test looks better than it is: val_{name} ranks fairly."
+    return basis, note
 
 
-def _left_out(name: str, rows: Sequence[Row]) -> list[str]:
+def _last_note(name: str, rows: Sequence[Row]) -> str:
+    without = sum(not math.isfinite(row.metrics.get(name, math.nan)) for row in rows)
+    verbs = "has no finite {} and ranks" if without == 1 else "have no finite {} and rank"
+    return f"{without} of {len(rows)} {verbs.format(name)} last." if without else ""
+
+
+def _undefined_notes(name: str, rows: Sequence[Row]) -> list[str]:
     """Return a sentence for each metric that ranks or is judged and is not of all pairs."""
-    judged = dict.fromkeys(metric for row in rows for metric in row.targets)
     notes = []
-    for metric in dict.fromkeys([name, *judged]):
+    for metric in dict.fromkeys([name, *(target for row in rows for target in row.targets)]):
         counted = f"{metric.rpartition('_')[0]}_undefined"
         most = max((row.metrics.get(counted, 0.0) for row in rows), default=0.0)
         if most > 0:
@@ -185,10 +171,10 @@ def _left_out(name: str, rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _hints(rows: Sequence[Row]) -> list[str]:
-    # What was recomputed shows that there are arrays; other runs have nothing to say of them.
+def _kind_note(rows: Sequence[Row]) -> str:
+    # Only runs with recomputed metrics have arrays, of which they could state the kind.
     silent = sum(row.kind is None and bool(row.metrics.keys() - row.logged) for row in rows)
     if not silent:
-        return []
+        return ""
     which = "1 run does" if silent == 1 else f"{silent} runs do"
-    return [f"{which} not say what the arrays are, so regression metrics only; {_HINT}."]
+    return f"{which} not say what the arrays are, so regression metrics only; {_HINT}."

@@ -1,21 +1,22 @@
-"""Runs of one config with several seeds, joined to one row with their means."""
+"""Join the runs of one config that differ only by their seed to one row with their means."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.analysis.measure.row import Incomplete, Row, Spread
+from orchestrator.analysis.measure.row import Incomplete, Lineage, Row, Spread
 from orchestrator.analysis.measure.targets import judge, tier_of
 from orchestrator.sweepfile.expand import without_seed
 
 MEAN_OF = "the mean is of"
-"""How a warning begins that says of which seeds a mean is."""
+"""How a driver's warning begins that names the seeds of a mean."""
 
 ENDED_WELL = ("COMPLETE", None)
-"""States of runs that ended well; None is of other tools' runs, of which no state is known."""
+"""States of runs that ended well; None is of other tools' runs, whose state is unknown."""
 
 _Key = tuple[Path, int]
 
@@ -23,18 +24,16 @@ _Key = tuple[Path, int]
 def join_seeds(
     rows: Sequence[Row], incomplete: Sequence[Incomplete]
 ) -> tuple[list[Row], list[Incomplete]]:
-    """Return `rows` with the seeds of each config joined, and all runs that are no part of any.
+    """Return `rows` with the seeds of each config joined, and all runs that are not in any row.
 
-    Other rows stay as they are, in their order.
-
-    A metric is joined where every seed that ended well has it. What did not end well is no part
-    of the mean, and the row says how many that were: seeds that diverge would else make a config
-    look better than it is.
+    Rows keep their order. A metric is joined if every seed that ended well has it. Other seeds
+    are not part of the mean, and the row counts them: without the seeds that diverged, a config
+    looks better than it is.
     """
     groups: dict[_Key, list[Row]] = {}
     joined: list[Row | _Key] = []
     for row in rows:
-        key = _key(row)
+        key = _key(row.path, row.lineage)
         if key is None:
             joined.append(row)
         elif key in groups:
@@ -42,20 +41,16 @@ def join_seeds(
         else:
             groups[key] = [row]
             joined.append(key)
-    left_out: list[Incomplete] = []
+    everything = list(incomplete)
     for key, members in groups.items():
         well = [row for row in members if row.state in ENDED_WELL]
         if well:
             # What diverged may have saved predictions all the same.
-            left_out += [_left_out(row) for row in members if row.state not in ENDED_WELL]
+            everything += [_left_out(row) for row in members if row.state not in ENDED_WELL]
             groups[key] = well
-    everything = [*incomplete, *left_out]
-    lost: dict[_Key, list[Incomplete]] = {}
+    lost: dict[_Key | None, list[Incomplete]] = {}
     for item in everything:
-        # Of a run that cannot be ranked only its folder tells the sweep.
-        if item.lineage.group is not None:
-            sweep = item.path.absolute().parent.parent
-            lost.setdefault((sweep, item.lineage.group), []).append(item)
+        lost.setdefault(_key(item.path, item.lineage), []).append(item)
     return [
         item if isinstance(item, Row) else _joined(groups[item], lost.get(item, []))
         for item in joined
@@ -67,11 +62,9 @@ def _left_out(row: Row) -> Incomplete:
     return Incomplete(row.path, (), problem, row.sweep, row.trial, row.state, row.lineage)
 
 
-def _key(row: Row) -> _Key | None:
-    group = row.lineage.group
-    if group is None:
-        return None
-    return row.path.absolute().parent.parent, group
+def _key(path: Path, lineage: Lineage) -> _Key | None:
+    """Return what identifies a config: its sweep's folder and its number there."""
+    return None if lineage.group is None else (path.absolute().parent.parent, lineage.group)
 
 
 def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
@@ -91,37 +84,37 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
         for name in first.logged
         if all(name in row.logged for row in members)
     }
-    config = {
-        name: value
-        for name, value in first.config.items()
-        if all(row.config.get(name) == value for row in members)
-    }
+    # The driver counted the seeds of its own time; the warning below counts those of now.
     warnings = [
         f"{row.trial}: {text}"
         for row in members
         for text in row.warnings
-        if not text.startswith(MEAN_OF)  # said below, as of what there is now
+        if not text.startswith(MEAN_OF)
     ]
     if lost:
-        counted: dict[str, int] = {}
-        for item in lost:
-            state = item.state or "incomplete"
-            counted[state] = counted.get(state, 0) + 1
-        ways = ", ".join(f"{count} {state}" for state, count in counted.items())
+        counts = Counter(item.state or "incomplete" for item in lost)
+        ways = ", ".join(f"{count} {state}" for state, count in counts.items())
         warnings.insert(
             0,
             f"{len(lost)} of {len(members) + len(lost)} seeds do not count ({ways}); "
             f"{MEAN_OF} the other {len(members)}",
         )
-    # Where seeds ran at all their rows are joined, so a lone survivor shows that it is alone.
+    # Rows are joined wherever seeds ran at all, so a lone survivor shows that it is alone.
     together = {**logged, **metrics}
     return replace(
         first,
         trial=without_seed(first.trial, info.seed_parameter if info is not None else "seed"),
-        config=config,
+        config={
+            name: value
+            for name, value in first.config.items()
+            if all(row.config.get(name) == value for row in members)
+        },
         metrics=metrics,
         logged=logged,
-        spread={name: _spread(found) for name, found in values.items()},
+        spread={
+            name: Spread(float(np.std(found, ddof=1)) if len(found) > 1 else math.nan, len(found))
+            for name, found in values.items()
+        },
         targets=judge(info.targets, together) if info is not None else first.targets,
         tier=tier_of(info.tiers, together) if info is not None else first.tier,
         expected={},
@@ -129,10 +122,3 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
         members=tuple(members),
         lost=len(lost),
     )
-
-
-def _spread(values: list[float]) -> Spread:
-    import numpy as np
-
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return Spread(deviation, len(values))

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.measure.evaluation import evaluate_run
+from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.analysis.measure.row import Comparison, Difference, Row
 from orchestrator.analysis.measure.targets import measured
 from orchestrator.analysis.relate.noise import between_runs, between_seeds

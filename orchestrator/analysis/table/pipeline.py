@@ -41,7 +41,7 @@ def compare(
 
     Args:
         paths: folders of any shape.
-        sort_by: the metric that ranks; by default a validation metric, see `default_metric`.
+        sort_by: the metric that ranks; by default a validation metric, or mae if there is none.
         top: how many rows to keep.
         kind: what arrays are whose run does not state it, as ``"decay_curve"``.
         data: what else is known about those, as ``{"rate_hz": 48000}``.

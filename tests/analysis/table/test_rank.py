@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 from orchestrator.analysis.measure.row import Row
 from orchestrator.analysis.measure.targets import Tally, judge, parse_bound
 from orchestrator.analysis.rank.ranked import goal_of, rank
+from orchestrator.analysis.relate.relations import relate
 from orchestrator.analysis.table import compare
 from orchestrator.errors import UsageError
 from orchestrator.runs.find.sweep_info import SweepInfo
@@ -34,7 +35,7 @@ def sweep_info(name: str = "s", metric: str = "val_mae", goal: str = "minimize")
 @given(values=VALUES, metric=st.sampled_from(["mae", "r2"]), top=st.none() | st.integers(1, 15))
 def test_ranking_is_an_order_of_all_rows(values: list[float], metric: str, top: int | None) -> None:
     rows = [row(str(index), **{metric: value}) for index, value in enumerate(values)]
-    found = rank(rows, sort_by=metric, top=top)
+    found = relate(rank(rows, sort_by=metric), top=top)
     whole = rank(rows, sort_by=metric).rows
     assert sorted(item.trial for item in whole) == sorted(item.trial for item in rows)
     assert found.rows == whole[:top]
@@ -149,7 +150,7 @@ def test_pairs_that_a_ranking_or_a_target_leaves_out_are_told() -> None:
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"--sort-by: .* got 'rsme'\. Did you mean 'rmse'\?"):
+    with pytest.raises(UsageError, match=r"--sort-by: .* metric 'rsme'\. Did you mean 'rmse'\?"):
         rank([row("a", mae=0.1, rmse=0.2)], sort_by="rsme")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from orchestrator.analysis.measure.evaluation import evaluate_run
+from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.cli import app
 from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.process import TrialProcess
