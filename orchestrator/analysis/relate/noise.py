@@ -1,43 +1,44 @@
-"""Whether one result is better than another by more than chance.
+"""Whether results differ, or stages agree, by more than chance.
 
 With several seeds, the means of two configs are compared by Welch's interval. With one run each,
 both predicted the same samples, so the metric's difference is computed again with each of
 twenty contiguous groups of samples left out (the delete-a-group jackknife, Quenouille 1956,
 Tukey 1958; contiguous, so that neighbours that resemble each other stay together, Künsch 1989).
-That holds for any metric of a kind, also one that is no mean over samples, but sees only the
-choice of samples: it cannot know what another seed would have changed.
+That holds for any metric, also one that is no mean over samples, but only covers the choice of
+samples, not what another seed would have changed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.analysis.measure.row import Difference
 from orchestrator.metrics import ArrayProblem, evaluate
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from orchestrator.runs.read import StoredRun
 
     Samples = NDArray[Any] | list[NDArray[Any]]
 
+LEVEL = 0.95
+"""Of all intervals."""
+
 GROUPS = 20
 MOST_ELEMENTS = 20_000_000
-"""Larger arrays are not gone through twenty times, unless the caller asks for it."""
+"""Larger arrays are not evaluated twenty times."""
+
+FEWEST_PAIRS = 4
+"""With fewer pairs the interval of a rank correlation would span everything."""
 
 
-def between_seeds(
-    ours: Sequence[float], theirs: Sequence[float], *, level: float = 0.95
-) -> Difference:
-    """Return the difference of two means with Welch's interval.
-
-    Args:
-        ours: one value per seed.
-        theirs: the same of the other config; the seeds need not be the same.
-        level: of the interval, in (0, 1).
+def between_seeds(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """Return the difference of two means, one value per seed, with Welch's interval.
 
     Raises:
         ValueError: either is empty.
@@ -56,32 +57,22 @@ def between_seeds(
         return Difference(value, value, value, "seeds")
     one, two = ours_share / variance, theirs_share / variance
     freedom = 1.0 / (one**2 / (len(ours) - 1) + two**2 / (len(theirs) - 1))
-    half = _quantile(freedom, level) * math.sqrt(variance)
+    half = _student_quantile(freedom) * math.sqrt(variance)
     return Difference(value, value - half, value + half, "seeds")
 
 
 def between_runs(
-    ours: StoredRun,
-    theirs: StoredRun,
-    metric: str,
-    *,
-    level: float = 0.95,
-    groups: int = GROUPS,
-    most_elements: int = MOST_ELEMENTS,
+    ours: StoredRun, theirs: StoredRun, metric: str, *, most_elements: int = MOST_ELEMENTS
 ) -> Difference | None:
     """Return the difference of a recomputed metric between two runs, with its paired interval.
 
     Args:
-        ours: a run.
-        theirs: the run that it is compared with.
-        metric: as in a comparison: bare for the test arrays, ``val_`` for the validation arrays.
-        level: of the interval, in (0, 1).
-        groups: how many groups of samples are left out in turn, at least 2.
+        metric: bare for the test arrays, ``val_`` for the validation arrays.
         most_elements: of the targets; larger ones are not paired.
 
     Returns:
         None if the runs cannot be paired: arrays are missing, targets differ, there are fewer
-        samples than groups, the arrays are very large, or the metric is none of theirs.
+        samples than groups, the arrays are very large, or they do not have the metric.
     """
     import numpy as np
 
@@ -93,7 +84,7 @@ def between_runs(
         return None
     count = len(wanted)
     size = sum(sample.size for sample in wanted) if isinstance(wanted, list) else wanted.size
-    if count != len(same) or count < groups or size > most_elements:
+    if count != len(same) or count < GROUPS or size > most_elements:
         return None
     if not all(np.array_equal(one, two) for one, two in zip(wanted, same, strict=True)):
         return None
@@ -110,22 +101,70 @@ def between_runs(
     every = np.arange(count)
     try:
         value = gain(every)
-        left_out = [gain(np.delete(every, group)) for group in np.array_split(every, groups)]
+        left_out = [gain(np.delete(every, group)) for group in np.array_split(every, GROUPS)]
     except ArrayProblem:
         return None
     if not math.isfinite(value) or not np.isfinite(left_out).all():
         return None
     spread = float(np.square(np.asarray(left_out) - np.mean(left_out)).sum())
-    half = _quantile(groups - 1, level) * math.sqrt((groups - 1) / groups * spread)
+    half = _student_quantile(GROUPS - 1) * math.sqrt((GROUPS - 1) / GROUPS * spread)
     return Difference(value, value - half, value + half, "samples")
 
 
-def _some(samples: Samples, kept: Sequence[int] | NDArray[Any]) -> Samples:
+def _some(samples: Samples, kept: NDArray[Any]) -> Samples:
     return [samples[index] for index in kept] if isinstance(samples, list) else samples[kept]
 
 
-def _quantile(freedom: float, level: float) -> float:
-    """Return the quantile of Student's t that bounds `level` of it on both sides."""
+def _student_quantile(freedom: float) -> float:
+    """Return the value that Student's t stays within, on both sides, with probability `LEVEL`."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.5 + level / 2))
+    return float(stdtrit(freedom, 0.5 + LEVEL / 2))
+
+
+class RankCorrelation(NamedTuple):
+    """Spearman's rank correlation of two series.
+
+    Attributes:
+        value: in [-1, 1]; NaN for fewer than two pairs, or if one series does not vary.
+        low: lower end of its interval; NaN below `FEWEST_PAIRS` pairs.
+        high: upper end.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCorrelation:
+    """Return Spearman's rank correlation of pairs of finite values; ties share their mean rank.
+
+    The interval is Fisher's, with the variance (1 + r²/2)/(n - 3) of Bonett and Wright (2000).
+
+    Raises:
+        ValueError: the numbers of values differ.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"pairs are needed, but there are {len(first)} and {len(second)} values")
+    import numpy as np
+
+    n = len(first)
+    ranks = _ranks(first), _ranks(second)
+    if n < 2 or any(float(np.ptp(one)) == 0.0 for one in ranks):
+        return RankCorrelation(math.nan)
+    value = float(np.clip(np.corrcoef(*ranks)[0, 1], -1.0, 1.0))
+    if n < FEWEST_PAIRS:
+        return RankCorrelation(value)
+    # An exact 1 has no finite z; the nearest correlation that n ranks can have replaces it.
+    bounded = min(abs(value), 1.0 - 6.0 / (n * (n * n - 1.0)))
+    z = math.copysign(math.atanh(bounded), value)
+    half = NormalDist().inv_cdf(0.5 + LEVEL / 2) * math.sqrt((1.0 + bounded**2 / 2.0) / (n - 3))
+    return RankCorrelation(value, min(math.tanh(z - half), value), max(math.tanh(z + half), value))
+
+
+def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    import numpy as np
+
+    _, places, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2.0
+    return np.asarray(mean_rank[places], dtype=np.float64)

@@ -1,41 +1,32 @@
-"""How ranked trials compare with each other: with the baseline, references and earlier stages."""
+"""How ranked trials compare with the baseline, with references and with earlier stages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.analysis.measure.row import Comparison, Difference, Row
 from orchestrator.analysis.measure.targets import measured
-from orchestrator.analysis.relate.noise import between_runs, between_seeds
+from orchestrator.analysis.relate.noise import between_runs, between_seeds, rank_correlation
 from orchestrator.metrics import ArrayProblem, unit as metric_unit
 from orchestrator.runs.foreign import metadata
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 BASELINE = "baseline"
 MOST_ELEMENTS = 2_000_000
-"""Larger arrays are not gone through again for an interval: a table must not take long."""
+"""Larger arrays are not evaluated again for an interval: a table must not take long."""
 
-_Found = Mapping[tuple[Path, int], Row]
+_Numbered = Mapping[tuple[Path, int], Row]
+"""Folder of a sweep and number of a trial to the row that the trial is in."""
 
 
 def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
-    """Return the best `top` rows with their differences and earlier stages, and notes on them.
-
-    Args:
-        ranked: all ranked rows.
-        top: how many rows to keep; None for all.
-    """
+    """Return the best `top` rows (None: all) with differences and earlier stages, and notes."""
     rows, metric = ranked.rows, ranked.sort_by
-    references, problems = reference_rows(rows)
+    references, problems = _reference_rows(rows)
     numbered = {
         (row.info.path, member.lineage.number): row
         for row in rows
@@ -43,28 +34,26 @@ def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
         for member in (row, *row.members)
         if member.lineage.number is not None
     }
-    baselines = {row.info.path: row for row in rows if row.info is not None and _is_baseline(row)}
+    baselines = {
+        row.info.path: row
+        for row in rows
+        if row.info is not None and row.info.has_baseline and not row.lineage.change
+    }
     related = []
     for row in rows if top is None else rows[:top]:
         differences = dict(_to_references(row, references))
         base = baselines.get(row.info.path) if row.info is not None else None
         if base is not None and base is not row and row.lineage.stage == base.lineage.stage:
             found = _to_baseline(row, base, metric)
-            differences |= {BASELINE: {metric: found}} if found is not None else {}
+            if found is not None:
+                unit = metric_unit(metric, row.kind)
+                differences[BASELINE] = {metric: replace(found, unit=unit)}
         earlier = _earlier(row, numbered, metric)
         related.append(replace(row, differences=differences, earlier=earlier))
-    notes = [*_noise_note(related, ranked.goal), *_foretold(rows, numbered, metric)]
+    notes = [*_noise_note(related, ranked.goal), *_stage_notes(rows, numbered, metric), *problems]
     return replace(
-        ranked,
-        rows=tuple(related),
-        references=references,
-        notes=(*ranked.notes, *notes, *problems),
+        ranked, rows=tuple(related), references=references, notes=(*ranked.notes, *notes)
     )
-
-
-def _is_baseline(row: Row) -> bool:
-    info = row.info
-    return info is not None and info.has_baseline and not row.lineage.change
 
 
 def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
@@ -77,17 +66,11 @@ def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
             [member.metrics[metric] for member in one.members if metric in member.metrics]
             for one in (row, base)
         )
-        if not values or not before:
-            return None
-        return _in_unit(between_seeds(values, before), metric, row)
+        return between_seeds(values, before) if values and before else None
     paired = None
     if row.run is not None and base.run is not None:
         paired = between_runs(row.run, base.run, metric, most_elements=MOST_ELEMENTS)
-    return _in_unit(paired or Difference(ours - theirs), metric, row)
-
-
-def _in_unit(found: Difference, metric: str, row: Row) -> Difference:
-    return replace(found, unit=metric_unit(metric, row.kind))
+    return paired or Difference(ours - theirs)
 
 
 def _to_references(
@@ -104,19 +87,23 @@ def _to_references(
             yield reference.trial, found
 
 
-def _earlier(row: Row, numbered: _Found, metric: str) -> dict[str, float]:
+def _promoted_from(row: Row, numbered: _Numbered) -> Row | None:
+    """Return the row of the trial that was promoted to this one; None if none was."""
+    if row.info is None or row.lineage.link != "promoted" or row.lineage.origin is None:
+        return None
+    return numbered.get((row.info.path, row.lineage.origin))
+
+
+def _earlier(row: Row, numbered: _Numbered, metric: str) -> dict[str, float]:
     """Return what a promoted trial reached at the stages before, the first stage first."""
     found: dict[str, float] = {}
     seen = set()
-    info, lineage = row.info, row.lineage
-    while info is not None and lineage.origin is not None and lineage.link == "promoted":
-        before = numbered.get((info.path, lineage.origin))
-        if before is None or lineage.origin in seen:
-            break
-        seen.add(lineage.origin)
+    before = _promoted_from(row, numbered)
+    while before is not None and before.path not in seen:
+        seen.add(before.path)
         if metric in before.metrics and before.lineage.stage is not None:
             found[before.lineage.stage] = before.metrics[metric]
-        lineage = before.lineage
+        before = _promoted_from(before, numbered)
     return dict(reversed(found.items()))
 
 
@@ -126,55 +113,44 @@ def _noise_note(rows: Sequence[Row], goal: str) -> Iterator[str]:
     if not found:
         return
     better = "above" if goal == "maximize" else "below"
-    words = {
+    sources = {
         "seeds": "the seeds (Welch's 95 % interval)",
         "samples": "the choice of samples (paired 95 % interval; another seed may change more)",
     }
-    told = [words[basis] for basis in ("seeds", "samples") if basis in bases]
+    shown = [text for basis, text in sources.items() if basis in bases]
     yield (
         f"Differences to the baseline are better {better} 0"
-        + (f"; ~ marks those within the noise of {' or '.join(told)}." if told else ".")
+        + (f"; ~ marks those within the noise of {' or '.join(shown)}." if shown else ".")
     )
 
 
-def _foretold(rows: Sequence[Row], numbered: _Found, metric: str) -> Iterator[str]:
+def _stage_notes(rows: Sequence[Row], numbered: _Numbered, metric: str) -> Iterator[str]:
     """Yield a sentence for each step between stages: whether the first foretold the second."""
     pairs: dict[tuple[Path, str, str], list[tuple[float, float]]] = {}
     for row in rows:
-        lineage, info = row.lineage, row.info
-        if info is None or lineage.link != "promoted" or lineage.origin is None:
+        before = _promoted_from(row, numbered)
+        if before is None or row.info is None:
             continue
-        before = numbered.get((info.path, lineage.origin))
-        values = [one.metrics.get(metric, math.nan) for one in (before or row, row)]
-        if before is None or not all(map(math.isfinite, values)):
-            continue
-        key = info.path, before.lineage.stage or "", lineage.stage or ""
-        pairs.setdefault(key, []).append((values[0], values[1]))
+        values = before.metrics.get(metric, math.nan), row.metrics.get(metric, math.nan)
+        if all(map(math.isfinite, values)):
+            key = row.info.path, before.lineage.stage or "", row.lineage.stage or ""
+            pairs.setdefault(key, []).append(values)
     for (_, first, second), found in pairs.items():
-        result = rank_correlation([one for one, _ in found], [two for _, two in found])
-        if math.isnan(result.value):
-            yield f"Whether {first} foretold {second} cannot be told from {_trials(result.n)}."
-        elif math.isnan(result.low):
-            yield (
-                f"{first} foretold {second} with rank correlation {result.value:.2f}, "
-                f"but {_trials(result.n)} are too few to trust it."
-            )
+        value, low, high = rank_correlation(*zip(*found, strict=True))
+        trials = "1 trial" if len(found) == 1 else f"{len(found)} trials"
+        foretold = f"{first} foretold {second} with rank correlation {value:.2f}"
+        if math.isnan(value):
+            yield f"Whether {first} foretold {second} cannot be told from {trials}."
+        elif math.isnan(low):
+            yield f"{foretold}, but {trials} are too few to trust it."
         else:
-            yield (
-                f"{first} foretold {second} with rank correlation {result.value:.2f} "
-                f"[{result.low:.2f}, {result.high:.2f}] over {_trials(result.n)}."
-            )
+            yield f"{foretold} [{low:.2f}, {high:.2f}] over {trials}."
 
 
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
+def _reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """Return the references of the sweeps of `rows`, and what could not be read.
 
-
-def reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """Return the references of the sweeps that `rows` are of, and what could not be read.
-
-    The metrics of a run folder are recomputed; numbers that the file states next to it are
-    stronger. References of the same name and numbers in several sweeps are one.
+    References of the same name and numbers in several sweeps are one.
     """
     found: dict[tuple[str, tuple[tuple[str, float], ...]], Row] = {}
     problems: dict[str, None] = {}
@@ -184,7 +160,7 @@ def reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...
             continue
         seen.add(row.info.path)
         for name, reference in row.info.references.items():
-            metrics, problem = _metrics(reference)
+            metrics, problem = _reference_metrics(reference)
             if problem:
                 problems[f"Reference {name}: {problem}."] = None
             if metrics:
@@ -193,7 +169,8 @@ def reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...
     return tuple(found.values()), tuple(problems)
 
 
-def _metrics(reference: Any) -> tuple[dict[str, float], str]:
+def _reference_metrics(reference: Any) -> tuple[dict[str, float], str]:
+    """Return the metrics of a reference, those stated in the file first, and a problem or ""."""
     if not isinstance(reference, Mapping):
         return {}, "cannot be read"
     metrics: dict[str, float] = {}
@@ -207,69 +184,3 @@ def _metrics(reference: Any) -> tuple[dict[str, float], str]:
     stated = reference.get("metrics")
     metrics |= metadata.numbers(stated) if isinstance(stated, Mapping) else {}
     return metrics, problem
-
-
-FEWEST = 4
-"""Below this many pairs an interval would span everything."""
-
-
-@dataclass(frozen=True)
-class RankCorrelation:
-    """Spearman's rank correlation of two series.
-
-    Attributes:
-        value: in [-1, 1]; NaN for fewer than two pairs, or if one series does not vary.
-        low: lower end of its 95 % interval; NaN below `FEWEST` pairs.
-        high: upper end.
-        n: how many pairs.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-def rank_correlation(
-    first: Sequence[float], second: Sequence[float], *, level: float = 0.95
-) -> RankCorrelation:
-    """Return Spearman's rank correlation of pairs, tied values sharing their mean rank.
-
-    The interval is Fisher's, with the variance (1 + r²/2)/(n − 3) of Bonett and Wright (2000).
-
-    Args:
-        first: one value per trial at one stage; finite.
-        second: the same trials at the next, in the same order.
-        level: of the interval, in (0, 1).
-
-    Raises:
-        ValueError: the numbers of values differ.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"pairs are needed, but there are {len(first)} and {len(second)} values")
-    import numpy as np
-
-    n = len(first)
-    ranks = _ranks(first), _ranks(second)
-    if n < 2 or any(float(np.ptp(one)) == 0.0 for one in ranks):
-        return RankCorrelation(math.nan, math.nan, math.nan, n)
-    value = float(np.clip(np.corrcoef(*ranks)[0, 1], -1.0, 1.0))
-    if n < FEWEST:
-        return RankCorrelation(value, math.nan, math.nan, n)
-    # An exact 1 has no finite z; the nearest correlation that n ranks can have replaces it.
-    bounded = min(abs(value), 1.0 - 6.0 / (n * (n * n - 1.0)))
-    z = math.copysign(math.atanh(bounded), value)
-    width = NormalDist().inv_cdf(0.5 + level / 2)
-    half = width * math.sqrt((1.0 + bounded**2 / 2.0) / (n - 3))
-    low, high = math.tanh(z - half), math.tanh(z + half)
-    return RankCorrelation(value, min(low, value), max(high, value), n)
-
-
-def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
-    import numpy as np
-
-    array = np.asarray(values, dtype=np.float64)
-    _, places, counts = np.unique(array, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    mean_rank = last - (counts - 1) / 2.0
-    return np.asarray(mean_rank[places], dtype=np.float64)

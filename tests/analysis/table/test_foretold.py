@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy.stats import spearmanr
 
-from orchestrator.analysis.relate.relations import rank_correlation
+from orchestrator.analysis.relate.noise import rank_correlation
 
 pairs = st.lists(
     st.tuples(st.integers(-5, 5).map(float), st.integers(-5, 5).map(float)), min_size=4, max_size=30
