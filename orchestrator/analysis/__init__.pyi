@@ -1,5 +1,4 @@
 from .diagnose_runs import (
-    Asked as Asked,
     Examination as Examination,
     Examined as Examined,
     examine as examine,
@@ -7,5 +6,9 @@ from .diagnose_runs import (
 )
 from .measure.measuring import evaluate_run as evaluate_run
 from .measure.targets import Tally as Tally
-from .success import Success as Success, judge_success as judge_success
-from .trial_values import facts_of as facts_of, joint_facts as joint_facts
+from .trial_values import (
+    Success as Success,
+    facts_of as facts_of,
+    joint_facts as joint_facts,
+    judge_success as judge_success,
+)

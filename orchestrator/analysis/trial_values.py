@@ -1,11 +1,11 @@
-"""What is known of a trial, by the names that conditions use.
+"""What is known of a trial, by the names that conditions use, and whether a sweep is a success.
 
 ::
 
     known = facts_of(record, run, spec.metric)
     evaluate(parse("stable and val_mae <= 0.02"), known.values, at=known.at)
 
-One place for all who judge a trial by a condition: promotion, gates, success, remedies.
+All conditions on trials use it: promotion, gates, success, remedies.
 """
 
 from __future__ import annotations
@@ -19,20 +19,32 @@ from orchestrator.analysis.measure.measuring import evaluation_of
 from orchestrator.analysis.measure.targets import square
 from orchestrator.divergence import Watch
 from orchestrator.metrics import ArrayProblem
-from orchestrator.runs import RunDir, TrialRecord, TrialState
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.read import StoredRun, open_run, value_at
-from orchestrator.sweepfile.conditions import WORDS, Condition, evaluate
+from orchestrator.sweepfile.conditions import (
+    WORDS,
+    Among,
+    Condition,
+    evaluate,
+    gap,
+    names,
+    parse,
+    shortfall,
+)
 from orchestrator.sweepfile.model import MetricGoal
 
 UNSTABLE = ("explosion", "lost progress", "rising", "oscillation")
-"""Symptoms without which a curve is stable, beside a training loss that is not finite."""
+"""Symptoms that make a curve unstable, as does a training loss that is not finite."""
 
 LAST_PART = 4
-"""A series improves where its best value is in the last one of so many parts of its reports,"""
+"""A series improves if its best value is in the last one of so many parts of its reports,"""
 
 IMPROVES = 0.01
 """and is better than all before by this part of all progress."""
+
+SHOWN = 3
+"""Most trials that a verdict names."""
 
 Reports = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -43,7 +55,7 @@ class Facts:
 
     Attributes:
         values: parameters, metrics and the words ``stable``, ``improving`` and ``complete``, by
-            name. What is not known is not there.
+            name. What is not known is missing.
         reports: step and metrics of each report of its last attempt.
     """
 
@@ -60,12 +72,12 @@ class Facts:
 
 
 def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None) -> Facts:
-    """Return what is known of a trial.
+    """Return what is known of a trial; `metric` is the sweep's, if it has one.
 
     ==================== ==========================================================================
     name                 value
     ==================== ==========================================================================
-    a parameter          the trial's; where its program told its whole config, defaults too
+    a parameter          the trial's; if its program reported its whole config, defaults too
     ``mae``, ``test_mae`` recomputed from the saved test arrays
     ``val_mae``          recomputed from the saved validation arrays
     the sweep's metric   the value that ranks the trial
@@ -75,16 +87,9 @@ def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None)
     ``improving``        whether it still got better at its end, see `is_improving`
     ==================== ==========================================================================
 
-    A metric that is recomputed is stronger than one that was logged, and a metric than a parameter
-    of the same name.
-
-    Args:
-        record: the trial.
-        run: its run directory.
-        metric: what ranks the sweep, or None.
+    Of the same name, a recomputed metric is stronger than a logged one, and that than a parameter.
     """
     stored = open_run(run.path, record)
-    reports = stored.reports
     built = stored.metadata.get("config")
     values: dict[str, Any] = {
         **(foreign.flatten(built) if isinstance(built, Mapping) else {}),
@@ -92,14 +97,14 @@ def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None)
         **record.config,
         **stored.logged,
     }
-    for _, metrics in reports:
+    for _, metrics in stored.reports:
         values |= metrics
     if ("test", "predictions") in stored.folder.places:
         values |= _recomputed(stored)
     if metric is not None and record.value is not None:
         values[metric.name] = record.value
     values["complete"] = record.state is TrialState.COMPLETE
-    return Facts(values | _words(record, reports, metric), reports)
+    return Facts(values | _curve_words(record, stored.reports, metric), stored.reports)
 
 
 def _recomputed(run: StoredRun) -> dict[str, float]:
@@ -107,69 +112,66 @@ def _recomputed(run: StoredRun) -> dict[str, float]:
         found = dict(evaluation_of(run).metrics)
     except ArrayProblem:
         return {}
-    # No table shows squares, as they say what their roots do; conditions may speak of them.
+    # Tables show roots only, but conditions may use squares.
     found |= {
         f"{name.removesuffix('rmse')}mse": square(value)
         for name, value in found.items()
         if name.rpartition("_")[2] == "rmse"
     }
+    of_splits = ("val_", "train_", "test_")
     tests = {
-        f"test_{name}": value
-        for name, value in found.items()
-        if not name.startswith(("val_", "train_", "test_"))
+        f"test_{name}": value for name, value in found.items() if not name.startswith(of_splits)
     }
     return {**tests, **found}
 
 
-def _words(record: TrialRecord, reports: Reports, metric: MetricGoal | None) -> dict[str, bool]:
+def _curve_words(
+    record: TrialRecord, reports: Reports, metric: MetricGoal | None
+) -> dict[str, bool]:
+    """Return ``stable`` and ``improving``, as far as the reports show it."""
     if not reports:
         return {}
-    goal = metric.goal if metric is not None else "minimize"
-    watch = Watch(metric.name if metric is not None else None, goal)
-    is_stable = record.state is not TrialState.FAIL
-    for step, metrics in reports:
-        for verdict in watch.update(step, metrics, loss_can_fall=True):
-            lost = verdict.stops and verdict.symptom == "non-finite"
-            is_stable = is_stable and not lost and verdict.symptom not in UNSTABLE
-    found = {"stable": is_stable}
-    names = [metric.name] if metric is not None else []
-    for name in [*names, *([watch.judged] if watch.judged is not None else [])]:
-        series = [metrics[name] for _, metrics in reports if name in metrics]
+    name, goal = (metric.name, metric.goal) if metric is not None else (None, "minimize")
+    watch = Watch(name, goal)
+    verdicts = [
+        verdict
+        for step, metrics in reports
+        for verdict in watch.update(step, metrics, loss_can_fall=True)
+    ]
+    is_unstable = any(
+        verdict.symptom in UNSTABLE or (verdict.stops and verdict.symptom == "non-finite")
+        for verdict in verdicts
+    )
+    words = {"stable": record.state is not TrialState.FAIL and not is_unstable}
+    for judged in (name, watch.judged):
+        series = [metrics[judged] for _, metrics in reports if judged in metrics] if judged else []
         if len(series) > 1:
-            way = goal if name in names else "minimize"
-            found["improving"] = is_improving(series, way)
+            words["improving"] = is_improving(series, goal if judged == name else "minimize")
             break
-    return found
+    return words
 
 
 def is_improving(series: Sequence[float], goal: str) -> bool:
     """Return whether a series still got better at its end.
 
     Its best value must be in the last quarter of its reports, and better than the best before by
-    a hundredth of all progress since the first report.
-
-    Args:
-        series: reported values; those that are not finite count as no progress.
-        goal: ``"minimize"`` or ``"maximize"``.
+    a hundredth of all progress since the first report. Values that are not finite are no progress.
     """
     sign = 1.0 if goal == "minimize" else -1.0
     oriented = [sign * value if math.isfinite(value) else math.inf for value in series]
     last = max(1, len(oriented) // LAST_PART)
     before, end = min(oriented[:-last], default=math.inf), min(oriented[-last:], default=math.inf)
-    if not math.isfinite(end):
+    if not math.isfinite(end) or not math.isfinite(before):
         return False
-    first = next((value for value in oriented if math.isfinite(value)), end)
-    return end < before - IMPROVES * max(0.0, first - end) if math.isfinite(before) else False
+    first = next(value for value in oriented if math.isfinite(value))
+    return end < before - IMPROVES * max(0.0, first - end)
 
 
 def joint_facts(many: Sequence[Facts]) -> Facts:
-    """Return what is known of a config that ran with several seeds.
+    """Return what is known of a config that ran with one seed or more.
 
-    A number is the mean over those that ended well and know it, a word holds where it does for
+    A number is the mean over those that ended well and know it, a word holds if it does for
     every one, and what is the same for all stays; the rest is not known.
-
-    Args:
-        many: of each seed, one at least.
     """
     if len(many) == 1:
         return many[0]
@@ -189,12 +191,105 @@ def joint_facts(many: Sequence[Facts]) -> Facts:
         elif all(value == found[0] for value in found):
             values[name] = found[0]
     steps: dict[int, dict[str, list[float]]] = {}
-    for facts in complete:
-        for step, metrics in facts.reports:
-            for name, value in metrics.items():
-                steps.setdefault(step, {}).setdefault(name, []).append(value)
+    for step, metrics in (report for facts in complete for report in facts.reports):
+        for name, value in metrics.items():
+            steps.setdefault(step, {}).setdefault(name, []).append(value)
     reports = [
         (step, {name: sum(found) / len(found) for name, found in metrics.items()})
         for step, metrics in sorted(steps.items())
     ]
     return Facts(values, reports)
+
+
+@dataclass(frozen=True)
+class Success:
+    """The verdict on the ``success`` of a sweep.
+
+    Attributes:
+        met: whether every condition holds.
+        conditions: each as it is in the file, whether it holds (None if not known, because no
+            trial has a value that it needs), and what is missing, or "".
+    """
+
+    met: bool
+    conditions: tuple[tuple[str, bool | None, str], ...]
+
+    @property
+    def words(self) -> str:
+        """The verdict as text."""
+        shown = {True: "holds", False: "does not hold", None: "is not known"}
+        parts = [
+            f"{text} {shown[holds]}{f' ({missing})' if missing else ''}"
+            for text, holds, missing in self.conditions
+        ]
+        return f"success: {'met' if self.met else 'missed'}; {'; '.join(parts)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict in JSON types."""
+        conditions = [{"condition": text, "holds": holds} for text, holds, _ in self.conditions]
+        return {"met": self.met, "conditions": conditions, "words": self.words}
+
+
+def judge_success(
+    conditions: Sequence[str],
+    sweep: SweepDir,
+    records: Sequence[TrialRecord],
+    metric: MetricGoal | None,
+) -> Success:
+    """Return the verdict over all trials of a sweep; `metric` ranks them, if there is one.
+
+    A condition without ``any`` or ``all`` is about the best trial by the sweep's metric.
+    """
+    known = [
+        (record.name, facts_of(record, sweep.run_dir(record.number, record.name), metric))
+        for record in records
+    ]
+    best = _best([facts for _, facts in known], metric)
+    judged: list[tuple[str, bool | None, str]] = []
+    for text in conditions:
+        condition = parse(text)
+        # The grammar looks for a metric at a step among the values of each of many trials.
+        steps = [(name.name, name.step) for name in names(condition) if name.step is not None]
+        many = []
+        for _, facts in known:
+            reported = {f"{name}@{step}": facts.at(name, step) for name, step in steps}
+            found = {name: value for name, value in reported.items() if value is not None}
+            many.append({**facts.values, **found})
+        holds = evaluate(condition, best.values, at=best.at, many=many)
+        if holds is None and isinstance(condition, Among) and condition.word == "any":
+            # A trial that has ended without a value will never meet it.
+            is_known = any(facts.hold(condition.part) is not None for _, facts in known)
+            holds = False if is_known else None
+        judged.append((text, holds, "" if holds else _missing(condition, known)))
+    return Success(all(holds is True for _, holds, _ in judged), tuple(judged))
+
+
+def _missing(condition: Condition, known: Sequence[tuple[str, Facts]]) -> str:
+    """Return what keeps an ``any`` or ``all`` from holding; "" if that is not known."""
+    if not isinstance(condition, Among):
+        return ""
+    part = condition.part
+    if condition.word == "all":
+        without = [name for name, facts in known if facts.hold(part) is not True]
+        more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
+        return f"missed by {', '.join(without[:SHOWN])}{more}"
+    gaps = [(gap(part, facts), place) for place, (_, facts) in enumerate(known)]
+    least = min(((off, place) for off, place in gaps if off is not None), default=None)
+    if least is None:
+        return ""
+    name, facts = known[least[1]]
+    return f"nearest is {name}: {shortfall(part, facts)}"
+
+
+def _best(known: Sequence[Facts], metric: MetricGoal | None) -> Facts:
+    if metric is None:
+        return Facts({})
+    sign = 1.0 if metric.goal == "minimize" else -1.0
+
+    def rank(facts: Facts) -> float:
+        value = facts.values.get(metric.name)
+        is_known = isinstance(value, int | float) and math.isfinite(value)
+        return sign * float(value or 0.0) if is_known else math.inf
+
+    complete = [facts for facts in known if facts.values["complete"]]
+    return min(complete, key=rank, default=Facts({}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.analysis.success import judge_success
+from orchestrator.analysis.trial_values import judge_success
 from orchestrator.runs.records import TrialState, load_trials
 from orchestrator.sweepfile.model.spec import MetricGoal
 from tests.analysis import made

@@ -1,4 +1,7 @@
-from .durations import complete_durations as complete_durations
 from .sweep_status import SweepStatus as SweepStatus, read_status as read_status
 from .time_saved import by_hand as by_hand, savings as savings
-from .trial_status import TrialStatus as TrialStatus, parse_time as parse_time
+from .trial_status import (
+    TrialStatus as TrialStatus,
+    complete_durations as complete_durations,
+    parse_time as parse_time,
+)

@@ -1,13 +1,13 @@
 """The status of a sweep, read from its folder while it runs or afterwards.
 
-Only small files are read, and of the logs only their ends: `sweep status` must cost next to
-nothing while a training runs. No numpy here for the same reason.
+Only small files are read, and only the ends of logs: `sweep status` must cost next to nothing
+while a training runs. No numpy here for the same reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from orchestrator.errors import NotFoundError
 from orchestrator.files import plain
 from orchestrator.runs import SweepDir, SweepRecord, SweepState, TrialState, load_trials
 
-_LAST_RUNS = 32  # of a sweep whose driver was killed, where the last sign of life is looked for
+_LAST_RUNS = 32  # of a sweep whose driver was killed, searched for the last sign of life
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,15 @@ class SweepStatus:
     Attributes:
         state: one of `SweepState`, as it is now.
         reason: why it ended if it did not end well.
-        counts: trials in each state, every state named; trials that the sweep will still make are
-            among WAITING.
+        counts: trials in every state; trials that the sweep will still make count as WAITING.
         trials: those that have a record, by number.
         n_trials: how many there will be; None if unbounded.
         elapsed_s: seconds since it was started, or that it took.
         time_left_s: seconds until its end; None if unknown.
         ends_at: the same as a time, ISO 8601 UTC.
-        placement: what it waits for, what growth found, and whether it fell back
-            (`SweepRecord.placement`); {} for nothing.
+        placement: `SweepRecord.placement`; {} for nothing.
         command: the command line that continues it; "" if unknown.
-        course: what was decided so far (`SweepRecord.course`); {} for nothing.
+        course: `SweepRecord.course`; {} for nothing.
     """
 
     sweep: str
@@ -64,21 +62,12 @@ class SweepStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status in JSON types; non-finite numbers become strings."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["saved"] = savings(SweepDir(self.path), self.trials).to_dict()
-        values["trials"] = [
-            {name: getattr(trial, name) for name in trial.__dataclass_fields__}
-            for trial in self.trials
-        ]
-        return dict(plain(values))
+        saved = savings(SweepDir(self.path), self.trials).to_dict()
+        return dict(plain({**asdict(self), "saved": saved}))
 
 
 def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
-    """Return the status of `sweep`.
-
-    Args:
-        sweep: its folder.
-        at: the present time, in seconds since 1970; the clock's by default.
+    """Return the status of `sweep` at a time, in seconds since 1970; by default now.
 
     Raises:
         NotFoundError: the folder holds no sweep, or its record cannot be read.
@@ -96,12 +85,15 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         read_trial(sweep, trial, lives=lives, metric=record.metric, present=present)
         for trial in load_trials(sweep)
     )
-    counts = {word.value: 0 for word in TrialState}
+    counts = {each.value: 0 for each in TrialState}
     for trial in trials:
         counts[trial.state] += 1
     if record.n_trials is not None and state in (SweepState.RUNNING, SweepState.INTERRUPTED):
         counts["WAITING"] += max(0, record.n_trials - len(trials))
     left = _time_left(trials, counts["WAITING"], record.n_trials) if lives else None
+    placement = record.placement if isinstance(record.placement, dict) else {}
+    if placement and not lives:
+        placement = {**placement, "waiting": None}  # nothing waits without a driver
     return SweepStatus(
         sweep=record.sweep,
         path=sweep.path,
@@ -112,19 +104,13 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         counts=counts,
         trials=trials,
         n_trials=record.n_trials,
-        elapsed_s=_elapsed(sweep, record, lives, present),
+        elapsed_s=_elapsed(sweep, record, present if lives else None),
         time_left_s=left,
         ends_at=iso(present + left) if left is not None else None,
-        placement=_placement(record, lives),
+        placement=placement,
         command=record.command,
         course=record.course if isinstance(record.course, dict) else {},
     )
-
-
-def _placement(record: SweepRecord, lives: bool) -> dict[str, Any]:
-    """Return what placement reported; nothing waits any more once the driver is gone."""
-    said = record.placement if isinstance(record.placement, dict) else {}
-    return said if lives or not said else said | {"waiting": None}
 
 
 def _time_left(trials: Sequence[TrialStatus], waiting: int, n_trials: int | None) -> float | None:
@@ -136,8 +122,7 @@ def _time_left(trials: Sequence[TrialStatus], waiting: int, n_trials: int | None
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     if n_trials is None or not running:
         return None
-    lefts = [trial.time_left_s for trial in running if trial.time_left_s is not None]
-    wholes = [
+    durations = [
         trial.elapsed_s
         for trial in trials
         if trial.state == TrialState.COMPLETE and trial.elapsed_s is not None
@@ -146,25 +131,24 @@ def _time_left(trials: Sequence[TrialStatus], waiting: int, n_trials: int | None
         for trial in running
         if trial.elapsed_s is not None and trial.time_left_s is not None
     ]
-    if not wholes:
+    if not durations:
         return None
-    mean = sum(wholes) / len(wholes)
-    lefts += [
-        max(0.0, mean - (trial.elapsed_s or 0.0)) for trial in running if trial.time_left_s is None
+    mean = sum(durations) / len(durations)
+    lefts = [
+        max(0.0, mean - (trial.elapsed_s or 0.0))
+        if trial.time_left_s is None
+        else trial.time_left_s
+        for trial in running
     ]
     return max(*lefts, (sum(lefts) + waiting * mean) / len(running))
 
 
-def _elapsed(sweep: SweepDir, record: SweepRecord, lives: bool, present: float) -> float | None:
+def _elapsed(sweep: SweepDir, record: SweepRecord, present: float | None) -> float | None:
+    """Return the seconds between the start of a sweep and `present`, or its end if that is None."""
     started = parse_time(record.started_at)
-    if started is None:
-        return None
-    ended = present if lives else parse_time(record.ended_at)
-    if ended is None:
-        # A driver that was killed could not say when; what was written last can.
+    ended = present if present is not None else parse_time(record.ended_at)
+    if started is not None and ended is None:
+        # A driver that was killed recorded no end; what was written last is the best guess.
         files = [sweep.events_file, *(run.metrics_file for run in sweep.run_dirs()[-_LAST_RUNS:])]
-        written = [path.stat().st_mtime for path in files if path.exists()]
-        if not written:
-            return None
-        ended = max(written)
-    return max(0.0, ended - started)
+        ended = max((path.stat().st_mtime for path in files if path.exists()), default=None)
+    return None if started is None or ended is None else max(0.0, ended - started)

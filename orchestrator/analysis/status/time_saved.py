@@ -1,15 +1,12 @@
-"""What ending lost trials has saved, and what ending trials by hand would have done.
-
-The rules of thumb by which people stop runs, to hold the rule against what it replaces.
-"""
+"""What ending lost trials has saved, and what ending trials by hand would have done."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 from typing import Any
 
@@ -21,6 +18,13 @@ from orchestrator.runs import SweepDir, TrialState, read_reports
 
 _ENOUGH_PACES = 9
 
+JUMP = 1.2
+SWING = 0.3
+OVER_BEST = 1.61
+_WINDOW = 5
+_TURNS = 3
+RULES_OF_THUMB = "a jump of 20 %, swings of ± 30 %, 61 % over the best"
+
 
 @dataclass(frozen=True)
 class Savings:
@@ -28,10 +32,10 @@ class Savings:
 
     Attributes:
         trials: how many were ended because they diverged.
-        steps: how far they still had to go, where that was known.
-        seconds: time for those, at the pace that each trial had.
-        answered: how many of them a remedy answered.
-        unit: what the steps count.
+        steps: how many they still had to go, as far as known.
+        seconds: time for those, at the pace of each trial.
+        answered: how many of the trials a remedy answered.
+        unit: of the steps.
     """
 
     trials: int = 0
@@ -49,65 +53,47 @@ class Savings:
             "answered": self.answered,
         }
 
-    def words(self) -> str:
+    def sentence(self) -> str:
         """Return it in a sentence; "" if nothing was lost."""
         if not self.trials:
             return ""
         lost = "1 lost trial" if self.trials == 1 else f"{self.trials} lost trials"
+        text = f"{lost} ended, it is not known how long before the end"
         if self.steps:
             unit = self.unit if self.steps == 1 else f"{self.unit}s"
             time = f" and {format_duration(self.seconds)}" if self.seconds else ""
-            spared = f"{self.steps} {unit}{time} not spent on {lost}"
-        else:
-            spared = f"{lost} ended, it is not known how long before the end"
-        return f"{spared}; remedies answered {self.answered}." if self.answered else f"{spared}."
+            text = f"{self.steps} {unit}{time} not spent on {lost}"
+        return f"{text}; remedies answered {self.answered}." if self.answered else f"{text}."
 
 
 def savings(sweep: SweepDir, trials: Sequence[TrialStatus]) -> Savings:
-    """Return what was saved in a sweep.
-
-    Args:
-        sweep: its folder; the logs of the lost trials are read.
-        trials: how all of its trials stand.
-    """
+    """Return what was saved in a sweep, given all its trials; the logs of lost ones are read."""
     lost = [trial for trial in trials if _is_lost(trial)]
     left = [max(0, (trial.total_steps or 0) - (trial.step or 0)) for trial in lost]
-    paces = [
-        _pace(sweep, trial) if steps else None for trial, steps in zip(lost, left, strict=True)
-    ]
-    if any(steps and pace is None for steps, pace in zip(left, paces, strict=True)):
+    paces = [_pace(sweep, trial) if steps else 0.0 for trial, steps in zip(lost, left, strict=True)]
+    usual = 0.0
+    if None in paces:
         # What is lost at its first report shows no pace; that of the others is the best guess.
-        usual = _usual_pace(sweep, trials)
-        paces = [usual if pace is None else pace for pace in paces]
-    seconds = sum(steps * (pace or 0.0) for steps, pace in zip(left, paces, strict=True))
+        known = (pace for trial in trials if (pace := _pace(sweep, trial)) is not None)
+        usual = median(list(islice(known, _ENOUGH_PACES)) or [0.0])
+    seconds = sum(
+        steps * (usual if pace is None else pace) for steps, pace in zip(left, paces, strict=True)
+    )
     followed = {trial.origin for trial in trials if trial.link == "remedy"}
     answered = sum(trial.number in followed for trial in lost)
     # Scripts report what they like; our trainers report epochs.
     is_script = bool((atomic.read_json(sweep.spec_file) or {}).get("program"))
-    unit = "step" if is_script else "epoch"
-    return Savings(len(lost), sum(left), seconds, answered, unit)
+    return Savings(len(lost), sum(left), seconds, answered, "step" if is_script else "epoch")
 
 
 def _is_lost(trial: TrialStatus) -> bool:
     return trial.symptom in divergence_symptoms() and trial.state == TrialState.PRUNED
 
 
-def _usual_pace(sweep: SweepDir, trials: Sequence[TrialStatus]) -> float | None:
-    """Return the median pace of some trials that show one; None if none does."""
-    found: list[float] = []
-    for trial in trials:
-        pace = _pace(sweep, trial)
-        if pace is not None:
-            found.append(pace)
-        if len(found) == _ENOUGH_PACES:
-            break
-    return median(found) if found else None
-
-
 def _pace(sweep: SweepDir, trial: TrialStatus) -> float | None:
-    """Return the seconds of a trial's usual step; None if unknown.
+    """Return the median seconds per step between reports; None if unknown.
 
-    It is the median between two reports, as a sweep may have rested between attempts.
+    It is no mean, as a sweep may have rested between attempts.
     """
     points = [
         (step, at)
@@ -133,58 +119,44 @@ def by_hand(sweep: SweepDir, trials: Sequence[TrialStatus]) -> str:
         is_lost = _is_lost(trial)
         if trial.state != TrialState.COMPLETE and not is_lost:
             continue
-        rule, is_ended, judged = ByHand(), False, None
+        judged, losses = None, []
         for _, metrics in read_reports(sweep.run_dir(trial.number, trial.name)):
             judged = judged or best_training_name(metrics)
             if judged is not None and judged[1] in metrics:
-                is_ended = is_ended or rule.ends(metrics[judged[1]])
+                losses.append(metrics[judged[1]])
         whole[is_lost] += judged is not None
-        ended[is_lost] += is_ended
+        ended[is_lost] += stopped_by_hand(losses) is not None
     if not whole[False]:
         return ""
     return (
-        f"By hand ({WORDS}) {ended[False]} of the {whole[False]} complete trials would have been "
-        f"stopped as well, and {ended[True]} of the {whole[True]} lost ones as soon."
+        f"By hand ({RULES_OF_THUMB}) {ended[False]} of the {whole[False]} complete trials would "
+        f"have been stopped as well, and {ended[True]} of the {whole[True]} lost ones as soon."
     )
 
 
-JUMP = 1.2
-SWING = 0.3
-OVER_BEST = 1.61
-_WINDOW = 5
-_TURNS = 3
+def stopped_by_hand(losses: Iterable[float]) -> int | None:
+    """Return the index of the loss at which a watching person stops a run; None for none.
 
-WORDS = "a jump of 20 %, swings of ± 30 %, 61 % over the best"
-
-
-class ByHand:
-    """Judges a loss as people do who watch it: at the first sign.
-
-    A value that is not finite, one 61 % over the best or 20 % over the one before, or three turns
-    in five values that span 30 % of their level end the run. Losses that are not positive have no
-    such shares; of them only what is not finite ends.
+    The first sign is enough: a value that is not finite, one 61 % over the best or 20 % over the
+    one before, or three turns in five values that span 30 % of their level. Losses that are not
+    positive have no such shares; of them only non-finite ones end a run.
     """
-
-    def __init__(self) -> None:
-        self._best = math.inf
-        self._last: deque[float] = deque(maxlen=_WINDOW)
-
-    def ends(self, value: float) -> bool:
-        """Take in one report and tell whether the run would have been ended at it."""
+    best = math.inf
+    last: deque[float] = deque(maxlen=_WINDOW)
+    for index, value in enumerate(losses):
         if not math.isfinite(value):
-            return True
-        before = self._last[-1] if self._last else None
-        self._last.append(value)
-        self._best = min(self._best, value)
-        if self._best <= 0:
-            return False
-        jumps = before is not None and value > JUMP * before
-        return value > OVER_BEST * self._best or jumps or self._swings()
+            return index
+        jumps = bool(last) and value > JUMP * last[-1]
+        last.append(value)
+        best = min(best, value)
+        if best > 0 and (jumps or value > OVER_BEST * best or _swings(last)):
+            return index
+    return None
 
-    def _swings(self) -> bool:
-        if len(self._last) < _WINDOW:
-            return False
-        level = sum(self._last) / _WINDOW
-        steps = [after - before for before, after in pairwise(self._last)]
-        turns = sum(one * other < 0 for one, other in pairwise(steps))
-        return turns >= _TURNS and max(self._last) - min(self._last) > SWING * level
+
+def _swings(values: Sequence[float]) -> bool:
+    if len(values) < _WINDOW:
+        return False
+    steps = [after - before for before, after in pairwise(values)]
+    turns = sum(one * other < 0 for one, other in pairwise(steps))
+    return turns >= _TURNS and max(values) - min(values) > SWING * sum(values) / _WINDOW

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 from orchestrator.runs.read import open_run
 
 # Driver and child read the clock one after the other.
 _SLACK_S = 1.0
+# More durations would change their mean by little and take long to read.
+_MOST_DURATIONS = 200
+_COPIED = ("number", "name", "config", "attempt", "stage", "origin", "link", "symptom")
 
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """The status of one trial.
+    """The status of one trial; attributes not described here are those of `TrialRecord`.
 
     Attributes:
-        number: place in the sweep, from 0.
         state: one of `TrialState`, as it is now.
         step: step of the last report; None before the first.
         total_steps: how many steps it will report; None if unknown.
@@ -28,10 +32,6 @@ class TrialStatus:
         elapsed_s: seconds that the present or last attempt took so far; None before the first.
         time_left_s: seconds until its end at the pace of this attempt; None if unknown.
         ends_at: the same as a time, ISO 8601 UTC.
-        attempt: which try this is, from 1; 0 before the first.
-        warnings: what the user should know.
-        need: the memory that it takes, and where that number comes from (`TrialRecord.need`).
-        stage, origin, link, symptom: see `TrialRecord`.
     """
 
     number: int
@@ -61,93 +61,74 @@ def read_trial(
     """Return the status of one trial.
 
     Args:
-        sweep: the folder of its sweep.
-        record: what the driver wrote of it.
+        sweep: its sweep.
+        record: what the driver wrote about it.
         lives: whether the driver lives; without it nothing runs.
         metric: the metric that ranks the sweep; "" if there is none.
         present: the moment that counts as now, in seconds since 1970.
     """
-    run = sweep.run_dir(record.number, record.name)
-    stored = open_run(run.path, record)
+    stored = open_run(sweep.run_dir(record.number, record.name).path, record)
     state, reason = record.state_now(lives)
     runs = state is TrialState.RUNNING
-    started = parse_time(record.started_at)
-    ended = parse_time(record.ended_at)
+    started, ended = parse_time(record.started_at), parse_time(record.ended_at)
     reports = stored.last_reports(all_in_tail=runs) if record.attempt or started else []
     last = reports[-1] if reports else {}
-    step = _step(last)
-    said_at = parse_time(last.get("time"))
+    step, reported = _step(last), parse_time(last.get("time"))
     # Until an attempt reports, the log still holds the one before.
-    silent = step is None or (started is not None and (said_at or 0.0) < started - _SLACK_S)
-    metadata: dict[str, Any] = {}
-    if runs and (record.total_steps is None or silent):
-        metadata = stored.metadata
+    silent = step is None or (started is not None and (reported or 0.0) < started - _SLACK_S)
     total = record.total_steps
+    metadata = stored.metadata if runs and (total is None or silent) else {}
     if total is None and isinstance(metadata.get("total_steps"), int):
         total = metadata["total_steps"]
+    progress = metadata.get("progress")
     metrics = _numbers(last.get("metrics"))
     if state.is_finished and metric and record.value is not None:
-        metrics.update(_numbers({metric: record.value}))
-    left = _trial_left(reports, started, total, present) if runs else None
-    elapsed = None
-    if started is not None:
-        until = present if runs else ended if ended is not None else said_at
-        elapsed = max(0.0, until - started) if until is not None else None
-    progress = metadata.get("progress")
+        metrics |= _numbers({metric: record.value})
+    left = _time_left(reports, started, total, present) if runs else None
+    until = present if runs else ended if ended is not None else reported
     return TrialStatus(
-        number=record.number,
-        name=record.name,
+        **{name: getattr(record, name) for name in _COPIED},
         state=state.value,
         reason=reason,
         step=step,
         total_steps=total,
         metrics=metrics,
-        config=record.config,
         progress=progress if runs and silent and isinstance(progress, str) else None,
-        elapsed_s=elapsed,
+        elapsed_s=None if started is None or until is None else max(0.0, until - started),
         time_left_s=left,
         ends_at=iso(present + left) if left is not None else None,
-        attempt=record.attempt,
         warnings=tuple(str(text) for text in record.warnings),
         need=record.need if isinstance(record.need, dict) else {},
-        stage=record.stage,
-        origin=record.origin,
-        link=record.link,
-        symptom=record.symptom,
     )
 
 
-def _trial_left(
+def _time_left(
     reports: Sequence[Mapping[str, Any]], started: float | None, total: int | None, present: float
 ) -> float | None:
     """Return the seconds that are left at the pace of this attempt.
 
-    The pace is taken between reports where there are two, since the first also waits for data and
-    compilation. A resumed attempt begins at a later step, so only its own reports count.
+    If there are two reports, the pace is taken between them, since the first also waits for data
+    and compilation. A resumed attempt begins at a later step, so only its own reports count.
     """
-    if total is None:
+    points = [
+        (step, moment)
+        for report in reports
+        if (step := _step(report)) is not None
+        and (moment := parse_time(report.get("time"))) is not None
+    ]
+    earliest = -math.inf if started is None else started - _SLACK_S
+    own = [point for point in points if point[1] >= earliest]
+    if total is None or not own:
         return None
-    points = [(step, moment) for report in reports for step, moment in _point(report)]
-    own = [point for point in points if started is None or point[1] >= started - _SLACK_S]
-    if not own:
-        return None
-    step, moment = own[-1]
-    first_step, first_moment = own[0]
+    (first_step, began), (step, moment) = own[0], own[-1]
+    if step <= first_step and started is not None:
+        before = [point[0] for point in points if point not in own]
+        first_step = before[-1] if before and before[-1] < step else 0
+        began = started
     if step <= first_step:
-        if started is None:
-            return None
-        before = [point for point in points if point not in own]
-        first_step = before[-1][0] if before and before[-1][0] < step else 0
-        first_moment = started
-    if step <= first_step:
         return None
-    pace = max(0.0, moment - first_moment) / (step - first_step)
+    pace = max(0.0, moment - began) / (step - first_step)
     return max(0.0, pace * (total - step) - (present - moment))
-
-
-def _point(report: Mapping[str, Any]) -> list[tuple[int, float]]:
-    step, moment = _step(report), parse_time(report.get("time"))
-    return [(step, moment)] if step is not None and moment is not None else []
 
 
 def _step(report: Mapping[str, Any]) -> int | None:
@@ -156,7 +137,7 @@ def _step(report: Mapping[str, Any]) -> int | None:
 
 
 def _numbers(value: Any) -> dict[str, float]:
-    """Return the numbers in a report's metrics; "nan" stands for one in JSON."""
+    """Return the numbers in a report's metrics; JSON has strings for non-finite ones."""
     found = {}
     for name, item in value.items() if isinstance(value, Mapping) else ():
         if isinstance(item, str) and item in ("nan", "inf", "-inf"):
@@ -183,3 +164,32 @@ def parse_time(value: Any) -> float | None:
 def iso(moment: float) -> str:
     """Return seconds since 1970 as a time, ISO 8601 UTC."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+def complete_durations(
+    sweep: SweepDir, stage: str | None = None, *, on_cpu: bool | None = None
+) -> list[float]:
+    """Return the seconds that complete trials took, the last ones first.
+
+    Trials that continued from a checkpoint are left out: their last attempt is not all.
+
+    Args:
+        sweep: a folder that does not exist has no trials.
+        stage: the stage at which they ran; None if the sweep has no stages.
+        on_cpu: whether they ran on the CPU; None for both.
+    """
+    found: list[float] = []
+    for run in reversed(sweep.run_dirs()):
+        record = TrialRecord.load(run)
+        if record is None or record.state is not TrialState.COMPLETE:
+            continue
+        if record.attempt > 1 or record.stage != stage:
+            continue
+        if on_cpu is not None and ((record.slot or {}).get("device") == "cpu") is not on_cpu:
+            continue
+        took = (atomic.read_json(run.metadata_file) or {}).get("duration_s")
+        if isinstance(took, int | float) and not isinstance(took, bool) and 0 < took < math.inf:
+            found.append(float(took))
+        if len(found) == _MOST_DURATIONS:
+            break
+    return found

@@ -1,9 +1,11 @@
-"""Which run folders are complete, what the others lack, and what could still be had from them."""
+"""Which run folders are complete, what the others lack, and what can be recovered from them."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ from orchestrator.runs.foreign import metadata
 from orchestrator.runs.read import StoredRun
 
 _CHECKPOINT = re.compile(r"\.(ckpt|pt|pth|h5|hdf5|keras|safetensors)$|^checkpoint-\d+$", re.I)
-_NO_CHECKPOINT = re.compile(r"^(val_|test_|train_)?(predictions|targets)\.")
-_MOST_LOOKED_AT = 2_000
+_ARRAYS = re.compile(r"^(val_|test_|train_)?(predictions|targets)\.")
+_MOST_ENTRIES = 2_000
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,12 @@ class Audited:
     """One run folder as an audit finds it.
 
     Attributes:
-        path: the folder.
-        tool: who made it, for people: ``sweep``, ``Lightning``; "" if unknown.
+        tool: what made it, as shown: ``sweep``, ``Lightning``; "" if unknown.
         state: the trial's state; None for another tool's run.
         is_complete: True if it can be ranked.
         has: what is there: ``config``, ``arrays``, ``metrics``, ``checkpoint``.
-        lacks: what is missing, and what is there but cannot be used, one phrase each.
-        recoverable: what could still be had from it, one sentence each.
+        lacks: what is missing or unusable, one phrase each.
+        recoverable: what can be recovered from it and how, one sentence each.
     """
 
     path: Path
@@ -69,22 +70,23 @@ def audit(paths: Sequence[Path]) -> list[Audited]:
 def _audited(run: StoredRun) -> Audited:
     folder = run.folder
     measured = measure(run)
-    checkpoint = _checkpoint(run.path)
+    checkpoint = _newest_checkpoint(run.path)
     reports, last_step = _curve(run)
-    is_complete = isinstance(measured, Row)
-    # MLflow, Ray Tune and W&B keep what they logged where no curve is read from.
-    is_logged = isinstance(measured, Row) and bool(measured.logged)
+    lacks = [] if run.config else ["config"]
+    is_logged = False
+    if isinstance(measured, Row):
+        # MLflow, Ray Tune and W&B keep what they logged in files that no curve is read from.
+        is_logged = bool(measured.logged)
+        lacks += [] if measured.metrics else ["arrays"]
+    else:
+        lacks += [*measured.missing, *([measured.problem] if measured.problem else [])]
     found = {
         "config": bool(run.config),
         "arrays": not folder.missing,
         "metrics": bool(reports) or is_logged,
         "checkpoint": checkpoint is not None,
     }
-    lacks = [] if run.config else ["config"]
-    if isinstance(measured, Row):
-        lacks += [] if measured.metrics else ["arrays"]
-    else:
-        lacks += [*measured.missing, *([measured.problem] if measured.problem else [])]
+    is_complete = isinstance(measured, Row)
     return Audited(
         path=run.path,
         tool="sweep" if folder.is_ours else (folder.tool.name if folder.tool is not None else ""),
@@ -116,28 +118,25 @@ def _recoverable(
     return tuple(found)
 
 
-def _checkpoint(root: Path) -> Path | None:
-    """Return the checkpoint in or below a run folder that was written last."""
-    newest: tuple[float, Path] | None = None
+def _newest_checkpoint(root: Path) -> Path | None:
+    """Return the newest checkpoint, a file or folder, in or below a run folder."""
+    found: list[tuple[float, Path]] = []
     looked = 0
-    waiting = [root]
-    while waiting and looked < _MOST_LOOKED_AT:
-        folder = waiting.pop()
-        try:
-            entries = list(folder.iterdir())
-        except OSError:
-            continue
-        for entry in entries:
-            looked += 1
-            try:
-                if _CHECKPOINT.search(entry.name) and not _NO_CHECKPOINT.match(entry.name):
-                    found = (entry.stat().st_mtime, entry)
-                    newest = found if newest is None or found[0] > newest[0] else newest
-                elif entry.is_dir() and not entry.is_symlink() and entry.name[:1] != ".":
-                    waiting.append(entry)
-            except OSError:
-                continue
-    return newest[1] if newest is not None else None
+    for folder, folders, files in os.walk(root):
+        looked += len(folders) + len(files)
+        names = [
+            name
+            for name in [*folders, *files]
+            if _CHECKPOINT.search(name) and not _ARRAYS.match(name)
+        ]
+        for name in names:
+            path = Path(folder, name)
+            with suppress(OSError):
+                found.append((path.stat().st_mtime, path))
+        folders[:] = [name for name in folders if name not in names and name[0] != "."]
+        if looked >= _MOST_ENTRIES:
+            break
+    return max(found, key=lambda item: item[0])[1] if found else None
 
 
 def _curve(run: StoredRun) -> tuple[int, int | None]:

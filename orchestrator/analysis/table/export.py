@@ -1,7 +1,4 @@
-"""A comparison as one flat table, for CSV, Markdown and data frames.
-
-Results as a pandas data frame, for notebooks. The only module that loads pandas.
-"""
+"""A comparison as one flat table: CSV, JSON and a pandas data frame."""
 
 from __future__ import annotations
 
@@ -27,33 +24,28 @@ FIRST = ("rank", "sweep", "trial", "path", "state", "warnings")
 def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the columns and the rows of the flat table.
 
-    Columns are ``rank``, ``sweep``, ``trial``, ``path``, ``state``, ``warnings`` (joined by
-    ``"; "``), then ``config.<name>``, the metrics by their names with the one that ranks first,
-    ``target.<metric>`` and ``expected.<milestone>`` (True, False or None), and what `_related`
-    adds. A row lacks the columns that do not apply to it.
+    Columns are those of `FIRST` (warnings joined by ``"; "``), ``config.<name>``, the metrics by
+    their names with the one that ranks first, ``target.<metric>`` and ``expected.<milestone>``
+    (True, False or None), and those of `_related`. A row lacks the columns that do not apply.
     """
     rows = comparison.rows
-    configs = ordered_union(row.config for row in rows)
-    metrics = ordered_union(row.metrics for row in rows)
+    metrics = _union(row.metrics for row in rows)
     if comparison.sort_by in metrics:
         metrics.remove(comparison.sort_by)
         metrics.insert(0, comparison.sort_by)
     related = [_related(row) for row in rows]
     columns = [
         *FIRST,
-        *(f"config.{name}" for name in configs),
+        *(f"config.{name}" for name in _union(row.config for row in rows)),
         *metrics,
-        *(f"target.{name}" for name in ordered_union(row.targets for row in rows)),
-        *(f"expected.{name}" for name in ordered_union(row.expected for row in rows)),
-        *ordered_union(related),
+        *(f"target.{name}" for name in _union(row.targets for row in rows)),
+        *(f"expected.{name}" for name in _union(row.expected for row in rows)),
+        *_union(related),
     ]
     flat = [
         {
-            "rank": row.rank,
-            "sweep": row.sweep,
-            "trial": row.trial,
+            **{name: getattr(row, name) for name in FIRST},
             "path": str(row.path),
-            "state": row.state,
             "warnings": "; ".join(row.warnings),
             **{f"config.{name}": value for name, value in row.config.items()},
             **row.metrics,
@@ -67,22 +59,16 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _related(row: Row) -> dict[str, Any]:
-    """Return what links a row to others: ``stage``, ``changed``, ``tier``, ``seeds``, and more.
+    """Return what links a row to others, without what it lacks.
 
-    ``lr.first``, ``lr.peak`` and ``lr.last`` are the learning rates that it reported.
-
-    ``sd.<metric>`` is the deviation between seeds, ``earlier.<stage>`` the metric that ranks at a
-    stage before, ``difference.<other>.<metric>`` what was gained against a baseline or reference.
+    ``lr.<part>`` is its first, peak and last learning rate, ``sd.<metric>`` the deviation between
+    seeds, ``earlier.<stage>`` the metric that ranks at an earlier stage, and
+    ``difference.<other>.<metric>`` the gain over a baseline or reference.
     """
-    found: dict[str, Any] = {}
-    if row.lineage.stage is not None:
-        found["stage"] = row.lineage.stage
-    if row.lineage.words:
-        found["changed"] = row.lineage.words
-    if row.tier is not None:
-        found["tier"] = row.tier
-    if row.members:
-        found["seeds"] = len(row.members)
+    lineage = row.lineage
+    found: dict[str, Any] = {} if lineage.stage is None else {"stage": lineage.stage}
+    values = {"changed": lineage.words, "tier": row.tier, "seeds": len(row.members)}
+    found |= {name: value for name, value in values.items() if value}
     found |= {f"lr.{name}": value for name, value in row.rates.items()}
     found |= {f"sd.{name}": one.deviation for name, one in row.spread.items() if one.n > 1}
     found |= {f"earlier.{stage}": value for stage, value in row.earlier.items()}
@@ -92,7 +78,7 @@ def _related(row: Row) -> dict[str, Any]:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return all ranked rows as CSV with a header; lists and maps stand in it as JSON."""
+    """Return all ranked rows as CSV with a header; lists and maps are JSON in it."""
     columns, rows = flat_rows(comparison)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
@@ -117,12 +103,9 @@ def cell(value: Any) -> Any:
     return value
 
 
-def ordered_union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return all keys of `mappings`, in the order in which they first appear."""
-    seen: dict[str, None] = {}
-    for mapping in mappings:
-        seen.update(dict.fromkeys(mapping))
-    return list(seen)
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
 
 
 def load_results(
@@ -142,7 +125,7 @@ def load_results(
     Args:
         path: any folder with runs, of ours or of other tools.
         sort_by: the metric that ranks; by default a validation metric.
-        metrics: what arrays are whose run does not say, as ``"edc"``.
+        metrics: kind of arrays whose run does not state it, as ``"edc"``.
         rate: samples per second of those arrays, in Hz.
 
     Returns:

@@ -36,17 +36,16 @@ def compare(
     """Find all runs at and below `paths`, recompute their metrics and rank them.
 
     Runs of one config with several seeds make one row with their means. Trials of a later stage
-    come before those of earlier ones, whose metrics are of less training. Rows of an ablation
-    and of a sweep with references show what they gained.
+    come before those of earlier ones, which have trained less.
 
     Args:
         paths: folders of any shape.
-        sort_by: the metric that ranks; by default a validation metric, or mae if there is none.
+        sort_by: the metric that ranks; by default a validation metric if there is one.
         top: how many rows to keep.
-        kind: what arrays are whose run does not state it, as ``"decay_curve"``.
-        data: what else is known about those, as ``{"rate_hz": 48000}``.
-        single: give every run a row of its own, whatever its seed.
-        on_progress: called with the runs done and the runs found after each run.
+        kind: of arrays whose run does not state it, as ``"decay_curve"``.
+        data: more about those arrays, as ``{"rate_hz": 48000}``.
+        single: give every run its own row, whatever its seed.
+        on_progress: called after each run with the numbers of runs done and found.
 
     Raises:
         NotFoundError: one of `paths` is no folder.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.analysis import Asked, examine
+from orchestrator.analysis import examine
 from orchestrator.cli import options
 from orchestrator.cli.render.bundle import write_bundle
 from orchestrator.cli.render.curves import write_picture
@@ -61,8 +61,14 @@ def command(
     the newest sweep.
     """
     options.exclusive(json=as_json, md=as_markdown)
-    asked = Asked(metric, goal, target, from_words(schedule) if schedule else None, pattern)
-    found = examine(_find(what, sweep, results_folder(results)), asked)
+    found = examine(
+        _find(what, sweep, results_folder(results)),
+        metric=metric,
+        goal=goal,
+        target=target,
+        schedule=from_words(schedule) if schedule else None,
+        pattern=pattern,
+    )
     if as_json:
         click.echo(json.dumps(plain(found.to_dict()), indent=2))
     elif as_markdown:

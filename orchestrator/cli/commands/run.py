@@ -153,7 +153,7 @@ def _conclude(folder: SweepDir) -> None:
 
     say(render_comparison(compare([folder.path])))
     trials = read_status(folder).trials
-    saved = savings(folder, trials).words()
+    saved = savings(folder, trials).sentence()
     if saved:
         say(f"\nSaved: {saved} {by_hand(folder, trials)}".rstrip())
 

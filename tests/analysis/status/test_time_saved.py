@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.analysis.measure.measuring import learning_rates
-from orchestrator.analysis.status.time_saved import ByHand, by_hand, savings
+from orchestrator.analysis.status.time_saved import by_hand, savings, stopped_by_hand
 from orchestrator.analysis.status.trial_status import TrialStatus, read_trial
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.read import open_run
@@ -44,10 +44,10 @@ def test_what_was_not_spent_on_lost_trials(tmp_path: Path) -> None:
     ]
     found = savings(SweepDir(tmp_path), trials)
     assert (found.trials, found.steps, found.seconds, found.answered) == (1, 6, 42.0, 1)
-    assert found.words() == "6 epochs and 42s not spent on 1 lost trial; remedies answered 1."
+    assert found.sentence() == "6 epochs and 42s not spent on 1 lost trial; remedies answered 1."
     assert "1 of the 2 complete trials" in by_hand(SweepDir(tmp_path), trials)
     assert "1 of the 1 lost ones as soon" in by_hand(SweepDir(tmp_path), trials)
-    assert savings(SweepDir(tmp_path), trials[2:]).words() == ""
+    assert savings(SweepDir(tmp_path), trials[2:]).sentence() == ""
 
 
 def test_what_is_lost_at_once_is_counted_at_the_pace_of_the_others(tmp_path: Path) -> None:
@@ -57,14 +57,16 @@ def test_what_is_lost_at_once_is_counted_at_the_pace_of_the_others(tmp_path: Pat
         trial(tmp_path, 1, [1.0, 0.5], state=TrialState.COMPLETE),
     ]
     assert (
-        savings(SweepDir(tmp_path), trials).words()
+        savings(SweepDir(tmp_path), trials).sentence()
         == "9 epochs and 1m 03s not spent on 1 lost trial."
     )
     (tmp_path / "spec.json").write_text('{"program": "train.py"}')
-    assert savings(SweepDir(tmp_path), trials[:1]).words() == "9 steps not spent on 1 lost trial."
+    assert (
+        savings(SweepDir(tmp_path), trials[:1]).sentence() == "9 steps not spent on 1 lost trial."
+    )
     unknown = [replace(trials[0], total_steps=None)]
     words = "1 lost trial ended, it is not known how long before the end."
-    assert savings(SweepDir(tmp_path), unknown).words() == words
+    assert savings(SweepDir(tmp_path), unknown).sentence() == words
 
 
 def test_the_rates_of_a_run(tmp_path: Path) -> None:
@@ -87,5 +89,4 @@ def test_the_rates_of_a_run(tmp_path: Path) -> None:
     ],
 )
 def test_where_a_person_stops(values: list[float], at: int | None) -> None:
-    rule = ByHand()
-    assert next((n for n, value in enumerate(values) if rule.ends(value)), None) == at
+    assert stopped_by_hand(values) == at

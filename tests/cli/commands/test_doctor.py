@@ -223,7 +223,7 @@ def test_each_trial_is_compared_with_its_own_schedule(tmp_path: Path, capsys: Ca
     ("arguments", "message"),
     [
         (["{five}", "--json", "--md"], "mutually exclusive"),
-        (["{five}", "--target", "3"], "must come with --metric"),
+        (["{five}", "--target", "3"], "no metric is known. Add --metric"),
         (["{five}", "--schedule", "cosine"], "cosine.lr: missing"),
         (["{five}", "--schedule", "kosine,lr=1"], "Did you mean 'cosine'"),
         (["gone/log.csv"], "gone/log.csv: no such file or directory. Name a log"),

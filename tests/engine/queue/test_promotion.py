@@ -69,7 +69,7 @@ def test_who_is_promoted_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     ], "two epochs are too few to see that it is lost"
     assert epochs_of(folder, 3, "lost+full")[0] == 3, "it goes on"
     assert outcome.success is not None
-    assert [holds for _, holds in outcome.success.conditions] == [True, False, None]
+    assert [holds for _, holds, _ in outcome.success.conditions] == [True, False, None]
     assert (outcome.state, outcome.exit_code) == (SweepState.FINISHED, 1)
     status = read_status(folder)
     assert (status.n_trials, status.counts["PRUNED"]) == (4, 1)
