@@ -27,7 +27,7 @@ from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.schema.editor_schema import json_schema
+from orchestrator.sweepfile.schema.sweep import json_schema
 from trainers.base import parameters
 from trainers.edc import config as edc, metrics as edc_metrics
 

@@ -14,7 +14,7 @@ from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Remedy
-from orchestrator.sweepfile.schema.lr_schedule import WHOLE
+from orchestrator.sweepfile.schema.course import LrSchedule
 
 Write = Callable[[str], Path]
 HEAD = "trainer: sweep_toy\nmetric: val_mae\n"
@@ -103,7 +103,7 @@ remedy:
 
 class TestSchedule:
     def test_the_schema_has_every_schedule_with_its_parameters(self) -> None:
-        properties = WHOLE.schema()["properties"]
+        properties = LrSchedule().schema()["properties"]
         assert properties.keys() == SCHEDULES.keys() | STEPPING.keys()
         for name, record in SCHEDULES.items():
             assert properties[name]["properties"].keys() == record.parameters.keys()

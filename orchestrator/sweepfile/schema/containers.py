@@ -13,12 +13,7 @@ from orchestrator.sweepfile.yaml.node import Log, Node
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list of one or more values of a kind.
-
-    Attributes:
-        item: the kind.
-        expected: what the list is, for messages.
-    """
+    """A list of one or more values of a kind; `expected` is what messages call it."""
 
     item: Kind
     expected: str
@@ -40,7 +35,6 @@ class MapOf:
     """A mapping from names that the writer chooses to values of a kind.
 
     Attributes:
-        item: the kind.
         expected: what the mapping is, for messages.
         names: a pattern that each name matches; "" for any name that is not blank.
         name: what a name is, for messages.
@@ -57,15 +51,14 @@ class MapOf:
             return refuse(node, key, log, self.expected)
         values = {}
         for name, entry in node.value.items():
-            where = Node(name, node.key_lines.get(name), node.origin)
             if not name.strip():
-                refuse(where, key, log, "a mapping with a name for each entry")
+                refuse(node.key_node(name), key, log, "a mapping with a name for each entry")
                 continue
             value = self.item.read(entry, join(key, name), log)
             if value is not ABSENT:
                 values[name] = value
-                if not re.fullmatch(self.names or ".*", name, re.DOTALL):
-                    log.at(where, join(key, name), f"not {self.name}.")
+                if self.names and not re.fullmatch(self.names, name):
+                    log.at(node.key_node(name), join(key, name), f"not {self.name}.")
         return values
 
     def schema(self) -> Schema:
@@ -76,13 +69,7 @@ class MapOf:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a record.
-
-    Attributes:
-        kind: what its value is.
-        help: one line for people and editors.
-        required: True if it must be there.
-    """
+    """A key of a record; `help` is one line for people and editors."""
 
     kind: Kind
     help: str
@@ -113,7 +100,6 @@ class Record:
     """A mapping with known keys.
 
     Attributes:
-        keys: the keys.
         expected: what it is, for messages.
         later: keys that are known but not supported yet, to what to do instead.
         ignored: keys that are known and have no meaning here; they become warnings.
@@ -136,19 +122,19 @@ class Record:
             return refuse(node, key, log, self.expected)
         values = {}
         for name, entry in node.value.items():
-            where = Node(entry.value, node.key_lines.get(name), entry.origin)
+            inner = join(key, name)
             if name in self.keys:
-                value = self.keys[name].kind.read(entry, join(key, name), log)
+                value = self.keys[name].kind.read(entry, inner, log)
                 if value is not ABSENT:
                     values[name] = value
+            elif name in self.ignored:
+                log.warn(node.key_node(name), inner, f"is ignored: {self.ignored[name]}.")
             elif name in self.later:
                 message = f"not supported yet. {self.later[name]}"
-                log.at(where, join(key, name), message.rstrip())
-            elif name in self.ignored:
-                log.warn(where, join(key, name), f"is ignored: {self.ignored[name]}.")
+                log.at(node.key_node(name), inner, message)
             else:
                 hint = log.hint(name, self.keys) or f" Choices: {', '.join(self.keys)}."
-                log.at(where, join(key, name), f"unknown key.{hint}")
+                log.at(node.key_node(name), inner, f"unknown key.{hint}")
         for name, declared in self.keys.items():
             if declared.required and name not in node.value:
                 log.at(node, join(key, name), f"missing ({declared.help}).")
@@ -162,14 +148,14 @@ class Record:
         }
         for name, reason in self.ignored.items():
             properties[name] = {"description": f"Ignored: {reason}.", "deprecated": True}
-        schema: Schema = {
+        required = [name for name, declared in self.keys.items() if declared.required]
+        return {
             "type": ["object", "null"] if self.empty else "object",
             "properties": properties,
             "additionalProperties": False,
+            **({"required": required} if required else {}),
+            **({"minProperties": 1} if self.filled else {}),
         }
-        required = [name for name, declared in self.keys.items() if declared.required]
-        schema |= {"required": required} if required else {}
-        return schema | ({"minProperties": 1} if self.filled else {})
 
 
 @dataclass(frozen=True)
@@ -203,28 +189,3 @@ class ListOr:
     def schema(self) -> Schema:
         """Return a choice of two."""
         return {"anyOf": [self.items.schema(), self.other.schema()]}
-
-
-@dataclass(frozen=True)
-class CommandWords:
-    """The words of a command; numbers and the like become words as Python writes them."""
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a tuple of words, or the text if the command is one text."""
-        if isinstance(node.value, str) and node.value.strip() and "\0" not in node.value:
-            return node.value
-        if not isinstance(node.value, list) or not node.value:
-            expected = "a list of words such as [python, '${program}', '${args}']"
-            return refuse(node, key, log, expected)
-        words = []
-        for place, item in enumerate(node.value):
-            if isinstance(item.value, dict | list) or "\0" in str(item.value):
-                return refuse(item, join(key, str(place)), log, "a word")
-            words.append(str(item.value))
-        return tuple(words)
-
-    def schema(self) -> Schema:
-        """Return an array of scalars, or text."""
-        scalar = {"type": ["string", "number", "boolean", "null"]}
-        items = {"type": "array", "items": scalar, "minItems": 1}
-        return {"anyOf": [items, {"type": "string", "minLength": 1}]}

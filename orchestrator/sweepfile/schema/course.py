@@ -1,7 +1,7 @@
 """The keys of the sweep file about the course of a sweep, beyond single configs.
 
-Stages, ablation, seeds, budget, sampler, what diverging trials lead to, and what results are
-compared with; `orchestrator.sweepfile.schema.sweep` puts them into the table of the file.
+Stages, ablation, seeds, budget, sampler, what diverging trials lead to, the schedule that the
+learning rate should follow, and what results are compared with.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.divergence.schedule import SCHEDULES, STEPPING, Parameter
 from orchestrator.divergence.symptoms import CHOICES, all_symptoms, symptom_named
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
 from orchestrator.sweepfile.schema.fields import (
+    ABSENT,
     CONDITION,
     LIMIT,
+    SETTINGS,
     SWITCH,
     Kind,
     Number,
     Schema,
-    Settings,
     Text,
     Whole,
     Word,
@@ -30,111 +32,47 @@ from orchestrator.sweepfile.schema.fields import (
 from orchestrator.sweepfile.space.optuna_options import SAMPLERS
 from orchestrator.sweepfile.yaml.node import Log, Node
 
-
-@dataclass(frozen=True)
-class BySymptom:
-    """A mapping from symptom to values of a kind.
-
-    Attributes:
-        item: the kind.
-        expected: what the mapping is, for messages.
-    """
-
-    item: Kind
-    expected: str
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a dict from symptom name to what the kind reads."""
-        if not isinstance(node.value, dict):
-            return refuse(node, key, log, self.expected)
-        values: dict[str, Any] = {}
-        written: dict[str, str] = {}
-        for name, entry in node.value.items():
-            where = Node(None, node.key_lines.get(name), node.origin)
-            symptom = symptom_named(name)
-            if symptom is None:
-                hint = log.hint(name, all_symptoms())
-                hint = hint or f" Choices: {', '.join(all_symptoms())}."
-                log.at(where, join(key, name), f"unknown symptom.{hint}")
-                continue
-            if symptom in written:
-                message = f"the same symptom as '{written[symptom]}'. Keep one."
-                log.at(where, join(key, name), message)
-                continue
-            written[symptom] = name
-            value = self.item.read(entry, join(key, name), log)
-            if value or value == 0:
-                values[symptom] = value
-        return values
-
-    def schema(self) -> Schema:
-        """Return an object type with the symptoms, and their other spellings as a pattern."""
-        described = {"description": "what this symptom leads to"}
-        item = self.item.schema()
-        return {
-            "type": "object",
-            "properties": {name: {**item, **described} for name in all_symptoms()},
-            "patternProperties": {_spellings(): item},
-            "additionalProperties": False,
-        }
-
-
-def _spellings() -> str:
-    names = [name.replace("-", " ").split() for name in all_symptoms()]
-    patterns = ("[ _-]".join(any_case(part) for part in parts) for parts in names)
-    return f"^ *({'|'.join(patterns)}) *$"
-
-
-def written_as(node: Node, symptom: str) -> str:
-    """Return the key under which the file contains a symptom."""
-    entries: Mapping[str, Any] = node.value if isinstance(node.value, dict) else {}
-    return next((name for name in entries if symptom_named(name) == symptom), symptom)
-
-
 _PROMOTE = Record(
     {
         "top": Key(Whole(1), "the best so many, and those tied with the last of them"),
         "fraction": Key(Number(above=0, most=1), "the best share, rounded up, and ties"),
         "if": Key(CONDITION, "a condition that the trial must meet"),
     },
-    expected="a mapping such as {top: 3, if: stable and improving}",
+    "a mapping such as {top: 3, if: stable and improving}",
 )
 STAGE = Record(
     {
-        "set": Key(Settings(), "the parameter values of this stage"),
+        "set": Key(SETTINGS, "the parameter values of this stage"),
         "promote": Key(_PROMOTE, "which of its trials run again at the next stage"),
         "continue": Key(SWITCH, "trials promoted to this stage continue from their checkpoints"),
     },
-    expected="a mapping such as {set: {data_fraction: 0.05, epochs: 20}}",
+    "a mapping such as {set: {data_fraction: 0.05, epochs: 20}}",
     empty=True,
 )
 _BASELINE = Record(
-    {"set": Key(Settings(), "the values of the baseline")},
-    expected="a mapping such as {set: {dropout: 0.1}}",
+    {"set": Key(SETTINGS, "the values of the baseline")},
+    "a mapping such as {set: {dropout: 0.1}}",
     empty=True,
 )
 _CHANGE = Record(
     {
-        "set": Key(Settings(), "what differs from the baseline; lists make several changes", True),
+        "set": Key(SETTINGS, "what differs from the baseline; lists make several changes", True),
         "note": Key(Text(empty=True), "what the change is for"),
         "gate": Key(CONDITION, "a condition that the change's own trial should meet"),
     },
-    expected="a mapping such as {set: {dropout: 0.3}}",
+    "a mapping such as {set: {dropout: 0.3}}",
 )
+_CHANGES = MapOf(_CHANGE, "a mapping from name to {set: {...}}")
 ABLATE = Record(
     {
         "baseline": Key(_BASELINE, "the config that all changes start from; by default fixed"),
-        "changes": Key(
-            MapOf(_CHANGE, "a mapping from name to {set: {...}}"),
-            "named changes, tried one at a time",
-            True,
-        ),
+        "changes": Key(_CHANGES, "named changes, tried one at a time", True),
         "gate": Key(CONDITION, "what the baseline must meet before any change runs"),
         "keep_improvements": Key(
             SWITCH, "a change that gains more than the noise stays for those after it"
         ),
     },
-    expected="a mapping such as {changes: {more_dropout: {set: {dropout: 0.3}}}}",
+    "a mapping such as {changes: {more_dropout: {set: {dropout: 0.3}}}}",
 )
 _SEED_LIST = ListOf(Whole(0), "a list of whole numbers from 0")
 _SEED_RECORD = Record(
@@ -142,7 +80,7 @@ _SEED_RECORD = Record(
         "values": Key(Either(Whole(1), _SEED_LIST), "how many seeds, or which", True),
         "parameter": Key(Text("the name of a parameter"), "the parameter that takes the seed"),
     },
-    expected="a number, a list, or a mapping such as {values: 5, parameter: random_state}",
+    "a number, a list, or a mapping such as {values: 5, parameter: random_state}",
 )
 SEEDS = Either(Whole(1), ListOr(_SEED_LIST, _SEED_RECORD))
 _BOUND = 'a mapping such as {t20_mae: "<= 0.020"}'
@@ -161,38 +99,150 @@ BUDGET = Record(
         "gpu_hours": Key(Number(above=0), "hours of all attempts times their GPUs"),
         "failures": Key(Whole(1), "failed trials in a row"),
     },
-    expected="a mapping such as {hours: 8, failures: 3}",
+    "a mapping such as {hours: 8, failures: 3}",
 )
 _SAMPLER_NAME = Word(tuple(SAMPLERS))
-SAMPLER = Either(
-    _SAMPLER_NAME,
-    Record(
-        {
-            "name": Key(_SAMPLER_NAME, "the sampler", True),
-            "options": Key(Settings(), "options of Optuna's sampler of that name"),
-        },
-        expected="a sampler's name, or a mapping such as {name: tpe, options: {...}}",
-    ),
+_SAMPLER = Record(
+    {
+        "name": Key(_SAMPLER_NAME, "the sampler", True),
+        "options": Key(SETTINGS, "options of Optuna's sampler of that name"),
+    },
+    "a sampler's name, or a mapping such as {name: tpe, options: {...}}",
 )
+SAMPLER = Either(_SAMPLER_NAME, _SAMPLER)
+
+
+@dataclass(frozen=True)
+class BySymptom:
+    """A mapping from symptom to values of a kind; `expected` is what messages call it."""
+
+    item: Kind
+    expected: str
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return a dict from symptom name to what the kind reads."""
+        if not isinstance(node.value, dict):
+            return refuse(node, key, log, self.expected)
+        values: dict[str, Any] = {}
+        written: dict[str, str] = {}
+        for name, entry in node.value.items():
+            symptom = symptom_named(name)
+            if symptom is None:
+                choices = ", ".join(all_symptoms())
+                hint = log.hint(name, all_symptoms()) or f" Choices: {choices}."
+                log.at(node.key_node(name), join(key, name), f"unknown symptom.{hint}")
+            elif symptom in written:
+                message = f"the same symptom as '{written[symptom]}'. Keep one."
+                log.at(node.key_node(name), join(key, name), message)
+            else:
+                written[symptom] = name
+                value = self.item.read(entry, join(key, name), log)
+                if value:
+                    values[symptom] = value
+        return values
+
+    def schema(self) -> Schema:
+        """Return an object type with the symptoms, and their other spellings as a pattern."""
+        described = {"description": "what this symptom leads to"}
+        item = self.item.schema()
+        spellings = (
+            "[ _-]".join(any_case(part) for part in name.replace("-", " ").split())
+            for name in all_symptoms()
+        )
+        return {
+            "type": "object",
+            "properties": {name: {**item, **described} for name in all_symptoms()},
+            "patternProperties": {f"^ *({'|'.join(spellings)}) *$": item},
+            "additionalProperties": False,
+        }
+
+
+def written_as(node: Node, symptom: str) -> str:
+    """Return the key under which the file contains a symptom."""
+    entries: Mapping[str, Any] = node.value if isinstance(node.value, dict) else {}
+    return next((name for name in entries if symptom_named(name) == symptom), symptom)
+
+
 DIVERGENCE = BySymptom(
     Word(CHOICES), "a mapping from symptom to stop, warn, remedy or ignore, as {plateau: stop}"
 )
-REMEDY = BySymptom(
-    Record(
-        {
-            "set": Key(
-                Settings(),
-                "new values: absolute, '*0.1' times the value before, or a list of such in turn",
-                True,
-            ),
-            "from": Key(
-                Word(("scratch", "checkpoint")),
-                "what the successor starts from; by default scratch",
-            ),
-            "if": Key(CONDITION, "a condition on the trial"),
-            "times": Key(Whole(1), "most answers in one chain of trials"),
-        },
-        expected="a mapping such as {set: {lr: '*0.1'}, from: checkpoint, times: 2}",
-    ),
-    "a mapping such as {explosion: {set: {lr: '*0.1'}}}",
+_REMEDY = Record(
+    {
+        "set": Key(
+            SETTINGS,
+            "new values: absolute, '*0.1' times the value before, or a list of such in turn",
+            True,
+        ),
+        "from": Key(
+            Word(("scratch", "checkpoint")), "what the successor starts from; by default scratch"
+        ),
+        "if": Key(CONDITION, "a condition on the trial"),
+        "times": Key(Whole(1), "most answers in one chain of trials"),
+    },
+    "a mapping such as {set: {lr: '*0.1'}, from: checkpoint, times: 2}",
 )
+REMEDY = BySymptom(_REMEDY, "a mapping such as {explosion: {set: {lr: '*0.1'}}}")
+
+
+def _schedule_key(parameter: Parameter) -> Key:
+    kind: Kind = Number(above=parameter.above)
+    if parameter.above is None:
+        kind = Number(least=parameter.least)
+    if parameter.type == "steps":
+        kind = Either(kind, ListOf(kind, "a list of steps"))
+    elif parameter.type == "choice":
+        kind = Word(parameter.choices)
+    elif parameter.type == "switch":
+        kind = SWITCH
+    return Key(kind, parameter.help)
+
+
+def _schedule(name: str) -> Key:
+    record = SCHEDULES[name]
+    main = [key for key in (record.rate_name, "total") if key in record.parameters]
+    keys = {key: _schedule_key(parameter) for key, parameter in record.parameters.items()}
+    return Key(Record(keys, f"a mapping with {', '.join(main)}"), record.help)
+
+
+@dataclass(frozen=True)
+class LrSchedule:
+    """A schedule: one of `SCHEDULES` with its values, and when it steps."""
+
+    record = Record(
+        {name: _schedule(name) for name in SCHEDULES}
+        | {name: _schedule_key(parameter) for name, parameter in STEPPING.items()},
+        "a mapping such as {cosine: {lr: 0.001, total: 50}, per: epoch}",
+    )
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the mapping without lines."""
+        before = len(log.problems)
+        read = self.record.read(node, key, log)
+        if len(log.problems) > before:
+            return ABSENT
+        kinds = [name for name in read if name in SCHEDULES]
+        if len(kinds) != 1:
+            got = " and ".join(kinds) or "none"
+            log.at(node, key, f"expected one of {', '.join(SCHEDULES)} (found {got}).")
+            return ABSENT
+        kind = kinds[0]
+        _check_together(kind, read[kind], node.value[kind], join(key, kind), log)
+        return ABSENT if len(log.problems) > before else read
+
+    def schema(self) -> Schema:
+        """Return an object type that has exactly one schedule."""
+        return {**self.record.schema(), "oneOf": [{"required": [name]} for name in SCHEDULES]}
+
+
+def _check_together(kind: str, values: dict[str, Any], node: Node, key: str, log: Log) -> None:
+    """Check that the values of a schedule fit one another."""
+    record = SCHEDULES[kind]
+    for name, value in values.items():
+        try:
+            record.parameters[name].convert(value)
+        except ValueError as error:
+            refuse(node.value[name], join(key, name), log, str(error))
+    conflict = record.conflict(values)
+    if conflict is not None:
+        name, problem = conflict
+        log.at(node.value.get(name, node), join(key, name), f"{problem}.")

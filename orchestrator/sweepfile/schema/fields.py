@@ -1,8 +1,6 @@
 """The kinds of single value that a sweep file's keys take; `containers` combines them.
 
-A kind does two things: `read` turns a node of the file into a value and reports what is wrong with
-it, and `schema` describes the same in JSON Schema. The table in `sweepfile.schema.sweep` combines
-kinds, so that the checker and `sweep schema` cannot disagree.
+The checker reads by these kinds and `sweep schema` prints them, so that they cannot disagree.
 """
 
 from __future__ import annotations
@@ -27,9 +25,6 @@ class _Absent:
 
     def __bool__(self) -> bool:
         return False
-
-    def __repr__(self) -> str:
-        return "ABSENT"
 
 
 ABSENT = _Absent()
@@ -58,7 +53,7 @@ def refuse(node: Node, key: str, log: Log, expected: str, hint: str = "") -> _Ab
 
 @dataclass(frozen=True)
 class Scalar:
-    """A scalar that a function reads.
+    """A value that a function reads.
 
     Attributes:
         expected: what it is, for messages.
@@ -82,6 +77,83 @@ class Scalar:
         return {**self.json}
 
 
+class Text(Scalar):
+    """Text, which may be blank if `empty`."""
+
+    def __init__(self, expected: str = "text", empty: bool = False) -> None:
+        def parse_text(value: Any) -> str:
+            if isinstance(value, bool | int | float):
+                raise ValueError("Put it in quotes.")
+            if not isinstance(value, str) or "\0" in value or not (empty or value.strip()):
+                raise ValueError
+            return value
+
+        json = {"type": "string"} if empty else {"type": "string", "minLength": 1}
+        super().__init__(expected, parse_text, json)
+
+
+class Whole(Scalar):
+    """A whole number of at least `low`."""
+
+    def __init__(self, low: int) -> None:
+        def parse_whole(value: Any) -> int:
+            if type(value) is int and value >= low:
+                return value
+            if isinstance(value, float) and value.is_integer() and value >= low:
+                raise ValueError(f"Write {int(value)}.")
+            raise ValueError(number_hint(value))
+
+        expected = f"a whole number of at least {low}"
+        super().__init__(expected, parse_whole, {"type": "integer", "minimum": low})
+
+
+class Number(Scalar):
+    """A finite number: greater than `above`, at least `least`, at most `most`; None for any."""
+
+    def __init__(
+        self, above: float | None = None, least: float | None = None, most: float | None = None
+    ) -> None:
+        def parse_number(value: Any) -> float:
+            if (
+                not _is_finite(value)
+                or (above is not None and value <= above)
+                or (least is not None and value < least)
+                or (most is not None and value > most)
+            ):
+                raise ValueError(number_hint(value))
+            number: float = value  # an int stays one
+            return number
+
+        bounds = {"exclusiveMinimum": above, "maximum": most, "minimum": least}
+        expected = "a number" + ("" if above is None else f" above {above:g}")
+        expected += "" if least is None else f" of at least {least:g}"
+        expected += "" if most is None else f" and at most {most:g}"
+        json = {"type": "number", **{k: v for k, v in bounds.items() if v is not None}}
+        super().__init__(expected, parse_number, json)
+
+
+def number_hint(value: Any) -> str:
+    """Return a hint, after a blank, for a number in quotes or one that is not finite."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        return " Remove the quotes."
+    if isinstance(value, float) and not math.isfinite(value):
+        return " It must be finite."
+    return ""
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
 @dataclass(frozen=True)
 class Nullable:
     """A value of a kind, or null."""
@@ -95,32 +167,6 @@ class Nullable:
     def schema(self) -> Schema:
         """Return a choice of two."""
         return {"anyOf": [self.kind.schema(), {"type": "null"}]}
-
-
-@dataclass(frozen=True)
-class Text:
-    """Text.
-
-    Attributes:
-        expected: what it is, for messages.
-        empty: True if it may be empty.
-    """
-
-    expected: str = "text"
-    empty: bool = False
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the text."""
-        value = node.value
-        if isinstance(value, bool | int | float):
-            return refuse(node, key, log, self.expected, "Put it in quotes.")
-        if not isinstance(value, str) or "\0" in value or (not self.empty and not value.strip()):
-            return refuse(node, key, log, self.expected)
-        return value
-
-    def schema(self) -> Schema:
-        """Return a string type."""
-        return {"type": "string"} if self.empty else {"type": "string", "minLength": 1}
 
 
 @dataclass(frozen=True)
@@ -146,7 +192,7 @@ class Word:
             return node.value
         word = self.meant.get(node.value.lower())
         if word is None:
-            return refuse(node, key, log, expected, log.hint(node.value, self.choices).strip())
+            return refuse(node, key, log, expected, log.hint(node.value, self.choices))
         log.warn(node, key, f"read as {word}; write {expected}.")
         return word
 
@@ -164,121 +210,49 @@ def any_case(word: str) -> str:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole number of at least `low`."""
-
-    low: int
+class Anything:
+    """Any value."""
 
     def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the number."""
-        value = node.value
-        if type(value) is int and value >= self.low:
-            return value
-        hint = number_hint(value).strip()
-        if isinstance(value, float) and value.is_integer() and value >= self.low:
-            hint = f"Write {int(value)}."
-        return refuse(node, key, log, f"a whole number of at least {self.low}", hint)
+        """Return the value without lines."""
+        return node.plain()
 
     def schema(self) -> Schema:
-        """Return an integer type."""
-        return {"type": "integer", "minimum": self.low}
+        """Return the schema that allows all."""
+        return {}
 
 
-@dataclass(frozen=True)
-class Number:
-    """A finite number.
-
-    Attributes:
-        above: it is greater than this; None for any.
-        least: it is at least this; None for any.
-        most: it is at most this; None for any.
-    """
-
-    above: float | None = None
-    least: float | None = None
-    most: float | None = None
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the number, an int if it was written as one."""
-        if is_finite(node.value) and self._is_inside(node.value):
-            return node.value
-        least = "" if self.least is None else f" of at least {self.least:g}"
-        above = "" if self.above is None else f" above {self.above:g}"
-        most = "" if self.most is None else f" and at most {self.most:g}"
-        expected = f"a number{above}{least}{most}"
-        return refuse(node, key, log, expected, number_hint(node.value).strip())
-
-    def _is_inside(self, value: float) -> bool:
-        if self.above is not None and value <= self.above:
-            return False
-        if self.least is not None and value < self.least:
-            return False
-        return self.most is None or value <= self.most
-
-    def schema(self) -> Schema:
-        """Return a number type."""
-        bounds = {
-            "exclusiveMinimum": self.above,
-            "maximum": self.most,
-            "minimum": self.least,
-        }
-        return {"type": "number", **{k: v for k, v in bounds.items() if v is not None}}
+def _of_type(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError
+    return value
 
 
-def number_hint(value: Any) -> str:
-    """Return a hint, after a blank, for a number in quotes or one that is not finite."""
-    if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        return " Remove the quotes."
-    if isinstance(value, float) and not math.isfinite(value):
-        return " It must be finite."
-    return ""
-
-
-def is_finite(value: Any) -> bool:
-    """Return whether a value is a number that a float can hold, and no truth value."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond all floats
-        return False
-
-
-def _write_with_unit(value: Any, unit: str) -> str:
-    return f"Write {value}{unit}." if type(value) in (int, float) else ""
+def _number_with(value: Any, hint: str) -> str:
+    """Return a hint with `{}` replaced by a value, if that is a number."""
+    return hint.format(value) if type(value) in (int, float) else ""
 
 
 def _size(value: Any) -> int:
     try:
         return parse_size(value)
     except (ValueError, OverflowError):
-        raise ValueError(_write_with_unit(value, "GB")) from None
+        raise ValueError(_number_with(value, "Write {}GB.")) from None
 
 
 def _duration(value: Any) -> float:
     try:
         seconds = parse_duration(value)
     except ValueError:
-        raise ValueError(_write_with_unit(value, "s")) from None
+        raise ValueError(_number_with(value, "Write {}s.")) from None
     if seconds <= 0:
         raise ValueError("Write a longer time.")
     return seconds
 
 
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
 def _limit(value: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
     if not isinstance(value, str):
-        raise ValueError(f'Write "<= {value}" or ">= {value}".' if number else "")
+        raise ValueError(_number_with(value, 'Write "<= {0}" or ">= {0}".'))
     try:
         return bound(value)
     except ConditionError:
@@ -286,25 +260,23 @@ def _limit(value: Any) -> Any:
 
 
 def _condition(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
+    text: str = _of_type(value, str)
     try:
-        parse(value)
+        parse(text)
     except ConditionError as error:
         raise ValueError(f"As a condition: {error}".rstrip(".") + ".") from None
-    return value
+    return text
 
 
 def _regex(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
+    text: str = _of_type(value, str)
     try:
-        groups = set(re.compile(value).groupindex)
+        groups = set(re.compile(text).groupindex)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"It does not compile: {error}.") from None
     if not groups - {"step"}:
         raise ValueError
-    return value
+    return text
 
 
 def _path_inside(value: Any) -> str:
@@ -317,7 +289,12 @@ def _path_inside(value: Any) -> str:
 
 
 _NUMBER = r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?"
-SWITCH = Scalar("true or false", _switch, {"type": "boolean"})
+_LIMIT = rf"^\s*((<=|>=|<|>)\s*{_NUMBER}|{_NUMBER}\s*\.\.\s*{_NUMBER})\s*$"
+SWITCH = Scalar("true or false", lambda value: _of_type(value, bool), {"type": "boolean"})
+SETTINGS = Scalar(
+    "a mapping from parameter to value", lambda value: _of_type(value, dict), {"type": "object"}
+)
+"""Parameter names and the values that they are set to; the values keep their lines."""
 SIZE = Scalar(
     "a size with a unit, such as 8GB or 500MB",
     _size,
@@ -331,18 +308,12 @@ DURATION = Scalar(
 )
 """A time, read as seconds."""
 LIMIT = Scalar(
-    'a bound such as "<= 0.020" or "0.01..0.02"',
-    _limit,
-    {
-        "type": "string",
-        "pattern": rf"^\s*((<=|>=|<|>)\s*{_NUMBER}|{_NUMBER}\s*\.\.\s*{_NUMBER})\s*$",
-    },
+    'a bound such as "<= 0.020" or "0.01..0.02"', _limit, {"type": "string", "pattern": _LIMIT}
 )
 """A bound on a metric, read as a `Bound`."""
 CONDITION = Scalar(
     "a condition such as 'batch_size < 4'", _condition, {"type": "string", "minLength": 1}
 )
-"""The text of a condition, in the grammar of `orchestrator.sweepfile.conditions`."""
 REGEX = Scalar(
     "a regular expression with a named group, such as 'val_mae=(?P<val_mae>[0-9.]+)'",
     _regex,
@@ -355,31 +326,3 @@ def path_inside(expected: str) -> Scalar:
     """Return the kind of a path that stays inside the folder from which it starts."""
     pattern = r"^(?![/~])(?!.*(^|/)\.\.(/|$)).*[^ ./]"
     return Scalar(expected, _path_inside, {"type": "string", "pattern": pattern})
-
-
-@dataclass(frozen=True)
-class Anything:
-    """Any value, read without lines."""
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return the plain value."""
-        return node.plain()
-
-    def schema(self) -> Schema:
-        """Return the schema that allows all."""
-        return {}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameter names and the values that they are set to; the values keep their lines."""
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return a dict from name to node."""
-        if not isinstance(node.value, dict):
-            return refuse(node, key, log, "a mapping from parameter to value")
-        return node.value
-
-    def schema(self) -> Schema:
-        """Return an object type."""
-        return {"type": "object"}

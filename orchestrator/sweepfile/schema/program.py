@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.sweepfile.model.program import ARRAYS
 from orchestrator.sweepfile.program.argument_styles import BOOLEANS, STYLES
 from orchestrator.sweepfile.schema.containers import (
-    CommandWords,
     Either,
     Key,
     ListOf,
@@ -23,17 +23,40 @@ from orchestrator.sweepfile.schema.fields import (
     Kind,
     Number,
     Scalar,
+    Schema,
     Text,
     Word,
+    join,
     path_inside,
+    refuse,
 )
+from orchestrator.sweepfile.yaml.node import Log, Node
 
 PROGRAMS = ("program", "command", "steps")
 """The keys that start a user's own program."""
 
-_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-_TIMEOUT = "the trial fails if it takes longer"
-_STALL = "the trial fails if it prints nothing for so long"
+
+@dataclass(frozen=True)
+class CommandWords:
+    """The words of a command; numbers and the like become words as Python writes them."""
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return a tuple of words, or the text if the command is one text."""
+        if isinstance(node.value, str) and node.value.strip() and "\0" not in node.value:
+            return node.value
+        if not isinstance(node.value, list) or not node.value:
+            expected = "a list of words such as [python, '${program}', '${args}']"
+            return refuse(node, key, log, expected)
+        for place, item in enumerate(node.value):
+            if isinstance(item.value, dict | list) or "\0" in str(item.value):
+                return refuse(item, join(key, str(place)), log, "a word")
+        return tuple(str(item.value) for item in node.value)
+
+    def schema(self) -> Schema:
+        """Return an array of scalars, or text."""
+        scalar = {"type": ["string", "number", "boolean", "null"]}
+        items = {"type": "array", "items": scalar, "minItems": 1}
+        return {"anyOf": [items, {"type": "string", "minLength": 1}]}
 
 
 def _variable(value: Any) -> str:
@@ -45,14 +68,19 @@ def _variable(value: Any) -> str:
     return str(value)
 
 
-_VARIABLE = Scalar("a text with macros", _variable, {"type": ["string", "number", "boolean"]})
+def _one_or_more(kind: Kind, several: str) -> Either:
+    return Either(kind, ListOf(kind, several))
+
+
+_TIMEOUT = Key(DURATION, "the trial fails if it takes longer")
+_STALL_TIMEOUT = Key(DURATION, "the trial fails if it prints nothing for so long")
 _STEP = Record(
     {
         "command": Key(CommandWords(), "the words that start it, with macros", True),
-        "timeout": Key(DURATION, _TIMEOUT),
-        "stall_timeout": Key(DURATION, _STALL),
+        "timeout": _TIMEOUT,
+        "stall_timeout": _STALL_TIMEOUT,
     },
-    expected="a list of words, or a mapping such as {command: [...], timeout: 10m}",
+    "a list of words, or a mapping such as {command: [...], timeout: 10m}",
 )
 _WORDS = Text("words such as '--resume ${checkpoint}'")
 _RESUME = Record(
@@ -60,14 +88,14 @@ _RESUME = Record(
         "args": Key(Either(_WORDS, CommandWords()), "what is added to its arguments", True),
         "checkpoint": Key(Text("a glob such as checkpoints/*.pt"), "the files that it saves"),
     },
-    expected="words, or a mapping such as {args: --resume ${checkpoint}, checkpoint: '*.pt'}",
+    "words, or a mapping such as {args: --resume ${checkpoint}, checkpoint: '*.pt'}",
 )
 _PARAMS_FILE = Record(
     {
         "write": Key(path_inside("a file name"), "where it is written; by default as `from`"),
         "from": Key(Text("a file"), "the file whose keys and macros are set"),
     },
-    expected="a file, or a mapping such as {write: params.yaml, from: params.yaml}",
+    "a file, or a mapping such as {write: params.yaml, from: params.yaml}",
 )
 _ARGS = Record(
     {
@@ -76,18 +104,18 @@ _ARGS = Record(
             Word(BOOLEANS), "--amp or nothing (flag), --amp or --no-amp (pair), --amp=True (value)"
         ),
     },
-    expected="--k=v, hyphen-space, or a mapping such as {style: --k=v, booleans: flag}",
+    "--k=v, hyphen-space, or a mapping such as {style: --k=v, booleans: flag}",
 )
 _FILE = Text("a file or glob such as logs/*/metrics.csv")
 _ARRAY = Text("a file or glob such as out/pred.npy or arrays.npz:pred")
 _METRICS = Record(
     {
         "pattern": Key(
-            Either(REGEX, ListOf(REGEX, "a list of regular expressions")),
+            _one_or_more(REGEX, "a list of regular expressions"),
             "regular expressions whose named groups are metrics; a group called step is the step",
         ),
         "files": Key(
-            Either(_FILE, ListOf(_FILE, "a list of files")),
+            _one_or_more(_FILE, "a list of files"),
             "logs that are followed: CSV, JSON lines, JSON, TensorBoard, W&B, MLflow, text",
         ),
         "step": Key(Text("the name of a column"), "the column of the logs that is the step"),
@@ -97,64 +125,60 @@ _METRICS = Record(
         ),
         **{name: Key(_ARRAY, f"the array that the program saves as {name}") for name in ARRAYS},
     },
-    expected="a mapping such as {pattern: 'val_mae=(?P<val_mae>[0-9.]+)'} or {files: metrics.csv}",
+    "a mapping such as {pattern: 'val_mae=(?P<val_mae>[0-9.]+)'} or {files: metrics.csv}",
     filled=True,
 )
-_PATH = path_inside("a path")
-
-
-def _key(kind: Kind, help: str) -> SpecKey:
-    return SpecKey(kind, help, of_program=True)
-
-
+_ENV = MapOf(
+    Scalar("a text with macros", _variable, {"type": ["string", "number", "boolean"]}),
+    "a mapping from variable to text",
+    "[A-Za-z_][A-Za-z0-9_]*",
+    "a variable's name of letters, digits and underscores",
+)
+_STEPS = MapOf(
+    ListOr(CommandWords(), _STEP),
+    "a mapping from name to command",
+    r"[\w][\w.-]{0,39}",
+    "a name of letters, digits, dots and hyphens",
+)
+_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_ONLY_OF_PROGRAMS = {
+    "args": Key(Either(Word(STYLES), _ARGS), "how the program gets its parameters"),
+    "python": Key(Text("an interpreter"), "the interpreter of a .py program"),
+    "outputs": Key(
+        Text("a glob such as experiments/*/"), "the folder that the program makes for a trial"
+    ),
+    "metrics": Key(_METRICS, "where the program's metrics and arrays are found"),
+    "conda": Key(Text("a conda environment"), "the conda environment that the program runs in"),
+    "workdir": Key(
+        Text("copy, or a folder"),
+        "where the program runs: copy gives each trial its own copy of the folder",
+    ),
+    "link": Key(
+        _one_or_more(path_inside("a path"), "a list of paths"),
+        "what of the folder is linked into the copy, such as data",
+    ),
+    "shell": Key(SWITCH, "true lets a shell read command, which is one text then"),
+    "env": Key(_ENV, "environment variable to its text, with macros"),
+    "params_file": Key(
+        Either(Text("a file"), _PARAMS_FILE), "a file from which the program reads its parameters"
+    ),
+    "steps": Key(_STEPS, "several commands that make a trial, one after another"),
+    "resume": Key(
+        Either(_WORDS, ListOr(CommandWords(), _RESUME)),
+        "how the program continues from a checkpoint of its own",
+    ),
+    "stop_signal": Key(Word(_SIGNALS), "the signal that asks it to end; by default SIGTERM"),
+    "grace_s": Key(Number(least=0), "the seconds that it then has before SIGKILL; by default 8"),
+    "timeout": _TIMEOUT,
+    "stall_timeout": _STALL_TIMEOUT,
+}
 KEYS = {
     "program": SpecKey(Text("a script"), "the user's own script as the trials", of_wandb=True),
     "command": SpecKey(
         CommandWords(), "the words that start the program, with W&B's macros", of_wandb=True
     ),
-    "args": _key(Either(Word(STYLES), _ARGS), "how the program gets its parameters"),
-    "python": _key(Text("an interpreter"), "the interpreter of a .py program"),
-    "outputs": _key(
-        Text("a glob such as experiments/*/"), "the folder that the program makes for a trial"
-    ),
-    "metrics": _key(_METRICS, "where the program's metrics and arrays are found"),
-    "conda": _key(Text("a conda environment"), "the conda environment that the program runs in"),
-    "workdir": _key(
-        Text("copy, or a folder"),
-        "where the program runs: copy gives each trial its own copy of the folder",
-    ),
-    "link": _key(
-        Either(_PATH, ListOf(_PATH, "a list of paths")),
-        "what of the folder is linked into the copy, such as data",
-    ),
-    "shell": _key(SWITCH, "true lets a shell read command, which is one text then"),
-    "env": _key(
-        MapOf(
-            _VARIABLE,
-            "a mapping from variable to text",
-            "[A-Za-z_][A-Za-z0-9_]*",
-            "a variable's name of letters, digits and underscores",
-        ),
-        "environment variable to its text, with macros",
-    ),
-    "params_file": _key(
-        Either(Text("a file"), _PARAMS_FILE), "a file from which the program reads its parameters"
-    ),
-    "steps": _key(
-        MapOf(
-            ListOr(CommandWords(), _STEP),
-            "a mapping from name to command",
-            r"[\w][\w.-]{0,39}",
-            "a name of letters, digits, dots and hyphens",
-        ),
-        "several commands that make a trial, one after another",
-    ),
-    "resume": _key(
-        Either(_WORDS, ListOr(CommandWords(), _RESUME)),
-        "how the program continues from a checkpoint of its own",
-    ),
-    "stop_signal": _key(Word(_SIGNALS), "the signal that asks it to end; by default SIGTERM"),
-    "grace_s": _key(Number(least=0), "the seconds that it then has before SIGKILL; by default 8"),
-    "timeout": _key(DURATION, _TIMEOUT),
-    "stall_timeout": _key(DURATION, _STALL),
+    **{
+        name: SpecKey(key.kind, key.help, of_program=True)
+        for name, key in _ONLY_OF_PROGRAMS.items()
+    },
 }

@@ -1,7 +1,7 @@
 """The table of the sweep file: every key, what it takes, and what it is for.
 
-The checker reads files by this table and `sweep schema` prints it. A new key is a new line here
-and the field of `Spec` that it fills.
+The checker reads files by this table, and `json_schema` prints it for editors. A new key is a new
+line here and the field of `Spec` that it fills.
 """
 
 from __future__ import annotations
@@ -23,51 +23,42 @@ from orchestrator.sweepfile.schema.containers import (
 )
 from orchestrator.sweepfile.schema.fields import (
     CONDITION,
+    SETTINGS,
     SIZE,
     SWITCH,
     Anything,
     Number,
-    Settings,
     Text,
     Whole,
     Word,
 )
-from orchestrator.sweepfile.schema.lr_schedule import LrSchedule
 from orchestrator.sweepfile.space.domain import Block
 from orchestrator.sweepfile.space.optuna_options import PRUNERS
 from orchestrator.sweepfile.yaml.node import Node
 
 VERSION = 1
 _IMPUTED = ("latest", "best", "worst")
-_GOAL_SPELLINGS = {
-    "min": "minimize",
-    "minimise": "minimize",
-    "minimum": "minimize",
-    "minimize": "minimize",
-    "max": "maximize",
-    "maximise": "maximize",
-    "maximum": "maximize",
-    "maximize": "maximize",
-}
+_GOAL = Word(
+    ("minimize", "maximize"),
+    dict.fromkeys(("min", "minimise", "minimum", "minimize"), "minimize")
+    | dict.fromkeys(("max", "maximise", "maximum", "maximize"), "maximize"),
+)
 _METRIC_NAME = Text("the name of a metric")
 _PARAMETER = Text("the name of a parameter")
-
 _METRIC = Record(
     {
         "name": Key(_METRIC_NAME, "a reported metric, such as val_mae", True),
-        "goal": Key(
-            Word(("minimize", "maximize"), _GOAL_SPELLINGS),
-            "which way is better; by default what the trainer declares",
-        ),
+        "goal": Key(_GOAL, "which way is better; by default what the trainer declares"),
         "target": Key(Number(), "the sweep may end once a trial has reached it"),
         "impute": Key(Word(_IMPUTED), "what a failed trial counts as for the sampler"),
         "impute_while_running": Key(Word((*_IMPUTED, "false")), "the same for a trial that runs"),
     },
-    expected="a mapping such as {name: val_mae, goal: minimize}",
+    "a mapping such as {name: val_mae, goal: minimize}",
 )
+_METRICS = ListOf(Either(_METRIC_NAME, _METRIC), "a list of metrics")
 _TRIAL = Record(
     {
-        "set": Key(Settings(), "the parameter values that make this trial"),
+        "set": Key(SETTINGS, "the parameter values that make this trial"),
         "note": Key(Text(empty=True), "what the trial is for"),
         "risk": Key(Text(empty=True), "what may go wrong"),
         "expect": Key(
@@ -75,7 +66,7 @@ _TRIAL = Record(
             "metric name to the text or range that is expected",
         ),
     },
-    expected="a mapping such as {set: {lr: 0.001}, note: ...}",
+    "a mapping such as {set: {lr: 0.001}, note: ...}",
     later={"gate": "Watch the first trials by `sweep status --watch`."},
     empty=True,
 )
@@ -85,7 +76,7 @@ _RESOURCES = Record(
         "cpus": Key(Whole(1), "CPU cores of one trial"),
         "gpus": Key(Whole(0), "GPUs of one trial; 0 keeps it off GPUs"),
     },
-    expected="a mapping such as {gpu_memory: 8GB, cpus: 4}",
+    "a mapping such as {gpu_memory: 8GB, cpus: 4}",
 )
 _EARLY_TERMINATE = Record(
     {
@@ -96,7 +87,7 @@ _EARLY_TERMINATE = Record(
         "eta": Key(Number(least=1.0), "each band is so many times the one before; by default 3"),
         "strict": Key(SWITCH, "compare the value at the band, not the best so far"),
     },
-    expected="a mapping such as {type: hyperband, min_iter: 3}",
+    "a mapping such as {type: hyperband, min_iter: 3}",
 )
 _CONSTRAINT = Record(
     {
@@ -104,7 +95,11 @@ _CONSTRAINT = Record(
         "forbid": Key(CONDITION, "the condition that no config may meet"),
         "reason": Key(Text(empty=True), "why"),
     },
-    expected="a condition, or a mapping such as {forbid: batch_size < 4, reason: ...}",
+    "a condition, or a mapping such as {forbid: batch_size < 4, reason: ...}",
+)
+_ZIP = ListOf(
+    Either(_PARAMETER, ListOf(_PARAMETER, "a list of parameters")),
+    "a list of parameters, or of such lists",
 )
 
 
@@ -141,10 +136,7 @@ _KEYS = {
         of_wandb=True,
     ),
     "metric": _Key(
-        Either(
-            _METRIC_NAME,
-            ListOr(ListOf(Either(_METRIC_NAME, _METRIC), "a list of metrics"), _METRIC),
-        ),
+        Either(_METRIC_NAME, ListOr(_METRICS, _METRIC)),
         "what ranks the trials; by default the first val_ metric that is no loss",
         of_wandb=True,
     ),
@@ -153,7 +145,7 @@ _KEYS = {
         "another sweep file; this one holds only what differs from it",
     ),
     "fixed": _Key(
-        Settings(), "parameter values that all trials share", convert=plain_settings, joined=True
+        SETTINGS, "parameter values that all trials share", convert=plain_settings, joined=True
     ),
     "parameters": _Key(
         MapOf(Block(), "a mapping from parameter to its values"),
@@ -161,13 +153,7 @@ _KEYS = {
         joined=True,
         of_wandb=True,
     ),
-    "zip": _Key(
-        ListOf(
-            Either(_PARAMETER, ListOf(_PARAMETER, "a list of parameters")),
-            "a list of parameters, or of such lists",
-        ),
-        "parameters whose values move together, the first with the first and so on",
-    ),
+    "zip": _Key(_ZIP, "parameters whose values move together, the first with the first and so on"),
     "constraints": _Key(
         ListOf(Either(CONDITION, _CONSTRAINT), "a list of conditions"),
         "what configs must keep; others are not run, but listed with the reason",
@@ -213,7 +199,7 @@ _KEYS = {
     "sampler": _Key(course.SAMPLER, "the sampler of method bayes; by default tpe"),
     "divergence": _Key(course.DIVERGENCE, "symptom to what it leads to", joined=True),
     "remedy": _Key(course.REMEDY, "symptom to the change of config that answers it", joined=True),
-    "lr_schedule": _Key(LrSchedule(), "the schedule that the learning rate should follow"),
+    "lr_schedule": _Key(course.LrSchedule(), "the schedule that the learning rate should follow"),
     "early_terminate": _Key(_EARLY_TERMINATE, "W&B's rule that stops trials early", of_wandb=True),
     "pruner": _Key(Word(tuple(PRUNERS)), "stops trials that cannot win; by default none"),
 }
@@ -224,11 +210,8 @@ _WANDB_SERVER = (
 )
 SPEC = Record(
     _KEYS,
-    expected="a mapping",
-    later={
-        "gate": "Write it under ablate.",
-        "promote": "Write it under a stage.",
-    },
+    "a mapping",
+    later={"gate": "Write it under ablate.", "promote": "Write it under a stage."},
     ignored=dict.fromkeys(_WANDB_SERVER, "it concerns W&B's servers, and sweeps run here"),
 )
 PROGRAMS = program.PROGRAMS
@@ -240,14 +223,42 @@ JOINED_KEYS = frozenset(name for name, key in _KEYS.items() if key.joined)
 
 
 def spec_values(values: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]:
-    """Return the fields of `Spec` that take what the keys of the same names hold.
-
-    Args:
-        values: what the good keys of a file hold.
-        fields: the names of the fields.
-    """
+    """Return those fields of `Spec` that take what the valid keys of the same names hold."""
     return {
         name: key.convert(values[name]) if key.convert else values[name]
         for name, key in _KEYS.items()
         if name in fields and name in values
     }
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the sweep file (draft 2020-12), for editors.
+
+    It describes the keys and what they take; that parameters are a trainer's own and that the
+    keys go together is checked by `sweep check`.
+    """
+    body = SPEC.schema()
+    properties = body["properties"]
+    for name, key in _KEYS.items():
+        # A key without a value changes nothing.
+        properties[name] = {
+            "anyOf": [key.kind.schema(), {"type": "null"}],
+            "description": key.help,
+        }
+    properties["version"] = {"enum": [VERSION, None], "description": _KEYS["version"].help}
+    starts = [_has(key) for key in PROGRAMS]
+    of_wandb = {"required": ["method", "parameters"], "propertyNames": {"enum": list(WANDB_KEYS)}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "sweep file",
+        "description": "A set of training runs, for `sweep run`.",
+        **body,
+        "anyOf": [_has("trainer"), *starts, _has("extends"), of_wandb],
+        "not": {"allOf": [_has("trainer"), {"anyOf": starts}]},
+        "dependentSchemas": {key: {"anyOf": [*starts, _has("extends")]} for key in PROGRAM_KEYS},
+    }
+
+
+def _has(key: str) -> dict[str, Any]:
+    """Return the schema of files in which `key` is more than null."""
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}

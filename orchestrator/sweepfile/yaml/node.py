@@ -37,6 +37,10 @@ class Node:
         """Return the node under `key`; None if this is no mapping or has no such key."""
         return self.value.get(key) if isinstance(self.value, dict) else None
 
+    def key_node(self, key: str) -> Node:
+        """Return a node with the line of a key, whose value is the key itself."""
+        return Node(key, self.key_lines.get(key), self.origin)
+
     def replaced(self, key: str, node: Node | None) -> Node:
         """Return this mapping with `key` set to `node`, or without it; the original stays."""
         entries = {**self.value}

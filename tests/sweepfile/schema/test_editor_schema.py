@@ -14,12 +14,9 @@ from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.schema import lr_schedule
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
-from orchestrator.sweepfile.schema.course import BySymptom
-from orchestrator.sweepfile.schema.editor_schema import json_schema
-from orchestrator.sweepfile.schema.lr_schedule import LrSchedule
-from orchestrator.sweepfile.schema.sweep import SPEC
+from orchestrator.sweepfile.schema.course import BySymptom, LrSchedule
+from orchestrator.sweepfile.schema.sweep import SPEC, json_schema
 from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS
 from orchestrator.sweepfile.space.domain import BLOCK
 from orchestrator.sweepfile.yaml.node import Log
@@ -241,7 +238,7 @@ def test_the_keys_are_those_of_the_checker() -> None:
             walk(kind.item, schema["properties"]["rising"], f"{where}.*")
             walk(kind.item, next(iter(schema["patternProperties"].values())), f"{where}.*")
         elif isinstance(kind, LrSchedule):
-            walk(lr_schedule.WHOLE, schema, where)
+            walk(kind.record, schema, where)
         elif type(kind).__name__ == "Block":
             walk(BLOCK, schema, where)
             assert schema["properties"]["distribution"]["enum"] == list(DISTRIBUTIONS)
