@@ -27,15 +27,13 @@ from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.resolve import read_program, settle_paths
 from orchestrator.sweepfile.schema.sweep import (
-    JOINED_KEYS,
     PROGRAMS,
     SPEC,
     plain_settings,
     spec_values,
 )
-from orchestrator.sweepfile.yaml.compose import read_whole
+from orchestrator.sweepfile.yaml.compose import ORIGIN, apply, parameter_names, read_whole
 from orchestrator.sweepfile.yaml.node import Log, Node
-from orchestrator.sweepfile.yaml.overrides import ORIGIN, apply, parameter_names
 
 
 def load_spec(
@@ -64,7 +62,7 @@ def load_spec(
     """
     path = Path(path)
     log = Log()
-    written = read_whole(path, JOINED_KEYS, log)
+    written = read_whole(path, log)
     tool = _other_tool(written.value)
     if tool is not None:
         log.problems.clear()

@@ -28,8 +28,8 @@ from orchestrator.sweepfile.model.course import Reference
 from orchestrator.sweepfile.model.spec import Bound
 from orchestrator.sweepfile.program.resolve import folder_of
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, metrics_kind
+from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Node
-from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 _SPLITS = ("train_", "val_", "test_")
 

@@ -12,8 +12,8 @@ from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
 from orchestrator.sweepfile.space.distributions import limits, support
 from orchestrator.sweepfile.space.domain import Declared
 from orchestrator.sweepfile.trainer_schemas import TrainerParameter, TrainerSchema
+from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Log, Node
-from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 

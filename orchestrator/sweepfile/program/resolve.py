@@ -32,8 +32,8 @@ from orchestrator.sweepfile.program.interpreters import conda_folder, locate
 from orchestrator.sweepfile.program.macros import names_in
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.domain import Declared
+from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Node
-from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 Find = Callable[[str, Path], str | None]
 

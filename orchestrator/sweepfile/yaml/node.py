@@ -38,19 +38,17 @@ class Node:
         return self.value.get(key) if isinstance(self.value, dict) else None
 
     def key_node(self, key: str) -> Node:
-        """Return a node with the line of a key, whose value is the key itself."""
-        return Node(key, self.key_lines.get(key), self.origin)
+        """Return a node with the place of a key, whose value is the key itself."""
+        return Node(key, self.key_lines.get(key), self.value[key].origin)
 
     def replaced(self, key: str, node: Node | None) -> Node:
         """Return this mapping with `key` set to `node`, or without it; the original stays."""
-        entries = {**self.value}
-        lines = {**self.key_lines}
+        entries, lines = {**self.value}, {**self.key_lines}
         if node is None:
             entries.pop(key, None)
             lines.pop(key, None)
         else:
-            entries[key] = node
-            lines[key] = node.line
+            entries[key], lines[key] = node, node.line
         return Node(entries, self.line, self.origin, lines)
 
 
@@ -91,7 +89,7 @@ class Log:
 
     def at(self, node: Node, key: str, message: str) -> None:
         """Add a mistake at a node of the tree."""
-        self.problems.append(Problem(node.line, key, message, node.origin))
+        self.add(key, message, node.origin, node.line)
 
     def warn(self, node: Node, key: str, message: str) -> None:
         """Add a warning at a node of the tree."""
@@ -102,9 +100,8 @@ class Log:
 
         Once there are very many mistakes, the search takes too long and nobody reads its result.
         """
-        if len(self.problems) > _ENOUGH or len(name) > 80:
-            return ""
-        return nearest(name, choices)
+        is_worth_it = len(self.problems) <= _ENOUGH and len(name) <= 80
+        return nearest(name, choices) if is_worth_it else ""
 
     def error(self) -> SpecError:
         """Return the error with all mistakes, in the order of the file."""

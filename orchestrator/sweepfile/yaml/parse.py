@@ -10,6 +10,7 @@ Files that other tools wrote (a run folder's ``config.yaml``) are read leniently
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ _TAG = "tag:yaml.org,2002:"
 _EXPONENT_TAG = "tag:exponent"  # a float that YAML 1.1 takes for text
 _EXPONENT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+\Z")
 _BOUND = re.compile(r"\s*[<>]=?\s*\S")
-_CONSTRUCTOR: Any = yaml.constructor.SafeConstructor()
 _FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -72,7 +72,7 @@ def read_file(path: Path, log: Log) -> Node:
         log.add("", "not UTF-8 text. Save it as UTF-8.", origin, line)
         raise log.error() from None
     root = _build(text, origin, log)
-    if root is None or root.value is None:
+    if root.value is None:
         log.add("", "the file is empty. `sweep schema` lists its keys.", origin)
         raise log.error()
     if not isinstance(root.value, dict):
@@ -91,15 +91,16 @@ def read_value(text: str, origin: str, log: Log) -> Node:
     """
     if _BOUND.match(text):
         return Node(text.strip(), None, origin)
-    root = _build(text, origin, log, numbered=False)
-    return root if root is not None else Node(None, None, origin)
+    return _build(text, origin, log, numbered=False)
 
 
-def _build(text: str, origin: str, log: Log, *, numbered: bool = True) -> Node | None:
+def _build(text: str, origin: str, log: Log, *, numbered: bool = True) -> Node:
     try:
-        _Meter(MAX_DEPTH, MAX_UNFOLDED).measure(text, _LOADER)
+        _measure(text, _LOADER, MAX_DEPTH, MAX_UNFOLDED)
         composed = yaml.compose(text, Loader=_LOADER)
-        return None if composed is None else _Reader(origin, log, numbered).read(composed, "")
+        if composed is None:
+            return Node(None, None, origin)
+        return _Reader(origin, log, numbered).read(composed, "")
     except _RefusedError as error:
         message, line = error.message, error.line
     except yaml.YAMLError as error:
@@ -119,64 +120,61 @@ class _RefusedError(Exception):
         self.line = where.start_mark.line + 1
 
 
-class _Meter:
-    """Refuses text that is too deep or unfolds to too much, before anything is built."""
+def _measure(text: str, loader: Any, most_depth: int, most_values: int) -> None:
+    """Refuse text that is too deep or unfolds to too much, before anything is built.
 
-    def __init__(self, depth: int, unfolded: int) -> None:
-        self._depth = depth
-        self._unfolded = unfolded
-        self._known: dict[str, tuple[int, int] | None] = {}  # anchor -> values, depth; None: open
-        self._stack: list[tuple[str | None, int, int]] = []  # anchor, values and depth so far
-        self._documents = 0
-
-    def measure(self, text: str, loader: Any) -> None:
-        """Read a text event by event.
-
-        Raises:
-            _RefusedError: a limit is exceeded, an alias has no anchor, or there are two documents.
-        """
-        for event in yaml.parse(text, Loader=loader):
-            if isinstance(event, yaml.DocumentStartEvent):
-                self._documents += 1
-                if self._documents > 1:
-                    raise _RefusedError(event, "a second document starts here ('---'). Keep one.")
-            elif isinstance(event, yaml.CollectionStartEvent):
-                self._check(event, len(self._stack) + 1, 1)
-                self._stack.append((event.anchor, 1, 1))
-                if event.anchor:
-                    self._known[event.anchor] = None
-            elif isinstance(event, yaml.CollectionEndEvent):
-                self._add(event, *self._stack.pop())
+    Raises:
+        _RefusedError: a limit is exceeded, an alias has no anchor, or there are two documents.
+    """
+    known: dict[str, tuple[int, int] | None] = {}  # anchor -> values, depth; None: open
+    stack: list[tuple[str | None, int, int]] = []  # anchor, values and depth so far
+    documents = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise _RefusedError(event, "a second document starts here ('---'). Keep one.")
+        anchor, values, depth = getattr(event, "anchor", None), 1, 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            stack.append((anchor, values, depth))
+            values, depth = 0, len(stack)
+            if anchor:
+                known[anchor] = None
+        elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+            if isinstance(event, yaml.CollectionEndEvent):
+                anchor, values, depth = stack.pop()
             elif isinstance(event, yaml.AliasEvent):
-                self._add(event, None, *self._meant(event))
-            elif isinstance(event, yaml.ScalarEvent):
-                self._add(event, event.anchor, 1, 1)
+                values, depth = _meant(known, event)
+            if anchor:
+                known[anchor] = values, depth
+            if stack:
+                outer, before, deepest = stack[-1]
+                values, depth = before + values, max(deepest, depth + 1)
+                stack[-1] = (outer, values, depth)
+        if depth > most_depth:
+            raise _RefusedError(event, f"nested more than {most_depth} deep.")
+        if values > most_values:
+            raise _RefusedError(event, f"more than {most_values:,} values, aliases unfolded.")
 
-    def _add(self, event: Any, anchor: str | None, size: int, depth: int) -> None:
-        """Add a finished value to the collection around it."""
-        if anchor:
-            self._known[anchor] = (size, depth)
-        if self._stack:
-            outer, values, deepest = self._stack[-1]
-            size, depth = values + size, max(deepest, depth + 1)
-            self._stack[-1] = (outer, size, depth)
-        self._check(event, depth, size)
 
-    def _check(self, event: Any, depth: int, size: int) -> None:
-        if depth > self._depth:
-            raise _RefusedError(event, f"nested more than {self._depth} deep.")
-        if size > self._unfolded:
-            raise _RefusedError(event, f"more than {self._unfolded:,} values, aliases unfolded.")
+def _meant(known: Mapping[str, tuple[int, int] | None], event: Any) -> tuple[int, int]:
+    """Return how many values an alias means, and how deep they are."""
+    name = event.anchor
+    if name not in known:
+        message = f"no anchor &{name} above the alias *{name}."
+        raise _RefusedError(event, f"{message} Quote it if it is text: '*{name}'.")
+    meant = known[name]
+    if meant is None:
+        raise _RefusedError(event, f"the alias *{name} is inside &{name} itself.")
+    return meant
 
-    def _meant(self, event: Any) -> tuple[int, int]:
-        name = event.anchor
-        if name not in self._known:
-            message = f"no anchor &{name} above the alias *{name}."
-            raise _RefusedError(event, f"{message} Quote it if it is text: '*{name}'.")
-        meant = self._known[name]
-        if meant is None:
-            raise _RefusedError(event, f"the alias *{name} is inside &{name} itself.")
-        return meant
+
+_CONSTRUCTOR: Any = yaml.constructor.SafeConstructor()
+_CONSTRUCT = {
+    "int": _CONSTRUCTOR.construct_yaml_int,
+    "float": _CONSTRUCTOR.construct_yaml_float,
+    "bool": _CONSTRUCTOR.construct_yaml_bool,
+}
 
 
 class _Reader:
@@ -191,24 +189,26 @@ class _Reader:
     def read(self, raw: Any, key: str) -> Node:
         """Return the tree of a composed node that is found under a dotted `key`."""
         if id(raw) not in self._done:
-            self._done[id(raw)] = self._read(raw, key)
+            tag = self._tag_name(raw, key)
+            lines: dict[str, int | None] = {}
+            value: Any
+            if isinstance(raw, yaml.MappingNode):
+                value, lines = self._mapping(raw, key)
+            elif isinstance(raw, yaml.SequenceNode):
+                value = [
+                    self.read(item, key if isinstance(item, yaml.ScalarNode) else _join(key, i))
+                    for i, item in enumerate(raw.value)
+                ]
+            else:
+                value = self._scalar(raw, tag, key)
+            self._done[id(raw)] = Node(value, self._line(raw), self._origin, lines)
         return self._done[id(raw)]
 
-    def _read(self, raw: Any, key: str) -> Node:
-        line = raw.start_mark.line + 1 if self._numbered else None
-        if isinstance(raw, yaml.MappingNode):
-            self._tag_name(raw, key, line)
-            return self._mapping(raw, key, line)
-        if isinstance(raw, yaml.SequenceNode):
-            self._tag_name(raw, key, line)
-            items = [
-                self.read(item, key if isinstance(item, yaml.ScalarNode) else _join(key, str(i)))
-                for i, item in enumerate(raw.value)
-            ]
-            return Node(items, line, self._origin)
-        return Node(self._scalar(raw, key, line), line, self._origin)
+    def _line(self, raw: Any) -> int | None:
+        return raw.start_mark.line + 1 if self._numbered else None
 
-    def _mapping(self, raw: Any, key: str, line: int | None) -> Node:
+    def _mapping(self, raw: Any, key: str) -> tuple[dict[str, Node], dict[str, int | None]]:
+        """Return the entries of a mapping and the lines of their keys."""
         entries: dict[str, Node] = {}
         lines: dict[str, int | None] = {}
         merged: list[Node] = []
@@ -219,22 +219,19 @@ class _Reader:
                 merged += self._merged(value, key)
                 continue
             inner = _join(key, name.value)
+            node = self.read(value, inner)
             if name.value in entries:
                 first = lines[name.value]
                 where = f" It is on line {first} too; keep one." if first else ""
                 self._log.add(inner, f"repeated key.{where}", self._origin, self._line(name))
-                self.read(value, inner)
                 continue
             lines[name.value] = self._line(name)
-            entries[name.value] = self.read(value, inner)
+            entries[name.value] = node
         for other in merged:
             for name, node in other.value.items():
                 if name not in entries:
                     entries[name], lines[name] = node, other.key_lines[name]
-        return Node(entries, line, self._origin, lines)
-
-    def _line(self, raw: Any) -> int | None:
-        return raw.start_mark.line + 1 if self._numbered else None
+        return entries, lines
 
     def _merged(self, raw: Any, key: str) -> list[Node]:
         """Return the mappings that a ``<<`` merges."""
@@ -244,43 +241,38 @@ class _Reader:
             raise _RefusedError(raw, f"'<<' merges mappings only (found {found(node)}).")
         return others
 
-    def _scalar(self, raw: Any, key: str, line: int | None) -> Any:
-        name = self._tag_name(raw, key, line)
+    def _scalar(self, raw: Any, tag: str, key: str) -> Any:
+        if tag not in _CONSTRUCT:
+            return None if tag == "null" else raw.value
         try:
-            if name == "int":
-                number: int = _CONSTRUCTOR.construct_yaml_int(raw)
-                if number.bit_length() > 1000:  # Python may refuse to print it
-                    raise OverflowError
-                return number
-            if name == "float":
-                return _CONSTRUCTOR.construct_yaml_float(raw)
-            if name == "bool":
-                return _CONSTRUCTOR.construct_yaml_bool(raw)
+            value = _CONSTRUCT[tag](raw)
+            if tag == "int" and value.bit_length() > 1000:  # Python may refuse to print it
+                raise OverflowError
         except (ValueError, OverflowError, KeyError, IndexError):
-            kind = "true or false" if name == "bool" else "a number"
+            kind = "true or false" if tag == "bool" else "a number"
             message = f"expected {kind} (found {raw.value[:40]!r})."
-            self._log.add(key, message, self._origin, line)
+            self._log.add(key, message, self._origin, self._line(raw))
             return None
-        return None if name == "null" else raw.value
+        return value
 
-    def _tag_name(self, raw: Any, key: str, line: int | None) -> str:
+    def _tag_name(self, raw: Any, key: str) -> str:
         """Return the short name of a node's tag; dates and unknown tags are text."""
         tag: str = raw.tag
         if tag == _EXPONENT_TAG:
-            if line is not None:
-                self._log.exponents.append(Problem(line, key, raw.value, self._origin))
+            if self._numbered:
+                self._log.exponents.append(Problem(self._line(raw), key, raw.value, self._origin))
             return "float"
         name = tag.removeprefix(_TAG) if tag.startswith(_TAG) else ""
-        if name in ("str", "int", "float", "bool", "null", "seq", "map"):
+        if name in ("str", "null", "seq", "map", *_CONSTRUCT):
             return name
         if name not in ("timestamp", "value", "merge"):
             message = f"the tag {tag[:80]!r} builds an object. Remove the tag."
-            self._log.add(key, message, self._origin, line)
+            self._log.add(key, message, self._origin, self._line(raw))
         return "str"
 
 
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
+def _join(key: str, name: str | int) -> str:
+    return f"{key}.{name}" if key else str(name)
 
 
 def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
@@ -298,11 +290,11 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     if "\t" in indent or here[mark.column : mark.column + 1] == "\t":
         return "indented with a tab. Use spaces.", row + 1
     hint = ""
+    macro = re.search(r"(?<![\"'])\$\{[^{}]*\}", here)
     if re.search(r":\s+[>|%@`*&!]", here):
         value = here.split(":", 1)[1].strip()
         hint = f' Quote the value: "{value[:40]}".'
-    macro = re.search(r"(?<![\"'])\$\{[^{}]*\}", here)
-    if macro is not None and not hint:  # within [ ] and { } a brace ends a word
+    elif macro is not None:  # within [ ] and { } a brace ends a word
         hint = f' Quote what has braces: "{macro[0]}".'
     problem = getattr(error, "problem", None) or "unreadable"
     return f"not YAML: {problem}.{hint}", row + 1
@@ -339,7 +331,7 @@ def read_yaml(text: str) -> Any:
     if len(text) > _LENIENT_BYTES:
         raise LenientError(f"it has more than {_LENIENT_BYTES >> 20} MB")
     try:
-        _Meter(_LENIENT_DEPTH, _LENIENT_UNFOLDED).measure(text, _AnyTagLoader)
+        _measure(text, _AnyTagLoader, _LENIENT_DEPTH, _LENIENT_UNFOLDED)
         return yaml.load(text, Loader=_AnyTagLoader)
     except _RefusedError as error:
         raise LenientError(f"it cannot be read: {error.message.rstrip('.')}") from None
