@@ -13,7 +13,7 @@ import click
 
 from orchestrator.cli.output import mute
 from orchestrator.cli.render.text import clean, number, plural
-from orchestrator.engine.script.reports import Lines, Tail
+from orchestrator.engine.script import Lines, Tail
 from orchestrator.files import format_duration
 from orchestrator.placement import CPU
 from orchestrator.runs import SweepDir, TrialRecord, TrialState

@@ -129,11 +129,16 @@ def copy_file(source: Path, target: Path) -> None:
     try:
         os.link(source, part)
     except OSError:  # a file system without links
-        with source.open("rb") as reading, atomic.replacing(target) as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
+        copy_whole(source, target)
         return
     os.replace(part, target)
     part.unlink(missing_ok=True)  # replacing one link to a file by another leaves both
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Replace `target` by a copy of `source` in one step."""
+    with source.open("rb") as reading, atomic.replacing(target) as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
 
 
 def inherit_checkpoint(source: RunDir, run: RunDir, *, best: bool = False) -> bool:

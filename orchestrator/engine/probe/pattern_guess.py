@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.engine.probe.observe import Observed
-from orchestrator.engine.script.reports.output_lines import Line
-from orchestrator.engine.script.reports.patterns import Follower
+from orchestrator.engine.script.output_text import Line
+from orchestrator.engine.script.reports.merge import Follower
 
 MOST_PATTERNS = 3
 _LONGEST = 1_000  # characters; a longer line is not meant to be read

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.divergence.series import is_validation
-from orchestrator.engine.probe.file_guess import RUN_DIR, FileGuess, guess_files
-from orchestrator.engine.probe.observe import Observation, Observed, observe
+from orchestrator.engine.probe.observe import (
+    RUN_DIR,
+    FileGuess,
+    Observation,
+    Observed,
+    guess_files,
+    observe,
+)
 from orchestrator.engine.probe.pattern_guess import Proposal, propose_patterns
-from orchestrator.engine.script.command_line import command
-from orchestrator.engine.script.failure import lines_that_matter
-from orchestrator.engine.script.launch import REPORTED_FILE, surroundings
-from orchestrator.engine.script.reports.columns import NO_METRICS
-from orchestrator.engine.script.reports.log_files import LogFiles
+from orchestrator.engine.script.command_line import REPORTED_FILE, command, reporting_variables
+from orchestrator.engine.script.output_text import lines_that_matter
+from orchestrator.engine.script.reports.log_files import NO_METRICS, LogFiles
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
 from orchestrator.files import jsonl
 from orchestrator.runs.curves import cells
@@ -69,7 +73,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
     words, given, style = _sorted_words(typed, arguments)
     with tempfile.TemporaryDirectory(prefix="sweep-probe-") as name:
         folder = Path(name)
-        variables = surroundings({}, folder)
+        variables = reporting_variables({}, folder)
         variables.pop("WANDB_SWEEP_PARAM_PATH")
         seen = observe(
             program, [*start, *typed], directory=folder, limit_s=limit_s, variables=variables

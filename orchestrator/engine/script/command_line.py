@@ -1,4 +1,4 @@
-"""The argument list that starts a script; never a shell line.
+"""The argument list and the environment that start a script.
 
 Every value arrives in the script exactly as it is in the config: blanks, quotes, newlines,
 ``$(...)`` and ``;`` mean nothing on the way. If the sweep file asks for a shell, values reach it as
@@ -16,31 +16,37 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.errors import TrialError
-from orchestrator.files import atomic
+from orchestrator.files import MIB, atomic
 from orchestrator.sweepfile.model import Program, Step
-from orchestrator.sweepfile.program import (
-    Macros,
-    arguments,
-    for_shell,
-    parameters_yaml,
-    passes_parameters,
-)
+from orchestrator.sweepfile.program import Macros, arguments, for_shell, parameters_yaml
 
+# Files in the run directory.
+REPORTED_FILE = "reported.jsonl"
+"""What the script writes to ``$SWEEP_METRICS``, JSON lines."""
 JSON_FILE = "config.json"
-"""In the run directory: what ``${args_json_file}`` stands for."""
+"""What ``${args_json_file}`` stands for."""
 YAML_FILE = "wandb-config.yaml"
-"""In the run directory: the config for ``wandb.config``."""
+"""The config for ``wandb.config``."""
 PARAMETERS_FILE = "notebook-parameters.yaml"
-"""In the run directory: what papermill sets."""
+"""What papermill sets."""
 FILLED_FILE = "notebook.ipynb"
-"""In the run directory: the notebook with parameters and outputs."""
+"""The notebook with parameters and outputs."""
 
 _NOTEBOOK_PACKAGES = ("papermill", "ipykernel")
 _IMPORT_TIMEOUT_S = 60.0
+_WANDB_FLUSH = "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL"
+_TORCH_ALLOCATOR = "PYTORCH_ALLOC_CONF"
+_TORCH_CUDA_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+_TORCH_FRACTION = "per_process_memory_fraction"
+# The first release that is known to take the fraction from its environment; an older one refuses
+# to start with an option that it does not know.
+_TORCH_WITH_FRACTION = (2, 13)
 
 
 def command(
@@ -51,36 +57,36 @@ def command(
     macros: Macros | None = None,
     step: Step | None = None,
 ) -> list[str]:
-    """Return the whole argument list that runs `program` with `config`.
+    """Return the argument list that runs `program` with `config`.
 
-    A program that the sweep file starts by ``command`` is started by these words, with its macros
-    inserted; so is each of several steps.
-
-    A ``.py`` file runs under ``program.python`` (by default the interpreter that runs the sweep);
-    any other file is executed as it is; a bare name is a console command, looked for on ``PATH``
-    and next to the interpreter that runs the sweep, so that commands of a virtual environment are
-    found without activating it. A notebook is run by papermill.
+    ``command`` of the sweep file, or of one of its steps, is used with its macros inserted.
+    Otherwise a ``.py`` file runs under ``program.python``, a notebook under papermill, and any
+    other file is executed as it is. A bare name is looked for on ``PATH`` and next to the
+    interpreter of the sweep, so that commands of a virtual environment need no activation.
 
     Args:
-        program: the program.
-        config: parameter name to value.
         directory: the run directory, where a file with the parameters is written if the command
             needs one; None writes none.
         macros: by default those of `config` and `directory`.
-        step: which of the program's steps; None if it has none.
 
     Raises:
         TrialError: there is no such program, it is not executable, a macro has no value, or a
             value cannot be an argument.
     """
     macros = macros or Macros.of(program, config, directory)
-    if program.shell:
-        return _for_shell(program, macros)
-    if step is not None or program.command:
+    wanted = program.command if step is None else step.command
+    if wanted and not program.shell:
         return _commanded(program, macros, directory, step)
-    if Path(program.path).suffix == ".ipynb":
+    if Path(program.path).suffix == ".ipynb" and not program.shell:
         return _notebook(program, macros.config, directory)
-    return [*_start(program), *_arguments(program, macros), *_resume_words(program, macros)]
+    passed = arguments(_unnamed(program, macros), style=program.style, booleans=program.booleans)
+    passed += _resume_words(program, macros)
+    if not program.shell:
+        return [*_start(program), *passed]
+    text, _ = for_shell(program.command[0])
+    if "${program}" in text:
+        text = text.replace("${program}", shlex.quote(_start(program)[-1]))
+    return ["/bin/sh", "-c", text.replace("${args}", '"$@"'), "sh", *passed]
 
 
 def variables(
@@ -91,38 +97,93 @@ def variables(
     macros: Macros | None = None,
     step: Step | None = None,
 ) -> dict[str, str]:
-    """Return the environment variables that a program gets in addition to the usual ones.
+    """Return the environment variables that the sweep file asks for.
 
     ``PATH`` begins with the folder of the interpreter, so that plain ``python`` is the one that
-    runs the sweep, or the one that the sweep file names. If a command passes no parameters,
-    ``WANDB_SWEEP_PARAM_PATH`` names a file in `directory` with them, as W&B's agent does; it is
-    written. ``env`` of the sweep file overrides both.
+    runs the sweep, or the one that the sweep file names.
 
     Raises:
         TrialError: a macro has no value, or a value cannot be in an environment.
     """
     macros = macros or Macros.of(program, config, directory)
-    wanted = step.command if step is not None else program.command
     found: dict[str, str] = {}
-    if wanted or program.python is not None:
+    if step is not None or program.command or program.python is not None:
         folder = os.path.dirname(_interpreter(program.python, Path(program.workdir)))
         found["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
     if program.conda is not None:
         found["CONDA_PREFIX"] = program.conda
         found["CONDA_DEFAULT_ENV"] = os.path.basename(program.conda)
-    if wanted and not (program.shell or program.params_file or passes_parameters(wanted)):
-        path = directory.absolute() / YAML_FILE
-        atomic.write_text(path, parameters_yaml(config, wandb=True))
-        found["WANDB_SWEEP_PARAM_PATH"] = str(path)
     if program.shell:
         for index, macro in enumerate(for_shell(program.command[0])[1]):
             found[f"SWEEP_{index}"] = macros.put_in(macro) or ""
-    given = {name: macros.put_in(text) for name, text in program.env.items()}
-    found |= {name: value for name, value in given.items() if value is not None}
+    for name, text in program.env.items():
+        value = macros.put_in(text)
+        if value is not None:
+            found[name] = value
     for name, value in found.items():
         if "\0" in value:
             raise TrialError(f"env {name}: contains a NUL character ({value!r}).")
     return found
+
+
+def reporting_variables(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
+    """Write the config into files, and return the variables that name them and where to report.
+
+    W&B is offline unless the environment says otherwise: trials need no server and no login.
+    """
+    folder = directory.absolute()
+    plain = atomic.plain(config)
+    atomic.write_json(folder / JSON_FILE, plain)
+    atomic.write_text(folder / YAML_FILE, parameters_yaml(plain, wandb=True))
+    return {
+        "SWEEP_METRICS": str(folder / REPORTED_FILE),
+        "SWEEP_CONFIG": str(folder / JSON_FILE),
+        "WANDB_SWEEP_PARAM_PATH": str(folder / YAML_FILE),
+        "WANDB_DIR": str(folder),
+        "WANDB_MODE": os.environ.get("WANDB_MODE", "offline"),
+        # Seconds between writes of W&B's log; its default of 15 is too slow to stop a divergence.
+        _WANDB_FLUSH: os.environ.get(_WANDB_FLUSH, "1"),
+    }
+
+
+def cap_variables(program: Program, cap: tuple[int, int] | None) -> dict[str, str]:
+    """Return the environment variables that limit the GPU memory of JAX, CuPy, TF and PyTorch.
+
+    No driver limits the memory of one process among others (a MIG slice does, and is what its slot
+    sees), but the frameworks limit themselves if their environment asks for it. TensorFlow takes
+    no limit, but no longer takes the whole card at once. PyTorch is limited if the program runs
+    under the interpreter of the sweep, whose version is known. What the user has set remains.
+
+    Args:
+        cap: bytes that it may hold, its context included, and bytes of the GPU; None for no limit.
+    """
+    if cap is None:
+        return {}
+    held, total = max(MIB, cap[0] - CONTEXT_BYTES), max(1, cap[1])
+    share = f"{min(1.0, held / total):.4f}"
+    wanted = {
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": share,
+        "CUPY_GPU_MEMORY_LIMIT": str(held),
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
+    found = {name: value for name, value in wanted.items() if name not in os.environ}
+    general = os.environ.get(_TORCH_ALLOCATOR, "")
+    for_cuda = os.environ.get(_TORCH_CUDA_ALLOCATOR, "")
+    if _torch_takes_fraction(program) and _TORCH_FRACTION not in general + for_cuda:
+        name = _TORCH_ALLOCATOR if general or not for_cuda else _TORCH_CUDA_ALLOCATOR
+        options = [os.environ.get(name), f"{_TORCH_FRACTION}:{share}"]
+        found[name] = ",".join(filter(None, options))
+    return found
+
+
+def _torch_takes_fraction(program: Program) -> bool:
+    if program.python not in (None, sys.executable):
+        return False
+    try:
+        version = metadata.version("torch").partition("+")[0].split(".")
+        return (int(version[0]), int(version[1])) >= _TORCH_WITH_FRACTION
+    except (metadata.PackageNotFoundError, ValueError, IndexError):
+        return False
 
 
 def _resume_words(program: Program, macros: Macros) -> list[str]:
@@ -132,29 +193,17 @@ def _resume_words(program: Program, macros: Macros) -> list[str]:
     return [word for text in program.resume.words if (word := macros.put_in(text)) is not None]
 
 
-def _arguments(program: Program, macros: Macros) -> list[str]:
-    """Return the arguments for the parameters that are not inserted by name elsewhere."""
-    return arguments(_unnamed(program, macros), style=program.style, booleans=program.booleans)
-
-
 def _unnamed(program: Program, macros: Macros) -> dict[str, Any]:
+    """Return the parameters that no macro inserts by name."""
     in_steps = (word for step in program.steps for word in step.command)
     return macros.unnamed([*program.command, *in_steps, *program.env.values()])
-
-
-def _for_shell(program: Program, macros: Macros) -> list[str]:
-    text, _ = for_shell(program.command[0])
-    if "${program}" in text:
-        text = text.replace("${program}", shlex.quote(_start(program)[-1]))
-    text = text.replace("${args}", '"$@"')
-    given = [*_arguments(program, macros), *_resume_words(program, macros)]
-    return ["/bin/sh", "-c", text, "sh", *given]
 
 
 def _commanded(
     program: Program, macros: Macros, directory: Path | None, step: Step | None
 ) -> list[str]:
-    wanted = step.command if step is not None else program.command
+    """Return the words of ``command``, or of a step, with their macros inserted."""
+    wanted = program.command if step is None else step.command
     unnamed = _unnamed(program, macros)
     json_file = JSON_FILE
     if directory is not None and "${args_json_file}" in wanted:
@@ -191,7 +240,6 @@ def _start(program: Program) -> list[str]:
     """Return the words before the arguments: interpreter and script, or the executable."""
     workdir = Path(program.workdir)
     path = Path(program.path).expanduser()
-    is_file_name = path.is_absolute() or len(path.parts) > 1
     file = workdir / path
     if path.suffix == ".py":
         if not file.is_file():
@@ -203,7 +251,7 @@ def _start(program: Program) -> list[str]:
                 f"program: {file} is not executable. Run chmod +x {file}, or name a .py file."
             )
         return [str(file)]
-    found = None if is_file_name else _on_path(program.path)
+    found = None if _is_path(path) else _on_path(program.path)
     if found is None:
         raise TrialError(
             f"program: {program.path!r} is neither a file in {workdir} nor a command on PATH."
@@ -212,15 +260,15 @@ def _start(program: Program) -> list[str]:
 
 
 def _interpreter(python: str | None, workdir: Path) -> str:
-    """Return the interpreter for ``.py`` files.
+    """Return the interpreter for ``.py`` files; a relative path counts from `workdir`.
 
-    A relative path counts from `workdir`. Links are not resolved: the python of a virtual
-    environment is a link, and knows its environment by the name it was started with.
+    Links are not resolved: the python of a virtual environment is a link, and knows its
+    environment by the name it was started with.
     """
     if python is None:
         return sys.executable
     path = Path(python).expanduser()
-    if path.is_absolute() or len(path.parts) > 1:
+    if _is_path(path):
         file = os.path.abspath(workdir / path)
         if not os.access(file, os.X_OK) or os.path.isdir(file):
             raise TrialError(f"python: {file} is not an interpreter that can be executed.")
@@ -231,26 +279,27 @@ def _interpreter(python: str | None, workdir: Path) -> str:
     return found
 
 
+def _is_path(path: Path) -> bool:
+    return path.is_absolute() or len(path.parts) > 1
+
+
 def _on_path(name: str) -> str | None:
     """Return the command called `name` on PATH, else next to our own interpreter."""
     return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
 
 
 def _notebook(program: Program, config: Mapping[str, Any], directory: Path | None) -> list[str]:
-    """Return the argument list by which papermill sets a notebook's parameters and runs it.
-
-    Raises:
-        TrialError: it is not a notebook, takes no parameters, or papermill is missing.
-    """
+    """Return the argument list by which papermill sets a notebook's parameters and runs it."""
     file = Path(program.workdir) / program.path
     python = _interpreter(program.python, Path(program.workdir))
     try:
-        takes = _takes_parameters(file.read_text(encoding="utf-8-sig"))
+        cells = json.loads(file.read_text(encoding="utf-8-sig"))["cells"]
+        tags = [tag for cell in cells for tag in cell.get("metadata", {}).get("tags", [])]
     except (OSError, UnicodeDecodeError) as error:
         raise TrialError(f"program: {file} cannot be read as a notebook: {error}.") from None
-    if takes is None:
-        raise TrialError(f"program: {file} is not a notebook of version 4.")
-    if not takes and config:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise TrialError(f"program: {file} is not a notebook of version 4.") from None
+    if config and "parameters" not in tags:
         raise TrialError(
             f"program: {file} has no cell with the tag parameters, which sets the defaults of "
             f"{', '.join(sorted(config))}. Add one."
@@ -270,16 +319,6 @@ def _notebook(program: Program, config: Mapping[str, Any], directory: Path | Non
     return [*words, "--log-output", "--no-progress-bar"]
 
 
-def _takes_parameters(text: str) -> bool | None:
-    """Return whether a notebook has a cell with the tag ``parameters``; None if it is none."""
-    try:
-        cells = json.loads(text)["cells"]
-        tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    return any("parameters" in each for each in tags)
-
-
 def _missing_packages(python: str) -> str:
     """Return which packages for notebooks the interpreter lacks; "" if none."""
     names = _NOTEBOOK_PACKAGES
@@ -287,7 +326,7 @@ def _missing_packages(python: str) -> str:
         return ", ".join(name for name in names if importlib.util.find_spec(name) is None)
     code = (
         "import importlib.util, sys; "
-        "print(','.join(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
+        "print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None), sep=', ')"
     )
     try:
         done = subprocess.run(
@@ -298,5 +337,5 @@ def _missing_packages(python: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""  # starting it will say more
-    return done.stdout.strip().replace(",", ", ")
+        return ""  # starting it will show the reason
+    return done.stdout.strip()

@@ -25,6 +25,11 @@ _OTHER = {
     *("metrics", "previous", "result", "results", "scores", "summary", "sweep", "targets"),
 }
 _DEEPEST = 12
+_TEXTS = {"none": None, "null": None, "true": True, "false": False}
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
+
+Place = tuple[tuple[str, ...], Any]
+"""The normalised path to a recorded value, and the value."""
 
 
 def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
@@ -40,20 +45,20 @@ def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[s
     places = list(_leaves(recorded))
     lines = []
     for name in sorted(asked):
-        for value in _values_of(name, places):
-            if not same(asked[name], value):
-                lines.append(f"asked {name} {_show(asked[name])}, recorded {_show(value)}")
-                break
+        other = [value for value in _values_of(name, places) if not same(asked[name], value)]
+        if other:
+            lines.append(f"asked {name} {_show(asked[name])}, recorded {_show(other[0])}")
     return lines
 
 
 def agreements(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> int:
     """Return how many parameters were recorded with the requested value."""
     places = list(_leaves(recorded))
-    found = ((asked[name], _values_of(name, places)) for name in asked)
-    return sum(
-        bool(values) and all(same(value, each) for each in values) for value, values in found
-    )
+    count = 0
+    for name in asked:
+        values = _values_of(name, places)
+        count += bool(values) and all(same(asked[name], value) for value in values)
+    return count
 
 
 def same(asked: Any, recorded: Any) -> bool:
@@ -79,7 +84,7 @@ def same(asked: Any, recorded: Any) -> bool:
     return asked is None and recorded is None
 
 
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[Place]:
     """Yield every named value with the normalised path to it, maps included."""
     if not isinstance(value, Mapping) or len(path) >= _DEEPEST:
         return
@@ -91,17 +96,16 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
         yield from _leaves(item, here)
 
 
-def _values_of(name: str, places: list[tuple[tuple[str, ...], Any]]) -> list[Any]:
+def _values_of(name: str, places: list[Place]) -> list[Any]:
     """Return the recorded values of a parameter; only those among settings if there are any."""
-    wanted = tuple(_key(part) for part in name.split("."))
-    whole = (_key(name),)
-    found = [
-        (path[: -len(ending)], value)
-        for path, value in places
-        for ending in {wanted, whole}
-        if path[-len(ending) :] == ending and not set(path[: -len(ending)]) & _OTHER
-    ]
-    settings = [value for above, value in found if not above or set(above) & _SETTINGS]
+    endings = {tuple(_key(part) for part in name.split(".")), (_key(name),)}
+    found = []
+    for path, value in places:
+        for ending in endings:
+            above = set(path[: -len(ending)])
+            if path[-len(ending) :] == ending and not above & _OTHER:
+                found.append((not above or bool(above & _SETTINGS), value))
+    settings = [value for is_setting, value in found if is_setting]
     return settings or [value for _, value in found]
 
 
@@ -118,10 +122,8 @@ def _read(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if text.lower() in ("none", "null"):
-        return None
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
+    if text.lower() in _TEXTS:
+        return _TEXTS[text.lower()]
     try:
         return float(text)
     except ValueError:
@@ -137,7 +139,7 @@ def _read(value: Any) -> Any:
 
 def _truth(value: Any) -> bool | None:
     if isinstance(value, str):
-        return {"yes": True, "on": True, "no": False, "off": False}.get(value.lower())
+        return _SWITCHES.get(value.lower())
     return bool(value) if isinstance(value, bool) or value in (0, 1) else None
 
 

@@ -18,17 +18,15 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from orchestrator.engine.script import launch
-from orchestrator.engine.script.failure import failure
+from orchestrator.engine.script.command_line import reporting_variables
+from orchestrator.engine.script.found_files import Arrays, ScriptFolder
 from orchestrator.engine.script.job import Command, Job, keep_checkpoint, prepare
-from orchestrator.engine.script.outputs.copying import Arrays, Outputs
-from orchestrator.engine.script.outputs.folder_changes import WrittenFiles
-from orchestrator.engine.script.outputs.found_files import ScriptFolder
-from orchestrator.engine.script.process_tree import Tree
-from orchestrator.engine.script.reports.merge import Reports
-from orchestrator.engine.script.reports.output_lines import Line, Lines, Tail
-from orchestrator.engine.script.reports.patterns import Follower
+from orchestrator.engine.script.output_folder import Outputs
+from orchestrator.engine.script.output_text import Line, Lines, Tail, failure
+from orchestrator.engine.script.processes import OutputPipe, Tree, start
+from orchestrator.engine.script.reports.merge import Follower, Reports
 from orchestrator.engine.script.reports.sources import Sources
+from orchestrator.engine.script.workdir import WrittenFiles
 from orchestrator.errors import TrialError
 from orchestrator.runs import RunDir
 from orchestrator.sweepfile.model import Program
@@ -57,8 +55,6 @@ def run_script(
     SIGTERM, its group is assumed to have got it too, and the script has the same time.
 
     Args:
-        program: what to run.
-        config: parameter name to value.
         run: receives metrics, facts and warnings.
         grace_s: None takes the program's.
 
@@ -111,7 +107,7 @@ class _Script:
         # Where its metrics and its files are found.
         self._printed = Reports(run)
         self._follower = Follower(program.patterns, self._printed)
-        self._variables = launch.surroundings(config, run.directory)
+        self._variables = reporting_variables(config, run.directory)
         self._outputs = Outputs(program, config, run, job.outputs)
         self._folder = ScriptFolder(
             lambda: Path(program.workdir) if program.outputs is None else self._outputs.path,
@@ -191,7 +187,7 @@ class _Script:
 
     def _follow(self, command: Command) -> int:
         """Start a command and follow it to its end; return its exit code, or minus a signal."""
-        process = launch.start(
+        process = start(
             self._program,
             command.words,
             directory=self._run.directory,
@@ -200,7 +196,7 @@ class _Script:
         )
         self._process = process
         self.tree.set_root(process.pid)
-        output = launch.OutputPipe(process)
+        output = OutputPipe(process)
         assert process.stdout is not None
         with process.stdout:
             while process.poll() is None:
@@ -213,16 +209,15 @@ class _Script:
             # Workers that live on may hold the pipe open and continue to write into it.
             self._end_tree(LEFTOVER_GRACE_S)
             self._drain(output)
-        now = time.monotonic()
         unfinished = self._lines.unfinished()
         if unfinished is not None:
             last = Line(unfinished.text)
             self._tail.add(last)
-            self._follower.line(last, now)
+            self._follower.line(last, time.monotonic())
         self._follower.send()
         return process.returncode
 
-    def _drain(self, output: launch.OutputPipe) -> None:
+    def _drain(self, output: OutputPipe) -> None:
         """Take what is in the pipe, without waiting for whoever holds it open."""
         deadline = time.monotonic() + _DRAIN_S
         while data := output.read(0):
@@ -243,7 +238,7 @@ class _Script:
 
     def _write_log(self, data: bytes) -> None:
         if self._step_log is not None:
-            with suppress(OSError):  # the whole log says what is missing
+            with suppress(OSError):  # the whole log shows what is missing
                 self._step_log.write(data)
                 self._step_log.flush()
         rest = memoryview(data)
@@ -262,16 +257,7 @@ class _Script:
         now = time.monotonic()
         if now < self._next_look:
             return
-        if not self._is_stopping and (self.was_terminated or self._run.should_stop):
-            self._is_stopping = True
-            self._ask_to_end(now)
-        if self._kill_at is None:
-            silent_s = now - self._last_output
-            self._broken = command.broken_limit(now - self._started, silent_s)
-            if self._broken is not None:
-                self._ask_to_end(now)
-        if self._kill_at is not None and now >= self._kill_at:
-            self._end_tree(0.0)
+        self._stop_if_due(command, now)
         unfinished = self._lines.unfinished()
         is_new = unfinished is not None and unfinished != self._seen_unfinished
         if unfinished is not None and is_new and now - self._last_output >= _PAUSE_S:
@@ -286,10 +272,21 @@ class _Script:
         self._outputs.look(self._pids())
         self._next_look = time.monotonic() + _POLL_S
 
-    def _ask_to_end(self, now: float) -> None:
-        self._kill_at = now + self._grace_s
-        if not self.was_terminated:  # a second SIGTERM might cut a checkpoint short
-            self.tree.ask(signal.Signals[self._program.stop_signal])
+    def _stop_if_due(self, command: Command, now: float) -> None:
+        """Ask the script to end if it should stop or breaks a limit, and kill it in the end."""
+        asks = not self._is_stopping and (self.was_terminated or self._run.should_stop)
+        if asks:
+            self._is_stopping = True
+        elif self._kill_at is None:
+            silent_s = now - self._last_output
+            self._broken = command.broken_limit(now - self._started, silent_s)
+            asks = self._broken is not None
+        if asks:
+            self._kill_at = now + self._grace_s
+            if not self.was_terminated:  # a second SIGTERM might cut a checkpoint short
+                self.tree.ask(signal.Signals[self._program.stop_signal])
+        if self._kill_at is not None and now >= self._kill_at:
+            self._end_tree(0.0)
 
     def _show_progress(self, now: float, unfinished: Line | None) -> None:
         if self._printed.count or self._logged.count or now < self._next_progress:

@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine.child.saving import copy_file
-from orchestrator.engine.script.command_line import command, variables
-from orchestrator.engine.script.launch import cap_variables
-from orchestrator.engine.script.outputs.copying import copy_whole
+from orchestrator.engine.child.saving import copy_file, copy_whole
+from orchestrator.engine.script.command_line import cap_variables, command, variables
 from orchestrator.engine.script.workdir import settle
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, format_duration
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
 
 _USUAL_CHECKPOINTS = ("**/*.ckpt", "**/*.pt", "**/*.pth", "**/checkpoint-*/")
-"""What counts as a checkpoint if the sweep file does not say: Lightning's, PyTorch's, HF's."""
+"""Checkpoints if the sweep file names none: Lightning's, PyTorch's, Hugging Face's."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,6 @@ class Command:
     """One command of an attempt.
 
     Attributes:
-        words: the argument list.
         variables: further environment variables.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
@@ -56,25 +53,6 @@ class Command:
             limit = format_duration(self.stall_timeout_s)
             return f"printed nothing for {limit} (stall_timeout)"
         return None
-
-
-@dataclass(frozen=True)
-class Job:
-    """One attempt, ready to run.
-
-    Attributes:
-        program: as it runs in this trial.
-        commands: without the steps that an earlier attempt finished.
-        notes: for the next attempt.
-        outputs: the folder that an earlier attempt made and this one continues in.
-        find_checkpoint: returns the newest checkpoint.
-    """
-
-    program: Program
-    commands: list[Command]
-    notes: Notes
-    outputs: Path | None
-    find_checkpoint: Callable[[], Path | None]
 
 
 class Notes:
@@ -108,6 +86,25 @@ class Notes:
         self._file.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Job:
+    """One attempt, ready to run.
+
+    Attributes:
+        program: as it runs in this trial.
+        commands: without the steps that an earlier attempt finished.
+        notes: for the next attempt.
+        outputs: the folder that an earlier attempt made and this one continues in.
+        find_checkpoint: returns the newest checkpoint.
+    """
+
+    program: Program
+    commands: list[Command]
+    notes: Notes
+    outputs: Path | None
+    find_checkpoint: Callable[[], Path | None]
+
+
 def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
     """Make everything that one attempt needs, its files included.
 
@@ -134,21 +131,19 @@ def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
     if has_begun:
         run.continues()
     cap = cap_variables(program, run.cap)
-    steps: list[Step | None] = [step for step in program.steps if step.name not in done]
-    commands = []
-    for step in steps if program.steps else [None]:
-        words = command(program, sent, directory, macros=macros, step=step)
-        own = variables(program, sent, directory, macros=macros, step=step)
-        made = Command(words, {**cap, **own}, program.timeout_s, program.stall_timeout_s)
-        if step is not None:
-            made = replace(
-                made,
-                step=step.name,
-                timeout_s=step.timeout_s or made.timeout_s,
-                stall_timeout_s=step.stall_timeout_s or made.stall_timeout_s,
-                log=directory / f"log-{step.name}.txt",
-            )
-        commands.append(made)
+
+    def made(step: Step | None) -> Command:
+        return Command(
+            command(program, sent, directory, macros=macros, step=step),
+            cap | variables(program, sent, directory, macros=macros, step=step),
+            (step.timeout_s if step else None) or program.timeout_s,
+            (step.stall_timeout_s if step else None) or program.stall_timeout_s,
+            step=step.name if step else "",
+            log=directory / f"log-{step.name}.txt" if step else None,
+        )
+
+    left = [step for step in program.steps if step.name not in done]
+    commands = [made(step) for step in left] if program.steps else [made(None)]
     return Job(program, commands, notes, notes.outputs if has_begun else None, find_checkpoint)
 
 
@@ -189,8 +184,8 @@ def _find_checkpoint(
     """Return the newest checkpoint among a trial's own files, or None.
 
     Searched are the run directory, the trial's copy of the program's folder, and the folder that
-    the script made. The program's own folder is other trials' too: it counts only if the glob
-    names something of this trial by a macro, as ``ckpt/lr${params:lr}.pt``.
+    the script made. Other trials use the program's own folder too, so it counts only if the glob
+    has a macro that names something of this trial, as ``ckpt/lr${params:lr}.pt``.
     """
     if program.resume is None:
         return None
@@ -208,10 +203,8 @@ def _find_checkpoint(
         for path in glob.iglob(os.path.join(glob.escape(str(folder)), pattern), recursive=True)
     }
     own = [path for path in found if path != inherited and not path.name.startswith(".")]
-    newest = max(own, key=tail.modified_ns, default=None)
-    if newest is not None:
-        return newest
-    return inherited if inherited.exists() else None
+    fallback = inherited if inherited.exists() else None
+    return max(own, key=tail.modified_ns, default=fallback)
 
 
 def keep_checkpoint(found: Path | None, directory: Path) -> None:

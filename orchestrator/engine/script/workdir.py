@@ -1,7 +1,8 @@
-"""Where a trial's program runs: in its folder, or in the trial's own copy of it."""
+"""Where a trial's program runs: in its folder, whose changes are noted, or in a copy of it."""
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -11,17 +12,30 @@ from typing import Any
 
 from orchestrator.errors import TrialError
 from orchestrator.files import MIB, format_size
+from orchestrator.placement.memory_needs import HISTORY_FILE
 from orchestrator.sweepfile.model import Program
 
 FOLDER = "work"
 """In the run directory: the trial's copy."""
 
+# Limits of a copy; larger files are data or results, not sources.
 LARGEST_BYTES = 10 * MIB
-"""Larger files are data or results, not sources."""
 MOST_FILES = 20_000
 MOST_BYTES = 1024 * MIB
 
-_LEFT_OUT = ("__pycache__", "node_modules")
+# Limits of looking for changes: the rest of a larger folder is ignored.
+_MOST_WATCHED = 5_000
+_MOST_REPORTED = 100
+_DEEPEST_WATCHED = 3
+# Changes that are not noted: what several trials may well share (logs that grow, databases with
+# their own locks), and what people edit while a sweep runs.
+_NOT_WATCHED = (
+    *(".*", "*.log", "*.lock", "*.pyc", "*.db", "*.sqlite*", "*.journal", "nohup.out"),
+    *("*.py", "*.ipynb", "*.md", "sweep.yaml"),
+)
+
+FileStates = dict[str, tuple[float, int, int]]
+"""File, relative to the folder, to the time it was written (s since 1970), size and inode."""
 
 
 def settle(
@@ -37,11 +51,8 @@ def settle(
     Relative paths mean what they mean in the sweep file's folder, wherever the program runs.
 
     Args:
-        program: as the sweep file describes it.
-        config: parameter name to value.
         directory: the run directory.
         resumes: use the copy of an earlier attempt.
-        warn: called with what the user should know.
 
     Raises:
         TrialError: the folder cannot be copied.
@@ -51,10 +62,10 @@ def settle(
         source, target = Path(program.workdir), directory.absolute() / FOLDER
         if not (resumes and target.is_dir()):
             _make_copy(source, target, program.link, warn)
-        path = program.path
-        if os.path.isabs(path) and Path(os.path.abspath(path)).is_relative_to(source):
-            path = str(target / Path(os.path.abspath(path)).relative_to(source))
-        program = replace(program, workdir=str(target), path=path)
+        path = Path(os.path.abspath(program.path))
+        if os.path.isabs(program.path) and path.is_relative_to(source):
+            program = replace(program, path=str(target / path.relative_to(source)))
+        program = replace(program, workdir=str(target))
     here = Path(program.workdir)
     if here == home:
         return program, dict(config)
@@ -96,13 +107,9 @@ def _exists(path: Path) -> bool:
 def _make_copy(
     source: Path, target: Path, link: tuple[str, ...], warn: Callable[[str], None]
 ) -> None:
-    """Copy the sources and small files of `source` to a new `target`.
-
-    Raises:
-        TrialError: there is too much of it, or it cannot be read or written.
-    """
+    """Copy the sources and small files of `source` to a new `target`."""
     linked = {source / name for name in link}
-    large: list[tuple[str, int]] = []
+    large: list[str] = []
     files = total = 0
     try:
         if target.is_dir():
@@ -110,17 +117,20 @@ def _make_copy(
         target.mkdir(parents=True)
         for entry in _sources(source, linked):
             path = Path(entry.path)
-            copy = target / path.relative_to(source)
+            name = path.relative_to(source)
+            copy = target / name
             if path in linked:
                 copy.symlink_to(path.resolve())
             elif entry.is_symlink():
-                copy.symlink_to(_link_target(path, source))
+                leads = os.readlink(path)
+                is_inside = path.resolve().is_relative_to(source.resolve())
+                copy.symlink_to(leads if is_inside and not os.path.isabs(leads) else path.resolve())
             elif entry.is_dir():
                 copy.mkdir()
             elif entry.is_file():
                 size = entry.stat().st_size
                 if size > LARGEST_BYTES:
-                    large.append((str(path.relative_to(source)), size))
+                    large.append(f"{name} ({format_size(size)})")
                     continue
                 files, total = files + 1, total + size
                 if files > MOST_FILES or total > MOST_BYTES:
@@ -132,28 +142,30 @@ def _make_copy(
     except OSError as error:
         raise TrialError(f"workdir: copy: cannot copy {source} to {target}: {error}.") from None
     if large:
-        names = ", ".join(f"{name} ({format_size(size)})" for name, size in large[:3])
+        names = ", ".join(large[:3])
         more = f" and {len(large) - 3} more" if len(large) > 3 else ""
         warn(f"left out of the copy: {names}{more}. Name what the program needs under link.")
 
 
 def _sources(folder: Path, linked: set[Path]) -> Iterator[os.DirEntry[str]]:
     """Yield what is copied or linked, folders before their content."""
-    with os.scandir(folder) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-    for entry in listed:
+    for entry in _listed(folder):
         path = Path(entry.path)
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if path in linked or not is_folder:
+        if path in linked or not entry.is_dir(follow_symlinks=False):
             yield entry
-        elif not (is_left_out(entry.name) or _is_foreign(path)):
+        elif not (_is_left_out(entry.name) or _is_foreign(path)):
             yield entry
             yield from _sources(path, linked)
 
 
-def is_left_out(name: str) -> bool:
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_left_out(name: str) -> bool:
     """Return whether a folder of this name holds no sources."""
-    return name.startswith(".") or name in _LEFT_OUT
+    return name.startswith(".") or name in ("__pycache__", "node_modules")
 
 
 def _is_foreign(folder: Path) -> bool:
@@ -163,8 +175,87 @@ def _is_foreign(folder: Path) -> bool:
     return (folder / "spec.json").is_file() and (folder / "trials").is_dir()
 
 
-def _link_target(path: Path, source: Path) -> str:
-    """Return the target of a link's copy: inside the copy if the link leads inside."""
-    leads = os.readlink(path)
-    inside = path.resolve().is_relative_to(source.resolve())
-    return leads if inside and not os.path.isabs(leads) else str(path.resolve())
+def file_states(
+    folder: Path,
+    *,
+    deepest: int,
+    most: int,
+    skips: Callable[[os.DirEntry[str]], bool] = lambda entry: False,
+) -> FileStates:
+    """Return the files below a folder and what changes when they are written.
+
+    Folders of sweeps, hidden folders, caches, and what `skips` accepts are left out.
+
+    Args:
+        deepest: levels of folders, 1 for its own files only.
+        most: greatest number of files.
+    """
+    found: FileStates = {}
+    for entry in _files(folder, deepest, skips):
+        try:
+            state = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue  # it has just gone
+        name = os.path.relpath(entry.path, folder)
+        found[name] = (state.st_mtime, state.st_size, state.st_ino)
+        if len(found) >= most:
+            break
+    return found
+
+
+def _files(
+    folder: Path, deepest: int, skips: Callable[[os.DirEntry[str]], bool]
+) -> Iterator[os.DirEntry[str]]:
+    try:
+        listed = _listed(folder)
+    except OSError:
+        return
+    if {"spec.json", "trials"} <= {entry.name for entry in listed}:
+        return  # a sweep's folder
+    for entry in listed:
+        if skips(entry):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if deepest > 1 and not _is_left_out(entry.name):
+                yield from _files(Path(entry.path), deepest - 1, skips)
+        elif entry.is_file(follow_symlinks=False):
+            yield entry
+
+
+class WrittenFiles:
+    """Finds the files that change in a folder that trials share. Make it before the program starts.
+
+    Whether two trials wrote the same file is for the driver to decide, which knows when each of
+    them ran.
+
+    Args:
+        folder: the folder that the program runs in.
+        outputs: glob of the folders that trials make for themselves; they are skipped.
+        results: where sweeps are kept, which others write; it is skipped too.
+    """
+
+    def __init__(self, folder: Path, outputs: str | None, results: Path | None = None) -> None:
+        self._folder = folder
+        self._results = None if results is None else os.path.abspath(results)
+        self._outputs = "" if outputs is None else outputs.rstrip("/")
+        self._before = self._states()
+
+    def changed(self) -> FileStates:
+        """Return the files that were written since."""
+        now = self._states()
+        found = {name: state for name, state in now.items() if self._before.get(name) != state}
+        return dict(sorted(found.items())[:_MOST_REPORTED])
+
+    def _states(self) -> FileStates:
+        return file_states(
+            self._folder, deepest=_DEEPEST_WATCHED, most=_MOST_WATCHED, skips=self._skips
+        )
+
+    def _skips(self, entry: os.DirEntry[str]) -> bool:
+        path = os.path.abspath(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            name = os.path.relpath(entry.path, self._folder)
+            return path == self._results or fnmatch.fnmatch(name, self._outputs)
+        if entry.name == HISTORY_FILE and os.path.dirname(path) == self._results:
+            return True  # the driver's own
+        return any(fnmatch.fnmatch(entry.name, pattern) for pattern in _NOT_WATCHED)

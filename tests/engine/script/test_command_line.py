@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, strategies as st
 
-from orchestrator.engine.script.command_line import command, variables
+from orchestrator.engine.script.command_line import command, reporting_variables, variables
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import arguments
@@ -190,7 +190,7 @@ def test_a_command_runs_as_its_words_say(tmp_path: Path) -> None:
 def test_a_command_without_parameters_finds_them_where_wandb_looks(tmp_path: Path) -> None:
     program = Program(path="x", workdir=str(tmp_path), command=("python", "train.py"))
     config = {"lr": 1e-05, "net": {"depth": 2}, "name": "on"}
-    found = variables(program, config, tmp_path)
+    found = reporting_variables(config, tmp_path) | variables(program, config, tmp_path)
     text = Path(found["WANDB_SWEEP_PARAM_PATH"]).read_text()
     entries = yaml.safe_load(text)
     assert entries.pop("wandb_version") == 1

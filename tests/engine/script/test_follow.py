@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.script.failure import describe_exit, failure
-from orchestrator.engine.script.process_tree import Tree
+from orchestrator.engine.script.output_text import describe_exit, failure
+from orchestrator.engine.script.processes import Tree
 from orchestrator.sweepfile.model.program import Program
 from tests.engine.script.script_runner import EPOCH_LINE, SCRIPTS, is_running, run_trial, started
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from orchestrator.engine.script.launch import cap_variables
+from orchestrator.engine.script.command_line import cap_variables
 from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.errors import TrialError
 from orchestrator.files.units import GIB, MIB

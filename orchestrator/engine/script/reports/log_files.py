@@ -7,15 +7,14 @@ nothing writes any more.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.script.reports.columns import Columns
-from orchestrator.engine.script.reports.merge import Merger, Reports
-from orchestrator.engine.script.reports.output_lines import Lines
-from orchestrator.engine.script.reports.patterns import Follower
+from orchestrator.engine.script.output_text import Lines
+from orchestrator.engine.script.reports.merge import Follower, Merger, Reports
 from orchestrator.runs.curves import (
     EventLog,
     LogProblem,
@@ -23,11 +22,18 @@ from orchestrator.runs.curves import (
     cells,
     is_event_file,
     is_wandb_log,
+    number,
     tail,
 )
 
 Row = dict[str, Any]
 Poll = Callable[[bool], list[Row]]
+
+MANY_ROWS = 200
+"""Rows of one epoch with their own steps, from which on the user is warned."""
+
+NO_METRICS = frozenset((*cells.EPOCHS, *cells.STEPS, *cells.PLANNED, *cells.BESIDE))
+"""Columns that give a position in the training, not its quality."""
 
 _SPLITS = ("train", "val", "valid", "validation", "eval", "test")
 _SNIFFED = 65_536  # bytes by which a file's kind is recognised
@@ -36,35 +42,110 @@ _SNIFFED = 65_536  # bytes by which a file's kind is recognised
 class RowLog(Merger):
     """A log of rows.
 
+    The step is the given column; else ``epoch`` if that holds whole numbers (trials with different
+    batch sizes are then compared at the same epoch); else ``step`` and its synonyms; else rows are
+    counted.
+
     Args:
         where: the file, for messages.
+        step: the column of the step; None finds it.
+        names: our name of a metric to its name in the log.
+        prefers_steps: a column ``step`` goes before ``epoch``.
+        epochs: how many epochs there will be; None if unknown.
         at_once: every row is a report, and waits for no other of its step.
     """
 
     def __init__(
-        self, where: str, poll: Poll, columns: Columns, reports: Reports, *, at_once: bool = False
+        self,
+        where: str,
+        poll: Poll,
+        reports: Reports,
+        *,
+        step: str | None,
+        names: Mapping[str, str],
+        prefers_steps: bool = False,
+        epochs: int | None = None,
+        at_once: bool = False,
     ) -> None:
         super().__init__(reports)
         self._where = where
         self._poll = poll
-        self._columns = columns
         self._at_once = at_once
+        self._epochs = epochs
+        self._ours = {theirs: ours for ours, theirs in names.items()}
+        self._order = (cells.STEPS, cells.EPOCHS) if prefers_steps else (cells.EPOCHS, cells.STEPS)
+        self._given = self._column = step
+        self._is_epoch = False
+        self._rows = 0
+        self._first_epoch: float | None = None
+        self._epoch: float | None = None
+        self._steps_of_epoch: set[float] = set()
 
     def look(self, now: float, *, last: bool = False) -> None:
         """Take what is new; with `last` nothing writes any more, so that nothing is waited for."""
         for row in self._poll(last):
-            step, values = self._columns.read(row)
+            values = self._metrics_in(row)
             if not values:
                 continue
-            self.take(step, values, now)
-            self.total(self._columns.planned(row))
+            keys = {name.strip().lower(): name for name in reversed(list(row))}
+            self.take(self._step_in(row, keys), values, now)
+            self.total(self._planned(row, keys))
             if self._at_once:
                 self.send()
-        self._columns.warn(self._where, self)
+        if len(self._steps_of_epoch) >= MANY_ROWS:
+            self.warn_once(
+                "epoch",
+                f"{self._where}: {MANY_ROWS} rows are all of epoch {self._epoch:g}, so that only "
+                "their last values count. Write step: step to count steps",
+            )
         if last:
             self.send()
         else:
             self.tick(now)
+
+    def _metrics_in(self, row: Row) -> dict[str, float]:
+        found = {}
+        for written, cell in row.items():
+            name = written.strip()
+            is_metric = name in self._ours or name.lower() not in NO_METRICS
+            value = number(cell) if is_metric and written != self._given else None
+            if value is not None:
+                found[self._ours.get(name, name)] = value
+        return found
+
+    def _step_in(self, row: Row, keys: Mapping[str, str]) -> float | None:
+        """Return the step of a row, of which `keys` gives the columns by their plain names."""
+        self._rows += 1
+        if self._column is None:
+            self._column = self._find_column(row, keys)
+        step = number(row.get(self._column)) if self._column else float(self._rows)
+        if step is None or not self._is_epoch:
+            return step
+        if self._first_epoch is None:
+            self._first_epoch = step
+        if step != self._epoch:
+            self._epoch, self._steps_of_epoch = step, set()
+        inner = next((number(row[keys[key]]) for key in cells.STEPS if key in keys), None)
+        if inner is not None and len(self._steps_of_epoch) < MANY_ROWS:
+            self._steps_of_epoch.add(inner)
+        return step
+
+    def _find_column(self, row: Row, keys: Mapping[str, str]) -> str:
+        """Return the column of the step; "" if rows are counted."""
+        for key in chain(*self._order):
+            value = number(row[keys[key]]) if key in keys else None
+            if value is not None and math.isfinite(value) and value == int(value):
+                self._is_epoch = key in cells.EPOCHS
+                return keys[key]
+        return ""
+
+    def _planned(self, row: Row, keys: Mapping[str, str]) -> float | None:
+        """Return how many steps there will be; None if unknown."""
+        name = next((keys[key] for key in cells.PLANNED if key in keys), None)
+        if name is None and self._is_epoch and self._epochs is not None:
+            # Lightning and Keras count from 0, so that the last of 50 is 49.
+            return self._epochs - 1 if self._first_epoch == 0 else self._epochs
+        return None if name is None else number(row[name])
 
 
 class TextLog(Follower):
@@ -123,23 +204,23 @@ class LogFiles:
         """
         name = path.name.lower()
         if path.is_dir():
-            return self._rows(path, tail.MlflowRun(path).poll, self._own_steps())
+            return self._numbered(path, tail.MlflowRun(path).poll)
         if is_event_file(path):
-            return self._rows(path, _event_poll(path, after), Columns("_step", self._names))
+            return self._rows(path.name, _event_poll(path, after), step="_step")
         if is_wandb_log(path):
             return self.open_wandb(path)
         if name.endswith((".csv", ".tsv")):
-            return self._rows(path, tail.GrowingCsv(path, after).poll)
+            return self._table(path, tail.GrowingCsv(path, after).poll)
         kind = _sniffed(path)
         if name.endswith((".jsonl", ".ndjson")) or kind == "lines":
-            return self._rows(path, tail.GrowingJsonLines(path, after).poll)
+            return self._table(path, tail.GrowingJsonLines(path, after).poll)
         if name.endswith(".json"):
             is_state = path.name == "trainer_state.json"
-            columns = self._columns(prefers_steps=is_state)
-            return self._rows(path, self._json_poll(path), columns) if kind else None
+            poll = self._json_poll(path)
+            return self._table(path, poll, prefers_steps=is_state) if kind else None
         if self._patterns:
             return TextLog(path, after, self._patterns, self._reports)
-        return self._rows(path, tail.GrowingCsv(path, after).poll) if kind == "table" else None
+        return self._table(path, tail.GrowingCsv(path, after).poll) if kind == "table" else None
 
     def open_wandb(self, path: Path) -> RowLog:
         """Return an offline log of W&B; each ``wandb.log`` is a report."""
@@ -154,24 +235,22 @@ class LogFiles:
             log.reports.clear()  # a training of days must not fill the memory
             return rows
 
-        at_once = self._step is None
-        return RowLog(path.name, poll, self._own_steps(), self._reports, at_once=at_once)
+        return self._numbered(path, poll, at_once=self._step is None)
 
     def open_reported(self, path: Path, after: tail.Mark | None) -> RowLog:
         """Return the file of JSON lines that a script reports into; each line is a report."""
-        columns = Columns(self._step, self._names, prefers_steps=True)
         poll = tail.GrowingJsonLines(path, after).poll
-        return RowLog("$SWEEP_METRICS", poll, columns, self._reports, at_once=True)
+        return self._rows("$SWEEP_METRICS", poll, step=self._step, prefers_steps=True, at_once=True)
 
-    def _rows(self, path: Path, poll: Poll, columns: Columns | None = None) -> RowLog:
-        return RowLog(path.name, poll, columns or self._columns(), self._reports)
+    def _table(self, path: Path, poll: Poll, **known: Any) -> RowLog:
+        return self._rows(path.name, poll, step=self._step, epochs=self._epochs, **known)
 
-    def _columns(self, *, prefers_steps: bool = False) -> Columns:
-        return Columns(self._step, self._names, prefers_steps=prefers_steps, epochs=self._epochs)
+    def _numbered(self, path: Path, poll: Poll, **known: Any) -> RowLog:
+        """Return a log that counts its steps itself."""
+        return self._rows(path.name, poll, step=self._step or "_step", **known)
 
-    def _own_steps(self) -> Columns:
-        """Return the columns of a log that counts its steps itself."""
-        return Columns(self._step or "_step", self._names)
+    def _rows(self, where: str, poll: Poll, **known: Any) -> RowLog:
+        return RowLog(where, poll, self._reports, names=self._names, **known)
 
     def _json_poll(self, path: Path) -> Poll:
         """Return the reader of a JSON file that is written whole: results or a history."""
@@ -200,19 +279,14 @@ def _event_poll(path: Path, after: tail.Mark | None) -> Poll:
     log = EventLog(path, after)
     # Keras writes curves of one name into a folder for each split.
     prefix = f"{path.parent.name}/" if path.parent.name.lower() in _SPLITS else ""
-
-    def poll(_: bool) -> list[Row]:
-        named = [
-            (step, {f"{prefix}{name}": value for name, value in scalars.items()})
-            for step, scalars in log.read()
-        ]
-        return _stepped(named)
-
-    return poll
+    return lambda _: _stepped(log.read(), prefix)
 
 
-def _stepped(reports: Sequence[tuple[int, dict[str, float]]]) -> list[Row]:
-    return [{**values, "_step": step} for step, values in reports]
+def _stepped(reports: Sequence[tuple[int, dict[str, float]]], prefix: str = "") -> list[Row]:
+    return [
+        {**{f"{prefix}{name}": value for name, value in values.items()}, "_step": step}
+        for step, values in reports
+    ]
 
 
 def _history_entries(content: dict[str, Any]) -> Iterator[Row]:

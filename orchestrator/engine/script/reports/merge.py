@@ -1,16 +1,24 @@
-"""Values of one step, found in several places, joined into reports."""
+"""Values of one step, found in rows or by patterns in lines, joined into reports."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from orchestrator.engine.script.output_text import Line
+from orchestrator.errors import TrialError
 
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
 
 HOLD_S = 1.0
 """How long metrics of a step wait for more of the same step before they are reported."""
+
+_STEP_GROUPS = ("step", "epoch")
+_NO_METRICS = {*_STEP_GROUPS, "total"}
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 
 
 class Reports:
@@ -57,11 +65,11 @@ class Merger:
     If steps begin again (another fold, another phase), the count continues.
 
     Args:
-        reports: receives the reports.
         has_steps: False counts steps from 1: one begins when a metric is found again.
     """
 
     def __init__(self, reports: Reports, *, has_steps: bool = True) -> None:
+        self.count = 0
         self._reports = reports
         self._has_steps = has_steps
         self._total: int | None = None
@@ -73,14 +81,12 @@ class Merger:
         self._repeating: set[str] = set()
         self._last_found = 0.0
         self._warned: set[str] = set()
-        self.count = 0
 
     def take(self, raw: float | None, values: Mapping[str, float], now: float) -> bool:
         """Take values of one step, and return whether the step has begun with them.
 
         Args:
             raw: the step as the script counts it; None for the last named one.
-            values: metric name to value.
             now: a monotonic time, s.
         """
         self._last_found = now
@@ -102,10 +108,6 @@ class Merger:
             return
         self._total = int(total)
         self._reports.describe(total_steps=self._total)
-
-    def is_repeating(self, name: str) -> bool:
-        """Return whether a metric changes several times within a step."""
-        return name in self._repeating
 
     def tick(self, now: float) -> None:
         """Report what has waited long enough."""
@@ -156,6 +158,107 @@ class Merger:
             for name, value in self._values.items()
             if name not in self._sent or not _same(self._sent[name], value)
         }
+
+
+class Follower(Merger):
+    """Finds metrics in lines by regular expressions, and turns them into reports.
+
+    Named groups are metrics; the group ``step`` (or ``epoch``) gives the step, ``total`` the number
+    of steps to come. A step is reported at the end of the line at which every pattern has found
+    something for it, and otherwise as `Merger` describes. A match without a step, if other patterns
+    give one, belongs to the step that was named last; if none does, steps are counted.
+
+    Attributes:
+        matched: the patterns that have matched a line.
+
+    Raises:
+        TrialError: a pattern is not a regular expression, or has no named group.
+    """
+
+    def __init__(self, patterns: Sequence[str], reports: Reports) -> None:
+        self._patterns = [_compile(pattern) for pattern in patterns]
+        groups = {pattern: set(pattern.groupindex) for pattern in self._patterns}
+        self._with_metrics = {pattern for pattern in groups if groups[pattern] - _NO_METRICS}
+        has_steps = any(names & set(_STEP_GROUPS) for names in groups.values())
+        super().__init__(reports, has_steps=has_steps)
+        self._found: set[re.Pattern[str]] = set()
+        self.matched: set[str] = set()
+
+    def line(self, line: Line, now: float) -> None:
+        """Take one line at a monotonic time, s; a line that is overwritten closes no step."""
+        matches = [
+            (pattern, found.groupdict())
+            for pattern in self._patterns
+            for found in pattern.finditer(line.text)
+        ]
+        # A match with a step gives the step of the others on its line.
+        matches.sort(key=lambda match: _step_text(match[1]) is None)
+        fresh: set[str] = set()
+        for pattern, groups in matches:
+            self.matched.add(pattern.pattern)
+            fresh |= self._take_match(pattern, groups, now)
+        if fresh - self._repeating and self._with_metrics <= self._found and not line.in_place:
+            self.send()
+
+    def unfinished(self, line: Line, now: float) -> None:
+        """Take a line that has begun and then paused; it may come again, longer."""
+        # If steps are counted, the same line would count twice.
+        if self._has_steps:
+            self.line(line, now)
+
+    def _take_match(
+        self, pattern: re.Pattern[str], groups: Mapping[str, str | None], now: float
+    ) -> set[str]:
+        """Take one match and return the names of the metrics that it brought."""
+        values = {}
+        for name, text in groups.items():
+            if text is None or name in _NO_METRICS:
+                continue
+            number = parse_number(text)
+            if number is not None:
+                values[name] = number
+            else:
+                self.warn_once(name, f"the pattern's {name} is not a number (found {text!r})")
+        if self.take(parse_number(_step_text(groups)), values, now):
+            self._found = set()
+        self.total(parse_number(groups.get("total")))
+        if values:
+            self._found.add(pattern)
+        return set(values)
+
+
+def parse_number(text: str | None) -> float | None:
+    """Return the number that `text` shows, or None.
+
+    Understands ``nan``, ``inf``, exponents, ``1,234.5`` (thousands), ``0,5`` (a decimal comma) and
+    a percent sign, which is dropped.
+    """
+    text = (text or "").strip().removesuffix("%").rstrip()
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    elif text.count(",") == 1 and "." not in text:
+        text = text.replace(",", ".")
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise TrialError(f"pattern {pattern!r}: not a regular expression: {error}.") from None
+    if not compiled.groupindex:
+        raise TrialError(
+            f"pattern {pattern!r}: has no named group, so it names no metric. "
+            r"Write for instance val_loss: (?P<val_loss>\S+)"
+        )
+    return compiled
+
+
+def _step_text(groups: Mapping[str, str | None]) -> str | None:
+    return next((groups[name] for name in _STEP_GROUPS if groups.get(name) is not None), None)
 
 
 def _same(one: float, other: float) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.script import config_check
-from orchestrator.engine.script.launch import REPORTED_FILE
-from orchestrator.engine.script.outputs.found_files import FoundFiles, ScriptFolder
+from orchestrator.engine.script.command_line import REPORTED_FILE
+from orchestrator.engine.script.found_files import FoundFiles, ScriptFolder
 from orchestrator.engine.script.reports.log_files import LogFiles, RowLog, TextLog
 from orchestrator.engine.script.reports.merge import Reports
 from orchestrator.runs.curves import LogProblem, WandbLog, tail
@@ -20,7 +20,7 @@ from orchestrator.sweepfile.model import MetricSources
 
 _EPOCHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
 WANDB_LOGS = "wandb/*run-*/run-*.wandb"
-"""In the run directory: where W&B writes, because ``WANDB_DIR`` says so."""
+"""In the run directory: where W&B writes, because of ``WANDB_DIR``."""
 
 
 class Sources:
@@ -29,7 +29,6 @@ class Sources:
     Args:
         wanted: ``metrics`` of the sweep file.
         folder: where the script writes.
-        reports: receives the reports.
         directory: the run directory.
         patterns: for logs of plain text.
         config: parameter name to value, perhaps with the number of epochs.
@@ -58,32 +57,30 @@ class Sources:
             if (path := folder.expand(written)) is not None
         ]
         self._wandb = FoundFiles(WANDB_LOGS, ScriptFolder(lambda: directory))
-        self._wandb_logs: list[tuple[Path, RowLog]] = []
+        self._wandb_logs: list[RowLog] = []
         reported = directory / REPORTED_FILE
         self._reported = self._logs.open_reported(reported, tail.mark(reported))
 
     @property
     def matched(self) -> set[str]:
         """The patterns that have found something in logs of plain text."""
-        return {pattern for entry in self._entries for pattern in entry.matched}
+        logs = [log for entry in self._entries for _, log in entry.logs]
+        return {pattern for log in logs if isinstance(log, TextLog) for pattern in log.matched}
 
-    def look(self, now: float) -> None:
+    def look(self, now: float, *, last: bool = False) -> None:
         """Take what is new; `now` is a time of a monotonic clock, s."""
-        self._look(now, last=False)
-
-    def close(self, now: float) -> None:
-        """Take what is left, once nothing writes any more."""
-        self._look(now, last=False)
-        self._look(now, last=True)
-
-    def _look(self, now: float, *, last: bool) -> None:
         self._reported.look(now, last=last)
         for path in self._wandb.look(now=None if last else now):
-            self._wandb_logs.append((path, self._logs.open_wandb(path)))
-        for _, log in self._wandb_logs:
+            self._wandb_logs.append(self._logs.open_wandb(path))
+        for log in self._wandb_logs:
             log.look(now, last=last)
         for entry in self._entries:
             entry.look(now, last=last)
+
+    def close(self, now: float) -> None:
+        """Take what is left, once nothing writes any more."""
+        self.look(now)
+        self.look(now, last=True)
 
     def complaints(self) -> list[str]:
         """Return a sentence for each source without metrics; for after a script's good end."""
@@ -92,7 +89,7 @@ class Sources:
     def differences(self, config: Mapping[str, Any]) -> list[str]:
         """Return the parameters that ``wandb.config`` holds with other values than requested."""
         found: list[str] = []
-        for path, _ in self._wandb_logs:
+        for path in self._wandb.paths:
             log = WandbLog(path)
             try:
                 log.read()
@@ -103,7 +100,7 @@ class Sources:
 
 
 def _epochs(config: Mapping[str, Any]) -> int | None:
-    """Return how many epochs a config asks for, None if it does not say."""
+    """Return how many epochs a config asks for; None if it does not."""
     for name, value in config.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if name.replace("-", "_").rpartition(".")[2] in _EPOCHS and is_number and value >= 1:
@@ -115,11 +112,12 @@ class _Entry:
     """One entry of ``metrics.files``: a file, a glob, or a folder of TensorBoard, W&B or MLflow."""
 
     def __init__(
-        self, written: str, path: str, folder: ScriptFolder, logs: LogFiles, reports: Reports
+        self, written: str, path: str, folder: ScriptFolder, log_files: LogFiles, reports: Reports
     ) -> None:
+        self.logs: list[tuple[Path, RowLog | TextLog]] = []
         self._where = f"metrics.files {written!r}"
         self._reports = reports
-        self._log_files = logs
+        self._log_files = log_files
         plain = path.rstrip("/") or "."
         self._searches = [
             FoundFiles(plain, folder),
@@ -128,26 +126,33 @@ class _Entry:
             FoundFiles(f"{plain}/*/*/metrics", folder, folders=True),
         ]
         self._waiting: list[tuple[Path, tail.Mark | None]] = []
-        self._logs: list[tuple[Path, RowLog | TextLog]] = []
         self._has_warned = False
-
-    @property
-    def matched(self) -> set[str]:
-        """The patterns that have found something in the entry's files."""
-        texts = [log for _, log in self._logs if isinstance(log, TextLog)]
-        return {pattern for log in texts for pattern in log.matched}
 
     def look(self, now: float, *, last: bool) -> None:
         """Take what is new."""
-        self._open(None if last else now)
-        for _, log in self._logs:
+        for search in self._searches:
+            for path in search.look(now=None if last else now):
+                # MLflow keeps a run's metrics in a folder of that name.
+                there = path.parent if path.is_dir() else path
+                if path.is_file() or (there / "meta.yaml").is_file():
+                    self._waiting.append((there, search.before(path)))
+        unknown = []
+        for path, after in self._waiting:
+            log = self._log_files.open(path, after)
+            if log is None:
+                unknown.append((path, after))
+            else:
+                self.logs.append((path, log))
+        self._waiting = unknown
+        self._warn_of_several()
+        for _, log in self.logs:
             log.look(now, last=last)
 
     def complaint(self) -> str | None:
-        """Return what to say if the entry gave no metrics."""
-        if any(log.count for _, log in self._logs):
+        """Return the warning if the entry gave no metrics."""
+        if any(log.count for _, log in self.logs):
             return None
-        found = [str(path) for path, _ in (*self._logs, *self._waiting)]
+        found = [path for path, _ in (*self.logs, *self._waiting)]
         if found:
             return f"{self._where}: no numbers in {found[0]}"
         foreign = [path for search in self._searches for path in search.foreign]
@@ -158,24 +163,8 @@ class _Entry:
             )
         return f"{self._where}: the program wrote no new file that matches"
 
-    def _open(self, now: float | None) -> None:
-        for search in self._searches:
-            for path in search.look(now=now):
-                # MLflow keeps a run's metrics in a folder of that name.
-                there = path.parent if path.is_dir() else path
-                if path.is_file() or (there / "meta.yaml").is_file():
-                    self._waiting.append((there, search.before(path)))
-        waiting, self._waiting = self._waiting, []
-        for path, after in waiting:
-            log = self._log_files.open(path, after)
-            if log is None:
-                self._waiting.append((path, after))
-            else:
-                self._logs.append((path, log))
-        self._warn_of_several()
-
     def _warn_of_several(self) -> None:
-        tables = [path for path, _ in self._logs if ".tfevents." not in path.name]
+        tables = [path for path, _ in self.logs if ".tfevents." not in path.name]
         if len(tables) < 2 or self._has_warned or tables[0].name != tables[1].name:
             return
         self._has_warned = True

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.engine.script.reports.merge import HOLD_S, Reports
-from orchestrator.engine.script.reports.output_lines import Line, Lines
-from orchestrator.engine.script.reports.patterns import Follower, parse_number
+from orchestrator.engine.script.output_text import Line, Lines
+from orchestrator.engine.script.reports.merge import HOLD_S, Follower, Reports, parse_number
 from orchestrator.errors import TrialError
 
 BOTH = r"Epoch (?P<step>\d+)/(?P<total>\d+) - loss: (?P<loss>\S+)( - val_loss: (?P<val_loss>\S+))?"

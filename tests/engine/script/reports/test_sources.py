@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from tensorboardX import SummaryWriter
 
-from orchestrator.engine.script.launch import REPORTED_FILE
-from orchestrator.engine.script.outputs.copying import Arrays
-from orchestrator.engine.script.outputs.found_files import ScriptFolder
+from orchestrator.engine.script.command_line import REPORTED_FILE
+from orchestrator.engine.script.found_files import Arrays, ScriptFolder
 from orchestrator.engine.script.reports.merge import HOLD_S, Reports
 from orchestrator.engine.script.reports.sources import Sources
 from orchestrator.sweepfile.model.program import MetricSources

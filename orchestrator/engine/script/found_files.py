@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import socket
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from orchestrator.files import atomic
 from orchestrator.runs.curves import tail
 
 MOST_FILES = 200
@@ -22,6 +27,7 @@ MOST_FILES = 200
 _MOST_MARKS = 1_000
 _EVERY_S = 0.2  # how often one file is looked for
 _EVERY_GLOB_S = 1.0  # how often a folder is searched
+_MAGIC = b"\x93NUMPY"
 
 
 class ScriptFolder:
@@ -91,7 +97,7 @@ class FoundFiles:
         self.foreign: list[Path] = []
         self._pattern = pattern
         self._folder = folder
-        self._folders = folders
+        self._is_wanted = Path.is_dir if folders else Path.is_file
         self._is_glob = any(sign in pattern for sign in "*?[")
         self._next = 0.0
         matching = self._matching()
@@ -122,7 +128,7 @@ class FoundFiles:
             else:
                 self.foreign.append(path)
         if now is not None:
-            # A glob over a large tree must not become all that the process does.
+            # A glob over a large tree must not take up all the time of the process.
             took = time.monotonic() - began
             self._next = now + max(_EVERY_GLOB_S if self._is_glob else _EVERY_S, 20 * took)
         return new
@@ -137,5 +143,69 @@ class FoundFiles:
                 names = glob.glob(self._pattern, root_dir=base, recursive=True)
             except (OSError, ValueError):
                 return []
-        found = sorted({base / name for name in names})
-        return [path for path in found if (path.is_dir() if self._folders else path.is_file())]
+        return sorted({path for name in names if self._is_wanted(path := base / name)})
+
+
+class Arrays:
+    """The arrays that ``metrics`` names. Make it before the script starts.
+
+    Args:
+        wanted: our name (``val_predictions``) to a path or glob; ``:key`` may follow that of an
+            ``.npz`` file.
+        folder: where the script writes.
+    """
+
+    def __init__(self, wanted: Mapping[str, str], folder: ScriptFolder) -> None:
+        self._found: list[tuple[str, str, str | None, FoundFiles]] = []
+        for name, written in wanted.items():
+            text = folder.expand(written)
+            if text is not None:
+                path, sign, key = text.rpartition(":")
+                has_key = bool(sign) and path.endswith(".npz")
+                files = FoundFiles(path if has_key else text, folder)
+                self._found.append((name, written, key if has_key else None, files))
+
+    def keep(self, directory: Path) -> list[str]:
+        """Copy the arrays whole or not at all; return a sentence for each that is missing.
+
+        Of several files that match, the newest counts.
+        """
+        problems = []
+        for name, written, key, files in self._found:
+            where = f"metrics.{name} {written!r}"
+            files.look()
+            if not files.paths:
+                taken = f" ({files.foreign[0]} is another trial's)" if files.foreign else ""
+                problems.append(f"{where}: no file of this trial matches{taken}")
+                continue
+            newest = max(files.paths, key=tail.modified_ns)
+            try:
+                with _opened(newest, key) as source:
+                    head = source.read(len(_MAGIC))
+                    if head != _MAGIC:
+                        raise ValueError("not an .npy array")
+                    with atomic.replacing(directory / f"{name}.npy") as target:
+                        target.write(head)
+                        shutil.copyfileobj(source, target, 1 << 20)
+            except (OSError, ValueError, zipfile.BadZipFile) as error:
+                problems.append(f"{where}: {newest} cannot be read: {error}")
+        return problems
+
+
+@contextmanager
+def _opened(path: Path, key: str | None) -> Iterator[IO[bytes]]:
+    """Open an ``.npy`` file, or one inside an archive; the array is never loaded."""
+    if key is None and path.suffix != ".npz":
+        with path.open("rb") as stream:
+            yield stream
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if key is None:
+            if len(names) != 1:
+                raise ValueError(f"name one of its arrays behind a colon: {', '.join(names)}")
+            key = names[0]
+        if f"{key}.npy" not in archive.namelist():
+            raise ValueError(f"it has no {key}, but {', '.join(names)}")
+        with archive.open(f"{key}.npy") as stream:
+            yield stream

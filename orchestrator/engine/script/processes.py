@@ -1,17 +1,29 @@
-"""The processes that a script has started: finding them, and ending all of them."""
+"""The processes of a script: starting one, reading its output, and ending all that it started."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import select
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
+from orchestrator.errors import TrialError
+from orchestrator.sweepfile.model import Program
+
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+)
+_CHUNK = 65_536  # bytes
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
 _GET_CHILD_SUBREAPER = 37
@@ -25,7 +37,61 @@ _KILL_TIMEOUT_S = 5.0
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def guard_for_script() -> Callable[[], None]:
+def start(
+    program: Program,
+    words: Sequence[str],
+    *,
+    directory: Path,
+    threads: int,
+    more: Mapping[str, str],
+) -> subprocess.Popen[bytes]:
+    """Start `words` in the program's working folder, in the process group of the caller.
+
+    Standard input is empty; output and errors share one pipe, which the caller reads.
+
+    Args:
+        directory: the run directory.
+        threads: CPU threads that the script may use.
+        more: further environment variables.
+
+    Raises:
+        TrialError: the system refuses to start it.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {
+        # Python would otherwise hold lines back until a buffer is full.
+        "PYTHONUNBUFFERED": "1",
+        "SWEEP_RUN_DIR": str(directory.absolute()),
+    }
+    try:
+        return subprocess.Popen(
+            # Bytes, so that what arrives does not depend on the locale.
+            [word.encode("utf-8", "surrogateescape") for word in words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            cwd=program.workdir,
+            env={**os.environ, **environment, **more},
+            # It takes no lock that another thread could hold: signals and two system calls.
+            preexec_fn=_guard(),  # noqa: PLW1509
+        )
+    except UnicodeEncodeError as error:
+        raise TrialError(f"{program.path}: an argument is not text: {error}.") from None
+    except OSError as error:
+        hint = {
+            errno.ENOEXEC: " An executable text file must begin with a line such as #!/bin/sh.",
+            errno.ENOENT: f" Does the interpreter exist that the first line of {words[0]} names?",
+            errno.E2BIG: " The arguments are longer than the system allows.",
+        }.get(error.errno or 0, "")
+        if not os.path.isdir(program.workdir):
+            hint = f" The working folder {program.workdir} does not exist."
+        reason = error.strerror or error
+        raise TrialError(f"{program.path}: cannot be started: {reason}.{hint}") from None
+
+
+def _guard() -> Callable[[], None]:
     """Return what a new process does before it becomes the script.
 
     It resets its signals, and on Linux it dies with the process that started it.
@@ -44,12 +110,34 @@ def guard_for_script() -> Callable[[], None]:
     return guard
 
 
+class OutputPipe:
+    """Reads what a process prints, without waiting for whoever holds the pipe open."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self.is_open = True
+        self._handle = process.stdout.fileno()
+        os.set_blocking(self._handle, False)
+        self._poll = select.poll()
+        self._poll.register(self._handle, select.POLLIN)
+
+    def read(self, timeout_s: float) -> bytes:
+        """Return what has been printed; nothing if nothing comes in time, or at the end."""
+        if not self.is_open or not self._poll.poll(timeout_s * 1000):
+            return b""
+        try:
+            data = os.read(self._handle, _CHUNK)
+        except BlockingIOError:
+            return b""
+        self.is_open = bool(data)
+        return data
+
+
 class Tree:
     """The processes that this one starts while `watched` is active.
 
     On Linux this process becomes their reaper, so that a process that detaches itself (a daemon)
     is still found among our children. Elsewhere, those of our own session are found.
-
     """
 
     def __init__(self) -> None:
@@ -72,13 +160,14 @@ class Tree:
 
     def alive(self) -> list[int]:
         """Return the ids of the started processes that still run, and reap those that ended."""
-        own = os.getpid()
         new = [process for process in _related() if process not in self._before]
         children: dict[int, list[psutil.Process]] = {}
         for process in new:
-            children.setdefault(_parent(process), []).append(process)
+            with suppress(psutil.Error):
+                children.setdefault(process.ppid(), []).append(process)
+        own = children.get(os.getpid(), [])
         # Not those of processes that were here before, unless they are in our group.
-        found = list(children.get(own, ()))
+        found = list(own)
         for process in found:  # grows while it is read
             found += [child for child in children.get(process.pid, ()) if child not in found]
         found += [each for each in new if each not in found and _is_in_own_group(each.pid)]
@@ -86,25 +175,20 @@ class Tree:
         for process in found:
             if not _has_ended(process):
                 alive.append(process.pid)
-            elif process in children.get(own, ()) and process.pid != self._root:
+            elif process in own and process.pid != self._root:
                 with suppress(ChildProcessError):
                     os.waitpid(process.pid, os.WNOHANG)
         return alive
 
-    def signal(self, number: int) -> None:
-        """Send a signal to every started process."""
-        for pid in self.alive():
-            _send(pid, number)
-
     def ask(self, number: int) -> None:
-        """Ask the started processes to end by a signal.
+        """Send a signal to the started processes.
 
         SIGUSR1 and SIGUSR2 go to the program alone: they would kill its workers.
         """
-        if number in (signal.SIGUSR1, signal.SIGUSR2) and self._root is not None:
-            _send(self._root, number)
-        else:
-            self.signal(number)
+        is_for_program = number in (signal.SIGUSR1, signal.SIGUSR2)
+        pids = [self._root] if is_for_program and self._root is not None else self.alive()
+        for pid in pids:
+            _send(pid, number)
 
     def end(self, grace_s: float) -> list[int]:
         """End every started process: SIGTERM, then SIGKILL to what is left after `grace_s`.
@@ -114,7 +198,7 @@ class Tree:
         """
         try:
             if grace_s > 0:
-                self.signal(signal.SIGTERM)
+                self.ask(signal.SIGTERM)
                 deadline = time.monotonic() + grace_s
                 while self.alive() and time.monotonic() < deadline:
                     time.sleep(0.05)
@@ -151,13 +235,6 @@ def _is_in_own_group(pid: int) -> bool:
         return os.getsid(0) == own and os.getpgid(pid) == own
     except OSError:
         return False
-
-
-def _parent(process: psutil.Process) -> int:
-    try:
-        return process.ppid()
-    except psutil.Error:
-        return 0
 
 
 def _has_ended(process: psutil.Process) -> bool:

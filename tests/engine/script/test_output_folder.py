@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.script.outputs.adoption import OutputFolder
-from orchestrator.engine.script.outputs.copying import copy_outputs
+from orchestrator.engine.script.output_folder import OutputFolder, copy_outputs
 
 CONFIG = {"t20_weight": 3.0}
 

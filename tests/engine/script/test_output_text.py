@@ -6,14 +6,15 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.engine.script.failure import headline, lines_that_matter
-from orchestrator.engine.script.reports.output_lines import (
+from orchestrator.engine.script.output_text import (
     LONGEST_LINE,
     LONGEST_SHOWN,
     Line,
     Lines,
     Tail,
     clean,
+    headline,
+    lines_that_matter,
 )
 
 

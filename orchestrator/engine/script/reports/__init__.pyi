@@ -1,1 +1,0 @@
-from .output_lines import Lines as Lines, Tail as Tail
