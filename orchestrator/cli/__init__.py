@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import errno
 import importlib.util
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.output import allow_all_letters, mute
+from orchestrator.cli.output import mute
 from orchestrator.errors import SweepError, nearest
 from orchestrator.files.discover import module_names
 
@@ -25,8 +26,6 @@ _FOLDERS = {
     "Writing sweep files": "orchestrator.cli.commands.authoring",
 }
 """Headings of `sweep --help`, each with the package of its commands."""
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def command_modules() -> dict[str, str]:
@@ -70,11 +69,13 @@ class _Lazy(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            code = super().invoke(ctx)
+            sys.stdout.flush()
         except BrokenPipeError:
             # The reader (head, less) stopped early; click would make this a failure.
             mute()
             return 0
+        return code
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, folder in _FOLDERS.items():
@@ -91,10 +92,11 @@ def app() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line and exit; errors that a user can act on are printed as one message."""
-    allow_all_letters()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the terminal's encoding lacks is printed as "?".
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = app.main(args=args, standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -103,14 +105,10 @@ def main(args: list[str] | None = None) -> Any:
     except SweepError as error:
         click.echo(f"Error: {error}", err=True)
         code = error.exit_code
-    except BrokenPipeError:
-        mute()
-        code = 0
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        place = error.filename or "output"
-        click.echo(f"Error: cannot write {place}: {error.strerror}.", err=True)
+        click.echo(f"Error: cannot write {error.filename or 'output'}: {error.strerror}.", err=True)
         mute()
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

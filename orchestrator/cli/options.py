@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command finds the trial that an argument names."""
+"""Options that several commands share, and the trial that an argument names."""
 
 from __future__ import annotations
 
@@ -18,16 +18,6 @@ FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(path_type=Path)}
 NUMBER: dict[str, Any] = {"metavar": "N", "type": click.IntRange(min=1)}
 SETTING: dict[str, Any] = {"multiple": True, "metavar": "KEY=VALUE"}
 
-
-def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
 results = click.option(
     "--results",
     metavar="DIR",
@@ -37,6 +27,16 @@ results = click.option(
 sweep = click.option("--sweep", metavar="NAME", help="Sweep of the trial. [default: the newest]")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 detach = click.option("--detach", is_flag=True, help="Run in the background; survives logout.")
+
+
+def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
 
 selection = _group(
     click.option("--set", "overrides", **SETTING, help="Override a value. Repeatable."),
@@ -48,7 +48,7 @@ selection = _group(
     click.option("--quick", is_flag=True, help="Run the first stage."),
     click.option("--count", **NUMBER, help="Maximum number of trials."),
 )
-"""``--set``, ``--stage``, ``--quick`` and ``--count``, named as arguments of `load_spec`."""
+"""Options named as arguments of `load_spec`."""
 
 resources = _group(
     click.option("--max-parallel", **NUMBER, help="Maximum trials at once."),
@@ -67,7 +67,6 @@ resources = _group(
         help="polite: at most one trial on a GPU that another user computes on. [default: full]",
     ),
 )
-"""``--max-parallel``, ``--gpus``, ``--placement`` and ``--share``."""
 
 
 def exclusive(**given: Any) -> None:
@@ -79,18 +78,16 @@ def exclusive(**given: Any) -> None:
 
 
 def find_trial(sweep: SweepDir, text: str) -> TrialRecord:
-    """Return the trial of `sweep` with this number, name or folder name.
+    """Return the trial of `sweep` with this number, else name or folder name.
 
     Raises:
         NotFoundError: there is none; the message lists trials and suggests the nearest name.
     """
     records = load_trials(sweep)
-    for record in records:
-        if text.isdecimal() and record.number == int(text):
-            return record
-    for record in records:
-        if text in (record.name, sweep.run_dir(record.number, record.name).path.name):
-            return record
+    numbered = [r for r in records if text.isdecimal() and r.number == int(text)]
+    named = [r for r in records if text in (r.name, sweep.run_dir(r.number, r.name).path.name)]
+    for record in numbered or named:
+        return record
     listed = ", ".join(f"{record.number} ({record.name})" for record in records[:8])
     found = f"{listed or 'none yet'}{', …' if len(records) > 8 else ''}"
     hint = nearest(text, [record.name for record in records])

@@ -1,16 +1,33 @@
-"""Writing to a standard output that fails: closed pipe, full disk, limited encoding."""
+"""Printing to an output that may close, and writing files that the user names."""
 
 from __future__ import annotations
 
-import io
+import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.errors import UsageError
+from orchestrator.files import plain
 
 
-def allow_all_letters() -> None:
-    """Print ``?`` for a character that the terminal's encoding lacks, instead of raising."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+def print_json(value: Any) -> None:
+    """Print indented JSON; numbers that are not finite become text."""
+    click.echo(json.dumps(plain(value), indent=2))
+
+
+def say(text: str) -> None:
+    """Print a line; print nothing once the reader has gone."""
+    try:
+        click.echo(text)
+    except OSError:
+        # The reader (head, a terminal) has gone, which must not end the training.
+        mute()
 
 
 def mute() -> None:
@@ -18,3 +35,12 @@ def mute() -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)
+
+
+@contextmanager
+def writing(target: Path, option: str) -> Iterator[None]:
+    """Raise UsageError if `target`, given by `option`, cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{option}: cannot write {target}: {error.strerror}.") from None

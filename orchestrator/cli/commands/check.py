@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.output import print_json
 from orchestrator.cli.render.text import plural
-from orchestrator.errors import SpecError, UsageError
-from orchestrator.files import plain
+from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.expand import count_trials, exclusion
 from orchestrator.sweepfile.model import Domain, Spec
@@ -35,7 +34,7 @@ def command(
     """
     checked = [_check(file, selection) for file in files]
     if as_json:
-        click.echo(json.dumps(plain([row for row, _ in checked]), indent=2))
+        print_json([row for row, _ in checked])
     else:
         click.echo("\n".join(line for _, lines in checked for line in lines))
     ctx.exit(0 if all(row["ok"] for row, _ in checked) else 2)
@@ -47,26 +46,25 @@ def _check(file: Path, selection: Mapping[str, Any]) -> tuple[dict[str, Any], li
     row |= {"space": {}, "trials": None, "excluded": 0}
     try:
         spec = load_spec(file, **selection)
-    except (SpecError, UsageError) as error:
-        if isinstance(error, SpecError):
-            errors: list[dict[str, Any]] = [
-                {"line": p.line, "key": p.key, "message": p.message} for p in error.problems
-            ]
-            texts = [str(problem) for problem in error.problems]
-        else:
-            message = str(error).removeprefix(f"{file}: ")
-            errors, texts = [{"line": None, "key": "", "message": message}], [str(error)]
-        head = f"{file}: {plural(len(errors), 'mistake')}"
-        return row | {"ok": False, "errors": errors}, [head, *(f"  {text}" for text in texts)]
+    except SpecError as error:
+        return _mistakes(row, error.problems)
+    except UsageError as error:
+        message = str(error).removeprefix(f"{file}: ")
+        return _mistakes(row, [Problem(None, "", message, str(file))])
     excluded = exclusion(spec, limit=0).count
-    row |= {
-        "warnings": list(spec.warnings),
-        "space": {name: _space(domain) for name, domain in spec.parameters.items()},
-        "trials": count_trials(spec),
-        "excluded": excluded,
-    }
+    row["warnings"] = spec.warnings
+    row["space"] = {name: _space(domain) for name, domain in spec.parameters.items()}
+    row["trials"] = count_trials(spec)
+    row["excluded"] = excluded
     size = _size(spec) + (f", {excluded:,} excluded by constraints" if excluded else "")
     return row, [f"{file}: ok, {size}", *(f"  warning: {text}" for text in spec.warnings)]
+
+
+def _mistakes(row: dict[str, Any], problems: Sequence[Problem]) -> tuple[dict[str, Any], list[str]]:
+    row["ok"] = False
+    row["errors"] = [{"line": p.line, "key": p.key, "message": p.message} for p in problems]
+    head = f"{row['file']}: {plural(len(problems), 'mistake')}"
+    return row, [head, *(f"  {problem}" for problem in problems)]
 
 
 def _size(spec: Spec) -> str:
@@ -84,14 +82,9 @@ def _space(domain: Domain) -> dict[str, Any]:
     if domain.is_constant:
         row["value"] = domain.values[0]
     elif domain.values:
-        row["values"] = list(domain.values)
+        row["values"] = domain.values
     if domain.probabilities:
-        row["probabilities"] = list(domain.probabilities)
-    optional: dict[str, Any] = {
-        "min": domain.low,
-        "max": domain.high,
-        "mu": domain.mu,
-        "sigma": domain.sigma,
-    }
-    optional |= {"a": domain.a, "b": domain.b, "q": domain.q, "when": domain.when}
-    return row | {key: value for key, value in optional.items() if value is not None}
+        row["probabilities"] = domain.probabilities
+    row |= {"min": domain.low, "max": domain.high, "mu": domain.mu, "sigma": domain.sigma}
+    row |= {"a": domain.a, "b": domain.b, "q": domain.q, "when": domain.when}
+    return {key: value for key, value in row.items() if value is not None or key == "value"}

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from orchestrator.analysis import examine
+from orchestrator.analysis import Examination, examine
 from orchestrator.cli import options
-from orchestrator.cli.render.bundle import write_bundle
+from orchestrator.cli.output import print_json, writing
 from orchestrator.cli.render.curves import write_picture
 from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text
-from orchestrator.cli.render.text import plural
-from orchestrator.cli.render.text_table import terminal_width
+from orchestrator.cli.render.text import plural, terminal_width
 from orchestrator.divergence.schedule import from_words
 from orchestrator.errors import NotFoundError
-from orchestrator.files import plain
-from orchestrator.runs import find_sweep, results_folder
+from orchestrator.files import atomic, plain
+from orchestrator.runs import RunDir, SweepDir, find_sweep, results_folder
 
 _NARROWEST = 40
 _WIDEST = 100
+_MOST_BYTES = 8 * 2**20  # of a packed log: of a larger one, only the end is packed
+_PACKED_OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "config.json")
 
 
 @click.command("doctor")
@@ -70,7 +73,7 @@ def command(
         pattern=pattern,
     )
     if as_json:
-        click.echo(json.dumps(plain(found.to_dict()), indent=2))
+        print_json(found.to_dict())
     elif as_markdown:
         click.echo(diagnosis_markdown(found))
     else:
@@ -79,21 +82,53 @@ def command(
         drawn = write_picture(png, found)
         click.echo(f"{png}: {drawn} of {plural(len(found.runs), 'run')}", err=True)
     if bundle is not None:
-        count = write_bundle(bundle, found, diagnosis_markdown(found))
-        click.echo(f"{bundle}: {count} files", err=True)
+        click.echo(f"{bundle}: {_write_bundle(bundle, found)} files", err=True)
 
 
 def _find(what: str | None, sweep: str | None, results: Path) -> Path:
     """Return the path that the arguments name: a file or directory, else a sweep, else a trial."""
-    if what is not None and sweep is None and Path(what).exists():
-        return Path(what)
     if what is None:
         return find_sweep(results, sweep).path
-    if sweep is None and "/" in what:
-        raise NotFoundError(f"{what}: no such file or directory. Name a log, a run or a sweep.")
     if sweep is None:
+        if Path(what).exists():
+            return Path(what)
+        if "/" in what:
+            raise NotFoundError(f"{what}: no such file or directory. Name a log, a run or a sweep.")
         with suppress(NotFoundError):
             return find_sweep(results, what).path
     found = find_sweep(results, sweep)
     record = options.find_trial(found, what)
     return found.run_dir(record.number, record.name).path
+
+
+def _write_bundle(target: Path, found: Examination) -> int:
+    """Pack the diagnosis, logs and configs, and return the number of files.
+
+    Arrays and checkpoints are left out.
+    """
+    files: dict[str, Path] = {}
+    for index, one in enumerate(found.runs):
+        path = one.run.path
+        if path.is_file():
+            files.setdefault(f"logs/{path.name}", path)
+            continue
+        folder = f"runs/{index:04d}-{SweepDir.called(Path(), path.name).name}"
+        for name in _PACKED_OF_A_RUN:
+            if (path / name).is_file():
+                files[f"{folder}/{name}"] = path / name
+        spec = path.parent.parent / "spec.json"
+        if RunDir(path).number is not None and spec.is_file():
+            files.setdefault(f"{SweepDir.called(Path(), spec.parent.name).name}/spec.json", spec)
+    with (
+        writing(target, "--bundle"),
+        atomic.replacing(target) as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        packed.writestr("diagnosis.md", diagnosis_markdown(found) + "\n")
+        text = json.dumps(plain(found.to_dict()), indent=2, ensure_ascii=False)
+        packed.writestr("diagnosis.json", text)
+        for name, path in files.items():
+            with path.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _MOST_BYTES))
+                packed.writestr(name, log.read())
+    return len(files) + 2

@@ -16,8 +16,17 @@ import click
 
 from orchestrator.analysis.status import SweepStatus, TrialStatus, parse_time, read_status
 from orchestrator.cli import options
-from orchestrator.cli.render.text import clean, number, plural
-from orchestrator.cli.render.text_table import Column, draw, filled, fit, numbers, terminal_width
+from orchestrator.cli.render.text import (
+    Column,
+    clean,
+    draw,
+    filled,
+    fit,
+    number,
+    numbers,
+    plural,
+    terminal_width,
+)
 from orchestrator.files import MIB, format_duration, format_size
 from orchestrator.placement import CPU
 from orchestrator.runs import find_sweep, results_folder

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.render.text import clean, number, plural, short_path
-from orchestrator.cli.render.text_table import (
+from orchestrator.cli.render.text import (
     LONGEST_CELL,
     Column,
+    clean,
     config_columns,
     differing,
     draw,
     filled,
     fit,
+    number,
     numbers,
-    terminal_width,
+    plural,
+    short_path,
 )
 from orchestrator.metrics import known_metrics
 
 if TYPE_CHECKING:
-    from orchestrator.analysis import Tally
     from orchestrator.analysis.table import Comparison, Incomplete, Row
 
 LISTED = 40
@@ -33,26 +34,22 @@ def render_comparison(
     """Return a comparison as text.
 
     Args:
-        comparison: the ranked runs.
         width: characters per line; None for the terminal's.
         everything: show all columns and all incomplete runs, however many.
     """
     lines = [heading(comparison)]
     rows = comparison.rows
     if rows:
-        columns = _columns(comparison)
-        hidden = 0
+        columns, hidden = _columns(comparison), 0
         if not everything:
-            columns, hidden = fit(columns, terminal_width() if width is None else width)
+            columns, hidden = fit(columns, width)
         lines += ["", draw(columns)]
         if len(rows) < comparison.n_rows:
             lines.append(f"The best {len(rows)} of {comparison.n_rows}.")
         if hidden:
-            lines.append(
-                f"{plural(hidden, 'more column')}: `sweep compare --all`, or --export csv."
-            )
-        lines += _targets(comparison.tallies)
-        lines += _missed_milestones(rows)
+            more = plural(hidden, "more column")
+            lines.append(f"{more}: `sweep compare --all`, or --export csv.")
+        lines += _targets(comparison)
         lines += [clean(f"! {row.trial}: {text}") for row in rows for text in row.warnings]
     lines += [f"Note: {note}" for note in comparison.notes]
     incomplete = comparison.incomplete
@@ -78,9 +75,8 @@ def render_markdown(comparison: Comparison) -> str:
     lines = [heading(comparison), ""]
     if rows:
         lines += [draw(columns, markdown=True), ""]
-    notes = list(comparison.notes)
-    notes += [f"{row.trial}: {text}" for row in comparison.rows for text in row.warnings]
-    lines += [f"- {_escape(note)}" for note in notes]
+    warnings = [f"{row.trial}: {text}" for row in comparison.rows for text in row.warnings]
+    lines += [f"- {_escape(note)}" for note in (*comparison.notes, *warnings)]
     if comparison.incomplete:
         lines += ["", f"Incomplete ({len(comparison.incomplete)}):", ""]
         lines += [f"- {_escape(_incomplete(item))}" for item in comparison.incomplete]
@@ -97,10 +93,34 @@ def heading(comparison: Comparison) -> str:
     return f"{counted}, ranked by {clean(comparison.sort_by)}, {first} ({comparison.basis})"
 
 
+def _escape(text: str) -> str:
+    return clean(text).replace("|", "\\|")
+
+
+def _incomplete(item: Incomplete) -> str:
+    problems = [item.problem] if item.problem else []
+    problems += [f"missing {', '.join(item.missing)}"] if item.missing else []
+    return clean(f"{short_path(item.path)}: {'; '.join(problems)}")
+
+
+def _targets(comparison: Comparison) -> list[str]:
+    """Return how many runs meet each target, and which missed a milestone."""
+    lines = []
+    for name, tally in comparison.tallies.items():
+        met = f"met by {tally.met} of {tally.judged}" if tally.judged else "no run has this metric"
+        lines.append(f"Target {name} {', '.join(tally.bounds)}: {met}.")
+    for row in comparison.rows:
+        for name, target in row.expected.items():
+            if target.met is False:
+                had = f"{row.trial} had {number(target.value)}"
+                lines.append(f"Expected {name} {target.bound}: {had}.")
+    return [clean(line) for line in lines]
+
+
 def _columns(comparison: Comparison) -> list[Column]:
-    # References come below the trials, in the same columns.
-    rows = (*comparison.rows, *comparison.references)
     own = comparison.rows
+    # References come below the trials, in the same columns.
+    rows = (*own, *comparison.references)
     several = len({row.sweep for row in own}) > 1
     columns = [
         numbers("rank", [str(row.rank) if row.rank else "-" for row in rows]),
@@ -120,6 +140,45 @@ def _columns(comparison: Comparison) -> list[Column]:
     return columns
 
 
+def _trial(row: Row, with_sweep: bool) -> str:
+    name = f"{row.sweep}/{row.trial}" if with_sweep and row.sweep else row.trial
+    return clean(name, LONGEST_CELL) + (" !" if row.warnings else "")
+
+
+def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
+    """Return the columns on how trials relate: stage and the metric at earlier stages, change,
+    seeds, tier of targets, milestones.
+    """
+
+    def cells(text: Callable[[Row], str | None]) -> list[str]:
+        return [clean(text(row) or "-", LONGEST_CELL) for row in rows]
+
+    columns = [
+        Column("what changed", cells(lambda row: row.lineage.words), 1),
+        numbers("seeds", cells(_seeds), 2),
+    ]
+    for earlier in _union(row.earlier for row in rows):
+        values = [number(row.earlier.get(earlier), padded=True) for row in rows]
+        columns.append(numbers(f"{earlier} {metric}", values, 2))
+    columns.append(Column("tier", cells(lambda row: row.tier), 2))
+    columns = filled(*columns)
+    if len({row.lineage.stage for row in rows if row.rank}) > 1:
+        columns.insert(0, Column("stage", cells(lambda row: row.lineage.stage), 1))
+    if any(target.met is not None for row in rows for target in row.expected.values()):
+        columns.append(numbers("expected", cells(_expected), 2))
+    return columns
+
+
+def _seeds(row: Row) -> str:
+    lost = f" of {len(row.members) + row.lost}" if row.lost else ""
+    return f"{len(row.members)}{lost}" if row.members else ""
+
+
+def _expected(row: Row) -> str:
+    met = [target.met for target in row.expected.values()]
+    return f"{met.count(True)}/{len(met)}" if met else ""
+
+
 def _parameters(rows: Sequence[Row]) -> dict[str, int]:
     """Return the weights of the varied parameters, in the order of their columns.
 
@@ -135,12 +194,22 @@ def _parameters(rows: Sequence[Row]) -> dict[str, int]:
     }
 
 
+def by_stage(rows: Sequence[Row]) -> set[str]:
+    """Return the parameters that are the same within each stage, so repeat what ``stage`` shows."""
+    stages: dict[str | None, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        stages.setdefault(row.lineage.stage, []).append(row.config)
+    if len(stages) < 2:
+        return set()
+    differ = {name for configs in stages.values() for name in differing(configs)}
+    return set(_union(row.config for row in rows)) - differ
+
+
 def _metrics(comparison: Comparison) -> dict[str, int]:
     """Return the weights of the metrics, in the order of their columns."""
-    rows = (*comparison.rows, *comparison.references)
-    metrics = _union(row.metrics for row in rows)
+    metrics = _union(row.metrics for row in (*comparison.rows, *comparison.references))
     known = _union(row.metrics for row in comparison.references)
-    compared = [name for name in metrics if {name, f"test_{name}"} & {*known}]
+    compared = [name for name in metrics if name in known or f"test_{name}" in known]
     targets = _union(row.targets for row in comparison.rows)
     usual = [name for name in known_metrics() if name in metrics]
     # Of the rest, mean errors come first, as their unit is familiar, and twins of test last.
@@ -151,12 +220,6 @@ def _metrics(comparison: Comparison) -> dict[str, int]:
         for name in chosen:
             weights.setdefault(name, weight)
     return weights
-
-
-def _trial(row: Row, with_sweep: bool) -> str:
-    name = f"{row.sweep}/{row.trial}" if with_sweep and row.sweep else row.trial
-    mark = " !" if row.warnings else ""
-    return clean(name, LONGEST_CELL) + mark
 
 
 def _metric(row: Row, name: str) -> str:
@@ -173,90 +236,6 @@ def _metric(row: Row, name: str) -> str:
     return f"{shown} {'✓' if target.met else '✗'}"
 
 
-def _targets(tallies: Mapping[str, Tally]) -> list[str]:
-    lines = []
-    for name, tally in tallies.items():
-        met = f"met by {tally.met} of {tally.judged}" if tally.judged else "no run has this metric"
-        lines.append(clean(f"Target {name} {', '.join(tally.bounds)}: {met}."))
-    return lines
-
-
-def _missed_milestones(rows: Sequence[Row]) -> list[str]:
-    return [
-        clean(f"Expected {name} {target.bound}: {row.trial} had {number(target.value)}.")
-        for row in rows
-        for name, target in row.expected.items()
-        if target.met is False
-    ]
-
-
-def _incomplete(item: Incomplete) -> str:
-    problems = [item.problem] if item.problem else []
-    problems += [f"missing {', '.join(item.missing)}"] if item.missing else []
-    return clean(f"{short_path(item.path)}: {'; '.join(problems)}")
-
-
-def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
-
-
-def _escape(text: str) -> str:
-    return clean(text).replace("|", "\\|")
-
-
-def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
-    """Return the columns on how trials relate: stage and the metric at earlier stages, change,
-    seeds, tier of targets, milestones.
-    """
-
-    def cells(text: Callable[[Row], str | None]) -> list[str]:
-        return [clean(text(row) or "-", LONGEST_CELL) for row in rows]
-
-    stage = Column("stage", cells(lambda row: row.lineage.stage), 1)
-    several = len({row.lineage.stage for row in rows if row.rank}) > 1
-    return [
-        *([stage] if several else []),
-        *filled(
-            Column("what changed", cells(lambda row: row.lineage.words), 1),
-            numbers("seeds", cells(_seeds), 2),
-            *(
-                numbers(
-                    f"{earlier} {metric}",
-                    [number(row.earlier.get(earlier), padded=True) for row in rows],
-                    2,
-                )
-                for earlier in _union(row.earlier for row in rows)
-            ),
-            Column("tier", cells(lambda row: row.tier), 2),
-        ),
-        *_expected(rows),
-    ]
-
-
-def _seeds(row: Row) -> str:
-    lost = f" of {len(row.members) + row.lost}" if row.lost else ""
-    return f"{len(row.members)}{lost}" if row.members else ""
-
-
-def _expected(rows: Sequence[Row]) -> list[Column]:
-    judged = [[target.met for target in row.expected.values()] for row in rows]
-    if not any(met is not None for found in judged for met in found):
-        return []
-    cells = [f"{found.count(True)}/{len(found)}" if found else "-" for found in judged]
-    return [numbers("expected", cells, 2)]
-
-
-def by_stage(rows: Sequence[Row]) -> set[str]:
-    """Return the parameters that are the same within each stage, so repeat what ``stage`` shows."""
-    stages: dict[str | None, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        stages.setdefault(row.lineage.stage, []).append(row.config)
-    if len(stages) < 2:
-        return set()
-    differ = {name for configs in stages.values() for name in differing(configs)}
-    return set(_union(row.config for row in rows)) - differ
-
-
 def _difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[Column]:
     """Return a column for each baseline and reference that `metric` is compared with.
 
@@ -264,23 +243,22 @@ def _difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[C
         weight: that of the metric's own column; 0 for the metric that ranks, whose name the title
             does not repeat.
     """
-    return filled(
-        *(
-            numbers(
-                f"{metric} vs {other}" if weight else f"vs {other}",
-                [_difference(row, other, metric) for row in rows],
-                min(weight, 2) or 1,
-            )
-            for other in _union(row.differences for row in rows)
-        )
-    )
+    columns = []
+    for other in _union(row.differences for row in rows):
+        title = f"{metric} vs {other}" if weight else f"vs {other}"
+        cells = [_difference(row, other, metric) for row in rows]
+        columns.append(numbers(title, cells, min(weight, 2) or 1))
+    return filled(*columns)
 
 
 def _difference(row: Row, other: str, metric: str) -> str:
-    names = {metric, f"test_{metric}"}
-    found = [one for name, one in row.differences.get(other, {}).items() if name in names]
-    if not found:
-        return "-"
-    # Three digits: a difference is less certain than the values.
-    unit = f" {found[0].unit}" if found[0].unit else ""
-    return f"{found[0].value:+.3g}{unit}{' ~' if found[0].is_noise else ''}"
+    for name, found in row.differences.get(other, {}).items():
+        if name in (metric, f"test_{metric}"):
+            # Three digits: a difference is less certain than the values.
+            unit = f" {found.unit}" if found.unit else ""
+            return f"{found.value:+.3g}{unit}{' ~' if found.is_noise else ''}"
+    return "-"
+
+
+def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))

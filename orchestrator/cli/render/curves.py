@@ -7,24 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.analysis import Examination, Examined, shown_series
+from orchestrator.cli.output import writing
 from orchestrator.errors import UsageError
 
-Points = Sequence[tuple[float, float]]
-
-MOST_RUNS = 12
-"""Runs in one picture; those with findings come first."""
-
+_HEIGHT = 9  # lines
+_MOST_RUNS = 12  # in one picture; those with findings come first
 _MARKS = "•o+x"
 _COLOURS = ("tab:blue", "tab:orange")
-_DECADES = 1.5
-"""Positive values that span more powers of ten than this get a logarithmic axis."""
+_DECADES = 1.5  # positive values that span more powers of ten get a logarithmic axis
 
 
 def plot(
-    series: Sequence[tuple[str, Points]],
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
     *,
     width: int = 64,
-    height: int = 9,
     onset: float | None = None,
 ) -> str:
     """Return a drawing of series over their steps; empty if no value is finite.
@@ -34,12 +30,11 @@ def plot(
     Args:
         series: names and (step, value) points.
         width: characters, without the axis.
-        height: lines.
         onset: the step to mark.
     """
     points = [point for _, some in series for point in some]
-    finite = [value for _, value in points if math.isfinite(value)]
     steps = [step for step, _ in points]
+    finite = [value for _, value in points if math.isfinite(value)]
     if not finite or len(set(steps)) < 2:
         return ""
     low, high = min(finite), max(finite)
@@ -55,39 +50,38 @@ def plot(
         # Halved: the difference of two large finite values may overflow.
         span = top / 2 - bottom / 2
         share = (scale(value) / 2 - bottom / 2) / span if span else 0.5
-        return height - 1 - round(share * (height - 1))
+        return _HEIGHT - 1 - round(share * (_HEIGHT - 1))
 
-    grid = [[" "] * width for _ in range(height)]
-    for index in range(len(series) - 1, -1, -1):  # the first series is on top
-        for step, value in series[index][1]:
+    grid = [[" "] * width for _ in range(_HEIGHT)]
+    marked = [(name, points, _MARKS[i % len(_MARKS)]) for i, (name, points) in enumerate(series)]
+    for _, some, mark in reversed(marked):  # the first series is on top
+        for step, value in some:
             if math.isfinite(value):
-                grid[row(value)][column(step)] = _MARKS[index % len(_MARKS)]
+                grid[row(value)][column(step)] = mark
     for step, value in points:
         if not math.isfinite(value):
-            grid[height - 1][column(step)] = "!"
-    labels = [f"{high:.4g}", *[""] * (height - 2), f"{low:.4g}"]
-    margin = max(map(len, labels))
-    lines = [
-        f"{label:>{margin}} │{''.join(cells).rstrip()}"
-        for label, cells in zip(labels, grid, strict=True)
-    ]
-    legend = [f"{_MARKS[i % len(_MARKS)]} {name}" for i, (name, _) in enumerate(series)]
+            grid[-1][column(step)] = "!"
+    legend = [f"{mark} {name}" for name, _, mark in marked]
     legend += ["(logarithmic)"] if is_log else []
     legend += ["! not finite"] if len(finite) < len(points) else []
     axis = ["─"] * width
     if onset is not None and left <= onset <= right:
         axis[column(onset)] = "^"
         legend.append("^ onset")
-    first, last = f"{left:g}", f"{right:g}"
+    labels = [f"{high:.4g}", *[""] * (_HEIGHT - 2), f"{low:.4g}"]
+    margin = max(map(len, labels))
     indent = " " * margin
-    return "\n".join(
-        [
-            *lines,
-            f"{indent} └{''.join(axis)}",
-            f"{indent}  {first}{last:>{max(1, width - len(first))}}",
-            f"{indent}  {'  '.join(legend)}",
-        ]
-    )
+    lines = [
+        f"{label:>{margin}} │{''.join(cells).rstrip()}"
+        for label, cells in zip(labels, grid, strict=True)
+    ]
+    first, last = f"{left:g}", f"{right:g}"
+    lines += [
+        f"{indent} └{''.join(axis)}",
+        f"{indent}  {first}{last:>{max(1, width - len(first))}}",
+        f"{indent}  {'  '.join(legend)}",
+    ]
+    return "\n".join(lines)
 
 
 def _is_log(low: float, high: float) -> bool:
@@ -95,17 +89,12 @@ def _is_log(low: float, high: float) -> bool:
 
 
 def write_picture(target: Path, found: Examination) -> int:
-    """Draw the curves of runs with the onset of what is wrong, and return how many are drawn.
-
-    Args:
-        target: the file to write, PNG whatever its name.
-        found: the examined runs.
+    """Draw the curves of runs as PNG, with the onset of what is wrong; return how many are drawn.
 
     Raises:
         UsageError: matplotlib is missing, no run can be drawn, or the file cannot be written.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise UsageError(
@@ -113,13 +102,12 @@ def write_picture(target: Path, found: Examination) -> int:
         ) from None
     runs = [one for one in found.runs if _is_drawable(one)]
     runs.sort(key=lambda one: not one.diagnosis.findings)
-    drawn = runs[:MOST_RUNS]
+    drawn = runs[:_MOST_RUNS]
     if not drawn:
         raise UsageError("--png: no run has two reports of one series.")
     columns = min(3, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(5.0 * columns, 3.2 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     for place, one in enumerate(drawn, 1):
         axes = figure.add_subplot(rows, columns, place)
         finite: list[float] = []
@@ -132,17 +120,17 @@ def write_picture(target: Path, found: Examination) -> int:
                     axes.axvline(step, color=colour, linewidth=0.5, linestyle=":")
         if _is_log(min(finite), max(finite)):
             axes.set_yscale("log")
-        findings = [item for item in one.diagnosis.findings if item.since is not None]
-        if findings:
-            axes.axvline(float(findings[0].since or 0), color="tab:red", linewidth=1.0)
-        outcome = findings[0].symptom if findings else one.diagnosis.outcome
+        outcome = one.diagnosis.outcome
+        for finding in one.diagnosis.findings:
+            if finding.since is not None:
+                axes.axvline(float(finding.since), color="tab:red", linewidth=1.0)
+                outcome = finding.symptom
+                break
         axes.set_title(_plain(f"{one.run.name}: {outcome}"), fontsize=9)
         axes.set_xlabel(one.run.unit)
         axes.legend(fontsize=7)
-    try:
+    with writing(target, "--png"):
         figure.savefig(target, format="png", dpi=120)
-    except OSError as error:
-        raise UsageError(f"--png: cannot write {target}: {error.strerror}.") from None
     return len(drawn)
 
 

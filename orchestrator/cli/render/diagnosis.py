@@ -6,8 +6,7 @@ import textwrap
 
 from orchestrator.analysis import Examination, Examined, shown_series
 from orchestrator.cli.render.curves import plot
-from orchestrator.cli.render.text import clean, number, short_path
-from orchestrator.cli.render.text_table import Column, draw, numbers
+from orchestrator.cli.render.text import Column, clean, draw, number, numbers, short_path
 from orchestrator.divergence.diagnosis import Finding
 
 _TOGETHER = "The runs together"
@@ -17,8 +16,9 @@ _AVOID = "do not"
 def diagnosis_text(found: Examination, width: int) -> str:
     """Return the examination for a terminal of `width` characters."""
     blocks = [_table(found)] if len(found.runs) > 1 else []
-    shown = [one for one in found.runs if _symptoms(one) or len(found.runs) == 1]
-    blocks += [_run_text(one, width) for one in shown]
+    blocks += [
+        _run_text(one, width) for one in found.runs if _symptoms(one) or len(found.runs) == 1
+    ]
     if found.together:
         lines = [_wrapped(text, width, "  ") for text in found.together]
         blocks.append("\n".join([_TOGETHER, *lines]))
@@ -32,11 +32,11 @@ def diagnosis_markdown(found: Examination) -> str:
         blocks.append(f"## {_escape(_title(one))}: {_escape(_verdict(one))}")
         blocks.append("\n".join(f"- {_escape(fact)}" for fact in _facts(one)))
         for finding in one.diagnosis.findings:
-            lines = [
-                f"- {label}{' ' if label == _AVOID else ': '}{_escape(text)}"
-                for label, text in _advice(finding)
-            ]
-            blocks.append("\n".join([f"### {_heading(finding, one)}", "", *lines]))
+            lines = [f"### {_heading(finding, one)}", ""]
+            for label, text in _advice(finding):
+                separator = " " if label == _AVOID else ": "
+                lines.append(f"- {label}{separator}{_escape(text)}")
+            blocks.append("\n".join(lines))
     if found.together:
         blocks.append(f"## {_TOGETHER}")
         blocks.append("\n".join(f"- {_escape(text)}" for text in found.together))
@@ -44,9 +44,8 @@ def diagnosis_markdown(found: Examination) -> str:
 
 
 def _title(one: Examined) -> str:
-    run = one.run
-    name = clean(run.name)
-    return f"trial {run.number} ({name})" if run.number is not None else name
+    name = clean(one.run.name)
+    return name if one.run.number is None else f"trial {one.run.number} ({name})"
 
 
 def _verdict(one: Examined) -> str:
@@ -54,14 +53,16 @@ def _verdict(one: Examined) -> str:
     found = one.diagnosis
     if found.judged is None:
         return "not judged: the log has no training loss, metric or validation loss"
-    seen = [finding.symptom for finding in _symptoms(one)]
     if found.is_lost:
         first = found.findings[0]
         since = "" if first.since is None else f" since {one.run.unit} {first.since}"
         return f"diverged, {first.symptom}{since}"
+    seen = [finding.symptom for finding in _symptoms(one)]
+    if not seen:
+        return found.outcome
     if found.outcome == "target reached":
-        return "target reached" + (f"; also {', '.join(seen)}" if seen else "")
-    return f"{found.outcome}: {', '.join(dict.fromkeys(seen))}" if seen else found.outcome
+        return f"target reached; also {', '.join(seen)}"
+    return f"{found.outcome}: {', '.join(dict.fromkeys(seen))}"
 
 
 def _symptoms(one: Examined) -> list[Finding]:
@@ -72,8 +73,7 @@ def _symptoms(one: Examined) -> list[Finding]:
 def _facts(one: Examined) -> list[str]:
     """Return the lines on a run that come before its findings."""
     run, found = one.run, one.diagnosis
-    count = len(run.reports)
-    facts = [f"{short_path(run.path)} ({run.form}, {count} reports)"]
+    facts = [f"{short_path(run.path)} ({run.form}, {len(run.reports)} reports)"]
     facts += [f"note: {note}" for note in run.notes]
     if found.judged is not None:
         facts.append(
@@ -84,7 +84,7 @@ def _facts(one: Examined) -> list[str]:
         rates = ", ".join(f"{name} {number(rate)}" for name, rate in found.rates.items())
         facts.append(f"lr: {rates}")
     if found.saved:
-        facts.append(f"{found.saved} of {count} reports came after the run was lost")
+        facts.append(f"{found.saved} of {len(run.reports)} reports came after the run was lost")
     return [clean(fact) for fact in facts]
 
 
@@ -96,26 +96,26 @@ def _heading(finding: Finding, one: Examined) -> str:
 def _advice(finding: Finding) -> list[tuple[str, str]]:
     """Return label and text of each line on a finding."""
     advice = finding.advice
-    avoid = [text.removeprefix("do not ") for text in advice.avoid]
     return [
         ("seen", finding.reason),
         ("cause", advice.cause),
         *(("change", text) for text in advice.change),
-        *((_AVOID, text) for text in avoid),
+        *((_AVOID, text.removeprefix("do not ")) for text in advice.avoid),
     ]
 
 
 def _table(found: Examination) -> str:
-    runs = [(one, one.diagnosis) for one in found.runs]
+    runs = found.runs
+    diagnoses = [one.diagnosis for one in runs]
     return draw(
         [
-            Column("run", [clean(_title(one), 40) for one, _ in runs]),
-            numbers("reports", [str(len(one.run.reports)) for one, _ in runs]),
-            Column("judged", [clean(diagnosis.judged or "-", 24) for _, diagnosis in runs]),
-            numbers("first", [number(diagnosis.first) for _, diagnosis in runs]),
-            numbers("best", [number(diagnosis.best) for _, diagnosis in runs]),
-            numbers("last", [number(diagnosis.last) for _, diagnosis in runs]),
-            Column("diagnosis", [clean(_verdict(one), 60) for one, _ in runs]),
+            Column("run", [clean(_title(one), 40) for one in runs]),
+            numbers("reports", [str(len(one.run.reports)) for one in runs]),
+            Column("judged", [clean(diagnosis.judged or "-", 24) for diagnosis in diagnoses]),
+            numbers("first", [number(diagnosis.first) for diagnosis in diagnoses]),
+            numbers("best", [number(diagnosis.best) for diagnosis in diagnoses]),
+            numbers("last", [number(diagnosis.last) for diagnosis in diagnoses]),
+            Column("diagnosis", [clean(_verdict(one), 60) for one in runs]),
         ]
     )
 

@@ -7,15 +7,18 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from orchestrator.cli.render.text import assignments, clean, number, plural
-from orchestrator.cli.render.text_table import (
+from orchestrator.cli.render.text import (
     LONGEST_CELL,
     Column,
+    assignments,
+    clean,
     config_columns,
     differing,
     draw,
     fit,
+    number,
     numbers,
+    plural,
     terminal_width,
 )
 from orchestrator.files import format_duration, format_size

@@ -1,12 +1,18 @@
-"""Names, numbers, counts and paths as text for people."""
+"""Names, numbers, counts, paths and tables as text for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.files import plain
+
+LONGEST_CELL = 40
+_GAP = 2
 
 
 def clean(text: str, longest: int | None = None) -> str:
@@ -14,8 +20,7 @@ def clean(text: str, longest: int | None = None) -> str:
 
     Names of folders and messages are not trusted: they could contain terminal escapes.
     """
-    single = " ".join(text.split())
-    safe = "".join(letter if letter.isprintable() else "?" for letter in single)
+    safe = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     if longest is not None and len(safe) > longest:
         return safe[: longest - 1] + "…"
     return safe
@@ -33,11 +38,11 @@ def number(value: Any, digits: int = 4, *, padded: bool = False) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        if value - value == 0 and 10**digits <= abs(value) < 1e9:
+        if math.isfinite(value) and 10**digits <= abs(value) < 1e9:
             return f"{value:.0f}"
         return f"{value:#.{digits}g}" if padded else f"{value:.{digits}g}"
     if isinstance(value, Mapping | list | tuple):
-        return clean(str(plain(value)))
+        value = plain(value)
     return clean(str(value))
 
 
@@ -53,7 +58,97 @@ def plural(count: int, noun: str) -> str:
 
 def short_path(path: Path) -> str:
     """Return `path` relative to the working directory if it is below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        weight: 0 is always shown; if not all columns fit, the greatest go first.
+        is_number: align to the right.
+    """
+
+    title: str
+    cells: Sequence[str]
+    weight: int = 0
+    is_number: bool = False
+
+    @property
+    def width(self) -> int:
+        """Characters of its widest cell."""
+        return max(len(text) for text in (self.title, *self.cells))
+
+
+def numbers(title: str, cells: Sequence[str], weight: int = 0) -> Column:
+    """Return a column aligned to the right."""
+    return Column(clean(title), cells, weight, is_number=True)
+
+
+def filled(*columns: Column) -> list[Column]:
+    """Return the columns that have a cell other than ``-``."""
+    return [column for column in columns if any(cell != "-" for cell in column.cells)]
+
+
+def config_columns(
+    configs: Sequence[Mapping[str, Any]], weights: Mapping[str, int]
+) -> list[Column]:
+    """Return a column for each parameter named in `weights`."""
+
+    def cell(config: Mapping[str, Any], name: str) -> str:
+        return clean(number(config[name], 6), LONGEST_CELL) if name in config else "-"
+
+    return [
+        numbers(name, [cell(config, name) for config in configs], weight)
+        for name, weight in weights.items()
+    ]
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names whose values are not the same in all `configs`."""
+    missing = object()
+    return [
+        name
+        for name in dict.fromkeys(name for config in configs for name in config)
+        if any(config.get(name, missing) != configs[0].get(name, missing) for config in configs[1:])
+    ]
+
+
+def terminal_width() -> int:
+    """Return the width of the terminal, else ``COLUMNS``, else 120."""
+    return shutil.get_terminal_size((120, 40)).columns
+
+
+def fit(columns: Sequence[Column], width: int | None = None) -> tuple[list[Column], int]:
+    """Return the columns that fit into `width` (None: the terminal), and how many do not.
+
+    Columns of weight 0 always stay; of the others, lighter ones first, then those further left.
+    """
+    room = terminal_width() if width is None else width
+    chosen = set()
+    for index in sorted(range(len(columns)), key=lambda index: (columns[index].weight, index)):
+        needed = columns[index].width + _GAP
+        if columns[index].weight == 0 or needed <= room + _GAP:
+            chosen.add(index)
+            room -= needed
+    kept = [column for index, column in enumerate(columns) if index in chosen]
+    return kept, len(columns) - len(kept)
+
+
+def draw(columns: Sequence[Column], *, markdown: bool = False) -> str:
+    """Return the table as text or Markdown."""
+    from tabulate import tabulate
+
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    titles = tuple(column.title for column in columns)
+    if not markdown:
+        # tabulate pads a heading by two characters, so ours are ordinary rows.
+        rows = [titles, tuple("-" * column.width for column in columns), *rows]
+    return tabulate(
+        rows,
+        headers=titles if markdown else (),
+        tablefmt="github" if markdown else "plain",
+        colalign=["right" if column.is_number else "left" for column in columns],
+        disable_numparse=True,
+    )

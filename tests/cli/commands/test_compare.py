@@ -11,8 +11,7 @@ import pytest
 from orchestrator.analysis.table import compare
 from orchestrator.cli import main
 from orchestrator.cli.render.comparison import render_comparison
-from orchestrator.cli.render.text import clean, number
-from orchestrator.cli.render.text_table import Column, differing, fit
+from orchestrator.cli.render.text import Column, clean, differing, fit, number
 from orchestrator.runs.records import TrialState
 from tests.analysis import made
 

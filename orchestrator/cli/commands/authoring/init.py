@@ -34,11 +34,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def folder_of_output(output: Path, force: bool) -> Path:
-    """Return the folder of the sweep file to write.
-
-    Raises:
-        UsageError: the file exists and may not be replaced.
-    """
+    """Return the folder of the sweep file; UsageError if the file may not be replaced."""
     if str(output) == "-":
         return Path()
     if output.exists() and not force:
@@ -47,11 +43,7 @@ def folder_of_output(output: Path, force: bool) -> Path:
 
 
 def write_output(output: Path, text: str, force: bool) -> None:
-    """Write a sweep file, and its schema for editors next to it; print it for ``-``.
-
-    Raises:
-        UsageError: a file cannot be written.
-    """
+    """Write a sweep file, and its schema for editors next to it; print it for ``-``."""
     if str(output) == "-":
         click.echo(text, nl=False)
         return
@@ -74,17 +66,16 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
     The options of a Python script are read from its text, if it declares them with argparse or
     click; the script is not run. The JSON Schema for editors is written next to the file.
     """
-    if (program is None) == (trainer is None):
+    folder = folder_of_output(output, force)
+    if program is not None and trainer is None:
+        text = for_program(*_read(program, folder))
+    elif trainer is not None and program is None:
+        text = for_trainer(trainer_schema(trainer, folder))
+    else:
         known = ", ".join(trainer_names())
         raise UsageError(
             f"sweep init needs either a script or --trainer NAME, not both (trainers: {known})."
         )
-    folder = folder_of_output(output, force)
-    if program is not None:
-        text = for_program(*_read(program, folder))
-    else:
-        assert trainer is not None
-        text = for_trainer(trainer_schema(trainer, folder))
     write_output(output, text, force)
     if str(output) != "-":
         schema = output.parent / SCHEMA_FILE
@@ -98,7 +89,7 @@ def _read(program: Path, folder: Path) -> tuple[str, list[Argument]]:
             raw = stream.read(_MOST)
     except OSError as error:
         raise UsageError(f"{program}: cannot read: {error.strerror or error}.") from None
-    relative = Path(os.path.relpath(str(program), str(folder))).as_posix()
+    relative = Path(os.path.relpath(program, folder)).as_posix()
     try:
         return relative, read_arguments(raw.decode("utf-8-sig"))
     except (SyntaxError, UnicodeDecodeError):

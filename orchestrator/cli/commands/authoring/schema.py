@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from orchestrator.cli.output import print_json
 from orchestrator.sweepfile.schema import json_schema
 
 
@@ -15,4 +14,4 @@ def command() -> None:
 
     An editor with the YAML language server uses it for completion and help while you write.
     """
-    click.echo(json.dumps(json_schema(), indent=2))
+    print_json(json_schema())

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from orchestrator.cli.render.text import clean, number
-from orchestrator.cli.render.text_table import Column, draw, fit, terminal_width
+from orchestrator.cli import options
+from orchestrator.cli.output import print_json
+from orchestrator.cli.render.text import Column, clean, draw, fit, number, numbers
 from orchestrator.errors import UsageError
-from orchestrator.files import plain
 from orchestrator.sweepfile import TrainerParameter, TrainerSchema, trainer_names, trainer_schema
 
-_PARAMETER = (
-    *("name", "type", "default", "help", "unit", "low", "high", "choices"),
-    *("nullable", "alters_loss", "alters_memory", "is_path"),
-)
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 def command(name: str | None, as_json: bool) -> None:
     """List the trainers, or the parameters, presets and metrics of the trainer NAME.
 
@@ -32,7 +28,10 @@ def command(name: str | None, as_json: bool) -> None:
     """
     if name is not None:
         schema = trainer_schema(name, Path())
-        click.echo(json.dumps(to_json(schema), indent=2) if as_json else _one(schema))
+        if as_json:
+            print_json(_to_json(schema))
+        else:
+            click.echo(_one(schema))
         return
     found: list[TrainerSchema] = []
     broken: list[str] = []
@@ -42,7 +41,7 @@ def command(name: str | None, as_json: bool) -> None:
         except UsageError as error:
             broken.append(f"{known}: {error}")
     if as_json:
-        click.echo(json.dumps([to_json(schema) for schema in found], indent=2))
+        print_json([_to_json(schema) for schema in found])
     else:
         click.echo(_all(found))
     for message in broken:
@@ -51,44 +50,31 @@ def command(name: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(2)
 
 
-def to_json(schema: TrainerSchema) -> dict[str, Any]:
-    """Return a trainer's declaration in JSON types."""
-    parameters = [
-        {
-            **{name: getattr(known, name, "") for name in _PARAMETER},
-            "type": known.type.__name__,
-            "choices": list(known.choices),
-        }
-        for known in schema.parameters.values()
-    ]
-    metrics = {
-        name: {"goal": metric.goal, "unit": getattr(metric, "unit", ""), "is_loss": metric.is_loss}
-        for name, metric in schema.metrics.items()
-    }
-    declared = {
+def _to_json(schema: TrainerSchema) -> dict[str, Any]:
+    return {
         "trainer": schema.name,
         "description": schema.description,
         "takes_anything": schema.takes_anything,
         "data_kind": schema.data_kind,
         "default_metric": schema.default_metric,
-        "parameters": parameters,
-        "presets": {name: dict(values) for name, values in schema.presets.items()},
-        "metrics": metrics,
+        "parameters": [
+            asdict(known) | {"type": known.type.__name__} for known in schema.parameters.values()
+        ],
+        "presets": schema.presets,
+        "metrics": {name: asdict(metric) for name, metric in schema.metrics.items()},
     }
-    return dict(plain(declared))
 
 
 def _all(schemas: list[TrainerSchema]) -> str:
     columns = [
         Column("trainer", [schema.name for schema in schemas]),
-        Column("parameters", [str(len(schema.parameters)) for schema in schemas], 1, True),
+        numbers("parameters", [str(len(schema.parameters)) for schema in schemas], 1),
         Column("presets", [", ".join(schema.presets) for schema in schemas], 1),
         Column("ranked by", [schema.default_metric or "-" for schema in schemas], 1),
         Column("what it is", [clean(schema.description) for schema in schemas], 2),
     ]
-    shown, _ = fit(columns, terminal_width())
     return (
-        f"{draw(shown)}\n\n"
+        f"{draw(fit(columns)[0])}\n\n"
         "Parameters and metrics: sweep trainers NAME. A first sweep file: sweep init --trainer "
         "NAME.\nA function of your own: sweep trainers my_package.my_trainer:train."
     )
@@ -96,16 +82,14 @@ def _all(schemas: list[TrainerSchema]) -> str:
 
 def _one(schema: TrainerSchema) -> str:
     lines = [f"{schema.name}: {clean(schema.description)}" if schema.description else schema.name]
-    lines += [f"arrays: {schema.data_kind}"] if schema.data_kind else []
+    if schema.data_kind:
+        lines.append(f"arrays: {schema.data_kind}")
     if schema.takes_anything:
         lines += ["", "It declares no Config: it takes any parameter, and names cannot be checked."]
     elif schema.parameters:
         lines += ["", _parameters(schema)]
         if any(known.alters_loss for known in schema.parameters.values()):
-            lines += [
-                "",
-                "* changes what the loss means, so the loss cannot rank trials.",
-            ]
+            lines += ["", "* changes what the loss means, so the loss cannot rank trials."]
     if schema.metrics:
         lines += ["", _metrics(schema)]
     return "\n".join(lines)
@@ -123,21 +107,20 @@ def _parameters(schema: TrainerSchema) -> str:
             columns.append(Column(preset, cells, 1))
     columns += [
         Column("takes", [_takes(item) for item in known], 1),
-        Column("what it is", [clean(getattr(item, "help", "")) for item in known], 2),
+        Column("what it is", [clean(item.help) for item in known], 2),
     ]
-    shown, _ = fit(columns, terminal_width())
-    return draw(shown)
+    return draw(fit(columns)[0])
 
 
 def _metrics(schema: TrainerSchema) -> str:
-    metrics = schema.metrics.values()
     notes = {name: "a loss" if metric.is_loss else "" for name, metric in schema.metrics.items()}
     if schema.default_metric is not None:
         notes[schema.default_metric] = "ranks by default"
+    metrics = schema.metrics.values()
     columns = [
         Column("metric", list(schema.metrics)),
         Column("goal", [str(metric.goal) for metric in metrics]),
-        Column("unit", [getattr(metric, "unit", "") for metric in metrics]),
+        Column("unit", [metric.unit for metric in metrics]),
         Column("", list(notes.values())),
     ]
     return draw(columns)
@@ -147,23 +130,21 @@ def _value(value: Any) -> str:
     return "null" if value is None else number(value, 6)
 
 
-def _bound(value: float | None) -> str | None:
-    whole = value is not None and value == int(value)
-    return None if value is None else str(int(value)) if whole else f"{value:g}"
-
-
 def _takes(known: TrainerParameter) -> str:
-    unit = getattr(known, "unit", "")
     if known.choices:
         text = ", ".join(_value(choice) for choice in known.choices)
     elif known.is_path:
         text = "path"
     else:
         text = _TYPES.get(known.type, known.type.__name__)
-        low, high = _bound(known.low), _bound(known.high)
+        low, high = known.low, known.high
         if low is not None and high is not None:
-            text = f"{low} to {high}"
-        elif low is not None or high is not None:
-            text = f"from {low}" if low is not None else f"up to {high}"
-        text += f" {unit}" if unit and (low or high) else f" [{unit}]" if unit else ""
+            text = f"{_value(low)} to {_value(high)}"
+        elif low is not None:
+            text = f"from {_value(low)}"
+        elif high is not None:
+            text = f"up to {_value(high)}"
+        if known.unit:
+            is_bounded = low is not None or high is not None
+            text += f" {known.unit}" if is_bounded else f" [{known.unit}]"
     return f"{text}, or null" if known.nullable else text
