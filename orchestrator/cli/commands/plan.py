@@ -14,7 +14,8 @@ import click
 
 from orchestrator.analysis.status import complete_durations
 from orchestrator.cli import options
-from orchestrator.cli.render.plan_text import excluded_json, plan_lines, search_space_lines
+from orchestrator.cli.output import print_json
+from orchestrator.cli.render.plan_text import plan_lines, search_space_lines
 from orchestrator.cli.render.text import plural, short_path
 from orchestrator.engine.script import command as command_line
 from orchestrator.engine.slots import known_need
@@ -24,7 +25,7 @@ from orchestrator.placement import Plan, decide, model, policy_of
 from orchestrator.placement.hardware import hypothetical
 from orchestrator.runs import SweepDir, results_folder
 from orchestrator.sweepfile import differences, load_spec
-from orchestrator.sweepfile.expand import at_first, iter_configs
+from orchestrator.sweepfile.expand import at_first, exclusion, iter_configs
 from orchestrator.sweepfile.model import Program, Spec, TrialConfig
 from orchestrator.sweepfile.program import arguments
 
@@ -90,12 +91,19 @@ def command(
         known=partial(known_need, loaded, results=folder),
     )
     expected = _forecast(loaded, plan, trial_minutes, folder)
-    if as_json:
-        duration = None if expected is None else expected.to_dict()
-        more = {"duration": duration, "excluded": excluded_json(loaded)}
-        click.echo(json.dumps(plain(plan.to_dict() | more), indent=2))
-    else:
+    if not as_json:
         click.echo("\n".join(plan_lines(loaded, plan, expected, limit)))
+        return
+    excluded = exclusion(loaded)
+    examples = [
+        {"config": item.config, "reason": str(item.constraint), "trial": item.trial}
+        for item in excluded.examples
+    ]
+    more = {
+        "duration": None if expected is None else expected.to_dict(),
+        "excluded": {"count": excluded.count, "examples": examples},
+    }
+    print_json(plan.to_dict() | more)
 
 
 def _forecast(
@@ -132,22 +140,18 @@ def _print_trials(spec: Spec, argv: bool, limit: int | None) -> None:
 
 
 def _argv(program: Program, trial: TrialConfig) -> list[str]:
-    """Return the argument list that would start the program of a trial.
+    """Return the argument list that would start a trial; several commands are joined by ``&&``.
 
     A missing program is included; the plan has warned about it.
     """
+    joined: list[str] = []
     try:
-        commands = [
-            command_line(program, trial.config, step=step) for step in program.steps or (None,)
-        ]
+        for step in program.steps or (None,):
+            joined += ["&&"] if joined else []
+            joined += command_line(program, trial.config, step=step)
+        return joined
     except TrialError:
-        start = [program.path]
-        if program.path.endswith(".py"):
-            start = [program.python or sys.executable, program.path]
+        is_python = program.path.endswith(".py")
+        start = [program.python or sys.executable] if is_python else []
         given = arguments(trial.config, style=program.style, booleans=program.booleans)
-        return start + given
-    # Several commands follow one another as in a shell.
-    joined = list(commands[0])
-    for following in commands[1:]:
-        joined += ["&&", *following]
-    return joined
+        return [*start, program.path, *given]

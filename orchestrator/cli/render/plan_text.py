@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 from orchestrator.cli.render.text import (
     LONGEST_CELL,
@@ -19,16 +18,14 @@ from orchestrator.cli.render.text import (
     number,
     numbers,
     plural,
-    terminal_width,
 )
 from orchestrator.files import format_duration, format_size
-from orchestrator.placement import Plan, Slot, model
+from orchestrator.placement import CPU, Plan, Slot, model
 from orchestrator.sweepfile.expand import exclusion, iter_configs, make_config, varied_of
 from orchestrator.sweepfile.model import Domain, Spec, TrialConfig
 
 SHOWN = 20
 _EXAMPLES = 5
-_INDENT = " " * 11
 
 
 def plan_lines(
@@ -49,12 +46,9 @@ def plan_lines(
 def search_space_lines(spec: Spec) -> list[str]:
     """Return the fixed values and the domains that a sampler chooses from."""
     fixed = make_config(replace(spec, trials={}), 0, {}).config
+    domains = {name: d for name, d in spec.parameters.items() if name not in fixed}
     lines = [f"{clean(name)}: {number(value, 6)}" for name, value in fixed.items()]
-    lines += [
-        f"{clean(name)}: {_domain(domain)}"
-        for name, domain in spec.parameters.items()
-        if name not in fixed
-    ]
+    lines += [f"{clean(name)}: {_domain(domain)}" for name, domain in domains.items()]
     if spec.trials:
         lines.append(f"Named trials alternate: {', '.join(map(clean, spec.trials))}.")
     return [
@@ -63,72 +57,68 @@ def search_space_lines(spec: Spec) -> list[str]:
     ]
 
 
-def excluded_json(spec: Spec) -> dict[str, Any]:
-    """Return how many configs the constraints exclude, with examples."""
-    found = exclusion(spec)
-    return {
-        "count": found.count,
-        "examples": [
-            {"config": item.config, "reason": str(item.constraint), "trial": item.trial}
-            for item in found.examples
-        ],
-    }
+def _entry(label: str, *texts: str) -> list[str]:
+    """Return `texts` indented below each other, the first after the label; [] if there are none."""
+    return [f"{'' if index else label:<11}{text}" for index, text in enumerate(texts)]
 
 
 def _header(spec: Spec, plan: Plan) -> list[str]:
-    program = None if spec.program is None else spec.program.path
+    metric = spec.metric
+    description = [clean(spec.description)] if spec.description else []
+    runs = ("trainer", spec.trainer) if spec.program is None else ("program", spec.program.path)
     return [
-        f"sweep      {clean(spec.name)}",
-        *([f"{_INDENT}{clean(spec.description)}"] if spec.description else []),
-        f"program    {clean(program)}" if program else f"trainer    {clean(spec.trainer or '-')}",
-        f"method     {spec.method}",
-        f"trials     {'unbounded' if plan.n_trials is None else f'{plan.n_trials:,}'}",
+        *_entry("sweep", clean(spec.name), *description),
+        *_entry(runs[0], clean(runs[1] or "-")),
+        *_entry("method", spec.method),
+        *_entry("trials", "unbounded" if plan.n_trials is None else f"{plan.n_trials:,}"),
         *_stages(spec),
         *_ablation(spec),
         *_seeds_and_budget(spec),
-        *([f"metric     {clean(spec.metric.name)} ({spec.metric.goal})"] if spec.metric else []),
+        *(_entry("metric", f"{clean(metric.name)} ({metric.goal})") if metric else []),
     ]
 
 
 def _stages(spec: Spec) -> list[str]:
     if spec.stage is not None:
-        return [f"stage      {clean(spec.stage)}"]
-    lines = []
+        return _entry("stage", clean(spec.stage))
+    texts = []
     for place, stage in enumerate(spec.stages):
-        rule = ""
-        if stage.promote is not None:
-            following = clean(spec.stages[place + 1].name)
-            rule = f"; to {following}: {clean(stage.promote.in_words())}"
         values = f" ({assignments(stage.set)})" if stage.set else ""
-        lines.append(f"{_INDENT if place else 'stages     '}{clean(stage.name)}{values}{rule}")
+        text = f"{clean(stage.name)}{values}"
         if stage.promote is None:
+            texts.append(text)
             break
-    return [*lines, f"{_INDENT}shown below: the trials of the first stage"] if lines else []
+        following = clean(spec.stages[place + 1].name)
+        texts.append(f"{text}; to {following}: {clean(stage.promote.in_words())}")
+    return _entry("stages", *texts, "shown below: the trials of the first stage") if texts else []
 
 
 def _ablation(spec: Spec) -> list[str]:
     if spec.ablate is None:
         return []
     rule = "; improvements are kept for later changes" if spec.ablate.keep_improvements else ""
-    lines = [f"ablate     a baseline and {plural(len(spec.ablate.changes), 'change')}{rule}"]
+    texts = [f"a baseline and {plural(len(spec.ablate.changes), 'change')}{rule}"]
     if spec.ablate.gate is not None:
-        gate = clean(spec.ablate.gate)
-        lines.append(f"{_INDENT}they run only if the baseline has {gate}")
-    return lines
+        texts.append(f"they run only if the baseline has {clean(spec.ablate.gate)}")
+    return _entry("ablate", *texts)
 
 
 def _seeds_and_budget(spec: Spec) -> list[str]:
     lines = []
     if len(spec.seeds) > 1:
         shown = ", ".join(map(str, spec.seeds[:8])) + (", …" if len(spec.seeds) > 8 else "")
-        lines.append(f"seeds      {shown}: each config {len(spec.seeds)} times")
+        lines = _entry("seeds", f"{shown}: each config {len(spec.seeds)} times")
     budget = spec.budget
-    ends = [plural(budget.trials, "finished trial")] if budget.trials is not None else []
-    ends += [f"{number(budget.hours, 6)} h"] if budget.hours is not None else []
-    ends += [f"{number(budget.gpu_hours, 6)} GPU hours"] if budget.gpu_hours is not None else []
+    ends = []
+    if budget.trials is not None:
+        ends.append(plural(budget.trials, "finished trial"))
+    if budget.hours is not None:
+        ends.append(f"{number(budget.hours, 6)} h")
+    if budget.gpu_hours is not None:
+        ends.append(f"{number(budget.gpu_hours, 6)} GPU hours")
     if budget.failures is not None:
         ends.append(f"{plural(budget.failures, 'failure')} in a row")
-    return [*lines, f"budget     ends after {' or '.join(ends)}"] if ends else lines
+    return lines + (_entry("budget", f"ends after {' or '.join(ends)}") if ends else [])
 
 
 def _trials(spec: Spec, plan: Plan, limit: int) -> list[str]:
@@ -154,7 +144,7 @@ def _table(trials: Sequence[TrialConfig]) -> list[str]:
         Column("trial", [clean(trial.name, LONGEST_CELL) for trial in trials]),
         *config_columns(configs, names),
     ]
-    kept, hidden = fit(columns, terminal_width())
+    kept, hidden = fit(columns)
     lines = draw(kept).splitlines()
     if hidden:
         lines.append(f"{hidden} more parameters differ: --configs shows them")
@@ -166,20 +156,18 @@ def _table(trials: Sequence[TrialConfig]) -> list[str]:
 
 def _notes(spec: Spec, shown: Sequence[TrialConfig]) -> list[str]:
     """Return the file's notes on the named trials and the changes that are shown."""
-    lines = []
+    notes: dict[str, list[str]] = {}
     for name in dict.fromkeys(trial.trial for trial in shown if trial.trial is not None):
         named = spec.trials[name]
         expected = ", ".join(f"{key} {number(value, 6)}" for key, value in named.expect.items())
-        notes = [clean(named.note)] if named.note else []
-        notes += [f"risk: {clean(named.risk)}"] if named.risk else []
-        notes += [f"expects {expected}"] if expected else []
-        if notes:
-            lines.append(f"  {clean(name)}: {'; '.join(notes)}")
+        notes[name] = [clean(named.note)] if named.note else []
+        notes[name] += [f"risk: {clean(named.risk)}"] if named.risk else []
+        notes[name] += [f"expects {expected}"] if expected else []
     changes = {} if spec.ablate is None else spec.ablate.changes
     for change in dict.fromkeys(trial.change for trial in shown if trial.change is not None):
         if change in changes and changes[change].note:
-            lines.append(f"  {clean(change)}: {clean(changes[change].note)}")
-    return lines
+            notes[change] = [clean(changes[change].note)]
+    return [f"  {clean(name)}: {'; '.join(texts)}" for name, texts in notes.items() if texts]
 
 
 def _domain(domain: Domain) -> str:
@@ -199,28 +187,29 @@ def _excluded(spec: Spec) -> list[str]:
     found = exclusion(spec, _EXAMPLES)
     if not found.count:
         return []
-    lines = [f"excluded   {found.count:,} by constraints, not among the trials"]
+    texts = [f"{found.count:,} by constraints, not among the trials"]
     for item in found.examples:
         parts = (item.trial, assignments(varied_of(spec, item.config)), str(item.constraint))
-        lines.append(f"{_INDENT}{clean(': '.join(part for part in parts if part))}")
+        texts.append(clean(": ".join(part for part in parts if part)))
     if found.count > len(found.examples):
-        lines.append(f"{_INDENT}… and {found.count - len(found.examples):,} more")
-    return lines
+        texts.append(f"… and {found.count - len(found.examples):,} more")
+    return _entry("excluded", *texts)
 
 
 def _placement(plan: Plan) -> list[str]:
     at_once = f"{plan.start_parallel} at once"
     if plan.max_parallel > plan.start_parallel:
         at_once = f"starts with {plan.start_parallel}, room for {plan.max_parallel}"
-    lines = [f"placement  {plan.mode}: {at_once}", f"{_INDENT}{plan.reason}"]
-    lines += [f"slot {slot.index:<5} {_slot(slot)}" for slot in plan.slots[:SHOWN]]
+    lines = _entry("placement", f"{plan.mode}: {at_once}", plan.reason)
+    for slot in plan.slots[:SHOWN]:
+        lines += _entry(f"slot {slot.index}", _slot(slot))
     if len(plan.slots) > SHOWN:
         lines.append(f"… and {len(plan.slots) - SHOWN:,} more slots")
     return lines
 
 
 def _slot(slot: Slot) -> str:
-    device = slot.device if slot.device == "cpu" else f"GPU {slot.device}"
+    device = slot.device if slot.device == CPU else f"GPU {slot.device}"
     each = " each" if "," in slot.device else ""
     return f"{device}, {format_size(slot.memory_bytes)}{each}, {plural(slot.threads, 'thread')}"
 
@@ -228,17 +217,16 @@ def _slot(slot: Slot) -> str:
 def _duration(plan: Plan, expected: model.Forecast | None) -> list[str]:
     if expected is None:
         return []
-    lines = [f"duration   {_minutes(expected.trial_minutes)} a trial ({clean(expected.source)})"]
-    if expected.best_minutes is None or expected.worst_minutes is None:
-        return lines
-    best, worst = _minutes(expected.best_minutes), _minutes(expected.worst_minutes)
-    if plan.max_parallel == 1:
-        return [*lines, f"{_INDENT}{worst} in total, one after another"]
-    return [
-        *lines,
-        f"{_INDENT}{best} in the best case: {plan.max_parallel} at once, no interference",
-        f"{_INDENT}{worst} in the worst case: no gain from running at once",
-    ]
+    texts = [f"{_minutes(expected.trial_minutes)} a trial ({clean(expected.source)})"]
+    if expected.best_minutes is not None and expected.worst_minutes is not None:
+        best, worst = _minutes(expected.best_minutes), _minutes(expected.worst_minutes)
+        if plan.max_parallel == 1:
+            texts.append(f"{worst} in total, one after another")
+        else:
+            at_once = f"{plan.max_parallel} at once, no interference"
+            texts.append(f"{best} in the best case: {at_once}")
+            texts.append(f"{worst} in the worst case: no gain from running at once")
+    return _entry("duration", *texts)
 
 
 def _minutes(minutes: float) -> str:
