@@ -6,6 +6,7 @@ import codecs
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -25,8 +26,7 @@ from orchestrator.runs import (
 )
 
 _PAUSE_S = 0.3
-# A detached driver may print before it records that it has started.
-_SLACK_S = 60.0
+_SLACK_S = 60.0  # a detached driver may print before it records that it has started
 _BLOCK = 65_536
 
 
@@ -72,42 +72,38 @@ def _find(
         return found, None
     try:
         return found, options.find_trial(found, what)
-    except NotFoundError as no_trial:
-        if sweep is not None:
-            raise
-        try:
-            return find_sweep(results, what), None
-        except NotFoundError:
-            raise no_trial from None
+    except NotFoundError:
+        if sweep is None:
+            with suppress(NotFoundError):
+                return find_sweep(results, what), None
+        raise
 
 
 def _show_trial(sweep: SweepDir, record: TrialRecord, follow: bool, lines: int) -> None:
     run = sweep.run_dir(record.number, record.name)
-    if not follow:
-        text = _last_lines(run.log_file, lines)[0]
-        click.echo(text, nl=False)
-        if not text:
-            click.echo(f"{_state(record)} and has logged nothing yet.", err=True)
-        return
 
     def is_over() -> bool:
         now = TrialRecord.load(run)
         return now is None or now.state.is_finished or not _is_running(sweep)
 
+    if not follow:
+        if not _print(run.log_file, lines, _decoder()):
+            click.echo(f"{_state(record)} and has logged nothing yet.", err=True)
+        return
     if not run.log_file.exists() and not is_over():
         click.echo(f"{_state(record)}: waiting for its log.", err=True)
-    _follow(run.log_file, lines, is_over, _decoder())
+    _print(run.log_file, lines, _decoder(), is_over)
     click.echo(f"{_state(TrialRecord.load(run) or record)}.", err=True)
 
 
 def _show_sweep(sweep: SweepDir, follow: bool, lines: int) -> None:
     path, convert = _sweep_log(sweep)
     if not follow:
-        click.echo(convert(_last_lines(path, lines)[0].encode()), nl=False)
+        _print(path, lines, convert)
         if not path.exists():
             click.echo(f"{sweep.name}: nothing has been logged yet.", err=True)
         return
-    _follow(path, lines, lambda: not _is_running(sweep), convert)
+    _print(path, lines, convert, lambda: not _is_running(sweep))
     record = SweepRecord.load(sweep)
     if record is not None:
         click.echo(f"{sweep.name}: {record.state_now(sweep).value}.", err=True)
@@ -139,16 +135,24 @@ def _is_running(sweep: SweepDir) -> bool:
     return record is not None and record.state_now(sweep) is SweepState.RUNNING
 
 
-def _follow(
-    path: Path, lines: int, is_over: Callable[[], bool], convert: Callable[[bytes], str]
-) -> None:
-    """Print the end of `path` and then what is added, until `is_over`.
+def _decoder() -> Callable[[bytes], str]:
+    # A character may be split between two reads; the decoder keeps its first half.
+    return codecs.getincrementaldecoder("utf-8")("replace").decode
+
+
+def _print(
+    path: Path,
+    count: int,
+    convert: Callable[[bytes], str],
+    is_over: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Print the last `count` lines of a log, then what is added until `is_over`.
 
     The file may appear later, or be truncated or replaced by a new attempt: it is then read from
-    its beginning.
+    its beginning. Returns whether anything was printed.
     """
-    text, position, identity = _last_lines(path, lines)
-    click.echo(convert(text.encode()), nl=False)
+    position, identity = 0, None
+    is_first, printed = True, False
     while True:
         # Checked before reading, so that what was written until then is still read.
         over = is_over()
@@ -158,43 +162,32 @@ def _follow(
             pass
         else:
             with stream:
-                now = _identity(stream)
-                if now != identity or stream.seek(0, os.SEEK_END) < position:
-                    identity, position = now, 0
+                status = os.fstat(stream.fileno())
+                now = status.st_dev, status.st_ino
+                if is_first:
+                    position = _start_of_last(stream, count)
+                elif now != identity or status.st_size < position:
+                    position = 0
+                identity = now
                 stream.seek(position)
                 while added := stream.read(_BLOCK):
+                    printed = True
                     position += len(added)
                     click.echo(convert(added), nl=False)
         if over:
-            return
+            return printed
+        is_first = False
         time.sleep(_PAUSE_S)
 
 
-def _last_lines(path: Path, count: int) -> tuple[str, int, object]:
-    """Return the last `count` lines of `path`, its size and identity; a missing file is empty."""
-    block = _BLOCK
-    try:
-        with path.open("rb") as stream:
-            end = start = stream.seek(0, os.SEEK_END)
-            content = b""
-            # One line break more than lines: the one before the first of them.
-            while start > 0 and content.rstrip(b"\n").count(b"\n") < count:
-                start = max(0, start - block)
-                block *= 2
-                stream.seek(start)
-                content = stream.read(end - start)
-            identity = _identity(stream)
-    except OSError:
-        return "", 0, None
+def _start_of_last(stream: BinaryIO, count: int) -> int:
+    """Return the position at which the last `count` lines begin."""
+    start = end = stream.seek(0, os.SEEK_END)
+    content = b""
+    # One line break more than lines: the one before the first of them.
+    while start > 0 and content.rstrip(b"\n").count(b"\n") < count:
+        start = max(0, start - max(_BLOCK, len(content)))
+        stream.seek(start)
+        content = stream.read(end - start)
     kept = content.splitlines(keepends=True)[-count:] if count else []
-    return b"".join(kept).decode("utf-8", "replace"), end, identity
-
-
-def _identity(stream: BinaryIO) -> tuple[int, int]:
-    status = os.fstat(stream.fileno())
-    return status.st_dev, status.st_ino
-
-
-def _decoder() -> Callable[[bytes], str]:
-    # A character may be split between two reads; the decoder keeps its first half.
-    return codecs.getincrementaldecoder("utf-8")("replace").decode
+    return end - sum(map(len, kept))

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from orchestrator.cli import options
-from orchestrator.cli.render.events import Progress, say
+from orchestrator.cli.output import say
+from orchestrator.cli.render.events import Progress
 from orchestrator.cli.render.text import clean, plural
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import UsageError

@@ -11,17 +11,15 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.output import mute
+from orchestrator.cli.output import say
 from orchestrator.cli.render.text import clean, number, plural
 from orchestrator.engine.script import Lines, Tail
 from orchestrator.files import format_duration
 from orchestrator.placement import CPU
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
-REPORT_EVERY_S = 4.0
-"""Shortest time between two printed reports of a trial; all are in its metrics log."""
-
-LAST_LINES = 12
+_REPORT_EVERY_S = 4.0  # shortest time between two printed reports of a trial; its log has all
+_LAST_LINES = 12
 _TAIL_BYTES = 65_536
 _LONGEST = 400
 _NO_FACTS = frozenset({"time", "event", "number", "name", "words"})
@@ -73,70 +71,71 @@ def _sentence(event: Mapping[str, Any], metric: str) -> str:
     trial = f"trial {number(event['number'])}" if "number" in event else ""
     if trial and event.get("name"):
         trial += f" ({event['name']})"
-    facts = _known_facts(kind, event, metric)
     head = trial or title
+    facts = _known_facts(kind, event, metric)
     if facts is None:
-        # An event with `words` brings its own text.
-        words = event.get("words")
-        facts = [words] if isinstance(words, str) and words else _plain_facts(event)
         head = f"{trial}: {title}" if trial else title
+        facts = _unknown_facts(event)
     text = ", ".join(fact for fact in facts if fact)
     return f"{head}: {text}" if text else head
 
 
 def _known_facts(kind: str, event: Mapping[str, Any], metric: str) -> list[str] | None:
     """Return the facts of an event in order, some maybe empty; None if its kind is unknown."""
+
+    def mapping(name: str) -> Mapping[str, Any]:
+        value = event.get(name)
+        return value if isinstance(value, Mapping) else {}
+
+    # After a failure, the other lines of a reason are the end of the trial's log.
+    reason, *_ = str(event.get("reason") or "").splitlines() or [""]
     match kind:
         case "sweep_started":
-            plan, kept = _mapping(event.get("plan")), event.get("kept")
-            at_once, total = plan.get("start_parallel"), plan.get("n_trials")
+            total, at_once = mapping("plan").get("n_trials"), mapping("plan").get("start_parallel")
+            kept = event.get("kept")
             return [
                 f"{number(total)} trial{'' if total == 1 else 's'}" if total is not None else "",
                 f"{number(kept)} known from before" if kept else "",
                 f"{number(at_once)} at once" if at_once is not None else "",
             ]
         case "trial_started":
-            return _start_facts(_mapping(event.get("slot")), event.get("attempt"))
+            return [_started(mapping("slot"), event.get("attempt"))]
         case "trial_added":
             link, origin = event.get("link"), event.get("origin")
             return [f"added ({link} of trial {origin})" if link and origin is not None else "added"]
         case "trial_ended":
-            value, state = event.get("value"), str(event.get("state") or "ended")
+            value = event.get("value")
             shown = f"{metric} {number(value)}" if value is not None else ""
-            return [state, _first_line(event.get("reason")) or shown]
+            return [str(event.get("state") or "ended"), reason or shown]
         case "stopping" | "sweep_ended":
-            return [str(event.get("state") or ""), _first_line(event.get("reason"))]
+            return [str(event.get("state") or ""), reason]
         case "warning":
             return [f"warning: {event['text']}" if event.get("text") else "warning"]
     return None
 
 
-def _start_facts(slot: Mapping[str, Any], attempt: Any) -> list[str]:
+def _started(slot: Mapping[str, Any], attempt: Any) -> str:
     device, threads = str(slot.get("device") or ""), slot.get("threads")
-    on = f" on {f'GPU {device}' if device[:1].isdigit() else device}" if device else ""
-    return [
-        f"started{on}",
-        plural(threads, "thread") if isinstance(threads, int) and threads > 1 else "",
-        f"attempt {attempt}" if isinstance(attempt, int) and attempt > 1 else "",
-    ]
+    text = "started"
+    if device:
+        text += f" on {f'GPU {device}' if device[:1].isdigit() else device}"
+    if isinstance(threads, int) and threads > 1:
+        text += f", {plural(threads, 'thread')}"
+    if isinstance(attempt, int) and attempt > 1:
+        text += f", attempt {attempt}"
+    return text
 
 
-def _plain_facts(event: Mapping[str, Any]) -> list[str]:
-    """Return the facts of an unknown event, without null and nested JSON."""
+def _unknown_facts(event: Mapping[str, Any]) -> list[str]:
+    """Return the event's own ``words``, else its facts without null and nested JSON."""
+    words = event.get("words")
+    if isinstance(words, str) and words:
+        return [words]
     return [
         f"{name.replace('_', ' ')} {number(value)}"
         for name, value in event.items()
         if name not in _NO_FACTS and value not in ("", None) and not isinstance(value, dict | list)
     ]
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _first_line(value: Any) -> str:
-    """Return the first line of a reason; after a failure the others are the end of its log."""
-    return str(value).splitlines()[0] if value else ""
 
 
 class Progress:
@@ -171,8 +170,7 @@ class Progress:
             return
         match event:
             case "trial_started":
-                facts = _start_facts(record.slot or {"device": CPU}, record.attempt)
-                self._line(record, ", ".join(fact for fact in facts if fact))
+                self._line(record, _started(record.slot or {"device": CPU}, record.attempt))
             case "trial_added":
                 links = {"promoted": "promoted from", "resumed": "continues"}
                 link = links.get(record.link or "", f"{record.link} of")
@@ -203,9 +201,8 @@ class Progress:
     def _report(self, record: TrialRecord, step: int, metrics: Mapping[str, float]) -> None:
         if not self._is_time(record) and step != record.total_steps:
             return
-        names = ["train_loss", "loss", "val_loss", self._metric or "", "lr"]
-        chosen = [name for name in dict.fromkeys(names) if name in metrics]
-        chosen = chosen or list(metrics)[:4]
+        names = dict.fromkeys(["train_loss", "loss", "val_loss", self._metric or "", "lr"])
+        chosen = [name for name in names if name in metrics] or list(metrics)[:4]
         total = f"/{record.total_steps}" if record.total_steps else ""
         values = "  ".join(f"{name} {metrics[name]:.4g}" for name in chosen)
         self._line(record, f"{step}{total}  {values}")
@@ -223,15 +220,15 @@ class Progress:
         if record.state is TrialState.FAIL and self._folder is not None:
             log = self._folder.run_dir(record.number, record.name).log_file
             # The error of a script is more informative than the end of its output.
-            more = [line for line in more if not line.startswith("Log: ")]
-            for line in more or _last_lines(log):
+            error = [line for line in more if not line.startswith("Log: ")]
+            for line in error or _last_lines(log):
                 say(f"    | {line}")
             if log.exists():  # inline trials print to this terminal and have none
                 say(f"    log: {log}")
 
     def _is_time(self, record: TrialRecord) -> bool:
         now = time.monotonic()
-        if now - self._printed.get(record.number, -REPORT_EVERY_S) < REPORT_EVERY_S:
+        if now - self._printed.get(record.number, -_REPORT_EVERY_S) < _REPORT_EVERY_S:
             return False
         self._printed[record.number] = now
         return True
@@ -243,15 +240,6 @@ class Progress:
         say(f"[{format_duration(time.monotonic() - self._started):>7}] {text}")
 
 
-def say(text: str) -> None:
-    """Print a line; print nothing once the reader has gone."""
-    try:
-        click.echo(text)
-    except OSError:
-        # The reader (head, a terminal) has gone, which must not end the training.
-        mute()
-
-
 def _last_lines(path: Path) -> list[str]:
     """Return the end of a log as a terminal would show it, without control characters."""
     try:
@@ -260,7 +248,7 @@ def _last_lines(path: Path) -> list[str]:
             data = stream.read()
     except OSError:
         return []
-    tail = Tail(LAST_LINES)
+    tail = Tail(_LAST_LINES)
     for line in Lines().feed(data + b"\n"):
         tail.add(line)
     return list(tail.lines)
