@@ -92,50 +92,66 @@ def render_status(
     reason = f" ({clean(status.reason)})" if status.reason else ""
     lines = [f"{clean(status.sweep)}: {status.state}{reason}"]
     shown = sorted(status.trials, key=lambda trial: (_INTEREST[trial.state], trial.number))
-    if len(shown) > most_rows:
-        shown = sorted(shown[:most_rows], key=lambda trial: trial.number)
-    else:
-        shown = list(status.trials)
+    shown = sorted(shown[:most_rows], key=lambda trial: trial.number)
     if shown:
         lines += ["", draw(_columns(shown, status.metric, room))]
     if len(shown) < len(status.trials):
         lines.append(f"… and {len(status.trials) - len(shown)} more trials: --json lists all.")
-    lines += _about_the_metric(shown, status.metric, room)
-    lines += [
-        clean(f"! {trial.number} {trial.name}: {text}", max(room, 40))
-        for trial in shown
-        for text in trial.warnings
+    if any(trial.state == "COMPLETE" and status.metric in trial.metrics for trial in shown):
+        text = (
+            f"{clean(status.metric)} of ended trials: recomputed from saved predictions, else "
+            "the best reported; other numbers: last report."
+        )
+        lines += textwrap.wrap(text, max(room, 40), break_long_words=False, break_on_hyphens=False)
+    for trial in shown:
+        for text in trial.warnings:
+            lines.append(clean(f"! {trial.number} {trial.name}: {text}", max(room, 40)))
+    decided = [*_course(status.course), *_placement(status.placement)]
+    return "\n".join([*lines, "", *_totals(status, room), *map(clean, decided)])
+
+
+def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Column]:
+    # What people look at first keeps its place the longest when the terminal is narrow.
+    weights = {"train_loss": 2, "val_loss": 3, metric: 1, "lr": 5}
+    titles = {"train_loss": "train loss", "val_loss": "val loss"}
+    metrics = [
+        numbers(titles.get(name, name), [number(t.metrics.get(name)) for t in trials], weight)
+        for name, weight in weights.items()
     ]
-    lines += ["", *_totals(status, room), *_course(status.course), *_placement(status.placement)]
-    return "\n".join(lines)
+    columns = [
+        numbers("#", [str(trial.number) for trial in trials]),
+        Column("trial", [clean(trial.name, 32) for trial in trials]),
+        Column("state", [trial.state for trial in trials]),
+        numbers("epoch", [_progress(trial) for trial in trials]),
+        *filled(
+            *metrics,
+            numbers("left", [format_duration(trial.time_left_s) for trial in trials], 1),
+            Column("ends", [_clock(trial.ends_at) for trial in trials], 4),
+            Column("memory", [_need(trial) for trial in trials], 3),
+        ),
+    ]
+    stages = [clean(trial.stage or "-") for trial in trials]
+    if len(set(stages)) > 1:
+        columns.insert(2, Column("stage", stages, 1))
+    reasons = [_reason(trial) for trial in trials]
+    longest = max(map(len, reasons))
+    if not longest:
+        return fit(columns, width)[0]
+    wanted = min(_LEAST_REASON, longest)
+    kept, _ = fit(columns, width - wanted - 2)
+    room = max(wanted, width - sum(column.width + 2 for column in kept))
+    return [*kept, Column("reason", [clean(text, room) for text in reasons])]
 
 
-def _course(course: Mapping[str, Any]) -> list[str]:
-    """Return what was decided about promotions, gates, kept changes and success."""
-    decisions: list[Any] = []
-    for kind in ("stages", "gates", "kept"):
-        decided = course.get(kind)
-        decisions += decided.values() if isinstance(decided, Mapping) else ()
-    decisions.append(course.get("success"))
-    texts = [str(found.get("words", "")) for found in decisions if isinstance(found, Mapping)]
-    return [clean(text) for text in texts if text]
+def _progress(trial: TrialStatus) -> str:
+    if trial.step is None:
+        return "-" if trial.total_steps is None else f"0/{trial.total_steps}"
+    return f"{trial.step}/{'?' if trial.total_steps is None else trial.total_steps}"
 
 
-def _placement(placement: Mapping[str, Any]) -> list[str]:
-    """Return what the sweep waits for, the measured concurrency and any fallback."""
-    lines = []
-    waiting = placement.get("waiting")
-    if isinstance(waiting, Mapping):
-        since = float(waiting.get("since", 0))
-        waited = format_duration(max(0.0, time.time() - since))
-        clock = f"{datetime.fromtimestamp(since):%H:%M}"
-        lines.append(f"{waiting.get('reason')}, since {clock} ({waited})")
-    growth = placement.get("growth")
-    for device, words in growth.items() if isinstance(growth, Mapping) else ():
-        lines.append(words if device == CPU else f"GPU {device}: {words}")
-    if placement.get("fallback"):
-        lines.append(str(placement["fallback"]))
-    return [clean(line) for line in lines]
+def _reason(trial: TrialStatus) -> str:
+    attempt = f"attempt {trial.attempt}" if trial.attempt > 1 else ""
+    return "; ".join(text for text in (trial.reason, trial.progress, attempt) if text)
 
 
 def _need(trial: TrialStatus) -> str:
@@ -146,15 +162,14 @@ def _need(trial: TrialStatus) -> str:
     return f"{format_size(memory * MIB)} {source}" if isinstance(memory, int) else "unknown"
 
 
-def _about_the_metric(trials: Sequence[TrialStatus], metric: str, width: int) -> list[str]:
-    """Return where the metric of complete trials comes from: not from the last report."""
-    if not any(trial.state == "COMPLETE" and metric in trial.metrics for trial in trials):
-        return []
-    text = (
-        f"{clean(metric)} of ended trials: recomputed from saved predictions, else the best "
-        "reported; other numbers: last report."
-    )
-    return textwrap.wrap(text, max(width, 40), break_long_words=False, break_on_hyphens=False)
+def _clock(moment: str | None) -> str:
+    """Return the local time of day, with the date if it is not today."""
+    seconds = parse_time(moment)
+    if seconds is None:
+        return "-"
+    local = datetime.fromtimestamp(seconds)
+    is_today = local.date() == datetime.now().date()
+    return local.strftime("%H:%M" if is_today else "%a %d %b %H:%M")
 
 
 def _totals(status: SweepStatus, width: int) -> list[str]:
@@ -172,59 +187,32 @@ def _totals(status: SweepStatus, width: int) -> list[str]:
     return lines
 
 
-def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Column]:
-    # What people look at first keeps its place the longest when the terminal is narrow.
-    weights = {"train_loss": 2, "val_loss": 3, "lr": 5, metric: 1}
-    titles = {"train_loss": "train loss", "val_loss": "val loss"}
-    metrics = [
-        numbers(
-            titles.get(name, name), [number(t.metrics.get(name)) for t in trials], weights[name]
-        )
-        for name in dict.fromkeys(("train_loss", "val_loss", metric, "lr"))
-    ]
-    stages = [clean(trial.stage or "-") for trial in trials]
-    lefts = [format_duration(trial.time_left_s) for trial in trials]
-    columns = [
-        numbers("#", [str(trial.number) for trial in trials]),
-        Column("trial", [clean(trial.name, 32) for trial in trials]),
-        *([Column("stage", stages, 1)] if len(set(stages)) > 1 else []),
-        Column("state", [trial.state for trial in trials]),
-        numbers("epoch", [_progress(trial) for trial in trials]),
-        *filled(
-            *metrics,
-            numbers("left", lefts, 1),
-            Column("ends", [_clock(trial.ends_at) for trial in trials], 4),
-            Column("memory", [_need(trial) for trial in trials], 3),
-        ),
-    ]
-    reasons = [_reason(trial) for trial in trials]
-    if not any(reasons):
-        return fit(columns, width)[0]
-    wanted = min(_LEAST_REASON, max(map(len, reasons)))
-    kept, _ = fit(columns, width - wanted - 2)
-    room = max(wanted, width - sum(column.width + 2 for column in kept))
-    return [*kept, Column("reason", [clean(text, room) for text in reasons])]
+def _course(course: Mapping[str, Any]) -> list[str]:
+    """Return what was decided about promotions, gates, kept changes and success."""
+    decisions: list[Any] = []
+    for kind in ("stages", "gates", "kept"):
+        decided = course.get(kind)
+        decisions += decided.values() if isinstance(decided, Mapping) else ()
+    decisions.append(course.get("success"))
+    texts = [str(found.get("words", "")) for found in decisions if isinstance(found, Mapping)]
+    return [text for text in texts if text]
 
 
-def _progress(trial: TrialStatus) -> str:
-    if trial.step is None:
-        return "-" if trial.total_steps is None else f"0/{trial.total_steps}"
-    return f"{trial.step}/{'?' if trial.total_steps is None else trial.total_steps}"
-
-
-def _reason(trial: TrialStatus) -> str:
-    attempt = f"attempt {trial.attempt}" if trial.attempt > 1 else ""
-    return "; ".join(text for text in (trial.reason, trial.progress, attempt) if text)
-
-
-def _clock(moment: str | None) -> str:
-    """Return the local time of day, with the date if it is not today."""
-    seconds = parse_time(moment)
-    if seconds is None:
-        return "-"
-    local = datetime.fromtimestamp(seconds)
-    today = datetime.now().date()
-    return local.strftime("%H:%M" if local.date() == today else "%a %d %b %H:%M")
+def _placement(placement: Mapping[str, Any]) -> list[str]:
+    """Return what the sweep waits for, the measured concurrency and any fallback."""
+    lines = []
+    waiting = placement.get("waiting")
+    if isinstance(waiting, Mapping):
+        since = float(waiting.get("since", 0))
+        waited = format_duration(max(0.0, time.time() - since))
+        clock = f"{datetime.fromtimestamp(since):%H:%M}"
+        lines.append(f"{waiting.get('reason')}, since {clock} ({waited})")
+    growth = placement.get("growth")
+    for device, text in growth.items() if isinstance(growth, Mapping) else ():
+        lines.append(text if device == CPU else f"GPU {device}: {text}")
+    if placement.get("fallback"):
+        lines.append(str(placement["fallback"]))
+    return lines
 
 
 def _draw_over(text: str) -> None:
