@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from orchestrator.errors import NotFoundError, UsageError, nearest
+from orchestrator.files import parse_duration
 from orchestrator.placement import model
 from orchestrator.runs import SweepDir, TrialRecord, load_trials
 
@@ -75,6 +76,14 @@ def exclusive(**given: Any) -> None:
     if len(names) > 1:
         listed = f"{', '.join(names[:-1])} and {names[-1]}"
         raise UsageError(f"{listed} are mutually exclusive.")
+
+
+def duration(text: str, option: str) -> float:
+    """Return the seconds that `text`, the value of `option`, means."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def find_trial(sweep: SweepDir, text: str) -> TrialRecord:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.output import writing
 from orchestrator.cli.render.text import plural
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
@@ -66,8 +67,9 @@ def command(
     from orchestrator.analysis.table import compare, to_csv, to_json
     from orchestrator.cli.render.comparison import heading, render_comparison, render_markdown
 
+    searched = list(paths) or [results_folder()]
     comparison = compare(
-        list(paths) or [results_folder()],
+        searched,
         sort_by=sort_by,
         top=top,
         kind=kind,
@@ -76,10 +78,9 @@ def command(
         on_progress=_progress(),
     )
     if form is None and not comparison.n_total:
-        places = ", ".join(str(path) for path in paths) or str(results_folder())
         click.echo(
-            f"{places}: no runs found. A run is a directory with predictions.npy and "
-            "targets.npy; `sweep run FILE` creates some."
+            f"{', '.join(map(str, searched))}: no runs found. A run is a directory with "
+            "predictions.npy and targets.npy; `sweep run FILE` creates some."
         )
         return
     if form is None:
@@ -89,10 +90,8 @@ def command(
     if output is None:
         click.echo(text, nl=False)
     else:
-        try:
+        with writing(output, "--output"):
             atomic.write_text(output, text)
-        except OSError as error:
-            raise UsageError(f"--output: cannot write {output}: {error.strerror}.") from None
         click.echo(f"wrote {output}", err=True)
     if form == "csv":
         # A CSV file has no place for these, and they must not be lost.
@@ -107,11 +106,11 @@ def _kind(metrics: str | None, rate: float | None) -> str | None:
     """Return the kind of other tools' arrays."""
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"--rate: {rate:g} is not above 0 samples per second.")
-    if metrics is None and rate is not None:
-        raise UsageError(
-            "--rate needs --metrics. Give the kind of the arrays too, as `--metrics edc`."
-        )
     if metrics is None:
+        if rate is not None:
+            raise UsageError(
+                "--rate needs --metrics. Give the kind of the arrays too, as `--metrics edc`."
+            )
         return None
     kind = resolve_kind(metrics)
     if kind == "decay_curve" and rate is None:
@@ -123,6 +122,7 @@ def _kind(metrics: str | None, rate: float | None) -> str | None:
 
 
 def _progress() -> Callable[[int, int], Any] | None:
+    """Return a function that shows on a terminal how many runs have been read."""
     if not sys.stderr.isatty():
         return None
     started = shown = time.monotonic()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,70 +62,55 @@ def command(
     or from a checkpoint saved before it.
     """
     from orchestrator.cli.commands.run import command as run_command
-    from orchestrator.engine import add_resumed
+    from orchestrator.engine import add_resumed, values_of
 
     folder = find_sweep(results_folder(results), sweep)
     origin = options.find_trial(folder, trial)
-    run = run_command.make_context("run", _arguments(folder), parent=ctx.parent)
-    values = dict(run.params)
-    spec = _load(values)
-    change = _change(spec, values, folder, origin, changes)
+    record = SweepRecord.load(folder)
+    if record is None:
+        raise NotFoundError(f"{folder.path}: not a sweep (no state.json).")
+    typed = shlex.split(record.command)
+    typed = typed[2:] if typed[:2] == ["sweep", "run"] else [record.spec_path]
+    run = run_command.make_context("run", typed, parent=ctx.parent)
+    selection = {name: run.params[name] for name in ("stage", "quick", "count")}
+    load = partial(load_spec, run.params["spec"], need_program=True, **selection)
+    overrides = run.params["overrides"]
+    spec = load(overrides=overrides)
+    before = values_of(spec, folder, origin)
+    change = _change(changes, before, lambda given: load(overrides=(*overrides, *given)))
+    _require_steps_left(folder, origin, before, change)
     made = add_resumed(spec, folder, origin.number, change, new_schedule=new_schedule)
     click.echo(f"resumed:   trial {made.number}, {made.name}")
-    values |= {
+    run.params |= {
         "only": (str(made.number),),
         "results": folder.path.parent,
         "detach": detach,
         "new": False,
     }
     with run:
-        run.params = values
         return run_command.invoke(run)
 
 
-def _arguments(folder: SweepDir) -> list[str]:
-    """Return the arguments of the command that started the sweep."""
-    record = SweepRecord.load(folder)
-    if record is None:
-        raise NotFoundError(f"{folder.path}: not a sweep (no state.json).")
-    words = shlex.split(record.command)
-    return words[2:] if words[:2] == ["sweep", "run"] else [record.spec_path]
-
-
-def _load(values: Mapping[str, Any], more: tuple[str, ...] = ()) -> Spec:
-    """Load the spec as `sweep run` does with these options."""
-    selection = {name: values[name] for name in ("stage", "quick", "count")}
-    overrides = (*values["overrides"], *more)
-    return load_spec(values["spec"], overrides=overrides, need_program=True, **selection)
-
-
 def _change(
-    spec: Spec,
-    values: Mapping[str, Any],
-    folder: SweepDir,
-    origin: TrialRecord,
-    texts: tuple[str, ...],
+    texts: tuple[str, ...], before: Mapping[str, Any], load: Callable[[list[str]], Spec]
 ) -> dict[str, Any]:
     """Return the values of ``--set``, checked like those of the sweep file."""
-    from orchestrator.engine import times_before, values_of
+    from orchestrator.engine import times_before
 
-    before = values_of(spec, folder, origin)
-    given = []
+    names, given = [], []
     for text in texts:
         name, equals, value = text.partition("=")
+        names.append(name.strip())
         product = times_before(value, before.get(name.strip())) if equals else None
         given.append(text if product is None else f"{name}={product!r}")
-    checked = _load(values, tuple(given))
-    names = [text.partition("=")[0].strip() for text in given]
+    checked = load(given)
     for name in names:
         if name not in checked.overrides:
             raise UsageError(
                 f"--set {name}: a list or a key of the sweep file cannot be changed here. "
                 "Give one value of a parameter of the trial."
             )
-    change = {name: checked.overrides[name] for name in names}
-    _require_steps_left(folder, origin, before, change)
-    return change
+    return {name: checked.overrides[name] for name in names}
 
 
 def _require_steps_left(

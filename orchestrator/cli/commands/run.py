@@ -17,14 +17,11 @@ from orchestrator.cli.output import say
 from orchestrator.cli.render.events import Progress
 from orchestrator.cli.render.text import clean, plural
 from orchestrator.engine.slots import known_need
-from orchestrator.errors import UsageError
-from orchestrator.files import parse_duration
 from orchestrator.placement import decide, model, policy_of
 from orchestrator.runs import SweepDir, SweepState, results_folder
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.checks import refuse_unbounded
 from orchestrator.sweepfile.expand import count_trials
-from orchestrator.sweepfile.model import Spec
 
 
 @click.command("run")
@@ -80,13 +77,21 @@ def command(
     for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
     folder = results_folder(results)
-    timeout_s = _timeout(wait_timeout)
+    timeout_s = None if wait_timeout is None else options.duration(wait_timeout, "--wait-timeout")
     policy = policy_of(loaded, max_parallel, placement, share)
     known = partial(known_need, loaded, results=folder)
     plan = decide(loaded, policy, gpus=gpus, known=known, waits=True)
     if detach:
+        from orchestrator.engine.driver import start_detached
+
         options.exclusive(detach=detach, inline=inline)
-        return _detach(loaded, folder, _arguments(ctx, ctx.params), new=new)
+        started, pid = start_detached(loaded, folder, _arguments(ctx, ctx.params), new=new)
+        target = started.name if str(folder) == "results" else f"{started.name} --results {folder}"
+        click.echo(f"{started.name} runs in the background as process {pid}.")
+        click.echo(f"  sweep status {target} --watch")
+        click.echo(f"  sweep logs --sweep {target} -f")
+        click.echo(f"  sweep stop {target}")
+        return 0
     # The engine loads Ray and Optuna, so only after the file is known to be good.
     from orchestrator.engine.driver import run_sweep
     from orchestrator.engine.slots import SlotOptions
@@ -99,7 +104,7 @@ def command(
     say(f"sweep:     {loaded.name}, {counted}{first}{ranked}")
     say(f"placement: {plan.mode}; {plan.reason}")
     progress = Progress(metric.name if metric else None, total)
-    again = _continuing(ctx, loaded)
+    again = _continuing(ctx, loaded.path)
     outcome = run_sweep(
         loaded,
         plan,
@@ -126,21 +131,6 @@ def command(
     return outcome.exit_code
 
 
-def _timeout(text: str | None) -> float | None:
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--wait-timeout: {error}") from None
-
-
-def _continuing(ctx: click.Context, spec: Spec) -> str:
-    """Return the command line that continues this sweep from any directory."""
-    changed = {"spec": spec.path, "new": False, "retry_failed": False}
-    if ctx.params["results"] is not None:
-        changed["results"] = Path(ctx.params["results"]).absolute()
-    return shlex.join(["sweep", "run", *_arguments(ctx, {**ctx.params, **changed})])
-
-
 def _say_stopping() -> None:
     # Called in a signal handler, which may have interrupted a write to the stream.
     with suppress(OSError):
@@ -159,30 +149,26 @@ def _conclude(folder: SweepDir) -> None:
         say(f"\nSaved: {saved} {by_hand(folder, trials)}".rstrip())
 
 
-def _detach(spec: Spec, results: Path, arguments: list[str], *, new: bool) -> int:
-    from orchestrator.engine.driver import start_detached
-
-    folder, pid = start_detached(spec, results, arguments, new=new)
-    where = "" if str(results) == "results" else f" --results {results}"
-    click.echo(f"{folder.name} runs in the background as process {pid}.")
-    click.echo(f"  sweep status {folder.name}{where} --watch")
-    click.echo(f"  sweep logs --sweep {folder.name}{where} -f")
-    click.echo(f"  sweep stop {folder.name}{where}")
-    return 0
+def _continuing(ctx: click.Context, spec: Path) -> str:
+    """Return the command line that continues this sweep from any directory."""
+    changed = {"spec": spec, "new": False, "retry_failed": False}
+    if ctx.params["results"] is not None:
+        changed["results"] = ctx.params["results"].absolute()
+    return shlex.join(["sweep", "run", *_arguments(ctx, ctx.params | changed)])
 
 
 def _arguments(ctx: click.Context, values: Mapping[str, Any]) -> list[str]:
     """Return the command line arguments for `values`, without ``--detach``."""
     found: list[str] = []
     for parameter in ctx.command.params:
-        value = values.get(parameter.name or "")
+        value, flag = values.get(parameter.name or ""), parameter.opts[0]
         if isinstance(parameter, click.Argument):
             found.append(str(value))
         elif isinstance(value, bool):
-            found += [parameter.opts[0]] if value and parameter.name != "detach" else []
+            found += [flag] if value and flag != "--detach" else []
         elif isinstance(value, tuple):
             for item in value:
-                found += [parameter.opts[0], str(item)]
+                found += [flag, str(item)]
         elif value is not None and value != parameter.default:
-            found += [parameter.opts[0], str(value)]
+            found += [flag, str(value)]
     return found

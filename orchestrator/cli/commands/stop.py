@@ -11,15 +11,9 @@ import click
 from orchestrator.cli import options
 from orchestrator.engine.driver import control
 from orchestrator.errors import SweepError, UsageError
-from orchestrator.runs import (
-    SweepDir,
-    SweepRecord,
-    find_sweep,
-    results_folder,
-)
+from orchestrator.runs import SweepDir, SweepRecord, find_sweep, results_folder
 
-# A trial has ten seconds to save its state; Ray takes a few to shut down.
-TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0  # a trial has ten seconds to save its state; Ray takes a few to shut down
 
 
 @click.command("stop")
@@ -43,15 +37,15 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
         again = record.command or f"sweep run {record.spec_path}"
         click.echo(f"{folder.name} is stopped. To continue: {again}")
         return 0
-    before = options.find_trial(folder, trial)
-    number = str(before.number)
-    if before.state.is_finished:
-        raise UsageError(f"{folder.name}: trial {trial} has already ended ({before.state.value}).")
-    control.ask_to_stop(folder, before.number)
+    found = options.find_trial(folder, trial)
+    number = str(found.number)
+    if found.state.is_finished:
+        raise UsageError(f"{folder.name}: trial {trial} has already ended ({found.state.value}).")
+    control.ask_to_stop(folder, found.number)
     _wait(folder, lambda: options.find_trial(folder, number).state.is_finished)
-    after = options.find_trial(folder, number)
-    reason = f": {after.reason}" if after.reason else ""
-    click.echo(f"{folder.name}: trial {trial} is {after.state.value}{reason}.")
+    found = options.find_trial(folder, number)
+    reason = f": {found.reason}" if found.reason else ""
+    click.echo(f"{folder.name}: trial {trial} is {found.state.value}{reason}.")
     return 0
 
 

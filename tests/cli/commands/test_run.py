@@ -375,7 +375,7 @@ def test_the_continuing_command_has_the_typed_options_only(
     (tmp_path / "a b.yaml").write_text("trainer: edc\n")
     typed = ["a b.yaml", "--set", "lr=[1, 2]", "--new", "--results", "r", "--max-parallel", "2"]
     context = run_module.command.make_context("run", [*typed, "--detach", "--retry-failed"])
-    again = run_module._continuing(context, load_spec(tmp_path / "a b.yaml"))
+    again = run_module._continuing(context, load_spec(tmp_path / "a b.yaml").path)
     assert shlex.split(again) == [
         *("sweep", "run", str(tmp_path / "a b.yaml"), "--set", "lr=[1, 2]"),
         *("--results", str(tmp_path / "r"), "--max-parallel", "2"),

@@ -8,13 +8,9 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.commands.authoring.init import (
-    folder_of_output,
-    output_options,
-    write_output,
-)
+from orchestrator.cli import options
+from orchestrator.cli.commands.authoring.init import folder_of_output, output_options, write_output
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.files import parse_duration
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import locate
@@ -51,10 +47,7 @@ def command(
     from orchestrator.engine.probe import probe
 
     folder = Path(os.path.abspath(folder_of_output(output, force)))
-    try:
-        limit_s = parse_duration(time_limit)
-    except ValueError as error:
-        raise UsageError(f"--time-limit: {error}") from None
+    limit_s = options.duration(time_limit, "--time-limit")
     here = Path.cwd()
     found = locate(program, here)
     if found is None:
