@@ -7,6 +7,7 @@ import os
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -35,7 +36,10 @@ _PACKED_OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "
 @click.option("--goal", type=click.Choice(["minimize", "maximize"]), help="Goal of the metric.")
 @click.option("--target", metavar="VALUE", type=float, help="Value the metric should reach.")
 @click.option(
-    "--schedule", metavar="TEXT", help="Learning rate: cosine,lr=0.001,total=50,per=epoch."
+    "--schedule",
+    metavar="TEXT",
+    callback=lambda _ctx, _param, text: from_words(text) if text else None,
+    help="Learning rate: cosine,lr=0.001,total=50,per=epoch.",
 )
 @click.option("--pattern", metavar="REGEX", help="Pattern of the numbers in a text log.")
 @click.option("--png", **options.FILE, help="Also draw the curves (needs matplotlib).")
@@ -47,15 +51,11 @@ def command(
     what: str | None,
     sweep: str | None,
     results: Path | None,
-    metric: str | None,
-    goal: str | None,
-    target: float | None,
-    schedule: str | None,
-    pattern: str | None,
     png: Path | None,
     bundle: Path | None,
     as_json: bool,
     as_markdown: bool,
+    **facts: Any,
 ) -> None:
     """Show what is wrong with runs, since when, and what to change.
 
@@ -64,14 +64,7 @@ def command(
     the newest sweep.
     """
     options.exclusive(json=as_json, md=as_markdown)
-    found = examine(
-        _find(what, sweep, results_folder(results)),
-        metric=metric,
-        goal=goal,
-        target=target,
-        schedule=from_words(schedule) if schedule else None,
-        pattern=pattern,
-    )
+    found = examine(_find(what, sweep, results_folder(results)), **facts)
     if as_json:
         print_json(found.to_dict())
     elif as_markdown:
