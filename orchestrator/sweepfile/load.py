@@ -16,16 +16,17 @@ from orchestrator.sweepfile import wandb_files
 from orchestrator.sweepfile.checks import (
     course,
     keys,
-    metric_keys,
     parameter_rules,
+    parameters,
+    ranking,
     result_conditions,
-    values,
 )
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.program.resolve import read_program, settle_paths
+from orchestrator.sweepfile.program.paths import settle_paths
+from orchestrator.sweepfile.program.resolve import read_program
 from orchestrator.sweepfile.schema.sweep import (
     PROGRAMS,
     SPEC,
@@ -79,15 +80,15 @@ def load_spec(
         schema=keys.read_trainer(file, need_program),
         stage=course.choose_stage(file, stage, quick),
     )
-    values.check_parameters(file)
+    parameters.check_parameters(file)
     keys.check_method(file)
     zips = parameter_rules.read_zips(file)
     constraints = parameter_rules.read_constraints(file)
     keys.check_combinations(file)
     results = Results(file)
-    metrics = metric_keys.read_metrics(file)
-    metric_keys.check_expectations(file, results)
-    metric_keys.check_ranked(file, metrics)
+    metrics = ranking.read_metrics(file)
+    ranking.check_expectations(file, results)
+    ranking.check_ranked(file, metrics)
     targets, tiers = result_conditions.read_targets(file, results)
     seeds, seed_parameter = course.read_seeds(file)
     folder = path.absolute().parent
@@ -116,11 +117,11 @@ def load_spec(
         expect=result_conditions.read_expect(file, results),
         references=result_conditions.read_references(file, results, folder),
         success=result_conditions.read_success(file, results),
-        sampler=metric_keys.read_sampler(file),
+        sampler=ranking.read_sampler(file),
         divergence=course.read_divergence(file),
         remedy=course.read_remedies(file, results),
     )
-    metric_keys.check_loss(file, spec)
+    ranking.check_loss(file, spec, results)
     if log.problems:
         raise log.error()
     parameter_rules.check_some_run(file, spec)

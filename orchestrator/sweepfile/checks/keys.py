@@ -5,13 +5,10 @@ The table in docs/sweep-file.md shows the combinations; a test tries each of its
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.program.resolve import folder_of
+from orchestrator.sweepfile.model.spec import Domain, Spec
+from orchestrator.sweepfile.program.paths import folder_of
 from orchestrator.sweepfile.schema.sweep import PROGRAM_KEYS, PROGRAMS, VERSION
 from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, trainer_names, trainer_schema
@@ -41,7 +38,11 @@ def read_trainer(file: ParsedFile, need: bool) -> TrainerSchema | None:
     trainer = file.root.get("trainer")
     programs = [key for key in PROGRAMS if file.has(key)]
     if trainer is None and not programs:
-        message = f"missing. Write trainer or program (trainers: {', '.join(_known_trainers())})."
+        try:
+            known = trainer_names()
+        except ImportError:
+            known = []
+        message = f"missing. Write trainer or program (trainers: {', '.join(known)})."
         is_sweep = file.is_wandb and file.has("parameters") and file.has("method")
         (file.warn if is_sweep and not need else file.error)(message, "trainer", at=file.root)
     if trainer is not None:
@@ -60,11 +61,9 @@ def read_trainer(file: ParsedFile, need: bool) -> TrainerSchema | None:
         return None
 
 
-def _known_trainers() -> list[str]:
-    try:
-        return trainer_names()
-    except ImportError:
-        return []
+def range_text(domain: Domain) -> str:
+    """Return " from 0 to 1" for a domain with bounds; "" without."""
+    return "" if domain.low is None else f" from {domain.low} to {domain.high}"
 
 
 def check_method(file: ParsedFile) -> None:
@@ -78,16 +77,15 @@ def check_method(file: ParsedFile) -> None:
             if domain.probabilities:
                 message = "probabilities have no effect in a grid. Remove them"
             else:
-                bounds = "" if domain.low is None else f" from {domain.low} to {domain.high}"
-                message = f"a grid needs values (found {domain.distribution}{bounds}). "
+                message = f"a grid needs values (found {domain.distribution}{range_text(domain)}). "
                 message += "Write {values: [...]}"
             message += ", or method: random."
             file.error(message, *file.key_of(name), at=declared.node)
         return
-    block = file.node("parameters").value if file.has("parameters") else {}
-    written = block if isinstance(block, dict) else {}
+    written = file.node("parameters").value if file.has("parameters") else {}
+    count = len(written) if isinstance(written, dict) else 0
     # A parameter that was refused is reported already.
-    if not searched and len(written) == len(file.values.get("parameters", {})):
+    if not searched and count == len(file.values.get("parameters", {})):
         where = file.node("parameters" if file.parameters else "method")
         message = f"method {file.method} needs a parameter with several values. "
         file.error(f"{message}Add one, or write method: grid.", "parameters", at=where)
@@ -111,51 +109,27 @@ def refuse_unbounded(spec: Spec) -> None:
         raise SpecError([Problem(None, "run_cap", message, str(spec.path))])
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of a sweep file that excludes others.
+def parts_of(file: ParsedFile) -> dict[str, tuple[str, ...]]:
+    """Return the parts of a file that exclude others, to the key of a conflict."""
+    keys = ("ablate", "trials", "zip", "remedy", "seeds", "early_terminate")
+    parts: dict[str, tuple[str, ...]] = {key: (key,) for key in keys if file.has(key)}
+    if file.method != "grid":
+        parts[f"method {file.method}"] = ("method",)
+    if any(not declared.domain.is_constant for declared in file.parameters.values()):
+        parts["parameters with several values"] = ("parameters",)
+    rules = [entry.get("promote") for entry in file.mapping("stages").values()]
+    if any(rule is not None for rule in rules):
+        parts["promote"] = ("stages",)
+    if any(rule and {"top", "fraction"} & rule.keys() for rule in rules):
+        parts["promote by top or fraction"] = ("stages",)
+    if file.mapping("ablate").get("keep_improvements"):
+        parts["keep_improvements"] = ("ablate", "keep_improvements")
+    if file.pruner != "none":
+        parts["pruner"] = ("pruner",)
+    if len(file.metrics) > 1:
+        parts["two metrics"] = ("metric",)
+    return parts
 
-    Attributes:
-        is_in: returns whether a file has it.
-        path: the key at which a conflict is reported.
-    """
-
-    is_in: Callable[[ParsedFile], bool]
-    path: tuple[str, ...]
-
-
-def _key(*path: str) -> Part:
-    return Part(lambda file: file.has(*path), path)
-
-
-def _promotes_by(*words: str) -> Callable[[ParsedFile], bool]:
-    return lambda file: any(
-        set(words) & set(entry.get("promote", {})) if words else "promote" in entry
-        for entry in file.stages.values()
-    )
-
-
-PARTS: dict[str, Part] = {
-    "ablate": _key("ablate"),
-    "method random": Part(lambda file: file.method == "random", ("method",)),
-    "method bayes": Part(lambda file: file.method == "bayes", ("method",)),
-    "trials": _key("trials"),
-    "parameters with several values": Part(
-        lambda file: any(not item.domain.is_constant for item in file.parameters.values()),
-        ("parameters",),
-    ),
-    "zip": _key("zip"),
-    "promote": Part(_promotes_by(), ("stages",)),
-    "promote by top or fraction": Part(_promotes_by("top", "fraction"), ("stages",)),
-    "remedy": _key("remedy"),
-    "seeds": _key("seeds"),
-    "keep_improvements": Part(
-        lambda file: bool(file.ablate.get("keep_improvements")), ("ablate", "keep_improvements")
-    ),
-    "pruner": Part(lambda file: file.pruner != "none", ("pruner",)),
-    "early_terminate": _key("early_terminate"),
-    "two metrics": Part(lambda file: len(file.metrics) > 1, ("metric",)),
-}
 
 APART: dict[tuple[str, str], str] = {
     ("ablate", "method random"): "an ablation names its configs, so nothing is drawn",
@@ -181,7 +155,7 @@ APART: dict[tuple[str, str], str] = {
 
 def check_combinations(file: ParsedFile) -> None:
     """Check that the parts of a file can be combined."""
-    found = {name for name, part in PARTS.items() if part.is_in(file)}
+    parts = parts_of(file)
     for (first, second), reason in APART.items():
-        if first in found and second in found:
-            file.error(f"cannot be combined with {first}: {reason}.", *PARTS[second].path)
+        if first in parts and second in parts:
+            file.error(f"cannot be combined with {first}: {reason}.", *parts[second])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import leaves, right_names
@@ -12,12 +11,7 @@ from orchestrator.sweepfile.conditions.condition import names
 from orchestrator.sweepfile.conditions.constraints import dependent_order
 from orchestrator.sweepfile.conditions.grammar import Among, Condition, Word, parse
 from orchestrator.sweepfile.expand.build import Excluded
-from orchestrator.sweepfile.expand.configs import (
-    MOST_JUDGED,
-    count_trials,
-    iter_all,
-    iter_configs,
-)
+from orchestrator.sweepfile.expand.configs import MOST_JUDGED, count_trials, iter_all, iter_configs
 from orchestrator.sweepfile.model.spec import Constraint, Spec
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.yaml.node import Node
@@ -29,20 +23,22 @@ def read_zips(file: ParsedFile) -> tuple[tuple[str, ...], ...]:
     if not given:
         return ()
     _refuse_bayes(file, "zip")
-    where = file.node("zip")
     listed = [isinstance(group, list) for group in given]
     if not any(listed):
         given = [given]
     elif not all(listed):
-        file.error("mixes parameters and lists of parameters. Write lists only.", "zip", at=where)
+        message = "mixes parameters and lists of parameters. Write lists only."
+        file.error(message, "zip", at=file.node("zip"))
         return ()
     seen: set[str] = set()
     for group in given:
-        _check_group(file, group, where, seen)
+        _check_group(file, group, seen)
     return tuple(tuple(group) for group in given)
 
 
-def _check_group(file: ParsedFile, group: list[str], where: Node, seen: set[str]) -> None:
+def _check_group(file: ParsedFile, group: list[str], seen: set[str]) -> None:
+    """Check the parameters of a group; add them to `seen`."""
+    where = file.node("zip")
     if len(group) < 2:
         file.error(f"needs two parameters (found {', '.join(group)}).", "zip", at=where)
     lengths: dict[str, int] = {}
@@ -90,22 +86,18 @@ def read_constraints(file: ParsedFile) -> tuple[Constraint, ...]:
     given = file.values.get("constraints", ())
     if given:
         _refuse_bayes(file, "constraints")
-    read = (_constraint(file, *item) for item in file.items("constraints", given))
-    return tuple(constraint for constraint in read if constraint is not None)
-
-
-def _constraint(
-    file: ParsedFile, item: Any, path: tuple[str, ...], where: Node
-) -> Constraint | None:
-    entry = {"require": item} if isinstance(item, str) else item
-    forms = [form for form in ("require", "forbid") if form in entry]
-    if len(forms) != 1:
-        got = "both" if forms else "neither"
-        file.error(f"needs one of require and forbid (found {got}).", *path, at=where)
-        return None
-    text = entry[forms[0]]
-    _check_names(file, parse(text), where, join(*path))
-    return Constraint(text, forms[0] == "forbid", entry.get("reason", ""))
+    constraints = []
+    for item, path, where in file.items("constraints", given):
+        entry = {"require": item} if isinstance(item, str) else item
+        forms = [form for form in ("require", "forbid") if form in entry]
+        if len(forms) != 1:
+            got = "both" if forms else "neither"
+            file.error(f"needs one of require and forbid (found {got}).", *path, at=where)
+            continue
+        text = entry[forms[0]]
+        _check_names(file, parse(text), where, join(*path))
+        constraints.append(Constraint(text, forms[0] == "forbid", entry.get("reason", "")))
+    return tuple(constraints)
 
 
 def _check_names(file: ParsedFile, condition: Condition, where: Node, key: str) -> None:
@@ -132,7 +124,6 @@ def check_some_run(file: ParsedFile, spec: Spec) -> None:
     conditional = any(domain.when for domain in spec.parameters.values())
     if not spec.constraints and not conditional:
         return
-    key = "constraints" if spec.constraints else "parameters"
     message = ""
     if spec.ablate is not None:
         first = next(iter_all(spec))
@@ -149,4 +140,5 @@ def check_some_run(file: ParsedFile, spec: Spec) -> None:
             message = f"the parameters in conditions have {error} "
             message += f"(limit: {MOST_JUDGED:,}). Write method: random."
     if message:
+        key = "constraints" if spec.constraints else "parameters"
         file.error(message, key, at=file.node(key))

@@ -1,19 +1,23 @@
-"""A sweep file whose keys were read one by one, and which the checks compare with each other."""
+"""A sweep file whose keys were read one by one, for the checks that compare them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Self
 
-from orchestrator.sweepfile.expand.trial_names import WRITTEN, expand_lists
+from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import SPEC, WANDB_KEYS
 from orchestrator.sweepfile.space.domain import Declared, flatten
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema
 from orchestrator.sweepfile.yaml.node import Log, Node
 
-Entries = Mapping[str, Mapping[str, Any]]
+WRITTEN = "written"
+"""Entry of an expanded trial or change that holds its name in the file."""
+MOST_COMBINATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class ParsedFile:
         count: int | None = None,
     ) -> Self:
         """Read the keys of a tree."""
-        values = expand_lists(SPEC.read(root, "", log), log)
+        values = _expand_lists(SPEC.read(root, "", log), log)
         parameters, nested = flatten(values.get("parameters", {}))
         return cls(root, values, parameters, nested, strongest, named, log, count)
 
@@ -76,36 +80,6 @@ class ParsedFile:
         return [{"name": item} if isinstance(item, str) else item for item in listed]
 
     @property
-    def stages(self) -> Entries:
-        """Stage to its entry."""
-        return self._mapping("stages")
-
-    @property
-    def trials(self) -> Entries:
-        """Named trial to its entry."""
-        return self._mapping("trials")
-
-    @property
-    def ablate(self) -> Mapping[str, Any]:
-        """The keys of ``ablate``."""
-        return self._mapping("ablate")
-
-    @property
-    def changes(self) -> Entries:
-        """Change of an ablation to its entry."""
-        changes: Entries = self.ablate.get("changes", {})
-        return changes
-
-    @property
-    def remedies(self) -> Entries:
-        """Symptom to its remedy."""
-        return self._mapping("remedy")
-
-    def _mapping(self, key: str) -> Mapping[str, Any]:
-        mapping: Mapping[str, Any] = self.values.get(key, {})
-        return mapping
-
-    @property
     def declared(self) -> TrainerSchema | None:
         """The trainer's schema if it lists its parameters; None for a program."""
         return None if self.schema is None or self.schema.takes_anything else self.schema
@@ -114,6 +88,13 @@ class ParsedFile:
     def is_wandb(self) -> bool:
         """True if all keys of the file are W&B's."""
         return set(self.root.value) <= set(WANDB_KEYS)
+
+    def mapping(self, *path: str) -> Mapping[str, Any]:
+        """Return the valid entries at a path; {} if it is not set."""
+        found = self.values
+        for key in path:
+            found = found.get(key, {})
+        return found
 
     def has(self, *path: str) -> bool:
         """Return whether the file has a key, valid or not."""
@@ -167,9 +148,73 @@ class ParsedFile:
     def settings(self) -> Iterator[tuple[tuple[str, ...], dict[str, Node]]]:
         """Yield every mapping from parameter to value, with its path."""
         yield ("fixed",), self.values.get("fixed", {})
-        yield ("ablate", "baseline", "set"), self.ablate.get("baseline", {}).get("set", {})
-        for name, entry in self.stages.items():
-            yield ("stages", name, "set"), entry.get("set", {})
-        for group, entries in (("trials", self.trials), ("ablate.changes", self.changes)):
-            for name, entry in entries.items():
-                yield (*group.split("."), entry.get(WRITTEN, name), "set"), entry.get("set", {})
+        baseline = ("ablate", "baseline")
+        yield (*baseline, "set"), self.mapping(*baseline).get("set", {})
+        for group in (("stages",), ("trials",), ("ablate", "changes")):
+            for name, entry in self.mapping(*group).items():
+                yield (*group, entry.get(WRITTEN, name), "set"), entry.get("set", {})
+
+
+def _expand_lists(values: Mapping[str, Any], log: Log) -> dict[str, Any]:
+    """Return the values of a file with the lists in the ``set`` of trials and changes expanded.
+
+    A trial ``a`` with ``dropout: [0.3, 0.4]`` becomes ``a-dropout-0.3`` and ``a-dropout-0.4``. A
+    change ``dropout`` with the same list becomes ``dropout=0.3`` and ``dropout=0.4``; a change
+    ``smaller`` with two lists becomes ``smaller+width=8_depth=2`` and so on. The last list is the
+    fastest. A list that is one value is written inside another list.
+    """
+    found = dict(values)
+    if "trials" in values:
+        found["trials"] = _expand(values["trials"], "trials", log)
+    changes = values.get("ablate", {}).get("changes")
+    if changes is not None:
+        found["ablate"] = {**values["ablate"], "changes": _expand(changes, "ablate.changes", log)}
+    return found
+
+
+def _expand(entries: Mapping[str, Any], key: str, log: Log) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, entry in entries.items():
+        settings: Mapping[str, Node] = entry.get("set", {})
+        lists = {k: n for k, n in settings.items() if isinstance(n.value, list) and n.value}
+        size = math.prod(len(node.value) for node in lists.values())
+        if size > MOST_COMBINATIONS:
+            where = next(iter(lists.values()))
+            message = f"makes {size:,} combinations (limit: {MOST_COMBINATIONS:,}). "
+            log.at(where, join(key, name, "set"), f"{message}Use shorter lists.")
+        if size > MOST_COMBINATIONS or not lists:
+            found[name] = {**entry, WRITTEN: name}
+            continue
+        for row in product(*(node.value for node in lists.values())):
+            chosen = dict(zip(lists, row, strict=True))
+            varied = {k: node for k, node in chosen.items() if len(lists[k].value) > 1}
+            if key == "trials":
+                title = "-".join([name, *(f"{k}-{_tag(node)}" for k, node in varied.items())])
+            else:
+                title = _change_title(name, varied, alone=list(lists) == [name])
+            unique = _free_name(title, {*found, *entries} - {name})
+            found[unique] = {**entry, "set": {**settings, **chosen}, WRITTEN: name}
+    return found
+
+
+def _change_title(name: str, varied: Mapping[str, Node], alone: bool) -> str:
+    """Return the name of a change; `alone` if it sets only the parameter of the same name."""
+    tags = (f"{k}={'null' if n.value is None else _tag(n)}" for k, n in varied.items())
+    text = "_".join(tags)
+    if not varied:
+        return name
+    return text if alone else f"{name}+{text}"
+
+
+def _tag(node: Node) -> str:
+    value = node.plain()
+    text = str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    return safe(text) or "empty"
+
+
+def _free_name(name: str, taken: Set[str]) -> str:
+    """Return `name`, with a number if it is taken."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name}-{number}", number + 1
+    return free

@@ -6,7 +6,7 @@ These are the conditions of ``gate``, ``promote`` and ``success``, and the bound
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from orchestrator.sweepfile.conditions.grammar import (
 )
 from orchestrator.sweepfile.model.course import Reference
 from orchestrator.sweepfile.model.spec import Bound
-from orchestrator.sweepfile.program.resolve import folder_of
+from orchestrator.sweepfile.program.paths import start_of
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, metrics_kind
 from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Node
@@ -76,34 +76,34 @@ def right_names(condition: Condition) -> set[str]:
     return found
 
 
-def known_results(schema: TrainerSchema, evaluated: bool = True) -> set[str]:
-    """Return every name that a result of a trainer may have.
-
-    Args:
-        schema: the trainer's.
-        evaluated: True to load the trainer's own metrics, which needs numpy.
-    """
-    own = known_metrics(metrics_kind(schema.name, schema.data_kind)) if evaluated else {}
-    bare = {*known_metrics(), *own}
+def _result_names(schema: TrainerSchema, own_metrics: Iterable[str] = ()) -> set[str]:
+    """Return every name that a result of a trainer may have."""
+    bare = {*known_metrics(), *own_metrics}
     bare |= {name.removeprefix("val_") for name in schema.metrics if name.startswith("val_")}
     return {*schema.metrics, *bare, *(split + name for split in _SPLITS for name in bare)}
 
 
 class Results:
-    """The results that a file may name, looked up no more than necessary."""
+    """The results that a file may name; a program may report any.
+
+    Attributes:
+        used: the path of each bound and condition that was checked, and the metrics it names.
+    """
 
     def __init__(self, file: ParsedFile) -> None:
+        self.used: list[tuple[tuple[str, ...], set[str]]] = []
         self._file = file
         self._schema = file.schema if file.schema is not None and file.schema.metrics else None
-        self._known = known_results(self._schema, evaluated=False) if self._schema else set()
-        self._is_whole = False
+        self._known = set() if self._schema is None else _result_names(self._schema)
+        self._is_complete = False
 
     def has(self, name: str) -> bool:
-        """Return whether a result may have this name; a program may report any."""
+        """Return whether a result may have this name."""
         if self._schema is None or name in self._known or root_of(name) in self._known:
             return True
-        if not self._is_whole:
-            self._known, self._is_whole = known_results(self._schema), True
+        if not self._is_complete:  # the trainer's own metrics need numpy
+            own = known_metrics(metrics_kind(self._schema.name, self._schema.data_kind))
+            self._known, self._is_complete = _result_names(self._schema, own), True
         return name in self._known
 
     def unknown(self, name: str, *more: str) -> str:
@@ -126,6 +126,7 @@ class Results:
         if self._schema is not None and text in self._schema.metrics:
             term = Name(text)
         parts = [term] if isinstance(term, Name) else [term.above, term.below]
+        self.used.append(((*above, text), {text, *(part.name for part in parts)}))
         stepped = any(part.step is not None for part in parts)
         if at_step and not stepped:
             message = f"needs a step, such as {text}@5. Write bounds of the end under targets."
@@ -138,30 +139,34 @@ class Results:
                 self._file.error(self.unknown(part.name), *above, text)
 
     def check_condition(
-        self, text: str, *path: str, at: Node | None = None, many: bool = False
+        self, text: str | None, *path: str, at: Node | None = None, many: bool = False
     ) -> None:
         """Check a condition about results.
 
         Args:
-            text: the condition; it parses.
+            text: a valid condition; None for no condition.
             path: its key.
             at: its node, if it is not the one at `path`.
             many: True if it is about all trials, by ``any`` and ``all``; otherwise about one.
         """
+        if text is None:
+            return
         condition, where = parse(text), at or self._file.node(*path)
-        loose = [leaf for leaf in leaves(condition) if not isinstance(leaf, Among)]
+        used = {item.name for item in names(condition)}
+        self.used.append((path, used))
+        parts = list(leaves(condition))
+        loose = [part for part in parts if not isinstance(part, Among)]
         if many and loose:
             message = f"'{loose[0]}' needs any or all. Write 'any {loose[0]}'."
             self._file.error(message, *path, at=where)
-        if not many and len(loose) < len(list(leaves(condition))):
+        if not many and len(loose) < len(parts):
             message = "any and all cannot be used here: the condition is about one trial."
             self._file.error(message, *path, at=where)
         if self._schema is None or self._schema.takes_anything:
             return  # a name may be any parameter
         # A ratio may be one metric whose name has a slash.
         halves = {half for metric in self._schema.metrics for half in metric.split("/")}
-        known = {*self._schema.parameters, *right_names(condition), *halves}
-        for name in sorted({item.name for item in names(condition)} - known):
+        for name in sorted(used - {*self._schema.parameters, *right_names(condition), *halves}):
             if not self.has(name):
                 self._file.error(self.unknown(name, *self._schema.parameters), *path, at=where)
 
@@ -195,8 +200,9 @@ def read_references(file: ParsedFile, results: Results, folder: Path) -> dict[st
     for name, entry in file.values.get("reference", {}).items():
         node = file.node("reference", name)
         if isinstance(entry, str):
-            start = folder if node.origin == ORIGIN else folder_of(node)
-            path = Path(start, Path(entry).expanduser() if entry[:2] == "~/" else entry)
+            path = start_of(node, folder) / (
+                Path(entry).expanduser() if entry[:2] == "~/" else entry
+            )
             if not path.exists():
                 file.warn(f"no run folder {entry!r}.", "reference", name)
             found[name] = Reference(path=str(path))

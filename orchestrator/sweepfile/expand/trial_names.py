@@ -8,14 +8,9 @@ draw). So two trials never share a name, and this is known without looking at th
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
-from itertools import product
+from collections.abc import Mapping
 from typing import Any
-
-from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.yaml.node import Log, Node
 
 LONGEST = 60
 _UNSAFE = re.compile(r"[^A-Za-z0-9.=-]+")
@@ -109,78 +104,3 @@ def _shown(value: Any, short: bool) -> tuple[str, bool]:
         good = text == value and _WORD.fullmatch(value) and value.lower() not in _AMBIGUOUS
         return text, bool(good)
     return name_part(str(value)), False
-
-
-WRITTEN = "written"
-"""Entry of an expanded trial or change that holds its name in the file."""
-MOST = 10_000
-
-
-def expand_lists(values: Mapping[str, Any], log: Log) -> dict[str, Any]:
-    """Return the values of a file with the lists in the ``set`` of trials and changes expanded.
-
-    A trial ``a`` with ``dropout: [0.3, 0.4]`` becomes ``a-dropout-0.3`` and ``a-dropout-0.4``. A
-    change ``dropout`` with the same list becomes ``dropout=0.3`` and ``dropout=0.4``; a change
-    ``smaller`` with two lists becomes ``smaller+width=8_depth=2`` and so on. The last list is the
-    fastest. A list that is one value is written inside another list.
-    """
-    found = dict(values)
-    if "trials" in values:
-        found["trials"] = _expand(values["trials"], "trials", _trial_title, log)
-    changes = values.get("ablate", {}).get("changes")
-    if changes is not None:
-        expanded = _expand(changes, "ablate.changes", _change_title, log)
-        found["ablate"] = {**values["ablate"], "changes": expanded}
-    return found
-
-
-Settings = Mapping[str, Node]
-
-
-def _expand(
-    entries: Mapping[str, Any], key: str, title: Callable[[str, Settings, Settings], str], log: Log
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, entry in entries.items():
-        settings: Settings = entry.get("set", {})
-        lists = {k: n for k, n in settings.items() if isinstance(n.value, list) and n.value}
-        size = math.prod(len(node.value) for node in lists.values())
-        if size > MOST:
-            where = next(iter(lists.values()))
-            message = f"makes {size:,} combinations (limit: {MOST:,}). Use shorter lists."
-            log.at(where, join(key, name, "set"), message)
-        if size > MOST or not lists:
-            found[name] = {**entry, WRITTEN: name}
-            continue
-        for row in product(*(node.value for node in lists.values())):
-            chosen = dict(zip(lists, row, strict=True))
-            varied = {k: node for k, node in chosen.items() if len(lists[k].value) > 1}
-            unique = _free_name(title(name, lists, varied), {*found, *entries} - {name})
-            found[unique] = {**entry, "set": {**settings, **chosen}, WRITTEN: name}
-    return found
-
-
-def _trial_title(name: str, lists: Settings, varied: Settings) -> str:
-    return "-".join([name, *(f"{key}-{_tag(node)}" for key, node in varied.items())])
-
-
-def _change_title(name: str, lists: Settings, varied: Settings) -> str:
-    tags = (f"{k}={'null' if n.value is None else _tag(n)}" for k, n in varied.items())
-    text = "_".join(tags)
-    if list(lists) == [name] and varied:
-        return text
-    return f"{name}+{text}" if varied else name
-
-
-def _tag(node: Node) -> str:
-    value = node.plain()
-    text = str(value).lower() if value is None or isinstance(value, bool) else str(value)
-    return safe(text) or "empty"
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    """Return `name`, with a number if it is taken."""
-    free, number = name, 2
-    while free in taken:
-        free, number = f"{name}-{number}", number + 1
-    return free

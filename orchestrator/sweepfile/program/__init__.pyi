@@ -1,5 +1,4 @@
 from .argument_styles import arguments as arguments
-from .interpreters import locate as locate
 from .macros import (
     Macros as Macros,
     for_shell as for_shell,
@@ -8,6 +7,7 @@ from .macros import (
     passes_parameters as passes_parameters,
 )
 from .params_file import parameters_yaml as parameters_yaml, params_text as params_text
+from .paths import locate as locate
 from .script_options import (
     Argument as Argument,
     read_arguments as read_arguments,

@@ -104,8 +104,12 @@ def _pair(option: str, value: Any) -> list[str]:
     return [option, str(value)]
 
 
+def _hydra(option: str, value: Any) -> list[str]:
+    return [f"{option}={hydra_value(value)}"]
+
+
 def _spaced(option: str, value: Any) -> list[str]:
-    """Return name and value as words of their own, as most parsers read them."""
+    """Return name and value as separate words, as most parsers read them."""
     if value is None:
         return []
     if isinstance(value, list):
@@ -117,16 +121,11 @@ def _spaced(option: str, value: Any) -> list[str]:
 
 
 def _item(item: Any) -> str:
-    """Return one item of a list as a word."""
     if isinstance(item, list | dict):
         return json.dumps(item, ensure_ascii=False)
     if isinstance(item, float) and item < 0 and "e" in repr(item):
         return format(Decimal(repr(item)), "f")
     return str(item)
-
-
-def _hydra(option: str, value: Any) -> list[str]:
-    return [f"{option}={hydra_value(value)}"]
 
 
 # What Hydra takes for text without quotes; text with another meaning is quoted.

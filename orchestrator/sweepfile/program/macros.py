@@ -1,4 +1,4 @@
-"""The macros in a command: W&B's, such as ``${args}``, and our own, such as ``${params:NAME}``.
+"""The macros in a command: W&B's, such as ``${args}``, and ours, such as ``${params:NAME}``.
 
 A macro of W&B is a whole word. Ours and ``${envvar:NAME}`` are replaced inside a word too. What is
 inserted is not read again: a value that looks like a macro stays as it is. ``${program}`` is
@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +22,61 @@ from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import MACRO_STYLES, arguments, native
 
 _ABSENT = object()
+_JSON = ("args_json", "args_json_file")
+WHOLE = {"env", "interpreter", "program", "args", *MACRO_STYLES, *_JSON, "resume"}
+"""Macros that are a whole word."""
+INSIDE = ("run_dir", "seed", "epochs", "data_fraction", "device", "params_file", "checkpoint")
+"""Macros that are replaced inside a word too."""
+_HINTS = {
+    "epochs": "Give the parameter epochs a value.",
+    "params_file": "Write params_file.",
+    "checkpoint": "It is for resume only.",
+}
+_WHOLE = re.compile(r"\$\{(?!envvar:[A-Z0-9_]*\})([^{}]*)\}")
+_INSIDE = re.compile(rf"\$\{{(?:params:([^{{}}]+)|({'|'.join(INSIDE)})|envvar:([A-Z0-9_]*))\}}")
+
+
+def whole(word: str) -> str | None:
+    """Return the name of the macro that is a whole word; None if it is no macro."""
+    match = _WHOLE.fullmatch(word)
+    return None if match is None else match[1]
+
+
+def has_macros(text: str) -> bool:
+    """Return whether `text` has a macro of ours."""
+    return any(found[3] is None for found in _INSIDE.finditer(text))
+
+
+def parameters_in(texts: Iterable[str]) -> set[str]:
+    """Return the parameters that ``${params:NAME}`` names in `texts`."""
+    return {found[1] for text in texts for found in _INSIDE.finditer(text) if found[1] is not None}
+
+
+def names_in(texts: Iterable[str]) -> set[str]:
+    """Return the names of our other macros in `texts`, such as ``run_dir``."""
+    return {found[2] for text in texts for found in _INSIDE.finditer(text) if found[2] is not None}
+
+
+def passes_parameters(command: Iterable[str]) -> bool:
+    """Return whether a command passes the parameters to its program."""
+    words = list(command)
+    names = {whole(word) or "" for word in words} & WHOLE
+    return any(name.startswith("args") for name in names) or bool(parameters_in(words))
+
+
+def for_shell(text: str) -> tuple[str, list[str]]:
+    """Return a shell's text with variables for macros, and the macro of each variable.
+
+    A value can be anything and is never read as a command: ``--lr ${params:lr}`` becomes
+    ``--lr ${SWEEP_0}``. As with any variable, quote one that may hold spaces.
+    """
+    held: list[str] = []
+
+    def variable(found: re.Match[str]) -> str:
+        held.append(found[0])
+        return f"${{SWEEP_{len(held) - 1}}}"
+
+    return _INSIDE.sub(variable, text), held
 
 
 @dataclass(frozen=True)
@@ -63,13 +117,7 @@ class Macros:
 
     @classmethod
     def of(cls, program: Program, config: Mapping[str, Any], directory: Path | None) -> Self:
-        """Return the macros of a trial, as far as its program and config give them.
-
-        Args:
-            program: the program.
-            config: parameter name to value.
-            directory: the run directory; None if there is none yet.
-        """
+        """Return the macros of a trial; `directory` is None if it has no run directory yet."""
         return cls(
             native(config),
             run_dir="RUN_DIR" if directory is None else str(directory.absolute()),
@@ -79,7 +127,7 @@ class Macros:
             environ=os.environ,
         )
 
-    def words(self, command: Sequence[str]) -> list[str]:
+    def words(self, command: Iterable[str]) -> list[str]:
         """Return the argument list that a command means; no shell reads it.
 
         A word that names a parameter which the trial does not have is left out.
@@ -92,12 +140,33 @@ class Macros:
         for item in command:
             name = whole(item)
             if name in WHOLE:
-                found += WHOLE[name](self)
+                found += self._whole(name)
             elif name is None or _INSIDE.search(item):
                 word = self.put_in(item)
                 found += [] if word is None else [word]
             # Any other macro vanishes, as in W&B.
         return found
+
+    def _whole(self, name: str) -> Sequence[str]:
+        """Return the words that replace a macro that is a whole word."""
+        if name in MACRO_STYLES:
+            return arguments(self.passed, style=name)
+        match name:
+            case "env":
+                return [] if sys.platform == "win32" else ["/usr/bin/env"]
+            case "interpreter":
+                return [self.python]
+            case "args":
+                return arguments(self.passed, style=self.style, booleans=self.booleans)
+            case "args_json":
+                return [json.dumps(dict(sorted(self.passed.items())))]
+            case "args_json_file":
+                if self.json_file is None:
+                    raise ValueError("${args_json_file} needs a file")
+                return [self.json_file]
+            case "resume":
+                return self.resume
+        return []
 
     def unnamed(self, texts: Iterable[str]) -> dict[str, Any]:
         """Return the parameters that no ``${params:NAME}`` in `texts` names."""
@@ -115,11 +184,7 @@ class Macros:
         return self._put_in(text, self._text)
 
     def put_in_glob(self, text: str) -> str | None:
-        """Return a glob as `put_in` does; special characters in a value are escaped.
-
-        Raises:
-            TrialError: a macro has no value in this trial.
-        """
+        """Return a glob as `put_in` does; special characters in a value are escaped."""
         return self._put_in(text, lambda found: glob.escape(self._text(found)))
 
     def _put_in(self, text: str, value: Callable[[re.Match[str]], str]) -> str | None:
@@ -137,96 +202,22 @@ class Macros:
         return value
 
     def _text(self, found: re.Match[str]) -> str:
+        """Return what replaces a macro inside a word."""
         parameter, name, variable = found.groups()
         if parameter is not None:
             return str(native(self._find(parameter)))
         if variable is not None:
             return self.environ.get(variable, variable)
-        read, hint = INSIDE[name]
-        value = read(self)
-        if value is None:
+        values = {
+            "run_dir": self.run_dir,
+            "seed": self.config.get(self.seed_parameter, self.seed),
+            "epochs": self.config.get("epochs"),
+            "data_fraction": self.config.get("data_fraction", 1.0),
+            "device": self.device,
+            "params_file": self.params_file,
+            "checkpoint": self.checkpoint,
+        }
+        if values[name] is None:
+            hint = _HINTS.get(name, "")
             raise TrialError(f"${{{name}}}: has no value in this trial. {hint}")
-        return str(native(value))
-
-    def json_path(self) -> str:
-        """Return `json_file`.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if self.json_file is None:
-            raise ValueError("${args_json_file} needs a file")
-        return self.json_file
-
-
-def _arguments(style: str, macros: Macros) -> list[str]:
-    return arguments(macros.passed, style=style)
-
-
-WHOLE: dict[str, Callable[[Macros], Sequence[str]]] = {
-    "env": lambda _: [] if sys.platform == "win32" else ["/usr/bin/env"],
-    "interpreter": lambda macros: [macros.python],
-    "program": lambda _: [],
-    "args": lambda macros: arguments(macros.passed, style=macros.style, booleans=macros.booleans),
-    **{name: partial(_arguments, name) for name in MACRO_STYLES},
-    "args_json": lambda macros: [json.dumps(dict(sorted(macros.passed.items())))],
-    "args_json_file": lambda macros: [macros.json_path()],
-    "resume": lambda macros: macros.resume,
-}
-"""Macros that are a whole word, to the words that replace them."""
-
-INSIDE: dict[str, tuple[Callable[[Macros], Any], str]] = {
-    "run_dir": (lambda macros: macros.run_dir, ""),
-    "seed": (lambda macros: macros.config.get(macros.seed_parameter, macros.seed), ""),
-    "epochs": (lambda macros: macros.config.get("epochs"), "Give the parameter epochs a value."),
-    "data_fraction": (lambda macros: macros.config.get("data_fraction", 1.0), ""),
-    "device": (lambda macros: macros.device, ""),
-    "params_file": (lambda macros: macros.params_file, "Write params_file."),
-    "checkpoint": (lambda macros: macros.checkpoint, "It is for resume only."),
-}
-"""Macros that are replaced inside a word too, to their value, and what to do if it is None."""
-
-_WHOLE = re.compile(r"\$\{(?!envvar:[A-Z0-9_]*\})([^{}]*)\}")
-_INSIDE = re.compile(rf"\$\{{(?:params:([^{{}}]+)|({'|'.join(INSIDE)})|envvar:([A-Z0-9_]*))\}}")
-
-
-def whole(word: str) -> str | None:
-    """Return the name of the macro that is a whole word; None if it is no macro."""
-    match = _WHOLE.fullmatch(word)
-    return None if match is None else match[1]
-
-
-def has_macros(text: str) -> bool:
-    """Return whether `text` has a macro of ours."""
-    return any(found[3] is None for found in _INSIDE.finditer(text))
-
-
-def parameters_in(texts: Iterable[str]) -> set[str]:
-    """Return the parameters that ``${params:NAME}`` names in `texts`."""
-    return {found[1] for text in texts for found in _INSIDE.finditer(text) if found[1] is not None}
-
-
-def names_in(texts: Iterable[str]) -> set[str]:
-    """Return the names of our other macros in `texts`, such as ``run_dir``."""
-    return {found[2] for text in texts for found in _INSIDE.finditer(text) if found[2] is not None}
-
-
-def passes_parameters(command: Sequence[str]) -> bool:
-    """Return whether a command passes the parameters to its program."""
-    names = {whole(word) or "" for word in command} & WHOLE.keys()
-    return any(name.startswith("args") for name in names) or bool(parameters_in(command))
-
-
-def for_shell(text: str) -> tuple[str, list[str]]:
-    """Return a shell's text with variables for macros, and the macro of each variable.
-
-    A value can be anything and is never read as a command: ``--lr ${params:lr}`` becomes
-    ``--lr ${SWEEP_0}``. As with any variable, quote one that may hold spaces.
-    """
-    held: list[str] = []
-
-    def variable(found: re.Match[str]) -> str:
-        held.append(found[0])
-        return f"${{SWEEP_{len(held) - 1}}}"
-
-    return _INSIDE.sub(variable, text), held
+        return str(native(values[name]))

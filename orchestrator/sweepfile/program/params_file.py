@@ -13,9 +13,7 @@ from orchestrator.errors import TrialError
 from orchestrator.files import plain, toml
 from orchestrator.sweepfile.model.program import ParamsFile
 from orchestrator.sweepfile.program.argument_styles import native
-from orchestrator.sweepfile.program.macros import Macros, has_macros, parameters_in, whole
-
-_FLOAT = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+")
+from orchestrator.sweepfile.program.macros import Macros, has_macros, whole
 
 
 def params_text(file: ParamsFile, macros: Macros) -> str:
@@ -32,55 +30,44 @@ def params_text(file: ParamsFile, macros: Macros) -> str:
     Raises:
         TrialError: the source cannot be read, or the file cannot hold the values.
     """
-    kind = Path(file.source or file.write).suffix.lower()
-    kind = {".yml": ".yaml"}.get(kind, kind)
+    where = file.source or file.write
+    kind = Path(where).suffix.lower()
     try:
         text = Path(file.source).read_text(encoding="utf-8") if file.source else ""
-        if kind not in _READERS:
-            return _as_text(text, file, macros)
-        content = _READERS[kind](text) if text.strip() else {}
+        if kind not in _FORMATS:
+            left = sorted(macros.unnamed([text]))
+            if left:
+                raise ValueError(
+                    f"{file.source or 'it'} does not name ${{params:{left[0]}}}; only files of "
+                    "JSON, YAML and TOML have keys that can be set"
+                )
+            return macros.put_in(text) or ""
+        read, write = _FORMATS[kind]
+        content = read(text) if text.strip() else {}
         if not isinstance(content, dict):
             raise ValueError("it is not a mapping")
-        filled = _fill(content, macros)
-        for name, value in macros.config.items():
-            if name not in parameters_in(_texts(content)):
-                _set(filled, name, value)
-        return _WRITERS[kind](filled)
+        texts: list[str] = []
+        filled = _fill(content, macros, texts)
+        for name, value in macros.unnamed(texts).items():
+            _set(filled, name, value)
+        return write(filled)
     except (OSError, ValueError, TypeError) as error:
-        where = file.source or file.write
         raise TrialError(f"params_file {where}: cannot set the parameters: {error}.") from None
 
 
-def _as_text(text: str, file: ParamsFile, macros: Macros) -> str:
-    left = sorted(macros.unnamed([text]))
-    if left:
-        raise ValueError(
-            f"{file.source or 'it'} does not name ${{params:{left[0]}}}; only files of JSON, YAML "
-            "and TOML have keys that can be set"
-        )
-    return macros.put_in(text) or ""
-
-
-def _texts(content: Any) -> list[str]:
+def _fill(content: Any, macros: Macros, texts: list[str]) -> Any:
+    """Return `content` with its macros replaced; add all its texts to `texts`."""
     if isinstance(content, Mapping):
-        return [text for value in content.values() for text in _texts(value)]
+        return {key: _fill(value, macros, texts) for key, value in content.items()}
     if isinstance(content, list):
-        return [text for value in content for text in _texts(value)]
-    return [content] if isinstance(content, str) else []
-
-
-def _fill(content: Any, macros: Macros) -> Any:
-    """Return `content` with its macros replaced."""
-    if isinstance(content, Mapping):
-        return {key: _fill(value, macros) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_fill(value, macros) for value in content]
-    if not isinstance(content, str) or not has_macros(content):
+        return [_fill(value, macros, texts) for value in content]
+    if not isinstance(content, str):
         return content
+    texts.append(content)
     parameter = (whole(content) or "").removeprefix("params:")
     if parameter in macros.config and content == f"${{params:{parameter}}}":
         return macros.config[parameter]
-    return macros.put_in(content)
+    return macros.put_in(content) if has_macros(content) else content
 
 
 def _set(content: dict[str, Any], name: str, value: Any) -> None:
@@ -104,7 +91,8 @@ def _read_yaml(text: str) -> Any:
     class Loader(yaml.SafeLoader):
         """Reads 1e-5 as a number, as every other YAML reader does."""
 
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789"))
+    number = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
@@ -117,15 +105,15 @@ def _write_yaml(content: Any) -> str:
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-_READERS: dict[str, Callable[[str], Any]] = {
-    ".json": json.loads,
-    ".yaml": _read_yaml,
-    ".toml": tomllib.loads,
-}
-_WRITERS: dict[str, Callable[[Any], str]] = {
-    ".json": lambda content: json.dumps(content, indent=2, ensure_ascii=False) + "\n",
-    ".yaml": _write_yaml,
-    ".toml": toml.dumps,
+def _write_json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+_FORMATS: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
+    ".json": (json.loads, _write_json),
+    ".yaml": (_read_yaml, _write_yaml),
+    ".yml": (_read_yaml, _write_yaml),
+    ".toml": (tomllib.loads, toml.dumps),
 }
 
 

@@ -1,45 +1,39 @@
-"""A user's own script: its path, and how the file says that it is run.
+"""A user's own script as the keys of a sweep file describe it, checked.
 
-Paths are made absolute before a trial starts. A path in a sweep file is relative to that file's
-folder, wherever the sweep is started from, also if another file extends it; a path in ``--set`` is
-relative to the working folder.
+W&B ignores unknown macros, macros inside a word and commands that pass no parameters. Here each of
+them is a warning.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.model.program import (
-    MetricSources,
-    ParamsFile,
-    Program,
-    Resume,
-    Step,
+from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
+from orchestrator.sweepfile.program.macros import (
+    INSIDE,
+    WHOLE,
+    has_macros,
+    names_in,
+    parameters_in,
+    passes_parameters,
+    whole,
 )
-from orchestrator.sweepfile.program.command import (
-    check_names,
-    check_words,
-    insert_program,
-    with_command,
-)
-from orchestrator.sweepfile.program.interpreters import conda_folder, locate
-from orchestrator.sweepfile.program.macros import names_in
-from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.space.domain import Declared
-from orchestrator.sweepfile.yaml.compose import ORIGIN
-from orchestrator.sweepfile.yaml.node import Node
+from orchestrator.sweepfile.program.paths import conda_folder, locate, start_of
 
-Find = Callable[[str, Path], str | None]
+DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
+_MACRO = re.compile(r"\$\{([^{}]*)\}")
+_UNCHANGED = ("shell", "env", "stop_signal", "grace_s", "seed")
 
 
 def read_program(
-    file: ParsedFile, folder: Path, need: bool, parameters: Sequence[str] = ()
+    file: ParsedFile, folder: Path, need: bool, parameters: Collection[str] = ()
 ) -> Program:
     """Return the program of a file whose single keys are valid.
 
@@ -57,6 +51,7 @@ def read_program(
     args = given if isinstance(given, dict) else {"style": given}
     style = args.get("style", "--k=v")
     metrics = values.get("metrics", {})
+    seeds = values.get("seeds")
     reader = _Reader(file, folder, need)
     program = Program(
         path=reader.located("program", locate, "script or command") or "",
@@ -70,7 +65,7 @@ def read_program(
         conda=reader.located("conda", _conda, "conda environment"),
         params_file=reader.params_file(),
         resume=reader.resume(),
-        seed_parameter=_seed_parameter(values),
+        seed_parameter=seeds.get("parameter", "seed") if isinstance(seeds, dict) else "seed",
         timeout_s=values.get("timeout"),
         stall_timeout_s=values.get("stall_timeout"),
         **{key: values[key] for key in _UNCHANGED if key in values},
@@ -82,28 +77,27 @@ def read_program(
             program = replace(program, python=str(Path(program.conda) / "bin" / "python"))
     program = reader.workdir(program)
     if "command" in values:
-        program = with_command(file, program, folder)
+        program = _with_command(file, program, folder)
     elif program.shell:
         file.error("needs command: the text that the shell reads.", "shell")
     if "steps" in values:
         program = reader.steps(program)
     texts = dict(_texts(program))
     for path, words in texts.items():
-        check_names(file, words, parameters, program, *path)
-    named = program.copies or "params_file" in names_in(
-        word for words in texts.values() for word in words
-    )
-    if program.params_file is not None and not named:
+        _check_names(file, words, parameters, program, *path)
+    used = names_in(word for words in texts.values() for word in words)
+    if program.params_file is not None and not program.copies and "params_file" not in used:
         message = "the program cannot find the file. Name ${params_file} in command or env, or "
         file.error(f"{message}write workdir: copy.", "params_file")
     return program
 
 
-_UNCHANGED = ("shell", "env", "stop_signal", "grace_s", "seed")
-
-
 def _many(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _conda(name: str, folder: Path) -> str | None:
+    return conda_folder(name, folder, os.environ, Path.home())
 
 
 class _Reader:
@@ -112,20 +106,21 @@ class _Reader:
     def __init__(self, file: ParsedFile, folder: Path, need: bool) -> None:
         self._file = file
         self._folder = folder
-        self._need = need
+        self._missing = file.error if need else file.warn
 
-    def located(self, key: str, find: Find, what: str) -> str | None:
+    def _start(self, key: str) -> Path:
+        return start_of(self._file.root.get(key), self._folder)
+
+    def located(self, key: str, find: Callable[[str, Path], str | None], what: str) -> str | None:
         """Return what `find` finds for the path or name under `key`; report a missing one."""
         text = self._file.values.get(key)
         if text is None:
             return None
         found = find(text, self._start(key))
         if found is None:
-            self._missing(
-                f"no {what} {text!r} (paths are relative to the sweep file's folder).", key
-            )
-            return str(self._folder / text)
-        return found
+            message = f"no {what} {text!r} (paths are relative to the sweep file's folder)."
+            self._missing(message, key)
+        return str(self._folder / text) if found is None else found
 
     def params_file(self) -> ParamsFile | None:
         """Return the file from which the program reads its parameters."""
@@ -134,9 +129,9 @@ class _Reader:
             return None
         entry = {"from": given} if isinstance(given, str) else given
         start = self._start("params_file")
-        source = entry.get("from")
         if isinstance(given, str) and not os.path.isfile(start / given):
-            entry, source = {"write": given}, None  # a file that holds the parameters alone
+            entry = {"write": given}  # a file that holds the parameters alone
+        source = entry.get("from")
         if source is not None and not os.path.isfile(start / source):
             self._missing(f"no file {source!r} to start from.", "params_file")
         written = entry.get("write") or os.path.basename(source or "params.yaml")
@@ -151,12 +146,14 @@ class _Reader:
         if given is None:
             return None
         entry = given if isinstance(given, dict) else {"args": given}
-        args = entry.get("args", ())
-        words: Sequence[str] = ()
-        try:
-            words = shlex.split(args) if isinstance(args, str) else args
-        except ValueError as error:  # a quote that does not end
-            self._file.error(f"cannot be split into words (found {args!r}): {error}.", "resume")
+        words: Any = entry.get("args", ())
+        if isinstance(words, str):
+            try:
+                words = shlex.split(words)
+            except ValueError as error:  # a quote that does not end
+                message = f"cannot be split into words (found {words!r}): {error}."
+                self._file.error(message, "resume")
+                words = ()
         return Resume(tuple(words), entry.get("checkpoint"))
 
     def workdir(self, program: Program) -> Program:
@@ -174,7 +171,7 @@ class _Reader:
                 if not os.path.lexists(place / name):
                     self._missing(f"no {name!r} in {place}.", "link")
         elif given is not None:
-            place = Path(os.path.abspath(self._start("workdir") / Path(given)))
+            place = Path(os.path.abspath(self._start("workdir") / given))
             if not place.is_dir():
                 self._missing(f"no folder {given!r}. Write a folder, or copy.", "workdir")
         if link and given != "copy":
@@ -184,31 +181,23 @@ class _Reader:
 
     def steps(self, program: Program) -> Program:
         """Return `program` with the commands of its steps."""
+        file = self._file
         for other in ("command", "shell"):
-            if other in self._file.values:
-                message = "cannot be combined with steps. Write it as a step."
-                self._file.error(message, other)
+            if other in file.values:
+                file.error("cannot be combined with steps. Write it as a step.", other)
         steps = []
-        for name, given in self._file.values["steps"].items():
+        for name, given in file.values["steps"].items():
             entry = given if isinstance(given, dict) else {"command": given}
             words = entry.get("command", ())
             if isinstance(words, str):
                 message = f"expected a list of words such as [python, eval.py] (found {words!r})."
-                self._file.error(message, "steps", name)
+                file.error(message, "steps", name)
                 words = ()
-            check_words(self._file, words, "steps", name)
-            words = insert_program(words, self._file.values.get("program"), self._folder)
+            _check_words(file, words, "steps", name)
+            words = _insert_program(words, file.values.get("program"), self._folder)
             steps.append(Step(name, words, entry.get("timeout"), entry.get("stall_timeout")))
         path = program.path or next((s.command[0] for s in steps if s.command), "")
         return replace(program, steps=tuple(steps), path=path)
-
-    def _start(self, key: str) -> Path:
-        """Return where the path under `key` starts: at the file that names it."""
-        node = self._file.root.get(key)
-        return self._folder if node is None or node.origin == ORIGIN else folder_of(node)
-
-    def _missing(self, message: str, key: str) -> None:
-        (self._file.error if self._need else self._file.warn)(message, key)
 
 
 def _texts(program: Program) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -223,57 +212,112 @@ def _texts(program: Program) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]
         yield ("resume", "checkpoint"), (program.resume.checkpoint or "",)
 
 
-def _seed_parameter(values: Mapping[str, Any]) -> str:
-    seeds = values.get("seeds")
-    return str(seeds.get("parameter", "seed")) if isinstance(seeds, dict) else "seed"
+def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
+    """Return a program that is started by the words of ``command``."""
+    words = file.values["command"]
+    by_file = program.params_file is not None or bool(parameters_in(program.env.values()))
+    if isinstance(words, str):
+        if program.shell:
+            _check_shell_text(file, program, words, by_file)
+            path = program.path or words.split(maxsplit=1)[0]
+            return replace(program, command=(words,), path=path)
+        message = f"not a list, so as in W&B [{', '.join(DEFAULT)}] is used instead."
+        file.warn(message, "command")
+        words = DEFAULT
+    elif program.shell:
+        message = "a shell needs one text. Write command: 'python train.py'."
+        file.error(message, "command")
+    _check_words(file, words, "command")
+    if not (passes_parameters(words) or by_file):
+        message = "passes no parameters. The program can read them from wandb.config; or add "
+        file.warn(f"{message}'${{args}}'.", "command")
+    inserted = _insert_program(words, file.values.get("program"), folder)
+    start = next((word for word in inserted if whole(word) is None), "")
+    program = replace(program, command=inserted, path=program.path or start)
+    plain = plain_form(words)
+    if plain is None or not program.path.endswith(".py") or "args" in file.values:
+        return program
+    python, booleans = plain
+    python = None if python is None else locate(python, folder) or python
+    return replace(program, python=program.python or python, booleans=booleans)
 
 
-def _conda(name: str, folder: Path) -> str | None:
-    return conda_folder(name, folder, os.environ, Path.home())
+def _check_shell_text(file: ParsedFile, program: Program, text: str, by_file: bool) -> None:
+    """Check a command that a shell reads; ``${args}`` becomes its arguments."""
+    macros = set(_MACRO.findall(text)) & (WHOLE - {"resume"})
+    for name in sorted(macros - {"program", "args"}):
+        file.error(f"${{{name}}} cannot be used in a shell's text. Use ${{args}}.", "command")
+    if "program" in macros and not program.path:
+        file.error("${program} has no value. Write program.", "command")
+    if program.resume is not None and "args" not in macros:
+        file.error("needs ${args}, which passes the words of resume.", "command")
+    if not ("args" in macros or has_macros(text) or by_file):
+        file.warn("passes no parameters. Add ${args} or ${params:NAME}.", "command")
 
 
-def folder_of(node: Node) -> Path:
-    """Return the absolute folder of the file that holds a value."""
-    return Path(os.path.abspath(node.origin)).parent
+def plain_form(command: Sequence[str]) -> tuple[str | None, str] | None:
+    """Return interpreter and ``args.booleans`` of a command that ``program`` alone could replace.
 
-
-def settle_paths(file: ParsedFile, need: bool) -> ParsedFile:
-    """Return the file with absolute paths in all parameters that are paths; ``set`` in place.
-
-    Args:
-        file: a file whose parameters were checked against the trainer's.
-        need: True if a missing path is an error; otherwise it is a warning.
+    Returns:
+        The interpreter's name, None for the one that runs the sweep, and ``value`` or ``flag``;
+        None if the command does something else.
     """
-    if file.schema is None:
-        return file
-    names = {name for name, known in file.schema.parameters.items() if known.is_path}
+    items = list(command)
+    if items[:1] in (["${env}"], ["/usr/bin/env"]):
+        items = items[1:]
+    if len(items) != 3 or items[1] != "${program}":
+        return None
+    booleans = {"${args}": "value", "${args_no_boolean_flags}": "flag"}.get(items[2])
+    if booleans is None:
+        return None
+    if items[0] == "${interpreter}":
+        return None, booleans
+    return (items[0], booleans) if re.fullmatch(r"[\w./-]*python[\d.]*", items[0]) else None
 
-    def settle(node: Node, key: str) -> Node:
-        if not isinstance(node.value, str):
-            return node
-        start = Path.cwd() if node.origin == ORIGIN else folder_of(node)
-        path = Path(os.path.abspath(start / Path(node.value).expanduser()))
-        if not os.path.exists(path):
-            log = file.log.at if need else file.log.warn
-            log(node, key, f"no file or folder {path}.")
-        return Node(str(path), node.line, node.origin)
 
-    def settle_domain(name: str, declared: Declared) -> Declared:
-        nodes = [node for key, node in declared.leaves() if key in ("value", "values")]
-        settled = [settle(node, join("parameters", name)).value for node in nodes]
-        return replace(declared, domain=replace(declared.domain, values=tuple(settled)))
+def _insert_program(words: Sequence[str], written: str | None, folder: Path) -> tuple[str, ...]:
+    """Return `words` with the program in place of ``${program}``."""
+    if written is None:
+        return tuple(words)
+    # The path stays as written, since it runs in the file's folder; another system's \ becomes /.
+    if "\\" in written and not os.path.exists(folder / written):
+        written = written.replace("\\", "/")
+    return tuple(written if word == "${program}" else word for word in words)
 
-    for path, settings in file.settings():
-        for name in names & settings.keys():
-            settings[name] = settle(settings[name], join(*path, name))
-    return replace(
-        file,
-        strongest={
-            name: settle(node, name) if name in names else node
-            for name, node in file.strongest.items()
-        },
-        parameters={
-            name: settle_domain(name, declared) if name in names else declared
-            for name, declared in file.parameters.items()
-        },
-    )
+
+def _check_words(file: ParsedFile, words: Sequence[str], *path: str) -> None:
+    """Check the macros that are whole words, and warn of what looks like one or is for a shell."""
+    if "${program}" in words and "program" not in file.values:
+        file.error("${program} has no value. Write program.", *path)
+    for word in words:
+        name = whole(word)
+        if name in WHOLE or has_macros(word):
+            continue
+        if name is not None:
+            hint = file.log.hint(name, [*WHOLE, *INSIDE])
+            hint = hint or f" A parameter is ${{params:{name}}}."
+            file.warn(f"unknown macro {word}, which vanishes.{hint}", *path)
+        elif WHOLE & set(_MACRO.findall(word)):
+            file.warn(f"the macro inside {word!r} is not replaced. Make it a whole word.", *path)
+        elif re.search(r"\$\{(?!envvar:)", word):
+            file.warn(f"{word!r} is not replaced; a parameter is ${{params:NAME}}.", *path)
+        elif word in ("&&", "||", "|", ";", ">", "<"):
+            file.warn(f"no shell reads {word!r}. Write shell: true.", *path)
+
+
+def _check_names(
+    file: ParsedFile, texts: Sequence[str], known: Collection[str], program: Program, *path: str
+) -> None:
+    """Check that the macros in `texts` have values; `known` are the file's parameters."""
+    for name in sorted(parameters_in(texts) - set(known)):
+        hint = file.log.hint(name, known)
+        file.error(f"${{params:{name}}} names no parameter of the file.{hint}", *path)
+    names = names_in(texts)
+    if "epochs" in names and "epochs" not in known:
+        file.error("${epochs} has no value. Add the parameter epochs to fixed.", *path)
+    if "params_file" in names and program.params_file is None:
+        file.error("${params_file} has no value. Write params_file: params.yaml.", *path)
+    if "checkpoint" in names and path[0] != "resume":
+        file.error("${checkpoint} is for resume only. Write ${resume} here.", *path)
+    if "${resume}" in texts and program.resume is None:
+        file.error("${resume} has no value. Write resume.", *path)

@@ -110,7 +110,7 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
             ("seeds: {values: 2, parameter: amp}", "seeds",
              "amp is not a number, so it cannot take a seed."),
             ("seeds: [1, 5000]", "seeds",
-             "seed takes numbers from 0 to 1000 (found 5000)."),
+             "seed takes a whole number from 0 to 1000 (found 5000)."),
             ("seeds: 5000", "seeds", "too many seeds (5,000; limit: 1,000)."),
         ],
     )  # fmt: skip

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.program.command import DEFAULT, plain_form
 from orchestrator.sweepfile.program.macros import Macros
+from orchestrator.sweepfile.program.resolve import DEFAULT, plain_form
 
 Write = Callable[[str], Path]
 CONFIG = {

@@ -11,7 +11,7 @@ from orchestrator.errors import SpecError
 from orchestrator.runs.layout import SweepDir
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.program import ParamsFile, Program, Resume, Step
-from orchestrator.sweepfile.program.interpreters import conda_folder
+from orchestrator.sweepfile.program.paths import conda_folder
 from orchestrator.sweepfile.resume_diff import differences
 
 Write = Callable[[str], Path]

@@ -6,16 +6,13 @@ A loss whose definition differs between trials cannot choose between them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.metrics import kind_names, known_metrics
-from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.checks.result_conditions import Results, term_of
-from orchestrator.sweepfile.conditions.condition import names
-from orchestrator.sweepfile.conditions.grammar import Name, parse
+from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
+from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import for_stage
-from orchestrator.sweepfile.expand.trial_names import WRITTEN
 from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.model.spec import MetricGoal, Spec
 from orchestrator.sweepfile.schema.fields import join
@@ -24,6 +21,8 @@ from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
 from orchestrator.sweepfile.yaml.node import Node
 
 _WRITE_METRIC = "Write metric: {name: ..., goal: minimize}."
+_JUDGING = ("targets", "success", "stages", "ablate")
+"""The keys whose bounds and conditions choose or judge trials."""
 
 
 def read_metrics(file: ParsedFile) -> tuple[MetricGoal, ...]:
@@ -76,37 +75,39 @@ def _default_metric(file: ParsedFile) -> MetricGoal | None:
     schema = file.schema
     if schema is not None and schema.default_metric is not None:
         return MetricGoal(schema.default_metric, schema.metrics[schema.default_metric].goal)
-    needing = {"method": "bayes"} if file.method == "bayes" else {}
-    needing |= {"pruner": file.pruner} if file.pruner != "none" else {}
-    needing |= {"early_terminate": ""} if file.has("early_terminate") else {}
     if schema is not None or file.has("program") or file.has("command"):
-        for key, value in needing.items():
-            message = f"missing, but {f'{key} {value}'.strip()} needs one. {_WRITE_METRIC}"
-            file.error(message, "metric", at=file.node(key))
+        needing = {
+            "method": "method bayes" if file.method == "bayes" else None,
+            "pruner": f"pruner {file.pruner}" if file.pruner != "none" else None,
+            "early_terminate": "early_terminate" if file.has("early_terminate") else None,
+        }
+        for key, text in needing.items():
+            if text is not None:
+                message = f"missing, but {text} needs one. {_WRITE_METRIC}"
+                file.error(message, "metric", at=file.node(key))
     return None
 
 
 def _check_patterns(file: ParsedFile, name: str, path: tuple[str, ...], where: Node) -> None:
     """Check that the patterns for a program's output find its metric, or that arrays may."""
     patterns = file.values.get("metrics", {}).get("pattern", ())
-    texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    texts = (patterns,) if isinstance(patterns, str) else patterns
     groups = {group for text in texts for group in re.compile(text).groupindex}
     if not groups or name in groups:
         return
-    listed = ", ".join(sorted(groups))
+    message = f"metrics.pattern does not find '{name}' (it finds: {', '.join(sorted(groups))})"
     recomputed = {metric for kind in (None, *kind_names()) for metric in known_metrics(kind)}
     if name.removeprefix("val_") in recomputed:
-        message = f"metrics.pattern does not find '{name}' (it finds: {listed}); only saved arrays "
-        file.warn(f"{message}can give it, at the end of a trial.", *path, at=where)
-        return
-    message = f"metrics.pattern does not find '{name}' (it finds: {listed}), and it is not "
-    message += f"recomputed from arrays (mae, rmse, r2, …).{file.log.hint(name, groups)}"
-    file.error(message, *path, at=where)
+        message += "; only saved arrays can give it, at the end of a trial."
+        file.warn(message, *path, at=where)
+    else:
+        message += ", and it is not recomputed from arrays (mae, rmse, r2, …)."
+        file.error(f"{message}{file.log.hint(name, groups)}", *path, at=where)
 
 
 def check_expectations(file: ParsedFile, results: Results) -> None:
     """Warn if a named trial expects something of a metric that does not exist."""
-    for trial, entry in file.trials.items():
+    for trial, entry in file.mapping("trials").items():
         for name in entry.get("expect", {}):
             if not results.has(name):
                 path = ("trials", entry.get(WRITTEN, trial), "expect", name)
@@ -119,16 +120,17 @@ def check_ranked(file: ParsedFile, metrics: tuple[MetricGoal, ...]) -> None:
         return
     needing: list[tuple[str, ...]] = [
         ("stages", name, "promote", word)
-        for name, entry in file.stages.items()
+        for name, entry in file.mapping("stages").items()
         for word in ("top", "fraction")
         if word in entry.get("promote", {})
     ]
-    needing += [("ablate", "keep_improvements")] if file.ablate.get("keep_improvements") else []
+    if file.mapping("ablate").get("keep_improvements"):
+        needing.append(("ablate", "keep_improvements"))
     for path in needing:
         file.error(f"needs a metric to rank by. {_WRITE_METRIC}", *path)
 
 
-def check_loss(file: ParsedFile, spec: Spec) -> None:
+def check_loss(file: ParsedFile, spec: Spec, results: Results) -> None:
     """Check that what selects, promotes or judges trials means the same in all of them.
 
     A loss cannot rank trials that define it differently: a sweep over a loss weight that ranks by
@@ -138,47 +140,18 @@ def check_loss(file: ParsedFile, spec: Spec) -> None:
     schema = file.schema
     if schema is None:
         return
-    losses = {name for name, metric in schema.metrics.items() if metric.is_loss}
-    uses = [(path, name) for path, used in _uses(file, spec) for name in sorted(used & losses)]
-    altering = ", ".join(sorted(_varying(schema, spec))) if uses else ""
-    if not altering:
-        return
-    better = f" Use {schema.default_metric}." if schema.default_metric else ""
-    for path, name in uses:
-        message = f"{name} cannot compare trials, since {altering} changes what it means.{better}"
-        file.error(message, *path)
-
-
-def _uses(file: ParsedFile, spec: Spec) -> Iterator[tuple[tuple[str, ...], set[str]]]:
-    """Yield each key that chooses or judges trials, and the metrics that it names."""
     metrics = spec.objectives or ((spec.metric,) if spec.metric is not None else ())
-    for metric, path, _ in file.items("metric", metrics):
-        yield (*path, "name"), {metric.name}
-    for name in spec.targets:
-        yield ("targets", name), _of_term(name)
-    for tier, bounds in spec.tiers.items():
-        for name in bounds:
-            yield ("targets", tier, name), _of_term(name)
-    conditions: list[tuple[tuple[str, ...], str]] = [
-        (("success",), condition) for condition in spec.success
-    ]
-    for stage in spec.stages:
-        if stage.promote is not None and stage.promote.condition is not None:
-            conditions.append((("stages", stage.name, "promote", "if"), stage.promote.condition))
-    if spec.ablate is not None:
-        if spec.ablate.gate is not None:
-            conditions.append((("ablate", "gate"), spec.ablate.gate))
-        for name, change in spec.ablate.changes.items():
-            written = file.changes.get(name, {}).get(WRITTEN, name)
-            if change.gate is not None:
-                conditions.append((("ablate", "changes", written, "gate"), change.gate))
-    for path, condition in conditions:
-        yield path, {name.name for name in names(parse(condition))}
-
-
-def _of_term(text: str) -> set[str]:
-    term = term_of(text)
-    return {text, *({term.name} if isinstance(term, Name) else {term.above.name, term.below.name})}
+    uses = [((*path, "name"), {item.name}) for item, path, _ in file.items("metric", metrics)]
+    uses += [(path, used) for path, used in results.used if path[0] in _JUDGING]
+    losses = {name for name, metric in schema.metrics.items() if metric.is_loss}
+    if not any(used & losses for _, used in uses):
+        return
+    altering = ", ".join(sorted(_varying(schema, spec)))
+    better = f" Use {schema.default_metric}." if schema.default_metric else ""
+    for path, used in uses if altering else ():
+        for name in sorted(used & losses):
+            message = f"{name} cannot compare trials, since {altering} changes what it means."
+            file.error(f"{message}{better}", *path)
 
 
 def _varying(schema: TrainerSchema, spec: Spec) -> set[str]:
@@ -204,10 +177,11 @@ def _varying_once(schema: TrainerSchema, spec: Spec, altering: list[str]) -> set
         varying |= {name for name in altering if name in free and len(free[name].values) != 1}
         shared = {name: d.values[0] for name, d in free.items() if d.is_constant}
         config = {**spec.fixed, **spec.stage_set, **shared, **pinned}
-        presets: Iterable[Any] = free["preset"].values if "preset" in free else (None,)
+        presets = (
+            [{"preset": value} for value in free["preset"].values] if "preset" in free else [{}]
+        )
         for preset in presets:
-            chosen = {} if preset is None else {"preset": preset}
-            resolved = resolve(schema, {**config, **chosen})
+            resolved = resolve(schema, {**config, **preset})
             for name in altering:
                 if name not in free:
                     seen[name].add(repr(resolved[name]))
@@ -240,13 +214,13 @@ def read_sampler(file: ParsedFile) -> Sampler | None:
             hint = hint or f" Choices: {', '.join(record.options) or 'none'}."
             file.error(f"sampler {name} has no such option.{hint}", *path, at=node)
     chosen = {option: node.plain() for option, node in options.items()}
-    where = file.key_node("sampler")
+    messages = []
     for group in record.exclusive:
         both = [option for option in group if chosen.get(option)]
         if len(both) > 1:
-            message = f"{' and '.join(both)} are mutually exclusive. Remove one."
-            file.error(message, "sampler", "options", at=where)
+            messages.append(f"{' and '.join(both)} are mutually exclusive. Remove one.")
     if name == "tpe" and chosen.get("group") and chosen.get("multivariate") is False:
-        message = "group needs multivariate. Remove multivariate: false."
-        file.error(message, "sampler", "options", at=where)
+        messages.append("group needs multivariate. Remove multivariate: false.")
+    for message in messages:
+        file.error(message, "sampler", "options", at=file.key_node("sampler"))
     return Sampler(name, chosen)

@@ -1,4 +1,8 @@
-"""Find programs, interpreters and conda environments; nothing is started."""
+"""Find files, programs, interpreters and conda environments; nothing is started.
+
+A path in a sweep file is relative to that file's folder, wherever the sweep is started from, also
+if another file extends it; a path in ``--set`` is relative to the working folder.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,64 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
+from orchestrator.sweepfile.schema.fields import join
+from orchestrator.sweepfile.space.domain import Declared
+from orchestrator.sweepfile.yaml.node import Node
+from orchestrator.sweepfile.yaml.overrides import ORIGIN
+
 _ROOTS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba")
+
+
+def folder_of(node: Node) -> Path:
+    """Return the absolute folder of the file that holds a value."""
+    return Path(os.path.abspath(node.origin)).parent
+
+
+def start_of(node: Node | None, default: Path) -> Path:
+    """Return the folder of the file that holds a path; `default` for ``--set``."""
+    return default if node is None or node.origin == ORIGIN else folder_of(node)
+
+
+def settle_paths(file: ParsedFile, need: bool) -> ParsedFile:
+    """Return the file with absolute paths in all parameters that are paths; ``set`` in place.
+
+    Args:
+        file: a file whose parameters were checked against the trainer's.
+        need: True if a missing path is an error; otherwise it is a warning.
+    """
+    if file.schema is None:
+        return file
+    names = {name for name, known in file.schema.parameters.items() if known.is_path}
+    log = file.log.at if need else file.log.warn
+
+    def settle(node: Node, key: str) -> Node:
+        if not isinstance(node.value, str):
+            return node
+        start = start_of(node, Path.cwd())
+        path = os.path.abspath(start / Path(node.value).expanduser())
+        if not os.path.exists(path):
+            log(node, key, f"no file or folder {path}.")
+        return Node(path, node.line, node.origin)
+
+    def settle_domain(name: str, declared: Declared) -> Declared:
+        nodes = [node for key, node in declared.leaves() if key in ("value", "values")]
+        settled = [settle(node, join("parameters", name)).value for node in nodes]
+        return replace(declared, domain=replace(declared.domain, values=tuple(settled)))
+
+    for path, settings in file.settings():
+        for name in names & settings.keys():
+            settings[name] = settle(settings[name], join(*path, name))
+    strongest, parameters = dict(file.strongest), dict(file.parameters)
+    for name in names & strongest.keys():
+        strongest[name] = settle(strongest[name], name)
+    for name in names & parameters.keys():
+        parameters[name] = settle_domain(name, parameters[name])
+    return replace(file, strongest=strongest, parameters=parameters)
 
 
 def locate(text: str, folder: Path) -> str | None:
@@ -69,6 +127,7 @@ def _roots(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
 
 
 def _listed(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    """Yield the environments that conda lists, or that are in its folders of environments."""
     for variable in ("CONDA_ENVS_PATH", "CONDA_ENVS_DIRS"):
         for folder in filter(None, environ.get(variable, "").split(os.pathsep)):
             try:
