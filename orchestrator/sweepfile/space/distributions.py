@@ -15,7 +15,6 @@ from statistics import NormalDist
 from typing import Literal, Protocol
 
 from orchestrator.sweepfile.model.spec import Domain
-from orchestrator.sweepfile.space.beta import beta_quantile, beta_share
 
 _STANDARD = NormalDist()
 _EDGE = 2.0**-54  # the ends of an unbounded distribution are never drawn
@@ -72,13 +71,12 @@ class Range:
 
     def support(self, domain: Domain) -> tuple[float, float]:
         """Return the least and greatest number."""
-        assert domain.low is not None
-        assert domain.high is not None
+        low, high = domain.low, domain.high
+        assert low is not None
+        assert high is not None
         if self.exponent is None:
-            return domain.low, domain.high
-        if self.exponent == 1:
-            return _exp(domain.low), _exp(domain.high)
-        return _exp(-domain.high), _exp(-domain.low)
+            return low, high
+        return (_exp(low), _exp(high)) if self.exponent == 1 else (_exp(-high), _exp(-low))
 
 
 @dataclass(frozen=True)
@@ -89,14 +87,13 @@ class Normal:
 
     def draw(self, domain: Domain, share: float) -> float:
         """Return the number below which lies `share` of the probability."""
-        mu, sigma = _or(domain.mu, 0.0), _or(domain.sigma, 1.0)
-        score = _STANDARD.inv_cdf(min(max(share, _EDGE), 1.0 - 2.0**-53))
-        number = mu + score * sigma
+        mu, sigma = _mu_sigma(domain)
+        number = mu + _STANDARD.inv_cdf(min(max(share, _EDGE), 1.0 - 2.0**-53)) * sigma
         return _exp(number) if self.logarithmic else number
 
     def share(self, domain: Domain, value: float) -> float:
         """Return the share of probability below a number."""
-        mu, sigma = _or(domain.mu, 0.0), _or(domain.sigma, 1.0)
+        mu, sigma = _mu_sigma(domain)
         if self.logarithmic:
             if value <= 0:
                 return 0.0
@@ -105,11 +102,15 @@ class Normal:
 
     def support(self, domain: Domain) -> tuple[float, float]:
         """Return the least and greatest number."""
-        mu, sigma = _or(domain.mu, 0.0), _or(domain.sigma, 1.0)
+        mu, sigma = _mu_sigma(domain)
         if not sigma:
             only = _exp(mu) if self.logarithmic else mu
             return only, only
         return (0.0 if self.logarithmic else -math.inf), math.inf
+
+
+def _mu_sigma(domain: Domain) -> tuple[float, float]:
+    return _or(domain.mu, 0.0), _or(domain.sigma, 1.0)
 
 
 class Beta:
@@ -121,14 +122,59 @@ class Beta:
 
     def share(self, domain: Domain, value: float) -> float:
         """Return the share of probability below a number."""
-        return beta_share(_or(domain.a, 1.0), _or(domain.b, 1.0), min(max(value, 0.0), 1.0))
+        return beta_share(_or(domain.a, 1.0), _or(domain.b, 1.0), value)
 
     def support(self, domain: Domain) -> tuple[float, float]:
         """Return the least and greatest number."""
         return 0.0, 1.0
 
 
-HeldAs = Literal["constant", "choice", "weighed", "whole", "quantised", "real", "share"]
+def beta_share(a: float, b: float, x: float) -> float:
+    """Return the share of Beta(a, b) below x, the regularised incomplete beta function I_x(a, b).
+
+    The continued fraction is DLMF 8.17.22, evaluated by Lentz's method on the side of the mean
+    on which it converges fast. `a` and `b` are above 0.
+    """
+    if x <= 0.0 or x >= 1.0:
+        return 0.0 if x <= 0.0 else 1.0
+    if x > (a + 1.0) / (a + b + 2.0):
+        return 1.0 - beta_share(b, a, 1.0 - x) if 1.0 - x < 1.0 else 0.0
+    log_front = a * math.log(x) + b * math.log1p(-x) - math.log(a)
+    log_front += math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    tiny = 1e-300
+    c, d = 1.0, 1.0 - (a + b) * x / (a + 1.0)
+    d = 1.0 / (d if abs(d) > tiny else tiny)
+    fraction = d
+    for m in range(1, 2000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d = 1.0 + term * d
+            c = 1.0 + term / c
+            d = 1.0 / (d if abs(d) > tiny else tiny)
+            c = c if abs(c) > tiny else tiny
+            fraction *= c * d
+        if abs(c * d - 1.0) < 1e-15:
+            break
+    return math.exp(log_front) * fraction
+
+
+def beta_quantile(a: float, b: float, share: float) -> float:
+    """Return the x at which `beta_share` is `share`, by bisection down to neighbouring floats."""
+    if share <= 0.0 or share >= 1.0:
+        return 0.0 if share <= 0.0 else 1.0
+    low, high = sys.float_info.min, 1.0
+    if beta_share(a, b, low) >= share:
+        return low
+    while True:
+        # A small a puts much of the probability next to 0: halve the exponent there.
+        middle = math.sqrt(low * high) if high > 4.0 * low else (low + high) / 2.0
+        if not low < middle < high:
+            return high
+        if beta_share(a, b, middle) < share:
+            low = middle
+        else:
+            high = middle
 
 
 @dataclass(frozen=True)
@@ -144,7 +190,7 @@ class Distribution:
     """
 
     needs: tuple[str, ...]
-    held_as: HeldAs
+    held_as: Literal["constant", "choice", "weighed", "whole", "quantised", "real", "share"]
     defaults: dict[str, float] = field(default_factory=dict)
     scale: Scale | None = None
     in_a_grid: bool = False
@@ -194,8 +240,7 @@ def quantile(domain: Domain, share: float) -> object:
     if kind.held_as == "whole":
         low, high = limits(domain)
         return min(int(low) + int(share * (int(high) - int(low) + 1)), int(high))
-    drawn = kind.scale.draw(domain, share)
-    return drawn if domain.q is None else _rounded(drawn, domain.q)
+    return _rounded(kind.scale.draw(domain, share), domain.q)
 
 
 def share_of(domain: Domain, value: float) -> float:
@@ -215,16 +260,13 @@ def share_of_choice(domain: Domain, index: int) -> float:
 
 
 def limits(domain: Domain) -> tuple[float, float]:
-    """Return the least and greatest value of a range, before it is rounded."""
-    assert domain.low is not None
+    """Return the least and greatest value before rounding, infinite if nothing bounds it."""
     return _scale(domain).support(domain)
 
 
 def support(domain: Domain) -> tuple[float, float]:
     """Return the least and greatest number that may be drawn, infinite if nothing bounds it."""
-    low, high = _scale(domain).support(domain)
-    if domain.q is None:
-        return low, high
+    low, high = limits(domain)
     return _rounded(low, domain.q), _rounded(high, domain.q)
 
 
@@ -234,9 +276,9 @@ def _scale(domain: Domain) -> Scale:
     return scale
 
 
-def _rounded(number: float, q: float) -> float:
+def _rounded(number: float, q: float | None) -> float:
     """Return the multiple of q nearest to `number`, halves to even; an int if q is one."""
-    if not math.isfinite(number / q):
+    if q is None or not math.isfinite(number / q):
         return number
     return round(number / q) * q
 

@@ -73,28 +73,19 @@ BLOCK = Record(
 
 @dataclass(frozen=True)
 class Declared:
-    """A parameter's domain and its place in the file.
-
-    Attributes:
-        domain: the domain.
-        node: its block in the file.
-    """
+    """A parameter's domain, and its block in the file."""
 
     domain: Domain
     node: Node
 
     def leaves(self) -> Iterator[tuple[str, Node]]:
         """Yield every value of the block, with the rest of its key."""
-        for name in ("value", "min", "max"):
+        for name in ("value", "min", "max", "values"):
             node = self.node.get(name)
-            if node is not None:
+            if node is not None and name == "values" and isinstance(node.value, list):
+                yield from ((name, item) for item in node.value)
+            elif node is not None:
                 yield name, node
-        values = self.node.get("values")
-        if values is not None and isinstance(values.value, list):
-            for item in values.value:
-                yield "values", item
-        elif values is not None:
-            yield "values", values
 
 
 @dataclass(frozen=True)
@@ -104,10 +95,8 @@ class Block:
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return a `Declared`, or a dict of them if it has parameters inside."""
         if not isinstance(node.value, dict):
-            word = "values" if isinstance(node.value, list) else "value"
-            example = found(node) if word == "value" else "[...]"
-            hint = f"Write {{{word}: {example}}}."
-            return refuse(node, key, log, BLOCK.expected, hint)
+            example = "values: [...]" if isinstance(node.value, list) else f"value: {found(node)}"
+            return refuse(node, key, log, BLOCK.expected, f"Write {{{example}}}.")
         before = len(log.problems)
         entries = BLOCK.read(node, key, log)
         nested = entries.pop("parameters", None)
@@ -116,7 +105,7 @@ class Block:
                 others = ", ".join(entries)
                 log.at(node, key, f"no other key is allowed next to parameters (found {others}).")
             return nested
-        domain = read_domain(entries, node, key, log) if len(log.problems) == before else None
+        domain = _domain(entries, node, key, log) if len(log.problems) == before else None
         return ABSENT if domain is None else Declared(domain, node)
 
     def schema(self) -> Schema:
@@ -124,23 +113,21 @@ class Block:
         schema = BLOCK.schema()
         schema["properties"]["distribution"]["enum"] = list(DISTRIBUTIONS)
         schema["properties"]["values"] |= {"not": {"type": ["null", "object"]}, "minItems": 1}
-        shapes = {"mu", "sigma", "a", "b"}
         forms: list[tuple[list[str], set[str]]] = [
-            (["value"], set()),
-            (["values"], {"probabilities"}),
-            (["min", "max"], {"q"}),
-            (["distribution"], {"q", *shapes}),
+            (["value"], {"distribution", "when"}),
+            (["values"], {"probabilities", "distribution", "when"}),
+            (["min", "max"], {"q", "distribution", "when"}),
+            (["distribution"], {"q", "mu", "sigma", "a", "b", "when"}),
             (["parameters"], set()),
         ]
         schema["oneOf"] = []
         for required, optional in forms:
-            free = {"distribution", "when"} if required != ["parameters"] else set()
-            others = [key for key in BLOCK.keys if key not in {*required, *optional, *free}]
+            others = [key for key in BLOCK.keys if key not in {*required, *optional}]
             form: Schema = {"required": required, "properties": dict.fromkeys(others, False)}
-            if required == ["distribution"]:
-                form["properties"]["distribution"] = {"enum": _needing(())}
-            elif required == ["min", "max"]:
-                form["properties"]["distribution"] = {"enum": _needing(("min", "max"))}
+            needs = {"distribution": (), "min": ("min", "max")}.get(required[0])
+            if needs is not None:
+                names = [name for name, kind in DISTRIBUTIONS.items() if kind.needs == needs]
+                form["properties"]["distribution"] = {"enum": names}
             schema["oneOf"].append(form)
         return schema
 
@@ -171,10 +158,6 @@ def flatten(
     return flat, paths
 
 
-def _needing(keys: tuple[str, ...]) -> list[str]:
-    return [name for name, kind in DISTRIBUTIONS.items() if kind.needs == keys]
-
-
 _GREATEST_EXPONENT = 700
 # Names in the files of other tools.
 _MEANT = {
@@ -194,15 +177,19 @@ _MEANT = {
 }
 
 
-def read_domain(entries: dict[str, Any], node: Node, key: str, log: Log) -> Domain | None:
+def _domain(entries: dict[str, Any], node: Node, key: str, log: Log) -> Domain | None:
     """Return the domain of a block whose single keys are good, or None after reporting why not."""
     when = entries.pop("when", None)
-    name = _distribution(entries, node, key, log)
+    given = entries.pop("distribution", None)
+    if given is None:
+        name = _inferred(entries, node, key, log)
+    else:
+        name = _named(given, entries, node.get("distribution") or node, key, log)
     if name is None:
         return None
     kind = DISTRIBUTIONS[name]
     missing = [word for word in kind.needs if word not in entries]
-    surplus = [w for w in entries if w not in (*kind.needs, *kind.defaults, "distribution")]
+    surplus = [word for word in entries if word not in (*kind.needs, *kind.defaults)]
     if missing or surplus:
         parts = [f"needs {' and '.join(missing)}"] if missing else []
         parts += [f"does not take {' and '.join(surplus)}"] if surplus else []
@@ -214,53 +201,48 @@ def read_domain(entries: dict[str, Any], node: Node, key: str, log: Log) -> Doma
     elif kind.scale is None:
         domain = _categorical(entries, node, key, log)
     elif not kind.needs:
-        shapes = {word: entries.get(word, default) for word, default in kind.defaults.items()}
-        domain = Domain(name, **shapes)
+        domain = Domain(name, **{**kind.defaults, **entries})
     else:
-        domain = _range(name, entries, node, key, log)
+        domain = _range(name, entries, node.get("min") or node, key, log)
     return domain if domain is None or when is None else replace(domain, when=when)
 
 
-def _distribution(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | None:
-    """Return which distribution a block means, or None after reporting why it means none."""
-    name = entries.get("distribution")
-    if name is None:
-        return _infer(entries, node, key, log)
-    where = node.get("distribution") or node
+def _named(name: str, entries: dict[str, Any], where: Node, key: str, log: Log) -> str | None:
+    """Return the distribution that a block names, or the one that it means."""
+    key = join(key, "distribution")
     if name not in DISTRIBUTIONS:
         meant = _MEANT.get(name)
         hint = f" Did you mean '{meant}'?" if meant else log.hint(name, DISTRIBUTIONS)
         choices = ", ".join(DISTRIBUTIONS)
-        message = f"unknown distribution '{name}'.{hint} Choices: {choices}."
-        log.at(where, join(key, "distribution"), message)
+        log.at(where, key, f"unknown distribution '{name}'.{hint} Choices: {choices}.")
         return None
-    written = {word for word in entries if word != "distribution"}
-    by_values = {"value": "constant", "values": "categorical"}
-    by_values["values probabilities"] = "categorical_w_probabilities"
-    meant = by_values.get(" ".join(sorted(written, reverse=True)))
-    if meant is not None and meant != name:
-        words = " and ".join(sorted(written, reverse=True))
-        log.warn(where, join(key, "distribution"), f"is {name}, but {words} make it a {meant}.")
-        return meant
-    return str(name)
+    written = " and ".join(sorted(entries, reverse=True))
+    meant = {
+        "value": "constant",
+        "values": "categorical",
+        "values and probabilities": "categorical_w_probabilities",
+    }.get(written, name)
+    if meant != name:
+        log.warn(where, key, f"is {name}, but {written} make it a {meant}.")
+    return meant
 
 
-def _infer(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | None:
-    forms: list[str] = [word for word in ("value", "values") if word in entries]
-    ranged: list[str] = [word for word in ("min", "max") if word in entries]
+def _inferred(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | None:
+    """Return the distribution of a block that names none."""
+    forms = [word for word in ("value", "values") if word in entries]
+    ranged = [word for word in ("min", "max") if word in entries]
     if len(forms) + bool(ranged) != 1:
         got = " and ".join(forms + ranged) or ", ".join(entries) or "nothing"
         hint = ""
-        if not forms and not ranged:
-            fitting = "normal" if {"mu", "sigma"} & set(entries) else "beta"
-            shaped = {"mu", "sigma", "a", "b"} & set(entries)
-            hint = f" Write distribution: {fitting}." if shaped else ""
+        if not forms and not ranged and {"mu", "sigma", "a", "b"} & entries.keys():
+            fitting = "normal" if {"mu", "sigma"} & entries.keys() else "beta"
+            hint = f" Write distribution: {fitting}."
         message = f"expected one of value, values, or min and max (found {got}).{hint}"
         log.at(node, key, message)
         return None
+    if forms == ["value"]:
+        return "constant"
     if forms:
-        if forms == ["value"]:
-            return "constant"
         return "categorical_w_probabilities" if "probabilities" in entries else "categorical"
     if "q" in entries:
         return "q_uniform"
@@ -286,30 +268,25 @@ def _categorical(entries: dict[str, Any], node: Node, key: str, log: Log) -> Dom
     if "probabilities" not in entries:
         # Not only once each: a value that is written twice is twice as likely to be drawn.
         return Domain("categorical", values=tuple(values))
-    weights = entries["probabilities"]
-    where = node.get("probabilities") or node
+    weights = [float(weight) for weight in entries["probabilities"]]
     total = math.fsum(weights)
     if len(weights) != len(values):
         message = f"not as many as the {len(values)} values (found {len(weights)})."
     elif not math.isclose(total, 1.0, rel_tol=1e-5, abs_tol=1e-8):
         message = f"the sum is not 1 (found {total:g})."
     else:
-        return Domain(
-            "categorical_w_probabilities",
-            values=tuple(values),
-            probabilities=tuple(float(weight) for weight in weights),
-        )
-    log.at(where, join(key, "probabilities"), message)
+        name = "categorical_w_probabilities"
+        return Domain(name, values=tuple(values), probabilities=tuple(weights))
+    log.at(node.get("probabilities") or node, join(key, "probabilities"), message)
     return None
 
 
-def _range(name: str, entries: dict[str, Any], node: Node, key: str, log: Log) -> Domain | None:
-    low, high, q = entries["min"], entries["max"], entries.get("q")
-    where = node.get("min") or node
+def _range(name: str, entries: dict[str, Any], where: Node, key: str, log: Log) -> Domain | None:
+    low, high = entries["min"], entries["max"]
     scale = DISTRIBUTIONS[name].scale
     assert isinstance(scale, Range)
     if name == "int_uniform":
-        if not all(float(bound).is_integer() for bound in (low, high)):
+        if not (float(low).is_integer() and float(high).is_integer()):
             hint = "Use distribution: uniform for numbers between."
             log.at(where, key, f"bounds are not whole numbers (found {low} and {high}). {hint}")
             return None
@@ -323,27 +300,21 @@ def _range(name: str, entries: dict[str, Any], node: Node, key: str, log: Log) -
     if scale.logarithmic and scale.exponent is None and low <= 0:
         log.at(where, join(key, "min"), f"not above 0, on a logarithmic scale (found {low}).")
         return None
-    if scale.exponent and not _explain_exponents(name, low, high, where, key, log):
-        return None
+    domain = Domain(name, low=low, high=high)
+    if scale.exponent:
+        if max(-low, high) > _GREATEST_EXPONENT:  # beyond all floats
+            outside = f"outside -{_GREATEST_EXPONENT} to {_GREATEST_EXPONENT}"
+            message = f"exponents of e {outside} (found {low} and {high})."
+            log.at(where, key, f"{message} Use {name}_values for limits.")
+            return None
+        least, most = (f"{bound:.4g}" for bound in limits(domain))
+        message = f"has exponents of e as bounds, so it goes from {least} to {most}."
+        log.warn(where, key, f"{message} Use {name}_values to give the limits themselves.")
     if "q" not in DISTRIBUTIONS[name].defaults:
-        return Domain(name, low=low, high=high)
-    q = 1.0 if q is None else q
-    domain = Domain(name, low=low, high=high, q=q)
+        return domain
+    q = entries.get("q", 1.0)
     top = float(limits(domain)[1])
     if not math.isfinite(top / q) or not math.isfinite(top / q - float(low) / q):
         log.at(where, join(key, "q"), f"too small a step for its range (found {q}).")
         return None
-    return domain
-
-
-def _explain_exponents(name: str, low: float, high: float, where: Node, key: str, log: Log) -> bool:
-    """Warn what bounds that are exponents of e come to; False if that is beyond all floats."""
-    if max(-low, high) > _GREATEST_EXPONENT:
-        outside = f"outside -{_GREATEST_EXPONENT} to {_GREATEST_EXPONENT}"
-        message = f"exponents of e {outside} (found {low} and {high})."
-        log.at(where, key, f"{message} Use {name}_values for limits.")
-        return False
-    least, most = (f"{bound:.4g}" for bound in limits(Domain(name, low=low, high=high)))
-    message = f"has exponents of e as bounds, so it goes from {least} to {most}."
-    log.warn(where, key, f"{message} Use {name}_values to give the limits themselves.")
-    return True
+    return replace(domain, q=q)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,29 +28,6 @@ def canonical(value: Any) -> Any:
     return value
 
 
-def distinct(values: Sequence[Any]) -> list[Any]:
-    """Return `values` without repetitions, in order; of two that are the same the later stays."""
-    return list({canonical(value): value for value in values}.values())
-
-
-def grid_values(domain: Domain) -> Sequence[Any]:
-    """Return what a grid takes from a domain, in its order; ranges are not written out.
-
-    A quantised range counts from its lower bound and leaves its upper bound out, as in W&B.
-
-    Raises:
-        ValueError: the domain has no steps that a grid could take.
-    """
-    if domain.distribution in ("constant", "categorical"):
-        return distinct(domain.values)
-    if domain.low is not None and domain.high is not None:
-        if domain.distribution == "int_uniform":
-            return range(int(domain.low), int(domain.high) + 1)
-        if domain.distribution == "q_uniform" and domain.q is not None:
-            return _Steps(domain.low, domain.high, domain.q)
-    raise ValueError(f"a grid cannot take steps in {domain.distribution}")
-
-
 class _Steps(Sequence[float]):
     """The values low, low + q, ... below high, with the rounding of numpy's arange."""
 
@@ -68,6 +45,36 @@ class _Steps(Sequence[float]):
         return self.low + index * self.step
 
 
+def grid_values(domain: Domain) -> Sequence[Any]:
+    """Return what a grid takes from a domain, in its order; ranges are not written out.
+
+    A quantised range counts from its lower bound and leaves its upper bound out, as in W&B.
+
+    Raises:
+        ValueError: the domain has no steps that a grid could take.
+    """
+    if domain.distribution in ("constant", "categorical"):
+        return _distinct(domain.values)
+    if domain.low is not None and domain.high is not None:
+        if domain.distribution == "int_uniform":
+            return range(int(domain.low), int(domain.high) + 1)
+        if domain.distribution == "q_uniform" and domain.q is not None:
+            return _Steps(domain.low, domain.high, domain.q)
+    raise ValueError(f"a grid cannot take steps in {domain.distribution}")
+
+
+def rows_of(spec: Spec, group: tuple[str, ...]) -> Sequence[Any]:
+    """Return the rows of a group, without repetitions; plain values for a single parameter."""
+    if len(group) == 1:
+        return grid_values(spec.parameters[group[0]])
+    return _distinct(zip(*(spec.parameters[name].values for name in group), strict=True))
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Return `values` without repetitions, in order; of two that are the same the later stays."""
+    return list({canonical(value): value for value in values}.values())
+
+
 @dataclass(frozen=True)
 class Axis:
     """One or several parameters that move together.
@@ -75,17 +82,17 @@ class Axis:
     Attributes:
         names: the parameters.
         rows: for each place, a value for each of them; plain values for a single parameter.
-        length: how many places there are; ranges may be too long for `len`.
     """
 
     names: tuple[str, ...]
     rows: Sequence[Any]
-    length: int
 
-    def at(self, place: int) -> dict[str, Any]:
-        """Return the values at a place."""
-        row = self.rows[place]
-        return dict(zip(self.names, row if len(self.names) > 1 else (row,), strict=True))
+    @property
+    def length(self) -> int:
+        """How many places there are; ranges may be too long for `len`."""
+        if isinstance(self.rows, range):
+            return self.rows.stop - self.rows.start
+        return self.rows.length if isinstance(self.rows, _Steps) else len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,8 @@ class Grid:
         """Return the values at places on the axes."""
         values: dict[str, Any] = {}
         for axis, place in zip(self.axes, places, strict=True):
-            values |= axis.at(place)
+            row = axis.rows[place] if len(axis.names) > 1 else (axis.rows[place],)
+            values |= zip(axis.names, row, strict=True)
         return values
 
     def of(self, names: Collection[str]) -> Grid:
@@ -146,26 +154,6 @@ def groups(spec: Spec, pinned: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def rows_of(spec: Spec, group: tuple[str, ...]) -> Sequence[Any]:
-    """Return the rows of a group, without repetitions; plain values for a single parameter."""
-    if len(group) == 1:
-        return grid_values(spec.parameters[group[0]])
-    columns = [spec.parameters[name].values for name in group]
-    rows = {canonical(row): row for row in zip(*columns, strict=True)}
-    return list(rows.values())
-
-
 def grid_of(spec: Spec, pinned: Mapping[str, Any]) -> Grid:
     """Return the grid of what `pinned` leaves free."""
-    axes = []
-    for group in groups(spec, pinned):
-        rows = rows_of(spec, group)
-        axes.append(Axis(group, rows, _length(rows)))
-    return Grid(tuple(axes))
-
-
-def _length(rows: Sequence[Any]) -> int:
-    """Return the length, also of ranges that are too long for `len`."""
-    if isinstance(rows, range):
-        return rows.stop - rows.start
-    return rows.length if isinstance(rows, _Steps) else len(rows)
+    return Grid(tuple(Axis(group, rows_of(spec, group)) for group in groups(spec, pinned)))

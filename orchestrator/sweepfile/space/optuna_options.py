@@ -134,30 +134,26 @@ SAMPLERS: dict[str, SamplerRecord] = {
     ),
 }
 
-# Options of Optuna's classes that no file can hold, with the reason.
-_FUNCTION, _OBJECT, _REMOVED = "it takes a function", "it takes an object", "Optuna is removing it"
+_OBJECTS = ("independent_sampler", "mutation", "crossover")
+_FUNCTIONS = (
+    "elite_population_selection_strategy",
+    "child_generation_strategy",
+    "after_trial_strategy",
+)
+_REMOVED = (
+    *("consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints"),
+    *("gamma", "weights", "x0", "sigma0", "restart_strategy", "inc_popsize"),
+    "warn_independent_sampling",  # of tpe; a record that has the option wins
+)
 UNWRITABLE = {
     "seed": "it comes from the sweep's seed",
     "constraints_func": "it takes a function; write constraints",
-    "independent_sampler": _OBJECT,
-    "mutation": _OBJECT,
-    "crossover": _OBJECT,
-    "elite_population_selection_strategy": _FUNCTION,
-    "child_generation_strategy": _FUNCTION,
-    "after_trial_strategy": _FUNCTION,
     "source_trials": "it takes trials",
-    "consider_prior": _REMOVED,
-    "prior_weight": _REMOVED,
-    "consider_magic_clip": _REMOVED,
-    "consider_endpoints": _REMOVED,
-    "gamma": _REMOVED,
-    "weights": _REMOVED,
-    "x0": _REMOVED,
-    "sigma0": _REMOVED,
-    "restart_strategy": _REMOVED,
-    "inc_popsize": _REMOVED,
-    "warn_independent_sampling": _REMOVED,  # of tpe; a record that has the option wins
+    **dict.fromkeys(_OBJECTS, "it takes an object"),
+    **dict.fromkeys(_FUNCTIONS, "it takes a function"),
+    **dict.fromkeys(_REMOVED, "Optuna is removing it"),
 }
+"""Options of Optuna's classes that no file can hold, with the reason."""
 
 PRUNERS: dict[str, PrunerRecord] = {
     "none": PrunerRecord("optuna.pruners:NopPruner"),

@@ -7,8 +7,13 @@ from hypothesis import given, strategies as st
 from scipy import special, stats
 
 from orchestrator.sweepfile.model.spec import Domain
-from orchestrator.sweepfile.space.beta import beta_quantile, beta_share
-from orchestrator.sweepfile.space.distributions import quantile, share_of, support
+from orchestrator.sweepfile.space.distributions import (
+    beta_quantile,
+    beta_share,
+    quantile,
+    share_of,
+    support,
+)
 
 shapes = st.floats(0.05, 500)
 
