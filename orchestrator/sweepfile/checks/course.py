@@ -205,18 +205,17 @@ def read_remedies(file: ParsedFile, results: Results) -> dict[str, Remedy]:
 
 def _check_steps(file: ParsedFile, name: str, node: Node, key: str) -> None:
     """Check what a remedy sets a parameter to: a value, a factor, or a list of them."""
-    known: TrainerParameter | None = None
-    if file.declared is not None:
-        known = check_name(file.declared, name, node, key, file.log)
-        if known is None:
-            return
-    steps = {key: node}
+    schema, steps = file.declared, {key: node}
+    known = None if schema is None else check_name(schema, name, node, key, file.log)
+    if schema is not None and known is None:
+        return
     if isinstance(node.value, list):
         steps = {join(key, str(place)): item for place, item in enumerate(node.value)}
         if not steps:
             file.log.at(node, key, "needs at least one value (found an empty list).")
-    for where, step in steps.items() if known is not None else ():
-        _check_step(file, known, step, where)
+    if known is not None:
+        for where, step in steps.items():
+            _check_step(file, known, step, where)
 
 
 def _check_step(file: ParsedFile, known: TrainerParameter, node: Node, key: str) -> None:

@@ -18,6 +18,7 @@ from orchestrator.sweepfile.space.grid import in_order, is_pinned
 
 BASELINE = "baseline"
 """The name of the trial of an ablation that has no change."""
+_MISSING = object()
 
 
 def for_stage(spec: Spec, name: str) -> Spec:
@@ -60,11 +61,9 @@ def pinned_by(spec: Spec, key: str | None) -> Mapping[str, Any]:
 
 
 class Maker:
-    """Makes configs of one spec; what they share is computed once.
+    """Makes configs of one spec, which is at the stage that runs.
 
-    Args:
-        spec: at the stage that runs.
-        rules: the spec's rules, if the caller has them.
+    What the configs share is computed once. `rules` are the spec's, if the caller has them.
     """
 
     def __init__(self, spec: Spec, rules: Rules | None = None) -> None:
@@ -153,18 +152,15 @@ def make_config(spec: Spec, number: int, varied: Mapping[str, Any]) -> TrialConf
     index, replicate = divmod(number, max(len(spec.seeds), 1))
     if spec.ablate is not None:
         changes = [None, *spec.ablate.changes]
-        tried = Maker(replace(spec, constraints=())).change(index, changes[index % len(changes)])
-        assert isinstance(tried, TrialConfig), "without constraints none is excluded"
-        return with_replicate(spec, tried, replicate)
-    keys = list(spec.trials)
-    key = keys[index % len(keys)] if keys else None
-    pinned = pinned_by(spec, key)
-    chosen = {
-        name: varied[name]
-        for name in in_order(spec)
-        if name in varied and not is_pinned(name, spec, pinned)
-    }
-    made, _ = Maker(spec).make(index, key, chosen)
+        unlimited = replace(spec, constraints=())
+        made = Maker(unlimited).change(index, changes[index % len(changes)])
+    else:
+        keys = list(spec.trials)
+        key = keys[index % len(keys)] if keys else None
+        pinned = pinned_by(spec, key)
+        names = (name for name in in_order(spec) if not is_pinned(name, spec, pinned))
+        chosen = {name: varied[name] for name in names if name in varied}
+        made, _ = Maker(spec).make(index, key, chosen)
     assert isinstance(made, TrialConfig), "constraints are for grid and random only"
     return with_replicate(spec, made, replicate)
 
@@ -176,8 +172,7 @@ def make_change(
 
     Args:
         spec: with an ablation.
-        number: the trial's number, from 0. The replicates of one config have consecutive numbers,
-            so the number also gives the replicate.
+        number: the trial's number, from 0; with seeds, it gives the replicate too.
         change: the change's name; None for the baseline.
         kept: earlier changes that stay, in their order.
     """
@@ -224,9 +219,6 @@ def varied_of(spec: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-_MISSING = object()
-
-
 def config_at(spec: Spec, stage: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config that a trial's chosen values make at another stage.
 
@@ -236,8 +228,8 @@ def config_at(spec: Spec, stage: str, name: str, config: Mapping[str, Any]) -> d
         name: the trial's name, which begins with that of its named trial.
         config: the trial's config.
     """
-    named: list[str | None] = [key for key in spec.trials if name.startswith(name_part(key))]
-    key = max(named, key=lambda title: len(title or ""), default=None)  # the most specific one
+    named = [key for key in spec.trials if name.startswith(name_part(key))]
+    key = max(named, key=len, default=None)  # the most specific one
     pinned = pinned_by(spec, key)
     chosen = {k: value for k, value in varied_of(spec, config).items() if k not in pinned}
     made, _ = Maker(for_stage(spec, stage)).make(0, key, chosen)

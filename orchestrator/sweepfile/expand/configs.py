@@ -1,18 +1,14 @@
 """The configs of a spec, lazily and in the order in which trials start.
 
 A grid has W&B's order: parameters sorted by name, the last one fastest, values in the order of the
-file. Named trials are in the order of the file and outermost. A named trial that sets a parameter
-is not repeated for that parameter's other values. A random draw depends only on the seed, the
-number of the draw and the parameter's name, so a longer sweep begins with the trials of a shorter
-one; with named trials, each draw is used by all of them in turn. Configs that break a constraint
-are excluded, and the numbers of the others have no gap. An ablation is its baseline, then each
-change.
+file. Named trials are outermost, in the order of the file; one that sets a parameter is not
+repeated for that parameter's other values. A random draw depends only on the seed, the number of
+the draw and the parameter's name, so a longer sweep begins with the trials of a shorter one; with
+named trials, each draw is used by all of them in turn. Configs that break a constraint are
+excluded, and the numbers of the others have no gap. An ablation is its baseline, then each change.
 
 With seeds, all configs run with the first seed, then all with the second. The replicates of one
 config still have consecutive numbers, so that these stay the same when a random sweep gets longer.
-There are two exceptions to that order. In a random sweep without a limit, each config runs with
-all its seeds before the next. In an ablation, the baseline runs with all its seeds before any
-change if a gate waits for it, as does each change if improvements are kept.
 """
 
 from __future__ import annotations
@@ -92,15 +88,11 @@ def exclusion(spec: Spec, limit: int = 20) -> Exclusion:
         return Exclusion()
     # The number of a grid is computed; a random sweep is enumerated to its end.
     is_grid = spec.method == "grid" and spec.ablate is None
-    examples: list[Excluded] = []
-    number = 0
-    for item in islice(_iter_once(_of_configs(spec)), MOST_JUDGED + 1):
-        if isinstance(item, Excluded):
-            number += 1
-            examples += [item] if len(examples) < limit else []
-        if is_grid and len(examples) >= limit:
-            break
-    return Exclusion(_count_grids(spec)[1] if is_grid else number, examples)
+    items = islice(_iter_once(_of_configs(spec)), MOST_JUDGED + 1)
+    excluded = (item for item in items if isinstance(item, Excluded))
+    examples = list(islice(excluded, limit))
+    number = _count_grids(spec)[1] if is_grid else len(examples) + sum(1 for _ in excluded)
+    return Exclusion(number, examples)
 
 
 def iter_configs(spec: Spec) -> Iterator[TrialConfig]:
@@ -115,11 +107,7 @@ def iter_configs(spec: Spec) -> Iterator[TrialConfig]:
 
 
 def iter_all(spec: Spec) -> Items:
-    """Yield what `iter_configs` yields and, in their places, the excluded configs.
-
-    Raises:
-        ValueError: the method is bayes, whose sampler decides while it runs.
-    """
+    """Yield what `iter_configs` yields and, in their places, the excluded configs."""
     if spec.method == "bayes":
         raise ValueError("bayes has no configs before its sampler has seen results")
     spec = at_first(spec)
@@ -129,8 +117,21 @@ def iter_all(spec: Spec) -> Items:
 def _iter_once(spec: Spec) -> Items:
     """Yield each config once; its number is its place."""
     if spec.ablate is not None:
-        return _capped(_iter_changes(spec), spec.run_cap)
-    return _iter_grid(spec) if spec.method == "grid" else _iter_random(spec)
+        items = _iter_changes(spec)
+    else:
+        items = _iter_grid(spec) if spec.method == "grid" else _iter_random(spec)
+    return _capped(items, spec.run_cap)
+
+
+def _capped(items: Items, cap: int | None) -> Items:
+    """Yield items up to the trial of number `cap`."""
+    number = 0
+    while cap is None or number < cap:
+        item = next(items, None)
+        if item is None:
+            return
+        yield item
+        number += isinstance(item, TrialConfig)
 
 
 def _of_configs(spec: Spec) -> Spec:
@@ -141,7 +142,12 @@ def _of_configs(spec: Spec) -> Spec:
 
 
 def _interleaved(spec: Spec) -> Items:
-    """Yield the replicates of all configs."""
+    """Yield the replicates of all configs.
+
+    In a random sweep without a limit, each config has all its turns before the next. In an
+    ablation, the baseline has all its turns before any change if a gate waits for it, as does each
+    change if improvements are kept.
+    """
     once, turns = _of_configs(spec), range(len(spec.seeds))
     ablate = spec.ablate
     keeps = ablate is not None and ablate.keep_improvements
@@ -164,17 +170,6 @@ def _replicates(spec: Spec, items: Items, turns: Iterable[int]) -> Items:
             yield from (with_replicate(spec, item, turn) for turn in turns)
         else:
             yield item
-
-
-def _capped(items: Items, cap: int | None) -> Items:
-    """Yield items up to the trial of number `cap`."""
-    number = 0
-    while cap is None or number < cap:
-        item = next(items, None)
-        if item is None:
-            return
-        yield item
-        number += isinstance(item, TrialConfig)
 
 
 def _iter_changes(spec: Spec) -> Items:
@@ -234,8 +229,9 @@ def _iter_grid(spec: Spec) -> Items:
     maker = Maker(spec)
     number = 0
     for key, grid in _grids(spec):
+        size = grid.size
         for index in count():  # the size may be too large for `range`
-            if index >= grid.size or (spec.run_cap is not None and number >= spec.run_cap):
+            if index >= size:
                 break
             places = grid.places(index)
             made, absent = maker.make(number, key, grid.chosen(places))
@@ -251,7 +247,7 @@ def _iter_random(spec: Spec) -> Items:
     rows = {group: rows_of(spec, group) for key in keys for group in free[key] if len(group) > 1}
     number = in_vain = 0
     for attempt in count():
-        if (spec.run_cap is not None and number >= spec.run_cap) or in_vain >= _DRAWS_IN_VAIN:
+        if in_vain >= _DRAWS_IN_VAIN:
             return
         turn, place = divmod(attempt, len(keys))
         chosen: dict[str, Any] = {}

@@ -38,6 +38,24 @@ def trial_name(
     return _cut(label, number, keep=is_exact and not drawn)
 
 
+def with_seed(name: str, parameter: str, seed: int, number: int) -> str:
+    """Return the name of a replicate of the config called `name`.
+
+    The trial's number is used if the name has to be cut.
+    """
+    tag = f"{name_part(parameter) or 'seed'}={seed}"
+    joint = "_" if "=" in name.rpartition("+")[2] else "+"
+    return _cut(tag if name == "run" else f"{name}{joint}{tag}", number, keep=True)
+
+
+def without_seed(name: str, parameter: str = "seed") -> str:
+    """Return a replicate's name without its seed: ``lr=0.1+full`` for ``lr=0.1_seed=3+full``."""
+    tag = re.escape(name_part(parameter) or "seed")
+    # Older sweeps have spaces between the parts of a name.
+    found = re.sub(rf"(?:[\s,_+]+|^){tag}=-?\d+(?=$|[+_\s,])", "", name, count=1)
+    return found.strip(" ,_+") or name
+
+
 def _cut(label: str, number: int, *, keep: bool) -> str:
     """Return a name of at most `LONGEST` characters: cut and numbered, unless it can stay."""
     if keep and len(label) <= LONGEST:
@@ -51,31 +69,9 @@ def name_part(text: str) -> str:
     return safe(text.replace("=", "_"))
 
 
-def with_seed(name: str, parameter: str, seed: int, number: int) -> str:
-    """Return the name of a replicate.
-
-    Args:
-        name: the config's.
-        parameter: the parameter that takes the seed.
-        seed: the replicate's.
-        number: the trial's number, used if the name has to be cut.
-    """
-    tag = f"{name_part(parameter) or 'seed'}={seed}"
-    joint = "_" if "=" in name.rpartition("+")[2] else "+"
-    return _cut(tag if name == "run" else f"{name}{joint}{tag}", number, keep=True)
-
-
-def without_seed(name: str, parameter: str = "seed") -> str:
-    """Return a replicate's name without its seed: ``lr=0.1+full`` for ``lr=0.1_seed=3+full``.
-
-    Args:
-        name: a replicate's.
-        parameter: the parameter that takes the seed.
-    """
-    tag = re.escape(name_part(parameter) or "seed")
-    # Older sweeps have spaces between the parts of a name.
-    found = re.sub(rf"(?:[\s,_+]+|^){tag}=-?\d+(?=$|[+_\s,])", "", name, count=1)
-    return found.strip(" ,_+") or name
+def safe(text: str) -> str:
+    """Return `text` with every character that is unsafe in a folder name replaced by ``_``."""
+    return re.sub(r"_+", "_", _UNSAFE.sub("_", text)).strip("._")
 
 
 def is_safe(text: str) -> bool:
@@ -83,17 +79,10 @@ def is_safe(text: str) -> bool:
     return len(text) <= LONGEST and _PLAIN.fullmatch(text) is not None
 
 
-def safe(text: str) -> str:
-    """Return `text` with every character that is unsafe in a folder name replaced by ``_``."""
-    return re.sub(r"_+", "_", _UNSAFE.sub("_", text)).strip("._")
-
-
 def _shown(value: Any, short: bool) -> tuple[str, bool]:
     """Return a value as it appears in a name, and whether no other value would look the same."""
-    if value is None:
-        return "null", True
-    if isinstance(value, bool):
-        return ("true" if value else "false"), True
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value], True
     if isinstance(value, int):
         return str(value), True
     if isinstance(value, float):

@@ -229,8 +229,8 @@ def _named(name: str, entries: dict[str, Any], where: Node, key: str, log: Log) 
 
 def _inferred(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | None:
     """Return the distribution of a block that names none."""
-    forms = [word for word in ("value", "values") if word in entries]
-    ranged = [word for word in ("min", "max") if word in entries]
+    forms: list[str] = [word for word in ("value", "values") if word in entries]
+    ranged: list[str] = [word for word in ("min", "max") if word in entries]
     if len(forms) + bool(ranged) != 1:
         got = " and ".join(forms + ranged) or ", ".join(entries) or "nothing"
         hint = ""
