@@ -28,7 +28,6 @@ from orchestrator.sweepfile.model.course import Reference
 from orchestrator.sweepfile.model.spec import Bound
 from orchestrator.sweepfile.program.paths import start_of
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, metrics_kind
-from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Node
 
 _SPLITS = ("train_", "val_", "test_")

@@ -17,8 +17,8 @@ from pathlib import Path
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.domain import Declared
+from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Node
-from orchestrator.sweepfile.yaml.overrides import ORIGIN
 
 _ROOTS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba")
 
