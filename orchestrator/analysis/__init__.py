@@ -1,7 +1,6 @@
 """Judge trials by their results: metrics, conditions, diagnoses.
 
-In go run folders and sweep folders; out come numbers and verdicts. Tables are in
-`table`, the status of a running sweep in `status`.
+In go run and sweep folders; out come numbers and verdicts, tables in `table`, status in `status`.
 """
 
 import lazy_loader

@@ -17,6 +17,7 @@ from orchestrator.files import atomic
 from orchestrator.runs import SweepDir
 from orchestrator.runs.curves import LoggedRun, read_runs
 
+# Losses with different weights differ by factors, not by thousands.
 _THOUSANDS = 1000.0
 
 
@@ -53,11 +54,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Examination:
-    """All requested runs.
-
-    Attributes:
-        together: what they and their siblings show together, one sentence each.
-    """
+    """All requested runs, and what they and their siblings show together, in sentences."""
 
     runs: tuple[Examined, ...]
     together: tuple[str, ...] = ()
@@ -80,12 +77,11 @@ def examine(
 
     One trial of a sweep is compared with its siblings, which are not shown otherwise.
 
+    Metric, goal, target and schedule are by default those of the sweep.
+
     Args:
-        path: the file or folder.
-        metric: the name that ranks; by default the sweep's.
-        goal: of the metric; by default the sweep's, else ``"minimize"``.
-        target: value of the metric to reach; by default the sweep's.
-        schedule: the configured learning rate; by default the trial's.
+        target: value of the metric to reach.
+        schedule: the configured learning rate.
         pattern: of the numbers in text logs.
 
     Raises:
@@ -215,11 +211,7 @@ def _schedule_of(run: LoggedRun, spec: Mapping[str, Any]) -> Declared | None:
 
 
 def _lost_before(examined: Sequence[Examined]) -> list[str]:
-    """Name runs that never came near where the others begin.
-
-    Their own curve falls and shows nothing. Losses with different weights differ by factors, not
-    by thousands.
-    """
+    """Name runs that never came near where the others begin, although their own curve falls."""
     sentences = []
     for one in examined:
         own = one.diagnosis

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.measure.measuring import evaluation_of
-from orchestrator.analysis.measure.targets import square
 from orchestrator.divergence import Watch
 from orchestrator.metrics import ArrayProblem
 from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState
@@ -37,14 +36,7 @@ from orchestrator.sweepfile.model import MetricGoal
 UNSTABLE = ("explosion", "lost progress", "rising", "oscillation")
 """Symptoms that make a curve unstable, as does a training loss that is not finite."""
 
-LAST_PART = 4
-"""A series improves if its best value is in the last one of so many parts of its reports,"""
-
-IMPROVES = 0.01
-"""and is better than all before by this part of all progress."""
-
-SHOWN = 3
-"""Most trials that a verdict names."""
+_MOST_NAMED = 3  # trials in a verdict
 
 Reports = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -55,12 +47,12 @@ class Facts:
 
     Attributes:
         values: parameters, metrics and the words ``stable``, ``improving`` and ``complete``, by
-            name. What is not known is missing.
-        reports: step and metrics of each report of its last attempt.
+            name, as far as they are known.
+        reports: of its last attempt.
     """
 
     values: Mapping[str, Any]
-    reports: Reports = field(default=())
+    reports: Reports = ()
 
     def at(self, metric: str, step: int) -> float | None:
         """Return what was reported of a metric at a step; the last value if it was repeated."""
@@ -74,20 +66,11 @@ class Facts:
 def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None) -> Facts:
     """Return what is known of a trial; `metric` is the sweep's, if it has one.
 
-    ==================== ==========================================================================
-    name                 value
-    ==================== ==========================================================================
-    a parameter          the trial's; if its program reported its whole config, defaults too
-    ``mae``, ``test_mae`` recomputed from the saved test arrays
-    ``val_mae``          recomputed from the saved validation arrays
-    the sweep's metric   the value that ranks the trial
-    another metric       as it was logged last
-    ``complete``         whether it has ended well
-    ``stable``           whether its curve shows none of `UNSTABLE` and it did not fail
-    ``improving``        whether it still got better at its end, see `is_improving`
-    ==================== ==========================================================================
-
-    Of the same name, a recomputed metric is stronger than a logged one, and that than a parameter.
+    Of values with the same name the later is stronger: parameters (with defaults if its program
+    reported its whole config), metrics as they were logged last, those recomputed from saved
+    arrays (``test_mae``, also as ``mae``, and ``val_mae``), the sweep's metric as it ranks the
+    trial, and the words ``complete`` (it ended well), ``stable`` (it did not fail, and its curve
+    shows none of `UNSTABLE`) and ``improving`` (see `is_improving`).
     """
     stored = open_run(run.path, record)
     built = stored.metadata.get("config")
@@ -114,7 +97,7 @@ def _recomputed(run: StoredRun) -> dict[str, float]:
         return {}
     # Tables show roots only, but conditions may use squares.
     found |= {
-        f"{name.removesuffix('rmse')}mse": square(value)
+        f"{name.removesuffix('rmse')}mse": value * value
         for name, value in found.items()
         if name.rpartition("_")[2] == "rmse"
     }
@@ -159,12 +142,12 @@ def is_improving(series: Sequence[float], goal: str) -> bool:
     """
     sign = 1.0 if goal == "minimize" else -1.0
     oriented = [sign * value if math.isfinite(value) else math.inf for value in series]
-    last = max(1, len(oriented) // LAST_PART)
+    last = max(1, len(oriented) // 4)
     before, end = min(oriented[:-last], default=math.inf), min(oriented[-last:], default=math.inf)
     if not math.isfinite(end) or not math.isfinite(before):
         return False
     first = next(value for value in oriented if math.isfinite(value))
-    return end < before - IMPROVES * max(0.0, first - end)
+    return end < before - 0.01 * max(0.0, first - end)
 
 
 def joint_facts(many: Sequence[Facts]) -> Facts:
@@ -271,8 +254,8 @@ def _missing(condition: Condition, known: Sequence[tuple[str, Facts]]) -> str:
     part = condition.part
     if condition.word == "all":
         without = [name for name, facts in known if facts.hold(part) is not True]
-        more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
-        return f"missed by {', '.join(without[:SHOWN])}{more}"
+        more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
+        return f"missed by {', '.join(without[:_MOST_NAMED])}{more}"
     gaps = [(gap(part, facts), place) for place, (_, facts) in enumerate(known)]
     least = min(((off, place) for off, place in gaps if off is not None), default=None)
     if least is None:
@@ -291,5 +274,5 @@ def _best(known: Sequence[Facts], metric: MetricGoal | None) -> Facts:
         is_known = isinstance(value, int | float) and math.isfinite(value)
         return sign * float(value or 0.0) if is_known else math.inf
 
-    complete = [facts for facts in known if facts.values["complete"]]
+    complete = (facts for facts in known if facts.values["complete"])
     return min(complete, key=rank, default=Facts({}))

@@ -243,7 +243,7 @@ def test_an_audit_says_what_is_there_what_lacks_and_what_could_be_had(tmp_path: 
     write(run.checkpoint_file, "x")
     lightning(tmp_path)
     found = {run.path.name: run for run in audit([tmp_path])}
-    assert found["complete"].is_complete
+    assert found["complete"].complete
     assert found["complete"].lacks == ()
     lost = found["lost"]
     assert lost.has == ("config", "metrics", "checkpoint")
@@ -252,5 +252,5 @@ def test_an_audit_says_what_is_there_what_lacks_and_what_could_be_had(tmp_path: 
     assert "2 reports up to step 2" in lost.recoverable[1]
     assert "save predictions.pt as .npy" in found["other"].recoverable[0]
     assert found["0000-t0"].recoverable == ("run the sweep again: it continues from checkpoint.pt",)
-    assert (found["version_0"].is_complete, found["version_0"].tool) == (True, "Lightning")
-    assert sum(run.is_complete for run in found.values()) == 2
+    assert (found["version_0"].complete, found["version_0"].tool) == (True, "Lightning")
+    assert sum(run.complete for run in found.values()) == 2

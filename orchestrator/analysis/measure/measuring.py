@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.measure.row import Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
-from orchestrator.divergence.schedule import Rates
 from orchestrator.divergence.series import is_rate
 from orchestrator.metrics import (
     ArrayProblem,
@@ -24,7 +24,7 @@ from orchestrator.runs.foreign import ROLES, SPLITS, metadata as foreign
 from orchestrator.runs.read import StoredRun, open_run
 
 _SPLIT_NAMES = {"val": "validation", "train": "training"}
-_NO_TARGETS = SweepInfo("", Path())
+_NO_SWEEP = SweepInfo("", Path())
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class Evaluation:
     Attributes:
         metrics: bare names from the test arrays (``mae``, ``t20_mae``), ``val_`` names from the
             validation arrays and ``train_`` names from the training arrays.
-        kind: of the arrays; None if unknown.
         problems: what could not be computed although the test arrays are good: unusable
             validation arrays, metrics of a kind that the arrays do not fit.
     """
@@ -52,14 +51,12 @@ def evaluate_run(path: Path) -> dict[str, float]:
 def evaluation_of(
     run: StoredRun, *, kind: str | None = None, data: Mapping[str, Any] | None = None
 ) -> Evaluation:
-    """Recompute the metrics of a run of ours or of another tool.
+    """Recompute the metrics of a run.
 
     Args:
-        run: one with predictions and targets.
-        kind: of the arrays if the run does not state it, as ``"decay_curve"``; None for the
-            metrics of any arrays only.
-        data: more about arrays of that `kind`, as ``{"rate_hz": 48000}``; what the run itself
-            states is stronger.
+        run: of ours or of another tool.
+        kind: of the arrays if the run does not state it, as ``"decay_curve"``.
+        data: more about them, as ``{"rate_hz": 48000}``; what the run states is stronger.
 
     Raises:
         ArrayProblem: the test arrays are missing or unreadable, their shapes differ, they have
@@ -132,7 +129,7 @@ def measure(
     if record is not None and sweep is not None and record.value is not None:
         logged |= foreign.numbers({sweep.metric: record.value})
     values = {**logged, **evaluation.metrics}
-    info = sweep if sweep is not None else _NO_TARGETS
+    info = sweep or _NO_SWEEP
     knows_split = (
         (sweep is not None and not sweep.is_program)
         or any(split == "val" for split, _ in folder.places)
@@ -203,16 +200,12 @@ def _why_missing(run: RunFolder) -> str | None:
     return None if run.files else "the folder is empty"
 
 
-def learning_rates(reports: Iterable[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+def learning_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
     """Return ``first``, ``peak`` and ``last`` of the learning rate; {} if none was reported.
 
     If groups of parameters have different rates, the one that is reported first counts.
     """
-    rates, name = Rates(), None
-    for step, metrics in reports:
-        name = name or next((key for key in metrics if is_rate(key)), None)
-        if name is not None and name in metrics:
-            rates.add(step, metrics[name])
-    if rates.first is None or rates.peak is None or rates.last is None:
-        return {}
-    return {"first": rates.first, "peak": rates.peak, "last": rates.last}
+    name = next((key for _, metrics in reports for key in metrics if is_rate(key)), None)
+    reported = (metrics[name] for _, metrics in reports if name in metrics) if name else ()
+    rates = [rate for rate in reported if math.isfinite(rate)]
+    return {"first": rates[0], "peak": max(rates), "last": rates[-1]} if rates else {}

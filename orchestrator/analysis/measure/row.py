@@ -63,12 +63,9 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """One value minus another, with the interval that chance explains.
+    """One value minus another, with the interval that chance explains; NaN for no interval.
 
     Attributes:
-        value: in the metric's unit.
-        low: lower end of its interval; NaN if there is none.
-        high: upper end.
         basis: what the interval is based on: ``"seeds"``, ``"samples"`` or ``""``.
         unit: of the metric; "" for none, or if unknown.
     """
@@ -99,12 +96,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Spread:
-    """How one metric varies over the seeds of a config.
-
-    Attributes:
-        deviation: sample standard deviation, in the metric's unit; NaN for one value.
-        n: how many seeds have the metric.
-    """
+    """Sample standard deviation of a metric over `n` seeds of a config; NaN for one."""
 
     deviation: float
     n: int
@@ -116,15 +108,15 @@ class Row:
 
     Attributes:
         trial: the trial's name, or the folder's.
-        sweep: the sweep's name; None, as `state`, for a run of another tool.
-        config: parameter values, nested ones with dots.
+        sweep: None, as `state`, for a run of another tool.
+        config: nested values have dots in their names.
         metrics: recomputed ones; also the one that ranks if it is only logged.
-        rank: place from 1; 0 before ranking.
+        rank: from 1; 0 before ranking.
         split: ``"test"`` if the bare metrics are known to be of test data, else ``"unknown"``.
         kind: of its arrays; None if unknown.
         logged: numbers that the run itself wrote down.
-        expected: milestones by name.
-        tier: the highest tier of targets that it meets; None if there is none.
+        expected: milestones.
+        tier: the highest that it meets.
         members: the single runs of a config that ran with several seeds; the row has their means.
         lost: how many more seeds of its config ran without ending well.
         differences: what it is compared with (``"baseline"``, a reference) to metric to difference.
@@ -195,8 +187,6 @@ class Incomplete:
     Attributes:
         missing: names of the arrays that it lacks.
         problem: what else is wrong, or how the trial ended; None if nothing is known.
-        sweep: the sweep's name; None, as `state`, for a run of another tool.
-        trial: the trial's name, or the folder's.
     """
 
     path: Path
@@ -218,14 +208,10 @@ class Comparison:
 
     Attributes:
         rows: best first, cut to the requested number.
-        sort_by: the metric that ranks.
-        goal: ``"minimize"`` or ``"maximize"``.
         basis: what the metric was computed on, for the heading: ``"validation"``,
             ``"selected on test among 18"``, ``"split unknown"``, ``"as logged"``.
         n_complete: how many runs could be ranked, before the cut.
         n_rows: how many rows they make, before the cut: one for all seeds of a config.
-        notes: what the reader should know, one sentence each.
-        tallies: by metric, over all runs that could be ranked.
         references: what the sweep file compares its trials with; they have no rank.
         n_early: how many of `n_complete` did not end well, but saved all that is needed.
     """

@@ -19,13 +19,7 @@ At = Callable[[str, int], float | None]
 
 @dataclass(frozen=True)
 class Target:
-    """One target of a sweep compared with one run.
-
-    Attributes:
-        bound: as it is in the sweep file, ``"<= 0.02"``.
-        value: the run's metric of that name; None if it has none.
-        met: None if there is no value to judge.
-    """
+    """A bound of a sweep file (``"<= 0.02"``) compared with one run; None without a value."""
 
     bound: str
     value: float | None
@@ -38,7 +32,6 @@ class Tally:
 
     Attributes:
         bounds: as they are in the sweep files; one, unless sweeps differ.
-        met: how many runs meet theirs.
         judged: how many have the metric; the others neither meet nor miss it.
     """
 
@@ -66,31 +59,18 @@ def measured(name: str, values: Mapping[str, float], at: At | None = None) -> fl
     root = root_of(name)
     for key in (root, root.removeprefix("test_")):
         if key in values:
-            return square(values[key])
+            return values[key] * values[key]
     numerator, slash, denominator = name.rpartition("/")
     if slash:
         above = measured(numerator.strip(), values, at)
         below = measured(denominator.strip(), values, at)
-        return None if above is None or below is None else _ratio(above, below)
+        if above is None or below is None:
+            return None
+        return above / below if below else math.nan
     metric, mark, step = name.rpartition("@")
     if mark and step.isdecimal() and at is not None:
         return at(metric, int(step))
     return None
-
-
-def square(value: float) -> float:
-    """Return a square; infinity if it is too large for a float."""
-    try:
-        return value**2
-    except OverflowError:
-        return math.inf
-
-
-def _ratio(above: float, below: float) -> float:
-    try:
-        return above / below
-    except (ZeroDivisionError, OverflowError):
-        return math.nan
 
 
 def judge(
@@ -106,12 +86,7 @@ def judge(
 
 
 def tier_of(tiers: Mapping[str, Mapping[str, str]], values: Mapping[str, float]) -> str | None:
-    """Return the highest tier whose targets, and those of all before it, are met; None for none.
-
-    Args:
-        tiers: tier to its targets, the least demanding first.
-        values: the run's metrics.
-    """
+    """Return the highest of `tiers` (least demanding first) of which all are met; None for none."""
     reached = None
     for tier, targets in tiers.items():
         if not all(target.met for target in judge(targets, values).values()):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.analysis.measure.row import Incomplete, Lineage, Row, Spread
+from orchestrator.analysis.measure.row import Incomplete, Row, Spread
 from orchestrator.analysis.measure.targets import judge, tier_of
+from orchestrator.runs.find import SweepInfo
 from orchestrator.sweepfile.expand import without_seed
 
 MEAN_OF = "the mean is of"
@@ -18,7 +19,8 @@ MEAN_OF = "the mean is of"
 ENDED_WELL = ("COMPLETE", None)
 """States of runs that ended well; None is of other tools' runs, whose state is unknown."""
 
-_Key = tuple[Path, int]
+_Config = tuple[Path, int]
+"""A config: the folder of its sweep and its number there."""
 
 
 def join_seeds(
@@ -30,41 +32,34 @@ def join_seeds(
     are not part of the mean, and the row counts them: without the seeds that diverged, a config
     looks better than it is.
     """
-    groups: dict[_Key, list[Row]] = {}
-    joined: list[Row | _Key] = []
-    for row in rows:
-        key = _key(row.path, row.lineage)
-        if key is None:
-            joined.append(row)
-        elif key in groups:
-            groups[key].append(row)
-        else:
-            groups[key] = [row]
-            joined.append(key)
-    everything = list(incomplete)
+    groups: dict[_Config | int, list[Row]] = {}  # the index of a row that is no seed
+    for index, row in enumerate(rows):
+        groups.setdefault(_config_of(row) or index, []).append(row)
+    left_out = list(incomplete)
     for key, members in groups.items():
         well = [row for row in members if row.state in ENDED_WELL]
-        if well:
+        if well and not isinstance(key, int):
             # What diverged may have saved predictions all the same.
-            everything += [_left_out(row) for row in members if row.state not in ENDED_WELL]
+            left_out += [_without_mean(row) for row in members if row.state not in ENDED_WELL]
             groups[key] = well
-    lost: dict[_Key | None, list[Incomplete]] = {}
-    for item in everything:
-        lost.setdefault(_key(item.path, item.lineage), []).append(item)
-    return [
-        item if isinstance(item, Row) else _joined(groups[item], lost.get(item, []))
-        for item in joined
-    ], everything
+    lost: dict[_Config | None, list[Incomplete]] = {}
+    for item in left_out:
+        lost.setdefault(_config_of(item), []).append(item)
+    joined = [
+        members[0] if isinstance(key, int) else _joined(members, lost.get(key, []))
+        for key, members in groups.items()
+    ]
+    return joined, left_out
 
 
-def _left_out(row: Row) -> Incomplete:
+def _config_of(run: Row | Incomplete) -> _Config | None:
+    group = run.lineage.group
+    return None if group is None else (run.path.absolute().parent.parent, group)
+
+
+def _without_mean(row: Row) -> Incomplete:
     problem = f"{row.state}: no part of the mean of its seeds"
     return Incomplete(row.path, (), problem, row.sweep, row.trial, row.state, row.lineage)
-
-
-def _key(path: Path, lineage: Lineage) -> _Key | None:
-    """Return what identifies a config: its sweep's folder and its number there."""
-    return None if lineage.group is None else (path.absolute().parent.parent, lineage.group)
 
 
 def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
@@ -72,18 +67,11 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
 
     members = sorted(members, key=lambda row: row.lineage.replicate)
     first = members[0]
-    info = first.info
-    values = {
-        name: [row.metrics[name] for row in members]
-        for name in first.metrics
-        if all(name in row.metrics for row in members)
-    }
+    info = first.info or SweepInfo("", Path())
+    values = _shared([row.metrics for row in members])
     metrics = {name: float(np.mean(found)) for name, found in values.items()}
-    logged = {
-        name: float(np.mean([row.logged[name] for row in members]))
-        for name in first.logged
-        if all(name in row.logged for row in members)
-    }
+    reported = _shared([row.logged for row in members])
+    logged = {name: float(np.mean(found)) for name, found in reported.items()}
     # The driver counted the seeds of its own time; the warning below counts those of now.
     warnings = [
         f"{row.trial}: {text}"
@@ -103,7 +91,7 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
     together = {**logged, **metrics}
     return replace(
         first,
-        trial=without_seed(first.trial, info.seed_parameter if info is not None else "seed"),
+        trial=without_seed(first.trial, info.seed_parameter),
         config={
             name: value
             for name, value in first.config.items()
@@ -115,10 +103,16 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
             name: Spread(float(np.std(found, ddof=1)) if len(found) > 1 else math.nan, len(found))
             for name, found in values.items()
         },
-        targets=judge(info.targets, together) if info is not None else first.targets,
-        tier=tier_of(info.tiers, together) if info is not None else first.tier,
+        targets=judge(info.targets, together),
+        tier=tier_of(info.tiers, together),
         expected={},
         warnings=tuple(warnings),
         members=tuple(members),
         lost=len(lost),
     )
+
+
+def _shared(maps: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return the values of every name that all `maps` have."""
+    names = [name for name in maps[0] if all(name in each for each in maps)]
+    return {name: [each[name] for each in maps] for name in names}

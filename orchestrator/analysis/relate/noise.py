@@ -1,7 +1,6 @@
 """Whether results differ, or stages agree, by more than chance.
 
-With several seeds, the means of two configs are compared by Welch's interval. With one run each,
-both predicted the same samples, so the metric's difference is computed again with each of
+Two runs predicted the same samples, so the metric's difference is computed again with each of
 twenty contiguous groups of samples left out (the delete-a-group jackknife, Quenouille 1956,
 Tukey 1958; contiguous, so that neighbours that resemble each other stay together, Künsch 1989).
 That holds for any metric, also one that is no mean over samples, but only covers the choice of
@@ -38,15 +37,9 @@ FEWEST_PAIRS = 4
 
 
 def between_seeds(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """Return the difference of two means, one value per seed, with Welch's interval.
-
-    Raises:
-        ValueError: either is empty.
-    """
+    """Return the difference of two means with Welch's interval; both have one value per seed."""
     import numpy as np
 
-    if not ours or not theirs:
-        raise ValueError("both configs must have a value")
     value = float(np.mean(ours) - np.mean(theirs))
     if min(len(ours), len(theirs)) < 2 or not math.isfinite(value):
         return Difference(value)
@@ -123,12 +116,11 @@ def _student_quantile(freedom: float) -> float:
 
 
 class RankCorrelation(NamedTuple):
-    """Spearman's rank correlation of two series.
+    """A rank correlation with its interval.
 
     Attributes:
         value: in [-1, 1]; NaN for fewer than two pairs, or if one series does not vary.
-        low: lower end of its interval; NaN below `FEWEST_PAIRS` pairs.
-        high: upper end.
+        low: NaN below `FEWEST_PAIRS` pairs, as `high`.
     """
 
     value: float
@@ -140,12 +132,7 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCor
     """Return Spearman's rank correlation of pairs of finite values; ties share their mean rank.
 
     The interval is Fisher's, with the variance (1 + r²/2)/(n - 3) of Bonett and Wright (2000).
-
-    Raises:
-        ValueError: the numbers of values differ.
     """
-    if len(first) != len(second):
-        raise ValueError(f"pairs are needed, but there are {len(first)} and {len(second)} values")
     import numpy as np
 
     n = len(first)

@@ -154,18 +154,15 @@ def _reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ..
     """
     found: dict[tuple[str, tuple[tuple[str, float], ...]], Row] = {}
     problems: dict[str, None] = {}
-    seen: set[Path] = set()
-    for row in sorted(rows, key=lambda row: str(row.info.path) if row.info is not None else ""):
-        if row.info is None or row.info.path in seen:
-            continue
-        seen.add(row.info.path)
-        for name, reference in row.info.references.items():
+    sweeps = {row.info.path: row.info for row in rows if row.info is not None}
+    for path in sorted(sweeps, key=str):
+        for name, reference in sweeps[path].references.items():
             metrics, problem = _reference_metrics(reference)
             if problem:
                 problems[f"Reference {name}: {problem}."] = None
             if metrics:
-                key = name, tuple(metrics.items())
-                found[key] = Row(trial=name, path=row.info.path, sweep=row.sweep, metrics=metrics)
+                row = Row(trial=name, path=path, sweep=sweeps[path].name, metrics=metrics)
+                found[name, tuple(metrics.items())] = row
     return tuple(found.values()), tuple(problems)
 
 

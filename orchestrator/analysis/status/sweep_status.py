@@ -29,14 +29,12 @@ class SweepStatus:
         state: one of `SweepState`, as it is now.
         reason: why it ended if it did not end well.
         counts: trials in every state; trials that the sweep will still make count as WAITING.
-        trials: those that have a record, by number.
+        trials: those that have a record.
         n_trials: how many there will be; None if unbounded.
         elapsed_s: seconds since it was started, or that it took.
         time_left_s: seconds until its end; None if unknown.
         ends_at: the same as a time, ISO 8601 UTC.
-        placement: `SweepRecord.placement`; {} for nothing.
-        command: the command line that continues it; "" if unknown.
-        course: `SweepRecord.course`; {} for nothing.
+        placement: that of `SweepRecord`, as are `command` and `course`.
     """
 
     sweep: str

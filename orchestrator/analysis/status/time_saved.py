@@ -28,21 +28,20 @@ RULES_OF_THUMB = "a jump of 20 %, swings of ± 30 %, 61 % over the best"
 
 @dataclass(frozen=True)
 class Savings:
-    """What was not spent on trials that were lost.
+    """What was not spent on trials that were ended because they diverged.
 
     Attributes:
-        trials: how many were ended because they diverged.
         steps: how many they still had to go, as far as known.
         seconds: time for those, at the pace of each trial.
         answered: how many of the trials a remedy answered.
         unit: of the steps.
     """
 
-    trials: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    answered: int = 0
-    unit: str = "epoch"
+    trials: int
+    steps: int
+    seconds: float
+    answered: int
+    unit: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""

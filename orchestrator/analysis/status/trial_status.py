@@ -64,8 +64,8 @@ def read_trial(
         sweep: its sweep.
         record: what the driver wrote about it.
         lives: whether the driver lives; without it nothing runs.
-        metric: the metric that ranks the sweep; "" if there is none.
-        present: the moment that counts as now, in seconds since 1970.
+        metric: the sweep's; "" if there is none.
+        present: seconds since 1970.
     """
     stored = open_run(sweep.run_dir(record.number, record.name).path, record)
     state, reason = record.state_now(lives)
@@ -151,14 +151,12 @@ def parse_time(value: Any) -> float | None:
     """Return seconds since 1970 for such a number or an ISO 8601 text, None for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        # Our times carry their zone; one without is UTC too.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    # Our times carry their zone; one without is UTC too.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def iso(moment: float) -> str:
@@ -166,17 +164,10 @@ def iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
-def complete_durations(
-    sweep: SweepDir, stage: str | None = None, *, on_cpu: bool | None = None
-) -> list[float]:
-    """Return the seconds that complete trials took, the last ones first.
+def complete_durations(sweep: SweepDir, stage: str | None, *, on_cpu: bool) -> list[float]:
+    """Return the seconds that complete trials took at a stage on a CPU or GPU, the last first.
 
     Trials that continued from a checkpoint are left out: their last attempt is not all.
-
-    Args:
-        sweep: a folder that does not exist has no trials.
-        stage: the stage at which they ran; None if the sweep has no stages.
-        on_cpu: whether they ran on the CPU; None for both.
     """
     found: list[float] = []
     for run in reversed(sweep.run_dirs()):
@@ -185,7 +176,7 @@ def complete_durations(
             continue
         if record.attempt > 1 or record.stage != stage:
             continue
-        if on_cpu is not None and ((record.slot or {}).get("device") == "cpu") is not on_cpu:
+        if ((record.slot or {}).get("device") == "cpu") is not on_cpu:
             continue
         took = (atomic.read_json(run.metadata_file) or {}).get("duration_s")
         if isinstance(took, int | float) and not isinstance(took, bool) and 0 < took < math.inf:

@@ -25,12 +25,11 @@ _MOST_ENTRIES = 2_000
 
 @dataclass(frozen=True)
 class Audited:
-    """One run folder as an audit finds it.
+    """One run folder as an audit finds it; complete if it can be ranked.
 
     Attributes:
         tool: what made it, as shown: ``sweep``, ``Lightning``; "" if unknown.
-        state: the trial's state; None for another tool's run.
-        is_complete: True if it can be ranked.
+        state: None for another tool's run.
         has: what is there: ``config``, ``arrays``, ``metrics``, ``checkpoint``.
         lacks: what is missing or unusable, one phrase each.
         recoverable: what can be recovered from it and how, one sentence each.
@@ -39,22 +38,10 @@ class Audited:
     path: Path
     tool: str
     state: str | None
-    is_complete: bool
+    complete: bool
     has: tuple[str, ...]
     lacks: tuple[str, ...]
     recoverable: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it in JSON types."""
-        return {
-            "path": str(self.path),
-            "tool": self.tool,
-            "state": self.state,
-            "complete": self.is_complete,
-            "has": list(self.has),
-            "lacks": list(self.lacks),
-            "recoverable": list(self.recoverable),
-        }
 
 
 def audit(paths: Sequence[Path]) -> list[Audited]:
@@ -91,7 +78,7 @@ def _audited(run: StoredRun) -> Audited:
         path=run.path,
         tool="sweep" if folder.is_ours else (folder.tool.name if folder.tool is not None else ""),
         state=folder.state,
-        is_complete=is_complete,
+        complete=is_complete,
         has=tuple(name for name, is_there in found.items() if is_there),
         lacks=tuple(dict.fromkeys(lacks)),
         recoverable=() if is_complete else _recoverable(folder, checkpoint, reports, last_step),

@@ -78,7 +78,7 @@ def _related(row: Row) -> dict[str, Any]:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return all ranked rows as CSV with a header; lists and maps are JSON in it."""
+    """Return all ranked rows as CSV with a header."""
     columns, rows = flat_rows(comparison)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
@@ -88,12 +88,12 @@ def to_csv(comparison: Comparison) -> str:
 
 
 def to_json(comparison: Comparison) -> str:
-    """Return the whole comparison as strict JSON in ASCII; non-finite numbers become strings."""
+    """Return the whole comparison as strict JSON in ASCII."""
     return json.dumps(plain(comparison.to_dict()), indent=2) + "\n"
 
 
 def cell(value: Any) -> Any:
-    """Return `value` as it is in one cell of a file."""
+    """Return `value` as it is in one cell of a file; lists and maps are JSON in it."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -117,10 +117,9 @@ def load_results(
 ) -> pandas.DataFrame:
     """Return the rows of ``sweep compare PATH`` as a data frame, best first.
 
-    Usage::
+    ::
 
-        table = load_results("results")
-        table[["trial", "config.lr", "val_mae", "mae"]]
+        load_results("results")[["trial", "config.lr", "val_mae", "mae"]]
 
     Args:
         path: any folder with runs, of ours or of other tools.
@@ -129,10 +128,8 @@ def load_results(
         rate: samples per second of those arrays, in Hz.
 
     Returns:
-        One row per run that can be ranked. Columns ``rank``, ``sweep``, ``trial``, ``path``,
-        ``state``, ``warnings`` (joined by ``"; "``), ``config.<name>``, each metric by its name,
-        ``target.<metric>``. ``attrs`` holds ``sort_by``, ``goal``, ``notes`` and ``incomplete``
-        (the runs that cannot be ranked).
+        One row per run that can be ranked, with the columns of ``sweep compare --export csv``.
+        ``attrs`` holds ``sort_by``, ``goal``, ``notes`` and ``incomplete`` (runs not ranked).
 
     Raises:
         NotFoundError: `path` is no folder.

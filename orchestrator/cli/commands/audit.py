@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -24,10 +25,10 @@ def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
     from orchestrator.analysis.table import audit
 
     found = audit(list(paths) or [results_folder()])
-    complete = sum(run.is_complete for run in found)
-    shown = [run for run in found if not (missing and run.is_complete)]
+    complete = sum(run.complete for run in found)
+    shown = [run for run in found if not (missing and run.complete)]
     if as_json:
-        rows = [run.to_dict() for run in shown]
+        rows = [asdict(run) for run in shown]
         print_json({"complete": complete, "total": len(found), "runs": rows})
         return
     click.echo(f"{complete}/{len(found)} complete")
