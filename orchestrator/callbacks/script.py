@@ -26,11 +26,10 @@ _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK")
 def report(step: int | None = None, **metrics: Any) -> None:
     """Report metrics of one step; in a sweep they are judged at once.
 
-    ``**{"val/mae": 0.1}`` passes a name that is not a Python identifier.
-
     Args:
         step: epoch or step, a whole number from 0; None counts the calls from 1.
-        metrics: numbers by name, also as a tensor or array of one number.
+        metrics: numbers by name, also as a tensor or array of one number;
+            ``**{"val/mae": 0.1}`` passes a name that is not a Python identifier.
 
     Raises:
         TypeError: a metric is not a number.
@@ -60,9 +59,7 @@ def report(step: int | None = None, **metrics: Any) -> None:
 def read_config() -> dict[str, Any]:
     """Return the trial's parameters, name to value; empty outside a sweep."""
     path = os.environ.get("SWEEP_CONFIG")
-    if path is None:
-        return {}
-    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    return {} if path is None else dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def find_run_dir() -> Path:

@@ -14,7 +14,7 @@ from orchestrator.engine.script.output_text import Lines
 from orchestrator.engine.script.processes import OutputPipe, Tree, start
 from orchestrator.engine.script.reports.log_files import LogFiles
 from orchestrator.engine.script.reports.merge import Reports
-from orchestrator.engine.script.workdir import file_states
+from orchestrator.engine.script.workdir import changed_files, file_states
 from orchestrator.runs.curves import is_event_file
 from orchestrator.runs.foreign import usual_places
 from orchestrator.sweepfile.model import Program
@@ -39,8 +39,7 @@ class Observation:
     Attributes:
         code: its exit code, or minus a signal.
         lines: the first and the last lines of its output.
-        changed: files that are new or were written, relative to its folder.
-        new_folders: folders that did not exist before, relative to it.
+        changed: files that are new or were written, relative to its folder; so are `new_folders`.
         was_ended: True if the limit ended it.
     """
 
@@ -97,7 +96,7 @@ def observe(
             tree.end(GRACE_S)
             code = process.wait(GRACE_S)
     after = file_states(here, deepest=DEEPEST, most=MOST_FILES)
-    changed = sorted(Path(name) for name, state in after.items() if before.get(name) != state)
+    changed = sorted(map(Path, changed_files(before, after)))
     new_folders = _folders(after) - _folders(before)
     return Observation(code, [*head, *tail], changed, new_folders, was_ended)
 
@@ -152,10 +151,9 @@ class FileGuess:
 
 
 def guess_files(here: Path, seen: Observation, given: Path | None = None) -> FileGuess:
-    """Return which of the changed files a sweep could follow and keep.
+    """Return which of the files that changed in `here` a sweep could follow and keep.
 
     Args:
-        here: the folder that the program ran in.
         given: the folder that an argument named, relative to `here`; a sweep names one in the run
             directory.
     """

@@ -7,20 +7,14 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.divergence.series import is_validation
-from orchestrator.engine.probe.observe import (
-    RUN_DIR,
-    FileGuess,
-    Observation,
-    Observed,
-    guess_files,
-    observe,
-)
-from orchestrator.engine.probe.pattern_guess import Proposal, propose_patterns
+from orchestrator.engine.probe.observe import RUN_DIR, Observed, guess_files, observe
+from orchestrator.engine.probe.pattern_guess import propose_patterns
 from orchestrator.engine.script.command_line import REPORTED_FILE, command, reporting_variables
 from orchestrator.engine.script.output_text import lines_that_matter
 from orchestrator.engine.script.reports.log_files import NO_METRICS, LogFiles
@@ -38,7 +32,7 @@ _PARSERS = re.compile(
     r"\b(argparse|click|typer|fire|absl|hydra|jsonargparse|simple_parsing|tyro)\b"
 )
 _HIGHER = re.compile(r"(?:^|[_/.])(acc|accuracy|auc|auroc|f1|r2|psnr|ssim|snr|map|iou|dice|bleu)")
-_LOSS = re.compile(r"loss")
+_NOT_RANKED = ("lr", "learning_rate", "time", "step", "epoch", "per_second")
 _OPTION = re.compile(r"-(?![\d.])")  # -1 and -.5 are values
 _KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 
@@ -58,8 +52,8 @@ class Probe:
     code: int
     arguments: list[Argument]
     probed: Probed
-    sources: tuple[str, ...]
-    why: tuple[str, ...]
+    sources: list[str]
+    why: list[str]
 
 
 def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
@@ -78,84 +72,67 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         seen = observe(
             program, [*start, *typed], directory=folder, limit_s=limit_s, variables=variables
         )
-        own, by_itself = _reported(folder)
-    named = _named_folder(given, seen)
-    if named is not None:
-        name, path = named
-        option = next((item.option for item in arguments if item.name == name), name)
-        hyphens = "" if style == "k=v" else "--"
-        words = (*words, f"{hyphens}{option}={RUN_DIR}{path.name}")
-        given = {key: value for key, value in given.items() if key != name}
-    files = guess_files(Path(program.workdir), seen, None if named is None else named[1])
+        own, sources = _reported(folder)
+    named: Path | None = None  # the folder that the run made and an argument named
+    for name, value in given.items():
+        path = Path(os.path.normpath(value)) if isinstance(value, str) and value else None
+        if path in seen.new_folders:
+            option = next((item.option for item in arguments if item.name == name), name)
+            words.append(f"{'' if style == 'k=v' else '--'}{option}={RUN_DIR}{path.name}")
+            del given[name]
+            named = path
+            break
+    files = guess_files(Path(program.workdir), seen, named)
     patterns = propose_patterns(seen.lines)
-    probed = _probed(words, given, style, files, patterns, own)
-    sources = [*by_itself, *(f"the file {path}" for path in files.files)]
-    sources += ["the output"] if patterns else []
-    sources += ["the arrays that it saves"] if files.arrays else []
-    failed = seen.code != 0 and not seen.was_ended
-    why = tuple(lines_that_matter(seen.lines)) if failed else ()
-    return Probe(seen.code, arguments, probed, tuple(sources), why)
-
-
-def _probed(
-    words: tuple[str, ...],
-    given: dict[str, Any],
-    style: str | None,
-    files: FileGuess,
-    patterns: Sequence[Proposal],
-    own: Sequence[str],
-) -> Probed:
-    """Return what the sweep file should contain."""
+    shown = [name for item in patterns for name in item.names]
     metrics: dict[str, Any] = {}
     notes: list[str] = []
     if own:
         notes.append(f"the script reports by itself: {', '.join(own[:8])}")
     if files.files:
-        metrics["files"] = files.files[0] if len(files.files) == 1 else list(files.files)
+        metrics["files"] = _one_or_list(files.files)
         if files.needs_step:
             metrics["step"] = "step"
         notes.append(f"in the files: {', '.join(files.names[:8])}")
-    shown = [name for item in patterns for name in item.names]
-    known = {*own, *files.names}
-    if patterns and not known:
-        texts = [item.pattern for item in patterns]
-        metrics["pattern"] = texts[0] if len(texts) == 1 else texts
+    if patterns and not (own or files.names):
+        metrics["pattern"] = _one_or_list([item.pattern for item in patterns])
         notes.append(f"in the output: {', '.join(shown[:8])}")
     elif patterns:
         notes.append(f"the output shows {', '.join(shown[:8])}: pattern: {patterns[0].pattern!r}")
-    metrics |= files.arrays
-    names = [*own, *files.names] or shown
-    best = _ranking(names)
-    goal = "maximize" if best is not None and _HIGHER.search(best.lower()) else "minimize"
-    return Probed(
-        words=words,
+    best = min([*own, *files.names] or shown, key=_rank, default=None)
+    probed = Probed(
+        words=tuple(words),
         given=given,
         style=style,
         outputs=files.outputs,
-        metrics=metrics,
+        metrics=metrics | files.arrays,
         metric=best,
-        goal=goal,
+        goal="maximize" if best is not None and _HIGHER.search(best.lower()) else "minimize",
         notes=tuple(notes),
         copies=files.is_fixed,
     )
+    sources += [f"the file {path}" for path in files.files]
+    sources += ["the output"] if patterns else []
+    sources += ["the arrays that it saves"] if files.arrays else []
+    failed = seen.code != 0 and not seen.was_ended
+    return Probe(
+        seen.code, arguments, probed, sources, lines_that_matter(seen.lines) if failed else []
+    )
 
 
-def _ranking(names: Sequence[str]) -> str | None:
-    """Return the metric to rank by: preferably of validation, and not a loss."""
+def _one_or_list(texts: list[str]) -> str | list[str]:
+    return texts[0] if len(texts) == 1 else texts
 
-    def order(name: str) -> tuple[bool, bool, bool]:
-        plain = name.lower()
-        is_loss = _LOSS.search(plain) is not None
-        is_rate = plain.endswith(("lr", "learning_rate", "time", "step", "epoch", "per_second"))
-        return (is_rate, not is_validation(plain), is_loss)
 
-    return min(names, key=order, default=None)
+def _rank(name: str) -> tuple[bool, bool, bool]:
+    """Return the place of a metric: preferably one of validation, and not a loss."""
+    plain = name.lower()
+    return (plain.endswith(_NOT_RANKED), not is_validation(plain), "loss" in plain)
 
 
 def _arguments(file: Path, start: Sequence[str]) -> list[Argument]:
     """Return the options of a program: those that its source declares, then those of its help."""
     declared: list[Argument] = []
-    knows_help = True
     if file.suffix == ".ipynb":
         return []
     if file.suffix == ".py":
@@ -164,13 +141,10 @@ def _arguments(file: Path, start: Sequence[str]) -> list[Argument]:
                 source = stream.read(_MOST_SOURCE).decode("utf-8-sig", "replace")
         except OSError:
             return []
-        knows_help = _PARSERS.search(source) is not None
-        try:
+        with suppress(SyntaxError):
             declared = read_arguments(source)
-        except SyntaxError:
-            declared = []
-    if not knows_help:
-        return declared
+        if _PARSERS.search(source) is None:
+            return declared
     try:
         done = subprocess.run(
             [*start, "--help"],
@@ -180,16 +154,16 @@ def _arguments(file: Path, start: Sequence[str]) -> list[Argument]:
             timeout=HELP_LIMIT_S,
             check=False,
         )
-        in_help = read_help((done.stdout or done.stderr).decode("utf-8", "replace"))
     except (OSError, subprocess.TimeoutExpired):
-        in_help = []
+        return declared
+    in_help = read_help((done.stdout or done.stderr).decode("utf-8", "replace"))
     names = {item.name for item in declared}
     return [*declared, *(item for item in in_help if item.name not in names)]
 
 
 def _sorted_words(
     typed: Sequence[str], arguments: Sequence[Argument]
-) -> tuple[tuple[str, ...], dict[str, Any], str | None]:
+) -> tuple[list[str], dict[str, Any], str | None]:
     """Return the arguments that every trial needs, the parameters among them, and the style."""
     known = {item.name: item for item in arguments}
     rest: list[str] = []
@@ -199,35 +173,25 @@ def _sorted_words(
     while queue:
         word = queue.pop(0)
         pair = _KEY_VALUE.fullmatch(word)
-        name = word.lstrip("-").replace("-", "_")
-        if pair is not None and (pair["hyphens"] is None or _plain(pair["name"]) in known):
-            given[_plain(pair["name"]) if pair["hyphens"] else pair["name"]] = _value(pair["value"])
-            style = style if pair["hyphens"] else "k=v"
-        elif word.startswith("--") and name in known and known[name].is_switch:
+        name = (pair["name"] if pair is not None else word.lstrip("-")).replace("-", "_")
+        option = known.get(name) if word.startswith("--") else None
+        if pair is not None and pair["hyphens"] is None:
+            given[pair["name"]] = _value(pair["value"])
+            style = "k=v"
+        elif pair is not None and option is not None:
+            given[name] = _value(pair["value"])
+        elif option is not None and option.is_switch:
             given[name] = True
-        elif word.startswith("--") and name in known and known[name].takes_several:
+        elif option is not None and option.takes_several:
             values = []
             while queue and not _OPTION.match(queue[0]):
                 values.append(_value(queue.pop(0)))
             given[name] = values
-        elif word.startswith("--") and name in known and queue:
+        elif option is not None and queue:
             given[name] = _value(queue.pop(0))
         else:
             rest.append(word)
-    return tuple(rest), given, style
-
-
-def _named_folder(given: dict[str, Any], seen: Observation) -> tuple[str, Path] | None:
-    """Return the argument that named a folder which the run made, and the folder."""
-    for name, value in given.items():
-        path = Path(os.path.normpath(value)) if isinstance(value, str) and value else None
-        if path is not None and path in seen.new_folders:
-            return name, path
-    return None
-
-
-def _plain(name: str) -> str:
-    return name.replace("-", "_")
+    return rest, given, style
 
 
 def _value(text: str) -> Any:
@@ -235,10 +199,8 @@ def _value(text: str) -> Any:
     if text.lower() in words:
         return words[text.lower()]
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            continue
     return text
 
 
@@ -250,11 +212,9 @@ def _reported(folder: Path) -> tuple[list[str], list[str]]:
         names += [name for name in cells.flat(record) if name.lower() not in NO_METRICS]
     if names:
         ways.append("what it reports itself")
-    before = len(names)
+    reports = Observed()
     for path in sorted(folder.glob(WANDB_LOGS)):
-        reports = Observed()
         LogFiles(reports).open_wandb(path).look(0.0, last=True)
-        names += reports.names
-    if len(names) > before:
+    if reports.names:
         ways.append("wandb.log")
-    return list(dict.fromkeys(names)), ways
+    return list(dict.fromkeys([*names, *reports.names])), ways

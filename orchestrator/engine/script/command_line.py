@@ -7,7 +7,6 @@ variables and arguments, which it does not read as commands either.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shlex
@@ -26,17 +25,13 @@ from orchestrator.files import MIB, atomic
 from orchestrator.sweepfile.model import Program, Step
 from orchestrator.sweepfile.program import Macros, arguments, for_shell, parameters_yaml
 
-# Files in the run directory.
+# Files in the run directory: what the script writes to $SWEEP_METRICS, ${args_json_file}, the
+# config for wandb.config, and what papermill sets and fills in.
 REPORTED_FILE = "reported.jsonl"
-"""What the script writes to ``$SWEEP_METRICS``, JSON lines."""
 JSON_FILE = "config.json"
-"""What ``${args_json_file}`` stands for."""
 YAML_FILE = "wandb-config.yaml"
-"""The config for ``wandb.config``."""
 PARAMETERS_FILE = "notebook-parameters.yaml"
-"""What papermill sets."""
 FILLED_FILE = "notebook.ipynb"
-"""The notebook with parameters and outputs."""
 
 _NOTEBOOK_PACKAGES = ("papermill", "ipykernel")
 _IMPORT_TIMEOUT_S = 60.0
@@ -57,12 +52,7 @@ def command(
     macros: Macros | None = None,
     step: Step | None = None,
 ) -> list[str]:
-    """Return the argument list that runs `program` with `config`.
-
-    ``command`` of the sweep file, or of one of its steps, is used with its macros inserted.
-    Otherwise a ``.py`` file runs under ``program.python``, a notebook under papermill, and any
-    other file is executed as it is. A bare name is looked for on ``PATH`` and next to the
-    interpreter of the sweep, so that commands of a virtual environment need no activation.
+    """Return the argument list that runs `program`, or one of its steps, with `config`.
 
     Args:
         directory: the run directory, where a file with the parameters is written if the command
@@ -99,8 +89,7 @@ def variables(
 ) -> dict[str, str]:
     """Return the environment variables that the sweep file asks for.
 
-    ``PATH`` begins with the folder of the interpreter, so that plain ``python`` is the one that
-    runs the sweep, or the one that the sweep file names.
+    ``PATH`` begins with the folder of the interpreter, so that plain ``python`` is that one.
 
     Raises:
         TrialError: a macro has no value, or a value cannot be in an environment.
@@ -149,10 +138,10 @@ def reporting_variables(config: Mapping[str, Any], directory: Path) -> dict[str,
 def cap_variables(program: Program, cap: tuple[int, int] | None) -> dict[str, str]:
     """Return the environment variables that limit the GPU memory of JAX, CuPy, TF and PyTorch.
 
-    No driver limits the memory of one process among others (a MIG slice does, and is what its slot
-    sees), but the frameworks limit themselves if their environment asks for it. TensorFlow takes
-    no limit, but no longer takes the whole card at once. PyTorch is limited if the program runs
-    under the interpreter of the sweep, whose version is known. What the user has set remains.
+    No driver limits the memory of one process among others, but the frameworks limit themselves if
+    their environment asks for it. TensorFlow takes no limit, but no longer takes the whole card at
+    once. PyTorch is limited only under the interpreter of the sweep, where its version is known.
+    What the user has set remains.
 
     Args:
         cap: bytes that it may hold, its context included, and bytes of the GPU; None for no limit.
@@ -213,7 +202,6 @@ def _commanded(
     try:
         words = replace(
             macros,
-            environ=os.environ,
             passed=unnamed,
             python=program.python or "python",
             json_file=json_file,
@@ -260,11 +248,9 @@ def _start(program: Program) -> list[str]:
 
 
 def _interpreter(python: str | None, workdir: Path) -> str:
-    """Return the interpreter for ``.py`` files; a relative path counts from `workdir`.
-
-    Links are not resolved: the python of a virtual environment is a link, and knows its
-    environment by the name it was started with.
-    """
+    """Return the interpreter for ``.py`` files; a relative path counts from `workdir`."""
+    # Links are not resolved: the python of a virtual environment is a link, and knows its
+    # environment by the name it was started with.
     if python is None:
         return sys.executable
     path = Path(python).expanduser()
@@ -321,16 +307,13 @@ def _notebook(program: Program, config: Mapping[str, Any], directory: Path | Non
 
 def _missing_packages(python: str) -> str:
     """Return which packages for notebooks the interpreter lacks; "" if none."""
-    names = _NOTEBOOK_PACKAGES
-    if python == sys.executable:
-        return ", ".join(name for name in names if importlib.util.find_spec(name) is None)
     code = (
         "import importlib.util, sys; "
         "print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None), sep=', ')"
     )
     try:
         done = subprocess.run(
-            [python, "-c", code, *names],
+            [python, "-c", code, *_NOTEBOOK_PACKAGES],
             capture_output=True,
             text=True,
             timeout=_IMPORT_TIMEOUT_S,

@@ -1,10 +1,4 @@
-"""Running a user's own script as a trial, as it is.
-
-The script gets its config as arguments, runs in the sweep file's folder, and need not know that it
-is part of a sweep. Its output is followed for metrics, the folder that it makes for itself is
-adopted, and what its own metadata records is compared with the request. When it ends, or is ended,
-no process that it started is left.
-"""
+"""Running a user's own script as a trial: starting it, following it, and clearing away after it."""
 
 from __future__ import annotations
 
@@ -26,7 +20,12 @@ from orchestrator.engine.script.output_text import Line, Lines, Tail, failure
 from orchestrator.engine.script.processes import OutputPipe, Tree, start
 from orchestrator.engine.script.reports.merge import Follower, Reports
 from orchestrator.engine.script.reports.sources import Sources
-from orchestrator.engine.script.workdir import WrittenFiles
+from orchestrator.engine.script.workdir import (
+    MOST_REPORTED,
+    FileStates,
+    changed_files,
+    written_files,
+)
 from orchestrator.errors import TrialError
 from orchestrator.runs import RunDir
 from orchestrator.sweepfile.model import Program
@@ -35,9 +34,7 @@ from orchestrator.sweepfile.program import Macros
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
 
-LEFTOVER_GRACE_S = 2.0
-"""Time for workers that outlive the script that started them."""
-
+LEFTOVER_GRACE_S = 2.0  # time for workers that outlive the script that started them
 _POLL_S = 0.2  # how often folder, stop request and waiting metrics are looked at
 _PAUSE_S = 0.4  # silence after which a line without an end is looked at
 _PROGRESS_S = 2.0  # how often the last line is shown while there are no metrics
@@ -47,16 +44,13 @@ _DRAIN_S = 1.0  # how long output of workers is read after the script has ended
 def run_script(
     program: Program, config: Mapping[str, Any], run: TrialRun, *, grace_s: float | None = None
 ) -> None:
-    """Run `program` with `config` until it ends, all its steps, and follow it.
+    """Run all steps of `program` with `config` until they end; no process of it is left.
 
-    Called in a process that belongs to this trial, with standard output going to the trial's log.
-    When ``run.should_stop`` turns true, the script and all that it started get the program's stop
-    signal, and SIGKILL after `grace_s`; the call then returns normally. When this process gets
-    SIGTERM, its group is assumed to have got it too, and the script has the same time.
-
-    Args:
-        run: receives metrics, facts and warnings.
-        grace_s: None takes the program's.
+    Call it in the trial's own process, with standard output going to the trial's log. When
+    ``run.should_stop`` turns true, the script and all that it started get the program's stop
+    signal, and SIGKILL after `grace_s` (by default the program's); the call then returns normally.
+    When this process gets SIGTERM, its group is assumed to have got it too, and the script has the
+    same time.
 
     Raises:
         TrialError: it cannot be started, it fails, it breaks a limit, or this process got SIGTERM.
@@ -125,11 +119,7 @@ class _Script:
             config=config,
         )
         self._arrays = Arrays(program.metrics.arrays, self._folder)
-        self._written: WrittenFiles | None = None
-        if not program.copies:
-            # The run directory is results/<sweep>/trials/<trial>.
-            above = [*run.directory.absolute().parents][2:3]
-            self._written = WrittenFiles(Path(program.workdir), program.outputs, *above)
+        self._before = self._files()
 
     @property
     def was_stopped(self) -> bool:
@@ -141,11 +131,7 @@ class _Script:
         self.was_terminated = True
 
     def run_command(self, command: Command) -> None:
-        """Run one command to its end.
-
-        Raises:
-            TrialError: it cannot be started, it fails, or it breaks a limit.
-        """
+        """Run one command to its end; raise a `TrialError` if it fails or breaks a limit."""
         self._is_whole = False
         self._tail, self._lines = Tail(), Lines()
         self._started = self._last_output = time.monotonic()
@@ -308,9 +294,19 @@ class _Script:
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(5.0)
-        if self._written is not None:
+        if not self._program.copies:
             with suppress(OSError):  # what went wrong before is what counts
-                self._run.describe(written=self._written.changed())
+                changed = sorted(changed_files(self._before, self._files()).items())
+                self._run.describe(written=dict(changed[:MOST_REPORTED]))
+
+    def _files(self) -> FileStates:
+        """Return the files of a folder that trials share."""
+        if self._program.copies:
+            return {}
+        # The run directory is results/<sweep>/trials/<trial>.
+        above = self._run.directory.absolute().parents
+        results = above[2] if len(above) > 2 else None
+        return written_files(Path(self._program.workdir), self._program.outputs, results)
 
     def _close_sources(self) -> None:
         """Take what is left in files; if the script failed, what is missing is no surprise."""

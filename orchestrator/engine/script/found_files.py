@@ -21,9 +21,7 @@ from typing import IO
 from orchestrator.files import atomic
 from orchestrator.runs.curves import tail
 
-MOST_FILES = 200
-"""Files that one pattern is followed in."""
-
+MOST_FILES = 200  # that one pattern is followed in
 _MOST_MARKS = 1_000
 _EVERY_S = 0.2  # how often one file is looked for
 _EVERY_GLOB_S = 1.0  # how often a folder is searched
@@ -84,7 +82,6 @@ class FoundFiles:
 
     Args:
         pattern: a path or glob; ``**`` searches subfolders.
-        folder: where the script writes.
         folders: look for folders instead.
 
     Attributes:
@@ -152,7 +149,6 @@ class Arrays:
     Args:
         wanted: our name (``val_predictions``) to a path or glob; ``:key`` may follow that of an
             ``.npz`` file.
-        folder: where the script writes.
     """
 
     def __init__(self, wanted: Mapping[str, str], folder: ScriptFolder) -> None:

@@ -22,19 +22,19 @@ from orchestrator.sweepfile.program import Macros, has_macros, names_in, params_
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
 
+# Checkpoints if the sweep file names none: Lightning's, PyTorch's, Hugging Face's.
 _USUAL_CHECKPOINTS = ("**/*.ckpt", "**/*.pt", "**/*.pth", "**/checkpoint-*/")
-"""Checkpoints if the sweep file names none: Lightning's, PyTorch's, Hugging Face's."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command of an attempt.
+    """One command of an attempt, which may be one step of the program.
 
     Attributes:
         variables: further environment variables.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
-        step: the name of the step; "" if the program has no steps.
+        step: "" if the program has no steps.
         log: the step's own log.
     """
 
@@ -42,8 +42,8 @@ class Command:
     variables: dict[str, str]
     timeout_s: float | None
     stall_timeout_s: float | None
-    step: str = ""
-    log: Path | None = None
+    step: str
+    log: Path | None
 
     def broken_limit(self, took_s: float, silent_s: float) -> str | None:
         """Return which limit is broken after so long a run and so long a silence, or None."""
@@ -183,14 +183,13 @@ def _find_checkpoint(
 ) -> Path | None:
     """Return the newest checkpoint among a trial's own files, or None.
 
-    Searched are the run directory, the trial's copy of the program's folder, and the folder that
-    the script made. Other trials use the program's own folder too, so it counts only if the glob
-    has a macro that names something of this trial, as ``ckpt/lr${params:lr}.pt``.
+    Other trials use the program's own folder too, so it counts only if it is a copy or the glob has
+    a macro that names something of this trial, as ``ckpt/lr${params:lr}.pt``.
     """
     if program.resume is None:
         return None
     given = program.resume.checkpoint
-    folders = [directory, *([] if outputs is None else [outputs])]
+    folders = [directory] if outputs is None else [directory, outputs]
     if program.copies or (given is not None and has_macros(given)):
         folders.append(Path(program.workdir))
     text = None if given is None else macros.put_in_glob(given)
@@ -212,9 +211,6 @@ def keep_checkpoint(found: Path | None, directory: Path) -> None:
 
     One in the run directory is linked, since nothing else writes there; others are copied. One
     that is a folder stays where it is, for this trial alone.
-
-    Raises:
-        OSError: the run directory cannot be written.
     """
     target = RunDir(directory).checkpoint_file
     if found is None or found == target or not found.is_file():

@@ -46,11 +46,8 @@ _LOG_PART = 1_000_000  # bytes of each end of the log that are searched for the 
 class Outputs:
     """The output folder of one script, from before its start until after its end.
 
-    Without ``outputs`` in the sweep file, only the files of a trial's own copy are kept.
-
-    Args:
-        earlier: the folder in which an earlier attempt of the trial began; it is this one's too,
-            unless this one makes another.
+    Without ``outputs`` in the sweep file, only the files of a trial's own copy are kept. The folder
+    of an earlier attempt is this one's too, unless this one makes another.
     """
 
     def __init__(
@@ -96,13 +93,9 @@ class Outputs:
     def keep(self, pids: Iterable[int], *, is_whole: bool) -> None:
         """Copy arrays and metadata into the run directory; called when nothing writes any more.
 
-        Args:
-            pids: ids that the script and its workers had.
-            is_whole: the script ended well; otherwise a missing folder is no surprise.
-
         Raises:
-            TrialError: the script ended well and made no folder. What it wrote may be in the
-                folder of another trial, so neither may count as good.
+            TrialError: the script ended well (`is_whole`) and made no folder. What it wrote may be
+                in the folder of another trial, so neither may count as good.
         """
         if self._folder is None:
             if self._copy is not None:
@@ -169,13 +162,7 @@ def _versions(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def copy_outputs(folder: Path, directory: Path, names: Collection[str] = _COPIES) -> None:
-    """Copy the arrays and the metadata of a script's folder into the run directory.
-
-    Each file appears whole or not at all; the script's folder stays as it is.
-
-    Raises:
-        OSError: a file cannot be read or written.
-    """
+    """Copy a script's arrays and metadata into the run directory, each whole or not at all."""
     for name in names:
         source, target = folder / name, directory / _COPIES[name]
         if source.is_file() and not (target.exists() and target.samefile(source)):
@@ -183,9 +170,7 @@ def copy_outputs(folder: Path, directory: Path, names: Collection[str] = _COPIES
 
 
 class OutputFolder:
-    """Watches for the folder that one script makes.
-
-    Make it before the script starts: folders that exist by then are not the script's.
+    """Watches for the folder that one script makes. Make it before the script starts.
 
     Args:
         pattern: glob, relative to `base` or absolute, as ``"experiments/*/"``.

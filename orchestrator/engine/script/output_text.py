@@ -1,7 +1,4 @@
-"""The output of a script as lines, and the lines of it that explain a failure.
-
-Progress bars, colours, broken bytes and floods are handled.
-"""
+"""The output of a script as lines, and the lines of it that explain a failure."""
 
 from __future__ import annotations
 
@@ -42,12 +39,7 @@ _ERROR = re.compile(r"\berror\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Line:
-    """One line of output.
-
-    Attributes:
-        text: without escapes, control characters and trailing blanks; never empty.
-        in_place: True if the next line overwrites it, as in a progress bar.
-    """
+    """One line of output: visible text, and whether the next line overwrites it."""
 
     text: str
     in_place: bool = False
@@ -118,7 +110,6 @@ def failure(
 
     Args:
         code: its exit code, negative for a signal.
-        output: the last lines of its output, without empty ones.
         log: the file with all of its output, named if it exists.
         broken: the limit for which it was ended; None if it ended by itself.
     """
@@ -150,11 +141,7 @@ def describe_exit(code: int) -> str:
 
 
 def lines_that_matter(lines: Sequence[str], most: int = 10) -> list[str]:
-    """Return the `most` lines that show why a script failed.
-
-    They are the innermost frames and the error of the last Python traceback, whatever was printed
-    after it; without a traceback, the last lines.
-    """
+    """Return the innermost frames and the error of the last traceback, else the last lines."""
     inner, error = _last_traceback(lines)
     if not error:
         return [*inner, *lines][-most:]

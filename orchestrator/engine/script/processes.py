@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,9 +24,7 @@ _THREAD_VARIABLES = (
     *("VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
 )
 _CHUNK = 65_536  # bytes
-_SET_PDEATHSIG = 1
-_SET_CHILD_SUBREAPER = 36
-_GET_CHILD_SUBREAPER = 37
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER, _GET_CHILD_SUBREAPER = 1, 36, 37  # of prctl
 _SIGNALS_TO_RESET = (
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE),
@@ -50,7 +48,6 @@ def start(
     Standard input is empty; output and errors share one pipe, which the caller reads.
 
     Args:
-        directory: the run directory.
         threads: CPU threads that the script may use.
         more: further environment variables.
 
@@ -92,10 +89,7 @@ def start(
 
 
 def _guard() -> Callable[[], None]:
-    """Return what a new process does before it becomes the script.
-
-    It resets its signals, and on Linux it dies with the process that started it.
-    """
+    """Return what lets a new process reset its signals and, on Linux, die with this one."""
     parent = os.getpid()
 
     def guard() -> None:
@@ -160,22 +154,13 @@ class Tree:
 
     def alive(self) -> list[int]:
         """Return the ids of the started processes that still run, and reap those that ended."""
-        new = [process for process in _related() if process not in self._before]
-        children: dict[int, list[psutil.Process]] = {}
-        for process in new:
-            with suppress(psutil.Error):
-                children.setdefault(process.ppid(), []).append(process)
-        own = children.get(os.getpid(), [])
-        # Not those of processes that were here before, unless they are in our group.
-        found = list(own)
-        for process in found:  # grows while it is read
-            found += [child for child in children.get(process.pid, ()) if child not in found]
-        found += [each for each in new if each not in found and _is_in_own_group(each.pid)]
         alive = []
-        for process in found:
+        for process in _related():
+            if process in self._before:
+                continue
             if not _has_ended(process):
                 alive.append(process.pid)
-            elif process in own and process.pid != self._root:
+            elif process.pid != self._root:
                 with suppress(ChildProcessError):
                     os.waitpid(process.pid, os.WNOHANG)
         return alive
@@ -187,14 +172,12 @@ class Tree:
         """
         is_for_program = number in (signal.SIGUSR1, signal.SIGUSR2)
         pids = [self._root] if is_for_program and self._root is not None else self.alive()
-        for pid in pids:
-            _send(pid, number)
+        _send(pids, number)
 
     def end(self, grace_s: float) -> list[int]:
         """End every started process: SIGTERM, then SIGKILL to what is left after `grace_s`.
 
-        Returns:
-            The ids of processes that SIGKILL did not end within seconds; the kernel holds them.
+        Returned are the ids of those that SIGKILL did not end; the kernel holds them.
         """
         try:
             if grace_s > 0:
@@ -207,8 +190,7 @@ class Tree:
             deadline = time.monotonic() + _KILL_TIMEOUT_S
             left = self.alive()
             while left and time.monotonic() < deadline:
-                for pid in left:
-                    _send(pid, signal.SIGKILL)
+                _send(left, signal.SIGKILL)
                 time.sleep(0.02)
                 left = self.alive()
         return left
@@ -217,8 +199,8 @@ class Tree:
 def _related() -> list[psutil.Process]:
     """Return all descendants of this process, and the members of its group if it leads a session.
 
-    Without a reaper, a process whose parent has ended is known only by its group; and the group is
-    ours alone only if we lead a session, not a part of a shell's pipeline.
+    Without a reaper, a process whose parent has ended is known only by its group. If we lead no
+    session, the group may be a shell's pipeline.
     """
     found = psutil.Process().children(recursive=True)
     known = {os.getpid(), *(process.pid for process in found)}
@@ -254,6 +236,7 @@ def _set_reaper(on: bool) -> bool:
     return bool(was.value)
 
 
-def _send(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
+def _send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

@@ -6,6 +6,7 @@ import fnmatch
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from orchestrator.files import MIB, format_size
 from orchestrator.placement.memory_needs import HISTORY_FILE
 from orchestrator.sweepfile.model import Program
 
-FOLDER = "work"
-"""In the run directory: the trial's copy."""
+FOLDER = "work"  # in the run directory: the trial's copy
 
 # Limits of a copy; larger files are data or results, not sources.
 LARGEST_BYTES = 10 * MIB
@@ -25,7 +25,7 @@ MOST_BYTES = 1024 * MIB
 
 # Limits of looking for changes: the rest of a larger folder is ignored.
 _MOST_WATCHED = 5_000
-_MOST_REPORTED = 100
+MOST_REPORTED = 100
 _DEEPEST_WATCHED = 3
 # Changes that are not noted: what several trials may well share (logs that grow, databases with
 # their own locks), and what people edit while a sweep runs.
@@ -51,7 +51,6 @@ def settle(
     Relative paths mean what they mean in the sweep file's folder, wherever the program runs.
 
     Args:
-        directory: the run directory.
         resumes: use the copy of an earlier attempt.
 
     Raises:
@@ -182,22 +181,16 @@ def file_states(
     most: int,
     skips: Callable[[os.DirEntry[str]], bool] = lambda entry: False,
 ) -> FileStates:
-    """Return the files below a folder and what changes when they are written.
+    """Return at most `most` files below a folder, `deepest` levels down (1 for its own only).
 
     Folders of sweeps, hidden folders, caches, and what `skips` accepts are left out.
-
-    Args:
-        deepest: levels of folders, 1 for its own files only.
-        most: greatest number of files.
     """
     found: FileStates = {}
     for entry in _files(folder, deepest, skips):
-        try:
+        with suppress(OSError):  # it has just gone
             state = entry.stat(follow_symlinks=False)
-        except OSError:
-            continue  # it has just gone
-        name = os.path.relpath(entry.path, folder)
-        found[name] = (state.st_mtime, state.st_size, state.st_ino)
+            name = os.path.relpath(entry.path, folder)
+            found[name] = (state.st_mtime, state.st_size, state.st_ino)
         if len(found) >= most:
             break
     return found
@@ -222,40 +215,30 @@ def _files(
             yield entry
 
 
-class WrittenFiles:
-    """Finds the files that change in a folder that trials share. Make it before the program starts.
+def written_files(folder: Path, outputs: str | None, results: Path | None) -> FileStates:
+    """Return the files in a folder that trials share, to see what a program changes.
 
     Whether two trials wrote the same file is for the driver to decide, which knows when each of
     them ran.
 
     Args:
-        folder: the folder that the program runs in.
         outputs: glob of the folders that trials make for themselves; they are skipped.
         results: where sweeps are kept, which others write; it is skipped too.
     """
+    pattern = "" if outputs is None else outputs.rstrip("/")
+    skipped = None if results is None else os.path.abspath(results)
 
-    def __init__(self, folder: Path, outputs: str | None, results: Path | None = None) -> None:
-        self._folder = folder
-        self._results = None if results is None else os.path.abspath(results)
-        self._outputs = "" if outputs is None else outputs.rstrip("/")
-        self._before = self._states()
-
-    def changed(self) -> FileStates:
-        """Return the files that were written since."""
-        now = self._states()
-        found = {name: state for name, state in now.items() if self._before.get(name) != state}
-        return dict(sorted(found.items())[:_MOST_REPORTED])
-
-    def _states(self) -> FileStates:
-        return file_states(
-            self._folder, deepest=_DEEPEST_WATCHED, most=_MOST_WATCHED, skips=self._skips
-        )
-
-    def _skips(self, entry: os.DirEntry[str]) -> bool:
+    def skips(entry: os.DirEntry[str]) -> bool:
         path = os.path.abspath(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            name = os.path.relpath(entry.path, self._folder)
-            return path == self._results or fnmatch.fnmatch(name, self._outputs)
-        if entry.name == HISTORY_FILE and os.path.dirname(path) == self._results:
+            return path == skipped or fnmatch.fnmatch(os.path.relpath(path, folder), pattern)
+        if entry.name == HISTORY_FILE and os.path.dirname(path) == skipped:
             return True  # the driver's own
-        return any(fnmatch.fnmatch(entry.name, pattern) for pattern in _NOT_WATCHED)
+        return any(fnmatch.fnmatch(entry.name, each) for each in _NOT_WATCHED)
+
+    return file_states(folder, deepest=_DEEPEST_WATCHED, most=_MOST_WATCHED, skips=skips)
+
+
+def changed_files(before: FileStates, after: FileStates) -> FileStates:
+    """Return the files that are new or were written in between."""
+    return {name: state for name, state in after.items() if before.get(name) != state}

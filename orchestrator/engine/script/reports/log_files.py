@@ -29,12 +29,9 @@ from orchestrator.runs.curves import (
 Row = dict[str, Any]
 Poll = Callable[[bool], list[Row]]
 
-MANY_ROWS = 200
-"""Rows of one epoch with their own steps, from which on the user is warned."""
-
+MANY_ROWS = 200  # of one epoch with their own steps, from which on the user is warned
+# Columns that give a position in the training, not its quality.
 NO_METRICS = frozenset((*cells.EPOCHS, *cells.STEPS, *cells.PLANNED, *cells.BESIDE))
-"""Columns that give a position in the training, not its quality."""
-
 _SPLITS = ("train", "val", "valid", "validation", "eval", "test")
 _SNIFFED = 65_536  # bytes by which a file's kind is recognised
 
@@ -171,14 +168,10 @@ class TextLog(Follower):
 
 
 class LogFiles:
-    """Opens the logs of one script.
+    """Opens the logs of one script; results without a step belong to the step of its last report.
 
     Args:
-        reports: receives the reports; results without a step belong to its last one.
-        step: the column of the step; None finds it.
-        names: our name of a metric to its name in the log.
-        patterns: for logs of plain text.
-        epochs: how many epochs there will be; None if unknown.
+        patterns: for logs of plain text; see `RowLog` for the others.
     """
 
     def __init__(

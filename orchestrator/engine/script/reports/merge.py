@@ -13,21 +13,16 @@ from orchestrator.errors import TrialError
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
 
-HOLD_S = 1.0
-"""How long metrics of a step wait for more of the same step before they are reported."""
-
+HOLD_S = 1.0  # how long metrics of a step wait for more of the same step
 _STEP_GROUPS = ("step", "epoch")
 _NO_METRICS = {*_STEP_GROUPS, "total"}
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 
 
 class Reports:
-    """Counts the reports of one script, and passes them on until the script should stop.
+    """Counts the reports of one script, and passes them on to a run, if there is one.
 
-    What a fast script has printed by then is still in the pipe; nobody judges it any more.
-
-    Args:
-        run: receives reports, facts and warnings; None drops them.
+    What a fast script has printed when it should stop is still in the pipe; it is dropped.
     """
 
     def __init__(self, run: TrialRun | None = None) -> None:
@@ -56,13 +51,11 @@ class Reports:
 class Merger:
     """Joins values of one step into reports.
 
-    A step is reported when its finder calls `send`, when the next one begins, when `HOLD_S` have
-    passed without more, or at the end. A metric that changes several times within one step (a
-    line for each batch, a progress bar) does not delay the report: its last value is the step's.
-    What comes for a step after its report makes another report of that step, with the new values
-    only.
-
-    If steps begin again (another fold, another phase), the count continues.
+    A step is reported by `send`, when the next one begins, or when `HOLD_S` have passed without
+    more. A metric that changes several times within one step (a line for each batch, a progress
+    bar) does not delay the report: its last value is the step's. What comes for a step after its
+    report makes another report of that step, with the new values only. If steps begin again
+    (another fold, another phase), the count continues.
 
     Args:
         has_steps: False counts steps from 1: one begins when a metric is found again.
@@ -85,9 +78,7 @@ class Merger:
     def take(self, raw: float | None, values: Mapping[str, float], now: float) -> bool:
         """Take values of one step, and return whether the step has begun with them.
 
-        Args:
-            raw: the step as the script counts it; None for the last named one.
-            now: a monotonic time, s.
+        The step is `raw` as the script counts it, or the last one if that is None.
         """
         self._last_found = now
         step = self._step_of(raw, values)
@@ -164,9 +155,8 @@ class Follower(Merger):
     """Finds metrics in lines by regular expressions, and turns them into reports.
 
     Named groups are metrics; the group ``step`` (or ``epoch``) gives the step, ``total`` the number
-    of steps to come. A step is reported at the end of the line at which every pattern has found
-    something for it, and otherwise as `Merger` describes. A match without a step, if other patterns
-    give one, belongs to the step that was named last; if none does, steps are counted.
+    of steps to come. A step is also reported at the end of the line at which every pattern has
+    found something for it. If no pattern gives a step, steps are counted.
 
     Attributes:
         matched: the patterns that have matched a line.
@@ -209,7 +199,7 @@ class Follower(Merger):
     def _take_match(
         self, pattern: re.Pattern[str], groups: Mapping[str, str | None], now: float
     ) -> set[str]:
-        """Take one match and return the names of the metrics that it brought."""
+        """Take one match and return the names of its metrics."""
         values = {}
         for name, text in groups.items():
             if text is None or name in _NO_METRICS:
@@ -230,8 +220,8 @@ class Follower(Merger):
 def parse_number(text: str | None) -> float | None:
     """Return the number that `text` shows, or None.
 
-    Understands ``nan``, ``inf``, exponents, ``1,234.5`` (thousands), ``0,5`` (a decimal comma) and
-    a percent sign, which is dropped.
+    Understands ``1,234.5`` (thousands), ``0,5`` (a decimal comma) and a percent sign, which is
+    dropped.
     """
     text = (text or "").strip().removesuffix("%").rstrip()
     if _THOUSANDS.fullmatch(text):

@@ -19,8 +19,7 @@ from orchestrator.runs.curves import LogProblem, WandbLog, tail
 from orchestrator.sweepfile.model import MetricSources
 
 _EPOCHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "total_epochs")
-WANDB_LOGS = "wandb/*run-*/run-*.wandb"
-"""In the run directory: where W&B writes, because of ``WANDB_DIR``."""
+WANDB_LOGS = "wandb/*run-*/run-*.wandb"  # in the run directory, because of WANDB_DIR
 
 
 class Sources:
@@ -28,10 +27,9 @@ class Sources:
 
     Args:
         wanted: ``metrics`` of the sweep file.
-        folder: where the script writes.
         directory: the run directory.
         patterns: for logs of plain text.
-        config: parameter name to value, perhaps with the number of epochs.
+        config: may hold the number of epochs.
     """
 
     def __init__(
