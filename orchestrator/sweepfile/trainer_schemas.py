@@ -47,7 +47,6 @@ class TrainerParameter:
         nullable: True if null is a value.
         alters_loss: True if it changes what the loss means.
         alters_memory: True if it changes the memory that a trial takes.
-        is_path: True if its values are paths.
     """
 
     name: str
@@ -87,7 +86,6 @@ class TrainerSchema:
         presets: preset name to the values that it sets.
         metrics: every metric that the trainer reports during training.
         data_kind: what its arrays are, such as ``decay_curve``.
-        description: what it is, in a line.
         takes_anything: True if it declares no parameters and takes whatever is given.
     """
 
@@ -128,8 +126,15 @@ def trainer_schema(name: str, folder: Path | None = None) -> TrainerSchema:
     Raises:
         UsageError: there is no such trainer, or what declares it cannot be loaded.
     """
-    if is_own(name):
-        return _own_schema(inspect_trainer(name, folder))
+    schema = _own_schema(inspect_trainer(name, folder)) if is_own(name) else _shipped_schema(name)
+    preset = schema.parameters.get("preset")
+    if preset is None or not schema.presets or preset.choices:
+        return schema
+    preset = replace(preset, choices=tuple(schema.presets))
+    return replace(schema, parameters={**schema.parameters, "preset": preset})
+
+
+def _shipped_schema(name: str) -> TrainerSchema:
     names = trainer_names()
     if name not in names:
         known = ", ".join(names) or "none is installed"
@@ -144,14 +149,11 @@ def trainer_schema(name: str, folder: Path | None = None) -> TrainerSchema:
     except Exception as error:  # a trainer is foreign code: whatever it raises is its own mistake
         reason = f"{type(error).__name__}: {error}"
         raise UsageError(f"config.py of trainer {name} does not load: {reason}.") from error
-    metrics = dict(getattr(module, "METRICS", {}))
-    presets = dict(getattr(module, "PRESETS", {}))
+    metrics = getattr(module, "METRICS", {})
     return TrainerSchema(
         name=name,
-        parameters=_with_presets(
-            {key: _like(TrainerParameter, p) for key, p in declared.items()}, presets
-        ),
-        presets=presets,
+        parameters={key: _like(TrainerParameter, known) for key, known in declared.items()},
+        presets=dict(getattr(module, "PRESETS", {})),
         metrics={key: _like(TrainerMetric, metric) for key, metric in metrics.items()},
         data_kind=str(getattr(module, "DATA_KIND", None) or ""),
         description=(package.__doc__ or "").strip().partition("\n")[0],
@@ -165,39 +167,20 @@ def _like(kind: Any, declared: Any) -> Any:
 
 def _own_schema(found: Mapping[str, Any]) -> TrainerSchema:
     """Return the schema of what `trainers.describe` wrote."""
-    declared = {}
+    kept = {item.name: found[item.name] for item in fields(TrainerSchema)}
+    kept["metrics"] = {name: TrainerMetric(**item) for name, item in found["metrics"].items()}
+    kept["parameters"] = {}
     for item in found["parameters"]:
         kind = getattr(builtins, item["type"])
         values = {**item, "type": kind, "choices": tuple(item["choices"])}
-        declared[item["name"]] = TrainerParameter(**values)
-    return TrainerSchema(
-        name=found["name"],
-        parameters=_with_presets(declared, found["presets"]),
-        presets=found["presets"],
-        metrics={name: TrainerMetric(**item) for name, item in found["metrics"].items()},
-        data_kind=found["data_kind"],
-        description=found["description"],
-        takes_anything=found["takes_anything"],
-    )
-
-
-def _with_presets(
-    declared: dict[str, TrainerParameter], presets: Mapping[str, Any]
-) -> dict[str, TrainerParameter]:
-    """Let the parameter ``preset`` take the names of the presets, unless it names its choices."""
-    preset = declared.get("preset")
-    if preset is None or not presets or preset.choices:
-        return declared
-    return {**declared, "preset": replace(preset, choices=tuple(presets))}
+        kept["parameters"][item["name"]] = TrainerParameter(**values)
+    return TrainerSchema(**kept)
 
 
 def metrics_kind(name: str, data_kind: str) -> str | None:
     """Return the name under which `orchestrator.metrics` has the data of a trainer.
 
-    Args:
-        name: the trainer.
-        data_kind: what its arrays are; the user's own trainer gets the metrics of the trainer that
-            ships and has arrays of that kind.
+    The user's own trainer gets the metrics of the one that ships and has arrays of its kind.
     """
     return data_kind or (None if is_own(name) else name)
 
@@ -206,8 +189,7 @@ def resolve(schema: TrainerSchema, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return every parameter of `schema`: defaults, then the preset, then `values`."""
     config = {key: parameter.default for key, parameter in schema.parameters.items()}
     preset = values.get("preset", config.get("preset"))
-    config.update(schema.presets.get(str(preset), {}))
-    config.update(values)
+    config |= {**schema.presets.get(str(preset), {}), **values}
     for key, value in config.items():
         known = schema.parameters.get(key)
         if known is not None and known.type is float and type(value) is int:
@@ -231,12 +213,11 @@ def inspect_trainer(name: str, folder: Path | None, *, timeout_s: float = TIMEOU
     found = _read_cache(cached)
     if found is None:
         found = _describe(name, folder, timeout_s)
-        if "error" not in found:
-            with suppress(OSError):  # a folder that cannot be written costs time, nothing else
-                cached.parent.mkdir(parents=True, exist_ok=True)
-                atomic.write_json(cached, found)
-    if "error" in found:
-        raise UsageError(f"{found['error']}. Looked in {folder} and the environment.")
+        if "error" in found:
+            raise UsageError(f"{found['error']}. Looked in {folder} and the environment.")
+        with suppress(OSError):  # a folder that cannot be written costs time, nothing else
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_json(cached, found)
     return found
 
 
@@ -266,14 +247,10 @@ def _describe(name: str, folder: Path, timeout_s: float) -> Any:
             return json.loads(output.read_text(encoding="utf-8"))
         printed = log.read_text(encoding="utf-8", errors="replace").strip()[-_LONGEST_OUTPUT:]
         last = f": {printed.splitlines()[-1]}" if printed else ""
-        return {"error": f"{name}: cannot be loaded, its process {_ended(code)}{last}"}
-
-
-def _ended(code: int) -> str:
-    if code < 0:
+        ended = f"ended with exit code {code}"
         with suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+            ended = f"was ended by {signal.Signals(-code).name}"
+        return {"error": f"{name}: cannot be loaded, its process {ended}{last}"}
 
 
 def _cache_file(name: str, folder: Path) -> Path:
@@ -294,6 +271,6 @@ def _read_cache(path: Path) -> Any:
             status = os.stat(source)
             if (status.st_mtime_ns, status.st_size) != (changed_ns, size):
                 return None
+        return found if found["sources"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if found.get("sources") else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from orchestrator.sweepfile.program.script_options import Argument
-from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
+from orchestrator.sweepfile.trainer_schemas import TrainerParameter, TrainerSchema, resolve
 
 SCHEMA_FILE = "sweep.schema.json"
 _WIDTH = 38  # column at which comments begin
@@ -52,7 +52,6 @@ class Probed:
         outputs: glob of the folder that it makes for itself; None for none.
         metrics: the entries of ``metrics``; empty if nothing was found.
         metric: the metric that ranks; None if none was found.
-        goal: which way is better.
         notes: what a reader of the file should know, a comment each.
         copies: True if each trial should run in a copy of the folder.
     """
@@ -68,28 +67,17 @@ class Probed:
     copies: bool = False
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A parameter as a line of the file."""
-
-    name: str
-    default: Any
-    type: type | None
-    comment: str
-    bounds: tuple[float | None, float | None] = (None, None)
-
-
 def for_trainer(schema: TrainerSchema) -> str:
     """Return a file that sweeps a trainer."""
     values = resolve(schema, {})
     lines = []
     for name, known in schema.parameters.items():
-        unit = getattr(known, "unit", "")
-        parts = [getattr(known, "help", ""), f"[{unit}]" if unit else "", _bounds(known)]
-        comment = " ".join(filter(None, parts))
-        lines.append(_Line(name, values[name], known.type, comment, (known.low, known.high)))
+        unit = f"[{known.unit}]" if known.unit else ""
+        comment = " ".join(filter(None, (known.help, unit, _bounds(known))))
+        lines.append(_Line(name, values[name], known.type, comment, known.low, known.high))
     metric = schema.default_metric or "val_loss"
-    return _text([f"trainer: {_scalar(schema.name)}", _METHOD, f"metric: {metric}"], lines, metric)
+    head = [f"trainer: {_scalar(schema.name)}", _METHOD, f"metric: {metric}"]
+    return _text(head, lines, metric, {})
 
 
 def for_program(program: str, arguments: Sequence[Argument], probed: Probed | None = None) -> str:
@@ -107,27 +95,34 @@ def for_program(program: str, arguments: Sequence[Argument], probed: Probed | No
     is_spaced = is_mixed or any(item.takes_several for item in arguments)
     style = "hyphen-space" if hyphens and not is_mixed else "--k v" if is_spaced else "--k=v"
     style = (probed.style if probed else None) or style
-    names = {item.name: item.option if is_mixed else item.name for item in arguments}
     is_flag = hyphens or any(item.is_switch for item in arguments)
     args = f"args: {{style: {style}, booleans: {'flag' if is_flag else 'value'}}}"
-    said = "# --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"
-    head = [f"program: {_scalar(program)}", f"{args.ljust(_WIDTH)}  {said}"]
+    head = [
+        f"program: {_scalar(program)}",
+        f"{args.ljust(_WIDTH)}  # --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing",
+    ]
     if probed is not None and probed.words:
         start = ["python"] if program.endswith(".py") else []
         words = [*start, "${program}", *probed.words, "${args}"]
         head.append(f"command: [{', '.join(map(_item, words))}]")
     head.append(_METHOD)
     if probed is None:
+        probed = Probed()
         head += [
             _NO_METRIC,
             "# metrics: {pattern: 'step (?P<step>\\d+).*val_loss (?P<val_loss>\\S+)'}"
             "  # finds it in the output",
             "# outputs: experiments/*/               # the folder that the script makes for itself",
         ]
-        probed = Probed()
     else:
         head += _probed_head(probed)
-    lines = [_Line(names[item.name], item.default, item.type, _said(item)) for item in arguments]
+    names = {item.name: item.option if is_mixed else item.name for item in arguments}
+    lines = []
+    for item in arguments:
+        choices = f"one of {', '.join(map(str, item.choices))}" if item.choices else ""
+        required = "must be given" if item.is_required else ""
+        comment = "; ".join(filter(None, (item.help, choices, required)))
+        lines.append(_Line(names[item.name], item.default, item.type, comment))
     given = {names.get(name, name): value for name, value in probed.given.items()}
     return _text(head, lines, probed.metric or "val_loss", given)
 
@@ -154,20 +149,7 @@ def _probed_head(probed: Probed) -> list[str]:
     return head + [f"# {_comment(note)}" for note in probed.notes]
 
 
-def _item(text: str) -> str:
-    """Return text in quotes if YAML would read anything else, also inside brackets."""
-    if re.fullmatch(r"[A-Za-z_][\w./-]*", text) and _scalar(text) == text:
-        return text
-    return "'" + text.replace("'", "''") + "'" if text.isprintable() else _scalar(text)
-
-
-def _said(item: Argument) -> str:
-    choices = f"one of {', '.join(map(str, item.choices))}" if item.choices else ""
-    required = "must be given" if item.is_required else ""
-    return "; ".join(filter(None, (item.help, choices, required)))
-
-
-def _bounds(known: Any) -> str:
+def _bounds(known: TrainerParameter) -> str:
     if known.choices:
         return f"(one of {', '.join(map(str, known.choices))})"
     if known.low is not None and known.high is not None:
@@ -177,67 +159,86 @@ def _bounds(known: Any) -> str:
     return f"(up to {known.high:g})" if known.high is not None else ""
 
 
-def _chosen(lines: Iterable[_Line]) -> _Line | None:
-    """Return the parameter that the file varies: a learning rate, else the first number."""
-    kinds = (int, float)
-    numbers = [x for x in lines if x.type in kinds and type(x.default) in kinds and x.default]
-    rates = [line for line in numbers if line.name.lower().replace("-", "_") in _RATES]
-    return next(iter(rates or numbers), None)
+@dataclass(frozen=True)
+class _Line:
+    """A parameter as a line of the file."""
 
+    name: str
+    default: Any
+    type: type | None
+    comment: str
+    low: float | None = None
+    high: float | None = None
 
-def _tried(line: _Line) -> list[Any]:
-    """Return the default and values around it."""
-    around = [line.default / 3, line.default, line.default * 3]
-    if line.type is int or isinstance(line.default, int):
-        around = [max(line.default // 2, 1), line.default, line.default * 2]
-    around = [float(f"{value:.2g}") if isinstance(value, float) else value for value in around]
-    low, high = line.bounds
-    kept = [v for v in around if (low is None or v >= low) and (high is None or v <= high)]
-    return list(dict.fromkeys(kept)) or [line.default]
+    def tried(self) -> list[Any]:
+        """Return the default and values around it."""
+        if self.type is int or isinstance(self.default, int):
+            around = [max(self.default // 2, 1), self.default, self.default * 2]
+        else:
+            around = [self.default / 3, self.default, self.default * 3]
+        around = [float(f"{value:.2g}") if isinstance(value, float) else value for value in around]
+        kept = [
+            value
+            for value in dict.fromkeys(around)
+            if (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        ]
+        return kept or [self.default]
 
 
 def _text(
-    head: Sequence[str], lines: Sequence[_Line], metric: str, given: Mapping[str, Any] | None = None
+    head: Sequence[str], lines: Sequence[_Line], metric: str, given: Mapping[str, Any]
 ) -> str:
-    given = given or {}
-    chosen = _chosen(lines)
-    names = {line.name for line in lines}
-    fixed = [line for line in lines if line is not chosen]
+    # A learning rate varies, else the first number.
+    kinds = (int, float)
+    numbers = [x for x in lines if x.type in kinds and type(x.default) in kinds and x.default]
+    rates = [line for line in numbers if line.name.lower().replace("-", "_") in _RATES]
+    chosen = next(iter(rates or numbers), None)
+    names = [line.name for line in lines]
     parts = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         "# Check: sweep check FILE. What would run: sweep plan FILE. Run: sweep run FILE.",
         *head,
         "",
     ]
+    fixed = [line for line in lines if line is not chosen]
     if fixed or given:
-        others = {name: value for name, value in given.items() if name not in names}
         parts.append("fixed:                                  # what all trials share")
+        others = {name: value for name, value in given.items() if name not in names}
         parts += [f"  {_scalar(name)}: {_scalar(value)}" for name, value in others.items()]
         for line in fixed:
             row = f"  # {_scalar(line.name)}: {_scalar(line.default)}"
             if line.name in given:
                 row = f"  {_scalar(line.name)}: {_scalar(given[line.name])}"
-            comment = f"  # {_comment(line.comment)}" if line.comment else ""
-            parts.append(f"{row.ljust(_WIDTH)}{comment}" if comment else row)
+            parts.append(_commented(row, line.comment))
         parts.append("")
     parts.append("parameters:                             # what varies")
     rate, least = "lr", "0.1"
     if chosen is None:
         parts.append("  # lr: {values: [0.001, 0.01]}")
     else:
-        values = [_scalar(value) for value in _tried(chosen)]
+        values = [_scalar(value) for value in chosen.tried()]
         rate, least = _scalar(chosen.name), values[-1]
-        row = f"  {rate}: {{values: [{', '.join(values)}]}}"
-        parts.append(f"{row.ljust(_WIDTH)}  # {_comment(chosen.comment)}".rstrip(" #"))
+        parts.append(_commented(f"  {rate}: {{values: [{', '.join(values)}]}}", chosen.comment))
     parts.append("  # other: {min: 0.1, max: 1.0}           # a range, for random and bayes")
-    budget = "epochs: 2" if "epochs" in names or not names else f"{lines[0].name}: ..."
+    budget = "epochs: 2" if "epochs" in names or not names else f"{names[0]}: ..."
     more = _MORE.format(metric=metric, budget=budget, rate=rate, least=least)
     return "\n".join([*parts, "", more])
+
+
+def _commented(row: str, comment: str) -> str:
+    return f"{row.ljust(_WIDTH)}  # {_comment(comment)}" if comment else row
 
 
 def _comment(text: str) -> str:
     """Return text on one line, without characters that YAML refuses."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _item(text: str) -> str:
+    """Return text in quotes if YAML would read anything else, also inside brackets."""
+    if re.fullmatch(r"[A-Za-z_][\w./-]*", text) and _scalar(text) == text:
+        return text
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else _scalar(text)
 
 
 def _scalar(value: Any) -> str:
