@@ -27,14 +27,11 @@ from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.paths import settle_paths
 from orchestrator.sweepfile.program.resolve import read_program
-from orchestrator.sweepfile.schema.sweep import (
-    PROGRAMS,
-    SPEC,
-    plain_settings,
-    spec_values,
-)
+from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC, plain_settings, spec_values
 from orchestrator.sweepfile.yaml.compose import ORIGIN, apply, parameter_names, read_whole
 from orchestrator.sweepfile.yaml.node import Log, Node
+
+_FIELDS = frozenset(field.name for field in fields(Spec))
 
 
 def load_spec(
@@ -49,7 +46,6 @@ def load_spec(
     """Return the spec of a sweep file.
 
     Args:
-        path: the file.
         overrides: ``KEY=VALUE`` each, as ``--set`` takes them.
         stage: the stage that runs; by default all in order if one promotes, else the last.
         quick: True for the first stage.
@@ -80,6 +76,16 @@ def load_spec(
         schema=keys.read_trainer(file, need_program),
         stage=course.choose_stage(file, stage, quick),
     )
+    spec = _checked(file, path.absolute(), need_program)
+    if not log.problems:
+        parameter_rules.check_some_run(file, spec)
+    if log.problems:
+        raise log.error()
+    return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
+
+
+def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
+    """Check what the keys mean together, and return the spec; mistakes go to the file's log."""
     parameters.check_parameters(file)
     keys.check_method(file)
     zips = parameter_rules.read_zips(file)
@@ -91,72 +97,48 @@ def load_spec(
     ranking.check_ranked(file, metrics)
     targets, tiers = result_conditions.read_targets(file, results)
     seeds, seed_parameter = course.read_seeds(file)
-    folder = path.absolute().parent
     file = settle_paths(file, need_program)
     program = None
     if any(key in file.values for key in PROGRAMS):
         names = [*file.names(), *([seed_parameter] if seeds else [])]
-        program = read_program(file, folder, need_program, names)
+        program = read_program(file, path.parent, need_program, names)
     early_terminate = wandb_files.read_early_terminate(file)
     wandb_files.warn_of_exponents(file)
     wandb_files.warn_of_impute(file)
-    spec = replace(
-        _assemble(file, path.absolute()),
-        metric=metrics[0] if metrics else None,
-        objectives=metrics if len(metrics) > 1 else (),
-        program=program,
-        zips=zips,
-        constraints=constraints,
-        early_terminate=early_terminate,
-        stages=course.read_stages(file, results),
-        ablate=course.read_ablate(file, results),
-        seeds=seeds,
-        seed_parameter=seed_parameter,
-        targets=targets,
-        tiers=tiers,
-        expect=result_conditions.read_expect(file, results),
-        references=result_conditions.read_references(file, results, folder),
-        success=result_conditions.read_success(file, results),
-        sampler=ranking.read_sampler(file),
-        divergence=course.read_divergence(file),
-        remedy=course.read_remedies(file, results),
-    )
-    ranking.check_loss(file, spec, results)
-    if log.problems:
-        raise log.error()
-    parameter_rules.check_some_run(file, spec)
-    if log.problems:
-        raise log.error()
-    return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
-
-
-_FIELDS = frozenset(field.name for field in fields(Spec))
-
-
-def _assemble(file: ParsedFile, path: Path) -> Spec:
-    """Return the spec with those fields that no check computes."""
-    values = file.values
-    caps = [cap for cap in (values.get("run_cap"), file.count) if cap is not None]
-    stage_set = values["stages"][file.stage].get("set", {}) if file.stage is not None else {}
-    simple = spec_values(values, _FIELDS)
-    fixed = simple.setdefault("fixed", {})
-    if file.schema is not None and "seed" in file.schema.parameters:
-        # The weakest place: whatever else names the trainer's seed is stronger.
-        seed = values.get("seed", 0)
-        if file.node("seed").origin == ORIGIN:
-            fixed["seed"] = seed
-        fixed.setdefault("seed", seed)
+    caps = [cap for cap in (file.values.get("run_cap"), file.count) if cap is not None]
+    stage = file.values["stages"][file.stage] if file.stage is not None else {}
     computed: dict[str, Any] = {
         "name": _name(file, path),
         "path": path,
         "parameters": {name: declared.domain for name, declared in file.parameters.items()},
         "nested": file.nested,
+        "zips": zips,
+        "constraints": constraints,
+        "fixed": _fixed(file),
         "run_cap": min(caps, default=None),
         "stage": file.stage,
-        "stage_set": plain_settings(stage_set),
+        "stage_set": plain_settings(stage.get("set", {})),
         "overrides": plain_settings(file.strongest),
+        "metric": metrics[0] if metrics else None,
+        "objectives": metrics if len(metrics) > 1 else (),
+        "program": program,
+        "early_terminate": early_terminate,
+        "stages": course.read_stages(file, results),
+        "ablate": course.read_ablate(file, results),
+        "seeds": seeds,
+        "seed_parameter": seed_parameter,
+        "targets": targets,
+        "tiers": tiers,
+        "expect": result_conditions.read_expect(file, results),
+        "references": result_conditions.read_references(file, results, path.parent),
+        "success": result_conditions.read_success(file, results),
+        "sampler": ranking.read_sampler(file),
+        "divergence": course.read_divergence(file),
+        "remedy": course.read_remedies(file, results),
     }
-    return Spec(**{**simple, **computed})
+    spec = Spec(**{**spec_values(file.values, _FIELDS), **computed})
+    ranking.check_loss(file, spec, results)
+    return spec
 
 
 def _name(file: ParsedFile, path: Path) -> str:
@@ -168,22 +150,30 @@ def _name(file: ParsedFile, path: Path) -> str:
     return name
 
 
+def _fixed(file: ParsedFile) -> dict[str, Any]:
+    """Return what all configs share, with the sweep's seed if the trainer takes one."""
+    fixed = plain_settings(file.values.get("fixed", {}))
+    if file.schema is not None and "seed" in file.schema.parameters:
+        # The weakest place: whatever else names the trainer's seed is stronger.
+        seed = file.values.get("seed", 0)
+        if file.node("seed").origin == ORIGIN:
+            fixed["seed"] = seed
+        fixed.setdefault("seed", seed)
+    return fixed
+
+
 # Other tools' files that are called sweep.yaml too: groups of keys, any of which is theirs alone.
-_TOOLS: dict[str, tuple[frozenset[str], ...]] = {
-    "Hydra": (frozenset({"hydra"}), frozenset({"defaults"})),
-    "the Sweep bot for GitHub": (
-        frozenset({"gha_enabled"}),
-        frozenset({"rules", "branch"}),
-        frozenset({"blocked_dirs"}),
-    ),
-    "GitHub Actions": (frozenset({"jobs", "on"}),),
-    "Kubernetes": (frozenset({"apiVersion", "kind", "metadata"}),),
-    "Determined AI": (frozenset({"searcher", "hyperparameters"}),),
-    "NNI": (frozenset({"trialCommand"}), frozenset({"searchSpace", "tuner"})),
-    "Polyaxon": (frozenset({"kind", "matrix"}), frozenset({"hptuning"})),
-    "Docker Compose": (frozenset({"services"}),),
+_TOOLS: dict[str, tuple[set[str], ...]] = {
+    "Hydra": ({"hydra"}, {"defaults"}),
+    "the Sweep bot for GitHub": ({"gha_enabled"}, {"rules", "branch"}, {"blocked_dirs"}),
+    "GitHub Actions": ({"jobs", "on"},),
+    "Kubernetes": ({"apiVersion", "kind", "metadata"},),
+    "Determined AI": ({"searcher", "hyperparameters"},),
+    "NNI": ({"trialCommand"}, {"searchSpace", "tuner"}),
+    "Polyaxon": ({"kind", "matrix"}, {"hptuning"}),
+    "Docker Compose": ({"services"},),
 }
-_OURS = frozenset({"parameters", "trials", "program", "command"})
+_OURS = {"parameters", "trials", "program", "command"}
 
 
 def _other_tool(entries: Mapping[str, Node]) -> str | None:

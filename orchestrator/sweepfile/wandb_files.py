@@ -13,8 +13,9 @@ from orchestrator.errors import Problem
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.spec import EarlyTerminate, Goal
 
-_DEFAULT_ETA = 3
 _KEY = "early_terminate"
+_DEFAULT_ETA = 3
+_MOST_BANDS = 100  # that are counted up from min_iter
 
 
 def read_early_terminate(file: ParsedFile) -> EarlyTerminate | None:
@@ -33,14 +34,12 @@ def read_early_terminate(file: ParsedFile) -> EarlyTerminate | None:
     if "max_iter" in entry and "s" not in entry:
         file.error("max_iter needs s, the number of bands.", _KEY)
         return None
-    for name, used in (("min_iter", "max_iter" not in entry), ("s", "max_iter" in entry)):
-        if name in entry and not used:
-            message = f"has no effect {'with' if name == 'min_iter' else 'without'} max_iter."
-            file.warn(message, _KEY, name, at=file.node(_KEY, name))
+    unused, where = ("min_iter", "with") if "max_iter" in entry else ("s", "without")
+    if unused in entry:
+        message = f"has no effect {where} max_iter."
+        file.warn(message, _KEY, unused, at=file.node(_KEY, unused))
     found = EarlyTerminate(**rule)
-    try:
-        bands(found)
-    except ValueError:
+    if not bands(found):
         message = "no band has at least one report. Write min_iter, or a larger max_iter."
         file.error(message, _KEY)
         return None
@@ -67,9 +66,6 @@ def warn_of_exponents(file: ParsedFile) -> None:
         file.log.warnings.append(Problem(line, items[0].key, message, origin))
 
 
-_UPWARD = 100  # bands that are counted up from min_iter
-
-
 @dataclass(frozen=True)
 class Stop:
     """Why a trial is stopped.
@@ -86,44 +82,20 @@ class Stop:
 
 
 def bands(rule: EarlyTerminate) -> list[int]:
-    """Return the bands of a rule, ascending; ``max_iter`` wins over ``min_iter``.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Return the bands of a rule, ascending; ``max_iter`` wins over ``min_iter``."""
+    found: list[int] = []
     if rule.max_iter is not None:
-        counted: list[int] = []
-        band: float = rule.max_iter
-        for _ in range(rule.s or 0):
+        band: float = rule.max_iter / rule.eta
+        while band >= 1 and len(found) < (rule.s or 0):
+            found.append(int(band))
             band /= rule.eta
-            if band < 1:
-                break
-            counted.append(int(band))
-        if not counted:
-            raise ValueError("no band")
-        return sorted(counted)
-    if rule.min_iter is None:
-        raise ValueError("no band")
-    found = []
-    band = rule.min_iter
-    for _ in range(_UPWARD):
-        found.append(int(band))
-        band *= rule.eta
-        if band > 1e300:
-            break
+        found.reverse()
+    elif rule.min_iter is not None:
+        band = rule.min_iter
+        while band <= 1e300 and len(found) < _MOST_BANDS:
+            found.append(int(band))
+            band *= rule.eta
     return found
-
-
-def threshold(values: Sequence[float], eta: float, goal: Goal) -> float:
-    """Return the value that a trial at a band must not be worse than.
-
-    Args:
-        values: of all trials that have reached the band, at the band; one at least.
-        eta: one in so many continues.
-        goal: which way is better.
-    """
-    ordered = sorted(values, reverse=goal == "maximize")
-    return ordered[int(len(ordered) / eta)]
 
 
 def should_stop(
@@ -132,8 +104,6 @@ def should_stop(
     """Return why a running trial is stopped, or None if it continues.
 
     Args:
-        rule: the rule.
-        goal: which way is better.
         mine: the finite reports of the trial.
         others: the finite reports of every other trial, whatever its state.
     """
@@ -142,8 +112,9 @@ def should_stop(
         return None
     band = reached[-1]
     values = [reports[band - 1] for reports in (mine, *others) if len(reports) >= band]
-    limit = threshold(values, rule.eta, goal)
+    values.sort(reverse=goal == "maximize")
+    threshold = values[int(len(values) / rule.eta)]
     better = max if goal == "maximize" else min
     value = mine[band - 1] if rule.strict else better(mine)
-    is_worse = value < limit if goal == "maximize" else value > limit
-    return Stop(band, value, limit) if is_worse else None
+    is_worse = value < threshold if goal == "maximize" else value > threshold
+    return Stop(band, value, threshold) if is_worse else None

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Domain, EarlyTerminate, MetricGoal
-from orchestrator.sweepfile.wandb_files import bands, should_stop, threshold
+from orchestrator.sweepfile.wandb_files import bands, should_stop
 
 Write = Callable[[str], Path]
 
@@ -163,9 +163,19 @@ class TestBands:
 
     @given(st.lists(st.floats(-9, 9), min_size=1), st.floats(1.1, 9))
     def test_one_in_eta_and_a_tie_go_on(self, values: list[float], eta: float) -> None:
-        limit = threshold(values, eta, "minimize")
-        assert limit in values
-        assert sum(value <= limit for value in values) >= len(values) / eta - 1e-9
+        rule = EarlyTerminate(min_iter=1, eta=eta)
+        stops = [
+            should_stop(
+                rule, "minimize", [value], [[other] for other in (*values[:i], *values[i + 1 :])]
+            )
+            for i, value in enumerate(values)
+        ]
+        assert stops.count(None) >= len(values) / eta - 1e-9
+        for value, stop in zip(values, stops, strict=True):
+            if stop is not None:
+                assert stop.threshold in values
+                assert stops[values.index(stop.threshold)] is None
+                assert value > stop.threshold
 
 
 class TestOtherTools:

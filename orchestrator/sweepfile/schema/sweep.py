@@ -144,9 +144,7 @@ _KEYS = {
         Text("the path of a sweep file"),
         "another sweep file; this one holds only what differs from it",
     ),
-    "fixed": _Key(
-        SETTINGS, "parameter values that all trials share", convert=plain_settings, joined=True
-    ),
+    "fixed": _Key(SETTINGS, "parameter values that all trials share", joined=True),
     "parameters": _Key(
         MapOf(Block(), "a mapping from parameter to its values"),
         "the search space: parameter to value, values, or min and max",
