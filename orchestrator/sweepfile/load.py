@@ -50,8 +50,8 @@ def load_spec(
         stage: the stage that runs; by default all in order if one promotes, else the last.
         quick: True for the first stage.
         count: the greatest number of trials, next to the file's ``run_cap``; None for no other.
-        need_program: True if a missing program, or a missing file that a parameter names, is a
-            mistake; otherwise it is a warning.
+        need_program: True if a missing program, or file that a parameter names, is a mistake;
+            otherwise it is a warning.
 
     Raises:
         SpecError: all mistakes of file and overrides together.

@@ -29,12 +29,7 @@ _SHOWN = {
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return a line for each difference between two specs, none if the sweep can continue.
-
-    Args:
-        old: `Spec.to_dict` of then, also after a round trip through JSON.
-        new: `Spec.to_dict` of now.
-    """
+    """Return a line for each difference of two `Spec.to_dict`; none if the sweep can continue."""
     before, after = _comparable(old), _comparable(new)
     lines = list(_compare("", before, after))
     for key, was, now in (

@@ -41,10 +41,8 @@ class TrainerParameter:
 
     Attributes:
         type: one of bool, int, float, str.
-        low: least value, inclusive; None for no bound.
-        high: greatest value, inclusive; None for no bound.
+        low: least value, inclusive, as `high` is the greatest; None for no bound.
         choices: the only values; empty for any.
-        nullable: True if null is a value.
         alters_loss: True if it changes what the loss means.
         alters_memory: True if it changes the memory that a trial takes.
     """
@@ -68,7 +66,6 @@ class TrainerMetric:
     """One reported metric of a trainer, as `trainers.base.Metric` declares it.
 
     Attributes:
-        goal: ``minimize`` or ``maximize``.
         is_loss: True if its value depends on parameters that alter the loss.
     """
 
@@ -79,12 +76,10 @@ class TrainerMetric:
 
 @dataclass(frozen=True)
 class TrainerSchema:
-    """What a trainer declares.
+    """What a trainer declares, in its order.
 
     Attributes:
-        parameters: what a config may set, in the trainer's order.
         presets: preset name to the values that it sets.
-        metrics: every metric that the trainer reports during training.
         data_kind: what its arrays are, such as ``decay_curve``.
         takes_anything: True if it declares no parameters and takes whatever is given.
     """
@@ -118,10 +113,8 @@ def is_own(name: str) -> bool:
 def trainer_schema(name: str, folder: Path | None = None) -> TrainerSchema:
     """Return what the trainer called `name` declares.
 
-    Args:
-        name: one that ships (``edc``), or the user's own (``my_package.my_trainer:train``).
-        folder: the sweep file's folder, where the user's own module is searched before the
-            environment; None for the working folder.
+    The user's own (``my_package.my_trainer:train``) is searched in `folder`, by default the
+    working folder, before the environment.
 
     Raises:
         UsageError: there is no such trainer, or what declares it cannot be loaded.
@@ -199,11 +192,6 @@ def resolve(schema: TrainerSchema, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def inspect_trainer(name: str, folder: Path | None, *, timeout_s: float = TIMEOUT_S) -> Any:
     """Return what a trainer of the user's own declares, as `trainers.describe` writes it.
-
-    Args:
-        name: ``my_package.my_trainer:train``.
-        folder: where its module is searched before the environment; None for the working folder.
-        timeout_s: how long it may take to import.
 
     Raises:
         UsageError: it cannot be imported, breaks the contract, crashes, or takes too long.

@@ -68,13 +68,7 @@ def warn_of_exponents(file: ParsedFile) -> None:
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a trial is stopped.
-
-    Attributes:
-        band: the band that it reached, in reports.
-        value: its value there.
-        threshold: the value that it should have reached.
-    """
+    """Why a trial is stopped: its value at a band, in reports, is worse than a threshold."""
 
     band: int
     value: float
@@ -101,12 +95,7 @@ def bands(rule: EarlyTerminate) -> list[int]:
 def should_stop(
     rule: EarlyTerminate, goal: Goal, mine: Sequence[float], others: Sequence[Sequence[float]]
 ) -> Stop | None:
-    """Return why a running trial is stopped, or None if it continues.
-
-    Args:
-        mine: the finite reports of the trial.
-        others: the finite reports of every other trial, whatever its state.
-    """
+    """Return why a trial with the finite reports `mine` is stopped; None if it continues."""
     reached = [band for band in bands(rule) if band <= len(mine)]
     if not reached:
         return None

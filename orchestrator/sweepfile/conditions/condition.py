@@ -82,9 +82,7 @@ def evaluate(
     word that is no name with a value is text.
 
     Args:
-        condition: from `parse`.
-        values: parameters, metrics and `WORDS`, by name; a dotted name also reaches
-            into mappings.
+        values: parameters, metrics and `WORDS`, by name; a dotted name also reaches into mappings.
         at: returns a metric at a step, None if there is none; before it is called, the name
             with its step is looked up in `values`.
         many: the values of each trial, for ``any`` and ``all``.
@@ -181,14 +179,7 @@ class Facts(Protocol):
 
 
 def shortfall(condition: Condition, facts: Facts) -> str:
-    """Return what keeps a condition from holding; "" if it holds.
-
-    ::
-
-        val_per is 0.41, 0.06 too high
-        it is not stable
-        val_per is not known
-    """
+    """Return what keeps a condition from holding ("val_per is 0.41, 0.06 too high"); else ""."""
     if evaluate(condition, facts.values, at=facts.at) is True:
         return ""
     if isinstance(condition, Both):

@@ -14,12 +14,7 @@ from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, train
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules allow of a config.
-
-    Attributes:
-        absent: the parameters that do not exist in it.
-        broken: the first constraint that it breaks; None if it may run.
-    """
+    """The parameters that do not exist in a config, and the first constraint that it breaks."""
 
     absent: frozenset[str]
     broken: Constraint | None
@@ -49,14 +44,10 @@ class Rules:
         return {*found, *self.conditions, *(("preset",) if self._schema is not None else ())}
 
     def judge(self, config: Mapping[str, Any], pinned: Mapping[str, Any]) -> Verdict:
-        """Return what the rules allow of a config.
+        """Return what the rules allow of a config; `pinned` is set whatever its condition.
 
         A name that has no value decides nothing: a constraint on it is kept, and a parameter that
         exists only under such a condition does not exist.
-
-        Args:
-            config: parameter to value, those inside others by their joined names.
-            pinned: what is set whether its condition holds or not.
         """
         kept = dict(config)
         known = self._resolved(kept)

@@ -1,4 +1,4 @@
-"""The course of a sweep beyond single configs, as plain values of `Spec`."""
+"""The course of a sweep beyond single configs; the keys are in `sweepfile.schema.course`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Promote:
-    """Which trials of a stage run again at the next; all that is given must hold.
-
-    Attributes:
-        top: the best so many, and those tied with the last of them.
-        fraction: the best share, in (0, 1], rounded up, and ties.
-        condition: on one trial.
-    """
+    """Which trials of a stage run again at the next; all that is given must hold."""
 
     top: int | None = None
     fraction: float | None = None
@@ -36,7 +30,6 @@ class Stage:
     """One budget that trials pass through.
 
     Attributes:
-        promote: which of its trials run again at the next stage; None for none.
         resumes: True if the trials promoted to this stage continue from their checkpoints.
     """
 
@@ -48,12 +41,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Change:
-    """One named change of an ablation.
-
-    Attributes:
-        set: the values in which it differs from the baseline.
-        gate: condition on the change's own trial; None for none.
-    """
+    """One named change of an ablation; `gate` is a condition on the change's own trial."""
 
     set: Settings = field(default_factory=dict)
     note: str = ""
@@ -66,8 +54,7 @@ class Ablate:
 
     Attributes:
         changes: by name, in the order of the file; a list value in a file is several of them.
-        gate: condition that the baseline must meet before any change runs; None for none.
-        keep_improvements: True if a change that gains more than the noise stays for those after.
+        gate: condition that the baseline must meet before any change runs.
     """
 
     baseline: Settings = field(default_factory=dict)
@@ -78,14 +65,7 @@ class Ablate:
 
 @dataclass(frozen=True)
 class Budget:
-    """What bounds a whole sweep; the first bound that is reached ends it in order.
-
-    Attributes:
-        trials: finished trials.
-        hours: hours while a driver ran, all drivers of the sweep together.
-        gpu_hours: hours of all attempts times the GPUs that each held.
-        failures: failed trials in a row.
-    """
+    """What bounds a whole sweep, over all its drivers; the first bound reached ends it in order."""
 
     trials: int | None = None
     hours: float | None = None
@@ -100,7 +80,6 @@ class Remedy:
     Attributes:
         set: parameter to its new value: absolute, ``"*0.1"`` (times the value before), or a list
             of such, of which the first answer takes the first, and so on.
-        condition: condition on the trial; None for none.
         times: how many answers one chain of trials may have.
     """
 
@@ -112,12 +91,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the trials are compared with.
-
-    Attributes:
-        metrics: metric to its published value.
-        path: a run folder, absolute, whose metrics are recomputed; None for none.
-    """
+    """What the trials are compared with: published metrics, or an absolute run folder."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     path: str | None = None

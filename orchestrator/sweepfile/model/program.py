@@ -1,7 +1,4 @@
-"""A user's own program as a sweep file describes it: what starts it, and how it is treated.
-
-These are plain values that travel as JSON to the process that runs a trial.
-"""
+"""A user's own program as a sweep file describes it; it travels as JSON to the trial's process."""
 
 from __future__ import annotations
 
@@ -68,8 +65,7 @@ class ParamsFile:
     """A file with the parameters, from which the program reads them.
 
     Attributes:
-        write: its path, relative to the trial's copy of the program's folder, or to the run
-            directory if the program runs in place.
+        write: its path in the trial's copy of the folder, or in the run directory without a copy.
         source: the file whose keys are set, absolute; None for one that holds nothing else.
     """
 
@@ -79,12 +75,7 @@ class ParamsFile:
 
 @dataclass(frozen=True)
 class Resume:
-    """How the program continues from a checkpoint of its own.
-
-    Attributes:
-        words: what is added to its arguments, with ``${checkpoint}`` in them.
-        checkpoint: glob of the files (or folders) that it saves; None for the usual endings.
-    """
+    """How the program continues from a checkpoint: `words` are added, with ``${checkpoint}``."""
 
     words: tuple[str, ...]
     checkpoint: str | None = None
@@ -97,8 +88,7 @@ class Program:
     Attributes:
         path: the script, absolute, or the name of a console command.
         style: how arguments are written; one of `argument_styles.STYLES`.
-        booleans: ``"value"`` (``--amp=True``), ``"flag"`` (``--amp``, or nothing for False) or
-            ``"pair"`` (``--amp`` or ``--no-amp``).
+        booleans: one of `argument_styles.BOOLEANS`.
         python: the interpreter for ``.py`` files; None means the one that runs the sweep.
         outputs: glob, relative to the working folder, of the folder a trial makes.
         patterns: regular expressions whose named groups are metrics in the output, or the ``step``.
@@ -108,14 +98,10 @@ class Program:
         link: what of `workdir` is linked into the copy instead, relative to it.
         conda: the folder of the conda environment that it runs in.
         shell: True if `command` is one text that a shell reads.
-        env: environment variables to their texts, with macros.
-        steps: several commands, one after another, instead of one.
         resume: how it continues from a checkpoint; None if it starts again.
         grace_s: the time that it has to end itself after `stop_signal`.
-        timeout_s: longest time that it may take; None for any.
-        stall_timeout_s: longest time without output; None for any.
+        stall_timeout_s: longest time without output; None for any, as for `timeout_s`.
         seed: the sweep's seed, for ``${seed}`` if the config has none.
-        seed_parameter: the parameter that holds the config's.
     """
 
     path: str

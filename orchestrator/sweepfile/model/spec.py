@@ -1,7 +1,6 @@
 """The validated content of a sweep file.
 
-`sweepfile.load` makes a `Spec` of a file, `orchestrator.sweepfile.expand` makes configs of a
-`Spec`.
+`sweepfile.load` makes a `Spec` of a file, `sweepfile.expand` makes configs of a `Spec`.
 """
 
 from __future__ import annotations
@@ -34,10 +33,9 @@ class Domain:
     Attributes:
         distribution: one of `sweepfile.space.DISTRIBUTIONS`.
         values: the choices of a categorical, in the order of the file; the one of a constant.
-        low: least value of a range, inclusive; an exponent of e for some distributions.
-        high: greatest value of a range, inclusive.
+        low: least value of a range, inclusive, as `high` is the greatest; exponents of e for some
+            distributions.
         q: step of a quantised distribution.
-        probabilities: of `values`, if they are weighed.
         mu: mean of a normal distribution, or of the logarithm of a log-normal one.
         a: first shape of a beta distribution; `b` is the second.
         when: the condition under which the parameter exists; None for always.
@@ -67,8 +65,7 @@ class MetricGoal:
 
     Attributes:
         target: no further trial starts once one has reached it; None for no such value.
-        impute: what a failed trial counts as for a sampler: ``latest``, ``best`` or ``worst`` of
-            its values; None if the file does not set it.
+        impute: what a failed trial counts as: ``latest``, ``best`` or ``worst`` of its values.
         impute_while_running: the same for trials that run; ``"false"`` for nothing.
     """
 
@@ -84,9 +81,7 @@ class Bound:
     """A bound on a metric, as ``"<= 0.020"`` or ``"0.5..0.8"``.
 
     Attributes:
-        op: one of ``<``, ``<=``, ``>``, ``>=``; ``..`` for a range.
-        limit: the number on its right; the greatest of a range.
-        low: the least of a range; None for others.
+        op: one of ``<``, ``<=``, ``>``, ``>=``; ``..`` for a range, which alone has a `low`.
     """
 
     op: str
@@ -137,12 +132,10 @@ class Constraint:
 
 @dataclass(frozen=True)
 class EarlyTerminate:
-    """W&B's hyperband stopping; `orchestrator.sweepfile.wandb_files` computes with it.
+    """W&B's hyperband stopping, as `sweepfile.wandb_files` computes it.
 
     Attributes:
-        min_iter: the first band; None if the bands are counted down from `max_iter`.
-        max_iter: reports of a whole trial.
-        s: how many bands are counted down.
+        min_iter: the first band; None if `s` bands are counted down from `max_iter`.
         eta: each band is so many times the one before, and keeps one trial in so many.
         strict: True compares the value at the band, False the best value so far.
     """
@@ -160,8 +153,8 @@ class Resources:
 
     Attributes:
         gpu_memory_bytes: device memory on each of its GPUs; None if undeclared.
-        cpus: CPU cores; None lets the placement choose.
-        gpus: number of GPUs; None means one if the machine has any; 0 keeps the trial off GPUs.
+        cpus: None lets the placement choose.
+        gpus: None means one if the machine has any; 0 keeps the trial off GPUs.
     """
 
     gpu_memory_bytes: int | None = None
@@ -180,23 +173,16 @@ class Spec:
         path: the file, absolute.
         trainer: name of a training system; None if `program` is set.
         metric: what ranks; None if neither file nor trainer names one.
-        fixed: values that all configs share.
-        parameters: the search space, in the order of the file.
         nested: parameter to its path, of those inside another parameter.
         zips: groups of parameters that move together.
-        run_cap: greatest number of trials; None for no cap.
-        seed: of the sampler and the random draw.
         stage: name of the stage that runs; None if the file has no stages, or all run.
         stage_set: the values that this stage sets.
         overrides: the parameters of ``--set``; stronger than everything above.
         seeds: the seeds that each config runs with; empty for once with the config's own.
         tiers: tier to the targets that make it, the least demanding first; next to `targets`.
         expect: milestone such as ``train_mse@5`` to the bound that is expected there.
-        success: conditions over all trials that make the sweep a success.
-        sampler: the sampler of ``bayes``; None for the default.
         objectives: all metrics if the sweep has two; `metric` is the first of them.
         divergence: symptom to what it leads to, if that is not the default.
-        lr_schedule: the learning-rate schedule that is expected; {} if none is declared.
         warnings: what the writer should know though the file is good.
     """
 
@@ -264,7 +250,6 @@ class TrialConfig:
         name: the named trial and the values that distinguish it.
         config: the parameter values; the trainer's defaults are not among them.
         varied: the part of `config` that `parameters` chose, by name.
-        trial: key of the named trial in the spec, or None.
         replicate: place of its seed among the spec's `seeds`, from 0.
         group: number of the config's first replicate; None if configs run once.
         change: the change of an ablation that it tries; None for the baseline, or without one.

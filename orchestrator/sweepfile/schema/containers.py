@@ -35,7 +35,6 @@ class MapOf:
     """A mapping from names that the writer chooses to values of a kind.
 
     Attributes:
-        expected: what the mapping is, for messages.
         names: a pattern that each name matches; "" for any name that is not blank.
         name: what a name is, for messages.
     """
@@ -78,9 +77,7 @@ class Key:
 
 @dataclass(frozen=True)
 class SpecKey(Key):
-    """A key of the sweep file itself.
-
-    The field of `Spec` with the same name takes what was read, unless a check computes that field.
+    """A key of the sweep file itself, which fills the field of `Spec` with the same name.
 
     Attributes:
         convert: makes the field's value of what was read; None if they are the same.
@@ -100,7 +97,6 @@ class Record:
     """A mapping with known keys.
 
     Attributes:
-        expected: what it is, for messages.
         later: keys that are known but not supported yet, to what to do instead.
         ignored: keys that are known and have no meaning here; they become warnings.
         empty: True if null means an empty record.

@@ -53,13 +53,7 @@ def refuse(node: Node, key: str, log: Log, expected: str, hint: str = "") -> _Ab
 
 @dataclass(frozen=True)
 class Scalar:
-    """A value that a function reads.
-
-    Attributes:
-        expected: what it is, for messages.
-        parse: returns the value; raises `ValueError` with a hint, or "", for a wrong one.
-        json: its JSON Schema.
-    """
+    """A value that a function reads; it raises `ValueError` with a hint, or "", for a wrong one."""
 
     expected: str
     parse: Callable[[Any], Any]
@@ -171,12 +165,7 @@ class Nullable:
 
 @dataclass(frozen=True)
 class Word:
-    """One of a few words.
-
-    Attributes:
-        choices: the words.
-        meant: other spellings, which are read with a warning, to the word that they mean.
-    """
+    """One of a few words; `meant` maps other spellings, read with a warning, to one of them."""
 
     choices: tuple[str, ...]
     meant: Mapping[str, str] = field(default_factory=dict)

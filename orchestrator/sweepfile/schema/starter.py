@@ -49,9 +49,7 @@ class Probed:
         words: arguments that every trial has unchanged, such as a sub-command.
         given: parameter name to the value that it had in that run.
         style: how the program takes its arguments; None if its options show it.
-        outputs: glob of the folder that it makes for itself; None for none.
-        metrics: the entries of ``metrics``; empty if nothing was found.
-        metric: the metric that ranks; None if none was found.
+        metrics: the entries of ``metrics``.
         notes: what a reader of the file should know, a comment each.
         copies: True if each trial should run in a copy of the folder.
     """
@@ -81,13 +79,7 @@ def for_trainer(schema: TrainerSchema) -> str:
 
 
 def for_program(program: str, arguments: Sequence[Argument], probed: Probed | None = None) -> str:
-    """Return a file that sweeps a script.
-
-    Args:
-        program: its path, relative to the folder of the file.
-        arguments: its options, as far as they are known.
-        probed: what a run of it has shown; None if it was not run.
-    """
+    """Return a file that sweeps a script with these options; None as `probed` if it was not run."""
     hyphens = any("-" in item.option for item in arguments)
     # One style would spell either --batch_size or --no-cache wrong, so both stay as they are.
     is_mixed = hyphens and any("_" in item.option for item in arguments)

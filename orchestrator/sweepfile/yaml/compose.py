@@ -31,9 +31,7 @@ _ENV_START = "${env:"
 
 
 def read_whole(path: Path, log: Log) -> Node:
-    """Return the tree of a sweep file, joined with those that it extends.
-
-    Mistakes in any of them go to `log`.
+    """Return the tree of a sweep file, joined with those that it extends; mistakes go to `log`.
 
     Raises:
         UsageError: the file cannot be read.
@@ -144,10 +142,7 @@ _SHORT = {"metric": "name", "args": "style", "sampler": "name", "seeds": "values
 def apply(root: Node, texts: Sequence[str], log: Log) -> tuple[Node, dict[str, Node]]:
     """Return the tree as ``--set`` changes it, and the parameters that have one strongest value.
 
-    Args:
-        root: the file's tree; it stays as it is.
-        texts: ``KEY=VALUE`` each; a later one wins over an earlier one of the same key.
-        log: collects their mistakes.
+    A later text wins over an earlier one of the same key; mistakes go to `log`.
     """
     strongest: dict[str, Node] = {}
     for text in texts:

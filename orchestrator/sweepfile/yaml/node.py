@@ -73,8 +73,6 @@ class Log:
     """Collects mistakes and warnings, so that all are reported together.
 
     Attributes:
-        problems: what is wrong.
-        warnings: what the writer should know though it is not wrong.
         exponents: the places of numbers that YAML 1.1 takes for text, such as ``1e-5``.
     """
 

@@ -323,7 +323,7 @@ _AnyTagLoader.add_constructor(f"{_TAG}timestamp", lambda loader, node: node.valu
 def read_yaml(text: str) -> Any:
     """Return the plain values of YAML that another tool wrote; None for an empty text.
 
-    No tag builds an object (Lightning writes some): the plain content of the value is kept.
+    No tag builds an object: the plain content of the value is kept.
 
     Raises:
         LenientError: it is not YAML, or so large or deep that no person wrote it.
