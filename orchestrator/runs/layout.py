@@ -1,31 +1,6 @@
 """Where everything is: every path of a sweep folder and of a run directory.
 
-::
-
-    results/<sweep>/
-      spec.json          the resolved spec                      driver
-      plan.json          the plan that the last start decided   driver
-      state.json         the sweep's state                      driver
-      events.jsonl       what happened, one event a line        driver
-      study.journal      Optuna's journal                       driver
-      driver.log         output of a detached driver            driver
-      requests/          what `sweep stop` asks of the driver   command line
-      .lock              held by the driver while it lives
-      trials/<number>-<name>/
-        state.json       the trial's record                     driver
-        stop.json        why the running attempt is to end      driver
-        metadata.json    config, effective values, versions     child
-        metrics.jsonl    one report a line                      child
-        log.txt          output of the training code            child
-        predictions.npy, targets.npy                            child   (test, physical units)
-        val_predictions.npy, val_targets.npy                    child   (also train_)
-        [val_]{predictions,targets}_lengths.npy                 child   (sequences only)
-        checkpoint.pt    the state that was saved last          child
-        checkpoint_best.pt  that of its best report             child   (if a remedy needs it)
-        script.json      of a script, for its next attempt      child
-        .lock            held by the child while it lives
-
-Each file has the one writer that is named behind it.
+Each file has one writer: the driver, or in a run directory the child, unless noted.
 """
 
 from __future__ import annotations
@@ -66,15 +41,15 @@ class RunDir:
 
     path: Path
 
-    state_file = _Inside("state.json")
-    stop_file = _Inside("stop.json")
-    metadata_file = _Inside("metadata.json")
-    metrics_file = _Inside("metrics.jsonl")
-    log_file = _Inside("log.txt")
-    checkpoint_file = _Inside("checkpoint.pt")
-    best_checkpoint_file = _Inside("checkpoint_best.pt")
-    script_file = _Inside("script.json")
-    lock_file = _Inside(".lock")
+    state_file = _Inside("state.json")  # the trial's record; written by the driver
+    stop_file = _Inside("stop.json")  # why the running attempt is to end; written by the driver
+    metadata_file = _Inside("metadata.json")  # config, effective values, versions
+    metrics_file = _Inside("metrics.jsonl")  # one report a line
+    log_file = _Inside("log.txt")  # output of the training code
+    checkpoint_file = _Inside("checkpoint.pt")  # the state that was saved last
+    best_checkpoint_file = _Inside("checkpoint_best.pt")  # of the best report, if a remedy needs it
+    script_file = _Inside("script.json")  # of a script, for its next attempt
+    lock_file = _Inside(".lock")  # held by the child while it lives
 
     def predictions_file(self, split: str = "test") -> Path:
         """Return the path of the predictions."""
@@ -123,15 +98,15 @@ class SweepDir:
 
     path: Path
 
-    spec_file = _Inside("spec.json")
-    plan_file = _Inside("plan.json")
-    state_file = _Inside("state.json")
-    events_file = _Inside("events.jsonl")
-    study_file = _Inside("study.journal")
-    driver_log = _Inside("driver.log")
-    lock_file = _Inside(".lock")
-    requests_dir = _Inside("requests")
-    trials_dir = _Inside("trials")
+    spec_file = _Inside("spec.json")  # the resolved spec
+    plan_file = _Inside("plan.json")  # the plan that the last start decided
+    state_file = _Inside("state.json")  # the sweep's record
+    events_file = _Inside("events.jsonl")  # what happened, one event a line
+    study_file = _Inside("study.journal")  # Optuna's journal
+    driver_log = _Inside("driver.log")  # output of a detached driver
+    lock_file = _Inside(".lock")  # held by the driver while it lives
+    requests_dir = _Inside("requests")  # from `sweep stop` to the driver; written by the former
+    trials_dir = _Inside("trials")  # <number>-<name>/ for each trial
 
     @property
     def name(self) -> str:

@@ -51,60 +51,37 @@ class SweepState(StrEnum):
 
 @dataclass
 class TrialRecord:
-    """One trial: the content of its `state.json`. Times are ISO 8601, UTC.
+    """One trial: the content of its `state.json`. Times are ISO 8601, UTC."""
 
-    Attributes:
-        number: place in the sweep, from 0; it never changes.
-        name: the named trial, or the values that set it apart.
-        config: the parameter values that the sweep gave, without defaults.
-        reason: why it is in this state ("diverged: train_loss is nan since step 3").
-        attempt: which try this is, from 1; 0 before the first.
-        optuna_number: number of the present attempt in the study.
-        ray_id: id of the present attempt in Ray Tune.
-        slot: where it runs, as ``{"node", "device", "memory_mib", "threads"}``.
-        note: what the spec notes about it (note, risk, expect).
-        value: the sweep's metric when it ended, as recorded in the study.
-        warnings: what the user should know ("asked t20_weight 3.0, recorded 1.5").
-        started_at: start of the present attempt.
-        ended_at: end of the last attempt.
-        total_steps: how many steps the trial will report, if known.
-        need: memory that it takes on its device: ``memory_mib`` (None if unknown), ``source``
-            (declared, measured, history, unknown), ``peak_mib`` that was seen; after an
-            out-of-memory also ``retries`` and ``alone``.
-        origin: number of the trial that this one follows.
-        link: how it follows: ``"promoted"``, ``"remedy"`` or ``"resumed"``.
-        from_checkpoint: True if it starts from the checkpoint of `origin`.
-        change: what sets it apart from its origin, or from the baseline: ``name`` and ``set``.
-        group: number of the first trial with this config if configs run with several seeds.
-        replicate: place of its seed among them, from 0.
-        symptom: the symptom of its curve that ended it ("explosion").
-    """
-
-    number: int
-    name: str
-    config: dict[str, Any]
+    number: int  # place in the sweep, from 0; it never changes
+    name: str  # of a named trial, or the values that set it apart
+    config: dict[str, Any]  # the parameter values that the sweep gave, without defaults
     state: TrialState = TrialState.WAITING
-    reason: str | None = None
-    attempt: int = 0
-    optuna_number: int | None = None
-    ray_id: str | None = None
-    slot: dict[str, Any] | None = None
+    reason: str | None = None  # of the state: "diverged: train_loss is nan since step 3"
+    attempt: int = 0  # from 1; 0 before the first
+    optuna_number: int | None = None  # of the present attempt in the study
+    ray_id: str | None = None  # of the present attempt in Ray Tune
+    slot: dict[str, Any] | None = None  # where it runs: node, device, memory_mib, threads
     stage: str | None = None
-    note: dict[str, Any] = field(default_factory=dict)
-    value: float | None = None
+    note: dict[str, Any] = field(default_factory=dict)  # from the spec: note, risk, expect
+    value: float | None = None  # the sweep's metric when it ended, as recorded in the study
     warnings: list[str] = field(default_factory=list)
     created_at: str = field(default_factory=now)
-    started_at: str | None = None
-    ended_at: str | None = None
-    total_steps: int | None = None
+    started_at: str | None = None  # start of the present attempt
+    ended_at: str | None = None  # end of the last attempt
+    total_steps: int | None = None  # how many steps it will report, if known
+    # The memory that it takes on its device: memory_mib (None if unknown), source (declared,
+    # measured, history, unknown), peak_mib that was seen; after an out-of-memory also retries and
+    # alone.
     need: dict[str, Any] = field(default_factory=dict)
-    origin: int | None = None
-    link: str | None = None
-    from_checkpoint: bool = False
+    origin: int | None = None  # number of the trial that it follows
+    link: str | None = None  # how it follows: "promoted", "remedy" or "resumed"
+    from_checkpoint: bool = False  # it starts from the checkpoint of `origin`
+    # What sets it apart from its origin, or from the baseline: name and set.
     change: dict[str, Any] = field(default_factory=dict)
-    group: int | None = None
-    replicate: int = 0
-    symptom: str | None = None
+    group: int | None = None  # with several seeds, number of the first trial with this config
+    replicate: int = 0  # place of its seed in the group, from 0
+    symptom: str | None = None  # the symptom of its curve that ended it ("explosion")
 
     def state_now(self, driver_lives: bool) -> tuple[TrialState, str | None]:
         """Return the state and its reason; a trial that a killed driver left RUNNING waits."""
@@ -128,39 +105,26 @@ class TrialRecord:
 
 @dataclass
 class SweepRecord:
-    """A sweep: the content of its `state.json`. Times are ISO 8601, UTC.
-
-    Attributes:
-        state: as the driver left it; see `state_now` for a driver that was killed.
-        reason: why it failed or was interrupted.
-        n_trials: how many trials there will be; None if unbounded.
-        metric: name of the metric that ranks.
-        goal: ``"minimize"`` or ``"maximize"``.
-        spec_path: the sweep file, absolute.
-        command: the command line that continues it; "" if it was not started by one.
-        pid: process id of the driver.
-        host: the machine that the driver runs on.
-        placement: what placement reported: ``waiting`` (for memory of others), ``growth`` (a
-            sentence for each device), ``fallback`` (after an out-of-memory).
-        course: what was decided: ``stages`` (who was promoted), ``gates`` and ``kept`` of an
-            ablation, each with ``words``; ``ended`` (why it ended early), ``success`` (the verdict
-            at its end), ``spent`` (hours of all its drivers) and ``shifts`` (numbers that had to
-            give way).
-    """
+    """A sweep: the content of its `state.json`. Times are ISO 8601, UTC."""
 
     sweep: str
-    state: SweepState = SweepState.RUNNING
-    reason: str | None = None
-    n_trials: int | None = None
-    metric: str = ""
-    goal: str = "minimize"
-    spec_path: str = ""
-    command: str = ""
-    pid: int = field(default_factory=os.getpid)
-    host: str = field(default_factory=socket.gethostname)
+    state: SweepState = SweepState.RUNNING  # as the driver left it; see `state_now`
+    reason: str | None = None  # why it failed or was interrupted
+    n_trials: int | None = None  # None if unbounded
+    metric: str = ""  # the metric that ranks
+    goal: str = "minimize"  # or "maximize"
+    spec_path: str = ""  # absolute
+    command: str = ""  # the command line that continues it, if it was started by one
+    pid: int = field(default_factory=os.getpid)  # of the driver
+    host: str = field(default_factory=socket.gethostname)  # of the driver
     started_at: str = field(default_factory=now)
     ended_at: str | None = None
+    # waiting (for memory of others), growth (a sentence for each device), fallback (after an
+    # out-of-memory).
     placement: dict[str, Any] = field(default_factory=dict)
+    # What was decided: stages (who was promoted), gates and kept of an ablation, each with words;
+    # ended (why it ended early), success (the verdict at its end), spent (hours of all its
+    # drivers) and shifts (numbers that had to give way).
     course: dict[str, Any] = field(default_factory=dict)
 
     def state_now(self, sweep: SweepDir) -> SweepState:

@@ -6,6 +6,7 @@ The modules of `formats` are the list of readers.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,32 +31,18 @@ class LogProblem(Exception):  # noqa: N818  (it is what was found, not a fault)
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """One run as its log has it.
+    """One run as its log has it; other tools' runs have neither number, state nor `stored`."""
 
-    Attributes:
-        name: the trial's name, or what sets the run apart in its file.
-        path: the file or run folder.
-        form: which tool's log it is, for people: ``"sweep trial"``, ``"CSV"``.
-        reports: in the order of the log; steps may repeat or go back.
-        unit: what the steps count: ``"epoch"`` or ``"step"``.
-        config: the parameters that are known to have made it.
-        number: the trial's number in its sweep; None for other tools.
-        state: the trial's state; None for other tools.
-        total_steps: the last step that was planned, if known.
-        notes: what a reader of the diagnosis should know about how the log was read.
-        stored: the run folder as it was read; None for a log of another tool.
-    """
-
-    name: str
-    path: Path
-    form: str
-    reports: tuple[Report, ...]
-    unit: str = "epoch"
-    config: Mapping[str, Any] = field(default_factory=dict)
+    name: str  # the trial's name, or what sets the run apart in its file
+    path: Path  # the file or run folder
+    form: str  # which tool's log it is, for people: "sweep trial", "CSV"
+    reports: tuple[Report, ...]  # in the order of the log; steps may repeat or go back
+    unit: str = "epoch"  # what the steps count: "epoch" or "step"
+    config: Mapping[str, Any] = field(default_factory=dict)  # as far as it is known
     number: int | None = None
     state: str | None = None
-    total_steps: float | None = None
-    notes: tuple[str, ...] = ()
+    total_steps: float | None = None  # the last step that was planned, if known
+    notes: tuple[str, ...] = ()  # on how the log was read
     stored: StoredRun | None = field(default=None, repr=False, compare=False)
 
     def series(self, name: str) -> list[tuple[int, float]]:
@@ -75,38 +62,40 @@ class LogReader:
     Attributes:
         name: for people, in the list of what can be read.
         read: returns the runs of a file; raises LogProblem.
-        suffixes: endings of such files, apart from ``.gz``; () if `recognizes` decides.
-        recognizes: decides by the name of a file instead.
-        read_with_pattern: reads it with a user's regular expression; None for formats that are
-            not searched.
-        is_binary: True for files that a pattern cannot read, so that it is ignored.
+        suffixes: endings of such files, apart from ``.gz``.
+        recognizes: decides by the name of a binary file instead; a pattern is ignored for these.
+        read_with_pattern: reads it with a user's regular expression. Only the format that takes
+            all files that no other takes has it.
         usual_names: what tools call such a log, to its priority: of several in a folder the
             lowest is taken.
-        is_last: True for the reader of everything that no other recognizes.
     """
 
     name: str
     read: Callable[[Path], list[LoggedRun]]
     suffixes: tuple[str, ...] = ()
     recognizes: Callable[[Path], bool] | None = None
-    read_with_pattern: Callable[[Path, str], list[LoggedRun]] | None = None
-    is_binary: bool = False
+    read_with_pattern: Callable[[Path, str | None], list[LoggedRun]] | None = None
     usual_names: Mapping[str, int] = field(default_factory=dict)
-    is_last: bool = False
 
     def takes(self, path: Path) -> bool:
         """Return whether a file is named as this format's are."""
         if self.recognizes is not None:
             return self.recognizes(path)
         inner = path.with_suffix("") if path.suffix == ".gz" else path
-        return self.is_last or inner.suffix.lower() in self.suffixes
+        return inner.suffix.lower() in self.suffixes
+
+    def priority(self, path: Path) -> float | None:
+        """Return the place of a log among those of its folder; None if its name is not usual."""
+        if self.recognizes is not None:
+            return math.inf if self.recognizes(path) else None
+        return self.usual_names.get(path.name)
 
 
 @cache
 def log_readers() -> tuple[LogReader, ...]:
-    """Return all readers, the one that takes everything last."""
+    """Return all readers: binary formats first, as their names may end in any suffix."""
     found = records("orchestrator.runs.curves.formats", "READER")
-    return tuple(sorted(found, key=lambda reader: (reader.is_last, not reader.is_binary)))
+    return tuple(sorted(found, key=lambda reader: reader.recognizes is None))
 
 
 def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
@@ -115,11 +104,11 @@ def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
     Raises:
         LogProblem: it cannot be read as learning curves.
     """
-    reader = next(reader for reader in log_readers() if reader.takes(path))
-    if pattern is None or reader.is_binary:
+    reader = next((each for each in log_readers() if each.takes(path)), None)
+    if reader is not None and (pattern is None or reader.recognizes is not None):
         return reader.read(path)
-    searching = (each.read_with_pattern for each in log_readers() if each.read_with_pattern)
-    return next(searching)(path, pattern)
+    readers_of_text = (each.read_with_pattern for each in log_readers() if each.read_with_pattern)
+    return next(readers_of_text)(path, pattern)
 
 
 def read_bytes(path: Path) -> bytes:

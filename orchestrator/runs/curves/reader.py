@@ -116,17 +116,15 @@ def _first_log(
     names = {entry.name: entry for entry in entries if entry.is_file()}
     if {"metrics.jsonl", "state.json"} <= set(names):
         return [_lone_trial(folder)]
-    readers = log_readers()
-    usual = {name: place for one in readers for name, place in one.usual_names.items()}
-    logs = [names[name] for name in sorted(usual, key=usual.__getitem__) if name in names]
-    logs += [
-        entry
+    usual = sorted(
+        (place, entry)
         for entry in names.values()
-        if any(one.is_binary and one.takes(entry) for one in readers)
-    ]
+        for reader in log_readers()
+        if (place := reader.priority(entry)) is not None
+    )
     config = foreign.config_of(atomic.read_json(folder / "config.json") or {})
     config = config or foreign.config_of(foreign.read_object(folder / "metadata.json")[0])
-    for log in logs:
+    for _, log in usual:
         try:
             runs = read_log(log, pattern)
         except LogProblem:

@@ -131,31 +131,28 @@ class GrowingLines(GrowingFile):
     def __init__(self, path: Path, after: Mark | None = None) -> None:
         super().__init__(path, after)
         self._rest = b""
-        self._is_too_long = False
+        self._is_too_long = False  # the beginning of the present line was dropped
 
-    def read_lines(self) -> tuple[list[bytes], bool]:
-        """Return the lines since the last call, and whether the file has started again."""
+    def read_lines(self, last: bool = False) -> tuple[list[bytes], bool]:
+        """Return the lines since the last call, and whether the file has started again.
+
+        With `last` nothing writes any more, so that the last line needs no end.
+        """
         data, has_restarted = self.read()
         if has_restarted:
             self._rest, self._is_too_long = b"", False
-        return list(self._lines(data)), has_restarted
-
-    def _take_rest(self) -> list[bytes]:
-        """Return the last line if it has no end; for when nothing writes any more."""
-        rest, self._rest = self._rest, b""
-        return [rest] if rest and not self._is_too_long else []
-
-    def _lines(self, data: bytes) -> Iterator[bytes]:
-        *whole, rest = data.split(b"\n")
-        for piece in whole:
-            line, self._rest = self._rest + piece, b""
-            if self._is_too_long or len(line) > LONGEST_LINE:
-                self._is_too_long = False
-                continue
-            yield line.removesuffix(b"\r")
-        self._rest += rest
+        lines = []
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            if len(line) <= LONGEST_LINE and not self._is_too_long:
+                lines.append(line.removesuffix(b"\r"))
+            self._is_too_long = False
         if len(self._rest) > LONGEST_LINE:
             self._rest, self._is_too_long = b"", True
+        if last and self._rest and not self._is_too_long:
+            lines.append(self._rest)
+            self._rest = b""
+        return lines, has_restarted
 
 
 class _GrowingTable(GrowingLines):
@@ -168,42 +165,35 @@ class _GrowingTable(GrowingLines):
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
         super().__init__(path, after)
-        self._first: Row | None = None
+        self._first: Row = {}
         self._known = 0  # rows of this table that were returned
         self._place = 0  # rows of it that were read since the file was last written again
 
     def poll(self, last: bool = False) -> list[Row]:
         """Return the rows since the last call; with `last` the last line needs no end."""
-        lines, has_restarted = self.read_lines()
+        lines, has_restarted = self.read_lines(last)
         if has_restarted:
             self._place = 0
             self._restart()
-        rows = list(self._unknown(self._rows(lines)))
-        if last:
-            rows += self._unknown(self._rows(self._take_rest()))
-        return rows
+        found = []
+        for row in self._rows(lines):
+            if self._place == 0 and not (self._known and self._is_first(row)):
+                self._first, self._known = row, 0
+            self._place += 1
+            if self._place > self._known:
+                self._known = self._place
+                found.append(row)
+        return found
+
+    def _is_first(self, row: Row) -> bool:
+        """Return whether a row is the first one from before, perhaps with more columns."""
+        return all(row.get(name) == cell for name, cell in self._first.items() if cell != "")
 
     def _restart(self) -> None:
         """Forget what belongs to the file as it was."""
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
         raise NotImplementedError
-
-    def _unknown(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Drop the rows that were returned before the file was written again."""
-        for row in rows:
-            if self._place == 0 and not self._is_first(row):
-                self._first, self._known = row, 0
-            self._place += 1
-            if self._place > self._known:
-                self._known = self._place
-                yield row
-
-    def _is_first(self, row: Row) -> bool:
-        """Return whether a row is the first one from before, perhaps with more columns."""
-        if self._first is None:
-            return False
-        return all(row.get(name) == cell for name, cell in self._first.items() if cell != "")
 
 
 class GrowingJsonLines(_GrowingTable):

@@ -1,2 +1,1 @@
-from .run_folders import RunFolder as RunFolder, find_runs as find_runs
-from .sweep_info import SweepInfo as SweepInfo
+from .run_folders import RunFolder as RunFolder, SweepInfo as SweepInfo, find_runs as find_runs

@@ -9,22 +9,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import NotFoundError
-from orchestrator.runs.find.sweep_info import SweepInfo
-from orchestrator.runs.foreign import metadata
-from orchestrator.runs.foreign.run_files import (
-    MANIFEST,
-    ROLES,
-    Manifest,
-    Places,
-    own_places,
-    read_manifest,
-    usual_places,
-)
+from orchestrator.files import atomic
+from orchestrator.runs.foreign import metadata, run_files
+from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
 from orchestrator.runs.foreign.tools import Tool, recognize
 from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState
 
 _DIGITS = re.compile(r"(\d+)")
 # What only a run leaves behind, and a folder with a mere config does not have.
@@ -36,28 +29,77 @@ _HIDDEN_MARKS = (".hydra",)  # hidden folders that identify a tool; all others a
 
 
 @dataclass(frozen=True)
+class SweepInfo:
+    """What a ranking needs to know of the sweep that a run belongs to."""
+
+    name: str
+    path: Path  # absolute
+    metric: str = ""  # the metric that ranks it, if known
+    goal: str = "minimize"  # or "maximize"
+    targets: Mapping[str, str] = field(default_factory=dict)  # {"t20_mae": "<= 0.02"}
+    tiers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # least demanding first
+    expect: Mapping[str, str] = field(default_factory=dict)  # {"train_mse@5": "< 0.2"}
+    stages: tuple[str, ...] = ()  # in their order
+    has_baseline: bool = False  # its first trial is the baseline of an ablation
+    references: Mapping[str, Any] = field(default_factory=dict)  # name to metrics and path
+    seed_parameter: str = "seed"  # by which the replicates of a config differ
+    is_program: bool = False  # the user's own script made the arrays
+    lives: bool = False  # a driver runs it
+
+    @classmethod
+    def load(cls, sweep: SweepDir) -> SweepInfo | None:
+        """Return what the folder of a sweep holds; None if it is not a sweep's."""
+        record = SweepRecord.load(sweep)
+        spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
+        if record is None and not spec:
+            return None
+        metric = _map(spec.get("metric"))
+        if record is None:
+            record = SweepRecord(
+                str(spec.get("name") or sweep.name), goal=str(metric.get("goal") or "minimize")
+            )
+        stages = spec.get("stages")
+        return cls(
+            name=record.sweep,
+            path=sweep.path,
+            metric=record.metric or str(metric.get("name") or ""),
+            goal=record.goal,
+            targets=_texts(spec.get("targets")),
+            tiers={str(tier): _texts(bounds) for tier, bounds in _map(spec.get("tiers")).items()},
+            expect=_texts(spec.get("expect")),
+            stages=tuple(
+                str(stage.get("name"))
+                for stage in (stages if isinstance(stages, list) else ())
+                if isinstance(stage, dict)
+            ),
+            has_baseline=bool(spec.get("ablate")),
+            references=_map(spec.get("references")),
+            seed_parameter=str(spec.get("seed_parameter") or "seed"),
+            is_program=spec.get("program") is not None,
+            lives=sweep.driver_lives(),
+        )
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {str(name): str(text) for name, text in _map(value).items()}
+
+
+@dataclass(frozen=True)
 class RunFolder:
-    """One run folder that was found.
+    """One run folder that was found."""
 
-    Attributes:
-        path: the folder, below the path that was given.
-        files: names of its files.
-        sweep: the sweep of ours that it belongs to, or None.
-        record: the trial's record, or None for a folder of another tool.
-        places: where its arrays are.
-        tool: the tool that made it, if it is known.
-        manifest: the ``sweep-runs.yaml`` that describes it, or None.
-        error: why the folder could not be read, or None.
-    """
-
-    path: Path
+    path: Path  # below the path that was given
     files: frozenset[str] = frozenset()
-    sweep: SweepInfo | None = None
-    record: TrialRecord | None = None
+    sweep: SweepInfo | None = None  # the sweep of ours that it belongs to
+    record: TrialRecord | None = None  # None for a folder of another tool
     places: Places = field(default_factory=dict)
-    tool: Tool | None = None
-    manifest: Manifest | None = None
-    error: str | None = None
+    tool: Tool | None = None  # that made it, if known
+    manifest: Manifest | None = None  # the ``sweep-runs.yaml`` that describes it
+    error: str | None = None  # why it cannot be read
 
     @property
     def name(self) -> str:
@@ -69,16 +111,18 @@ class RunFolder:
     @property
     def state(self) -> TrialState | None:
         """The trial's state as it is now; None for a folder of another tool."""
-        return None if self.record is None else self.record.state_now(self._may_run)[0]
+        return self._state_and_reason[0]
 
     @property
     def reason(self) -> str | None:
         """Why the trial is in its state."""
-        return None if self.record is None else self.record.state_now(self._may_run)[1]
+        return self._state_and_reason[1]
 
     @property
-    def _may_run(self) -> bool:
-        return self.sweep is None or self.sweep.lives
+    def _state_and_reason(self) -> tuple[TrialState | None, str | None]:
+        if self.record is None:
+            return None, None
+        return self.record.state_now(driver_lives=self.sweep is None or self.sweep.lives)
 
     @property
     def is_ours(self) -> bool:
@@ -158,12 +202,7 @@ def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> 
     """Add `root` and every folder below it to `tree`, parents before what is in them.
 
     Links are followed after everything else, so that a folder is found under its own name; one
-    that leads back up is not followed.
-
-    Args:
-        root: the folder to start at.
-        tree: folders by their paths; added to.
-        seen: device and inode of the folders walked so far; added to.
+    that leads back up is not followed. `seen` holds device and inode of the folders in `tree`.
     """
     waiting = deque([root])
     links: deque[Path] = deque()
@@ -209,7 +248,7 @@ class _Finder:
         self._tree = tree
         self._sweeps: dict[Path, SweepInfo | None] = {}
         self._manifests: dict[Path, Manifest | None] = {}
-        self._named: dict[Path, frozenset[Path]] = {}
+        self._named: dict[Path, frozenset[Path]] = {}  # the run folders of each manifest
         self._parts: set[Path] = set()  # folders that belong to a run above them
 
     def runs(self) -> dict[Path, RunFolder]:
@@ -239,7 +278,7 @@ class _Finder:
         if record is None and sweep is None:
             return None
         self._parts.update(folder.folders)
-        return RunFolder(path, folder.files, sweep, record, places=own_places(path))
+        return RunFolder(path, folder.files, sweep, record, places=run_files.own_places(path))
 
     def _foreign(self, path: Path, folder: _Folder) -> RunFolder | None:
         manifest = self._manifest(path)
@@ -248,7 +287,7 @@ class _Finder:
         if named and not is_named:
             return None
         tool = recognize(folder.names)
-        places = usual_places(path, folder.files)
+        places = run_files.usual_places(path, folder.files)
         inner = [below for below in folder.folders if tool is not None and below.name in tool.inner]
         if tool is not None and not places:
             places, holder = self._below(folder)
@@ -276,7 +315,7 @@ class _Finder:
                 continue
             if any(metadata.is_run_file(name) for name in inside.files - _ARRAY_FILES):
                 continue
-            places = usual_places(below, inside.files)
+            places = run_files.usual_places(below, inside.files)
             if places:
                 found.append((places, below))
         return found[0] if len(found) == 1 else ({}, None)
@@ -286,8 +325,8 @@ class _Finder:
         if path in self._manifests:
             return self._manifests[path]
         folder = self._tree.get(path)
-        if folder is not None and MANIFEST in folder.files:
-            manifest = read_manifest(path / MANIFEST)
+        if folder is not None and run_files.MANIFEST in folder.files:
+            manifest = run_files.read_manifest(path / run_files.MANIFEST)
             self._named[manifest.path] = manifest.run_folders()
             self._manifests[path] = manifest
         else:

@@ -41,12 +41,8 @@ _USUAL_NAMES = {
 _MOST_ZIPS = 20
 
 _ARRAY_KEYS = {
-    "predictions": ("", "predictions"),
-    "targets": ("", "targets"),
-    "val_predictions": ("val", "predictions"),
-    "val_targets": ("val", "targets"),
-    "train_predictions": ("train", "predictions"),
-    "train_targets": ("train", "targets"),
+    **{role: ("", role) for role in ROLES},
+    **{f"{split}_{role}": (split, role) for split in ("val", "train") for role in ROLES},
 }
 _TEXT_KEYS = (*_ARRAY_KEYS, "runs", "split", "metrics", "config", "logged")
 _KEYS = (*_TEXT_KEYS, "rate")
@@ -120,24 +116,16 @@ def last_match(folder: Path, pattern: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of a ``sweep-runs.yaml``.
-
-    Attributes:
-        runs: pattern of the run folders, relative to the file's folder; "" for any.
-        arrays: split and role to a pattern, followed by ``:key`` for an ``.npz`` file.
-        metrics: what the arrays are, as ``edc``; None if not stated.
-        rate_hz: samples per second of the arrays; None if not stated.
-        config: pattern of the file with the parameters; "" for the usual ones.
-        logged: pattern of the file with the last metrics; "" for the usual ones.
-    """
+    """The content of a ``sweep-runs.yaml``."""
 
     path: Path
-    runs: str = ""
+    runs: str = ""  # pattern of the run folders, relative to the file's folder; "" for any
+    # Split and role to a pattern, followed by ``:key`` for an ``.npz`` file.
     arrays: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    metrics: str | None = None
-    rate_hz: float | None = None
-    config: str = ""
-    logged: str = ""
+    metrics: str | None = None  # what the arrays are, as "edc"
+    rate_hz: float | None = None  # samples per second of the arrays
+    config: str = ""  # pattern of the file with the parameters; "" for the usual ones
+    logged: str = ""  # pattern of the file with the last metrics; "" for the usual ones
 
     def run_folders(self) -> frozenset[Path]:
         """Return the folders that `runs` matches; none if it is not stated."""

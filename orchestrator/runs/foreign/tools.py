@@ -25,17 +25,11 @@ _MOST_BYTES = 32 << 20
 
 @dataclass
 class Found:
-    """What a tool left in a folder.
+    """What a tool left in a folder."""
 
-    Attributes:
-        config: parameter values, nested ones with dots.
-        logged: the metrics that it logged last, or those of its summary.
-        problems: what could not be read, one sentence each.
-    """
-
-    config: dict[str, Any] = field(default_factory=dict)
-    logged: dict[str, float] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)  # nested values with dots
+    logged: dict[str, float] = field(default_factory=dict)  # the last metrics
+    problems: list[str] = field(default_factory=list)  # what could not be read, a sentence each
 
     def read_mapping(self, path: Path) -> dict[str, Any]:
         """Return the mapping in a YAML or JSON file; empty if the file is missing or damaged."""
@@ -91,23 +85,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Tool:
-    """One kind of run folder.
+    """One kind of run folder."""
 
-    Attributes:
-        name: for people.
-        marks: names, files or folders, that must all be there; they may hold ``*``.
-        read: reads such a folder.
-        inner: folders in it that are part of the run, and not runs themselves.
-        is_own: True if only the tool makes such folders; False if other folders have its marks too.
-        is_complete: True if such a run is complete without arrays.
-    """
-
-    name: str
-    marks: tuple[str, ...]
+    name: str  # for people
+    marks: tuple[str, ...]  # names, files or folders, that must all be there; * is allowed
     read: Callable[[Path, Found], None]
-    inner: tuple[str, ...] = ()
-    is_own: bool = True
-    is_complete: bool = True
+    inner: tuple[str, ...] = ()  # folders in it that are part of the run, not runs themselves
+    is_own: bool = True  # only the tool makes such folders; other folders lack its marks
+    is_complete: bool = True  # such a run is complete without arrays
 
 
 def recognize(names: Collection[str]) -> Tool | None:

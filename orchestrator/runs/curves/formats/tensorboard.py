@@ -159,4 +159,4 @@ def _scalar(value: Any) -> float | None:
     return float(value.simple_value[-1]) if value.simple_value else None
 
 
-READER = LogReader("TensorBoard", read_events, recognizes=is_event_file, is_binary=True)
+READER = LogReader("TensorBoard", read_events, recognizes=is_event_file)

@@ -126,6 +126,5 @@ READER = LogReader(
     "text",
     read_text,
     read_with_pattern=read_text,
-    is_last=True,
     usual_names={"log.txt": 50, "train.log": 51, "training.log": 52},
 )

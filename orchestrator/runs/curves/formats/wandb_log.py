@@ -182,4 +182,4 @@ def _value(item: Any) -> Any:
     return json.loads(item.value_json) if item.value_json else (plain or [None])[-1]
 
 
-READER = LogReader("W&B, offline", _read, recognizes=is_wandb_log, is_binary=True)
+READER = LogReader("W&B, offline", _read, recognizes=is_wandb_log)
