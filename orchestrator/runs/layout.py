@@ -35,8 +35,7 @@ class _Inside:
 class RunDir:
     """The folder of one trial; it may not exist yet.
 
-    Arrays are of the split ``"test"``, ``"val"`` or ``"train"``, in physical units. Lengths exist
-    only for sequences that differ in length.
+    Arrays are in physical units. Lengths exist only for sequences that differ in length.
     """
 
     path: Path
@@ -136,10 +135,8 @@ class SweepDir:
 
 
 def safe_name(name: str) -> str:
-    """Return `name` as one safe part of a path: no separators, no leading dot, never empty.
-
-    Letters of any script stay. 60 characters are at most 240 bytes; file systems take 255.
-    """
+    """Return `name` as one safe part of a path: no separators, no leading dot, never empty."""
+    # Letters of any script stay. 60 characters are at most 240 bytes; file systems take 255.
     return _UNSAFE.sub("_", name).strip("._")[:60] or "trial"
 
 

@@ -1,7 +1,6 @@
 """Rows of named cells, as every table of a log has them, made into runs.
 
-The columns of the step, the epoch and the run are found by name. Rows that are finer than an epoch
-are averaged over it, because curves are judged by epoch or evaluation, not by batch.
+Rows that are finer than an epoch are averaged over it: curves are judged by epoch, not by batch.
 """
 
 from __future__ import annotations
@@ -108,10 +107,8 @@ def as_reports(
 ) -> tuple[str, tuple[Report, ...], tuple[str, ...]]:
     """Return what the steps count, the reports, and notes on how they were computed.
 
-    Args:
-        epochs: the epoch of each row, if it has one; fractions are places within it.
-        steps: the step of each row, if it has one.
-        cells: the numbers of each row.
+    Each row has its numbers in `cells`, and perhaps an epoch and a step; fractions of an epoch are
+    places within it.
     """
     if not cells:
         return "step", (), ()
@@ -188,14 +185,11 @@ def transposed(history: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 def flat(record: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """Return a record with inner maps flattened: ``{"val": {"mae": 1}}`` gives ``{"val/mae": 1}``.
-
-    Maps that merely group numbers (``metrics``, ``logs``, ``scalars``) leave no name behind; our
-    own log puts all numbers into ``metrics``.
-    """
+    """Return a record with inner maps flattened: {"val": {"mae": 1}} gives {"val/mae": 1}."""
     found: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, Mapping) and depth < 4:
+            # Some maps merely group numbers; our own log puts all into `metrics`.
             inner = "" if key in ("metrics", "logs", "scalars") else f"{prefix}{key}/"
             found |= flat(value, inner, depth + 1)
         else:

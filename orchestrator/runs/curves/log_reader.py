@@ -1,7 +1,4 @@
-"""What reads one format of logs, what it returns, and what readers share.
-
-The modules of `formats` are the list of readers.
-"""
+"""What reads one format of logs, what it returns, and what readers share."""
 
 from __future__ import annotations
 
@@ -99,11 +96,7 @@ def log_readers() -> tuple[LogReader, ...]:
 
 
 def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
-    """Return the runs of one file, read as its name suggests, else as text.
-
-    Raises:
-        LogProblem: it cannot be read as learning curves.
-    """
+    """Return the runs of one file, read as its name suggests, else as text, or raise LogProblem."""
     reader = next((each for each in log_readers() if each.takes(path)), None)
     if reader is not None and (pattern is None or reader.recognizes is not None):
         return reader.read(path)
@@ -112,11 +105,7 @@ def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a log, unpacked if its name ends in ``.gz``.
-
-    Raises:
-        LogProblem: it cannot be read, or is larger than any log of curves.
-    """
+    """Return the content of a log, unpacked if its name ends in ``.gz``, or raise LogProblem."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             content = stream.read(LARGEST_BYTES + 1)
@@ -130,14 +119,13 @@ def read_bytes(path: Path) -> bytes:
 def message_classes(package: str, **messages: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
     """Return the classes of protobuf messages by their names, with only the fields that are read.
 
-    protobuf is loaded only here. The classes that tensorboardX ships would load torch.
-
     Args:
         package: unique name, so that two tools' messages do not collide.
         messages: name of a message to its fields, each with its number and type: one of
             protobuf's in capitals (``"DOUBLE"``; text is ``"BYTES"``, as a damaged character must
             not cost the message) or the name of another message, with ``*`` if repeated.
     """
+    # Loaded only here. The classes that tensorboardX ships would load torch.
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)

@@ -21,9 +21,7 @@ _MOST_FOLDERS = 5_000
 def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
     """Return the runs at `path`: a log of any tool, a run folder, or a folder of such.
 
-    Args:
-        path: the file or folder.
-        pattern: a regular expression with named groups for text logs.
+    `pattern` is a regular expression with named groups for text logs.
 
     Raises:
         NotFoundError: there is nothing at `path`, or no run in it.

@@ -1,8 +1,4 @@
-"""The metadata and metrics in a run folder, ours or another tool's, in any shape.
-
-Only the names of another tool's files are known, so every reader here returns something empty
-rather than raise.
-"""
+"""The metadata and metrics in a run folder, in any shape; what cannot be read is empty."""
 
 from __future__ import annotations
 
@@ -30,10 +26,7 @@ _NOT_FINITE = ("nan", "inf", "-inf", "infinity", "-infinity")
 
 
 def is_run_file(name: str) -> bool:
-    """Return whether a file of that name makes its folder a run folder.
-
-    Only ``.npy`` arrays can be ranked, but a run that left another format should be listed.
-    """
+    """Return whether a file of that name makes its folder a run folder, in any usual format."""
     stem, dot, suffix = name.rpartition(".")
     return stem in _STEMS and dot + suffix.lower() in _SUFFIXES
 
@@ -67,12 +60,8 @@ def read_object(path: Path) -> tuple[dict[str, Any], str | None]:
 def config_of(metadata: Mapping[str, Any], *, is_config: bool = False) -> dict[str, Any]:
     """Return the config in `metadata`, nested maps flattened with dots.
 
-    It is the first map of the names that tools use (``config``, ``hyperparameters``, ``params``,
-    ``args``, ...); without one, all plain values outside the maps of metrics.
-
-    Args:
-        metadata: the content of the file.
-        is_config: the file holds only a config: without such a map all of it counts, lists too.
+    It is the first map of the names that tools use (``config``, ``params``, ``args``, ...); without
+    one, all plain values outside the maps of metrics, or everything in a file that `is_config`.
     """
     for key in _CONFIG_KEYS:
         value = metadata.get(key)
@@ -106,8 +95,8 @@ def warnings_of(metadata: Mapping[str, Any]) -> list[str]:
 def logged_metrics(folder: Path, metadata: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers that the run itself logged last, flattened with dots.
 
-    Later sources win: maps such as ``final_metrics`` in `metadata`, ``metrics.json``, the last
-    line of ``metrics.jsonl`` (its ``metrics`` map if it has one).
+    Later sources win: maps such as ``final_metrics`` in `metadata`, ``metrics.json``, the last line
+    of ``metrics.jsonl``.
     """
     sources = [metadata.get(key) for key in _METRIC_KEYS]
     sources.append(read_object(folder / "metrics.json")[0])

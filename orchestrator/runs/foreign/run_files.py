@@ -74,13 +74,11 @@ def own_places(folder: Path) -> Places:
 
 
 def usual_places(folder: Path, names: Collection[str]) -> Places:
-    """Return the arrays of another tool among the files `names` of a folder.
-
-    An ``.npz`` file counts if it holds both arrays of a split; only its table of contents is read.
-    """
+    """Return the arrays of another tool among the files `names` of a folder."""
     found = {key: Source(folder / name) for key, name in _usual(names, ".npy").items()}
     if found:
         return found
+    # An archive counts if it holds both arrays of a split; only its table of contents is read.
     for archive in sorted(name for name in names if name.endswith(".npz"))[:_MOST_ZIPS]:
         inside = _usual({name.removesuffix(".npy") for name in _archive_names(folder / archive)})
         for (split, role), key in inside.items():
@@ -144,11 +142,7 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the content of a ``sweep-runs.yaml``.
-
-    Raises:
-        UsageError: it cannot be read, or a key or value is not valid.
-    """
+    """Return the content of a ``sweep-runs.yaml``; raise UsageError if it is not valid."""
     try:
         raw = read_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, LenientError) as error:

@@ -1,7 +1,4 @@
-"""Run folders of other tools: which tool made one, its config, and what it logged last.
-
-Nothing is imported or unpickled. A file that cannot be read is a problem of its run, not an error.
-"""
+"""Run folders of other tools: which tool made one, its config, and what it logged last."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Read the arrays that a run left behind, without unpickling anything.
 
 Sequences of unequal length are two arrays: ``predictions.npy`` holds the values of all sequences
-end to end, ``predictions_lengths.npy`` [N] how many belong to each, in order; targets are kept in
-the same way. A sequence may be empty, and a prediction may be longer or shorter than its target.
+end to end, ``predictions_lengths.npy`` [N] how many belong to each; targets likewise.
 """
 
 from __future__ import annotations
@@ -28,13 +27,10 @@ _MAP_FROM_BYTES = 64 << 20
 def load_array(path: Path, key: str | None = None) -> Array:
     """Return the array in an ``.npy`` file, or the one called `key` in an ``.npz`` file.
 
-    Returns:
-        An array of bool, integers or floats, of any shape, empty ones included; that of a large
-        ``.npy`` file is mapped into memory and read-only.
+    It holds bool, integers or floats; that of a large ``.npy`` file is mapped and read-only.
 
     Raises:
-        ArrayProblem: the file is missing, empty, not of that format, cut short, or holds objects
-            or anything else that is not a real number.
+        ArrayProblem: the file is missing, damaged, or holds anything but real numbers.
     """
     try:
         array = _load_file(path) if key is None else _load_from_archive(path, key)
@@ -108,8 +104,7 @@ def load_sequences(path: Path, lengths_path: Path) -> list[Array]:
     """Return the sequences whose values are in `path` and whose lengths are in `lengths_path`.
 
     Raises:
-        ArrayProblem: a file cannot be read (see `load_array`), the lengths are not whole numbers
-            from 0, or they do not add up to the number of values.
+        ArrayProblem: a file cannot be read, or the lengths do not divide the values.
     """
     import numpy as np
 

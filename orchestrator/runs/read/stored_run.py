@@ -1,8 +1,4 @@
-"""What one run folder holds: every file of it is read here, once, when it is first needed.
-
-Tables, audits, diagnoses, conditions and the status of a sweep all take what they need from a
-`StoredRun`; none of them opens the folder again. Nothing is written into it.
-"""
+"""What one run folder holds: each file is read here, once, when it is first needed."""
 
 from __future__ import annotations
 
@@ -48,18 +44,19 @@ class StoredRun:
         return self.folder.record
 
     @cached_property
-    def _metadata_file(self) -> tuple[dict[str, Any], str | None]:
-        return foreign.read_object(self.path / "metadata.json")
-
-    @cached_property
-    def _script_metadata_file(self) -> tuple[dict[str, Any], str | None]:
-        # What a script that we ran wrote about itself, next to our own metadata.json.
-        return foreign.read_object(self.path / "outputs_metadata.json")
+    def _metadata_files(self) -> dict[str, tuple[dict[str, Any], str | None]]:
+        # The second is what a script that we ran wrote about itself, next to our own metadata.
+        names = ("metadata.json", "outputs_metadata.json")
+        return {name: foreign.read_object(self.path / name) for name in names}
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Content of ``metadata.json``; {} if it is no JSON object."""
-        return self._metadata_file[0]
+        return self._metadata_files["metadata.json"][0]
+
+    @property
+    def _script_metadata(self) -> dict[str, Any]:
+        return self._metadata_files["outputs_metadata.json"][0]
 
     @cached_property
     def from_tool(self) -> Found:
@@ -81,10 +78,8 @@ class StoredRun:
         return tuple(read_reports(RunDir(self.path)))
 
     def last_reports(self, *, all_in_tail: bool) -> list[dict[str, Any]]:
-        """Return the last line of our own log as it is, or all those in its last 16 KiB.
-
-        A status must cost next to nothing while a training runs, so the log is not read whole.
-        """
+        """Return the last line of our own log as it is, or all those in its last 16 KiB."""
+        # A status must cost next to nothing while a training runs: the log is not read whole.
         try:
             with RunDir(self.path).metrics_file.open("rb") as stream:
                 stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -100,7 +95,7 @@ class StoredRun:
     @property
     def data(self) -> dict[str, Any]:
         """What the arrays are, as ``{"kind": "decay_curve", "rate_hz": 500}``; {} if unknown."""
-        return foreign.data_of(self.metadata) or foreign.data_of(self._script_metadata_file[0])
+        return foreign.data_of(self.metadata) or foreign.data_of(self._script_metadata)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -111,36 +106,33 @@ class StoredRun:
     @cached_property
     def logged(self) -> dict[str, float]:
         """Numbers that the run itself logged last."""
-        about = {**self._script_metadata_file[0], **self.metadata}
+        about = {**self._script_metadata, **self.metadata}
         return {**self.from_tool.logged, **foreign.logged_metrics(self.path, about)}
 
     @property
     def warnings(self) -> list[str]:
         """The warnings that the run recorded, and files that cannot be read."""
-        files = {
-            "metadata.json": self._metadata_file,
-            "outputs_metadata.json": self._script_metadata_file,
-        }
         recorded = {"warnings": self.record.warnings} if self.record is not None else {}
         return [
             *foreign.warnings_of(recorded),
             *foreign.warnings_of(self.metadata),
-            *(f"{name} cannot be read: {why}" for name, (_, why) in files.items() if why),
+            *(
+                f"{name} cannot be read: {why}"
+                for name, (_, why) in self._metadata_files.items()
+                if why
+            ),
             *self.from_tool.problems,
         ]
 
     def load_pair(self, split: str = "test") -> tuple[Samples, Samples]:
         """Return the predictions and targets of ``"test"``, ``"val"`` or ``"train"``.
 
-        They are not kept: arrays may be larger than everything else together.
-
         Returns:
             Two arrays of the same shape [N, ...] with finite values, or, if there are files of
-            lengths, two lists of N sequences.
+            lengths, two lists of N sequences. They are not kept.
 
         Raises:
-            ArrayProblem: arrays are missing or unreadable, do not fit, or hold values that are not
-                finite.
+            ArrayProblem: arrays are missing, unreadable, not finite, or do not fit each other.
         """
         run, places = RunDir(self.path), self.folder.places
         first = places.get((split, "predictions"), Source(run.predictions_file(split)))
@@ -157,12 +149,7 @@ class StoredRun:
 
 
 def open_run(path: Path, record: TrialRecord | None = None) -> StoredRun:
-    """Return the run in the folder `path`, whose arrays have our names.
-
-    Args:
-        path: a trial's folder, or any with ``predictions.npy`` and ``targets.npy``.
-        record: of the trial, if it is one.
-    """
+    """Return the run in a trial's folder, or in any whose arrays have our names."""
     return StoredRun(RunFolder(path, record=record, places=own_places(path)))
 
 

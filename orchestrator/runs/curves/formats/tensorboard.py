@@ -52,11 +52,7 @@ def is_event_file(path: Path) -> bool:
 
 
 def read_events(path: Path) -> list[LoggedRun]:
-    """Return the run of one event file, up to a torn record.
-
-    Raises:
-        LogProblem: it has no scalars.
-    """
+    """Return the run of one event file, up to a torn record."""
     by_step: dict[int, dict[str, float]] = {}
     for record in _Records(_LARGEST).feed(read_bytes(path)):
         step, scalars = _scalars(record)
@@ -76,12 +72,7 @@ def read_events(path: Path) -> list[LoggedRun]:
 
 
 class EventLog:
-    """The scalars of an event file that is still being written.
-
-    Args:
-        path: the file.
-        after: skip what it held then.
-    """
+    """The scalars of an event file that is still being written, after what it held at a mark."""
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
         self._file = GrowingFile(path, after)

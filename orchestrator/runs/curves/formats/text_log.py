@@ -38,11 +38,7 @@ _LONGEST_LINE = 2_000
 
 
 def read_text(path: Path, pattern: str | None = None) -> list[LoggedRun]:
-    """Return the run that a text log reports.
-
-    Raises:
-        LogProblem: no line matches, or the pattern is not valid.
-    """
+    """Return the run that a text log reports."""
     text = read_bytes(path).decode("utf-8", "replace")
     # Progress bars write over their line; the last state of a line is the one that stays.
     lines = [

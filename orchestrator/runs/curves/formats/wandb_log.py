@@ -54,16 +54,11 @@ def _record_class() -> Any:
 
 
 class WandbLog:
-    """One offline log, read as far as it is written.
-
-    Attributes:
-        config: the last content of ``wandb.config``; nested values are mappings.
-        reports: step and the numbers that were logged there, in order.
-    """
+    """One offline log, read as far as it is written."""
 
     def __init__(self, path: Path) -> None:
-        self.config: dict[str, Any] = {}
-        self.reports: list[Report] = []
+        self.config: dict[str, Any] = {}  # the last content of ``wandb.config``
+        self.reports: list[Report] = []  # in order
         self._path = path
         self._offset = _HEADER_BYTES
         self._pieces = b""
@@ -71,8 +66,7 @@ class WandbLog:
     def read(self) -> int:
         """Read what was written since the last call, and return the number of new reports.
 
-        Raises:
-            LogProblem: the file is not W&B's, or cannot be read.
+        Raises LogProblem if the file is not W&B's or cannot be read.
         """
         from google.protobuf.message import DecodeError
 
