@@ -82,7 +82,7 @@ def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None)
     }
     for _, metrics in stored.reports:
         values |= metrics
-    if ("test", "predictions") in stored.folder.places:
+    if ("test", "predictions") in stored.places:
         values |= _recomputed(stored)
     if metric is not None and record.value is not None:
         values[metric.name] = record.value

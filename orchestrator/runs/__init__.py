@@ -1,6 +1,6 @@
 """Sweep folders and run directories: where every file is, and the records in them.
 
-`find` finds run folders in any tree, `read` reads one, `curves` reads logs of any tool.
+`read` finds and reads run folders in any tree, `curves` reads logs of any tool.
 """
 
 import lazy_loader

@@ -19,9 +19,8 @@ from orchestrator.metrics import (
     resolve_kind,
 )
 from orchestrator.runs import TrialRecord, TrialState
-from orchestrator.runs.find import RunFolder, SweepInfo
 from orchestrator.runs.foreign import ROLES, SPLITS, metadata as foreign
-from orchestrator.runs.read import StoredRun, open_run
+from orchestrator.runs.read import StoredRun, SweepInfo, open_run
 
 _SPLIT_NAMES = {"val": "validation", "train": "training"}
 _NO_SWEEP = SweepInfo("", Path())
@@ -68,7 +67,7 @@ def evaluation_of(
     if declared is not None and not is_known_kind(declared) and declared != "regression":
         problems.append(f"its arrays are of the kind '{declared}', which has no metrics here")
     kind = kind if declared is None else declared
-    places = run.folder.places
+    places = run.places
     splits = [split for split in SPLITS if any((split, role) in places for role in ROLES)]
     metrics: dict[str, float] = {}
     for split in splits or ["test"]:
@@ -107,16 +106,16 @@ def measure(
 
     `kind` and `data` are as for `evaluation_of`.
     """
-    folder, sweep, record, manifest = run.folder, run.folder.sweep, run.record, run.folder.manifest
+    sweep, record, manifest = run.sweep, run.record, run.manifest
     lineage = Lineage.of(record)
     sweep_name = sweep.name if sweep is not None else None
     without = Incomplete(
-        run.path, tuple(folder.missing), None, sweep_name, folder.name, folder.state, lineage
+        run.path, tuple(run.missing), None, sweep_name, run.name, run.state, lineage
     )
     evaluation = Evaluation({})
     if not _is_whole_without_arrays(run):
-        if folder.missing:
-            return replace(without, problem=_why_missing(folder))
+        if run.missing:
+            return replace(without, problem=_why_missing(run))
         try:
             if manifest is not None and manifest.metrics is not None:
                 kind = resolve_kind(manifest.metrics, where=f"{manifest.path}: metrics")
@@ -132,14 +131,14 @@ def measure(
     info = sweep or _NO_SWEEP
     knows_split = (
         (sweep is not None and not sweep.is_program)
-        or any(split == "val" for split, _ in folder.places)
+        or any(split == "val" for split, _ in run.places)
         or (manifest is not None and bool(manifest.arrays))
     )
     return Row(
-        trial=folder.name,
+        trial=run.name,
         path=run.path,
         sweep=sweep_name,
-        state=folder.state,
+        state=run.state,
         config=run.config,
         metrics=evaluation.metrics,
         targets=judge(info.targets, values),
@@ -151,7 +150,7 @@ def measure(
         lineage=lineage,
         expected=judge(_expected(info, record), values, run.report_at),
         tier=tier_of(info.tiers, values),
-        rates=learning_rates(run.reports) if folder.is_ours else {},
+        rates=learning_rates(run.reports) if run.is_ours else {},
         run=run,
     )
 
@@ -166,22 +165,22 @@ def _expected(info: SweepInfo, record: TrialRecord | None) -> dict[str, str]:
 
 def _is_whole_without_arrays(run: StoredRun) -> bool:
     """Return whether a run saved no arrays and needs none, because it logged its metrics."""
-    folder, record = run.folder, run.record
-    if any(role in ROLES for _, role in folder.places):
+    record = run.record
+    if any(role in ROLES for _, role in run.places):
         return False
-    if not folder.is_ours:
-        is_complete = folder.tool is not None and folder.tool.is_complete
+    if not run.is_ours:
+        is_complete = run.tool is not None and run.tool.is_complete
         return is_complete and bool(run.from_tool.logged)
     return (
         record is not None
         and record.state is TrialState.COMPLETE
         and record.value is not None
-        and folder.sweep is not None
-        and folder.sweep.is_program
+        and run.sweep is not None
+        and run.sweep.is_program
     )
 
 
-def _why_missing(run: RunFolder) -> str | None:
+def _why_missing(run: StoredRun) -> str | None:
     if run.error is not None:
         return run.error
     others = foreign.other_formats(run.files)

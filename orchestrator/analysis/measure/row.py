@@ -11,8 +11,7 @@ from typing import Any
 from orchestrator.analysis.measure.targets import Tally, Target
 from orchestrator.files import plain
 from orchestrator.runs import TrialRecord
-from orchestrator.runs.find import SweepInfo
-from orchestrator.runs.read import StoredRun
+from orchestrator.runs.read import StoredRun, SweepInfo
 
 _LONG = 10
 """Characters above which a number is shortened."""

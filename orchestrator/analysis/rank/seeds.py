@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.analysis.measure.row import Incomplete, Row, Spread
 from orchestrator.analysis.measure.targets import judge, tier_of
-from orchestrator.runs.find import SweepInfo
+from orchestrator.runs.read import SweepInfo
 from orchestrator.sweepfile.expand import without_seed
 
 MEAN_OF = "the mean is of"

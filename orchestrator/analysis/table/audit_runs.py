@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Row
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.runs.curves import read_runs
-from orchestrator.runs.find import RunFolder, find_runs
 from orchestrator.runs.foreign import metadata
-from orchestrator.runs.read import StoredRun
+from orchestrator.runs.read import StoredRun, find_runs
 
 _CHECKPOINT = re.compile(r"\.(ckpt|pt|pth|h5|hdf5|keras|safetensors)$|^checkpoint-\d+$", re.I)
 _ARRAYS = re.compile(r"^(val_|test_|train_)?(predictions|targets)\.")
@@ -51,11 +50,11 @@ def audit(paths: Sequence[Path]) -> list[Audited]:
         NotFoundError: one of `paths` is no folder.
         UsageError: a ``sweep-runs.yaml`` is not valid.
     """
-    return [_audited(StoredRun(folder)) for folder in find_runs(paths)]
+    # Copies, so that what is read of one run is not kept while the others are read.
+    return [_audited(replace(run)) for run in find_runs(paths)]
 
 
 def _audited(run: StoredRun) -> Audited:
-    folder = run.folder
     measured = measure(run)
     checkpoint = _newest_checkpoint(run.path)
     reports, last_step = _curve(run)
@@ -69,24 +68,24 @@ def _audited(run: StoredRun) -> Audited:
         lacks += [*measured.missing, *([measured.problem] if measured.problem else [])]
     found = {
         "config": bool(run.config),
-        "arrays": not folder.missing,
+        "arrays": not run.missing,
         "metrics": bool(reports) or is_logged,
         "checkpoint": checkpoint is not None,
     }
     is_complete = isinstance(measured, Row)
     return Audited(
         path=run.path,
-        tool="sweep" if folder.is_ours else (folder.tool.name if folder.tool is not None else ""),
-        state=folder.state,
+        tool="sweep" if run.is_ours else (run.tool.name if run.tool is not None else ""),
+        state=run.state,
         complete=is_complete,
         has=tuple(name for name, is_there in found.items() if is_there),
         lacks=tuple(dict.fromkeys(lacks)),
-        recoverable=() if is_complete else _recoverable(folder, checkpoint, reports, last_step),
+        recoverable=() if is_complete else _recoverable(run, checkpoint, reports, last_step),
     )
 
 
 def _recoverable(
-    run: RunFolder, checkpoint: Path | None, reports: int, last_step: int | None
+    run: StoredRun, checkpoint: Path | None, reports: int, last_step: int | None
 ) -> tuple[str, ...]:
     found = []
     others = metadata.other_formats(run.files)
@@ -129,7 +128,7 @@ def _newest_checkpoint(root: Path) -> Path | None:
 def _curve(run: StoredRun) -> tuple[int, int | None]:
     """Return how many reports the log of a run has, and the last step."""
     reports: Sequence[tuple[int, Any]] = run.reports
-    if not run.folder.is_ours:
+    if not run.is_ours:
         try:
             reports = read_runs(run.path)[0].reports
         except (NotFoundError, UsageError, OSError):

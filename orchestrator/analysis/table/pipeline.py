@@ -17,8 +17,7 @@ from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
 from orchestrator.analysis.rank.ranked import rank
 from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
-from orchestrator.runs.find import find_runs
-from orchestrator.runs.read import StoredRun
+from orchestrator.runs.read import find_runs
 
 __all__ = ["Comparison", "Incomplete", "Row", "compare"]
 
@@ -51,17 +50,17 @@ def compare(
         NotFoundError: one of `paths` is no folder.
         UsageError: no run has the metric `sort_by`.
     """
-    folders = find_runs(paths)
+    runs = find_runs(paths)
     rows: list[Row] = []
     incomplete: list[Incomplete] = []
-    for done, folder in enumerate(folders, 1):
-        measured = measure(StoredRun(folder), kind, data)
+    for done, run in enumerate(runs, 1):
+        measured = measure(run, kind, data)
         if isinstance(measured, Row):
             rows.append(measured)
         else:
             incomplete.append(measured)
         if on_progress is not None:
-            on_progress(done, len(folders))
+            on_progress(done, len(runs))
     if not single:
         rows, incomplete = join_seeds(rows, incomplete)
     return relate(rank(rows, incomplete, sort_by=sort_by), top=top)

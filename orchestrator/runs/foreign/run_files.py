@@ -20,6 +20,7 @@ import math
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,9 @@ class Manifest:
     config: str = ""  # pattern of the file with the parameters; "" for the usual ones
     logged: str = ""  # pattern of the file with the last metrics; "" for the usual ones
 
+    @cached_property
     def run_folders(self) -> frozenset[Path]:
-        """Return the folders that `runs` matches; none if it is not stated."""
+        """The folders that `runs` matches; none if it is not stated."""
         found = self.path.parent.glob(self.runs) if self.runs else ()
         return frozenset(path for path in found if path.is_dir())
 

@@ -1,6 +1,6 @@
-"""Read what a run folder holds, ours or another tool's, each file once, unpickling nothing.
+"""Find run folders, ours or another tool's, and read them, unpickling nothing.
 
-In goes a `RunFolder` or a path; out comes a `StoredRun`.
+In go paths; out come `StoredRun` objects.
 """
 
 import lazy_loader

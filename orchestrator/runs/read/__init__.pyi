@@ -1,1 +1,7 @@
-from .stored_run import StoredRun as StoredRun, open_run as open_run, value_at as value_at
+from .run_folders import find_runs as find_runs
+from .stored_run import (
+    StoredRun as StoredRun,
+    SweepInfo as SweepInfo,
+    open_run as open_run,
+    value_at as value_at,
+)

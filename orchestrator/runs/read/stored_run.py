@@ -1,23 +1,22 @@
-"""What one run folder holds: each file is read here, once, when it is first needed."""
+"""What one run folder holds, and what its sweep asks of it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.files import jsonl
+from orchestrator.files import atomic, jsonl
 from orchestrator.metrics import check_pair, check_sequences
-from orchestrator.runs.find.run_folders import RunFolder
 from orchestrator.runs.foreign import metadata as foreign
-from orchestrator.runs.foreign.run_files import Source, own_places
-from orchestrator.runs.foreign.tools import Found
-from orchestrator.runs.layout import RunDir
+from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places, Source, own_places
+from orchestrator.runs.foreign.tools import Found, Tool
+from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.read.arrays import load_array, load_sequences
-from orchestrator.runs.records import TrialRecord, read_reports
+from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, read_reports
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,20 +27,109 @@ _TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True)
+class SweepInfo:
+    """What a ranking needs to know of the sweep that a run belongs to."""
+
+    name: str
+    path: Path  # absolute
+    metric: str = ""  # the metric that ranks it, if known
+    goal: str = "minimize"  # or "maximize"
+    targets: Mapping[str, str] = field(default_factory=dict)  # {"t20_mae": "<= 0.02"}
+    tiers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # least demanding first
+    expect: Mapping[str, str] = field(default_factory=dict)  # {"train_mse@5": "< 0.2"}
+    stages: tuple[str, ...] = ()  # in their order
+    has_baseline: bool = False  # its first trial is the baseline of an ablation
+    references: Mapping[str, Any] = field(default_factory=dict)  # name to metrics and path
+    seed_parameter: str = "seed"  # by which the replicates of a config differ
+    is_program: bool = False  # the user's own script made the arrays
+    lives: bool = False  # a driver runs it
+
+    @classmethod
+    def load(cls, sweep: SweepDir) -> SweepInfo | None:
+        """Return what the folder of a sweep holds; None if it is not a sweep's."""
+        record = SweepRecord.load(sweep)
+        spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
+        if record is None and not spec:
+            return None
+        metric = spec.get("metric") or {}
+        if record is None:
+            record = SweepRecord(
+                str(spec.get("name") or sweep.name), goal=str(metric.get("goal") or "minimize")
+            )
+        return cls(
+            name=record.sweep,
+            path=sweep.path,
+            metric=record.metric or str(metric.get("name") or ""),
+            goal=record.goal,
+            targets=_texts(spec.get("targets")),
+            tiers={tier: _texts(bounds) for tier, bounds in (spec.get("tiers") or {}).items()},
+            expect=_texts(spec.get("expect")),
+            stages=tuple(str(stage.get("name")) for stage in spec.get("stages") or ()),
+            has_baseline=bool(spec.get("ablate")),
+            references=spec.get("references") or {},
+            seed_parameter=str(spec.get("seed_parameter") or "seed"),
+            is_program=spec.get("program") is not None,
+            lives=sweep.driver_lives(),
+        )
+
+
+def _texts(value: dict[str, Any] | None) -> dict[str, str]:
+    return {name: str(text) for name, text in (value or {}).items()}
+
+
+@dataclass(frozen=True)
 class StoredRun:
-    """One run folder, read as far as needed."""
+    """One run folder: each file is read once, when it is first needed."""
 
-    folder: RunFolder
+    path: Path  # below the path that was given
+    files: frozenset[str] = frozenset()
+    sweep: SweepInfo | None = None  # the sweep of ours that it belongs to
+    record: TrialRecord | None = None  # None for a folder of another tool
+    places: Places = field(default_factory=dict)
+    tool: Tool | None = None  # that made it, if known
+    manifest: Manifest | None = None  # the ``sweep-runs.yaml`` that describes it
+    error: str | None = None  # why it cannot be read
 
     @property
-    def path(self) -> Path:
-        """The folder."""
-        return self.folder.path
+    def name(self) -> str:
+        """The trial's name, or the folder's."""
+        if self.record is not None:
+            return self.record.name
+        return self.path.name or self.path.resolve().name
 
     @property
-    def record(self) -> TrialRecord | None:
-        """The trial's record; None for another tool's run."""
-        return self.folder.record
+    def state(self) -> TrialState | None:
+        """The trial's state as it is now; None for a folder of another tool."""
+        return self._state_and_reason[0]
+
+    @property
+    def reason(self) -> str | None:
+        """Why the trial is in its state."""
+        return self._state_and_reason[1]
+
+    @property
+    def _state_and_reason(self) -> tuple[TrialState | None, str | None]:
+        if self.record is None:
+            return None, None
+        return self.record.state_now(driver_lives=self.sweep is None or self.sweep.lives)
+
+    @property
+    def is_ours(self) -> bool:
+        """True for a trial of a sweep."""
+        return self.record is not None or self.sweep is not None
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the arrays without which it cannot be ranked."""
+        # A run whose arrays are of one other split only is ranked by that.
+        splits = {split for split, _ in self.places}
+        split = "test" if "test" in splits or not splits or self.is_ours else min(splits)
+        names = {} if self.manifest is None else self.manifest.arrays
+        return [
+            names.get((split, role), f"{'' if split == 'test' else f'{split}_'}{role}.npy")
+            for role in ROLES
+            if (split, role) not in self.places
+        ]
 
     @cached_property
     def _metadata_files(self) -> dict[str, tuple[dict[str, Any], str | None]]:
@@ -61,8 +149,8 @@ class StoredRun:
     @cached_property
     def from_tool(self) -> Found:
         """What the tool's own files, and those that a ``sweep-runs.yaml`` names, hold."""
-        found, tool, manifest = Found(), self.folder.tool, self.folder.manifest
-        if self.folder.is_ours:
+        found, tool, manifest = Found(), self.tool, self.manifest
+        if self.is_ours:
             return found
         if tool is not None:
             tool.read(self.path, found)
@@ -134,7 +222,7 @@ class StoredRun:
         Raises:
             ArrayProblem: arrays are missing, unreadable, not finite, or do not fit each other.
         """
-        run, places = RunDir(self.path), self.folder.places
+        run, places = RunDir(self.path), self.places
         first = places.get((split, "predictions"), Source(run.predictions_file(split)))
         second = places.get((split, "targets"), Source(run.targets_file(split)))
         lengths = run.predictions_lengths_file(split), run.targets_lengths_file(split)
@@ -150,7 +238,7 @@ class StoredRun:
 
 def open_run(path: Path, record: TrialRecord | None = None) -> StoredRun:
     """Return the run in a trial's folder, or in any whose arrays have our names."""
-    return StoredRun(RunFolder(path, record=record, places=own_places(path)))
+    return StoredRun(path, record=record, places=own_places(path))
 
 
 def value_at(

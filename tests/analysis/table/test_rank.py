@@ -17,7 +17,7 @@ from orchestrator.analysis.rank.ranked import goal_of, rank
 from orchestrator.analysis.relate.relations import relate
 from orchestrator.analysis.table import compare
 from orchestrator.errors import UsageError
-from orchestrator.runs.find.run_folders import SweepInfo
+from orchestrator.runs.read import SweepInfo
 from orchestrator.runs.records import SweepState, TrialState
 from tests.analysis import made
 

@@ -8,7 +8,7 @@ from filelock import FileLock
 
 from orchestrator.analysis.table import compare
 from orchestrator.errors import NotFoundError
-from orchestrator.runs.find.run_folders import find_runs
+from orchestrator.runs.read import find_runs
 from orchestrator.runs.records import SweepState, TrialState
 from tests.analysis import made
 

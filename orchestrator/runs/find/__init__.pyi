@@ -1,1 +1,0 @@
-from .run_folders import RunFolder as RunFolder, SweepInfo as SweepInfo, find_runs as find_runs
