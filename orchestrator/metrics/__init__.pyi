@@ -1,4 +1,9 @@
-from .metric import Metric as Metric
+from .metric import (
+    ArrayProblem as ArrayProblem,
+    Metric as Metric,
+    check_pair as check_pair,
+    check_sequences as check_sequences,
+)
 from .registry import (
     evaluate as evaluate,
     goal as goal,
@@ -8,9 +13,4 @@ from .registry import (
     regression_metrics as regression_metrics,
     resolve_kind as resolve_kind,
     unit as unit,
-)
-from .samples import (
-    ArrayProblem as ArrayProblem,
-    check_pair as check_pair,
-    check_sequences as check_sequences,
 )

@@ -1,19 +1,32 @@
-"""What a metric is, and the pair of arrays that it is computed from."""
+"""What a metric is, and the pair of arrays that it is computed from.
+
+Arrays may be large (1,200 decay curves of 96,000 samples are 460 MB) and in any memory order, so
+they are read in blocks and bounded memory.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.metrics.samples import blocks
+from orchestrator.errors import SweepError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
+    Array = NDArray[Any]
+
 Goal = Literal["minimize", "maximize"]
+
+_BLOCK = 1 << 18  # elements; two float64 blocks are 4 MiB
+
+
+class ArrayProblem(SweepError):  # noqa: N818  (it is a finding about a file, shown in a table)
+    """A file or a pair of arrays that cannot be compared; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +35,10 @@ class Metric:
 
     Attributes:
         name: without a split before it: ``t20_mae``.
-        goal: which way it is better.
         definition: one line for people; "" if the trainer's page has it.
-        function: computes it from a `Pair`; None for a metric that the trainer's `evaluate`
-            computes together with others.
+        function: computes it from a `Pair`; None for a metric of a trainer, whose `evaluate`
+            computes all of them together.
         unit: as ``"dB"``; "" for the unit of the arrays, or for none.
-        kinds: kinds of data that have it; None for any arrays of one shape.
         order: place among the columns of a table, lowest first.
     """
 
@@ -36,17 +47,12 @@ class Metric:
     definition: str = ""
     function: Callable[[Pair], float] | None = None
     unit: str = ""
-    kinds: tuple[str, ...] | None = None
     order: int = 100
-
-    def is_of(self, kind: str | None) -> bool:
-        """Return whether data of `kind` have this metric."""
-        return self.kinds is None or kind in self.kinds
 
 
 @dataclass
 class Sums:
-    """Sums over all elements of a pair, in float64.
+    """Sums over all elements of a pair, in float64: p are the predictions, t the targets.
 
     Attributes:
         count: number of elements.
@@ -66,23 +72,13 @@ class Sums:
     lowest: float = math.inf
     highest: float = -math.inf
 
-    @property
-    def targets_vary(self) -> bool:
-        """True if not all targets are equal."""
-        return self.highest > self.lowest and self.about_mean > 0
-
 
 @dataclass(frozen=True)
 class Pair:
-    """Predictions and targets, which may be too large to hold twice.
+    """Predictions and targets: real numbers, both of the same shape."""
 
-    Attributes:
-        predictions: real numbers, any shape.
-        targets: of the same shape.
-    """
-
-    predictions: NDArray[Any]
-    targets: NDArray[Any]
+    predictions: Array
+    targets: Array
 
     @cached_property
     def sums(self) -> Sums:
@@ -113,3 +109,92 @@ class Pair:
                 sums.lowest = min(sums.lowest, float(target.min()))
                 sums.highest = max(sums.highest, float(target.max()))
         return sums
+
+
+def check_pair(predictions: Array, targets: Array) -> None:
+    """Check that predictions can be compared with targets.
+
+    Raises:
+        ArrayProblem: their shapes differ, they are empty, hold something other than real numbers,
+            or values that are not finite; all counts are in the message.
+    """
+    for name, array in (("predictions", predictions), ("targets", targets)):
+        if array.dtype.kind not in "biuf":
+            raise ArrayProblem(f"{name} are not real numbers ({array.dtype})")
+    _check_shapes(predictions, targets)
+    if predictions.size == 0:
+        raise ArrayProblem(f"the arrays are empty (shape {_shape(targets)})")
+    bad = {"predictions": 0, "targets": 0}
+    for predicted, target in blocks(predictions, targets):
+        bad["predictions"] += _not_finite(predicted)
+        bad["targets"] += _not_finite(target)
+    found = [f"{count:,} of {targets.size:,} {name}" for name, count in bad.items() if count]
+    if found:
+        raise ArrayProblem(f"{' and '.join(found)} are not finite")
+
+
+def check_sequences(predictions: Sequence[Array], targets: Sequence[Array]) -> None:
+    """Check that predicted sequences can be compared with targets.
+
+    Raises:
+        ArrayProblem: their numbers differ, there are none, or values are not finite.
+    """
+    if len(predictions) != len(targets):
+        raise ArrayProblem(
+            f"there are {len(predictions):,} sequences of predictions and {len(targets):,} of "
+            "targets"
+        )
+    if not targets:
+        raise ArrayProblem("the arrays are empty (no sequence)")
+    bad = {
+        "predictions": sum(map(_not_finite, predictions)),
+        "targets": sum(map(_not_finite, targets)),
+    }
+    found = [f"{count:,} values of {name}" for name, count in bad.items() if count]
+    if found:
+        raise ArrayProblem(f"{' and '.join(found)} are not finite")
+
+
+def blocks(
+    predictions: Array, targets: Array
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield both arrays as flat float64 blocks of the same elements, in bounded memory.
+
+    The order of the elements follows memory, so that a mapped file is read straight through. A
+    block is valid until the next one is requested.
+
+    Raises:
+        ArrayProblem: the shapes differ.
+    """
+    import numpy as np
+
+    _check_shapes(predictions, targets)
+    if predictions.size == 0:
+        return
+    iterator = np.nditer(
+        [predictions, targets],
+        flags=["external_loop", "buffered"],
+        op_flags=[["readonly"], ["readonly"]],
+        op_dtypes=[np.float64, np.float64],
+        casting="same_kind",
+        buffersize=_BLOCK,
+    )
+    with iterator:
+        yield from iterator
+
+
+def _not_finite(array: Array) -> int:
+    import numpy as np
+
+    return array.size - int(np.count_nonzero(np.isfinite(array)))
+
+
+def _check_shapes(predictions: Array, targets: Array) -> None:
+    if predictions.shape != targets.shape:
+        raise ArrayProblem(
+            f"shapes differ: predictions {_shape(predictions)}, targets {_shape(targets)}"
+        )
+
+
+def _shape(array: Array) -> str:
+    return "×".join(f"{length:,}" for length in array.shape) or "a single number"

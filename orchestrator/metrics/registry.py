@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import discover
-from orchestrator.metrics.metric import Goal, Metric, Pair
-from orchestrator.metrics.samples import ArrayProblem
+from orchestrator.metrics.metric import ArrayProblem, Goal, Metric, Pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +49,7 @@ _SPLIT: Final = re.compile(r"^(?:train|val|valid|validation|test)[_/.]", re.IGNO
 
 @dataclass(frozen=True)
 class _Trainer:
-    """A trainer that ships, as far as its metrics go."""
+    """A trainer that ships: its name, the kind of its data, and what it declares of metrics."""
 
     name: str
     kind: str
@@ -70,11 +69,6 @@ class _Trainer:
         reported = getattr(config, "METRICS", {}).get(f"val_{metric}")
         return None if reported is None else str(reported.unit)
 
-    def metrics(self) -> Iterator[Metric]:
-        """Yield what its ``metrics.py`` declares."""
-        for name, goal in getattr(self.module, "GOALS", {}).items():
-            yield Metric(name, goal, unit=self.unit(name) or "", kinds=(self.kind,))
-
 
 def kind_names() -> list[str]:
     """Return what a user may type for a kind: kinds, and the trainers that have them."""
@@ -83,10 +77,9 @@ def kind_names() -> list[str]:
 
 
 def resolve_kind(name: str, where: str = "--metrics") -> str:
-    """Return the kind that `name` means: a kind, or a trainer's name.
+    """Return the kind that `name` means: a kind, or the name of a trainer.
 
     Args:
-        name: as ``"edc"`` or ``"decay_curve"``.
         where: for the message.
 
     Raises:
@@ -104,7 +97,7 @@ def resolve_kind(name: str, where: str = "--metrics") -> str:
 
 def is_known_kind(kind: str | None) -> bool:
     """Return whether `kind` (or a trainer's name) has metrics of its own."""
-    return kind is not None and _trainer(kind) is not None
+    return _trainer(kind) is not None
 
 
 def known_metrics(kind: str | None = None) -> dict[str, Metric]:
@@ -113,22 +106,18 @@ def known_metrics(kind: str | None = None) -> dict[str, Metric]:
     Args:
         kind: a kind or a trainer's name; None for what any two arrays of one shape have.
     """
-    trainer = _trainer(kind) if kind is not None else None
-    own = {} if trainer is None else {metric.name: metric for metric in trainer.metrics()}
-    if trainer is not None and trainer.has_sequences:
-        return own
-    return {metric.name: metric for metric in _regression(trainer)} | own
+    trainer = _trainer(kind)
+    found: dict[str, Metric] = {}
+    if trainer is None or not trainer.has_sequences:
+        found = {metric.name: metric for metric in _regression()}
+    if trainer is not None:
+        for name, way in getattr(trainer.module, "GOALS", {}).items():
+            found[name] = Metric(name, way, unit=trainer.unit(name) or "")
+    return found
 
 
-def regression_metrics(
-    predictions: NDArray[Any], targets: NDArray[Any], kind: str | None = None
-) -> dict[str, float]:
+def regression_metrics(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
     """Return the metrics of any arrays over all elements, whatever the shape.
-
-    Args:
-        predictions: real numbers, any shape.
-        targets: of the same shape.
-        kind: what they are, for metrics that only some kinds have.
 
     Returns:
         ``mae`` and ``rmse`` in the arrays' unit, ``r2`` and what else is in `regression`. NaN in
@@ -138,10 +127,9 @@ def regression_metrics(
         ArrayProblem: the shapes differ.
     """
     pair = Pair(predictions, targets)
-    trainer = _trainer(kind) if kind is not None else None
     return {
         metric.name: metric.function(pair)
-        for metric in _regression(trainer)
+        for metric in _regression()
         if metric.function is not None
     }
 
@@ -163,7 +151,7 @@ def evaluate(
         ArrayProblem: the shapes differ, the kind's metrics need something that `data` lacks
             or cannot use what it holds, or sequences are of a kind without metrics of its own.
     """
-    trainer = _trainer(kind) if kind is not None else None
+    trainer = _trainer(kind)
     found: dict[str, float] = {}
     if isinstance(predictions, list) or isinstance(targets, list):
         if trainer is None or not trainer.has_sequences:
@@ -179,23 +167,18 @@ def evaluate(
             "targets_lengths.npy are missing"
         )
     else:
-        found = regression_metrics(predictions, targets, kind)
+        found = regression_metrics(predictions, targets)
     if trainer is None:
         return found
     function = trainer.module.evaluate
     wanted = list(inspect.signature(function).parameters.values())[2:]
-    missing = [
-        item.name
-        for item in wanted
-        if item.name not in data
-        and item.default is item.empty
-        and item.kind is not item.VAR_KEYWORD
-    ]
+    required = (p for p in wanted if p.default is p.empty and p.kind is not p.VAR_KEYWORD)
+    missing = [parameter.name for parameter in required if parameter.name not in data]
     if missing:
         raise ArrayProblem(
             f"metrics of a {trainer.kind} need {', '.join(missing)}, which nothing states"
         )
-    accepted = {item.name: data[item.name] for item in wanted if item.name in data}
+    accepted = {p.name: data[p.name] for p in wanted if p.name in data}
     try:
         return {**found, **function(predictions, targets, **accepted)}
     except (ValueError, TypeError) as error:
@@ -210,7 +193,7 @@ def goal(metric: str, kind: str | None = None) -> Goal:
 
     Args:
         metric: name as ``val_t20_r2``; the split before it does not matter.
-        kind: kind of data whose trainer may know better.
+        kind: a kind or a trainer's name; None if unknown.
     """
     bare = _SPLIT.sub("", metric)
     known = known_metrics(kind).get(bare)
@@ -224,11 +207,11 @@ def unit(metric: str, kind: str | None = None) -> str:
     """Return the unit of `metric`, as ``"dB"``; "" if it is not known.
 
     Args:
-        metric: name as ``val_c50_mae``.
-        kind: kind of data, whose trainer declares the units of its metrics.
+        metric: name as ``val_c50_mae``; the split before it does not matter.
+        kind: a kind or a trainer's name; None if unknown.
     """
     bare = _SPLIT.sub("", metric)
-    trainer = _trainer(kind) if kind is not None else None
+    trainer = _trainer(kind)
     reported = trainer.unit(bare) if trainer is not None else None
     if reported is not None:
         return reported
@@ -242,17 +225,28 @@ def _parts(name: str) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", name.lower()))
 
 
-def _regression(trainer: _Trainer | None) -> list[Metric]:
-    kind = None if trainer is None else trainer.kind
-    path = importlib.import_module(_REGRESSION).__path__
-    return [metric for metric in _regression_in(tuple(path)) if metric.is_of(kind)]
+def _trainer(name: str | None) -> _Trainer | None:
+    """Return the trainer with a kind of data or with a name; None if there is none."""
+    if name is None:
+        return None  # before any trainer is loaded
+    found = _by_kind()
+    by_name = {trainer.name: trainer for trainer in found.values()}
+    return found.get(name) or by_name.get(name)
 
 
 # Both tables are kept for the folders that they were read from: a package may get another one.
+def _regression() -> tuple[Metric, ...]:
+    return _regression_in(tuple(importlib.import_module(_REGRESSION).__path__))
+
+
 @cache
 def _regression_in(folders: tuple[str, ...]) -> tuple[Metric, ...]:
     found: Iterator[Metric] = discover.records(_REGRESSION, "METRIC")
     return tuple(sorted(found, key=lambda metric: metric.order))
+
+
+def _by_kind() -> dict[str, _Trainer]:
+    return _by_kind_in(tuple(importlib.import_module(_TRAINERS).__path__))
 
 
 @cache
@@ -271,13 +265,3 @@ def _by_kind_in(folders: tuple[str, ...]) -> dict[str, _Trainer]:
         if kind:
             found.setdefault(kind, _Trainer(item.name, kind))
     return found
-
-
-def _by_kind() -> dict[str, _Trainer]:
-    return _by_kind_in(tuple(importlib.import_module(_TRAINERS).__path__))
-
-
-def _trainer(name: str) -> _Trainer | None:
-    found = _by_kind()
-    by_name = {trainer.name: trainer for trainer in found.values()}
-    return found.get(name) or by_name.get(name)

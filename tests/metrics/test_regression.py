@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from orchestrator.metrics import ArrayProblem, known_metrics, regression_metrics, samples
+from orchestrator.metrics import ArrayProblem, known_metrics, metric, regression_metrics
 
 
 def test_worked_by_hand() -> None:
@@ -42,7 +42,7 @@ def test_blocks_do_not_alter_the_result(monkeypatch: pytest.MonkeyPatch) -> None
     targets = random.normal(3, 2, (41, 29)).astype(np.float32)
     predictions = (targets + random.normal(0, 0.1, targets.shape)).astype(np.float32)
     whole = regression_metrics(predictions, targets)
-    monkeypatch.setattr(samples, "_BLOCK", 17)
+    monkeypatch.setattr(metric, "_BLOCK", 17)
     assert regression_metrics(predictions, targets) == pytest.approx(whole, rel=1e-12)
 
 

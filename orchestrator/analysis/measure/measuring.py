@@ -96,7 +96,7 @@ def _evaluate_pair(
         # The pair is good and only the kind does not fit, as for a decay curve of one dimension.
         # It can still be ranked by its errors.
         problems.append(str(error))
-        return regression_metrics(predictions, targets, kind)
+        return regression_metrics(predictions, targets)
 
 
 def measure(

@@ -17,7 +17,8 @@ def flattened_r2(pair: Pair) -> float:
     perfect prediction of those and 0.0 for any other.
     """
     sums = pair.sums
-    return 1.0 - sums.squared / sums.about_mean if sums.targets_vary else math.nan
+    targets_vary = sums.highest > sums.lowest and sums.about_mean > 0
+    return 1.0 - sums.squared / sums.about_mean if targets_vary else math.nan
 
 
 METRIC = Metric("r2", "maximize", "R² with one mean over all elements", flattened_r2, order=2)

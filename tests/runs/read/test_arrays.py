@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.errors import SweepError
-from orchestrator.metrics import ArrayProblem, check_pair, samples
-from orchestrator.metrics.samples import blocks
+from orchestrator.metrics import ArrayProblem, check_pair, metric
+from orchestrator.metrics.metric import blocks
 from orchestrator.runs.read import arrays
 from orchestrator.runs.read.arrays import load_array
 
@@ -165,7 +165,7 @@ def test_pairs_that_cannot_be_compared() -> None:
 
 
 def test_every_count_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "_BLOCK", 64)
+    monkeypatch.setattr(metric, "_BLOCK", 64)
     predictions = np.zeros((37, 51), dtype=np.float32)
     predictions[::5] = np.nan
     with pytest.raises(ArrayProblem, match=f"{8 * 51} of 1,887 predictions"):
