@@ -32,12 +32,10 @@ from benchmarks.curves import Curve, read_curves
 from benchmarks.rules import RULES, Rule
 from benchmarks.scoring import Outcome, Score, score, table, wilson
 from benchmarks.thresholds import GRID, cross_validate
-from orchestrator.divergence.policy import Policy
-from orchestrator.divergence.rule import DivergenceRule
+from orchestrator.divergence import DivergenceRule, Policy, Watch
 from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.schedule.kinds import Schedule
 from orchestrator.divergence.symptoms import all_symptoms
-from orchestrator.divergence.watch import Watch
 
 __all__ = [
     "GRID",

@@ -28,8 +28,7 @@ def run(*arguments: str) -> str:
 
 class TestSymptom:
     MODULE = """
-from orchestrator.divergence.symptom import Advice, Symptom
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.symptom import Advice, Symptom, Verdict
 
 
 class Loudness:

@@ -6,10 +6,8 @@ thresholds were set on real curves; `python -m benchmarks.divergence` measures w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from orchestrator.divergence.series.statistics import Excursion, Standing, Streak
-from orchestrator.divergence.verdict import Action, Verdict, number
+from orchestrator.divergence.series import Excursion, Series, Standing, Streak
+from orchestrator.divergence.symptom import CONTINUE, Action, Verdict, number
 
 EXPLOSION_FACTOR = 2.0
 """A positive loss that is this many times its first and its best value explodes."""
@@ -44,55 +42,132 @@ NOISE_OF_PROGRESS = 2.0
 RATIO_ABOVE_BEST = 1.1
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition that has held for long enough.
+class JudgedSeries:
+    """The deciding series of a run and all conditions over it, fed report by report.
 
-    Attributes:
-        symptom: its name.
-        since: the step at which it began to hold.
-        reports: for how many reports it has held.
-        standing: the last report.
-        is_steep: True for an explosion by `STEEP_FACTOR`.
+    Args:
+        name: the reported name.
+        sign: 1.0, or -1.0 for a maximized metric.
     """
 
-    symptom: str
-    since: int
-    reports: int
-    standing: Standing
-    is_steep: bool = False
+    def __init__(self, name: str, sign: float) -> None:
+        self.name = name
+        self.sign = sign
+        self._series = Series()
+        self._last: tuple[int, float] | None = None
+        self._lost = {condition: Streak() for condition in REPORTS}
+        self._rising = Streak()
+        self._excursion = Excursion()
 
-    def verdict(self, name: str, sign: float) -> Verdict:
-        """Return the verdict: all conditions but a rising loss are fatal.
+    @property
+    def fell_by(self) -> float:
+        """How far the series came down from its first value, as a fraction of its size."""
+        return self._series.fell_by
 
-        Args:
-            name: the series.
-            sign: 1.0, or -1.0 if the series is maximized and was negated.
-        """
-        standing = self.standing
+    @property
+    def is_rising(self) -> bool:
+        """True while the loss has been rising for long enough."""
+        return self._rising.count >= RISING_REPORTS
+
+    def update(self, step: int, value: float) -> Verdict:
+        """Judge one finite value."""
+        if self._last == (step, value):
+            return CONTINUE  # one evaluation, reported twice
+        if self._last is not None and step < self._last[0]:
+            self._clear()  # a resumed run went back: it gets its own three reports
+            self._rising.clear()
+        self._last = (step, value)
+        oriented = self.sign * value
+        standing = self._series.measure(oriented)
+        verdict = CONTINUE if standing is None else self._judge(standing, step)
+        self._series.add(oriented, suspected=self._is_suspected)
+        return verdict
+
+    @property
+    def _is_suspected(self) -> bool:
+        """True while a condition that can stop the run holds."""
+        return bool(self._lost["explosion"].count or self._lost["sustained"].count)
+
+    def _judge(self, standing: Standing, step: int) -> Verdict:
+        """Return what the gravest condition leads to; a rising loss is warned of once."""
+        condition = self._lost_by(standing, step)
+        self._rising.feed(rises(standing), step)
+        if condition is not None:
+            return self._verdict(condition, self._lost[condition], standing)
+        if self._rising.count == RISING_REPORTS:
+            return self._verdict("rising", self._rising, standing)
+        return CONTINUE
+
+    def _lost_by(self, standing: Standing, step: int) -> str | None:
+        """Return the first condition in `REPORTS` that has held for long enough."""
+        is_exploding = explodes(standing, EXPLOSION_FACTOR)
+        is_losing = loses(standing, SUSTAINED_LOST)
+        if not is_exploding and not is_losing:
+            if self._is_suspected:  # nearly all reports of nearly all runs pass here
+                self._clear()
+            return None
+        self._excursion.feed(standing.value, standing.best)
+        holds = {
+            "explosion": is_exploding,
+            "steep": is_exploding and explodes(standing, STEEP_FACTOR),
+            "all": is_losing and standing.lost >= ALL_LOST,
+            "half": is_losing and standing.lost >= HALF_LOST,
+            "stuck": is_losing and self._is_stuck(standing),
+            "sustained": is_losing,
+        }
+        for condition, streak in self._lost.items():
+            streak.feed(holds[condition], step)
+        if self._excursion.is_falling and self._excursion.recovered >= RECOVERED:
+            return None
+        for condition, streak in self._lost.items():
+            needed = REPORTS[condition]
+            if condition == "sustained":
+                needed = max(needed, -(-standing.count // 10))
+            if streak.count >= needed:
+                return condition
+        return None
+
+    def _is_stuck(self, standing: Standing) -> bool:
+        return (
+            standing.is_positive
+            and standing.value > STUCK_FACTOR * standing.best
+            and standing.excess > STUCK_NOISE * standing.noise
+            and self._excursion.recovered < RECOVERED
+        )
+
+    def _clear(self) -> None:
+        for streak in self._lost.values():
+            streak.clear()
+        self._excursion.clear()
+
+    def _verdict(self, condition: str, streak: Streak, standing: Standing) -> Verdict:
+        """Return what a condition leads to: all but a rising loss are fatal."""
         numbers = {
-            "value": sign * standing.value,
-            "first": sign * standing.first,
-            "best": sign * standing.best,
+            "value": self.sign * standing.value,
+            "first": self.sign * standing.first,
+            "best": self.sign * standing.best,
             "lost": standing.lost,
             "noise": standing.noise,
-            "reports": float(self.reports),
+            "reports": float(streak.count),
         }
         value, first, best = (number(numbers[key]) for key in ("value", "first", "best"))
-        if self.symptom == "explosion":
-            times = "ten times" if self.is_steep else "twice"
+        symptom = "lost progress"
+        if condition in ("explosion", "steep"):
+            symptom = "explosion"
+            times = "ten times" if condition == "steep" else "twice"
             text = f"{value} is more than {times} its first value {first} and its best {best}"
-        elif self.symptom == "rising":
+        elif condition == "rising":
+            symptom = "rising"
             above = (standing.value - standing.first) / (abs(standing.first) or 1.0)
             share = f"{above:.0%}" if standing.first else number(above)
-            side = "below" if sign > 0 else "above"
+            side = "below" if self.sign > 0 else "above"
             text = f"{value} was never {side} its first value {first} and is {share} worse than it"
         else:
             share = f"{min(standing.lost, 99.0):.0%}"
             text = f"{value} has lost {share} of its progress from {first} to {best}"
-        reason = f"{name} {text}{in_a_row(self.reports)} since step {self.since}"
-        action: Action = "warn" if self.symptom == "rising" else "stop"
-        return Verdict(action, self.symptom, self.since, reason, numbers)
+        reason = f"{self.name} {text}{in_a_row(streak.count)} since step {streak.since}"
+        action: Action = "warn" if condition == "rising" else "stop"
+        return Verdict(action, symptom, streak.since, reason, numbers)
 
 
 def explodes(standing: Standing, factor: float) -> bool:
@@ -120,80 +195,6 @@ def rises(standing: Standing) -> bool:
     return standing.lowest >= standing.first and standing.value > standing.first + (
         RISING_FACTOR * abs(standing.first)
     )
-
-
-class Levels:
-    """All conditions over one series, fed report by report."""
-
-    def __init__(self) -> None:
-        self._lost = {name: Streak() for name in REPORTS}
-        self._rising = Streak()
-        self._excursion = Excursion()
-
-    @property
-    def is_suspecting(self) -> bool:
-        """True while a condition that can stop the run holds."""
-        return bool(self._lost["explosion"].count or self._lost["sustained"].count)
-
-    @property
-    def rising_for(self) -> int:
-        """For how many reports in a row the series has been rising."""
-        return self._rising.count
-
-    def clear(self) -> None:
-        """Reset all conditions, as after a step back in a resumed run."""
-        for streak in (*self._lost.values(), self._rising):
-            streak.clear()
-        self._excursion.clear()
-
-    def feed(self, standing: Standing, step: int) -> Condition | None:
-        """Process one report and return the gravest condition that has held long enough.
-
-        A mere warning is returned once, on the report that makes it long enough.
-        """
-        found = self._fatal(standing, step)
-        self._rising.feed(rises(standing), step)
-        if found is not None:
-            return found
-        if self._rising.count == RISING_REPORTS and self._rising.since is not None:
-            return Condition("rising", self._rising.since, RISING_REPORTS, standing)
-        return None
-
-    def _fatal(self, standing: Standing, step: int) -> Condition | None:
-        is_exploding = explodes(standing, EXPLOSION_FACTOR)
-        is_losing = loses(standing, SUSTAINED_LOST)
-        streaks = self._lost
-        if not is_exploding and not is_losing:
-            if self.is_suspecting:  # nearly all reports of nearly all runs pass here
-                for streak in streaks.values():
-                    streak.clear()
-                self._excursion.clear()
-            return None
-        self._excursion.feed(standing.value, standing.best)
-        streaks["steep"].feed(is_exploding and explodes(standing, STEEP_FACTOR), step)
-        streaks["explosion"].feed(is_exploding, step)
-        streaks["all"].feed(is_losing and standing.lost >= ALL_LOST, step)
-        streaks["half"].feed(is_losing and standing.lost >= HALF_LOST, step)
-        streaks["stuck"].feed(is_losing and self._is_stuck(standing), step)
-        streaks["sustained"].feed(is_losing, step)
-        if self._excursion.is_falling and self._excursion.recovered >= RECOVERED:
-            return None
-        for name, needed in REPORTS.items():
-            streak = streaks[name]
-            if name == "sustained":
-                needed = max(needed, -(-standing.count // 10))  # noqa: PLW2901
-            if streak.count >= needed and streak.since is not None:
-                symptom = "explosion" if name in ("steep", "explosion") else "lost progress"
-                return Condition(symptom, streak.since, streak.count, standing, name == "steep")
-        return None
-
-    def _is_stuck(self, standing: Standing) -> bool:
-        return (
-            standing.is_positive
-            and standing.value > STUCK_FACTOR * standing.best
-            and standing.excess > STUCK_NOISE * standing.noise
-            and self._excursion.recovered < RECOVERED
-        )
 
 
 def fatal_value(name: str, value: float, step: int) -> str:

@@ -34,18 +34,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from orchestrator.divergence.lost_levels import RISING_REPORTS, Levels, fatal_value, in_a_row
-from orchestrator.divergence.series.series_names import (
+from orchestrator.divergence.lost_levels import JudgedSeries, fatal_value, in_a_row
+from orchestrator.divergence.series import (
     Rank,
+    Streak,
     best_training_name,
     is_validation,
     is_validation_loss,
     training_rank,
 )
-from orchestrator.divergence.series.statistics import Series, Streak
-from orchestrator.divergence.verdict import CONTINUE, Action, Verdict
-
-__all__ = ["Action", "DivergenceRule", "Verdict"]
+from orchestrator.divergence.symptom import CONTINUE, Verdict
 
 LONGEST_TRANSIENT = 13
 """Number of reports for which validation stayed non-finite in runs that ended well."""
@@ -55,37 +53,6 @@ FALLEN = 0.2
 
 LASTING_METRIC = 3
 """Number of reports after which a non-finite metric is fatal if it is not a validation value."""
-
-
-class _Judged:
-    """The deciding series with its conditions.
-
-    Attributes:
-        name: the reported name.
-        sign: 1.0, or -1.0 for a maximized metric.
-        series: its statistics.
-        levels: its conditions.
-    """
-
-    def __init__(self, name: str, sign: float) -> None:
-        self.name = name
-        self.sign = sign
-        self.series = Series()
-        self.levels = Levels()
-        self._last: tuple[int, float] | None = None
-
-    def update(self, step: int, value: float) -> Verdict:
-        """Judge one finite value."""
-        if self._last == (step, value):
-            return CONTINUE  # one evaluation, reported twice
-        if self._last is not None and step < self._last[0]:
-            self.levels.clear()  # a resumed run went back: it gets its own three reports
-        self._last = (step, value)
-        oriented = self.sign * value
-        standing = self.series.measure(oriented)
-        found = self.levels.feed(standing, step) if standing else None
-        self.series.add(oriented, suspected=self.levels.is_suspecting)
-        return found.verdict(self.name, self.sign) if found else CONTINUE
 
 
 class DivergenceRule:
@@ -107,12 +74,12 @@ class DivergenceRule:
             raise ValueError(f"goal: expected minimize or maximize (found {goal!r}).")
         self._metric = metric
         self._metric_sign = 1.0 if goal == "minimize" else -1.0
-        self._judged: _Judged | None = None
+        self._judged: JudgedSeries | None = None
         self._rank: Rank | None = None  # None while no training loss is judged
+        self._fatal = Streak()
         self._non_finite: dict[str, Streak] = {}
         self._last_step: int | None = None
         self._lost: Verdict | None = None
-        self._fatal_since: int | None = None
 
     @property
     def judged(self) -> str | None:
@@ -127,12 +94,12 @@ class DivergenceRule:
     @property
     def has_fallen(self) -> bool:
         """True once the deciding series has come down by a fifth of its first value."""
-        return self._judged is not None and self._judged.series.fell_by >= FALLEN
+        return self._judged is not None and self._judged.fell_by >= FALLEN
 
     @property
     def is_rising(self) -> bool:
         """True while the deciding series is rising, see 4. of the rules."""
-        return self._judged is not None and self._judged.levels.rising_for >= RISING_REPORTS
+        return self._judged is not None and self._judged.is_rising
 
     def spare(self) -> None:
         """Continue to judge a run that was found lost, because the policy keeps it running."""
@@ -155,27 +122,29 @@ class DivergenceRule:
         self._choose(values)
         verdicts = [self._judge(step, values), *self._watch(step, values)]
         self._last_step = step
-        for verdict in verdicts:
-            if verdict.action == "stop":
-                self._lost = verdict
-                return verdict
-        return _together([verdict for verdict in verdicts if verdict.action == "warn"])
+        self._lost = next((verdict for verdict in verdicts if verdict.action == "stop"), None)
+        if self._lost is not None:
+            return self._lost
+        warnings = [verdict for verdict in verdicts if verdict.action == "warn"]
+        if not warnings:
+            return CONTINUE
+        first, reason = warnings[0], "; ".join(warning.reason for warning in warnings)
+        return Verdict("warn", first.symptom, first.onset, reason, first.numbers)
 
     def _choose(self, values: Mapping[str, float]) -> None:
         """Choose the deciding series; a better name that appears later takes over."""
         found = best_training_name(values)
         if found is not None and (self._rank is None or found[0] < self._rank):
             self._rank = found[0]
-            self._judged = _Judged(found[1], 1.0)
+            self._judged = JudgedSeries(found[1], 1.0)
         if self._rank is not None:
             return
         if self._metric is not None and self._metric in values:
             if self.judged != self._metric:
-                self._judged = _Judged(self._metric, self._metric_sign)
+                self._judged = JudgedSeries(self._metric, self._metric_sign)
         elif self._judged is None:
-            losses = sorted(name for name in values if is_validation_loss(name))
-            if losses:
-                self._judged = _Judged(losses[0], 1.0)
+            loss = min((name for name in values if is_validation_loss(name)), default=None)
+            self._judged = None if loss is None else JudgedSeries(loss, 1.0)
 
     def _judge(self, step: int, values: Mapping[str, float]) -> Verdict:
         """Judge the deciding series if this report contains it."""
@@ -184,13 +153,13 @@ class DivergenceRule:
             return CONTINUE
         value = values[judged.name]
         if math.isfinite(value):
-            self._fatal_since = None
+            self._fatal.clear()
             return judged.update(step, value)
         if self._rank is None:
             return CONTINUE
-        self._fatal_since = step if self._fatal_since is None else self._fatal_since
-        reason = fatal_value(judged.name, value, self._fatal_since)
-        return Verdict("stop", "non-finite", self._fatal_since, reason)
+        self._fatal.feed(True, step)
+        reason = fatal_value(judged.name, value, self._fatal.since)
+        return Verdict("stop", "non-finite", self._fatal.since, reason)
 
     def _watch(self, step: int, values: Mapping[str, float]) -> Iterator[Verdict]:
         """Watch the metric, validation values and further losses for non-finite values."""
@@ -198,31 +167,28 @@ class DivergenceRule:
             if math.isfinite(value):
                 self._non_finite.pop(name, None)
                 continue
-            if (self._rank is not None and name == self.judged) or not self._is_watched(name):
+            if self._rank is not None and name == self.judged:
+                continue
+            if name != self._metric and not is_validation(name) and training_rank(name) is None:
                 continue
             streak = self._non_finite.setdefault(name, Streak())
             if step != self._last_step or not streak.count:
                 streak.feed(True, step)
                 yield self._judge_non_finite(name, value, streak)
 
-    def _is_watched(self, name: str) -> bool:
-        return name == self._metric or is_validation(name) or training_rank(name) is not None
-
     def _judge_non_finite(self, name: str, value: float, streak: Streak) -> Verdict:
         """Judge a non-finite value that is not the training loss."""
-        since = streak.since if streak.since is not None else 0
-        if self._rank is None and name == self.judged:
-            allowed = LONGEST_TRANSIENT + 1 if is_validation(name) else LASTING_METRIC
-            if streak.count >= allowed:
-                reason = (
-                    f"{name} is {value:g}{in_a_row(streak.count)} since step {since}, and no "
-                    "training loss is reported that could show that the run is well"
-                )
-                return Verdict("stop", "non-finite", since, reason)
+        allowed = LONGEST_TRANSIENT + 1 if is_validation(name) else LASTING_METRIC
+        if self._rank is None and name == self.judged and streak.count >= allowed:
+            reason = (
+                f"{name} is {value:g}{in_a_row(streak.count)} since step {streak.since}, and no "
+                "training loss is reported that could show that the run is well"
+            )
+            return Verdict("stop", "non-finite", streak.since, reason)
         if streak.count > 1:
             return CONTINUE
-        reason = f"{name} is {value:g} at step {since}, which may pass"
-        return Verdict("warn", "non-finite", since, reason)
+        reason = f"{name} is {value:g} at step {streak.since}, which may pass"
+        return Verdict("warn", "non-finite", streak.since, reason)
 
 
 def numbers_in(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -233,12 +199,3 @@ def numbers_in(metrics: Mapping[str, float]) -> dict[str, float]:
         # Nearly all are floats, for which this is fastest.
         if type(value) is float or (isinstance(value, int | float) and type(value) is not bool)
     }
-
-
-def _together(warnings: list[Verdict]) -> Verdict:
-    """Return the warnings of one report as one; the first gives symptom and onset."""
-    if not warnings:
-        return CONTINUE
-    reason = "; ".join(warning.reason for warning in warnings)
-    first = warnings[0]
-    return Verdict("warn", first.symptom, first.onset, reason, first.numbers)

@@ -1,4 +1,4 @@
-"""What a symptom is: its record, what its detector sees, and the advice that answers it.
+"""What a symptom is: its record, what its detector sees, the verdict on it, and the advice.
 
 Each module of `orchestrator.divergence.symptoms` defines one record. Defaults, checks, messages and
 the docs of all symptoms are derived from these records.
@@ -11,33 +11,63 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series.series_names import rate_in
-from orchestrator.divergence.verdict import Verdict, number
+from orchestrator.divergence.series import rate_in
 
+Action = Literal["continue", "warn", "remedy", "stop"]
 Choice = Literal["stop", "warn", "remedy", "ignore"]
 CHOICES: tuple[Choice, ...] = ("stop", "warn", "remedy", "ignore")
-
-Confidence = Literal["sure", "likely", "possible"]
 
 ABSURD_RATE = 10.0
 """A learning rate from here on is a typing error, whatever the optimizer."""
 
 _CLIPS = ("gradient_clip_val", "clip", "grad_clip", "max_grad_norm", "clip_norm", "gradient_clip")
 
-FROM_SCRATCH = "do not continue from a checkpoint of this run: start from scratch"
 LUCKY_START = "do not continue from the lucky first epoch: it is luck, not a result"
 KEEP_ARCHITECTURE = "do not change the architecture before you have seen a run with the lower rate"
 
 
-@dataclass(frozen=True)
-class RunPlan:
-    """What is known of a run before it reports.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What should happen to a run after one report.
 
     Attributes:
-        metric: the reported name that ranks the trials; None if there is none.
+        action: ``"continue"``; ``"warn"``, the run continues and the user is informed;
+            ``"remedy"``, it ends so that another trial may try a remedy; ``"stop"``, it is lost.
+        symptom: name of the symptom that was found; None if there is none.
+        onset: step at which the symptom began; None if there is none.
+        reason: one sentence with the numbers behind it; empty if there is no symptom.
+        numbers: the same numbers by name.
+    """
+
+    action: Action = "continue"
+    symptom: str | None = None
+    onset: int | None = None
+    reason: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def stops(self) -> bool:
+        """True if the run ends."""
+        return self.action in ("stop", "remedy")
+
+
+CONTINUE = Verdict()
+
+
+def number(value: float) -> str:
+    """Return `value` with four significant digits: ``"0.2847"``, ``"41.2"``, ``"1.3e+20"``."""
+    return f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is known of a run before it reports; None for what is not known.
+
+    Attributes:
+        metric: the reported name that ranks the trials.
         targets: reported name → (value to reach, sign); the sign is -1.0 for a maximized name.
-        total_steps: the last step; None if unknown.
-        schedule: the configured learning rate; None if unknown.
+        total_steps: the last step.
+        schedule: the configured learning rate.
         memory_limit_mib: the memory that the trial may use; None if unlimited.
     """
 
@@ -61,7 +91,6 @@ class Observation:
         validation: name and sign of the series that generalization is judged by; None if this
             report contains none, or if the deciding series is not a training loss.
         is_reached: True once the metric has met its target.
-        plan: what is known of the run.
     """
 
     step: int
@@ -87,14 +116,14 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run besides the symptom.
+    """What is known of a run besides the symptom; None for what was not reported.
 
     Attributes:
         config: its parameters.
         unit: ``"epoch"`` or ``"step"``.
         best_step: step of its best value.
-        rate: learning rate at the onset; None if it was not logged.
-        rate_at_best: learning rate at the best value; None if it was not logged.
+        rate: learning rate at the onset.
+        rate_at_best: learning rate at the best value.
         first_step: the first reported step.
     """
 
@@ -115,12 +144,10 @@ class RunFacts:
         if known is not None and known[1] >= ABSURD_RATE:
             return f"lower {known[0]} from {number(known[1])} to 0.001"
         verb = "lower" if factor < 1 else "raise"
-        if known is not None:
-            return f"{verb} {known[0]} from {number(known[1])} to {number(known[1] * factor)}"
-        if self.rate:
-            change = f"from {number(self.rate)} to {number(self.rate * factor)}"
-            return f"{verb} the learning rate {change}"
-        return f"{verb} the learning rate by a factor of {number(max(factor, 1 / factor))}"
+        name, rate = known or ("the learning rate", self.rate)
+        if not rate:
+            return f"{verb} the learning rate by a factor of {number(max(factor, 1 / factor))}"
+        return f"{verb} {name} from {number(rate)} to {number(rate * factor)}"
 
     def clip_gradients(self) -> tuple[str, ...]:
         """Return the advice to clip gradients, unless the config clips them."""
@@ -141,7 +168,7 @@ class RunFacts:
         if self.is_early(onset) or self.best_step is None or onset is None:
             return LUCKY_START
         if self.best_step >= onset:
-            return FROM_SCRATCH
+            return "do not continue from a checkpoint of this run: start from scratch"
         return (
             f"do not continue from a checkpoint after {self.unit} {self.best_step}, the best: "
             "the state of the optimizer is damaged as well"
@@ -182,7 +209,7 @@ class Symptom:
 
     name: str
     default: Choice
-    confidence: Confidence
+    confidence: Literal["sure", "likely", "possible"]
     advise: Callable[[Verdict, RunFacts], Advice]
     detector: Callable[[], Detector] | None = None
     is_per_series: bool = False

@@ -2,10 +2,14 @@
 
 ::
 
-    watch = Watch("val_mae", "minimize", target=0.02, total_steps=200, schedule=declared({...}))
+    policy = Policy.of({"plateau": "stop", "overfitting": "ignore"})
+    watch = Watch("val_mae", "minimize", policy=policy, target=0.02, total_steps=200)
     for step, metrics in reports:
         for verdict in watch.update(step, metrics, loss_can_fall=others_fell):
             ...                                    # "warn", "remedy" or "stop", with its reason
+
+By default only a lost run ends: a non-finite training loss, an explosion, lost progress; and a loss
+that only rises, once another trial of the sweep has shown that the loss can fall.
 
 Every report costs the same, and memory is bounded whatever the length of the run. Verdicts depend
 only on the reports and on `loss_can_fall`.
@@ -15,21 +19,113 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from orchestrator.divergence.policy import Policy, Reported
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series.series_names import is_validation, kind_of, training_rank
-from orchestrator.divergence.symptom import Detector, Observation, RunPlan
-from orchestrator.divergence.symptoms import all_symptoms
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.series import is_validation, kind_of, training_rank
+from orchestrator.divergence.symptom import (
+    CHOICES,
+    CONTINUE,
+    Choice,
+    Detector,
+    Observation,
+    RunPlan,
+    Verdict,
+)
+from orchestrator.divergence.symptoms import all_symptoms, symptom_named
+from orchestrator.errors import UsageError, nearest
 
 _GRAVITY = ("stop", "remedy", "warn")
 
 
-def _sign(goal: str) -> float:
-    return 1.0 if goal == "minimize" else -1.0
+@dataclass(frozen=True)
+class Policy:
+    """What each symptom leads to.
+
+    Attributes:
+        choices: symptom → choice, if it differs from the symptom's default.
+    """
+
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, raw: Mapping[str, object], where: str = "divergence") -> Policy:
+        """Return the policy of a mapping from symptom names to choices.
+
+        Raises:
+            UsageError: a symptom or a choice is unknown.
+        """
+        choices: dict[str, Choice] = {}
+        for name, choice in raw.items():
+            symptom = symptom_named(str(name))
+            if symptom is None:
+                known = list(all_symptoms())
+                raise UsageError(
+                    f"{where}: unknown symptom {name!r}.{nearest(str(name), known)} "
+                    f"Choices: {', '.join(known)}."
+                )
+            found = next((known for known in CHOICES if known == choice), None)
+            if found is None:
+                raise UsageError(
+                    f"{where}.{name}: unknown choice {choice!r}.{nearest(str(choice), CHOICES)} "
+                    f"Choices: {', '.join(CHOICES)}."
+                )
+            choices[symptom] = found
+        return cls(choices)
+
+    def action(self, symptom: str, *, loss_can_fall: bool = False) -> Choice:
+        """Return what `symptom` leads to.
+
+        Args:
+            symptom: its name.
+            loss_can_fall: True once another trial of the sweep has shown that the loss can fall.
+                Without that, a rising loss may be the task's fault and is only a warning.
+        """
+        known = all_symptoms().get(symptom)
+        choice = self.choices.get(symptom, known.default if known else "warn")
+        if symptom == "rising" and choice in ("stop", "remedy") and not loss_can_fall:
+            return "warn"
+        return choice
+
+    def apply(self, found: Verdict, *, loss_can_fall: bool = False) -> Verdict:
+        """Return `found` with the action of the policy; `CONTINUE` if the policy ignores it.
+
+        A non-finite validation value that may be transient stays a warning whatever the policy.
+        """
+        if found.symptom is None:
+            return found
+        choice = self.action(found.symptom, loss_can_fall=loss_can_fall)
+        if choice == "ignore":
+            return CONTINUE
+        if found.symptom == "non-finite" and found.action == "warn":
+            return found
+        return replace(found, action=choice)
+
+
+class Reported:
+    """Which findings were already reported. Watch, status, table and doctor all ask here.
+
+    Args:
+        per_onset: report a symptom again when it begins again; else once per run.
+    """
+
+    def __init__(self, *, per_onset: bool = False) -> None:
+        self._per_onset = per_onset
+        self._seen: set[tuple[str, int | None]] = set()
+
+    def is_new(self, found: Verdict) -> bool:
+        """Return whether a finding was not reported before, and remember it."""
+        key = finding_key(found), found.onset if self._per_onset else None
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
+
+
+def finding_key(found: Verdict) -> str:
+    """Return what makes two findings the same: the symptom, or the reason if each is separate."""
+    symptom = all_symptoms().get(str(found.symptom))
+    return found.reason if symptom is None or symptom.is_separate else symptom.name
 
 
 class Watch:
@@ -62,10 +158,11 @@ class Watch:
         memory_limit_mib: float | None = None,
     ) -> None:
         self._rule = DivergenceRule(metric, goal)
-        self._metric_sign = _sign(goal)
-        signed = {name: (value, _sign(way)) for name, (value, way) in (targets or {}).items()}
+        self._goal = goal
+        aims = dict(targets or {})
         if metric is not None and target is not None:
-            signed[metric] = target, self._metric_sign
+            aims[metric] = target, goal
+        signed = {name: (value, _sign(way)) for name, (value, way) in aims.items()}
         self._plan = RunPlan(metric, signed, total_steps, schedule, memory_limit_mib)
         self._policy = policy or Policy()
         self._reported = Reported(per_onset=True)
@@ -97,6 +194,11 @@ class Watch:
     def judged(self) -> str | None:
         """The name of the deciding series."""
         return self._rule.judged
+
+    @property
+    def sign(self) -> float:
+        """-1.0 if the deciding series is maximized, else 1.0."""
+        return self._rule.sign
 
     def update(
         self, step: int, metrics: Mapping[str, float], *, loss_can_fall: bool = False
@@ -167,5 +269,9 @@ class Watch:
             return min(losses)[1], 1.0
         metric = self._plan.metric
         if metric is not None and metric in kinds and is_validation(metric):
-            return metric, self._metric_sign
+            return metric, _sign(self._goal)
         return None
+
+
+def _sign(goal: str) -> float:
+    return 1.0 if goal == "minimize" else -1.0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.divergence.policy import Policy
+from orchestrator.divergence import Policy, Verdict
 from orchestrator.divergence.symptoms import CHOICES, all_symptoms
-from orchestrator.divergence.verdict import Verdict
 from orchestrator.errors import UsageError
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 
 from benchmarks import divergence as benchmark
-from orchestrator.divergence.rule import DivergenceRule, Verdict
+from orchestrator.divergence import DivergenceRule, Verdict
 from tests.shared_data import shared_data
 
 

@@ -10,12 +10,8 @@ from collections.abc import Iterable, Mapping
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.divergence.rule import (
-    LASTING_METRIC,
-    LONGEST_TRANSIENT,
-    DivergenceRule,
-    Verdict,
-)
+from orchestrator.divergence import LONGEST_TRANSIENT, DivergenceRule, Verdict
+from orchestrator.divergence.rule import LASTING_METRIC
 
 NAN, INF = math.nan, math.inf
 

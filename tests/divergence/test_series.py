@@ -1,30 +1,76 @@
-"""The running statistics against the same numbers computed from the whole series."""
+"""Which reported name is the training loss, and the running statistics against whole series."""
 
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.divergence.series.statistics import (
+from orchestrator.divergence.series import (
     NOISE_REPORTS,
-    RunningNoise,
     Series,
+    SlidingMedian,
     Standing,
+    ThinnedPoints,
+    best_training_name,
+    is_validation,
+    is_validation_loss,
     median,
+    training_rank,
 )
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["val_loss", "train_loss", "loss"], "train_loss"),
+        (["loss", "train_aux_loss"], "loss"),
+        (["train_loss_step", "train_loss_epoch"], "train_loss_epoch"),
+        (["train_edc_loss", "train_edc_aux_loss"], "train_edc_loss"),
+        (["train/loss", "val/loss"], "train/loss"),
+        (["Train_Loss"], "Train_Loss"),
+        (["val_loss", "test_loss", "closs", "loss_weight", "train_mae"], None),
+        ([], None),
+    ],
+)
+def test_best_training_name(names: list[str], expected: str | None) -> None:
+    found = best_training_name(names)
+    assert (found[1] if found else None) == expected
+    again = best_training_name(reversed(names))
+    assert again == found
+
+
+@pytest.mark.parametrize(
+    "name", ["val_loss", "valid_loss", "val/loss", "validation_loss", "eval_loss"]
+)
+def test_validation_losses(name: str) -> None:
+    assert is_validation_loss(name)
+    assert training_rank(name) is None
+
+
+@pytest.mark.parametrize("name", ["value_loss", "train_loss", "interval", "loss"])
+def test_what_is_no_validation(name: str) -> None:
+    assert not is_validation(name)
+
 
 finite = st.floats(-1e6, 1e6)
 
 
 @given(st.lists(finite, min_size=1, max_size=80))
 def test_noise_is_the_median_of_the_last_differences(differences: list[float]) -> None:
-    noise = RunningNoise()
+    series, sliding, value = Series(), SlidingMedian(NOISE_REPORTS), 0.0
+    series.add(value, suspected=False)
     for difference in differences:
-        noise.add(difference)
-    expected = 1.4826 * statistics.median(abs(item) for item in differences[-NOISE_REPORTS:])
-    assert noise.value == pytest.approx(expected)
+        value += difference
+        series.add(value, suspected=False)
+        sliding.add(difference)
+    standing = series.measure(value)
+    expected = statistics.median(abs(item) for item in differences[-NOISE_REPORTS:])
+    assert standing is not None
+    assert standing.noise == pytest.approx(1.4826 * expected, abs=1e-6)
+    assert sliding.value == pytest.approx(expected)
 
 
 @given(st.lists(finite, min_size=2, max_size=60))
@@ -57,7 +103,7 @@ def test_noise_does_not_learn_from_suspected_reports() -> None:
     assert after.noise == before.noise == pytest.approx(1.4826 * 0.1)
 
 
-def test_the_first_value_stands_nowhere() -> None:
+def test_the_first_value_is_compared_with_nothing() -> None:
     assert Series().measure(1.0) is None
 
 
@@ -79,3 +125,16 @@ def test_lost_is_the_part_of_the_progress() -> None:
 def test_a_loss_that_fell_threefold_is_measured_by_its_logarithm_too() -> None:
     assert standing(0.1, 1.0, 0.001).lost == pytest.approx(2 / 3)
     assert standing(-0.5, 1.0, -1.0).lost == pytest.approx(0.25)
+
+
+@given(st.integers(1, 500))
+def test_thinned_points_span_the_whole_series(count: int) -> None:
+    thinned = ThinnedPoints(16)
+    for step in range(count):
+        thinned.add(step, -step)
+    steps = [step for step, _ in thinned.points]
+    assert thinned.count == count
+    assert len(steps) <= 16
+    assert steps[0] == 0
+    assert len({after - before for before, after in pairwise(steps)}) <= 1
+    assert steps[-1] >= (count - 1) / 2

@@ -14,13 +14,10 @@ from collections.abc import Iterable, Mapping
 import pytest
 from hypothesis import given, strategies as st
 
+from orchestrator.divergence import DivergenceRule, Policy, Verdict, Watch
 from orchestrator.divergence.diagnosis import diagnose
-from orchestrator.divergence.policy import Policy
-from orchestrator.divergence.rule import DivergenceRule
 from orchestrator.divergence.schedule.declared import declared
 from orchestrator.divergence.symptoms import all_symptoms
-from orchestrator.divergence.verdict import Verdict
-from orchestrator.divergence.watch import Watch
 from tests.shared_data import shared_data
 
 FIVE_EPOCHS = [0.2847, 0.4059, 0.4111, 0.4625, 0.4580]

@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.divergence.policy import Policy
+from orchestrator.divergence import Policy
 from orchestrator.search.divergence_pruner import REASON, DivergencePruner, report, train_losses
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.measure.row import Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
-from orchestrator.divergence.series import is_rate
+from orchestrator.divergence.schedule import learning_rates
 from orchestrator.metrics import (
     ArrayProblem,
     evaluate,
@@ -197,14 +196,3 @@ def _why_missing(run: StoredRun) -> str | None:
     if run.sweep is not None:
         return "state.json is missing or cannot be read"
     return None if run.files else "the folder is empty"
-
-
-def learning_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
-    """Return ``first``, ``peak`` and ``last`` of the learning rate; {} if none was reported.
-
-    If groups of parameters have different rates, the one that is reported first counts.
-    """
-    name = next((key for _, metrics in reports for key in metrics if is_rate(key)), None)
-    reported = (metrics[name] for _, metrics in reports if name in metrics) if name else ()
-    rates = [rate for rate in reported if math.isfinite(rate)]
-    return {"first": rates[0], "peak": max(rates), "last": rates[-1]} if rates else {}

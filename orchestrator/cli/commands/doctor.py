@@ -17,7 +17,7 @@ from orchestrator.cli.output import print_json, writing
 from orchestrator.cli.render.curves import write_picture
 from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text
 from orchestrator.cli.render.text import plural, terminal_width
-from orchestrator.divergence.schedule import from_words
+from orchestrator.divergence.schedule import from_text
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic, plain
 from orchestrator.runs import RunDir, SweepDir, find_sweep, results_folder
@@ -38,7 +38,7 @@ _PACKED_OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "
 @click.option(
     "--schedule",
     metavar="TEXT",
-    callback=lambda _ctx, _param, text: from_words(text) if text else None,
+    callback=lambda _ctx, _param, text: from_text(text) if text else None,
     help="Learning rate: cosine,lr=0.001,total=50,per=epoch.",
 )
 @click.option("--pattern", metavar="REGEX", help="Pattern of the numbers in a text log.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.divergence.verdict import number
+from orchestrator.divergence.symptom import number
 
 LEAST_EACH = 2
 """Least number of runs on each side of a boundary."""
@@ -14,13 +14,7 @@ LEAST_EACH = 2
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run of a sweep.
-
-    Attributes:
-        label: its name in messages.
-        config: its parameters.
-        is_lost: True if it diverged.
-    """
+    """One run of a sweep: its name in messages, its parameters, and whether it diverged."""
 
     label: str
     config: Mapping[str, Any]
@@ -31,46 +25,41 @@ def compare_runs(runs: Sequence[RunSummary]) -> list[str]:
     """Return what the runs show together, in sentences; empty if they show nothing."""
     lost = [run for run in runs if run.is_lost]
     sound = [run for run in runs if not run.is_lost]
-    if not lost or not sound:
-        if len(lost) >= LEAST_EACH:
-            return [
-                f"All {len(lost)} runs diverged: the cause is what they have in common, not "
-                "what the sweep varies."
-            ]
+    if not lost:
         return []
-    varied = _varied(runs)
-    boundaries = {
-        name: text
-        for name in varied
-        if (text := _boundary(name, lost, sound)) is not None
-        and min(len(lost), len(sound)) >= LEAST_EACH
-    }
-    found = []
-    if len(boundaries) == 1:
-        (text,) = boundaries.values()
-        found.append(f"Stable only {text}: {_counts(lost, sound)}.")
-    elif boundaries:
-        names = " and ".join(boundaries)
-        ways = " or ".join(boundaries.values())
-        found.append(
-            f"Stable only {ways}: {_counts(lost, sound)}. {names} changed together, so neither "
-            "is proven: hold one of them fixed."
+    if not sound:
+        text = f"All {len(lost)} runs diverged: the cause is what they have in common, not what "
+        return [f"{text}the sweep varies."] if len(lost) >= LEAST_EACH else []
+    names = dict.fromkeys(name for run in runs for name in run.config)
+    varied = [name for name in names if len({_key(run, name) for run in runs}) > 1]
+    boundaries: dict[str, str] = {}
+    if min(len(lost), len(sound)) >= LEAST_EACH:
+        found = {name: _boundary(name, lost, sound) for name in varied}
+        boundaries = {name: text for name, text in found.items() if text is not None}
+    texts = []
+    if boundaries:
+        text = (
+            f"Stable only {' or '.join(boundaries.values())}: all {len(sound)} runs there are "
+            f"sound, all {len(lost)} others diverged."
         )
-    found += _pairs(lost, sound, varied)
-    return found
+        if len(boundaries) > 1:
+            text += (
+                f" {' and '.join(boundaries)} changed together, so neither is proven: hold one of "
+                "them fixed."
+            )
+        texts.append(text)
+    return texts + _pairs(lost, sound, varied)
 
 
-def _varied(runs: Sequence[RunSummary]) -> list[str]:
-    names: dict[str, None] = {}
-    for run in runs:
-        names.update(dict.fromkeys(run.config))
-    return [name for name in names if len({_key(run.config.get(name)) for run in runs}) > 1]
+def _key(run: RunSummary, name: str) -> str:
+    """Return a parameter so that equal values are equal: 1 is 1.0, but not True."""
+    value: Any = run.config.get(name)
+    return repr(float(value)) if _is_number(value) else repr(value)
 
 
-def _key(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(float(value))
-    return repr(value)
+def _shown(run: RunSummary, name: str) -> str:
+    value: Any = run.config.get(name)
+    return number(value) if _is_number(value) else str(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -79,50 +68,41 @@ def _is_number(value: Any) -> bool:
 
 def _boundary(name: str, lost: Sequence[RunSummary], sound: Sequence[RunSummary]) -> str | None:
     """Return for which values of `name` runs are sound, if that separates all of them."""
-    bad = [run.config.get(name) for run in lost]
-    good = [run.config.get(name) for run in sound]
+    bad: list[Any] = [run.config.get(name) for run in lost]
+    good: list[Any] = [run.config.get(name) for run in sound]
     if all(_is_number(value) for value in (*bad, *good)):
-        low, high = (
-            [float(v) for v in good if v is not None],
-            [float(v) for v in bad if v is not None],
-        )
+        low, high = [float(value) for value in good], [float(value) for value in bad]
         if max(low) < min(high):
             return f"at {name} ≤ {number(max(low))}"
         if max(high) < min(low):
             return f"at {name} ≥ {number(min(low))}"
-    if not {_key(value) for value in bad} & {_key(value) for value in good}:
-        shown = list({_key(value): value for value in good}.values())
-        if len(shown) <= 3:
-            return f"with {name} {' or '.join(_shown(value) for value in shown)}"
+    shown = {_key(run, name): _shown(run, name) for run in sound}
+    if len(shown) <= 3 and not any(_key(run, name) in shown for run in lost):
+        return f"with {name} {' or '.join(shown.values())}"
     return None
-
-
-def _shown(value: Any) -> str:
-    return number(value) if _is_number(value) else str(value)
-
-
-def _counts(lost: Sequence[RunSummary], sound: Sequence[RunSummary]) -> str:
-    return f"all {len(sound)} runs there are sound, all {len(lost)} others diverged"
 
 
 def _pairs(
     lost: Sequence[RunSummary], sound: Sequence[RunSummary], varied: Sequence[str]
 ) -> list[str]:
     """Name the sound runs that differ least from lost ones; at most three sentences."""
+
+    def different(one: RunSummary, other: RunSummary) -> list[str]:
+        return [name for name in varied if _key(one, name) != _key(other, name)]
+
     found: list[str] = []
     proven: set[tuple[str, str, str]] = set()
     for run in lost:
-        nearest = min(sound, key=lambda other: len(_different(run, other, varied)))
-        names = _different(run, nearest, varied)
+        nearest = min(sound, key=lambda other: len(different(run, other)))
+        names = different(run, nearest)
         if len(names) == 1:
-            name = names[0]
-            values = _shown(nearest.config.get(name)), _shown(run.config.get(name))
-            if (name, *values) in proven:
+            name, good, bad = names[0], _shown(nearest, names[0]), _shown(run, names[0])
+            if (name, good, bad) in proven:
                 continue
-            proven.add((name, *values))
+            proven.add((name, good, bad))
             found.append(
-                f"{nearest.label} differs from {run.label} only in {name} ({values[0]}, not "
-                f"{values[1]}) and is sound: {name} is the cause."
+                f"{nearest.label} differs from {run.label} only in {name} ({good}, not {bad}) and "
+                f"is sound: {name} is the cause."
             )
         elif len(names) == 2 and not found and len(lost) == 1:
             found.append(
@@ -130,7 +110,3 @@ def _pairs(
                 f"{names[1]}: they changed together, so neither is proven."
             )
     return found[:3]
-
-
-def _different(one: RunSummary, other: RunSummary, varied: Sequence[str]) -> list[str]:
-    return [name for name in varied if _key(one.config.get(name)) != _key(other.config.get(name))]

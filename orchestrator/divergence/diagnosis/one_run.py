@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.divergence.policy import finding_key
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.schedule.rate_audit import audit
-from orchestrator.divergence.series.series_names import is_rate, training_rank
-from orchestrator.divergence.symptom import Advice, RunFacts, Symptom
+from orchestrator.divergence.schedule.rate_audit import audit, learning_rates, reported_rates
+from orchestrator.divergence.symptom import Advice, RunFacts, Symptom, Verdict, number
 from orchestrator.divergence.symptoms import all_symptoms
-from orchestrator.divergence.verdict import Verdict, number
-from orchestrator.divergence.watch import Watch
+from orchestrator.divergence.watch import Watch, finding_key
 
 Report = tuple[int, Mapping[str, float]]
 
@@ -42,7 +39,6 @@ class Finding:
         reason: the evidence, in a sentence with its numbers.
         numbers: the same numbers by name.
         confidence: ``"sure"``, ``"likely"`` or ``"possible"``.
-        advice: likely cause, what to change and what not to.
     """
 
     symptom: str
@@ -77,24 +73,24 @@ class Diagnosis:
         sign: -1.0 if that series is maximized.
         reports: number of reports that contain it.
         first: its first finite value.
-        best: its best finite value.
+        best: its best finite value, before the end of a run that was lost.
         best_step: step of the best value.
         last: its last value.
         has_fallen: True if the loss has shown that it can fall.
-        findings: the findings, gravest first.
+        findings: gravest first.
         rates: first, peak and last learning rate, if it was logged.
         saved: number of reports after the one that ended the run.
     """
 
     judged: str | None
-    sign: float = 1.0
-    reports: int = 0
-    first: float | None = None
-    best: float | None = None
-    best_step: int | None = None
-    last: float | None = None
-    has_fallen: bool = False
-    findings: tuple[Finding, ...] = ()
+    sign: float
+    reports: int
+    first: float | None
+    best: float | None
+    best_step: int | None
+    last: float | None
+    has_fallen: bool
+    findings: tuple[Finding, ...]
     rates: Mapping[str, float] = field(default_factory=dict)
     saved: int = 0
 
@@ -110,7 +106,7 @@ class Diagnosis:
             return "not judged"
         if self.is_lost:
             return "diverged"
-        if any(finding.symptom == "target reached" for finding in self.findings):
+        if any(finding.symptom == _TARGET_REACHED.name for finding in self.findings):
             return "target reached"
         return "in doubt" if self.findings else "sound"
 
@@ -148,34 +144,34 @@ def diagnose(
     watch = Watch(metric, goal, targets=aims, total_steps=total_steps)
     found: list[Verdict] = []
     ended = len(reports)
-    for index, (step, metrics) in enumerate(reports):
+    for count, (step, metrics) in enumerate(reports, start=1):
         new = watch.update(step, metrics, loss_can_fall=loss_can_fall)
         found += new
         if any(verdict.stops for verdict in new):
-            ended = index + 1
+            ended = count
             break
-    rates = _rates_of(reports)
     # Faults of the schedule show best in all of it, even if the run ended earlier.
-    found += _schedule_faults(rates, schedule, total_steps)
-    reached = {name: _reached(reports, name, *aim) for name, aim in aims.items()}
-    met = tuple(f"{name} " for name, verdict in reached.items() if verdict is not None)
-    found = [one for one in found if one.symptom != "too slow" or not one.reason.startswith(met)]
-    found += [verdict for verdict in reached.values() if verdict is not None]
+    rates = reported_rates(reports)
+    for fault in audit(rates, schedule, total_steps) if schedule is not None else ():
+        found.append(Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers))
+    for name, aim in aims.items():
+        reached = _reached(reports, name, *aim)
+        if reached is not None:
+            slow = f"{name} "
+            found = [v for v in found if v.symptom != "too slow" or not v.reason.startswith(slow)]
+            found.append(reached)
 
     judged = watch.judged
-    is_training = judged is not None and training_rank(judged) is not None
-    sign = -1.0 if judged == metric and goal == "maximize" and not is_training else 1.0
     series = [(s, metrics[judged]) for s, metrics in reports if judged and judged in metrics]
     finite = [(step, value) for step, value in series if math.isfinite(value)]
     last_step = reports[ended - 1][0] if ended < len(reports) else math.inf
     before = [point for point in finite if point[0] <= last_step]
-    best = min(before or finite, key=lambda point: sign * point[1], default=None)
-
+    best = min(before or finite, key=lambda point: watch.sign * point[1], default=(None, None))
     facts = RunFacts(
         config=config or {},
         unit=unit,
-        best_step=best[0] if best else None,
-        rate_at_best=_rate_at(rates, best[0]) if best else None,
+        best_step=best[0],
+        rate_at_best=_rate_at(rates, best[0]),
         first_step=reports[0][0] if reports else None,
     )
     findings = [
@@ -185,40 +181,22 @@ def diagnose(
     findings.sort(key=lambda finding: (not finding.is_fatal, finding.symptom != "schedule"))
     return Diagnosis(
         judged=judged,
-        sign=sign,
+        sign=watch.sign,
         reports=len(series),
         first=finite[0][1] if finite else None,
-        best=best[1] if best else None,
-        best_step=best[0] if best else None,
+        best=best[1],
+        best_step=best[0],
         last=series[-1][1] if series else None,
         has_fallen=watch.has_fallen,
         findings=tuple(findings),
-        rates=_ends([rate for _, rate in rates if math.isfinite(rate)]),
+        rates=learning_rates(reports),
         saved=len(reports) - ended,
     )
 
 
-def _rates_of(reports: Sequence[Report]) -> list[tuple[int, float]]:
-    """Return step and learning rate; of several parameter groups those of the first."""
-    names = (name for _, metrics in reports for name in metrics if is_rate(name))
-    first = next(names, "")
-    return [(step, metrics[first]) for step, metrics in reports if first in metrics]
-
-
-def _rate_at(rates: Sequence[tuple[int, float]], step: int | None) -> float | None:
+def _rate_at(rates: Sequence[tuple[float, float]], step: int | None) -> float | None:
     before = [rate for place, rate in rates if step is not None and place <= step]
     return before[-1] if before else None
-
-
-def _ends(values: Sequence[float]) -> dict[str, float]:
-    return {"first": values[0], "peak": max(values), "last": values[-1]} if values else {}
-
-
-def _schedule_faults(
-    rates: Sequence[tuple[int, float]], schedule: Declared | None, total_steps: float | None
-) -> list[Verdict]:
-    faults = [] if schedule is None else audit(rates, schedule, total_steps)
-    return [Verdict("warn", "schedule", int(one.since), one.text, one.numbers) for one in faults]
 
 
 def _reached(reports: Sequence[Report], metric: str, target: float, goal: str) -> Verdict | None:
@@ -237,35 +215,32 @@ def _merge(found: Sequence[Verdict]) -> list[Verdict]:
 
     The reason counts further onsets.
     """
-    kept: dict[tuple[str, str], Verdict] = {}
-    times: dict[tuple[str, str], int] = {}
+    onsets: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in found:
-        key = finding_key(verdict), verdict.action
-        times[key] = times.get(key, 0) + (verdict.reason != finding_key(verdict))
-        kept.setdefault(key, verdict)
-    fatal = {str(verdict.symptom) for verdict in kept.values() if verdict.stops}
-    is_dead = any(verdict.symptom == "dead from the start" for verdict in kept.values())
+        onsets.setdefault((finding_key(verdict), verdict.action), []).append(verdict)
+    firsts = [verdicts[0] for verdicts in onsets.values()]
+    fatal = {verdict.symptom for verdict in firsts if verdict.stops}
+    is_dead = any(verdict.symptom == "dead from the start" for verdict in firsts)
     merged = []
-    for verdict in kept.values():
-        if is_dead and verdict.symptom == "plateau":
+    for (key, _), verdicts in onsets.items():
+        first = verdicts[0]
+        if is_dead and first.symptom == "plateau":
             continue  # what never moved is on no plateau, and its remedy differs
-        if verdict.symptom in fatal and not verdict.stops and verdict.symptom != "non-finite":
+        if first.symptom in fatal and not first.stops and first.symptom != "non-finite":
             continue  # the warning before the end
-        more = times[finding_key(verdict), verdict.action] - 1
-        if more > 0:
-            onsets = "1 more such onset" if more == 1 else f"{more} more such onsets"
-            merged.append(replace(verdict, reason=f"{verdict.reason} (and {onsets})"))
-        else:
-            merged.append(verdict)
+        more = 0 if key == first.reason else len(verdicts) - 1
+        if more:
+            text = "1 more such onset" if more == 1 else f"{more} more such onsets"
+            first = replace(first, reason=f"{first.reason} (and {text})")
+        merged.append(first)
     return merged
 
 
 def _finding(verdict: Verdict, facts: RunFacts) -> Finding:
-    name = str(verdict.symptom)
-    symptom = all_symptoms().get(name, _TARGET_REACHED)
-    is_passing = name == "non-finite" and not verdict.stops
+    symptom = all_symptoms().get(str(verdict.symptom), _TARGET_REACHED)
+    is_passing = symptom.name == "non-finite" and not verdict.stops
     return Finding(
-        symptom=name,
+        symptom=symptom.name,
         is_fatal=verdict.stops,
         since=verdict.onset,
         reason=verdict.reason,

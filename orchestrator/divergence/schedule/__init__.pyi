@@ -1,8 +1,8 @@
 from .declared import (
     Declared as Declared,
     declared_for as declared_for,
-    from_words as from_words,
+    from_text as from_text,
     schedule_of_trial as schedule_of_trial,
 )
 from .kinds import SCHEDULES as SCHEDULES, STEPPING as STEPPING, Parameter as Parameter
-from .rates import Rates as Rates
+from .rate_audit import learning_rates as learning_rates

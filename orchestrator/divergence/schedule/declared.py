@@ -4,7 +4,7 @@
 
     declared({"onecycle": {"max_lr": 3e-3, "total": 1000, "pct_start": 0.1}, "per": "batch",
               "batches_per_epoch": 10})
-    from_words("onecycle,max_lr=0.003,total=1000,pct_start=0.1,per=batch,batches_per_epoch=10")
+    from_text("onecycle,max_lr=0.003,total=1000,pct_start=0.1,per=batch,batches_per_epoch=10")
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orchestrator.divergence.schedule.kinds import (
     Schedule,
     ScheduleKind,
 )
-from orchestrator.divergence.series.series_names import rate_in
+from orchestrator.divergence.series import rate_in
 from orchestrator.errors import UsageError, nearest
 
 
@@ -53,9 +53,18 @@ def declared(raw: Mapping[str, Any], where: str = "lr_schedule") -> Declared:
     Raises:
         UsageError: the mapping is not a valid schedule.
     """
-    kind, values = _kind_of(raw, where)
+    kind, given = _kind_of(raw, where)
     stepping = _read(STEPPING, {name: raw[name] for name in STEPPING if name in raw}, where)
-    return Declared(_schedule(kind, values, f"{where}.{kind.name}"), **stepping)
+    place = f"{where}.{kind.name}"
+    values = _read(kind.parameters, given, place)
+    conflict = kind.conflict(values)
+    if conflict is not None:
+        name, problem = conflict
+        raise UsageError(f"{place}{'.' if name else ''}{name}: {problem}.")
+    warmup, start = (values.pop(name, 0.0) for name in WARM_UP)
+    if "total" in values:
+        values["total"] -= warmup
+    return Declared(Schedule(kind.name, values, warmup, start if warmup else 0.0), **stepping)
 
 
 def declared_for(
@@ -64,7 +73,6 @@ def declared_for(
     rate: float | None = None,
     is_rate_stronger: bool = False,
     last_step: float | None = None,
-    where: str = "lr_schedule",
 ) -> Declared | None:
     """Return the schedule that a mapping declares for one trial; None while it is incomplete.
 
@@ -75,12 +83,11 @@ def declared_for(
         rate: the trial's learning rate; None if unknown.
         is_rate_stronger: True if the trial's rate replaces the declared one, as after a remedy.
         last_step: its last step; None if unknown.
-        where: what messages call the mapping.
 
     Raises:
         UsageError: the mapping is not a valid schedule.
     """
-    kind, given = _kind_of(raw, where)
+    kind, given = _kind_of(raw, "lr_schedule")
     values = dict(given)
     name = kind.rate_name
     if rate is not None and (is_rate_stronger or name not in values):
@@ -92,25 +99,27 @@ def declared_for(
             values["total"] = batches * last_step
     stand_in = {name: 1.0, "total": 1e9}
     missing = {key: stand_in[key] for key in kind.parameters if key in stand_in.keys() - values}
-    found = declared({**raw, kind.name: {**missing, **values}}, where)  # checks what is given
+    found = declared({**raw, kind.name: {**missing, **values}})  # checks what is given
     return None if missing else found
 
 
-def from_words(text: str, where: str = "--schedule") -> Declared:
+def from_text(text: str) -> Declared:
     """Return the schedule of a text such as ``cosine,lr=0.001,total=50,per=epoch``.
 
     Raises:
         UsageError: the text is not a valid schedule.
     """
-    kind, *pairs = [word.strip() for word in text.split(",")]
+    kind, *pairs = [part.strip() for part in text.split(",")]
     values: dict[str, Any] = {}
     stepping: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise UsageError(f"{where}: expected KIND,NAME=VALUE,… (found '{pair}' in '{text}').")
+            raise UsageError(
+                f"--schedule: expected KIND,NAME=VALUE,… (found '{pair}' in '{text}')."
+            )
         (stepping if name in STEPPING else values)[name] = _value(value)
-    return declared({kind: values, **stepping}, where)
+    return declared({kind: values, **stepping}, "--schedule")
 
 
 def _value(text: str) -> Any:
@@ -134,18 +143,6 @@ def _kind_of(raw: Mapping[str, Any], where: str) -> tuple[ScheduleKind, Mapping[
     if not isinstance(values, Mapping):
         raise UsageError(f"{where}.{names[0]}: expected a mapping (found {values!r}).")
     return SCHEDULES[names[0]], values
-
-
-def _schedule(kind: ScheduleKind, given: Mapping[str, Any], where: str) -> Schedule:
-    values = _read(kind.parameters, given, where)
-    conflict = kind.conflict(values)
-    if conflict is not None:
-        name, problem = conflict
-        raise UsageError(f"{'.'.join(filter(None, (where, name)))}: {problem}.")
-    warmup, start = (values.pop(name, 0.0) for name in WARM_UP)
-    if "total" in values:
-        values["total"] -= warmup
-    return Schedule(kind.name, values, warmup, start if warmup else 0.0)
 
 
 def _read(

@@ -31,8 +31,8 @@ class Parameter:
         default: its value if it is not given, or `REQUIRED`.
         type: ``"steps"`` is one number or a list of numbers.
         least: inclusive lower limit of a number.
-        above: exclusive lower limit of a number; None if there is none.
-        below: exclusive upper limit of a number; None if there is none.
+        above: exclusive lower limit of a number.
+        below: exclusive upper limit of a number.
         choices: the values of a ``"choice"``.
     """
 
@@ -131,9 +131,8 @@ class Schedule:
     warmup_start: float = 0.0
 
     @property
-    def record(self) -> ScheduleKind:
-        """The record of its kind, looked up so that a schedule can be pickled."""
-        return SCHEDULES[self.name]
+    def _record(self) -> ScheduleKind:
+        return SCHEDULES[self.name]  # looked up, so that a schedule can be pickled
 
     @property
     def kind(self) -> str:
@@ -143,19 +142,18 @@ class Schedule:
     @property
     def follows_losses(self) -> bool:
         """True if the rate may be below `at`."""
-        return self.record.follows_losses
+        return self._record.follows_losses
 
     @property
     def turns(self) -> tuple[float, ...]:
         """The steps at which it stops rising or falling."""
-        turns = tuple(self.warmup + turn for turn in self.record.turns(self.values))
+        turns = tuple(self.warmup + turn for turn in self._record.turns(self.values))
         return (self.warmup, *turns) if self.warmup else turns
 
     @property
     def end(self) -> float | None:
         """The step of its last rate; None if it has no end."""
-        turns = self.record.turns(self.values)
-        return self.warmup + turns[-1] if turns else None
+        return self.turns[-1] if self._record.turns(self.values) else None
 
     @property
     def peak(self) -> float:
@@ -171,9 +169,9 @@ class Schedule:
     def at(self, n: float) -> float:
         """Return the rate after `n` scheduler steps, from 0; the highest one if it may be lower."""
         if n >= self.warmup:
-            return self.record.rate(self.values, n - self.warmup)
+            return self._record.rate(self.values, n - self.warmup)
         share = self.warmup_start + (1 - self.warmup_start) * n / self.warmup
-        return self.record.rate(self.values, 0) * share
+        return self._record.rate(self.values, 0) * share
 
     def bounds(self, start: float, end: float) -> tuple[float, float]:
         """Return the lowest and the highest rate between two steps, both inclusive."""
@@ -213,11 +211,7 @@ def _onecycle_phases(values: Values) -> list[tuple[float, float, float]]:
     last = first / values["final_div_factor"]
     end = values["total"] - 1
     if values["three_phase"]:
-        return [
-            (rising - 1, first, peak),
-            (2 * rising - 2, peak, first),
-            (end, first, last),
-        ]
+        return [(rising - 1, first, peak), (2 * rising - 2, peak, first), (end, first, last)]
     return [(rising - 1, first, peak), (end, peak, last)]
 
 

@@ -8,18 +8,17 @@ A wrong schedule does not show in the loss. It shows here::
 Each point is (step of a report, rate). A rate may have been read before or after the scheduler
 stepped, and steps may count from 0 or 1: a point fits if the schedule passes through its rate
 within one report or one scheduler step of its place.
-
-Each function of `CAUSES`, `CONSEQUENCES` and `OTHERS` looks for one fault.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import pairwise
 
 from orchestrator.divergence.schedule.declared import Declared
+from orchestrator.divergence.series import kind_of
 
 RELATIVE = 0.02
 """Fraction of a rate by which a log may differ from its schedule: logs are rounded."""
@@ -40,7 +39,35 @@ RISES = 1.5
 PACES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 2.0, 4.0, 8.0)
 """Paces that scheduler steps take by mistake: gradient accumulation, several processes."""
 
+_PACE_TEXTS = {
+    "per epoch": (
+        "once per epoch instead of per batch",
+        "Call scheduler.step() after each batch, or give the schedule its epochs",
+    ),
+    "per batch": (
+        "per batch instead of once per epoch",
+        "Call scheduler.step() after each epoch, or give the schedule its batches",
+    ),
+    "wrong pace": (
+        "at {pace} times the pace of its schedule",
+        "Count the scheduler's steps: accumulation and several processes change them",
+    ),
+}
+
 Point = tuple[float, float]
+
+
+def reported_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> list[Point]:
+    """Return (step, learning rate); of several parameter groups those of the first."""
+    names = (name for _, metrics in reports for name in metrics if kind_of(name) == "rate")
+    first = next(names, "")
+    return [(step, metrics[first]) for step, metrics in reports if first in metrics]
+
+
+def learning_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    """Return ``first``, ``peak`` and ``last`` of the reported rates; {} if there are none."""
+    rates = [rate for _, rate in reported_rates(reports) if math.isfinite(rate)]
+    return {"first": rates[0], "peak": max(rates), "last": rates[-1]} if rates else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +84,35 @@ class Fault:
     kind: str
     since: float
     text: str
-    numbers: dict[str, float] = field(default_factory=dict, compare=False)
+    numbers: dict[str, float] = field(compare=False)
+
+
+def audit(
+    points: Sequence[Point], configured: Declared, last_step: float | None = None
+) -> list[Fault]:
+    """Return what is wrong with the logged rates, the cause before its consequences.
+
+    Args:
+        points: (step of the report, rate), in the order of reporting; values that are not finite
+            are ignored.
+        configured: the schedule, how often it is meant to step, and what the steps count.
+        last_step: the step at which training is planned to end; None if unknown. It also shows
+            the batches in an epoch if they were not declared.
+    """
+    kept = [(step, rate) for step, rate in points if math.isfinite(rate) and math.isfinite(step)]
+    if len(kept) < LEAST_POINTS:
+        return []
+    log = RateLog(kept, configured, last_step)
+    if log.follows(1.0) and not log.schedule.follows_losses:
+        return []
+    faults = [_never_moved(log) or _wrong_pace(log) or _scaled(log)]
+    if not log.is_constant or (faults[0] is not None and faults[0].kind == "never moved"):
+        missed = _missed_peak(log)
+        is_warming_up = missed is not None and missed.kind == "warm-up never ended"
+        faults += [missed, None if is_warming_up else _rose_again(log)]
+        if not any(faults):
+            faults = [_wrong_end(log) or _off_schedule(log)]
+    return [fault for fault in faults if fault is not None]
 
 
 class RateLog:
@@ -128,7 +183,7 @@ class RateLog:
 
     def first_off(self) -> Point:
         """Return the first point that does not fit, or the last one."""
-        return next((p for p in self.points if not self.fits(p)), self.points[-1])
+        return next((point for point in self.points if not self.fits(point)), self.points[-1])
 
 
 def _counts_epochs(configured: Declared, points: Sequence[Point], last_step: float | None) -> bool:
@@ -149,7 +204,7 @@ def _counts_epochs(configured: Declared, points: Sequence[Point], last_step: flo
     return are_consecutive and end is not None and last < end / 2
 
 
-def never_moved(log: RateLog) -> Fault | None:
+def _never_moved(log: RateLog) -> Fault | None:
     """Return the fault of a rate that should move and does not."""
     if not log.is_constant:
         return None
@@ -166,7 +221,7 @@ def never_moved(log: RateLog) -> Fault | None:
     return Fault("never moved", first, text, {"logged": rate, "least": low, "greatest": high})
 
 
-def wrong_pace(log: RateLog) -> Fault | None:
+def _wrong_pace(log: RateLog) -> Fault | None:
     """Look for a pace of the scheduler at which the log fits after all."""
     if log.is_constant or log.schedule.follows_losses or log.is_followed:
         return None
@@ -185,22 +240,6 @@ def wrong_pace(log: RateLog) -> Fault | None:
     return None
 
 
-_PACE_TEXTS = {
-    "per epoch": (
-        "once per epoch instead of per batch",
-        "Call scheduler.step() after each batch, or give the schedule its epochs",
-    ),
-    "per batch": (
-        "per batch instead of once per epoch",
-        "Call scheduler.step() after each epoch, or give the schedule its batches",
-    ),
-    "wrong pace": (
-        "at {pace} times the pace of its schedule",
-        "Count the scheduler's steps: accumulation and several processes change them",
-    ),
-}
-
-
 def _paces(log: RateLog) -> Iterator[tuple[str, float]]:
     if log.batches is None or log.batches > 1:
         if log.per == "batch" and log.counts_epochs:
@@ -213,7 +252,7 @@ def _paces(log: RateLog) -> Iterator[tuple[str, float]]:
         yield "wrong pace", log.ratio * pace
 
 
-def scaled(log: RateLog) -> Fault | None:
+def _scaled(log: RateLog) -> Fault | None:
     """Look for one factor between the log and the schedule."""
     if log.schedule.follows_losses or log.is_followed:
         return None
@@ -231,7 +270,7 @@ def scaled(log: RateLog) -> Fault | None:
     return Fault("scaled", log.points[0][0], text, {"factor": factor, "configured": log.peak})
 
 
-def missed_peak(log: RateLog) -> Fault | None:
+def _missed_peak(log: RateLog) -> Fault | None:
     """Look for a warm-up that continues, or else a peak that was never reached."""
     top_at, (last_step, last) = log.schedule.peak_at, log.points[-1]
     beyond = [rate for step, rate in log.points if log.at(step) >= top_at + 2 * log.slack]
@@ -259,11 +298,8 @@ def missed_peak(log: RateLog) -> Fault | None:
     return Fault("peak never reached", meant_at, text, numbers)
 
 
-def rose_again(log: RateLog) -> Fault | None:
+def _rose_again(log: RateLog) -> Fault | None:
     """Look for a rate that rises again although the schedule only falls or rests."""
-    missed = missed_peak(log)
-    if missed is not None and missed.kind == "warm-up never ended":
-        return None
     least: Point | None = None
     start = log.schedule.peak_at + log.slack
     for step, rate in log.points:
@@ -284,7 +320,7 @@ def rose_again(log: RateLog) -> Fault | None:
     return None
 
 
-def wrong_end(log: RateLog) -> Fault | None:
+def _wrong_end(log: RateLog) -> Fault | None:
     """Look for a wrong rate at the end."""
     end = log.schedule.end
     step, rate = log.points[-1]
@@ -298,8 +334,8 @@ def wrong_end(log: RateLog) -> Fault | None:
     return Fault("final value off", step, text, {"logged": rate, "configured": meant})
 
 
-def off_schedule(log: RateLog) -> Fault | None:
-    """Return where the rate leaves its schedule, if nothing more precise can be said."""
+def _off_schedule(log: RateLog) -> Fault | None:
+    """Return where the rate leaves its schedule, if nothing more precise is known."""
     if log.is_followed:
         return None
     step, rate = log.first_off()
@@ -314,45 +350,3 @@ def off_schedule(log: RateLog) -> Fault | None:
 
 def _num(value: float) -> str:
     return f"{value:.3g}" if not float(value).is_integer() or abs(value) >= 1e6 else f"{value:.0f}"
-
-
-Finder = Callable[[RateLog], Fault | None]
-
-CAUSES: tuple[Finder, ...] = (never_moved, wrong_pace, scaled)
-"""The first of these that a log has is reported."""
-
-CONSEQUENCES: tuple[Finder, ...] = (missed_peak, rose_again)
-"""All of these that a log has are reported."""
-
-OTHERS: tuple[Finder, ...] = (wrong_end, off_schedule)
-"""The first of these is reported if there is nothing else."""
-
-
-def audit(
-    points: Sequence[Point], configured: Declared, last_step: float | None = None
-) -> list[Fault]:
-    """Return what is wrong with the logged rates, the cause before its consequences.
-
-    Args:
-        points: (step of the report, rate), in the order of reporting; values that are not finite
-            are ignored.
-        configured: the schedule, how often it is meant to step, and what the steps count.
-        last_step: the step at which training is planned to end; None if unknown. It also shows
-            the batches in an epoch if they were not declared.
-    """
-    kept = [(step, rate) for step, rate in points if math.isfinite(rate) and math.isfinite(step)]
-    if len(kept) < LEAST_POINTS:
-        return []
-    log = RateLog(kept, configured, last_step)
-    if log.follows(1.0) and not log.schedule.follows_losses:
-        return []
-    found = _first(log, CAUSES)
-    if log.is_constant and not any(fault.kind == "never moved" for fault in found):
-        return found
-    found += [fault for find in CONSEQUENCES if (fault := find(log)) is not None]
-    return found or _first(log, OTHERS)
-
-
-def _first(log: RateLog, finders: Sequence[Finder]) -> list[Fault]:
-    found = (fault for find in finders if (fault := find(log)) is not None)
-    return list(islice(found, 1))

@@ -12,14 +12,7 @@ from functools import cache
 from orchestrator.divergence.symptom import CHOICES, Choice, Symptom
 from orchestrator.files.discover import records
 
-__all__ = [
-    "CHOICES",
-    "Choice",
-    "Symptom",
-    "all_symptoms",
-    "divergence_symptoms",
-    "symptom_named",
-]
+__all__ = ["CHOICES", "Choice", "all_symptoms", "divergence_symptoms", "symptom_named"]
 
 
 @cache

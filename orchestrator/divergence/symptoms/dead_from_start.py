@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from orchestrator.divergence.series import Streak
 from orchestrator.divergence.symptom import (
     KEEP_ARCHITECTURE,
     Advice,
     Observation,
     RunFacts,
     Symptom,
+    Verdict,
+    number,
 )
-from orchestrator.divergence.verdict import Verdict, number
 
 DEAD_REPORTS = 5
 """Number of reports without movement, from one of the first three on, that make a run dead."""
@@ -23,85 +25,66 @@ STILL = 1e-3
 
 
 class NoMovement:
-    """Find a series that does not move from its first reports on.
+    """Find a series that does not move from its first reports on, once.
 
     One jump at the very beginning is allowed: if everything saturates at once, the loss jumps to a
     level and stays there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._count = 0
         self._level = math.nan
-        self._since = 0
-        self._still = 0
-        self._over = False
+        self._still = Streak()  # reports at the level, the one that reached it included
+        self._is_over = False
 
-    def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report; the note comes once, early in the run."""
-        if self._over or seen.judged is None:
-            return
-        name, step, value = seen.judged, seen.step, seen.values[seen.judged]
+    def update(self, step: int, value: float) -> Verdict | None:
+        """Process one value."""
+        if self._is_over:
+            return None
         self._count += 1
-        if self._count > 1 and abs(value - self._level) <= STILL * abs(self._level):
-            self._still += 1
-        else:
-            self._level, self._since, self._still = value, step, 0
-        if self._count - self._still > DEAD_FROM:
-            self._over = True
-        if self._over or self._still < DEAD_REPORTS:
-            return
-        self._over = True
-        yield Verdict(
-            "warn",
-            "dead from the start",
-            self._since,
-            f"{name} has not moved from {number(self._level)} since step {self._since}, "
-            f"{self._still + 1} reports in a row",
-            {"level": self._level, "reports": self._still + 1.0},
+        if not abs(value - self._level) <= STILL * abs(self._level):
+            self._level = value
+            self._still.clear()
+        self._still.feed(True, step)
+        is_dead = self._still.count > DEAD_REPORTS
+        moved = self._count - self._still.count >= DEAD_FROM
+        self._is_over = is_dead or moved
+        if moved or not is_dead:
+            return None
+        reason = (
+            f"{self.name} has not moved from {number(self._level)} since step "
+            f"{self._still.since}, {self._still.count} reports in a row"
         )
-
-
-class NoGradient:
-    """Find gradients that are exactly zero."""
-
-    def __init__(self) -> None:
-        self._still = 0
-        self._since = 0
-
-    def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield a note once the norm was 0 for three reports in a row."""
-        for name, norm in seen.of_kind("norm"):
-            if norm != 0:
-                self._still = 0
-                continue
-            if not self._still:
-                self._since = seen.step
-            self._still += 1
-            if self._still == DEAD_FROM:
-                yield Verdict(
-                    "warn",
-                    "dead from the start",
-                    self._since,
-                    f"{name} is 0 since step {self._since}, {self._still} reports in a row: "
-                    "nothing is learned",
-                    {"reports": float(self._still)},
-                )
+        numbers = {"level": self._level, "reports": float(self._still.count)}
+        return Verdict("warn", "dead from the start", self._still.since, reason, numbers)
 
 
 class DeadFromStart:
-    """Find a loss that does not move, or gradients that are zero."""
+    """Find a loss that does not move, or gradients that are exactly zero."""
 
     def __init__(self) -> None:
-        self._judged: str | None = None
-        self._movement = NoMovement()
-        self._gradient = NoGradient()
+        self._movement: NoMovement | None = None
+        self._no_gradient = Streak()
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield a note once the run is dead."""
-        if seen.judged is not None and seen.judged != self._judged:
-            self._judged, self._movement = seen.judged, NoMovement()
-        yield from self._movement.feed(seen)
-        yield from self._gradient.feed(seen)
+        """Process one report; yield a note once the run is dead."""
+        if seen.judged is not None:
+            if self._movement is None or self._movement.name != seen.judged:
+                self._movement = NoMovement(seen.judged)
+            found = self._movement.update(seen.step, seen.values[seen.judged])
+            if found is not None:
+                yield found
+        streak = self._no_gradient
+        for name, norm in seen.of_kind("norm"):
+            streak.feed(norm == 0, seen.step)
+            if streak.count == DEAD_FROM:
+                reason = (
+                    f"{name} is 0 since step {streak.since}, {streak.count} reports in a row: "
+                    "nothing is learned"
+                )
+                numbers = {"reports": float(streak.count)}
+                yield Verdict("warn", "dead from the start", streak.since, reason, numbers)
 
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:

@@ -11,22 +11,15 @@ from orchestrator.divergence.symptom import (
     Advice,
     RunFacts,
     Symptom,
+    Verdict,
+    number,
 )
-from orchestrator.divergence.verdict import Verdict, number
 
 _HALF = ("16", "fp16", "half", "16-mixed", "amp", "true", "float16", "mixed")
 _PRECISIONS = ("precision", "amp", "fp16", "mixed_precision", "use_amp")
 
 
-def _is_half(facts: RunFacts) -> bool:
-    return any(
-        str(key).lower() in _PRECISIONS and str(value).lower() in _HALF
-        for key, value in facts.config.items()
-    )
-
-
-def advise_non_finite(found: Verdict, facts: RunFacts) -> Advice:
-    """Advise on NaN or infinite values."""
+def _advise_non_finite(found: Verdict, facts: RunFacts) -> Advice:
     if found.action == "warn":
         return Advice(
             "only validation is not finite: half precision or an empty part of a metric does this",
@@ -46,7 +39,11 @@ def advise_non_finite(found: Verdict, facts: RunFacts) -> Advice:
             (KEEP_ARCHITECTURE,),
         )
     cause = "a step too large, after which no value is finite"
-    if _is_half(facts):
+    is_half = any(
+        str(key).lower() in _PRECISIONS and str(value).lower() in _HALF
+        for key, value in facts.config.items()
+    )
+    if is_half:
         cause = "an overflow of half precision, or a step too large"
         lower = ("turn mixed precision off, or use bfloat16", *lower)
     if facts.rate_rose():
@@ -54,24 +51,20 @@ def advise_non_finite(found: Verdict, facts: RunFacts) -> Advice:
     return Advice(cause, lower, (facts.avoid_checkpoint(found.onset), KEEP_ARCHITECTURE))
 
 
-def advise_lost(found: Verdict, facts: RunFacts) -> Advice:
-    """Advise on an explosion or on lost progress."""
+def _advise_lost(found: Verdict, facts: RunFacts) -> Advice:
     change = [facts.scale_rate(0.1), *facts.clip_gradients()]
     cause = "the learning rate is too high for this loss"
     if facts.rate_rose() and facts.rate and facts.rate_at_best:
-        cause = (
-            f"the learning rate rose from {number(facts.rate_at_best)} at the best value to "
-            f"{number(facts.rate)}"
-        )
-        change[0] = f"keep the peak of the learning rate at {number(facts.rate_at_best)}"
+        before, after = number(facts.rate_at_best), number(facts.rate)
+        cause = f"the learning rate rose from {before} at the best value to {after}"
+        change[0] = f"keep the peak of the learning rate at {before}"
     elif facts.is_early(found.onset):
         change.insert(1, "warm up over the first epochs")
     avoid = (facts.avoid_checkpoint(found.onset), KEEP_ARCHITECTURE)
     return Advice(cause, (*change, "restart from scratch"), avoid)
 
 
-def advise_rising(found: Verdict, facts: RunFacts) -> Advice:
-    """Advise on a loss that only rises."""
+def _advise_rising(found: Verdict, facts: RunFacts) -> Advice:
     known = facts.configured_rate()
     low = facts.scale_rate(0.1)
     # The remedy that the people with this very rate found by hand.
@@ -85,8 +78,8 @@ def advise_rising(found: Verdict, facts: RunFacts) -> Advice:
 
 
 SYMPTOMS = (
-    Symptom("non-finite", "stop", "sure", advise_non_finite),
-    Symptom("explosion", "stop", "sure", advise_lost),
-    Symptom("lost progress", "stop", "likely", advise_lost),
-    Symptom("rising", "stop", "possible", advise_rising),
+    Symptom("non-finite", "stop", "sure", _advise_non_finite),
+    Symptom("explosion", "stop", "sure", _advise_lost),
+    Symptom("lost progress", "stop", "likely", _advise_lost),
+    Symptom("rising", "stop", "possible", _advise_rising),
 )

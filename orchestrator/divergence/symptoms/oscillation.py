@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 
-from orchestrator.divergence.series.statistics import median
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
-from orchestrator.divergence.verdict import Verdict, number
+from orchestrator.divergence.series import SlidingMedian
+from orchestrator.divergence.symptom import (
+    Advice,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+    number,
+)
 
 WINDOW = 24
 """Number of differences in the window."""
@@ -29,22 +34,20 @@ class Oscillation:
     def __init__(self) -> None:
         self._steps: deque[int] = deque(maxlen=WINDOW + 1)
         self._values: deque[float] = deque(maxlen=WINDOW + 1)
-        self._sizes: list[float] = []  # sorted absolute values
+        self._level = SlidingMedian(WINDOW + 1)
         self._reported = False
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield a note when an oscillation begins."""
+        """Process one report; yield a note when an oscillation begins."""
         if seen.judged is None:
             return
-        name, step, value = seen.judged, seen.step, seen.values[seen.judged]
-        if len(self._values) == self._values.maxlen:
-            del self._sizes[bisect_left(self._sizes, abs(self._values[0]))]
-        self._steps.append(step)
+        value = seen.values[seen.judged]
+        self._steps.append(seen.step)
         self._values.append(value)
-        insort(self._sizes, abs(value))
+        self._level.add(value)
         if len(self._values) <= REVERSALS + 1:
             return
-        level = median(self._sizes)
+        level = self._level.value
         low, high = min(self._values), max(self._values)
         # Most runs do not swing at all, which this shows at once; halved, as the span may overflow.
         turns = self._turns(level) if high / 2 - low / 2 >= SWING * level / 2 else 0
@@ -54,14 +57,12 @@ class Oscillation:
             return
         self._reported = True
         since = self._steps[0]
-        yield Verdict(
-            "warn",
-            "oscillation",
-            since,
-            f"{name} swings between {number(low)} and {number(high)}: {turns} turns of "
-            f"{SWING:.0%} and more in {len(self._values)} reports since step {since}",
-            {"low": low, "high": high, "turns": float(turns)},
+        reason = (
+            f"{seen.judged} swings between {number(low)} and {number(high)}: {turns} turns of "
+            f"{SWING:.0%} and more in {len(self._values)} reports since step {since}"
         )
+        numbers = {"low": low, "high": high, "turns": float(turns)}
+        yield Verdict("warn", "oscillation", since, reason, numbers)
 
     def _turns(self, level: float) -> int:
         turns, direction, extreme = 0, 0, self._values[0]

@@ -6,9 +6,15 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
-from orchestrator.divergence.series.statistics import median
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
-from orchestrator.divergence.verdict import Verdict, number
+from orchestrator.divergence.series import median
+from orchestrator.divergence.symptom import (
+    Advice,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+    number,
+)
 
 REPORTS = 5
 WORSE = 0.1
@@ -28,35 +34,31 @@ class Overfitting:
         self._held = 0
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield a note once validation is worse for long enough."""
+        """Process one report; yield a note once validation is worse for long enough."""
         if seen.judged is None or seen.validation is None:
             return
-        (name, sign), step = seen.validation, seen.step
-        train, val = seen.values[seen.judged], sign * seen.values[name]
-        self._train.append(train)
-        self._val.append(val)
+        name, sign = seen.validation
+        self._train.append(seen.values[seen.judged])
+        self._val.append(sign * seen.values[name])
         if math.isnan(self._first):
-            self._first = val
+            self._first = self._val[0]
         if len(self._val) < 3:
             return
         now, fits = median(sorted(self._val)), median(sorted(self._train))
         if now < self._best:
-            self._best, self._train_at_best, self._best_step = now, fits, step
-        worse = now - self._best
+            self._best, self._train_at_best, self._best_step = now, fits, seen.step
         scale = self._best if self._best > 0 and sign > 0 else max(0.0, self._first - self._best)
-        holds = scale > 0 and worse > WORSE * scale and fits < self._train_at_best
-        self._held = self._held + 1 if holds else 0
+        is_worse = scale > 0 and now - self._best > WORSE * scale and fits < self._train_at_best
+        self._held = self._held + 1 if is_worse else 0
         if self._held != REPORTS:
             return
-        yield Verdict(
-            "warn",
-            "overfitting",
-            self._best_step,
-            f"{name} went from {number(sign * self._best)} at step {self._best_step} to "
-            f"{number(sign * now)}, while the training loss continued from "
-            f"{number(self._train_at_best)} to {number(fits)}",
-            {"best": sign * self._best, "now": sign * now, "train": fits},
+        best, worse = sign * self._best, sign * now
+        reason = (
+            f"{name} went from {number(best)} at step {self._best_step} to {number(worse)}, while "
+            f"the training loss continued from {number(self._train_at_best)} to {number(fits)}"
         )
+        numbers = {"best": best, "now": worse, "train": fits}
+        yield Verdict("warn", "overfitting", self._best_step, reason, numbers)
 
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:

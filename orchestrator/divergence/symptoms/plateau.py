@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
-from orchestrator.divergence.verdict import Verdict, number
+from orchestrator.divergence.symptom import (
+    Advice,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+    number,
+)
 
 STILL = 1e-3
 """Values that differ by no more than this fraction of their size do not move."""
@@ -39,19 +45,18 @@ class Plateau:
         self._reported = False
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield a note when a plateau is reached."""
+        """Process one report; yield a note when a plateau is reached."""
         if seen.judged is None:
             return
-        name, step, sign = seen.judged, seen.step, seen.sign
-        value = sign * seen.values[name]
+        value = seen.sign * seen.values[seen.judged]
         self._count += 1
         if self._count == 1:
             self._first = self._mark = value
         self._best = min(self._best, value)
         gained = self._mark - self._best
-        progress = self._first - self._best
-        if gained > max(IMPROVES * progress, STILL * abs(self._best)) or self._count == 1:
-            self._mark, self._marked_at, self._marked_step = self._best, self._count, step
+        least_gain = max(IMPROVES * (self._first - self._best), STILL * abs(self._best))
+        if gained > least_gain or self._count == 1:
+            self._mark, self._marked_at, self._marked_step = self._best, self._count, seen.step
             self._reported = False
         flat = self._count - self._marked_at
         if self._reported or flat < max(PLATEAU_REPORTS, PLATEAU_SHARE * self._count):
@@ -61,15 +66,13 @@ class Plateau:
         self._reported = True
         if seen.is_reached:
             return
-        best = sign * self._best
-        yield Verdict(
-            "warn",
-            "plateau",
-            self._marked_step,
-            f"{name} has made no progress since step {self._marked_step}: its best is "
-            f"{number(best)}, {flat} reports ago {number(sign * self._mark)}",
-            {"best": best, "reports": float(flat)},
+        best = seen.sign * self._best
+        reason = (
+            f"{seen.judged} has made no progress since step {self._marked_step}: its best is "
+            f"{number(best)}, {flat} reports ago {number(seen.sign * self._mark)}"
         )
+        numbers = {"best": best, "reports": float(flat)}
+        yield Verdict("warn", "plateau", self._marked_step, reason, numbers)
 
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
 
 
 class Restart:
@@ -15,17 +14,12 @@ class Restart:
         self._last: int | None = None
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield a note if the log starts again."""
+        """Process one report; yield a note if the log starts again."""
         last, self._last = self._last, seen.step
-        if last is None or seen.step >= last:
-            return
-        yield Verdict(
-            "warn",
-            "restart",
-            seen.step,
-            f"the log starts again: step {seen.step} comes after step {last}",
-            {"before": float(last), "after": float(seen.step)},
-        )
+        if last is not None and seen.step < last:
+            reason = f"the log starts again: step {seen.step} comes after step {last}"
+            numbers = {"before": float(last), "after": float(seen.step)}
+            yield Verdict("warn", "restart", seen.step, reason, numbers)
 
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:

@@ -4,25 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.divergence.schedule.rates import Rates
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
-from orchestrator.divergence.verdict import Verdict
+from orchestrator.divergence.schedule.rate_audit import LEAST_POINTS, audit
+from orchestrator.divergence.series import ThinnedPoints
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
+
+KEPT = 128
+"""Most rates of a run that are kept."""
 
 
 class ScheduleFault:
-    """Audit the first learning rate that is reported; further parameter groups have their own."""
+    """Audit the first learning rate that is reported; further parameter groups have their own.
+
+    The audit runs after the first tenth of the training, and then whenever the number of reports
+    has grown by half, so that a report costs the same on average.
+    """
 
     def __init__(self) -> None:
-        self._rates = Rates()
         self._name: str | None = None
+        self._rates = ThinnedPoints(KEPT)
+        self._due = LEAST_POINTS
+        self._found: set[str] = set()
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield each fault that shows for the first time."""
-        schedule, last_step = seen.plan.schedule, seen.plan.total_steps
+        """Process one report; yield each fault that shows for the first time."""
+        step, last_step = seen.step, seen.plan.total_steps
         for name, rate in seen.of_kind("rate"):
             self._name = self._name or name
-            if name == self._name:
-                for fault in self._rates.add(seen.step, rate, schedule, last_step):
+            if name != self._name:
+                continue
+            self._rates.add(step, rate)
+            is_early = last_step is not None and step < last_step / 10
+            is_last = last_step == step  # a run that continues beyond it is audited as before
+            if is_early or (self._rates.count < self._due and not is_last):
+                continue
+            if seen.plan.schedule is None:
+                continue
+            self._due = self._rates.count + max(1, self._rates.count // 2)
+            points = self._rates.points
+            if points[-1] != (step, rate):
+                points = [*points, (step, rate)]
+            for fault in audit(points, seen.plan.schedule, last_step):
+                if fault.kind not in self._found:
+                    self._found.add(fault.kind)
                     yield Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers)
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom
-from orchestrator.divergence.verdict import Verdict, number
+from orchestrator.divergence.series import ThinnedPoints
+from orchestrator.divergence.symptom import (
+    Advice,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+    number,
+)
 
 KEPT = 32
 LEAST_REPORTS = 10
@@ -21,28 +28,24 @@ class Pace:
     so is too slow.
 
     Args:
-        target: the value to reach; oriented, lower is better.
+        name: the reported name.
+        target: the value to reach.
+        sign: 1.0, or -1.0 for a maximized name.
     """
 
-    def __init__(self, target: float) -> None:
-        self._target = target
+    def __init__(self, name: str, target: float, sign: float) -> None:
+        self._name = name
+        self._target = sign * target
+        self._sign = sign
         self._best = math.inf
-        self._kept: list[tuple[float, float]] = []
-        self._stride = 1
-        self._count = 0
+        self._bests = ThinnedPoints(KEPT)
         self._reported = False
 
-    def feed(
-        self, name: str, step: float, value: float, sign: float, total_steps: float
-    ) -> Verdict | None:
-        """Process one finite oriented value and return a note once it is too slow."""
-        self._best = min(self._best, value)
-        if self._count % self._stride == 0:
-            self._kept.append((step, self._best))
-            if len(self._kept) > KEPT:
-                self._kept, self._stride = self._kept[::2], self._stride * 2
-        self._count += 1
-        if self._reported or self._best <= self._target or self._count < LEAST_REPORTS:
+    def update(self, step: float, value: float, total_steps: float) -> Verdict | None:
+        """Process one finite value and return a note once it is too slow."""
+        self._best = min(self._best, self._sign * value)
+        self._bests.add(step, self._best)
+        if self._reported or self._best <= self._target or self._bests.count < LEAST_REPORTS:
             return None
         if step < LEAST_SHARE * total_steps or step >= total_steps:
             return None
@@ -50,18 +53,18 @@ class Pace:
         if promised is None or promised <= self._target:
             return None
         self._reported = True
-        best, end, goal = (number(sign * item) for item in (self._best, promised, self._target))
-        return Verdict(
-            "warn",
-            "too slow",
-            int(self._kept[len(self._kept) // 2][0]),
-            f"{name} is {best} at step {step:g} of {total_steps:g}; at this pace it ends at "
-            f"{end} and misses its target {goal}",
-            {"best": sign * self._best, "promised": sign * promised, "target": sign * self._target},
+        numbers = {"best": self._best, "promised": promised, "target": self._target}
+        numbers = {key: self._sign * value for key, value in numbers.items()}
+        best, end, goal = map(number, numbers.values())
+        reason = (
+            f"{self._name} is {best} at step {step:g} of {total_steps:g}; at this pace it ends at "
+            f"{end} and misses its target {goal}"
         )
+        kept = self._bests.points
+        return Verdict("warn", "too slow", int(kept[len(kept) // 2][0]), reason, numbers)
 
     def _promise(self, step: float, total_steps: float) -> float | None:
-        middle = next((item for item in self._kept if item[0] >= step / 2), None)
+        middle = next((point for point in self._bests.points if point[0] >= step / 2), None)
         if middle is None or middle[0] >= step:
             return None
         pace = (middle[1] - self._best) / (step - middle[0])
@@ -75,15 +78,16 @@ class TooSlow:
         self._paces: dict[str, Pace] = {}
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
-        """Process one report and yield a note for each target that has come out of reach."""
+        """Process one report; yield a note for each target that has come out of reach."""
         total_steps = seen.plan.total_steps
         if not total_steps:
             return
         for name, (target, sign) in seen.plan.targets.items():
             if name not in seen.values:
                 continue
-            pace = self._paces.setdefault(name, Pace(sign * target))
-            found = pace.feed(name, seen.step, sign * seen.values[name], sign, total_steps)
+            if name not in self._paces:
+                self._paces[name] = Pace(name, target, sign)
+            found = self._paces[name].update(seen.step, seen.values[name], total_steps)
             if found is not None:
                 yield found
 

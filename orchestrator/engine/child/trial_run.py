@@ -9,8 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.divergence import fatal_value
-from orchestrator.divergence.series import Rank, best_training_name
+from orchestrator.divergence import Rank, best_training_name, fatal_value
 from orchestrator.engine.child import environment, memory, saving
 from orchestrator.engine.child.attempt import Attempt, Channel
 from orchestrator.errors import TrialError

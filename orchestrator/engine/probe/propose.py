@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.divergence.series import is_validation
+from orchestrator.divergence import is_validation
 from orchestrator.engine.probe.observe import RUN_DIR, Observed, guess_files, observe
 from orchestrator.engine.probe.pattern_guess import propose_patterns
 from orchestrator.engine.script.command_line import REPORTED_FILE, command, reporting_variables

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.measure.measuring import learning_rates
 from orchestrator.analysis.status.time_saved import by_hand, savings, stopped_by_hand
 from orchestrator.analysis.status.trial_status import TrialStatus, read_trial
+from orchestrator.divergence.schedule import learning_rates
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.read import open_run
 from orchestrator.runs.records import TrialRecord, TrialState

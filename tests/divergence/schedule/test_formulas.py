@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from orchestrator.divergence.schedule.declared import declared, from_words
+from orchestrator.divergence.schedule.declared import declared, from_text
 from orchestrator.errors import UsageError
 
 scheduler = torch.optim.lr_scheduler
@@ -104,13 +104,13 @@ def test_a_plateau_may_be_anywhere_below_its_rate_after_the_warm_up() -> None:
     assert schedule.bounds(10, 12) == (0.0, 5e-5)
 
 
-def test_words_say_the_same_as_a_map() -> None:
-    words = "onecycle,max_lr=0.003,total=1000,pct_start=0.1,per=batch,batches_per_epoch=10"
+def test_text_gives_the_same_as_a_mapping() -> None:
+    text = "onecycle,max_lr=0.003,total=1000,pct_start=0.1,per=batch,batches_per_epoch=10"
     values = {"max_lr": 0.003, "total": 1000, "pct_start": 0.1}
-    assert from_words(words) == declared(
+    assert from_text(text) == declared(
         {"onecycle": values, "per": "batch", "batches_per_epoch": 10}
     )
-    stepped = from_words("step,lr=0.1,milestones=30/60").schedule
+    stepped = from_text("step,lr=0.1,milestones=30/60").schedule
     assert stepped.values["milestones"] == (30, 60)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from orchestrator.divergence import Watch
 from orchestrator.divergence.schedule.declared import Declared, declared
-from orchestrator.divergence.schedule.rate_audit import Fault, audit
-from orchestrator.divergence.schedule.rates import Rates
+from orchestrator.divergence.schedule.rate_audit import Fault, audit, learning_rates
 
 torch_scheduler = torch.optim.lr_scheduler
 
@@ -88,14 +89,17 @@ def test_onecycle_stepped_per_epoch_is_the_real_case() -> None:
 
 
 def test_the_real_case_shows_after_the_first_tenth() -> None:
-    rates = Rates()
-    told = [
-        (step, fault.kind)
+    watch = Watch(total_steps=EPOCHS, schedule=EEG)
+    found = [
+        (step, verdict)
         for step, rate in train(onecycle, epochs=EPOCHS, per_epoch=1)
-        for fault in rates.add(step, rate, EEG, EPOCHS)
+        for verdict in watch.update(int(step), {"lr": rate})
     ]
-    assert told[0] == (10, "per epoch")
-    assert len({kind for _, kind in told}) == len(told)  # each is said once
+    step, first = found[0]
+    assert (step, first.symptom) == (10, "schedule")
+    assert first.reason.startswith("lr moves once per epoch")
+    openings = {verdict.reason.split(" step ")[0] for _, verdict in found}
+    assert len(openings) == len(found)  # each fault is reported once
 
 
 def test_batches_of_an_epoch_are_known_from_both_ends() -> None:
@@ -232,10 +236,15 @@ def test_any_log_gets_an_answer(points: list[tuple[float, float]], last: float |
         assert fault.kind
 
 
-def test_rates_keep_a_bounded_number() -> None:
-    rates = Rates()
+def test_a_bounded_number_of_rates_is_kept() -> None:
+    watch = Watch(total_steps=1e6, schedule=EEG)
     for step in range(20_000):
-        rates.add(step, EEG.schedule.at(step / 20), EEG, 1e6)
-    assert len(pickle.dumps(rates)) < 16_000
-    assert rates.first == pytest.approx(1.2e-4, rel=1e-6)
-    assert rates.peak == pytest.approx(3e-3, rel=1e-3)
+        watch.update(step, {"lr": EEG.schedule.at(step / 20)})
+    assert len(pickle.dumps(watch)) < 16_000
+
+
+def test_first_peak_and_last_of_the_reported_rates() -> None:
+    reports = [(step, {"lr": EEG.schedule.at(step / 20)}) for step in range(20_000)]
+    rates = learning_rates([*reports, (20_000, {"lr": math.nan}), (20_001, {"loss": 1.0})])
+    assert rates == pytest.approx({"first": 1.2e-4, "peak": 3e-3, "last": 1.2e-7}, rel=1e-3)
+    assert learning_rates([(1, {"loss": 1.0})]) == {}

@@ -1,17 +1,33 @@
-"""Statistics of one series as reports arrive, in constant time and memory for each.
+"""One reported series: what it is by its name, and statistics of its values as they arrive.
 
-Values are oriented so that lower is always better: a maximized metric is negated.
+Values are oriented so that lower is always better: a maximized metric is negated. Each report costs
+constant time and memory.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+_TRAINING = re.compile(r"(?:^|[_/.])(?:train|training|trn)(?:$|[_/.])")
+_VALIDATION = re.compile(r"(?:^|[_/.])(?:val|valid|validation|eval|test|dev)(?:$|[_/.])")
+_LOSS = re.compile(r"(?:^|[_/.])loss(?:$|[_/.])")
+_RATE = re.compile(r"(?:^|[_/.-])(?:lr|learning_rate|learning rate)(?:$|[_/.-])")
+_NORM = re.compile(r"grad(?:ient)?[_/. ]?norm")
+_MEMORY = re.compile(r"(?:^|[_/.])(?:memory|mem|vram)(?:$|[_/.])")
+_RATE_PARAMETERS = ("lr", "learning_rate", "max_lr", "base_lr", "lr0", "optimizer.lr")
 
 NOISE_REPORTS = 20
 """Number of differences in the window of the noise."""
+
+NEW_LOW = 0.02
+"""A value is a new low if its height above the best value is less by this fraction."""
 
 _TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation of a normal distribution."""
@@ -19,20 +35,88 @@ _TO_SIGMA = 1.4826
 _LOG_FALL = 3.0
 """A positive loss that fell by this factor is also judged by its logarithm."""
 
+Rank = tuple[int, bool, int, str]
 
-class RunningNoise:
-    """Report-to-report noise: 1.4826 × the median of the last absolute differences.
 
-    A trend adds to it, so that a steeply falling series is allowed more.
+@lru_cache(maxsize=1024)
+def training_rank(name: str) -> Rank | None:
+    """Return how well `name` fits a training loss, the best lowest; None if it does not fit.
+
+    ``train_loss`` comes first, then ``loss`` and ``total_loss`` as scripts log them, then any
+    ``train_…_loss``: the shortest, because a term of a loss adds its own name, and epoch means
+    before values per step (``train_loss_step``), which are too noisy to judge.
     """
+    plain = name.lower()
+    if plain in ("train_loss", "training_loss", "train/loss", "train.loss"):
+        fit = 0
+    elif plain in ("loss", "total_loss"):
+        fit = 1
+    elif _TRAINING.search(plain) and _LOSS.search(plain):
+        fit = 2
+    else:
+        return None
+    return fit, plain.endswith(("_step", "_batch")), len(plain), plain
 
-    def __init__(self, reports: int = NOISE_REPORTS) -> None:
-        self._window: deque[float] = deque(maxlen=reports)
+
+def best_training_name(names: Iterable[str]) -> tuple[Rank, str] | None:
+    """Return the name that fits a training loss best, with its rank; None if none fits."""
+    ranked = [(rank, name) for name in names if (rank := training_rank(name)) is not None]
+    return min(ranked, default=None)
+
+
+@lru_cache(maxsize=1024)
+def is_validation(name: str) -> bool:
+    """Return whether `name` was measured on data held back from training."""
+    return _VALIDATION.search(name.lower()) is not None
+
+
+def is_validation_loss(name: str) -> bool:
+    """Return whether `name` is a loss on data held back from training."""
+    return is_validation(name) and _LOSS.search(name.lower()) is not None
+
+
+@lru_cache(maxsize=1024)
+def kind_of(name: str) -> str:
+    """Return ``"rate"``, ``"norm"``, ``"memory"`` or ``"val"`` (loss); empty for any other name."""
+    plain = name.lower()
+    if _RATE.search(plain):
+        return "rate"
+    if _NORM.search(plain):
+        return "norm"
+    if _MEMORY.search(plain):
+        return "memory"
+    return "val" if is_validation_loss(plain) else ""
+
+
+def rate_in(config: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return name and value of the learning rate in a config; None if it has none."""
+    names = {str(key).lower(): key for key in config}
+    for plain in _RATE_PARAMETERS:
+        value = config[names[plain]] if plain in names else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return str(names[plain]), float(value)
+    return None
+
+
+def median(ordered: list[float]) -> float:
+    """Return the median of a sorted, non-empty list."""
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    # Halved separately: the sum of two large finite values may overflow.
+    return ordered[middle - 1] / 2 + ordered[middle] / 2
+
+
+class SlidingMedian:
+    """The median size (absolute value) of the last finite values; 0 before there is one."""
+
+    def __init__(self, values: int) -> None:
+        self._window: deque[float] = deque(maxlen=values)
         self._sorted: list[float] = []
 
-    def add(self, difference: float) -> None:
-        """Add one finite difference of consecutive values, of any sign."""
-        size = abs(difference)
+    def add(self, value: float) -> None:
+        """Add a finite value, of any sign."""
+        size = abs(value)
         if len(self._window) == self._window.maxlen:
             del self._sorted[bisect_left(self._sorted, self._window[0])]
         self._window.append(size)
@@ -40,8 +124,32 @@ class RunningNoise:
 
     @property
     def value(self) -> float:
-        """The noise in units of the series; 0 before there is a difference."""
-        return _TO_SIGMA * median(self._sorted) if self._sorted else 0.0
+        """The median, in units of the series."""
+        return median(self._sorted) if self._sorted else 0.0
+
+
+class ThinnedPoints:
+    """Points spread over a series of any length: if there are too many, every second is dropped.
+
+    Attributes:
+        points: (step, value), the first one always among them.
+        count: number of points that were added.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.points: list[tuple[float, float]] = []
+        self.count = 0
+        self._most = most
+        self._stride = 1
+
+    def add(self, step: float, value: float) -> None:
+        """Add a point, which is kept or not."""
+        if self.count % self._stride == 0:
+            self.points.append((step, value))
+            if len(self.points) > self._most:
+                self.points = self.points[::2]
+                self._stride *= 2
+        self.count += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,74 +207,57 @@ class Standing:
 
 
 class Series:
-    """One series of finite values, in the order of reporting.
+    """Statistics of finite values, in the order of reporting.
 
     `measure` compares a value with the series and `add` adds it. They are separate because the
     noise must not learn from suspected reports.
+
+    The noise is 1.4826 × the median of the last absolute differences. A trend adds to it, so that a
+    steeply falling series is allowed more.
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self._count = 0
         self._first = math.nan
         self._best = math.inf
         self._lowest = math.inf
         self._last_three: deque[float] = deque(maxlen=3)
-        self._noise = RunningNoise()
+        self._differences = SlidingMedian(NOISE_REPORTS)
 
     @property
     def fell_by(self) -> float:
         """How far the best value came down from the first, as a fraction of its size."""
-        if not self.count or not math.isfinite(self._best) or not self._first:
+        if not self._count or not math.isfinite(self._best) or not self._first:
             return 0.0
         # Separately, because the difference of two large finite values may overflow.
         return max(0.0, self._first / abs(self._first) - self._best / abs(self._first))
 
     def measure(self, value: float) -> Standing | None:
         """Return `value` compared with the series; None for the very first value."""
-        if not self.count:
+        if not self._count:
             return None
-        return Standing(
-            count=self.count + 1,
-            value=value,
-            first=self._first,
-            best=self._best,
-            lowest=self._lowest,
-            noise=self._noise.value,
-        )
+        noise = _TO_SIGMA * self._differences.value
+        return Standing(self._count + 1, value, self._first, self._best, self._lowest, noise)
 
     def add(self, value: float, *, suspected: bool) -> None:
         """Add a finite `value`; the noise does not change while anything is suspected."""
-        if self.count == 0:
+        if not self._count:
             self._first = value
         elif not suspected:
-            self._noise.add(value - self._last_three[-1])
-        self.count += 1
+            self._differences.add(value - self._last_three[-1])
+        self._count += 1
         self._last_three.append(value)
         self._lowest = min(self._lowest, value)
         self._best = min(self._best, median(sorted(self._last_three)))
 
 
-def median(ordered: list[float]) -> float:
-    """Return the median of a sorted, non-empty list."""
-    middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[middle]
-    # Halved separately: the sum of two large finite values may overflow.
-    return ordered[middle - 1] / 2 + ordered[middle] / 2
-
-
-NEW_LOW = 0.02
-"""A value is a new low if its height above the best value is less by this fraction."""
-
-
 class Streak:
-    """How long a condition has held, and since which step."""
+    """How long a condition has held, and since which step (0 if it does not hold)."""
 
     __slots__ = ("count", "since")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.since: int | None = None
+        self.clear()
 
     def feed(self, holds: bool, step: int) -> None:
         """Process one report."""
@@ -180,7 +271,7 @@ class Streak:
     def clear(self) -> None:
         """Reset it."""
         self.count = 0
-        self.since = None
+        self.since = 0
 
 
 class Excursion:
