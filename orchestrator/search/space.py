@@ -30,7 +30,6 @@ from orchestrator.errors import UsageError, nearest
 from orchestrator.sweepfile.model import Domain
 from orchestrator.sweepfile.space import (
     DISTRIBUTIONS,
-    Range,
     limits,
     quantile,
     share_of,
@@ -287,7 +286,7 @@ def parameter_of(name: str, domain: Domain) -> Parameter:
             return Quantized(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
         if kind.held_as == "share":
             return Share(domain)
-        is_log = isinstance(kind.scale, Range) and kind.scale.logarithmic
+        is_log = kind.scale is not None and kind.scale.logarithmic
         return Real(*limits(domain), log=is_log)
     except (ValueError, ArithmeticError) as error:
         bounds = f"min {domain.low}, max {domain.high}, {len(domain.values)} values"

@@ -28,11 +28,7 @@ def choose_stage(file: ParsedFile, wanted: str | None, quick: bool) -> str | Non
     """Return the stage that runs; None if all run in order, or there are none.
 
     By default all stages run in order if one of them promotes; otherwise the last one runs.
-
-    Args:
-        file: the file.
-        wanted: the stage that ``--stage`` names.
-        quick: True for the first stage.
+    `wanted` is the stage that ``--stage`` names; `quick` asks for the first one.
     """
     stages = file.mapping("stages")
     if quick:

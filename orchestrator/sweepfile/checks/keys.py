@@ -30,10 +30,8 @@ def check_version(file: ParsedFile) -> None:
 def read_trainer(file: ParsedFile, need: bool) -> TrainerSchema | None:
     """Check that one thing runs the trials, and return the trainer's schema.
 
-    Args:
-        file: the file.
-        need: False if a W&B file need not name a program: one that is meant for a function in a
-            notebook does not, and its search space can be inspected all the same.
+    Without `need`, a W&B file need not name a program: one that is meant for a function in a
+    notebook does not, and its search space can be inspected all the same.
     """
     trainer = file.root.get("trainer")
     programs = [key for key in PROGRAMS if file.has(key)]

@@ -31,7 +31,6 @@ class ParsedFile:
         nested: path of each parameter that is inside another one.
         strongest: parameters that ``--set`` gives one value.
         named: the parameters that the file itself mentions.
-        log: collects errors and warnings.
         count: greatest number of trials from the command line; None if not given.
         stage: the stage that runs; None if all run, or there are none.
         schema: what the trainer declares; None for a program.

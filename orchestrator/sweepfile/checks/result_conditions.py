@@ -114,12 +114,9 @@ class Results:
         return f"trainer '{self._schema.name}' has no {what} '{name}'.{hint}"
 
     def check_bound(self, text: str, *above: str, at_step: bool = False) -> None:
-        """Check the metric of a bound.
+        """Check the metric of a bound: ``METRIC``, a ratio, or, if `at_step`, ``METRIC@STEP``.
 
-        Args:
-            text: a metric, ``METRIC@STEP``, or a ratio.
-            above: the path of the mapping that holds the bound.
-            at_step: True if it must name a step; otherwise it must name none.
+        `above` is the path of the mapping that holds the bound.
         """
         term = term_of(text)
         if self._schema is not None and text in self._schema.metrics:
@@ -140,13 +137,9 @@ class Results:
     def check_condition(
         self, text: str | None, *path: str, at: Node | None = None, many: bool = False
     ) -> None:
-        """Check a condition about results.
+        """Check a condition, if any, about one trial, or about `many` by ``any`` and ``all``.
 
-        Args:
-            text: a valid condition; None for no condition.
-            path: its key.
-            at: its node, if it is not the one at `path`.
-            many: True if it is about all trials, by ``any`` and ``all``; otherwise about one.
+        `at` is its node, if that is not the one at `path`.
         """
         if text is None:
             return

@@ -22,11 +22,7 @@ _MISSING = object()
 
 
 def for_stage(spec: Spec, name: str) -> Spec:
-    """Return the spec with the stage `name` as the one that runs.
-
-    Raises:
-        ValueError: there is no such stage.
-    """
+    """Return the spec at the stage `name`; ValueError without such a stage."""
     for stage in spec.stages:
         if stage.name == name:
             return replace(spec, stage=stage.name, stage_set=stage.set)
@@ -42,12 +38,9 @@ def at_first(spec: Spec) -> Spec:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A config that is not run.
+    """A config that is not run, since it breaks a constraint.
 
-    Attributes:
-        config: its values.
-        constraint: the one that it breaks.
-        trial: name of the named trial or of the change; None if it is neither.
+    `trial` is the name of the named trial or of the change; None if it is neither.
     """
 
     config: dict[str, Any]
@@ -61,10 +54,7 @@ def pinned_by(spec: Spec, key: str | None) -> Mapping[str, Any]:
 
 
 class Maker:
-    """Makes configs of one spec, which is at the stage that runs.
-
-    What the configs share is computed once. `rules` are the spec's, if the caller has them.
-    """
+    """Makes configs of one spec, which is at the stage that runs; `rules` are the spec's."""
 
     def __init__(self, spec: Spec, rules: Rules | None = None) -> None:
         constants = {
@@ -95,13 +85,7 @@ class Maker:
     def change(
         self, index: int, change: str | None, kept: Sequence[str] = ()
     ) -> TrialConfig | Excluded:
-        """Return the config of one change of an ablation, or its exclusion.
-
-        Args:
-            index: the config's place among all, from 0.
-            change: its name; None for the baseline.
-            kept: earlier changes that stay, in their order.
-        """
+        """Return the config of one change of an ablation as `make_change` does, for one seed."""
         ablate = self._spec.ablate
         assert ablate is not None, "the spec must have an ablation"
         settings = dict(ablate.baseline)
@@ -142,11 +126,9 @@ class Maker:
 def make_config(spec: Spec, number: int, varied: Mapping[str, Any]) -> TrialConfig:
     """Return the config of trial `number`, for which `varied` was chosen.
 
-    Args:
-        spec: the spec.
-        number: the trial's number, from 0. Named trials, or the baseline and the changes of an
-            ablation, take turns by it. The replicates of one config have consecutive numbers.
-        varied: a value for each parameter that is no constant; others are ignored.
+    Named trials, or the baseline and the changes of an ablation, take turns by the number. The
+    replicates of one config have consecutive numbers. `varied` has a value for each parameter that
+    is no constant; others are ignored.
     """
     spec = at_first(spec)
     index, replicate = divmod(number, max(len(spec.seeds), 1))
@@ -183,12 +165,9 @@ def make_change(
 
 
 def with_replicate(spec: Spec, trial: TrialConfig, replicate: int) -> TrialConfig:
-    """Return one replicate of a config; without seeds the config itself.
+    """Return one replicate of a config, whose number is its place among all configs.
 
-    Args:
-        spec: the spec.
-        trial: the config, whose number is its place among all configs.
-        replicate: the place of its seed among the spec's.
+    `replicate` is the place of its seed among the spec's. Without seeds it is the config itself.
     """
     if not spec.seeds:
         return trial
@@ -222,11 +201,7 @@ def varied_of(spec: Spec, config: Mapping[str, Any]) -> dict[str, Any]:
 def config_at(spec: Spec, stage: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config that a trial's chosen values make at another stage.
 
-    Args:
-        spec: the spec.
-        stage: the other stage.
-        name: the trial's name, which begins with that of its named trial.
-        config: the trial's config.
+    The trial's name begins with that of its named trial.
     """
     named = [key for key in spec.trials if name.startswith(name_part(key))]
     key = max(named, key=len, default=None)  # the most specific one

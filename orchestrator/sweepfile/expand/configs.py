@@ -40,11 +40,9 @@ Items = Iterator[TrialConfig | Excluded]
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What the constraints of a spec exclude.
+    """How many configs the constraints of a spec exclude, and the first of them.
 
-    Attributes:
-        count: how many configs; of a random sweep, among the draws for its trials.
-        examples: the first of them.
+    In a random sweep these are the exclusions among the draws for its trials.
     """
 
     count: int = 0
@@ -52,10 +50,7 @@ class Exclusion:
 
 
 def count_trials(spec: Spec) -> int | None:
-    """Return the number of trials with their replicates; None if nothing limits it.
-
-    If all stages of a sweep run, this is the number at the first.
-    """
+    """Return the number of trials (of the first stage) with their replicates; None for no limit."""
     if spec.method != "grid":
         return spec.run_cap
     spec = at_first(spec)

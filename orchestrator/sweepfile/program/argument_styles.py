@@ -16,11 +16,9 @@ BOOLEANS = ("flag", "pair", "value")
 
 @dataclass(frozen=True)
 class Style:
-    """How one parameter is written.
+    """How one parameter is written: `write` returns the words of an option and its value.
 
     Attributes:
-        write: returns the words of an option and its value.
-        prefix: what precedes the name.
         hyphens: True if ``_`` in the name becomes ``-``.
         booleans: how true and false are written whatever the caller wants; None if it decides.
     """
@@ -54,11 +52,7 @@ def arguments(
     option, and None is omitted: the script's default is used. ``+k=v`` and ``++k=v`` write values
     as ``hydra`` does. With `booleans` ``"flag"``, True is ``--amp`` alone and False is omitted;
     with ``"pair"`` False is ``--no-amp``; both only if names have hyphens. ``none`` passes nothing.
-
-    Args:
-        config: parameter name to value.
-        style: one of `STYLES`, or of W&B's `MACRO_STYLES`.
-        booleans: one of `BOOLEANS`.
+    `style` is one of `STYLES`, or of W&B's `MACRO_STYLES`.
 
     Raises:
         TrialError: a value has a NUL character, which no argument can hold.

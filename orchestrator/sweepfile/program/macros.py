@@ -84,20 +84,11 @@ class Macros:
     """What the macros of one trial stand for.
 
     Attributes:
-        config: parameter name to value.
-        run_dir: the run directory.
-        device: ``cpu`` or ``cuda``.
-        seed: the sweep's, used if the config has none.
-        seed_parameter: the parameter that holds the config's seed.
-        params_file: the file with the parameters; None if there is none.
-        checkpoint: where the trial resumes; None if it starts from the beginning.
+        seed: the sweep's, used if the config has none under `seed_parameter`.
         environ: for ``${envvar:NAME}``; a variable that is not set stands for its name.
         passed: the parameters that ``${args}`` and the like stand for.
-        python: the interpreter.
         json_file: path of a file with `passed` as JSON; None if there is none.
-        resume: the words of ``${resume}``.
-        style: how ``${args}`` writes arguments.
-        booleans: how ``${args}`` writes true and false.
+        style: how ``${args}`` writes arguments; `booleans` is how it writes true and false.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -128,9 +119,7 @@ class Macros:
         )
 
     def words(self, command: Iterable[str]) -> list[str]:
-        """Return the argument list that a command means; no shell reads it.
-
-        A word that names a parameter which the trial does not have is left out.
+        """Return the argument list that a command means, without words of absent parameters.
 
         Raises:
             ValueError: the command needs `json_file`, or a value cannot be written as JSON.
@@ -176,10 +165,7 @@ class Macros:
     def put_in(self, text: str) -> str | None:
         """Return `text` with its macros replaced; None if it names an absent parameter.
 
-        A parameter may be absent because its ``when`` is false.
-
-        Raises:
-            TrialError: a macro has no value in this trial.
+        A parameter is absent if its ``when`` is false. A macro without a value is a TrialError.
         """
         return self._put_in(text, self._text)
 

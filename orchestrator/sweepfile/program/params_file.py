@@ -23,10 +23,6 @@ def params_text(file: ParamsFile, macros: Macros) -> str:
     is set: the key of its exact name if there is one, else ``optim.lr`` as ``lr`` in ``optim``. A
     value that is only ``${params:lr}`` keeps its type. In other files only macros are replaced.
 
-    Args:
-        file: the key ``params_file``.
-        macros: the trial's macros, with its config.
-
     Raises:
         TrialError: the source cannot be read, or the file cannot hold the values.
     """
@@ -120,11 +116,8 @@ _FORMATS: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
 def parameters_yaml(config: Mapping[str, Any], *, wandb: bool = False) -> str:
     """Return parameters as YAML, in which small floats stay numbers.
 
-    Args:
-        config: parameter name to value.
-        wandb: True for the form that W&B passes to ``wandb.init``. A program whose command passes
-            no parameters reads it from ``wandb.config``, through the path in the environment
-            variable ``WANDB_SWEEP_PARAM_PATH``.
+    `wandb` is True for the form that W&B passes to ``wandb.init``. A program whose command passes
+    no parameters reads it from ``wandb.config``, by the variable ``WANDB_SWEEP_PARAM_PATH``.
     """
     import yaml
 

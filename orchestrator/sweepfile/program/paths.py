@@ -36,9 +36,7 @@ def start_of(node: Node | None, default: Path) -> Path:
 def settle_paths(file: ParsedFile, need: bool) -> ParsedFile:
     """Return the file with absolute paths in all parameters that are paths; ``set`` in place.
 
-    Args:
-        file: a file whose parameters were checked against the trainer's.
-        need: True if a missing path is an error; otherwise it is a warning.
+    A missing path is an error if `need`, otherwise a warning.
     """
     if file.schema is None:
         return file
@@ -71,12 +69,7 @@ def settle_paths(file: ParsedFile, need: bool) -> ParsedFile:
 
 
 def locate(text: str, folder: Path) -> str | None:
-    """Return the absolute path of a file, or the name of a command that is on PATH, or None.
-
-    Args:
-        text: as it is written.
-        folder: where a relative path starts.
-    """
+    """Return the absolute path of a file below `folder`, or a command that is on PATH, or None."""
     try:
         path = Path(text).expanduser()
     except RuntimeError:  # an unknown ~user
@@ -95,13 +88,8 @@ def conda_folder(name: str, folder: Path, environ: Mapping[str, str], home: Path
     """Return the folder of the conda environment `name`; None if there is none.
 
     Searched are the folders that conda itself searches: those in its variables, the active
-    installation, ``~/.conda/environments.txt`` and the usual places in the home folder.
-
-    Args:
-        name: of an environment, ``base``, or a path.
-        folder: where a relative path starts.
-        environ: the environment variables.
-        home: the home folder.
+    installation, ``~/.conda/environments.txt`` and the usual places in the home folder. `name` is
+    ``base``, the name of an environment, or a path that starts at `folder`.
     """
     if "/" in name or name.startswith("~"):
         path = folder / Path(name).expanduser()

@@ -37,12 +37,9 @@ def read_program(
 ) -> Program:
     """Return the program of a file whose single keys are valid.
 
-    A relative path starts at the folder of the file that names it; the program runs in that of the
-    sweep file.
-
     Args:
         file: the file.
-        folder: the folder of the sweep file, absolute.
+        folder: the folder of the sweep file, absolute, in which the program runs.
         need: True if a missing program is an error; otherwise it is a warning.
         parameters: the parameters that the file gives values.
     """

@@ -27,10 +27,7 @@ class Argument:
         option: as it is typed, without the hyphens in front: ``learning-rate``.
         type: of its values; None if it is unknown.
         default: the literal default; None if there is none.
-        choices: the only values; empty for any.
         is_switch: True if it takes no value.
-        is_required: True if the script does not run without it.
-        help: its description.
         takes_several: True if several words may follow it.
     """
 
@@ -166,11 +163,7 @@ _MOST_LINES = 5_000
 
 
 def read_help(text: str) -> list[Argument]:
-    """Return the options that a help text lists, in its order.
-
-    Args:
-        text: what the program printed.
-    """
+    """Return the options that a help text lists, in its order."""
     found: dict[str, Argument] = {}
     for spec, words in _entries(text.splitlines()[:_MOST_LINES]):
         argument = _argument_help_text(spec, words)

@@ -1,6 +1,5 @@
 from .distributions import (
     DISTRIBUTIONS as DISTRIBUTIONS,
-    Range as Range,
     limits as limits,
     quantile as quantile,
     share_of as share_of,

@@ -25,7 +25,7 @@ from orchestrator.sweepfile.schema.fields import (
     join,
     refuse,
 )
-from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS, Range, limits
+from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS, limits
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 
@@ -284,7 +284,7 @@ def _categorical(entries: dict[str, Any], node: Node, key: str, log: Log) -> Dom
 def _range(name: str, entries: dict[str, Any], where: Node, key: str, log: Log) -> Domain | None:
     low, high = entries["min"], entries["max"]
     scale = DISTRIBUTIONS[name].scale
-    assert isinstance(scale, Range)
+    assert scale is not None
     if name == "int_uniform":
         if not (float(low).is_integer() and float(high).is_integer()):
             hint = "Use distribution: uniform for numbers between."

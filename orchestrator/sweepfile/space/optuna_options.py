@@ -45,7 +45,6 @@ class PrunerRecord:
 
     Attributes:
         optuna: module and class, such as ``optuna.pruners:MedianPruner``.
-        arguments: its keyword arguments.
         reason: why it stopped a trial, with ``{fields}`` of `orchestrator.search.pruners.reason`
             and of its arguments.
     """
@@ -53,6 +52,10 @@ class PrunerRecord:
     optuna: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     reason: str = "{metric} {value} at step {step} cannot win any more"
+
+
+def _switches(*names: str) -> dict[str, Kind]:
+    return dict.fromkeys(names, SWITCH)
 
 
 _STARTUP = Whole(0)
@@ -66,8 +69,7 @@ SAMPLERS: dict[str, SamplerRecord] = {
             "n_startup_trials": _STARTUP,
             "n_ei_candidates": Whole(1),
             "multivariate": Nullable(SWITCH),
-            "group": SWITCH,
-            "constant_liar": SWITCH,
+            **_switches("group", "constant_liar"),
         },
         defaults=_TEN,
         two_metrics=True,
@@ -76,8 +78,7 @@ SAMPLERS: dict[str, SamplerRecord] = {
         "optuna.samplers:GPSampler",
         options={
             "n_startup_trials": _STARTUP,
-            "deterministic_objective": SWITCH,
-            "warn_independent_sampling": SWITCH,
+            **_switches("deterministic_objective", "warn_independent_sampling"),
         },
         defaults=_TEN,
         two_metrics=True,
@@ -87,12 +88,9 @@ SAMPLERS: dict[str, SamplerRecord] = {
         "optuna.samplers:CmaEsSampler",
         options={
             "n_startup_trials": _STARTUP,
-            "warn_independent_sampling": SWITCH,
-            "consider_pruned_trials": SWITCH,
             "popsize": Nullable(Whole(2)),
-            "use_separable_cma": SWITCH,
-            "with_margin": SWITCH,
-            "lr_adapt": SWITCH,
+            **_switches("warn_independent_sampling", "consider_pruned_trials"),
+            **_switches("use_separable_cma", "with_margin", "lr_adapt"),
         },
         # What it cannot hold (choices) is drawn at random, which it would report for each trial.
         defaults={"warn_independent_sampling": False},
@@ -108,9 +106,7 @@ SAMPLERS: dict[str, SamplerRecord] = {
         "optuna.samplers:QMCSampler",
         options={
             "qmc_type": Word(("sobol", "halton")),
-            "scramble": SWITCH,
-            "warn_asynchronous_seeding": SWITCH,
-            "warn_independent_sampling": SWITCH,
+            **_switches("scramble", "warn_asynchronous_seeding", "warn_independent_sampling"),
         },
         defaults={
             "scramble": True,
@@ -127,8 +123,7 @@ SAMPLERS: dict[str, SamplerRecord] = {
         options={
             "population_size": Whole(2),
             "mutation_prob": Nullable(_SHARE),
-            "crossover_prob": _SHARE,
-            "swapping_prob": _SHARE,
+            **dict.fromkeys(("crossover_prob", "swapping_prob"), _SHARE),
         },
         two_metrics=True,
     ),
