@@ -16,7 +16,6 @@ from orchestrator.sweepfile import wandb_files
 from orchestrator.sweepfile.checks import (
     course,
     keys,
-    parameter_rules,
     parameters,
     ranking,
     result_conditions,
@@ -78,7 +77,7 @@ def load_spec(
     )
     spec = _checked(file, path.absolute(), need_program)
     if not log.problems:
-        parameter_rules.check_some_run(file, spec)
+        parameters.check_some_run(file, spec)
     if log.problems:
         raise log.error()
     return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
@@ -88,8 +87,8 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
     """Check what the keys mean together, and return the spec; mistakes go to the file's log."""
     parameters.check_parameters(file)
     keys.check_method(file)
-    zips = parameter_rules.read_zips(file)
-    constraints = parameter_rules.read_constraints(file)
+    zips = parameters.read_zips(file)
+    constraints = parameters.read_constraints(file)
     keys.check_combinations(file)
     results = Results(file)
     metrics = ranking.read_metrics(file)

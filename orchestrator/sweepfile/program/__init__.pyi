@@ -4,9 +4,10 @@ from .macros import (
     for_shell as for_shell,
     has_macros as has_macros,
     names_in as names_in,
+    parameters_yaml as parameters_yaml,
+    params_text as params_text,
     passes_parameters as passes_parameters,
 )
-from .params_file import parameters_yaml as parameters_yaml, params_text as params_text
 from .paths import locate as locate
 from .script_options import (
     Argument as Argument,

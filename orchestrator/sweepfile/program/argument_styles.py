@@ -34,25 +34,11 @@ def arguments(
 ) -> list[str]:
     """Return the arguments for `config`, sorted by name.
 
-    ============  =======================  ======================  =====================
-    value         ``--k=v``                ``hyphen-space``        ``hydra``
-    ============  =======================  ======================  =====================
-    3.0           ``--t20_w=3.0``          ``--t20-w`` ``3.0``     ``t20_w=3.0``
-    True          ``--amp=True``           ``--amp`` ``True``      ``amp=true``
-    None          ``--clip=None``          nothing                 ``clip=null``
-    [1, 2]        ``--layers=[1, 2]``      ``--layers`` ``1 2``    ``layers=[1,2]``
-    {"a": 1}      ``--net={'a': 1}``       ``--net`` and JSON      ``net={a:1}``
-    "-x"          ``--name=-x``            ``--name=-x``           ``name='-x'``
-    "a b"         ``--name=a b``           ``--name`` ``a b``      ``name='a b'``
-    ============  =======================  ======================  =====================
-
-    ``--k=v`` is what W&B sends: the name unchanged and Python's ``str`` of the value. ``k=v`` is
-    the same without hyphens. ``--k v`` is ``hyphen-space`` with the name unchanged. There, a value
-    that begins with a hyphen stays in one word with its name, since it would be taken for an
-    option, and None is omitted: the script's default is used. ``+k=v`` and ``++k=v`` write values
-    as ``hydra`` does. With `booleans` ``"flag"``, True is ``--amp`` alone and False is omitted;
-    with ``"pair"`` False is ``--no-amp``; both only if names have hyphens. ``none`` passes nothing.
-    `style` is one of `STYLES`, or of W&B's `MACRO_STYLES`.
+    ``--k=v`` is what W&B sends: the name unchanged and Python's ``str`` of the value. In ``--k v``
+    and ``hyphen-space``, a value that begins with a hyphen stays in one word with its name, since
+    it would be taken for an option, and None is omitted: the script's default is used. With
+    `booleans` ``"flag"``, True is ``--amp`` alone and False is omitted; with ``"pair"`` False is
+    ``--no-amp``; both only if names have hyphens. `style` is one of `STYLES` or `MACRO_STYLES`.
 
     Raises:
         TrialError: a value has a NUL character, which no argument can hold.

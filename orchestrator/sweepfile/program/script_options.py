@@ -68,7 +68,7 @@ def read_arguments(source: str) -> list[Argument]:
     return list(found.values())
 
 
-def _last_name(node: ast.expr) -> str:
+def _last_name(node: ast.expr | None) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
@@ -81,65 +81,52 @@ def _is_click(func: ast.expr) -> bool:
 
 
 def _argument(call: ast.Call, is_click: bool) -> Argument | None:
+    nodes = {item.arg: item.value for item in call.keywords if item.arg is not None}
+    given = {name: _literal(node) for name, node in nodes.items()}
     words = [value for value in map(_literal, call.args) if isinstance(value, str)]
-    keywords = {item.arg: item.value for item in call.keywords if item.arg is not None}
     # Of "--amp/--no-amp" the first half is the name.
     options = [word.split("/")[0].strip() for word in words if word.startswith("--")]
-    dest = _literal(keywords.get("dest"))
-    if not options and not (isinstance(dest, str) and not words):
+    dest = given.get("dest")
+    if not options and (words or not isinstance(dest, str)):
         return None  # positional, or built by the program as it runs
     option = max(options, key=len).lstrip("-") if options else str(dest)
-    action = _action(keywords.get("action"))
+    action = given.get("action") or _last_name(nodes.get("action"))
     if not _NAME.fullmatch(option) or action in _OTHER_ACTIONS or option in ("help", "version"):
         return None
-    switch = action in _SWITCHES or _literal(keywords.get("is_flag")) is True
+    switch = action in _SWITCHES or given.get("is_flag") is True
     switch = switch or (is_click and any("/" in word for word in words))
-    default = _literal(keywords.get("default"))
-    kind, choices = _kind(keywords)
+    kind, choices = _kind(nodes.get("type"), given.get("choices"))
+    default = given.get("default")
     if kind is None and isinstance(default, bool | int | float | str):
         kind = type(default)
     if switch:
         # What counts is whether the option is typed, also if it switches something off.
         kind, default = bool, default is True and action not in ("store_true", "store_false")
-    if not _fits(default, kind):
-        default = None
-    text = _literal(keywords.get("help"))
+    text = given.get("help")
     return Argument(
         option=option,
         type=kind,
-        default=default,
+        default=default if _fits(default, kind) else None,
         choices=choices,
         is_switch=switch,
-        is_required=_literal(keywords.get("required")) is True,
+        is_required=given.get("required") is True,
         help=" ".join(text.split()) if isinstance(text, str) else "",
-        takes_several=_literal(keywords.get("nargs")) not in (None, "?", 0, 1),
+        takes_several=given.get("nargs") not in (None, "?", 0, 1),
     )
 
 
-def _action(node: ast.expr | None) -> str:
-    value = _literal(node)
-    return value if isinstance(value, str) else _last_name(node) if node is not None else ""
-
-
-def _kind(keywords: dict[str, ast.expr]) -> tuple[type | None, tuple[Any, ...]]:
-    """Return what the values are, and the only ones."""
-    node = keywords.get("type")
-    choices = _literal(keywords.get("choices"))
+def _kind(node: ast.expr | None, choices: Any) -> tuple[type | None, tuple[Any, ...]]:
+    """Return what the values are, and the only ones, by the arguments ``type`` and ``choices``."""
     if isinstance(node, ast.Call) and _last_name(node.func) == "Choice" and node.args:
         choices = _literal(node.args[0])
     listed = tuple(choices) if isinstance(choices, list | tuple) else ()
-    kind = _TYPES.get(_last_name(node)) if node is not None else None
-    if kind is None and listed:
-        kind = type(listed[0])
-    return kind, listed
+    return _TYPES.get(_last_name(node), type(listed[0]) if listed else None), listed
 
 
 def _fits(default: Any, kind: type | None) -> bool:
-    if default is None or kind is None:
+    if default is None or kind is None or type(default) is kind:
         return True
-    if kind is float:
-        return type(default) in (int, float)
-    return type(default) is kind
+    return kind is float and type(default) is int
 
 
 def _literal(node: ast.expr | None) -> Any:
@@ -207,12 +194,10 @@ def _argument_help_text(spec: str, words: str) -> Argument | None:
         default = default if isinstance(default, bool) else False
     if kind is float and type(default) is int:
         default = float(default)
-    if kind is not None and default is not None and type(default) is not kind:
-        default = None
     return Argument(
         option=option,
         type=kind,
-        default=default,
+        default=default if _fits(default, kind) else None,
         choices=choices,
         is_switch=is_switch,
         is_required=re.search(r"\brequired[\])]", words) is not None,

@@ -18,8 +18,7 @@ from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.errors import TrialError
 from orchestrator.files.units import GIB, MIB
 from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
-from orchestrator.sweepfile.program.macros import Macros
-from orchestrator.sweepfile.program.params_file import params_text
+from orchestrator.sweepfile.program.macros import Macros, params_text
 from tests.engine.script.script_runner import SCRIPTS, Trial, is_running, run_trial, started
 from tests.engine.script.test_command_line import TORTURE
 
