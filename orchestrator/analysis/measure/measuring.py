@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.measure.row import Incomplete, Lineage, Row
+from orchestrator.analysis.measure.row import NO_SWEEP, Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
 from orchestrator.divergence.schedule import learning_rates
 from orchestrator.metrics import (
@@ -22,7 +22,6 @@ from orchestrator.runs.foreign import ROLES, SPLITS, metadata as foreign
 from orchestrator.runs.read import StoredRun, SweepInfo, open_run
 
 _SPLIT_NAMES = {"val": "validation", "train": "training"}
-_NO_SWEEP = SweepInfo("", Path())
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def measure(
     if record is not None and sweep is not None and record.value is not None:
         logged |= foreign.numbers({sweep.metric: record.value})
     values = {**logged, **evaluation.metrics}
-    info = sweep or _NO_SWEEP
+    info = sweep or NO_SWEEP
     knows_split = (
         (sweep is not None and not sweep.is_program)
         or any(split == "val" for split, _ in run.places)
@@ -145,7 +144,7 @@ def measure(
         split="test" if knows_split else "unknown",
         kind=evaluation.kind,
         logged=logged,
-        info=sweep,
+        info=info,
         lineage=lineage,
         expected=judge(_expected(info, record), values, run.report_at),
         tier=tier_of(info.tiers, values),

@@ -13,6 +13,9 @@ from orchestrator.files import plain
 from orchestrator.runs import TrialRecord
 from orchestrator.runs.read import StoredRun, SweepInfo
 
+NO_SWEEP = SweepInfo("", Path())
+"""Of runs of other tools."""
+
 _LONG = 10
 """Characters above which a number is shortened."""
 
@@ -136,7 +139,7 @@ class Row:
     split: str = "unknown"
     kind: str | None = None
     logged: Mapping[str, float] = field(default_factory=dict)
-    info: SweepInfo | None = None
+    info: SweepInfo = NO_SWEEP
     lineage: Lineage = field(default_factory=Lineage)
     expected: Mapping[str, Target] = field(default_factory=dict)
     tier: str | None = None

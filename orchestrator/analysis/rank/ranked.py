@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
+from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Incomplete, Row
 from orchestrator.analysis.measure.targets import tally
 from orchestrator.analysis.rank.seeds import ENDED_WELL
 from orchestrator.errors import UsageError, nearest
@@ -70,10 +70,8 @@ def rank(
 
 def _stages_left(row: Row) -> int:
     """Return how many stages of its sweep follow the stage of a run."""
-    stages = row.info.stages if row.info is not None else ()
-    if row.lineage.stage not in stages:
-        return 0
-    return len(stages) - 1 - stages.index(row.lineage.stage)
+    stages, stage = row.info.stages, row.lineage.stage
+    return len(stages) - 1 - stages.index(stage) if stage in stages else 0
 
 
 def _default_metric(rows: Sequence[Row]) -> tuple[str, str]:
@@ -83,10 +81,10 @@ def _default_metric(rows: Sequence[Row]) -> tuple[str, str]:
     if all rows are of one sweep (or of sweeps that agree), else ``val_mae``. Without validation
     arrays it is ``mae``, or the first metric of the rows' own kind.
     """
-    own = {row.info.metric if row.info is not None else "" for row in rows}
+    own = {row.info.metric for row in rows}
     if len(own) == 1:
         metric = own.pop()
-        one_sweep = len({row.info.path for row in rows if row.info is not None}) == 1
+        one_sweep = len({row.info.path for row in rows} - {NO_SWEEP.path}) == 1
         for name in (metric if metric.startswith("val_") else f"val_{metric}", metric):
             recomputed = sum(name in row.metrics for row in rows)
             if recomputed and (one_sweep or recomputed == len(rows)):
@@ -108,11 +106,7 @@ def _default_metric(rows: Sequence[Row]) -> tuple[str, str]:
 def goal_of(metric: str, rows: Sequence[Row]) -> str:
     """Return the goal of `metric`: the sweeps' if they agree, else that of its kind."""
     bare = metric.removeprefix("val_")
-    stated = {
-        row.info.goal
-        for row in rows
-        if row.info is not None and row.info.metric.removeprefix("val_") == bare
-    }
+    stated = {row.info.goal for row in rows if row.info.metric.removeprefix("val_") == bare}
     if len(stated) == 1:
         return stated.pop()
     return metric_goal(metric, next((row.kind for row in rows if row.kind is not None), None))

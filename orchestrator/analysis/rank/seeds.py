@@ -10,7 +10,6 @@ from pathlib import Path
 
 from orchestrator.analysis.measure.row import Incomplete, Row, Spread
 from orchestrator.analysis.measure.targets import judge, tier_of
-from orchestrator.runs.read import SweepInfo
 from orchestrator.sweepfile.expand import without_seed
 
 MEAN_OF = "the mean is of"
@@ -67,7 +66,7 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
 
     members = sorted(members, key=lambda row: row.lineage.replicate)
     first = members[0]
-    info = first.info or SweepInfo("", Path())
+    info = first.info
     values = _shared([row.metrics for row in members])
     metrics = {name: float(np.mean(found)) for name, found in values.items()}
     reported = _shared([row.logged for row in members])

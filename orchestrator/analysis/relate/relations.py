@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.measure.measuring import evaluate_run
-from orchestrator.analysis.measure.row import Comparison, Difference, Row
+from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Difference, Row
 from orchestrator.analysis.measure.targets import measured
 from orchestrator.analysis.relate.noise import between_runs, between_seeds, rank_correlation
 from orchestrator.metrics import ArrayProblem, unit as metric_unit
@@ -30,19 +30,17 @@ def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
     numbered = {
         (row.info.path, member.lineage.number): row
         for row in rows
-        if row.info is not None
+        if row.info is not NO_SWEEP
         for member in (row, *row.members)
         if member.lineage.number is not None
     }
     baselines = {
-        row.info.path: row
-        for row in rows
-        if row.info is not None and row.info.has_baseline and not row.lineage.change
+        row.info.path: row for row in rows if row.info.has_baseline and not row.lineage.change
     }
     related = []
     for row in rows if top is None else rows[:top]:
         differences = dict(_to_references(row, references))
-        base = baselines.get(row.info.path) if row.info is not None else None
+        base = baselines.get(row.info.path)
         if base is not None and base is not row and row.lineage.stage == base.lineage.stage:
             found = _to_baseline(row, base, metric)
             if found is not None:
@@ -89,7 +87,7 @@ def _to_references(
 
 def _promoted_from(row: Row, numbered: _Numbered) -> Row | None:
     """Return the row of the trial that was promoted to this one; None if none was."""
-    if row.info is None or row.lineage.link != "promoted" or row.lineage.origin is None:
+    if row.lineage.link != "promoted" or row.lineage.origin is None:
         return None
     return numbered.get((row.info.path, row.lineage.origin))
 
@@ -129,7 +127,7 @@ def _stage_notes(rows: Sequence[Row], numbered: _Numbered, metric: str) -> Itera
     pairs: dict[tuple[Path, str, str], list[tuple[float, float]]] = {}
     for row in rows:
         before = _promoted_from(row, numbered)
-        if before is None or row.info is None:
+        if before is None:
             continue
         values = before.metrics.get(metric, math.nan), row.metrics.get(metric, math.nan)
         if all(map(math.isfinite, values)):
@@ -154,7 +152,7 @@ def _reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ..
     """
     found: dict[tuple[str, tuple[tuple[str, float], ...]], Row] = {}
     problems: dict[str, None] = {}
-    sweeps = {row.info.path: row.info for row in rows if row.info is not None}
+    sweeps = {row.info.path: row.info for row in rows}
     for path in sorted(sweeps, key=str):
         for name, reference in sweeps[path].references.items():
             metrics, problem = _reference_metrics(reference)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis.measure.row import Row
+from orchestrator.analysis.measure.row import NO_SWEEP, Row
 from orchestrator.analysis.measure.targets import Tally, judge, parse_bound
 from orchestrator.analysis.rank.ranked import goal_of, rank
 from orchestrator.analysis.relate.relations import relate
@@ -24,8 +24,8 @@ from tests.analysis import made
 VALUES = st.lists(st.floats() | st.sampled_from([0.5, math.nan, math.inf]), max_size=12)
 
 
-def row(name: str, info: SweepInfo | None = None, **metrics: float) -> Row:
-    return Row(name, Path(name), info and info.name, metrics=metrics, info=info)
+def row(name: str, info: SweepInfo = NO_SWEEP, **metrics: float) -> Row:
+    return Row(name, Path(name), info.name or None, metrics=metrics, info=info)
 
 
 def sweep_info(name: str = "s", metric: str = "val_mae", goal: str = "minimize") -> SweepInfo:
