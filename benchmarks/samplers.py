@@ -24,8 +24,7 @@ import time
 from pathlib import Path
 
 from orchestrator.search.study import Study
-from orchestrator.sweepfile.model.course import Sampler
-from orchestrator.sweepfile.model.spec import Domain
+from orchestrator.sweepfile.model.spec import Domain, Sampler
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 TOLD = ("PRUNED", "FAIL", "LOST")

@@ -8,7 +8,7 @@ Usage::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,6 @@ from orchestrator.sweepfile.program.resolve import read_program
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC, plain_settings, spec_values
 from orchestrator.sweepfile.yaml.compose import ORIGIN, apply, parameter_names, read_whole
 from orchestrator.sweepfile.yaml.node import Log, Node
-
-_FIELDS = frozenset(field.name for field in fields(Spec))
 
 
 def load_spec(
@@ -135,7 +133,7 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
         "divergence": course.read_divergence(file),
         "remedy": course.read_remedies(file, results),
     }
-    spec = Spec(**{**spec_values(file.values, _FIELDS), **computed})
+    spec = Spec(**{**spec_values(file.values), **computed})
     ranking.check_loss(file, spec, results)
     return spec
 

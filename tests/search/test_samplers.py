@@ -13,8 +13,7 @@ import pytest
 from orchestrator.errors import UsageError
 from orchestrator.search.samplers import make_sampler
 from orchestrator.search.study import Study
-from orchestrator.sweepfile.model.course import Sampler
-from orchestrator.sweepfile.model.spec import Domain
+from orchestrator.sweepfile.model.spec import Domain, Sampler
 from orchestrator.sweepfile.space import optuna_options as records
 
 SPACE = {

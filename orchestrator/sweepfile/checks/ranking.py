@@ -13,8 +13,7 @@ from orchestrator.metrics import kind_names, known_metrics
 from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import for_stage
-from orchestrator.sweepfile.model.course import Sampler
-from orchestrator.sweepfile.model.spec import MetricGoal, Spec
+from orchestrator.sweepfile.model.spec import MetricGoal, Sampler, Spec
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.optuna_options import SAMPLERS, UNWRITABLE
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve

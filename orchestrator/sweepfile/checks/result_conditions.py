@@ -24,8 +24,7 @@ from orchestrator.sweepfile.conditions.grammar import (
     Term,
     parse,
 )
-from orchestrator.sweepfile.model.course import Reference
-from orchestrator.sweepfile.model.spec import Bound
+from orchestrator.sweepfile.model.spec import Bound, Reference
 from orchestrator.sweepfile.program.paths import start_of
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, metrics_kind
 from orchestrator.sweepfile.yaml.node import Node

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.sweepfile.conditions.condition import evaluate, names
 from orchestrator.sweepfile.conditions.grammar import Condition, parse
 from orchestrator.sweepfile.model.spec import Constraint, Spec
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, trainer_schema
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The parameters that do not exist in a config, and the first constraint that it breaks."""
-
-    absent: frozenset[str]
-    broken: Constraint | None
 
 
 class Rules:
@@ -43,11 +34,13 @@ class Rules:
         # A trainer's preset gives the values that a config does not.
         return {*found, *self.conditions, *(("preset",) if self._schema is not None else ())}
 
-    def judge(self, config: Mapping[str, Any], pinned: Mapping[str, Any]) -> Verdict:
-        """Return what the rules allow of a config; `pinned` is set whatever its condition.
+    def judge(
+        self, config: Mapping[str, Any], pinned: Mapping[str, Any]
+    ) -> tuple[frozenset[str], Constraint | None]:
+        """Return the parameters that do not exist, and the first constraint that a config breaks.
 
         A name that has no value decides nothing: a constraint on it is kept, and a parameter that
-        exists only under such a condition does not exist.
+        exists only under such a condition does not exist. What is `pinned` exists always.
         """
         kept = dict(config)
         known = self._resolved(kept)
@@ -59,8 +52,8 @@ class Rules:
                 known = self._resolved(kept)
         for condition, item in self._constraints:
             if evaluate(condition, known) is item.forbid:
-                return Verdict(frozenset(absent), item)
-        return Verdict(frozenset(absent), None)
+                return frozenset(absent), item
+        return frozenset(absent), None
 
     def _resolved(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a config with the trainer's defaults."""
@@ -80,7 +73,7 @@ def broken_by(spec: Spec, config: Mapping[str, Any]) -> Constraint | None:
             inner = inner[part]
         else:
             values[name] = inner
-    return Rules(spec).judge(values, values).broken
+    return Rules(spec).judge(values, values)[1]
 
 
 def dependent_order(conditions: Mapping[str, Condition]) -> list[str]:

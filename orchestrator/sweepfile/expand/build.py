@@ -106,12 +106,11 @@ class Maker:
         config = {**self._shared, **chosen, **strong}
         absent: Set[str] = frozenset()
         if self._rules:
-            verdict = self._rules.judge(config, strong)
-            absent = verdict.absent
+            absent, broken = self._rules.judge(config, strong)
             config = {name: value for name, value in config.items() if name not in absent}
             chosen = {name: value for name, value in chosen.items() if name not in absent}
-            if verdict.broken is not None:
-                return Excluded(_nest(config, spec.nested), verdict.broken, label), absent
+            if broken is not None:
+                return Excluded(_nest(config, spec.nested), broken, label), absent
         varied = {name: value for name, value in chosen.items() if name not in self._single}
         trial = TrialConfig(
             number=index,

@@ -11,34 +11,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.sweepfile.model.course import (
-    Ablate,
-    Budget,
-    Reference,
-    Remedy,
-    Sampler,
-    Settings,
-    Stage,
-)
 from orchestrator.sweepfile.model.program import MAY_CHANGE, Program, changeable
 
 Goal = Literal["minimize", "maximize"]
 Method = Literal["grid", "random", "bayes"]
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The values that one parameter may take.
+    """The values that one parameter may take; its fields are keys of `sweepfile.space.domain`.
 
     Attributes:
-        distribution: one of `sweepfile.space.DISTRIBUTIONS`.
         values: the choices of a categorical, in the order of the file; the one of a constant.
-        low: least value of a range, inclusive, as `high` is the greatest; exponents of e for some
+        low: least value of a range, as `high` is the greatest; exponents of e for some
             distributions.
-        q: step of a quantised distribution.
-        mu: mean of a normal distribution, or of the logarithm of a log-normal one.
-        a: first shape of a beta distribution; `b` is the second.
-        when: the condition under which the parameter exists; None for always.
     """
 
     distribution: str
@@ -78,11 +65,7 @@ class MetricGoal:
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound on a metric, as ``"<= 0.020"`` or ``"0.5..0.8"``.
-
-    Attributes:
-        op: one of ``<``, ``<=``, ``>``, ``>=``; ``..`` for a range, which alone has a `low`.
-    """
+    """A bound on a metric, as ``"<= 0.020"``, or ``..`` with a `low`, as ``"0.5..0.8"``."""
 
     op: str
     limit: float
@@ -132,13 +115,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class EarlyTerminate:
-    """W&B's hyperband stopping, as `sweepfile.wandb_files` computes it.
-
-    Attributes:
-        min_iter: the first band; None if `s` bands are counted down from `max_iter`.
-        eta: each band is so many times the one before, and keeps one trial in so many.
-        strict: True compares the value at the band, False the best value so far.
-    """
+    """W&B's hyperband stopping, as `sweepfile.wandb_files` computes it."""
 
     min_iter: int | None = None
     max_iter: int | None = None
@@ -160,6 +137,102 @@ class Resources:
     gpu_memory_bytes: int | None = None
     cpus: int | None = None
     gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Which trials of a stage run again at the next; all that is given must hold."""
+
+    top: int | None = None
+    fraction: float | None = None
+    condition: str | None = None
+
+    def in_words(self) -> str:
+        """Return the rule as text."""
+        parts = [f"top {self.top}"] if self.top is not None else []
+        parts += [f"the best {100 * self.fraction:.4g} %"] if self.fraction is not None else []
+        parts += [f"if {self.condition}"] if self.condition is not None else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One budget that trials pass through.
+
+    Attributes:
+        resumes: True if the trials promoted to this stage continue from their checkpoints.
+    """
+
+    name: str
+    set: Settings = field(default_factory=dict)
+    promote: Promote | None = None
+    resumes: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """One named change of an ablation; `gate` is a condition on the change's own trial."""
+
+    set: Settings = field(default_factory=dict)
+    note: str = ""
+    gate: str | None = None
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """A baseline, and changes that are tried one at a time.
+
+    Attributes:
+        changes: by name, in the order of the file; a list value in a file is several of them.
+        gate: condition that the baseline must meet before any change runs.
+    """
+
+    baseline: Settings = field(default_factory=dict)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    gate: str | None = None
+    keep_improvements: bool = False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What bounds a whole sweep, over all its drivers; the first bound reached ends it in order."""
+
+    trials: int | None = None
+    hours: float | None = None
+    gpu_hours: float | None = None
+    failures: int | None = None
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What answers a symptom of a trial: a successor with another config.
+
+    Attributes:
+        set: parameter to its new value: absolute, ``"*0.1"`` (times the value before), or a list
+            of such, of which the first answer takes the first, and so on.
+        times: how many answers one chain of trials may have.
+    """
+
+    set: Settings = field(default_factory=dict)
+    start: Literal["scratch", "checkpoint"] = "scratch"
+    condition: str | None = None
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the trials are compared with: published metrics, or an absolute run folder."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """An Optuna sampler, one of `sweepfile.space.SAMPLERS`, and its keyword arguments."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -247,7 +320,6 @@ class TrialConfig:
     Attributes:
         number: its place in the order of the file, from 0; the replicates of a config have
             consecutive numbers, though others start between them.
-        name: the named trial and the values that distinguish it.
         config: the parameter values; the trainer's defaults are not among them.
         varied: the part of `config` that `parameters` chose, by name.
         replicate: place of its seed among the spec's `seeds`, from 0.

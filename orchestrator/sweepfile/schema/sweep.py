@@ -7,10 +7,10 @@ line here and the field of `Spec` that it fills.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from orchestrator.sweepfile.model.course import Budget
-from orchestrator.sweepfile.model.spec import NamedTrial, Resources
+from orchestrator.sweepfile.model.spec import Budget, NamedTrial, Resources, Spec
 from orchestrator.sweepfile.schema import course, program
 from orchestrator.sweepfile.schema.containers import (
     Either,
@@ -220,13 +220,13 @@ WANDB_KEYS = (*(name for name, key in _KEYS.items() if key.of_wandb), *_WANDB_SE
 JOINED_KEYS = frozenset(name for name, key in _KEYS.items() if key.joined)
 
 
-def spec_values(values: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]:
+def spec_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those fields of `Spec` that take what the valid keys of the same names hold."""
-    return {
-        name: key.convert(values[name]) if key.convert else values[name]
-        for name, key in _KEYS.items()
-        if name in fields and name in values
-    }
+    found = {field.name: values[field.name] for field in fields(Spec) if field.name in values}
+    for name, value in found.items():
+        convert = _KEYS[name].convert
+        found[name] = value if convert is None else convert(value)
+    return found
 
 
 def json_schema() -> dict[str, Any]:

@@ -13,8 +13,7 @@ from orchestrator.sweepfile.checks.result_conditions import term_of
 from orchestrator.sweepfile.conditions.condition import evaluate
 from orchestrator.sweepfile.conditions.grammar import parse
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.course import Budget, Promote, Reference
-from orchestrator.sweepfile.model.spec import Bound
+from orchestrator.sweepfile.model.spec import Bound, Budget, Promote, Reference
 
 Write = Callable[[str], Path]
 HEAD = "trainer: sweep_toy\nmetric: val_mae\n"
