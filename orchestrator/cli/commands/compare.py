@@ -36,15 +36,13 @@ _FORMATS = ("csv", "md", "json")
 def command(
     *,
     paths: tuple[Path, ...],
-    sort_by: str | None,
-    top: int | None,
     metrics: str | None,
     rate: float | None,
     export: str | None,
     output: Path | None,
     as_json: bool,
-    single: bool,
     everything: bool,
+    **ranking: Any,
 ) -> None:
     """Rank the runs under PATH (default: results/) by their predictions.
 
@@ -68,15 +66,8 @@ def command(
     from orchestrator.cli.render.comparison import heading, render_comparison, render_markdown
 
     searched = list(paths) or [results_folder()]
-    comparison = compare(
-        searched,
-        sort_by=sort_by,
-        top=top,
-        kind=kind,
-        data={} if rate is None else {"rate_hz": rate},
-        single=single,
-        on_progress=_progress(),
-    )
+    data = {} if rate is None else {"rate_hz": rate}
+    comparison = compare(searched, kind=kind, data=data, on_progress=_progress(), **ranking)
     if form is None and not comparison.n_total:
         click.echo(
             f"{', '.join(map(str, searched))}: no runs found. A run is a directory with "

@@ -14,8 +14,7 @@ import click
 from orchestrator.analysis import Examination, examine
 from orchestrator.cli import options
 from orchestrator.cli.output import print_json, writing
-from orchestrator.cli.render.curves import write_picture
-from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text
+from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text, write_picture
 from orchestrator.cli.render.text import plural, terminal_width
 from orchestrator.divergence.schedule import from_text
 from orchestrator.errors import NotFoundError

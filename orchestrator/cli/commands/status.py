@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -26,6 +25,7 @@ from orchestrator.cli.render.text import (
     numbers,
     plural,
     terminal_width,
+    wrapped,
 )
 from orchestrator.files import MIB, format_duration, format_size
 from orchestrator.placement import CPU
@@ -102,7 +102,7 @@ def render_status(
             f"{clean(status.metric)} of ended trials: recomputed from saved predictions, else "
             "the best reported; other numbers: last report."
         )
-        lines += textwrap.wrap(text, max(room, 40), break_long_words=False, break_on_hyphens=False)
+        lines.append(wrapped(text, max(room, 40)))
     for trial in shown:
         for text in trial.warnings:
             lines.append(clean(f"! {trial.number} {trial.name}: {text}", max(room, 40)))

@@ -122,9 +122,12 @@ def _columns(comparison: Comparison) -> list[Column]:
     # References come below the trials, in the same columns.
     rows = (*own, *comparison.references)
     several = len({row.sweep for row in own}) > 1
+    names = [f"{row.sweep}/{row.trial}" if several and row.sweep else row.trial for row in rows]
+    marks = [" !" if row.warnings else "" for row in rows]
+    trials = [clean(name, LONGEST_CELL) + mark for name, mark in zip(names, marks, strict=True)]
     columns = [
         numbers("rank", [str(row.rank) if row.rank else "-" for row in rows]),
-        Column("trial", [_trial(row, several) for row in rows]),
+        Column("trial", trials),
     ]
     if any(row.state not in (None, "COMPLETE") for row in own):
         columns.append(Column("state", [row.state or "-" for row in rows], 1))
@@ -138,11 +141,6 @@ def _columns(comparison: Comparison) -> list[Column]:
         for name in _union(row.rates for row in own)
     ]
     return columns
-
-
-def _trial(row: Row, with_sweep: bool) -> str:
-    name = f"{row.sweep}/{row.trial}" if with_sweep and row.sweep else row.trial
-    return clean(name, LONGEST_CELL) + (" !" if row.warnings else "")
 
 
 def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:

@@ -1,16 +1,25 @@
-"""A diagnosis as text for the terminal and as Markdown."""
+"""A diagnosis as text for the terminal, as Markdown, and as a picture of its curves."""
 
 from __future__ import annotations
 
+import math
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
 
 from orchestrator.analysis import Examination, Examined, shown_series
-from orchestrator.cli.render.curves import plot
-from orchestrator.cli.render.text import Column, clean, draw, number, numbers, short_path
+from orchestrator.cli.output import writing
+from orchestrator.cli.render.text import Column, clean, draw, number, numbers, short_path, wrapped
 from orchestrator.divergence.diagnosis import Finding
+from orchestrator.errors import UsageError
 
 _TOGETHER = "The runs together"
 _AVOID = "do not"
+_HEIGHT = 9  # lines
+_MOST_RUNS = 12  # in one picture; those with findings come first
+_MARKS = "•o+x"
+_COLOURS = ("tab:blue", "tab:orange")
+_DECADES = 1.5  # positive values that span more powers of ten get a logarithmic axis
 
 
 def diagnosis_text(found: Examination, width: int) -> str:
@@ -20,7 +29,7 @@ def diagnosis_text(found: Examination, width: int) -> str:
         _run_text(one, width) for one in found.runs if _symptoms(one) or len(found.runs) == 1
     ]
     if found.together:
-        lines = [_wrapped(text, width, "  ") for text in found.together]
+        lines = [wrapped(text, width, "  ") for text in found.together]
         blocks.append("\n".join([_TOGETHER, *lines]))
     return "\n\n".join(blocks)
 
@@ -132,21 +141,137 @@ def _run_text(one: Examined, width: int) -> str:
         previous = ""
         for label, text in _advice(finding):
             head = f"    {'' if label == previous else label:<8}"
-            lines.append(_wrapped(clean(text), width, head))
+            lines.append(wrapped(clean(text), width, head))
             previous = label
     return "\n".join(lines)
 
 
-def _wrapped(text: str, width: int, head: str) -> str:
-    return textwrap.fill(
-        text,
-        width,
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
 def _escape(text: str) -> str:
     return clean(text).replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")
+
+
+def plot(
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    width: int = 64,
+    onset: float | None = None,
+) -> str:
+    """Return a drawing of series over their steps; empty if no value is finite.
+
+    Values that are not finite are drawn as ``!`` on the bottom line, the onset as ``^`` below it.
+
+    Args:
+        series: names and (step, value) points.
+        width: characters, without the axis.
+        onset: the step to mark.
+    """
+    points = [point for _, some in series for point in some]
+    steps = [step for step, _ in points]
+    finite = [value for _, value in points if math.isfinite(value)]
+    if not finite or len(set(steps)) < 2:
+        return ""
+    low, high = min(finite), max(finite)
+    is_log = _is_log(low, high)
+    scale = math.log10 if is_log else float
+    bottom, top = scale(low), scale(high)
+    left, right = min(steps), max(steps)
+
+    def column(step: float) -> int:
+        return round((step - left) / (right - left) * (width - 1))
+
+    def row(value: float) -> int:
+        # Halved: the difference of two large finite values may overflow.
+        span = top / 2 - bottom / 2
+        share = (scale(value) / 2 - bottom / 2) / span if span else 0.5
+        return _HEIGHT - 1 - round(share * (_HEIGHT - 1))
+
+    grid = [[" "] * width for _ in range(_HEIGHT)]
+    marked = [(name, points, _MARKS[i % len(_MARKS)]) for i, (name, points) in enumerate(series)]
+    for _, some, mark in reversed(marked):  # the first series is on top
+        for step, value in some:
+            if math.isfinite(value):
+                grid[row(value)][column(step)] = mark
+    for step, value in points:
+        if not math.isfinite(value):
+            grid[-1][column(step)] = "!"
+    legend = [f"{mark} {name}" for name, _, mark in marked]
+    legend += ["(logarithmic)"] if is_log else []
+    legend += ["! not finite"] if len(finite) < len(points) else []
+    axis = ["─"] * width
+    if onset is not None and left <= onset <= right:
+        axis[column(onset)] = "^"
+        legend.append("^ onset")
+    labels = [f"{high:.4g}", *[""] * (_HEIGHT - 2), f"{low:.4g}"]
+    margin = max(map(len, labels))
+    indent = " " * margin
+    lines = [
+        f"{label:>{margin}} │{''.join(cells).rstrip()}"
+        for label, cells in zip(labels, grid, strict=True)
+    ]
+    first, last = f"{left:g}", f"{right:g}"
+    lines += [
+        f"{indent} └{''.join(axis)}",
+        f"{indent}  {first}{last:>{max(1, width - len(first))}}",
+        f"{indent}  {'  '.join(legend)}",
+    ]
+    return "\n".join(lines)
+
+
+def _is_log(low: float, high: float) -> bool:
+    return low > 0 and math.log10(high) - math.log10(low) > _DECADES
+
+
+def write_picture(target: Path, found: Examination) -> int:
+    """Draw the curves of runs as PNG, with the onset of what is wrong; return how many are drawn.
+
+    Raises:
+        UsageError: matplotlib is missing, no run can be drawn, or the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError(
+            '--png needs matplotlib. Install it: pip install "sweep-orchestrator[plot]"'
+        ) from None
+    runs = [one for one in found.runs if _is_drawable(one)]
+    runs.sort(key=lambda one: not one.diagnosis.findings)
+    drawn = runs[:_MOST_RUNS]
+    if not drawn:
+        raise UsageError("--png: no run has two reports of one series.")
+    columns = min(3, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(5.0 * columns, 3.2 * rows), layout="constrained")
+    for place, one in enumerate(drawn, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        finite: list[float] = []
+        for (name, points), colour in zip(shown_series(one), _COLOURS, strict=False):
+            kept = [(step, value) for step, value in points if math.isfinite(value)]
+            finite += [value for _, value in kept]
+            axes.plot(*zip(*kept, strict=True), label=_plain(name), color=colour, linewidth=1.2)
+            for step, value in points:
+                if not math.isfinite(value):
+                    axes.axvline(step, color=colour, linewidth=0.5, linestyle=":")
+        if _is_log(min(finite), max(finite)):
+            axes.set_yscale("log")
+        outcome = one.diagnosis.outcome
+        for finding in one.diagnosis.findings:
+            if finding.since is not None:
+                axes.axvline(float(finding.since), color="tab:red", linewidth=1.0)
+                outcome = finding.symptom
+                break
+        axes.set_title(_plain(f"{one.run.name}: {outcome}"), fontsize=9)
+        axes.set_xlabel(one.run.unit)
+        axes.legend(fontsize=7)
+    with writing(target, "--png"):
+        figure.savefig(target, format="png", dpi=120)
+    return len(drawn)
+
+
+def _is_drawable(one: Examined) -> bool:
+    series = shown_series(one)
+    return bool(series) and sum(math.isfinite(value) for _, value in series[0][1]) >= 2
+
+
+def _plain(text: str) -> str:
+    """Return text that matplotlib draws unchanged: a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")[:60]

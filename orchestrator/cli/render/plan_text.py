@@ -20,7 +20,7 @@ from orchestrator.cli.render.text import (
     plural,
 )
 from orchestrator.files import format_duration, format_size
-from orchestrator.placement import CPU, Plan, Slot, model
+from orchestrator.placement import CPU, Plan, model
 from orchestrator.sweepfile.expand import exclusion, iter_configs, make_config, varied_of
 from orchestrator.sweepfile.model import Domain, Spec, TrialConfig
 
@@ -72,8 +72,7 @@ def _header(spec: Spec, plan: Plan) -> list[str]:
         *_entry("method", spec.method),
         *_entry("trials", "unbounded" if plan.n_trials is None else f"{plan.n_trials:,}"),
         *_stages(spec),
-        *_ablation(spec),
-        *_seeds_and_budget(spec),
+        *_repeats_and_limits(spec),
         *(_entry("metric", f"{clean(metric.name)} ({metric.goal})") if metric else []),
     ]
 
@@ -93,21 +92,17 @@ def _stages(spec: Spec) -> list[str]:
     return _entry("stages", *texts, "shown below: the trials of the first stage") if texts else []
 
 
-def _ablation(spec: Spec) -> list[str]:
-    if spec.ablate is None:
-        return []
-    rule = "; improvements are kept for later changes" if spec.ablate.keep_improvements else ""
-    texts = [f"a baseline and {plural(len(spec.ablate.changes), 'change')}{rule}"]
-    if spec.ablate.gate is not None:
-        texts.append(f"they run only if the baseline has {clean(spec.ablate.gate)}")
-    return _entry("ablate", *texts)
-
-
-def _seeds_and_budget(spec: Spec) -> list[str]:
+def _repeats_and_limits(spec: Spec) -> list[str]:
     lines = []
+    if spec.ablate is not None:
+        rule = "; improvements are kept for later changes" if spec.ablate.keep_improvements else ""
+        texts = [f"a baseline and {plural(len(spec.ablate.changes), 'change')}{rule}"]
+        if spec.ablate.gate is not None:
+            texts.append(f"they run only if the baseline has {clean(spec.ablate.gate)}")
+        lines += _entry("ablate", *texts)
     if len(spec.seeds) > 1:
         shown = ", ".join(map(str, spec.seeds[:8])) + (", …" if len(spec.seeds) > 8 else "")
-        lines = _entry("seeds", f"{shown}: each config {len(spec.seeds)} times")
+        lines += _entry("seeds", f"{shown}: each config {len(spec.seeds)} times")
     budget = spec.budget
     ends = []
     if budget.trials is not None:
@@ -202,16 +197,13 @@ def _placement(plan: Plan) -> list[str]:
         at_once = f"starts with {plan.start_parallel}, room for {plan.max_parallel}"
     lines = _entry("placement", f"{plan.mode}: {at_once}", plan.reason)
     for slot in plan.slots[:SHOWN]:
-        lines += _entry(f"slot {slot.index}", _slot(slot))
+        device = slot.device if slot.device == CPU else f"GPU {slot.device}"
+        memory = format_size(slot.memory_bytes) + (" each" if "," in slot.device else "")
+        threads = plural(slot.threads, "thread")
+        lines += _entry(f"slot {slot.index}", f"{device}, {memory}, {threads}")
     if len(plan.slots) > SHOWN:
         lines.append(f"… and {len(plan.slots) - SHOWN:,} more slots")
     return lines
-
-
-def _slot(slot: Slot) -> str:
-    device = slot.device if slot.device == CPU else f"GPU {slot.device}"
-    each = " each" if "," in slot.device else ""
-    return f"{device}, {format_size(slot.memory_bytes)}{each}, {plural(slot.threads, 'thread')}"
 
 
 def _duration(plan: Plan, expected: model.Forecast | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,18 @@ def assignments(values: Mapping[str, Any]) -> str:
 def plural(count: int, noun: str) -> str:
     """Return ``1 trial`` or ``1,200 trials``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def wrapped(text: str, width: int, head: str = "") -> str:
+    """Return `text` on lines of `width`: the first after `head`, the others indented like it."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def short_path(path: Path) -> str:

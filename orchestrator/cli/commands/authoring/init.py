@@ -68,7 +68,8 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
     """
     folder = folder_of_output(output, force)
     if program is not None and trainer is None:
-        text = for_program(*_read(program, folder))
+        arguments = _options_of(program)
+        text = for_program(Path(os.path.relpath(program, folder)).as_posix(), arguments)
     elif trainer is not None and program is None:
         text = for_trainer(trainer_schema(trainer, folder))
     else:
@@ -82,17 +83,16 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
         click.echo(f"{output} and {schema} written. Next: sweep check {output}")
 
 
-def _read(program: Path, folder: Path) -> tuple[str, list[Argument]]:
-    """Return the script's path relative to `folder`, and its options."""
+def _options_of(program: Path) -> list[Argument]:
+    """Return the options that a Python script declares."""
     try:
         with program.open("rb") as stream:
             raw = stream.read(_MOST)
     except OSError as error:
         raise UsageError(f"{program}: cannot read: {error.strerror or error}.") from None
-    relative = Path(os.path.relpath(program, folder)).as_posix()
     try:
-        return relative, read_arguments(raw.decode("utf-8-sig"))
+        return read_arguments(raw.decode("utf-8-sig"))
     except (SyntaxError, UnicodeDecodeError):
         if program.suffix == ".py":
             click.echo(f"{program}: no options found: it is not valid Python.", err=True)
-        return relative, []
+        return []

@@ -33,21 +33,19 @@ def command(name: str | None, as_json: bool) -> None:
         else:
             click.echo(_one(schema))
         return
-    found: list[TrainerSchema] = []
-    broken: list[str] = []
+    found = []
+    code = 0
     for known in trainer_names():
         try:
             found.append(trainer_schema(known))
         except UsageError as error:
-            broken.append(f"{known}: {error}")
+            click.echo(f"Error: {known}: {error}", err=True)
+            code = 2
     if as_json:
         print_json([_to_json(schema) for schema in found])
     else:
         click.echo(_all(found))
-    for message in broken:
-        click.echo(f"Error: {message}", err=True)
-    if broken:
-        raise click.exceptions.Exit(2)
+    raise click.exceptions.Exit(code)
 
 
 def _to_json(schema: TrainerSchema) -> dict[str, Any]:
@@ -82,8 +80,7 @@ def _all(schemas: list[TrainerSchema]) -> str:
 
 def _one(schema: TrainerSchema) -> str:
     lines = [f"{schema.name}: {clean(schema.description)}" if schema.description else schema.name]
-    if schema.data_kind:
-        lines.append(f"arrays: {schema.data_kind}")
+    lines += [f"arrays: {schema.data_kind}"] if schema.data_kind else []
     if schema.takes_anything:
         lines += ["", "It declares no Config: it takes any parameter, and names cannot be checked."]
     elif schema.parameters:
@@ -91,7 +88,16 @@ def _one(schema: TrainerSchema) -> str:
         if any(known.alters_loss for known in schema.parameters.values()):
             lines += ["", "* changes what the loss means, so the loss cannot rank trials."]
     if schema.metrics:
-        lines += ["", _metrics(schema)]
+        notes = {name: "a loss" if item.is_loss else "" for name, item in schema.metrics.items()}
+        if schema.default_metric is not None:
+            notes[schema.default_metric] = "ranks by default"
+        columns = [
+            Column("metric", list(schema.metrics)),
+            Column("goal", [str(item.goal) for item in schema.metrics.values()]),
+            Column("unit", [item.unit for item in schema.metrics.values()]),
+            Column("", list(notes.values())),
+        ]
+        lines += ["", draw(columns)]
     return "\n".join(lines)
 
 
@@ -110,20 +116,6 @@ def _parameters(schema: TrainerSchema) -> str:
         Column("what it is", [clean(item.help) for item in known], 2),
     ]
     return draw(fit(columns)[0])
-
-
-def _metrics(schema: TrainerSchema) -> str:
-    notes = {name: "a loss" if metric.is_loss else "" for name, metric in schema.metrics.items()}
-    if schema.default_metric is not None:
-        notes[schema.default_metric] = "ranks by default"
-    metrics = schema.metrics.values()
-    columns = [
-        Column("metric", list(schema.metrics)),
-        Column("goal", [str(metric.goal) for metric in metrics]),
-        Column("unit", [metric.unit for metric in metrics]),
-        Column("", list(notes.values())),
-    ]
-    return draw(columns)
 
 
 def _value(value: Any) -> str:
