@@ -66,12 +66,7 @@ class Observed(Reports):
 
 
 def observe(
-    program: Program,
-    words: Sequence[str],
-    *,
-    directory: Path,
-    limit_s: float,
-    variables: Mapping[str, str],
+    program: Program, words: Sequence[str], limit_s: float, variables: Mapping[str, str]
 ) -> Observation:
     """Run `words` in the program's folder until `limit_s` or Ctrl+C; no process of it is left.
 
@@ -86,7 +81,7 @@ def observe(
     tail: deque[str] = deque(maxlen=MOST_LINES // 2)
     was_ended = False
     with tree.watched():
-        process = start(program, words, directory=directory, threads=1, more=variables)
+        process = start(program, words, threads=1, more=variables)
         tree.set_root(process.pid)
         try:
             was_ended = _read(process, deadline, head, tail)

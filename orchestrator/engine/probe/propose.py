@@ -69,9 +69,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         folder = Path(name)
         variables = reporting_variables({}, folder)
         variables.pop("WANDB_SWEEP_PARAM_PATH")
-        seen = observe(
-            program, [*start, *typed], directory=folder, limit_s=limit_s, variables=variables
-        )
+        seen = observe(program, [*start, *typed], limit_s, variables)
         own, sources = _reported(folder)
     named: Path | None = None  # the folder that the run made and an argument named
     for name, value in given.items():

@@ -79,14 +79,7 @@ def command(
     return ["/bin/sh", "-c", text.replace("${args}", '"$@"'), "sh", *passed]
 
 
-def variables(
-    program: Program,
-    config: Mapping[str, Any],
-    directory: Path,
-    *,
-    macros: Macros | None = None,
-    step: Step | None = None,
-) -> dict[str, str]:
+def variables(program: Program, macros: Macros, step: Step | None = None) -> dict[str, str]:
     """Return the environment variables that the sweep file asks for.
 
     ``PATH`` begins with the folder of the interpreter, so that plain ``python`` is that one.
@@ -94,7 +87,6 @@ def variables(
     Raises:
         TrialError: a macro has no value, or a value cannot be in an environment.
     """
-    macros = macros or Macros.of(program, config, directory)
     found: dict[str, str] = {}
     if step is not None or program.command or program.python is not None:
         folder = os.path.dirname(_interpreter(program.python, Path(program.workdir)))
@@ -125,6 +117,7 @@ def reporting_variables(config: Mapping[str, Any], directory: Path) -> dict[str,
     atomic.write_json(folder / JSON_FILE, plain)
     atomic.write_text(folder / YAML_FILE, parameters_yaml(plain, wandb=True))
     return {
+        "SWEEP_RUN_DIR": str(folder),
         "SWEEP_METRICS": str(folder / REPORTED_FILE),
         "SWEEP_CONFIG": str(folder / JSON_FILE),
         "WANDB_SWEEP_PARAM_PATH": str(folder / YAML_FILE),

@@ -176,7 +176,6 @@ class _Script:
         process = start(
             self._program,
             command.words,
-            directory=self._run.directory,
             threads=self._run.threads,
             more={**self._variables, **command.variables},
         )

@@ -135,7 +135,7 @@ def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
     def made(step: Step | None) -> Command:
         return Command(
             command(program, sent, directory, macros=macros, step=step),
-            cap | variables(program, sent, directory, macros=macros, step=step),
+            cap | variables(program, macros, step),
             (step.timeout_s if step else None) or program.timeout_s,
             (step.stall_timeout_s if step else None) or program.stall_timeout_s,
             step=step.name if step else "",

@@ -36,7 +36,6 @@ _ARRAYS = tuple(
 )
 # What is copied, to its name in the run directory, whose own metadata.json is another file.
 _COPIES = {**{name: name for name in _ARRAYS}, _METADATA: "outputs_metadata.json"}
-_COMPARE_S = 1.0  # how often the script's own metadata is looked at
 _CERTAIN = 2  # evidence from which on it is known which script made a folder
 _SHORTEST_PID = 4  # digits; shorter process ids are found in any date
 _SHORTEST_NAME = 8  # characters of a folder's name that identify it in the output
@@ -51,11 +50,7 @@ class Outputs:
     """
 
     def __init__(
-        self,
-        program: Program,
-        config: Mapping[str, Any],
-        run: TrialRun,
-        earlier: Path | None = None,
+        self, program: Program, config: Mapping[str, Any], run: TrialRun, earlier: Path | None
     ) -> None:
         self.path: Path | None = None
         self._copy = Path(program.workdir) if program.copies else None
@@ -63,8 +58,7 @@ class Outputs:
         self._config = config
         self._run = run
         self._compared: tuple[Path, tuple[int, int, int]] | None = None
-        self._next_poll = self._next_compare = 0.0
-        self._warned: set[str] = set()
+        self._next_poll = 0.0
         self._folder: OutputFolder | None = None
         if program.outputs is not None:
             self._folder = OutputFolder(
@@ -72,7 +66,7 @@ class Outputs:
                 Path(program.workdir),
                 config=config,
                 log=RunDir(run.directory).log_file,
-                warn=self._warn,
+                warn=run.warn,
                 earlier=earlier,
             )
             self._adopt(self._folder.path)
@@ -86,9 +80,7 @@ class Outputs:
             self._adopt(self._folder.poll(pids))
             # A glob over a large tree must not take up all the time of this process.
             self._next_poll = now + 10 * (time.monotonic() - now)
-        if now >= self._next_compare:
-            self._next_compare = now + _COMPARE_S
-            self._compare()
+        self._compare()
 
     def keep(self, pids: Iterable[int], *, is_whole: bool) -> None:
         """Copy arrays and metadata into the run directory; called when nothing writes any more.
@@ -123,7 +115,7 @@ class Outputs:
         try:
             copy_outputs(folder, self._run.directory, names)
         except OSError as error:
-            self._warn(f"the files of {folder} could not be copied: {error.strerror or error}")
+            self._run.warn(f"the files of {folder} could not be copied: {error.strerror or error}")
 
     def _adopt(self, path: Path | None) -> None:
         if path is not None and path != self.path:
@@ -144,15 +136,10 @@ class Outputs:
             return
         self._compared = file, version
         for text in config_check.differences(self._config, metadata):
-            self._warn(text)
+            self._run.warn(text)
         data = metadata.get("data")
         if isinstance(data, dict) and "kind" in data:
             self._run.describe(data=data)
-
-    def _warn(self, text: str) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
-            self._run.warn(text)
 
 
 def _versions(folder: Path) -> dict[str, tuple[int, int, int]]:

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import psutil
 
@@ -39,7 +38,6 @@ def start(
     program: Program,
     words: Sequence[str],
     *,
-    directory: Path,
     threads: int,
     more: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
@@ -56,11 +54,9 @@ def start(
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    environment = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | {
-        # Python would otherwise hold lines back until a buffer is full.
-        "PYTHONUNBUFFERED": "1",
-        "SWEEP_RUN_DIR": str(directory.absolute()),
-    }
+    environment = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    # Python would otherwise hold lines back until a buffer is full.
+    environment["PYTHONUNBUFFERED"] = "1"
     try:
         return subprocess.Popen(
             # Bytes, so that what arrives does not depend on the locale.
@@ -136,13 +132,13 @@ class Tree:
 
     def __init__(self) -> None:
         self._root: int | None = None
-        self._before: frozenset[psutil.Process] = frozenset()
+        self._before: set[psutil.Process] = set()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Collect what starts inside the block."""
         was_reaper = _set_reaper(True)
-        self._before = frozenset(_related())
+        self._before = _related()
         try:
             yield
         finally:
@@ -155,10 +151,12 @@ class Tree:
     def alive(self) -> list[int]:
         """Return the ids of the started processes that still run, and reap those that ended."""
         alive = []
-        for process in _related():
-            if process in self._before:
-                continue
-            if not _has_ended(process):
+        for process in _related() - self._before:
+            try:
+                has_ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+            except psutil.Error:
+                has_ended = True
+            if not has_ended:
                 alive.append(process.pid)
             elif process.pid != self._root:
                 with suppress(ChildProcessError):
@@ -196,34 +194,20 @@ class Tree:
         return left
 
 
-def _related() -> list[psutil.Process]:
+def _related() -> set[psutil.Process]:
     """Return all descendants of this process, and the members of its group if it leads a session.
 
     Without a reaper, a process whose parent has ended is known only by its group. If we lead no
     session, the group may be a shell's pipeline.
     """
-    found = psutil.Process().children(recursive=True)
-    known = {os.getpid(), *(process.pid for process in found)}
-    for pid in psutil.pids():
-        if pid not in known and _is_in_own_group(pid):
-            with suppress(psutil.Error):  # it has just ended
-                found.append(psutil.Process(pid))
-    return found
-
-
-def _is_in_own_group(pid: int) -> bool:
     own = os.getpid()
-    try:
-        return os.getsid(0) == own and os.getpgid(pid) == own
-    except OSError:
-        return False
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.Error:
-        return True
+    found = set(psutil.Process().children(recursive=True))
+    if os.getsid(0) == own:
+        for pid in psutil.pids():
+            with suppress(OSError, psutil.Error):  # it has just ended
+                if pid != own and os.getpgid(pid) == own:
+                    found.add(psutil.Process(pid))
+    return found
 
 
 def _set_reaper(on: bool) -> bool:

@@ -89,18 +89,11 @@ def _reached(text: str, home: Path, here: Path) -> str:
     if not text or text.startswith(("-", "~")) or "\0" in text or "${" in text:
         return text
     plain = os.path.normpath(text)
-    if os.path.isabs(plain) or not _exists(home / plain):
+    if os.path.isabs(plain) or not os.path.lexists(home / plain):
         return text
-    if not plain.startswith("..") and _exists(here / plain):
+    if not plain.startswith("..") and os.path.lexists(here / plain):
         return text
     return os.path.normpath(home / plain)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return os.path.lexists(path)
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def _make_copy(

@@ -15,6 +15,7 @@ from orchestrator.engine.script.command_line import command, reporting_variables
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import arguments
+from orchestrator.sweepfile.program.macros import Macros
 from tests.engine.script.script_runner import SCRIPTS, run_trial
 
 
@@ -190,15 +191,16 @@ def test_a_command_runs_as_its_words_say(tmp_path: Path) -> None:
 def test_a_command_without_parameters_finds_them_where_wandb_looks(tmp_path: Path) -> None:
     program = Program(path="x", workdir=str(tmp_path), command=("python", "train.py"))
     config = {"lr": 1e-05, "net": {"depth": 2}, "name": "on"}
-    found = reporting_variables(config, tmp_path) | variables(program, config, tmp_path)
+    macros = Macros.of(program, config, tmp_path)
+    found = reporting_variables(config, tmp_path) | variables(program, macros)
     text = Path(found["WANDB_SWEEP_PARAM_PATH"]).read_text()
     entries = yaml.safe_load(text)
     assert entries.pop("wandb_version") == 1
     assert {name: entry["value"] for name, entry in entries.items()} == config
     assert found["PATH"].split(os.pathsep)[0] == os.path.dirname(sys.executable)
-    assert variables(Program(path="x"), config, tmp_path) == {}
+    assert variables(Program(path="x"), macros) == {}
     passing = Program(path="x", workdir=str(tmp_path), command=("python", "t.py", "${args}"))
-    assert set(variables(passing, config, tmp_path)) == {"PATH"}
+    assert set(variables(passing, macros)) == {"PATH"}
 
 
 @pytest.mark.parametrize(

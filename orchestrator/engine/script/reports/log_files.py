@@ -298,16 +298,16 @@ def _rows_of(content: Any) -> list[Row]:
         return []
     history = content.get("history", content)
     if isinstance(history, dict):
-        lists = {key: value for key, value in history.items() if _is_series(value)}
+        lists = {
+            key: value
+            for key, value in history.items()
+            if isinstance(value, list) and value and isinstance(value[0], int | float)
+        }
         has_results = any(isinstance(value, int | float | dict) for value in content.values())
         # One list among other results is a value for each class or the like, not a curve.
         if lists and (history is not content or not has_results):
             return cells.transposed(lists)
     return [cells.flat(content)]
-
-
-def _is_series(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], int | float)
 
 
 def _sniffed(path: Path) -> str:
