@@ -44,7 +44,6 @@ class Probe:
     Attributes:
         code: its exit code, or minus a signal.
         arguments: the program's options.
-        probed: what the sweep file should contain.
         sources: where metrics were found, for people.
         why: the last lines of a run that failed.
     """

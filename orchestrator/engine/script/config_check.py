@@ -1,7 +1,6 @@
 """Comparing the config that was sent with what the script itself recorded.
 
-A script may silently drop, rename or override an argument. If its own metadata records a parameter
-of the same name with another value, the user should know before they trust the table.
+A script may silently drop, rename or override an argument.
 """
 
 from __future__ import annotations
@@ -36,11 +35,8 @@ def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[s
     """Return one line for each parameter that was recorded with another value than requested.
 
     Names are equal up to ``-``/``_`` and case; ``optim.lr`` also finds ``lr`` in a map ``optim``.
-    Numbers are compared with a tolerance of 1e-6 of the value (what single precision loses). What
-    was not recorded at all makes no line.
-
-    Returns:
-        Lines such as ``"asked t20_weight 3.0, recorded 1.5"``, in the order of the names.
+    Numbers are equal up to 1e-6 of the value (what single precision loses). Parameters that were
+    not recorded at all make no line.
     """
     places = list(_leaves(recorded))
     lines = []

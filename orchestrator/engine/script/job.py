@@ -31,7 +31,6 @@ class Command:
     """One command of an attempt, which may be one step of the program.
 
     Attributes:
-        variables: further environment variables.
         timeout_s: longest time that it may take; None for any.
         stall_timeout_s: longest time without output; None for any.
         step: "" if the program has no steps.
@@ -93,7 +92,6 @@ class Job:
     Attributes:
         program: as it runs in this trial.
         commands: without the steps that an earlier attempt finished.
-        notes: for the next attempt.
         outputs: the folder that an earlier attempt made and this one continues in.
         find_checkpoint: returns the newest checkpoint.
     """

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -254,7 +255,7 @@ class LogFiles:
             nonlocal taken
             content = file.poll()
             if isinstance(content, dict) and isinstance(content.get("log_history"), list):
-                rows = list(_history_entries(content))
+                rows = _history_entries(content)
                 new, self._entries_taken = rows[self._entries_taken :], len(rows)
                 return new
             rows = _rows_of(content)
@@ -277,17 +278,17 @@ def _event_poll(path: Path, after: tail.Mark | None) -> Poll:
 
 def _stepped(reports: Sequence[tuple[int, dict[str, float]]], prefix: str = "") -> list[Row]:
     return [
-        {**{f"{prefix}{name}": value for name, value in values.items()}, "_step": step}
+        {f"{prefix}{name}": value for name, value in values.items()} | {"_step": step}
         for step, values in reports
     ]
 
 
-def _history_entries(content: dict[str, Any]) -> Iterator[Row]:
-    """Yield the entries of a ``trainer_state.json``, without the one that sums it all up."""
+def _history_entries(content: dict[str, Any]) -> list[Row]:
+    """Return the entries of a ``trainer_state.json``, without the one that sums it all up."""
     planned = content.get("max_steps")
-    for entry in content["log_history"]:
-        if isinstance(entry, dict) and "train_runtime" not in entry:
-            yield {**entry, **({"max_steps": planned} if isinstance(planned, int) else {})}
+    more = {"max_steps": planned} if isinstance(planned, int) else {}
+    entries = (entry for entry in content["log_history"] if isinstance(entry, dict))
+    return [entry | more for entry in entries if "train_runtime" not in entry]
 
 
 def _rows_of(content: Any) -> list[Row]:
@@ -326,6 +327,6 @@ def _sniffed(path: Path) -> str:
         is_line = isinstance(record, dict) and (bool(rest.strip()) or path.suffix != ".json")
         return "lines" if is_line and end else "json"
     has_delimiter = any(sign in first for sign in (b",", b";", b"\t"))
-    has_digits = any(48 <= byte <= 57 for byte in rest.partition(b"\n")[0])
-    is_heading = not any(48 <= byte <= 57 for byte in first[:1])
+    has_digits = re.search(rb"\d", rest.partition(b"\n")[0]) is not None
+    is_heading = not first[:1].isdigit()
     return "table" if has_delimiter and has_digits and is_heading else ""
