@@ -8,6 +8,7 @@ from .series import (
     Rank as Rank,
     best_training_name as best_training_name,
     is_validation as is_validation,
+    number as number,
 )
-from .symptom import Verdict as Verdict, number as number
+from .symptom import Verdict as Verdict
 from .watch import Policy as Policy, Reported as Reported, Watch as Watch

@@ -6,8 +6,8 @@ thresholds were set on real curves; `python -m benchmarks.divergence` measures w
 
 from __future__ import annotations
 
-from orchestrator.divergence.series import Excursion, Series, Standing, Streak
-from orchestrator.divergence.symptom import CONTINUE, Action, Verdict, number
+from orchestrator.divergence.series import Excursion, Series, Standing, Streak, number
+from orchestrator.divergence.symptom import CONTINUE, Action, Verdict
 
 EXPLOSION_FACTOR = 2.0
 """A positive loss that is this many times its first and its best value explodes."""

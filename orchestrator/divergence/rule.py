@@ -109,12 +109,7 @@ class DivergenceRule:
         """Process one report and return what should happen to the run.
 
         Each onset is warned of once: when its condition has held for long enough, and not again
-        until it has ceased and returned.
-
-        Args:
-            step: step or epoch of the report.
-            metrics: reported names and values; may include NaN and infinities. Values that are not
-                numbers are ignored.
+        until it has ceased and returned. Values that are not numbers are ignored.
         """
         if self._lost is not None:
             return self._lost

@@ -98,6 +98,11 @@ def rate_in(config: Mapping[str, Any]) -> tuple[str, float] | None:
     return None
 
 
+def number(value: float) -> str:
+    """Return `value` with four significant digits: ``"0.2847"``, ``"41.2"``, ``"1.3e+20"``."""
+    return f"{value:.4g}"
+
+
 def median(ordered: list[float]) -> float:
     """Return the median of a sorted, non-empty list."""
     middle = len(ordered) // 2
@@ -158,7 +163,6 @@ class Standing:
 
     Attributes:
         count: number of finite reports so far, including this one.
-        value: this report.
         first: the first finite report.
         best: lowest median of three consecutive reports before this one.
         lowest: lowest single report before this one.

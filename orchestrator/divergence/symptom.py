@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series import rate_in
+from orchestrator.divergence.series import number, rate_in
 
 Action = Literal["continue", "warn", "remedy", "stop"]
 Choice = Literal["stop", "warn", "remedy", "ignore"]
@@ -31,11 +31,11 @@ class Verdict:
     """What should happen to a run after one report.
 
     Attributes:
-        action: ``"continue"``; ``"warn"``, the run continues and the user is informed;
-            ``"remedy"``, it ends so that another trial may try a remedy; ``"stop"``, it is lost.
-        symptom: name of the symptom that was found; None if there is none.
-        onset: step at which the symptom began; None if there is none.
-        reason: one sentence with the numbers behind it; empty if there is no symptom.
+        action: ``"warn"``: the run continues and the user is informed; ``"remedy"``: it ends so
+            that another trial may try a remedy; ``"stop"``: it is lost.
+        symptom: the name of what was found; None if nothing was.
+        onset: step at which the symptom began.
+        reason: one sentence with the numbers behind it.
         numbers: the same numbers by name.
     """
 
@@ -54,21 +54,12 @@ class Verdict:
 CONTINUE = Verdict()
 
 
-def number(value: float) -> str:
-    """Return `value` with four significant digits: ``"0.2847"``, ``"41.2"``, ``"1.3e+20"``."""
-    return f"{value:.4g}"
-
-
 @dataclass(frozen=True)
 class RunPlan:
-    """What is known of a run before it reports; None for what is not known.
+    """What is known of a run before it reports: the arguments of `Watch`.
 
     Attributes:
-        metric: the reported name that ranks the trials.
         targets: reported name → (value to reach, sign); the sign is -1.0 for a maximized name.
-        total_steps: the last step.
-        schedule: the configured learning rate.
-        memory_limit_mib: the memory that the trial may use; None if unlimited.
     """
 
     metric: str | None = None
@@ -83,7 +74,6 @@ class Observation:
     """One report as detectors see it.
 
     Attributes:
-        step: step or epoch of the report.
         values: the finite values by reported name.
         kinds: what each of these names is; see `kind_of`.
         judged: the series that decides; None if this report does not contain it.
@@ -119,12 +109,8 @@ class RunFacts:
     """What is known of a run besides the symptom; None for what was not reported.
 
     Attributes:
-        config: its parameters.
-        unit: ``"epoch"`` or ``"step"``.
-        best_step: step of its best value.
+        unit: what steps count: ``"epoch"`` or ``"step"``.
         rate: learning rate at the onset.
-        rate_at_best: learning rate at the best value.
-        first_step: the first reported step.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -177,13 +163,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do about a symptom.
-
-    Attributes:
-        cause: the likely cause.
-        change: what to change, the most important first.
-        avoid: what not to do.
-    """
+    """The likely cause of a symptom, what to change (most important first), what not to do."""
 
     cause: str
     change: tuple[str, ...]
@@ -196,11 +176,10 @@ class Symptom:
 
     Attributes:
         name: as in messages and, with any separators, in the sweep file.
-        default: what it leads to unless the sweep file says otherwise. Those that stop by default
-            are divergence; the others are notes.
+        default: what it leads to unless the sweep file sets something else. Those that stop by
+            default are divergence; the others are notes.
         confidence: how much a finding is worth. On the labeled real curves with it, it was right
             for nearly all (sure), more than two of three (likely), or fewer (possible).
-        advise: returns the advice for one finding.
         detector: makes the detector for one run; None if the divergence rule finds the symptom.
         is_per_series: True if the detector starts over when another series becomes the judged one.
         is_separate: True if findings with different reasons are different findings, as of two

@@ -77,10 +77,8 @@ class Policy:
     def action(self, symptom: str, *, loss_can_fall: bool = False) -> Choice:
         """Return what `symptom` leads to.
 
-        Args:
-            symptom: its name.
-            loss_can_fall: True once another trial of the sweep has shown that the loss can fall.
-                Without that, a rising loss may be the task's fault and is only a warning.
+        Until another trial of the sweep has shown that the loss can fall, a rising loss may be the
+        task's fault and is only a warning.
         """
         known = all_symptoms().get(symptom)
         choice = self.choices.get(symptom, known.default if known else "warn")
@@ -134,11 +132,10 @@ class Watch:
     Args:
         metric: the reported name that ranks the trials; None if there is none.
         goal: ``"minimize"`` or ``"maximize"`` `metric`.
-        policy: what each symptom leads to.
-        target: value of `metric` to reach; None if there is none.
+        target: value of `metric` to reach.
         targets: further reported names, with the value to reach and the goal.
-        total_steps: the last step; None if unknown. `plan_steps` sets it later.
-        schedule: the configured learning rate; None if unknown. `plan_schedule` sets it later.
+        total_steps: the last step; `plan_steps` sets it later.
+        schedule: the configured learning rate; `plan_schedule` sets it later.
         memory_limit_mib: the memory that the trial may use; None if unlimited.
 
     Raises:
@@ -208,7 +205,7 @@ class Watch:
         Args:
             step: step or epoch of the report.
             metrics: reported names and values; may include NaN and infinities.
-            loss_can_fall: True once another trial of the sweep has shown that the loss can fall.
+            loss_can_fall: whether another trial of the sweep has shown that.
         """
         verdict = self._rule.update(step, metrics)
         found = [verdict] if verdict.symptom else []
@@ -226,15 +223,11 @@ class Watch:
         applied = [self._policy.apply(one, loss_can_fall=loss_can_fall) for one in found]
         if verdict.stops and not applied[0].stops:
             self._rule.spare()
-        fresh = [
-            one for one in applied if one.symptom and (one.stops or self._reported.is_new(one))
-        ]
-        return sorted(fresh, key=lambda one: _GRAVITY.index(one.action))
+        new = [one for one in applied if one.symptom and (one.stops or self._reported.is_new(one))]
+        return sorted(new, key=lambda one: _GRAVITY.index(one.action))
 
     def _observe(self, step: int, metrics: Mapping[str, float]) -> Observation:
-        values = {
-            name: value for name, value in numbers_in(metrics).items() if math.isfinite(value)
-        }
+        values = {name: v for name, v in numbers_in(metrics).items() if math.isfinite(v)}
         judged = self._rule.judged if self._rule.judged in values else None
         if judged is not None and judged != self._judged:
             if self._judged is not None:

@@ -52,11 +52,10 @@ class Metric:
 
 @dataclass
 class Sums:
-    """Sums over all elements of a pair, in float64: p are the predictions, t the targets.
+    """Sums over all elements of a pair, in float64.
 
     Attributes:
-        count: number of elements.
-        absolute: Σ|p − t|.
+        absolute: Σ|p − t|, with p for predictions and t for targets.
         squared: Σ(p − t)².
         mean: of the targets.
         about_mean: Σ(t − mean)².
@@ -112,12 +111,7 @@ class Pair:
 
 
 def check_pair(predictions: Array, targets: Array) -> None:
-    """Check that predictions can be compared with targets.
-
-    Raises:
-        ArrayProblem: their shapes differ, they are empty, hold something other than real numbers,
-            or values that are not finite; all counts are in the message.
-    """
+    """Raise ArrayProblem unless both are finite real numbers of one shape, at least one each."""
     for name, array in (("predictions", predictions), ("targets", targets)):
         if array.dtype.kind not in "biuf":
             raise ArrayProblem(f"{name} are not real numbers ({array.dtype})")
@@ -128,17 +122,11 @@ def check_pair(predictions: Array, targets: Array) -> None:
     for predicted, target in blocks(predictions, targets):
         bad["predictions"] += _not_finite(predicted)
         bad["targets"] += _not_finite(target)
-    found = [f"{count:,} of {targets.size:,} {name}" for name, count in bad.items() if count]
-    if found:
-        raise ArrayProblem(f"{' and '.join(found)} are not finite")
+    _check_counts(bad, f"of {targets.size:,}")
 
 
 def check_sequences(predictions: Sequence[Array], targets: Sequence[Array]) -> None:
-    """Check that predicted sequences can be compared with targets.
-
-    Raises:
-        ArrayProblem: their numbers differ, there are none, or values are not finite.
-    """
+    """Raise ArrayProblem unless there are as many predictions as targets, all values finite."""
     if len(predictions) != len(targets):
         raise ArrayProblem(
             f"there are {len(predictions):,} sequences of predictions and {len(targets):,} of "
@@ -146,13 +134,9 @@ def check_sequences(predictions: Sequence[Array], targets: Sequence[Array]) -> N
         )
     if not targets:
         raise ArrayProblem("the arrays are empty (no sequence)")
-    bad = {
-        "predictions": sum(map(_not_finite, predictions)),
-        "targets": sum(map(_not_finite, targets)),
-    }
-    found = [f"{count:,} values of {name}" for name, count in bad.items() if count]
-    if found:
-        raise ArrayProblem(f"{' and '.join(found)} are not finite")
+    pairs = {"predictions": predictions, "targets": targets}
+    bad = {name: sum(map(_not_finite, arrays)) for name, arrays in pairs.items()}
+    _check_counts(bad, "values of")
 
 
 def blocks(
@@ -187,6 +171,12 @@ def _not_finite(array: Array) -> int:
     import numpy as np
 
     return array.size - int(np.count_nonzero(np.isfinite(array)))
+
+
+def _check_counts(bad: dict[str, int], of: str) -> None:
+    found = [f"{count:,} {of} {name}" for name, count in bad.items() if count]
+    if found:
+        raise ArrayProblem(f"{' and '.join(found)} are not finite")
 
 
 def _check_shapes(predictions: Array, targets: Array) -> None:

@@ -79,11 +79,8 @@ def kind_names() -> list[str]:
 def resolve_kind(name: str, where: str = "--metrics") -> str:
     """Return the kind that `name` means: a kind, or the name of a trainer.
 
-    Args:
-        where: for the message.
-
     Raises:
-        UsageError: there is no such kind; the message lists those that there are.
+        UsageError: there is no such kind; the message begins with `where`.
     """
     trainer = _trainer(name)
     if trainer is None:
@@ -101,10 +98,9 @@ def is_known_kind(kind: str | None) -> bool:
 
 
 def known_metrics(kind: str | None = None) -> dict[str, Metric]:
-    """Return the metrics that data of `kind` have, by name, in the order of a table's columns.
+    """Return the metrics of a kind (or trainer) by name, in the order of a table's columns.
 
-    Args:
-        kind: a kind or a trainer's name; None for what any two arrays of one shape have.
+    None stands for any two arrays of one shape.
     """
     trainer = _trainer(kind)
     found: dict[str, Metric] = {}
@@ -117,11 +113,9 @@ def known_metrics(kind: str | None = None) -> dict[str, Metric]:
 
 
 def regression_metrics(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-    """Return the metrics of any arrays over all elements, whatever the shape.
+    """Return the metrics in `regression` over all elements, whatever the shape.
 
-    Returns:
-        ``mae`` and ``rmse`` in the arrays' unit, ``r2`` and what else is in `regression`. NaN in
-        either array makes these three NaN; all NaN for empty arrays.
+    ``mae``, ``rmse`` and ``r2`` are NaN for empty arrays, or if either array contains NaN.
 
     Raises:
         ArrayProblem: the shapes differ.
@@ -141,11 +135,10 @@ def evaluate(
 
     Args:
         kind: what the arrays are; None, or a kind that is unknown here, gets the former only.
-        predictions: [N, ...], real and finite (see `check_pair`), or N sequences (see
-            `check_sequences`), which have only metrics of their kind.
+        predictions: [N, ...], checked by `check_pair`, or N sequences, checked by
+            `check_sequences`, which have only metrics of their kind.
         targets: of the same shape, or N sequences too.
-        data: what is known about the arrays besides their kind, as ``rate_hz``. Names that the
-            kind's metrics do not need are ignored.
+        data: what else is known about the arrays, as ``rate_hz``; may contain more than needed.
 
     Raises:
         ArrayProblem: the shapes differ, the kind's metrics need something that `data` lacks
@@ -189,11 +182,8 @@ def goal(metric: str, kind: str | None = None) -> Goal:
     """Return which way `metric` is better.
 
     What the kind declares comes first, then the parts of the name: an R², an accuracy or a PSNR is
-    maximized; an error or a loss is minimized, and so is a name that shows nothing.
-
-    Args:
-        metric: name as ``val_t20_r2``; the split before it does not matter.
-        kind: a kind or a trainer's name; None if unknown.
+    maximized; an error or a loss is minimized, and so is a name that shows nothing. The split
+    before the name (``val_t20_r2``) does not matter.
     """
     bare = _SPLIT.sub("", metric)
     known = known_metrics(kind).get(bare)
@@ -204,12 +194,7 @@ def goal(metric: str, kind: str | None = None) -> Goal:
 
 
 def unit(metric: str, kind: str | None = None) -> str:
-    """Return the unit of `metric`, as ``"dB"``; "" if it is not known.
-
-    Args:
-        metric: name as ``val_c50_mae``; the split before it does not matter.
-        kind: a kind or a trainer's name; None if unknown.
-    """
+    """Return the unit of `metric`, as ``"dB"``; "" if unknown. The split does not matter."""
     bare = _SPLIT.sub("", metric)
     trainer = _trainer(kind)
     reported = trainer.unit(bare) if trainer is not None else None

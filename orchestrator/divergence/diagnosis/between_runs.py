@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.divergence.symptom import number
+from orchestrator.divergence.series import number
 
 LEAST_EACH = 2
 """Least number of runs on each side of a boundary."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.schedule.rate_audit import audit, learning_rates, reported_rates
-from orchestrator.divergence.symptom import Advice, RunFacts, Symptom, Verdict, number
+from orchestrator.divergence.series import number
+from orchestrator.divergence.symptom import Advice, RunFacts, Symptom, Verdict
 from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.divergence.watch import Watch, finding_key
 
@@ -30,16 +31,7 @@ _TARGET_REACHED = Symptom(
 
 @dataclass(frozen=True)
 class Finding:
-    """A symptom found in one run, with its evidence.
-
-    Attributes:
-        symptom: its name.
-        is_fatal: True if the run is lost.
-        since: step at which it began.
-        reason: the evidence, in a sentence with its numbers.
-        numbers: the same numbers by name.
-        confidence: ``"sure"``, ``"likely"`` or ``"possible"``.
-    """
+    """A symptom found in one run, with its evidence: a sentence, and the same numbers by name."""
 
     symptom: str
     is_fatal: bool
@@ -74,11 +66,9 @@ class Diagnosis:
         reports: number of reports that contain it.
         first: its first finite value.
         best: its best finite value, before the end of a run that was lost.
-        best_step: step of the best value.
-        last: its last value.
         has_fallen: True if the loss has shown that it can fall.
         findings: gravest first.
-        rates: first, peak and last learning rate, if it was logged.
+        rates: see `learning_rates`.
         saved: number of reports after the one that ended the run.
     """
 
@@ -91,8 +81,8 @@ class Diagnosis:
     last: float | None
     has_fallen: bool
     findings: tuple[Finding, ...]
-    rates: Mapping[str, float] = field(default_factory=dict)
-    saved: int = 0
+    rates: Mapping[str, float]
+    saved: int
 
     @property
     def is_lost(self) -> bool:
@@ -126,14 +116,8 @@ def diagnose(
 ) -> Diagnosis:
     """Replay the reports of a run and return what was found, and what to do about it.
 
-    Args:
+    Args as for `Watch`, and:
         reports: (step, metrics) in the order of reporting.
-        metric: the name that ranks the trials; None if there is none.
-        goal: ``"minimize"`` or ``"maximize"`` `metric`.
-        target: value of `metric` to reach.
-        targets: further reported names, with the value to reach and the goal.
-        total_steps: the last planned step.
-        schedule: the configured learning rate.
         config: parameters of the run, for the advice.
         unit: what steps count, for messages.
         loss_can_fall: True if another run of the same kind has shown that the loss can fall.

@@ -31,9 +31,8 @@ class Declared:
     """A schedule and how often it is meant to step.
 
     Attributes:
-        schedule: the rates by scheduler step.
         per: ``"batch"`` or ``"epoch"``: when the scheduler is meant to step.
-        batches_per_epoch: batches in one epoch; None if unknown.
+        batches_per_epoch: None if unknown.
         steps: what the steps of the reports count: ``"batch"``, ``"epoch"``, or None to infer it.
     """
 
@@ -80,9 +79,9 @@ def declared_for(
 
     Args:
         raw: as for `declared`; the rate and ``total`` may be missing.
-        rate: the trial's learning rate; None if unknown.
+        rate: the trial's learning rate.
         is_rate_stronger: True if the trial's rate replaces the declared one, as after a remedy.
-        last_step: its last step; None if unknown.
+        last_step: the trial's last step.
 
     Raises:
         UsageError: the mapping is not a valid schedule.
@@ -182,7 +181,7 @@ def schedule_of_trial(
         metadata: its ``metadata.json``: the config that was built, and what the trainer describes.
         change: its difference from the trial that it follows; {} if it follows none.
         varied: the parameters that the sweep sets for its trials.
-        last_step: its last step; None if unknown.
+        last_step: the trial's last step.
 
     Raises:
         UsageError: the schedule is not valid.

@@ -30,10 +30,7 @@ class Parameter:
         help: one line for people and editors.
         default: its value if it is not given, or `REQUIRED`.
         type: ``"steps"`` is one number or a list of numbers.
-        least: inclusive lower limit of a number.
-        above: exclusive lower limit of a number.
-        below: exclusive upper limit of a number.
-        choices: the values of a ``"choice"``.
+        least: inclusive lower limit of a number; `above` and `below` are exclusive limits.
     """
 
     help: str
@@ -50,18 +47,16 @@ class Parameter:
         Raises:
             ValueError: it is not allowed; the message states what is expected.
         """
-        if self.type == "choice":
-            if value not in self.choices:
-                raise ValueError(" or ".join(self.choices))
-            return value
-        if self.type == "switch":
-            if not isinstance(value, bool):
-                raise ValueError("true or false")
-            return value
+        if self.type == "number":
+            return self._number(value)
         if self.type == "steps":
             items = value if isinstance(value, list | tuple) else [value]
             return tuple(sorted(self._number(item) for item in items))
-        return self._number(value)
+        if self.type == "choice" and value not in self.choices:
+            raise ValueError(" or ".join(self.choices))
+        if self.type == "switch" and not isinstance(value, bool):
+            raise ValueError("true or false")
+        return value
 
     def _number(self, value: Any) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -81,7 +76,6 @@ class ScheduleKind:
     """A kind of schedule.
 
     Attributes:
-        name: as in a sweep file.
         help: one line for people and editors.
         parameters: its parameters by name, warm-up among them unless it has its own.
         rate: values and scheduler steps → rate. Fractions of a step are between two steps.
@@ -225,10 +219,6 @@ def _onecycle_rate(values: Values, n: float) -> float:
     return _between(first, last, share, is_cosine=values["anneal"] == "cos")
 
 
-def _onecycle_turns(values: Values) -> tuple[float, ...]:
-    return tuple(max(0.0, end) for end, _, _ in _onecycle_phases(values))
-
-
 _LR = Parameter("the rate that it begins with; by default the trial's", above=0)
 _TOTAL = Parameter("scheduler steps from first to last; by default those of the trial", above=0)
 _FINAL = Parameter("the rate that it ends with; by default 0", 0.0)
@@ -289,7 +279,7 @@ _ALL = (
             ),
         },
         _onecycle_rate,
-        _onecycle_turns,
+        lambda values: tuple(max(0.0, end) for end, _, _ in _onecycle_phases(values)),
     ),
     ScheduleKind(
         "plateau",

@@ -72,14 +72,7 @@ def learning_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One difference between the logged and the configured rate.
-
-    Attributes:
-        kind: a short name, by which a fault that was reported before is known.
-        since: the step from which it shows.
-        text: what is wrong, in a sentence with its numbers.
-        numbers: the numbers, by name.
-    """
+    """One difference between the logged and the configured rate, since a step of the reports."""
 
     kind: str
     since: float
@@ -95,7 +88,6 @@ def audit(
     Args:
         points: (step of the report, rate), in the order of reporting; values that are not finite
             are ignored.
-        configured: the schedule, how often it is meant to step, and what the steps count.
         last_step: the step at which training is planned to end; None if unknown. It also shows
             the batches in an epoch if they were not declared.
     """
@@ -116,12 +108,7 @@ def audit(
 
 
 class RateLog:
-    """The logged rates with the schedule that they should follow.
-
-    Args:
-        points: finite (step of the report, rate), in the order of reporting; at least one.
-        configured: the schedule, how often it is meant to step, and what the steps count.
-        last_step: the step at which training is planned to end; None if unknown.
+    """The logged rates with the schedule that they should follow; arguments as for `audit`.
 
     Attributes:
         ratio: scheduler steps in one step of the reports.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.divergence.series import Streak
+from orchestrator.divergence.series import Streak, number
 from orchestrator.divergence.symptom import (
     KEEP_ARCHITECTURE,
     Advice,
@@ -13,7 +13,6 @@ from orchestrator.divergence.symptom import (
     RunFacts,
     Symptom,
     Verdict,
-    number,
 )
 
 DEAD_REPORTS = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from orchestrator.divergence.series import number
 from orchestrator.divergence.symptom import (
     ABSURD_RATE,
     KEEP_ARCHITECTURE,
@@ -12,7 +13,6 @@ from orchestrator.divergence.symptom import (
     RunFacts,
     Symptom,
     Verdict,
-    number,
 )
 
 _HALF = ("16", "fp16", "half", "16-mixed", "amp", "true", "float16", "mixed")

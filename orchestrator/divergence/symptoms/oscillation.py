@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from orchestrator.divergence.series import SlidingMedian
-from orchestrator.divergence.symptom import (
-    Advice,
-    Observation,
-    RunFacts,
-    Symptom,
-    Verdict,
-    number,
-)
+from orchestrator.divergence.series import SlidingMedian, number
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
 
 WINDOW = 24
 """Number of differences in the window."""

@@ -6,15 +6,8 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
-from orchestrator.divergence.series import median
-from orchestrator.divergence.symptom import (
-    Advice,
-    Observation,
-    RunFacts,
-    Symptom,
-    Verdict,
-    number,
-)
+from orchestrator.divergence.series import median, number
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
 
 REPORTS = 5
 WORSE = 0.1

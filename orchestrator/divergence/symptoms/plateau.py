@@ -5,14 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.divergence.symptom import (
-    Advice,
-    Observation,
-    RunFacts,
-    Symptom,
-    Verdict,
-    number,
-)
+from orchestrator.divergence.series import number
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
 
 STILL = 1e-3
 """Values that differ by no more than this fraction of their size do not move."""

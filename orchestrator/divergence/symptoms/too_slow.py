@@ -5,15 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.divergence.series import ThinnedPoints
-from orchestrator.divergence.symptom import (
-    Advice,
-    Observation,
-    RunFacts,
-    Symptom,
-    Verdict,
-    number,
-)
+from orchestrator.divergence.series import ThinnedPoints, number
+from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
 
 KEPT = 32
 LEAST_REPORTS = 10
