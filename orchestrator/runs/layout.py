@@ -52,25 +52,25 @@ class RunDir:
 
     def predictions_file(self, split: str = "test") -> Path:
         """Return the path of the predictions."""
-        return self.path / _array_name("predictions", split)
+        return self.path / array_name("predictions", split)
 
     def targets_file(self, split: str = "test") -> Path:
         """Return the path of the targets."""
-        return self.path / _array_name("targets", split)
+        return self.path / array_name("targets", split)
 
     def predictions_lengths_file(self, split: str = "test") -> Path:
         """Return the path of the lengths of the predicted sequences."""
-        return self.path / _array_name("predictions_lengths", split)
+        return self.path / array_name("predictions_lengths", split)
 
     def targets_lengths_file(self, split: str = "test") -> Path:
         """Return the path of the lengths of the target sequences."""
-        return self.path / _array_name("targets_lengths", split)
+        return self.path / array_name("targets_lengths", split)
 
     @property
     def written_by_child(self) -> list[str]:
         """Names of the files that the child replaces while the trial runs."""
         roles = ("predictions", "predictions_lengths", "targets", "targets_lengths")
-        arrays = [_array_name(role, split) for split in SPLITS for role in roles]
+        arrays = [array_name(role, split) for split in SPLITS for role in roles]
         return ["metadata.json", "script.json", "checkpoint.pt", "checkpoint_best.pt", *arrays]
 
     @staticmethod
@@ -87,7 +87,8 @@ class RunDir:
         return int(match[1]) if match else None
 
 
-def _array_name(role: str, split: str) -> str:
+def array_name(role: str, split: str) -> str:
+    """Return the name of the file of an array, such as ``val_targets.npy``."""
     return f"{role}.npy" if split == "test" else f"{split}_{role}.npy"
 
 

@@ -54,24 +54,17 @@ class LoggedRun:
 
 @dataclass(frozen=True)
 class LogReader:
-    """One format of logs.
+    """One format of logs."""
 
-    Attributes:
-        name: for people, in the list of what can be read.
-        read: returns the runs of a file; raises LogProblem.
-        suffixes: endings of such files, apart from ``.gz``.
-        recognizes: decides by the name of a binary file instead; a pattern is ignored for these.
-        read_with_pattern: reads it with a user's regular expression. Only the format that takes
-            all files that no other takes has it.
-        usual_names: what tools call such a log, to its priority: of several in a folder the
-            lowest is taken.
-    """
-
-    name: str
-    read: Callable[[Path], list[LoggedRun]]
-    suffixes: tuple[str, ...] = ()
+    name: str  # for people, in the list of what can be read
+    read: Callable[[Path], list[LoggedRun]]  # may raise LogProblem
+    suffixes: tuple[str, ...] = ()  # of such files, apart from ".gz"
+    # Decides by the name of a binary file instead; a pattern is ignored for these.
     recognizes: Callable[[Path], bool] | None = None
+    # Reads it with a user's regular expression. Only the format that takes all files that no other
+    # takes has it.
     read_with_pattern: Callable[[Path, str | None], list[LoggedRun]] | None = None
+    # What tools call such a log, to its priority: of several in a folder the lowest is taken.
     usual_names: Mapping[str, int] = field(default_factory=dict)
 
     def takes(self, path: Path) -> bool:

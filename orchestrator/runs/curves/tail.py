@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from orchestrator.files import jsonl
 from orchestrator.runs.curves.cells import flat, number
 
 Row = dict[str, Any]
@@ -46,13 +47,13 @@ def modified_ns(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Mark:
-    """How far a file was written at some time, with its first and last bytes."""
+    """How far a file was written or read at some time, with its first and last bytes."""
 
-    inode: int
-    size: int
-    head: bytes
-    last: bytes
-    written_ns: int
+    inode: int = 0
+    size: int = 0
+    head: bytes = b""
+    last: bytes = b""
+    written_ns: int = 0
 
 
 def mark(path: Path) -> Mark | None:
@@ -77,52 +78,43 @@ class GrowingFile:
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
         self.path = path
-        self._offset = 0
-        self._inode: int | None = None
-        self._version: tuple[int, int, int] | None = None
-        self._head = self._last = b""
         self._after = after
-        if after is not None:
-            self._offset, self._inode = after.size, after.inode
-            self._head, self._last = after.head, after.last
+        self._done = after or Mark()
+        self._version: tuple[int, int, int] | None = None
 
     def read(self, most: int = _MOST_BYTES) -> tuple[bytes, bool]:
         """Return at most `most` bytes since the last call, and whether the file started again."""
-        version = file_version(self.path)
-        if version is None or (version == self._version and self._offset >= version[1]):
+        done, version = self._done, file_version(self.path)
+        if version is None or (version == self._version and done.size >= version[1]):
             return b"", False
         try:
             with self.path.open("rb") as stream:
                 handle = stream.fileno()
                 state = os.fstat(handle)
-                has_restarted = self._has_restarted(handle, state)
+                has_restarted = done.size > 0 and self._has_restarted(handle, state)
                 if has_restarted:
-                    self._offset, self._head, self._last = 0, b"", b""
-                self._inode = state.st_ino
-                data = os.pread(handle, most, self._offset)
-                if len(self._head) < _PRINT:
-                    self._head = os.pread(handle, _PRINT, 0)
+                    done = Mark()
+                data = os.pread(handle, most, done.size)
+                head = done.head if len(done.head) == _PRINT else os.pread(handle, _PRINT, 0)
         except OSError:
             return b"", False
         self._version = (state.st_ino, state.st_size, state.st_mtime_ns)
-        self._offset += len(data)
-        self._head = self._head[: self._offset]
-        self._last = (self._last + data)[-_PRINT:]
+        end = done.size + len(data)
+        last = (done.last + data)[-_PRINT:]
+        self._done = Mark(state.st_ino, end, head[:end], last, state.st_mtime_ns)
         return data, has_restarted
 
     def _has_restarted(self, handle: int, state: os.stat_result) -> bool:
-        if self._inode is None or not self._offset:
-            return False
-        after = self._after
+        done, after = self._done, self._after
         if after is not None and state.st_mtime_ns != after.written_ns:
             self._after = None
             # Appending makes a file longer: a script has written the same text again.
             if state.st_size == after.size:
                 return True
-        if state.st_ino != self._inode or state.st_size < self._offset:
+        if state.st_ino != done.inode or state.st_size < done.size:
             return True
-        before = os.pread(handle, len(self._last), self._offset - len(self._last))
-        return before != self._last or os.pread(handle, len(self._head), 0) != self._head
+        last = os.pread(handle, len(done.last), done.size - len(done.last))
+        return last != done.last or os.pread(handle, len(done.head), 0) != done.head
 
 
 class GrowingLines(GrowingFile):
@@ -200,13 +192,7 @@ class GrowingJsonLines(_GrowingTable):
     """JSON lines; nested maps are flattened, lines that hold no object are dropped."""
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict):
-                yield flat(record)
+        return map(flat, jsonl.parse(b"\n".join(lines)))
 
 
 class GrowingCsv(_GrowingTable):

@@ -179,37 +179,20 @@ def _script(name: str) -> Tool:
     return Tool("script", (name,), read, is_own=False, is_complete=False)
 
 
+_hydra = _config_and_log(".hydra/config.yaml")
+_lightning = _config_and_log("hparams.yaml", log="metrics.csv")
+_hugging_face = _config_and_log(
+    "config.json", "args.json", "training_args.json", log="trainer_state.json"
+)
+_MLFLOW_PARTS = ("metrics", "params", "tags", "artifacts", "inputs", "outputs")
+
 TOOLS = (
     Tool("W&B", ("run-*.wandb",), _wandb, ("files", "logs", "tmp")),
-    Tool(
-        "MLflow",
-        ("meta.yaml", "metrics", "params"),
-        _mlflow,
-        ("metrics", "params", "tags", "artifacts", "inputs", "outputs"),
-    ),
+    Tool("MLflow", ("meta.yaml", "metrics", "params"), _mlflow, _MLFLOW_PARTS),
     Tool("Ray Tune", ("params.json", "result.json"), _ray),
-    Tool(
-        "Hydra",
-        (".hydra",),
-        _config_and_log(".hydra/config.yaml"),
-        (".hydra",),
-        is_complete=False,
-    ),
-    Tool(
-        "Lightning",
-        ("hparams.yaml",),
-        _config_and_log("hparams.yaml", log="metrics.csv"),
-        ("checkpoints",),
-    ),
-    Tool(
-        "Hugging Face",
-        ("trainer_state.json",),
-        _config_and_log("config.json", "args.json", "training_args.json", log="trainer_state.json"),
-    ),
-    _script("config.yaml"),
-    _script("config.yml"),
-    _script("config.json"),
-    _script("args.json"),
-    _script("params.json"),
+    Tool("Hydra", (".hydra",), _hydra, (".hydra",), is_complete=False),
+    Tool("Lightning", ("hparams.yaml",), _lightning, ("checkpoints",)),
+    Tool("Hugging Face", ("trainer_state.json",), _hugging_face),
+    *map(_script, ("config.yaml", "config.yml", "config.json", "args.json", "params.json")),
 )
 """The first tool whose marks are all in a folder made it."""

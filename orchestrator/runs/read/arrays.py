@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _NPY = b"\x93NUMPY"
-_ZIP = b"PK\x03\x04"
+# How other files begin, to what they are.
+_OTHER_FILES = {
+    b"PK\x03\x04": "is an .npz archive, not an .npy file",
+    b"\x80": "is a pickle and would have to be unpickled, which can run any code. "
+    "Save it with numpy.save",
+    b"": "is not an .npy file",
+}
 # Below this size a file is read at once. A mapped file that its writer cuts short while it is
 # being read kills the reader (SIGBUS); read at once, it is only a file that is too short.
 _MAP_FROM_BYTES = 64 << 20
@@ -58,15 +64,9 @@ def _load_file(path: Path) -> Array:
         beginning = stream.read(len(_NPY))
     if not beginning:
         raise ArrayProblem(f"{path.name} is empty")
-    if beginning.startswith(_ZIP):
-        raise ArrayProblem(f"{path.name} is an .npz archive, not an .npy file")
-    if beginning[:1] == b"\x80":
-        raise ArrayProblem(
-            f"{path.name} is a pickle and would have to be unpickled, which can run any code. "
-            f"Save it with numpy.save"
-        )
     if beginning != _NPY:
-        raise ArrayProblem(f"{path.name} is not an .npy file")
+        what = next(what for other, what in _OTHER_FILES.items() if beginning.startswith(other))
+        raise ArrayProblem(f"{path.name} {what}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote
         # Mapping first tells objects and a file cut short apart without reading anything.

@@ -161,7 +161,11 @@ class _Finder:
         if record is None and sweep is None:
             return None
         self._parts.update(folder.folders)
-        return StoredRun(path, folder.files, sweep, record, places=run_files.own_places(path))
+        places = run_files.own_places(path)
+        if record is None:
+            return StoredRun(path, folder.files, sweep, places=places)
+        state, reason = record.state_now(driver_lives=sweep is None or sweep.lives)
+        return StoredRun(path, folder.files, sweep, record, state, reason, places)
 
     def _foreign(self, path: Path, folder: _Folder) -> StoredRun | None:
         manifest = self._manifest(path)

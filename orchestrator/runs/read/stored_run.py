@@ -14,7 +14,7 @@ from orchestrator.metrics import check_pair, check_sequences
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places, Source, own_places
 from orchestrator.runs.foreign.tools import Found, Tool
-from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.layout import RunDir, SweepDir, array_name
 from orchestrator.runs.read.arrays import load_array, load_sequences
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, read_reports
 
@@ -85,6 +85,8 @@ class StoredRun:
     files: frozenset[str] = frozenset()
     sweep: SweepInfo | None = None  # the sweep of ours that it belongs to
     record: TrialRecord | None = None  # None for a folder of another tool
+    state: TrialState | None = None  # the trial's state when the folder was found
+    reason: str | None = None  # why it is in that state
     places: Places = field(default_factory=dict)
     tool: Tool | None = None  # that made it, if known
     manifest: Manifest | None = None  # the ``sweep-runs.yaml`` that describes it
@@ -96,22 +98,6 @@ class StoredRun:
         if self.record is not None:
             return self.record.name
         return self.path.name or self.path.resolve().name
-
-    @property
-    def state(self) -> TrialState | None:
-        """The trial's state as it is now; None for a folder of another tool."""
-        return self._state_and_reason[0]
-
-    @property
-    def reason(self) -> str | None:
-        """Why the trial is in its state."""
-        return self._state_and_reason[1]
-
-    @property
-    def _state_and_reason(self) -> tuple[TrialState | None, str | None]:
-        if self.record is None:
-            return None, None
-        return self.record.state_now(driver_lives=self.sweep is None or self.sweep.lives)
 
     @property
     def is_ours(self) -> bool:
@@ -126,7 +112,7 @@ class StoredRun:
         split = "test" if "test" in splits or not splits or self.is_ours else min(splits)
         names = {} if self.manifest is None else self.manifest.arrays
         return [
-            names.get((split, role), f"{'' if split == 'test' else f'{split}_'}{role}.npy")
+            names.get((split, role), array_name(role, split))
             for role in ROLES
             if (split, role) not in self.places
         ]
