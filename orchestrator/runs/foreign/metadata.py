@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,25 +120,21 @@ def numbers(mapping: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def flatten(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+def flatten(mapping: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
     """Return `mapping` with nested maps flattened: ``{"a": {"b": 1}}`` gives ``{"a.b": 1}``.
 
     A map of only ``value`` and ``desc`` is how W&B writes one value; it becomes that value.
     If two paths make one name, the later wins.
     """
-    return dict(_flat_items("", mapping, 0))
-
-
-def _flat_items(prefix: str, mapping: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
-        name = f"{prefix}{key}"
-        item = value
+    found: dict[str, Any] = {}
+    for key, item in mapping.items():
         if isinstance(item, Mapping) and "value" in item and set(item) <= {"value", "desc"}:
-            item = item["value"]
+            item = item["value"]  # noqa: PLW2901  (the same value, unwrapped)
         if isinstance(item, Mapping) and item and depth < _DEEPEST:
-            yield from _flat_items(f"{name}.", item, depth + 1)
+            found |= flatten(item, f"{prefix}{key}.", depth + 1)
         else:
-            yield name, _cut(item, depth)
+            found[f"{prefix}{key}"] = _cut(item, depth)
+    return found
 
 
 def _cut(value: Any, depth: int) -> Any:

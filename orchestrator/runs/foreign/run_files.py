@@ -1,17 +1,7 @@
 """Where the files of a run are: by our names, by the usual ones, or as ``sweep-runs.yaml`` states.
 
-::
-
-    runs: "2025-*/seed*"              # which folders are runs; by default those recognized
-    predictions: out/model_out.npy    # relative to a run folder; * and ? are allowed
-    targets: arrays.npz:truth         # one array of an .npz file
-    split: val                        # the split of these two: test (default), val or train
-    metrics: edc                      # what the arrays are, as in `sweep compare --metrics`
-    rate: 48000                       # samples per second
-    config: settings.yaml             # the file with the parameters
-    logged: summary.json              # the file with the last metrics
-
-Such a file holds for its folder and for all below, unless there is a nearer one.
+Such a file holds for its folder and for all below, unless there is a nearer one. Its patterns are
+relative to a run folder; ``arrays.npz:truth`` names one array of an ``.npz`` file.
 """
 
 from __future__ import annotations
@@ -25,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.runs.layout import RunDir
+from orchestrator.runs.layout import array_name
 from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
 ROLES = ("predictions", "targets")
@@ -63,15 +53,8 @@ Places = Mapping[tuple[str, str], Source]
 
 def own_places(folder: Path) -> Places:
     """Return the arrays of a run folder that have our names."""
-    run = RunDir(folder)
-    found = {}
-    for split in SPLITS:
-        for role, path in zip(
-            ROLES, (run.predictions_file(split), run.targets_file(split)), strict=True
-        ):
-            if path.exists():
-                found[split, role] = Source(path)
-    return found
+    paths = {(split, role): folder / array_name(role, split) for split in SPLITS for role in ROLES}
+    return {place: Source(path) for place, path in paths.items() if path.exists()}
 
 
 def usual_places(folder: Path, names: Collection[str]) -> Places:
@@ -81,7 +64,11 @@ def usual_places(folder: Path, names: Collection[str]) -> Places:
         return found
     # An archive counts if it holds both arrays of a split; only its table of contents is read.
     for archive in sorted(name for name in names if name.endswith(".npz"))[:_MOST_ZIPS]:
-        inside = _usual({name.removesuffix(".npy") for name in _archive_names(folder / archive)})
+        try:
+            with zipfile.ZipFile(folder / archive) as opened:
+                inside = _usual({name.removesuffix(".npy") for name in opened.namelist()})
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+            continue
         for (split, role), key in inside.items():
             if (split, _OTHER[role]) in inside:
                 found.setdefault((split, role), Source(folder / archive, key))
@@ -98,14 +85,6 @@ def _usual(names: Collection[str], ending: str = "") -> dict[tuple[str, str], st
             if first is not None:
                 found[split, role] = first
     return found
-
-
-def _archive_names(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return []
 
 
 def last_match(folder: Path, pattern: str) -> Path | None:

@@ -224,7 +224,10 @@ class StoredRun:
 
 def open_run(path: Path, record: TrialRecord | None = None) -> StoredRun:
     """Return the run in a trial's folder, or in any whose arrays have our names."""
-    return StoredRun(path, record=record, places=own_places(path))
+    places = own_places(path)
+    if record is None:
+        return StoredRun(path, places=places)
+    return StoredRun(path, frozenset(), None, record, record.state, record.reason, places)
 
 
 def value_at(

@@ -77,8 +77,8 @@ def _by_pattern(lines: list[str], pattern: str) -> Iterator[dict[str, float]]:
         match = compiled.search(line)
         if match is None:
             continue
-        row = {name: number(text) for name, text in match.groupdict().items()}
-        kept = {name: value for name, value in row.items() if value is not None}
+        groups = match.groupdict().items()
+        kept = {name: value for name, text in groups if (value := number(text)) is not None}
         if set(kept) - {"epoch", "step"}:
             yield kept
 
