@@ -256,12 +256,12 @@ def _missing(condition: Condition, known: Sequence[tuple[str, Facts]]) -> str:
         without = [name for name, facts in known if facts.hold(part) is not True]
         more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
         return f"missed by {', '.join(without[:_MOST_NAMED])}{more}"
-    gaps = [(gap(part, facts), place) for place, (_, facts) in enumerate(known)]
+    gaps = [(gap(part, facts.values, facts.at), place) for place, (_, facts) in enumerate(known)]
     least = min(((off, place) for off, place in gaps if off is not None), default=None)
     if least is None:
         return ""
     name, facts = known[least[1]]
-    return f"nearest is {name}: {shortfall(part, facts)}"
+    return f"nearest is {name}: {shortfall(part, facts.values, facts.at)}"
 
 
 def _best(known: Sequence[Facts], metric: MetricGoal | None) -> Facts:

@@ -35,7 +35,7 @@ FACTS = Facts(
     ],
 )
 def test_what_is_missed_is_said(condition: str, words: str) -> None:
-    assert shortfall(parse(condition), FACTS) == words
+    assert shortfall(parse(condition), FACTS.values, FACTS.at) == words
 
 
 def test_seeds_are_joined_to_their_mean() -> None:

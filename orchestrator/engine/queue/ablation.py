@@ -123,7 +123,7 @@ class Ablation:
                 for member in self._members(change)
             ]
         )
-        missed = shortfall(parse(gate), known)
+        missed = shortfall(parse(gate), known.values, known.at)
         text = f"gate of {name}: {gate} {f'is missed: {missed}' if missed else 'holds'}"
         return self._decisions.note("gates", name, text, of=name, condition=gate, held=not missed)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator.sweepfile.conditions.grammar import (
     Among,
@@ -26,6 +26,7 @@ from orchestrator.sweepfile.conditions.grammar import (
     ConditionError,
     Name,
     Not,
+    Ratio,
     Term,
     Word,
     parse,
@@ -35,6 +36,7 @@ from orchestrator.sweepfile.model.spec import Bound
 __all__ = ["Bound", "bound", "evaluate", "gap", "names", "shortfall"]
 
 _ORDERED = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_UNKNOWN: Any = object()
 At = Callable[[str, int], Any]
 
 
@@ -98,19 +100,19 @@ def evaluate(
         results = [evaluate(condition.part, item, at=at) for item in many]
         return _joined(condition.word == "any", results)
     if isinstance(condition, Word):
-        known, value = _look_up(Name(condition.word), values, at)
-        return bool(value) if known else None
-    known, left = _look_up(condition.term, values, at)
-    if not known:
+        word = _look_up(Name(condition.word), values, at)
+        return None if word is _UNKNOWN else bool(word)
+    left = _look_up(condition.term, values, at)
+    if left is _UNKNOWN:
         return None
     if isinstance(condition, Between):
         return _is_number(left) and condition.low <= left <= condition.high
     right: Any = condition.value
     if isinstance(right, Name):
-        known, value = _look_up(right, values, at)
-        if not known and right.step is not None:
+        value = _look_up(right, values, at)
+        if value is _UNKNOWN and right.step is not None:
             return None
-        right = value if known else right.name
+        right = right.name if value is _UNKNOWN else value
     comparable = _is_number(left) and _is_number(right)
     if condition.op in _ORDERED:
         return comparable and bool(_ORDERED[condition.op](left, right))
@@ -129,72 +131,60 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _look_up(term: Term, values: Mapping[str, Any], at: At | None) -> tuple[bool, Any]:
-    """Return whether a term is known, and its value; a ratio without a value is NaN."""
-    if isinstance(term, Name):
-        return _look_up_name(term, values, at)
-    if term.above.step is None:
-        whole = Name(f"{term.above.name}/{term.below.name}", term.below.step)
-        known, value = _look_up_name(whole, values, at)
-        if known:
-            return True, value
-    above_known, above = _look_up_name(term.above, values, at)
-    below_known, below = _look_up_name(term.below, values, at)
-    if not above_known or not below_known:
-        return False, None
-    if not _is_number(above) or not _is_number(below) or not below:
-        return True, math.nan
-    try:
-        return True, above / below
-    except OverflowError:
-        return True, math.nan
-
-
-def _look_up_name(name: Name, values: Mapping[str, Any], at: At | None) -> tuple[bool, Any]:
-    if name.step is not None:
-        key = f"{name.name}@{name.step}"
+def _look_up(term: Term, values: Mapping[str, Any], at: At | None) -> Any:
+    """Return the value of a term, or `_UNKNOWN`; a ratio without a value is NaN."""
+    if isinstance(term, Ratio):
+        return _ratio(term, values, at)
+    if term.step is not None:
+        key = f"{term.name}@{term.step}"
         if key in values:
-            return True, values[key]
-        value = at(name.name, name.step) if at is not None else None
-        return value is not None, value
-    if name.name in values:
-        return True, values[name.name]
+            return values[key]
+        value = at(term.name, term.step) if at is not None else None
+        return _UNKNOWN if value is None else value
+    if term.name in values:
+        return values[term.name]
     inner: Any = values
-    for part in name.name.split("."):
+    for part in term.name.split("."):
         if not isinstance(inner, Mapping) or part not in inner:
-            return False, None
+            return _UNKNOWN
         inner = inner[part]
-    return True, inner
+    return inner
 
 
-class Facts(Protocol):
-    """What is known of one trial."""
+def _ratio(term: Ratio, values: Mapping[str, Any], at: At | None) -> Any:
+    if term.above.step is None:
+        name = Name(f"{term.above.name}/{term.below.name}", term.below.step)
+        whole = _look_up(name, values, at)
+        if whole is not _UNKNOWN:
+            return whole
+    above, below = _look_up(term.above, values, at), _look_up(term.below, values, at)
+    if above is _UNKNOWN or below is _UNKNOWN:
+        return _UNKNOWN
+    if not _is_number(above) or not _is_number(below) or not below:
+        return math.nan
+    try:
+        return above / below
+    except OverflowError:
+        return math.nan
 
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """Parameters, metrics and words by name; what is not known is missing."""
 
-    def at(self, metric: str, step: int) -> float | None:
-        """Return a metric at a step; None if it was not reported there."""
-
-
-def shortfall(condition: Condition, facts: Facts) -> str:
+def shortfall(condition: Condition, values: Mapping[str, Any], at: At) -> str:
     """Return what keeps a condition from holding ("val_per is 0.41, 0.06 too high"); else ""."""
-    if evaluate(condition, facts.values, at=facts.at) is True:
+    if evaluate(condition, values, at=at) is True:
         return ""
     if isinstance(condition, Both):
-        parts = [shortfall(part, facts) for part in (condition.left, condition.right)]
+        parts = [shortfall(part, values, at) for part in (condition.left, condition.right)]
         joint = " and " if condition.word == "and" else " and also "
         return joint.join(part for part in parts if part)
     if isinstance(condition, Word):
-        known = facts.values.get(condition.word)
+        known = values.get(condition.word)
         return f"it is not {condition.word}" if known is False else f"{condition.word} is not known"
     if isinstance(condition, Among | Not):
         return f"{condition} does not hold"
-    value = _number(condition.term, facts)
+    value = _number(condition.term, values, at)
     if value is None:
         return f"{condition.term} is not known"
-    limit = _limit(condition, value, facts)
+    limit = _limit(condition, value, values, at)
     if limit is None:
         return f"{condition} does not hold"
     found = f"{condition.term} is {value:.4g}"
@@ -208,32 +198,34 @@ def shortfall(condition: Condition, facts: Facts) -> str:
     return f"{found}, {abs(value - limit):.4g} too {way}"
 
 
-def gap(condition: Condition, facts: Facts) -> float | None:
+def gap(condition: Condition, values: Mapping[str, Any], at: At) -> float | None:
     """Return by how much one comparison of numbers is missed; None for anything else."""
     if not isinstance(condition, Compare | Between):
         return None
-    value = _number(condition.term, facts)
+    value = _number(condition.term, values, at)
     if value is None or not math.isfinite(value):
         return None
     if isinstance(condition, Between) and condition.low <= value <= condition.high:
         return 0.0
-    limit = _limit(condition, value, facts)
+    limit = _limit(condition, value, values, at)
     return None if limit is None else abs(value - limit)
 
 
-def _limit(condition: Compare | Between, value: float, facts: Facts) -> float | None:
+def _limit(
+    condition: Compare | Between, value: float, values: Mapping[str, Any], at: At
+) -> float | None:
     """Return the number that a value is compared with: of a range, the end that it misses."""
     if isinstance(condition, Between):
         return condition.low if value < condition.low else condition.high
     limit: Any = condition.value
     if isinstance(limit, Name):
-        return _number(limit, facts)
+        return _number(limit, values, at)
     return float(limit) if _is_number(limit) else None
 
 
-def _number(term: Term, facts: Facts) -> float | None:
+def _number(term: Term, values: Mapping[str, Any], at: At) -> float | None:
     """Return the number of a term; None if it is unknown, or a ratio without a value."""
-    value = _look_up(term, facts.values, facts.at)[1]
-    if not _is_number(value) or (not isinstance(term, Name) and math.isnan(value)):
+    value = _look_up(term, values, at)
+    if not _is_number(value) or (isinstance(term, Ratio) and math.isnan(value)):
         return None
     return float(value)

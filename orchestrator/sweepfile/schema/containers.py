@@ -156,32 +156,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Either:
-    """A scalar of one kind, or a mapping or list of another."""
+    """A value of one kind or another: the first reads scalars or, with `lists_first`, lists."""
 
-    scalar: Kind
-    other: Kind
-
-    def read(self, node: Node, key: str, log: Log) -> Any:
-        """Return what the fitting kind reads."""
-        structured = isinstance(node.value, dict | list)
-        return (self.other if structured else self.scalar).read(node, key, log)
-
-    def schema(self) -> Schema:
-        """Return a choice of two."""
-        return {"anyOf": [self.scalar.schema(), self.other.schema()]}
-
-
-@dataclass(frozen=True)
-class ListOr:
-    """A list of one kind, or anything else of another."""
-
-    items: Kind
-    other: Kind
+    first: Kind
+    second: Kind
+    lists_first: bool = False
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return what the fitting kind reads."""
-        return (self.items if isinstance(node.value, list) else self.other).read(node, key, log)
+        is_list = isinstance(node.value, list)
+        is_first = is_list if self.lists_first else not is_list and not isinstance(node.value, dict)
+        return (self.first if is_first else self.second).read(node, key, log)
 
     def schema(self) -> Schema:
         """Return a choice of two."""
-        return {"anyOf": [self.items.schema(), self.other.schema()]}
+        return {"anyOf": [self.first.schema(), self.second.schema()]}

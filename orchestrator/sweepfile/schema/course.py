@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.divergence.schedule import SCHEDULES, STEPPING, Parameter
 from orchestrator.divergence.symptoms import CHOICES, all_symptoms, symptom_named
-from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
+from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, MapOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
     CONDITION,
@@ -82,7 +82,7 @@ _SEED_RECORD = Record(
     },
     "a number, a list, or a mapping such as {values: 5, parameter: random_state}",
 )
-SEEDS = Either(Whole(1), ListOr(_SEED_LIST, _SEED_RECORD))
+SEEDS = Either(Whole(1), Either(_SEED_LIST, _SEED_RECORD, lists_first=True))
 _BOUND = 'a mapping such as {t20_mae: "<= 0.020"}'
 TARGETS = MapOf(Either(LIMIT, MapOf(LIMIT, _BOUND)), f"{_BOUND}, or from tier to such a mapping")
 EXPECT = MapOf(LIMIT, 'a mapping such as {"train_mse@5": "< 0.2"}')
@@ -137,7 +137,7 @@ class BySymptom:
             else:
                 written[symptom] = name
                 value = self.item.read(entry, join(key, name), log)
-                if value:
+                if value is not ABSENT and value:
                     values[symptom] = value
         return values
 

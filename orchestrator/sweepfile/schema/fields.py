@@ -20,14 +20,8 @@ from orchestrator.sweepfile.yaml.node import Log, Node, found
 Schema = dict[str, Any]
 
 
-class _Absent:
-    """What `read` returns if the node holds nothing useful."""
-
-    def __bool__(self) -> bool:
-        return False
-
-
-ABSENT = _Absent()
+ABSENT: Any = object()
+"""What `read` returns if the node holds nothing useful."""
 
 
 class Kind(Protocol):
@@ -45,7 +39,7 @@ def join(*parts: str) -> str:
     return ".".join(part for part in parts if part)
 
 
-def refuse(node: Node, key: str, log: Log, expected: str, hint: str = "") -> _Absent:
+def refuse(node: Node, key: str, log: Log, expected: str, hint: str = "") -> Any:
     """Add "expected ... (found ...)" and a hint to the log, and return `ABSENT`."""
     log.at(node, key, f"expected {expected} (found {found(node)}). {hint.strip()}".rstrip())
     return ABSENT

@@ -7,15 +7,7 @@ from typing import Any
 
 from orchestrator.sweepfile.model.program import ARRAYS
 from orchestrator.sweepfile.program.argument_styles import BOOLEANS, STYLES
-from orchestrator.sweepfile.schema.containers import (
-    Either,
-    Key,
-    ListOf,
-    ListOr,
-    MapOf,
-    Record,
-    SpecKey,
-)
+from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, MapOf, Record, SpecKey
 from orchestrator.sweepfile.schema.fields import (
     DURATION,
     REGEX,
@@ -135,7 +127,7 @@ _ENV = MapOf(
     "a variable's name of letters, digits and underscores",
 )
 _STEPS = MapOf(
-    ListOr(CommandWords(), _STEP),
+    Either(CommandWords(), _STEP, lists_first=True),
     "a mapping from name to command",
     r"[\w][\w.-]{0,39}",
     "a name of letters, digits, dots and hyphens",
@@ -164,7 +156,7 @@ _ONLY_OF_PROGRAMS = {
     ),
     "steps": Key(_STEPS, "several commands that make a trial, one after another"),
     "resume": Key(
-        Either(_WORDS, ListOr(CommandWords(), _RESUME)),
+        Either(_WORDS, Either(CommandWords(), _RESUME, lists_first=True)),
         "how the program continues from a checkpoint of its own",
     ),
     "stop_signal": Key(Word(_SIGNALS), "the signal that asks it to end; by default SIGTERM"),

@@ -16,7 +16,6 @@ from orchestrator.sweepfile.schema.containers import (
     Either,
     Key,
     ListOf,
-    ListOr,
     MapOf,
     Record,
     SpecKey as _Key,
@@ -136,7 +135,7 @@ _KEYS = {
         of_wandb=True,
     ),
     "metric": _Key(
-        Either(_METRIC_NAME, ListOr(_METRICS, _METRIC)),
+        Either(_METRIC_NAME, Either(_METRICS, _METRIC, lists_first=True)),
         "what ranks the trials; by default the first val_ metric that is no loss",
         of_wandb=True,
     ),

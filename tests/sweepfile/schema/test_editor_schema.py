@@ -14,7 +14,7 @@ from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, ListOr, MapOf, Record
+from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, MapOf, Record
 from orchestrator.sweepfile.schema.course import BySymptom, LrSchedule
 from orchestrator.sweepfile.schema.sweep import SPEC, json_schema
 from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS
@@ -228,11 +228,8 @@ def test_the_keys_are_those_of_the_checker() -> None:
         elif isinstance(kind, ListOf):
             walk(kind.item, schema["items"], f"{where}.0")
         elif isinstance(kind, Either):
-            walk(kind.scalar, schema["anyOf"][0], where)
-            walk(kind.other, schema["anyOf"][1], where)
-        elif isinstance(kind, ListOr):
-            walk(kind.items, schema["anyOf"][0], where)
-            walk(kind.other, schema["anyOf"][1], where)
+            walk(kind.first, schema["anyOf"][0], where)
+            walk(kind.second, schema["anyOf"][1], where)
         elif isinstance(kind, BySymptom):
             assert list(schema["properties"]) == list(all_symptoms())
             walk(kind.item, schema["properties"]["rising"], f"{where}.*")
