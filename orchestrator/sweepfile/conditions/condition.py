@@ -13,7 +13,6 @@ False). Nothing of a condition is ever run as code.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,11 +30,10 @@ from orchestrator.sweepfile.conditions.grammar import (
     Word,
     parse,
 )
-from orchestrator.sweepfile.model.spec import Bound
+from orchestrator.sweepfile.model.spec import ORDERS, Bound
 
 __all__ = ["Bound", "bound", "evaluate", "gap", "names", "shortfall"]
 
-_ORDERED = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 _UNKNOWN: Any = object()
 At = Callable[[str, int], Any]
 
@@ -51,7 +49,7 @@ def bound(text: str) -> Bound:
         return Bound("..", condition.high, condition.low)
     if isinstance(condition, Compare) and condition.term == Name("x"):
         limit = condition.value
-        if condition.op in _ORDERED and isinstance(limit, int | float):
+        if condition.op in ORDERS and isinstance(limit, int | float):
             return Bound(condition.op, float(limit))
     raise ConditionError("expected one of <, <=, >, >= and a number, or a range")
 
@@ -114,8 +112,8 @@ def evaluate(
             return None
         right = right.name if value is _UNKNOWN else value
     comparable = _is_number(left) and _is_number(right)
-    if condition.op in _ORDERED:
-        return comparable and bool(_ORDERED[condition.op](left, right))
+    if condition.op in ORDERS:
+        return comparable and bool(ORDERS[condition.op](left, right))
     is_equal = (comparable or type(left) is type(right)) and bool(left == right)
     return is_equal is (condition.op == "==")
 
@@ -188,7 +186,7 @@ def shortfall(condition: Condition, values: Mapping[str, Any], at: At) -> str:
     if limit is None:
         return f"{condition} does not hold"
     found = f"{condition.term} is {value:.4g}"
-    if isinstance(condition, Compare) and condition.op not in _ORDERED:
+    if isinstance(condition, Compare) and condition.op not in ORDERS:
         return found
     if math.isnan(value):
         return f"{found}, which is no number"

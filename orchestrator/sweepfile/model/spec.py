@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from orchestrator.sweepfile.model.program import MAY_CHANGE, Program, changeable
 Goal = Literal["minimize", "maximize"]
 Method = Literal["grid", "random", "bayes"]
 Settings = Mapping[str, Any]
+ORDERS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,7 @@ class Bound:
         """Return whether `value` keeps the bound; NaN never does."""
         if self.low is not None:
             return self.low <= value <= self.limit
-        return {
-            "<": value < self.limit,
-            "<=": value <= self.limit,
-            ">": value > self.limit,
-            ">=": value >= self.limit,
-        }[self.op]
+        return bool(ORDERS[self.op](value, self.limit))
 
     def __str__(self) -> str:
         # It is read again from the sweep's record: no digit may be lost.

@@ -157,7 +157,7 @@ def apply(root: Node, texts: Sequence[str], log: Log) -> tuple[Node, dict[str, N
             root = _set_path(root, key.split("."), node, "", log)
         elif isinstance(node.value, list):
             strongest.pop(key, None)
-            root = _vary(root, key, node)
+            root = _vary(root, key, node, log)
         else:
             strongest[key] = node
             root = _without(root, "parameters", key)
@@ -242,7 +242,7 @@ def _without(node: Node, *path: str) -> Node:
     return node if below is inner else node.replaced(path[0], below)
 
 
-def _vary(root: Node, name: str, values: Node) -> Node:
+def _vary(root: Node, name: str, values: Node, log: Log) -> Node:
     """Return the tree in which `name` takes `values` and nothing else sets it."""
     parameters = root.get("parameters") or _EMPTY
     if parameters.value is None:
@@ -250,7 +250,7 @@ def _vary(root: Node, name: str, values: Node) -> Node:
     if isinstance(parameters.value, dict):
         block = _EMPTY.replaced("values", values)
         path = None if name in parameters.value else _inside(parameters, name.split("."))
-        root = root.replaced("parameters", _put(parameters, path or [name], block))
+        root = root.replaced("parameters", _set_path(parameters, path or [name], block, "", log))
     root = _without(root, "fixed", name)
     for group in ("trials", "stages"):
         for title, _ in _entries(root.get(group)):
@@ -269,10 +269,3 @@ def _inside(parameters: Node, parts: list[str]) -> list[str] | None:
         if below is not None:
             return [name, "parameters", *below]
     return None
-
-
-def _put(node: Node, path: list[str], value: Node) -> Node:
-    """Return `node` with `value` at a path whose mappings are all there."""
-    if len(path) > 1:
-        value = _put(node.value[path[0]], path[1:], value)
-    return node.replaced(path[0], value)
