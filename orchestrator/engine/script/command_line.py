@@ -110,7 +110,7 @@ def variables(program: Program, macros: Macros, step: Step | None = None) -> dic
 def reporting_variables(config: Mapping[str, Any], directory: Path) -> dict[str, str]:
     """Write the config into files, and return the variables that name them and where to report.
 
-    W&B is offline unless the environment says otherwise: trials need no server and no login.
+    W&B is offline unless the environment sets its mode: trials need no server and no login.
     """
     folder = directory.absolute()
     plain = atomic.plain(config)

@@ -50,11 +50,10 @@ def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[s
 def agreements(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> int:
     """Return how many parameters were recorded with the requested value."""
     places = list(_leaves(recorded))
-    count = 0
-    for name in asked:
-        values = _values_of(name, places)
-        count += bool(values) and all(same(asked[name], value) for value in values)
-    return count
+    found = [(value, _values_of(name, places)) for name, value in asked.items()]
+    return sum(
+        bool(values) and all(same(value, each) for each in values) for value, values in found
+    )
 
 
 def same(asked: Any, recorded: Any) -> bool:

@@ -6,7 +6,6 @@ from .macros import (
     names_in as names_in,
     parameters_yaml as parameters_yaml,
     params_text as params_text,
-    passes_parameters as passes_parameters,
 )
 from .paths import locate as locate
 from .script_options import (
