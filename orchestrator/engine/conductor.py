@@ -14,15 +14,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from orchestrator.engine.child import environment
-from orchestrator.engine.child.attempt import Attempt, Message
+from orchestrator.engine.child.process import Attempt, Message
 from orchestrator.engine.judge import OtherTrials, check_watched
 from orchestrator.engine.program_watch import ProgramWatch
 from orchestrator.engine.queue.budget import TimeSpent, has_room, is_timed, limit_reached
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out
-from orchestrator.engine.state.attempts import RunningAttempt, for_child, start
+from orchestrator.engine.state.attempts import RunningAttempt, commit_of, for_child, start
 from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
@@ -44,7 +43,6 @@ class Conductor:
         only: names or numbers of the only trials to run; empty for all.
 
     Attributes:
-        slots: gives trials their room.
         trials: owns the records.
         records: all trials by number; read only.
         stop_reason: why the sweep was asked to end; None if it was not.
@@ -62,15 +60,14 @@ class Conductor:
         only: frozenset[str] = frozenset(),
     ) -> None:
         check_watched(spec)
-        state = state or SweepRecord(log.folder.name)
         self.slots = slots
         self.stop_reason: str | None = None
         self.ending: Ending | None = None
         self._spec = spec
         self._log = log
-        self._state = state
+        self._state = state or SweepRecord(log.folder.name)
         self._studies = Studies(log.folder.study_file, log.folder.name, spec)
-        self._decisions = Decisions(state, log)
+        self._decisions = Decisions(self._state, log)
         self.trials = SweepTrials(
             spec, log, self._studies, self._decisions, records=records, only=only
         )
@@ -78,9 +75,7 @@ class Conductor:
         self._running: dict[str, RunningAttempt] = {}
         self._spent = TimeSpent(self._decisions)
         self._others = OtherTrials(self.trials.view)
-        good = (TrialState.COMPLETE, TrialState.PRUNED)
-        has_worked = any(record.state in good for record in self.records.values())
-        self._programs = ProgramWatch(spec, has_worked=has_worked)
+        self._programs = ProgramWatch(spec, self.records.values())
         self._folder_seen_at = -NEXT_FOLDER_S
         self._has_warned_of_metric = False
         self._review()
@@ -93,7 +88,7 @@ class Conductor:
     @property
     def is_over(self) -> bool:
         """True once nothing runs and nothing will start."""
-        return not self._running and (self.stopping or not self.trials)
+        return not self._running and (self.stopping or not self.trials.queue)
 
     @property
     def live_ids(self) -> list[str]:
@@ -115,7 +110,7 @@ class Conductor:
             return None
         if not has_room(self._spec, self.records.values(), len(self._running)):
             return None
-        chosen = self.slots.choose(self.trials.candidates())
+        chosen = self.slots.choose(self.trials.queue.candidates())
         if chosen is None:
             return None
         place, slot = chosen
@@ -126,41 +121,36 @@ class Conductor:
         attempt = start(view, record, attempt_id, slot.to_dict(), study, self._others)
         self._running[attempt_id] = attempt
         self._log.emit("trial_started", record, attempt=record.attempt, slot=record.slot)
-        return for_child(
-            self._spec,
-            record,
-            attempt.run,
-            commit=self._commit,
-            cap_bytes=self.slots.cap_bytes(attempt_id),
-            gpu_bytes=self.slots.gpu_bytes(attempt_id),
-        )
+        cap, total = self.slots.cap_bytes(attempt_id), self.slots.gpu_bytes(attempt_id)
+        return for_child(self._spec, attempt, commit=self._commit, cap_bytes=cap, gpu_bytes=total)
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:
         """Take in the messages of an attempt, in the order in which it sent them."""
         attempt = self._running.get(attempt_id)
         if attempt is None:
             return
-        for kind, *details in messages:
-            if kind == "report":
-                self._on_report(attempt, int(details[0]), details[1])
-                self.slots.reported(attempt_id, int(details[0]))
-            elif kind == "memory":
-                self.slots.holds(attempt_id, int(details[0]), int(details[1]))
-            elif kind == "adopted":
-                attempt.note_output_folder()
-                self._folder_seen_at = time.monotonic()
-            elif kind == "total_steps":
-                attempt.record.total_steps = int(details[0])
-                attempt.record.save(attempt.run)
-                attempt.judge.plan_steps(attempt.record.total_steps)
-            elif kind == "warn":
-                self._log.warn(attempt.record, str(details[0]))
-            elif kind == "progress":
-                self._log.show("progress", attempt.record, {"text": details[0]})
-            elif kind == "done" and not attempt.is_finished:
-                self._finish(attempt, *attempt.reported_end())
-            elif kind == "failed":
-                self._on_failed(attempt_id, attempt, str(details[0]))
+        for message in messages:
+            match message:
+                case "report", step, metrics:
+                    self._on_report(attempt, int(step), metrics)
+                    self.slots.reported(attempt_id, int(step))
+                case "memory", held, pid:
+                    self.slots.holds(attempt_id, int(held), int(pid))
+                case "adopted", _:
+                    attempt.has_output_folder = True
+                    self._folder_seen_at = time.monotonic()
+                case "total_steps", steps:
+                    attempt.record.total_steps = int(steps)
+                    attempt.record.save(attempt.run)
+                    attempt.judge.plan_steps(int(steps))
+                case "warn", text:
+                    self._log.warn(attempt.record, str(text))
+                case "progress", text:
+                    self._log.show("progress", attempt.record, {"text": text})
+                case ["done"] if not attempt.is_finished:
+                    self._finish(attempt, *attempt.reported_end())
+                case "failed", text:
+                    self._on_failed(attempt_id, attempt, str(text))
 
     def on_gone(self, attempt_id: str, error: str | None = None) -> None:
         """Give back the room of an attempt whose process has ended.
@@ -187,7 +177,7 @@ class Conductor:
             else:
                 self._finish(attempt, TrialState.WAITING, found.reason)
                 if attempt.requested_end is None:
-                    self.trials.put_back(attempt.record)
+                    self.trials.queue.put_back(attempt.record)
         for text in self._programs.ended(attempt, self._running.values()):
             self._log.warn(attempt.record, text)
         self._review()
@@ -239,7 +229,7 @@ class Conductor:
             self.trials.prune(record, reason, self._running.values())
             self._review()
 
-    def mark_interrupted(self, reason: str = INTERRUPTED) -> None:
+    def mark_interrupted(self) -> None:
         """Write into the run directories that trials were interrupted, and do nothing else.
 
         It may be called in a signal handler, which may have broken into anything that takes a lock
@@ -248,16 +238,16 @@ class Conductor:
         """
         for attempt in list(self._running.values()):
             if not attempt.is_finished:
-                record = attempt.record
-                record.state, record.reason = attempt.requested_end or (TrialState.WAITING, reason)
-                record.ended_at = now()
-                record.save(attempt.run)
+                end = attempt.requested_end or (TrialState.WAITING, INTERRUPTED)
+                attempt.record.state, attempt.record.reason = end
+                attempt.record.ended_at = now()
+                attempt.record.save(attempt.run)
 
     @cached_property
     def _commit(self) -> str | None:
         """The git commit of the code that the trials run."""
         program = self._spec.program
-        return environment.commit_of(Path(program.workdir) if program else Path(__file__).parent)
+        return commit_of(Path(program.workdir) if program else Path(__file__).parent)
 
     def _on_report(self, attempt: RunningAttempt, step: int, metrics: Mapping[str, float]) -> None:
         record = attempt.record
@@ -277,7 +267,7 @@ class Conductor:
             kind = ran_out(message, attempt.log_tail(), kills)
             if kind is not None:
                 # How it continues depends on what is free once its process is gone.
-                attempt.note_out_of_memory(kind, message)
+                attempt.out_of_memory = kind, message
                 return
         self._finish(attempt, TrialState.FAIL, message)
 
@@ -299,12 +289,12 @@ class Conductor:
         """Decide what follows from the trials that have ended, and whether the sweep has."""
         ending = self.trials.review()
         if self.stop_reason is None or ending is not None:
-            hopeless = self._programs.ending(self._running.values()) if self.trials else None
+            hopeless = self._programs.ending(self._running.values()) if self.trials.queue else None
             self._end_sweep(ending or self._limit_reached() or hopeless)
 
     def _limit_reached(self) -> Ending | None:
-        records, last = self.records.values(), self.trials.last_stage
-        return limit_reached(self._spec, records, self._spent, last_stage=last)
+        last = self.trials.queue.last_stage
+        return limit_reached(self._spec, self.records.values(), self._spent, last_stage=last)
 
     def _end_sweep(self, ending: Ending | None) -> None:
         if ending is None or self.ending is not None:

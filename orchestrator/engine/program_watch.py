@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.status import parse_time
@@ -29,8 +29,6 @@ _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|=\S*|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _SLACK_S = 0.05
 _MOST_NAMED = 3
 
-_Interval = tuple[float, float]
-
 
 @dataclass
 class _SharedFile:
@@ -43,7 +41,7 @@ class _SharedFile:
     """
 
     seen: tuple[float, int, int]
-    writers: set[int] = field(default_factory=set)
+    writers: set[int]
     is_reported: bool = False
 
 
@@ -51,15 +49,15 @@ class ProgramWatch:
     """Watches over the trials of a program; does nothing if a trainer runs them.
 
     Args:
-        has_worked: True if a trial of an earlier driver ended well.
+        records: the trials of earlier drivers.
     """
 
-    def __init__(self, spec: Spec, *, has_worked: bool = False) -> None:
+    def __init__(self, spec: Spec, records: Collection[TrialRecord] = ()) -> None:
         self._is_program = spec.program is not None
         self._is_shared = spec.program is not None and not spec.program.copies
-        self._works = has_worked
+        self._works = any(_ended_well(record) for record in records)
         self._failed: list[TrialRecord] = []
-        self._intervals: dict[int, list[_Interval]] = {}
+        self._intervals: dict[int, list[tuple[float, float]]] = {}
         self._files: dict[str, _SharedFile] = {}
 
     def ended(self, attempt: RunningAttempt, others: Collection[RunningAttempt]) -> list[str]:
@@ -67,26 +65,31 @@ class ProgramWatch:
         if not self._is_program:
             return []
         record = attempt.record
-        took_s = _seconds_of(record)
-        if record.state in (TrialState.COMPLETE, TrialState.PRUNED) or _has_reports(attempt):
+        start, end = parse_time(record.started_at), parse_time(record.ended_at)
+        interval = None if start is None or end is None else (start, end)
+        if _ended_well(record) or attempt.run.metrics_file.exists():
             self._works = True
-        elif record.state is TrialState.FAIL and took_s < AT_ONCE_S:
-            self._failed.append(record)
         elif record.state is TrialState.FAIL:
-            self._works = True  # it ran for long
-        return self._overwritten(attempt, others) if self._is_shared else []
+            if interval is None or interval[1] - interval[0] < AT_ONCE_S:
+                self._failed.append(record)
+            else:
+                self._works = True  # it ran for long
+        if interval is None or not self._is_shared:
+            return []
+        self._intervals.setdefault(record.number, []).append(interval)
+        return self._overwritten(attempt, others)
 
     def ending(self, running: Collection[RunningAttempt]) -> Ending | None:
         """Return why the sweep ends if its program fails at once in every trial."""
         if self._works or len(self._failed) < ENOUGH:
             return None
-        kinds = {_VARYING.sub("", _first_line(record)) for record in self._failed}
+        messages = [(record.reason or "").partition("\n")[0] for record in self._failed]
+        kinds = {_VARYING.sub("", message) for message in messages}
         if len(kinds) > 1 or any(map(_has_come_far, running)):
             return None
-        message = _first_line(self._failed[-1]).rstrip(".")
         return Ending(
-            f"the first {len(self._failed)} trials failed at once with the same message, so the "
-            f"others do not start: {message}. Fix it and run again with --retry-failed",
+            f"the first {len(messages)} trials failed at once with the same message, so the others "
+            f"do not start: {messages[-1].rstrip('.')}. Fix it and run again with --retry-failed",
             stops=True,
             exit_code=1,
         )
@@ -99,14 +102,10 @@ class ProgramWatch:
         The time of a write shows who made it: a trial that did not run then did not. Two trials
         wrote a file if no single one can have made all writes that were seen.
         """
-        number, interval = attempt.record.number, _interval(attempt.record)
-        if interval is None:
-            return []
-        self._intervals.setdefault(number, []).append(interval)
         written = (atomic.read_json(attempt.run.metadata_file) or {}).get("written")
         found: dict[str, set[int]] = {}
         for name, write in written.items() if isinstance(written, dict) else ():
-            earlier = self._earlier_writers(str(name), write, number, others)
+            earlier = self._earlier_writers(str(name), write, attempt.record.number, others)
             if earlier:
                 found[str(name)] = earlier
         if not found:
@@ -160,26 +159,12 @@ class ProgramWatch:
         return running
 
 
-def _has_reports(attempt: RunningAttempt) -> bool:
-    return attempt.run.metrics_file.exists()
+def _ended_well(record: TrialRecord) -> bool:
+    return record.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def _has_come_far(attempt: RunningAttempt) -> bool:
     """Return whether a running attempt has come further than those that failed."""
     start = parse_time(attempt.record.started_at)
     is_long = start is not None and (parse_time(now()) or 0.0) - start >= AT_ONCE_S
-    return not attempt.is_finished and (_has_reports(attempt) or is_long)
-
-
-def _first_line(record: TrialRecord) -> str:
-    return (record.reason or "").partition("\n")[0]
-
-
-def _seconds_of(record: TrialRecord) -> float:
-    interval = _interval(record)
-    return 0.0 if interval is None else interval[1] - interval[0]
-
-
-def _interval(record: TrialRecord) -> _Interval | None:
-    start, end = parse_time(record.started_at), parse_time(record.ended_at)
-    return None if start is None or end is None else (start, end)
+    return not attempt.is_finished and (attempt.run.metrics_file.exists() or is_long)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.child.attempt import Attempt, Message
-from orchestrator.engine.child.process import TrialProcess
+from orchestrator.engine.child.process import Attempt, Message, TrialProcess
 from orchestrator.placement.model import Need, Plan, Slot
 from orchestrator.sweepfile.model.spec import MetricGoal, NamedTrial, Spec
 

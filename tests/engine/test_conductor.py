@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.engine.child.attempt import Attempt
+from orchestrator.engine.child.process import Attempt
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions

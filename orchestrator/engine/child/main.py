@@ -17,8 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from orchestrator.engine.child import memory
-from orchestrator.engine.child.attempt import Attempt, Channel, Message
-from orchestrator.engine.child.process import kill_family
+from orchestrator.engine.child.process import Attempt, Channel, Message, kill_family
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
 from orchestrator.sweepfile import PACKAGE
@@ -56,9 +55,8 @@ class PipeChannel:
     def send(self, message: Message) -> None:
         """Send one message; a report waits while `WINDOW` earlier ones are unjudged."""
         if message[0] == "report":
-            while not self._window.acquire(timeout=0.2):
-                if self.should_stop:
-                    break
+            while not self._window.acquire(timeout=0.2) and not self.should_stop:
+                pass
         with self._sending:
             try:
                 self._connection.send(message)
@@ -66,16 +64,14 @@ class PipeChannel:
                 kill_family(os.getpgrp())
 
     def _listen(self) -> None:
-        while True:
-            try:
+        with suppress(EOFError, OSError):
+            while True:
                 kind, *details = self._connection.recv()
-            except (EOFError, OSError):
-                kill_family(os.getpgrp())
-                return
-            if kind == "ack":
-                self._window.release(details[0])
-            elif kind == "stop":
-                self._stop.set()
+                if kind == "ack":
+                    self._window.release(details[0])
+                elif kind == "stop":
+                    self._stop.set()
+        kill_family(os.getpgrp())
 
 
 def main(text: str, connection: Connection) -> None:
@@ -115,6 +111,7 @@ def isolate(attempt: Attempt) -> None:
     The device is effective as long as nothing here has used CUDA yet. The memory of a script is
     limited by the script's runner.
     """
+    os.environ["SWEEP_RUN_DIR"] = attempt.run_path
     # An empty list hides all GPUs; torch reads it when it first uses CUDA, which is not yet.
     visible = "" if attempt.device == "cpu" else str(attempt.slot.get("visible", ""))
     os.environ["CUDA_VISIBLE_DEVICES"] = visible
@@ -122,7 +119,6 @@ def isolate(attempt: Attempt) -> None:
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(attempt.threads)
-    os.environ["SWEEP_RUN_DIR"] = attempt.run_path
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(attempt.threads)
@@ -130,7 +126,7 @@ def isolate(attempt: Attempt) -> None:
         memory.cap(attempt.cap_bytes)
 
 
-def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> list[str]:
+def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> Message:
     """Run one attempt in this process, without changing its environment; return its last message.
 
     Args:
@@ -140,13 +136,14 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> li
     from orchestrator.engine.child.trial_run import TrialRun
 
     run: TrialRun | None = None
+    files = attempt.run_dir
     with ExitStack() as stack:
         try:
             held = lock.acquire(
-                attempt.run_dir.lock_file, timeout_s=LOCK_TIMEOUT_S, holder="the run directory"
+                files.lock_file, timeout_s=LOCK_TIMEOUT_S, holder="the run directory"
             )
             stack.callback(held.release)
-            atomic.remove_leftovers(attempt.run_dir.path, attempt.run_dir.written_by_child)
+            atomic.remove_leftovers(files.path, files.written_by_child)
             run = TrialRun(attempt, channel, echo=echo)
             _train(attempt, run)
             run.finish("stopped" if run.should_stop else "complete")
@@ -179,14 +176,11 @@ def _train(attempt: Attempt, run: TrialRun) -> None:
     try:
         trainer.train(config, run)
     except ValueError as error:
-        if _is_from_shipped_trainer(error):  # its message states what the user can correct
+        *_, (last, _line) = traceback.walk_tb(error.__traceback__)
+        if str(last.f_globals.get("__name__", "")).startswith(f"{PACKAGE}."):
+            # The message of a shipped trainer states what the user can correct.
             raise TrialError(str(error)) from error
         raise
-
-
-def _is_from_shipped_trainer(error: ValueError) -> bool:
-    *_, (last, _line) = traceback.walk_tb(error.__traceback__)
-    return str(last.f_globals.get("__name__", "")).startswith(f"{PACKAGE}.")
 
 
 def _describe(error: BaseException, attempt: Attempt) -> str:
@@ -200,9 +194,7 @@ def _describe(error: BaseException, attempt: Attempt) -> str:
         return str(error)
     if type(error).__name__ == "OutOfMemoryError":
         return f"out of memory on {attempt.slot.get('device')}: {error}"
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return _text(error)
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else _text(error)
 
 
 def _text(error: BaseException) -> str:
@@ -214,9 +206,8 @@ def _redirect(attempt: Attempt) -> None:
     """Write the output of this process into the log; give it no input."""
     log = os.open(attempt.run_dir.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
     os.close(log)
     os.close(nothing)
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)

@@ -1,10 +1,4 @@
-"""The RAM of a process and its descendants, and the GPU memory that torch holds.
-
-::
-
-    tree_bytes(pid)              # RAM of a trial, including its loader's workers
-    reserved_bytes()             # this process's peak on its GPU, without the context
-"""
+"""The RAM of a process and its descendants, and the GPU memory that torch holds."""
 
 from __future__ import annotations
 
@@ -38,25 +32,16 @@ def tree_bytes(pid: int) -> int:
     for member in family([pid]):
         with suppress(psutil.Error):  # it has ended
             process = psutil.Process(member)
-            together += _share_bytes(process)
-            peak = max(peak, _peak_bytes(process))
+            try:
+                held = process.memory_full_info()
+                together += int(getattr(held, "pss", held.uss))
+            except psutil.AccessDenied:
+                together += process.memory_info().rss
+        with suppress(OSError):  # on Linux psutil has no peak
+            status = Path(f"/proc/{member}/status").read_text(errors="replace")
+            if found := _PEAK.search(status):
+                peak = max(peak, int(found[1]) << 10)
     return max(together, peak)
-
-
-def _share_bytes(process: psutil.Process) -> int:
-    try:
-        held = process.memory_full_info()
-    except psutil.AccessDenied:
-        return process.memory_info().rss
-    return int(getattr(held, "pss", held.uss))
-
-
-def _peak_bytes(process: psutil.Process) -> int:
-    # On Linux psutil has no peak.
-    with suppress(OSError):
-        found = _PEAK.search(Path(f"/proc/{process.pid}/status").read_text(errors="replace"))
-        return int(found[1]) << 10 if found else 0
-    return 0
 
 
 def _torch_on_gpu() -> Any:
@@ -74,8 +59,7 @@ def reserved_bytes() -> int:
 def peaks_mib() -> dict[str, int]:
     """Return the peak memory of this process and its ended children, in MiB, for the metadata.
 
-    ``peak_gpu_memory_mib`` is what torch's allocator reserved at most; it is present only if the
-    trial used a GPU through torch.
+    ``peak_gpu_memory_mib`` is present only if the trial used a GPU through torch.
     """
     # Linux counts ru_maxrss in KiB, macOS in bytes.
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
@@ -89,10 +73,7 @@ def peaks_mib() -> dict[str, int]:
 def cap(promised_bytes: int) -> bool:
     """Limit torch's allocator in this process to what was promised, less the context.
 
-    The allocations of other libraries are not limited.
-
-    Returns:
-        False if there is no GPU to use.
+    The allocations of other libraries are not limited. Returns False if there is no GPU to use.
     """
     import torch
 

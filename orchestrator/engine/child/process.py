@@ -1,7 +1,24 @@
-"""Start, poll and end the process of one attempt, from outside it."""
+"""An attempt at a trial, and its process as the driver sees it: start, poll, end.
+
+A message is a list in JSON types; its first item is the kind::
+
+    from the trial                          to the trial
+    ["report", step, {name: value}]         ["ack", n]     n more reports were judged
+    ["total_steps", n]                      ["stop"]       save what you have and return
+    ["progress", text]
+    ["warn", text]
+    ["adopted", path]
+    ["memory", bytes, pid]
+    ["done"]
+    ["failed", message]
+
+The bytes of ``memory`` are, on a GPU, the peak of what torch reserved, without the context; on a
+CPU the RAM of all the trial's processes. A script, which the driver measures itself, sends 0.
+"""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -12,21 +29,108 @@ import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from pathlib import Path
+from typing import Any, Protocol, Self
 
-from orchestrator.engine.child.attempt import Attempt, Message
+from orchestrator.placement import CPU
 from orchestrator.placement.hardware import family
+from orchestrator.runs import RunDir
 from orchestrator.sweepfile import PACKAGE, is_own
+from orchestrator.sweepfile.model import Program
 
-# Time for a trial to save what it has after it was asked to stop; then its group is killed.
+# Time for a trainer to save what it has after it was asked to stop; then its group is killed.
 GRACE_S = 10.0
+# A script's own time to end comes first, then that of the process which ends it.
 _EXTRA_S = 2.0
 
 # Of the 107 bytes of a path to a socket, multiprocessing needs 32 after the temporary folder.
 LONGEST_TEMPORARY_PATH = 70
 
+Message = list[Any]
+
 _starting = threading.Lock()
+
+
+class Channel(Protocol):
+    """The trial's end of the connection to the driver."""
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the trial was asked to end."""
+
+    def send(self, message: Message) -> None:
+        """Send one message; a report may wait until earlier ones were judged."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at running a trial.
+
+    Attributes:
+        run_path: the run directory, absolute.
+        attempt: which try this is, from 1.
+        config: the values that the sweep gave.
+        trainer: None for a program.
+        program: fields of `Program`; None for a trainer.
+        slot: `Slot.to_dict()`.
+        commit: git commit of the code that runs; None if unknown.
+        folder: where a trainer of the user's own is looked up besides the environment.
+        cap_bytes: what the trial may hold on its GPU, including its context; None for no cap.
+        gpu_bytes: all memory of its GPU (of several the smallest); None if unknown.
+        from_checkpoint: its first attempt finds the checkpoint of the trial that it follows.
+        stops_at_non_finite: a training loss that is not finite ends it at once.
+        keeps_best: the checkpoint of its best report is kept besides the last one, for a remedy.
+        new_schedule: it continues from another trial's checkpoint with its own schedule.
+    """
+
+    run_path: str
+    number: int
+    name: str
+    attempt: int
+    config: dict[str, Any]
+    trainer: str | None
+    program: dict[str, Any] | None
+    slot: dict[str, Any] = field(default_factory=dict)
+    stage: str | None = None
+    commit: str | None = None
+    folder: str | None = None
+    cap_bytes: int | None = None
+    gpu_bytes: int | None = None
+    from_checkpoint: bool = False
+    stops_at_non_finite: bool = False
+    keeps_best: bool = False
+    new_schedule: bool = False
+
+    @property
+    def run_dir(self) -> RunDir:
+        """The run directory."""
+        return RunDir(Path(self.run_path))
+
+    @property
+    def device(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+        return "cpu" if self.slot.get("device", CPU) == CPU else "cuda"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that the trial may use."""
+        return int(self.slot.get("threads", 1))
+
+    def to_program(self) -> Program | None:
+        """Return the program; None for a trainer."""
+        return None if self.program is None else Program.from_dict(self.program)
+
+    def to_json(self) -> str:
+        """Return the attempt as a string, since Ray Tune interprets some nested values."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the attempt that `to_json` wrote."""
+        return cls(**json.loads(text))
 
 
 class TrialProcess:
@@ -41,8 +145,8 @@ class TrialProcess:
         from orchestrator.engine.child.main import main
 
         context = _context(attempt)
-        here, there = context.Pipe(duplex=True)
-        self._connection: Connection = here
+        self._connection: Connection
+        self._connection, there = context.Pipe(duplex=True)
         with _starting, _start_conditions():
             self._process = context.Process(
                 target=main, args=(attempt.to_json(), there), name=attempt.name
@@ -53,7 +157,6 @@ class TrialProcess:
         self._kill_at: float | None = None
         self._unacknowledged = 0
         program = attempt.to_program()
-        # A script's own time to end comes first, then that of the process which ends it.
         self._grace_s = GRACE_S if program is None else program.grace_s + _EXTRA_S
 
     @property
@@ -81,13 +184,10 @@ class TrialProcess:
         self._unacknowledged = sum(message[0] == "report" for message in messages)
         return messages
 
-    def stop(self, grace_s: float | None = None) -> None:
-        """Ask the trial to save and return; it is killed if it has not after `grace_s`.
-
-        By default that is `GRACE_S`, or for a program slightly more than its own grace period.
-        """
+    def stop(self) -> None:
+        """Ask the trial to save and return; if it does not in time, it is killed."""
         if self._kill_at is None:
-            self._kill_at = time.monotonic() + (self._grace_s if grace_s is None else grace_s)
+            self._kill_at = time.monotonic() + self._grace_s
             self._send(["stop"])
 
     def kill(self) -> None:
@@ -108,8 +208,7 @@ class TrialProcess:
             self.kill()
             self._process.join(5.0)
         messages = [] if over else self._receive()
-        # Workers that the training code left behind.
-        if self._process.pid is not None:
+        if self._process.pid is not None:  # workers that the training code left behind
             _kill_group(self._process.pid)
         self._connection.close()
         self._finished = True
@@ -135,14 +234,11 @@ def is_last(messages: list[Message]) -> bool:
 
 
 def kill_family(pid: int) -> None:
-    """Kill a process group and all descendants of its leader.
+    """Kill the process group of `pid` and all its descendants.
 
     A daemon has a session of its own, so a signal to the group does not reach it; while the leader
     lives it is found among its descendants. If this process belongs to the group, the call does
     not return.
-
-    Args:
-        pid: of the leader.
     """
     # What starts while the others are looked up is found in the next round.
     for _ in range(3):
@@ -198,11 +294,11 @@ def _start_conditions() -> Iterator[None]:
 
 
 def _describe_exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
-        return f"the process was ended by {name}{hint}"
-    return f"the process ended with exit code {code} before the trial was done"
+    if code is None or code >= 0:
+        return f"the process ended with exit code {code} before the trial was done"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
+    return f"the process was ended by {name}{hint}"

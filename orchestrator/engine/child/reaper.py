@@ -3,9 +3,8 @@
 Ray's own processes end with the driver, except its agents: when the server they report to has been
 killed too, they hang for a minute or more. What belongs to a sweep carries a mark in its
 environment, or has a file of the sweep's temporary folder open: a process that sets its own title,
-as Ray's do, overwrites the environment that others see. The reaper waits for its standard input to
-close, gives what it finds some time to end, kills the rest and removes the folder. It runs without
-this package and without psutil, so that it starts in milliseconds.
+as Ray's do, overwrites the environment that others see. The reaper runs without this package and
+without psutil, so that it starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARK = "SWEEP_SCRATCH"
@@ -63,7 +62,7 @@ def marked_folder(*, longest_path: int = 4096, ends_all: bool) -> Iterator[Path]
 def start_reaper(folder: Path) -> subprocess.Popen[bytes] | None:
     """Start the reaper over what carries the mark `folder`; None if there is no /proc.
 
-    It ends by itself when this process does. Close its standard input to end it earlier.
+    It acts once its standard input closes, which the end of this process does as well.
     """
     if not Path("/proc/self/environ").exists():
         return None
@@ -76,32 +75,18 @@ def start_reaper(folder: Path) -> subprocess.Popen[bytes] | None:
     )
 
 
-def _members(folder: str, spared: set[int]) -> list[int]:
-    """Return the processes that belong to the sweep whose temporary folder is `folder`."""
-    mark = os.fsencode(f"{MARK}={folder}")
-    inside = os.path.join(folder, "")
-    numbers = {int(name) for name in os.listdir("/proc") if name.isdigit()} - spared
-    return [pid for pid in numbers if _carries(pid, mark) or _uses(pid, inside)]
-
-
-def _carries(pid: int, mark: bytes) -> bool:
-    try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False  # it has ended, or belongs to another user
-
-
-def _uses(pid: int, inside: str) -> bool:
-    try:
-        descriptors = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        return False
-    for descriptor in descriptors:
-        try:
-            if os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith(inside):
-                return True
-        except OSError:
-            continue  # closed in the meantime
+def _belongs(pid: str, folder: str) -> bool:
+    """Return whether a process belongs to the sweep whose temporary folder is `folder`."""
+    with suppress(OSError):  # it has ended, or belongs to another user
+        mark = os.fsencode(f"{MARK}={folder}")
+        if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            return True
+    with suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):  # closed in the meantime
+                target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+                if target.startswith(os.path.join(folder, "")):
+                    return True
     return False
 
 
@@ -109,16 +94,18 @@ def _reap(folder: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # At a normal end the driver lives on, and may still have Ray's logs open.
-    spared = {os.getpid(), os.getppid()}
+    spared = {str(os.getpid()), str(os.getppid())}
     sys.stdin.read()
     deadline = time.monotonic() + PATIENCE_S
-    while (victims := _members(folder, spared)) and time.monotonic() < deadline:
+    while True:
+        numbers = [name for name in os.listdir("/proc") if name.isdigit() and name not in spared]
+        victims = [pid for pid in numbers if _belongs(pid, folder)]
+        if not victims or time.monotonic() >= deadline:
+            break
         time.sleep(0.1)
     for pid in victims:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except OSError:
-            continue
+        with suppress(OSError):
+            os.kill(int(pid), signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -16,8 +16,6 @@ from orchestrator.errors import TrialError
 from orchestrator.files import atomic
 from orchestrator.runs import RunDir
 
-Array = NDArray[Any]
-
 SPLITS = ("test", "val", "train")
 
 
@@ -53,22 +51,22 @@ def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
                 f"{where}: {len(predictions)} predicted sequences, {len(targets)} targets. "
                 "Give one prediction for each target."
             )
-        parts = [[_array(item) for item in values] for values in (predictions, targets)]
-        for path, arrays in zip(files, parts, strict=True):
-            _check_numbers(path, *arrays)
-        for path, arrays in zip(lengths_files, parts, strict=True):
+        sequences = [
+            [_array(item, path) for item in values]
+            for path, values in zip(files, (predictions, targets), strict=True)
+        ]
+        for path, arrays in zip(lengths_files, sequences, strict=True):
             _write(path, np.array([len(array) for array in arrays], dtype=np.int64))
-        for path, arrays in zip(files, parts, strict=True):
+        for path, arrays in zip(files, sequences, strict=True):
             _write(path, np.concatenate(arrays))
         return
-    predicted, true = _array(predictions), _array(targets)
+    predicted, true = _array(predictions, files[0]), _array(targets, files[1])
     if predicted.shape != true.shape:
         raise TrialError(
             f"{where}: predictions and targets differ in shape ({predicted.shape} and "
             f"{true.shape}). Give samples of unequal length as lists of one-dimensional arrays."
         )
     for path, array in zip(files, (predicted, true), strict=True):
-        _check_numbers(path, array)
         _write(path, array)
     for path in lengths_files:  # of an earlier attempt: they would divide these arrays
         path.unlink(missing_ok=True)
@@ -80,22 +78,20 @@ def _are_sequences(values: Any) -> bool:
     return bool(values) and all(hasattr(item, "ndim") and item.ndim == 1 for item in values)
 
 
-def _check_numbers(path: Path, *arrays: Array) -> None:
-    for array in arrays:
-        if array.dtype.kind not in "biuf":
-            raise TrialError(f"{path.name}: not numeric (dtype {array.dtype}). Save numbers.")
-
-
-def _write(path: Path, array: Array) -> None:
-    with atomic.replacing(path) as stream:
-        np.save(stream, array, allow_pickle=False)
-
-
-def _array(values: Any) -> Array:
+def _array(values: Any, path: Path) -> NDArray[Any]:
+    """Return `values`, which are to be saved as `path`, as a numeric array."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
-    return np.asarray(values)
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TrialError(f"{path.name}: not numeric (dtype {array.dtype}). Save numbers.")
+    return array
+
+
+def _write(path: Path, array: NDArray[Any]) -> None:
+    with atomic.replacing(path) as stream:
+        np.save(stream, array, allow_pickle=False)
 
 
 def check_checkpoint(path: Path) -> None:

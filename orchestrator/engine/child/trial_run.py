@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import operator
 import os
+import platform
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from orchestrator.divergence import Rank, best_training_name, fatal_value
-from orchestrator.engine.child import environment, memory, saving
-from orchestrator.engine.child.attempt import Attempt, Channel
+from orchestrator.engine.child import memory, saving
+from orchestrator.engine.child.process import Attempt, Channel
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs import now
@@ -24,12 +28,15 @@ _GREW = 1.02
 _OWNER = "_trial"
 SCHEDULER = "scheduler"
 
+# Packages that affect results.
+_PACKAGES = ("sweep-orchestrator", "torch", "numpy", "ray", "optuna", "pyroomacoustics")
+
 
 class TrialRun:
     """Writes what a trial reports into its run directory, and passes reports on.
 
-    It satisfies `trainers.base.Run`; see there for the methods. Only
-    the process that runs the trial has one, so each file has one writer.
+    It satisfies `trainers.base.Run`, which describes the methods. Only the process that runs the
+    trial has one, so each file has one writer.
     """
 
     def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:
@@ -42,8 +49,8 @@ class TrialRun:
         self._channel = channel
         self._echo = echo
         self._started = time.monotonic()
-        self._first: tuple[int, float] | None = None
-        self._last: tuple[int, float] | None = None
+        self._first_step: int | None = None
+        self._last = 0, self._started  # step and time of the last report
         self._restored = False
         self._checked = False
         self._loss = TrainingLoss()
@@ -62,7 +69,7 @@ class TrialRun:
             "threads": attempt.threads,
             "slot": attempt.slot,
             "commit": attempt.commit,
-            "versions": environment.versions(),
+            "versions": _versions(),
             "warnings": [],
         }
         self._write()
@@ -71,6 +78,17 @@ class TrialRun:
     def should_stop(self) -> bool:
         """True once the trial should save what it has and return."""
         return self._is_lost or self._channel.should_stop
+
+    @property
+    def goes_on(self) -> bool:
+        """True if an earlier attempt, or the trial that this one follows, may have left a state."""
+        return self._attempt.attempt > 1 or self._attempt.from_checkpoint
+
+    @property
+    def cap(self) -> tuple[int, int] | None:
+        """What it may hold on its GPU, and all memory of that, bytes; None for no cap."""
+        held, total = self._attempt.cap_bytes, self._attempt.gpu_bytes
+        return None if held is None or total is None else (held, total)
 
     @property
     def _is_lost(self) -> bool:
@@ -85,13 +103,12 @@ class TrialRun:
         step = _step(step)
         values = {name: _number(name, value) for name, value in metrics.items()}
         self._loss.update(step, values)
-        at = time.monotonic()
-        if self._first is None:
-            self._first = (step, self._started)
+        self._last = step, time.monotonic()
+        if self._first_step is None:
+            self._first_step = step
             self._metadata.pop("progress", None)
             self._write()
             self._start_log()
-        self._last = (step, at)
         record = {"step": step, "time": round(time.time(), 3), "metrics": values}
         jsonl.append(self._files.metrics_file, record)
         if self._echo:
@@ -120,22 +137,10 @@ class TrialRun:
 
     def warn(self, text: str) -> None:
         """Record a warning, once; shown in status and below the table."""
-        if text in self._metadata["warnings"]:
-            return
-        self._metadata["warnings"].append(text)
-        self._write()
-        self._channel.send(["warn", text])
-
-    @property
-    def goes_on(self) -> bool:
-        """True if an earlier attempt, or the trial that this one follows, may have left a state."""
-        return self._attempt.attempt > 1 or self._attempt.from_checkpoint
-
-    @property
-    def cap(self) -> tuple[int, int] | None:
-        """What it may hold on its GPU, and all memory of that, bytes; None for no cap."""
-        held, total = self._attempt.cap_bytes, self._attempt.gpu_bytes
-        return None if held is None or total is None else (held, total)
+        if text not in self._metadata["warnings"]:
+            self._metadata["warnings"].append(text)
+            self._write()
+            self._channel.send(["warn", text])
 
     def continues(self) -> None:
         """Append the reports of a script that resumes to those of the attempt before."""
@@ -152,9 +157,8 @@ class TrialRun:
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint by `state`: tensors, numbers, strings, nested maps.
 
-        The first one is read back (`torch.load` with ``weights_only``), so that other objects are
-        refused now and not when it is needed. A state whose loss is not finite is not saved: the
-        one before is worth more.
+        The first one is read back, so that other objects are refused now and not when it is
+        needed. A state whose loss is not finite is not saved: the one before is worth more.
 
         Raises:
             TrialError: it holds other objects.
@@ -186,21 +190,22 @@ class TrialRun:
 
     def finish(self, status: str, **known: Any) -> None:
         """Close the metadata: how the attempt ended, its duration, its memory."""
-        duration = time.monotonic() - self._started
         self._metadata.pop("progress", None)
         if self._is_lost:
             self._metadata["lost"] = self._loss.fatal
-        if self._first and self._last:
-            steps = max(1, self._last[0] - self._first[0] + 1)
+        if self._first_step is not None:
+            step, at = self._last
+            steps = max(1, step - self._first_step + 1)
             # A trainer whose steps are batches records itself what an epoch was.
-            self._metadata.setdefault("epochs_done", self._last[0])
-            per_step = round((self._last[1] - self._first[1]) / steps, 4)
-            self._metadata.setdefault("seconds_per_epoch", per_step)
+            self._metadata.setdefault("epochs_done", step)
+            self._metadata.setdefault("seconds_per_epoch", round((at - self._started) / steps, 4))
         self._metadata.update(
             status=status,
             ended_at=now(),
-            duration_s=round(duration, 3),
-            **environment.device_facts(self.device),
+            duration_s=round(time.monotonic() - self._started, 3),
+            device=self.device,
+            device_name=_device_name(self.device),
+            host=platform.node(),
             **memory.peaks_mib(),
             **known,
         )
@@ -227,30 +232,12 @@ class TrialRun:
         atomic.write_json(self._files.metadata_file, self._metadata)
 
 
-def _step(step: Any) -> int:
-    try:
-        whole = operator.index(step)
-    except TypeError:
-        whole = int(step) if isinstance(step, float) and step.is_integer() else -1
-    if whole < 0:
-        raise TrialError(f"report: step {step!r} is not a whole number from 0.")
-    return whole
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        kind = type(value).__name__
-        raise TrialError(f"report: metric '{name}' is not a number (found {kind}).") from None
-
-
 class TrainingLoss:
     """Follows the training loss: whether it is finite, and whether it is the best so far.
 
-    The driver judges the same reports, some tenths of a second later and by all rules; here a
-    loop that reports its steps ends at the step. The training loss is the series that
-    `orchestrator.divergence.rule` would choose.
+    The driver judges the same reports some tenths of a second later and by all rules; here a
+    loop that reports its steps ends at the step. The series is the one that the divergence rule
+    would choose.
 
     Attributes:
         fatal: why the run is lost, as text; None while it is not.
@@ -277,3 +264,48 @@ class TrainingLoss:
             self._best = value
         if self.fatal is None and not math.isfinite(value):
             self.fatal = fatal_value(name, value, step)
+
+
+def _step(step: Any) -> int:
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        whole = int(step) if isinstance(step, float) and step.is_integer() else -1
+    if whole < 0:
+        raise TrialError(f"report: step {step!r} is not a whole number from 0.")
+    return whole
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        kind = type(value).__name__
+        raise TrialError(f"report: metric '{name}' is not a number (found {kind}).") from None
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that affect results."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+        return f"GPU {os.environ.get('CUDA_VISIBLE_DEVICES', '')}"
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchestrator.engine.child import memory
-from orchestrator.engine.child.attempt import Attempt, Message
 from orchestrator.engine.child.main import isolate, run_attempt
+from orchestrator.engine.child.process import Attempt, Message
 from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
 

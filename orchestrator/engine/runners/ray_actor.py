@@ -8,8 +8,7 @@ from typing import Any
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from orchestrator.engine.child.attempt import Attempt, Message
-from orchestrator.engine.child.process import TrialProcess, is_last
+from orchestrator.engine.child.process import Attempt, Message, TrialProcess, is_last
 
 # Ray reacts to Ctrl+C, and cleans up, only between two steps.
 STEP_S = 0.4

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.divergence.symptoms import divergence_symptoms
-from orchestrator.engine.child.attempt import Attempt
+from orchestrator.engine.child.process import Attempt
 from orchestrator.engine.child.saving import inherit_checkpoint
 from orchestrator.engine.judge import Judge, OtherTrials
 from orchestrator.engine.queue.sweep_view import SweepView
@@ -26,15 +28,12 @@ class RunningAttempt:
     """An attempt that was handed out and whose process is not gone.
 
     Attributes:
-        record: of the trial.
-        run: its run directory.
-        judge: of its reports.
         log_from: size of the trial's log when the attempt started; earlier attempts print into
             the same file.
         requested_end: the state and the reason with which it was asked to end.
         is_finished: True once its end was written down; its process may still be there.
         has_output_folder: True once the folder of its script has appeared.
-        out_of_memory: which memory it ran out of, and its message.
+        out_of_memory: which memory it ran out of, and its message; need not be the trial's end.
     """
 
     record: TrialRecord
@@ -68,14 +67,6 @@ class RunningAttempt:
             self.requested_end = (state, reason)
             self.run.path.mkdir(parents=True, exist_ok=True)  # it may have been removed
             atomic.write_json(self.run.stop_file, {"state": state, "reason": reason})
-
-    def note_output_folder(self) -> None:
-        """Note that the folder of its script has appeared."""
-        self.has_output_folder = True
-
-    def note_out_of_memory(self, kind: Kind, message: str) -> None:
-        """Note that it ran out of memory, which need not be the trial's end."""
-        self.out_of_memory = (kind, message)
 
     def reported_end(self) -> tuple[TrialState, str | None]:
         """Return how an attempt ended that reports that it is done."""
@@ -131,30 +122,31 @@ def start(
     record.started_at, record.ended_at = now(), None
     record.value, record.warnings, record.symptom = None, [], None
     run = view.run_dir(record)
-    _hand_checkpoint(view, record, run)
+    if record.from_checkpoint and record.attempt == 1 and record.origin is not None:
+        origin = view.origin_of(record)
+        # What was lost continues from where it was best, not from where it was lost.
+        best = origin is not None and origin.symptom in divergence_symptoms()
+        if origin is None or not inherit_checkpoint(view.run_dir(origin), run, best=best):
+            text = f"starts from scratch: trial {record.origin} left no checkpoint"
+            record.warnings.append(text)
     record.save(run)
     run.stop_file.unlink(missing_ok=True)
-    return RunningAttempt(record, run, Judge(view, study, record, others), _size_of_log(run))
+    log_from = run.log_file.stat().st_size if run.log_file.exists() else 0
+    return RunningAttempt(record, run, Judge(view, study, record, others), log_from)
 
 
 def for_child(
     spec: Spec,
-    record: TrialRecord,
-    run: RunDir,
+    running: RunningAttempt,
     *,
     commit: str | None,
     cap_bytes: int | None,
     gpu_bytes: int | None,
 ) -> Attempt:
-    """Return what travels to the process that runs an attempt.
-
-    Args:
-        commit: git commit of the code that runs.
-        cap_bytes: what it may hold on its GPU; None for no cap.
-        gpu_bytes: all memory of its GPU; None if that is unknown.
-    """
+    """Return what travels to the process of an attempt; see `Attempt` for the arguments."""
+    record = running.record
     return Attempt(
-        run_path=str(run.path.resolve()),
+        run_path=str(running.run.path.resolve()),
         number=record.number,
         name=record.name,
         attempt=record.attempt,
@@ -174,16 +166,21 @@ def for_child(
     )
 
 
-def _hand_checkpoint(view: SweepView, record: TrialRecord, run: RunDir) -> None:
-    """Give a trial that starts from another's checkpoint that checkpoint, once."""
-    if not record.from_checkpoint or record.attempt > 1 or record.origin is None:
-        return
-    origin = view.origin_of(record)
-    # What was lost continues from where it was best, not from where it was lost.
-    best = origin is not None and origin.symptom in divergence_symptoms()
-    if origin is None or not inherit_checkpoint(view.run_dir(origin), run, best=best):
-        text = f"starts from scratch: trial {record.origin} left no checkpoint"
-        record.warnings.append(text)
+def commit_of(folder: Path) -> str | None:
+    """Return the git commit of `folder`, with ``+changes`` if files differ; None without git."""
+    # No tag matches, so this is the commit itself.
+    describe = ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *describe],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _why_unknown(spec: Spec, run: RunDir) -> str:
@@ -200,10 +197,3 @@ def _why_unknown(spec: Spec, run: RunDir) -> str:
         f"{metric.name} is not known: {reported}, and saved no arrays that give it, so nothing can "
         f"be ranked or promoted by it, and no sampler learns.{hint}"
     )
-
-
-def _size_of_log(run: RunDir) -> int:
-    try:
-        return run.log_file.stat().st_size
-    except OSError:
-        return 0

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from orchestrator.engine import remedies
 from orchestrator.engine.queue.decisions import Decisions, Ending
-from orchestrator.engine.queue.queue import Candidate, TrialQueue
+from orchestrator.engine.queue.queue import TrialQueue
 from orchestrator.engine.queue.study_trials import StudyTrials, dropped_by
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.state.attempts import RunningAttempt
@@ -25,6 +25,7 @@ class SweepTrials:
 
     Attributes:
         view: the sweep file, the folder and all records.
+        queue: the trials that may start; they leave it by `take`.
     """
 
     def __init__(
@@ -40,66 +41,54 @@ class SweepTrials:
         self._log = log
         self._records = dict(records)
         self.view = SweepView(spec, log.folder, MappingProxyType(self._records))
-        self._add_owed_remedies()
+        # A killed driver may not have answered a symptom, nor dropped the replicates of a config
+        # that was stopped.
+        for record in records.values():
+            successor = remedies.successor(self.view, record)
+            if successor is not None:
+                self._log.save(successor)
+                self._records[successor.number] = successor
         self._study_trials = StudyTrials(self.view, studies)
-        self._queue = TrialQueue(self.view, self._study_trials, decisions, only=only)
+        self.queue = TrialQueue(self.view, self._study_trials, decisions, only=only)
         self._study_trials.reconcile()
         for record in list(self._records.values()):
-            # A killed driver may not have dropped the replicates of a config that was stopped.
             self._drop_replicates(record, ())
-
-    def __bool__(self) -> bool:
-        """Return whether there is a trial that may start now."""
-        return bool(self._queue)
 
     @property
     def is_complete(self) -> bool:
         """True once every trial that is wanted has ended for good."""
         waits = any(
-            not record.state.is_finished and self._queue.is_wanted(record.name, record.number)
+            not record.state.is_finished and self.queue.is_wanted(record.name, record.number)
             for record in self._records.values()
         )
-        return not waits and not self._queue
+        return not waits and not self.queue
 
     @property
     def expected(self) -> int | None:
         """How many trials there will be, as far as is known; None if unbounded."""
-        expected, most = self._queue.expected(), self.view.spec.budget.trials
+        expected, most = self.queue.expected(), self.view.spec.budget.trials
         if expected is None or most is None:
             return most if expected is None else expected
         return min(expected, most)
 
-    @property
-    def last_stage(self) -> str | None:
-        """The stage at which trials have come to their end; None if no stage promotes."""
-        return self._queue.last_stage
-
-    def candidates(self) -> list[Candidate]:
-        """Return the trials that may start next, in order."""
-        return self._queue.candidates()
-
     def take(self, place: int) -> TrialRecord:
-        """Return the record of the trial at a place among `candidates`, which starts now."""
-        record = self._queue.take(place)
+        """Return the record of the trial at a place among the candidates, which starts now."""
+        record = self.queue.take(place)
         self._records[record.number] = record
         return record
-
-    def put_back(self, record: TrialRecord) -> None:
-        """Let a trial run again, before all others."""
-        self._queue.put_back(record)
 
     def follow(self, successor: TrialRecord) -> None:
         """Queue a trial that follows from another, once its record is safe."""
         self._log.save(successor)
         self._records[successor.number] = successor
-        self._queue.add(successor)
+        self.queue.add(successor)
         self._log.emit("trial_added", successor, origin=successor.origin, link=successor.link)
 
     def prune(
         self, record: TrialRecord, reason: str, running: Collection[RunningAttempt] = ()
     ) -> None:
         """End a trial for good that does not run."""
-        self._queue.drop(record)
+        self.queue.drop(record)
         self._write_pruned(record, reason)
         self._conclude(record, running)
 
@@ -116,18 +105,10 @@ class SweepTrials:
 
     def review(self) -> Ending | None:
         """Queue what follows from all ends so far, and return why the sweep ends, if it does."""
-        followers, ending = self._queue.review()
+        followers, ending = self.queue.review()
         for record in followers:
             self.follow(record)
         return ending
-
-    def _add_owed_remedies(self) -> None:
-        """Make the remedies that an earlier driver did not come to make."""
-        for record in list(self._records.values()):
-            successor = remedies.successor(self.view, record)
-            if successor is not None:
-                self._log.save(successor)
-                self._records[successor.number] = successor
 
     def _conclude(self, record: TrialRecord, running: Collection[RunningAttempt]) -> None:
         """Report an end to the study, and drop what need not run any more of the trial's config."""
@@ -151,11 +132,11 @@ class SweepTrials:
         numbers = {attempt.record.number for attempt in running if not attempt.is_finished}
         for record in self.view.replicates(first):
             if not record.state.is_finished and record.number not in numbers:
-                self._queue.drop(record)
+                self.queue.drop(record)
                 self._write_pruned(record, reason)
         for record in self.view.missing_replicates(first):
             self._records[record.number] = record
-            self._queue.skip(record)
+            self.queue.skip(record)
             self._write_pruned(record, reason)
 
     def _write_pruned(self, record: TrialRecord, reason: str) -> None:

@@ -116,11 +116,14 @@ def test_a_trial_returns_when_asked_to_stop(tmp_path: Path) -> None:
     assert json.loads(attempt.run_dir.metadata_file.read_text())["status"] == "stopped"
 
 
-def test_a_trial_that_does_not_listen_is_killed_after_the_grace(tmp_path: Path) -> None:
+def test_a_trial_that_does_not_listen_is_killed_after_the_grace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.engine.child.process.GRACE_S", 0.3)
     attempt = toy_attempt(tmp_path / "0000-toy", fault="deaf")
     process = TrialProcess(attempt)
     messages = run_to_end(
-        process, lambda message: process.stop(grace_s=0.3) if message[0] == "report" else None
+        process, lambda message: process.stop() if message[0] == "report" else None
     )
     assert messages[-1][0] == "failed"
     assert "SIGKILL" in messages[-1][1]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from orchestrator.engine.child.attempt import Message
 from orchestrator.engine.child.main import run_attempt
+from orchestrator.engine.child.process import Message
 from orchestrator.engine.child.trial_run import TrialRun
 from orchestrator.errors import TrialError
 from orchestrator.files import jsonl

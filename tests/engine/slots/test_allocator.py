@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.child.attempt import Attempt
 from orchestrator.engine.child.memory import CONTEXT_BYTES
+from orchestrator.engine.child.process import Attempt
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions

@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 
 from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.cli import app
-from orchestrator.engine.child.attempt import Attempt
-from orchestrator.engine.child.process import TrialProcess
+from orchestrator.engine.child.process import Attempt, TrialProcess
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.trainer_schemas import trainer_names, trainer_schema
 from tests.conftest import ROOT
