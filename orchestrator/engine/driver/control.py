@@ -21,6 +21,8 @@ from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, SweepRecord
 from orchestrator.sweepfile.model import Spec
 
+START_TIMEOUT_S = 60.0
+
 
 @contextmanager
 def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[Callable[[], None]]:
@@ -44,15 +46,13 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
         calls += 1
         if calls == 1:
             first()
-            return
-        if number == signal.SIGHUP:
-            return
-        try:
-            second()
-        finally:
-            # Not sys.exit: Ray would wait for its actors. Its processes end with this one, and
-            # each trial's process ends its own group when its lifeline closes.
-            os._exit(130)
+        elif number != signal.SIGHUP:
+            try:
+                second()
+            finally:
+                # Not sys.exit: Ray would wait for its actors. Its processes end with this one, and
+                # each trial's process ends its own group when its lifeline closes.
+                os._exit(130)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -81,8 +81,6 @@ def ask_to_stop(sweep: SweepDir, trial: int | None) -> None:
 
 def take(sweep: SweepDir) -> list[int | None]:
     """Return the pending requests, oldest first, and remove them."""
-    if not sweep.requests_dir.is_dir():
-        return []
     found = []
     for path in sorted(sweep.requests_dir.glob("*.json"), key=lambda path: path.stat().st_mtime):
         request = atomic.read_json(path)
@@ -90,9 +88,6 @@ def take(sweep: SweepDir) -> list[int | None]:
             found.append(request["stop"])
         path.unlink(missing_ok=True)
     return found
-
-
-START_TIMEOUT_S = 60.0
 
 
 class DriverEndedError(SweepError):
@@ -117,8 +112,8 @@ def start_detached(
     folder = folder_for(spec, results, new=new)
     is_new = not folder.path.exists()
     make_folder(folder)
-    offset = folder.driver_log.stat().st_size if folder.driver_log.exists() else 0
     with folder.driver_log.open("ab") as log:
+        offset = log.tell()
         driver = subprocess.Popen(
             # Without -P a file in the working folder could replace one of our packages.
             [sys.executable, "-P", "-m", "orchestrator", "run", *arguments],
@@ -141,9 +136,7 @@ def start_detached(
             f"{folder.driver_log}: the driver has not started after {START_TIMEOUT_S:.0f} s "
             f"(process {driver.pid}). See that log, and end it with `kill {driver.pid}`."
         )
-    with folder.driver_log.open("rb") as log:
-        log.seek(offset)
-        printed = log.read().decode(errors="replace").strip()
+    printed = folder.driver_log.read_bytes()[offset:].decode(errors="replace").strip()
     if is_new and not folder.spec_file.exists():
         shutil.rmtree(folder.path, ignore_errors=True)  # it holds nothing but that log
     # Before the error it printed its header.

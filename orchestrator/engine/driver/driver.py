@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.analysis import Success, judge_success
 from orchestrator.engine.conductor import INTERRUPTED, Conductor
 from orchestrator.engine.driver import control
-from orchestrator.engine.driver.closing import Outcome, conclude, new_record, stamp
 from orchestrator.engine.driver.opening import OpenSweep, chosen_trials, folder_for, open_sweep
+from orchestrator.engine.queue.decisions import Ending
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.state.sweep_log import Listener, SweepLog
@@ -28,10 +29,46 @@ from orchestrator.runs import (
     TrialRecord,
     TrialState,
     log_event,
+    now,
 )
+from orchestrator.sweepfile.expand import count_trials
 from orchestrator.sweepfile.model import Spec
 
 REQUESTS_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended.
+
+    Attributes:
+        folder: the sweep's folder.
+        state: FINISHED, INTERRUPTED or FAILED.
+        records: all its trials, by number.
+        ending: why it ended before all that the file requests had run; None if it did not.
+        success: the verdict on ``success``; None if the file has none, or it was not judged.
+    """
+
+    folder: SweepDir
+    state: SweepState
+    records: Mapping[int, TrialRecord]
+    ending: Ending | None = None
+    success: Success | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all went well, 130 if it was interrupted, 3 if a gate was missed.
+
+        1 if the file's ``success`` is missed or, without one, if a trial failed.
+        """
+        if self.state is SweepState.INTERRUPTED:
+            return 130
+        if self.ending is not None and self.ending.exit_code is not None:
+            return self.ending.exit_code
+        if self.success is not None:
+            return 0 if self.success.met else 1
+        failed = any(record.state is TrialState.FAIL for record in self.records.values())
+        return 1 if failed or self.state is SweepState.FAILED else 0
 
 
 def run_sweep(
@@ -80,10 +117,10 @@ def run_sweep(
     try:
         retries = _requeue(opened, retry_failed)
         on_open(opened.folder, opened.records)
-        driver = _Driver(spec, plan, options, opened, chosen, SweepLog(opened.folder, listener))
+        driver = _Driver(spec, plan, opened, chosen, listener)
         # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
         with control.catching(lambda: driver.stop(on_stop), driver.stop_at_once) as install:
-            return driver.run(command, retries=retries, inline=inline, on_start=install)
+            return driver.run(command, options, retries=retries, inline=inline, on_start=install)
     except OSError as error:
         raise SweepError(
             f"{opened.folder.path}: cannot read and write the sweep's folder any more ({error}). "
@@ -97,7 +134,6 @@ class _Driver:
     """One run of a sweep, and what the user's signals request meanwhile.
 
     Args:
-        options: how the machine is used.
         opened: the sweep's folder.
         only: the only trials to run; empty for all.
     """
@@ -106,18 +142,16 @@ class _Driver:
         self,
         spec: Spec,
         plan: Plan,
-        options: SlotOptions,
         opened: OpenSweep,
         only: frozenset[str],
-        log: SweepLog,
+        listener: Listener,
     ) -> None:
         self._spec = spec
         self._plan = plan
-        self._options = options
-        self._opened = opened
         self._folder = opened.folder
+        self._kept = opened.records
         self._only = only
-        self._log = log
+        self._log = SweepLog(opened.folder, listener)
         self._conductor: Conductor | None = None
         self._must_stop = False
         self._timeout = ""
@@ -136,40 +170,37 @@ class _Driver:
             os.write(2, b"\nEnded at once. Run it again to continue.\n")
 
     def run(
-        self, command: str, *, retries: bool, inline: bool, on_start: Callable[[], None]
+        self,
+        command: str,
+        options: SlotOptions,
+        *,
+        retries: bool,
+        inline: bool,
+        on_start: Callable[[], None],
     ) -> Outcome:
         """Run all trials that are left, write down how the sweep ended and return it.
 
         Args:
             command: the command line that continues the sweep.
+            options: how the machine is used.
             retries: True if trials run again that had ended.
             inline: run without Ray, in this process.
             on_start: installs the signal handlers again, since Ray installs its own at its start.
         """
-        folder, plan, log = self._folder, self._plan, self._log
+        spec, folder, plan, log, kept = self._spec, self._folder, self._plan, self._log, self._kept
         control.take(folder)  # requests to a driver that is gone
         atomic.write_json(folder.plan_file, plan.to_dict())
         before = SweepRecord.load(folder)
-        record = new_record(self._spec, folder, command, before, retries=retries)
+        record = self._new_record(command, before, retries=retries)
         record.save(folder)
-        kept = self._opened.records
         log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(kept))
-        machine = Machine(plan, self._options.gpus)
+        machine = Machine(plan, options.gpus)
         leases = Leases()
         try:
-            slots = SlotAllocator(
-                self._spec,
-                plan,
-                self._options,
-                machine,
-                log,
-                history=History(folder.path.parent / HISTORY_FILE),
-                leases=leases,
-            )
+            history = History(folder.path.parent / HISTORY_FILE)
+            slots = SlotAllocator(spec, plan, options, machine, log, history=history, leases=leases)
             slots.restore(kept.values())
-            conductor = Conductor(
-                self._spec, log, slots, records=kept, state=record, only=self._only
-            )
+            conductor = Conductor(spec, log, slots, records=kept, state=record, only=self._only)
             self._conductor = conductor
             if kept:  # those of later stages count from the first line on
                 log.show("expected", None, {"n_trials": conductor.trials.expected})
@@ -186,18 +217,70 @@ class _Driver:
             with suppress(OSError):  # which may be what went wrong
                 if self._conductor is not None:
                     self._conductor.mark_interrupted()
-                stamp(record)
-                record.save(folder)
-                log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
+                self._close_record(record)
             raise
         finally:
             leases.release()
             machine.close()
-        outcome = conclude(conductor, self._spec, folder, record, before, self._only)
-        log_event(folder, "sweep_ended", state=record.state, reason=record.reason)
+        success = self._judge(conductor, record)
+        self._close_record(record, before)
         if self._timeout:
             raise WaitTimeoutError(self._timeout)
-        return outcome
+        return Outcome(folder, record.state, conductor.records, conductor.ending, success)
+
+    def _new_record(
+        self, command: str, before: SweepRecord | None, *, retries: bool
+    ) -> SweepRecord:
+        """Return the record with which a driver starts; `before` is the one it found, if any."""
+        spec = self._spec
+        record = SweepRecord(
+            sweep=self._folder.name,
+            n_trials=count_trials(spec),
+            metric=spec.metric.name if spec.metric else "",
+            goal=spec.metric.goal if spec.metric else "minimize",
+            spec_path=str(spec.path),
+            command=command,
+        )
+        if before is not None and isinstance(before.course, dict):
+            # What trials decided that run again is decided again.
+            stale = ("ended", "success", *(("stages", "gates", "kept") if retries else ()))
+            record.course = {key: value for key, value in before.course.items() if key not in stale}
+            if "stages" in record.course:
+                record.n_trials = before.n_trials
+        return record
+
+    def _judge(self, conductor: Conductor, record: SweepRecord) -> Success | None:
+        """Write into the record how the sweep ended; return the verdict on ``success``, if any."""
+        reason = conductor.stop_reason
+        if reason is not None and conductor.ending is not None:
+            # The sweep came to its own end before the user's, unless trials wait for that reason.
+            was_interrupted = any(
+                trial.state is TrialState.WAITING and trial.reason == reason
+                for trial in conductor.records.values()
+            )
+        else:
+            was_interrupted = reason is not None and not conductor.trials.is_complete
+        if was_interrupted:
+            record.state, record.reason = SweepState.INTERRUPTED, reason
+            return None
+        record.state = SweepState.FINISHED
+        record.reason = f"only {', '.join(sorted(self._only))}" if self._only else None
+        if conductor.ending is not None:
+            record.reason = conductor.ending.reason
+        if not self._spec.success or self._only:
+            return None
+        trials = list(conductor.records.values())
+        success = judge_success(self._spec.success, self._folder, trials, self._spec.metric)
+        record.course["success"] = success.to_dict()
+        return success
+
+    def _close_record(self, record: SweepRecord, before: SweepRecord | None = None) -> None:
+        """Save when and how the sweep ended; if nothing was left to run, earlier times stay."""
+        record.ended_at = now()
+        if before is not None:
+            record.started_at, record.ended_at = before.started_at, before.ended_at
+        record.save(self._folder)
+        log_event(self._folder, "sweep_ended", state=record.state, reason=record.reason)
 
     def _tick(self) -> None:
         """Pass on what signals, `sweep stop` and the clock request; called many times a second."""

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,7 @@ MOST_SEARCHED = 100_000
 
 @dataclass(frozen=True)
 class OpenSweep:
-    """A sweep's folder that this process holds.
-
-    Attributes:
-        folder: the folder.
-        records: the trials that it holds already, by number.
-        held: the lock, released by `close`.
-    """
+    """A sweep's folder that this process holds, and the trials in it by number."""
 
     folder: SweepDir
     records: dict[int, TrialRecord]
@@ -62,18 +56,16 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
         folder.lock_file, timeout_s=LOCK_TIMEOUT_S, holder=f"the sweep '{folder.name}'"
     )
     try:
-        asked = _plain(spec)
-        before = atomic.read_json(folder.spec_file)
-        if before is not None:
-            changed = differences(before, asked)
-            if changed:
-                lines = "\n  ".join(changed)
-                raise ChangedSpecError(
-                    f"{folder.path}: cannot continue with a changed spec:\n"
-                    f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
-                    "the change. (run_cap, budget, targets, gates and remedies may change.)"
-                )
-        atomic.write_json(folder.spec_file, asked)
+        present = _plain(spec)
+        changed = _changes(folder, present)
+        if changed:
+            lines = "\n  ".join(changed)
+            raise ChangedSpecError(
+                f"{folder.path}: cannot continue with a changed spec:\n"
+                f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
+                "the change. (run_cap, budget, targets, gates and remedies may change.)"
+            )
+        atomic.write_json(folder.spec_file, present)
         records = {record.number: record for record in load_trials(folder)}
     except BaseException:
         held.release()
@@ -89,10 +81,16 @@ def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:
     first = SweepDir.called(results, spec.name)
     if new:
         return _unused(first)
-    asked = _plain(spec)
-    for folder in reversed(_beside(first)):
-        before = atomic.read_json(folder.spec_file)
-        if before is not None and not differences(before, asked):
+    present = _plain(spec)
+    numbered = re.compile(re.escape(first.name) + r"-([1-9]\d*)")
+    try:
+        names = [path.name for path in first.path.parent.iterdir()]
+    except OSError:
+        return first
+    numbers = [int(match[1]) for name in names if (match := numbered.fullmatch(name))]
+    for number in sorted(numbers, reverse=True):
+        folder = _numbered(first, number)
+        if _changes(folder, present) == []:
             return folder
     return first
 
@@ -103,16 +101,19 @@ def _plain(spec: Spec) -> dict[str, Any]:
     return found
 
 
-def _beside(first: SweepDir) -> list[SweepDir]:
-    """Return the folders ``<name>-2`` and so on that hold a sweep, by number."""
-    numbered = re.compile(re.escape(first.name) + r"-([1-9]\d*)")
-    try:
-        names = [path.name for path in first.path.parent.iterdir()]
-    except OSError:
-        return []
-    counts = sorted(int(match[1]) for name in names if (match := numbered.fullmatch(name)))
-    found = [SweepDir(first.path.with_name(f"{first.name}-{count}")) for count in counts]
-    return [folder for folder in found if folder.spec_file.is_file()]
+def _changes(folder: SweepDir, present: dict[str, Any]) -> list[str] | None:
+    """Return how the spec differs from that of the sweep in a folder; None if it holds none."""
+    before = atomic.read_json(folder.spec_file)
+    return None if before is None else differences(before, present)
+
+
+def _numbered(first: SweepDir, number: int) -> SweepDir:
+    return SweepDir(first.path.with_name(f"{first.name}-{number}"))
+
+
+def _unused(first: SweepDir) -> SweepDir:
+    folders = chain([first], (_numbered(first, number) for number in count(2)))
+    return next(folder for folder in folders if not folder.spec_file.exists())
 
 
 def make_folder(folder: SweepDir) -> None:
@@ -132,15 +133,6 @@ def make_folder(folder: SweepDir) -> None:
         ) from None
 
 
-def _unused(folder: SweepDir) -> SweepDir:
-    count = 1
-    found = folder
-    while found.spec_file.exists():
-        count += 1
-        found = SweepDir(folder.path.with_name(f"{folder.name}-{count}"))
-    return found
-
-
 def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]:
     """Return the names and numbers of the only trials to run; empty for all.
 
@@ -155,10 +147,9 @@ def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozense
         return wanted
     # What bayes is to propose has neither number nor name; what it has proposed is in the folder.
     kept = load_trials(folder)
-    followers = [record for record in kept if record.origin is not None]
     known: Iterable[TrialRecord | TrialConfig] = kept
     if spec.method != "bayes":
-        known = chain(followers, iter_configs(spec))
+        known = chain((record for record in kept if record.origin is not None), iter_configs(spec))
     # A named trial that is combined with parameters stands for all its combinations.
     families = wanted & set(spec.trials)
     members: set[str] = set()
@@ -171,13 +162,11 @@ def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozense
             missing.discard(str(family))
         missing = {text for text in missing if not RunDir.is_called(text, trial.number, trial.name)}
         names.append(trial.name)
-        if not missing and not families:
-            return wanted
-        if len(names) >= MOST_SEARCHED:
+        if (not missing and not families) or len(names) >= MOST_SEARCHED:
             break
     if not missing:
         return wanted | members
-    name = sorted(missing)[0]
+    name = min(missing)
     known_names = f"{', '.join(names[:8])}{' …' if len(names) > 8 else ''}" or "none yet"
     raise NotFoundError(
         f"--only {name}: no such trial in '{spec.name}' (found: {known_names})."

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.driver.closing import Outcome
-from orchestrator.engine.driver.driver import run_sweep
+from orchestrator.engine.driver.driver import Outcome, run_sweep
 from orchestrator.errors import NotFoundError, SweepError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir

@@ -14,8 +14,7 @@ import pytest
 
 from orchestrator.analysis.status.sweep_status import read_status
 from orchestrator.cli.commands.status import render_status
-from orchestrator.engine.driver.closing import Outcome
-from orchestrator.engine.driver.driver import run_sweep
+from orchestrator.engine.driver.driver import Outcome, run_sweep
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialState
