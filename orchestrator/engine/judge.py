@@ -64,11 +64,7 @@ class OtherTrials:
         self._fallen.add(number)
 
     def another_fell(self, number: int, *, read_logs: bool) -> bool:
-        """Return whether the loss of another trial than `number` has come down.
-
-        Args:
-            read_logs: whether the logs of earlier drivers are worth reading for it.
-        """
+        """Return whether the loss of another trial came down; read older logs only if allowed."""
         while not self._fallen - {number} and read_logs and self._unread:
             record = self._unread.pop()
             rule = DivergenceRule(*self._judged_by)
@@ -98,24 +94,23 @@ class Judge:
     def __init__(
         self, view: SweepView, study: Study, record: TrialRecord, others: OtherTrials
     ) -> None:
-        spec = view.spec
+        metric, slot = view.spec.metric, record.slot or {}
         self._view = view
-        self._metric = spec.metric
+        self._metric = metric
         self._study = study
         self._record = record
         self._run = view.run_dir(record)
         self._others = others
-        slot = record.slot or {}
         self._watch = Watch(
-            spec.metric.name if spec.metric else None,
-            spec.metric.goal if spec.metric else "minimize",
-            policy=policy_for(spec),
-            target=spec.metric.target if spec.metric else None,
-            targets=targets_of(spec),
+            metric.name if metric else None,
+            metric.goal if metric else "minimize",
+            policy=policy_for(view.spec),
+            target=metric.target if metric else None,
+            targets=_paced_targets(view.spec),
             total_steps=record.total_steps,
             memory_limit_mib=slot.get("memory_mib") if slot.get("device") != "cpu" else None,
         )
-        self._milestones = _milestones(spec)
+        self._milestones = _milestones(view.spec)
         self._schedule_problem: str | None = None
         self._reported = Reported()
         self.passing: set[str] = set()
@@ -127,12 +122,7 @@ class Judge:
         self._watch.plan_steps(total_steps)
 
     def report(self, step: int, metrics: Mapping[str, float], *, is_ending: bool) -> Judgement:
-        """Take in one report and decide.
-
-        Args:
-            metrics: as they were reported.
-            is_ending: True if the attempt is to end anyway: the study need not know more.
-        """
+        """Take in one report and decide; an attempt that is to end anyway is not judged."""
         if not self._is_replayed:
             self._replay(step)
         verdicts = self._update(step, metrics)
@@ -175,10 +165,8 @@ class Judge:
         if self._metric is None or self._metric.name not in metrics:
             return None
         reason = self._others.falls_behind(self._record, step, metrics[self._metric.name])
-        if reason is not None:
-            return reason
         number = self._record.optuna_number
-        return None if number is None else self._study.should_prune(number)
+        return reason or (None if number is None else self._study.should_prune(number))
 
     def _update(self, step: int, metrics: Mapping[str, float]) -> list[Verdict]:
         """Pass one report to the watch, with what the other trials have shown."""
@@ -190,11 +178,8 @@ class Judge:
         return verdicts
 
     def _is_carried_out(self, verdict: Verdict) -> bool:
-        """Return whether a verdict that ends the run is carried out.
-
-        What is lost ends in any case. A run that is only on a plateau continues if no remedy can
-        follow.
-        """
+        # What is lost ends in any case. A run that is only on a plateau continues if no remedy can
+        # follow.
         symptom = str(verdict.symptom)
         if verdict.action == "stop" or symptom in divergence_symptoms():
             return True
@@ -255,28 +240,23 @@ class Judge:
 
 
 def check_watched(spec: Spec) -> None:
-    """Refuse a spec whose policy or schedule is invalid.
-
-    Raises:
-        UsageError: a symptom, a choice or the schedule is invalid.
-    """
+    """Refuse a spec with an invalid symptom, choice or schedule by a `UsageError`."""
     policy_for(spec)
     if spec.lr_schedule:
         declared_for(spec.lr_schedule)
 
 
-def targets_of(spec: Spec) -> dict[str, tuple[float, str]]:
+def _paced_targets(spec: Spec) -> dict[str, tuple[float, str]]:
     """Return the reported names whose pace is watched, with the value to reach and the goal.
 
     Targets are bounds on metrics of the test data; values reported on the way carry ``val_``.
     """
     found = {}
     for name, bound in spec.targets.items():
-        if bound.low is not None:
-            continue  # a range has no direction
-        goal = "minimize" if bound.op.startswith("<") else "maximize"
-        for reported in (name, f"val_{name.removeprefix('test_')}"):
-            found[reported] = bound.limit, goal
+        if bound.low is None:  # a range has no direction
+            goal = "minimize" if bound.op.startswith("<") else "maximize"
+            for reported in (name, f"val_{name.removeprefix('test_')}"):
+                found[reported] = bound.limit, goal
     return found
 
 

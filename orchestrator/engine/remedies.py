@@ -20,7 +20,7 @@ from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, parse
-from orchestrator.sweepfile.model import Remedy, Spec
+from orchestrator.sweepfile.model import Spec
 
 LINK = "remedy"
 LINK_RESUMING = "resumed"
@@ -34,8 +34,7 @@ def policy_for(spec: Spec) -> Policy:
     Raises:
         UsageError: a symptom or a choice is unknown.
     """
-    asked = Policy.of(spec.divergence)
-    choices: dict[str, Choice] = dict(asked.choices)
+    choices: dict[str, Choice] = dict(Policy.of(spec.divergence).choices)
     for symptom in spec.remedy:
         if choices.get(symptom, "stop") == "stop":
             choices[symptom] = "remedy"
@@ -51,21 +50,39 @@ def successor(view: SweepView, record: TrialRecord) -> TrialRecord | None:
     change = remedy_change(view, record, record.symptom)
     if change is None:
         return None
-    lineage = view.lineage(record)
-    place = 1 + sum(earlier.link == LINK for earlier in lineage)
-    remedy = view.spec.remedy[record.symptom]
+    place = f"remedy {1 + sum(earlier.link == LINK for earlier in view.lineage(record))}"
+    starts_at_checkpoint = view.spec.remedy[record.symptom].start == "checkpoint"
+    return _follower(
+        view,
+        record,
+        LINK,
+        f"{place}: {_settings(change)}",
+        {"name": place, "set": change, "symptom": record.symptom},
+        from_checkpoint=starts_at_checkpoint and view.run_dir(record).checkpoint_file.exists(),
+    )
+
+
+def _follower(
+    view: SweepView,
+    origin: TrialRecord,
+    link: str,
+    title: str,
+    change: dict[str, Any],
+    *,
+    from_checkpoint: bool,
+) -> TrialRecord:
+    """Return the record of a trial that follows from `origin` with the values in `change`."""
     number = view.next_number()
     return TrialRecord(
         number=number,
-        name=view.unused_name(f"{lineage[0].name} → remedy {place}: {settings(change)}", number),
-        config=config_with(record.config, change, view.spec),
-        stage=record.stage,
-        note=dict(record.note),
-        origin=record.number,
-        link=LINK,
-        from_checkpoint=remedy.start == "checkpoint"
-        and view.run_dir(record).checkpoint_file.exists(),
-        change={"name": f"remedy {place}", "set": change, "symptom": record.symptom},
+        name=view.unused_name(f"{view.lineage(origin)[0].name} → {title}", number),
+        config=_config_with(origin.config, change["set"], view.spec),
+        stage=origin.stage,
+        note=dict(origin.note),
+        origin=origin.number,
+        link=link,
+        from_checkpoint=from_checkpoint,
+        change=change,
     )
 
 
@@ -79,24 +96,22 @@ def remedy_change(view: SweepView, record: TrialRecord, symptom: str) -> dict[st
         earlier.link == LINK and earlier.change.get("symptom") == symptom
         for earlier in view.lineage(record)
     )
-    if answered >= remedy.times or not _applies(view, remedy, record):
+    if answered >= remedy.times:
         return None
+    if remedy.condition is not None:
+        known = facts_of(record, view.run_dir(record), spec.metric)
+        if known.hold(parse(remedy.condition)) is not True:
+            return None
     before = values_of(spec, view.folder, record)
     change = {}
-    for name, asked in remedy.set.items():
-        value = _new_value(_rung(asked, answered), before.get(name, _UNKNOWN))
-        if value is not _UNKNOWN and value != before.get(name, _UNKNOWN):
+    for name, answer in remedy.set.items():
+        known_value = before.get(name, _UNKNOWN)
+        value = _new_value(answer, answered, known_value)
+        if value is not _UNKNOWN and value != known_value:
             change[name] = value
-    if not change or broken_by(spec, config_with(record.config, change, spec)):
+    if not change or broken_by(spec, _config_with(record.config, change, spec)):
         return None  # what changes nothing would end alike, and what is forbidden may not run
     return change
-
-
-def _applies(view: SweepView, remedy: Remedy, record: TrialRecord) -> bool:
-    if remedy.condition is None:
-        return True
-    known = facts_of(record, view.run_dir(record), view.spec.metric)
-    return known.hold(parse(remedy.condition)) is True
 
 
 def values_of(spec: Spec, sweep: SweepDir, record: TrialRecord) -> dict[str, Any]:
@@ -113,21 +128,23 @@ def values_of(spec: Spec, sweep: SweepDir, record: TrialRecord) -> dict[str, Any
     return values
 
 
-def config_with(config: Mapping[str, Any], change: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
+def _config_with(
+    config: Mapping[str, Any], change: Mapping[str, Any], spec: Spec
+) -> dict[str, Any]:
     """Return `config` with other values; names of nested parameters reach into its maps."""
     found: dict[str, Any] = copy.deepcopy(dict(config))
     for name, value in change.items():
         inside = found
-        path = spec.nested.get(name, (name,))
-        for part in path[:-1]:
+        *path, last = spec.nested.get(name, (name,))
+        for part in path:
             if not isinstance(inside.get(part), dict):
                 inside[part] = {}
             inside = inside[part]
-        inside[path[-1]] = value
+        inside[last] = value
     return found
 
 
-def settings(change: Mapping[str, Any]) -> str:
+def _settings(change: Mapping[str, Any]) -> str:
     """Return a change as text: ``lr=0.0001, clip=1``."""
     texts = []
     for name, value in change.items():
@@ -136,24 +153,19 @@ def settings(change: Mapping[str, Any]) -> str:
     return ", ".join(texts)
 
 
-def _rung(asked: Any, place: int) -> Any:
-    """Return what the answer at `place` sets: an item of a list, beyond its end the last one."""
-    if isinstance(asked, list | tuple):
-        return asked[min(place, len(asked) - 1)] if asked else _UNKNOWN
-    return asked
-
-
-def _new_value(asked: Any, before: Any) -> Any:
-    """Return the new value of a parameter; `_UNKNOWN` if it is relative to an unknown value."""
-    if not isinstance(asked, str) or _TIMES.fullmatch(asked.strip()) is None:
-        return asked
-    product = times_before(asked, before)
+def _new_value(answer: Any, place: int, before: Any) -> Any:
+    """Return what the answer at `place` sets; `_UNKNOWN` if it is relative to an unknown value."""
+    if isinstance(answer, list | tuple):  # beyond its end the last one counts
+        answer = answer[min(place, len(answer) - 1)] if answer else _UNKNOWN
+    if not isinstance(answer, str) or _TIMES.fullmatch(answer.strip()) is None:
+        return answer
+    product = times_before(answer, before)
     return _UNKNOWN if product is None else product
 
 
-def times_before(asked: str, before: Any) -> int | float | None:
+def times_before(text: str, before: Any) -> int | float | None:
     """Return what ``"*0.1"`` makes of a value; None for other texts and for what is no number."""
-    match = _TIMES.fullmatch(asked.strip())
+    match = _TIMES.fullmatch(text.strip())
     if match is None or isinstance(before, bool) or not isinstance(before, int | float):
         return None
     # Twelve digits, so that 3e-4 times 0.1 is 3e-5.
@@ -169,7 +181,6 @@ def add_resumed(
     It waits in the sweep's folder for a driver.
 
     Args:
-        number: of the trial whose checkpoint it starts from.
         change: the values that it sets.
         new_schedule: True if the schedule of the learning rate starts again.
 
@@ -191,39 +202,23 @@ def add_resumed(
                 f"{sweep.path}: a run of its file continues another sweep "
                 f"({opened.folder.path}). Resume a trial of that one."
             )
-        return _resumed(SweepView(spec, sweep, opened.records), number, change, new_schedule)
+        view = SweepView(spec, sweep, opened.records)
+        origin = view.records[number]
+        if not view.run_dir(origin).checkpoint_file.exists():
+            is_unknown = spec.program is not None and spec.program.resume is None
+            why = "the file has no `resume` to know it by" if is_unknown else "it saved none"
+            raise NotFoundError(
+                f"trial {number} ({origin.name}): no checkpoint to resume from ({why}). Run it "
+                "again with `sweep run --set`."
+            )
+        parts = [_settings(change)] if change else []
+        facts: dict[str, Any] = {"name": "resumed", "set": dict(change)}
+        if new_schedule:
+            parts.append("new schedule")
+            facts |= {"name": "resumed with a new schedule", "new_schedule": True}
+        title = f"resumed: {', '.join(parts)}" if parts else "resumed"
+        record = _follower(view, origin, LINK_RESUMING, title, facts, from_checkpoint=True)
+        view.save(record)
+        return record
     finally:
         opened.close()
-
-
-def _resumed(
-    view: SweepView, number: int, change: Mapping[str, Any], new_schedule: bool
-) -> TrialRecord:
-    origin, spec = view.records[number], view.spec
-    if not view.run_dir(origin).checkpoint_file.exists():
-        is_unknown = spec.program is not None and spec.program.resume is None
-        why = "the file has no `resume` to know it by" if is_unknown else "it saved none"
-        raise NotFoundError(
-            f"trial {number} ({origin.name}): no checkpoint to resume from ({why}). Run it again "
-            "with `sweep run --set`."
-        )
-    parts = [*([settings(change)] if change else []), *(["new schedule"] if new_schedule else [])]
-    name = f"{view.lineage(origin)[0].name} → resumed{': ' if parts else ''}{', '.join(parts)}"
-    new = view.next_number()
-    record = TrialRecord(
-        number=new,
-        name=view.unused_name(name, new),
-        config=config_with(origin.config, change, spec),
-        stage=origin.stage,
-        note=dict(origin.note),
-        origin=origin.number,
-        link=LINK_RESUMING,
-        from_checkpoint=True,
-        change={
-            "name": "resumed with a new schedule" if new_schedule else "resumed",
-            "set": dict(change),
-            **({"new_schedule": True} if new_schedule else {}),
-        },
-    )
-    view.save(record)
-    return record

@@ -31,12 +31,7 @@ class DirectChannel:
     """
 
     def __init__(
-        self,
-        conductor: Conductor,
-        attempt_id: str,
-        tick: Callable[[], None],
-        *,
-        sends_memory: bool,
+        self, conductor: Conductor, attempt_id: str, tick: Callable[[], None], *, sends_memory: bool
     ) -> None:
         self._conductor = conductor
         self._attempt_id = attempt_id
@@ -63,10 +58,10 @@ def run_trials(
     slots: int,
     on_start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run what `conductor` hands out, one after another, in this process.
+    """Run what `conductor` hands out, one after another, in this process; see `runners`.
 
     If this process is killed, what trials started ends with it. There is one slot, whatever `slots`
-    is; see `runners` for the other arguments.
+    is.
     """
     # At a normal end each trial has ended its own processes; the caller's others may live on.
     with marked_folder(ends_all=False):

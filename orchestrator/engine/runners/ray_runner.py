@@ -54,8 +54,38 @@ def run_trials(
     with local_ray(slots) as folder:
         on_start()
         tick()
-        if not conductor.is_over:
-            _tune(conductor, tick, folder)
+        if conductor.is_over:
+            return
+        # Only now, since importing it imports Ray.
+        from ray import tune
+
+        from orchestrator.engine.runners import ray_tune
+
+        link = ray_tune.ConductorLink(conductor, tick)
+        tuner = tune.Tuner(
+            ray_tune.Supervisor,
+            tune_config=tune.TuneConfig(
+                search_alg=ray_tune.ConductorSearcher(link),
+                scheduler=ray_tune.ConductorScheduler(link),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=str(folder),  # the run directories are the record, not this
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=0, checkpoint_at_end=False
+                ),
+            ),
+        )
+        try:
+            tuner.fit()
+        except Exception:
+            if link.errors:
+                raise link.errors[0] from None
+            raise
 
 
 @contextmanager
@@ -82,68 +112,25 @@ def local_ray(slots: int) -> Iterator[Path]:
         raise SweepError("Ray already runs in this process. Call ray.shutdown() first.")
     with marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder:
         try:
-            _start(slots, folder)
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=slots,
+                    num_gpus=0,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    configure_logging=False,
+                    object_store_memory=80 << 20,
+                    # Otherwise workers would import modules from the working folder before ours.
+                    job_config=ray.job_config.JobConfig(_client_job=True),
+                    _temp_dir=str(folder),
+                )
+            except Exception as error:
+                raise SweepError(
+                    f"Ray does not start on this machine ({error}). "
+                    "Give --inline to run without it, one trial after another."
+                ) from error
             yield folder
         finally:
             ray.shutdown()
-
-
-def _start(slots: int, folder: Path) -> None:
-    import ray
-
-    try:
-        ray.init(
-            address="local",
-            num_cpus=slots,
-            num_gpus=0,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            configure_logging=False,
-            object_store_memory=80 << 20,
-            # Otherwise workers would import modules from the working folder before ours.
-            job_config=ray.job_config.JobConfig(_client_job=True),
-            _temp_dir=str(folder),
-        )
-    except Exception as error:
-        raise SweepError(
-            f"Ray does not start on this machine ({error}). "
-            "Give --inline to run without it, one trial after another."
-        ) from error
-
-
-def _tune(conductor: Conductor, tick: Callable[[], None], folder: Path) -> None:
-    from ray import tune
-
-    from orchestrator.engine.runners.ray_actor import Supervisor
-    from orchestrator.engine.runners.ray_adapters import (
-        ConductorLink,
-        ConductorScheduler,
-        ConductorSearcher,
-    )
-
-    link = ConductorLink(conductor, tick)
-    tuner = tune.Tuner(
-        Supervisor,
-        tune_config=tune.TuneConfig(
-            search_alg=ConductorSearcher(link),
-            scheduler=ConductorScheduler(link),
-            num_samples=-1,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="sweep",
-            storage_path=str(folder),  # the run directories are the record, not this
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=0),
-            checkpoint_config=tune.CheckpointConfig(
-                checkpoint_frequency=0, checkpoint_at_end=False
-            ),
-        ),
-    )
-    try:
-        tuner.fit()
-    except Exception:
-        if link.errors:
-            raise link.errors[0] from None
-        raise

@@ -1,20 +1,94 @@
-"""How Ray Tune talks to the conductor: through its searcher and its scheduler."""
+"""Ray Tune's side of a sweep: its trainable, its searcher and its scheduler.
+
+The trainable runs in Ray's workers and supervises the process of one trial; it never trains itself.
+Searcher and scheduler run in the driver and pass everything to the conductor.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ray import tune
+from ray.tune import PlacementGroupFactory
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.child.process import Attempt, Message, TrialProcess, is_last
+
+if TYPE_CHECKING:
+    from orchestrator.engine.conductor import Conductor
+
+# Ray reacts to Ctrl+C, and cleans up, only between two steps.
+STEP_S = 0.4
+
+# Nothing that Ray counts limits how many attempts run at once.
+CPU_SHARE = 0.01
 
 LOST = "its Ray worker was lost"
+
+
+class Supervisor(tune.Trainable):
+    """Starts one attempt's process and passes its messages to the driver.
+
+    It never fails itself: whatever goes wrong becomes a ``["failed", message]`` of the attempt, so
+    that the actor can be reused and Ray never sees a training error. A result is
+    ``{"messages": [...]}``; the result after the attempt's last message is done.
+    """
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """Return a small share of a CPU: slots are counted by us, not by Ray."""
+        return PlacementGroupFactory([{"CPU": CPU_SHARE}])
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start the attempt in `config`."""
+        self._process: TrialProcess | None = None
+        self._pending: list[Message] = []
+        self._over = False
+        try:
+            self._attempt = Attempt.from_json(config["attempt"])
+            if self._attempt.run_dir.stop_file.exists():
+                self._pending.append(["failed", "ended before it started"])
+            else:
+                self._process = TrialProcess(self._attempt)
+        except Exception as error:
+            self._pending.append(["failed", f"{type(error).__name__}: {error}"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start another attempt in this actor; never refuse."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Return the messages since the last step, after at most `STEP_S` seconds."""
+        if self._over:
+            return {"messages": "[]", "done": True}
+        messages, self._pending = self._pending, []
+        process = self._process
+        if process is not None:
+            try:
+                if self._attempt.run_dir.stop_file.exists():
+                    process.stop()
+                messages += process.poll(STEP_S)
+                self._over = not process.is_alive
+            except Exception as error:  # of any kind: it must reach the driver as a message
+                self.cleanup()
+                messages.append(["failed", f"{type(error).__name__}: {error}"])
+        if is_last(messages):
+            self._over = True
+        return {"messages": json.dumps(messages), "done": False}
+
+    def cleanup(self) -> None:
+        """End the attempt's process, if it still lives."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
 
 
 class ConductorLink:
@@ -24,7 +98,6 @@ class ConductorLink:
     user should read the first one.
 
     Args:
-        conductor: decides what starts and what ends.
         tick: called many times a second, to handle requests from outside.
     """
 
@@ -63,9 +136,8 @@ class ConductorSearcher(Searcher):
                 return {"attempt": attempt.to_json()}
             # FINISHED is final for Ray. While stopping, running trials may end without another
             # call of this, and Ray would wait for a next suggestion for minutes.
-            if conductor.stopping or conductor.is_over:
-                return Searcher.FINISHED
-            return None
+            is_last_call = conductor.stopping or conductor.is_over
+            return Searcher.FINISHED if is_last_call else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
