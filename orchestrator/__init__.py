@@ -4,7 +4,6 @@ Usage in a notebook::
 
     from orchestrator import load_results
     table = load_results("results")
-    table.sort_values("val_mae").head()
 
 in the user's own training script, inside a sweep or not::
 
@@ -39,6 +38,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
     if name == "load_results":
         from orchestrator.analysis.table import load_results
 
@@ -47,10 +48,8 @@ def __getattr__(name: str) -> Any:
         from orchestrator.search import DivergencePruner
 
         return DivergencePruner
-    if name in ("config", "report", "run_dir"):
-        from orchestrator.callbacks import script
+    from orchestrator.callbacks import script
 
-        if name == "report":
-            return script.report
-        return script.read_config() if name == "config" else script.find_run_dir()
-    raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
+    if name == "report":
+        return script.report
+    return script.read_config() if name == "config" else script.find_run_dir()

@@ -65,10 +65,9 @@ class Problem:
     """One mistake in a sweep file.
 
     Attributes:
-        line: line in the file, from 1; None if it has none (a ``--set`` value, a default).
-        key: dotted path of the key, as ``parameters.lr.min``.
-        message: what is wrong, what was found, and the nearest valid name or next step.
-        origin: file name, or ``--set`` for a command-line override.
+        line: from 1; None if it has none (a ``--set`` value, a default).
+        key: dotted path, as ``parameters.lr.min``.
+        origin: file name, or ``--set``.
     """
 
     line: int | None
@@ -78,8 +77,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.origin if self.line is None else f"{self.origin}:{self.line}"
-        head = f"{place}: " if place else ""
-        return f"{head}{self.key}: {self.message}" if self.key else f"{head}{self.message}"
+        return ": ".join(part for part in (place, self.key, self.message) if part)
 
 
 class SpecError(UsageError):

@@ -1,8 +1,4 @@
-"""Files that survive crashes, and sizes and durations as people write them.
-
-The modules replace a file in one step (`atomic`), append to a log (`jsonl`), keep other processes
-out (`lock`), write TOML (`toml`) and find the records of a package (`discover`).
-"""
+"""Files that survive crashes (`atomic`, `jsonl`, `lock`), TOML, sizes and durations."""
 
 import lazy_loader
 

@@ -12,16 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-
-def _read_umask() -> int:
-    # No call reads the mask without setting it, which affects all threads: it is read once, while
-    # there is only one.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _read_umask()
+# No call reads the mask without setting it, which affects all threads: it is read once, while
+# there is only one.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -32,7 +26,6 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     the new one. If the block raises, `path` is unchanged and the temporary file is removed.
 
     Args:
-        path: the file to replace; its folder must exist.
         mode: ``"wb"`` or ``"w"`` (UTF-8).
 
     Raises:
@@ -54,12 +47,7 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove the temporary files of writers that were killed while they replaced a file.
-
-    Args:
-        folder: the folder of the files.
-        names: files of which the caller is the only writer; other writers may be at work.
-    """
+    """Remove the temporary files of killed writers of `names`, which no other process may write."""
     for name in names:
         for path in folder.glob(f".{glob.escape(name)}.*.tmp"):
             path.unlink(missing_ok=True)
@@ -72,11 +60,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace the content of `path` by `value` as indented JSON in one step.
-
-    Non-finite floats are written as the strings ``"nan"``, ``"inf"`` and ``"-inf"``: strict JSON
-    cannot express them, and readers in other languages must be able to parse it.
-    """
+    """Replace the content of `path` by `value` as indented strict JSON in one step; see `plain`."""
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 

@@ -1,8 +1,4 @@
-"""Find the records that the modules of a package define, so that adding one is adding a file.
-
-A symptom, a log reader or a command is one module with one record in it. The package of these
-modules is their list; no second list has to be kept up to date.
-"""
+"""Find the records that the modules of a package define: the package is their only list."""
 
 from __future__ import annotations
 
@@ -19,12 +15,7 @@ def module_names(package: str) -> list[str]:
 
 
 def records(package: str, attribute: str) -> Iterator[Any]:
-    """Yield the attribute of every module of `package` that has it, in the order of their names.
-
-    Args:
-        package: full name, such as ``orchestrator.divergence.symptoms``.
-        attribute: name of the record in each module, such as ``SYMPTOM``.
-    """
+    """Yield the attribute, such as ``SYMPTOM``, of every module of `package` that has it."""
     for name in module_names(package):
         module = importlib.import_module(f"{package}.{name}")
         if hasattr(module, attribute):

@@ -14,10 +14,8 @@ from orchestrator.files.atomic import plain
 def append(path: Path, record: Mapping[str, Any]) -> None:
     """Append `record` as one line, in one write.
 
-    A torn line of an earlier writer is ended first, so that only that line is lost.
-
-    Raises:
-        OSError: the folder is missing, full or not writable.
+    A torn line of an earlier writer is ended first, so that only that line is lost. Raises an
+    `OSError` if the folder is missing, full or not writable.
     """
     line = json.dumps(plain(record), ensure_ascii=False).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -35,10 +33,9 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """Return all whole records; torn lines and lines without an object are left out."""
     try:
-        content = path.read_bytes()
+        return parse(path.read_bytes())
     except OSError:
         return []
-    return parse(content)
 
 
 def parse(content: bytes) -> list[dict[str, Any]]:
@@ -55,12 +52,7 @@ def parse(content: bytes) -> list[dict[str, Any]]:
 
 
 def read_last(path: Path, tail_bytes: int = 16_384) -> dict[str, Any] | None:
-    """Return the last whole record without reading more than the end of the file.
-
-    Args:
-        path: the log; a missing one has no last record.
-        tail_bytes: how much of the end is read; a longer last record is not found.
-    """
+    """Return the last whole record within the last `tail_bytes` of a log, which alone are read."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)

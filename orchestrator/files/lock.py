@@ -18,7 +18,6 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
 
     Args:
         path: the lock file; created if missing, but not its folder.
-        timeout_s: how long to wait for another holder, in seconds.
         holder: what the lock guards, for the message.
 
     Raises:
@@ -53,10 +52,8 @@ def is_held(path: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return True
-    except OSError:
-        return False  # a file system without locks
+    except OSError as error:  # others come from a file system without locks
+        return isinstance(error, BlockingIOError | PermissionError)
     finally:
         os.close(descriptor)
     return False

@@ -34,7 +34,7 @@ def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
 
 def _key(key: Any) -> str:
     text = str(key)
-    return text if _BARE.fullmatch(text) else _string(text)
+    return text if _BARE.fullmatch(text) else _value(text)
 
 
 def _value(value: Any) -> str:
@@ -43,12 +43,12 @@ def _value(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        if not math.isfinite(value):
-            return str(value)  # TOML spells nan, inf and -inf alike
-        text = repr(value)
-        return text if "." in text or "e" in text else f"{text}.0"
+        text = str(value)  # TOML spells nan, inf and -inf alike
+        is_float = not math.isfinite(value) or "." in text or "e" in text
+        return text if is_float else f"{text}.0"
     if isinstance(value, str):
-        return _string(value)
+        # TOML has all of JSON's escapes, but DEL must be escaped as well.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, list | tuple):
@@ -57,8 +57,3 @@ def _value(value: Any) -> str:
         items = (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
         return f"{{{', '.join(items)}}}"
     raise TypeError(f"TOML cannot express a {type(value).__name__}")
-
-
-def _string(text: str) -> str:
-    # TOML has all of JSON's escapes, but DEL must be escaped as well.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

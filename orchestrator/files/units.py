@@ -18,7 +18,7 @@ _DURATION = re.compile(
     rf"\s*(?:{_NUMBER}\s*d)?\s*(?:{_NUMBER}\s*h)?\s*(?:{_NUMBER}\s*m(?:in)?)?\s*(?:{_NUMBER}\s*s)?\s*",
     re.IGNORECASE,
 )
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])i?b?\s*", re.IGNORECASE)
+_SIZE = re.compile(rf"\s*{_NUMBER}\s*([kmgt])i?b?\s*", re.IGNORECASE)
 
 
 def parse_size(text: object) -> int:
@@ -59,9 +59,8 @@ def to_mib(size_bytes: int) -> int:
 
 def format_size(size_bytes: int) -> str:
     """Return a size for people: ``"8.0 GiB"``, ``"512 MiB"``."""
-    if abs(size_bytes) >= GIB:
-        return f"{size_bytes / GIB:.1f} GiB"
-    return f"{size_bytes / MIB:.0f} MiB"
+    in_gib = abs(size_bytes) >= GIB
+    return f"{size_bytes / GIB:.1f} GiB" if in_gib else f"{size_bytes / MIB:.0f} MiB"
 
 
 def format_duration(seconds: float | None) -> str:
