@@ -139,12 +139,7 @@ class _Driver:
     """
 
     def __init__(
-        self,
-        spec: Spec,
-        plan: Plan,
-        opened: OpenSweep,
-        only: frozenset[str],
-        listener: Listener,
+        self, spec: Spec, plan: Plan, opened: OpenSweep, only: frozenset[str], listener: Listener
     ) -> None:
         self._spec = spec
         self._plan = plan
