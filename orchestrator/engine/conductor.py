@@ -1,10 +1,8 @@
-"""What happens next in a sweep: which trial starts, what a report leads to, how a trial ends.
+"""Decide what happens next in a sweep: which trial starts, what a report leads to, how one ends.
 
 The conductor knows nothing of Ray or processes. A runner asks it for the next attempt, passes it
 the messages of running ones, and reports when one is gone. It owns the records and the running
-attempts; everything else that decides about a sweep reads them through a `SweepView` and returns
-its decision. Every report takes the same path: divergence rule, then pruner, then a decision that
-is written down with its reason.
+attempts; everything else that decides about a sweep reads them and returns its decision.
 """
 
 from __future__ import annotations
@@ -38,12 +36,10 @@ class Conductor:
     """Decides the course of one sweep.
 
     Args:
-        slots: gives trials their room.
         state: the sweep's own record with the decisions so far, which are added to it.
         only: names or numbers of the only trials to run; empty for all.
 
     Attributes:
-        trials: owns the records.
         records: all trials by number; read only.
         stop_reason: why the sweep was asked to end; None if it was not.
         ending: why it ends by itself before its time; None if it does not.
@@ -103,8 +99,8 @@ class Conductor:
     def next_attempt(self, attempt_id: str) -> Attempt | None:
         """Hand out the next attempt under `attempt_id`, or None if none can start now.
 
-        None means: nothing is left, or there is no room, or the script that started last has not
-        yet shown its output folder. `is_over` distinguishes the first from the others.
+        Either nothing is left (`is_over`), or there is no room, or the script that started last has
+        not yet shown its output folder.
         """
         if self.stopping or self._waits_for_folder():
             return None
@@ -153,12 +149,9 @@ class Conductor:
                     self._on_failed(attempt_id, attempt, str(text))
 
     def on_gone(self, attempt_id: str, error: str | None = None) -> None:
-        """Give back the room of an attempt whose process has ended.
+        """Give back the room of an attempt whose process has ended, maybe by an `error`.
 
         An attempt that ran out of memory goes back into the queue, or has failed for good.
-
-        Args:
-            error: what happened, if the attempt did not report itself how it ended.
         """
         attempt = self._running.get(attempt_id)
         if attempt is None:
@@ -232,9 +225,8 @@ class Conductor:
     def mark_interrupted(self) -> None:
         """Write into the run directories that trials were interrupted, and do nothing else.
 
-        It may be called in a signal handler, which may have broken into anything that takes a lock
-        (the study, the log of events, the terminal), and after whatever made the sweep fail. The
-        study learns of it when the sweep is opened again.
+        A signal handler may call it, which may have broken into anything that takes a lock (the
+        study, the log, the terminal). The study learns of it when the sweep is opened again.
         """
         for attempt in list(self._running.values()):
             if not attempt.is_finished:

@@ -1,8 +1,7 @@
 """What the reports of one attempt lead to: divergence first, then the pruner.
 
-The order of authority: what the watch over the curve ends is ended, whatever a pruner thinks of
-it; only what is not lost is compared with other trials; and only what completes can be promoted to
-the next stage.
+What the watch over the curve ends is ended, whatever a pruner thinks of it, and only what is not
+lost is compared with other trials.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ class Judgement:
     Attributes:
         stop: why the trial is to end; None if it continues.
         symptom: what the watch ended it for; None if it continues or a pruner ended it.
-        warnings: what the user should know.
     """
 
     stop: str | None = None
@@ -86,9 +84,6 @@ class Judge:
     Attributes:
         passing: warnings for whoever watches the trial run. Once it has ended well, the table
             shows what came of its targets and milestones.
-
-    Raises:
-        UsageError: the spec's policy or schedule is invalid.
     """
 
     def __init__(
@@ -145,8 +140,8 @@ class Judge:
     def value(self, *, is_complete: bool) -> tuple[float | None, str | None]:
         """Return the attempt's metric, and what prevented recomputing it, if anything did.
 
-        Numbers are recomputed from the saved arrays of a complete attempt; otherwise the best
-        reported value counts.
+        It is recomputed from the saved arrays of a complete attempt; otherwise the best reported
+        value counts.
         """
         if self._metric is None:
             return None, None

@@ -1,7 +1,7 @@
 """What the trials of a user's own program show together.
 
-A program that fails at once in every trial need not run in the others; and if its trials write the
-same file, each of them but the last is left with another's content.
+A program that fails at once in every trial need not run in the others; and trials that write the
+same file leave it with the content of the last.
 """
 
 from __future__ import annotations
@@ -46,11 +46,7 @@ class _SharedFile:
 
 
 class ProgramWatch:
-    """Watches over the trials of a program; does nothing if a trainer runs them.
-
-    Args:
-        records: the trials of earlier drivers.
-    """
+    """Watches the trials of a program; `records` are those of earlier drivers."""
 
     def __init__(self, spec: Spec, records: Collection[TrialRecord] = ()) -> None:
         self._is_program = spec.program is not None

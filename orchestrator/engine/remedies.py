@@ -1,7 +1,7 @@
 """Trials that follow from another one: the answer to a symptom, and `sweep resume`.
 
-What follows is decided from records alone, so that a driver that was killed between the end of a
-trial and its answer makes up for it when the sweep continues, and never answers twice.
+What follows is decided from records alone, so that a driver that was killed before it answered
+makes up for it when the sweep continues, and none answers twice.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ _TIMES = re.compile(r"\*\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 def policy_for(spec: Spec) -> Policy:
     """Return the policy of a sweep: a symptom that has a remedy is answered if it would stop.
 
-    Raises:
-        UsageError: a symptom or a choice is unknown.
+    Raises a `UsageError` for an unknown symptom or choice.
     """
     choices: dict[str, Choice] = dict(Policy.of(spec.divergence).choices)
     for symptom in spec.remedy:
@@ -176,9 +175,7 @@ def times_before(text: str, before: Any) -> int | float | None:
 def add_resumed(
     spec: Spec, sweep: SweepDir, number: int, change: Mapping[str, Any], *, new_schedule: bool
 ) -> TrialRecord:
-    """Make the trial that continues from the checkpoint of trial `number`, and return its record.
-
-    It waits in the sweep's folder for a driver.
+    """Save and return the trial that continues from the checkpoint of trial `number`.
 
     Args:
         change: the values that it sets.

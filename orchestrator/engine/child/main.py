@@ -75,10 +75,7 @@ class PipeChannel:
 
 
 def main(text: str, connection: Connection) -> None:
-    """Run the attempt of `Attempt.to_json` in this process and end it.
-
-    Messages go both ways over `connection`; when it closes, this process ends.
-    """
+    """Run the attempt of `Attempt.to_json` in this process, which ends with it or `connection`."""
     os.setsid()
     # Ray blocks SIGINT in what it starts, and a blocked signal stays blocked in the script.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -127,11 +124,7 @@ def isolate(attempt: Attempt) -> None:
 
 
 def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> Message:
-    """Run one attempt in this process, without changing its environment; return its last message.
-
-    Args:
-        echo: print each report, for a log that would be empty otherwise.
-    """
+    """Run one attempt in this process and return its last message; `echo` prints its reports."""
     # Imported here because the process that starts this one imports `main`, but does not need it.
     from orchestrator.engine.child.trial_run import TrialRun
 

@@ -25,8 +25,8 @@ _PEAK = re.compile(r"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 def tree_bytes(pid: int) -> int:
     """Return the RAM of a process and all its descendants; 0 if the system does not report it.
 
-    Pages that several of them share count once. If the greatest peak of one of them is more, that
-    counts, because what they hold together is measured only from time to time.
+    Shared pages count once. If the greatest peak of one process is more, that counts, because what
+    they hold together is measured only from time to time.
     """
     together = peak = 0
     for member in family([pid]):
@@ -57,10 +57,7 @@ def reserved_bytes() -> int:
 
 
 def peaks_mib() -> dict[str, int]:
-    """Return the peak memory of this process and its ended children, in MiB, for the metadata.
-
-    ``peak_gpu_memory_mib`` is present only if the trial used a GPU through torch.
-    """
+    """Return the peak memory of this process and its ended children, and on a GPU torch's peak."""
     # Linux counts ru_maxrss in KiB, macOS in bytes.
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
     usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -71,10 +68,7 @@ def peaks_mib() -> dict[str, int]:
 
 
 def cap(promised_bytes: int) -> bool:
-    """Limit torch's allocator in this process to what was promised, less the context.
-
-    The allocations of other libraries are not limited. Returns False if there is no GPU to use.
-    """
+    """Limit torch's allocator to what was promised, less the context; return if there is a GPU."""
     import torch
 
     if not torch.cuda.is_available():

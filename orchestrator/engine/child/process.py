@@ -72,11 +72,9 @@ class Attempt:
     Attributes:
         run_path: the run directory, absolute.
         attempt: which try this is, from 1.
-        config: the values that the sweep gave.
         trainer: None for a program.
         program: fields of `Program`; None for a trainer.
         slot: `Slot.to_dict()`.
-        commit: git commit of the code that runs; None if unknown.
         folder: where a trainer of the user's own is looked up besides the environment.
         cap_bytes: what the trial may hold on its GPU, including its context; None for no cap.
         gpu_bytes: all memory of its GPU (of several the smallest); None if unknown.
@@ -234,11 +232,10 @@ def is_last(messages: list[Message]) -> bool:
 
 
 def kill_family(pid: int) -> None:
-    """Kill the process group of `pid` and all its descendants.
+    """Kill the process group of `pid` and all its descendants, at last maybe this process.
 
     A daemon has a session of its own, so a signal to the group does not reach it; while the leader
-    lives it is found among its descendants. If this process belongs to the group, the call does
-    not return.
+    lives it is found among its descendants.
     """
     # What starts while the others are looked up is found in the next round.
     for _ in range(3):

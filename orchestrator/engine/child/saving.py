@@ -22,11 +22,9 @@ SPLITS = ("test", "val", "train")
 def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
     """Save predictions and targets of a split; each file appears whole or not at all.
 
-    A list (or tuple) of one-dimensional arrays is taken for sequences: their values are saved end
-    to end, with a second file of their lengths. Everything else is an array.
-
     Args:
-        predictions: array or tensor [N, ...], or a list of N arrays or tensors of one dimension.
+        predictions: array or tensor [N, ...]; or sequences, a list of N arrays or tensors of one
+            dimension, saved end to end with a second file of their lengths.
         targets: of the same shape, or a list of as many.
         split: ``"test"``, ``"val"`` or ``"train"``.
 
@@ -97,8 +95,7 @@ def _write(path: Path, array: NDArray[Any]) -> None:
 def check_checkpoint(path: Path) -> None:
     """Remove the checkpoint `path` if no attempt could continue from it; tensors are not read.
 
-    Raises:
-        TrialError: it holds objects that would have to be unpickled.
+    Raises a `TrialError` if it holds objects that would have to be unpickled.
     """
     import torch
 
@@ -115,11 +112,7 @@ def check_checkpoint(path: Path) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Replace `target` by the present content of `source`, as a hard link if possible.
-
-    Raises:
-        OSError: `target` cannot be written.
-    """
+    """Replace `target` by the present content of `source`, as a hard link if possible."""
     part = target.with_name(f".{target.name}.{os.getpid()}")
     part.unlink(missing_ok=True)
     try:
@@ -138,16 +131,10 @@ def copy_whole(source: Path, target: Path) -> None:
 
 
 def inherit_checkpoint(source: RunDir, run: RunDir, *, best: bool = False) -> bool:
-    """Put the checkpoint of `source` into `run` unless it has one; return whether it has one now.
+    """Give `run` the last (or best) checkpoint of `source`; return whether it has one now.
 
     It is linked if possible: a checkpoint is only ever replaced by another file, so neither trial
     sees what the other saves later.
-
-    Args:
-        best: prefer the state after the best report of `source` to its last one.
-
-    Raises:
-        OSError: `run` cannot be written.
     """
     if run.checkpoint_file.exists():
         return True

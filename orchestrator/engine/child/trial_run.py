@@ -35,8 +35,7 @@ _PACKAGES = ("sweep-orchestrator", "torch", "numpy", "ray", "optuna", "pyroomaco
 class TrialRun:
     """Writes what a trial reports into its run directory, and passes reports on.
 
-    It satisfies `trainers.base.Run`, which describes the methods. Only the process that runs the
-    trial has one, so each file has one writer.
+    It satisfies `trainers.base.Run`, which describes the methods. Each file has this one writer.
     """
 
     def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:
@@ -97,8 +96,7 @@ class TrialRun:
     def report(self, step: int, **metrics: Any) -> None:
         """Log one report and send it to be judged.
 
-        Raises:
-            TrialError: the step is not a whole number from 0, or a metric is not a number.
+        Raises a `TrialError` if the step is not a whole number from 0, or a metric is not a number.
         """
         step = _step(step)
         values = {name: _number(name, value) for name, value in metrics.items()}
@@ -157,11 +155,8 @@ class TrialRun:
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint by `state`: tensors, numbers, strings, nested maps.
 
-        The first one is read back, so that other objects are refused now and not when it is
-        needed. A state whose loss is not finite is not saved: the one before is worth more.
-
-        Raises:
-            TrialError: it holds other objects.
+        The first one is read back, so that other objects are refused now and not when it is needed.
+        A state whose loss is not finite is not saved: the one before is worth more.
         """
         if self._is_lost:
             return
@@ -233,11 +228,10 @@ class TrialRun:
 
 
 class TrainingLoss:
-    """Follows the training loss: whether it is finite, and whether it is the best so far.
+    """Follows the training loss, the series that the divergence rule would choose.
 
-    The driver judges the same reports some tenths of a second later and by all rules; here a
-    loop that reports its steps ends at the step. The series is the one that the divergence rule
-    would choose.
+    The driver judges the same reports some tenths of a second later and by all rules; here a loop
+    that reports its steps ends at the step.
 
     Attributes:
         fatal: why the run is lost, as text; None while it is not.

@@ -28,9 +28,8 @@ START_TIMEOUT_S = 60.0
 def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Call `first` at the first SIGINT, SIGTERM or SIGHUP, and `second` at the next; then exit.
 
-    SIGHUP counts because a terminal that closes sends it; a detached sweep has no terminal, and one
-    under ``nohup`` continues. It is never the second: a shell and its terminal both send it.
-    Outside the main thread there are no handlers.
+    SIGHUP counts because a terminal that closes sends it; a sweep under ``nohup`` continues. It is
+    never the second: a shell and its terminal both send it. Only the main thread has handlers.
 
     Args:
         first: must return at once; it runs between two instructions of the main thread.
@@ -103,11 +102,8 @@ def start_detached(
 ) -> tuple[SweepDir, int]:
     """Start ``sweep run`` with `arguments` in the background and wait until it holds the sweep.
 
-    Returns:
-        The sweep's folder and the driver's process id.
-
-    Raises:
-        SweepError: the driver ended at once; message and exit code are its own.
+    Returns the sweep's folder and the driver's process id. If the driver ends at once, the
+    `SweepError` has its message and its exit code.
     """
     folder = folder_for(spec, results, new=new)
     is_new = not folder.path.exists()

@@ -42,9 +42,6 @@ class Outcome:
     """How a run of a sweep ended.
 
     Attributes:
-        folder: the sweep's folder.
-        state: FINISHED, INTERRUPTED or FAILED.
-        records: all its trials, by number.
         ending: why it ended before all that the file requests had run; None if it did not.
         success: the verdict on ``success``; None if the file has none, or it was not judged.
     """
@@ -94,7 +91,6 @@ def run_sweep(
         new: start another sweep next to one of the same name.
         only: names or numbers of the only trials to run.
         inline: run in this process, one trial after another, without Ray.
-        retry_failed: run trials again that failed.
         terms: how the machine is used; None for the default `Policy`.
         command: the command line that continues the sweep, for people.
         on_open: receives the folder and the trials that it held, before anything starts.
@@ -131,12 +127,7 @@ def run_sweep(
 
 
 class _Driver:
-    """One run of a sweep, and what the user's signals request meanwhile.
-
-    Args:
-        opened: the sweep's folder.
-        only: the only trials to run; empty for all.
-    """
+    """One run of a sweep, and what the user's signals request meanwhile."""
 
     def __init__(
         self, spec: Spec, plan: Plan, opened: OpenSweep, only: frozenset[str], listener: Listener
@@ -176,10 +167,7 @@ class _Driver:
         """Run all trials that are left, write down how the sweep ended and return it.
 
         Args:
-            command: the command line that continues the sweep.
-            options: how the machine is used.
             retries: True if trials run again that had ended.
-            inline: run without Ray, in this process.
             on_start: installs the signal handlers again, since Ray installs its own at its start.
         """
         spec, folder, plan, log, kept = self._spec, self._folder, self._plan, self._log, self._kept
@@ -299,10 +287,9 @@ class _Driver:
 
 
 def _requeue(opened: OpenSweep, retry_failed: bool) -> bool:
-    """Let trials wait that are to run again: those of a killed driver, and failed ones on request.
+    """Let the trials of a killed driver wait, and failed ones on request.
 
-    Returns:
-        Whether trials run again that had ended.
+    Returns whether trials run again that had ended.
     """
     retries = False
     for record in opened.records.values():

@@ -117,11 +117,7 @@ def _unused(first: SweepDir) -> SweepDir:
 
 
 def make_folder(folder: SweepDir) -> None:
-    """Make the folder of a sweep if it is missing.
-
-    Raises:
-        UsageError: it cannot be made or written.
-    """
+    """Make the folder of a sweep if it is missing; `UsageError` if it cannot be written."""
     try:
         folder.trials_dir.mkdir(parents=True, exist_ok=True)
         if not os.access(folder.path, os.W_OK):
@@ -136,11 +132,7 @@ def make_folder(folder: SweepDir) -> None:
 def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozenset[str]:
     """Return the names and numbers of the only trials to run; empty for all.
 
-    Args:
-        only: names, numbers or folder names, as in ``--only``.
-
-    Raises:
-        NotFoundError: one of them is not a trial of the sweep.
+    `only` has names, numbers or folder names; `NotFoundError` if one is not a trial of the sweep.
     """
     wanted = frozenset(only)
     if not wanted:

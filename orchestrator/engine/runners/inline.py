@@ -1,9 +1,8 @@
 """Run trials in the calling process, without Ray: for a debugger.
 
-The process is restricted to the slot of the trial that runs, as a child is: its GPU, the memory of
-torch's allocator and its threads. CUDA's view is fixed when a process first uses it, so a sweep
-keeps to one device (or group), that of the plan's first slot; and a caller that has used CUDA
-already sees what it saw.
+The process is restricted to the slot of the trial that runs, as a child is. CUDA's view is fixed
+when a process first uses it, so a sweep keeps to one device (or group), that of the plan's first
+slot; and a caller that has used CUDA already sees what it saw.
 """
 
 from __future__ import annotations
@@ -23,12 +22,7 @@ WAIT_S = 0.3
 
 
 class DirectChannel:
-    """A channel whose messages are judged before `send` returns.
-
-    Args:
-        tick: called at every message and every look at `should_stop`.
-        sends_memory: False if this process holds more than the trial.
-    """
+    """A channel whose messages are judged before `send` returns; it ticks at every call."""
 
     def __init__(
         self, conductor: Conductor, attempt_id: str, tick: Callable[[], None], *, sends_memory: bool
@@ -58,10 +52,9 @@ def run_trials(
     slots: int,
     on_start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run what `conductor` hands out, one after another, in this process; see `runners`.
+    """Run what `conductor` hands out, one after another; see `runners`.
 
-    If this process is killed, what trials started ends with it. There is one slot, whatever `slots`
-    is.
+    If this process is killed, what trials started ends with it. `slots` is ignored: there is one.
     """
     # At a normal end each trial has ended its own processes; the caller's others may live on.
     with marked_folder(ends_all=False):

@@ -47,9 +47,7 @@ def run_trials(
 ) -> None:
     """Let Ray Tune run what `conductor` hands out, until nothing is left; see `runners`.
 
-    Raises:
-        SweepError: Ray does not start, or runs in this process already.
-        Exception: an error that `conductor` or `tick` raised.
+    Raises a `SweepError` if Ray does not start, and the errors that `conductor` and `tick` raise.
     """
     with local_ray(slots) as folder:
         on_start()
@@ -92,14 +90,9 @@ def run_trials(
 def local_ray(slots: int) -> Iterator[Path]:
     """Start Ray on this machine with room for `slots` trials; stop it at the end.
 
-    No dashboard, no usage statistics, nothing bound beyond loopback. On Linux its processes end
-    with this one, even if this one is killed.
-
-    Yields:
-        A folder for temporary files, readable by this user alone; it is removed at the end.
-
-    Raises:
-        SweepError: Ray does not start, or runs in this process already.
+    Yields a folder for temporary files, readable by this user alone. No dashboard, no usage
+    statistics, nothing bound beyond loopback. On Linux its processes end with this one, even if
+    it is killed. Raises a `SweepError` if Ray does not start, or runs in this process already.
     """
     os.environ.update(_SETTINGS)
     warnings.filterwarnings("ignore", module="ray")

@@ -36,8 +36,7 @@ class Supervisor(tune.Trainable):
     """Starts one attempt's process and passes its messages to the driver.
 
     It never fails itself: whatever goes wrong becomes a ``["failed", message]`` of the attempt, so
-    that the actor can be reused and Ray never sees a training error. A result is
-    ``{"messages": [...]}``; the result after the attempt's last message is done.
+    that the actor can be reused. The result after the attempt's last message is done.
     """
 
     @classmethod
@@ -94,11 +93,8 @@ class Supervisor(tune.Trainable):
 class ConductorLink:
     """The conductor, and the errors that it raised while Ray was calling it.
 
-    Tune wraps such an error in one of its own, with the traceback as text, and drops some; the
-    user should read the first one.
-
-    Args:
-        tick: called many times a second, to handle requests from outside.
+    Tune wraps such an error in one of its own, with the traceback as text, and drops some; the user
+    should read the first one.
     """
 
     def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
@@ -156,9 +152,8 @@ class ConductorSearcher(Searcher):
 class ConductorScheduler(FIFOScheduler):
     """Passes every result to the conductor.
 
-    It never stops a trial through Ray: the conductor's decision goes to the actor that supervises
-    the trial, which ends it and then reports that it is done. So a slot is never given to the next
-    trial while the one before still holds its memory.
+    It never stops a trial through Ray: the actor that supervises the trial ends it and then reports
+    that it is done. So a slot is never given away while the trial before still holds its memory.
     """
 
     def __init__(self, link: ConductorLink) -> None:

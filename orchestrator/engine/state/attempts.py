@@ -83,11 +83,7 @@ class RunningAttempt:
         return TrialState.COMPLETE, None
 
     def finish(self, spec: Spec, state: TrialState, reason: str | None) -> str:
-        """Write down how it ended.
-
-        Returns:
-            Why the metric of a complete trial is unknown; "" if it is known.
-        """
+        """Write down how it ended; return why the metric of a complete trial is unknown, or ""."""
         record, judge = self.record, self.judge
         if self.requested_end is not None and (state is TrialState.FAIL or self.out_of_memory):
             # We ended it; that its process did not end well is no news.

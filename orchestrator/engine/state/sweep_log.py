@@ -12,11 +12,7 @@ Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
 
 
 class SweepLog:
-    """Writes events and trial records into the folder of a sweep.
-
-    Args:
-        listener: receives every event after it was written.
-    """
+    """Writes events and records into the folder of a sweep; the listener hears each event after."""
 
     def __init__(self, folder: SweepDir, listener: Listener) -> None:
         self.folder = folder

@@ -18,15 +18,7 @@ from orchestrator.sweepfile.model import Spec
 
 
 class SweepTrials:
-    """Owns the records of a sweep; everything else reads them through `view`.
-
-    Args:
-        only: names or numbers of the only trials to run; empty for all.
-
-    Attributes:
-        view: the sweep file, the folder and all records.
-        queue: the trials that may start; they leave it by `take`.
-    """
+    """Owns the records of a sweep; everything else reads them through `view`."""
 
     def __init__(
         self,
@@ -95,8 +87,7 @@ class SweepTrials:
     def ended(self, record: TrialRecord, running: Collection[RunningAttempt]) -> None:
         """Report the end of an attempt to the study, and queue the remedy that answers it.
 
-        Args:
-            running: all attempts; those that need not run any more are asked to end.
+        Of the `running` attempts, those that need not run any more are asked to end.
         """
         self._conclude(record, running)
         successor = remedies.successor(self.view, record)
