@@ -19,23 +19,19 @@ os.umask(_UMASK)
 
 
 @contextmanager
-def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file in the folder of `path` that replaces it when the block succeeds.
 
     The content is flushed to disk before the rename, so that a power cut leaves the old file or
     the new one. If the block raises, `path` is unchanged and the temporary file is removed.
 
-    Args:
-        mode: ``"wb"`` or ``"w"`` (UTF-8).
-
     Raises:
         OSError: the folder is missing, full or not writable.
     """
-    encoding = None if "b" in mode else "utf-8"
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, mode, encoding=encoding) as stream:
+        with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -55,8 +51,8 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace the content of `path` by `text` (UTF-8) in one step."""
-    with replacing(path, "w") as stream:
-        stream.write(text)
+    with replacing(path) as stream:
+        stream.write(text.encode())
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from orchestrator.engine.child.process import Attempt, Channel, Message, kill_fa
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
 from orchestrator.sweepfile import PACKAGE
+from orchestrator.sweepfile.model import Program
 
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
@@ -151,11 +152,10 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> Me
 
 
 def _train(attempt: Attempt, run: TrialRun) -> None:
-    program = attempt.to_program()
-    if program is not None:
+    if attempt.program is not None:
         from orchestrator.engine.script.follow import run_script
 
-        run_script(program, attempt.config, run)
+        run_script(Program.from_dict(attempt.program), attempt.config, run)
         return
     loading = importlib.import_module(f"{PACKAGE}.loading")
     try:

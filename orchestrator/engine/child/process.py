@@ -117,10 +117,6 @@ class Attempt:
         """CPU threads that the trial may use."""
         return int(self.slot.get("threads", 1))
 
-    def to_program(self) -> Program | None:
-        """Return the program; None for a trainer."""
-        return None if self.program is None else Program.from_dict(self.program)
-
     def to_json(self) -> str:
         """Return the attempt as a string, since Ray Tune interprets some nested values."""
         return json.dumps(asdict(self))
@@ -136,6 +132,9 @@ class TrialProcess:
 
     Trainers start by a forkserver that has torch loaded and CUDA unused, so that a trial starts in
     milliseconds and frees all its memory when it ends; without a forkserver, by spawn.
+
+    Attributes:
+        is_alive: True until the process has ended and its last message was returned.
     """
 
     def __init__(self, attempt: Attempt) -> None:
@@ -151,16 +150,12 @@ class TrialProcess:
             )
             self._process.start()
         there.close()
-        self._finished = False
+        self.is_alive = True
         self._kill_at: float | None = None
         self._unacknowledged = 0
-        program = attempt.to_program()
-        self._grace_s = GRACE_S if program is None else program.grace_s + _EXTRA_S
-
-    @property
-    def is_alive(self) -> bool:
-        """True until the process has ended and its last message was returned."""
-        return not self._finished
+        self._grace_s = GRACE_S
+        if attempt.program is not None:
+            self._grace_s = Program.from_dict(attempt.program).grace_s + _EXTRA_S
 
     def poll(self, timeout_s: float) -> list[Message]:
         """Return the messages since the last call, waiting at most `timeout_s` for the first.
@@ -168,7 +163,7 @@ class TrialProcess:
         Calling again acknowledges that the reports returned before were judged. The last message
         of all is ``["done"]`` or ``["failed", message]``, also for a process that was killed.
         """
-        if self._finished:
+        if not self.is_alive:
             return []
         if self._unacknowledged:
             self._send(["ack", self._unacknowledged])
@@ -196,7 +191,7 @@ class TrialProcess:
 
     def close(self) -> None:
         """End the process, if it still lives, and free what it held."""
-        if not self._finished:
+        if self.is_alive:
             self.kill()
             self._end(True)
 
@@ -209,7 +204,7 @@ class TrialProcess:
         if self._process.pid is not None:  # workers that the training code left behind
             _kill_group(self._process.pid)
         self._connection.close()
-        self._finished = True
+        self.is_alive = False
         if not over and not is_last(messages):
             messages.append(["failed", _describe_exit(self._process.exitcode)])
         return messages

@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ class TrialRun:
     """Writes what a trial reports into its run directory, and passes reports on.
 
     It satisfies `trainers.base.Run`, which describes the methods. Each file has this one writer.
+
+    Attributes:
+        goes_on: an earlier attempt, or the trial that this one follows, may have left a state.
+        cap: what it may hold on its GPU, and all memory of that, bytes; None for no cap.
     """
 
     def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:
@@ -43,6 +48,10 @@ class TrialRun:
         self.device = attempt.device
         self.threads = attempt.threads
         self.data_fraction = float(attempt.config.get("data_fraction", 1.0))
+        self.goes_on = attempt.attempt > 1 or attempt.from_checkpoint
+        self.cap: tuple[int, int] | None = None
+        if attempt.cap_bytes is not None and attempt.gpu_bytes is not None:
+            self.cap = attempt.cap_bytes, attempt.gpu_bytes
         self._attempt = attempt
         self._files = attempt.run_dir
         self._channel = channel
@@ -77,17 +86,6 @@ class TrialRun:
     def should_stop(self) -> bool:
         """True once the trial should save what it has and return."""
         return self._is_lost or self._channel.should_stop
-
-    @property
-    def goes_on(self) -> bool:
-        """True if an earlier attempt, or the trial that this one follows, may have left a state."""
-        return self._attempt.attempt > 1 or self._attempt.from_checkpoint
-
-    @property
-    def cap(self) -> tuple[int, int] | None:
-        """What it may hold on its GPU, and all memory of that, bytes; None for no cap."""
-        held, total = self._attempt.cap_bytes, self._attempt.gpu_bytes
-        return None if held is None or total is None else (held, total)
 
     @property
     def _is_lost(self) -> bool:
@@ -282,10 +280,8 @@ def _versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -295,11 +291,8 @@ def _device_name(device: str) -> str:
         if torch is not None and torch.cuda.is_available():
             return str(torch.cuda.get_device_name())
         return f"GPU {os.environ.get('CUDA_VISIBLE_DEVICES', '')}"
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    for line in text.splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
