@@ -17,10 +17,10 @@ from orchestrator.engine.judge import OtherTrials, check_watched
 from orchestrator.engine.program_watch import ProgramWatch
 from orchestrator.engine.queue.budget import TimeSpent, has_room, is_timed, limit_reached
 from orchestrator.engine.queue.decisions import Decisions, Ending
+from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.engine.state.attempts import RunningAttempt, commit_of, for_child, start
-from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies

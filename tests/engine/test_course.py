@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.queue.budget import TimeSpent, limit_reached
 from orchestrator.engine.queue.decisions import Decisions
+from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots import trial_needs
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
-from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir

@@ -14,9 +14,9 @@ from orchestrator.engine.conductor import INTERRUPTED, Conductor
 from orchestrator.engine.driver import control
 from orchestrator.engine.driver.opening import OpenSweep, chosen_trials, folder_for, open_sweep
 from orchestrator.engine.queue.decisions import Ending
+from orchestrator.engine.queue.sweep_view import Listener, SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import Machine, SlotOptions
-from orchestrator.engine.state.sweep_log import Listener, SweepLog
 from orchestrator.errors import SweepError, WaitTimeoutError
 from orchestrator.files import atomic
 from orchestrator.placement import CPU, Plan

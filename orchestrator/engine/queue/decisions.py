@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.engine.state.sweep_log import SweepLog
+from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.runs import SweepRecord
 
 EVENTS = {"stages": "promotion", "gates": "gate", "kept": "improvement"}

@@ -1,13 +1,17 @@
-"""The trials of a sweep, as everything sees them that decides about it without owning them."""
+"""A sweep as everything sees it that does not own its records, and the log of what happens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from orchestrator.runs import RunDir, SweepDir, TrialRecord
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, log_event
 from orchestrator.sweepfile.expand import numbers_end
 from orchestrator.sweepfile.model import Spec
+
+Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
+"""Receives an event, the trial that it is about (None for the sweep), and its facts."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,27 @@ class SweepView:
         """Return the name of trial `number`, with that number added if another trial has it."""
         taken = any(record.name == name for record in self.records.values())
         return f"{name} ({number})" if taken else name
+
+
+class SweepLog:
+    """Writes events and records into the folder of a sweep; the listener hears each event after."""
+
+    def __init__(self, folder: SweepDir, listener: Listener) -> None:
+        self.folder = folder
+        self.show = listener
+
+    def emit(self, event: str, record: TrialRecord | None = None, /, **facts: Any) -> None:
+        """Log an event with its facts (JSON types), then pass it to the listener."""
+        trial = {} if record is None else {"number": record.number, "name": record.name}
+        log_event(self.folder, event, **trial, **facts)
+        self.show(event, record, facts)
+
+    def save(self, record: TrialRecord) -> None:
+        """Write a trial's record into its run directory."""
+        record.save(self.folder.run_dir(record.number, record.name))
+
+    def warn(self, record: TrialRecord, text: str) -> None:
+        """Add a warning to a trial's record and report it."""
+        record.warnings.append(text)
+        self.save(record)
+        self.emit("warning", record, text=text)

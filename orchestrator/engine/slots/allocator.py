@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.engine.queue.queue import Candidate
+from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.concurrency import ConcurrencyLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.slots.memory_usage import MemoryUsage
@@ -29,7 +30,6 @@ from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.engine.slots.oom_retry import Recovery, recover_counted, recover_uncounted
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
-from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.files import MIB, to_mib
 from orchestrator.placement import Need, Plan, Slot
 from orchestrator.placement.admission import Admission, AdmissionLimits, Want, overtaken

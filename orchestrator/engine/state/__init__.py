@@ -1,1 +1,1 @@
-"""What is known while a sweep runs: its records, its running attempts and its event log."""
+"""What is known while a sweep runs: its records and its running attempts."""

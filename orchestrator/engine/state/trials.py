@@ -9,9 +9,8 @@ from orchestrator.engine import remedies
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.queue import TrialQueue
 from orchestrator.engine.queue.study_trials import StudyTrials, dropped_by
-from orchestrator.engine.queue.sweep_view import SweepView
+from orchestrator.engine.queue.sweep_view import SweepLog, SweepView
 from orchestrator.engine.state.attempts import RunningAttempt
-from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.runs import TrialRecord, TrialState, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec

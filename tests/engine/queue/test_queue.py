@@ -11,8 +11,7 @@ from hypothesis import given, settings, strategies as st
 from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.queue import LOOK_AHEAD, TrialQueue
 from orchestrator.engine.queue.study_trials import StudyTrials
-from orchestrator.engine.queue.sweep_view import SweepView
-from orchestrator.engine.state.sweep_log import SweepLog
+from orchestrator.engine.queue.sweep_view import SweepLog, SweepView
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord
 from orchestrator.search.studies import Studies

@@ -13,10 +13,10 @@ import pytest
 from orchestrator.engine.child.memory import CONTEXT_BYTES
 from orchestrator.engine.child.process import Attempt
 from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
 from orchestrator.engine.slots.trial_needs import TrialNeeds, known_need
-from orchestrator.engine.state.sweep_log import SweepLog
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB, MIB
 from orchestrator.placement.concurrency.throughput import Window
