@@ -192,14 +192,13 @@ def add_resumed(
             f"{sweep.path}: cannot resume a trial while the sweep is running. Wait for its end, or "
             f"end it with `sweep stop {sweep.name}`."
         )
-    opened = open_sweep(spec, sweep.path.parent)
-    try:
-        if opened.folder.path.resolve() != sweep.path.resolve():
+    with open_sweep(spec, sweep.path.parent) as (folder, records):
+        if folder.path.resolve() != sweep.path.resolve():
             raise UsageError(
                 f"{sweep.path}: a run of its file continues another sweep "
-                f"({opened.folder.path}). Resume a trial of that one."
+                f"({folder.path}). Resume a trial of that one."
             )
-        view = SweepView(spec, sweep, opened.records)
+        view = SweepView(spec, sweep, records)
         origin = view.records[number]
         if not view.run_dir(origin).checkpoint_file.exists():
             is_unknown = spec.program is not None and spec.program.resume is None
@@ -217,5 +216,3 @@ def add_resumed(
         record = _follower(view, origin, LINK_RESUMING, title, facts, from_checkpoint=True)
         view.save(record)
         return record
-    finally:
-        opened.close()

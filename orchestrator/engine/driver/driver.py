@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.analysis import Success, judge_success
 from orchestrator.engine.conductor import INTERRUPTED, Conductor
 from orchestrator.engine.driver import control
-from orchestrator.engine.driver.opening import OpenSweep, chosen_trials, folder_for, open_sweep
+from orchestrator.engine.driver.opening import chosen_trials, folder_for, open_sweep
 from orchestrator.engine.queue.decisions import Ending
 from orchestrator.engine.queue.sweep_view import Listener, SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
@@ -105,39 +105,44 @@ def run_sweep(
         WaitTimeoutError: memory that others hold did not come free in time.
     """
     chosen = chosen_trials(spec, only, folder_for(spec, results, new=new))
-    opened = open_sweep(spec, results, new=new)
     options = terms or SlotOptions()
     if inline and plan.slots[0].device != CPU:
         # What a process may see of CUDA is settled at its first touch, for all its trials.
         options = replace(options, gpus=plan.slots[0].device)
-    try:
-        retries = _requeue(opened, retry_failed)
-        on_open(opened.folder, opened.records)
-        driver = _Driver(spec, plan, opened, chosen, listener)
-        # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
-        with control.catching(lambda: driver.stop(on_stop), driver.stop_at_once) as install:
-            return driver.run(command, options, retries=retries, inline=inline, on_start=install)
-    except OSError as error:
-        raise SweepError(
-            f"{opened.folder.path}: cannot read and write the sweep's folder any more ({error}). "
-            "Run the sweep again to continue it."
-        ) from error
-    finally:
-        opened.close()
+    with open_sweep(spec, results, new=new) as (folder, records):
+        try:
+            retries = _requeue(folder, records, retry_failed)
+            on_open(folder, records)
+            driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen)
+            # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
+            with control.catching(lambda: driver.stop(on_stop), driver.stop_at_once) as install:
+                return driver.run(
+                    command, options, retries=retries, inline=inline, on_start=install
+                )
+        except OSError as error:
+            raise SweepError(
+                f"{folder.path}: cannot read and write the sweep's folder any more ({error}). "
+                "Run the sweep again to continue it."
+            ) from error
 
 
 class _Driver:
     """One run of a sweep, and what the user's signals request meanwhile."""
 
     def __init__(
-        self, spec: Spec, plan: Plan, opened: OpenSweep, only: frozenset[str], listener: Listener
+        self,
+        spec: Spec,
+        plan: Plan,
+        log: SweepLog,
+        kept: dict[int, TrialRecord],
+        only: frozenset[str],
     ) -> None:
         self._spec = spec
         self._plan = plan
-        self._folder = opened.folder
-        self._kept = opened.records
+        self._folder = log.folder
+        self._kept = kept
         self._only = only
-        self._log = SweepLog(opened.folder, listener)
+        self._log = log
         self._conductor: Conductor | None = None
         self._must_stop = False
         self._timeout = ""
@@ -286,13 +291,13 @@ class _Driver:
         conductor.update_state()
 
 
-def _requeue(opened: OpenSweep, retry_failed: bool) -> bool:
+def _requeue(folder: SweepDir, records: dict[int, TrialRecord], retry_failed: bool) -> bool:
     """Let the trials of a killed driver wait, and failed ones on request.
 
     Returns whether trials run again that had ended.
     """
     retries = False
-    for record in opened.records.values():
+    for record in records.values():
         reason = INTERRUPTED
         if retry_failed and record.state is TrialState.FAIL:
             reason = f"failed before: {(record.reason or '').partition(chr(10))[0]}"
@@ -300,5 +305,5 @@ def _requeue(opened: OpenSweep, retry_failed: bool) -> bool:
         elif record.state is not TrialState.RUNNING:
             continue
         record.state, record.reason = TrialState.WAITING, reason
-        record.save(opened.folder.run_dir(record.number, record.name))
+        record.save(folder.run_dir(record.number, record.name))
     return retries

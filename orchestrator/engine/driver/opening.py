@@ -6,8 +6,8 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -26,24 +26,17 @@ LOCK_TIMEOUT_S = 2.0
 MOST_SEARCHED = 100_000
 
 
-@dataclass(frozen=True)
-class OpenSweep:
-    """A sweep's folder that this process holds, and the trials in it by number."""
-
-    folder: SweepDir
-    records: dict[int, TrialRecord]
-    held: lock.Held
-
-    def close(self) -> None:
-        """Release the folder."""
-        self.held.release()
-
-
-def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
-    """Lock the folder of `spec` under `results`; make it if it is missing.
+@contextmanager
+def open_sweep(
+    spec: Spec, results: Path, *, new: bool = False
+) -> Iterator[tuple[SweepDir, dict[int, TrialRecord]]]:
+    """Hold the folder of `spec` under `results`, which is made if it is missing.
 
     Args:
         new: start another sweep ``<name>-2`` next to one that exists.
+
+    Yields:
+        The folder, and the trials that it holds already, by number.
 
     Raises:
         ChangedSpecError: the folder holds a sweep of another spec, and `new` was not given.
@@ -66,11 +59,9 @@ def open_sweep(spec: Spec, results: Path, *, new: bool = False) -> OpenSweep:
                 "the change. (run_cap, budget, targets, gates and remedies may change.)"
             )
         atomic.write_json(folder.spec_file, present)
-        records = {record.number: record for record in load_trials(folder)}
-    except BaseException:
+        yield folder, {record.number: record for record in load_trials(folder)}
+    finally:
         held.release()
-        raise
-    return OpenSweep(folder, records, held)
 
 
 def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:

@@ -12,33 +12,35 @@ from orchestrator.errors import BusyError, ChangedSpecError
 from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.sweepfile.model.spec import Spec
 from tests.engine.sweeps import toy_spec
+
+
+def open_and_close(spec: Spec, results: Path, *, new: bool = False) -> SweepDir:
+    with open_sweep(spec, results, new=new) as (folder, _):
+        return folder
 
 
 def test_a_folder_is_made_and_opened_again(tmp_path: Path) -> None:
     spec = toy_spec(tmp_path, {"a": {"lr": 0.1}})
-    opened = open_sweep(spec, tmp_path / "results")
-    TrialRecord(0, "a", {"lr": 0.1}, TrialState.COMPLETE).save(opened.folder.run_dir(0, "a"))
-    opened.close()
-    again = open_sweep(spec, tmp_path / "results")
-    assert again.folder == opened.folder
-    assert again.records[0].state is TrialState.COMPLETE
-    again.close()
+    with open_sweep(spec, tmp_path / "results") as (folder, _):
+        TrialRecord(0, "a", {"lr": 0.1}, TrialState.COMPLETE).save(folder.run_dir(0, "a"))
+    with open_sweep(spec, tmp_path / "results") as (again, records):
+        assert again == folder
+        assert records[0].state is TrialState.COMPLETE
 
 
 def test_a_changed_spec_is_refused_and_left_alone(tmp_path: Path) -> None:
-    open_sweep(toy_spec(tmp_path, {"a": {"lr": 0.1}}), tmp_path).close()
+    open_and_close(toy_spec(tmp_path, {"a": {"lr": 0.1}}), tmp_path)
     changed = toy_spec(tmp_path, {"a": {"lr": 0.2}})
     with pytest.raises(ChangedSpecError) as caught:
-        open_sweep(changed, tmp_path)
+        open_and_close(changed, tmp_path)
     assert "was 0.1, is 0.2" in str(caught.value)
     assert "--new to start 'toy-2'" in str(caught.value)
     kept = atomic.read_json(tmp_path / "toy" / "spec.json")
     assert kept is not None
     assert kept["trials"]["a"]["set"] == {"lr": 0.1}
-    new = open_sweep(changed, tmp_path, new=True)
-    assert new.folder.name == "toy-2"
-    new.close()
+    assert open_and_close(changed, tmp_path, new=True).name == "toy-2"
 
 
 def test_a_sweep_beside_another_goes_on(tmp_path: Path) -> None:
@@ -46,36 +48,34 @@ def test_a_sweep_beside_another_goes_on(tmp_path: Path) -> None:
     full = toy_spec(tmp_path, {"a": {}}, stage="full")
     other = toy_spec(tmp_path, {"b": {}}, name="toy-7")
     for spec, new in ((quick, False), (full, True), (other, False), (full, True)):
-        open_sweep(spec, tmp_path, new=new).close()
+        open_and_close(spec, tmp_path, new=new)
     (tmp_path / "toy-99").mkdir()
     for spec, name in ((full, "toy-3"), (quick, "toy"), (other, "toy-7")):
-        opened = open_sweep(spec, tmp_path)
-        opened.close()
-        assert opened.folder.name == name
+        assert open_and_close(spec, tmp_path).name == name
     with pytest.raises(ChangedSpecError, match="'toy-4' next to it"):
-        open_sweep(toy_spec(tmp_path, {"c": {}}), tmp_path)
+        open_and_close(toy_spec(tmp_path, {"c": {}}), tmp_path)
 
 
 def test_what_may_change_may_change(tmp_path: Path) -> None:
-    open_sweep(toy_spec(tmp_path, {"a": {}}, run_cap=3), tmp_path).close()
-    open_sweep(toy_spec(tmp_path, {"a": {}}, run_cap=5, description="more"), tmp_path).close()
+    open_and_close(toy_spec(tmp_path, {"a": {}}, run_cap=3), tmp_path)
+    open_and_close(toy_spec(tmp_path, {"a": {}}, run_cap=5, description="more"), tmp_path)
 
 
 def test_two_drivers_cannot_hold_one_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.engine.driver.opening.LOCK_TIMEOUT_S", 0.1)
     spec = toy_spec(tmp_path, {"a": {}})
-    opened = open_sweep(spec, tmp_path)
-    with pytest.raises(BusyError, match="another process holds the sweep 'toy'"):
-        open_sweep(spec, tmp_path)
-    opened.close()
-    open_sweep(spec, tmp_path).close()
+    with (
+        open_sweep(spec, tmp_path),
+        pytest.raises(BusyError, match="another process holds the sweep 'toy'"),
+    ):
+        open_and_close(spec, tmp_path)
+    open_and_close(spec, tmp_path)
 
 
 def test_a_name_cannot_leave_the_results_folder(tmp_path: Path) -> None:
     spec = toy_spec(tmp_path, {"a": {}}, name="../../escape")
-    opened = open_sweep(spec, tmp_path / "results")
-    opened.close()
-    assert opened.folder.path.resolve().parent == (tmp_path / "results").resolve()
+    folder = open_and_close(spec, tmp_path / "results")
+    assert folder.path.resolve().parent == (tmp_path / "results").resolve()
 
 
 def test_requests_are_taken_once_and_in_order(tmp_path: Path) -> None:
