@@ -18,7 +18,7 @@ only on the reports and on `loss_can_fall`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
@@ -60,17 +60,10 @@ class Policy:
         for name, choice in raw.items():
             symptom = symptom_named(str(name))
             if symptom is None:
-                known = list(all_symptoms())
-                raise UsageError(
-                    f"{where}: unknown symptom {name!r}.{nearest(str(name), known)} "
-                    f"Choices: {', '.join(known)}."
-                )
+                raise _unknown(where, "symptom", name, all_symptoms())
             found = next((known for known in CHOICES if known == choice), None)
             if found is None:
-                raise UsageError(
-                    f"{where}.{name}: unknown choice {choice!r}.{nearest(str(choice), CHOICES)} "
-                    f"Choices: {', '.join(CHOICES)}."
-                )
+                raise _unknown(f"{where}.{name}", "choice", choice, CHOICES)
             choices[symptom] = found
         return cls(choices)
 
@@ -264,6 +257,11 @@ class Watch:
         if metric is not None and metric in kinds and is_validation(metric):
             return metric, _sign(self._goal)
         return None
+
+
+def _unknown(where: str, what: str, found: object, known: Collection[str]) -> UsageError:
+    hint = nearest(str(found), known)
+    return UsageError(f"{where}: unknown {what} {found!r}.{hint} Choices: {', '.join(known)}.")
 
 
 def _sign(goal: str) -> float:

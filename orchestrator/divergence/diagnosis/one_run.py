@@ -116,7 +116,9 @@ def diagnose(
 ) -> Diagnosis:
     """Replay the reports of a run and return what was found, and what to do about it.
 
-    Args as for `Watch`, and:
+    The other arguments are those of `Watch`.
+
+    Args:
         reports: (step, metrics) in the order of reporting.
         config: parameters of the run, for the advice.
         unit: what steps count, for messages.

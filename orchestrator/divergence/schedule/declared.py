@@ -43,11 +43,10 @@ class Declared:
 
 
 def declared(raw: Mapping[str, Any], where: str = "lr_schedule") -> Declared:
-    """Return the schedule that a mapping declares.
+    """Return the schedule that a mapping declares; messages call the mapping `where`.
 
     Args:
         raw: one name of `SCHEDULES` with its values, and ``per``, ``batches_per_epoch``, ``steps``.
-        where: what messages call the mapping.
 
     Raises:
         UsageError: the mapping is not a valid schedule.

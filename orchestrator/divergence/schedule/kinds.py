@@ -219,15 +219,14 @@ def _onecycle_rate(values: Values, n: float) -> float:
     return _between(first, last, share, is_cosine=values["anneal"] == "cos")
 
 
-_LR = Parameter("the rate that it begins with; by default the trial's", above=0)
-_TOTAL = Parameter("scheduler steps from first to last; by default those of the trial", above=0)
-_FINAL = Parameter("the rate that it ends with; by default 0", 0.0)
-_FALLING = {"lr": _LR, "total": _TOTAL, "final": _FINAL}
-
 WARM_UP = {
     "warmup": Parameter("steps of a straight rise that belong to total", 0.0),
     "warmup_start": Parameter("fraction of the rate at which the rise begins; by default 0", 0.0),
 }
+_LR = Parameter("the rate that it begins with; by default the trial's", above=0)
+_TOTAL = Parameter("scheduler steps from first to last; by default those of the trial", above=0)
+_FINAL = Parameter("the rate that it ends with; by default 0", 0.0)
+_FALLING = {"lr": _LR, "total": _TOTAL, "final": _FINAL, **WARM_UP}
 
 _ALL = (
     ScheduleKind(
@@ -249,14 +248,14 @@ _ALL = (
     ScheduleKind(
         "linear",
         "falls in a straight line (LinearLR)",
-        {**_FALLING, **WARM_UP},
+        _FALLING,
         lambda values, n: _fall(values, n, is_cosine=False),
         lambda values: (values["total"],),
     ),
     ScheduleKind(
         "cosine",
         "falls in half a cosine (CosineAnnealingLR up to its T_max)",
-        {**_FALLING, **WARM_UP},
+        _FALLING,
         lambda values, n: _fall(values, n, is_cosine=True),
         lambda values: (values["total"],),
     ),
