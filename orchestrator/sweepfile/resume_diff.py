@@ -1,8 +1,7 @@
 """The differences between the spec that a sweep ran with and the one that is to continue it.
 
-What may change without harm (more trials, other targets, another gate, another text) is no
-difference, nor is another order of keys. Another order of a parameter's values or of the trials is
-one, because it gives the numbers of the trials to other configs.
+Another order of a parameter's values or of the trials is a difference, because it gives the
+numbers of the trials to other configs; another order of keys is none.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """What a trainer declares, reached by its name: parameters, presets, metrics.
 
 Of a trainer that ships, only ``config.py`` is imported, which loads no torch, so a sweep file is
-checked in milliseconds. The user's own may load torch, take its time or crash the interpreter, so a
-process of its own imports it (`trainers.describe`) under a time limit and without a GPU. What it
-declares is cached with the stamps of the files that it came from, and read again when one of them
-has changed.
+checked in milliseconds. The user's own may load torch, take its time or crash the interpreter, so
+another process imports it (`trainers.describe`), with a time limit and without a GPU. The result
+is cached, and read again when one of the source files has changed.
 """
 
 from __future__ import annotations
@@ -171,10 +170,7 @@ def _own_schema(found: Mapping[str, Any]) -> TrainerSchema:
 
 
 def metrics_kind(name: str, data_kind: str) -> str | None:
-    """Return the name under which `orchestrator.metrics` has the data of a trainer.
-
-    The user's own trainer gets the metrics of the one that ships and has arrays of its kind.
-    """
+    """Return the name under which `orchestrator.metrics` has the data of a trainer."""
     return data_kind or (None if is_own(name) else name)
 
 

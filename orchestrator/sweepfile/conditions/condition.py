@@ -5,9 +5,7 @@ Usage::
     condition = parse("precision == 16 and gradient_clip is null")
     evaluate(condition, {"precision": 16, "gradient_clip": None})  # True
 
-A condition holds, does not, or is not known because a name has no value yet: `evaluate` returns
-True, False or None, and ``and``, ``or``, ``not`` account for that (``False and unknown`` is
-False). Nothing of a condition is ever run as code.
+Nothing of a condition is ever run as code.
 """
 
 from __future__ import annotations
@@ -79,7 +77,7 @@ def evaluate(
     """Return whether a condition holds; None if a value that decides is not known.
 
     A comparison with null, text or NaN by ``<`` and the like does not hold. On the right a plain
-    word that is no name with a value is text.
+    word that is no name with a value is text. ``False and unknown`` is False.
 
     Args:
         values: parameters, metrics and `WORDS`, by name; a dotted name also reaches into mappings.

@@ -180,7 +180,7 @@ class Ablate:
     """A baseline, and changes that are tried one at a time.
 
     Attributes:
-        changes: by name, in the order of the file; a list value in a file is several of them.
+        changes: in the order of the file; a list value in a file is several of them.
         gate: condition that the baseline must meet before any change runs.
     """
 
@@ -206,7 +206,7 @@ class Remedy:
 
     Attributes:
         set: parameter to its new value: absolute, ``"*0.1"`` (times the value before), or a list
-            of such, of which the first answer takes the first, and so on.
+            of such, one for each answer in turn.
         times: how many answers one chain of trials may have.
     """
 

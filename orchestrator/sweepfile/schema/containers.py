@@ -36,7 +36,7 @@ class MapOf:
 
     Attributes:
         names: a pattern that each name matches; "" for any name that is not blank.
-        name: what a name is, for messages.
+        name: what messages call a name.
     """
 
     item: Kind

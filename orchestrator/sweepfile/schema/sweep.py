@@ -231,8 +231,7 @@ def spec_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the sweep file (draft 2020-12), for editors.
 
-    It describes the keys and what they take; that parameters are a trainer's own and that the
-    keys go together is checked by `sweep check`.
+    What a trainer's parameters are, and which keys go together, only `sweep check` knows.
     """
     body = SPEC.schema()
     properties = body["properties"]

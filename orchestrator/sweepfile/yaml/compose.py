@@ -1,8 +1,7 @@
 """What a sweep file becomes before it is checked: ``extends``, ``${env:NAME}`` and ``--set``.
 
 A file that extends another holds only what differs. Mappings such as ``fixed`` and ``parameters``
-are joined entry by entry, and an entry of the extending file replaces the other's as a whole.
-Every value keeps the file and line in which it is written.
+are joined entry by entry. Every value keeps the file and line in which it is written.
 
 A ``--set`` path whose first part is a key of the sweep file changes the file
 (``resources.gpu_memory=8GB``). Any other key is a parameter: one value is the strongest

@@ -16,7 +16,6 @@ class Node:
     Attributes:
         value: a scalar, a list of nodes, or a dict from key to node.
         line: where it starts, from 1; None if it comes from the command line.
-        origin: the file's name, or ``--set``.
         key_lines: of a dict, the line of each key.
     """
 
@@ -94,10 +93,7 @@ class Log:
         self.warnings.append(Problem(node.line, key, message, node.origin))
 
     def hint(self, name: str, choices: Iterable[str]) -> str:
-        """Return the nearest right name as a sentence.
-
-        Once there are very many mistakes, the search takes too long and nobody reads its result.
-        """
+        """Return the nearest right name as a sentence; "" once there are too many mistakes."""
         is_worth_it = len(self.problems) <= _ENOUGH and len(name) <= 80
         return nearest(name, choices) if is_worth_it else ""
 

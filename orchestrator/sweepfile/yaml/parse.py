@@ -2,9 +2,7 @@
 
 The language is PyYAML's YAML 1.1 with two departures: unquoted exponent floats (``1e-5``, ``5e-3``,
 ``1E5``) are floats, as their writers mean them, and dates stay text, because no parameter is a
-date. Quoted scalars stay text. Keys are always text, as they are written.
-
-Files that other tools wrote (a run folder's ``config.yaml``) are read leniently by `read_yaml`.
+date. Keys are always text. Files of other tools are read leniently by `read_yaml`.
 """
 
 from __future__ import annotations
@@ -45,9 +43,7 @@ _LOADER = loader_with_exponents(_FASTEST)
 
 
 def read_file(path: Path, log: Log) -> Node:
-    """Return the tree of a sweep file.
-
-    Duplicate keys and tags that build objects are added to `log`; reading continues after them.
+    """Return the tree of a sweep file; reading continues after duplicate keys and tags.
 
     Raises:
         UsageError: the file cannot be read.
@@ -121,11 +117,7 @@ class _RefusedError(Exception):
 
 
 def _measure(text: str, loader: Any, most_depth: int, most_values: int) -> None:
-    """Refuse text that is too deep or unfolds to too much, before anything is built.
-
-    Raises:
-        _RefusedError: a limit is exceeded, an alias has no anchor, or there are two documents.
-    """
+    """Refuse text that is too deep or unfolds to too much, before anything is built."""
     known: dict[str, tuple[int, int] | None] = {}  # anchor -> values, depth; None: open
     stack: list[tuple[str | None, int, int]] = []  # anchor, values and depth so far
     documents = 0
