@@ -83,17 +83,26 @@ def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json
     verdict = None
     if need is not None:
         verdict = memory_fit.judge(left, need, trials or 1, "; ".join(reasons))
+    lines: list[str] = []
     if as_json:
         content = {
             "devices": [_device_json(device, promised[device.key]) for device in devices],
             "note": note,
             "verdict": None if verdict is None else verdict.to_dict(),
         }
-        text = json.dumps(content, indent=2)
+        lines = [json.dumps(content, indent=2)]
+    elif devices:
+        kept, hidden = fit(_columns(devices, promised))
+        lines.append(draw(kept))
+        lines += [f"{plural(hidden, 'more column')}: --json"] if hidden else []
+        lines += [f"Note: {clean(note)}"] if note else []
+        lines += ["", clean(verdict.reason)] if verdict is not None else []
+    elif verdict is not None:
+        lines.append(clean(verdict.reason))
     else:
-        text = "\n".join(_lines(devices, promised, note, verdict))
+        lines.append(f"No GPU to use on this machine{f' ({clean(note)})' if note else ''}.")
     try:
-        click.echo(text)
+        click.echo("\n".join(lines))
     except BrokenPipeError:
         # A reader that stops early still gets the verdict.
         mute()
@@ -119,25 +128,6 @@ def _device_json(device: Device, promised: int) -> dict[str, Any]:
         "utilisation": device.utilisation,
         "processes": None if found is None else [process_json(process) for process in found],
     }
-
-
-def _lines(
-    devices: Sequence[Device],
-    promised: Mapping[str, int],
-    note: str,
-    verdict: memory_fit.Verdict | None,
-) -> list[str]:
-    lines = []
-    if devices:
-        kept, hidden = fit(_columns(devices, promised))
-        lines.append(draw(kept))
-        lines += [f"{plural(hidden, 'more column')}: --json"] if hidden else []
-        lines += [f"Note: {clean(note)}"] if note else []
-    elif verdict is None:
-        lines.append(f"No GPU to use on this machine{f' ({clean(note)})' if note else ''}.")
-    if verdict is not None:
-        lines += ["", clean(verdict.reason)] if devices else [clean(verdict.reason)]
-    return lines
 
 
 def _columns(devices: Sequence[Device], promised: Mapping[str, int]) -> list[Column]:
