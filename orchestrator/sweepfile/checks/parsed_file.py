@@ -159,8 +159,7 @@ def _expand_lists(values: Mapping[str, Any], log: Log) -> dict[str, Any]:
 
     A trial ``a`` with ``dropout: [0.3, 0.4]`` becomes ``a-dropout-0.3`` and ``a-dropout-0.4``. A
     change ``dropout`` with the same list becomes ``dropout=0.3`` and ``dropout=0.4``; a change
-    ``smaller`` with two lists becomes ``smaller+width=8_depth=2`` and so on. The last list is the
-    fastest. A list that is one value is written inside another list.
+    ``smaller`` with two lists becomes ``smaller+width=8_depth=2`` and so on, the last list fastest.
     """
     found = dict(values)
     if "trials" in values:

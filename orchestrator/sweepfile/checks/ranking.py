@@ -30,10 +30,7 @@ def read_metrics(file: ParsedFile) -> tuple[MetricGoal, ...]:
         default = _default_metric(file)
         return () if default is None else (default,)
     given, where = file.metrics, file.node("metric")
-    if isinstance(where.value, list):
-        read = [_metric(file, *item) for item in file.items("metric", given)]
-    else:
-        read = [_metric(file, entry, ("metric",), where) for entry in given]
+    read = [_metric(file, *item) for item in file.items("metric", given)]
     metrics = tuple(metric for metric in read if metric is not None)
     if len(given) > 2:
         file.error(f"needs one metric or two (found {len(given)}).", "metric", at=where)

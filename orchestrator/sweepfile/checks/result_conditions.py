@@ -41,10 +41,7 @@ def root_of(name: str) -> str:
 
 
 def term_of(text: str) -> Term:
-    """Return what a bound is about: a metric, perhaps at a step, or a ratio of two.
-
-    A text that the grammar cannot read is a name as a whole.
-    """
+    """Return what a bound is about; a text that the grammar cannot read is a name as a whole."""
     try:
         condition = parse(f"{text} < 0")
     except ConditionError:

@@ -74,10 +74,8 @@ class Maker:
     ) -> tuple[TrialConfig | Excluded, Set[str]]:
         """Return a config or its exclusion, and the parameters that do not exist in it.
 
-        Args:
-            index: the config's place among all, from 0.
-            key: the named trial, or None.
-            chosen: a value for each free parameter.
+        `index` is its place among all, `key` its named trial, if any; `chosen` has a value for each
+        free parameter.
         """
         settings = self._spec.trials[key].set if key is not None else {}
         return self._make(index, key, settings, chosen)
@@ -115,7 +113,7 @@ class Maker:
         trial = TrialConfig(
             number=index,
             name=trial_name(index, label, varied, drawn=spec.method != "grid"),
-            config=_nest(config, spec.nested) if spec.nested else config,
+            config=_nest(config, spec.nested),
             varied=chosen,
             trial=label,
         )
@@ -151,11 +149,8 @@ def make_change(
 ) -> TrialConfig | Excluded:
     """Return the config that tries one change of an ablation, or its exclusion.
 
-    Args:
-        spec: with an ablation.
-        number: the trial's number, from 0; with seeds, it gives the replicate too.
-        change: the change's name; None for the baseline.
-        kept: earlier changes that stay, in their order.
+    `change` is None for the baseline; `kept` are earlier changes that stay, in their order. With
+    seeds, the number gives the replicate too.
     """
     spec = at_first(spec)
     index, replicate = divmod(number, max(len(spec.seeds), 1))

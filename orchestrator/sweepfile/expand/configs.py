@@ -20,13 +20,7 @@ from random import Random
 from typing import Any
 
 from orchestrator.sweepfile.conditions.constraints import Rules
-from orchestrator.sweepfile.expand.build import (
-    Excluded,
-    Maker,
-    at_first,
-    pinned_by,
-    with_replicate,
-)
+from orchestrator.sweepfile.expand.build import Excluded, Maker, at_first, pinned_by, with_replicate
 from orchestrator.sweepfile.model.spec import Spec, TrialConfig
 from orchestrator.sweepfile.space.distributions import quantile
 from orchestrator.sweepfile.space.grid import Grid, grid_of, groups, rows_of
@@ -91,9 +85,7 @@ def exclusion(spec: Spec, limit: int = 20) -> Exclusion:
 
 
 def iter_configs(spec: Spec) -> Iterator[TrialConfig]:
-    """Yield the configs of a grid or a random sweep in the order of starting.
-
-    Only one config is in memory, and a random sweep without a ``run_cap`` never ends.
+    """Yield the configs of a grid or a random sweep, which may never end, in order of starting.
 
     Raises:
         ValueError: the method is bayes, whose sampler decides while it runs.

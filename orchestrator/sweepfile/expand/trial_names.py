@@ -2,8 +2,7 @@
 
 A name is made of the named trial and the values that vary
 (``aggressive+lr=0.001_dropout=0.3``). The trial's number is added if that would lose something (a
-long name is cut, a list has no short form, text looks like a number) or may repeat (a random
-draw). So two trials never share a name, and this is known without looking at the others.
+long name, a list, text that looks like a number) or may repeat (a random draw).
 """
 
 from __future__ import annotations
@@ -22,13 +21,9 @@ _AMBIGUOUS = {"true", "false", "null", "none", "nan", "inf"}
 def trial_name(
     number: int, trial: str | None, varied: Mapping[str, Any], *, drawn: bool = False
 ) -> str:
-    """Return the name of a trial.
+    """Return the name of a trial, by its named trial and the values that differ between trials.
 
-    Args:
-        number: the trial's number, from 0.
-        trial: key of the named trial, or None.
-        varied: the values that differ between trials, in a fixed order.
-        drawn: True if the values were drawn: they are shortened, and may repeat.
+    If they were `drawn`, values are shortened, and may repeat.
     """
     shown = {name: _shown(value, drawn) for name, value in varied.items()}
     title = name_part(trial or "")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 from statistics import NormalDist
 from typing import Literal
 
@@ -201,15 +203,8 @@ def _rounded(number: float, q: float | None) -> float:
 
 def _place(probabilities: tuple[float, ...], share: float) -> int:
     """Return the first place at which the running sum of probabilities is above `share`."""
-    total = 0.0
-    last = 0
-    for place, probability in enumerate(probabilities):
-        total += probability
-        if probability > 0:
-            last = place
-            if share < total:
-                return place
-    return last
+    last = max(place for place, probability in enumerate(probabilities) if probability > 0)
+    return min(bisect_right(list(accumulate(probabilities)), share), last)
 
 
 def _exp(exponent: float) -> float:

@@ -1,9 +1,7 @@
 """The block of one parameter: which values it may take.
 
-The names are W&B's: ``value``, ``values``, or ``min`` and ``max`` with an optional
-``distribution`` and what belongs to it. Without ``distribution``, two whole bounds mean whole
-numbers and any other two mean numbers between. What W&B's own reader would only complain of is
-read as it was meant, with a warning.
+The names are W&B's. What W&B's own reader would only complain of is read as it was meant, with a
+warning.
 """
 
 from __future__ import annotations
@@ -132,13 +130,10 @@ class Block:
         return schema
 
 
-def flatten(
-    blocks: Mapping[str, Any],
-) -> tuple[dict[str, Declared], dict[str, tuple[str, ...]]]:
+def flatten(blocks: Mapping[str, Any]) -> tuple[dict[str, Declared], dict[str, tuple[str, ...]]]:
     """Return parameters by one name each, and the path of those inside others.
 
-    The names of a path are joined by dots; if a parameter of that name is there already,
-    another dot is put between.
+    The names of a path are joined by dots, by more of them if a parameter has that name already.
     """
     flat: dict[str, Declared] = {}
     paths: dict[str, tuple[str, ...]] = {}
@@ -151,10 +146,10 @@ def flatten(
             flat[path[0]] = block
         else:
             dots = "."
-            while dots.join(path) in flat or dots.join(path) in blocks:
+            while (name := dots.join(path)) in flat or name in blocks:
                 dots += "."
-            flat[dots.join(path)] = block
-            paths[dots.join(path)] = path
+            flat[name] = block
+            paths[name] = path
     return flat, paths
 
 
