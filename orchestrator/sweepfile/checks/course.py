@@ -58,8 +58,7 @@ def read_stages(file: ParsedFile, results: Results) -> tuple[Stage, ...]:
         if promotes and name == list(entries)[-1]:
             file.error("the last stage has no next one to promote to. Remove it.", *path)
         if promotes and stages and not fed:
-            message = f"the stage before, '{stages[-1].name}', does not promote. Add promote there."
-            file.error(message, *path)
+            file.error(f"stage '{stages[-1].name}' does not promote. Add promote there.", *path)
         resumes = bool(entry.get("continue", False))
         if resumes and not fed:
             what = f"'{stages[-1].name}' promotes none" if stages else "this stage is the first"

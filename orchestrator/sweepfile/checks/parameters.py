@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.sweepfile.checks.keys import range_text
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.checks.result_conditions import leaves, right_names
+from orchestrator.sweepfile.checks.result_conditions import leaves
 from orchestrator.sweepfile.conditions.condition import names
 from orchestrator.sweepfile.conditions.constraints import dependent_order
 from orchestrator.sweepfile.conditions.grammar import Among, Condition, Word, parse
@@ -58,8 +58,7 @@ def _check_overrides_of_program(file: ParsedFile) -> None:
     for name, node in {**given, **file.strongest}.items():
         if node.origin == ORIGIN and name not in file.named:
             hint = file.log.hint(name, [*file.named, *SPEC.keys])
-            message = f"not in the sweep file; it is passed to the program.{hint}"
-            file.log.warn(node, name, message)
+            file.log.warn(node, name, f"not in the sweep file; it is passed to the program.{hint}")
 
 
 def check_name(
@@ -284,9 +283,8 @@ def _check_names(file: ParsedFile, condition: Condition, where: Node, key: str) 
     if schema is not None:
         known = schema.parameters
     # On the right of == a word that is no parameter is text.
-    texts = right_names(condition)
-    for name in sorted(item.name for item in used):
-        if name not in known and name not in texts:
+    for name in sorted({item.name for item in names(condition, maybe_text=False)}):
+        if name not in known:
             owner = f"trainer '{schema.name}' has" if schema else "there is"
             log.at(where, key, f"{owner} no parameter '{name}'.{log.hint(name, known)}")
 

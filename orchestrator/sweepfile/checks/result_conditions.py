@@ -21,7 +21,6 @@ from orchestrator.sweepfile.conditions.grammar import (
     ConditionError,
     Name,
     Not,
-    Term,
     parse,
 )
 from orchestrator.sweepfile.model.spec import Bound, Reference
@@ -40,15 +39,6 @@ def root_of(name: str) -> str:
     return f"{before}_rmse".removeprefix("_") if last == "mse" else ""
 
 
-def term_of(text: str) -> Term:
-    """Return what a bound is about; a text that the grammar cannot read is a name as a whole."""
-    try:
-        condition = parse(f"{text} < 0")
-    except ConditionError:
-        return Name(text)
-    return condition.term if isinstance(condition, Compare) else Name(text)
-
-
 def leaves(condition: Condition) -> Iterator[Condition]:
     """Yield the parts that and, or, not join; one of any or all is a part as a whole."""
     if isinstance(condition, Not):
@@ -60,15 +50,13 @@ def leaves(condition: Condition) -> Iterator[Condition]:
         yield condition
 
 
-def right_names(condition: Condition) -> set[str]:
-    """Return the names on the right of == and !=, which may be text as well."""
-    found: set[str] = set()
-    for leaf in leaves(condition):
-        if isinstance(leaf, Among):
-            found |= right_names(leaf.part)
-        elif isinstance(leaf, Compare) and isinstance(leaf.value, Name):
-            found |= {leaf.value.name} if leaf.op in ("==", "!=") else set()
-    return found
+def _names_in(text: str) -> set[Name]:
+    """Return the metrics of a bound; a text that the grammar cannot read is one as a whole."""
+    try:
+        condition = parse(f"{text} < 0")
+    except ConditionError:
+        return {Name(text)}
+    return names(condition) if isinstance(condition, Compare) else {Name(text)}
 
 
 def _result_names(schema: TrainerSchema, own_metrics: Iterable[str] = ()) -> set[str]:
@@ -114,11 +102,10 @@ class Results:
 
         `above` is the path of the mapping that holds the bound.
         """
-        term = term_of(text)
-        if self._schema is not None and text in self._schema.metrics:
-            term = Name(text)
-        parts = [term] if isinstance(term, Name) else [term.above, term.below]
-        self.used.append(((*above, text), {text, *(part.name for part in parts)}))
+        is_metric = self._schema is not None and text in self._schema.metrics
+        parts = {Name(text)} if is_metric else _names_in(text)
+        used = {part.name for part in parts}
+        self.used.append(((*above, text), {text, *used}))
         stepped = any(part.step is not None for part in parts)
         if at_step and not stepped:
             message = f"needs a step, such as {text}@5. Write bounds of the end under targets."
@@ -126,9 +113,9 @@ class Results:
         if stepped and not at_step:
             message = "targets are about the end, not a step. Write it under expect."
             self._file.error(message, *above, text)
-        for part in parts:
-            if not self.has(part.name):
-                self._file.error(self.unknown(part.name), *above, text)
+        for name in sorted(used):
+            if not self.has(name):
+                self._file.error(self.unknown(name), *above, text)
 
     def check_condition(
         self, text: str | None, *path: str, at: Node | None = None, many: bool = False
@@ -154,7 +141,8 @@ class Results:
             return  # a name may be any parameter
         # A ratio may be one metric whose name has a slash.
         halves = {half for metric in self._schema.metrics for half in metric.split("/")}
-        for name in sorted(used - {*self._schema.parameters, *right_names(condition), *halves}):
+        asked = {item.name for item in names(condition, maybe_text=False)}
+        for name in sorted(asked - {*self._schema.parameters, *halves}):
             if not self.has(name):
                 self._file.error(self.unknown(name, *self._schema.parameters), *path, at=where)
 

@@ -52,18 +52,19 @@ def bound(text: str) -> Bound:
     raise ConditionError("expected one of <, <=, >, >= and a number, or a range")
 
 
-def names(condition: Condition) -> set[Name]:
-    """Return every name that a condition asks for."""
+def names(condition: Condition, *, maybe_text: bool = True) -> set[Name]:
+    """Return every name that a condition asks for, with those that may be text, right of ==."""
     if isinstance(condition, Not | Among):
-        return names(condition.part)
+        return names(condition.part, maybe_text=maybe_text)
     if isinstance(condition, Both):
-        return names(condition.left) | names(condition.right)
+        left = names(condition.left, maybe_text=maybe_text)
+        return left | names(condition.right, maybe_text=maybe_text)
     if isinstance(condition, Word):
         return set()
     term = condition.term
     found = {term} if isinstance(term, Name) else {term.above, term.below}
-    if isinstance(condition, Compare) and isinstance(condition.value, Name):
-        found.add(condition.value)
+    if isinstance(condition, Compare) and (maybe_text or condition.op in _ORDERED):
+        found |= {condition.value} if isinstance(condition.value, Name) else set()
     return found
 
 

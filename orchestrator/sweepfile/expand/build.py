@@ -54,14 +54,14 @@ def pinned_by(spec: Spec, key: str | None) -> Mapping[str, Any]:
 
 
 class Maker:
-    """Makes configs of one spec, which is at the stage that runs; `rules` are the spec's."""
+    """Makes configs of one spec, which is at the stage that runs."""
 
-    def __init__(self, spec: Spec, rules: Rules | None = None) -> None:
+    def __init__(self, spec: Spec) -> None:
         constants = {
             name: domain.values[0] for name, domain in spec.parameters.items() if domain.is_constant
         }
         self._spec = spec
-        self._rules = Rules(spec) if rules is None else rules
+        self.rules = Rules(spec)
         self._shared = {**spec.fixed, **spec.stage_set, **constants}
         self._single = {
             name
@@ -103,8 +103,8 @@ class Maker:
         strong = {**settings, **spec.overrides}
         config = {**self._shared, **chosen, **strong}
         absent: Set[str] = frozenset()
-        if self._rules:
-            absent, broken = self._rules.judge(config, strong)
+        if self.rules:
+            absent, broken = self.rules.judge(config, strong)
             config = {name: value for name, value in config.items() if name not in absent}
             chosen = {name: value for name, value in chosen.items() if name not in absent}
             if broken is not None:

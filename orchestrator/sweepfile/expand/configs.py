@@ -13,13 +13,12 @@ config still have consecutive numbers, so that these stay the same when a random
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from random import Random
 from typing import Any
 
-from orchestrator.sweepfile.conditions.constraints import Rules
 from orchestrator.sweepfile.expand.build import Excluded, Maker, at_first, pinned_by, with_replicate
 from orchestrator.sweepfile.model.spec import Spec, TrialConfig
 from orchestrator.sweepfile.space.distributions import quantile
@@ -40,7 +39,7 @@ class Exclusion:
     """
 
     count: int = 0
-    examples: list[Excluded] = field(default_factory=list)
+    examples: Sequence[Excluded] = ()
 
 
 def count_trials(spec: Spec) -> int | None:
@@ -183,17 +182,16 @@ def _count_grids(spec: Spec) -> tuple[int, int]:
     Raises:
         ValueError: those axes have more than `MOST_JUDGED` combinations.
     """
-    rules = Rules(spec)
+    maker = Maker(spec)
     kept = excluded = 0
     for key, grid in _grids(spec):
-        if not rules:
+        if not maker.rules:
             kept += grid.size
             continue
-        judged = grid.of(rules.concerned())
+        judged = grid.of(maker.rules.concerned())
         if judged.size > MOST_JUDGED:
             raise ValueError(f"{judged.size:,} combinations")
         others = grid.size // judged.size
-        maker = Maker(spec, rules)
         first = grid.chosen([0] * len(grid.axes))
         for index in range(judged.size):
             places = judged.places(index)

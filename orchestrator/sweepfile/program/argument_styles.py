@@ -80,10 +80,6 @@ def _joined(option: str, value: Any) -> list[str]:
     return [f"{option}={value}"]
 
 
-def _pair(option: str, value: Any) -> list[str]:
-    return [option, str(value)]
-
-
 def _hydra(option: str, value: Any) -> list[str]:
     return [f"{option}={hydra_value(value)}"]
 
@@ -146,7 +142,7 @@ _OF_FILE = {
 _OF_MACROS = {
     "args_no_hyphens": Style(_joined, prefix=""),
     "args_no_boolean_flags": Style(_joined, booleans="flag"),
-    "args_no_equals": Style(_pair, booleans="value"),
+    "args_no_equals": Style(lambda option, value: [option, str(value)], booleans="value"),
     "args_append_hydra": Style(_joined, prefix="+"),
     "args_override_hydra": Style(_joined, prefix="++"),
 }

@@ -296,12 +296,8 @@ def _write_yaml(content: Any) -> str:
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def _write_json(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
 _FORMATS: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
-    ".json": (json.loads, _write_json),
+    ".json": (json.loads, lambda content: json.dumps(content, indent=2, ensure_ascii=False) + "\n"),
     ".yaml": (_read_yaml, _write_yaml),
     ".yml": (_read_yaml, _write_yaml),
     ".toml": (tomllib.loads, toml.dumps),

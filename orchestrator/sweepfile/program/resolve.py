@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ _UNCHANGED = ("shell", "env", "stop_signal", "grace_s", "seed")
 
 
 def read_program(
-    file: ParsedFile, folder: Path, need: bool, parameters: Collection[str] = ()
+    file: ParsedFile, folder: Path, need: bool, parameters: Collection[str]
 ) -> Program:
     """Return the program of a file whose single keys are valid.
 
@@ -50,6 +51,7 @@ def read_program(
     metrics = values.get("metrics", {})
     seeds = values.get("seeds")
     reader = _Reader(file, folder, need)
+    conda = partial(conda_folder, environ=os.environ, home=Path.home())
     program = Program(
         path=reader.located("program", locate, "script or command") or "",
         style=style,
@@ -59,7 +61,7 @@ def read_program(
         outputs=values.get("outputs"),
         patterns=_many(metrics.get("pattern", ())),
         metrics=MetricSources.from_values(metrics),
-        conda=reader.located("conda", _conda, "conda environment"),
+        conda=reader.located("conda", conda, "conda environment"),
         params_file=reader.params_file(),
         resume=reader.resume(),
         seed_parameter=seeds.get("parameter", "seed") if isinstance(seeds, dict) else "seed",
@@ -91,10 +93,6 @@ def read_program(
 
 def _many(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _conda(name: str, folder: Path) -> str | None:
-    return conda_folder(name, folder, os.environ, Path.home())
 
 
 class _Reader:
@@ -218,12 +216,10 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
             _check_shell_text(file, program, words, by_file)
             path = program.path or words.split(maxsplit=1)[0]
             return replace(program, command=(words,), path=path)
-        message = f"not a list, so as in W&B [{', '.join(DEFAULT)}] is used instead."
-        file.warn(message, "command")
+        file.warn(f"not a list, so as in W&B [{', '.join(DEFAULT)}] is used instead.", "command")
         words = DEFAULT
     elif program.shell:
-        message = "a shell needs one text. Write command: 'python train.py'."
-        file.error(message, "command")
+        file.error("a shell needs one text. Write command: 'python train.py'.", "command")
     _check_words(file, words, "command")
     if not (passes_parameters(words) or by_file):
         message = "passes no parameters. The program can read them from wandb.config; or add "

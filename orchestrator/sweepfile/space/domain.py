@@ -232,8 +232,7 @@ def _inferred(entries: dict[str, Any], node: Node, key: str, log: Log) -> str | 
         if not forms and not ranged and {"mu", "sigma", "a", "b"} & entries.keys():
             fitting = "normal" if {"mu", "sigma"} & entries.keys() else "beta"
             hint = f" Write distribution: {fitting}."
-        message = f"expected one of value, values, or min and max (found {got}).{hint}"
-        log.at(node, key, message)
+        log.at(node, key, f"expected one of value, values, or min and max (found {got}).{hint}")
         return None
     if forms == ["value"]:
         return "constant"

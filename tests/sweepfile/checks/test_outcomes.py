@@ -9,9 +9,8 @@ import pytest
 
 from orchestrator.analysis.measure.targets import parse_bound
 from orchestrator.errors import SpecError
-from orchestrator.sweepfile.checks.result_conditions import term_of
-from orchestrator.sweepfile.conditions.condition import evaluate
-from orchestrator.sweepfile.conditions.grammar import parse
+from orchestrator.sweepfile.conditions.condition import evaluate, names
+from orchestrator.sweepfile.conditions.grammar import Name, parse
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Bound, Budget, Promote, Reference
 
@@ -83,7 +82,7 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
              "needs a stage before that promotes, but this stage is the"),
             ("stages: {a: {}, b: {continue: true}}", "stages.b.continue", "'a' promotes none"),
             ("stages: {a: {}, b: {promote: {top: 1}}, c: {}}", "stages.b.promote",
-             "the stage before, 'a', does not promote. Add promote there."),
+             "stage 'a' does not promote. Add promote there."),
             ("stages: {a: {promote: {if: any mae < 1}}, b: {}}", "stages.a.promote.if", "one"),
             ("stages: {a: {promote: {if: stabel}}, b: {}}", "stages.a.promote.if", "a comparison"),
             ("stages: {a: {promote: {fraction: 1.5}}, b: {}}", "stages.a.promote.fraction",
@@ -145,7 +144,7 @@ budget: {trials: 9, hours: 0.5, gpu_hours: 3, failures: 2}
             assert evaluate(parse(f"{name} {bound}"), values) is holds
         reported = parse(f"mae@3 {Bound('<', 2)}")
         assert evaluate(reported, {}, at=lambda name, step: 1.0 if step == 3 else None) is True
-        assert str(term_of("mae/train_mae@3")) == "mae/train_mae@3"
+        assert names(parse("mae/train_mae@3 < 2")) == {Name("mae"), Name("train_mae", 3)}
 
     def test_ranges_and_squares(self, write: Write) -> None:
         text = "mae: 0.5..1e1, mse/train_mse: '< 2', t20_r2: -1..-0.25, val_mae: '< 0.1234567'"
