@@ -39,17 +39,19 @@ def check_parameters(file: ParsedFile) -> None:
         return
     for path, settings in file.settings():
         for name, node in settings.items():
-            check_setting(schema, name, node, join(*path, name), log)
+            key = join(*path, name)
+            check_value(check_name(schema, name, node, key, log), node, key, log)
     for name, declared in file.parameters.items():
         key = join(*file.key_of(name))
         known = check_name(schema, name, declared.node, key, log)
         if known is not None:
             _check_domain(known, declared, key, log)
     for name, node in file.strongest.items():
-        check_setting(schema, name, node, name, log, *SPEC.keys)
+        known = check_name(schema, name, node, name, log, *SPEC.keys)
+        check_value(known, node, name, log)
     seed = file.root.get("seed")
-    if seed is not None and "seed" in file.values and "seed" in schema.parameters:
-        check_value(schema.parameters["seed"], seed, "seed", log)
+    if seed is not None and "seed" in file.values:
+        check_value(schema.parameters.get("seed"), seed, "seed", log)
 
 
 def _check_overrides_of_program(file: ParsedFile) -> None:
@@ -64,25 +66,13 @@ def _check_overrides_of_program(file: ParsedFile) -> None:
 def check_name(
     schema: TrainerSchema, name: str, node: Node, key: str, log: Log, *others: str
 ) -> TrainerParameter | None:
-    """Return the parameter called `name`; log an error at `node` if there is none.
-
-    `others` are further valid names, for the hint.
-    """
+    """Return the parameter `name`, or log that there is none; `others` are valid names too."""
     known = schema.parameters.get(name)
     if known is None:
         hint = log.hint(name, [*schema.parameters, *others])
         hint = hint or f" Choices: {', '.join(schema.parameters)}."
         log.at(node, key, f"trainer '{schema.name}' has no parameter '{name}'.{hint}")
     return known
-
-
-def check_setting(
-    schema: TrainerSchema, name: str, node: Node, key: str, log: Log, *others: str
-) -> None:
-    """Check the name and the value of a parameter; the arguments are those of `check_name`."""
-    known = check_name(schema, name, node, key, log, *others)
-    if known is not None:
-        check_value(known, node, key, log)
 
 
 def _check_domain(known: TrainerParameter, declared: Declared, key: str, log: Log) -> None:
@@ -135,10 +125,10 @@ def in_range(known: TrainerParameter, value: Any) -> bool:
     return above and (known.high is None or value <= known.high)
 
 
-def check_value(known: TrainerParameter, node: Node, key: str, log: Log) -> None:
-    """Check one value against a parameter's type, bounds and choices."""
+def check_value(known: TrainerParameter | None, node: Node, key: str, log: Log) -> None:
+    """Check one value against a parameter's type, bounds and choices, if it is known."""
     value = node.value
-    if value is None and known.nullable:
+    if known is None or (value is None and known.nullable):
         return
     if known.type is float:
         # Training can use neither an int beyond all floats, nor infinity, nor NaN.

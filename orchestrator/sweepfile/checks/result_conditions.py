@@ -176,9 +176,8 @@ def read_references(file: ParsedFile, results: Results, folder: Path) -> dict[st
     for name, entry in file.values.get("reference", {}).items():
         node = file.node("reference", name)
         if isinstance(entry, str):
-            path = start_of(node, folder) / (
-                Path(entry).expanduser() if entry[:2] == "~/" else entry
-            )
+            given = Path(entry).expanduser() if entry.startswith("~/") else entry
+            path = start_of(node, folder) / given
             if not path.exists():
                 file.warn(f"no run folder {entry!r}.", "reference", name)
             found[name] = Reference(path=str(path))
