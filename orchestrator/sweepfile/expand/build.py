@@ -69,17 +69,6 @@ class Maker:
             if domain.distribution in ("constant", "categorical") and len(domain.values) == 1
         }
 
-    def make(
-        self, index: int, key: str | None, chosen: dict[str, Any]
-    ) -> tuple[TrialConfig | Excluded, Set[str]]:
-        """Return a config or its exclusion, and the parameters that do not exist in it.
-
-        `index` is its place among all, `key` its named trial, if any; `chosen` has a value for each
-        free parameter.
-        """
-        settings = self._spec.trials[key].set if key is not None else {}
-        return self._make(index, key, settings, chosen)
-
     def change(
         self, index: int, change: str | None, kept: Sequence[str] = ()
     ) -> TrialConfig | Excluded:
@@ -90,16 +79,30 @@ class Maker:
         for name in (*kept, *(() if change is None else (change,))):
             settings |= ablate.changes[name].set
         label = BASELINE if change is None else change
-        made, _ = self._make(index, label, settings, {})
+        made, _ = self.make(index, label, {}, settings)
         if isinstance(made, Excluded):
             return made
         # The names of changes are unique; a name that is safe as a folder name stays.
         return replace(made, name=label if is_safe(label) else made.name, trial=None, change=change)
 
-    def _make(
-        self, index: int, label: str | None, settings: Mapping[str, Any], chosen: dict[str, Any]
+    def make(
+        self,
+        index: int,
+        label: str | None,
+        chosen: dict[str, Any],
+        settings: Mapping[str, Any] | None = None,
     ) -> tuple[TrialConfig | Excluded, Set[str]]:
+        """Return a config or its exclusion, and the parameters that do not exist in it.
+
+        Args:
+            index: its place among all configs.
+            label: the named trial or the change, if any.
+            chosen: a value for each free parameter.
+            settings: what `label` sets; None for the values of the named trial.
+        """
         spec = self._spec
+        if settings is None:
+            settings = {} if label is None else spec.trials[label].set
         strong = {**settings, **spec.overrides}
         config = {**self._shared, **chosen, **strong}
         absent: Set[str] = frozenset()

@@ -25,7 +25,7 @@ from orchestrator.sweepfile.program.argument_styles import MACRO_STYLES, argumen
 
 _ABSENT = object()
 _JSON = ("args_json", "args_json_file")
-WHOLE = {"env", "interpreter", "program", "args", *MACRO_STYLES, *_JSON, "resume"}
+WHOLE = ("env", "interpreter", "program", "args", *MACRO_STYLES, *_JSON, "resume")
 """Macros that are a whole word."""
 INSIDE = ("run_dir", "seed", "epochs", "data_fraction", "device", "params_file", "checkpoint")
 """Macros that are replaced inside a word too."""
@@ -62,8 +62,8 @@ def names_in(texts: Iterable[str]) -> set[str]:
 def passes_parameters(command: Iterable[str]) -> bool:
     """Return whether a command passes the parameters to its program."""
     words = list(command)
-    names = {whole(word) or "" for word in words} & WHOLE
-    return any(name.startswith("args") for name in names) or bool(parameters_in(words))
+    macros = {"args", *MACRO_STYLES, *_JSON}
+    return any(whole(word) in macros for word in words) or bool(parameters_in(words))
 
 
 def for_shell(text: str) -> tuple[str, list[str]]:

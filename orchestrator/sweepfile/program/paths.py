@@ -40,7 +40,7 @@ def settle_paths(file: ParsedFile, need: bool) -> ParsedFile:
     """
     if file.schema is None:
         return file
-    names = {name for name, known in file.schema.parameters.items() if known.is_path}
+    names = [name for name, known in file.schema.parameters.items() if known.is_path]
     log = file.log.at if need else file.log.warn
 
     def settle(node: Node, key: str) -> Node:
@@ -57,14 +57,15 @@ def settle_paths(file: ParsedFile, need: bool) -> ParsedFile:
         settled = [settle(node, join("parameters", name)).value for node in nodes]
         return replace(declared, domain=replace(declared.domain, values=tuple(settled)))
 
-    for path, settings in file.settings():
-        for name in names & settings.keys():
-            settings[name] = settle(settings[name], join(*path, name))
     strongest, parameters = dict(file.strongest), dict(file.parameters)
-    for name in names & strongest.keys():
-        strongest[name] = settle(strongest[name], name)
-    for name in names & parameters.keys():
-        parameters[name] = settle_domain(name, parameters[name])
+    for name in names:
+        for path, settings in file.settings():
+            if name in settings:
+                settings[name] = settle(settings[name], join(*path, name))
+        if name in strongest:
+            strongest[name] = settle(strongest[name], name)
+        if name in parameters:
+            parameters[name] = settle_domain(name, parameters[name])
     return replace(file, strongest=strongest, parameters=parameters)
 
 

@@ -237,7 +237,7 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
 
 def _check_shell_text(file: ParsedFile, program: Program, text: str, by_file: bool) -> None:
     """Check a command that a shell reads; ``${args}`` becomes its arguments."""
-    macros = set(_MACRO.findall(text)) & (WHOLE - {"resume"})
+    macros = set(_MACRO.findall(text)).intersection(WHOLE) - {"resume"}
     for name in sorted(macros - {"program", "args"}):
         file.error(f"${{{name}}} cannot be used in a shell's text. Use ${{args}}.", "command")
     if "program" in macros and not program.path:
@@ -290,7 +290,7 @@ def _check_words(file: ParsedFile, words: Sequence[str], *path: str) -> None:
             hint = file.log.hint(name, [*WHOLE, *INSIDE])
             hint = hint or f" A parameter is ${{params:{name}}}."
             file.warn(f"unknown macro {word}, which vanishes.{hint}", *path)
-        elif WHOLE & set(_MACRO.findall(word)):
+        elif set(_MACRO.findall(word)).intersection(WHOLE):
             file.warn(f"the macro inside {word!r} is not replaced. Make it a whole word.", *path)
         elif re.search(r"\$\{(?!envvar:)", word):
             file.warn(f"{word!r} is not replaced; a parameter is ${{params:NAME}}.", *path)
