@@ -63,7 +63,7 @@ def names(condition: Condition, *, maybe_text: bool = True) -> set[Name]:
         return set()
     term = condition.term
     found = {term} if isinstance(term, Name) else {term.above, term.below}
-    if isinstance(condition, Compare) and (maybe_text or condition.op in _ORDERED):
+    if isinstance(condition, Compare) and (maybe_text or condition.op not in ("==", "!=")):
         found |= {condition.value} if isinstance(condition.value, Name) else set()
     return found
 
