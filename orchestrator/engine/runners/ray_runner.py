@@ -34,8 +34,11 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+# Ray lets everyone write into its folder, so it gets one below ours, which nobody else can enter.
+_RAY = "r"
+
 # A path to a socket holds 107 bytes; Ray appends up to 67 to its folder.
-_LONGEST_FOLDER = 40
+_LONGEST_FOLDER = 40 - len(f"/{_RAY}")
 
 
 def run_trials(
@@ -59,14 +62,13 @@ def run_trials(
 
         from orchestrator.engine.runners import ray_tune
 
-        link = ray_tune.ConductorLink(conductor, tick)
+        workers = ray_tune.Workers(conductor, tick, folder)
         tuner = tune.Tuner(
-            ray_tune.Supervisor,
+            ray_tune.Worker,
             tune_config=tune.TuneConfig(
-                search_alg=ray_tune.ConductorSearcher(link),
-                scheduler=ray_tune.ConductorScheduler(link),
+                search_alg=ray_tune.ConductorSearcher(workers),
+                scheduler=ray_tune.ConductorScheduler(workers),
                 num_samples=-1,
-                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name="sweep",
@@ -81,8 +83,8 @@ def run_trials(
         try:
             tuner.fit()
         except Exception:
-            if link.errors:
-                raise link.errors[0] from None
+            if workers.errors:
+                raise workers.errors[0] from None
             raise
 
 
@@ -117,7 +119,7 @@ def local_ray(slots: int) -> Iterator[Path]:
                     object_store_memory=80 << 20,
                     # Otherwise workers would import modules from the working folder before ours.
                     job_config=ray.job_config.JobConfig(_client_job=True),
-                    _temp_dir=str(folder),
+                    _temp_dir=str(folder / _RAY),
                 )
             except Exception as error:
                 raise SweepError(
