@@ -28,6 +28,7 @@ from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.schema.sweep import json_schema
+from orchestrator.sweepfile.trainer_schemas import trainer_names
 from trainers.base import parameters
 from trainers.edc import config as edc, metrics as edc_metrics
 
@@ -277,6 +278,12 @@ def undescribed_symptoms() -> list[str]:
 
 def test_every_symptom_is_described() -> None:
     assert not undescribed_symptoms(), "docs/divergence.md needs a line for each of these"
+
+
+def test_every_trainer_is_in_the_list_of_trainers() -> None:
+    for name in trainer_names():
+        assert f"| `{name}` |" in text_of(DOCS / "trainers.md"), f"docs/trainers.md: no {name}"
+        assert f"| [`{name}`](docs/" in text_of(README), f"README.md: no {name}"
 
 
 def keys_of(value: Any) -> set[str]:

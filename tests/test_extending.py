@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.cli import app
+import trainers
+from orchestrator.cli import app, commands
 from orchestrator.divergence import Policy, Watch, symptoms
 from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.search.study import Study
 from orchestrator.sweepfile.model import Domain, Sampler
 from orchestrator.sweepfile.space import PRUNERS, SAMPLERS, PrunerRecord, SamplerRecord
+from tests import test_docs
 from tests.test_docs import undescribed_symptoms
 
 
@@ -122,3 +125,95 @@ def test_the_pruner_for_other_studies_is_exported_at_the_top() -> None:
     from orchestrator.search.divergence_pruner import DivergencePruner
 
     assert orchestrator.DivergencePruner is DivergencePruner
+
+
+class TestCommand:
+    MODULE = '''"""Count the letters of a word."""
+import click
+
+@click.command()
+@click.argument("word")
+def command(word: str) -> None:
+    """Count the letters of WORD."""
+    click.echo(f"{len(word)} letters")
+'''
+
+    @pytest.fixture(autouse=True)
+    def _letters(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        (tmp_path / "letters.py").write_text(self.MODULE)
+        monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+        importlib.invalidate_caches()
+        yield
+        sys.modules.pop(f"{commands.__name__}.letters", None)
+
+    def test_help_lists_it_and_it_runs(self) -> None:
+        assert re.search(r"^  letters +Count the letters of a word\.$", run("--help"), re.M)
+        assert "Count the letters of WORD." in run("letters", "--help")
+        assert run("letters", "sweep") == "5 letters\n"
+
+    def test_the_docs_tests_demand_its_section(self) -> None:
+        with pytest.raises(AssertionError, match="one section '## sweep letters'"):
+            test_docs.test_each_command_has_a_section_with_all_its_options_and_no_others("letters")
+        with pytest.raises(AssertionError, match="`sweep letters` is missing"):
+            test_docs.test_the_readme_names_every_command()
+
+
+class TestTrainer:
+    CONFIG = '''
+from dataclasses import dataclass
+from trainers.base import Metric, parameter
+
+DATA_KIND = "regression"
+
+@dataclass(frozen=True)
+class Config:
+    """Pulls one number towards zero."""
+    lr: float = parameter(0.5, "learning rate", low=0.0, high=1.0)
+    epochs: int = parameter(3, "epochs", low=1)
+    seed: int = parameter(0, "seed")
+
+METRICS = {"train_loss": Metric(is_loss=True), "val_mae": Metric(goal="minimize")}
+'''
+    TRAIN = """
+import numpy as np
+
+def train(config, run):
+    value = 1.0
+    for epoch in range(config.epochs):
+        value *= 1 - config.lr
+        run.report(epoch + 1, train_loss=value**2, val_mae=value)
+    for split in ("val", "test"):
+        run.save_predictions(np.full((8, 1), value), np.zeros((8, 1)), split=split)
+"""
+
+    @pytest.fixture(autouse=True)
+    def _pull(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        folder = tmp_path / "more" / "pull"
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text('"""Pulls one number towards zero."""\n')
+        (folder / "config.py").write_text(self.CONFIG)
+        (folder / "train.py").write_text(self.TRAIN)
+        monkeypatch.setattr(trainers, "__path__", [*trainers.__path__, str(folder.parent)])
+        importlib.invalidate_caches()
+        yield
+        for name in [name for name in sys.modules if name.startswith("trainers.pull")]:
+            del sys.modules[name]
+        if hasattr(trainers, "pull"):
+            del trainers.pull
+
+    def test_it_is_listed_checked_run_and_ranked(self, tmp_path: Path) -> None:
+        assert re.search(r"^pull +3 .*val_mae", run("trainers"), re.M)
+        assert "learning rate" in run("trainers", "pull")
+        assert json.loads(run("schema"))["properties"]["trainer"]
+        path = tmp_path / "sweep.yaml"
+        path.write_text("trainer: pull\nparameters: {lr: {values: [0.1, 0.9]}}\n")
+        run("check", str(path))
+        results = str(tmp_path / "results")
+        table = run("run", str(path), "--results", results, "--inline")
+        assert "2/2 complete, ranked by val_mae" in table
+        rows = json.loads(run("compare", results, "--json"))["rows"]
+        assert [row["config"]["lr"] for row in rows] == [0.9, 0.1]
+
+    def test_the_docs_test_demands_its_row(self) -> None:
+        with pytest.raises(AssertionError, match="pull"):
+            test_docs.test_every_trainer_is_in_the_list_of_trainers()

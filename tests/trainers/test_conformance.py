@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,54 +11,6 @@ import pytest
 from orchestrator.sweepfile.trainer_schemas import trainer_names
 from trainers.conformance import _PROMISES, conformance, main
 from trainers.loading import Trainer, load_trainer
-
-# Settings with which a trainer trains in a fraction of a second.
-QUICK: dict[str, dict[str, Any]] = {
-    "edc": {
-        "epochs": 3,
-        "rooms": 10,
-        "cases_per_room": 2,
-        "rate_hz": 100.0,
-        "fc_width": 16,
-        "dropout": 0.2,
-        "lr_schedule": "cosine",
-    },
-    "speech": {
-        "batches": 12,
-        "eval_every": 4,
-        "gru_hidden": 8,
-        "batch_size": 4,
-        "channels": 6,
-        "days": 2,
-        "sentences": 40,
-        "phonemes": 5,
-        "time_mask_prob": 0.5,
-        "lr_schedule": "cosine",
-    },
-    "sar": {
-        "epochs": 3,
-        "base_channels": 4,
-        "scenes": 6,
-        "scene_size": 64,
-        "patch_size": 32,
-        "batch_size": 4,
-    },
-    "eeg": {
-        "subjects": 10,
-        "windows_per_subject": 4,
-        "channels": 4,
-        "rate_hz": 64.0,
-        "window_s": 1.0,
-        "width": 4,
-        "layers": 1,
-        "heads": 2,
-        "summary_tokens": 2,
-        "pretrain_epochs": 1,
-        "hidden": 8,
-        "epochs": 3,
-    },
-    "signal": {"epochs": 3, "hidden_size": 8, "duration_s": 1.0, "rate_hz": 200.0},
-}
 
 PLAIN = """
 import numpy as np
@@ -98,6 +51,12 @@ def train(config, run):
 """
 
 
+def quick(name: str) -> dict[str, Any]:
+    """Return the settings for a short training, which are next to the trainer's other tests."""
+    settings: dict[str, Any] = importlib.import_module(f"tests.trainers.{name}.quick").QUICK
+    return settings
+
+
 def made(tmp_path: Path, text: str) -> Trainer:
     module = f"held_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
@@ -117,8 +76,7 @@ def test_a_shipped_trainer_keeps_every_promise(
     name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path / "cache"))
-    assert name in QUICK, "a trainer that ships needs settings here"
-    report = conformance(load_trainer(name), QUICK[name], folder)
+    report = conformance(load_trainer(name), quick(name), folder)
     assert not report.broken, str(report)
     assert not report.unseen, str(report)
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.conftest import ROOT
-from tests.trainers.test_conformance import QUICK
+from tests.trainers.test_conformance import quick
 from trainers.common import precision
 from trainers.common.precision import choose
 from trainers.loading import load_trainer
@@ -161,7 +161,7 @@ def test_a_trainer_falls_back_to_what_it_does_with_32_bits(
 
     def trained(bits: int) -> RecordingRun:
         run = RecordingRun(tmp_path)
-        known.train(known.make_config({**QUICK[trainer], **values, "precision": bits}), run)
+        known.train(known.make_config({**quick(trainer), **values, "precision": bits}), run)
         return run
 
     whole = trained(32)
