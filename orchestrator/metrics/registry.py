@@ -35,12 +35,13 @@ _REGRESSION: Final = "orchestrator.metrics.regression"
 # fmt: off
 _ERRORS: Final = frozenset({
     "loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "per", "wer", "cer",
-    "undefined", "divergence", "distance",
+    "undefined", "divergence", "distance", "perplexity", "ppl",
 })
 _SCORES: Final = frozenset({
     "r2", "psnr", "ssim", "snr", "sdr", "sisdr", "epi", "auroc", "auprc", "auc", "ap",
     "accuracy", "acc", "precision", "recall", "sensitivity", "specificity", "f1", "dice", "iou",
     "kappa", "mcc", "correlation", "corr", "pearson", "spearman", "bleu", "score",
+    "map", "map50", "map95", "miou", "ndcg", "mrr", "rouge", "reward", "return", "hits",
 })
 # fmt: on
 _IN_DECIBELS: Final = frozenset({"psnr", "snr", "sdr", "sisdr"})

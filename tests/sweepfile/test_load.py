@@ -309,7 +309,8 @@ BAD = [
     ("program: p.py\nmetrics: {files: []}\n", 2, "metrics.files", "expected a list of files"),
     ("program: p.py\nmetrics: {pattern: '(?P<a'}\n", 2, "metrics.pattern", "does not compile"),
     ("program: p.py\nmetrics: {pattern: 'x=(.*)'}\n", 2, "metrics.pattern", "named group"),
-    ("program: p.py\nmetrics: {pattern: '(?P<step>.*)'}\n", 2, "metrics.pattern", "named group"),
+    ("program: p.py\nmetrics: {pattern: '(?P<step>.*)'}\n", 2, "metrics.pattern",
+     "no group is a metric"),
     ("program: p.py\nmetrics: {pattern: ['(?P<a>.)', 3]}\n", 2, "metrics.pattern.1", "(found 3)"),
 ]  # fmt: skip
 

@@ -1,122 +1,252 @@
-"""Patterns for the metrics in a program's output, made from the lines that it printed."""
+"""Patterns for the metrics in a program's output, made from the lines that it printed.
+
+A proposal is proved on all lines before it is made: whatever its pattern takes from any line must
+be what `read_line` finds there under the same name, so that no line feeds a metric of another.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from orchestrator.engine.probe.observe import Observed
 from orchestrator.engine.script.output_text import Line
-from orchestrator.engine.script.reports.merge import Follower
+from orchestrator.engine.script.printed import Pair, Place, Printed, read_line
+from orchestrator.engine.script.reports.merge import Follower, parse_number
 
-MOST_PATTERNS = 3
-_LONGEST = 1_000  # characters; a longer line is not meant to be read
-_VALUE = r"[-+\w.]+"
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)"
-_PLACE = re.compile(
-    r"(?P<label>\b(?:epochs?|global[_ ]step|steps?|iter(?:ation)?s?|rounds?)\b\s*[:=#\[(]?\s*)"
-    r"(?P<step>\d+)(?:(?P<slash>\s*(?:/|of)\s*)(?P<total>\d+))?",
-    re.IGNORECASE,
-)
-_COUNT = re.compile(r"^\s*(?P<label>[\[(]?)(?P<step>\d+)(?P<slash>\s*/\s*)(?P<total>\d+)")
-_PAIR = re.compile(
-    r"(?P<name>[A-Za-z][\w./-]*(?: [A-Za-z][\w./-]*)?)(?P<sign>['\"]?\s*[:=]\s*|\s+)"
-    rf"(?P<value>{_NUMBER})(?![\w.:/])",
-    re.IGNORECASE,
-)
-_METRICS = (
-    *("loss", "acc", "accuracy", "mae", "mse", "rmse", "r2", "psnr", "ssim", "snr", "auc", "auroc"),
-    *("f1", "precision", "recall", "wer", "per", "cer", "perplexity", "ppl", "bleu", "map", "iou"),
-    *("dice", "error", "score", "reward", "elbo", "nll"),
-)
-_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "eval": "val"}
-_SPLITS |= {"validation": "val", "dev": "val", "test": "test"}
+MOST_PATTERNS = 4
+_MOST_SHAPES = 40
+_VALUE, _GROUPED = r"[-+\w.]+", r"[-+\w.,]*\w"
+_FIELD = r"[-+\w.,%]+"
+_KINDS = ("epoch", "step", "count", "batch")
+_NUMBERS = re.compile(r"(?<![\w])[-+]?\d[\d.,]*(?:[eE][-+]?\d+)?(?!\w)")
+_STRICTNESS = 3
+
+_Shown = Sequence[tuple[str, Printed]]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A regular expression with named groups, the metrics that it found, and their reports."""
+    """A regular expression with named groups, the metrics that it found, and their reports.
+
+    Attributes:
+        names: none if the pattern gives the step alone.
+        known: those whose names are usual for metrics.
+    """
 
     pattern: str
     names: tuple[str, ...]
     reports: int
+    known: tuple[str, ...] = ()
 
 
-def propose_patterns(lines: Sequence[str]) -> list[Proposal]:
+def propose_patterns(lines: Sequence[str], options: Collection[str] = ()) -> list[Proposal]:
     """Return patterns that find the metrics in `lines`, those that find most first.
 
-    Each is tried on the lines. Lines with the same metrics share a pattern; a name counts as a
-    metric if one of its words is the name of one (loss, accuracy, ...).
+    Lines of one shape share a pattern. If lines with metrics have no step that rises, a pattern for
+    lines that give one is added.
+
+    Args:
+        options: names of the program's options, which it may print as it prints metrics.
     """
-    shapes: dict[str, tuple[str, ...]] = {}
-    for line in lines:
-        made = _pattern(line)
+    shown = [(line, read_line(line, options)) for line in lines]
+    table = _table(lines)
+    shapes: dict[str, list[tuple[str, Printed]]] = {}
+    for line, printed in shown:
+        if printed.pairs:
+            shapes.setdefault(_shape(line, printed), []).append((line, printed))
+    largest = sorted(shapes.values(), key=len, reverse=True)[:_MOST_SHAPES]
+    proposals = [] if table is None else [table]
+    is_without_step = False
+    for group in largest:
+        made = _proved(group, shown)
         if made is not None:
-            shapes.setdefault(*made)
-    proposals = []
-    for pattern, names in shapes.items():
-        reports = Observed()
-        follower = Follower([pattern], reports)
-        for line in lines:
-            follower.line(Line(line), 0.0)
-        follower.send()
-        found = tuple(name for name in names if name in reports.names)
-        if found:
-            proposals.append(Proposal(pattern, found, reports.count))
+            proposals.append(made)
     proposals.sort(key=lambda item: (-item.reports, -len(item.names)))
     kept: list[Proposal] = []
     for item in proposals:
         known = {name for other in kept for name in other.names}
         if not set(item.names) <= known and len(kept) < MOST_PATTERNS:
             kept.append(item)
-    return kept
+            is_without_step |= "(?P<step>" not in item.pattern
+    steps = _steps_alone(shown) if is_without_step else None
+    return kept if steps is None else [steps, *kept]
 
 
-def _pattern(line: str) -> tuple[str, tuple[str, ...]] | None:
-    """Return a pattern for one line, and its metrics; None if it has none."""
-    spans: list[tuple[int, int, str]] = []
-    if len(line) > _LONGEST:
-        return None
-    place = _PLACE.search(line) or _COUNT.search(line)
-    if place is not None:
-        total = r"(?P<total>\d+)"
-        text = f"{_literal(place['label'])}(?P<step>\\d+)"
-        text += f"{_literal(place['slash'])}{total}" if place["total"] else ""
-        spans.append((place.start(), place.end(), text))
-    names: list[str] = []
-    for found in _PAIR.finditer(line):
-        name = _name(found["name"])
-        inside = place is not None and place.start() < found.end() and found.start() < place.end()
-        if inside or name is None or name in names:
+def reported(patterns: Sequence[str], lines: Sequence[str]) -> Observed:
+    """Return what a trial that prints these lines would report by these patterns."""
+    seen = Observed()
+    follower = Follower(patterns, seen)
+    for line in lines:
+        follower.line(Line(line), 0.0)
+    follower.send()
+    return seen
+
+
+def not_understood(lines: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Return lines with numbers behind a name, of each shape the first, that no pattern takes."""
+    taken = [re.compile(pattern) for pattern in patterns]
+    found: dict[str, str] = {}
+    for line in lines:
+        if not any(pattern.search(line) for pattern in taken) and re.search(r"[A-Za-z]", line):
+            shape = _NUMBERS.sub("#", line)
+            if shape != line:
+                found.setdefault(shape, line)
+    return list(found.values())
+
+
+def _shape(line: str, printed: Printed) -> str:
+    """Return what lines that share a pattern have in common."""
+    places = "".join(place.kind for place in printed.places)
+    labels = [_literal(line[pair.start : pair.span[0]]) for pair in printed.pairs]
+    return "\n".join([places, *(pair.name for pair in printed.pairs), *labels])
+
+
+def _proved(group: _Shown, shown: _Shown) -> Proposal | None:
+    """Return the loosest pattern for the lines of one shape that takes nothing else."""
+    kind = _rising([printed.places for _, printed in group])
+    for strictness in range(_STRICTNESS):
+        pattern = _pattern(*group[0], kind, strictness)
+        compiled = re.compile(pattern)
+        if all(_is_right(compiled, line, printed, kind) for line, printed in shown):
+            reports = reported([pattern], [line for line, _ in shown])
+            pairs = group[0][1].pairs
+            names = tuple(pair.name for pair in pairs if pair.name in reports.names)
+            known = tuple(pair.name for pair in pairs if pair.is_known)
+            return Proposal(pattern, names, reports.count, known) if names else None
+    return None
+
+
+def _rising(rows: Iterable[Sequence[Place]]) -> str | None:
+    """Return the kind of place that gives the step: it never falls, and moves on."""
+    rows = list(rows)
+    rising = {}
+    for kind in _KINDS:
+        steps = [next((p.value for p in row if p.kind == kind), None) for row in rows]
+        known = [step for step in steps if step is not None]
+        if len(known) == len(rows) and _rises(known):
+            rising[kind] = len(set(known))
+    moving = [kind for kind, count in rising.items() if count > 1]
+    if moving or len(rows) > 1:
+        return next(iter(moving), "epoch" if "epoch" in rising else None)
+    return next((kind for kind in rising if kind != "batch"), None)
+
+
+def _rises(values: Sequence[float]) -> bool:
+    return all(a <= b for a, b in pairwise(values))
+
+
+def _is_right(pattern: re.Pattern[str], line: str, printed: Printed, kind: str | None) -> bool:
+    """Return whether all that a pattern takes from a line is what the line shows."""
+    truth = {pair.name: parse_number(pair.value) for pair in printed.pairs}
+    place = next((place.value for place in printed.places if place.kind == kind), None)
+    for found in pattern.finditer(line):
+        for name, text in found.groupdict().items():
+            if name == "step" and parse_number(text) != place:
+                return False
+            is_metric = name not in ("step", "total")
+            if is_metric and repr(truth.get(name)) != repr(parse_number(text)):  # nan equals nan
+                return False
+    return True
+
+
+def _pattern(line: str, printed: Printed, kind: str | None, strictness: int) -> str:
+    """Return a pattern for a line; a stricter one holds more of the text around the numbers."""
+    pieces = [_pair_piece(line, pair) for pair in printed.pairs]
+    pieces += [_place_piece(line, place) for place in printed.places if place.kind == kind][:1]
+    pieces.sort()
+    text, end = "", 0
+    for start, stop, piece in pieces:
+        between = line[end:start]
+        if strictness == 2 or (strictness == 1 and not text):
+            text += ("" if text else r"^") + _literal(between, is_loose=True)
+        elif text:
+            text += ".*?" if between else ""
+        elif piece[:1].isalnum():
+            text = r"\b"
+        text, end = text + piece, stop
+    return text
+
+
+def _pair_piece(line: str, pair: Pair) -> tuple[int, int, str]:
+    label = _literal(line[pair.start : pair.span[0]], is_loose=True)
+    value = _GROUPED if "," in pair.value else _VALUE
+    return pair.start, pair.span[1], f"{label}(?P<{pair.name}>{value})"
+
+
+def _place_piece(line: str, place: Place) -> tuple[int, int, str]:
+    number = r"\d+(?:\.\d+)?" if "." in line[slice(*place.span)] else r"\d+"
+    total = rf"{_literal(place.slash)}(?P<total>\d+)" if place.total is not None else ""
+    start = "^\\s*" if place.kind == "count" else ""
+    return (*place.span, f"{start}{_literal(place.label)}(?P<step>{number}){total}")
+
+
+def _literal(text: str, *, is_loose: bool = False) -> str:
+    """Return text as a pattern in which any blanks match blanks, and numbers any number."""
+    parts, end = [], 0
+    for found in _NUMBERS.finditer(text) if is_loose else ():
+        parts += [text[end : found.start()], None]
+        end = found.end()
+    parts.append(text[end:])
+    blanks = r"\s*"
+    return "".join(
+        _FIELD if part is None else blanks.join(map(re.escape, re.split(r"\s+", part)))
+        for part in parts
+    )
+
+
+def _steps_alone(shown: _Shown) -> Proposal | None:
+    """Return a pattern for lines that give the step of the metrics on other lines."""
+    for kind in ("epoch", "step"):
+        rows = [(line, p) for line, p in shown if any(place.kind == kind for place in p.places)]
+        alone = [(line, p) for line, p in rows if not p.pairs]
+        if len(alone) < 2 or _rising([p.places for _, p in alone]) != kind:
             continue
-        names.append(name)
-        label = _literal(found["name"] + found["sign"])
-        spans.append((found.start(), found.end(), rf"\b{label}(?P<{name}>{_VALUE})"))
-    if not names:
-        return None
-    spans.sort()
-    text, end = "", spans[0][0]
-    for start, stop, piece in spans:
-        text += ("" if start == end else ".*?") + piece
-        end = stop
-    return text, tuple(names)
+        line, printed = alone[-1]
+        place = next(place for place in printed.places if place.kind == kind)
+        for start in (r"\b", "^" + _literal(line[: place.span[0]], is_loose=True)):
+            pattern = start + _place_piece(line, place)[2]
+            seen = [re.search(pattern, line) for line, _ in shown]
+            steps = [float(found["step"]) for found in seen if found is not None]
+            if _rises(steps):
+                return Proposal(pattern, (), len(set(steps)))
+    return None
 
 
-def _name(text: str) -> str | None:
-    """Return our name for the text before a number; None if it is not a metric."""
-    words = [word for word in re.split(r"[^a-z0-9]+", text.lower()) if word]
-    if len(words) == 1 and words[0] in _SPLITS and words[0] != "test":
-        return f"{_SPLITS[words[0]]}_loss"  # "Train: 0.19 | Val: 0.21"
-    if not any(word in _METRICS for word in words):
-        return None
-    words = [_SPLITS.get(word, word) for word in words]
-    if words[-1] in _SPLITS.values():  # "loss/val"
-        words = [words[-1], *words[:-1]]
-    name = "_".join(words)
-    return name if name.isidentifier() and name not in ("step", "epoch", "total") else None
+def _table(lines: Sequence[str]) -> Proposal | None:
+    """Return a pattern for a table with names above its columns of numbers."""
+    for place, line in enumerate(lines[:-2]):
+        cells = re.findall(r"[^\s|]+", line)
+        if len(cells) < 2 or not all(re.match(r"[A-Za-z]", cell) for cell in cells):
+            continue
+        rows = list(_rows(lines[place + 1 :], len(cells)))
+        names = [_column(cell) for cell in cells]
+        if len(rows) < 2 or not any(name not in ("", "step") for name in names):
+            continue
+        at = names.index("step") if "step" in names else None
+        if at is not None and not _rises([row[at] for row in rows]):
+            continue
+        groups = [f"(?P<{name}>{_VALUE})" if name else r"\S+" for name in names]
+        pattern = r"^[\s|]*" + r"[\s|]+".join(groups) + r"[\s|]*$"
+        found = tuple(name for name in reported([pattern], lines).names)
+        if found:
+            return Proposal(pattern, found, len(rows), found)
+    return None
 
 
-def _literal(text: str) -> str:
-    """Return text as a pattern, in which any blanks match blanks."""
-    return r"\s*".join(re.escape(part) for part in re.split(r"\s+", text))
+def _rows(lines: Sequence[str], count: int) -> Iterator[list[float]]:
+    for line in lines:
+        numbers = [parse_number(cell) for cell in re.findall(r"[^\s|]+", line)]
+        if len(numbers) == count and None not in numbers:
+            yield [number for number in numbers if number is not None]
+
+
+def _column(cell: str) -> str:
+    """Return the group of a column: its metric, ``step``, or "" for what is neither."""
+    place = read_line(f"{cell}: 1").places
+    pairs = read_line(f"{cell}: 0.5").pairs
+    if place:
+        return "step"
+    return pairs[0].name if pairs and pairs[0].is_known else ""

@@ -69,6 +69,10 @@ def read_program(
         stall_timeout_s=values.get("stall_timeout"),
         **{key: values[key] for key in _UNCHANGED if key in values},
     )
+    groups = {name for text in program.patterns for name in re.compile(text).groupindex}
+    if groups and not groups - {"step", "epoch", "total"}:
+        message = "no group is a metric. Add one, such as 'val_mae=(?P<val_mae>[0-9.]+)'."
+        file.error(message, "metrics", "pattern")
     if program.conda is not None:
         if "python" in values:
             file.error("conda has an interpreter of its own. Remove one of them.", "python")

@@ -29,6 +29,7 @@ class Argument:
         default: the literal default; None if there is none.
         is_switch: True if it takes no value.
         takes_several: True if several words may follow it.
+        switches_off: True for a switch that makes its value false, as ``--no-cuda`` or store_false.
     """
 
     option: str
@@ -39,6 +40,7 @@ class Argument:
     is_required: bool = False
     help: str = ""
     takes_several: bool = False
+    switches_off: bool = False
 
     @property
     def name(self) -> str:

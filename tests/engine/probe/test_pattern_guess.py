@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.engine.probe.pattern_guess import propose_patterns
+from orchestrator.engine.probe.pattern_guess import not_understood, propose_patterns, reported
+from orchestrator.engine.script.printed import read_line
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,16 @@ from orchestrator.engine.probe.pattern_guess import propose_patterns
             1,
         ),
         (["{'loss': 0.5, 'grad_norm': 1.2, 'epoch': 0.5}"], ("loss",), 1),
-        (["Train Epoch: 1 [0/60000 (0%)]\tLoss: 2.300"], ("loss",), 1),
+        (["Train Epoch: 1 [0/60000 (0%)]\tLoss: 2.300"], ("train_loss",), 1),
+        (
+            ["Test set: Average loss: 0.0289, Accuracy: 9912/10000 (99%)"],
+            ("test_loss", "test_accuracy"),
+            1,
+        ),
+        (["Accuracy of the network on the 10000 test images: 54 %"], ("test_accuracy",), 1),
+        (["AE-at-50th-percentile: 5.123"], ("ae_at_50th_percentile",), 1),
+        (["[0]\ttrain-rmse:0.5", "[1]\ttrain-rmse:0.4"], ("train_rmse",), 2),
+        (["epoch train_loss lr", "  1  0.5 0.1", "  2 0.4 0.1"], ("train_loss",), 2),
     ],
 )
 def test_lines_as_people_print_them(lines: list[str], names: tuple[str, ...], reports: int) -> None:
@@ -34,6 +45,50 @@ def test_lines_as_people_print_them(lines: list[str], names: tuple[str, ...], re
 def test_lines_of_several_kinds_have_a_pattern_each() -> None:
     found = propose_patterns(["step 5: mse 0.1", "step 6: mse 0.1", "test mae = 3", "time 5.0 s"])
     assert [item.names for item in found] == [("mse",), ("test_mae",)]
+
+
+def test_no_line_feeds_two_metrics() -> None:
+    lines = []
+    for epoch in (1, 2, 3):
+        for batch in (200, 400):
+            lines.append(f"| epoch {epoch:3d} | {batch:5d}/  400 batches | loss {6 / epoch:5.2f} |")
+        lines.append(f"| end of epoch {epoch:3d} | time:  1.0s | valid loss {5 / epoch:5.2f} |")
+    found = propose_patterns(lines)
+    seen = reported([item.pattern for item in found], lines)
+    assert seen.values == {"loss": [6.0, 3.0, 2.0], "val_loss": [5.0, 2.5, 1.67]}
+    assert seen.steps == {1, 2, 3}
+
+
+def test_a_batch_counter_is_no_epoch() -> None:
+    lines = []
+    for epoch in (1, 2):
+        lines += [f"Epoch {epoch}/2", f"32/32 - 1s - loss: {1 / epoch} - val_loss: {2 / epoch}"]
+    found = propose_patterns(lines)
+    assert found[0].names == ()  # the step alone
+    seen = reported([item.pattern for item in found], lines)
+    assert (seen.steps, seen.values["val_loss"]) == ({1, 2}, [2.0, 1.0])
+
+
+def test_counts_and_options_are_no_metrics() -> None:
+    lines = ["train 22857 val 2857", "Loaded map 20 classes", "dropout: 0.5", "lr 0.1 time: 3.5"]
+    assert propose_patterns(lines, ["dropout"]) == []
+    assert not_understood(lines, []) == lines
+
+
+names = st.sampled_from(["loss", "val_loss", "test acc", "valid ppl", "Train Loss", "F1", "MAE"])
+pairs = st.tuples(names, st.sampled_from([": ", "=", " "]), st.floats(0, 9).map("{:.3f}".format))
+starts = st.sampled_from(["", "epoch 3 | ", "| end of epoch 3 | ", "[3/9] ", "Eval: ", "step=3, "])
+
+
+@given(st.lists(st.tuples(starts, st.lists(pairs, min_size=1, max_size=3)), max_size=6))
+def test_patterns_take_from_each_line_what_it_shows(drawn: list[tuple[str, list[Any]]]) -> None:
+    lines = [start + ", ".join(map("".join, row)) for start, row in drawn]
+    for item in propose_patterns(lines):
+        for line in lines:
+            shown = {pair.name: float(pair.value) for pair in read_line(line).pairs}
+            for match in re.finditer(item.pattern, line):
+                groups = match.groupdict()
+                assert {name: float(groups[name]) for name in item.names}.items() <= shown.items()
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200))

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli import options
 from orchestrator.cli.commands.authoring.init import folder_of_output, output_options, write_output
-from orchestrator.errors import SpecError, UsageError
+from orchestrator.cli.render.text import Column, clean, draw, number, numbers
+from orchestrator.errors import SpecError, TrialError, UsageError
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import locate
 from orchestrator.sweepfile.schema import for_program
+
+if TYPE_CHECKING:
+    from orchestrator.engine.probe import Probe
+
+_MOST_SHOWN = 12
 
 
 @click.command("probe", context_settings={"allow_interspersed_args": False})
@@ -41,8 +48,8 @@ def command(
     """Run PROGRAM once with ARGUMENTS, and write a sweep file from what it shows.
 
     Its options are read from its text and its --help. Metrics are searched in its output and in
-    the files that it writes. Give options of probe before PROGRAM, and arguments that make the
-    run short, such as --epochs 2.
+    the files that it writes; a table shows what trials would report. Give options of probe before
+    PROGRAM, and arguments that make the run short, such as --epochs 2.
     """
     from orchestrator.engine.probe import probe
 
@@ -62,16 +69,42 @@ def command(
     if interpreter is not None:
         line = f"python: {json.dumps(os.path.relpath(interpreter, folder))}\n"
         text = text.replace("\nargs:", f"\n{line}args:", 1)
-    for line in seen.why:
-        click.echo(f"  {line}", err=True)
     if seen.why:
-        click.echo(f"It ended with exit code {seen.code}; its output so far counts.", err=True)
+        lines = "".join(f"\n  {line}" for line in seen.why)
+        raise TrialError(
+            f"{program}: ended with exit code {seen.code}; no file was written.{lines}"
+        )
+    if seen.was_ended:
+        click.echo(f"Ended after {limit_s:g} s; what it showed until then counts.", err=True)
     click.echo(f"Metrics in: {', '.join(seen.sources) or 'none found'}.", err=True)
+    for line in _metrics(seen):
+        click.echo(line, err=True)
     write_output(output, text, force)
     if str(output) == "-":
         return
     try:
-        load_spec(output)
+        warnings = load_spec(output).warnings
     except SpecError as error:
         click.echo(f"{error}\nCorrect the file before you run it.", err=True)
-    click.echo(f"{output} written. Next: edit it, then sweep check {output}")
+    else:
+        click.echo("\n".join([f"{output}: ok", *(f"  warning: {text}" for text in warnings)]))
+    click.echo(f"{output} written. Next: edit it, then sweep run {output}")
+
+
+def _metrics(seen: Probe) -> list[str]:
+    """Return the metrics that trials would report, and the lines that are not understood."""
+    lines = []
+    if seen.found:
+        rows = seen.found[:_MOST_SHOWN]
+        columns = [
+            Column("metric", [clean(row.name, 40) for row in rows]),
+            numbers("values", [str(row.count) for row in rows]),
+            numbers("first", [number(row.first) for row in rows]),
+            numbers("last", [number(row.last) for row in rows]),
+            Column("from", [clean(row.source, 60) for row in rows]),
+        ]
+        lines.append(draw(columns))
+    if seen.unread:
+        lines.append("Lines with numbers that were not understood:")
+        lines += [f"  {clean(line, 90)}" for line in seen.unread[:_MOST_SHOWN]]
+    return lines

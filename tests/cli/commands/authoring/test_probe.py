@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from orchestrator.cli import app
-from orchestrator.errors import UsageError
+from orchestrator.errors import TrialError, UsageError
 from orchestrator.sweepfile.load import load_spec
 from tests.engine.script.script_runner import SCRIPTS
 
@@ -62,8 +62,9 @@ def test_sub_commands_and_reports_of_its_own(here: Path) -> None:
     shutil.copy(SCRIPTS / "followed" / "sub_commands.py", here)
     words = ["sub_commands.py", "--quiet", "train", "my data", "--lr=0.5"]
     done, found = probe(*words)
-    assert found["command"] == ["python", "${program}", "train", "my data", "${args}"]
-    assert found["fixed"]["quiet"] is True
+    command = ["python", "${program}", "--quiet", "train", "my data", "${args}"]
+    assert found["command"] == command  # the main parser does not know --quiet after train
+    assert found["fixed"] == {"lr": 0.5}
     assert "metrics" not in found
     assert "Metrics in: what it reports itself." in done.output
 
@@ -159,16 +160,35 @@ def test_a_limit_ends_it_with_all_that_it_started(here: Path) -> None:
         "import time\nprint('step 1 loss 0.5', flush=True)\ntime.sleep(600)\n"
     )
     done, found = probe("--time-limit", "2s", "train.py")
-    assert found["metrics"]["pattern"].startswith("step")
+    assert found["metrics"]["pattern"].startswith(r"\bstep")
+    assert "Ended after 2 s" in done.output
     assert "exit code" not in done.output
 
 
 def test_one_that_fails_says_why(here: Path) -> None:
     (here / "train.py").write_text("print('loss: 1.0')\nraise RuntimeError('no data')\n")
+    done = CliRunner().invoke(app, ["probe", "train.py"])
+    assert isinstance(done.exception, TrialError)
+    assert "ended with exit code 1; no file was written" in str(done.exception)
+    assert "RuntimeError: no data" in str(done.exception)
+    assert not (here / "sweep.yaml").exists()
+
+
+def test_what_trials_would_report_is_shown(here: Path) -> None:
+    (here / "train.py").write_text(
+        "for epoch in (1, 2):\n"
+        "    for batch in (200, 400):\n"
+        "        print(f'| epoch {epoch} | {batch}/ 400 batches | loss {6 / epoch:.2f} |')\n"
+        "    print(f'| end of epoch {epoch} | time:  1.0s | valid loss {5 / epoch:.2f} |')\n"
+        "print('rtt 12.5 to 14.5')\n"
+    )
     done, found = probe("train.py")
-    assert "RuntimeError: no data" in done.output
-    assert "It ended with exit code 1" in done.output
-    assert found["metrics"] == {"pattern": r"\bloss:\s*(?P<loss>[-+\w.]+)"}
+    assert found["metric"] == {"name": "val_loss", "goal": "minimize"}
+    rows = [line.split()[:4] for line in done.output.splitlines()]
+    assert ["loss", "2", "6", "3"] in rows
+    assert ["val_loss", "2", "5", "2.5"] in rows
+    assert "rtt 12.5 to 14.5" in done.output.partition("were not understood:")[2]
+    assert "sweep.yaml: ok" in done.output
 
 
 @pytest.mark.parametrize(

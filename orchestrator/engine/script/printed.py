@@ -1,0 +1,239 @@
+"""The steps and metrics in a line that a program prints, read without a pattern.
+
+A number counts as a metric if the text before it names one: ``val_loss: 0.5``, ``loss=0.5``,
+``| valid loss 0.50 |``, ``{'eval/acc': 0.9}``, ``Accuracy: 9912/10000 (99%)``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+LONGEST = 1_000  # characters; a longer line is not meant to be read
+_METRICS = frozenset((
+    *("loss", "acc", "accuracy", "mae", "mse", "rmse", "mape", "ae", "r2", "psnr", "ssim", "snr"),
+    *("auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity", "specificity", "wer"),
+    *("per", "cer", "perplexity", "ppl", "bpc", "bleu", "rouge", "map", "iou", "miou", "dice"),
+    *("error", "err", "score", "reward", "return", "elbo", "nll", "logloss", "percentile", "ndcg"),
+    *("mrr", "kappa", "mcc", "fid", "correlation", "pearson", "spearman"),
+))  # fmt: skip
+# Names with one of these are no quality of a model, whatever else they hold.
+_OTHER = frozenset((
+    *("lr", "learning", "time", "eta", "elapsed", "sec", "secs", "second", "seconds", "ms", "min"),
+    *("minutes", "hours", "scale", "weight", "threshold", "patience", "memory", "mem", "gb", "mb"),
+    *("norm", "decay", "momentum", "throughput", "speed", "params", "parameters", "seed", "size"),
+    *("version", "batch_size", "delta", "device", "gpu", "cpu", "runtime", "took", "beta"),
+))  # fmt: skip
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_QUALIFIERS = ("best", "final", "top", "top1", "top5", "mean", "median", "macro", "micro", "ema",
+               "balanced", "weighted", "word", "char", "log", "cross", "bits")  # fmt: skip
+_FILLERS = ("average", "avg", "set", "the", "of", "on", "in", "for", "at", "a", "an", "is",
+            "current", "running", "epoch")  # fmt: skip
+
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+    r"|nan|inf(?:inity)?)(?!\.?\w)%?",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    r"(?P<label>(?:(?<=_)|\b)(?:(?P<epoch>epochs?)|(?P<step>(?:global[_ ])?steps?|iter(?:ation)?s?"
+    r"|rounds?)|(?<!/)batch)\b['\"]?\s*(?:[:=#\[(]|no\.?)?\s*)"
+    r"(?P<value>\d+(?:\.\d+)?)(?:(?P<slash>\s*(?:/|of)\s*)(?P<total>\d+))?(?![\w%])",
+    re.IGNORECASE,
+)
+_COUNT = re.compile(
+    r"^\s*(?P<label>[\[(]?)(?P<value>\d+)(?:(?P<slash>\s*/\s*)(?P<total>\d+)|(?=\]\s))"
+)
+_FRACTION = re.compile(r"\d+\s*/\s*\d+")
+# What parts the name of a number from it, and names from what is before them.
+_SIGN = re.compile(
+    r"(?P<strong>['\"]?\s*(?:[:=]|[=-]>)\s*(?:\d+\s*/\s*\d+\s*\(\s*)?|\s*\d+\s*/\s*\d+\s*\(\s*)\Z"
+    r"|\s+(?:is\s+|was\s+)?\Z"
+)
+_CUT = re.compile(r"[|;,\t{}\[\]]|\s[-–—/]+\s|\s{2,}|[:=]\s*|(?:^|(?<=\s))\(|\)(?=\s)|[.!]\s")
+_HEADING = re.compile(
+    rf"(?:^|[|,;\[({{>–-]|\s{{2,}})\W*(?P<split>{'|'.join(_SPLITS)})\b"
+    r"(?=['\"]?\s*(?:set|phase|results?|metrics|[:\])|>–-]|\Z))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in the training: `kind` is ``epoch``, ``step``, ``batch`` or ``count``."""
+
+    kind: str
+    value: float
+    total: int | None
+    span: tuple[int, int]
+    label: str
+    slash: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A metric: our name, the text of its value, and where name and value are.
+
+    Attributes:
+        is_known: False if the name says nothing, but is written like one.
+    """
+
+    name: str
+    value: str
+    start: int
+    span: tuple[int, int]
+    is_known: bool
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What one line shows."""
+
+    places: tuple[Place, ...]
+    pairs: tuple[Pair, ...]
+
+
+def read_line(text: str, options: Collection[str] = ()) -> Printed:
+    """Return the steps and metrics in a line; the program's `options` are no metrics."""
+    if len(text) > LONGEST:
+        return Printed((), ())
+    places = _places(text)
+    taken = [place.span for place in places]
+    fractions = [found.span() for found in _FRACTION.finditer(text)]
+    tokens: list[tuple[int, int, bool]] = [(*span, True) for span in taken]
+    for found in _NUMBER.finditer(text):
+        if not any(start < found.end() and found.start() < end for start, end in taken + fractions):
+            tokens.append((*found.span(), False))
+    pairs: list[Pair] = []
+    context = split = ""
+    begin = 0
+    for start, end, is_place in sorted(tokens):
+        label = text[begin:start]
+        if is_place:
+            context, begin = _heading(label) or context, end
+            continue
+        made = _named(label, text[start:end], text[end:], options)
+        if made is None:
+            continue
+        name, offset, heading, is_known = made
+        context = heading or context
+        own = next((each for each in ("train", "val", "test") if name.startswith(f"{each}_")), "")
+        names = {pair.name for pair in pairs}
+        if not own and (context or name in names):
+            name = f"{context or split}_{name}"
+        split, begin = own or split, end
+        if name not in names and name.isidentifier():
+            pairs.append(Pair(name, text[start:end], start - offset, (start, end), is_known))
+    return Printed(tuple(places), tuple(pairs))
+
+
+def _places(text: str) -> list[Place]:
+    found = []
+    for match in _PLACE.finditer(text):
+        kind = "epoch" if match["epoch"] else "step" if match["step"] else "batch"
+        found.append(_place(kind, match))
+    count = _COUNT.match(text)
+    if count is not None and not any(place.span[0] < count.end() for place in found):
+        found.insert(0, _place("count", count))
+    return found
+
+
+def _place(kind: str, match: re.Match[str]) -> Place:
+    total = int(match["total"]) if match["total"] else None
+    start = match.start("label")
+    return Place(
+        kind, float(match["value"]), total, (start, match.end()), match["label"],
+        match["slash"] or "",
+    )  # fmt: skip
+
+
+def _heading(text: str) -> str:
+    """Return the split that the text before some metrics names, as in ``Test set:``."""
+    found = [match["split"].lower() for match in _HEADING.finditer(text)]
+    return _SPLITS[found[-1]] if found else ""
+
+
+def _named(
+    label: str, value: str, after: str, options: Collection[str]
+) -> tuple[str, int, str, bool] | None:
+    """Return the name of a number, its distance before it, its heading and if it is known."""
+    sign = _SIGN.search(label)
+    if sign is None:
+        return None
+    body = label[: sign.start()]
+    cuts = [match.end() for match in _CUT.finditer(body)]
+    start = cuts[-1] if cuts else 0
+    start += len(body[start:]) - len(body[start:].lstrip(" '\"*->#(<"))
+    is_strong = sign["strong"] is not None
+    is_whole = re.fullmatch(r"[-+]?[\d,]+", value) is not None
+    if is_whole and not is_strong and re.match(r"\s+[a-zA-Z]", after) and "," not in after[:1]:
+        return None  # "map 20 classes"
+    name, first = _name(body[start:], is_strong)
+    is_known = name is not None
+    if name is None and is_strong and not is_whole and not re.match(r"\s*[a-zA-Z/]+\b", after):
+        name, first = _unknown_name(body[start:], options), 0
+    elif name in _SPLITS.values():
+        name = None if is_whole or name == "test" else f"{name}_loss"  # "Train: 0.19 | Val: 0.21"
+    if name is None:
+        return None
+    return name, len(label) - start - first, _heading(body[:start]), is_known
+
+
+def _words(text: str) -> list[tuple[str, int]]:
+    return [(found[0].lower(), found.start()) for found in re.finditer(r"[A-Za-z0-9]+", text)]
+
+
+def _is_metric(word: str) -> bool:
+    return (
+        word in _METRICS or re.fullmatch(r"map\d+|(?:rouge|bleu|ndcg|mae|mse)\d?", word) is not None
+    )
+
+
+def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:
+    """Return our name for the text before a number, and where it begins in the text.
+
+    None is returned if the text names no metric; a split alone is returned as it is.
+    """
+    words = _words(phrase)
+    plain = [word for word, _ in words]
+    if not plain or set(plain) & _OTHER:
+        return None, 0
+    if len(plain) == 1 and plain[0] in _SPLITS:
+        return _SPLITS[plain[0]], words[0][1]
+    at = [place for place, word in enumerate(plain) if _is_metric(word)]
+    if at and plain[at[-1]] == "per" and len(plain) > at[-1] + 1:
+        at.pop()  # "samples per second"
+    if not at or (not is_strong and at[-1] < len(plain) - 1 and plain[-1] not in ("rate",)):
+        return None, 0
+    first = at[0]
+    is_one_word = " " not in phrase.strip()
+    while first > 0 and (
+        is_one_word
+        or plain[first - 1] in _QUALIFIERS
+        or plain[first - 1] in _SPLITS
+        or (is_strong and len(plain) <= 4)
+    ):
+        first -= 1
+    kept = []
+    for place, word in enumerate(plain[first:], first):
+        if place > at[-1] and word in _FILLERS and not is_one_word:
+            break
+        if word not in _SPLITS and (is_one_word or word not in _FILLERS):
+            kept.append(word)
+    split = next((_SPLITS[word] for word in plain if word in _SPLITS), None)
+    return "_".join([split, *kept] if split else kept), words[first][1]
+
+
+def _unknown_name(phrase: str, options: Collection[str]) -> str | None:
+    """Return the name of a number that is written as a metric is, though it is none we know."""
+    plain = [word for word, _ in _words(phrase)]
+    name = "_".join(plain)
+    if not 1 <= len(plain) <= 3 or set(plain) & _OTHER or not plain[0].isalpha():
+        return None
+    known = {re.sub(r"[^a-z0-9]+", "_", option.lower()) for option in options}
+    return None if name in known or len(name) < 2 else name
