@@ -14,6 +14,7 @@ from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_run
 from orchestrator.divergence.schedule import Declared, schedule_of_trial
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
+from orchestrator.metrics import goal as named_goal
 from orchestrator.runs import SweepDir
 from orchestrator.runs.curves import LoggedRun, read_runs
 
@@ -136,7 +137,8 @@ def _aims(
     targets = spec.get("targets")
     targets = targets if isinstance(targets, dict) else {}
     metric = metric or ranks.get("name")
-    goal = goal or (ranks.get("goal") if metric == ranks.get("name") else None) or "minimize"
+    goal = goal or (ranks.get("goal") if metric == ranks.get("name") else None)
+    goal = goal or (metric and named_goal(metric)) or "minimize"
     if target is None and metric is not None:
         # Targets are bounds on test metrics; their reports during training have val_ names.
         bound = parse_bound(str(targets.get(metric, targets.get(metric.removeprefix("val_")))))

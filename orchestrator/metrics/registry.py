@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import discover
+from orchestrator.metrics.direction import named_goal
 from orchestrator.metrics.metric import ArrayProblem, Goal, Metric, Pair
 
 if TYPE_CHECKING:
@@ -31,19 +32,6 @@ if TYPE_CHECKING:
 _TRAINERS: Final = "trainers"
 _REGRESSION: Final = "orchestrator.metrics.regression"
 
-# Parts of a metric's name that show its direction. An error wins: `ssim_loss` is a loss.
-# fmt: off
-_ERRORS: Final = frozenset({
-    "loss", "error", "err", "mae", "mse", "rmse", "mape", "nll", "per", "wer", "cer",
-    "undefined", "divergence", "distance", "perplexity", "ppl",
-})
-_SCORES: Final = frozenset({
-    "r2", "psnr", "ssim", "snr", "sdr", "sisdr", "epi", "auroc", "auprc", "auc", "ap",
-    "accuracy", "acc", "precision", "recall", "sensitivity", "specificity", "f1", "dice", "iou",
-    "kappa", "mcc", "correlation", "corr", "pearson", "spearman", "bleu", "score",
-    "map", "map50", "map95", "miou", "ndcg", "mrr", "rouge", "reward", "return", "hits",
-})
-# fmt: on
 _IN_DECIBELS: Final = frozenset({"psnr", "snr", "sdr", "sisdr"})
 _SPLIT: Final = re.compile(r"^(?:train|val|valid|validation|test)[_/.]", re.IGNORECASE)
 
@@ -179,19 +167,14 @@ def evaluate(
         raise ArrayProblem(f"metrics of a {trainer.kind}: {error}") from error
 
 
-def goal(metric: str, kind: str | None = None) -> Goal:
-    """Return which way `metric` is better.
+def goal(metric: str, kind: str | None = None) -> Goal | None:
+    """Return which way `metric` is better; None if nothing shows it.
 
-    What the kind declares comes first, then the parts of the name: an R², an accuracy or a PSNR is
-    maximized; an error or a loss is minimized, and so is a name that shows nothing. The split
-    before the name (``val_t20_r2``) does not matter.
+    What the kind declares comes first, then the name. The split before the name (``val_t20_r2``)
+    does not matter.
     """
-    bare = _SPLIT.sub("", metric)
-    known = known_metrics(kind).get(bare)
-    if known is not None:
-        return known.goal
-    parts = _parts(bare)
-    return "maximize" if parts & _SCORES and not parts & _ERRORS else "minimize"
+    known = known_metrics(kind).get(_SPLIT.sub("", metric))
+    return named_goal(metric) if known is None else known.goal
 
 
 def unit(metric: str, kind: str | None = None) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -111,7 +112,7 @@ class Study:
 
         Raises:
             UsageError: a name is unknown, the sampler cannot be made, or the existing study has
-                another goal.
+                proposed configs for another goal.
             SweepError: the file is not a journal.
         """
         goals = [goal] if second_goal is None else [goal, second_goal]
@@ -122,19 +123,25 @@ class Study:
         # Optuna would print a line for each trial between those of the sweep.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         directed = DirectedSampler(method, seed, sampler)
-        study = optuna.create_study(
+        create = partial(
+            optuna.create_study,
             storage=open_journal(path),
-            study_name=name,
             directions=[StudyDirection[item.upper()] for item in goals],
             sampler=directed,
             pruner=make_pruner(pruner),
             load_if_exists=True,
         )
-        found = [direction.name.lower() for direction in study.directions]
+        study = create(study_name=name)
+        found = [way.name.lower() for way in study.directions]
+        if found != goals and method != "bayes":
+            # Nothing was proposed by the wrong goal: the ended trials are imported under this one.
+            study = create(study_name=f"{name} ({' and '.join(goals)})")
+            found = goals
         if found != goals:
+            started, now = (" and ".join(ways) for ways in (found, goals))
             raise UsageError(
-                f"{path}: study '{name}' was started with the goal {' and '.join(found)} (now "
-                f"{' and '.join(goals)}). Run it as a new sweep with --new."
+                f"{path}: study '{name}' was started with the goal {started} (now {now}). "
+                "Run it as a new sweep with --new."
             )
         return cls(study, directed, pruner, metric)
 
@@ -310,8 +317,7 @@ class Study:
         return list(self._frozen(number).intermediate_values.values())[-1:]
 
     def _space(self, domains: Mapping[str, Domain]) -> Space:
-        # A sweep asks with the same mapping each time; making its distributions for every trial
-        # would cost more than asking.
+        # A sweep asks with the same mapping each time; making its distributions costs more.
         if self._known is None or self._known[0] is not domains:
             self._known = (domains, Space(domains))
         return self._known[1]

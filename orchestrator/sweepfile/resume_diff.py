@@ -49,6 +49,9 @@ def _changes(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what counts of a spec, without notes and what a moved folder changes."""
     kept = _without(json.loads(json.dumps(spec)), *_free(Spec))
+    if kept.get("method") != "bayes":  # else configs were proposed for the goal
+        for metric in (kept.get("metric") or {}, *(kept.get("objectives") or ())):
+            metric.pop("goal", None)
     for trial in (kept.get("trials") or {}).values():
         for text in ("note", "risk", "expect"):
             trial.pop(text, None)

@@ -77,10 +77,10 @@ def test_names_and_nearest_names() -> None:
         ("accuracy_top5", "maximize"),
         ("per", "minimize"),
         ("validation/acc", "maximize"),
-        ("something_unheard_of", "minimize"),
+        ("something_unheard_of", None),
     ],
 )
-def test_goal(metric: str, goal: str, kind: str | None) -> None:
+def test_goal(metric: str, goal: str | None, kind: str | None) -> None:
     assert kinds.goal(metric, kind) == goal
 
 

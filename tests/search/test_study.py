@@ -359,9 +359,18 @@ def test_wrong_words_are_refused(open_study: Opener, changes: dict[str, str], wo
 
 
 def test_another_goal_than_before_is_refused(open_study: Opener) -> None:
-    open_study()
+    open_study(method="bayes")
     with pytest.raises(UsageError, match=r"started with the goal minimize \(now maximize\)"):
-        open_study(goal="maximize")
+        open_study(method="bayes", goal="maximize")
+
+
+def test_a_corrected_goal_starts_a_study_of_its_own_if_nothing_was_proposed(
+    open_study: Opener,
+) -> None:
+    study = open_study()
+    run(study, {"lr": 1e-3}, [3.0])
+    assert open_study(goal="maximize").states() == {}
+    assert list(open_study().states().values()) == ["COMPLETE"]
 
 
 def test_nothing_is_printed(open_study: Opener, capfd: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ class TestEarlyTerminate:
     )
     def test_mistakes(self, write: Write, text: str, key: str, words: str) -> None:
         with pytest.raises(SpecError) as caught:
-            load_spec(write(f"program: env\nmetric: m\nearly_terminate: {text}\n"))
+            load_spec(write(f"program: env\nmetric: loss\nearly_terminate: {text}\n"))
         (problem,) = caught.value.problems
         assert problem.key == key
         assert words in problem.message
@@ -129,7 +129,7 @@ class TestEarlyTerminate:
     def test_what_strangers_write(
         self, write: Write, text: str, rule: EarlyTerminate, words: str
     ) -> None:
-        path = write(f"program: env\nmetric: m\nearly_terminate: {{type: hyperband, {text}}}\n")
+        path = write(f"program: env\nmetric: loss\nearly_terminate: {{type: hyperband, {text}}}\n")
         spec = load_spec(path)
         assert spec.early_terminate == rule
         assert any(words in warning for warning in spec.warnings)

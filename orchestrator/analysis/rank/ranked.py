@@ -109,7 +109,8 @@ def goal_of(metric: str, rows: Sequence[Row]) -> str:
     stated = {row.info.goal for row in rows if row.info.metric.removeprefix("val_") == bare}
     if len(stated) == 1:
         return stated.pop()
-    return metric_goal(metric, next((row.kind for row in rows if row.kind is not None), None))
+    kind = next((row.kind for row in rows if row.kind is not None), None)
+    return metric_goal(metric, kind) or "minimize"
 
 
 def _check_metric(name: str, rows: Iterable[Row]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -14,10 +15,10 @@ from typing import Any
 
 from orchestrator.errors import ChangedSpecError, NotFoundError, UsageError, nearest
 from orchestrator.files import atomic, lock
-from orchestrator.runs import RunDir, SweepDir, TrialRecord, load_trials
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, load_trials, read_reports
 from orchestrator.sweepfile import differences
 from orchestrator.sweepfile.expand import iter_configs
-from orchestrator.sweepfile.model import Spec, TrialConfig
+from orchestrator.sweepfile.model import MetricGoal, Spec, TrialConfig
 
 # A reader that checks for a running driver holds the lock for an instant.
 LOCK_TIMEOUT_S = 2.0
@@ -56,12 +57,29 @@ def open_sweep(
             raise ChangedSpecError(
                 f"{folder.path}: cannot continue with a changed spec:\n"
                 f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
-                "the change. (run_cap, budget, targets, gates and remedies may change.)"
+                "the change. (run_cap, budget, targets, gates and remedies may change, "
+                "and unless method is bayes, goal.)"
             )
+        records = {record.number: record for record in load_trials(folder)}
+        before = (atomic.read_json(folder.spec_file) or {}).get("metric") or {}
+        if spec.metric is not None and before.get("goal") not in (None, spec.metric.goal):
+            _judge_again(folder, records.values(), spec.metric)
         atomic.write_json(folder.spec_file, present)
-        yield folder, {record.number: record for record in load_trials(folder)}
+        yield folder, records
     finally:
         held.release()
+
+
+def _judge_again(folder: SweepDir, records: Iterable[TrialRecord], metric: MetricGoal) -> None:
+    """Give ended trials the best reported value by a corrected goal, unless arrays gave theirs."""
+    better = min if metric.goal == "minimize" else max
+    for record in records:
+        run = folder.run_dir(record.number, record.name)
+        if record.value is None or any(run.predictions_file(s).exists() for s in ("test", "val")):
+            continue
+        found = [metrics.get(metric.name, math.nan) for _, metrics in read_reports(run)]
+        record.value = better(filter(math.isfinite, found), default=record.value)
+        record.save(run)
 
 
 def folder_for(spec: Spec, results: Path, *, new: bool) -> SweepDir:

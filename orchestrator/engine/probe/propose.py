@@ -122,7 +122,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         outputs=files.outputs,
         metrics=metrics | files.arrays,
         metric=best,
-        goal="minimize" if best is None else goal(best),
+        goal=(best and goal(best)) or "minimize",
         notes=tuple(notes),
         copies=bool(files.fixed),
     )

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.metrics import kind_names, known_metrics
+from orchestrator.metrics import goal as named_goal, kind_names, known_metrics
 from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import for_stage
-from orchestrator.sweepfile.model.spec import MetricGoal, Sampler, Spec
+from orchestrator.sweepfile.model.spec import Goal, MetricGoal, Sampler, Spec
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.optuna_options import SAMPLERS, UNWRITABLE
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
@@ -63,8 +63,50 @@ def _metric(
             message = f"{goal}, although trainer '{schema.name}' would {known.goal} {name}."
             file.warn(message, *path, "goal", at=node.get("goal") or node)
         goal = goal or known.goal
+    goal = goal or _named_goal(file, name, path, node)
     more = {word: entry.get(word) for word in ("target", "impute", "impute_while_running")}
-    return MetricGoal(name, goal or "minimize", **more)
+    return MetricGoal(name, goal, **more)
+
+
+def _named_goal(file: ParsedFile, name: str, path: tuple[str, ...], node: Node) -> Goal:
+    """Return the goal that the name of a metric shows, with a line about it."""
+    found = named_goal(name, None if file.schema is None else file.schema.data_kind)
+    if found == "maximize":
+        message = f"without goal, and the name '{name}' means more is better: maximized."
+        file.warn(message, *path, at=node)
+    elif found is None:
+        steered = [".".join(place) for place in _steered_by_rank(file)]
+        message = f"the name '{name}' does not show which way is better"
+        ways = "Write goal: minimize or goal: maximize."
+        if steered:
+            file.error(f"{message}, but {steered[0]} depends on it. {ways}", *path, at=node)
+        else:
+            file.warn(f"{message}, so the lowest is first. {ways}", *path, at=node)
+    return found or "minimize"
+
+
+def _steered_by_rank(file: ParsedFile) -> list[tuple[str, ...]]:
+    """Return the paths of what chooses, stops or promotes trials by their rank."""
+    found: list[tuple[str, ...]] = []
+    if file.method == "bayes":
+        found.append(("method",))
+    if file.pruner != "none":
+        found.append(("pruner",))
+    if file.has("early_terminate"):
+        found.append(("early_terminate",))
+    return found + _promoting_by_rank(file)
+
+
+def _promoting_by_rank(file: ParsedFile) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [
+        ("stages", name, "promote", word)
+        for name, entry in file.mapping("stages").items()
+        for word in ("top", "fraction")
+        if word in entry.get("promote", {})
+    ]
+    if file.mapping("ablate").get("keep_improvements"):
+        found.append(("ablate", "keep_improvements"))
+    return found
 
 
 def _default_metric(file: ParsedFile) -> MetricGoal | None:
@@ -114,15 +156,7 @@ def check_ranked(file: ParsedFile, metrics: tuple[MetricGoal, ...]) -> None:
     """Check that there is a metric if trials are chosen by rank."""
     if metrics or file.has("metric"):
         return
-    needing: list[tuple[str, ...]] = [
-        ("stages", name, "promote", word)
-        for name, entry in file.mapping("stages").items()
-        for word in ("top", "fraction")
-        if word in entry.get("promote", {})
-    ]
-    if file.mapping("ablate").get("keep_improvements"):
-        needing.append(("ablate", "keep_improvements"))
-    for path in needing:
+    for path in _promoting_by_rank(file):
         file.error(f"needs a metric to rank by. {_WRITE_METRIC}", *path)
 
 

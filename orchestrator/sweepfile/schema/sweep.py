@@ -47,7 +47,7 @@ _PARAMETER = Text("the name of a parameter")
 _METRIC = Record(
     {
         "name": Key(_METRIC_NAME, "a reported metric, such as val_mae", True),
-        "goal": Key(_GOAL, "which way is better; by default what the trainer declares"),
+        "goal": Key(_GOAL, "which way is better; by default as the trainer or the name says"),
         "target": Key(Number(), "the sweep may end once a trial has reached it"),
         "impute": Key(Word(_IMPUTED), "what a failed trial counts as for the sampler"),
         "impute_while_running": Key(Word((*_IMPUTED, "false")), "the same for a trial that runs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ import pytest
 from orchestrator.engine.driver import control
 from orchestrator.engine.driver.opening import open_sweep
 from orchestrator.errors import BusyError, ChangedSpecError
-from orchestrator.files import atomic
+from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.sweepfile.model.spec import MetricGoal, Spec
 from tests.engine.sweeps import toy_spec
 
 
@@ -86,3 +87,19 @@ def test_requests_are_taken_once_and_in_order(tmp_path: Path) -> None:
     (sweep.requests_dir / "torn.json").write_text('{"sto')
     assert sorted(control.take(sweep), key=str) == [3, None]
     assert control.take(sweep) == []
+
+
+def test_a_corrected_goal_judges_ended_trials_again(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"a": {}}, metric=MetricGoal("val_acc", "minimize"))
+    with open_sweep(spec, tmp_path) as (folder, _):
+        run = folder.run_dir(0, "a")
+        TrialRecord(0, "a", {}, TrialState.COMPLETE, value=0.1).save(run)
+        for step, value in enumerate((0.1, 0.9, float("nan"), 0.4)):
+            jsonl.append(run.metrics_file, {"step": step, "metrics": {"val_acc": value}})
+    corrected = replace(spec, metric=MetricGoal("val_acc", "maximize"))
+    with open_sweep(corrected, tmp_path) as (again, records):
+        assert again == folder
+        assert records[0].value == 0.9
+    open_and_close(replace(spec, name="b", method="bayes"), tmp_path)
+    with pytest.raises(ChangedSpecError, match=r"metric\.goal: was minimize, is maximize"):
+        open_and_close(replace(corrected, name="b", method="bayes"), tmp_path)

@@ -84,7 +84,7 @@ class TestZip:
             ("zip: [a, f]", "but f has a condition"),
             ("zip: {a: b}", "a list of parameters"),
             (
-                "zip: [a, b]\nmethod: bayes\nmetric: m",
+                "zip: [a, b]\nmethod: bayes\nmetric: loss",
                 "cannot be used with method bayes, whose sampler chooses. Write",
             ),
         ],
@@ -239,7 +239,12 @@ class TestConstraints:
                 "constraints",
                 "exclude all of 10,000 random configs",
             ),
-            ("constraints: [x > 0]\nmethod: bayes\nmetric: m", 3, "constraints", "method: random"),
+            (
+                "constraints: [x > 0]\nmethod: bayes\nmetric: loss",
+                3,
+                "constraints",
+                "method: random",
+            ),
             ("constraints: [all complete]", 3, "constraints.0", "about results"),
             (
                 "constraints: [wide > 3]",
@@ -329,7 +334,7 @@ class TestNested:
     def test_bayes(self, write: Write) -> None:
         spec = load_spec(
             write(
-                "program: p\nmethod: bayes\nmetric: m\n"
+                "program: p\nmethod: bayes\nmetric: loss\n"
                 "parameters: {o: {parameters: {lr: {min: 0.0, max: 1.0}}}}\n"
             )
         )

@@ -147,7 +147,7 @@ class TestSamplers:
 
     def test_optuna_is_not_loaded_to_check_a_file(self, tmp_path: Path) -> None:
         path = tmp_path / "s.yaml"
-        path.write_text("program: env\nmetric: m\nmethod: bayes\nrun_cap: 1\nsampler: gp\n"
+        path.write_text("program: env\nmetric: loss\nmethod: bayes\nrun_cap: 1\nsampler: gp\n"
                         "parameters: {a: {min: 0, max: 1}}\n")  # fmt: skip
         code = (
             "import sys; from pathlib import Path; "
@@ -186,3 +186,40 @@ class TestBounds:
         spec = load_spec(write(f"{self.DRAWN}budget: {{gpu_hours: 3, failures: 2}}\n"))
         with pytest.raises(SpecError):
             refuse_unbounded(spec)
+
+
+class TestGoal:
+    def test_a_name_that_means_more_is_better_is_maximized_with_a_line(self, write: Write) -> None:
+        spec = load_spec(write("program: env\nmetric: val/mAP50\nmethod: bayes\nrun_cap: 2\n"
+                               "parameters: {a: {min: 0, max: 1}}\n"))  # fmt: skip
+        assert spec.metric is not None
+        assert spec.metric.goal == "maximize"
+        (line,) = [text for text in spec.warnings if "metric" in text]
+        assert "'val/mAP50' means more is better: maximized" in line
+
+    def test_a_name_that_means_less_is_better_needs_no_line(self, write: Write) -> None:
+        spec = load_spec(
+            write("program: env\nmetric: {name: val_wer}\nparameters: {a: {value: 1}}\n")
+        )
+        assert spec.metric is not None
+        assert spec.metric.goal == "minimize"
+        assert not [text for text in spec.warnings if "metric" in text]
+
+    @pytest.mark.parametrize(
+        ("steered", "key"),
+        [
+            ("method: bayes\nrun_cap: 3", "method"),
+            ("pruner: median", "pruner"),
+            ("early_terminate: {type: hyperband, min_iter: 2}", "early_terminate"),
+            ("stages: {a: {promote: {top: 1}}, b: {}}", "stages.a.promote.top"),
+        ],
+    )
+    def test_a_name_that_shows_nothing_needs_a_goal_if_it_steers(
+        self, write: Write, steered: str, key: str
+    ) -> None:
+        text = "program: env\nmetric: foo\nparameters: {a: {values: [0, 1]}}\n"
+        spec = load_spec(write(text))
+        assert any("so the lowest is first" in line for line in spec.warnings)
+        with pytest.raises(SpecError, match=f"'foo' does not show .* but {key} depends on it"):
+            load_spec(write(text + steered))
+        load_spec(write(text.replace("foo", "{name: foo, goal: maximize}") + steered))
