@@ -111,8 +111,7 @@ class Study:
             second_goal: of the second metric; None if there is only one.
 
         Raises:
-            UsageError: a name is unknown, the sampler cannot be made, or the existing study has
-                proposed configs for another goal.
+            UsageError: a name is unknown, the sampler cannot be made, or another goal was proposed for.
             SweepError: the file is not a journal.
         """
         goals = [goal] if second_goal is None else [goal, second_goal]
@@ -120,7 +119,7 @@ class Study:
             _check("metric.goal", item, ("minimize", "maximize"))
         _check("method", method, ("grid", "random", "bayes"))
         _check("pruner", pruner, PRUNERS)
-        # Optuna would print a line for each trial between those of the sweep.
+        # Optuna would print a line for each trial.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         directed = DirectedSampler(method, seed, sampler)
         create = partial(
@@ -134,9 +133,8 @@ class Study:
         study = create(study_name=name)
         found = [way.name.lower() for way in study.directions]
         if found != goals and method != "bayes":
-            # Nothing was proposed by the wrong goal: the ended trials are imported under this one.
-            study = create(study_name=f"{name} ({' and '.join(goals)})")
-            found = goals
+            # Nothing was proposed by the wrong goal; ended trials are imported into another study.
+            study, found = create(study_name=f"{name} ({' and '.join(goals)})"), goals
         if found != goals:
             started, now = (" and ".join(ways) for ways in (found, goals))
             raise UsageError(
