@@ -111,7 +111,7 @@ class Study:
             second_goal: of the second metric; None if there is only one.
 
         Raises:
-            UsageError: a name is unknown, the sampler cannot be made, or another goal was proposed for.
+            UsageError: a name is unknown, the sampler cannot be made, or the goal has changed.
             SweepError: the file is not a journal.
         """
         goals = [goal] if second_goal is None else [goal, second_goal]
