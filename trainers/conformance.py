@@ -125,13 +125,13 @@ def _reports(trial: _Trial) -> None:
     run = trial.finished()
     steps = [step for step, _ in run.reports]
     if steps != sorted(set(steps)) or steps[0] < 1:
-        raise Broken(f"steps must rise from 1, but are {_shortened(steps)}")
+        raise Broken(f"steps must rise from 1 (found {_shortened(steps)})")
     names = {name for _, metrics in run.reports for name in metrics}
     odd = sorted(
         name for name in names if not name.startswith(("train_", "val_")) and name not in _FREE
     )
     if odd:
-        raise Broken(f"names must carry train_ or val_, or be lr or grad_norm, but got {odd[0]}")
+        raise Broken(f"names must carry train_ or val_, or be lr or grad_norm (found {odd[0]})")
 
 
 def _declared_metrics(trial: _Trial) -> None:
@@ -163,8 +163,8 @@ def _matching_arrays(trial: _Trial) -> None:
         name, step = wrong[0], nearest_step
         said = dict(run.reports)[step].get(name, math.nan)
         raise Broken(
-            f"the saved arrays must be those of a report, but {name} of the arrays is "
-            f"{found[name]:.6g} and of the nearest report, step {step}, {said:.6g}"
+            f"the saved arrays must be those of a report (found {name} {found[name]:.6g}; "
+            f"{said:.6g} in the nearest report, step {step})"
         )
 
 
@@ -327,7 +327,7 @@ def _value(trainer: Trainer, name: str, text: str) -> Any:
         return None
     known = trainer.parameters.get(name)
     if known is None and trainer.config is not None:
-        raise TrainerError(f"--set {name}: must be a parameter of {trainer.name}, but is not")
+        raise TrainerError(f"--set {name}: {trainer.name} has no such parameter")
     kinds: list[Callable[[str], Any]] = [int, float, str] if known is None else [known.type]
     if known is not None and known.type is bool:
         kinds = [lambda word: {"true": True, "false": False}[word.lower()]]
@@ -336,7 +336,7 @@ def _value(trainer: Trainer, name: str, text: str) -> Any:
             return kind(text)
         except (ValueError, KeyError):
             continue
-    raise TrainerError(f"--set {name}: must be {kinds[0].__name__}, but got {text!r}")
+    raise TrainerError(f"--set {name}: must be {kinds[0].__name__} (found {text!r})")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -357,7 +357,7 @@ def main(arguments: list[str] | None = None) -> int:
         for item in options.set:
             name, equals, text = item.partition("=")
             if not equals:
-                raise TrainerError(f"--set: must be NAME=VALUE, but got {item!r}")
+                raise TrainerError(f"--set: must be NAME=VALUE (found {item!r})")
             values[name] = _value(trainer, name, text)
     except TrainerError as error:
         print(f"Error: {error}.", file=sys.stderr)

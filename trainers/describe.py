@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     try:
         text = json.dumps(found)
     except (TypeError, ValueError) as error:
-        text = json.dumps({"error": f"{name}: what it declares must be plain values, but: {error}"})
+        text = json.dumps({"error": f"{name}: its declarations must be plain values ({error})"})
     Path(output).write_text(text, encoding="utf-8")
 
 

@@ -93,8 +93,8 @@ def load_trainer(name: str, folder: str | Path | None = None) -> Trainer:
     """
     if not _NAME.fullmatch(name):
         raise TrainerError(
-            f"must be the name of a trainer, or of a function such as my_package.my_trainer:train, "
-            f"but got {name!r}"
+            "must be the name of a trainer, or of a function such as "
+            f"my_package.my_trainer:train (found {name!r})"
         )
     path, _, function = name.partition(":")
     ours = not function and "." not in path
@@ -128,18 +128,18 @@ def check(trainer: Trainer) -> None:
     where = trainer.name
     if trainer.config is not None:
         if not is_dataclass(trainer.config) or not isinstance(trainer.config, type):
-            raise TrainerError(f"{where}: Config must be a dataclass, but got {trainer.config!r}")
+            raise TrainerError(f"{where}: Config must be a dataclass (found {trainer.config!r})")
         _check_fields(where, trainer.config)
     declared = trainer.parameters
     for known in declared.values():
         _check_declared(where, known)
     for preset, values in trainer.presets.items():
         if not isinstance(values, Mapping):
-            raise TrainerError(f"{where}: PRESETS['{preset}'] must be a map, but got {values!r}")
+            raise TrainerError(f"{where}: PRESETS['{preset}'] must be a map (found {values!r})")
         unknown = [key for key in values if key not in declared]
         if trainer.config is not None and unknown:
             raise TrainerError(
-                f"{where}: PRESETS['{preset}'] must set fields of Config, but sets {unknown[0]!r}"
+                f"{where}: PRESETS['{preset}'] must set fields of Config (found {unknown[0]!r})"
             )
         for name in values:
             if name in declared:
@@ -149,13 +149,12 @@ def check(trainer: Trainer) -> None:
     for metric, described in trainer.metrics.items():
         if not isinstance(described, Metric):
             raise TrainerError(
-                f"{where}: METRICS['{metric}'] must be a trainers.base.Metric, "
-                f"but got {described!r}"
+                f"{where}: METRICS['{metric}'] must be a trainers.base.Metric (found {described!r})"
             )
         if described.goal not in ("minimize", "maximize"):
             raise TrainerError(
-                f"{where}: METRICS['{metric}'].goal must be minimize or maximize, "
-                f"but got {described.goal!r}"
+                f"{where}: METRICS['{metric}'].goal must be minimize or maximize (found "
+                f"{described.goal!r})"
             )
 
 
@@ -163,18 +162,16 @@ def _check_fields(where: str, config: type) -> None:
     try:
         hints = get_type_hints(config)
     except Exception as error:  # a name in an annotation that is not there, or is no type
-        raise TrainerError(f"{where}: the types of Config must be known, but: {error}") from error
+        raise TrainerError(f"{where}: the types of Config cannot be resolved: {error}") from error
     for item in fields(config):
         if item.default is MISSING:
-            raise TrainerError(
-                f"{where}: Config.{item.name} must have a plain default value, but has none"
-            )
+            raise TrainerError(f"{where}: Config.{item.name} needs a plain default value")
         options = getattr(hints[item.name], "__args__", (hints[item.name],))
         kinds = [option for option in options if option is not type(None)]
         if len(kinds) != 1 or kinds[0] not in _VALUES:
             raise TrainerError(
-                f"{where}: Config.{item.name} must be bool, int, float or str, perhaps with None, "
-                f"but is {hints[item.name]}"
+                f"{where}: Config.{item.name} must be bool, int, float or str, optionally with"
+                f" None (found {hints[item.name]})"
             )
 
 
@@ -183,13 +180,15 @@ def _check_declared(where: str, known: Parameter) -> None:
     at = f"{where}: Config.{known.name}"
     for name, bound in (("low", known.low), ("high", known.high)):
         if bound is not None and not _is(bound, float):
-            raise TrainerError(f"{at}: {name} must be a number, but got {bound!r}")
+            raise TrainerError(f"{at}: {name} must be a number (found {bound!r})")
         if bound is not None and known.type not in (int, float):
-            raise TrainerError(f"{at}: {name} must bound numbers, but its type is {_named(known)}")
+            raise TrainerError(
+                f"{at}: {name} needs a parameter that is a number (found {_named(known)})"
+            )
     if not isinstance(known.choices, tuple | list) or not all(
         _is(choice, known.type) for choice in known.choices
     ):
-        raise TrainerError(f"{at}: choices must be {_named(known)}, but are {known.choices!r}")
+        raise TrainerError(f"{at}: choices must be {_named(known)} (found {known.choices!r})")
     _check_value(f"{at}: the default", known, known.default)
 
 
@@ -197,13 +196,13 @@ def _check_value(at: str, known: Parameter, value: Any) -> None:
     if value is None and known.nullable:
         return
     if not _is(value, known.type):
-        raise TrainerError(f"{at} must be {_named(known)}, but is {value!r}")
+        raise TrainerError(f"{at} must be {_named(known)} (found {value!r})")
     if known.choices and value not in known.choices:
-        raise TrainerError(f"{at} must be one of {list(known.choices)}, but is {value!r}")
+        raise TrainerError(f"{at} must be one of {list(known.choices)} (found {value!r})")
     if known.low is not None and value < known.low:
-        raise TrainerError(f"{at} must be at least {known.low:g}, but is {value!r}")
+        raise TrainerError(f"{at} must be at least {known.low:g} (found {value!r})")
     if known.high is not None and value > known.high:
-        raise TrainerError(f"{at} must be at most {known.high:g}, but is {value!r}")
+        raise TrainerError(f"{at} must be at most {known.high:g} (found {value!r})")
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -245,8 +244,7 @@ def _imported(path: str, name: str) -> ModuleType:
         missing = error.name or ""
         if path == missing or path.startswith(f"{missing}."):
             raise TrainerError(
-                f"{name}: must be importable from the sweep file's folder or the environment, "
-                f"but there is no module {missing}"
+                f"{name}: no module {missing} in the sweep file's folder or the environment"
             ) from error
         raise TrainerError(_raised(name, path, error)) from error
     except (Exception, SystemExit) as error:  # foreign code raises whatever it likes
@@ -264,7 +262,7 @@ def _raised(name: str, path: str, error: BaseException) -> str:
     ]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"{name}: {path} must load, but raises {said}{place}"
+    return f"{name}: {path} cannot be imported: {said}{place}"
 
 
 def _callable(name: str, module: ModuleType, function: str) -> Train:
@@ -272,8 +270,7 @@ def _callable(name: str, module: ModuleType, function: str) -> Train:
     if not callable(found):
         what = "no" if found is None else "no function"
         raise TrainerError(
-            f"{name}: {module.__name__} must have a function {function}(config, run), "
-            f"but has {what} {function}"
+            f"{name}: {module.__name__} has {what} {function}; expected {function}(config, run)"
         )
     train: Train = found
     return train

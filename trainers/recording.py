@@ -92,7 +92,7 @@ class RecordingRun:
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
         """Keep copies of both."""
         if split not in SPLITS:
-            raise Broken(f"predictions must be of {', '.join(SPLITS)}, but got {split!r}")
+            raise Broken(f"predictions must be of {', '.join(SPLITS)} (found {split!r})")
         self.arrays[split] = (_copied(predictions), _copied(targets))
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -113,8 +113,8 @@ class RecordingRun:
                 f"holds {found[1]}" if found else f"reading it fails: {str(error).splitlines()[0]}"
             )
             raise Broken(
-                "a checkpoint must hold tensors, numbers, strings and nested maps of them alone, "
-                f"but {what}"
+                "a checkpoint may contain only tensors, numbers, strings and nested maps of "
+                f"them ({what})"
             ) from error
         return dict(state)
 

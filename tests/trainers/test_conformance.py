@@ -135,6 +135,6 @@ def test_the_command_says_what_is_kept(tmp_path: Path, capsys: pytest.CaptureFix
     assert "yes      stops when it is asked to" in capsys.readouterr().out
     made(tmp_path, PLAIN.replace("def train", "def other"))
     assert main([trainer.name, *place, "--set", "epochs=x"]) == 2
-    assert "--set epochs: must be int, but got 'x'" in capsys.readouterr().err
+    assert "--set epochs: must be int (found 'x'" in capsys.readouterr().err
     assert main(["nothing_of_mine:train", *place]) == 2
-    assert "there is no module nothing_of_mine" in capsys.readouterr().err
+    assert "no module nothing_of_mine" in capsys.readouterr().err

@@ -145,17 +145,19 @@ def _checked_rate(rate_hz: float) -> float:
     except (TypeError, ValueError):
         rate = math.nan
     if not (math.isfinite(rate) and rate > 0):
-        raise ValueError(f"rate_hz must be a number of samples per second above 0, got {rate_hz!r}")
+        raise ValueError(
+            f"rate_hz must be a number of samples per second above 0 (found {rate_hz!r})"
+        )
     return rate
 
 
 def _checked_curves(curves: NDArray[Any]) -> NDArray[Any]:
     if curves.dtype.kind not in "biuf":
-        raise ValueError(f"decay curves must be real numbers, but are {curves.dtype}")
+        raise ValueError(f"decay curves must be real numbers (found {curves.dtype})")
     if curves.ndim < 2 or curves.shape[-1] < 2:
         raise ValueError(
-            "decay curves must be an array [curves, samples] with at least two samples, "
-            f"but its shape is {curves.shape}"
+            "decay curves must be an array [curves, samples] with at least two samples (found"
+            f" shape {curves.shape})"
         )
     if curves.ndim > 2:
         curves = curves.reshape(-1, curves.shape[-1])

@@ -135,14 +135,14 @@ def split_rooms(
         ValueError: there are fewer than three rooms, or a number is out of its range.
     """
     if not 0 < data_fraction <= 1:
-        raise ValueError(f"data_fraction: must be above 0 and at most 1, but got {data_fraction}.")
+        raise ValueError(f"data_fraction: must be above 0 and at most 1 (found {data_fraction}).")
     if max_samples is not None and max_samples < LEAST_ROOMS:
-        raise ValueError(f"max_samples: must be at least {LEAST_ROOMS}, but got {max_samples}.")
+        raise ValueError(f"max_samples: must be at least {LEAST_ROOMS} (found {max_samples}).")
     codes = np.unique(data.rooms)
     if len(codes) < LEAST_ROOMS:
         raise ValueError(
-            f"rooms: must be at least {LEAST_ROOMS}, one each for training, validation and test, "
-            f"but there are {len(codes)}."
+            f"rooms: at least {LEAST_ROOMS} are needed, one each for training, validation and "
+            f"test (found {len(codes)})."
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(codes)
     rows_of = _limited({code: np.flatnonzero(data.rooms == code) for code in order}, max_samples)
@@ -213,7 +213,7 @@ class Scaler:
             ValueError: there is no such kind, or no row.
         """
         if len(values) == 0:
-            raise ValueError("scaler: must be fitted on at least one row, but got none.")
+            raise ValueError("scaler: there are no rows to fit.")
         columns = values.shape[1]
         if kind == "standard":
             offset = values.mean(axis=0, dtype=np.float64)
@@ -227,7 +227,7 @@ class Scaler:
         elif kind == "none":
             return cls(np.zeros(columns), np.ones(columns))
         else:
-            raise ValueError(f"scaler_type: must be standard, minmax or none, but got {kind!r}.")
+            raise ValueError(f"scaler_type: must be standard, minmax or none (found {kind!r}).")
         # The mean of equal values may miss them by rounding: what is left is no variation.
         rounding = 8 * np.finfo(np.float64).eps * np.abs(offset)
         scale = np.where(scale <= rounding, 0.0, scale)

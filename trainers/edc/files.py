@@ -68,10 +68,10 @@ def read_curves(
     if data_path.is_dir():
         return _from_folder(data_path, features_path, rate_hz, round(rate_hz * duration_s))
     if not data_path.is_file():
-        raise ValueError(f"data_path: must be an .npz file or a folder, but {data_path} is not.")
+        raise ValueError(f"data_path: {data_path} is neither an .npz file nor a folder.")
     if data_path.suffix.lower() != ".npz":
         raise ValueError(
-            f"data_path: must be an .npz file or a folder of RIR_*_edc.npy, but got {data_path}."
+            f"data_path: must be an .npz file or a folder of RIR_*_edc.npy (found {data_path})."
         )
     return _from_archive(data_path, features_path, rate_hz)
 
@@ -87,17 +87,17 @@ def read_table(path: Path) -> Table:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             lines = [line for line in csv.reader(stream) if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: must be a CSV of room features, but {error}.") from None
+        raise ValueError(f"{path}: not a CSV of room features ({error}).") from None
     header = [_plain(name) for name in lines[0]] if lines else []
     missing = [name for name in FEATURES if _plain(name) not in header]
     if missing:
         wanted = ", ".join(_with_nearest(name, lines[0] if lines else []) for name in missing)
-        raise ValueError(f"{path}: must have the 16 room features as columns, but lacks {wanted}.")
+        raise ValueError(f"{path}: the 16 room features must be columns (missing: {wanted}).")
     columns: dict[str, list[str]] = {name: [] for name in header}
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
             raise ValueError(
-                f"{path}: row {number} must have {len(header)} values, but has {len(line)}."
+                f"{path}: row {number} must have {len(header)} values (found {len(line)})."
             )
         for name, text in zip(header, line, strict=True):
             columns[name].append(text.strip())
@@ -108,7 +108,7 @@ def read_table(path: Path) -> Table:
                 features[row, place] = float(text)
             except ValueError:
                 raise ValueError(
-                    f"{path}: row {row + 2}: {feature} must be a number, but got {text!r}."
+                    f"{path}: row {row + 2}: {feature} must be a number (found {text!r})."
                 ) from None
     return Table(path, columns, features)
 
@@ -123,7 +123,7 @@ def _from_archive(path: Path, features_path: Path | None, rate_hz: float) -> Roo
             if "pickle" in str(error)
             else error
         )
-        raise ValueError(f"{path}: must be an .npz of arrays, but {reason}.") from None
+        raise ValueError(f"{path}: not an .npz of arrays ({reason}).") from None
     curves = _curves_among(arrays, path)
     rate_hz = _rate(arrays, path, rate_hz)
     if features_path is None and "features" in arrays:
@@ -135,8 +135,8 @@ def _from_archive(path: Path, features_path: Path | None, rate_hz: float) -> Roo
         features, names, source = table.features, table.columns.get("id"), f"{path}, {table.path}"
         if len(table) != len(curves):
             raise ValueError(
-                f"{table.path}: must have one row per curve, but has {len(table):,} rows and "
-                f"{path.name} {len(curves):,} curves."
+                f"{table.path}: needs one row per curve (found {len(table):,} rows, and "
+                f"{len(curves):,} curves in {path.name})."
             )
     rooms = room_codes(names, features)
     return RoomSet(features, curves, rooms, rate_hz).checked(source)
@@ -148,7 +148,7 @@ def _rate(arrays: dict[str, NDArray[Any]], path: Path, otherwise_hz: float) -> f
         return otherwise_hz
     value = arrays[name]
     if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < np.inf:
-        raise ValueError(f"{path}: {name} must be one number above 0, but got {value}.")
+        raise ValueError(f"{path}: {name} must be one number above 0 (found {value}).")
     return float(1.0 / value.item() if name == "dt_s" else value.item())
 
 
@@ -158,12 +158,12 @@ def _curves_among(arrays: dict[str, NDArray[Any]], path: Path) -> NDArray[np.flo
     if not named or (len(named) > 1 and not set(named) & {"edc", "curves"}):
         held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
         raise ValueError(
-            f"{path}: must hold the curves as 'edc' or 'curves' [curves, samples], "
-            f"but holds {held}."
+            f"{path}: must contain the curves as 'edc' or 'curves' [curves, samples] (found "
+            f"{held})."
         )
     curves = arrays[named[0]]
     if curves.dtype.kind not in "iuf":
-        raise ValueError(f"{path}: curves must be real numbers, but are {curves.dtype}.")
+        raise ValueError(f"{path}: curves must be real numbers (found {curves.dtype}).")
     return np.asarray(curves, dtype=np.float32)
 
 
@@ -171,9 +171,7 @@ def _from_folder(folder: Path, features_path: Path | None, rate_hz: float, point
     named = {path: _numbers(path) for path in folder.glob("*.npy")}
     files = {path: numbers for path, numbers in named.items() if numbers is not None}
     if not files:
-        raise ValueError(
-            f"{folder}: must hold curves called RIR_<number>_case<case>_edc.npy, but has none."
-        )
+        raise ValueError(f"{folder}: no curves named RIR_<number>_case<case>_edc.npy.")
     ordered = sorted(files, key=lambda path: (files[path], path.name))
     table = _table(features_path, [folder, folder.parent], len(ordered))
     numbers = [files[path] for path in ordered]
@@ -192,14 +190,14 @@ def _curve(path: Path) -> NDArray[Any]:
         curve: NDArray[Any] = np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged file raises nearly anything
         reason = "would have to be unpickled" if "pickle" in str(error).lower() else error
-        raise ValueError(f"{path}: must be one decay curve, but {reason}.") from None
+        raise ValueError(f"{path}: not one decay curve ({reason}).") from None
     if (
         curve.dtype.kind not in "iuf"
         or curve.size == 0
         or curve.size != max(curve.shape, default=0)
     ):
         raise ValueError(
-            f"{path}: must be one decay curve [samples], but is {curve.dtype} {curve.shape}."
+            f"{path}: must be one decay curve [samples] (found {curve.dtype} {curve.shape})."
         )
     return curve.reshape(-1)
 
@@ -213,16 +211,16 @@ def _rows_of(files: list[Path], numbers: list[tuple[int, int]], table: Table) ->
         if not unmatched:
             return np.array([row_of[key] for key in numbers])
         raise ValueError(
-            f"{table.path}: must have a row for each of the {len(files):,} curves, but "
-            f"{len(unmatched):,} find none by filename or ID and case, the first is "
-            f"{unmatched[0].name}."
+            f"{table.path}: needs a row for each of the {len(files):,} curves ("
+            f"{len(unmatched):,} have none by filename or by ID and case, first "
+            f"{unmatched[0].name})."
         )
     # Nothing names the curves: rows and files are in one order, or nobody can tell.
     if len(files) == len(table):
         return np.arange(len(files))
     raise ValueError(
-        f"{table.path}: must have a row for each of the {len(files):,} curves, but has "
-        f"{len(table):,}, and no columns filename, or ID and case, that tell them apart."
+        f"{table.path}: needs a row for each of the {len(files):,} curves (found "
+        f"{len(table):,}), or columns filename, or ID and case, that identify them."
     )
 
 
@@ -257,11 +255,11 @@ def _table(named: Path | None, folders: list[Path], rows: int) -> Table:
         return found[0]
     if found:
         names = ", ".join(str(table.path) for table in found)
-        raise ValueError(f"features_path: must name one of the CSVs that fit: {names}.")
+        raise ValueError(f"features_path: several CSVs fit ({names}). Name one of them.")
     seen = "".join(f"\n  {reason}" for reason in refused) or " There is no CSV at all."
     raise ValueError(
-        f"features_path: must name a CSV with {rows:,} rows of room features, and none was found "
-        f"in {folders[0]}.{seen}"
+        f"features_path: no CSV with {rows:,} rows of room features in {folders[0]}. Name one."
+        f"{seen}"
     )
 
 

@@ -56,8 +56,8 @@ def evaluate(
     """
     if predictions.shape != targets.shape:
         raise ValueError(
-            f"predictions and targets must have one shape, but got {predictions.shape} "
-            f"and {targets.shape}"
+            f"predictions and targets must have one shape (found {predictions.shape} and "
+            f"{targets.shape})"
         )
     wanted = decay_parameters(targets, rate_hz)
     level = targets.reshape(-1, targets.shape[-1])[:, 0]

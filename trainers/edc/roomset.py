@@ -59,26 +59,27 @@ class RoomSet:
         rows = len(self.curves)
         if self.curves.ndim != 2 or self.curves.shape[1] < 2 or rows == 0:
             raise ValueError(
-                f"{source}: curves must be an array [curves, samples] with two samples or more, "
-                f"but its shape is {self.curves.shape}."
+                f"{source}: curves must be an array [curves, samples] with two samples or more"
+                f" (found shape {self.curves.shape})."
             )
         if not len(self.features) == len(self.rooms) == rows:
             raise ValueError(
-                f"{source}: features and curves must have equally many rows, but there are "
-                f"{len(self.features):,} and {rows:,}."
+                f"{source}: features and curves must have equally many rows (found "
+                f"{len(self.features):,} and {rows:,})."
             )
         for name, values in (("features", self.features), ("curves", self.curves)):
             bad = np.flatnonzero([not np.isfinite(row).all() for row in values])
             if bad.size:
                 raise ValueError(
-                    f"{source}: {name} must be finite, but {bad.size:,} of {rows:,} rows are not, "
-                    f"the first is row {bad[0]} (from 0)."
+                    f"{source}: {name} must be finite ({bad.size:,} of {rows:,} rows are not, "
+                    f"first row {bad[0]}, from 0)."
                 )
         wrong = np.flatnonzero(self.curves[:, 0] <= 0)
         if wrong.size:
             raise ValueError(
-                f"{source}: curves must be linear energy that starts above 0 (near 1), but row "
-                f"{wrong[0]} (from 0) starts at {self.curves[wrong[0], 0]:.4g}. Are they in dB?"
+                f"{source}: curves must be linear energy that starts above 0, near 1 (row "
+                f"{wrong[0]}, from 0, starts at {self.curves[wrong[0], 0]:.4g}). Are they in "
+                "dB?"
             )
         return self
 

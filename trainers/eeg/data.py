@@ -124,18 +124,16 @@ def make_folds(
         ValueError: there are too few subjects, or a part lacks a label.
     """
     if not 0 < data_fraction <= 1:
-        raise ValueError(f"data_fraction: must be above 0 and at most 1, but got {data_fraction}.")
+        raise ValueError(f"data_fraction: must be above 0 and at most 1 (found {data_fraction}).")
     names = np.unique(windows.subjects)
     least = LEAST_FOLDS if folds == 1 else folds
     if folds == LEAST_FOLDS - 1:
         raise ValueError(
-            f"folds: must be 1, or {LEAST_FOLDS} or more (one part tests, one validates, the "
-            f"others train), but got {folds}."
+            f"folds: must be 1, or {LEAST_FOLDS} or more for one part to test, one to validate and "
+            f"others to train (found {folds})."
         )
     if len(names) < least:
-        raise ValueError(
-            f"subjects: must be at least {least} for folds = {folds}, but there are {len(names)}."
-        )
+        raise ValueError(f"subjects: folds = {folds} needs at least {least} (found {len(names)}).")
     order = _spread(windows, np.random.default_rng([seed, 0x5B117]).permutation(names))
     if folds == 1:
         val = max(1, round(VALIDATION_SHARE * len(order)))
@@ -186,8 +184,8 @@ def _labels(windows: Windows, names: NDArray[np.int64]) -> NDArray[np.int64]:
 def _rows(windows: Windows, names: NDArray[np.int64], part: str) -> Rows:
     if len(np.unique(_labels(windows, names))) < 2:
         raise ValueError(
-            f"{part}: must hold windows of both labels, but its {len(names)} subjects have one "
-            "alone. Take more subjects, fewer folds, or another data_seed."
+            f"{part}: needs windows of both labels (its {len(names)} subjects have only one). "
+            "Take more subjects, fewer folds, or another data_seed."
         )
     return np.flatnonzero(np.isin(windows.subjects, names))
 

@@ -289,14 +289,14 @@ def set_weights(encoder: Encoder, weights: Mapping[str, NDArray[Any]], where: st
     wanted = encoder.state_dict()
     if weights.keys() != wanted.keys():
         raise ValueError(
-            f"{where} must hold the weights of this encoder, but holds others. Name the file that "
-            "an earlier run recorded as encoder.file; published EEGPT weights do not fit."
+            f"{where}: not the weights of this encoder. Name the file that an earlier run "
+            "recorded as encoder.file; published EEGPT weights do not fit."
         )
     for name, item in wanted.items():
         if weights[name].shape != item.shape:
             raise ValueError(
-                f"{where}: {name} must be {tuple(item.shape)}, but is {weights[name].shape}. Set "
-                "width, layers, summary_tokens, patch_s and the rate as they were."
+                f"{where}: {name} must be {tuple(item.shape)} (found {weights[name].shape}). "
+                "Set width, layers, summary_tokens, patch_s and the rate as they were."
             )
     encoder.load_state_dict({name: torch.from_numpy(item) for name, item in weights.items()})
 
@@ -308,12 +308,11 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
         ValueError: it is missing or cannot be read.
     """
     if not path.is_file():
-        raise ValueError(f"encoder_path: must be an .npz of weights, but {path} is no file.")
+        raise ValueError(f"encoder_path: {path} is not a file. Name an .npz of weights.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name != "settings"}
     except Exception as error:  # a damaged archive raises nearly anything
         raise ValueError(
-            f"encoder_path: {path} must be an .npz of weights as an earlier run kept them, but "
-            f"cannot be read ({error})."
+            f"encoder_path: {path} is not an .npz of weights that an earlier run saved ({error})."
         ) from None

@@ -188,11 +188,11 @@ def _new_encoder(config: Config, windows: Windows) -> Encoder:
     samples = windows.signals.shape[2]
     if not 2 <= patch <= samples:
         raise ValueError(
-            f"patch_s: must be 2 samples to a window ({2 / windows.rate_hz:g} to "
-            f"{samples / windows.rate_hz:g} s), but got {config.patch_s:g}."
+            f"patch_s: must be from 2 samples to a window, {2 / windows.rate_hz:g} to "
+            f"{samples / windows.rate_hz:g} s (found {config.patch_s:g})."
         )
     if config.width % config.heads:
-        raise ValueError(f"heads: must divide width = {config.width}, but got {config.heads}.")
+        raise ValueError(f"heads: must divide width = {config.width} (found {config.heads}).")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.encoder_seed)
         return Encoder(

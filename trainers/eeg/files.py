@@ -60,9 +60,7 @@ def read_archive(path: Path) -> Windows:
     """
     where = f"data_path: {path}"
     if not path.is_file() or path.suffix.lower() != ".npz":
-        raise ValueError(
-            f"{where} must be an .npz of windows or a folder of EDF files, but is not."
-        )
+        raise ValueError(f"{where} is neither an .npz of windows nor a folder of EDF files.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
@@ -73,8 +71,8 @@ def read_archive(path: Path) -> Windows:
         present = [name for name in names if name in found]
         if not present:
             raise ValueError(
-                f"{where} must hold {what} as {' or '.join(names)}, but holds "
-                f"{', '.join(sorted(found)) or 'nothing'}."
+                f"{where}: no {what}; expected {' or '.join(names)} (found "
+                f"{', '.join(sorted(found)) or 'nothing'})."
             )
         taken[what] = found[present[0]]
     channels = [str(name) for name in np.ravel(taken["channels"])]
@@ -83,11 +81,11 @@ def read_archive(path: Path) -> Windows:
     signals = taken["signals"]
     if signals.ndim != 3 or signals.shape[1] != len(channels) or signals.dtype.kind not in "iuf":
         raise ValueError(
-            f"{where}: X must be real numbers [windows, {len(channels)} channels, samples], but is "
-            f"{signals.dtype} of shape {signals.shape}."
+            f"{where}: X must be real numbers [windows, {len(channels)} channels, samples] "
+            f"(found {signals.dtype} of shape {signals.shape})."
         )
     if not kept:
-        raise ValueError(f"{where}: channels must be electrodes as Fp1 or Cz, but are {channels}.")
+        raise ValueError(f"{where}: channels must be electrodes as Fp1 or Cz (found {channels}).")
     scale = np.float32(found.get("scale_uV", 1.0))
     try:
         labels = taken["labels"].astype(np.int64)
@@ -126,7 +124,7 @@ def read_edf_folder(
     read = [_read_edf(item.path, rate_hz) for item in recordings]
     common = [name for name in read[0][1] if all(name in names for _, names in read)]
     if not common:
-        raise ValueError(f"data_path: recordings in {folder} must have an electrode in common.")
+        raise ValueError(f"data_path: the recordings in {folder} have no electrode in common.")
     length, stride = round(window_s * rate_hz), max(1, round(stride_s * rate_hz))
     people = {name: number for number, name in enumerate(sorted({r.subject for r in recordings}))}
     signals, labels, subjects = [], [], []
@@ -138,7 +136,7 @@ def read_edf_folder(
             subjects.append(people[item.subject])
     if not signals:
         raise ValueError(
-            f"data_path: recordings in {folder} must be at least window_s = {window_s:g} s long."
+            f"data_path: no recording in {folder} is as long as window_s = {window_s:g} s."
         )
     return Windows(
         signals=np.stack(signals),
@@ -157,7 +155,7 @@ def find_recordings(folder: Path) -> list[Recording]:
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".edf")
     if not paths:
-        raise ValueError(f"data_path: {folder} must hold .edf files, but there is none.")
+        raise ValueError(f"data_path: no .edf files in {folder}.")
     table = folder / "labels.csv"
     if table.is_file():
         return _from_table(table, paths)
@@ -187,12 +185,12 @@ def _from_table(table: Path, paths: list[Path]) -> list[Recording]:
         name, label, subject = (row.get(key) or "" for key in ("file", "label", "subject"))
         if name not in by_name or label not in ("0", "1") or not subject:
             raise ValueError(
-                f"{table}, line {line}: must name an EDF file in this folder, a label 0 or 1 and a "
-                f"subject, but got {name!r}, {label!r}, {subject!r}."
+                f"{table}, line {line}: expected an EDF file of this folder, a label 0 or 1 "
+                f"and a subject (found {name!r}, {label!r}, {subject!r})."
             )
         found.append(Recording(by_name[name], int(label), subject))
     if not found:
-        raise ValueError(f"{table}: must hold a line a recording, but holds none.")
+        raise ValueError(f"{table}: no line names a recording.")
     return found
 
 
@@ -215,7 +213,10 @@ def _read_edf(path: Path, rate_hz: float) -> tuple[NDArray[np.float32], list[str
         if meant is not None and meant not in places:
             places[meant] = name
     if not places:
-        raise ValueError(f"data_path: {path} must have channels as Fp1, but has {raw.ch_names}.")
+        raise ValueError(
+            f"data_path: no channel of {path} is named as an electrode, such as Fp1 (found "
+            f"{raw.ch_names})."
+        )
     raw.pick(list(places.values()))
     if float(raw.info["sfreq"]) != rate_hz:
         raw.resample(rate_hz, verbose="error")

@@ -34,13 +34,13 @@ def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, floa
 
     if predictions.ndim != 1 or predictions.shape != targets.shape:
         raise ValueError(
-            f"probabilities and labels must be one a window, but their shapes are "
-            f"{predictions.shape} and {targets.shape}"
+            "there must be one probability and one label per window (found shapes "
+            f"{predictions.shape} and {targets.shape})"
         )
     labels = targets.astype(np.int64)
     found = np.unique(labels)
     if not np.array_equal(labels, targets) or not set(found.tolist()) <= {0, 1}:
-        raise ValueError("labels must be 0 or 1, but there are others")
+        raise ValueError("labels must be 0 or 1")
     if len(found) < 2 or not np.isfinite(predictions).all():
         return dict.fromkeys(GOALS, math.nan)
     return {

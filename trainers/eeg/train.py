@@ -201,8 +201,8 @@ class Training:
         """
         if len(state["probes"]) != len(self.probes):
             raise ValueError(
-                f"folds: must be {len(state['probes'])}, as in the run that this one goes on from, "
-                f"but got {len(self.probes)}."
+                f"folds: must be {len(state['probes'])}, as in the run that this one continues"
+                f" (found {len(self.probes)})."
             )
         self.epoch = int(state["epoch"])
         # A trial that follows from another one may ask for a schedule that begins anew.

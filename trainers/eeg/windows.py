@@ -69,31 +69,31 @@ class Windows:
         """
         if self.signals.ndim != 3 or 0 in self.signals.shape:
             raise ValueError(
-                f"{where}: signals must be [windows, channels, samples] and not empty, "
-                f"but their shape is {self.signals.shape}."
+                f"{where}: signals must be [windows, channels, samples] and not empty (found "
+                f"shape {self.signals.shape})."
             )
         count, channels, _ = self.signals.shape
         for name, values in (("labels", self.labels), ("subjects", self.subjects)):
             if values.shape != (count,):
                 raise ValueError(
-                    f"{where}: {name} must be one a window, {count}, but their shape is "
-                    f"{values.shape}."
+                    f"{where}: needs {count} {name}, one per window (found shape {values.shape})."
                 )
         if len(self.channels) != channels:
             raise ValueError(
-                f"{where}: channels must be one name a channel, {channels}, but there are "
-                f"{len(self.channels)}."
+                f"{where}: needs one name per channel, {channels} (found {len(self.channels)})."
             )
         found = sorted({int(label) for label in self.labels})
         if found != [0, 1]:
-            raise ValueError(f"{where}: labels must be 0 and 1, both, but are {_few(found)}.")
+            raise ValueError(
+                f"{where}: labels must be 0 and 1, and both must occur (found {_few(found)})."
+            )
         if not (np.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise ValueError(f"{where}: the rate must be above 0 Hz, but is {self.rate_hz}.")
+            raise ValueError(f"{where}: the rate must be above 0 Hz (found {self.rate_hz}).")
         bad = int(np.count_nonzero(~np.isfinite(self.signals).all(axis=(1, 2))))
         if bad:
             raise ValueError(
-                f"{where}: samples must be finite, but {bad} of {count} windows "
-                "hold others. Leave those windows out."
+                f"{where}: samples must be finite ({bad} of {count} windows have others). "
+                "Leave those windows out."
             )
         return self
 

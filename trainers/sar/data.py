@@ -115,7 +115,7 @@ def load(
     """
     size = config.patch_size
     if size % MULTIPLE or size < SSIM_WINDOW:
-        raise ValueError(f"patch_size: must be a multiple of {MULTIPLE}, but got {size}.")
+        raise ValueError(f"patch_size: must be a multiple of {MULTIPLE} (found {size}).")
     limits = Limits(config.db_min, config.db_max)
     if config.data_path is None:
         images = _simulated(config, progress, should_stop)
@@ -175,9 +175,9 @@ def grouped(
     if not (len(train) and len(val) and len(test)):
         largest = max((image.shape for image in images), default=(0, 0))
         raise ValueError(
-            f"patch_size: must leave patches for training, validation and test, but {size} px "
+            f"patch_size: must leave patches for training, validation and test ({size} px "
             f"leaves {len(train)}, {len(val)} and {len(test)} of {len(images)} image(s), the "
-            f"largest {largest[0]} × {largest[1]} px. Take a smaller one or more images."
+            f"largest {largest[0]} × {largest[1]} px). Take a smaller one or more images."
         )
     return (train, val, test), split_by
 

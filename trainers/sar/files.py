@@ -72,17 +72,17 @@ def read_images(path: Path, data_scale: str) -> list[Image]:
         files = [path]
     else:
         raise ValueError(
-            f"data_path: must be a folder of .npy or .npz images or one such file, but got {path}."
+            f"data_path: must be a folder of .npy or .npz images or one such file (found {path})."
         )
     if not files:
-        raise ValueError(f"data_path: must hold .npy or .npz images, but {path} has none.")
+        raise ValueError(f"data_path: no .npy or .npz images in {path}.")
     top = path if path.is_dir() else path.parent
     images: list[Image] = []
     for file in files:
         place = _place(file, top)
         images += (_from_npy if file.suffix == ".npy" else _from_npz)(file, place, data_scale)
     if not images:
-        raise ValueError(f"data_path: must hold images [height, width], but {path} has none.")
+        raise ValueError(f"data_path: no images [height, width] in {path}.")
     _look(images, path)
     return images
 
@@ -91,11 +91,11 @@ def _from_npy(path: Path, place: str, data_scale: str) -> list[Image]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged file raises nearly anything
-        raise ValueError(f"{path}: must be an array, but {_reason(error)}.") from None
+        raise ValueError(f"{path}: not an array ({_reason(error)}).") from None
     if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(
             f"{path}: must be an image [height, width] or several [N, height, width] of real "
-            f"numbers, but is {array.dtype} {array.shape}."
+            f"numbers (found {array.dtype} {array.shape})."
         )
     return _images(path, array.shape, _unit(path.stem, data_scale), place)
 
@@ -105,7 +105,7 @@ def _from_npz(path: Path, place: str, data_scale: str) -> list[Image]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive raises nearly anything
-        raise ValueError(f"{path}: must be an archive of arrays, but {_reason(error)}.") from None
+        raise ValueError(f"{path}: not an archive of arrays ({_reason(error)}).") from None
     found: list[Image] = []
     for name, array in arrays.items():
         # Anything else is a note beside the images, such as a resolution.
@@ -145,8 +145,8 @@ def _look(images: list[Image], path: Path) -> None:
         share = float(np.mean(values < 0))
         if share > 0.05:
             raise ValueError(
-                f"{path}: linear intensities must not be below 0, but {share:.0%} of the values "
-                f"of {image.place} are. Are they in dB? Then set data_scale: db."
+                f"{path}: linear intensities must be at least 0 ({share:.0%} of the values of "
+                f"{image.place} are not). If they are in dB, set data_scale: db."
             )
 
 

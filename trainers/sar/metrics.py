@@ -62,15 +62,14 @@ def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, floa
     """
     if predictions.shape != targets.shape:
         raise ValueError(
-            f"predictions and targets must have one shape, but got {predictions.shape} "
-            f"and {targets.shape}"
+            f"predictions and targets must have one shape (found {predictions.shape} and "
+            f"{targets.shape})"
         )
     if predictions.ndim == 4 and predictions.shape[1] == 1:
         predictions, targets = predictions[:, 0], targets[:, 0]
     if predictions.ndim != 3 or predictions.size == 0:
         raise ValueError(
-            f"images must be an array [N, height, width] that holds some, but the shape is "
-            f"{predictions.shape}"
+            f"images must be a non-empty array [N, height, width] (found shape {predictions.shape})"
         )
     squared, similar, edges = 0.0, [], []
     looks: tuple[list[Floats], list[Floats]] = ([], [])

@@ -29,7 +29,7 @@ class Limits:
     def __post_init__(self) -> None:
         if not self.db_max > self.db_min:
             raise ValueError(
-                f"db_max: must be above db_min ({self.db_min:g} dB), but got {self.db_max:g} dB."
+                f"db_max: must be above db_min = {self.db_min:g} dB (found {self.db_max:g} dB)."
             )
 
     def scaled(self, values: NDArray[Any], unit: str) -> Images:

@@ -123,7 +123,7 @@ def lay_out(signal: Mixture, slots: int) -> list[Segment]:
     if length == 0:
         raise ValueError(
             f"batch_size: must be at most {SINES * len(inputs)} for {len(inputs)} training "
-            f"samples, but got {slots}. Use a greater data_fraction or fewer slots."
+            f"samples (found {slots}). Use a greater data_fraction or fewer slots."
         )
     used = length * parts
     # [parts, length, 4, …] → [length, 4 · parts, …]: slots of one sequence stand side by side.

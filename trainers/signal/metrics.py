@@ -35,13 +35,12 @@ def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, floa
     """
     if predictions.shape != targets.shape or targets.ndim != 2:
         raise ValueError(
-            f"predictions and targets must both be [frequencies, samples], but got "
-            f"{predictions.shape} and {targets.shape}"
+            "predictions and targets must both be [frequencies, samples] (found "
+            f"{predictions.shape} and {targets.shape})"
         )
     if len(targets) != len(FREQUENCIES_HZ):
         raise ValueError(
-            f"there must be {len(FREQUENCIES_HZ)} rows, one for each frequency, "
-            f"but got {len(targets)}"
+            f"there must be {len(FREQUENCIES_HZ)} rows, one per frequency (found {len(targets)})"
         )
     errors = np.square(predictions.astype(np.float64) - targets).mean(axis=1)
     found = {"mse": float(errors.mean())}

@@ -60,7 +60,7 @@ def sentences_of(content: Any) -> Arrays:
     """
     if not isinstance(content, dict) or not {"train", "test"} <= set(content):
         held = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"must be a map with train and test, but holds {held}.")
+        raise ValueError(f"must be a map with train and test (found {held}).")
     features: list[NDArray[Any]] = []
     phonemes: list[NDArray[Any]] = []
     days: list[int] = []
@@ -74,10 +74,10 @@ def sentences_of(content: Any) -> Arrays:
             days += [place] * len(found[0])
             splits += [split] * len(found[0])
     if not features:
-        raise ValueError("must hold sentences, but has none.")
+        raise ValueError("no sentences.")
     widths = {one.shape[1] for one in features}
     if len(widths) > 1:
-        raise ValueError(f"sentences must have equally many channels, but have {sorted(widths)}.")
+        raise ValueError(f"sentences must have equally many channels (found {sorted(widths)}).")
     flat = np.concatenate(phonemes)
     return {
         "features": np.concatenate(features).astype(np.float32),
@@ -97,8 +97,8 @@ def _of_day(day: Any, where: str) -> tuple[list[NDArray[Any]], list[NDArray[Any]
     signals, texts, sizes = (_listed(day[name], f"{where}, {name}") for name in names)
     if not len(signals) == len(texts) == len(sizes):
         raise ValueError(
-            f"{where}: must have as many sentenceDat as phonemes and phoneLens, but has "
-            f"{len(signals)}, {len(texts)} and {len(sizes)}."
+            f"{where}: sentenceDat, phonemes and phoneLens must be equally many (found "
+            f"{len(signals)}, {len(texts)} and {len(sizes)})."
         )
     kept = []
     for place, (signal, text, size) in enumerate(zip(signals, texts, sizes, strict=True)):
@@ -108,7 +108,7 @@ def _of_day(day: Any, where: str) -> tuple[list[NDArray[Any]], list[NDArray[Any]
             raise ValueError(f"{at}: sentenceDat must be numbers [T, channels].")
         length = int(np.asarray(size).reshape(-1)[0])
         if ids.ndim != 1 or ids.dtype.kind not in "iu" or not 0 < length <= len(ids):
-            raise ValueError(f"{at}: phonemes must be ids, as many as phoneLens ({length}) says.")
+            raise ValueError(f"{at}: phonemes must be as many ids as phoneLens gives ({length}).")
         kept.append((features, ids[:length].astype(np.int64)))
     return [features for features, _ in kept], [ids for _, ids in kept]
 
@@ -116,7 +116,7 @@ def _of_day(day: Any, where: str) -> tuple[list[NDArray[Any]], list[NDArray[Any]
 def _listed(value: Any, where: str) -> Sequence[Any]:
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0):
         return list(value)
-    raise ValueError(f"{where}: must be a list, but is a {type(value).__name__}.")
+    raise ValueError(f"{where}: must be a list (found a {type(value).__name__}).")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

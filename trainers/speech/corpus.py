@@ -107,12 +107,12 @@ class Corpus:
         for name in ("phoneme_lengths", "days", "splits"):
             if getattr(self, name).shape != (n,):
                 raise ValueError(
-                    f"{source}: {name} must have one value for each of the {n:,} sentences, but "
-                    f"has the shape {getattr(self, name).shape}."
+                    f"{source}: {name} must have one value for each of the {n:,} sentences "
+                    f"(found shape {getattr(self, name).shape})."
                 )
         if self.features.ndim != 2 or self.features.shape[1] == 0:
             raise ValueError(
-                f"{source}: features must be [bins, channels], but are {self.features.shape}."
+                f"{source}: features must be [bins, channels] (found {self.features.shape})."
             )
         for what, lengths, total in (
             ("features", self.lengths, len(self.features)),
@@ -121,30 +121,30 @@ class Corpus:
             if n and int(lengths.min()) < 1:
                 short = int(np.flatnonzero(lengths < 1)[0])
                 raise ValueError(
-                    f"{source}: every sentence must have {what}, but sentence {short} has none."
+                    f"{source}: every sentence needs {what} (sentence {short} has none)."
                 )
             if sum(lengths.tolist()) != total:
                 raise ValueError(
-                    f"{source}: the lengths of {what} must add up to {total:,}, but add up to "
-                    f"{sum(lengths.tolist()):,}."
+                    f"{source}: the lengths of {what} must add up to {total:,} (found "
+                    f"{sum(lengths.tolist()):,})."
                 )
         if n < LEAST_SENTENCES:
             raise ValueError(
-                f"{source}: there must be at least {LEAST_SENTENCES} sentences, but there are {n}."
+                f"{source}: at least {LEAST_SENTENCES} sentences are needed (found {n})."
             )
         if int(self.phonemes.min()) < 1 or int(self.phonemes.max()) > self.n_phonemes:
             raise ValueError(
-                f"{source}: phonemes must be ids from 1 to {self.n_phonemes} (0 is the blank), but "
-                f"are from {self.phonemes.min()} to {self.phonemes.max()}."
+                f"{source}: phonemes must be ids from 1 to {self.n_phonemes}; 0 is the blank "
+                f"(found {self.phonemes.min()} to {self.phonemes.max()})."
             )
         if int(self.days.min()) < 0 or int(self.days.max()) >= self.n_days:
             raise ValueError(
-                f"{source}: days must be from 0 to {self.n_days - 1}, but are from "
-                f"{self.days.min()} to {self.days.max()}."
+                f"{source}: days must be from 0 to {self.n_days - 1} (found {self.days.min()} "
+                f"to {self.days.max()})."
             )
         bad = self.features.size - int(np.count_nonzero(np.isfinite(self.features)))
         if bad:
-            raise ValueError(f"{source}: features must be finite, but {bad:,} values are not.")
+            raise ValueError(f"{source}: features must be finite ({bad:,} values are not).")
         return self
 
 
@@ -177,7 +177,7 @@ def divide(corpus: Corpus, *, seed: int, data_fraction: float = 1.0) -> Splits:
         ValueError: a split would be empty, or the fraction is out of its range.
     """
     if not 0 < data_fraction <= 1:
-        raise ValueError(f"data_fraction: must be above 0 and at most 1, but got {data_fraction}.")
+        raise ValueError(f"data_fraction: must be above 0 and at most 1 (found {data_fraction}).")
     random = np.random.default_rng([seed, 0x5B117])
     splits = corpus.splits.copy()
     texts = corpus.texts
@@ -189,8 +189,8 @@ def divide(corpus: Corpus, *, seed: int, data_fraction: float = 1.0) -> Splits:
         rows = np.flatnonzero(splits == split)
         if not len(rows):
             raise ValueError(
-                f"sentences: each split must have at least one, but {name} has none of the "
-                f"{len(corpus):,}. Take more sentences, or more different ones."
+                f"sentences: each split needs at least one ({name} has none of the "
+                f"{len(corpus):,}). Take more sentences, or more different ones."
             )
         parts.append(rows)
     order = random.permutation(parts[0])

@@ -110,7 +110,7 @@ class _Clips:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], source: str) -> None:
         missing = [name for name in KEYS if name not in arrays]
         if missing:
-            raise ValueError(f"{source}: must hold {', '.join(KEYS)}, but lacks {missing}.")
+            raise ValueError(f"{source}: expected {', '.join(KEYS)} (missing: {missing}).")
         self.source = source
         self.offsets: Ints = np.asarray(arrays["offsets"], dtype=np.int64)
         self.digit, self.speaker, index = (
@@ -134,9 +134,9 @@ class _Clips:
         )
         if not fits:
             raise ValueError(
-                f"{source}: offsets must have one value more than digit, speaker and index and "
-                f"rise within audio, digits must be 0 to 9, fs 1,000 to 384,000 Hz, but they are "
-                f"not: {clips:,} clips, fs {self.rate_hz:g}."
+                f"{source}: offsets must have one value more than digit, speaker and index and"
+                " rise within audio, digits must be 0 to 9, and fs 1,000 to 384,000 Hz (found"
+                f" {clips:,} clips, fs {self.rate_hz:g})."
             )
         self.split = np.full(clips, TRAIN)
         self.split[np.isin(index, TEST_INDICES)] = TEST
@@ -147,8 +147,8 @@ class _Clips:
         names = np.random.default_rng([seed, 0x5BEAC]).permutation(np.unique(self.speaker))
         if len(names) < LEAST_SPEAKERS:
             raise ValueError(
-                f"new_speakers: there must be at least {LEAST_SPEAKERS} speakers, one for each "
-                f"split, but {self.source} has {len(names)}."
+                f"new_speakers: at least {LEAST_SPEAKERS} speakers are needed, one for each "
+                f"split ({self.source} has {len(names)})."
             )
         held = max(1, round(VALIDATION_SHARE * len(names)))
         last = held + max(1, round(TEST_SHARE * len(names)))
@@ -196,9 +196,8 @@ class _Clips:
         speakers = sorted({speaker for (speaker, _), rows in where.items() if len(rows)})
         if not speakers:
             raise ValueError(
-                f"{self.source}: every split needs clips, but of the indices "
-                f"{'0 to 4' if split == TEST else '5 to 9' if split == VAL else 'from 10'} "
-                f"there are none."
+                f"{self.source}: every split needs clips (there are none with the indices "
+                f"{('0 to 4' if split == TEST else '5 to 9' if split == VAL else 'from 10')})."
             )
         drawn: list[NDArray[np.intp]] = []
         for attempt in range(100 * number):

@@ -37,11 +37,11 @@ def read_sentences(path: Path, *, sentences: int, seed: int, new_speakers: bool 
         ValueError: it is missing, cannot be read, or holds neither layout.
     """
     if not path.is_file():
-        raise ValueError(f"data_path: must be an .npz file, but {path} is none.")
+        raise ValueError(f"data_path: {path} is not a file. Name an .npz file.")
     if path.suffix.lower() in (".pkl", ".pickle", ".p"):
         raise ValueError(
-            f"data_path: must be an .npz file, but {path} is a pickle. Convert it once: "
-            f"python -m trainers.speech.convert {path} {path.with_suffix('.npz')}"
+            f"data_path: {path} is a pickle. Convert it once: python -m "
+            f"trainers.speech.convert {path} {path.with_suffix('.npz')}"
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -52,18 +52,20 @@ def read_sentences(path: Path, *, sentences: int, seed: int, new_speakers: bool 
             if "pickle" in str(error)
             else error
         )
-        raise ValueError(f"{path}: must be an .npz of arrays, but {reason}.") from None
+        raise ValueError(f"{path}: not an .npz of arrays ({reason}).") from None
     if "audio" in arrays:
         return digits.read_digits(
             arrays, str(path), sentences=sentences, seed=seed, new_speakers=new_speakers
         )
     if new_speakers:
-        raise ValueError(f"new_speakers: must be false for {path}, which holds no spoken digits.")
+        raise ValueError(
+            f"new_speakers: must be false for {path}, which contains no spoken digits."
+        )
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise ValueError(
-            f"{path}: must hold sentences ({', '.join(_NEEDED)}) or spoken digits "
-            f"({', '.join(digits.KEYS)}), but holds {', '.join(arrays) or 'nothing'}."
+            f"{path}: expected sentences ({', '.join(_NEEDED)}) or spoken digits ("
+            f"{', '.join(digits.KEYS)}), found {', '.join(arrays) or 'nothing'}."
         )
     return _sentences(arrays, str(path))
 
@@ -73,7 +75,7 @@ def _sentences(arrays: Arrays, source: str) -> Corpus:
         if arrays[name].ndim != 1 or arrays[name].dtype.kind not in "iu":
             raise ValueError(f"{source}: {name} must be whole numbers in a flat array.")
     if arrays["features"].dtype.kind != "f":
-        raise ValueError(f"{source}: features must be floats, but are {arrays['features'].dtype}.")
+        raise ValueError(f"{source}: features must be floats (found {arrays['features'].dtype}).")
     n = len(arrays["lengths"])
     days = arrays.get("days", np.zeros(n, np.int64)).astype(np.int64)
     splits = arrays.get("splits", np.full(n, UNDECIDED)).astype(np.int64)

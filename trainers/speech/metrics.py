@@ -50,12 +50,11 @@ def evaluate(
     """
     if len(predictions) != len(targets):
         raise ValueError(
-            f"there must be one prediction for each target, but got {len(predictions)} "
-            f"and {len(targets)}"
+            f"there must be one prediction per target (found {len(predictions)} and {len(targets)})"
         )
     phonemes = sum(len(target) for target in targets)
     if phonemes == 0:
-        raise ValueError("targets must hold at least one phoneme, but all are empty")
+        raise ValueError("no target contains a phoneme")
     counts = dict.fromkeys(("replace", "insert", "delete"), 0)
     exact = 0
     for predicted, target in zip(predictions, targets, strict=True):

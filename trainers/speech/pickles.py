@@ -45,9 +45,7 @@ def loads_arrays(stream: io.BufferedIOBase | io.BytesIO) -> Any:
     except PickleError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise PickleError(
-            f"must be a whole pickle, but reading it failed: {type(error).__name__}: {error}"
-        ) from None
+        raise PickleError(f"not a whole pickle ({type(error).__name__}: {error})") from None
 
 
 class _StandIn:
@@ -68,14 +66,16 @@ class _Type(_StandIn):
     def __init__(self, name: Any, align: Any = False, copy: Any = False) -> None:
         text = name.decode("ascii") if isinstance(name, bytes) else str(name)
         if not _TYPE.fullmatch(text):
-            raise PickleError(f"may hold arrays of numbers and texts, but has the type {text!r}")
+            raise PickleError(
+                f"may contain only arrays of numbers and text (found the type {text!r})"
+            )
         self.text = text
 
     def __setstate__(self, state: Any) -> None:
         # (version, byte order, subtype, names, fields, ...): of plain types only the order counts.
         order = state[1].decode() if isinstance(state[1], bytes) else state[1]
         if order not in _BYTE_ORDERS or any(item is not None for item in state[2:5]):
-            raise PickleError("may hold arrays of plain types, but has a structured one")
+            raise PickleError("may contain only arrays of plain types (found a structured one)")
         if order in "<>":
             self.text = order + self.text.lstrip("<>=|")
 
@@ -136,7 +136,7 @@ class _Encoded(_StandIn):
     def __init__(self, text: Any, encoding: Any = "latin-1") -> None:
         # Other codecs decompress, or worse.
         if not isinstance(text, str) or str(encoding).replace("-", "").lower() != "latin1":
-            raise PickleError(f"may encode latin-1 alone, but asks for {encoding!r}")
+            raise PickleError(f"may use only the encoding latin-1 (found {encoding!r})")
         self.data = text.encode("latin-1")
 
     def finish(self, done: dict[int, Any]) -> bytes:
@@ -176,7 +176,7 @@ class _Reader(pickle._Unpickler):
             return _NAMES[module, name]
         except KeyError:
             raise PickleError(
-                f"may hold arrays, lists, maps and numbers alone, but names {module}.{name}"
+                f"may contain only arrays, lists, maps and numbers (found {module}.{name})"
             ) from None
 
     def persistent_load(self, pid: Any) -> Any:

@@ -46,7 +46,7 @@ def train(config: Config, run: Run) -> None:
         ValueError: the data cannot be read, or do not fit the config.
     """
     if config.batches is None and config.epochs is None:
-        raise ValueError("batches, epochs: at least one must be given, but both are null.")
+        raise ValueError("batches, epochs: give at least one.")
     torch.set_num_threads(run.threads)
     clock = Clock()
     try:

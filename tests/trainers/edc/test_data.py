@@ -99,19 +99,19 @@ def test_headers_may_be_spelled_freely(tmp_path: Path) -> None:
 def test_missing_columns_are_named_with_the_nearest(archive: Path) -> None:
     header = [{"Width": "Widht", "f7": "abs8k"}.get(name, name) for name in FEATURES]
     table = write_table(archive.parent / "t.csv", header=header)
-    with pytest.raises(ValueError, match=r"lacks Width \(nearest column: Widht\), f7"):
+    with pytest.raises(ValueError, match=r"missing: Width \(nearest column: Widht\), f7"):
         read_curves(archive, table, **RATE)
 
 
 def test_counts_that_differ(archive: Path) -> None:
     table = write_table(archive.parent / "t.csv", rows=7)
-    with pytest.raises(ValueError, match=r"has 7 rows and curves\.npz 15 curves"):
+    with pytest.raises(ValueError, match=r"found 7 rows, and 15 curves in curves\.npz"):
         read_curves(archive, table, **RATE)
 
 
 def test_no_table_or_several(archive: Path) -> None:
     write_table(archive.parent / "twin.csv", ID=IDS)
-    with pytest.raises(ValueError, match=r"features_path: must name one of .*index.csv.*twin.csv"):
+    with pytest.raises(ValueError, match=r"features_path: several CSVs fit .*index.csv.*twin.csv"):
         read_curves(archive, None, **RATE)
     for path in archive.parent.glob("*.csv"):
         path.unlink()
@@ -127,14 +127,14 @@ def test_values_that_are_no_numbers(archive: Path) -> None:
     lines = table.read_text().splitlines()
     lines[4] = lines[4].rsplit(",", 1)[0] + ",n/a"
     table.write_text("\n".join(lines))
-    with pytest.raises(ValueError, match="row 5: f7 must be a number, but got 'n/a'"):
+    with pytest.raises(ValueError, match=r"row 5: f7 must be a number \(found 'n/a'"):
         read_curves(archive, table, **RATE)
     lines[4] = "1,2"
     table.write_text("\n".join(lines))
-    with pytest.raises(ValueError, match="row 5 must have 17 values, but has 2"):
+    with pytest.raises(ValueError, match=r"row 5 must have 17 values \(found 2"):
         read_curves(archive, table, **RATE)
     table.write_text("")
-    with pytest.raises(ValueError, match="lacks Length"):
+    with pytest.raises(ValueError, match="missing: Length"):
         read_curves(archive, table, **RATE)
     table.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="must be a CSV of room features"):
@@ -144,11 +144,11 @@ def test_values_that_are_no_numbers(archive: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"edc": np.where(np.arange(POINTS) == 3, np.nan, CURVES)}, "must be finite, but 15 of 15"),
-        ({"edc": 10 * np.log10(CURVES)}, r"row 0 \(from 0\) starts at 0. Are they in dB\?"),
+        ({"edc": np.where(np.arange(POINTS) == 3, np.nan, CURVES)}, "must be finite \\(15 of 15"),
+        ({"edc": 10 * np.log10(CURVES)}, r"row 0, from 0, starts at 0\). Are they in dB\?"),
         ({"edc": CURVES[:, :1]}, "two samples or more"),
-        ({"a": CURVES, "b": CURVES}, "must hold the curves as 'edc' or 'curves'"),
-        ({"notes": np.ones(3)}, r"but holds notes \(3,\)"),
+        ({"a": CURVES, "b": CURVES}, "must contain the curves as 'edc' or 'curves'"),
+        ({"notes": np.ones(3)}, r"found notes \(3,\)"),
         ({"edc": CURVES.astype(complex)}, "must be real numbers"),
         ({"edc": CURVES, "dt_s": np.array(0.0)}, "dt_s must be one number above 0"),
     ],
@@ -168,18 +168,22 @@ def test_archives_are_never_unpickled(archive: Path) -> None:
     with pytest.raises(ValueError, match="would have to be unpickled"):
         read_curves(archive, None, **RATE)
     archive.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(ValueError, match=r"must be an \.npz of arrays"):
+    with pytest.raises(ValueError, match=r"not an \.npz of arrays"):
         read_curves(archive, None, **RATE)
     assert not (archive.parent / "was-run").exists()
 
 
 def test_a_path_that_is_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must be an \.npz file or a folder"):
+    with pytest.raises(
+        ValueError, match=r"neither an \.npz file nor a folder|must be an \.npz file or a folder"
+    ):
         read_curves(tmp_path / "nowhere.npz", None, **RATE)
     (tmp_path / "a.txt").touch()
-    with pytest.raises(ValueError, match=r"must be an \.npz file or a folder"):
+    with pytest.raises(
+        ValueError, match=r"neither an \.npz file nor a folder|must be an \.npz file or a folder"
+    ):
         read_curves(tmp_path / "a.txt", None, **RATE)
-    with pytest.raises(ValueError, match="but has none"):
+    with pytest.raises(ValueError, match="no curves named"):
         read_curves(tmp_path, None, **RATE)
 
 
@@ -232,7 +236,7 @@ def test_rows_without_a_file_are_left_out(folder: Path) -> None:
 def test_a_file_without_a_row_is_an_error(folder: Path) -> None:
     np.save(folder / "RIR_099_case0_edc.npy", CURVES[0])
     table = write_table(folder / "features.csv", ID=IDS, case=CASE)
-    with pytest.raises(ValueError, match=r"1 find none by filename .* RIR_099_case0_edc.npy"):
+    with pytest.raises(ValueError, match=r"1 have none by filename .* RIR_099_case0_edc.npy"):
         read_curves(folder, table, **RATE)
 
 
@@ -245,7 +249,7 @@ def test_without_names_the_order_counts(folder: Path) -> None:
     found = read_curves(folder, None, **RATE)
     np.testing.assert_array_equal(found.curves, CURVES)
     next(folder.glob("*.npy")).unlink()
-    with pytest.raises(ValueError, match=r"14 curves, but has 15, and no columns filename"):
+    with pytest.raises(ValueError, match=r"14 curves \(found 15\), or columns filename"):
         read_curves(folder, folder / "features.csv", **RATE)
 
 
@@ -263,7 +267,7 @@ def test_curves_are_cut_and_end_in_zeros(folder: Path) -> None:
     ("curve", "words"),
     [
         (np.array([None]), "would have to be unpickled"),
-        (CURVES[:2], r"is float32 \(2, 40\)"),
+        (CURVES[:2], r"found float32 \(2, 40\)"),
         (np.zeros(0), "must be one decay curve"),
         (np.full(POINTS, np.inf), "must be finite"),
     ],
@@ -368,9 +372,9 @@ def test_numbers_out_of_range() -> None:
     for fraction in (0.0, -1.0, 1.1, float("nan")):
         with pytest.raises(ValueError, match="data_fraction: must be above 0 and at most 1"):
             split_rooms(data, seed=0, data_fraction=fraction)
-    with pytest.raises(ValueError, match="max_samples: must be at least 3, but got 2"):
+    with pytest.raises(ValueError, match=r"max_samples: must be at least 3 \(found 2"):
         split_rooms(data, seed=0, max_samples=2)
-    with pytest.raises(ValueError, match=r"rooms: must be at least 3.*but there are 2"):
+    with pytest.raises(ValueError, match=r"rooms: at least 3 are needed.*found 2"):
         split_rooms(room_set([4, 4]), seed=0)
 
 
@@ -431,9 +435,9 @@ def test_the_faint_end_of_a_curve_is_not_blown_up(kind: str) -> None:
 
 
 def test_kinds_and_rows() -> None:
-    with pytest.raises(ValueError, match="must be standard, minmax or none, but got 'robust'"):
+    with pytest.raises(ValueError, match=r"must be standard, minmax or none \(found 'robust'"):
         Scaler.fit(np.ones((2, 2)), "robust")
-    with pytest.raises(ValueError, match="at least one row"):
+    with pytest.raises(ValueError, match="no rows to fit"):
         Scaler.fit(np.ones((0, 2)))
 
 

@@ -40,7 +40,7 @@ def test_an_archive_becomes_windows_in_microvolts(tmp_path: Path) -> None:
         ({"label": None}, "label or labels or y"),
         ({"label": np.array([0, 1, 2, 1])}, "labels must be 0 and 1"),
         ({"label": np.array(["rest"] * 4)}, "must be numbers"),
-        ({"subject": np.arange(3)}, "subjects must be one a window"),
+        ({"subject": np.arange(3)}, "needs 4 subjects, one per window"),
         ({"X": np.full((4, 3, 8), np.nan)}, "4 of 4 windows"),
         ({"X": np.zeros((4, 2, 8))}, "3 channels"),
         ({"channels": np.array(["a", "b", "c"])}, "electrodes"),
@@ -56,7 +56,7 @@ def test_an_archive_that_does_not_fit_is_refused(
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must be an \.npz"):
+    with pytest.raises(ValueError, match=r"neither an \.npz"):
         read_archive(tmp_path / "windows.npz")
 
 

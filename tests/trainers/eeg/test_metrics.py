@@ -40,7 +40,7 @@ def test_what_is_undefined_is_nan(scores: list[float], labels: list[float]) -> N
     ("scores", "labels"), [(np.zeros((2, 2)), np.zeros((2, 2))), (np.zeros(2), np.array([0.5, 1]))]
 )
 def test_arrays_of_another_kind_are_refused(scores: np.ndarray, labels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="labels"):
+    with pytest.raises(ValueError, match="label"):
         evaluate(scores, labels)
 
 

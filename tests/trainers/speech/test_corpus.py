@@ -91,7 +91,7 @@ def test_decided_splits_stay_as_they_are() -> None:
 
 
 def test_too_few_sentences_and_bad_fractions_are_told() -> None:
-    with pytest.raises(ValueError, match="each split must have at least one"):
+    with pytest.raises(ValueError, match="each split needs at least one"):
         divide(corpus([1], [1], [1], [1]), seed=0)
     with pytest.raises(ValueError, match="data_fraction"):
         divide(corpus([1], [2], [3], [4]), seed=0, data_fraction=0.0)
