@@ -137,7 +137,7 @@ def test_values_that_are_no_numbers(archive: Path) -> None:
     with pytest.raises(ValueError, match="missing: Length"):
         read_curves(archive, table, **RATE)
     table.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="must be a CSV of room features"):
+    with pytest.raises(ValueError, match="not a CSV of room features"):
         read_curves(archive, table, **RATE)
 
 
