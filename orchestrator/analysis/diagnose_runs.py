@@ -47,6 +47,10 @@ class Examined:
             "best_step": found.best_step,
             "last": found.last,
             "lr": dict(found.rates),
+            "targets": {
+                name: {"target": target, "best": best, "met_at": step}
+                for name, (target, best, step) in found.targets.items()
+            },
             "reports_after_the_end": found.saved,
             "findings": [finding.to_dict() for finding in found.findings],
             "notes": list(run.notes),
@@ -140,7 +144,6 @@ def _aims(
     goal = goal or (ranks.get("goal") if metric == ranks.get("name") else None)
     goal = goal or (metric and named_goal(metric)) or "minimize"
     if target is None and metric is not None:
-        # Targets are bounds on test metrics; their reports during training have val_ names.
         bound = parse_bound(str(targets.get(metric, targets.get(metric.removeprefix("val_")))))
         target = bound.limit if bound is not None and bound.low is None else None
     if target is not None and metric is None:
@@ -151,9 +154,7 @@ def _aims(
         if bound is None or bound.low is not None:
             continue  # no end of a range is a value to reach
         way = "minimize" if bound.op.startswith("<") else "maximize"
-        for reported in (name, f"val_{name.removeprefix('test_')}"):
-            if reported != metric:
-                further[reported] = bound.limit, way
+        further[name] = bound.limit, way
     return {"metric": metric, "goal": goal, "target": target, "targets": further}
 
 
@@ -162,15 +163,21 @@ def _settings(
 ) -> dict[str, Any]:
     """Return the arguments of `diagnose` for a run, without aims at what it does not report."""
     has_metric = aims["metric"] in run.names
+    targets = {}
+    for name, aim in aims["targets"].items():
+        # Targets are bounds on metrics of the test data; what is reported has val_ names.
+        known = (name, f"val_{name.removeprefix('test_')}")
+        targets[next((each for each in known if each in run.names), name)] = aim
     return {
         "metric": aims["metric"] if has_metric else None,
         "goal": aims["goal"],
         "target": aims["target"] if has_metric else None,
-        "targets": {name: aim for name, aim in aims["targets"].items() if name in run.names},
+        "targets": targets,
         "total_steps": run.total_steps,
         "schedule": schedule or _schedule_of(run, spec),
         "config": run.config,
         "unit": run.unit,
+        "is_over": run.state != "RUNNING",
     }
 
 

@@ -11,4 +11,4 @@ from .series import (
     number as number,
 )
 from .symptom import Verdict as Verdict
-from .watch import Policy as Policy, Reported as Reported, Watch as Watch
+from .watch import Policy as Policy, Watch as Watch, finding_key as finding_key

@@ -6,7 +6,9 @@ thresholds were set on real curves; `python -m benchmarks.divergence` measures w
 
 from __future__ import annotations
 
-from orchestrator.divergence.series import Excursion, Series, Standing, Streak, number
+import math
+
+from orchestrator.divergence.series import Series, Standing, Streak, number
 from orchestrator.divergence.symptom import CONTINUE, Action, Verdict
 
 EXPLOSION_FACTOR = 2.0
@@ -26,6 +28,9 @@ there unless it comes back from its peak."""
 RECOVERED = 0.3
 """A series that came back by this fraction from its peak and is still falling is recovering."""
 
+NEW_LOW = 0.02
+"""A value is a new low if its height above the best value is less by this fraction."""
+
 REPORTS = {"explosion": 3, "steep": 2, "all": 3, "half": 4, "stuck": 6, "sustained": 10}
 """For how many reports in a row each must hold."""
 
@@ -34,12 +39,61 @@ RISING_FACTOR = 0.2
 
 RISING_REPORTS = 3
 
+RESUMED = 0.1
+"""A log that goes back to a step beyond this fraction of its length continues from a checkpoint."""
+
 MIN_REPORTS = 6
 """Number of reports before which best and noise mean too little to judge lost progress."""
 
 NOISE_ABOVE_BEST = 6.0
 NOISE_OF_PROGRESS = 2.0
 RATIO_ABOVE_BEST = 1.1
+
+
+class Excursion:
+    """The peak of a series since it left its best value, and how it came down from there.
+
+    A spike that falls back and a training that starts again (a warm restart, parameters that were
+    reset) are as high above the best value as a lost run, and for as long. The difference is that
+    they come down: at first with nearly every report, later at longer intervals.
+    """
+
+    __slots__ = ("_best", "_low", "_peak", "_since_low", "_since_peak")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Reset it."""
+        self._peak = -math.inf
+        self._low = self._best = math.inf
+        self._since_peak = self._since_low = 0
+
+    def feed(self, value: float, best: float) -> None:
+        """Process one oriented value of the excursion and the best value before it."""
+        self._best = best
+        if value >= self._peak:
+            self._peak = self._low = value
+            self._since_peak = self._since_low = 0
+            return
+        self._since_peak += 1
+        # Halved: the difference of two large finite values may overflow.
+        if self._low / 2 - value / 2 >= NEW_LOW * (self._low / 2 - best / 2):
+            self._low = value
+            self._since_low = 0
+        else:
+            self._since_low += 1
+
+    @property
+    def recovered(self) -> float:
+        """The fraction of the way from the peak to the best value that the series came back."""
+        height = self._peak / 2 - self._best / 2
+        return (self._peak / 2 - self._low / 2) / height if height > 0 else 0.0
+
+    @property
+    def is_falling(self) -> bool:
+        """True while the last new low is no further back than half of the time since the peak."""
+        return self._since_low < max(1, self._since_peak // 2)
 
 
 class JudgedSeries:
@@ -54,6 +108,7 @@ class JudgedSeries:
         self.name = name
         self.sign = sign
         self._series = Series()
+        self._first_step: int | None = None
         self._last: tuple[int, float] | None = None
         self._lost = {condition: Streak() for condition in REPORTS}
         self._rising = Streak()
@@ -73,18 +128,33 @@ class JudgedSeries:
         """Judge one finite value."""
         if self._last == (step, value):
             return CONTINUE  # one evaluation, reported twice
-        if self._last is not None and step < self._last[0]:
-            self._clear()  # a resumed run went back: it gets its own three reports
-            self._rising.clear()
+        if self._first_step is None:
+            self._first_step = step
+        elif self._last is not None and step < self._last[0]:
+            self._restart(step)
         self._last = (step, value)
         oriented = self.sign * value
         standing = self._series.measure(oriented)
         verdict = CONTINUE if standing is None else self._judge(standing, step)
-        self._series.add(oriented, suspected=self._is_suspected)
+        self._series.add(oriented, suspected=self.is_suspected)
         return verdict
 
+    def _restart(self, step: int) -> None:
+        """Start over, because the log goes back to `step`: no verdict spans a restart.
+
+        A run that continues from a checkpoint keeps its first value; one that begins again has its
+        own.
+        """
+        before, last = self._first_step or 0, self._last[0] if self._last else 0
+        is_resumed = step - before > RESUMED * (last - before)
+        if not is_resumed:
+            self._first_step = step
+        self._series = Series(self._series.first if is_resumed else None)
+        self._clear()
+        self._rising.clear()
+
     @property
-    def _is_suspected(self) -> bool:
+    def is_suspected(self) -> bool:
         """True while a condition that can stop the run holds."""
         return bool(self._lost["explosion"].count or self._lost["sustained"].count)
 
@@ -103,7 +173,7 @@ class JudgedSeries:
         is_exploding = explodes(standing, EXPLOSION_FACTOR)
         is_losing = loses(standing, SUSTAINED_LOST)
         if not is_exploding and not is_losing:
-            if self._is_suspected:  # nearly all reports of nearly all runs pass here
+            if self.is_suspected:  # nearly all reports of nearly all runs pass here
                 self._clear()
             return None
         self._excursion.feed(standing.value, standing.best)

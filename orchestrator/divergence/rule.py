@@ -101,6 +101,14 @@ class DivergenceRule:
         """True while the deciding series is rising, see 4. of the rules."""
         return self._judged is not None and self._judged.is_rising
 
+    def holds(self, found: Verdict) -> bool:
+        """Return whether a warning, or a verdict that the policy spared, still holds."""
+        if found.symptom == "non-finite":
+            return bool(self._fatal.count or self._non_finite)
+        if found.symptom == "rising":
+            return self.is_rising
+        return self._judged is not None and self._judged.is_suspected
+
     def spare(self) -> None:
         """Continue to judge a run that was found lost, because the policy keeps it running."""
         self._lost = None

@@ -26,9 +26,6 @@ _RATE_PARAMETERS = ("lr", "learning_rate", "max_lr", "base_lr", "lr0", "optimize
 NOISE_REPORTS = 20
 """Number of differences in the window of the noise."""
 
-NEW_LOW = 0.02
-"""A value is a new low if its height above the best value is less by this fraction."""
-
 _TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation of a normal distribution."""
 
@@ -133,6 +130,31 @@ class SlidingMedian:
         return median(self._sorted) if self._sorted else 0.0
 
 
+class Noise:
+    """The report-to-report noise of a series, whatever its trend.
+
+    1.4826 × the median of the last second differences, divided by √6: a straight trend adds
+    nothing to it.
+    """
+
+    def __init__(self, reports: int = NOISE_REPORTS) -> None:
+        self._last: deque[float] = deque(maxlen=2)
+        self._sizes = SlidingMedian(reports)
+
+    def add(self, value: float) -> None:
+        """Add a finite value."""
+        if len(self._last) == 2:
+            before, last = self._last
+            # In sixths: sums and products of large finite values may overflow.
+            self._sizes.add((value / 6 - last / 6) - (last / 6 - before / 6))
+        self._last.append(value)
+
+    @property
+    def value(self) -> float:
+        """The standard deviation of a report, in units of the series."""
+        return _TO_SIGMA * math.sqrt(6) * self._sizes.value
+
+
 class ThinnedPoints:
     """Points spread over a series of any length: if there are too many, every second is dropped.
 
@@ -218,12 +240,15 @@ class Series:
 
     The noise is 1.4826 × the median of the last absolute differences. A trend adds to it, so that a
     steeply falling series is allowed more.
+
+    Args:
+        first: the value that progress is measured from; by default the first one that is added.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: float | None = None) -> None:
         self._count = 0
-        self._first = math.nan
-        self._best = math.inf
+        self._first = math.nan if first is None else first
+        self._best = math.inf if first is None else first
         self._lowest = math.inf
         self._last_three: deque[float] = deque(maxlen=3)
         self._differences = SlidingMedian(NOISE_REPORTS)
@@ -236,9 +261,14 @@ class Series:
         # Separately, because the difference of two large finite values may overflow.
         return max(0.0, self._first / abs(self._first) - self._best / abs(self._first))
 
+    @property
+    def first(self) -> float | None:
+        """The value that progress is measured from; None before there is one."""
+        return None if math.isnan(self._first) else self._first
+
     def measure(self, value: float) -> Standing | None:
         """Return `value` compared with the series; None for the very first value."""
-        if not self._count:
+        if math.isnan(self._first):
             return None
         noise = _TO_SIGMA * self._differences.value
         return Standing(self._count + 1, value, self._first, self._best, self._lowest, noise)
@@ -246,7 +276,7 @@ class Series:
     def add(self, value: float, *, suspected: bool) -> None:
         """Add a finite `value`; the noise does not change while anything is suspected."""
         if not self._count:
-            self._first = value
+            self._first = value if math.isnan(self._first) else self._first
         elif not suspected:
             self._differences.add(value - self._last_three[-1])
         self._count += 1
@@ -276,49 +306,3 @@ class Streak:
         """Reset it."""
         self.count = 0
         self.since = 0
-
-
-class Excursion:
-    """The peak of a series since it left its best value, and how it came down from there.
-
-    A spike that falls back and a training that starts again (a warm restart, parameters that were
-    reset) are as high above the best value as a lost run, and for as long. The difference is that
-    they come down: at first with nearly every report, later at longer intervals.
-    """
-
-    __slots__ = ("_best", "_low", "_peak", "_since_low", "_since_peak")
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Reset it."""
-        self._peak = -math.inf
-        self._low = self._best = math.inf
-        self._since_peak = self._since_low = 0
-
-    def feed(self, value: float, best: float) -> None:
-        """Process one oriented value of the excursion and the best value before it."""
-        self._best = best
-        if value >= self._peak:
-            self._peak = self._low = value
-            self._since_peak = self._since_low = 0
-            return
-        self._since_peak += 1
-        # Halved: the difference of two large finite values may overflow.
-        if self._low / 2 - value / 2 >= NEW_LOW * (self._low / 2 - best / 2):
-            self._low = value
-            self._since_low = 0
-        else:
-            self._since_low += 1
-
-    @property
-    def recovered(self) -> float:
-        """The fraction of the way from the peak to the best value that the series came back."""
-        height = self._peak / 2 - self._best / 2
-        return (self._peak / 2 - self._low / 2) / height if height > 0 else 0.0
-
-    @property
-    def is_falling(self) -> bool:
-        """True while the last new low is no further back than half of the time since the peak."""
-        return self._since_low < max(1, self._since_peak // 2)

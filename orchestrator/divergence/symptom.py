@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.series import number, rate_in
@@ -97,11 +97,16 @@ class Observation:
         return [(name, value) for name, value in self.values.items() if self.kinds[name] == kind]
 
 
-class Detector(Protocol):
+class Detector:
     """Looks for one symptom, report by report, in constant time and memory."""
 
     def feed(self, seen: Observation) -> Iterable[Verdict]:
         """Process one report and return what it shows for the first time."""
+        raise NotImplementedError
+
+    def holds(self, found: Verdict) -> bool:
+        """Return whether a finding still holds after the reports since."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -181,7 +186,9 @@ class Symptom:
         confidence: how much a finding is worth. On the labeled real curves with it, it was right
             for nearly all (sure), more than two of three (likely), or fewer (possible).
         detector: makes the detector for one run; None if the divergence rule finds the symptom.
-        is_per_series: True if the detector starts over when another series becomes the judged one.
+        is_per_series: True if the detector starts over when another series becomes the judged one,
+            and when the log starts again.
+        is_forecast: True if it is only worth reporting while the run continues.
         is_separate: True if findings with different reasons are different findings, as of two
             targets; False if one finding per run says it all.
     """
@@ -192,4 +199,5 @@ class Symptom:
     advise: Callable[[Verdict, RunFacts], Advice]
     detector: Callable[[], Detector] | None = None
     is_per_series: bool = False
+    is_forecast: bool = False
     is_separate: bool = False

@@ -9,7 +9,8 @@
             ...                                    # "warn", "remedy" or "stop", with its reason
 
 By default only a lost run ends: a non-finite training loss, an explosion, lost progress; and a loss
-that only rises, once another trial of the sweep has shown that the loss can fall.
+that only rises, once another trial of the sweep has shown that the loss can fall or if the policy
+names an action for it.
 
 Every report costs the same, and memory is bounded whatever the length of the run. Verdicts depend
 only on the reports and on `loss_can_fall`.
@@ -18,6 +19,7 @@ only on the reports and on `loss_can_fall`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -71,13 +73,14 @@ class Policy:
         """Return what `symptom` leads to.
 
         Until another trial of the sweep has shown that the loss can fall, a rising loss may be the
-        task's fault and is only a warning.
+        task's fault and is only a warning, unless the policy names an action for it.
         """
-        known = all_symptoms().get(symptom)
-        choice = self.choices.get(symptom, known.default if known else "warn")
-        if symptom == "rising" and choice in ("stop", "remedy") and not loss_can_fall:
+        if symptom in self.choices:
+            return self.choices[symptom]
+        if symptom == "rising" and not loss_can_fall:
             return "warn"
-        return choice
+        known = all_symptoms().get(symptom)
+        return known.default if known else "warn"
 
     def apply(self, found: Verdict, *, loss_can_fall: bool = False) -> Verdict:
         """Return `found` with the action of the policy; `CONTINUE` if the policy ignores it.
@@ -92,25 +95,6 @@ class Policy:
         if found.symptom == "non-finite" and found.action == "warn":
             return found
         return replace(found, action=choice)
-
-
-class Reported:
-    """Which findings were already reported. Watch, status, table and doctor all ask here.
-
-    Args:
-        per_onset: report a symptom again when it begins again; else once per run.
-    """
-
-    def __init__(self, *, per_onset: bool = False) -> None:
-        self._per_onset = per_onset
-        self._seen: set[tuple[str, int | None]] = set()
-
-    def is_new(self, found: Verdict) -> bool:
-        """Return whether a finding was not reported before, and remember it."""
-        key = finding_key(found), found.onset if self._per_onset else None
-        is_new = key not in self._seen
-        self._seen.add(key)
-        return is_new
 
 
 def finding_key(found: Verdict) -> str:
@@ -155,12 +139,15 @@ class Watch:
         signed = {name: (value, _sign(way)) for name, (value, way) in aims.items()}
         self._plan = RunPlan(metric, signed, total_steps, schedule, memory_limit_mib)
         self._policy = policy or Policy()
-        self._reported = Reported(per_onset=True)
+        self._reported: set[tuple[str, int | None]] = set()
+        self._findings: dict[str, Verdict] = {}  # the last onset of each
+        self._onsets: Counter[str] = Counter()
         self._detectors: dict[str, Detector] = {}
         self._start_detectors()
         self._judged: str | None = None
         self._is_reached = False
         self._rising: Verdict | None = None
+        self._last_step: int | None = None
 
     def plan_steps(self, total_steps: float) -> None:
         """Set the last step, once it is known; it may change when a run is continued."""
@@ -200,6 +187,9 @@ class Watch:
             metrics: reported names and values; may include NaN and infinities.
             loss_can_fall: whether another trial of the sweep has shown that.
         """
+        if self._last_step is not None and step < self._last_step:
+            self._start_detectors(per_series=True)  # the log starts again
+        self._last_step = step
         verdict = self._rule.update(step, metrics)
         found = [verdict] if verdict.symptom else []
         if verdict.symptom == "rising":
@@ -216,8 +206,51 @@ class Watch:
         applied = [self._policy.apply(one, loss_can_fall=loss_can_fall) for one in found]
         if verdict.stops and not applied[0].stops:
             self._rule.spare()
-        new = [one for one in applied if one.symptom and (one.stops or self._reported.is_new(one))]
+        new = [one for one in applied if one.symptom and (one.stops or self._is_new(one))]
         return sorted(new, key=lambda one: _GRAVITY.index(one.action))
+
+    def spare(self) -> None:
+        """Continue to judge a run that was found lost."""
+        self._rule.spare()
+
+    def holds(self, found: Verdict, *, is_over: bool = False) -> bool:
+        """Return whether a finding still holds after the reports since; `is_over`: at the end."""
+        symptom = all_symptoms().get(str(found.symptom))
+        if symptom is None or found.stops:
+            return True
+        if is_over and symptom.is_forecast:
+            return False
+        if symptom.detector is not None:
+            return self._detectors[symptom.name].holds(found)
+        is_repeated = symptom.name == "non-finite" and self._onsets[finding_key(found)] > 1
+        return is_repeated or self._rule.holds(found)
+
+    def standing(self, *, is_over: bool = False) -> list[Verdict]:
+        """Return the findings, each once, that the reports since have not refuted.
+
+        The reason counts the onsets if there were several.
+        """
+        standing = []
+        for key, found in self._findings.items():
+            if not self.holds(found, is_over=is_over):
+                continue
+            more = 0 if key == found.reason else self._onsets[key] - 1
+            if more:
+                text = "1 earlier onset" if more == 1 else f"{more} earlier onsets"
+                standing.append(replace(found, reason=f"{found.reason} (and {text})"))
+            else:
+                standing.append(found)
+        return standing
+
+    def _is_new(self, found: Verdict) -> bool:
+        """Return whether this onset was not reported before, and remember it."""
+        key = finding_key(found)
+        if (key, found.onset) in self._reported:
+            return False
+        self._reported.add((key, found.onset))
+        self._findings[key] = found
+        self._onsets[key] += 1
+        return True
 
     def _observe(self, step: int, metrics: Mapping[str, float]) -> Observation:
         values = {name: v for name, v in numbers_in(metrics).items() if math.isfinite(v)}

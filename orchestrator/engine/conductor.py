@@ -249,6 +249,9 @@ class Conductor:
         for text in judged.warnings:
             if text not in record.warnings:
                 self._log.warn(record, text)
+        if judged.withdrawn:
+            record.warnings = [one for one in record.warnings if one not in judged.withdrawn]
+            self._log.save(record)
         if judged.stop is not None:
             record.symptom = judged.symptom
             attempt.request_end(TrialState.PRUNED, judged.stop)

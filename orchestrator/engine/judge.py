@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis import evaluate_run
-from orchestrator.divergence import DivergenceRule, Reported, Verdict, Watch, number as shown
+from orchestrator.divergence import (
+    DivergenceRule,
+    Verdict,
+    Watch,
+    finding_key,
+    number as shown,
+)
 from orchestrator.divergence.schedule import declared_for, schedule_of_trial
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.queue.sweep_view import SweepView
@@ -35,11 +41,13 @@ class Judgement:
     Attributes:
         stop: why the trial is to end; None if it continues.
         symptom: what the watch ended it for; None if it continues or a pruner ended it.
+        withdrawn: earlier warnings that do not hold any more.
     """
 
     stop: str | None = None
     symptom: str | None = None
     warnings: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
 
 
 class OtherTrials:
@@ -79,12 +87,7 @@ class OtherTrials:
 
 
 class Judge:
-    """Judges one attempt, and keeps what its metric was.
-
-    Attributes:
-        passing: warnings for whoever watches the trial run. Once it has ended well, the table
-            shows what came of its targets and milestones.
-    """
+    """Judges one attempt, and keeps what its metric was."""
 
     def __init__(
         self, view: SweepView, study: Study, record: TrialRecord, others: OtherTrials
@@ -107,8 +110,8 @@ class Judge:
         )
         self._milestones = _milestones(view.spec)
         self._schedule_problem: str | None = None
-        self._reported = Reported()
-        self.passing: set[str] = set()
+        self._standing: dict[str, Verdict] = {}  # the findings that were reported and hold
+        self._missed: set[str] = set()
         self._values: list[float] = []
         self._is_replayed = False
 
@@ -131,11 +134,23 @@ class Judge:
             if verdict.stops and self._is_carried_out(verdict):
                 head = "diverged" if symptom in divergence_symptoms() else symptom
                 return Judgement(f"{head}: {verdict.reason}", symptom, tuple(warnings))
-            if self._reported.is_new(verdict):
+            if finding_key(verdict) not in self._standing:
+                self._standing[finding_key(verdict)] = verdict
                 warnings.append(verdict.reason)
-                self.passing |= {verdict.reason} if symptom == "too slow" else set()
         self._note(step, metrics)
-        return Judgement(stop=self._cannot_win(step, metrics), warnings=tuple(warnings))
+        return Judgement(
+            stop=self._cannot_win(step, metrics),
+            warnings=tuple(warnings),
+            withdrawn=self._withdraw(is_over=False),
+        )
+
+    def refuted(self, *, is_complete: bool) -> set[str]:
+        """Return the warnings that do not hold at the end of the attempt.
+
+        Those of milestones are for whoever watches the trial run: once it is complete, the table
+        shows what came of its targets.
+        """
+        return {*self._withdraw(is_over=True), *(self._missed if is_complete else ())}
 
     def value(self, *, is_complete: bool) -> tuple[float | None, str | None]:
         """Return the attempt's metric, and what prevented recomputing it, if anything did.
@@ -172,6 +187,17 @@ class Judge:
             others.note_fall(own)
         return verdicts
 
+    def _withdraw(self, *, is_over: bool) -> tuple[str, ...]:
+        """Forget the findings that the reports since have refuted, and return their texts."""
+        gone = {
+            key: found.reason
+            for key, found in self._standing.items()
+            if not self._watch.holds(found, is_over=is_over)
+        }
+        for key in gone:
+            del self._standing[key]
+        return tuple(gone.values())
+
     def _is_carried_out(self, verdict: Verdict) -> bool:
         # What is lost ends in any case. A run that is only on a plateau continues if no remedy can
         # follow.
@@ -190,7 +216,7 @@ class Judge:
             if step == place and not bound.holds(metrics[name]):
                 value = shown(metrics[name])
                 warnings.append(f"{name} is {value} at step {step}, but {bound} was expected there")
-        self.passing |= set(warnings)
+        self._missed |= set(warnings)
         return warnings
 
     def _replay(self, step: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_runs, diagnose
@@ -68,6 +69,88 @@ def test_a_broken_schedule_comes_before_other_advice() -> None:
     found = diagnose(reports, schedule=configured, total_steps=40)
     assert [finding.symptom for finding in found.findings] == ["schedule", "plateau"]
     assert "raise the learning rate from 0.001 to 0.003" in changes(found, 1)
+
+
+def test_what_came_back_was_not_lost() -> None:
+    fall = [0.9**step for step in range(20)]
+    spike = [40.0, 40.0, 40.0, 40.0]
+    assert of([*fall, *spike]).outcome == "diverged"
+    back = of([*fall, *spike, *[0.1 * 0.9**step for step in range(20)]])
+    assert (back.outcome, back.saved) == ("sound", 0)
+    twice = of([*fall, *spike, *[0.1 * 0.9**step for step in range(20)], *spike])
+    assert (twice.outcome, twice.findings[0].since) == ("diverged", 45)
+    passed = of([1.0, math.nan, 0.9, 0.8, 0.7, 0.6])
+    assert passed.outcome == "sound"
+    assert of([1.0, 0.5, math.nan, 0.9, 0.8, math.nan]).outcome == "diverged"
+
+
+def test_no_fatal_finding_spans_a_restart() -> None:
+    lost = [(step, {"train_loss": 0.5**step if step < 6 else 50.0}) for step in range(1, 12)]
+    again = [(step, {"train_loss": 0.8**step}) for step in range(1, 10)]
+    found = diagnose([*lost, *again])
+    assert [finding.symptom for finding in found.findings] == ["restart"]
+    higher = [(step, {"train_loss": 30 * 0.9**step}) for step in range(1, 20)]
+    good = [(step, {"train_loss": 0.5**step}) for step in range(1, 12)]
+    assert not diagnose([*good, *higher]).is_lost, "two runs in one file"
+    assert diagnose([*good, *lost]).is_lost
+
+
+def test_overfitting_that_recovered_is_not_reported() -> None:
+    falls = [0.95**step for step in range(100)]
+    bump = [0.5 * 0.97**step + (0.15 if 20 < step < 35 else 0.0) for step in range(100)]
+    reports = [
+        (step, {"train_loss": train, "val_loss": val})
+        for step, (train, val) in enumerate(zip(falls, bump, strict=True))
+    ]
+    assert [f.symptom for f in diagnose(reports[:34]).findings] == ["overfitting"]
+    assert diagnose(reports).findings == ()
+
+
+@given(
+    noise=st.lists(st.floats(-0.02, 0.02), min_size=60, max_size=60),
+    turn=st.integers(10, 40),
+)
+def test_a_quoted_number_is_the_number_at_its_step(noise: list[float], turn: int) -> None:
+    vals = [0.3 + 0.02 * abs(step - turn) + noise[step] for step in range(60)]
+    reports = [(step, {"train_loss": 0.9**step, "val_loss": val}) for step, val in enumerate(vals)]
+    for finding in diagnose(reports).findings:
+        if finding.symptom == "overfitting":
+            assert f"rose from {vals[finding.since or 0]:.4g} at step {finding.since}" in (
+                finding.reason
+            )
+
+
+def test_a_forecast_is_for_runs_that_continue() -> None:
+    reports = [(step, {"train_loss": 0.9**step, "val_mae": 1 - step / 1000}) for step in range(50)]
+    aim = {"metric": "val_mae", "target": 0.1, "total_steps": 60}
+    assert diagnose(reports, **aim).findings == ()
+    running = diagnose(reports, **aim, is_over=False)
+    assert [finding.symptom for finding in running.findings] == ["too slow"]
+
+
+def test_targets_are_reached_when_all_are() -> None:
+    reports = [(step, {"train_loss": 0.9**step, "val_mae": 0.9**step}) for step in range(50)]
+    some = diagnose(reports, targets={"val_mae": (0.5, "minimize"), "r2": (0.9, "maximize")})
+    assert (some.outcome, some.findings) == ("sound", ())
+    assert some.targets == {
+        "val_mae": (0.5, pytest.approx(0.9**49), 7),
+        "r2": (0.9, None, None),
+    }
+    assert diagnose(reports, targets={"val_mae": (0.5, "minimize")}).outcome == "target reached"
+
+
+def test_no_two_findings_advise_the_opposite() -> None:
+    swings = [1.0, *(0.8 + 0.3 * (-1) ** step for step in range(80))]
+    found = of(swings, config={"lr": 1e-3})
+    assert found.findings[0].symptom == "oscillation"
+    texts = [text for finding in found.findings for text in finding.advice.change]
+    assert any(text.startswith("lower lr") for text in texts)
+    assert not any(text.startswith("raise") for text in texts)
+
+
+def test_a_loss_above_its_first_value_is_not_a_plateau() -> None:
+    user = [0.2847, 0.4059, 0.4111, 0.4625, 0.4580, *[0.45, 0.46] * 20]
+    assert [finding.symptom for finding in of(user, config={"lr": 1e-3}).findings] == ["rising"]
 
 
 def test_nothing_to_judge() -> None:

@@ -31,11 +31,13 @@ def test_validation_values_that_may_pass_stay_a_warning() -> None:
     assert Policy.of({"non-finite": "ignore"}).apply(passing) == Verdict()
 
 
-def test_a_rising_loss_waits_for_another_that_fell() -> None:
+def test_a_rising_loss_waits_for_another_that_fell_unless_the_policy_names_an_action() -> None:
     rising = Verdict("warn", "rising", 2, "up")
+    assert Policy().apply(rising).action == "warn"
+    assert Policy().apply(rising, loss_can_fall=True).action == "stop"
     for choice in ("stop", "remedy"):
         policy = Policy.of({"rising": choice})
-        assert policy.apply(rising).action == "warn"
+        assert policy.apply(rising).action == choice
         assert policy.apply(rising, loss_can_fall=True).action == choice
 
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.engine.conductor import Conductor
 from orchestrator.errors import UsageError
 from orchestrator.runs.records import TrialState
-from orchestrator.sweepfile.model.spec import Bound, EarlyTerminate, MetricGoal, Spec
+from orchestrator.sweepfile.model.spec import Bound, EarlyTerminate, MetricGoal, Remedy, Spec
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start
 
@@ -67,7 +67,7 @@ def test_trials_of_an_earlier_driver_count_too(tmp_path: Path) -> None:
     ("policy", "values", "ends"),
     [
         ({}, [0.5, math.nan], True),
-        ({"non-finite": "warn"}, [0.5, math.nan, 0.4, 0.3], False),
+        ({"non-finite": "warn"}, [0.5, math.nan, 0.4, math.nan, 0.3], False),
         ({"explosion": "warn"}, [0.5, 0.4, 4.0, 5.0, 6.0, 7.0], False),
         ({}, [0.5, 0.4, 4.0, 5.0, 6.0, 7.0], True),
         ({"plateau": "stop"}, PLATEAU, True),
@@ -86,6 +86,32 @@ def test_the_policy_of_the_file(
     end(conductor, "1")
     told = bool(conductor.records[0].warnings)
     assert told is (not ends and policy.get("plateau") != "ignore")
+
+
+def test_a_rising_loss_is_ended_for_an_action_of_the_file_without_siblings(
+    tmp_path: Path,
+) -> None:
+    for action in ("stop", "remedy"):
+        answers = {"rising": Remedy({"lr": "*0.05"})} if action == "remedy" else {}
+        spec = spec_of(tmp_path, divergence={"rising": action}, remedy=answers)
+        conductor = make_conductor(tmp_path / action, spec)
+        start(conductor, "1")
+        play(conductor, "1", RISING)
+        assert conductor.is_ending("1")
+
+
+def test_a_warning_is_withdrawn_once_the_curve_refutes_it(tmp_path: Path) -> None:
+    conductor = make_conductor(tmp_path, spec_of(tmp_path))
+    start(conductor, "1")
+    bump = [0.5 * 0.97**n + (0.15 if 20 < n < 35 else 0.0) for n in range(60)]
+    for step, val in enumerate(bump):
+        metrics = {"train_loss": 0.95**step, "val_loss": val}
+        conductor.on_messages("1", [["report", step, metrics]])
+        if step == 33:
+            assert "val_loss rose from" in conductor.records[0].warnings[0]
+    assert conductor.records[0].warnings == []
+    events = (tmp_path / "sweep" / "events.jsonl").read_text()
+    assert events.count("val_loss rose from") == 1, "it stays in the event log"
 
 
 def test_a_policy_that_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:

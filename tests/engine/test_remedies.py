@@ -12,6 +12,7 @@ import pytest
 from orchestrator.engine.conductor import Conductor
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
+from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Constraint, Domain, Remedy, Spec
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start
@@ -178,3 +179,26 @@ def test_an_answer_of_a_sampled_sweep_takes_the_next_number(tmp_path: Path) -> N
     play(conductor, "2", [0.5, 0.4])
     end(conductor, "2")
     assert conductor.records[1].state is TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("order", [[1e-3, 3e-4, 1e-4], [1e-4, 3e-4, 1e-3]])
+def test_the_five_epochs_of_a_user_restart_from_scratch_at_a_twentieth_of_the_rate(
+    tmp_path: Path, order: list[float]
+) -> None:
+    shipped = load_spec(Path(__file__).parents[2] / "sweeps" / "signal_lr.yaml")
+    trials = {f"lr{index}": {"lr": lr} for index, lr in enumerate(order)}
+    conductor = make_conductor(tmp_path, toy_spec(tmp_path, trials, remedy=shipped.remedy))
+    number = order.index(1e-3)
+    for attempt_id in map(str, range(1, number + 1)):  # those before it, which fall
+        start(conductor, attempt_id)
+        play(conductor, attempt_id, [0.3 * 0.9**step for step in range(30)])
+        end(conductor, attempt_id)
+    lucky = "7"
+    assert start(conductor, lucky).name == f"lr{number}"
+    play(conductor, lucky, [0.2847, 0.4056, 0.4111, 0.4625, 0.4580])
+    assert conductor.is_ending(lucky)
+    end(conductor, lucky)
+    assert conductor.records[number].symptom == "rising"
+    remedy = start(conductor, "8")
+    assert remedy.config == {"lr": 5e-5}
+    assert not conductor.records[remedy.number].from_checkpoint

@@ -43,6 +43,7 @@ _PACKED_OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "
 @click.option("--pattern", metavar="REGEX", help="Pattern of the numbers in a text log.")
 @click.option("--png", **options.FILE, help="Also draw the curves (needs matplotlib).")
 @click.option("--bundle", **options.FILE, help="Also pack diagnosis, logs and configs as ZIP.")
+@click.option("--verbose", "-v", is_flag=True, help="All findings with their causes, all curves.")
 @options.as_json
 @click.option("--md", "as_markdown", is_flag=True, help="Print Markdown.")
 def command(
@@ -52,6 +53,7 @@ def command(
     results: Path | None,
     png: Path | None,
     bundle: Path | None,
+    verbose: bool,
     as_json: bool,
     as_markdown: bool,
     **facts: Any,
@@ -69,7 +71,8 @@ def command(
     elif as_markdown:
         click.echo(diagnosis_markdown(found))
     else:
-        click.echo(diagnosis_text(found, max(_NARROWEST, min(terminal_width(), _WIDEST))))
+        width = max(_NARROWEST, min(terminal_width(), _WIDEST))
+        click.echo(diagnosis_text(found, width, verbose=verbose))
     if png is not None:
         drawn = write_picture(png, found)
         click.echo(f"{png}: {drawn} of {plural(len(found.runs), 'run')}", err=True)

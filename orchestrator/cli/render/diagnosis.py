@@ -9,25 +9,43 @@ from pathlib import Path
 
 from orchestrator.analysis import Examination, Examined, shown_series
 from orchestrator.cli.output import writing
-from orchestrator.cli.render.text import Column, clean, draw, number, numbers, short_path, wrapped
+from orchestrator.cli.render.text import (
+    Column,
+    clean,
+    draw,
+    number,
+    numbers,
+    plural,
+    short_path,
+    wrapped,
+)
 from orchestrator.divergence.diagnosis import Finding
 from orchestrator.errors import UsageError
 
 _TOGETHER = "The runs together"
 _AVOID = "do not"
 _HEIGHT = 9  # lines
+_MOST_FINDINGS = 3
+_MOST_CHANGES = 2
 _MOST_RUNS = 12  # in one picture; those with findings come first
 _MARKS = "•o+x"
 _COLOURS = ("tab:blue", "tab:orange")
 _DECADES = 1.5  # positive values that span more powers of ten get a logarithmic axis
 
 
-def diagnosis_text(found: Examination, width: int) -> str:
-    """Return the examination for a terminal of `width` characters."""
-    blocks = [_table(found)] if len(found.runs) > 1 else []
-    blocks += [
-        _run_text(one, width) for one in found.runs if _symptoms(one) or len(found.runs) == 1
-    ]
+def diagnosis_text(found: Examination, width: int, *, verbose: bool = False) -> str:
+    """Return the examination for a terminal of `width` characters.
+
+    Args:
+        verbose: with all findings, each with its cause and all advice, and all curves.
+    """
+    is_single = len(found.runs) == 1
+    blocks = [] if is_single else [_table(found)]
+    for one in found.runs:
+        if verbose:
+            blocks.append(_run_text(one, width))
+        elif is_single or _symptoms(one):
+            blocks.append(_short_text(one, width, is_drawn=is_single))
     if found.together:
         lines = [wrapped(text, width, "  ") for text in found.together]
         blocks.append("\n".join([_TOGETHER, *lines]))
@@ -92,9 +110,26 @@ def _facts(one: Examined) -> list[str]:
     if found.rates:
         rates = ", ".join(f"{name} {number(rate)}" for name, rate in found.rates.items())
         facts.append(f"lr: {rates}")
+    if found.targets:
+        facts.append(_targets(one))
     if found.saved:
         facts.append(f"{found.saved} of {len(run.reports)} reports came after the run was lost")
     return [clean(fact) for fact in facts]
+
+
+def _targets(one: Examined) -> str:
+    """Return which targets were met, and how near the others came."""
+    targets = one.diagnosis.targets
+    met = [name for name, (_, _, step) in targets.items() if step is not None]
+    texts = [f"{len(met)} of {plural(len(targets), 'target')} met"]
+    for name, (target, best, step) in targets.items():
+        if step is not None:
+            texts.append(f"{name} meets {number(target)} from {one.run.unit} {step}")
+        elif best is None:
+            texts.append(f"{name} is not reported during training")
+        else:
+            texts.append(f"{name}, at best {number(best)}, misses {number(target)}")
+    return "; ".join(texts)
 
 
 def _heading(finding: Finding, one: Examined) -> str:
@@ -129,13 +164,35 @@ def _table(found: Examination) -> str:
     )
 
 
-def _run_text(one: Examined, width: int) -> str:
-    lines = [f"{_title(one)}: {_verdict(one)}", *(f"  {fact}" for fact in _facts(one))]
+def _short_text(one: Examined, width: int, *, is_drawn: bool) -> str:
+    """Return the most important findings of a run: what was seen, and what to do about it."""
+    lines = [f"{_title(one)}: {_verdict(one)}"]
+    if is_drawn:
+        lines += [*(wrapped(fact, width, "  ") for fact in _facts(one)), *_drawn(one, width)]
+    shown = one.diagnosis.findings[:_MOST_FINDINGS]
+    for finding in shown:
+        advice = finding.advice
+        do = "; ".join(advice.change[:_MOST_CHANGES])
+        avoid = f". {advice.avoid[0][:1].upper()}{advice.avoid[0][1:]}" if advice.avoid else ""
+        seen = clean(f"{_heading(finding, one)}: {finding.reason}")
+        lines.append(wrapped(seen, width, "  "))
+        lines.append(wrapped(clean(f"{do}{avoid}."), width, "    → "))
+    more = len(one.diagnosis.findings) - len(shown)
+    if more:
+        lines.append(f"  {plural(more, 'more finding')}: `sweep doctor --verbose`.")
+    return "\n".join(lines)
+
+
+def _drawn(one: Examined, width: int) -> list[str]:
     seen = _symptoms(one)
     series = [(clean(name, 24), points) for name, points in shown_series(one)]
     drawn = plot(series, width=min(64, width - 20), onset=seen[0].since if seen else None)
-    if drawn:
-        lines += ["", textwrap.indent(drawn, "  ")]
+    return ["", textwrap.indent(drawn, "  "), ""] if drawn else []
+
+
+def _run_text(one: Examined, width: int) -> str:
+    facts = [wrapped(fact, width, "  ") for fact in _facts(one)]
+    lines = [f"{_title(one)}: {_verdict(one)}", *facts, *_drawn(one, width)]
     for finding in one.diagnosis.findings:
         lines += ["", f"  {_heading(finding, one)}"]
         previous = ""

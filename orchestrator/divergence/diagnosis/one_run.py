@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from orchestrator.divergence.schedule.rate_audit import audit, learning_rates, r
 from orchestrator.divergence.series import number
 from orchestrator.divergence.symptom import Advice, RunFacts, Symptom, Verdict
 from orchestrator.divergence.symptoms import all_symptoms
-from orchestrator.divergence.watch import Watch, finding_key
+from orchestrator.divergence.watch import Watch
 
 Report = tuple[int, Mapping[str, float]]
 
@@ -21,12 +21,19 @@ _TARGET_REACHED = Symptom(
     "warn",
     "sure",
     lambda found, facts: Advice(
-        "the target is met",
+        "every target is met",
         ("evaluate the test set, once",),
         ("do not tune further against the test set",),
     ),
-    is_separate=True,
 )
+
+_CERTAINTY = ("sure", "likely", "possible")
+
+_OPPOSITES = (("raise", "lower"), ("or train for more", "stop early"), ("resume", "restart"))
+"""How changes begin that contradict each other."""
+
+_CAME_BACK = 3
+"""Number of later values at or below the best one that show that a run was not lost."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,9 @@ class Diagnosis:
         first: its first finite value.
         best: its best finite value, before the end of a run that was lost.
         has_fallen: True if the loss has shown that it can fall.
-        findings: gravest first.
+        findings: gravest first, then the most certain; none contradicts one before it.
+        targets: reported name → (its target, its best value, the first step that met it); the
+            last two are None if it was not reported, or not met.
         rates: see `learning_rates`.
         saved: number of reports after the one that ended the run.
     """
@@ -81,6 +90,7 @@ class Diagnosis:
     last: float | None
     has_fallen: bool
     findings: tuple[Finding, ...]
+    targets: Mapping[str, tuple[float, float | None, int | None]]
     rates: Mapping[str, float]
     saved: int
 
@@ -113,8 +123,12 @@ def diagnose(
     config: Mapping[str, Any] | None = None,
     unit: str = "epoch",
     loss_can_fall: bool = False,
+    is_over: bool = True,
 ) -> Diagnosis:
     """Replay the reports of a run and return what was found, and what to do about it.
+
+    What later reports refute is not returned: a run that came back from a spike to its best value
+    was not lost, and what was wrong before the log starts again belongs to another run.
 
     The other arguments are those of `Watch`.
 
@@ -123,29 +137,34 @@ def diagnose(
         config: parameters of the run, for the advice.
         unit: what steps count, for messages.
         loss_can_fall: True if another run of the same kind has shown that the loss can fall.
+        is_over: False while the run continues; forecasts are of use only then.
     """
     aims = dict(targets or {})
     if metric is not None and target is not None:
         aims[metric] = target, goal
     watch = Watch(metric, goal, targets=aims, total_steps=total_steps)
-    found: list[Verdict] = []
+    later = _Later(reports)
+    lost: Verdict | None = None
     ended = len(reports)
     for count, (step, metrics) in enumerate(reports, start=1):
         new = watch.update(step, metrics, loss_can_fall=loss_can_fall)
-        found += new
-        if any(verdict.stops for verdict in new):
+        lost = next((verdict for verdict in new if verdict.stops), None)
+        if lost is not None and later.refutes(lost, count, str(watch.judged), watch.sign):
+            watch.spare()
+            lost = None
+        if lost is not None:
             ended = count
             break
+    found = [
+        one for one in watch.standing(is_over=is_over) if lost is None or not _is_part(one, lost)
+    ]
     # Faults of the schedule show best in all of it, even if the run ended earlier.
     rates = reported_rates(reports)
     for fault in audit(rates, schedule, total_steps) if schedule is not None else ():
         found.append(Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers))
-    for name, aim in aims.items():
-        reached = _reached(reports, name, *aim)
-        if reached is not None:
-            slow = f"{name} "
-            found = [v for v in found if v.symptom != "too slow" or not v.reason.startswith(slow)]
-            found.append(reached)
+    met = {name: _reached(reports, name, *aim) for name, aim in aims.items()}
+    if met and all(step is not None for _, _, step in met.values()):
+        found.append(_target_reached(met))
 
     judged = watch.judged
     series = [(s, metrics[judged]) for s, metrics in reports if judged and judged in metrics]
@@ -162,9 +181,15 @@ def diagnose(
     )
     findings = [
         _finding(verdict, replace(facts, rate=_rate_at(rates, verdict.onset)))
-        for verdict in _merge(found)
+        for verdict in ([*found] if lost is None else [lost, *found])
     ]
-    findings.sort(key=lambda finding: (not finding.is_fatal, finding.symptom != "schedule"))
+    findings.sort(
+        key=lambda finding: (
+            not finding.is_fatal,
+            finding.symptom != "schedule",
+            _CERTAINTY.index(finding.confidence),
+        )
+    )
     return Diagnosis(
         judged=judged,
         sign=watch.sign,
@@ -174,9 +199,81 @@ def diagnose(
         best_step=best[0],
         last=series[-1][1] if series else None,
         has_fallen=watch.has_fallen,
-        findings=tuple(findings),
+        findings=tuple(_consistent(findings)),
+        targets=met,
         rates=learning_rates(reports),
         saved=len(reports) - ended,
+    )
+
+
+class _Later:
+    """What the reports after each report show."""
+
+    def __init__(self, reports: Sequence[Report]) -> None:
+        self._reports = reports
+        self._restarts = [False] * (len(reports) + 1)
+        for index in range(len(reports) - 1, 0, -1):
+            is_back = reports[index][0] < reports[index - 1][0]
+            self._restarts[index] = self._restarts[index + 1] or is_back
+        self._levels: dict[str, list[float]] = {}
+
+    def refutes(self, lost: Verdict, count: int, judged: str, sign: float) -> bool:
+        """Return whether the reports after the first `count` show that a run was not lost."""
+        if count < len(self._reports) and self._restarts[count]:
+            return True
+        best = (
+            sign * lost.numbers["best"]
+            if "best" in lost.numbers
+            else self._best(count, judged, sign)
+        )
+        return self._level(judged, sign)[count] <= best
+
+    def _best(self, count: int, judged: str, sign: float) -> float:
+        values = (sign * metrics.get(judged, math.nan) for _, metrics in self._reports[:count])
+        return min((value for value in values if math.isfinite(value)), default=-math.inf)
+
+    def _level(self, judged: str, sign: float) -> list[float]:
+        """Return for each count what the judged series came down to afterwards, and kept."""
+        if judged not in self._levels:
+            levels = [math.inf] * (len(self._reports) + 1)
+            lowest: list[float] = []
+            values = [sign * metrics.get(judged, math.nan) for _, metrics in self._reports]
+            for index in range(len(values) - 1, -1, -1):
+                if math.isfinite(values[index]):
+                    lowest = sorted([*lowest, values[index]])[:_CAME_BACK]
+                levels[index] = lowest[-1] if len(lowest) == _CAME_BACK else math.inf
+            self._levels[judged] = levels
+        return self._levels[judged]
+
+
+def _is_part(found: Verdict, lost: Verdict) -> bool:
+    """Return whether a note adds nothing to what ended the run."""
+    return found.symptom in (lost.symptom, "plateau", "dead from the start", "rising")
+
+
+def _consistent(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield each finding without the changes that contradict those of a finding before it."""
+    given: list[str] = []
+    symptoms = {finding.symptom for finding in findings}
+    for finding in findings:
+        if finding.symptom == "plateau" and symptoms & {"dead from the start", "rising"}:
+            continue  # its remedy is the opposite
+        change = tuple(
+            text
+            for text in finding.advice.change
+            if not any(_contradict(text, one) for one in given)
+        )
+        if not change:
+            continue
+        given += change
+        yield replace(finding, advice=replace(finding.advice, change=change))
+
+
+def _contradict(one: str, other: str) -> bool:
+    return any(
+        (one.startswith(first) and other.startswith(second))
+        or (one.startswith(second) and other.startswith(first))
+        for first, second in _OPPOSITES
     )
 
 
@@ -185,46 +282,30 @@ def _rate_at(rates: Sequence[tuple[float, float]], step: int | None) -> float | 
     return before[-1] if before else None
 
 
-def _reached(reports: Sequence[Report], metric: str, target: float, goal: str) -> Verdict | None:
+def _reached(
+    reports: Sequence[Report], metric: str, target: float, goal: str
+) -> tuple[float, float | None, int | None]:
+    """Return the target, the best value, and the first step that met it."""
     sign = 1.0 if goal == "minimize" else -1.0
-    for step, metrics in reports:
-        value = metrics.get(metric, math.nan)
-        if sign * value <= sign * target:
-            reason = f"{metric} {number(value)} at step {step} meets its target {number(target)}"
-            numbers = {"value": value, "target": target}
-            return Verdict("warn", _TARGET_REACHED.name, step, reason, numbers)
-    return None
+    pairs = [(step, metrics[metric]) for step, metrics in reports if metric in metrics]
+    pairs = [(step, value) for step, value in pairs if math.isfinite(value)]
+    best = min((value for _, value in pairs), key=lambda value: sign * value, default=None)
+    met_at = next((step for step, value in pairs if sign * value <= sign * target), None)
+    return target, best, met_at
 
 
-def _merge(found: Sequence[Verdict]) -> list[Verdict]:
-    """Return each finding once: what ended the run, and the first onset of each symptom.
-
-    The reason counts further onsets.
-    """
-    onsets: dict[tuple[str, str], list[Verdict]] = {}
-    for verdict in found:
-        onsets.setdefault((finding_key(verdict), verdict.action), []).append(verdict)
-    firsts = [verdicts[0] for verdicts in onsets.values()]
-    fatal = {verdict.symptom for verdict in firsts if verdict.stops}
-    is_dead = any(verdict.symptom == "dead from the start" for verdict in firsts)
-    merged = []
-    for (key, _), verdicts in onsets.items():
-        first = verdicts[0]
-        if is_dead and first.symptom == "plateau":
-            continue  # what never moved is on no plateau, and its remedy differs
-        if first.symptom in fatal and not first.stops and first.symptom != "non-finite":
-            continue  # the warning before the end
-        more = 0 if key == first.reason else len(verdicts) - 1
-        if more:
-            text = "1 more such onset" if more == 1 else f"{more} more such onsets"
-            first = replace(first, reason=f"{first.reason} (and {text})")
-        merged.append(first)
-    return merged
+def _target_reached(met: Mapping[str, tuple[float, float | None, int | None]]) -> Verdict:
+    texts = [
+        f"{name} meets its target {number(target)} from step {step}"
+        for name, (target, _, step) in met.items()
+    ]
+    last = max(step for _, _, step in met.values() if step is not None)
+    return Verdict("warn", _TARGET_REACHED.name, last, "; ".join(texts))
 
 
 def _finding(verdict: Verdict, facts: RunFacts) -> Finding:
     symptom = all_symptoms().get(str(verdict.symptom), _TARGET_REACHED)
-    is_passing = symptom.name == "non-finite" and not verdict.stops
+    is_passing = symptom.name == "non-finite" and not verdict.stops  # of validation
     return Finding(
         symptom=symptom.name,
         is_fatal=verdict.stops,

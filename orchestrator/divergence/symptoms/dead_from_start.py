@@ -9,6 +9,7 @@ from orchestrator.divergence.series import Streak, number
 from orchestrator.divergence.symptom import (
     KEEP_ARCHITECTURE,
     Advice,
+    Detector,
     Observation,
     RunFacts,
     Symptom,
@@ -36,9 +37,11 @@ class NoMovement:
         self._level = math.nan
         self._still = Streak()  # reports at the level, the one that reached it included
         self._is_over = False
+        self.last = math.nan
 
     def update(self, step: int, value: float) -> Verdict | None:
         """Process one value."""
+        self.last = value
         if self._is_over:
             return None
         self._count += 1
@@ -59,7 +62,7 @@ class NoMovement:
         return Verdict("warn", "dead from the start", self._still.since, reason, numbers)
 
 
-class DeadFromStart:
+class DeadFromStart(Detector):
     """Find a loss that does not move, or gradients that are exactly zero."""
 
     def __init__(self) -> None:
@@ -85,6 +88,13 @@ class DeadFromStart:
                 numbers = {"reports": float(streak.count)}
                 yield Verdict("warn", "dead from the start", streak.since, reason, numbers)
 
+    def holds(self, found: Verdict) -> bool:
+        """Return whether neither the loss nor a gradient has moved since."""
+        level = found.numbers.get("level")
+        if level is None or self._movement is None:
+            return self._no_gradient.count > 0
+        return abs(self._movement.last - level) <= STILL * abs(level)
+
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:
     if found.onset is not None and facts.first_step is not None and found.onset > facts.first_step:
@@ -105,4 +115,6 @@ def _advise(found: Verdict, facts: RunFacts) -> Advice:
     )
 
 
-SYMPTOM = Symptom("dead from the start", "warn", "likely", _advise, DeadFromStart)
+SYMPTOM = Symptom(
+    "dead from the start", "warn", "likely", _advise, DeadFromStart, is_per_series=True
+)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
+from orchestrator.divergence.symptom import (
+    Advice,
+    Detector,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+)
 
 _UNITS = {"gib": 1024.0, "gb": 1e9 / 2**20, "bytes": 2.0**-20}
 """Ends of reported names, and their unit in MiB; other names are in MiB."""
@@ -20,7 +27,7 @@ LEAST_GROWING = 10
 SHARE_GROWING = 0.8
 
 
-class MemoryGrowth:
+class MemoryGrowth(Detector):
     """Find memory that grows report by report, once.
 
     Caches fill in steps and then stay; a leak grows in most reports.

@@ -6,7 +6,14 @@ from collections import deque
 from collections.abc import Iterator
 
 from orchestrator.divergence.series import SlidingMedian, number
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
+from orchestrator.divergence.symptom import (
+    Advice,
+    Detector,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+)
 
 WINDOW = 24
 """Number of differences in the window."""
@@ -21,7 +28,7 @@ CALM = 4
 """An oscillation is over at this number of turns."""
 
 
-class Oscillation:
+class Oscillation(Detector):
     """Count turns between large swings. The level is the median size of the last values."""
 
     def __init__(self) -> None:
@@ -56,6 +63,10 @@ class Oscillation:
         )
         numbers = {"low": low, "high": high, "turns": float(turns)}
         yield Verdict("warn", "oscillation", since, reason, numbers)
+
+    def holds(self, found: Verdict) -> bool:
+        """Return whether the loss has not become calm since."""
+        return self._reported
 
     def _turns(self, level: float) -> int:
         turns, direction, extreme = 0, 0, self._values[0]

@@ -6,52 +6,90 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
-from orchestrator.divergence.series import median, number
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
+from orchestrator.divergence.series import Noise, number
+from orchestrator.divergence.symptom import (
+    Advice,
+    Detector,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+)
 
 REPORTS = 5
 WORSE = 0.1
-"""Worse by this fraction of the best value, or of the progress if that value is not positive."""
+WORSE_OF_PROGRESS = 0.02
+"""Worse by this fraction of the best value, and by this fraction of the progress made."""
+
+BEYOND_NOISE = 3.0
+"""And by this many times the noise of the validation."""
+
+FITS = 0.02
+"""The training loss must have fallen by this fraction of its size since the best validation."""
+
+Point = tuple[float, int]
+"""A value, oriented so that lower is better, and its step."""
 
 
-class Overfitting:
-    """Compare medians of three reports with those at the best validation."""
+class Overfitting(Detector):
+    """Compare medians of three reports with those at the best validation of the whole run."""
 
     def __init__(self) -> None:
-        self._train: deque[float] = deque(maxlen=3)
-        self._val: deque[float] = deque(maxlen=3)
+        self._train: deque[Point] = deque(maxlen=3)
+        self._val: deque[Point] = deque(maxlen=3)
+        self._noise = Noise()
         self._first = math.nan
-        self._best = math.inf
-        self._train_at_best = math.inf
-        self._best_step = 0
+        self._best: Point = (math.inf, 0)
+        self._lowest: Point = (math.inf, 0)
+        self._train_at_best: Point = (math.inf, 0)
         self._held = 0
+        self._is_worse = False
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
         """Process one report; yield a note once validation is worse for long enough."""
         if seen.judged is None or seen.validation is None:
             return
         name, sign = seen.validation
-        self._train.append(seen.values[seen.judged])
-        self._val.append(sign * seen.values[name])
+        value = sign * seen.values[name]
+        self._train.append((seen.values[seen.judged], seen.step))
+        self._val.append((value, seen.step))
+        self._noise.add(value)
+        self._lowest = min(self._lowest, (value, seen.step))
         if math.isnan(self._first):
-            self._first = self._val[0]
+            self._first = value
         if len(self._val) < 3:
             return
-        now, fits = median(sorted(self._val)), median(sorted(self._train))
-        if now < self._best:
-            self._best, self._train_at_best, self._best_step = now, fits, seen.step
-        scale = self._best if self._best > 0 and sign > 0 else max(0.0, self._first - self._best)
-        is_worse = scale > 0 and now - self._best > WORSE * scale and fits < self._train_at_best
-        self._held = self._held + 1 if is_worse else 0
+        # The median of three is one of them, so that the step of each quoted number is known.
+        now, fits = sorted(self._val)[1], sorted(self._train)[1]
+        if now[0] < self._best[0]:
+            self._best, self._train_at_best = now, fits
+        self._is_worse = self._compare(now[0], fits[0], is_loss=sign > 0)
+        self._held = self._held + 1 if self._is_worse else 0
         if self._held != REPORTS:
             return
-        best, worse = sign * self._best, sign * now
+        (best, best_step), (worse, step) = self._lowest, now
+        (before, _), (after, _) = self._train_at_best, fits
         reason = (
-            f"{name} went from {number(best)} at step {self._best_step} to {number(worse)}, while "
-            f"the training loss continued from {number(self._train_at_best)} to {number(fits)}"
+            f"{name} rose from {number(sign * best)} at step {best_step} to "
+            f"{number(sign * worse)} at step {step}, while {seen.judged} fell from "
+            f"{number(before)} to {number(after)}"
         )
-        numbers = {"best": best, "now": worse, "train": fits}
-        yield Verdict("warn", "overfitting", self._best_step, reason, numbers)
+        if sign < 0:
+            reason = reason.replace(" rose from", " went from", 1)
+        numbers = {"best": sign * best, "now": sign * worse, "train": after}
+        yield Verdict("warn", "overfitting", best_step, reason, numbers)
+
+    def holds(self, found: Verdict) -> bool:
+        """Return whether validation is still worse than its best in the whole run."""
+        return self._is_worse
+
+    def _compare(self, now: float, fits: float, *, is_loss: bool) -> bool:
+        """Return whether validation is worse than at its best, and training better."""
+        best, before = self._best[0], self._train_at_best[0]
+        progress = max(0.0, self._first - best)
+        size = best if best > 0 and is_loss else progress
+        least = max(WORSE * size, WORSE_OF_PROGRESS * progress, BEYOND_NOISE * self._noise.value)
+        return size > 0 and now - best > least and before - fits > FITS * abs(before)
 
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:
@@ -67,4 +105,4 @@ def _advise(found: Verdict, facts: RunFacts) -> Advice:
     )
 
 
-SYMPTOM = Symptom("overfitting", "warn", "likely", _advise, Overfitting)
+SYMPTOM = Symptom("overfitting", "warn", "likely", _advise, Overfitting, is_per_series=True)

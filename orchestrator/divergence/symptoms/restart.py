@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
+from orchestrator.divergence.symptom import (
+    Advice,
+    Detector,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+)
 
 
-class Restart:
+class Restart(Detector):
     """Find a step that is lower than the one before; a repeated step is no restart."""
 
     def __init__(self) -> None:

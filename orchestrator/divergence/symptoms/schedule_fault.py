@@ -6,13 +6,20 @@ from collections.abc import Iterator
 
 from orchestrator.divergence.schedule.rate_audit import LEAST_POINTS, audit
 from orchestrator.divergence.series import ThinnedPoints
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
+from orchestrator.divergence.symptom import (
+    Advice,
+    Detector,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+)
 
 KEPT = 128
 """Most rates of a run that are kept."""
 
 
-class ScheduleFault:
+class ScheduleFault(Detector):
     """Audit the first learning rate that is reported; further parameter groups have their own.
 
     The audit runs after the first tenth of the training, and then whenever the number of reports
@@ -23,7 +30,8 @@ class ScheduleFault:
         self._name: str | None = None
         self._rates = ThinnedPoints(KEPT)
         self._due = LEAST_POINTS
-        self._found: set[str] = set()
+        self._found: dict[str, str] = {}  # kind to what was reported of it
+        self._present: set[str] = set()  # kinds that the last audit found
 
     def feed(self, seen: Observation) -> Iterator[Verdict]:
         """Process one report; yield each fault that shows for the first time."""
@@ -43,10 +51,16 @@ class ScheduleFault:
             points = self._rates.points
             if points[-1] != (step, rate):
                 points = [*points, (step, rate)]
-            for fault in audit(points, seen.plan.schedule, last_step):
+            faults = audit(points, seen.plan.schedule, last_step)
+            self._present = {fault.kind for fault in faults}
+            for fault in faults:
                 if fault.kind not in self._found:
-                    self._found.add(fault.kind)
+                    self._found[fault.kind] = fault.text
                     yield Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers)
+
+    def holds(self, found: Verdict) -> bool:
+        """Return whether the audit of all rates finds the same kind of fault."""
+        return any(self._found.get(kind) == found.reason for kind in self._present)
 
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:

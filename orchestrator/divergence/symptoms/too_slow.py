@@ -6,7 +6,14 @@ import math
 from collections.abc import Iterator
 
 from orchestrator.divergence.series import ThinnedPoints, number
-from orchestrator.divergence.symptom import Advice, Observation, RunFacts, Symptom, Verdict
+from orchestrator.divergence.symptom import (
+    Advice,
+    Detector,
+    Observation,
+    RunFacts,
+    Symptom,
+    Verdict,
+)
 
 KEPT = 32
 LEAST_REPORTS = 10
@@ -32,20 +39,26 @@ class Pace:
         self._sign = sign
         self._best = math.inf
         self._bests = ThinnedPoints(KEPT)
-        self._reported = False
+        self.found: Verdict | None = None
+        self.is_behind = False
 
     def update(self, step: float, value: float, total_steps: float) -> Verdict | None:
         """Process one finite value and return a note once it is too slow."""
         self._best = min(self._best, self._sign * value)
         self._bests.add(step, self._best)
-        if self._reported or self._best <= self._target or self._bests.count < LEAST_REPORTS:
+        if self._best <= self._target:
+            self.is_behind = False
+            return None
+        if self._bests.count < LEAST_REPORTS:
             return None
         if step < LEAST_SHARE * total_steps or step >= total_steps:
             return None
         promised = self._promise(step, total_steps)
-        if promised is None or promised <= self._target:
+        if promised is None:
             return None
-        self._reported = True
+        self.is_behind = promised > self._target
+        if self.found is not None or not self.is_behind:
+            return None
         numbers = {"best": self._best, "promised": promised, "target": self._target}
         numbers = {key: self._sign * value for key, value in numbers.items()}
         best, end, goal = map(number, numbers.values())
@@ -54,7 +67,9 @@ class Pace:
             f"{end} and misses its target {goal}"
         )
         kept = self._bests.points
-        return Verdict("warn", "too slow", int(kept[len(kept) // 2][0]), reason, numbers)
+        onset = int(kept[len(kept) // 2][0])
+        self.found = Verdict("warn", "too slow", onset, reason, numbers)
+        return self.found
 
     def _promise(self, step: float, total_steps: float) -> float | None:
         middle = next((point for point in self._bests.points if point[0] >= step / 2), None)
@@ -64,7 +79,7 @@ class Pace:
         return self._best - pace * (total_steps - step)
 
 
-class TooSlow:
+class TooSlow(Detector):
     """Watch the pace towards every target."""
 
     def __init__(self) -> None:
@@ -84,6 +99,13 @@ class TooSlow:
             if found is not None:
                 yield found
 
+    def holds(self, found: Verdict) -> bool:
+        """Return whether its target is still out of reach at the present pace."""
+        pace = next(
+            (p for p in self._paces.values() if p.found and p.found.reason == found.reason), None
+        )
+        return pace is not None and pace.is_behind
+
 
 def _advise(found: Verdict, facts: RunFacts) -> Advice:
     return Advice(
@@ -93,4 +115,6 @@ def _advise(found: Verdict, facts: RunFacts) -> Advice:
     )
 
 
-SYMPTOM = Symptom("too slow", "warn", "likely", _advise, TooSlow, is_separate=True)
+SYMPTOM = Symptom(
+    "too slow", "warn", "likely", _advise, TooSlow, is_forecast=True, is_separate=True
+)

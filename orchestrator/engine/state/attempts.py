@@ -91,10 +91,10 @@ class RunningAttempt:
         is_complete = state is TrialState.COMPLETE
         record.value, problem = judge.value(is_complete=is_complete)
         unknown = ""
-        if is_complete:
-            record.warnings = [text for text in record.warnings if text not in judge.passing]
-            if record.value is None and not problem:
-                unknown = _why_unknown(spec, self.run)
+        refuted = judge.refuted(is_complete=is_complete)
+        record.warnings = [text for text in record.warnings if text not in refuted]
+        if is_complete and record.value is None and not problem:
+            unknown = _why_unknown(spec, self.run)
         record.warnings += [text for text in (problem, unknown) if text]
         record.state, record.reason, record.ended_at = state, reason, now()
         record.save(self.run)

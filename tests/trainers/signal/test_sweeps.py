@@ -50,6 +50,8 @@ def test_rates_remedies_milestones_and_tiers_are_those_that_people_use() -> None
     spec = load_spec(ROOT / "sweeps" / "signal_lr.yaml")
     assert max(spec.parameters["lr"].values) == 1e-3
     assert min(spec.parameters["lr"].values) == 3e-5
+    rising = spec.remedy["rising"]
+    assert (rising.set, rising.start) == ({"lr": "*0.05"}, "scratch")
     restart, resume = spec.remedy["explosion"], spec.remedy["plateau"]
     assert "5e-05" in str(restart.set)
     assert "0.0003" in str(resume.set)
