@@ -32,3 +32,15 @@ def test_the_verdict_says_what_is_missing(tmp_path: Path, condition: str, words:
     made.trial(sweep, 2, state=TrialState.FAIL, reason="no")
     verdict = judge_success([condition], sweep, load_trials(sweep), MetricGoal("val_mae"))
     assert verdict.words.endswith(words)
+
+
+def test_a_trial_without_a_report_at_a_step_is_unknown(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path)
+    for number, steps in enumerate(([4, 5], [4])):
+        run = made.trial(sweep, number, value=0.1 + number)
+        for step in steps:
+            made.report(run, step, 0.0, train_loss=0.01)
+    conditions = ["all train_loss@5 < 0.02", "any train_loss@5 < 0.02", "all train_loss@4 < 0.02"]
+    verdict = judge_success(conditions, sweep, load_trials(sweep), MetricGoal("val_mae"))
+    assert [holds for _, holds, _ in verdict.conditions] == [None, True, True]
+    assert "missed by t1" in verdict.words

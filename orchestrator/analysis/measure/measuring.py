@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.measure.logged import Rule, is_metric, logged_by
 from orchestrator.analysis.measure.row import NO_SWEEP, Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
 from orchestrator.divergence.schedule import learning_rates
@@ -98,11 +99,14 @@ def _evaluate_pair(
 
 
 def measure(
-    run: StoredRun, kind: str | None = None, data: Mapping[str, Any] | None = None
+    run: StoredRun,
+    kind: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    rule: Rule | None = None,
 ) -> Row | Incomplete:
     """Return the row of a run with its metrics recomputed, or why there can be none.
 
-    `kind` and `data` are as for `evaluation_of`.
+    `kind` and `data` are as for `evaluation_of`; `rule` chooses among logged values.
     """
     sweep, record, manifest = run.sweep, run.record, run.manifest
     lineage = Lineage.of(record)
@@ -111,7 +115,18 @@ def measure(
         run.path, tuple(run.missing), None, sweep_name, run.name, run.state, lineage
     )
     evaluation = Evaluation({})
-    if not _is_whole_without_arrays(run):
+    rule = rule or Rule()
+    info = sweep or NO_SWEEP
+    own_goals = {info.metric: info.goal, **dict([info.second] if info.second else [])}
+    found = logged_by(replace(rule, goals={**own_goals, **rule.goals}), run)
+    logged = {name: value for name, (_, value) in found.items()}
+    if record is not None and record.value is not None and rule.at in ("best", "last"):
+        logged = {**foreign.numbers({info.metric: record.value}), **logged}
+    warnings = list(run.warnings)
+    if _is_whole_without_arrays(run, logged):
+        if run.data:
+            warnings.append(f"{' and '.join(run.missing)} are missing: ranked by what it logged")
+    else:
         if run.missing:
             return replace(without, problem=_why_missing(run))
         try:
@@ -122,11 +137,7 @@ def measure(
             evaluation = evaluation_of(run, kind=kind, data=data)
         except ArrayProblem as error:
             return replace(without, problem=str(error))
-    logged = dict(run.logged)
-    if record is not None and sweep is not None and record.value is not None:
-        logged |= foreign.numbers({sweep.metric: record.value})
     values = {**logged, **evaluation.metrics}
-    info = sweep or NO_SWEEP
     knows_split = (
         (sweep is not None and not sweep.is_program)
         or any(split == "val" for split, _ in run.places)
@@ -140,10 +151,11 @@ def measure(
         config=run.config,
         metrics=evaluation.metrics,
         targets=judge(info.targets, values),
-        warnings=tuple(dict.fromkeys([*run.warnings, *evaluation.problems])),
+        warnings=tuple(dict.fromkeys([*warnings, *evaluation.problems])),
         split="test" if knows_split else "unknown",
         kind=evaluation.kind,
         logged=logged,
+        steps={name: step for name, (step, _) in found.items() if step is not None},
         info=info,
         lineage=lineage,
         expected=judge(_expected(info, record), values, run.report_at),
@@ -161,21 +173,12 @@ def _expected(info: SweepInfo, record: TrialRecord | None) -> dict[str, str]:
     return {**info.expect, **bounds}
 
 
-def _is_whole_without_arrays(run: StoredRun) -> bool:
-    """Return whether a run saved no arrays and needs none, because it logged its metrics."""
-    record = run.record
-    if any(role in ROLES for _, role in run.places):
+def _is_whole_without_arrays(run: StoredRun, logged: Mapping[str, float]) -> bool:
+    """Return whether a run that saved no arrays ended well and has a metric."""
+    if any(role in ROLES for _, role in run.places) or run.error is not None:
         return False
-    if not run.is_ours:
-        is_complete = run.tool is not None and run.tool.is_complete
-        return is_complete and bool(run.from_tool.logged)
-    return (
-        record is not None
-        and record.state is TrialState.COMPLETE
-        and record.value is not None
-        and run.sweep is not None
-        and run.sweep.is_program
-    )
+    ended_well = run.state is TrialState.COMPLETE if run.is_ours else True
+    return ended_well and any(map(is_metric, logged))
 
 
 def _why_missing(run: StoredRun) -> str | None:
@@ -185,13 +188,15 @@ def _why_missing(run: StoredRun) -> str | None:
     if others:
         return f"only .npy arrays are read, not {', '.join(others)}"
     if run.state == "COMPLETE":
-        # A script need not save arrays, but then it has to report the metric.
-        if run.sweep is not None and run.sweep.is_program and run.sweep.metric and not run.places:
-            return f"COMPLETE, but reported no {run.sweep.metric} and saved no arrays"
+        # A script need not save arrays, but then it has to report metrics.
+        if run.sweep is not None and run.sweep.is_program and not run.places:
+            return "COMPLETE, but reported no metric and saved no arrays"
         return "COMPLETE, but without its arrays"
     if run.state is not None:
         # The first line of the reason names the failure; the others are the end of its log.
         return f"{run.state}: {run.reason.splitlines()[0]}" if run.reason else str(run.state)
     if run.sweep is not None:
         return "state.json is missing or cannot be read"
-    return None if run.files else "the folder is empty"
+    if not run.files:
+        return "the folder is empty"
+    return "; ".join(run.warnings) or None

@@ -16,6 +16,9 @@ from orchestrator.runs.read import StoredRun, SweepInfo
 NO_SWEEP = SweepInfo("", Path())
 """Of runs of other tools."""
 
+FACTS = ("steps", "best step", "duration", "s/step", "parameters", "peak MiB")
+"""What is known of how a run went: steps (epochs) done, of its best value, seconds, memory."""
+
 _LONG = 10
 """Characters above which a number is shortened."""
 
@@ -112,17 +115,20 @@ class Row:
         trial: the trial's name, or the folder's.
         sweep: None, as `state`, for a run of another tool.
         config: nested values have dots in their names.
-        metrics: recomputed ones; also the one that ranks if it is only logged.
+        metrics: recomputed ones, and in a ranking those that are only logged.
         rank: from 1; 0 before ranking.
         split: ``"test"`` if the bare metrics are known to be of test data, else ``"unknown"``.
         kind: of its arrays; None if unknown.
-        logged: numbers that the run itself wrote down.
+        logged: numbers that the run itself wrote down, of each series one.
+        steps: the step of each of those.
         expected: milestones.
         tier: the highest that it meets.
         members: the single runs of a config that ran with several seeds; the row has their means.
         lost: how many more seeds of its config ran without ending well.
         differences: what it is compared with (``"baseline"``, a reference) to metric to difference.
         earlier: earlier stage to what the trial reached there of the metric that ranks.
+        facts: those of `FACTS` that are known.
+        on_front: with two metrics, whether no other row is better; None with one.
         rates: ``first``, ``peak`` and ``last`` learning rate that it reported; {} for none.
         run: what it was measured from; None for a reference.
     """
@@ -139,6 +145,7 @@ class Row:
     split: str = "unknown"
     kind: str | None = None
     logged: Mapping[str, float] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
     info: SweepInfo = NO_SWEEP
     lineage: Lineage = field(default_factory=Lineage)
     expected: Mapping[str, Target] = field(default_factory=dict)
@@ -149,7 +156,16 @@ class Row:
     differences: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     earlier: Mapping[str, float] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
+    on_front: bool | None = None
     run: StoredRun | None = field(default=None, repr=False, compare=False)
+
+    def value(self, name: str) -> Any:
+        """Return a metric, fact or parameter by its full name; None if the row lacks it."""
+        for known in (self.metrics, self.facts, self.config):
+            if name in known:
+                return known[name]
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in JSON types."""
@@ -161,6 +177,8 @@ class Row:
             "state": self.state,
             "config": self.config,
             "metrics": self.metrics,
+            "logged": self.logged,
+            "steps": self.steps,
             "targets": {name: asdict(target) for name, target in self.targets.items()},
             "expected": {name: asdict(target) for name, target in self.expected.items()},
             "tier": self.tier,
@@ -176,6 +194,8 @@ class Row:
             },
             "spread": {name: asdict(spread) for name, spread in self.spread.items()},
             "lr": self.rates,
+            "facts": self.facts,
+            "on_front": self.on_front,
             "runs": [member.to_dict() for member in self.members],
             "warnings": self.warnings,
         }
@@ -216,6 +236,9 @@ class Comparison:
         n_rows: how many rows they make, before the cut: one for all seeds of a config.
         references: what the sweep file compares its trials with; they have no rank.
         n_early: how many of `n_complete` did not end well, but saved all that is needed.
+        at: which of logged values counts: ``best``, ``last`` or ``step:N``.
+        second: the second metric of a sweep with two; "" if there is none.
+        n_unstarted: how many trials of the sweeps have not started, so have no folder.
     """
 
     rows: tuple[Row, ...]
@@ -229,11 +252,14 @@ class Comparison:
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     references: tuple[Row, ...] = ()
     n_early: int = 0
+    at: str = "best"
+    second: str = ""
+    n_unstarted: int = 0
 
     @property
     def n_total(self) -> int:
         """How many runs were found."""
-        return self.n_complete + len(self.incomplete)
+        return self.n_complete + len(self.incomplete) + self.n_unstarted
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole comparison in JSON types."""
@@ -241,6 +267,7 @@ class Comparison:
             "sort_by": self.sort_by,
             "goal": self.goal,
             "basis": self.basis,
+            "at": self.at,
             "complete": self.n_complete,
             "total": self.n_total,
             "notes": list(self.notes),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
-from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Incomplete, Row
+from orchestrator.analysis.measure.logged import is_metric
+from orchestrator.analysis.measure.row import FACTS, NO_SWEEP, Comparison, Incomplete, Row
 from orchestrator.analysis.measure.targets import tally
 from orchestrator.analysis.rank.seeds import ENDED_WELL
+from orchestrator.divergence import is_validation
 from orchestrator.errors import UsageError, nearest
 from orchestrator.metrics import goal as metric_goal
 
@@ -20,45 +25,59 @@ def rank(
     incomplete: Sequence[Incomplete] = (),
     *,
     sort_by: str | None = None,
+    goal: str | None = None,
+    at: str = "best",
 ) -> Comparison:
     """Rank `rows`; equal ones keep their order, ones without a finite value come last.
 
     Args:
         rows: unranked rows.
         incomplete: runs that cannot be ranked; passed through.
-        sort_by: any metric that some row has; None for the default.
+        sort_by: names of metrics, parameters and `FACTS`, with commas; later ones order equal rows.
+            None for the default.
+        goal: of the first name; None for what the sweep, the kind or the name shows.
+        at: which logged values count, for the heading.
 
     Raises:
-        UsageError: no row has the metric `sort_by`.
+        UsageError: no row has one of the names.
     """
-    name, note = (sort_by, "") if sort_by is not None else _default_metric(rows)
-    if sort_by is not None and rows:
-        _check_metric(sort_by, rows)
-    is_logged = bool(rows) and not any(name in row.metrics for row in rows)
-    if is_logged:
-        rows = [
-            replace(row, metrics={**row.metrics, name: row.logged[name]})
-            if name in row.logged
-            else row
-            for row in rows
-        ]
-    goal = goal_of(name, rows)
-    sign = -1.0 if goal == "maximize" else 1.0
+    recomputed = {name for row in rows for name in row.metrics}
+    rows = [replace(row, metrics=_with_logged(row, recomputed)) for row in rows]
+    names, notes = [], []
+    if sort_by is None:
+        name, note = _default_metric(rows, recomputed)
+        names, notes = [name], [note]
+    else:
+        names = (
+            [find_name(text.strip(), rows) for text in sort_by.split(",")] if rows else [sort_by]
+        )
+    name = names[0]
+    second = _second_of(rows) if sort_by is None and name == _metric_of_all(rows) else None
+    if second is not None:
+        names.append(second[0])
+    goals = [goal or goal_of(name, rows)] + [goal_of(other, rows) for other in names[1:]]
+    if sort_by is not None and goal is None and not goal_of(name, rows, ""):
+        notes.append(f"{name} does not show which way is better: lowest first, else give --goal.")
 
-    def key(row: Row) -> tuple[int, bool, float]:
-        value = row.metrics.get(name, math.nan)
-        known = math.isfinite(value)
-        return _stages_left(row), not known, sign * value if known else 0.0
+    def key(row: Row) -> tuple[Any, ...]:
+        found = [_sortable(row, *item) for item in zip(names, goals, strict=True)]
+        lacks = second is not None and any(unknown for unknown, *_ in found)
+        return _stages_left(row), lacks, *found
 
     ordered = [replace(row, rank=place) for place, row in enumerate(sorted(rows, key=key), 1)]
+    if second is not None:
+        ordered = _with_front(ordered, list(zip(names, goals, strict=True)))
+    is_logged = bool(rows) and name not in recomputed
     basis, remark = _basis(name, ordered, is_logged)
-    notes = [note, _last_note(name, ordered), remark, *_undefined_notes(name, ordered)]
+    notes += [_last_note(name, ordered), remark, *_undefined_notes(name, ordered)]
     runs = [run for row in ordered for run in row.members or (row,)]
     return Comparison(
         rows=tuple(ordered),
         incomplete=tuple(incomplete),
         sort_by=name,
-        goal=goal,
+        goal=goals[0],
+        at=at,
+        second="" if second is None else second[0],
         basis=basis,
         n_complete=len(runs),
         n_rows=len(ordered),
@@ -74,28 +93,83 @@ def _stages_left(row: Row) -> int:
     return len(stages) - 1 - stages.index(stage) if stage in stages else 0
 
 
-def _default_metric(rows: Sequence[Row]) -> tuple[str, str]:
+def _with_logged(row: Row, recomputed: Collection[str]) -> dict[str, float]:
+    """Return all metrics of a row; what is recomputed for any row is never mixed with logs."""
+    logged = {name: value for name, value in row.logged.items() if name not in recomputed}
+    return {**row.metrics, **logged}
+
+
+def _sortable(row: Row, name: str, goal: str) -> tuple[bool, float, str]:
+    """Return a key that puts unknown values last, numbers before text."""
+    value = row.value(name)
+    sign = -1.0 if goal == "maximize" else 1.0
+    if isinstance(value, int | float) and math.isfinite(value):
+        return False, sign * value, ""
+    is_text = value is not None and not isinstance(value, float)
+    return not is_text, 0.0, str(value) if is_text else ""
+
+
+def _metric_of_all(rows: Sequence[Row]) -> str:
+    """Return the metric of the sweep or sweeps that all rows are of; "" if they differ."""
+    own = {row.info.metric for row in rows}
+    return own.pop() if len(own) == 1 else ""
+
+
+def _second_of(rows: Sequence[Row]) -> tuple[str, str] | None:
+    seconds = {row.info.second for row in rows}
+    return seconds.pop() if len(seconds) == 1 else None
+
+
+def _with_front(rows: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> list[Row]:
+    """Mark the rows that no other row is at least as good as in both metrics and better in one."""
+    points = {}
+    for row in rows:
+        values = [row.metrics.get(name, math.nan) for name, _ in metrics]
+        if all(map(math.isfinite, values)):
+            signs = [-1.0 if goal == "maximize" else 1.0 for _, goal in metrics]
+            points[row.path] = [sign * value for sign, value in zip(signs, values, strict=True)]
+
+    def is_beaten(point: list[float]) -> bool:
+        return any(
+            other != point and all(map(operator.ge, point, other)) for other in points.values()
+        )
+
+    front = {path for path, point in points.items() if not is_beaten(point)}
+    return [replace(row, on_front=row.path in front) for row in rows]
+
+
+def _default_metric(rows: Sequence[Row], recomputed: Collection[str]) -> tuple[str, str]:
     """Return the metric that ranks `rows` by default, and a note on it or "".
 
     It is a validation metric if there is one, so that the test arrays only judge: the sweep's own
     if all rows are of one sweep (or of sweeps that agree), else ``val_mae``. Without validation
-    arrays it is ``mae``, or the first metric of the rows' own kind.
+    arrays it is ``mae``, or the first metric of the rows' own kind; if more runs logged a metric
+    than have that, the most telling one that was logged.
     """
-    own = {row.info.metric for row in rows}
-    if len(own) == 1:
-        metric = own.pop()
-        one_sweep = len({row.info.path for row in rows} - {NO_SWEEP.path}) == 1
-        for name in (metric if metric.startswith("val_") else f"val_{metric}", metric):
-            recomputed = sum(name in row.metrics for row in rows)
-            if recomputed and (one_sweep or recomputed == len(rows)):
-                return name, ""
-            if metric and one_sweep and name == metric and any(name in row.logged for row in rows):
-                return name, ""
-    if rows and rows[0].metrics and not any("mae" in row.metrics for row in rows):
+    metric = _metric_of_all(rows)
+    one_sweep = len({row.info.path for row in rows} - {NO_SWEEP.path}) == 1
+    for name in (metric if metric.startswith("val_") else f"val_{metric}", metric):
+        count = sum(name in row.metrics for row in rows)
+        known = name in recomputed or name == metric
+        if metric and known and count and (one_sweep or count == len(rows)):
+            return name, ""
+    name, note = _recomputed_metric(rows, recomputed)
+    logged = _logged_metric(rows)
+    if logged and _count(logged, rows) > _count(name, rows):
+        note = f"No metric was named, so {logged} ranks; --sort-by chooses another."
+        if metric:
+            note = f"No run has {metric}, so {logged} ranks."
+        return logged, note
+    return name, note
+
+
+def _recomputed_metric(rows: Sequence[Row], recomputed: Collection[str]) -> tuple[str, str]:
+    own = [name for name in (rows[0].metrics if rows else ()) if name in recomputed]
+    if own and not any("mae" in row.metrics for row in rows):
         # Sequences have no regression metrics; the first of their own is the main one.
-        main = next(iter(rows[0].metrics))
+        main = own[0]
         return (f"val_{main}" if all(f"val_{main}" in row.metrics for row in rows) else main), ""
-    validated = sum("val_mae" in row.metrics for row in rows)
+    validated = _count("val_mae", rows) if "val_mae" in recomputed else 0
     if rows and validated == len(rows):
         return "val_mae", ""
     if validated:
@@ -103,25 +177,63 @@ def _default_metric(rows: Sequence[Row]) -> tuple[str, str]:
     return "mae", ""
 
 
-def goal_of(metric: str, rows: Sequence[Row]) -> str:
-    """Return the goal of `metric`: the sweeps' if they agree, else that of its kind."""
+def _count(name: str, rows: Sequence[Row]) -> int:
+    return sum(name in row.metrics for row in rows)
+
+
+def _logged_metric(rows: Sequence[Row]) -> str:
+    """Return the logged metric that tells most: on validation data, not a loss, not a speed."""
+    counts = Counter(name for row in rows for name in row.logged if is_metric(name))
+    usual = [name for name, count in counts.items() if 2 * count >= max(counts.values())]
+
+    def key(name: str) -> tuple[bool, bool, bool, bool, bool, int]:
+        plain = name.lower()
+        is_loss = metric_goal(name) == "minimize" and "loss" in plain
+        is_held_back = is_validation(name) or plain.startswith("metrics/")
+        is_part = any(word in plain for word in ("precision", "recall", "fps", "throughput"))
+        is_train = plain.startswith("tr")
+        return (
+            metric_goal(name) is None,
+            not is_held_back,
+            is_part,
+            is_loss,
+            is_train,
+            -counts[name],
+        )
+
+    return min(usual, key=key, default="")
+
+
+def goal_of(metric: str, rows: Sequence[Row], unknown: str = "minimize") -> str:
+    """Return the goal of `metric`: the sweeps' if they agree, else that of its kind or name."""
     bare = metric.removeprefix("val_")
     stated = {row.info.goal for row in rows if row.info.metric.removeprefix("val_") == bare}
+    seconds = dict(row.info.second for row in rows if row.info.second)
+    stated |= {seconds[metric]} if metric in seconds else set()
     if len(stated) == 1:
         return stated.pop()
+    if metric in FACTS or not any(metric in row.metrics for row in rows):
+        return "minimize"
     kind = next((row.kind for row in rows if row.kind is not None), None)
-    return metric_goal(metric, kind) or "minimize"
+    return metric_goal(metric, kind) or unknown
 
 
-def _check_metric(name: str, rows: Iterable[Row]) -> None:
-    recomputed = [metric for row in rows for metric in row.metrics]
-    logged = [metric for row in rows for metric in row.logged]
-    names = list(dict.fromkeys([*recomputed, *logged]))
-    if name in names:
-        return
+def find_name(text: str, rows: Sequence[Row], option: str = "--sort-by") -> str:
+    """Return the metric, parameter or fact that `text` means, whatever its case.
+
+    Raises:
+        UsageError: no row has it; the message begins with `option`.
+    """
+    metrics = dict.fromkeys(name for row in rows for name in row.metrics)
+    names = [*metrics, *dict.fromkeys(n for row in rows for n in (*row.facts, *row.config))]
+    ends = [name for name in names if name.lower().endswith(f".{text.lower()}")]
+    same = [name for name in names if name.lower() == text.lower()]
+    for found in ([text] if text in names else [], same, ends):
+        if len(set(found)) == 1:
+            return found[0]
     more = "" if all(row.kind is not None for row in rows) else f" For runs of others, {_HINT}."
     raise UsageError(
-        f"--sort-by: no run has the metric {name!r}.{nearest(name, names)} "
+        f"{option}: no run has the metric or parameter {text!r}.{nearest(text, names)} "
         f"Choices: {', '.join(names)}.{more}"
     )
 
@@ -129,7 +241,7 @@ def _check_metric(name: str, rows: Iterable[Row]) -> None:
 def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
     """Return what the metric was computed on, and a note on it or ""."""
     if is_logged:
-        return "as logged", f"{name} is shown as the runs logged it; nothing was recomputed."
+        return ("as logged" if _count(name, rows) else "not a metric"), ""
     if name.startswith("val_"):
         return "validation", ""
     if name.startswith("train_"):
@@ -147,7 +259,7 @@ def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
 
 
 def _last_note(name: str, rows: Sequence[Row]) -> str:
-    without = sum(not math.isfinite(row.metrics.get(name, math.nan)) for row in rows)
+    without = sum(_sortable(row, name, "")[0] for row in rows)
     verbs = "has no finite {} and ranks" if without == 1 else "have no finite {} and rank"
     return f"{without} of {len(rows)} {verbs.format(name)} last." if without else ""
 

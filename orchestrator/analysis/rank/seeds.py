@@ -100,8 +100,9 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
         logged=logged,
         spread={
             name: Spread(float(np.std(found, ddof=1)) if len(found) > 1 else math.nan, len(found))
-            for name, found in values.items()
+            for name, found in {**reported, **values}.items()
         },
+        steps={},
         targets=judge(info.targets, together),
         tier=tier_of(info.tiers, together),
         expected={},

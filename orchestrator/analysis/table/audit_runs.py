@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Row
-from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.runs.curves import read_runs
 from orchestrator.runs.foreign import metadata
 from orchestrator.runs.read import StoredRun, find_runs
 
@@ -127,10 +124,4 @@ def _newest_checkpoint(root: Path) -> Path | None:
 
 def _curve(run: StoredRun) -> tuple[int, int | None]:
     """Return how many reports the log of a run has, and the last step."""
-    reports: Sequence[tuple[int, Any]] = run.reports
-    if not run.is_ours:
-        try:
-            reports = read_runs(run.path)[0].reports
-        except (NotFoundError, UsageError, OSError):
-            reports = ()
-    return len(reports), reports[-1][0] if reports else None
+    return len(run.curve), run.curve[-1][0] if run.curve else None

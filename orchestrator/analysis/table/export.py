@@ -61,14 +61,16 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
 def _related(row: Row) -> dict[str, Any]:
     """Return what links a row to others, without what it lacks.
 
-    ``lr.<part>`` is its first, peak and last learning rate, ``sd.<metric>`` the deviation between
-    seeds, ``earlier.<stage>`` the metric that ranks at an earlier stage, and
-    ``difference.<other>.<metric>`` the gain over a baseline or reference.
+    ``on_front`` is whether no other row is better in both metrics, ``lr.<part>`` its first, peak
+    and last learning rate, ``sd.<metric>`` the deviation between seeds, ``earlier.<stage>`` the
+    metric that ranks at an earlier stage, and ``difference.<other>.<metric>`` the gain over a
+    baseline or reference.
     """
     lineage = row.lineage
     found: dict[str, Any] = {} if lineage.stage is None else {"stage": lineage.stage}
     values = {"changed": lineage.words, "tier": row.tier, "seeds": len(row.members)}
     found |= {name: value for name, value in values.items() if value}
+    found |= {} if row.on_front is None else {"on_front": row.on_front}
     found |= {f"lr.{name}": value for name, value in row.rates.items()}
     found |= {f"sd.{name}": one.deviation for name, one in row.spread.items() if one.n > 1}
     found |= {f"earlier.{stage}": value for stage, value in row.earlier.items()}
@@ -112,6 +114,8 @@ def load_results(
     path: str | os.PathLike[str] = "results",
     *,
     sort_by: str | None = None,
+    goal: str | None = None,
+    at: str = "best",
     metrics: str | None = None,
     rate: float | None = None,
 ) -> pandas.DataFrame:
@@ -124,6 +128,8 @@ def load_results(
     Args:
         path: any folder with runs, of ours or of other tools.
         sort_by: the metric that ranks; by default a validation metric.
+        goal: of that metric; by default what the sweep or the name shows.
+        at: which of logged values counts: ``best``, ``last`` or ``step:N``.
         metrics: kind of arrays whose run does not state it, as ``"edc"``.
         rate: samples per second of those arrays, in Hz.
 
@@ -139,7 +145,7 @@ def load_results(
 
     known: dict[str, Any] = {} if rate is None else {"rate_hz": rate}
     kind = None if metrics is None else resolve_kind(metrics)
-    comparison = compare([Path(path)], sort_by=sort_by, kind=kind, data=known)
+    comparison = compare([Path(path)], sort_by=sort_by, goal=goal, at=at, kind=kind, data=known)
     columns, rows = flat_rows(comparison)
     frame = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
     whole = comparison.to_dict()

@@ -8,16 +8,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.measure.logged import Rule
 from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
 from orchestrator.analysis.rank.ranked import rank
 from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
-from orchestrator.runs.read import find_runs
+from orchestrator.runs.read import StoredRun, find_runs
 
 __all__ = ["Comparison", "Incomplete", "Row", "compare"]
 
@@ -26,6 +29,8 @@ def compare(
     paths: Sequence[Path],
     *,
     sort_by: str | None = None,
+    goal: str | None = None,
+    at: str = "best",
     top: int | None = None,
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
@@ -39,7 +44,10 @@ def compare(
 
     Args:
         paths: folders of any shape.
-        sort_by: the metric that ranks; by default a validation metric if there is one.
+        sort_by: the metric that ranks; by default a validation metric if there is one. More
+            names (also parameters and facts such as ``duration``), with commas, order equal rows.
+        goal: of that metric, if neither a sweep nor its name shows it.
+        at: which of logged values counts: ``best``, ``last`` or ``step:N``.
         top: how many rows to keep.
         kind: of arrays whose run does not state it, as ``"decay_curve"``.
         data: more about those arrays, as ``{"rate_hz": 48000}``.
@@ -51,10 +59,12 @@ def compare(
         UsageError: no run has the metric `sort_by`.
     """
     runs = find_runs(paths)
+    first = (sort_by or "").partition(",")[0].strip()
+    rule = Rule(at, {first: goal} if goal and first else {})
     rows: list[Row] = []
     incomplete: list[Incomplete] = []
     for done, run in enumerate(runs, 1):
-        measured = measure(run, kind, data)
+        measured = measure(run, kind, data, rule)
         if isinstance(measured, Row):
             rows.append(measured)
         else:
@@ -63,4 +73,16 @@ def compare(
             on_progress(done, len(runs))
     if not single:
         rows, incomplete = join_seeds(rows, incomplete)
-    return relate(rank(rows, incomplete, sort_by=sort_by), top=top)
+    ranked = rank(rows, incomplete, sort_by=sort_by, goal=goal, at=at)
+    return relate(replace(ranked, n_unstarted=_unstarted(runs, paths)), top=top)
+
+
+def _unstarted(runs: Sequence[StoredRun], paths: Sequence[Path]) -> int:
+    """Return how many trials of the sweeps under `paths` have no folder yet."""
+    found = Counter(run.sweep.path for run in runs if run.sweep is not None)
+    planned = {run.sweep.path: run.sweep.n_trials for run in runs if run.sweep is not None}
+    return sum(
+        max(0, planned[sweep] - count)
+        for sweep, count in found.items()
+        if any(sweep.resolve().is_relative_to(path.resolve()) for path in paths)
+    )

@@ -90,7 +90,11 @@ def heading(comparison: Comparison) -> str:
     if not comparison.n_complete:
         return counted
     first = "highest first" if comparison.goal == "maximize" else "lowest first"
-    return f"{counted}, ranked by {clean(comparison.sort_by)}, {first} ({comparison.basis})"
+    basis = comparison.basis
+    if basis == "as logged":
+        at = comparison.at
+        basis += f" at step {at[5:]}" if at.startswith("step:") else f", {at} report"
+    return f"{counted}, ranked by {clean(comparison.sort_by)}, {first} ({basis})"
 
 
 def _escape(text: str) -> str:
@@ -131,6 +135,8 @@ def _columns(comparison: Comparison) -> list[Column]:
     ]
     if any(row.state not in (None, "COMPLETE") for row in own):
         columns.append(Column("state", [row.state or "-" for row in rows], 1))
+    if comparison.second:
+        columns.append(Column("front", ["✓" if row.on_front else "-" for row in rows]))
     columns += _lineage_columns(rows, comparison.sort_by)
     columns += config_columns([row.config for row in rows], _parameters(own))
     for name, weight in _metrics(comparison).items():
@@ -213,7 +219,8 @@ def _metrics(comparison: Comparison) -> dict[str, int]:
     # Of the rest, mean errors come first, as their unit is familiar, and twins of test last.
     twins = ("val_", "train_")
     rest = sorted(metrics, key=lambda name: (name.startswith(twins), not name.endswith("_mae")))
-    weights = {comparison.sort_by: 0}
+    weights = {comparison.sort_by: 0} if comparison.sort_by in metrics else {}
+    weights |= {comparison.second: 0} if comparison.second else {}
     for chosen, weight in ((compared, 2), (targets, 3), (usual, 4), (rest, 6)):
         for name in chosen:
             weights.setdefault(name, weight)

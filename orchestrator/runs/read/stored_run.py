@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import atomic, jsonl
 from orchestrator.metrics import check_pair, check_sequences
 from orchestrator.runs.foreign import metadata as foreign
-from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places, Source, own_places
+from orchestrator.runs.foreign.run_files import (
+    ROLES,
+    Manifest,
+    Places,
+    Source,
+    last_match,
+    own_places,
+)
 from orchestrator.runs.foreign.tools import Found, Tool
 from orchestrator.runs.layout import RunDir, SweepDir, array_name
 from orchestrator.runs.read.arrays import load_array, load_sequences
@@ -34,6 +43,9 @@ class SweepInfo:
     path: Path  # absolute
     metric: str = ""  # the metric that ranks it, if known
     goal: str = "minimize"  # or "maximize"
+    second: tuple[str, str] | None = None  # name and goal of the second metric, if it has two
+    n_trials: int = 0  # that it plans; 0 if unbounded
+    success: tuple[str, ...] = ()  # its conditions
     targets: Mapping[str, str] = field(default_factory=dict)  # {"t20_mae": "<= 0.02"}
     tiers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # least demanding first
     expect: Mapping[str, str] = field(default_factory=dict)  # {"train_mse@5": "< 0.2"}
@@ -52,6 +64,7 @@ class SweepInfo:
         if record is None and not spec:
             return None
         metric = spec.get("metric") or {}
+        two: list[dict[str, Any]] = spec.get("objectives") or []
         if record is None:
             record = SweepRecord(
                 str(spec.get("name") or sweep.name), goal=str(metric.get("goal") or "minimize")
@@ -61,6 +74,9 @@ class SweepInfo:
             path=sweep.path,
             metric=record.metric or str(metric.get("name") or ""),
             goal=record.goal,
+            second=(str(two[1].get("name")), str(two[1].get("goal"))) if len(two) > 1 else None,
+            n_trials=record.n_trials or 0,
+            success=tuple(map(str, spec.get("success") or ())),
             targets=_texts(spec.get("targets")),
             tiers={tier: _texts(bounds) for tier, bounds in (spec.get("tiers") or {}).items()},
             expect=_texts(spec.get("expect")),
@@ -143,13 +159,32 @@ class StoredRun:
         if manifest is not None and manifest.config:
             found.config |= found.read_named(self.path, manifest.config)
         if manifest is not None and manifest.logged:
-            found.logged |= foreign.numbers(found.read_named(self.path, manifest.logged))
+            if self.curve:
+                for _, metrics in self.curve:
+                    found.logged |= metrics
+            else:
+                found.logged |= foreign.numbers(found.read_named(self.path, manifest.logged))
         return found
 
     @cached_property
     def reports(self) -> tuple[tuple[int, dict[str, float]], ...]:
         """Step and metrics of every report in our own log; () if there is none."""
         return tuple(read_reports(RunDir(self.path)))
+
+    @cached_property
+    def curve(self) -> tuple[tuple[int, dict[str, float]], ...]:
+        """Step and metrics of every report: in our log, or in the one that the tool wrote."""
+        from orchestrator.runs.curves.reader import read_runs  # which reads trials through here
+
+        if self.is_ours:
+            return self.reports
+        named = self.manifest.logged if self.manifest is not None else ""
+        log = last_match(self.path, named) if named else self.path
+        if log is None or self.error is not None:
+            return ()
+        with suppress(NotFoundError, UsageError, OSError):
+            return read_runs(log)[0].reports
+        return ()
 
     def last_reports(self, *, all_in_tail: bool) -> list[dict[str, Any]]:
         """Return the last line of our own log as it is, or all those in its last 16 KiB."""

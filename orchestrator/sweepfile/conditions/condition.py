@@ -84,7 +84,8 @@ def evaluate(
         values: parameters, metrics and `WORDS`, by name; a dotted name also reaches into mappings.
         at: returns a metric at a step, None if there is none; before it is called, the name
             with its step is looked up in `values`.
-        many: the values of each trial, for ``any`` and ``all``.
+        many: the values of each trial, for ``any`` and ``all``, with those at steps
+            (``"loss@5"``).
     """
     if isinstance(condition, Not):
         inner = evaluate(condition.part, values, at=at, many=many)
@@ -94,7 +95,8 @@ def evaluate(
         results = [evaluate(part, values, at=at, many=many) for part in parts]
         return _joined(condition.word == "or", results)
     if isinstance(condition, Among):
-        results = [evaluate(condition.part, item, at=at) for item in many]
+        # `at` is of one trial; each of many has its values at steps among its own.
+        results = [evaluate(condition.part, item) for item in many]
         return _joined(condition.word == "any", results)
     if isinstance(condition, Word):
         word = _look_up(Name(condition.word), values, at)

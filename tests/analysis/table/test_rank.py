@@ -150,7 +150,7 @@ def test_pairs_that_a_ranking_or_a_target_leaves_out_are_told() -> None:
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"--sort-by: .* metric 'rsme'\. Did you mean 'rmse'\?"):
+    with pytest.raises(UsageError, match=r"--sort-by: .* parameter 'rsme'\. Did you mean 'rmse'\?"):
         rank([row("a", mae=0.1, rmse=0.2)], sort_by="rsme")
 
 
@@ -201,7 +201,7 @@ def test_scripts_that_save_no_arrays_are_ranked_as_they_logged(tmp_path: Path) -
     assert problems[cut.path] == "COMPLETE, but without its arrays"
     silent = made.trial(sweep, 9)
     (problem,) = (run.problem for run in compare([silent.path]).incomplete)
-    assert problem == "COMPLETE, but reported no val_mae and saved no arrays"
+    assert problem == "COMPLETE, but reported no metric and saved no arrays"
 
 
 def test_the_hint_goes_once_the_kind_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The metrics that a run logged: of each series one value, by one rule for all of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.errors import UsageError
+from orchestrator.metrics import goal
+from orchestrator.runs.read import StoredRun
+
+_RULE = re.compile(r"best|last|step:(\d+)")
+_BESIDE = re.compile(
+    r"(?:^|[_/.\s])(?:lr|learning_rate|epochs?|steps?|global_step|iter\w*|time\w*|timestamp|runtime"
+    r"|seconds|duration\w*|mem\w*|grad_norm|momentum|flos|total_flos)(?:$|[_/.\s-])|per_second",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which value of a logged series counts.
+
+    Attributes:
+        at: ``best``, ``last`` or ``step:N``. Of a series whose direction is not known, the last
+            is taken for the best.
+        goals: metric to goal, stronger than what names show.
+    """
+
+    at: str = "best"
+    goals: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _RULE.fullmatch(self.at):
+            raise UsageError(f"--at: expected best, last or step:N (found {self.at!r}).")
+
+    def choose(self, name: str, points: list[tuple[int, float]]) -> tuple[int, float] | None:
+        """Return step and value; None if the series has none at the step. NaN is never best."""
+        match = _RULE.fullmatch(self.at)
+        if match is not None and match[1]:
+            there = [point for point in points if point[0] == int(match[1])]
+            return there[-1] if there else None
+        way = self.goals.get(name) or goal(name)
+        finite = [point for point in points if math.isfinite(point[1])]
+        if self.at == "last" or way is None or not finite:
+            return points[-1]
+        better = min if way == "minimize" else max
+        return better(finite, key=lambda point: point[1])
+
+
+def logged_by(rule: Rule, run: StoredRun) -> dict[str, tuple[int | None, float]]:
+    """Return the metrics that a run logged, each with its step.
+
+    The step is None for what the run wrote down only once, as a summary; that has no step to be
+    asked for.
+    """
+    found: dict[str, tuple[int | None, float]] = {}
+    if rule.at in ("best", "last"):
+        found = {name: (None, value) for name, value in run.logged.items()}
+    series: dict[str, list[tuple[int, float]]] = {}
+    for step, metrics in run.curve:
+        for name, value in metrics.items():
+            series.setdefault(name, []).append((step, value))
+    for name, points in series.items():
+        chosen = rule.choose(name, points)
+        if chosen is not None:
+            found[name] = chosen
+    return found
+
+
+def is_metric(name: str) -> bool:
+    """Return whether a logged number measures the result, unlike a rate, a time or a counter."""
+    return _BESIDE.search(name) is None
