@@ -1,17 +1,17 @@
-"""The contract between a training system and whatever runs it.
+"""The contract between a training system and the engine that runs it.
 
 A trainer is a folder with three modules:
 
 ``config.py``   (no torch) `Config`, a frozen dataclass whose fields are made by `parameter`;
                 `PRESETS`, a map from preset name to the values it sets; `METRICS`, a map from the
-                name of every reported metric to a `Metric`; `DATA_KIND`, what its arrays are.
-``metrics.py``  (no torch) ``evaluate(predictions, targets, **data) -> dict[str, float]``: the
-                metrics of its kind of data, recomputed from saved arrays; and ``GOALS``. Where
-                its data are sequences of unequal length it also says ``SEQUENCES = True``, and
-                `evaluate` gets two lists of one-dimensional arrays.
+                name of every reported metric to a `Metric`; `DATA_KIND`, the kind of its arrays.
+``metrics.py``  (no torch) ``evaluate(predictions, targets, **data) -> dict[str, float]``, which
+                recomputes the metrics from saved arrays; and ``GOALS``. For sequences of unequal
+                length, set ``SEQUENCES = True``: `evaluate` then gets two lists of
+                one-dimensional arrays.
 ``train.py``    ``train(config, run)``, which may import torch.
 
-Nothing here imports torch, so that a sweep file is checked in milliseconds.
+This module does not import torch, so a sweep file is checked in milliseconds.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Goal = Literal["minimize", "maximize"]
 
 
 class Run(Protocol):
-    """What a trainer is handed beside its config.
+    """The object that a trainer receives in addition to its config.
 
     Attributes:
-        directory: the run directory; the trainer may write files of its own there.
-        device: ``"cpu"`` or ``"cuda"``; a trial sees only the device of its slot.
+        directory: the run directory; the trainer may write its own files there.
+        device: ``"cpu"`` or ``"cuda"``; only the device of the trial's slot is visible.
         threads: CPU threads that the trial may use.
         data_fraction: share of the training data to use, in (0, 1].
     """
@@ -42,56 +42,56 @@ class Run(Protocol):
 
     @property
     def should_stop(self) -> bool:
-        """True once the trial should save what it has and return.
+        """Return whether the trial should save its results and return.
 
-        It is at once after a report whose training loss is not finite.
+        True immediately after a report whose training loss is not finite.
         """
 
     def report(self, step: int, **metrics: float) -> None:
-        """Hand over one report. Names carry ``train_`` or ``val_``, or are ``lr``, ``grad_norm``.
+        """Report metrics. Names start with ``train_`` or ``val_``, or are ``lr`` or ``grad_norm``.
 
         Args:
-            step: epochs or batches done, from 1, rising.
+            step: completed epochs or batches, from 1, increasing.
             metrics: finite or not; a non-finite training loss ends the trial.
         """
 
     def progress(self, text: str) -> None:
-        """Say in a few words what happens before the first report."""
+        """Show a short status message before the first report."""
 
     def warn(self, text: str) -> None:
-        """Say, once, what the user should know; it stands in the metadata and below the table."""
+        """Show a warning once; it is kept in the metadata and printed below the table."""
 
     def describe(self, **facts: Any) -> None:
         """Merge `facts` into ``metadata.json``.
 
         Known names: ``total_steps`` (int), ``parameters`` (count), ``effective`` (values read back
         from the live objects), ``data`` (``{"kind": ..., ...}`` for `evaluate`), ``lr_schedule``
-        (what the learning rate is configured to do, in the words of the sweep file's
-        ``lr_schedule``: the rates that are reported are held against it).
+        (the configured learning-rate schedule, with the keys of the sweep file's
+        ``lr_schedule``; reported rates are compared with it).
         """
 
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
         """Save predictions and targets of one split, in physical units.
 
         Args:
-            predictions: array or tensor [N, ...]; or, where samples differ in length, a list of
+            predictions: array or tensor [N, ...]; or, if samples differ in length, a list of
                 N one-dimensional arrays, which may be empty.
-            targets: of the same shape; or a list of N one-dimensional arrays of other lengths.
-            split: ``"test"``, ``"val"``, or ``"train"``: a fixed sample of the training data, for
-                trainers whose test error is held against the one of training.
+            targets: same shape; or a list of N one-dimensional arrays of any length.
+            split: ``"test"``, ``"val"``, or ``"train"`` (a fixed sample of the training data, to
+                compare the training error with the test error).
         """
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Save `state` (tensors, numbers, nested maps) in place of the checkpoint before."""
+        """Save `state` (tensors, numbers, nested maps), replacing the previous checkpoint."""
 
     def restore(self) -> dict[str, Any] | None:
-        """Return the state to go on from, or None to begin.
+        """Return the state to continue from, or None to start.
 
-        It is that of an earlier attempt at this trial, or, where this trial follows from another
-        (a promotion, a remedy, ``sweep resume``), of that one, which had another config. So what
-        the config sets, such as the learning rate, comes from the config and not from the state.
-        What moves the learning rate belongs under the key ``scheduler``: where a new schedule is
-        asked for, that key is missing, and the schedule begins anew.
+        It comes from an earlier attempt at this trial or, if this trial continues another one
+        (promotion, remedy, ``sweep resume``), from that trial, which had another config. Take
+        values that the config sets, such as the learning rate, from the config, not the state.
+        Keep the learning-rate schedule under the key ``scheduler``: if a new schedule is
+        requested, the key is missing and the schedule starts again.
         """
 
 
@@ -101,9 +101,9 @@ class Metric:
 
     Attributes:
         goal: which way is better.
-        unit: unit of its values, "" for none.
-        is_loss: True where its value depends on parameters that alter the loss, so that it cannot
-            be compared between trials that set them differently.
+        unit: unit of the values, "" for none.
+        is_loss: whether the value depends on parameters that alter the loss, so trials that set
+            them differently cannot be compared by it.
     """
 
     goal: Goal = "minimize"
@@ -116,18 +116,18 @@ class Parameter:
     """One parameter of a trainer.
 
     Attributes:
-        name: as it stands in a sweep file.
+        name: name in a sweep file.
         type: bool, int, float or str.
-        default: value where nothing is said.
-        help: one line for people.
-        unit: unit of its values, "" for none.
-        low: least value, inclusive; None for no bound.
-        high: greatest value, inclusive; None for no bound.
-        choices: the only values; empty for any.
-        nullable: True where null (None) is a value.
-        alters_loss: True where it changes what the loss means.
-        alters_memory: True where it changes the memory that a trial takes.
-        is_path: True where its values are paths; relative ones start at the sweep file's folder.
+        default: value if none is given.
+        help: one-line description.
+        unit: unit of the values, "" for none.
+        low: minimum, inclusive; None for no bound.
+        high: maximum, inclusive; None for no bound.
+        choices: allowed values; empty for any.
+        nullable: whether null (None) is allowed.
+        alters_loss: whether it changes the meaning of the loss.
+        alters_memory: whether it changes the memory that a trial needs.
+        is_path: whether values are paths, relative to the sweep file's folder.
     """
 
     name: str
@@ -190,10 +190,10 @@ def parameters(config: type) -> dict[str, Parameter]:
 def build(
     config: type[C], presets: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
 ) -> C:
-    """Return the config for `values`: defaults, then the preset that they name, then they.
+    """Return the config for `values`: defaults, then the preset that they name, then `values`.
 
-    Integers become floats where the field is a float. Names and bounds were checked with the
-    sweep file; a name that is unknown all the same raises TypeError.
+    Integers become floats if the field is a float. Names and bounds were checked with the
+    sweep file; a name that is still unknown raises TypeError.
     """
     declared = parameters(config)
     preset = values.get("preset", declared["preset"].default if "preset" in declared else None)

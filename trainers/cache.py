@@ -1,9 +1,9 @@
-"""What takes long to prepare is kept on disk, so that the trials of a sweep prepare it once.
+"""A disk cache for arrays that are slow to prepare, shared by the trials of a sweep.
 
-Arrays are kept in the folder that the environment variable ``SWEEP_CACHE`` names, else in
-``~/.cache/sweep``. An entry is named by everything that its content depends on, written beside its
-place and moved there whole, and made anew where it turns out to be damaged. The folder may be
-deleted at any time::
+The cache is in the folder that the environment variable ``SWEEP_CACHE`` names, by default
+``~/.cache/sweep``. The name of an entry contains a hash of everything that its content depends on.
+Entries are written to a temporary file and renamed; damaged entries are made again. The folder may
+be deleted at any time::
 
     found = cached("eeg-features", {"signals": digest(signals), "depth": 4}, make=compute)
 """
@@ -27,24 +27,24 @@ Arrays = dict[str, NDArray[Any]]
 _SETTINGS = "settings"
 
 
-class Interrupted(Exception):  # noqa: N818  (it is no error: the caller was asked to stop)
-    """The trial was asked to stop while something was prepared; nothing was kept."""
+class Interrupted(Exception):  # noqa: N818  (not an error: a stop was requested)
+    """A stop was requested while an entry was prepared; nothing was kept."""
 
 
 def cache_folder() -> Path:
-    """Return where prepared arrays are kept; it may not exist yet."""
+    """Return the cache folder; it may not exist yet."""
     named = os.environ.get("SWEEP_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "sweep"
 
 
 def entry(kind: str, settings: Mapping[str, Any]) -> Path:
-    """Return the file that `cached` keeps under `kind` and `settings`, whether it exists or not."""
+    """Return the file of the entry for `kind` and `settings`, whether it exists or not."""
     name = hashlib.sha256(_text(settings).encode()).hexdigest()[:20]
     return cache_folder() / f"{kind}-{name}.npz"
 
 
 def digest(*arrays: NDArray[Any]) -> str:
-    """Return a name for the content of `arrays`: type, shape and every value."""
+    """Return a hash of `arrays`: types, shapes and all values."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(f"{array.dtype.str}{array.shape}".encode())
@@ -60,20 +60,20 @@ def cached(
     progress: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Arrays:
-    """Return what `make` returns, from the cache where it is there already.
+    """Return the arrays of `make`, from the cache if they are there.
 
-    Of several processes that want the same entry at once, one makes it and the others wait. Where
-    the folder cannot be written, everybody makes his own.
+    If several processes need the same entry at once, one makes it and the others wait. If the
+    folder cannot be written, each process makes its own.
 
     Args:
-        kind: what is kept, in a word or two; the beginning of the file's name.
-        settings: everything that the content depends on, as JSON holds it; arrays by `digest`.
-        make: makes the arrays; none may be called ``settings`` or hold objects.
-        progress: told why something takes long.
-        should_stop: asked while another process is waited for.
+        kind: kind of entry, in one or two words; the beginning of the file's name.
+        settings: everything that the content depends on, in JSON types; arrays as their `digest`.
+        make: makes the arrays; none may be called ``settings`` or contain objects.
+        progress: receives a message when something takes long.
+        should_stop: checked while waiting for another process.
 
     Raises:
-        Interrupted: `should_stop` said so.
+        Interrupted: `should_stop` returned True.
     """
     text = _text(settings)
     path = entry(kind, settings)
@@ -87,7 +87,7 @@ def cached(
         progress(f"{kind} is not kept: {path.parent} cannot be written ({error.strerror})")
         return make()
     try:
-        found = _read(path, text)  # whoever held the lock may have written it
+        found = _read(path, text)  # the previous lock holder may have written it
         if found is None:
             found = make()
             _write(path, found, text, progress)
@@ -103,7 +103,7 @@ def _text(settings: Mapping[str, Any]) -> str:
 def _acquire(
     path: Path, kind: str, progress: Callable[[str], None], should_stop: Callable[[], bool]
 ) -> FileLock:
-    """Take the lock, however long its holder works; it falls free when its holder dies."""
+    """Wait for the lock, however long it is held; it is released if its holder dies."""
     lock = FileLock(path)
     waiting = False
     while True:
@@ -120,19 +120,19 @@ def _acquire(
 
 
 def _read(path: Path, settings: str) -> Arrays | None:
-    """Return the arrays in `path`, or None where it is missing, damaged or of other settings."""
+    """Return the arrays in `path`, or None if it is missing, damaged or has other settings."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             if str(archive[_SETTINGS]) != settings:
                 return None
             return {name: archive[name] for name in archive.files if name != _SETTINGS}
-    except Exception:  # a damaged archive raises nearly anything; it is simply made anew
+    except Exception:  # a damaged archive can raise almost anything; it is made again
         return None
 
 
 def _write(path: Path, arrays: Arrays, settings: str, progress: Callable[[str], None]) -> None:
-    """Put the arrays in their place in one step; the caller holds the lock."""
-    for left in path.parent.glob(f".{path.name}.*"):  # of a writer that was killed
+    """Write the arrays in one atomic step; the caller holds the lock."""
+    for left in path.parent.glob(f".{path.name}.*"):  # left by a writer that was killed
         left.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
@@ -142,7 +142,7 @@ def _write(path: Path, arrays: Arrays, settings: str, progress: Callable[[str], 
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError as error:  # a full disk costs the next trial its time, not this one its data
+    except OSError as error:  # a full disk costs the next trial time, but not this one its data
         progress(f"{path.name} is not kept: its folder cannot be written ({error.strerror})")
         temporary.unlink(missing_ok=True)
     except BaseException:

@@ -1,12 +1,12 @@
-"""Hold a trainer to the contract of `trainers.base`: run it, stop it, resume it, compare.
+"""Check a trainer against the contract of `trainers.base`: run, stop, resume, compare.
 
 ::
 
     python -m trainers.conformance my_package.my_trainer:train --set epochs=3 --set width=8
 
-trains it half a dozen times in this process, so give it settings with which one training takes
-seconds. Every line of the answer is a promise and whether it is kept; the exit code is 1 where
-one is not. `conformance` does the same for a test of your own.
+trains it half a dozen times in this process, so choose settings with which one training takes
+seconds. Each line of the output is a promise and whether it is kept; the exit code is 1 if one is
+broken. Call `conformance` to do the same in your own test.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from trainers.loading import Trainer, TrainerError, load_trainer
 from trainers.recording import Broken, RecordingRun, no_process_left
 
 _FREE = ("lr", "grad_norm")
-"""Reported names that are neither of training nor of validation."""
+"""Reported names that need no ``train_`` or ``val_`` prefix."""
 
 _CLOSE = 1e-4
-"""Relative difference that a reported metric may have from the one of the saved arrays."""
+"""Allowed relative difference between a reported metric and one computed from saved arrays."""
 
 
 @dataclass
 class Report:
-    """What was found.
+    """The result of the checks.
 
     Attributes:
-        trainer: whose it is.
-        kept: promises that are kept, in the order in which they were tried.
-        broken: promise to what was seen instead.
-        unseen: promise to why it could not be tried.
+        trainer: name of the trainer.
+        kept: promises that are kept, in the order of the checks.
+        broken: maps each broken promise to what happened instead.
+        unseen: maps each unchecked promise to the reason.
     """
 
     trainer: str
@@ -57,16 +57,16 @@ class Report:
 
 
 class Unseen(Exception):  # noqa: N818
-    """A promise cannot be tried with this trainer or these settings; the message says why."""
+    """A promise cannot be checked with this trainer or these settings; the message says why."""
 
 
 def conformance(trainer: Trainer, values: Mapping[str, Any], directory: Path) -> Report:
-    """Run `trainer` under `values` and hold it to every promise of the contract.
+    """Run `trainer` with `values` and check every promise of the contract.
 
     Args:
-        trainer: what `load_trainer` returned.
+        trainer: result of `load_trainer`.
         values: parameters with which one training takes seconds.
-        directory: an empty folder for what it writes.
+        directory: an empty folder for its files.
     """
     report = Report(trainer.name)
     trial = _Trial(trainer, values, directory)
@@ -75,18 +75,18 @@ def conformance(trainer: Trainer, values: Mapping[str, Any], directory: Path) ->
             check(trial)
         except Unseen as why:
             report.unseen[promise] = str(why)
-        except Exception as error:  # foreign code raises whatever it likes
+        except Exception as error:  # user code can raise anything
             said = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
             report.broken[promise] = said
             if trial.whole is None:
-                return report  # it does not even train, so nothing else can be said
+                return report  # it does not train, so nothing else can be checked
         else:
             report.kept.append(promise)
     return report
 
 
 class _Trial:
-    """One trainer under fixed settings, run again and again."""
+    """One trainer with fixed settings, run several times."""
 
     def __init__(self, trainer: Trainer, values: Mapping[str, Any], directory: Path) -> None:
         self.trainer = trainer
@@ -96,7 +96,7 @@ class _Trial:
         self.count = 0
 
     def run(self, **options: Any) -> RecordingRun:
-        """Return a training run in a folder of its own."""
+        """Return a training run in its own folder."""
         self.count += 1
         folder = self.directory / str(self.count)
         folder.mkdir()
@@ -106,7 +106,7 @@ class _Trial:
         return run
 
     def finished(self) -> RecordingRun:
-        """Return the run that was never stopped, after it was found to be one."""
+        """Return the run that was never stopped, after checking that it finished."""
         if self.whole is None:
             raise Unseen("it did not train")
         return self.whole
@@ -171,7 +171,7 @@ def _matching_arrays(trial: _Trial) -> None:
 def _deterministic(trial: _Trial) -> None:
     again = trial.run()
     _equal(trial.finished(), again, "a second run with the same config")
-    # The first may have prepared what the others find in a cache, and looked at should_stop then.
+    # The first run may have filled a cache that the others use, calling should_stop meanwhile.
     trial.whole = again
 
 
@@ -193,7 +193,7 @@ def _resumes_when_stopped(trial: _Trial) -> None:
     for stop_at in sorted({1, max(1, whole.looks // 3), max(1, 2 * whole.looks // 3)}):
         stopped = trial.run(stop_at=stop_at)
         if stopped.arrays.keys() >= whole.arrays.keys():
-            continue  # asked too late to stop anything
+            continue  # stopped too late to have an effect
         saved = stopped.checkpoints[-1] if stopped.checkpoints else None
         resumed = trial.run(saved=saved)
         if saved is not None:
@@ -223,7 +223,7 @@ def _splits_stay(trial: _Trial) -> None:
         return
     some, all_of_it = less.arrays["train"][1], whole.arrays["train"][1]
     if _equal_values(some, all_of_it) and len(np.ravel(all_of_it)) > 1:
-        return  # a fixed sample, of which half the data is enough
+        return  # a fixed sample, for which half the data is enough
     if not _is_part(some, all_of_it):
         raise Broken("the training targets of half the data are no part of those of all")
 
@@ -248,7 +248,7 @@ def _until(before: RecordingRun, resumed: RecordingRun) -> list[tuple[int, dict[
 
 
 def _metrics(trainer: Trainer, run: RecordingRun) -> dict[str, float]:
-    """Return what can be recomputed from the validation arrays of `run`."""
+    """Return the metrics that can be recomputed from the validation arrays of `run`."""
     predictions, targets = run.arrays["val"]
     found: dict[str, float] = {}
     if not isinstance(targets, list):
@@ -264,7 +264,7 @@ def _metrics(trainer: Trainer, run: RecordingRun) -> dict[str, float]:
 
 
 def _equal(whole: RecordingRun, other: RecordingRun, what: str) -> None:
-    """Hold two runs to the same reports and arrays."""
+    """Check that two runs have the same reports and arrays."""
     if [step for step, _ in whole.reports] != [step for step, _ in other.reports]:
         raise Broken(
             f"{what} reports steps {_shortened([step for step, _ in other.reports])} instead of "
@@ -306,7 +306,7 @@ def _equal_values(left: Any, right: Any) -> bool:
 
 
 def _is_part(some: Any, all_of_it: Any) -> bool:
-    """Tell whether `some` are samples of `all_of_it`: its beginning in time, or rows of it."""
+    """Return whether `some` is part of `all_of_it`: its beginning in time, or rows of it."""
     if isinstance(some, list) or isinstance(all_of_it, list):
         known = {np.asarray(item).tobytes() for item in all_of_it}
         return all(np.asarray(item).tobytes() in known for item in some)
@@ -322,7 +322,7 @@ def _shortened(steps: list[int]) -> str:
 
 
 def _value(trainer: Trainer, name: str, text: str) -> Any:
-    """Return what ``--set name=text`` means for a parameter."""
+    """Return the value of ``--set name=text`` for a parameter."""
     if text in ("null", "None"):
         return None
     known = trainer.parameters.get(name)

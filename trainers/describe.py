@@ -1,12 +1,12 @@
-"""Look at a trainer of the user's own in a process of its own, and write down what it declares.
+"""Load a user's trainer in a separate process and write what it declares.
 
 ::
 
     python -P -m trainers.describe NAME FOLDER OUTPUT
 
-Its module may import torch, take its time or crash; whoever asks waits with a time limit and
-reads OUTPUT. That is one JSON object: ``error``, or what `TrainerSchema` of the orchestrator needs,
-and ``sources``, the files that it came from, by which a reader knows whether it still holds.
+The user's module may import torch, be slow or crash, so the caller waits with a time limit and
+reads OUTPUT: one JSON object with ``error``, or with the fields of the orchestrator's
+`TrainerSchema` and ``sources``, the loaded files, which show whether the result is still current.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainers.loading import Trainer, TrainerError, load_trainer
 
 
 def describe(trainer: Trainer) -> dict[str, Any]:
-    """Return what a trainer declares, in JSON types."""
+    """Return the declarations of a trainer, in JSON types."""
     declared = [
         {**asdict(known), "type": known.type.__name__} for known in trainer.parameters.values()
     ]
@@ -39,7 +39,7 @@ def describe(trainer: Trainer) -> dict[str, Any]:
 
 
 def sources() -> list[list[Any]]:
-    """Return path, time of change (ns) and size of each loaded file that is no installed one."""
+    """Return path, modification time (ns) and size of each loaded file that is not installed."""
     paths = sysconfig.get_paths()
     installed = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     found = []

@@ -1,15 +1,15 @@
-"""Finding a trainer by the name that stands in a sweep file: one that ships, or a user's own.
+"""Find a trainer by its name in a sweep file: a built-in one or a user's.
 
 ::
 
-    edc                            one that ships: trainers/edc/ with config.py and train.py
-    my_package.my_trainer:train    a function in a module of the user's own
-    my_package.my_trainer          a folder as ours (config.py, train.py), or `train` in a module
+    edc                            a built-in one: trainers/edc/ with config.py and train.py
+    my_package.my_trainer:train    a function in a user's module
+    my_package.my_trainer          a package (config.py, train.py), or `train` in a module
 
-A module of the user's own is imported from the sweep file's folder or the environment. Beside its
-function it may have `Config`, `PRESETS`, `METRICS`, `DATA_KIND`, `GOALS` and `evaluate`, as a
-trainer that ships has them in its three modules. Without `Config` its function gets a dict of
-whatever the sweep gives.
+A user's module is imported from the sweep file's folder or the environment. In addition to the
+function it may define `Config`, `PRESETS`, `METRICS`, `DATA_KIND`, `GOALS` and `evaluate`, which
+built-in trainers define in their three modules. Without `Config` the function receives a dict of
+the sweep's values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _VALUES = (bool, int, float, str)
 
 
 class TrainerError(Exception):
-    """A trainer cannot be loaded, or does not keep the contract; the message says how."""
+    """A trainer cannot be loaded or violates the contract."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Trainer:
     """A training system, ready to be called.
 
     Attributes:
-        name: as it stands in the sweep file.
-        train: what trains: ``train(config, run)``.
-        config: its `Config` class; None where it takes whatever is given.
-        presets: preset name to the values that it sets.
-        metrics: every metric that it reports; empty where it does not say.
-        data_kind: what its arrays are; "" where it does not say.
-        goals: metrics that are recomputed from its arrays, with their goals.
-        evaluate: what recomputes them; None where it has nothing of the kind.
-        description: what it is, in a line.
+        name: name in the sweep file.
+        train: the function ``train(config, run)``.
+        config: its `Config` class; None if it accepts any values.
+        presets: maps each preset name to the values it sets.
+        metrics: every metric that it reports; empty if not declared.
+        data_kind: kind of its arrays; "" if not declared.
+        goals: goals of the metrics that `evaluate` recomputes from its arrays.
+        evaluate: function that recomputes metrics; None if there is none.
+        description: one-line description.
     """
 
     name: str
@@ -66,15 +66,15 @@ class Trainer:
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """What a config may set, in the trainer's order."""
+        """The parameters of the config, in the trainer's order."""
         return {} if self.config is None else parameters(self.config)
 
     def make_config(self, values: Mapping[str, Any]) -> Any:
-        """Return what `train` is handed for `values`."""
+        """Return the config to pass to `train` for `values`."""
         return dict(values) if self.config is None else build(self.config, self.presets, values)
 
     def full_config(self, config: Any) -> dict[str, Any]:
-        """Return every value of a config that `make_config` made."""
+        """Return every value of a config from `make_config`."""
         if self.config is None:
             return dict(config)
         return {name: getattr(config, name) for name in self.parameters}
@@ -84,12 +84,12 @@ def load_trainer(name: str, folder: str | Path | None = None) -> Trainer:
     """Return the trainer called `name`.
 
     Args:
-        name: see the module's docstring.
-        folder: where a module of the user's own is looked for first; it is put at the front of
-            `sys.path` of this process.
+        name: see the module docstring.
+        folder: searched first for a user's module; it is inserted at the front of this process's
+            `sys.path`.
 
     Raises:
-        TrainerError: there is none, it does not load, or it does not keep the contract.
+        TrainerError: it does not exist, does not load, or violates the contract.
     """
     if not _NAME.fullmatch(name):
         raise TrainerError(
@@ -120,10 +120,10 @@ def load_trainer(name: str, folder: str | Path | None = None) -> Trainer:
 
 
 def check(trainer: Trainer) -> None:
-    """Check what a trainer declares.
+    """Check the declarations of a trainer.
 
     Raises:
-        TrainerError: the first thing that does not keep the contract.
+        TrainerError: the first violation of the contract.
     """
     where = trainer.name
     if trainer.config is not None:
@@ -161,7 +161,7 @@ def check(trainer: Trainer) -> None:
 def _check_fields(where: str, config: type) -> None:
     try:
         hints = get_type_hints(config)
-    except Exception as error:  # a name in an annotation that is not there, or is no type
+    except Exception as error:  # an annotation with an unknown name or without a type
         raise TrainerError(f"{where}: the types of Config cannot be resolved: {error}") from error
     for item in fields(config):
         if item.default is MISSING:
@@ -176,7 +176,7 @@ def _check_fields(where: str, config: type) -> None:
 
 
 def _check_declared(where: str, known: Parameter) -> None:
-    """Hold what `parameter` was told to itself: a sweep file's values are held against it."""
+    """Check the arguments of `parameter` for consistency; sweep files are validated with them."""
     at = f"{where}: Config.{known.name}"
     for name, bound in (("low", known.low), ("high", known.high)):
         if bound is not None and not _is(bound, float):
@@ -206,7 +206,7 @@ def _check_value(at: str, known: Parameter, value: Any) -> None:
 
 
 def _is(value: Any, kind: type) -> bool:
-    # A whole number is a float as well, but True is neither.
+    # An int is also accepted as float, but True is neither.
     return type(value) is kind or (kind is float and type(value) is int)
 
 
@@ -215,12 +215,12 @@ def _named(known: Parameter) -> str:
 
 
 def _modules(name: str, path: str, function: str) -> list[ModuleType]:
-    """Return the module that trains, then those in which more may be declared."""
+    """Return the module with the train function, then the modules that may declare more."""
     train_path = path
     if not function and _exists(f"{path}.train", name):
         train_path = f"{path}.train"
     found = [_imported(train_path, name)]
-    # The modules that stand beside train.py, or inside a package that is named itself.
+    # The modules next to train.py, or inside a package that is named itself.
     package = path if hasattr(found[0], "__path__") else train_path.rpartition(".")[0]
     for more in ("config", "metrics"):
         if package and _exists(f"{package}.{more}", name):
@@ -232,8 +232,8 @@ def _exists(path: str, name: str) -> bool:
     try:
         return importlib.util.find_spec(path) is not None
     except ModuleNotFoundError:
-        return False  # what should hold it is no package, or is not there
-    except Exception as error:  # the packages above are imported on the way
+        return False  # the parent is not a package or does not exist
+    except Exception as error:  # importing the parent packages can fail
         raise TrainerError(_raised(name, path, error)) from error
 
 
@@ -247,12 +247,12 @@ def _imported(path: str, name: str) -> ModuleType:
                 f"{name}: no module {missing} in the sweep file's folder or the environment"
             ) from error
         raise TrainerError(_raised(name, path, error)) from error
-    except (Exception, SystemExit) as error:  # foreign code raises whatever it likes
+    except (Exception, SystemExit) as error:  # user code can raise anything
         raise TrainerError(_raised(name, path, error)) from error
 
 
 def _raised(name: str, path: str, error: BaseException) -> str:
-    """Say what an import raised, and where in foreign code."""
+    """Return a message with the exception of an import and its place in user code."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

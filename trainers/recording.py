@@ -1,4 +1,4 @@
-"""A run without an engine: what a trainer hands over is kept, to be looked at."""
+"""A run without an engine, which records everything a trainer reports."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Arrays = dict[str, tuple[Any, Any]]
 SPLITS = ("test", "val", "train")
 
 ENDS_WITHIN_S = 5.0
-"""Time that worker processes have to end after the training they belong to."""
+"""Time limit for worker processes to end after their training."""
 
 
-class Broken(Exception):  # noqa: N818  (it is a finding, shown as one)
-    """A promise is not kept; the message says what was seen."""
+class Broken(Exception):  # noqa: N818  (a finding, not an error)
+    """A promise is broken; the message describes what happened."""
 
 
 class RecordingRun:
-    """Keeps what a trainer hands over in memory; checkpoints go through real bytes.
+    """Record a trainer's output in memory; checkpoints are serialized to bytes.
 
     Args:
         directory: the run directory.
-        saved: a checkpoint to go on from.
-        stop_at: the look at `should_stop` from which on it is True; None for never.
+        saved: a checkpoint to continue from.
+        stop_at: number of the `should_stop` call from which it returns True; None for never.
         data_fraction: share of the training data.
     """
 
@@ -60,7 +60,7 @@ class RecordingRun:
 
     @property
     def should_stop(self) -> bool:
-        """True from look number `stop_at` on."""
+        """Return True from call number `stop_at` on."""
         self.looks += 1
         return self._stopped
 
@@ -69,19 +69,19 @@ class RecordingRun:
         return self._stop_at is not None and self.looks >= self._stop_at
 
     def report(self, step: int, **metrics: float) -> None:
-        """Keep one report."""
+        """Record one report."""
         self.reports_after_stop += self._stopped
         self.reports.append((int(step), {name: float(value) for name, value in metrics.items()}))
 
     def progress(self, text: str) -> None:
-        """Take no notice."""
+        """Do nothing."""
 
     def warn(self, text: str) -> None:
-        """Keep what the user should know."""
+        """Record a warning."""
         self.warnings.append(text)
 
     def describe(self, **facts: Any) -> None:
-        """Keep facts."""
+        """Record facts."""
         for name, value in facts.items():
             present = self.facts.get(name)
             if isinstance(value, Mapping) and isinstance(present, dict):
@@ -90,24 +90,24 @@ class RecordingRun:
                 self.facts[name] = dict(value) if isinstance(value, Mapping) else value
 
     def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
-        """Keep copies of both."""
+        """Record copies of both."""
         if split not in SPLITS:
             raise Broken(f"predictions must be of {', '.join(SPLITS)} (found {split!r})")
         self.arrays[split] = (_copied(predictions), _copied(targets))
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep the bytes that would be on disk."""
+        """Record the bytes that would be written to disk."""
         stream = io.BytesIO()
         torch.save(dict(state), stream)
         self.checkpoints.append(stream.getvalue())
 
     def restore(self) -> dict[str, Any] | None:
-        """Return the checkpoint to go on from, read as the engine reads it."""
+        """Return the checkpoint to continue from, read as the engine reads it."""
         if self._saved is None:
             return None
         try:
             state = torch.load(io.BytesIO(self._saved), map_location="cpu", weights_only=True)
-        except Exception as error:  # pickle names what it refuses in many ways
+        except Exception as error:  # pickle raises many kinds of errors
             found = re.search(r"GLOBAL (\S+)", str(error))
             what = (
                 f"holds {found[1]}" if found else f"reading it fails: {str(error).splitlines()[0]}"
@@ -121,18 +121,18 @@ class RecordingRun:
 
 @contextmanager
 def no_process_left() -> Iterator[None]:
-    """Hold the code within to leaving no process behind, worker processes of a loader included."""
+    """Check that the block leaves no process behind, including workers of a data loader."""
     before = _children()
     yield
     deadline = time.monotonic() + ENDS_WITHIN_S
     while (left := _children() - before) and time.monotonic() < deadline:
-        time.sleep(0.05)  # workers end a moment after they were told to
+        time.sleep(0.05)  # workers need a moment to end
     if left:
         raise Broken(f"it left {len(left)} processes behind ({sorted(left)[0]})")
 
 
 def _children() -> set[int]:
-    """Return the children of this process that live (Linux; elsewhere nothing is seen)."""
+    """Return the living children of this process (Linux only; empty elsewhere)."""
     found: set[int] = set()
     for path in Path("/proc/self/task").glob("*/children"):
         try:
@@ -152,7 +152,7 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _copied(values: Any) -> Any:
-    """Return arrays of what may be arrays, tensors or lists of such."""
+    """Return copies as arrays of an array, a tensor or a list of these."""
     if isinstance(values, list | tuple):
         return [np.array(_array(item)) for item in values]
     return np.array(_array(values))

@@ -1,4 +1,4 @@
-"""When to save a checkpoint, and the random state that belongs into it."""
+"""The pace of checkpoints, and the random state that they contain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from trainers.base import Run
 
 TIME_SHARE = 0.05
-"""Fraction of the time that checkpoints may take: small models save often, large ones rarely."""
+"""Maximum fraction of the time spent on checkpoints: small models save often, large ones rarely."""
 
 
 class Checkpoints:
-    """Save checkpoints of a run, at a pace that keeps their cost low.
+    """Save checkpoints of a run at a pace that keeps their cost low.
 
     Args:
-        run: where checkpoints go.
+        run: receives the checkpoints.
     """
 
     def __init__(self, run: Run) -> None:
@@ -31,7 +31,7 @@ class Checkpoints:
         return (time.monotonic() - self._saved_at) * TIME_SHARE >= self._took_s
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Save `state` and remember how long it took."""
+        """Save `state` and measure how long it takes."""
         began = time.monotonic()
         self._run.checkpoint(state)
         self._saved_at = time.monotonic()
@@ -48,7 +48,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Set the random generators to what `random_state` returned."""
+    """Restore the random generators from the result of `random_state`."""
     torch.set_rng_state(state["rng"])
     if state["cuda_rng"] is not None and device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda_rng"], device)

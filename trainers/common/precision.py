@@ -1,10 +1,10 @@
-"""How many bits a network computes in: what was asked, or what works here.
+"""The precision of a network: the requested one if it works here, else 32 bits.
 
-Half precision is not a matter of the device's kind alone. A CPU that knows AVX2 and no more
-multiplies matrices in bfloat16, but oneDNN has no bfloat16 LSTM for it. So each kind of layer that
-a network holds is tried, tiny and once, before training begins; where one fails, the training runs
-in 32 bits and says so. What is tried is the layer alone: an error of the training itself is never
-taken for one of the precision.
+Support for half precision depends on more than the kind of device. A CPU with AVX2 only can
+multiply matrices in bfloat16, but oneDNN has no bfloat16 LSTM for it. So each kind of layer in the
+network is tested once, in a tiny version, before training begins; if one fails, the training runs
+in 32 bits with a warning. Only the layer is tested, so an error of the training itself is never
+mistaken for one of the precision.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from trainers.base import Run
 
 @dataclass(frozen=True)
 class Precision:
-    """What a network computes in.
+    """The precision that a network computes in.
 
     Attributes:
-        device: where it computes.
-        type: of its matrix products: float32, float16 or bfloat16.
+        device: device of the network.
+        type: type of matrix products: float32, float16 or bfloat16.
     """
 
     device: torch.device
@@ -36,38 +36,38 @@ class Precision:
 
     @property
     def bits(self) -> int:
-        """16 or 32, as the parameter ``precision`` has it."""
+        """16 or 32, the values of the parameter ``precision``."""
         return 32 if self.type is torch.float32 else 16
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context of a forward pass."""
+        """Return the context for a forward pass."""
         if self.bits == 32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.type)
 
     def grad_scaler(self) -> torch.amp.GradScaler:
-        """Return the scaling of gradients, which float16 alone needs; else it does nothing."""
+        """Return the gradient scaler, enabled only for float16."""
         return torch.amp.GradScaler(self.device.type, enabled=self.type is torch.float16)
 
     def facts(self) -> dict[str, Any]:
-        """Return what belongs to ``effective`` in the metadata."""
+        """Return the entries for ``effective`` in the metadata."""
         return {"precision": self.bits, "forward_type": _name(self.type)}
 
 
 def choose(bits: int, model: nn.Module, run: Run, device: torch.device) -> Precision:
-    """Return what `model` is to compute in; a warning tells where that is not what was asked.
+    """Return the precision for `model`, with a warning if it is not the requested one.
 
-    The random generators are left as they are.
+    The random generators are not changed.
 
     Args:
-        bits: what was asked, 16 or 32.
-        model: the network, whose layers decide what has to work.
-        run: takes the warning.
-        device: where it computes.
+        bits: requested precision, 16 or 32.
+        model: the network; its layers are tested.
+        run: receives the warning.
+        device: device of the network.
     """
     if bits == 32:
         return Precision(device, torch.float32)
-    # float16 is what GPUs of any age have, and needs its gradients scaled; CPUs have bfloat16.
+    # GPUs of any age support float16, which needs scaled gradients; CPUs support bfloat16.
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
     for layer in dict.fromkeys(_kinds(model)):
         trouble = trouble_with(layer, device, half)
@@ -83,12 +83,12 @@ def choose(bits: int, model: nn.Module, run: Run, device: torch.device) -> Preci
 
 @dataclass(frozen=True)
 class Layer:
-    """A kind of layer, with what decides which kernels it needs; its widths do not.
+    """A kind of layer, with the properties that determine its kernels (widths do not).
 
     Attributes:
-        kind: its class.
-        deep: a recurrent one of several layers.
-        bidirectional: a recurrent one that reads both ways.
+        kind: class of the layer.
+        deep: whether it is recurrent with several layers.
+        bidirectional: whether it is recurrent and bidirectional.
     """
 
     kind: type[nn.Module]
@@ -96,7 +96,7 @@ class Layer:
     bidirectional: bool = False
 
     def tiny(self) -> tuple[nn.Module, list[Any]]:
-        """Return a small one of its kind, and inputs for it."""
+        """Return a tiny layer of this kind, and inputs for it."""
         make: Any = self.kind
         if self.kind in _RECURRENT:
             sequences = torch.ones(2, 3, 4)
@@ -135,11 +135,11 @@ def _kinds(model: nn.Module) -> Iterator[Layer]:
 
 @cache
 def trouble_with(layer: Layer, device: torch.device, half: torch.dtype) -> str | None:
-    """Return why such layers do not compute in `half` on `device`; None where they do.
+    """Return why `layer` cannot compute in `half` on `device`; None if it can.
 
     Raises:
-        RuntimeError: they do not compute in 32 bits either, or memory ran out, so that it is not
-            the precision that is at fault.
+        RuntimeError: it cannot compute in 32 bits either, or memory ran out, so the precision is
+            not the cause.
     """
     try:
         _compute(layer, Precision(device, half))
@@ -152,7 +152,7 @@ def trouble_with(layer: Layer, device: torch.device, half: torch.dtype) -> str |
 
 
 def _compute(layer: Layer, precision: Precision) -> None:
-    """Go forward and back as training does, and forward as evaluation does."""
+    """Run forward and backward as in training, and forward as in evaluation."""
     with torch.random.fork_rng(devices=()):
         module, inputs = layer.tiny()
     module = module.to(precision.device)
@@ -167,11 +167,11 @@ def _compute(layer: Layer, precision: Precision) -> None:
             module(given)
             module.train()
     if precision.device.type == "cuda":
-        torch.cuda.synchronize(precision.device)  # what a kernel fails of is told late
+        torch.cuda.synchronize(precision.device)  # kernels report errors late
 
 
 def _tensor(answer: Any) -> Tensor:
-    """Return what a layer answered, of a recurrent one without the last state."""
+    """Return the output of a layer; for a recurrent layer, without the last state."""
     if isinstance(answer, tuple):
         answer = answer[0]
     found: Tensor = answer.data if isinstance(answer, rnn.PackedSequence) else answer

@@ -1,4 +1,4 @@
-"""What a training remembers besides its model: sums, the best state, times, memory."""
+"""Training state besides the model: sums, best state, times, memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sums:
     """The loss summed over batches, kept on the device so that no batch waits for it.
 
     Args:
-        device: where the losses are.
+        device: device of the losses.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -41,7 +41,7 @@ class Sums:
         return float(self._loss) / self._samples if self._samples else math.nan
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs."""
+        """Return the state for `load_state_dict`."""
         return {"loss": self._loss, "samples": self._samples}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class Best:
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs."""
+        """Return the state for `load_state_dict`."""
         return {
             "value": self.value,
             "step": self.step,

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, each advanced at the moment that its formula is written for.
+"""Learning-rate schedules, each advanced at the moment that its formula assumes.
 
 Linear, cosine, one-cycle and warm-up count batches; plateau counts validations. One object receives
 both calls, so a training loop cannot step a per-batch schedule once per epoch: that mistake leaves
@@ -225,7 +225,7 @@ def torch_one_cycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> OneCycleLR:
-    """Return PyTorch's one-cycle schedule, which moves the momentum too, even if its rise is empty.
+    """Return PyTorch's one-cycle schedule (rate and momentum), even if its rise is empty.
 
     The rise ends at step ``pct_start · total_steps - 1``, and PyTorch divides by that: a cycle of
     ten steps with ``pct_start`` 0.1 fails. The rise is then made minimally shorter, so that the

@@ -1,6 +1,6 @@
-"""Room-acoustic parameters of energy decay curves, for many curves at once.
+"""Room-acoustic parameters of many energy decay curves at once.
 
-An energy decay curve E(t) is the energy that is still to come after t (Schroeder's backward
+An energy decay curve E(t) is the energy that arrives after t (Schroeder's backward
 integral of the squared impulse response); L(t) = 10·log10(E(t)/E₀) is its level in dB.
 
 ========== ==== ==========================================================================
@@ -9,14 +9,14 @@ t20_s      s    3 · (t(−25 dB) − t(−5 dB)): reverberation time from the f
 c50_db     dB   10·log10((1 − e)/e), e = E(50 ms)/E₀: clarity of ISO 3382-1, early energy
                 over late energy; the curve must begin at the direct sound
 c50_edcsum dB   10·log10(Σ E before 50 ms / Σ E from 50 ms on): the ratio that the original
-                EDC programs call C50. It sums the curve, not the energy, and is another quantity
+                EDC programs call C50. It sums the curve, not the energy: another quantity
 ========== ==== ==========================================================================
 
-The original EDC programs also report t(−10 dB) itself as EDT, a sixth of the one here: mind it when
-results are held against published ones.
+The original EDC programs report t(−10 dB) itself as EDT, a sixth of the value here: keep this in
+mind when you compare results with published ones.
 
-t(−x dB) is the first time at which the level is at or below −x dB, found between two samples by
-a straight line in dB, so that an exponential decay is exact at any rate.
+t(−x dB) is the first time at which the level is at or below −x dB, interpolated linearly in dB
+between two samples, so that an exponential decay is exact at any rate.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PARAMETERS: Final = ("edt_s", "t20_s", "c50_db", "c50_edcsum_db")
 
 # A sample at or below zero has no level; it counts as this share of E₀ (−120 dB).
 _FLOOR: Final = 1e-12
-_CHUNK: Final = 1 << 22  # samples looked at together: 4 MiB of comparisons
+_CHUNK: Final = 1 << 22  # samples processed together: 4 MiB of comparisons
 
 Floats = NDArray[np.float64]
 
@@ -43,26 +43,26 @@ def decay_parameters(
 ) -> dict[str, Floats]:
     """Return EDT, T20 and both C50 of every curve.
 
-    Nothing is assumed about a curve: a prediction may be noisy, rise, exceed 1 or go below zero.
-    What it does not define is NaN: a level that it never reaches, or that it is already below at
-    its first sample, a clarity whose early or late energy is not above zero, and everything of a
-    curve that holds a value that is not finite.
+    Curves may be noisy, rise, exceed 1 or go below zero, as predictions do. Undefined quantities
+    are NaN: times at levels that a curve never reaches or is already below at its first sample,
+    clarity whose early or late energy is not above zero, and everything for a curve with a value
+    that is not finite.
 
     Args:
-        curves: [N, T] (or [..., T], N then being the product of the leading lengths) linear
-            energy, real, T ≥ 2, first sample at t = 0. It is read in chunks of rows and not
-            copied, so it may be a mapped file.
+        curves: [N, T] (or [..., T], then N is the product of the leading lengths) linear energy,
+            real, T ≥ 2, first sample at t = 0. It is read in chunks of rows and not copied, so it
+            may be a memory-mapped file.
         rate_hz: samples per second, above 0.
-        reference: E₀ of each curve, a number or [N]; by default its own first sample. Hold a
-            prediction against its *target's* first sample: then an error of its level counts, and
-            one noisy first sample does not shift the whole curve.
+        reference: E₀ of each curve, a number or [N]; by default the curve's first sample. For a
+            prediction, use its *target's* first sample: then a level error counts, and one noisy
+            first sample does not shift the whole curve.
 
     Returns:
-        float64 arrays [N], by the names in `PARAMETERS`.
+        float64 arrays [N] with the names in `PARAMETERS`.
 
     Raises:
-        ValueError: `curves` has no two axes, fewer than two samples or no real numbers, or
-            `rate_hz` is no positive number.
+        ValueError: `curves` has fewer than two axes or samples or is not real, or `rate_hz` is not
+            positive.
     """
     rate_hz = _checked_rate(rate_hz)
     curves = _checked_curves(curves)
@@ -72,7 +72,7 @@ def decay_parameters(
     else:
         zero = np.broadcast_to(np.asarray(reference, dtype=np.float64).reshape(-1), (count,))
     found = {name: np.empty(count) for name in PARAMETERS}
-    with np.errstate(all="ignore"):  # what is undefined becomes NaN
+    with np.errstate(all="ignore"):  # undefined values become NaN
         for rows in chunks(count, length):
             for name, values in _of_chunk(curves[rows], zero[rows], rate_hz).items():
                 found[name][rows] = values
@@ -80,7 +80,7 @@ def decay_parameters(
 
 
 def chunks(count: int, length: int) -> Iterator[slice]:
-    """Yield slices over `count` rows of `length` samples: bounded size, at least one row."""
+    """Yield slices of `count` rows of `length` samples: bounded size, at least one row."""
     step = max(1, _CHUNK // max(1, length))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
@@ -95,11 +95,11 @@ def _of_chunk(curves: NDArray[Any], zero: Floats, rate_hz: float) -> dict[str, F
     found = {
         "edt_s": 6.0 * ten / rate_hz,
         "t20_s": 3.0 * (twenty_five - five) / rate_hz,
-        # Logarithms apart: the ratio itself overflows where almost nothing is late.
+        # Separate logarithms: the ratio overflows if almost no energy is late.
         "c50_db": 10.0 * (np.log10(1.0 - share) - np.log10(share)),
         "c50_edcsum_db": 10.0 * (np.log10(early) - np.log10(late)),
     }
-    # The sums see every sample: one that is not finite leaves the whole curve undefined.
+    # The sums include every sample: one that is not finite makes the whole curve undefined.
     usable = np.isfinite(early + late) & np.isfinite(zero) & (zero > 0)
     return {
         name: np.where(usable & np.isfinite(values), values, np.nan)
@@ -108,7 +108,7 @@ def _of_chunk(curves: NDArray[Any], zero: Floats, rate_hz: float) -> dict[str, F
 
 
 def _crossing(curves: NDArray[Any], zero: Floats, level_db: float) -> Floats:
-    """Return where each curve first is at or below −`level_db`, in samples; NaN for nowhere."""
+    """Return the first sample at which each curve is at or below −`level_db`; NaN if never."""
     threshold = zero * 10.0 ** (-level_db / 10.0)
     row = np.arange(len(curves))
     at = np.argmax(curves <= threshold[:, None], axis=1)
@@ -118,7 +118,7 @@ def _crossing(curves: NDArray[Any], zero: Floats, level_db: float) -> Floats:
     lower = _level_db(here, zero)
     upper = _level_db(curves[row, before].astype(np.float64), zero)
     between = before + (upper + level_db) / (upper - lower)
-    # At the first sample there is no sample before: only the very level itself is a crossing.
+    # The first sample has no predecessor: it is a crossing only at exactly this level.
     first = np.where(here >= threshold, 0.0, np.nan)
     return np.where(reached, np.where(at > 0, between, first), np.nan)
 
@@ -128,7 +128,7 @@ def _level_db(energy: Floats, zero: Floats) -> Floats:
 
 
 def _at(curves: NDArray[Any], place: float) -> Floats:
-    """Return each curve at the fractional sample `place`; NaN beyond its end."""
+    """Return the value of each curve at the fractional sample `place`; NaN beyond its end."""
     left = math.floor(place + 1e-9)
     part = max(0.0, place - left)
     last = curves.shape[1] - 1

@@ -1,4 +1,4 @@
-"""Simulated rooms are kept in the cache of the trainers, so that a sweep simulates them once."""
+"""Cache simulated rooms, so that a sweep simulates them once."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def simulated(
     progress: Progress = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RoomSet:
-    """Return what `rooms.simulate` returns, from the cache where it is there already.
+    """Return the result of `rooms.simulate`, from the cache if it is there.
 
     Args:
         rooms: number of rooms.
         cases: curves per room.
         rate_hz: samples per second.
         duration_s: length of a curve in seconds.
-        seed: of everything that is random.
-        progress: told what happens.
-        should_stop: asked while rooms are simulated or waited for.
+        seed: seed of all random numbers.
+        progress: receives status messages.
+        should_stop: checked while rooms are simulated or another process simulates them.
 
     Raises:
-        Interrupted: `should_stop` said so.
+        Interrupted: `should_stop` returned True.
     """
     settings: dict[str, Any] = {
         "rooms": rooms,

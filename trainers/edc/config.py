@@ -1,14 +1,14 @@
-"""Parameters of the EDC trainer: what may be set, to what, and what it does. Loads no torch.
+"""Parameters of the EDC trainer. Does not import torch.
 
 Two presets scale the same models. ``small`` learns 1,000-point curves on two CPU cores in a
-minute; ``paper`` is the published size, 96,000 points and 198 M parameters, for a GPU.
+minute; ``paper`` is the published size for a GPU: 96,000 points and 198 M parameters.
 
-The loss compares curves in the *scaled* space, in which the network answers: ``scaler_type`` is
-fitted per time step on the training curves, so that the faint late part of a decay counts like
-its loud beginning. Regions and crossings in dB, which the weighted and the auxiliary loss need,
-are always found on the linear curve: the logarithm of a standardised value means nothing. Every
-reported ``val_`` metric but ``val_loss`` is taken on the linear curve too, and so can be compared
-between losses.
+The loss compares curves in the *scaled* space of the network's output. The scaler of
+``scaler_type`` is fitted per time step on the training curves, so that the faint late part of a
+decay counts as much as its loud beginning. The weighted and the auxiliary loss find regions and
+crossings in dB on the linear curve, because the logarithm of a standardized value is meaningless.
+Every reported ``val_`` metric except ``val_loss`` is also computed on the linear curve, so it can
+be compared between losses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DATA_KIND = "decay_curve"
 
 @dataclass(frozen=True)
 class Config:
-    """All values of one training run; see the help of each field."""
+    """All values of one training run; each field has a help text."""
 
     preset: str = parameter(
         "small", "sizes of model, data and training", choices=("small", "paper"), alters_memory=True
@@ -98,7 +98,7 @@ class Config:
         alters_loss=True,
     )
 
-    # Optimiser.
+    # Optimizer.
     optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"), alters_memory=True)
     lr: float = parameter(1e-3, "learning rate; the peak where the schedule moves it", low=0.0)
     weight_decay: float = parameter(
@@ -199,7 +199,7 @@ class Config:
         "standard",
         "scaling of features and curves, fitted on training data",
         choices=("standard", "minmax"),
-        # The loss is taken on scaled curves, so another scaler gives it another meaning.
+        # The loss is computed on scaled curves, so another scaler changes its meaning.
         alters_loss=True,
     )
     data_fraction: float = parameter(
@@ -255,7 +255,7 @@ METRICS: dict[str, Metric] = {
     "val_edt_mae": Metric(unit="s"),
     "val_t20_mae": Metric(unit="s"),
     "val_c50_mae": Metric(unit="dB"),
-    # Curves that leave a quantity undefined, which no error above speaks of.
+    # Curves with an undefined quantity, which the errors above do not cover.
     "val_edt_undefined": Metric(unit="curves"),
     "val_t20_undefined": Metric(unit="curves"),
     "val_c50_undefined": Metric(unit="curves"),

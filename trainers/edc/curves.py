@@ -1,4 +1,4 @@
-"""Features and curves as tensors: where they live, how they are scaled, how they are predicted."""
+"""Features and curves as tensors: placement, scaling and prediction."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = NDArray[Any]
 Autocast = Callable[[], AbstractContextManager[Any]]
 
 RESIDENT_BYTES = 512 * 2**20
-"""Curves up to this size move to the GPU once; larger ones stay in host memory, batch by batch."""
+"""Curves up to this size are moved to the GPU once; larger ones batch by batch."""
 
 
 class CurveScale(nn.Module):
-    """The affine map between linear curves and the scaled space, on the device.
+    """The affine map between linear and scaled curves, on the device.
 
     Args:
-        inverse: maps scaled curves [1, points] to linear ones, as the fitted scaler does.
+        inverse: maps scaled curves [1, points] to linear ones (from the fitted scaler).
         points: samples of a curve.
     """
 
@@ -33,7 +33,7 @@ class CurveScale(nn.Module):
 
     def __init__(self, inverse: Callable[[Array], Array], points: int) -> None:
         super().__init__()
-        # Read off the fitted scaler, so that there is one place where scaling is defined.
+        # Derived from the fitted scaler, so that scaling is defined in one place.
         zero, one = inverse(np.zeros((1, points)))[0], inverse(np.ones((1, points)))[0]
         self.register_buffer("offset", torch.from_numpy(zero).float())
         self.register_buffer("scale", torch.from_numpy(one - zero).float())
@@ -53,7 +53,7 @@ class CurveSet:
     Args:
         features: [N, 16], scaled.
         curves: [N, points], linear.
-        device: where batches are wanted.
+        device: device of the batches.
     """
 
     def __init__(self, features: Array, curves: Array, device: torch.device) -> None:
@@ -69,7 +69,7 @@ class CurveSet:
         return len(self.targets)
 
     def sample(self, count: int) -> CurveSet:
-        """Return at most `count` of its curves, evenly spread and always the same."""
+        """Return at most `count` curves, evenly spread and always the same."""
         rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
         features = self._features[torch.from_numpy(rows).to(self._device)].cpu().numpy()
         return CurveSet(features, self.targets[rows], self._device)
@@ -92,7 +92,7 @@ def predict(
     batch_size: int,
     autocast: Autocast,
 ) -> tuple[NDArray[np.float32], float]:
-    """Return the linear curves [N, points] that `model` predicts and the mean loss over them.
+    """Return the linear curves [N, points] that `model` predicts and their mean loss.
 
     The model is in evaluation mode afterwards.
     """
@@ -106,7 +106,7 @@ def predict(
                 scaled = model(features)
             scaled = scaled.float()
             value = loss(scaled, scale.to_scaled(linear), linear)
-            # Predictions go to the host anyway, so reading the loss costs no further wait.
+            # Predictions are copied to the host anyway, so reading the loss adds no wait.
             predicted[rows.numpy()] = scale.to_linear(scaled).cpu().numpy()
             total += value.double().cpu() * len(rows)
     return predicted, float(total) / len(curves)

@@ -1,4 +1,4 @@
-"""The data of one training: rooms from files or the simulator, split by room, and scaling."""
+"""The data of a training run: rooms from files or the simulator, split by room, and scaling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 class DataConfig(Protocol):
-    """What `load` reads of the trainer's config."""
+    """The values of the trainer's config that `load` reads."""
 
     @property
     def data_path(self) -> str | None:
@@ -31,19 +31,19 @@ class DataConfig(Protocol):
 
     @property
     def features_path(self) -> str | None:
-        """CSV of room features; None looks for one beside the curves."""
+        """CSV of room features; None searches next to the curves."""
 
     @property
     def rooms(self) -> int:
-        """Simulated rooms."""
+        """Number of simulated rooms."""
 
     @property
     def cases_per_room(self) -> int:
-        """Curves of each simulated room."""
+        """Curves per simulated room."""
 
     @property
     def rate_hz(self) -> float:
-        """Samples per second, where the files do not say it."""
+        """Samples per second, if the files do not give it."""
 
     @property
     def duration_s(self) -> float:
@@ -51,7 +51,7 @@ class DataConfig(Protocol):
 
     @property
     def max_samples(self) -> int | None:
-        """Greatest number of curves taken; None takes all."""
+        """Maximum number of curves; None takes all."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class EdcData:
     """Features [n, 16] and linear curves [n, T] of the three splits, float32, none empty.
 
     Attributes:
-        rate_hz: samples per second of the curves; what the files say comes before the config.
+        rate_hz: samples per second of the curves; the files take precedence over the config.
     """
 
     train_features: Curves
@@ -79,20 +79,20 @@ def load(
     progress: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> EdcData:
-    """Return the data that `config` names.
+    """Return the data that `config` specifies.
 
     Args:
-        config: where the curves are, or how many rooms to simulate.
-        seed: of the simulation and of the split. It is the same for all trials of a sweep, or
-            they would be judged on different rooms.
+        config: path of the curves, or number of rooms to simulate.
+        seed: seed of simulation and split; the same for all trials of a sweep, so that they are
+            evaluated on the same rooms.
         data_fraction: share of the training rooms to use, in (0, 1].
-        progress: told what happens.
-        should_stop: asked while rooms are simulated.
+        progress: receives status messages.
+        should_stop: checked while rooms are simulated.
 
     Raises:
-        ValueError: the files are missing, cannot be read or do not fit; there are fewer than
-            three rooms.
-        Interrupted: `should_stop` said so.
+        ValueError: files are missing, unreadable or inconsistent, or there are fewer than three
+            rooms.
+        Interrupted: `should_stop` returned True.
     """
     if config.data_path is None:
         data = simulated(
@@ -120,19 +120,19 @@ def split_rooms(
 ) -> EdcData:
     """Return training, validation and test data in the ratio 60 : 20 : 20, by room.
 
-    No room is in two splits: its curves resemble each other, and a row of a known room would be
-    an easy test. `data_fraction` leaves validation and test as they are, and smaller fractions
-    are part of greater ones.
+    No room is in two splits, because its curves are similar and a row of a known room would be an
+    easy test. `data_fraction` does not change validation and test; smaller fractions are subsets
+    of larger ones.
 
     Args:
         data: all rows.
-        seed: which rooms go where.
+        seed: seed of the split.
         data_fraction: share of the training rooms, in (0, 1]; at least one room is kept.
-        max_samples: greatest number of rows of all splits together, taken room by room; where
-            even three rooms hold more, only the first rows of three rooms.
+        max_samples: maximum number of rows in all splits, taken room by room; if three rooms
+            already have more, only the first rows of three rooms.
 
     Raises:
-        ValueError: there are fewer than three rooms, or a number is out of its range.
+        ValueError: there are fewer than three rooms, or a number is out of range.
     """
     if not 0 < data_fraction <= 1:
         raise ValueError(f"data_fraction: must be above 0 and at most 1 (found {data_fraction}).")
@@ -166,7 +166,7 @@ def split_rooms(
 def _limited(
     rows_of: dict[int, NDArray[np.intp]], max_samples: int | None
 ) -> dict[int, NDArray[np.intp]]:
-    """Return the first rooms that hold at most `max_samples` rows together."""
+    """Return the first rooms with at most `max_samples` rows in total."""
     if max_samples is None:
         return rows_of
     kept: dict[int, NDArray[np.intp]] = {}
@@ -187,8 +187,8 @@ class Scaler:
     """An affine map per column, fitted on training data.
 
     Attributes:
-        offset: [F], what is subtracted.
-        scale: [F], what is divided by afterwards; above 0.
+        offset: [F], subtracted first.
+        scale: [F], divisor, above 0.
     """
 
     offset: Floats
@@ -196,21 +196,21 @@ class Scaler:
 
     @classmethod
     def fit(cls, values: NDArray[Any], kind: str = "standard", *, floor: float = 1e-3) -> Scaler:
-        """Return the scaler for the columns of `values`.
+        """Return a scaler for the columns of `values`.
 
-        Columns are scaled one by one, as scikit-learn's scalers do, except that none is scaled by
-        less than `floor` times the greatest scale: the end of a decay curve varies by a millionth
-        of its beginning, and a training set of few rooms may hardly have one; divided by that, an
-        ordinary curve of another room would be millions. A constant column maps to 0.
+        Columns are scaled separately, as in scikit-learn, but none by less than `floor` times the
+        greatest scale: the end of a decay curve varies by a millionth of its beginning, and hardly
+        at all in a training set of few rooms. Divided by that, an ordinary curve of another room
+        would reach millions. A constant column maps to 0.
 
         Args:
             values: [N, F], N ≥ 1.
             kind: ``"standard"`` (mean 0, standard deviation 1), ``"minmax"`` (0 to 1) or
                 ``"none"`` (unchanged).
-            floor: least scale as a share of the greatest.
+            floor: minimum scale as a share of the greatest.
 
         Raises:
-            ValueError: there is no such kind, or no row.
+            ValueError: `kind` is unknown or there is no row.
         """
         if len(values) == 0:
             raise ValueError("scaler: there are no rows to fit.")
@@ -228,7 +228,7 @@ class Scaler:
             return cls(np.zeros(columns), np.ones(columns))
         else:
             raise ValueError(f"scaler_type: must be standard, minmax or none (found {kind!r}).")
-        # The mean of equal values may miss them by rounding: what is left is no variation.
+        # The mean of equal values may differ from them by rounding, which is not variation.
         rounding = 8 * np.finfo(np.float64).eps * np.abs(offset)
         scale = np.where(scale <= rounding, 0.0, scale)
         scale = np.maximum(scale, floor * scale.max())
@@ -239,5 +239,5 @@ class Scaler:
         return np.asarray((values - self.offset) / self.scale)
 
     def inverse(self, values: NDArray[Any]) -> Floats:
-        """Return the values [N, F] that `transform` made these of, as float64."""
+        """Return the unscaled values [N, F] as float64."""
         return np.asarray(values * self.scale + self.offset)

@@ -1,19 +1,19 @@
-"""Decay curves from files, in the two layouts that exist.
+"""Decay curves from files in two layouts.
 
 An archive with a table
-    ``curves.npz`` with ``edc`` (or ``curves``, or a single array of two axes) [N, T], and the
-    rate as ``dt_s`` or ``rate_hz``; the features are a CSV whose rows are the archive's rows, in
-    its order. An archive that holds ``features`` [N, 16] itself needs no CSV.
+    ``curves.npz`` with ``edc`` (or ``curves``, or a single two-dimensional array) [N, T] and the
+    rate as ``dt_s`` or ``rate_hz``; the features are in a CSV with the same rows in the same
+    order. An archive with ``features`` [N, 16] needs no CSV.
 
 A folder of curves with a table
-    ``RIR_<number>_case<case>_edc.npy``, one curve a file, with a feature CSV, as the original
-    EDC programs keep them. Rows and files find each other by the column ``filename``, else by
-    ``ID`` and ``case``, else, where there are equally many, by their order (files by number and
-    case) as in the original. Longer curves are cut, shorter ones end in zeros.
+    ``RIR_<number>_case<case>_edc.npy``, one curve per file, with a feature CSV: the layout of the
+    original EDC programs. Rows and files are matched by the column ``filename``, else by ``ID``
+    and ``case``, else, if there are equally many, by order (files by number and case) as in the
+    original. Longer curves are cut, shorter ones padded with zeros.
 
-The CSV has a header with the 16 features of `roomset.FEATURES` (spelling of case, blanks and
-underscores is free) and ``ID``, the room. Where it is not named, the only CSV in the folder that
-has those columns and the right number of rows is taken.
+The CSV has a header with the 16 features of `roomset.FEATURES` (case, blanks and underscores are
+ignored) and ``ID``, the room. If no CSV is named, the only one in the folder with those columns
+and the right number of rows is used.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Table:
 
     Attributes:
         path: the file.
-        columns: texts of every column, by its plain name (small letters and digits alone).
+        columns: texts of every column, by its normalized name (lower-case letters and digits).
         features: [N, 16] float32.
     """
 
@@ -54,16 +54,16 @@ class Table:
 def read_curves(
     data_path: Path, features_path: Path | None, *, rate_hz: float, duration_s: float
 ) -> RoomSet:
-    """Return the rooms in an archive or a folder of curves; see the module.
+    """Return the rooms in an archive or a folder of curves; see the module docstring.
 
     Args:
         data_path: an ``.npz`` file or a folder of ``RIR_*_edc.npy``.
-        features_path: the CSV; None looks beside (archive) or in and beside (folder) `data_path`.
-        rate_hz: samples per second, where the files do not say it.
+        features_path: the CSV; None searches next to `data_path` and, for a folder, inside it.
+        rate_hz: samples per second, if the files do not give it.
         duration_s: length of the curves in a folder, in seconds.
 
     Raises:
-        ValueError: files are missing, cannot be read or do not fit together; nothing is unpickled.
+        ValueError: files are missing, unreadable or inconsistent; nothing is unpickled.
     """
     if data_path.is_dir():
         return _from_folder(data_path, features_path, rate_hz, round(rate_hz * duration_s))
@@ -80,8 +80,8 @@ def read_table(path: Path) -> Table:
     """Return the features in the CSV `path`.
 
     Raises:
-        ValueError: it cannot be read, lacks features (the nearest columns are named), or a value
-            is no number (its line is named).
+        ValueError: it is unreadable, lacks features (the message names similar columns), or a
+            value is not a number (the message names the line).
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -117,7 +117,7 @@ def _from_archive(path: Path, features_path: Path | None, rate_hz: float) -> Roo
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged archive raises nearly anything
+    except Exception as error:  # a damaged archive can raise almost anything
         reason = (
             "is none, or holds objects that would have to be unpickled"
             if "pickle" in str(error)
@@ -188,7 +188,7 @@ def _from_folder(folder: Path, features_path: Path | None, rate_hz: float, point
 def _curve(path: Path) -> NDArray[Any]:
     try:
         curve: NDArray[Any] = np.load(path, allow_pickle=False)
-    except Exception as error:  # a damaged file raises nearly anything
+    except Exception as error:  # a damaged file can raise almost anything
         reason = "would have to be unpickled" if "pickle" in str(error).lower() else error
         raise ValueError(f"{path}: not one decay curve ({reason}).") from None
     if (
@@ -203,7 +203,7 @@ def _curve(path: Path) -> NDArray[Any]:
 
 
 def _rows_of(files: list[Path], numbers: list[tuple[int, int]], table: Table) -> NDArray[np.intp]:
-    """Return the table's row of each file."""
+    """Return the table row of each file."""
     keys = _keys(table, unique_rooms=len({room for room, _ in numbers}) == len(numbers))
     row_of = {key: row for row, key in enumerate(keys)}
     if len(row_of) == len(keys) > 0:
@@ -215,7 +215,7 @@ def _rows_of(files: list[Path], numbers: list[tuple[int, int]], table: Table) ->
             f"{len(unmatched):,} have none by filename or by ID and case, first "
             f"{unmatched[0].name})."
         )
-    # Nothing names the curves: rows and files are in one order, or nobody can tell.
+    # Nothing names the curves, so rows and files must be in the same order.
     if len(files) == len(table):
         return np.arange(len(files))
     raise ValueError(
@@ -225,7 +225,7 @@ def _rows_of(files: list[Path], numbers: list[tuple[int, int]], table: Table) ->
 
 
 def _keys(table: Table, *, unique_rooms: bool) -> list[Any]:
-    """Return what names the curve of each row, as (number, case); nothing where nothing does."""
+    """Return (number, case) of each row's curve; an empty list if no column names them."""
     if "filename" in table.columns:
         return [_numbers(Path(name)) for name in table.columns["filename"]]
     rooms, cases = table.columns.get("id"), table.columns.get("case")
@@ -237,7 +237,7 @@ def _keys(table: Table, *, unique_rooms: bool) -> list[Any]:
 
 
 def _table(named: Path | None, folders: list[Path], rows: int) -> Table:
-    """Return the table that is named, or the only one in `folders` that fits."""
+    """Return the named table, or the only matching one in `folders`."""
     if named is not None:
         return read_table(named)
     found, refused = [], []
@@ -264,13 +264,13 @@ def _table(named: Path | None, folders: list[Path], rows: int) -> Table:
 
 
 def _numbers(path: Path) -> tuple[int, int] | None:
-    """Return room and case that a name such as ``RIR_017_case3_edc.npy`` tells."""
+    """Return room and case from a name such as ``RIR_017_case3_edc.npy``."""
     match = _FILE.fullmatch(path.stem)
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 
 def _whole(text: str) -> int | str:
-    """Return ``7`` for ``"7"``, ``"007"`` and ``"7.0"``; other texts as they are."""
+    """Return ``7`` for ``"7"``, ``"007"`` and ``"7.0"``; other texts unchanged."""
     match = re.fullmatch(r"0*(\d+)(?:\.0*)?", text)
     return int(match[1]) if match else text
 

@@ -1,12 +1,12 @@
 """The four losses.
 
-Every loss sees curves in two spaces. The *scaled* space is the one in which the network answers
-(see `trainers.edc.config`): squared errors and first differences are taken there. The *linear*
-space is the curve itself, 1.0 falling to 0: regions in dB and acoustic parameters are found there,
-because standardised values are negative half of the time and have no logarithm.
+Every loss receives curves in two spaces. Squared errors and first differences are computed in the
+*scaled* space of the network's output (see `trainers.edc.config`). Regions in dB and acoustic
+parameters are found in the *linear* space, the curve itself from 1.0 to 0, because half of the
+standardized values are negative and have no logarithm.
 
-Values of different losses, of one loss with different weights, or of one loss with another scaler,
-cannot be compared; that is what the ``val_`` metrics on linear curves are for.
+Values of different losses, or of one loss with other weights or another scaler, cannot be
+compared; compare the ``val_`` metrics on linear curves instead.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ PART_LIMIT = 1e4
 
 
 class CurveLoss(nn.Module):
-    """Base of the losses: the plain mean squared error in the scaled space.
+    """The mean squared error in the scaled space, and the base of the other losses.
 
     Attributes:
-        name: the loss as the config names it.
+        name: name of the loss in the config.
     """
 
     name = "mse"
 
     @property
     def weights(self) -> dict[str, float]:
-        """Return the weights that the loss computes with, by the names of the config."""
+        """Return the weights that the loss uses, by their names in the config."""
         return {}
 
     def forward(self, predicted: Tensor, target: Tensor, linear_target: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class CurveLoss(nn.Module):
         Args:
             predicted: [N, points], scaled.
             target: [N, points], scaled.
-            linear_target: [N, points], the same curves from 1.0 to 0.
+            linear_target: [N, points], the same curves, unscaled.
         """
         return mean_square(predicted - target)
 
@@ -53,8 +53,8 @@ class CurveLoss(nn.Module):
 class EdcRirLoss(CurveLoss):
     """MSE of the curve plus half the MSE of its first difference.
 
-    The difference of a decay curve follows the energy of the impulse response, so this asks for
-    the right slope as well as the right level.
+    The difference of a decay curve follows the energy of the impulse response, so this loss
+    requires the right slope as well as the right level.
     """
 
     name = "edc_rir"
@@ -68,14 +68,14 @@ class EdcRirLoss(CurveLoss):
 
 
 class WeightedEdcLoss(CurveLoss):
-    """MSE under a mask that weights the regions from which EDT, T20 and C50 are read.
+    """MSE with a mask that weights the regions from which EDT, T20 and C50 are read.
 
-    Where regions overlap the greatest of their weights counts; outside all of them it is 1.
+    In overlapping regions the greatest weight counts; outside all regions the weight is 1.
 
     Args:
-        edt_weight: of the curve from 0 to -10 dB.
-        t20_weight: of the curve from -5 to -25 dB.
-        c50_weight: of the first 50 ms.
+        edt_weight: weight of the curve from 0 to -10 dB.
+        t20_weight: weight of the curve from -5 to -25 dB.
+        c50_weight: weight of the first 50 ms.
         rate_hz: samples per second of the curves.
     """
 
@@ -102,7 +102,7 @@ class WeightedEdcLoss(CurveLoss):
     def mask(self, linear: Tensor) -> Tensor:
         """Return the weight of every point of the linear curves [N, points]."""
         early = torch.arange(linear.shape[1], device=linear.device) < self.early
-        # Levels are compared as energies: x dB is 10^(x/10), and zero needs no logarithm.
+        # Compare energies, 10^(x/10) for x dB, so that zero needs no logarithm.
         regions = (
             (early.expand_as(linear), self.c50_weight),
             (linear >= 10**-1.0, self.edt_weight),
@@ -121,20 +121,19 @@ class WeightedEdcLoss(CurveLoss):
 class AuxiliaryLoss(CurveLoss):
     """MSE plus ``aux_weight``/2 times the squared errors of T20 (s²) and C50 (dB²).
 
-    T20 is three times the time from -5 to -25 dB. Each crossing is a soft argmin, the mean time
-    under softmax(-|level - crossing| / temperature), so that it can be differentiated. C50 is the
-    ratio of the sums of the curve before and after 50 ms (the metric ``c50_edcsum``), which stays
-    smooth where the ISO ratio runs to infinity.
+    T20 is three times the time from -5 to -25 dB. Each crossing is a differentiable soft argmin:
+    the mean time weighted by softmax(-|level - crossing| / temperature). C50 is the ratio of the
+    sums of the curve before and after 50 ms (the metric ``c50_edcsum``), which stays smooth when
+    the ISO ratio diverges.
 
-    Three limits keep a bad batch from ending the training: levels to [-60, 0] dB re 1.0, T20 to
-    5 s and C50 to 50 dB in size, and each squared error to 1e4. The last limit scales a part down
-    instead of cutting it off, since a part that is cut off has no gradient to lead it back. Where
-    the sum is not finite all the same, the loss is the unlimited MSE, so that a diverged network
-    still shows.
+    Three limits keep a bad batch from ending the training: levels to [-60, 0] dB re 1.0, |T20| to
+    5 s and |C50| to 50 dB, and each squared error to 1e4. The last limit scales instead of
+    clamping, since a clamped term has no gradient. If the sum is still not finite, the loss is the
+    unlimited MSE, so that a diverged network is visible.
 
     Args:
         aux_weight: weight of the two errors, in [0.01, 1].
-        temperature: of the softmax, dB.
+        temperature: temperature of the softmax, dB.
         rate_hz: samples per second of the curves.
         to_linear: maps scaled curves to linear ones.
     """
@@ -170,9 +169,9 @@ class AuxiliaryLoss(CurveLoss):
         return (3.0 * ((near_25 - near_5) * time).sum(dim=1)).clamp(-T20_LIMIT_S, T20_LIMIT_S)
 
     def c50(self, linear: Tensor) -> Tensor:
-        """Return C50 [N] in dB by sums of linear curves [N, points], within ±50 dB."""
-        # Each sample is limited, not the sum: one that is below zero cannot hide the others, and
-        # a sum that was cut off would have no gradient at all.
+        """Return C50 [N] in dB from sums of linear curves [N, points], within ±50 dB."""
+        # Each sample is limited, not the sum: a negative sample cannot hide the others, and a
+        # clamped sum would have no gradient.
         energy = linear.clamp(0.0, 1.0)
         early = energy[:, : self.early].sum(dim=1) + 1e-10
         late = energy[:, self.early :].sum(dim=1) + 1e-10
@@ -181,7 +180,7 @@ class AuxiliaryLoss(CurveLoss):
     def forward(self, predicted: Tensor, target: Tensor, linear_target: Tensor) -> Tensor:
         """Return the loss; see `CurveLoss.forward`."""
         square = mean_square(predicted - target)
-        # NaN would pass every clamp and come back as a NaN gradient from a part that is not used.
+        # NaN passes every clamp and causes NaN gradients even in an unused term.
         linear = torch.nan_to_num(self.to_linear(predicted), posinf=1.0, neginf=0.0)
         t20 = mean_square(self.t20(linear) - self.t20(linear_target))
         c50 = mean_square(self.c50(linear) - self.c50(linear_target))
@@ -195,12 +194,12 @@ def mean_square(error: Tensor) -> Tensor:
 
 
 def limited(part: Tensor) -> Tensor:
-    """Return `part`, scaled to at most 1e4; its gradient keeps its direction."""
+    """Return `part` scaled to at most 1e4; its gradient keeps its direction."""
     return part * (PART_LIMIT / part.detach()).clamp(max=1.0)
 
 
 def early_points(rate_hz: float) -> int:
-    """Return how many points of a curve lie before 50 ms."""
+    """Return the number of points of a curve before 50 ms."""
     return int(EARLY_S * rate_hz + 1e-9)
 
 
@@ -210,7 +209,7 @@ def make_loss(
     """Return the loss that `config` names.
 
     Args:
-        config: names the loss and its weights.
+        config: gives the loss and its weights.
         rate_hz: samples per second of the curves.
         to_linear: maps scaled curves [N, points] to linear ones.
     """

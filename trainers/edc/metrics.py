@@ -1,7 +1,7 @@
-"""Metrics of predicted decay curves, recomputed from arrays. Needs numpy alone.
+"""Metrics of predicted decay curves, recomputed from arrays. Needs only numpy.
 
-`errors` gives MAE, RMSE and R² of any pair of arrays; `evaluate` gives the same three for EDT,
-T20 and C50 of the curves. Together they are what training reports with ``val_`` before it.
+`errors` computes MAE, RMSE and R² of any pair of arrays; `evaluate` computes the same for EDT, T20
+and C50 of the curves. Training reports all of them with the prefix ``val_``.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def evaluate(
 ) -> dict[str, float]:
     """Return MAE, RMSE and R² of EDT (s), T20 (s) and both C50 (dB) over all curves.
 
-    Both curves of a pair are read against the target's first sample, so that a wrong level counts
-    (see `acoustics.decay_parameters`). A pair in which either curve leaves a quantity undefined is
-    left out of that quantity and counted: a model must not look better by leaving it undefined,
-    so look at the count too.
+    Both curves of a pair are evaluated relative to the target's first sample, so that a wrong level
+    counts (see `acoustics.decay_parameters`). A pair with an undefined quantity in either curve is
+    left out of that quantity and counted. Check the count too: a model must not look better
+    because more quantities are undefined.
 
     Args:
         predictions: [N, T] linear energy.
@@ -48,11 +48,11 @@ def evaluate(
 
     Returns:
         ``edt_mae``, ``edt_rmse``, ``edt_r2`` and the same for ``t20``, ``c50`` (ISO 3382) and
-        ``c50_edcsum``; NaN where no pair defines the quantity. ``<quantity>_undefined``, the
-        number of pairs left out, only where there are any.
+        ``c50_edcsum``; NaN if the quantity is undefined in every pair. ``<quantity>_undefined``,
+        the number of pairs left out, only if there are any.
 
     Raises:
-        ValueError: the shapes differ, or as `acoustics.decay_parameters` says.
+        ValueError: the shapes differ, or as in `acoustics.decay_parameters`.
     """
     if predictions.shape != targets.shape:
         raise ValueError(
@@ -76,8 +76,8 @@ def evaluate(
 def errors(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
     """Return ``mae``, ``rmse`` and ``r2`` over all elements, summed in float64.
 
-    R² is flattened: one mean over all elements. It is NaN where all targets are equal; all three
-    are NaN for empty arrays.
+    R² is flattened: one mean over all elements. It is NaN if all targets are equal; all three are
+    NaN for empty arrays.
 
     Args:
         predictions: [N, ...].

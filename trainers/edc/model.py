@@ -1,7 +1,7 @@
 """The two networks that map room features to an energy decay curve.
 
 Both take features [N, 16] and return curves [N, points] in the scaled space. A room is one vector,
-not a sequence, so the LSTM sees a sequence of length one; the convolution runs along the features.
+so the LSTM gets a sequence of length one; the convolution runs along the features.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ class Lstm(nn.Module):
 
 
 class HybridV2(nn.Module):
-    """A convolution and an LSTM side by side, joined before two wide layers.
+    """A convolution and an LSTM in parallel, joined before two wide layers.
 
-    The convolution reads the 16 features as a signal and is averaged over it; both branches end
-    at `branch_width`. With the widths of the paper and 96,000 points it has 197,885,568
-    parameters, nearly all of them in the last layer.
+    The convolution reads the 16 features as a signal, and its output is averaged over them; both
+    branches end at `branch_width`. With the published widths and 96,000 points the model has
+    197,885,568 parameters, nearly all of them in the last layer.
 
     Args:
         points: samples of a curve.
         channels: channels of the first convolution; the second has twice as many.
         hidden: units of the LSTM.
-        branch_width: width at which each branch ends.
+        branch_width: output width of each branch.
         fc_width: width of the layer before the output.
         dropout: share of that layer's units dropped in training.
     """
@@ -93,7 +93,7 @@ class HybridV2(nn.Module):
 
 
 def make_model(config: Config, points: int) -> Lstm | HybridV2:
-    """Return the network that `config` names, for curves of `points` samples."""
+    """Return the network of `config` for curves of `points` samples."""
     if config.model == "lstm":
         return Lstm(
             points,

@@ -1,9 +1,9 @@
-"""Simulated rooms: seeded shoeboxes, their features and their energy decay curves.
+"""Simulated rooms: seeded shoeboxes, their features and energy decay curves.
 
-Early reflections come from image sources, the late decay from traced rays, both by
-pyroomacoustics. The curve is integrated from the energies that they deliver, band by band,
-rather than from a sampled impulse response: it is the same Schroeder integral without the noise
-carrier, and takes a tenth of the time (about 10 ms a curve).
+pyroomacoustics computes early reflections from image sources and the late decay from traced rays.
+The curve is integrated from their energies, band by band, not from a sampled impulse response:
+this is the same Schroeder integral without the noise carrier, in a tenth of the time (about 10 ms
+per curve).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from trainers.cache import Interrupted
 from trainers.edc.roomset import FEATURES, RoomSet
 
 VERSION: Final = 1
-"""Raise it when the same settings give other curves, so that caches are made anew."""
+"""Increase it when the same settings give other curves, so that caches are made again."""
 
 BANDS_HZ: Final = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 
-# Reverberation times are drawn evenly on a logarithmic axis, so that short and long decays are
-# equally frequent. Absorption follows from them by Sabine's formula, within what materials have.
+# Reverberation times are log-uniform, so that short and long decays are equally frequent.
+# Absorption follows by Sabine's formula, within the range of real materials.
 _REVERBERATION_S: Final = (0.12, 1.6)
 _ABSORPTION: Final = (0.03, 0.85)
 _SPEED_M_S: Final = 343.0
@@ -35,7 +35,7 @@ _RECEIVER_RADIUS_M: Final = 0.5
 _SCATTERING: Final = 0.1
 _RAY_END: Final = 1e-6  # a ray is dropped at −60 dB
 _BIN_S: Final = 0.002
-_ENGINE_RATE_HZ: Final = 32_000  # has all seven octaves below half of it
+_ENGINE_RATE_HZ: Final = 32_000  # all seven octaves are below half of it
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class Room:
         size_m: length, width, height.
         source_m: position of the source.
         receiver_m: position of the receiver.
-        absorption: [3, 7] of floor, ceiling and walls in `BANDS_HZ`, 0 to 1.
+        absorption: [3, 7], floor, ceiling and walls in `BANDS_HZ`, 0 to 1.
     """
 
     size_m: Floats
@@ -77,20 +77,20 @@ def simulate(
 ) -> RoomSet:
     """Return the decay curves of `rooms` random rooms, each with `cases` materials and positions.
 
-    Every curve depends on the seed, its room and its case alone: a larger set begins with the
-    smaller one. Sets the random generators of pyroomacoustics.
+    Every curve depends only on seed, room and case, so a larger set begins with the smaller one.
+    Sets the random generators of pyroomacoustics.
 
     Args:
         rooms: number of rooms, from 1.
         cases: curves per room, from 1.
         rate_hz: samples per second.
         duration_s: length of a curve in seconds.
-        seed: of everything that is random.
-        progress: told how far it is, every few percent.
-        should_stop: asked before each curve.
+        seed: seed of all random numbers.
+        progress: receives the progress every few percent.
+        should_stop: checked before each curve.
 
     Raises:
-        Interrupted: `should_stop` said so.
+        Interrupted: `should_stop` returned True.
     """
     points = round(rate_hz * duration_s)
     total = rooms * cases
@@ -111,11 +111,11 @@ def simulate(
 
 
 def draw_room(*, seed: int, number: int, case: int) -> Room:
-    """Return case `case` of room `number`: the size is the room's, all else the case's."""
+    """Return case `case` of room `number`; the size depends on the room, all else on the case."""
     of_room = np.random.default_rng([seed, number])
     of_case = np.random.default_rng([seed, number, case, 1])
     size = np.array([of_room.uniform(3, 12), of_room.uniform(2.5, 8), of_room.uniform(2.4, 4.5)])
-    # No closer to a wall than the receiver's radius, and at heights of mouths and ears.
+    # Farther from walls than the receiver's radius, at the height of mouths and ears.
     low, high = np.array([0.6, 0.6, 1.0]), np.array([size[0] - 0.6, size[1] - 0.6, 1.8])
     source = of_case.uniform(low, high)
     while True:
@@ -134,16 +134,16 @@ def decay_curve(room: Room, rate_hz: float, points: int, *, seed: tuple[int, ...
     """Return the energy decay curve of `room` from the arrival of the direct sound.
 
     Args:
-        room: what is simulated.
+        room: the room to simulate.
         rate_hz: samples per second.
         points: number of samples.
-        seed: of the rays' scattering.
+        seed: seed of the rays' scattering.
 
     Returns:
-        [points], 1.0 at the direct sound, never rising, not below 0. Bands are weighted by their
-        width, as they are in a broadband impulse response.
+        [points], 1.0 at the direct sound, never rising, never below 0. Bands are weighted by
+        their width, as in a broadband impulse response.
     """
-    import pyroomacoustics as pra  # noqa: PLC0415  (takes 0.7 s, and real data do not need it)
+    import pyroomacoustics as pra  # noqa: PLC0415  (takes 0.7 s and is not needed for real data)
 
     pra.random.seed(numpy=list(seed), libroom=_mixed(seed))
     floor, ceiling, walls = (
@@ -190,7 +190,7 @@ def _integrate(engine: Any, room: Room, direct_m: float, time_s: Floats) -> Floa
     delay_s = (path_m[order] - direct_m) / _SPEED_M_S
     images = later[np.searchsorted(delay_s, time_s - 1e-9)]
 
-    # A bin's energy is spread evenly over the bin, so its remainder falls along a line.
+    # A bin's energy is spread evenly over the bin, so its remainder falls linearly.
     rays = np.asarray(engine.rt_histograms[0][0][0], dtype=np.float64)[:bands]
     edges_s = np.arange(rays.shape[1] + 1) * _BIN_S
     middle_m = (edges_s[:-1] + _BIN_S / 2) * _SPEED_M_S
@@ -203,7 +203,7 @@ def _integrate(engine: Any, room: Room, direct_m: float, time_s: Floats) -> Floa
 
 
 def _areas_m2(size_m: Floats) -> Floats:
-    """Return the areas of floor, ceiling and all walls together."""
+    """Return the areas of floor, ceiling and the sum of all walls."""
     length, width, height = size_m
     return np.array([length * width, length * width, 2 * height * (length + width)])
 

@@ -1,4 +1,4 @@
-"""Rooms and their decay curves, wherever they came from."""
+"""Rooms and their decay curves, from any source."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ LEAST_ROOMS: Final = 3
 """One each for training, validation and test."""
 
 SIZE: Final = 3
-"""The first features that say how large the room is."""
+"""Number of leading features that give the size of the room."""
 
 GEOMETRY: Final = 9
-"""The first features that say where room, source and receiver are; the rest is material."""
+"""Number of leading features that give size and positions; the rest describe materials."""
 
 
 @dataclass(frozen=True)
 class RoomSet:
-    """Features and decay curves, row by row.
+    """Features and decay curves in rows.
 
     Attributes:
         features: [N, 16] float32, in the order of `FEATURES`.
         curves: [N, T] float32, linear energy.
-        rooms: [N] int64, which room a row belongs to: 0, 1, ... without gaps.
-        rate_hz: samples per second of a curve.
+        rooms: [N] int64, room of each row: 0, 1, ... without gaps.
+        rate_hz: samples per second.
     """
 
     features: NDArray[np.float32]
@@ -47,10 +47,10 @@ class RoomSet:
         return len(self.curves)
 
     def checked(self, source: str) -> RoomSet:
-        """Return the set itself once it is found sound.
+        """Validate the set and return it.
 
         Args:
-            source: where it came from, for the message.
+            source: name of the source in messages.
 
         Raises:
             ValueError: the numbers of rows differ, a value is not finite, or the curves are not
@@ -85,11 +85,11 @@ class RoomSet:
 
 
 def room_codes(names: Sequence[Any] | None, features: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return a number for each row's room: 0, 1, ... in order of first appearance.
+    """Return the number of each row's room: 0, 1, ... in order of first appearance.
 
-    Rows with one name are one room. Where there are no names, or every row has a name of its own
-    (they name rows then), rows of the same size are one room; and where there are too few sizes
-    to split (one room, measured at many places), rows of the same positions are.
+    Rows with the same name are one room. If there are no names, or each row has a different one
+    (so they name rows), rows with the same size are one room; if there are too few sizes to split
+    (one room, measured at many positions), rows with the same positions.
 
     Args:
         names: [N] identifiers, or None.

@@ -1,12 +1,12 @@
-"""Training of the EDC networks: from a config to predictions of validation and test.
+"""Training of the EDC networks: from a config to validation and test predictions.
 
-The best state is chosen by ``val_mae``, the mean absolute error of linear validation curves, which
-does not depend on the loss; it alone predicts validation and test at the end.
+The best state is the one with the lowest ``val_mae``, the mean absolute error of linear validation
+curves, which does not depend on the loss. It makes the predictions at the end.
 
-A run that is stopped and resumed ends with the result of one that was never stopped: the
-checkpoint holds the last state with its place in the epoch, the sums so far, the schedule, the loss
-scaling and the random generators, and beside it the best state. On a CPU the same seed and thread
-count give the same numbers; on a GPU the order of additions is not fixed.
+A run that is stopped and resumed ends with the same result as an uninterrupted one. The checkpoint
+contains the last state, the position in the epoch, the sums so far, the schedule, the loss scaling,
+the random generators, and the best state. On a CPU the same seed and thread count give the same
+numbers; on a GPU the order of additions is not fixed.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from trainers.edc.losses import make_loss
 from trainers.edc.model import count_parameters, make_model
 
 CHECK_EVERY = 32
-"""Batches between looks at the loss; looking makes a GPU wait."""
+"""Batches between checks of the loss; each check makes a GPU wait."""
 
 TRAIN_SAMPLE = 256
-"""Training curves whose predictions are kept, to tell learning from memory."""
+"""Training curves whose predictions are kept, to detect overfitting."""
 
 
 def train(config: Config, run: Run) -> None:
-    """Train one network and leave its predictions, or a checkpoint where it is stopped.
+    """Train one network and save its predictions, or a checkpoint if stopped.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
 
     Raises:
-        ValueError: the data cannot be read, or do not fit the config.
+        ValueError: the data cannot be read or does not fit the config.
     """
     torch.set_num_threads(run.threads)
     run.describe(total_steps=config.epochs)
@@ -71,11 +71,11 @@ def train(config: Config, run: Run) -> None:
 
 
 class Training:
-    """Everything that changes while a network learns.
+    """The state of a training run.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
         data: the three splits.
     """
 
@@ -112,7 +112,7 @@ class Training:
         self._epoch_began = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
-        """Return what `Run.describe` records, read back from the live objects."""
+        """Return the facts for `Run.describe`, read back from the live objects."""
         groups = self.optimizer.param_groups[0]
         return {
             "total_steps": self.config.epochs,
@@ -139,7 +139,7 @@ class Training:
         }
 
     def fit(self) -> bool:
-        """Train until the last epoch or until patience ends; False where it was stopped before."""
+        """Train until the last epoch or until patience ends; return False if stopped before."""
         while not self.finished:
             if not self._train_epoch():
                 self._save()
@@ -150,7 +150,7 @@ class Training:
         return True
 
     def judge(self) -> None:
-        """Let the best state predict, and save in linear units; of training a fixed sample."""
+        """Save the best state's predictions in linear units; of training, a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
         self.run.describe(best_epoch=self.best.step)
@@ -160,10 +160,10 @@ class Training:
             self.run.save_predictions(predicted, curves.targets, split=split)
 
     def _train_epoch(self) -> bool:
-        """Go through the rest of an epoch; False where the run was stopped within it."""
+        """Train on the rest of an epoch; return False if the run was stopped within it."""
         self.model.train()
         self._epoch_began = time.monotonic()
-        # The order depends on seed and epoch alone, so a resumed epoch goes on where it was.
+        # The order depends only on seed and epoch, so a resumed epoch continues where it stopped.
         order = np.random.default_rng((self.config.seed, self.epoch)).permutation(
             len(self.train_set)
         )
@@ -182,13 +182,13 @@ class Training:
         features, linear = self.train_set.batch(rows)
         with self.precision.autocast():
             scaled = self.model(features)
-        # Squares and logarithms need the range of float32, whatever the network computes in.
+        # Squares and logarithms need the range of float32 at any precision of the network.
         loss = self.loss(scaled.float(), self.scale.to_scaled(linear), linear)
         self.lr = self.schedule.lr
         self.optimizer.zero_grad(set_to_none=True)
         self.grad_scaler.scale(loss).backward()
         self.grad_scaler.unscale_(self.optimizer)
-        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        # A step that loss scaling skips has an infinite norm, which is not a training problem.
         norm = self.gradients.after_backward(skip_infinite=self.grad_scaler.is_enabled())
         if self.config.gradient_clip_val is not None:
             torch.nn.utils.clip_grads_with_norm_(
@@ -243,11 +243,11 @@ class Training:
         )
 
     def _save(self) -> None:
-        if self.gradients.parameters_are_finite():  # else nothing could continue from there
+        if self.gradients.parameters_are_finite():  # a diverged state cannot be resumed
             self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the last and the best state, as `load_state_dict` takes it."""
+        """Return the last and the best state for `load_state_dict`."""
         return {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -263,9 +263,9 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, which may be of another config: what that sets, this one sets."""
+        """Continue from `state`; values that the config sets come from the current config."""
         self.epoch = int(state["epoch"])
-        # An epoch whose batches had another size is begun anew.
+        # An epoch that used another batch size starts again.
         share = self.batches / int(state["batches"])
         self.batch = int(state["batch"]) if share == 1.0 else 0
         self.model.load_state_dict(state["model"])
@@ -295,7 +295,7 @@ _VALIDATED = tuple(
 def _scaled(
     config: Config, data: EdcData, device: torch.device
 ) -> tuple[CurveScale, tuple[CurveSet, CurveSet, CurveSet]]:
-    """Return the scale of the curves and the splits, both scalers fitted on training data."""
+    """Return the scale of the curves and the splits; both scalers are fitted on training data."""
     of_features = Scaler.fit(data.train_features, config.scaler_type)
     of_curves = Scaler.fit(data.train_curves, config.scaler_type)
     scale = CurveScale(of_curves.inverse, data.train_curves.shape[1]).to(device)
@@ -311,7 +311,7 @@ def _scaled(
 
 
 def schedule_plan(config: Config, batches_per_epoch: int) -> SchedulePlan:
-    """Return the learning-rate schedule that `config` asks for."""
+    """Return the learning-rate schedule of `config`."""
     return SchedulePlan(
         kind=config.lr_schedule,
         lr=config.lr,

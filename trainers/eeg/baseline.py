@@ -1,4 +1,4 @@
-"""The plain baseline: logistic regression on band powers, by scikit-learn."""
+"""The baseline: logistic regression on band powers, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def judge_baseline(
     folds: list[Fold],
     features: list[NDArray[np.float32]],
 ) -> None:
-    """Fit one regression a fold on its training subjects, report once and save predictions.
+    """Fit one regression per fold on its training subjects, report once and save predictions.
 
-    It converges to its one optimum, so seed and schedule play no part; the validation subjects
-    are left unused, as for the probes.
+    It converges to its only optimum, so seed and schedule have no effect. The validation subjects
+    are not trained on, as for the probes.
 
     Args:
         config: `bandpower_c` and `class_weights` are read.
-        run: where reports and results go.
+        run: receives reports and results.
         labels: [N] of all windows.
-        folds: which rows are for what.
-        features: [N, D] of all windows, standardised, for each fold.
+        folds: rows of each part.
+        features: [N, D] of all windows, standardized, for each fold.
     """
-    # A second to load, for the baseline alone.
+    # Takes a second to load and is only needed for the baseline.
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.metrics import log_loss  # noqa: PLC0415
 

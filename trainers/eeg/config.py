@@ -1,9 +1,9 @@
-"""Parameters of the EEG trainer: what may be set, to what, and what it does. Loads no torch.
+"""Parameters of the EEG trainer. Does not import torch.
 
 Two presets scale the same system. ``small`` pre-trains a small encoder on two CPU cores in a
-minute, once for all trials of a sweep; ``paper`` is the size of EEGPT's linear probe, for a GPU.
+minute, once for all trials of a sweep; ``paper`` has the size of EEGPT's linear probe, for a GPU.
 
-Every reported ``val_`` metric but ``val_loss`` is independent of the class weights, and so can be
+Every reported ``val_`` metric except ``val_loss`` is independent of the class weights, so it can be
 compared between trials that set them differently.
 """
 
@@ -19,7 +19,7 @@ DATA_KIND = "binary_probability"
 
 @dataclass(frozen=True)
 class Config:
-    """All values of one training run; see the help of each field."""
+    """All values of one training run; each field has a help text."""
 
     preset: str = parameter(
         "small",
@@ -54,7 +54,7 @@ class Config:
         1.0, "inverse strength of the L2 penalty (bandpower)", low=1e-9, high=1e9
     )
 
-    # Optimiser and its schedule, one cycle.
+    # Optimizer and its one-cycle schedule.
     max_lr: float = parameter(3e-3, "peak of the learning rate", low=1e-12)
     pct_start: float = parameter(
         0.1, "share of the cycle in which the rate rises", low=0.0, high=0.99
@@ -75,7 +75,7 @@ class Config:
     )
     epochs: int = parameter(50, "number of epochs", unit="epochs", low=1, high=1_000_000)
 
-    # Encoder, frozen once it is there.
+    # Encoder, frozen after pre-training.
     encoder_path: str | None = parameter(
         None,
         "weights that an earlier run recorded as encoder.file; null pre-trains on training windows",

@@ -1,4 +1,4 @@
-"""The data of one training: windows from files or the generator, split by subject."""
+"""The data of a training run: windows from files or the generator, split by subject."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows of the three parts of a split; no subject is in two of them.
+    """The rows of training, validation and test; no subject is in two of them.
 
     Attributes:
-        train: rows to learn from.
-        val: rows that choose the best epoch.
-        test: rows that judge.
+        train: training rows.
+        val: rows to select the best epoch.
+        test: rows for the final evaluation.
     """
 
     train: Rows
@@ -43,16 +43,16 @@ def load(
     progress: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Windows:
-    """Return all windows that `config` names.
+    """Return all windows that `config` specifies.
 
     Args:
-        config: where they are, or how many people to make up.
-        progress: told what takes time.
-        should_stop: asked while people are made up.
+        config: path of the data, or number of synthetic people.
+        progress: receives status messages.
+        should_stop: checked while people are generated.
 
     Raises:
-        ValueError: files are missing, cannot be read, or do not fit.
-        Interrupted: `should_stop` said so.
+        ValueError: files are missing, unreadable or inconsistent.
+        Interrupted: `should_stop` returned True.
     """
     if config.data_path is None:
         return _synthetic(config, progress, should_stop)
@@ -72,7 +72,7 @@ def load(
 def _synthetic(
     config: Config, progress: Callable[[str], None], should_stop: Callable[[], bool]
 ) -> Windows:
-    """Return synthetic EEG; the trials of a sweep make it once."""
+    """Return synthetic EEG, generated once for all trials of a sweep."""
     settings: dict[str, Any] = {
         "subjects": config.subjects,
         "windows_per_subject": config.windows_per_subject,
@@ -104,20 +104,20 @@ def make_folds(
 ) -> list[Fold]:
     """Split windows by subject.
 
-    With one fold, subjects go 60 : 20 : 20 to training, validation and test. With k, the subjects
-    make k parts; fold i tests on part i, validates on part i + 1 and trains on the others, so that
-    together the folds test each subject once. Subjects of one label alone (patients and controls)
+    With one fold, subjects are split 60 : 20 : 20 into training, validation and test. With k folds,
+    they are split into k parts; fold i tests on part i, validates on part i + 1 and trains on the
+    rest, so that each subject is tested once. Subjects with only one label (patients and controls)
     are spread evenly.
 
-    `data_fraction` takes whole training subjects away, because new windows of a known subject tell
-    little: subjects are what limits such a study. Smaller fractions are part of greater ones;
-    validation and test stay as they are. At least one subject is kept, and as many as it takes for
-    both labels to be there.
+    `data_fraction` removes whole training subjects, because the number of subjects limits such a
+    study and more windows of a known subject add little. Smaller fractions are subsets of larger
+    ones; validation and test do not change. At least one subject is kept, and enough for both
+    labels to be present.
 
     Args:
         windows: all windows.
         folds: 1, or from 3 up to the number of subjects.
-        seed: which subjects go where.
+        seed: seed of the split.
         data_fraction: share of the training subjects, in (0, 1].
 
     Raises:
@@ -157,7 +157,7 @@ def make_folds(
 
 
 def _spread(windows: Windows, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `order` with the subjects of either label alone spread evenly along it."""
+    """Return `order` with the single-label subjects spread evenly along it."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for name in order:
         labels = tuple(np.unique(windows.labels[windows.subjects == name]).tolist())
@@ -200,11 +200,11 @@ def save_folds(
     """Save the probabilities of one part of every fold with their labels.
 
     Args:
-        run: where the probabilities go.
+        run: receives the probabilities.
         part: ``"val"`` or ``"test"``.
-        probabilities: of class 1, one array per fold.
+        probabilities: probabilities of class 1, one array per fold.
         labels: [N] of all windows.
-        folds: which rows are for what; no window is in this part of two folds.
+        folds: rows of each part; no window is in this part of two folds.
     """
     rows = np.concatenate([getattr(fold, part) for fold in folds])
     order = np.argsort(rows, kind="stable")

@@ -1,16 +1,17 @@
-"""The patch transformer that turns a window of EEG into features, and its pre-training.
+"""The patch transformer that computes features of EEG windows, and its pre-training.
 
-In the manner of EEGPT (Wang et al., NeurIPS 2024): a window is cut into patches in time; the
-patches of all channels at one time, each with the embedding of its electrode, go through a
-transformer together with a few learned *summary tokens*; the summary tokens that come out are the
-features. Channels are known by name, so that one encoder reads other montages.
+As in EEGPT (Wang et al., NeurIPS 2024), a window is cut into patches in time. The patches of all
+channels at one time, each with the embedding of its electrode, pass through a transformer together
+with a few learned *summary tokens*; the output summary tokens are the features. Channels are
+identified by name, so one encoder works with different montages.
 
-Pre-training is plain masked reconstruction: the encoder sees some channels of each time patch, and
-a small decoder must tell from the mean of the summary tokens what the hidden channels were. What is
-reconstructed is the log power spectrum of a patch, not its samples: the phase of a hidden channel
-is chance, and a network that chases it learns little about the rest.
+Pre-training is masked reconstruction: the encoder sees some channels of each time patch, and a
+small decoder predicts the hidden channels from the mean of the summary tokens. The target is the
+log power spectrum of a patch, not its samples: the phase of a hidden channel is random, and a
+network that fits it learns little else.
 
-The layers are our own, so published EEGPT weights do not fit. Weights are kept as arrays by name.
+The layers differ from EEGPT's, so its published weights do not fit. Weights are saved as named
+arrays.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from trainers.common.schedule import torch_one_cycle
 from trainers.eeg.windows import CHANNELS
 
 VERSION = 1
-"""Raise it when the same weights give other features: caches go by it."""
+"""Increase it when the same weights give other features: it is part of cache keys."""
 
 _FLOOR_UV = 1e-3  # a flat channel has no logarithm
 _TOP_HZ = 45.0
@@ -48,7 +49,7 @@ class LogSpectrum(nn.Module):
     def __init__(self, patch: int, rate_hz: float) -> None:
         super().__init__()
         frequencies = torch.fft.rfftfreq(patch, 1.0 / rate_hz)
-        self.bins = max(1, int((frequencies <= _TOP_HZ).sum()) - 1)  # without the constant
+        self.bins = max(1, int((frequencies <= _TOP_HZ).sum()) - 1)  # without the mean
         window = torch.hann_window(patch, periodic=False)
         self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
 
@@ -56,21 +57,21 @@ class LogSpectrum(nn.Module):
         """Return [B, K, bins] of patches [B, K, patch] in µV."""
         centred = patches - patches.mean(dim=-1, keepdim=True)
         power = torch.fft.rfft(centred * self.window)[..., 1 : self.bins + 1].abs().square()
-        # Usual powers are e^0 to e^8 µV², so this needs no statistics of any data.
+        # Usual powers are e^0 to e^8 µV², so no statistics of the data are needed.
         found: Tensor = ((power + _FLOOR_UV).log() - 4.0) / 2.0
         return found
 
 
 class Encoder(nn.Module):
-    """Patches of all channels at one time → summary tokens, for each time alike.
+    """Patches of all channels at one time → summary tokens; the same for each time.
 
     Args:
         patch: samples of a patch.
         rate_hz: samples per second.
         width: size of a token.
         layers: transformer layers.
-        heads: attention heads; divide `width`.
-        summary_tokens: learned tokens that collect what the patches hold.
+        heads: attention heads, a divisor of `width`.
+        summary_tokens: learned tokens that summarize the patches.
     """
 
     def __init__(
@@ -107,9 +108,9 @@ class Encoder(nn.Module):
 
         Args:
             patches: [B, K, patch] in µV, K channels at one time.
-            electrodes: [B, K], their places in `CHANNELS`.
+            electrodes: [B, K], indices into `CHANNELS`.
         """
-        # Samples without their loudness, which differs tenfold between people and is in the powers.
+        # Normalize the amplitude: it differs tenfold between people and is in the powers anyway.
         centred = patches - patches.mean(dim=-1, keepdim=True)
         shape = centred / centred.std(dim=-1, keepdim=True).clamp_min(_FLOOR_UV)
         tokens = self.samples(shape) + self.powers(self.spectrum(patches))
@@ -121,7 +122,7 @@ class Encoder(nn.Module):
 
 
 def places_of(channels: Sequence[str]) -> Tensor:
-    """Return the places [C] of channels in `CHANNELS`."""
+    """Return the indices [C] of channels in `CHANNELS`."""
     return torch.tensor([CHANNELS.index(name) for name in channels])
 
 
@@ -146,7 +147,7 @@ def encode(
     """Return the features [N, width] of signals [N, C, T]: summary tokens, averaged over time.
 
     Raises:
-        Interrupted: `should_stop` said so.
+        Interrupted: `should_stop` returned True.
     """
     encoder.eval().to(device)
     places = places_of(channels).to(device)
@@ -162,7 +163,7 @@ def encode(
 
 
 class Decoder(nn.Module):
-    """Tell the spectrum of one channel from a summary of others; needed in pre-training alone.
+    """Predict the spectrum of one channel from a summary of others; used only in pre-training.
 
     Args:
         width: size of the summary.
@@ -198,28 +199,28 @@ def pretrain(
     progress: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[float]:
-    """Teach `encoder` to tell hidden channels from seen ones. Labels play no part.
+    """Train `encoder` to predict hidden channels from visible ones, without labels.
 
-    AdamW with one cycle of the learning rate per batch. All that is random depends on `seed`.
+    Uses AdamW with a one-cycle learning rate, stepped per batch.
 
     Args:
-        encoder: is changed in place.
+        encoder: changed in place.
         signals: [N, C, T] in µV, of training subjects only.
         channels: C names.
         epochs: passes over all windows.
         lr: peak of the learning rate.
-        mask_share: share of the channels that is hidden, anew for each patch.
+        mask_share: share of the channels to hide, drawn for each patch.
         batch_size: windows per step.
-        seed: of order and masks.
-        device: where to compute.
-        progress: told the epoch and its loss.
-        should_stop: asked before each step.
+        seed: seed of order and masks.
+        device: device to compute on.
+        progress: receives the epoch and its loss.
+        should_stop: checked before each step.
 
     Returns:
-        The mean loss of each epoch; 1 is what a constant would reach.
+        The mean loss of each epoch; a constant prediction has 1.
 
     Raises:
-        Interrupted: `should_stop` said so; a pre-training that is cut short starts again.
+        Interrupted: `should_stop` returned True; the pre-training starts again next time.
     """
     random = torch.Generator().manual_seed(seed)
     places = places_of(channels).to(device)
@@ -260,7 +261,7 @@ def pretrain(
 def _scale(
     encoder: Encoder, signals: NDArray[np.float32], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation [bins] of the spectra, from windows all over `signals`."""
+    """Return mean and standard deviation [bins] of the spectra, from windows across `signals`."""
     some = torch.from_numpy(signals[:: max(1, len(signals) // 512)]).to(device)
     found = encoder.spectrum(in_patches(some, encoder.patch))
     return found.mean(dim=(0, 1)), found.std(dim=(0, 1)).clamp_min(1e-3)
@@ -271,7 +272,7 @@ def _pick(patches: Tensor, rows: Tensor) -> Tensor:
 
 
 def weights_of(encoder: Encoder) -> dict[str, NDArray[Any]]:
-    """Return the weights by name, as an archive keeps them."""
+    """Return the weights by name, for an archive."""
     return {name: item.cpu().numpy() for name, item in encoder.state_dict().items()}
 
 
@@ -280,11 +281,11 @@ def set_weights(encoder: Encoder, weights: Mapping[str, NDArray[Any]], where: st
 
     Args:
         encoder: is changed in place.
-        weights: as `weights_of` returns them.
-        where: what to call them in messages.
+        weights: result of `weights_of`.
+        where: name of the weights in messages.
 
     Raises:
-        ValueError: they are those of another encoder.
+        ValueError: they belong to another encoder.
     """
     wanted = encoder.state_dict()
     if weights.keys() != wanted.keys():
@@ -305,14 +306,14 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
     """Return the weights in the archive `path`; nothing is unpickled.
 
     Raises:
-        ValueError: it is missing or cannot be read.
+        ValueError: it is missing or unreadable.
     """
     if not path.is_file():
         raise ValueError(f"encoder_path: {path} is not a file. Name an .npz of weights.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name != "settings"}
-    except Exception as error:  # a damaged archive raises nearly anything
+    except Exception as error:  # a damaged archive can raise almost anything
         raise ValueError(
             f"encoder_path: {path} is not an .npz of weights that an earlier run saved ({error})."
         ) from None

@@ -1,8 +1,8 @@
-"""Features of all windows, computed once for all trials that ask for the same.
+"""Features of all windows, computed once for all trials that use the same.
 
-Two things are kept: an encoder, by the training windows and settings that made it, and features,
-by the encoder's weights and the windows. Concurrent trials wait for the first instead of computing
-the same (`trainers.cache`).
+Two things are cached: an encoder, with training windows and settings as its key, and features, with
+encoder weights and windows as their key. Concurrent trials wait for the first one instead of
+computing the same (`trainers.cache`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BANDS_HZ: Final = {
     "gamma": (30.0, 45.0),
 }
 SEGMENT_S: Final = 2.0
-"""Length of the segments whose periodograms Welch's method averages."""
+"""Segment length of Welch's method."""
 
 _LEAST: Final = 1e-12  # µV²/Hz: a flat channel has no logarithm
 
@@ -41,7 +41,7 @@ Features = NDArray[np.float32]
 _LEAST_SPREAD = 1e-6
 
 PRETRAIN_BATCH = 32
-"""Windows per step of the pre-training; the probe's own batch size leaves the encoder as it is."""
+"""Windows per step of pre-training; the batch size of the probe does not affect the encoder."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Prepared:
     """Features of every fold.
 
     Attributes:
-        folds: features [N, D] of all windows, standardised, one array a fold.
-        encoder: what made them: ``source`` (``file``, ``pretrained``, ``random``, ``bandpower``),
-            ``file`` of its weights, ``weights`` (their digest), ``parameters``.
+        folds: features [N, D] of all windows, standardized, one array per fold.
+        encoder: origin of the features: ``source`` (``file``, ``pretrained``, ``random``,
+            ``bandpower``), ``file`` of the weights, ``weights`` (their digest), ``parameters``.
     """
 
     folds: list[Features]
@@ -59,13 +59,14 @@ class Prepared:
 
 
 def prepare(config: Config, run: Run, windows: Windows, folds: list[Fold]) -> Prepared:
-    """Return the features that `config` asks for.
+    """Return the features that `config` specifies.
 
-    An encoder that is pre-trained sees the training windows of its fold alone, never their labels.
+    A pre-trained encoder sees only the training windows of its fold, never labels.
 
     Raises:
-        Interrupted: the run was asked to stop.
-        ValueError: the encoder's weights cannot be read or do not fit, or its sizes do not.
+        Interrupted: a stop was requested.
+        ValueError: the weights of the encoder are unreadable or do not fit, or its sizes are
+            inconsistent.
     """
     signals = digest(windows.signals)
     if config.model == "bandpower":
@@ -90,15 +91,15 @@ def prepare(config: Config, run: Run, windows: Windows, folds: list[Fold]) -> Pr
 def standardized(
     features: Features, subjects: NDArray[np.int64], train: NDArray[np.intp], kind: str
 ) -> Features:
-    """Return features of mean 0 and standard deviation 1 in each column.
+    """Return features with mean 0 and standard deviation 1 in each column.
 
     Args:
         features: [N, D].
         subjects: [N].
         train: rows of the training windows.
-        kind: ``"train"`` takes mean and deviation from the training windows; ``"subject"`` takes
-            those of all windows of the same subject, without their labels, so that only what
-            changes within a person is left.
+        kind: ``"train"`` uses mean and deviation of the training windows; ``"subject"`` uses those
+            of all windows of the same subject, without labels, so that only differences within a
+            person remain.
     """
     if kind == "train":
         return _scaled(features, features[train])
@@ -119,7 +120,7 @@ def _encoded(
     config: Config, run: Run, windows: Windows, folds: list[Fold], signals: str
 ) -> tuple[list[Features], dict[str, Any]]:
     device = torch.device(run.device)
-    # Sums in another order differ in their last digits, so what was computed otherwise is not ours.
+    # The order of sums changes the last digits, so entries computed differently are not used.
     machine = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -214,7 +215,7 @@ def _weights(
     machine: dict[str, Any],
     progress: Callable[[str], None],
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Return the weights of the frozen encoder, and where they come from."""
+    """Return the weights of the frozen encoder and their origin."""
     if config.encoder_path is not None:
         path = Path(config.encoder_path)
         return encoding.read_weights(path), {"source": "file", "file": str(path)}
@@ -262,13 +263,13 @@ def _weights(
 def band_powers(windows: Windows) -> NDArray[np.float32]:
     """Return log10 of the mean power density of each band and channel, [N, bands·C].
 
-    Welch's method with Hann windows of two seconds that overlap by half. Bands beyond half the
+    Uses Welch's method with two-second Hann windows that overlap by half. Bands above half the
     sampling rate are left out.
 
     Args:
         windows: N windows of C channels.
     """
-    from scipy.signal import welch  # noqa: PLC0415  (a second to load, for the baseline alone)
+    from scipy.signal import welch  # noqa: PLC0415  (takes a second; only for the baseline)
 
     segment = min(windows.signals.shape[2], round(SEGMENT_S * windows.rate_hz))
     frequencies, density = welch(windows.signals, fs=windows.rate_hz, nperseg=segment, axis=2)

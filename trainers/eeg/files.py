@@ -5,10 +5,10 @@ An archive
     ``fs`` (or ``rate_hz``). Integers become microvolts by ``scale_uV``; without it values are µV.
 
 A folder of EDF recordings, read by MNE-Python (``pip install sweep-orchestrator[eeg]``)
-    Which label and subject a file has is told by ``labels.csv`` in the folder (columns ``file``,
-    ``label``, ``subject``); else by folders ``normal`` and ``abnormal`` on its way, the subject
-    being the name up to the first ``_``, as in the TUH corpora; else by names that end in ``_1``
-    (rest, 0) or ``_2`` (task, 1), the subject being what stands before, as in PhysioNet's eegmat.
+    Label and subject of a file come from ``labels.csv`` in the folder (columns ``file``,
+    ``label``, ``subject``); else from folders ``normal`` and ``abnormal`` in its path, with the
+    subject as the name up to the first ``_``, as in the TUH corpora; else from names that end in
+    ``_1`` (rest, 0) or ``_2`` (task, 1) after the subject, as in PhysioNet's eegmat.
 
 Nothing is unpickled.
 """
@@ -39,12 +39,12 @@ _NAMES: Final = {
 
 @dataclass(frozen=True)
 class Recording:
-    """An EDF file with what is known about it.
+    """An EDF file with its label and subject.
 
     Attributes:
         path: the file.
         label: 0 or 1.
-        subject: whose it is.
+        subject: name of the subject.
     """
 
     path: Path
@@ -53,10 +53,10 @@ class Recording:
 
 
 def read_archive(path: Path) -> Windows:
-    """Return the windows in the archive `path`; see the module.
+    """Return the windows in the archive `path`; see the module docstring.
 
     Raises:
-        ValueError: the file is missing, cannot be read, or lacks something.
+        ValueError: the file is missing, unreadable or incomplete.
     """
     where = f"data_path: {path}"
     if not path.is_file() or path.suffix.lower() != ".npz":
@@ -64,7 +64,7 @@ def read_archive(path: Path) -> Windows:
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged archive raises nearly anything
+    except Exception as error:  # a damaged archive can raise almost anything
         raise ValueError(f"{where} cannot be read ({error}). Nothing is unpickled.") from None
     taken = {}
     for what, names in _NAMES.items():
@@ -110,14 +110,14 @@ def read_edf_folder(
     stride_s: float,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Windows:
-    """Return windows of all EDF recordings in `folder`, resampled to `rate_hz`; see the module.
+    """Return windows of all EDF recordings in `folder`, resampled to `rate_hz`.
 
-    Channels are those electrodes that all recordings have. A recording that is shorter than a
-    window gives none.
+    Channels are the electrodes that all recordings have in common. A recording shorter than a
+    window gives none. See the module docstring.
 
     Raises:
-        ValueError: MNE is not installed; there are no recordings, or they cannot be read, have no
-            electrode in common, or nothing tells their labels.
+        ValueError: MNE is not installed, or recordings are missing, unreadable, without a common
+            electrode, or without labels.
     """
     recordings = find_recordings(folder)
     progress(f"reading {len(recordings)} EDF recordings")
@@ -148,10 +148,10 @@ def read_edf_folder(
 
 
 def find_recordings(folder: Path) -> list[Recording]:
-    """Return the EDF files below `folder` with label and subject, sorted by path; see the module.
+    """Return the EDF files below `folder` with label and subject, sorted by path.
 
     Raises:
-        ValueError: there are none, or nothing tells the label of one.
+        ValueError: there are none, or one has no label.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".edf")
     if not paths:
@@ -205,7 +205,7 @@ def _read_edf(path: Path, rate_hz: float) -> tuple[NDArray[np.float32], list[str
         ) from error
     try:
         raw: Any = mne.io.read_raw_edf(path, preload=True, verbose="error")
-    except Exception as error:  # whatever a damaged file leads the reader to
+    except Exception as error:  # a damaged file can raise almost anything
         raise ValueError(f"data_path: {path} cannot be read as EDF ({error}).") from None
     places: dict[str, str] = {}
     for name in raw.ch_names:

@@ -19,17 +19,17 @@ def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, floa
     """Return AUROC and balanced accuracy.
 
     Args:
-        predictions: [N] probability of class 1. Balanced accuracy takes class 1 from 0.5 on.
+        predictions: [N] probability of class 1. Balanced accuracy uses a threshold of 0.5.
         targets: [N], 0 or 1.
 
     Returns:
-        ``auroc`` and ``balanced_accuracy``, in [0, 1]; NaN where a probability is not finite or
-        only one class is there, which leave them undefined.
+        ``auroc`` and ``balanced_accuracy``, in [0, 1]; NaN if a probability is not finite or only
+        one class is present.
 
     Raises:
-        ValueError: the arrays are not two of one length, or targets are other than 0 and 1.
+        ValueError: the lengths differ, or targets are not 0 and 1.
     """
-    # A second to load: whoever ranks runs of other systems does not wait for it.
+    # Takes a second to load, which is not needed to rank runs of other trainers.
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score  # noqa: PLC0415
 
     if predictions.ndim != 1 or predictions.shape != targets.shape:

@@ -1,4 +1,4 @@
-"""The probes: what is trained on features of the frozen encoder."""
+"""The probes, which are trained on features of the frozen encoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CLASSES = 2
 
 
 class Probe(nn.Module):
-    """Features [N, D] → logits [N, 2], by one linear map or through one hidden layer.
+    """Features [N, D] → logits [N, 2], with no or one hidden layer.
 
     At the published size it is 512 → 128 → ReLU → dropout .1 → 2.
 
@@ -40,6 +40,6 @@ class Probe(nn.Module):
 
 
 def make_probe(config: Config, features: int) -> Probe:
-    """Return the probe that `config.model` names."""
+    """Return the probe of `config.model`."""
     hidden = None if config.model == "linear" else config.hidden
     return Probe(features, hidden=hidden, dropout=config.dropout)

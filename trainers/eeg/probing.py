@@ -19,15 +19,16 @@ from trainers.eeg.model import CLASSES, make_probe
 
 
 class Probing:
-    """A probe with its optimiser and schedule, and the best state that it had.
+    """A probe with its optimizer, schedule and best state.
 
     Args:
         config: all parameters.
         features: [N, D] of all windows.
         labels: [N].
-        fold: which rows are for what.
-        number: of the fold, from 0; with the seed it decides order and first weights.
-        device: where to compute.
+        fold: rows of each part.
+        number: number of the fold, from 0; together with the seed it determines order and initial
+            weights.
+        device: device to compute on.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Probing:
     def step(self, epoch: int) -> None:
         """Learn from the next batch of `epoch`, counted from 0."""
         size = self.config.batch_size
-        # The order depends on seed, fold and epoch alone, so a resumed epoch goes on where it was.
+        # The order depends only on seed, fold and epoch, so a resumed epoch continues correctly.
         if self.batch == 0 or self._order is None:
             seeds = (self.config.seed, self.number, epoch)
             count = len(self.labels["train"])
@@ -103,9 +104,9 @@ class Probing:
         self.batch += 1
 
     def end_epoch(self) -> tuple[float, float, float]:
-        """Close an epoch; return the sum of its losses, of their weights, and the mean norm."""
+        """End an epoch; return the sums of losses and of weights, and the mean gradient norm."""
         if self.config.step_per == "epoch":
-            # The mistake that schedule audits look for: the cycle was laid out in batches.
+            # Deliberate mistake for schedule audits: the cycle was planned in batches.
             self.schedule.step()
         loss, weight = self.sums.tolist()
         norm = self.gradients.mean_norm()
@@ -125,12 +126,12 @@ class Probing:
         return probabilities, float(losses), float(self.weights[labels].sum())
 
     def use_best(self) -> None:
-        """Go back to the best weights, where there were any."""
+        """Restore the best weights, if there are any."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` takes: what was learned, not what the config sets."""
+        """Return the learned state for `load_state_dict`, without values that the config sets."""
         return {
             "batch": self.batch,
             "batches": self.batches,
@@ -146,10 +147,10 @@ class Probing:
         """Go on from `state`.
 
         Args:
-            state: as `state_dict` returned it.
-            schedule_steps: how far the schedule was, as `schedule_steps` said; 0 begins it anew.
+            state: result of `state_dict`.
+            schedule_steps: completed steps of the schedule; 0 restarts it.
         """
-        # Another trial's epoch may have had other batches: it is begun anew, at its place.
+        # Another trial's epoch may have had other batches, so its current epoch starts again.
         share = self.batches / int(state["batches"])
         if share == 1.0:
             self.batch = int(state["batch"])
@@ -160,28 +161,28 @@ class Probing:
         self._order = None
         self.lr = float(state["lr"])
         self.model.load_state_dict(state["model"])
-        # Rates and decay stay those of the config, which another trial may have changed.
+        # Learning rate and weight decay come from the config, which another trial may have changed.
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["moments"], "param_groups": groups})
         self.best.load_state_dict(state["best"])
         steps = min(schedule_steps, self.schedule.total_steps)
         if steps > 0:
-            # One step short of the place and then a step, which sets the rate and the momentum.
+            # Go one step less far and then step, which sets learning rate and momentum.
             self.schedule.load_state_dict({"last_epoch": steps - 1, "_step_count": steps + 1})
             self.schedule.step()
 
     @property
     def schedule_steps(self) -> int:
-        """Return how often the schedule has moved."""
+        """Return the completed steps of the schedule."""
         return int(self.schedule.last_epoch)
 
 
 def class_weights(labels: Tensor, *, even: bool) -> Tensor:
-    """Return the weight of each class: N / (2·N of the class) where `even`, else 1.
+    """Return the weight of each class: N / (2·N of the class) if `even`, else 1.
 
     Args:
         labels: [N], both classes present.
-        even: whether both classes weigh alike.
+        even: whether both classes have the same total weight.
     """
     if not even:
         return torch.ones(CLASSES, device=labels.device)

@@ -1,11 +1,11 @@
-"""Synthetic EEG: people at rest (label 0) and at mental work (label 1), seeded.
+"""Seeded synthetic EEG: people at rest (label 0) and during mental work (label 1).
 
-Each subject has a background whose power falls as 1/f^β, an alpha rhythm at the back of the head
-and a theta rhythm at its front, at frequencies, strengths and slopes of its own. At work alpha
-weakens and theta grows, as in real recordings (Klimesch 1999, Brain Research Reviews 29:169), but
-by how much differs between people, in some hardly or the other way round; subjects differ from
-each other far more than the two labels do. Muscle noise comes and goes. So a probe must learn what
-holds for people that it has never seen, and an error of 20 to 30 % remains.
+Each subject has a background whose power falls as 1/f^β, an alpha rhythm at the back and a theta
+rhythm at the front of the head, with individual frequencies, strengths and slopes. During work
+alpha weakens and theta grows, as in real recordings (Klimesch 1999, Brain Research Reviews 29:169),
+by an amount that differs between people; in some it is small or reversed. Subjects differ far more
+than the two labels do, and there is intermittent muscle noise. So a probe must learn what applies
+to people it has never seen, and an error of 20 to 30 % remains.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from trainers.cache import Interrupted
 from trainers.eeg.windows import CHANNELS, Windows
 
 VERSION: Final = 1
-"""Raise it when the same arguments give other signals: caches go by it."""
+"""Increase it when the same arguments give other signals: it is part of cache keys."""
 
 MOST_CHANNELS: Final = 20
 
-# x to the right, y to the front; the rim of the head is at radius 1.
+# x points right, y to the front; the rim of the head is at radius 1.
 _PLACES: Final = np.array(
     [
         *[(-0.3, 0.95), (0.3, 0.95), (-0.4, 0.5), (0.4, 0.5), (-0.8, 0.6), (0.8, 0.6), (-1.0, 0.0)],
@@ -57,23 +57,23 @@ def generate(
     progress: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Windows:
-    """Return the windows of `subjects` synthetic people, half of each one's of either label.
+    """Return the windows of `subjects` synthetic people, half of each person's with either label.
 
-    A subject's signals depend on `seed` and its number alone: more subjects leave the first ones
-    as they are.
+    A subject's signals depend only on `seed` and its number: adding subjects does not change the
+    first ones.
 
     Args:
         subjects: number of people.
-        windows_per_subject: windows of each, at least 2.
-        channels: the first so many of `CHANNELS`, 1 to `MOST_CHANNELS`.
+        windows_per_subject: windows per person, at least 2.
+        channels: number of channels, from the beginning of `CHANNELS`, 1 to `MOST_CHANNELS`.
         rate_hz: samples per second.
-        window_s: length of a window in seconds; they follow one another without overlap.
-        seed: of everything that is random.
-        progress: told how far it is, every few percent.
-        should_stop: asked before each person.
+        window_s: length of a window in seconds; windows do not overlap.
+        seed: seed of all random numbers.
+        progress: receives the progress every few percent.
+        should_stop: checked before each person.
 
     Raises:
-        Interrupted: `should_stop` said so.
+        Interrupted: `should_stop` returned True.
     """
     of_label = (windows_per_subject - windows_per_subject // 2, windows_per_subject // 2)
     length = round(rate_hz * window_s)
@@ -103,7 +103,7 @@ def generate(
 
 
 class _Person:
-    """What one subject keeps in both states."""
+    """The properties of one subject in both states."""
 
     def __init__(self, random: np.random.Generator, places: Floats) -> None:
         self.random = random
@@ -113,7 +113,7 @@ class _Person:
         self.theta_hz = random.normal(6.0, 0.6)
         self.alpha = math.exp(random.normal(-0.3, 0.6))
         self.theta = math.exp(random.normal(-0.9, 0.5))
-        # Who has a strong alpha answers with it; who has a weak one answers with theta.
+        # People with strong alpha respond with alpha, the others with theta.
         strong = 1.0 / (1.0 + math.exp(-2.0 * (math.log(self.alpha) + 0.3)))
         self.alpha_answer = random.normal(0.9 * strong, 0.25)
         self.theta_answer = random.normal(0.9 * (1.0 - strong), 0.25)
@@ -140,7 +140,7 @@ class _Person:
             (alpha, self.alpha_hz, self.back),
             (theta, self.theta_hz, self.front),
         ):
-            # A rhythm is narrow-band noise: its strength waxes and wanes by itself.
+            # A rhythm is narrow-band noise, so its strength varies by itself.
             wave = self._noise(1, samples, rate_hz, _around(hz, 0.8))
             found = found + strength * place[:, None] * wave
         knots = self.random.gamma(1.0, 1.0, max(2, round(seconds)))
@@ -150,7 +150,7 @@ class _Person:
         return np.asarray(self.gain * found)
 
     def _noise(self, rows: int, samples: int, rate_hz: float, shape: _Shape) -> Floats:
-        """Return [rows, samples] of unit variance whose amplitude spectrum is `shape`."""
+        """Return noise [rows, samples] of unit variance with the amplitude spectrum `shape`."""
         frequencies = np.fft.rfftfreq(samples, 1.0 / rate_hz)
         amplitude = shape(frequencies)
         amplitude[0] = 0.0
@@ -164,5 +164,5 @@ def _around(centre_hz: float, width_hz: float) -> _Shape:
 
 
 def _bump(places: Floats, centre: NDArray[Any], width: float) -> Floats:
-    """Return how strongly each place sees a source at `centre`, at most 1."""
+    """Return the weight of a source at `centre` at each place, at most 1."""
     return np.asarray(np.exp(-0.5 * (np.linalg.norm(places - centre, axis=1) / width) ** 2))

@@ -1,13 +1,13 @@
-"""Training of a probe on frozen EEG features: from a config to probabilities of both splits.
+"""Training of a probe on frozen EEG features: from a config to predicted probabilities.
 
-With several folds one probe a fold learns, side by side: an epoch is an epoch of each, and what is
-reported is of all folds together, so that one trial is one cross-validation. A fold's best epoch is
-the one of the greatest AUROC on its own validation subjects; it alone predicts at the end.
+With several folds, one probe per fold is trained in parallel: an epoch is an epoch of each, and
+metrics are reported over all folds, so one trial is one cross-validation. A fold's best epoch is
+the one with the greatest AUROC on its validation subjects; it makes the predictions at the end.
 
-A run that is stopped and resumed ends with the result of one that was never stopped: the
-checkpoint holds every probe with its place in the epoch, optimiser, schedule, sums and best state,
-and the random generator. Features come from the cache, or are computed again alike. On a CPU the
-same seed and thread count give the same numbers.
+A run that is stopped and resumed ends with the same result as an uninterrupted one. The checkpoint
+contains every probe with its position in the epoch, optimizer, schedule, sums and best state, and
+the random generator. Features come from the cache or are recomputed identically. On a CPU the same
+seed and thread count give the same numbers.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from trainers.eeg.windows import Windows
 
 
 def train(config: Config, run: Run) -> None:
-    """Train one probe a fold and leave predictions, or a checkpoint where it is stopped.
+    """Train one probe per fold and save predictions, or a checkpoint if stopped.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
 
     Raises:
-        ValueError: data or encoder cannot be read, or do not fit the config.
+        ValueError: data or encoder are unreadable or do not fit the config.
     """
     torch.set_num_threads(run.threads)
     run.describe(total_steps=1 if config.model == "bandpower" else config.epochs)
@@ -53,7 +53,7 @@ def train(config: Config, run: Run) -> None:
         )
         prepared = prepare(config, run, windows, folds)
     except Interrupted:
-        return  # nothing is lost but what was being prepared, which starts again
+        return  # only the unfinished preparation is lost and starts again
     run.describe(**_facts(config, windows, folds, prepared))
     if config.model == "bandpower":
         judge_baseline(config, run, windows.labels, folds, prepared.folds)
@@ -68,13 +68,13 @@ def train(config: Config, run: Run) -> None:
 
 
 class Training:
-    """All probes, and how far they are.
+    """All probes and their progress.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
         labels: [N] of all windows.
-        folds: which rows are for what.
+        folds: rows of each part.
         features: [N, D] of all windows, for each fold.
     """
 
@@ -100,11 +100,11 @@ class Training:
         self.checkpoints = Checkpoints(run)
 
     def facts(self) -> dict[str, Any]:
-        """Return what `Run.describe` records, read back from the live objects."""
+        """Return the facts for `Run.describe`, read back from the live objects."""
         first = self.probes[0]
         group = first.optimizer.param_groups[0]
         return {
-            # What the cycle is made for, whatever `step_per` then does: rates are held against it.
+            # The intended cycle, for any `step_per`: reported rates are compared with it.
             "lr_schedule": {
                 "onecycle": {
                     "max_lr": self.config.max_lr,
@@ -134,7 +134,7 @@ class Training:
         }
 
     def fit(self) -> bool:
-        """Train until the last epoch; False where it was stopped before."""
+        """Train until the last epoch; return False if stopped before."""
         while self.epoch < self.config.epochs:
             for probe in self.probes:
                 while probe.batch < probe.batches:
@@ -148,7 +148,7 @@ class Training:
         return True
 
     def judge(self) -> None:
-        """Let the best state of each fold predict, and save probabilities of all folds."""
+        """Predict with the best state of each fold and save the probabilities of all folds."""
         for probe in self.probes:
             probe.use_best()
         self.run.describe(best_epoch=round(float(np.mean([p.best.step for p in self.probes]))))
@@ -181,11 +181,11 @@ class Training:
 
     def _save(self) -> None:
         if not all(probe.gradients.parameters_are_finite() for probe in self.probes):
-            return  # nothing could go on from there
+            return  # a diverged state cannot be resumed
         self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` takes."""
+        """Return the state for `load_state_dict`."""
         return {
             "epoch": self.epoch,
             "probes": [probe.state_dict() for probe in self.probes],
@@ -194,7 +194,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, which may be of another config.
+        """Continue from `state`, which may have another config.
 
         Raises:
             ValueError: it has other folds.
@@ -205,7 +205,7 @@ class Training:
                 f" (found {len(self.probes)})."
             )
         self.epoch = int(state["epoch"])
-        # A trial that follows from another one may ask for a schedule that begins anew.
+        # A trial that continues another one may request a new schedule.
         moved = state.get("scheduler", [0] * len(self.probes))
         for probe, kept, steps in zip(self.probes, state["probes"], moved, strict=True):
             probe.load_state_dict(kept, int(steps))

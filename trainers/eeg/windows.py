@@ -1,4 +1,4 @@
-"""Labelled windows of EEG, from wherever they come, and the channels that are known."""
+"""Labelled windows of EEG from any source, and the known channels."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHANNELS: Final = (
-    # The 19 of the 10-20 system, then Oz: together the 20 of the published probe.
+    # The 19 of the 10-20 system, then Oz: the 20 of the published probe.
     *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4"),
     *("T5", "T6", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz", "Oz"),
-    # Further places of the 10-10 system, and the ears.
+    # Further positions of the 10-10 system, and the ears.
     *("Fpz", "AF3", "AF4", "AF7", "AF8", "F1", "F2", "F5", "F6", "FC1", "FC2", "FC3", "FC4"),
     *("FC5", "FC6", "FCz", "FT7", "FT8", "C1", "C2", "C5", "C6", "CP1", "CP2", "CP3", "CP4"),
     *("CP5", "CP6", "CPz", "TP7", "TP8", "P1", "P2", "P5", "P6", "PO3", "PO4", "PO7", "PO8"),
     *("POz", "A1", "A2"),
 )
-"""Electrodes that the encoder knows; an encoder's channel embedding goes by their place here."""
+"""Known electrodes; the encoder's channel embedding is indexed by their position here."""
 
 _NAMES: Final = {name.upper(): name for name in CHANNELS}
 # The 10-10 system renamed four electrodes of the 10-20 system.
@@ -26,9 +26,9 @@ _NAMES.update({"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6", "M1": "A1", "M2":
 
 
 def electrode(name: str) -> str | None:
-    """Return the electrode that a channel's name means, None where it means none that is known.
+    """Return the electrode that a channel name denotes, or None if it is unknown.
 
-    ``"EEG FP1-REF"``, ``"EEG Fp1"`` and ``"fp1."`` all are ``Fp1``; a bipolar ``"A2-A1"`` is none.
+    ``"EEG FP1-REF"``, ``"EEG Fp1"`` and ``"fp1."`` are all ``Fp1``; a bipolar ``"A2-A1"`` is None.
     """
     text = name.strip().upper().removeprefix("EEG").strip(" .")
     first, dash, reference = text.partition("-")
@@ -44,7 +44,7 @@ class Windows:
     Attributes:
         signals: [N, C, T] float32, µV.
         labels: [N] int64, 0 or 1.
-        subjects: [N] int64; windows with one number are of one person.
+        subjects: [N] int64; windows with the same number are of one person.
         channels: C names of `CHANNELS`.
         rate_hz: samples per second.
     """
@@ -59,13 +59,13 @@ class Windows:
         return len(self.labels)
 
     def checked(self, where: str) -> Windows:
-        """Return self once everything that training relies on holds.
+        """Validate the windows and return self.
 
         Args:
-            where: what to call the data in messages.
+            where: name of the data in messages.
 
         Raises:
-            ValueError: something does not; the message says what.
+            ValueError: something is invalid.
         """
         if self.signals.ndim != 3 or 0 in self.signals.shape:
             raise ValueError(

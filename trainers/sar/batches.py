@@ -1,4 +1,4 @@
-"""Batches of patches, read ahead by one thread while the network computes."""
+"""Batches of patches, prefetched by a thread while the network computes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from trainers.sar.data import Patches
 
 DEPTH = 2
-"""Batches that wait for the network at most."""
+"""Maximum number of prefetched batches."""
 
 _END = object()
 
@@ -25,14 +25,14 @@ def batches(
 ) -> Generator[Tensor]:
     """Yield the patches [n, 1, size, size] of each of `rows`, on the device.
 
-    Patches that must be read from files, or copied to a GPU, are made ready by a thread; it ends
-    with the last batch, when the iterator is closed, or when it is forgotten. There are no worker
-    processes that a trial could leave behind.
+    A thread prepares patches that must be read from files or copied to a GPU. It ends with the last
+    batch, or when the iterator is closed or garbage-collected. There are no worker processes that a
+    trial could leave behind.
 
     Args:
-        patches: of one split.
+        patches: patches of one split.
         rows: row numbers of each batch.
-        device: where the batches are wanted.
+        device: device of the batches.
     """
     pinned = device.type == "cuda"
 
@@ -51,7 +51,7 @@ def batches(
 def ahead(make: Callable[[Any], Tensor], items: Sequence[Any]) -> Generator[Tensor]:
     """Yield ``make(item)`` for each item, made by a thread up to `DEPTH` items ahead.
 
-    What `make` raises is raised here, at its place. Closing the iterator ends the thread.
+    Exceptions of `make` are raised here, at their item. Closing the iterator ends the thread.
     """
     made: queue.Queue[Any] = queue.Queue(maxsize=DEPTH)
     closed = threading.Event()
@@ -70,7 +70,7 @@ def ahead(make: Callable[[Any], Tensor], items: Sequence[Any]) -> Generator[Tens
             for item in items:
                 if not put(make(item)):
                     return
-        except BaseException as error:  # it belongs to whoever waits for the batch
+        except BaseException as error:  # re-raised by the consumer of the batch
             put(error)
         else:
             put(_END)
@@ -88,11 +88,11 @@ def ahead(make: Callable[[Any], Tensor], items: Sequence[Any]) -> Generator[Tens
 
 
 def turned(images: Tensor, random: torch.Generator) -> Tensor:
-    """Return each of the images [N, 1, H, H] in one of its eight positions, at random.
+    """Return the images [N, 1, H, H], each in a random one of eight orientations.
 
     Args:
         images: square.
-        random: on the CPU, so that a seed means the same on every device.
+        random: generator on the CPU, so that a seed has the same effect on every device.
     """
     chosen = torch.randint(2, (3, len(images)), generator=random).bool().to(images.device)
     across, down, transposed = chosen[:, :, None, None, None]

@@ -1,6 +1,6 @@
-"""The blocks that the SAR autoencoders are made of.
+"""The building blocks of the SAR autoencoders.
 
-A convolution that a batch normalisation follows has no bias: the normalisation would take it away.
+A convolution before a batch normalization has no bias, which the normalization would remove.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def transposed(inside: int, outside: int) -> nn.Sequential:
 
 
 class Spread(nn.Module):
-    """A 1×1 convolution whose answers stand apart, with zeros between: twice the height and width.
+    """A 1×1 convolution with zeros inserted between its outputs, which doubles height and width.
 
-    It is a transposed convolution of 1×1 pixels with stride 2. That operator itself ends in a
-    double free on CPUs for some memory layouts (PyTorch 2.13), so it is written out.
+    It is a 1×1 transposed convolution with stride 2. PyTorch's operator causes a double free on
+    CPUs for some memory layouts (PyTorch 2.13), so it is implemented here.
 
     Args:
-        inside: channels that come in.
-        outside: channels that go out.
+        inside: input channels.
+        outside: output channels.
     """
 
     def __init__(self, inside: int, outside: int) -> None:
@@ -56,13 +56,13 @@ class Spread(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut, with a ReLU after the sum (He et al., 2016).
+    """Two 3×3 convolutions with a shortcut, and a ReLU after the sum (He et al., 2016).
 
     Args:
-        inside: channels that come in.
-        outside: channels that go out.
+        inside: input channels.
+        outside: output channels.
         resize: ``"down"`` halves height and width, ``"up"`` doubles them, ``""`` keeps them. The
-            shortcut is a 1×1 convolution where size or channels change.
+            shortcut is a 1×1 convolution if size or channels change.
     """
 
     def __init__(self, inside: int, outside: int, resize: str = "") -> None:
@@ -94,14 +94,14 @@ class ResidualBlock(nn.Module):
 
 
 class PreActivationBlock(nn.Module):
-    """Normalisation and ReLU before each of two 3×3 convolutions; nothing after the sum.
+    """Normalization and ReLU before each of two 3×3 convolutions; nothing after the sum.
 
-    So the shortcut is a clean path through the whole network (He et al., "Identity Mappings in
-    Deep Residual Networks", 2016).
+    So the shortcut is an identity path through the whole network (He et al., "Identity Mappings
+    in Deep Residual Networks", 2016).
 
     Args:
-        inside: channels that come in.
-        outside: channels that go out.
+        inside: input channels.
+        outside: output channels.
         stride: 2 halves height and width.
     """
 
@@ -127,11 +127,11 @@ class PreActivationBlock(nn.Module):
 
 
 class Cbam(nn.Module):
-    """Attention to channels, then to places (Woo et al., "CBAM", 2018).
+    """Channel attention, then spatial attention (Woo et al., "CBAM", 2018).
 
     Args:
-        channels: of the images.
-        reduction: how much narrower the layer between is.
+        channels: channels of the images.
+        reduction: factor by which the hidden layer is narrower.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
@@ -145,7 +145,7 @@ class Cbam(nn.Module):
         self.places = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return images of the same shape, each value weighted by its channel and its place."""
+        """Return images of the same shape, weighted by channel and position."""
         pooled = self.channels(images.mean((2, 3))) + self.channels(images.amax((2, 3)))
         images = images * torch.sigmoid(pooled)[:, :, None, None]
         seen = torch.cat([images.mean(1, keepdim=True), images.amax(1, keepdim=True)], dim=1)
@@ -156,9 +156,9 @@ class Double(nn.Module):
     """Bilinear doubling of height and width, then a 1×1 convolution.
 
     Args:
-        inside: channels that come in.
-        outside: channels that go out.
-        normalise: follow with a batch normalisation.
+        inside: input channels.
+        outside: output channels.
+        normalise: add a batch normalization.
     """
 
     def __init__(self, inside: int, outside: int, *, normalise: bool) -> None:
@@ -168,7 +168,7 @@ class Double(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return [N, outside, 2H, 2W] for [N, inside, H, W]."""
-        # The two commute, and the convolution has a quarter of the pixels to do if it goes first.
+        # The two commute, and the convolution processes a quarter of the pixels if it goes first.
         mixed = self.mix(images)
         doubled = functional.interpolate(
             mixed, scale_factor=2, mode="bilinear", align_corners=False

@@ -1,11 +1,11 @@
-"""Parameters of the SAR trainer: what may be set, to what, and what it does. Loads no torch.
+"""Parameters of the SAR trainer. Does not import torch.
 
 Two presets scale the same four autoencoders. ``small`` learns 64-pixel patches on a CPU core in a
-minute; ``paper`` is the published size, 256-pixel patches, for a GPU.
+minute; ``paper`` is the published size for a GPU, with 256-pixel patches.
 
-Images are intensities. They become numbers in [0, 1] by fixed limits in dB, the same for every
-image, so that a reconstruction can be turned back into an intensity. PSNR and SSIM are taken on
-those numbers: they can be compared between losses, but not between limits.
+Images are intensities. They are scaled to [0, 1] by fixed limits in dB, the same for every image,
+so that a reconstruction can be converted back into an intensity. PSNR and SSIM are computed on the
+scaled values: they can be compared between losses, but not between limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DATA_KIND = "sar_image"
 
 @dataclass(frozen=True)
 class Config:
-    """All values of one training run; see the help of each field."""
+    """All values of one training run; each field has a help text."""
 
     preset: str = parameter(
         "small",
@@ -59,7 +59,7 @@ class Config:
         0.5, "weight of 1 - SSIM, window 11", low=0.0, high=1000.0, alters_loss=True
     )
 
-    # Optimiser.
+    # Optimizer.
     optimizer: str = parameter("adamw", "optimiser", choices=("adamw", "adam"))
     lr: float = parameter(5e-5, "learning rate; the peak where the schedule moves it", low=0.0)
     weight_decay: float = parameter(

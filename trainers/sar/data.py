@@ -1,4 +1,4 @@
-"""The patches of one training: images from files or the simulator, split by place."""
+"""The patches of a training run: images from files or the simulator, split by place."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ LEAST_PLACES: Final = 3
 """One each for training, validation and test."""
 
 RESIDENT_BYTES: Final = 1 << 30
-"""Patches up to this size are scaled once and kept in memory; more are read as they are needed."""
+"""Patches up to this size are scaled once and kept in memory; more are read on demand."""
 
 Tiles = NDArray[np.int64]
 
 
 class Patches:
-    """Square patches of one split, as numbers in [0, 1].
+    """Square patches of one split, scaled to [0, 1].
 
     Args:
         images: all images.
         tiles: [N, 3]: image, first row, first column.
         size: height and width of a patch.
-        limits: the levels that become 0 and 1.
+        limits: the levels that map to 0 and 1.
     """
 
     def __init__(self, images: Sequence[Image], tiles: Tiles, size: int, limits: Limits) -> None:
@@ -56,7 +56,7 @@ class Patches:
         return len(self.tiles) * self.size**2 * 4
 
     def sample(self, count: int) -> Patches:
-        """Return at most `count` of its patches, evenly spread and always the same."""
+        """Return at most `count` patches, evenly spread and always the same."""
         rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
         return Patches(self.images, self.tiles[rows], self.size, self.limits)
 
@@ -80,11 +80,11 @@ class SarData:
     """The three splits, none empty.
 
     Attributes:
-        train: patches to learn from.
-        val: patches that choose the best epoch.
-        test: patches that judge it.
-        split_by: ``"place"``, or ``"region"`` where there are too few places.
-        places: how many there are.
+        train: training patches.
+        val: patches to select the best epoch.
+        test: patches for the final evaluation.
+        split_by: ``"place"``, or ``"region"`` if there are too few places.
+        places: number of places.
     """
 
     train: Patches
@@ -101,17 +101,17 @@ def load(
     progress: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> SarData:
-    """Return the data that `config` names.
+    """Return the data that `config` specifies.
 
     Args:
-        config: where the images are, or how many scenes to simulate.
+        config: path of the images, or number of scenes to simulate.
         data_fraction: share of the training patches to use, in (0, 1].
-        progress: told what happens.
-        should_stop: asked while scenes are simulated.
+        progress: receives status messages.
+        should_stop: checked while scenes are simulated.
 
     Raises:
-        ValueError: the files are missing, cannot be read, are too small or too few.
-        Interrupted: `should_stop` said so.
+        ValueError: files are missing, unreadable, too small or too few.
+        Interrupted: `should_stop` returned True.
     """
     size = config.patch_size
     if size % MULTIPLE or size < SSIM_WINDOW:
@@ -123,7 +123,7 @@ def load(
         progress(f"reading {config.data_path}")
         images = read_images(Path(config.data_path), config.data_scale)
     groups, split_by = grouped(images, size, seed=config.data_seed)
-    # Smaller fractions are part of greater ones: all take the first of one order.
+    # Smaller fractions are subsets of larger ones: all take the first patches of one order.
     order = np.random.default_rng([config.data_seed, 0xF8AC]).permutation(len(groups[0]))
     kept = np.sort(order[: max(1, round(data_fraction * len(order)))])
     progress(f"scaling {len(kept) + len(groups[1]) + len(groups[2]):,} patches")
@@ -136,19 +136,19 @@ def load(
 def grouped(
     images: Sequence[Image], size: int, *, seed: int
 ) -> tuple[tuple[Tiles, Tiles, Tiles], str]:
-    """Return the tiles of training, validation and test, about 70 : 15 : 15, and what split them.
+    """Return training, validation and test tiles, about 70 : 15 : 15, and the kind of split.
 
-    No place is in two splits. Where there are fewer than three places, each is cut across its
-    longer side into three regions that share no pixel: images of one place, such as
-    polarisations, are cut alike.
+    No place is in two splits. If there are fewer than three places, each is cut across its longer
+    side into three regions that share no pixel; images of one place, such as polarizations, are
+    cut alike.
 
     Args:
         images: all images.
         size: height and width of a patch; patches do not overlap.
-        seed: which places, or which side of each, go where.
+        seed: seed of the split.
 
     Raises:
-        ValueError: there is nothing for one of the splits.
+        ValueError: a split would be empty.
     """
     random = np.random.default_rng([seed, 0x5A1])
     tiles = [_tiles(number, image.shape, size) for number, image in enumerate(images)]
@@ -185,7 +185,7 @@ def grouped(
 def _simulated(
     config: Config, progress: Callable[[str], None], should_stop: Callable[[], bool]
 ) -> list[Image]:
-    """Return the simulated scenes; the trials of a sweep simulate them once."""
+    """Return the simulated scenes, simulated once for all trials of a sweep."""
     count, size = config.scenes, config.scene_size
     step = max(1, count // 20)
 
@@ -216,7 +216,7 @@ def _simulated(
 
 
 def _tiles(number: int, shape: tuple[int, int], size: int) -> Tiles:
-    """Return the tiles [N, 3] of an image, side by side; what is left at its edges is left out."""
+    """Return the adjacent tiles [N, 3] of an image, without remainders at its edges."""
     down = np.arange(shape[0] // size) * size
     across = np.arange(shape[1] // size) * size
     rows, columns = np.meshgrid(down, across, indexing="ij")

@@ -2,15 +2,15 @@
 
 A folder, or one file, of
     ``.npy``   an image [H, W], or several [N, H, W], of any real type;
-    ``.npz``   any number of such arrays: channels of one place, such as polarisations.
+    ``.npz``   any number of such arrays: channels of one place, such as polarizations.
 
-What belongs together
-    Images of one *place* never fall into two splits. Where the folder has folders, a place is a
-    folder; else it is a file, whose name may end in numbers that count its patches:
-    ``athens_003_012.npy`` and ``athens_004_001.npy`` are of one place, ``athens``. All arrays of
-    an ``.npz`` are of one place.
+Places
+    Images of one *place* are never in two splits. If the folder has subfolders, each one is a
+    place; otherwise each file is, without trailing patch numbers: ``athens_003_012.npy`` and
+    ``athens_004_001.npy`` belong to the place ``athens``. All arrays of an ``.npz`` belong to
+    one place.
 
-A large ``.npy`` is not read before it is needed. Nothing is unpickled.
+A large ``.npy`` is read only when needed. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _COUNTERS: Final = re.compile(r"(?:[_-](?:patch|tile|row|col|[rcxyp])?\d+)+$", re.IGNORECASE)
-_LOOKED_AT: Final = 16  # images whose values are looked at before the training
+_LOOKED_AT: Final = 16  # images whose values are checked before the training
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Image:
     """One image, in memory or in a file.
 
     Attributes:
-        source: the array [H, W], or the ``.npy`` file that holds it.
+        source: the array [H, W], or its ``.npy`` file.
         shape: height and width.
         unit: ``"linear"``, ``"db"`` or ``"unit"``; see `scaling.Limits.scaled`.
-        place: what it shows; images of one place resemble each other.
-        layer: which of several images in the file it is; None for the only one.
+        place: the place it shows; images of one place are similar.
+        layer: its index if the file has several images, else None.
     """
 
     source: NDArray[Any] | Path
@@ -46,9 +46,9 @@ class Image:
     layer: int | None = None
 
     def window(self, row: int, column: int, size: int) -> NDArray[Any]:
-        """Return the values [size, size] from `row` and `column` on."""
+        """Return the values [size, size] starting at `row` and `column`."""
         whole = self.source
-        if isinstance(whole, Path):  # opened anew each time: thousands may not stay open
+        if isinstance(whole, Path):  # opened each time: thousands of files cannot stay open
             whole = np.load(whole, mmap_mode="r", allow_pickle=False)
         if self.layer is not None:
             whole = whole[self.layer]
@@ -56,15 +56,15 @@ class Image:
 
 
 def read_images(path: Path, data_scale: str) -> list[Image]:
-    """Return the images in a folder or a file, in the order of their names.
+    """Return the images in a folder or a file, sorted by name.
 
     Args:
         path: the folder or file.
         data_scale: ``"linear"``, ``"db"``, ``"unit"``, or ``"auto"``: dB for files and arrays
-            whose name ends in ``_db``, linear intensity for all others.
+            whose name ends in ``_db``, else linear intensity.
 
     Raises:
-        ValueError: there are none, or one cannot be read or is no image.
+        ValueError: there are none, or one is unreadable or not an image.
     """
     if path.is_dir():
         files = sorted(item for item in path.rglob("*") if item.suffix in (".npy", ".npz"))
@@ -90,7 +90,7 @@ def read_images(path: Path, data_scale: str) -> list[Image]:
 def _from_npy(path: Path, place: str, data_scale: str) -> list[Image]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged file raises nearly anything
+    except Exception as error:  # a damaged file can raise almost anything
         raise ValueError(f"{path}: not an array ({_reason(error)}).") from None
     if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(
@@ -104,11 +104,11 @@ def _from_npz(path: Path, place: str, data_scale: str) -> list[Image]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged archive raises nearly anything
+    except Exception as error:  # a damaged archive can raise almost anything
         raise ValueError(f"{path}: not an archive of arrays ({_reason(error)}).") from None
     found: list[Image] = []
     for name, array in arrays.items():
-        # Anything else is a note beside the images, such as a resolution.
+        # Other arrays are metadata, such as a resolution.
         if array.ndim in (2, 3) and array.dtype.kind in "iuf" and array.size:
             found += _images(array, array.shape, _unit(name, data_scale), place)
     return found
@@ -137,7 +137,7 @@ def _place(file: Path, top: Path) -> str:
 
 
 def _look(images: list[Image], path: Path) -> None:
-    """Refuse intensities that can be none: levels in dB would all become 0 without a word."""
+    """Reject values that cannot be intensities: levels in dB would silently become 0."""
     for image in images[:: max(1, len(images) // _LOOKED_AT)]:
         if image.unit != "linear":
             continue

@@ -1,7 +1,7 @@
 """The loss: ``mse_weight`` · MSE + ``ssim_weight`` · (1 − SSIM), and SSIM in torch.
 
-With other weights the loss is another quantity: a run with a light SSIM has the lower loss and
-may be the worse one. PSNR and SSIM themselves can be compared.
+Losses with other weights cannot be compared: a run with a small SSIM weight has a lower loss and
+may be worse. Compare PSNR and SSIM instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Similarity(nn.Module):
 
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Return the similarity [N] of images [N, 1, H, W] in [0, 1], float32."""
-        # Five maps at once: one pass down and one across.
+        # Five maps at once: one vertical and one horizontal pass.
         maps = torch.cat(
             [predicted, target, predicted * predicted, target * target, predicted * target], dim=1
         )
@@ -48,8 +48,8 @@ class ImageLoss(nn.Module):
     """The weighted sum of mean squared error and dissimilarity.
 
     Args:
-        mse_weight: of the mean squared error.
-        ssim_weight: of 1 − SSIM.
+        mse_weight: weight of the mean squared error.
+        ssim_weight: weight of 1 − SSIM.
     """
 
     def __init__(self, mse_weight: float, ssim_weight: float) -> None:

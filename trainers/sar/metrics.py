@@ -1,15 +1,15 @@
-"""Metrics of reconstructed SAR images, recomputed from arrays. Needs numpy alone.
+"""Metrics of reconstructed SAR images, recomputed from arrays. Needs only numpy.
 
-All are taken on images as they are saved, numbers in [0, 1] that stand for levels in dB.
+All are computed on the saved images, whose values in [0, 1] represent levels in dB.
 
 ============= ==== =====================================================================
 psnr          dB   10·log10(1 / mean squared error), one mean over all pixels of all images
 ssim               structural similarity (Wang et al., 2004): Gaussian window of 11 pixels,
-                   σ 1.5, whole windows only, mean over all places and images
-enl_ratio          speckle that is left: ENL = μ²/σ² in windows of 15 pixels, its median over
-                   the reconstructions divided by that over the targets, in windows where the
-                   target is homogeneous (σ/μ below 0.3). 1 keeps it, more is smoother
-enl_deviation      how far enl_ratio is from 1: |log2(enl_ratio)|
+                   σ 1.5, whole windows only, mean over all positions and images
+enl_ratio          remaining speckle: ENL = μ²/σ² in windows of 15 pixels, its median over the
+                   reconstructions divided by that over the targets, in windows whose target is
+                   homogeneous (σ/μ below 0.3). 1 keeps the speckle, more is smoother
+enl_deviation      distance of enl_ratio from 1: |log2(enl_ratio)|
 epi                edge preservation: cosine between the Sobel magnitudes of target and
                    reconstruction, mean over images
 ============= ==== =====================================================================
@@ -33,7 +33,7 @@ SSIM_C2: Final = 0.03**2
 ENL_WINDOW: Final = 15
 ENL_VARIATION: Final = 0.3
 
-_CHUNK: Final = 1 << 20  # pixels looked at together
+_CHUNK: Final = 1 << 20  # pixels processed together
 _NO_VARIANCE: Final = 1e-12
 
 GOALS: Final[dict[str, Goal]] = {
@@ -48,17 +48,17 @@ Floats = NDArray[np.float64]
 
 
 def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-    """Return PSNR (dB), SSIM, ENL ratio and EPI; see the module for what they are.
+    """Return PSNR (dB), SSIM, ENL ratio and EPI; see the module docstring.
 
-    A metric that the images do not define is NaN: PSNR of a perfect reconstruction is infinite,
-    SSIM needs 11 pixels of height and width and ENL 15, with a homogeneous window in some target.
+    Undefined metrics are NaN: PSNR of a perfect reconstruction is infinite, SSIM needs 11 pixels of
+    height and width, and ENL needs 15 and a homogeneous window in some target.
 
     Args:
         predictions: [N, H, W] or [N, 1, H, W], finite.
         targets: of the same shape.
 
     Raises:
-        ValueError: the shapes differ or are not those of images.
+        ValueError: the shapes differ or are not image shapes.
     """
     if predictions.shape != targets.shape:
         raise ValueError(
@@ -108,16 +108,16 @@ def ssim(predictions: Floats, targets: Floats) -> Floats:
 
 
 def gaussian() -> Floats:
-    """Return the weights [11] of SSIM's window along one axis; they sum to 1."""
+    """Return the weights [11] of SSIM's window along one axis, with the sum 1."""
     place = np.arange(SSIM_WINDOW) - (SSIM_WINDOW - 1) / 2
     weights = np.exp(-0.5 * (place / SSIM_SIGMA) ** 2)
     return np.asarray(weights / weights.sum())
 
 
 def local_looks(predictions: Floats, targets: Floats) -> tuple[Floats, Floats]:
-    """Return the ENL of predictions and targets in each window where the target is homogeneous.
+    """Return the ENL of predictions and targets in each window with a homogeneous target.
 
-    A window in which either image does not vary at all (it was cut off at a limit) is left out.
+    A window in which either image is constant (clipped at a limit) is left out.
 
     Args:
         predictions: [N, H, W].
@@ -141,7 +141,7 @@ def local_looks(predictions: Floats, targets: Floats) -> tuple[Floats, Floats]:
 def edge_preservation(predictions: Floats, targets: Floats) -> Floats:
     """Return the cosine [N] between the Sobel magnitudes of each pair of images [N, H, W].
 
-    It is 0 where the prediction alone has no edges, and NaN where the target has none.
+    It is 0 if only the prediction has no edges, and NaN if the target has none.
     """
     got, wanted = _sobel(predictions), _sobel(targets)
     product = (got * wanted).sum(axis=(1, 2))
@@ -182,7 +182,7 @@ def _local(images: Floats) -> tuple[Floats, Floats]:
 
 
 def _box(images: Floats) -> Floats:
-    """Return means of [N, H, W] in windows of 15 pixels, from sums of everything above and left."""
+    """Return means of [N, H, W] in windows of 15 pixels, from cumulative sums."""
     sums = np.pad(images, ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
     far, near = slice(ENL_WINDOW, None), slice(None, -ENL_WINDOW)
     total = sums[:, far, far] - sums[:, near, far] - sums[:, far, near] + sums[:, near, near]
@@ -190,7 +190,7 @@ def _box(images: Floats) -> Floats:
 
 
 def _sobel(images: Floats) -> Floats:
-    """Return the Sobel magnitude of [N, H, W] where the whole operator fits."""
+    """Return the Sobel magnitude of [N, H, W], without the border."""
     left, right = images[:, :, :-2], images[:, :, 2:]
     across = (right - left)[:, :-2] + 2 * (right - left)[:, 1:-1] + (right - left)[:, 2:]
     upper, lower = images[:, :-2], images[:, 2:]

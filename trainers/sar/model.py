@@ -1,7 +1,7 @@
-"""The four autoencoders: an image becomes a small latent one and an image again.
+"""The four autoencoders, which compress an image into a small latent image.
 
-Each halves height and width four times, so a latent pixel stands for 16×16 pixels and the rate is
-256 / `latent_channels` values in for one value kept: 16 latent channels are 16 : 1.
+Each halves height and width four times, so a latent pixel represents 16×16 pixels and the
+compression ratio is 256 / `latent_channels`: 16 : 1 for 16 latent channels.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from trainers.sar.blocks import (
 from trainers.sar.config import Config
 
 SHRINK = 16
-"""Height and width of an image over those of its latent image."""
+"""Ratio of the height and width of an image to those of its latent image."""
 
 PUBLISHED_WIDTH = {"baseline": 64, "resnet_lite": 32, "residual": 64, "attention": 64}
 
 
 class Autoencoder(nn.Module):
-    """An encoder, a decoder, and a sigmoid that keeps the answer in [0, 1].
+    """An encoder, a decoder, and a sigmoid that keeps the output in [0, 1].
 
     Args:
         encoder: [N, 1, H, W] → [N, latent channels, H/16, W/16].
-        decoder: the way back.
+        decoder: the inverse shapes.
     """
 
     def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential) -> None:
@@ -42,7 +42,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return reconstructed images [N, 1, H, W], float32; H and W are multiples of 16."""
-        # Half precision has too few steps near 0 and 1 for what a sigmoid answers there.
+        # Half precision is too coarse for a sigmoid's output near 0 and 1.
         return torch.sigmoid(self.decoder(self.encoder(images)).float())
 
 
@@ -73,7 +73,7 @@ def resnet_lite(width: int, latent: int) -> Autoencoder:
     """Return a network of post-activation residual blocks, two at each size.
 
     Args:
-        width: channels at full size; they double each time that the size halves.
+        width: channels at full size; they double with each halving of the size.
         latent: channels of the latent image.
     """
     down: list[nn.Module] = []
@@ -90,8 +90,8 @@ def residual(width: int, latent: int, *, attention: bool = False) -> Autoencoder
     Args:
         width: channels at full size; they double each time that the size halves.
         latent: channels of the latent image.
-        attention: put a CBAM after every block; the normalisation before the blocks of the
-            decoder falls away then, as in the published network.
+        attention: add a CBAM after every block and omit the normalization before the decoder's
+            blocks, as in the published network.
     """
 
     def block(inside: int, outside: int, stride: int = 1) -> list[nn.Module]:
@@ -108,7 +108,7 @@ def residual(width: int, latent: int, *, attention: bool = False) -> Autoencoder
 
 
 def make_model(config: Config) -> Autoencoder:
-    """Return the autoencoder that `config` names."""
+    """Return the autoencoder of `config`."""
     width = config.base_channels or PUBLISHED_WIDTH[config.model]
     latent = config.latent_channels
     if config.model == "baseline":
@@ -140,7 +140,7 @@ def _out(width: int) -> nn.Module:
 
 
 def _initialise(model: Autoencoder) -> None:
-    """Draw weights by He et al. (2015), and let the last layer begin near the middle of [0, 1]."""
+    """Initialize weights by He et al. (2015), and the last layer near the middle of [0, 1]."""
     for item in model.modules():
         if isinstance(item, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(item.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""Intensities and levels become numbers in [0, 1] by fixed limits. Needs numpy alone."""
+"""Scale intensities and levels to [0, 1] by fixed limits. Needs only numpy."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 INVALID: Final = 1e-10
-"""The intensity that what is not finite or not above 0 counts as (−100 dB)."""
+"""Intensity used for values that are not finite or not above 0 (−100 dB)."""
 
 Images = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The levels that become 0 and 1.
+    """The levels that map to 0 and 1.
 
     Attributes:
-        db_min: level that becomes 0, dB.
-        db_max: level that becomes 1, dB; above `db_min`.
+        db_min: level that maps to 0, dB.
+        db_max: level that maps to 1, dB; above `db_min`.
     """
 
     db_min: float
@@ -33,12 +33,12 @@ class Limits:
             )
 
     def scaled(self, values: NDArray[Any], unit: str) -> Images:
-        """Return `values` as numbers in [0, 1].
+        """Return `values` scaled to [0, 1].
 
         Args:
             values: intensities or levels, of any shape.
-            unit: ``"linear"`` intensity, ``"db"`` level, or ``"unit"`` for what was scaled before.
-                What is not finite, and an intensity that is not above 0, becomes 0.
+            unit: ``"linear"`` intensity, ``"db"`` level, or ``"unit"`` for scaled values. Values
+                that are not finite and intensities that are not above 0 become 0.
         """
         values = np.asarray(values, dtype=np.float32)
         if unit == "unit":
@@ -52,6 +52,6 @@ class Limits:
         return np.clip(share, 0.0, 1.0).astype(np.float32)
 
     def intensity(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
-        """Return linear intensities for numbers in [0, 1]; what was cut off does not come back."""
+        """Return linear intensities for scaled values; clipping is not reversed."""
         level = self.db_min + np.asarray(scaled, np.float64) * (self.db_max - self.db_min)
         return np.asarray(10.0 ** (level / 10.0))

@@ -1,9 +1,9 @@
-"""Simulated scenes: a map of reflectivity, seen through speckle.
+"""Simulated scenes: a reflectivity map with speckle.
 
-The map has what makes radar images hard to compress: fields with sharp edges, relief, water, roads
-and bright points. Speckle multiplies it: the mean of L independent looks at a surface of many
-scatterers is gamma distributed with shape L and mean 1 (Goodman, 1976), so an even field has an
-equivalent number of looks of L.
+The map has the features that make radar images hard to compress: fields with sharp edges, relief,
+water, roads and bright points. Speckle is multiplicative: the mean of L independent looks at a
+surface of many scatterers is gamma distributed with shape L and mean 1 (Goodman, 1976), so a
+homogeneous field has an equivalent number of looks of L.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 VERSION: Final = 1
-"""Raise it when the same arguments give another scene, so that caches are made anew."""
+"""Increase it when the same arguments give another scene, so that caches are made again."""
 
 MEAN_DB: Final = 19.5
 """Level in the middle of the scenes; within the default limits of the trainer."""
@@ -33,13 +33,13 @@ Floats = NDArray[np.float64]
 def simulate(*, seed: int, number: int, size: int, looks: int) -> NDArray[np.float32]:
     """Return scene `number` as linear intensity [size, size], above 0.
 
-    It depends on its arguments alone, so that more scenes begin with the fewer.
+    It depends only on its arguments, so a larger set begins with the smaller one.
 
     Args:
-        seed: of everything that is random.
-        number: of the scene, from 0.
+        seed: seed of all random numbers.
+        number: number of the scene, from 0.
         size: height and width in pixels.
-        looks: looks that an intensity is the mean of, from 1.
+        looks: looks averaged in an intensity, from 1.
     """
     random = np.random.default_rng([seed, number, 0x5A2])
     intensity = 10.0 ** (reflectivity_db(random, size) / 10.0)
@@ -48,19 +48,19 @@ def simulate(*, seed: int, number: int, size: int, looks: int) -> NDArray[np.flo
 
 
 def reflectivity_db(random: np.random.Generator, size: int) -> Floats:
-    """Return the level [size, size] in dB that a scene has without speckle."""
+    """Return the level [size, size] in dB of a scene without speckle."""
     level = MEAN_DB + _fields(random, size)
     level += _RELIEF_SPREAD_DB * _smooth_noise(random, size, slope=3.0)
     water = _smooth_noise(random, size, slope=4.0)
-    share = random.uniform(0.0, 0.25)  # some scenes have a lake, some hardly a pond
+    share = random.uniform(0.0, 0.25)  # from a pond to a lake
     level = np.where(water < np.quantile(water, share), MEAN_DB + _WATER_DB, level)
     level = _with_roads(random, level)
     return 10.0 * np.log10(10.0 ** (level / 10.0) + _points(random, size))
 
 
 def _fields(random: np.random.Generator, size: int) -> Floats:
-    """Return a level for each pixel: that of the nearest of scattered centres."""
-    cells = size // _FIELD_PX + 3  # one centre in each cell of a grid with a margin around it
+    """Return a level for each pixel: that of the nearest of the scattered centers."""
+    cells = size // _FIELD_PX + 3  # one center in each cell of a grid with a margin
     centre = (np.arange(cells) - 1)[:, None] + random.uniform(0, 1, (2, cells, cells))
     centre[1] = np.arange(cells)[None, :] - 1 + random.uniform(0, 1, (cells, cells))
     levels = random.normal(0.0, _FIELD_SPREAD_DB, (cells, cells))
@@ -68,7 +68,7 @@ def _fields(random: np.random.Generator, size: int) -> Floats:
     cell = place.astype(int) + 1
     nearest = np.full((size, size), np.inf)
     found = np.zeros((size, size))
-    for down in (-1, 0, 1):  # the nearest centre is in the pixel's own cell or beside it
+    for down in (-1, 0, 1):  # the nearest center is in the pixel's cell or a neighbor
         for across in (-1, 0, 1):
             at = np.ix_(cell + down, cell + across)
             distance = (centre[0][at] - place[:, None]) ** 2 + (centre[1][at] - place) ** 2
@@ -79,7 +79,7 @@ def _fields(random: np.random.Generator, size: int) -> Floats:
 
 
 def _smooth_noise(random: np.random.Generator, size: int, slope: float) -> Floats:
-    """Return noise [size, size] of mean 0 and deviation 1 whose power falls as frequency^−slope."""
+    """Return noise [size, size], mean 0 and deviation 1, with power ~ frequency^−slope."""
     down, across = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
     frequency = np.hypot(down, across)
     frequency[0, 0] = np.inf
@@ -100,7 +100,7 @@ def _with_roads(random: np.random.Generator, level: Floats) -> Floats:
 
 
 def _points(random: np.random.Generator, size: int) -> Floats:
-    """Return the intensity of bright points, each spread over its neighbours by the system."""
+    """Return the intensity of bright points, each spread over its neighbors."""
     count = random.poisson(size * size * _POINTS_PER_PX2)
     level = MEAN_DB + random.uniform(4.0, 10.0, count)
     points = np.zeros((size, size))

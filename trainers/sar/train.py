@@ -1,12 +1,12 @@
-"""Training of the SAR autoencoders: from a config to reconstructions of validation and test.
+"""Training of the SAR autoencoders: from a config to validation and test reconstructions.
 
-The best state is chosen by ``val_psnr``, which does not depend on the weights of the loss; it
-alone reconstructs validation and test at the end.
+The best state is the one with the highest ``val_psnr``, which does not depend on the weights of
+the loss. It makes the reconstructions at the end.
 
-A run that is stopped and resumed ends with the result of one that was never stopped: the
-checkpoint holds the last state with its place in the epoch, and beside it the best one; order and
-turns of the patches follow from seed, epoch and batch alone. On a CPU the same seed and thread
-count give the same numbers; on a GPU the order of additions is not fixed.
+A run that is stopped and resumed ends with the same result as an uninterrupted one. The checkpoint
+contains the last state with its position in the epoch, and the best state; order and orientation
+of the patches depend only on seed, epoch and batch. On a CPU the same seed and thread count give
+the same numbers; on a GPU the order of additions is not fixed.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from trainers.sar.losses import ImageLoss
 from trainers.sar.model import count_parameters, make_model
 
 CHECK_EVERY = 32
-"""Batches between looks at the loss; looking makes a GPU wait."""
+"""Batches between checks of the loss; each check makes a GPU wait."""
 
 ONECYCLE_FINAL_DIV = 1000.0
 BETTER_BY_DB = 0.01
-"""Gain in PSNR that the plateau schedule counts as an improvement."""
+"""Minimum gain in PSNR that the plateau schedule counts as an improvement."""
 
 TRAIN_SAMPLE = 64
-"""Training patches whose predictions are kept, to tell learning from memory."""
+"""Training patches whose predictions are kept, to detect overfitting."""
 
 
 def train(config: Config, run: Run) -> None:
-    """Train one autoencoder and leave its reconstructions, or a checkpoint where it is stopped.
+    """Train one autoencoder and save its reconstructions, or a checkpoint if stopped.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
 
     Raises:
-        ValueError: the data cannot be read, or do not fit the config.
+        ValueError: the data cannot be read or does not fit the config.
     """
     torch.set_num_threads(run.threads)
     run.describe(total_steps=config.epochs)
@@ -78,11 +78,11 @@ def train(config: Config, run: Run) -> None:
 
 
 class Training:
-    """Everything that changes while an autoencoder learns.
+    """The state of a training run.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
         data: the three splits.
     """
 
@@ -114,7 +114,7 @@ class Training:
         self._epoch_began = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
-        """Return what `Run.describe` records, read back from the live objects."""
+        """Return the facts for `Run.describe`, read back from the live objects."""
         return {
             "total_steps": self.config.epochs,
             "parameters": count_parameters(self.model),
@@ -143,7 +143,7 @@ class Training:
         }
 
     def fit(self) -> bool:
-        """Train until the last epoch or until patience ends; False where it was stopped before."""
+        """Train until the last epoch or until patience ends; return False if stopped before."""
         while not self.finished:
             if not self._train_epoch():
                 self._save()
@@ -154,7 +154,7 @@ class Training:
         return True
 
     def judge(self) -> None:
-        """Let the best state reconstruct, and save in [0, 1]; of training a fixed sample."""
+        """Save the best state's reconstructions in [0, 1]; of training, a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
         self.run.describe(best_epoch=self.best.step)
@@ -175,10 +175,10 @@ class Training:
             self.run.save_predictions(found[0], found[1], split=split)
 
     def _train_epoch(self) -> bool:
-        """Go through the rest of an epoch; False where the run was stopped within it."""
+        """Train on the rest of an epoch; return False if the run was stopped within it."""
         self.model.train()
         self._epoch_began = time.monotonic()
-        # The order depends on seed and epoch alone, so a resumed epoch goes on where it was.
+        # The order depends only on seed and epoch, so a resumed epoch continues where it stopped.
         order = np.random.default_rng((self.config.seed, self.epoch)).permutation(
             len(self.data.train)
         )
@@ -204,7 +204,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.grad_scaler.scale(loss).backward()
         self.grad_scaler.unscale_(self.optimizer)
-        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        # A step that loss scaling skips has an infinite norm, which is not a training problem.
         norm = self.gradients.after_backward(skip_infinite=self.grad_scaler.is_enabled())
         if self.config.gradient_clip_val is not None:
             torch.nn.utils.clip_grads_with_norm_(
@@ -253,7 +253,7 @@ class Training:
         return loss, psnr_db(error), similar
 
     def _reconstructed(self, patches: Patches) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield reconstructions and patches [n, 1, size, size]; the model is evaluating then."""
+        """Yield reconstructions and patches [n, 1, size, size], in evaluation mode."""
         self.model.eval()
         rows = _parts(np.arange(len(patches)), self.config.eval_batch_size)
         with torch.inference_mode(), closing(batches(patches, rows, self.device)) as found:
@@ -266,11 +266,11 @@ class Training:
         return predicted
 
     def _save(self) -> None:
-        if self.gradients.parameters_are_finite():  # else nothing could continue from there
+        if self.gradients.parameters_are_finite():  # a diverged state cannot be resumed
             self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the last and the best state, as `load_state_dict` takes it."""
+        """Return the last and the best state for `load_state_dict`."""
         return {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -285,9 +285,9 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, which may be of another config: what that sets, this one sets."""
+        """Continue from `state`; values that the config sets come from the current config."""
         self.epoch = int(state["epoch"])
-        # An epoch whose batches had another size is begun anew.
+        # An epoch that used another batch size starts again.
         share = self.batches / int(state["batches"])
         self.batch = int(state["batch"]) if share == 1.0 else 0
         self.model.load_state_dict(state["model"])
@@ -319,7 +319,7 @@ def _parts(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
 
 
 def schedule_plan(config: Config, batches_per_epoch: int) -> SchedulePlan:
-    """Return the learning-rate schedule that `config` asks for; plateau follows the PSNR in dB."""
+    """Return the learning-rate schedule of `config`; plateau monitors the PSNR in dB."""
     return SchedulePlan(
         kind=config.lr_schedule,
         lr=config.lr,

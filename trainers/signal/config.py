@@ -1,9 +1,9 @@
-"""Parameters of the signal trainer: what may be set, to what, and what it does. Loads no torch.
+"""Parameters of the signal trainer. Does not import torch.
 
-The preset ``paper`` is the published setting: 1,000 samples per second, one at a time, 40,000
-optimiser steps an epoch. ``small`` has as many samples, but 100 per second, so that a cycle is ten
-times as short to remember; and 32 slots side by side, each with its own state and its own
-contiguous stretch of the signal, so that an epoch is 1,250 steps: under a second on a CPU core.
+The preset ``paper`` is the published setting: 1,000 samples per second, one at a time, and 40,000
+optimizer steps per epoch. ``small`` has as many samples at 100 per second, so the cycle to remember
+is ten times shorter, and 32 parallel slots, each with its own state and contiguous part of the
+signal. Its epoch has 1,250 steps and takes less than a second on a CPU core.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DATA_KIND = "sine_mixture"
 
 @dataclass(frozen=True)
 class Config:
-    """All values of one training run; see the help of each field."""
+    """All values of one training run; each field has a help text."""
 
     preset: str = parameter(
         "small", "sizes of model and training", choices=("small", "paper"), alters_memory=True
@@ -34,7 +34,7 @@ class Config:
         0.0, "share of units dropped between LSTM layers; needs two of them", low=0.0, high=0.95
     )
 
-    # How the signal is walked through.
+    # How the signal is traversed.
     batch_size: int = parameter(
         1,
         "slots that train side by side; each has its own state and contiguous part of the signal",
@@ -51,7 +51,7 @@ class Config:
         alters_memory=True,
     )
 
-    # Optimiser.
+    # Optimizer.
     optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"))
     lr: float = parameter(1e-3, "learning rate at the start", low=0.0)
     weight_decay: float = parameter(

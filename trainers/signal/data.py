@@ -1,7 +1,7 @@
-"""The noisy mixture of four sines, and how slots walk through it.
+"""The noisy mixture of four sines, and how slots traverse it.
 
-At every sample each sine gets an amplitude and a phase of its own, so no single sample tells much;
-what a network needs is a memory of where in the cycle it is. Training, validation and test are
+At every sample each sine gets a random amplitude and phase, so single samples carry little
+information; the network must remember its position in the cycle. Training, validation and test are
 three draws of the noise over the same clean sines.
 """
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 SPLITS = ("train", "val", "test")
 SINES = len(FREQUENCIES_HZ)
 FEATURES = 1 + SINES
-"""The mixture, and which sine is wanted (one-hot)."""
+"""The mixture, and the sine to extract (one-hot)."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Mixture:
     targets: Floats
 
     def inputs(self) -> Floats:
-        """Return what the network sees, [T, 4, 5]: each sine is asked for by a sequence."""
+        """Return the network's inputs [T, 4, 5], one sequence for each sine."""
         wanted = np.broadcast_to(np.eye(SINES, dtype=np.float32), (len(self.mixture), SINES, SINES))
         heard = np.broadcast_to(self.mixture[:, None, None], (len(self.mixture), SINES, 1))
         return np.concatenate([heard, wanted], axis=2)
 
     def start(self, share: float) -> Mixture:
-        """Return the first `share` of it, at least one sample; less is always a part of more."""
+        """Return the first `share` of the signal, at least one sample."""
         count = max(1, round(share * len(self.mixture)))
         return Mixture(self.mixture[:count], self.targets[:, :count])
 
@@ -59,11 +59,11 @@ def make_mixture(
 
     Args:
         split: one of `SPLITS`; each has its own noise.
-        seed: of the noise.
+        seed: seed of the noise.
         rate_hz: samples per second.
         duration_s: length in seconds; the signal begins at t = 0.
-        phase_noise: φ is uniform from 0 to this many turns, anew at every sample.
-        amplitude_noise: A is uniform from 1 minus this to 1 plus this, anew at every sample.
+        phase_noise: φ is uniform from 0 to this many turns, drawn at every sample.
+        amplitude_noise: A is uniform from 1 minus this to 1 plus this, drawn at every sample.
     """
     random = np.random.default_rng([seed, SPLITS.index(split)])
     count = max(1, round(rate_hz * duration_s))
@@ -79,12 +79,12 @@ def make_mixture(
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch that all slots walk through at once.
+    """A part of the signal that all slots traverse in parallel.
 
     Attributes:
         inputs: [T, slots, 5].
         targets: [T, slots].
-        first: [slots], True where a slot's part begins at t = 0, where nothing came before.
+        first: [slots], True if the slot's part begins at t = 0.
     """
 
     inputs: Floats
@@ -93,15 +93,14 @@ class Segment:
 
 
 def lay_out(signal: Mixture, slots: int) -> list[Segment]:
-    """Return the segments in which `slots` slots walk through the four sequences.
+    """Return the segments in which `slots` slots traverse the four sequences.
 
-    Every slot has contiguous samples of one sequence at a time. With four slots and more a
-    sequence is cut into slots/4 equal parts, in order, and there is one segment; samples at the
-    end that do not fill all parts are left out. With fewer, a slot takes several sequences one
-    after the other, a segment each.
+    Every slot has contiguous samples of one sequence at a time. With four or more slots, a sequence
+    is cut into slots/4 equal parts, in order, and there is one segment; leftover samples at the end
+    are dropped. With fewer slots, a slot takes several sequences in turn, one segment each.
 
     Args:
-        signal: what to train on.
+        signal: the training signal.
         slots: 1, 2, or a multiple of 4.
 
     Raises:
@@ -126,7 +125,7 @@ def lay_out(signal: Mixture, slots: int) -> list[Segment]:
             f"samples (found {slots}). Use a greater data_fraction or fewer slots."
         )
     used = length * parts
-    # [parts, length, 4, …] → [length, 4 · parts, …]: slots of one sequence stand side by side.
+    # [parts, length, 4, …] → [length, 4 · parts, …]: slots of one sequence are adjacent.
     cut = inputs[:used].reshape(parts, length, SINES, FEATURES).transpose(1, 2, 0, 3)
     wanted = targets[:used].reshape(parts, length, SINES).transpose(1, 2, 0)
     return [

@@ -1,4 +1,4 @@
-"""Metrics of extracted sines, recomputed from arrays. Needs numpy alone."""
+"""Metrics of extracted sines, recomputed from arrays. Needs only numpy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trainers.base import Goal
 
 FREQUENCIES_HZ: Final = (1, 3, 5, 7)
-"""The sines of the mixture; row *i* of an array is the one of the *i*-th frequency."""
+"""The sines of the mixture; row *i* of an array is the *i*-th frequency."""
 
 GOALS: Final[dict[str, Goal]] = {
     "mse": "minimize",
@@ -21,7 +21,7 @@ GOALS: Final[dict[str, Goal]] = {
 def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
     """Return the mean squared error over all samples and of each frequency, summed in float64.
 
-    A network that always says 0 has 0.5, the variance of a sine.
+    A network that always predicts 0 has 0.5, the variance of a sine.
 
     Args:
         predictions: [4, T], one row for each of `FREQUENCIES_HZ`.

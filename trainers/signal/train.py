@@ -1,13 +1,13 @@
 """Training of the sine extractor: from a config to predictions of all three splits.
 
-The network walks through the signal in order. Its state is carried from step to step and through
-the whole signal, but gradients end where a step begins (`sequence_length` samples, one by
-default), so whatever it remembers longer it must keep in its state. With several slots the parts
-of a sequence are walked at once: a part begins each epoch in the state in which the part before
-it ended in the epoch before, so that no part but the first begins without a memory.
+The network traverses the signal in order. Its state is carried through the whole signal, but
+gradients are truncated to a step (`sequence_length` samples, by default one), so longer memory must
+be kept in the state. With several slots, the parts of a sequence are traversed in parallel: a part
+begins each epoch in the state in which the previous part ended in the previous epoch, so only the
+first part begins with an empty state.
 
-The best state is chosen by ``val_mse``; it alone predicts at the end. A run that is stopped and
-resumed ends with the result of one that was never stopped.
+The best state is the one with the lowest ``val_mse``; it makes the predictions at the end. A run
+that is stopped and resumed ends with the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from trainers.signal.data import SINES, SPLITS, Mixture, lay_out, make_mixture
 from trainers.signal.model import SineExtractor, count_parameters
 
 LOOK_EVERY = 250
-"""Training steps between looks at whether to stop and whether the loss is still finite."""
+"""Training steps between checks of `should_stop` and of the loss."""
 
 
 def train(config: Config, run: Run) -> None:
-    """Train one network and leave its predictions, or a checkpoint where it is stopped.
+    """Train one network and save its predictions, or a checkpoint if stopped.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
 
     Raises:
         ValueError: there are more slots than training samples.
@@ -67,12 +67,12 @@ def train(config: Config, run: Run) -> None:
 
 
 class Training:
-    """Everything that changes while the network learns.
+    """The state of a training run.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
-        signals: the draw of the noise for each of `SPLITS`.
+        run: receives reports and results.
+        signals: the signal of each of `SPLITS`.
     """
 
     def __init__(self, config: Config, run: Run, signals: dict[str, Mixture]) -> None:
@@ -94,7 +94,7 @@ class Training:
             min_lr=config.lr * config.lr_floor,
         )
 
-        # The whole signal is small, so its steps are cut once, on the device.
+        # The whole signal is small, so it is split into steps once, on the device.
         self.steps: list[list[tuple[Tensor, Tensor]]] = []
         self.first: list[Tensor] = []
         for segment in lay_out(signals["train"], config.batch_size):
@@ -121,7 +121,7 @@ class Training:
         self.checkpoints = Checkpoints(run)
 
     def facts(self) -> dict[str, Any]:
-        """Return what `Run.describe` records, read back from the live objects."""
+        """Return the facts for `Run.describe`, read back from the live objects."""
         group = self.optimizer.param_groups[0]
         return {
             "total_steps": self.config.epochs,
@@ -151,7 +151,7 @@ class Training:
         return {"plateau": {"lr": rate, "factor": factor, "final": final}, "per": "epoch"}
 
     def fit(self) -> bool:
-        """Train until the last epoch or until patience ends; False where it was stopped before."""
+        """Train until the last epoch or until patience ends; return False if stopped before."""
         while not self.finished:
             if not self._train_epoch():
                 self._save()
@@ -162,7 +162,7 @@ class Training:
         return True
 
     def judge(self) -> None:
-        """Let the best state predict all splits; training too, to tell learning from memory."""
+        """Save the best state's predictions of all splits; training too, to detect overfitting."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
         self.run.describe(best_epoch=self.best.step)
@@ -171,14 +171,14 @@ class Training:
             self.run.save_predictions(self._predict(split), targets, split=split)
 
     def _train_epoch(self) -> bool:
-        """Go through the rest of an epoch; False where the run was stopped within it."""
+        """Train on the rest of an epoch; return False if the run was stopped within it."""
         self.model.train()
         while self.segment < len(self.steps):
             steps = self.steps[self.segment]
             while self.step < len(steps):
                 if self.step % LOOK_EVERY == 0:
                     if not torch.isfinite(self.sums[0]):
-                        return True  # told at once; a state that is lost is not saved
+                        return True  # report at once; a diverged state is not saved
                     if self.run.should_stop:
                         return False
                 if self.step == 0:
@@ -190,7 +190,7 @@ class Training:
         return True
 
     def _begin_segment(self) -> None:
-        # Slots of one sequence stand side by side: each goes on where its left neighbour ended.
+        # Slots of one sequence are adjacent: each continues where its left neighbor ended.
         first = self.first[self.segment]
         hidden, cell = (item.roll(1, dims=1).masked_fill(first, 0.0) for item in self.state)
         self.state = hidden, cell
@@ -246,7 +246,7 @@ class Training:
 
     @torch.no_grad()
     def _predict(self, split: str) -> NDArray[np.float32]:
-        """Return predictions [4, T] of a split, each sequence walked from its beginning."""
+        """Return predictions [4, T] of a split, each sequence from its beginning."""
         self.model.eval()
         predicted, _ = self.model(self.heard[split], self.model.fresh_state(SINES))
         found: NDArray[np.float32] = predicted.T.contiguous().cpu().numpy()
@@ -256,7 +256,7 @@ class Training:
         self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the last and the best state, as `load_state_dict` takes it."""
+        """Return the last and the best state for `load_state_dict`."""
         return {
             "epoch": self.epoch,
             "segment": self.segment,
@@ -274,16 +274,16 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, which may be that of another trial with another config.
+        """Continue from `state`, which may be from another trial with another config.
 
-        The config's learning rate counts, whatever the state says. Where it differs, or a new
-        schedule is asked for (the state has none), the schedule and the patience begin anew.
+        The learning rate always comes from the config. If it differs from the state's, or if a
+        new schedule is requested (the state has none), schedule and patience start again.
         """
         self.epoch = int(state["epoch"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         hidden, cell = (item.to(self.device) for item in state["state"])
-        # An epoch that was cut otherwise is begun anew, and other slots remember nothing.
+        # An epoch with other steps starts again, and other slots start with an empty state.
         if state["steps"] == list(map(len, self.steps)) and hidden.shape == self.state[0].shape:
             self.segment = int(state["segment"])
             self.step = int(state["step"])

@@ -1,4 +1,4 @@
-"""Batches of sentences of similar length, prepared one ahead of the training, and augmentation."""
+"""Batches of sentences of similar length, prefetched by one, and their augmentation."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from trainers.speech.config import Config
 from trainers.speech.corpus import Corpus
 
 LENGTH_SPREAD: Final = 0.05
-"""Batches are sentences of similar length, so that little is padded: sorted by their length times
-a random factor of this standard deviation, so that no two epochs have the same batches."""
+"""Standard deviation of the random factor on lengths before sorting. Batches have sentences of
+similar length, to reduce padding; the factor makes the batches of each epoch different."""
 
 
 class Batch:
-    """Sentences filled up to one length.
+    """Sentences padded to one length.
 
     Attributes:
-        signal: [B, T, C], zeros after each sentence's own bins.
+        signal: [B, T, C], zero-padded after each sentence's bins.
         bins: [B] on the CPU, bins of each sentence.
-        phonemes: [B, L], zeros after each sentence's own phonemes.
+        phonemes: [B, L], zero-padded after each sentence's phonemes.
         counts: [B] on the CPU, phonemes of each sentence.
         days: [B].
     """
@@ -44,13 +44,13 @@ class Batch:
         return len(self.bins)
 
     def pinned(self) -> Batch:
-        """Return it in memory that a GPU can fetch from by itself."""
+        """Return the batch in pinned memory."""
         parts = (self.signal, self.phonemes, self.days)
         signal, phonemes, days = (part.pin_memory() for part in parts)
         return Batch(signal, self.bins, phonemes, self.counts, days)
 
     def to(self, device: torch.device) -> Batch:
-        """Return it on `device`; the copy goes on while the GPU works. Lengths stay on the CPU."""
+        """Return the batch on `device`, copied asynchronously. Lengths stay on the CPU."""
         signal, phonemes, days = (
             part.to(device, non_blocking=True) for part in (self.signal, self.phonemes, self.days)
         )
@@ -61,8 +61,8 @@ class Sentences:
     """The sentences of one split, as batches.
 
     Args:
-        corpus: the split.
-        least_bins: bins to which shorter sentences are filled up.
+        corpus: sentences of the split.
+        least_bins: shorter sentences are padded to this number of bins.
     """
 
     def __init__(self, corpus: Corpus, *, least_bins: int) -> None:
@@ -75,12 +75,12 @@ class Sentences:
         return len(self.corpus)
 
     def sample(self, count: int) -> Sentences:
-        """Return at most `count` of its sentences, evenly spread and always the same."""
+        """Return at most `count` sentences, evenly spread and always the same."""
         rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
         return Sentences(self.corpus.take(rows), least_bins=self.least_bins)
 
     def batch(self, rows: NDArray[Any]) -> Batch:
-        """Return the sentences `rows`; one gather, whatever their number."""
+        """Return the sentences `rows`, by a single gather."""
         corpus = self.corpus
         signal, _ = _filled(
             corpus.features, self._starts[rows], corpus.lengths[rows], self.least_bins
@@ -97,22 +97,22 @@ class Sentences:
         )
 
     def by_length(self, batch_size: int) -> list[NDArray[np.intp]]:
-        """Return the rows of evaluation batches: every sentence once, the longest first."""
+        """Return the rows of evaluation batches: every sentence once, longest first."""
         order = np.argsort(-self.corpus.lengths, kind="stable")
         return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 class Order:
-    """Which sentences each training batch holds.
+    """The sentences of each training batch.
 
-    An epoch goes through all sentences once, in an order that depends on seed and epoch alone:
-    sorted roughly by length, cut into batches, and these drawn at random. So a batch can be made
-    knowing nothing but its number.
+    An epoch has every sentence once, in an order that depends only on seed and epoch: sentences are
+    sorted roughly by length and cut into batches, which are shuffled. So a batch is determined by
+    its number.
 
     Args:
-        sentences: what there is.
-        batch_size: sentences of a batch; the last one of an epoch may be smaller.
-        seed: of the order.
+        sentences: all sentences.
+        batch_size: sentences per batch; the last batch of an epoch may be smaller.
+        seed: seed of the order.
     """
 
     def __init__(self, sentences: Sentences, *, batch_size: int, seed: int) -> None:
@@ -124,7 +124,7 @@ class Order:
         self._batches: list[NDArray[np.intp]] = []
 
     def rows(self, number: int) -> NDArray[np.intp]:
-        """Return the rows of batch `number`, from 0, of the whole training."""
+        """Return the rows of batch `number` of the whole training, from 0."""
         epoch, place = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._drawn(epoch)
@@ -139,19 +139,19 @@ class Order:
 
 
 class Prefetch:
-    """Makes the next item in a thread while the present one is used.
+    """Make the next item in a thread while the current one is used.
 
     ::
 
         with Prefetch(make, range(3, 10)) as items:
             for item in items: ...
 
-    Leaving the block ends the thread, however it is left. Numpy's gathers release Python's lock,
-    so that the two really run at once.
+    Leaving the block always ends the thread. Numpy's gathers release the GIL, so both really run
+    in parallel.
 
     Args:
-        make: makes the item of a number.
-        numbers: which, in order.
+        make: makes the item for a number.
+        numbers: numbers of the items, in order.
     """
 
     def __init__(self, make: Callable[[int], Batch], numbers: range) -> None:
@@ -186,7 +186,7 @@ class Prefetch:
 def _filled(
     values: NDArray[Any], starts: NDArray[Any], lengths: NDArray[Any], least: int
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return [B, T, ...]: parts of `values`, each followed by zeros; and which are its own."""
+    """Return zero-padded parts [B, T, ...] of `values`, and a mask of the unpadded entries."""
     place = np.arange(max(least, int(lengths.max())))
     own = place < lengths[:, None]
     filled = values.take(np.where(own, starts[:, None] + place, 0), axis=0)
@@ -197,12 +197,12 @@ def _filled(
 class Augmentation:
     """White noise, an offset of each channel, and time masks (SpecAugment without warping).
 
-    What a batch gets depends on seed and batch number alone, so a resumed run goes on as it would
-    have. All draws are made on the device of the batch, for all sentences at once.
+    The augmentation of a batch depends only on seed and batch number, so a resumed run continues
+    identically. Random numbers are drawn on the device of the batch, for all sentences at once.
 
     Args:
-        config: strengths.
-        device: where batches are.
+        config: gives the strengths.
+        device: device of the batches.
     """
 
     def __init__(self, config: Config, device: torch.device) -> None:
@@ -210,15 +210,15 @@ class Augmentation:
         self._generator = torch.Generator(device)
 
     def __call__(self, signal: Tensor, bins: Tensor, number: int) -> Tensor:
-        """Return what the network sees in place of `signal`, which may be changed.
+        """Return the augmented `signal`, which may be changed in place.
 
         Args:
-            signal: [B, T, C], z-scored, zeros after each sentence's own bins.
+            signal: [B, T, C], z-scored, zero-padded after each sentence's bins.
             bins: [B], bins of each sentence.
             number: the batch's number in the whole training.
         """
         config, generator = self.config, self._generator
-        # A CPU's generator takes 32 bits of its seed and passes over the others.
+        # A CPU generator uses only 32 bits of its seed.
         mixed = np.random.SeedSequence((config.seed, number)).generate_state(1)
         generator.manual_seed(int(mixed[0]))
         sentences, length, channels = signal.shape
@@ -231,14 +231,14 @@ class Augmentation:
             signal.add_(offset, alpha=config.constant_offset)
         place = torch.arange(length, device=device)
         bins = bins.to(device, non_blocking=True)[:, None]
-        # Padding stays what it is in evaluation: silence beyond the end.
+        # Padding stays zero, as in evaluation.
         hidden = place >= bins
         if config.time_mask_prob > 0:
             hidden = hidden | self._masks(bins, place)
         return signal.masked_fill_(hidden[..., None], 0.0)
 
     def _masks(self, bins: Tensor, place: Tensor) -> Tensor:
-        """Return which bins [B, T] masks hide; a mask lies within its sentence."""
+        """Return the bins [B, T] to mask; each mask is within its sentence."""
         config = self.config
         shape = (len(bins), config.time_mask_max)
         drawn, width, start = torch.rand((3, *shape), generator=self._generator, device=bins.device)

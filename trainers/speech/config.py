@@ -1,11 +1,11 @@
-"""Parameters of the speech trainer: what may be set, to what, and what it does. Loads no torch.
+"""Parameters of the speech trainer. Does not import torch.
 
-Two presets scale the same model. ``small`` learns 32 simulated channels on a CPU core in well
-under a minute; ``paper`` is the published size, five bidirectional GRU layers of 1,024 units over
-256 channels for 10,000 batches, for a GPU.
+Two presets scale the same model. ``small`` learns 32 simulated channels on a CPU core in well under
+a minute; ``paper`` is the published size for a GPU: five bidirectional GRU layers of 1,024 units,
+256 channels, 10,000 batches.
 
-A step of this trainer is a batch: it reports every `eval_every` batches, and the budget is given in
-batches, in epochs, or in both, where the one that ends first counts.
+A step of this trainer is a batch: it reports every `eval_every` batches. The budget is given in
+batches, epochs, or both; the smaller one applies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DATA_KIND = "phonemes"
 
 @dataclass(frozen=True)
 class Config:
-    """All values of one training run; see the help of each field."""
+    """All values of one training run; each field has a help text."""
 
     preset: str = parameter(
         "small", "sizes of model, data and training", choices=("small", "paper"), alters_memory=True
@@ -60,7 +60,7 @@ class Config:
         0.0, "share of values dropped before the first GRU layer", low=0.0, high=0.95
     )
 
-    # Augmentation, in training only. The inputs are z-scored, so a unit is a standard deviation.
+    # Augmentation, in training only. Inputs are z-scored, so the unit is a standard deviation.
     white_noise: float = parameter(
         0.8, "standard deviation of noise added to each channel and bin", low=0.0, high=100.0
     )
@@ -82,7 +82,7 @@ class Config:
     )
     time_mask_max: int = parameter(1, "greatest number of masks in a sentence", low=1, high=100)
 
-    # Optimiser.
+    # Optimizer.
     optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"))
     lr: float = parameter(0.02, "learning rate; the peak where the schedule moves it", low=0.0)
     eps: float = parameter(

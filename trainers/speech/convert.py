@@ -1,13 +1,13 @@
-"""Convert the pickle of a neural speech data set into an .npz that the trainer reads.
+"""Convert the pickle of a neural speech data set into an .npz for the trainer.
 
 ::
 
     python -m trainers.speech.convert ptDecoder_ctc.pkl sentences.npz
 
-The pickle holds ``{"train": [day, …], "test": [day, …]}``, a day being a map with ``sentenceDat``
-(arrays [T, channels]), ``phonemes`` (ids, filled up with zeros) and ``phoneLens``. It is read
-without running anything that it names (`trainers.speech.pickles`). Days of both parts are one by
-their place; the archive's test stays test, and validation is taken from training later, by text.
+The pickle contains ``{"train": [day, …], "test": [day, …]}``; each day is a map with
+``sentenceDat`` (arrays [T, channels]), ``phonemes`` (ids, zero-padded) and ``phoneLens``. It is
+read without executing anything (`trainers.speech.pickles`). Days of both parts are matched by
+position. Test sentences stay test sentences; validation is taken from training later, by text.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from trainers.speech.pickles import PickleError, load_arrays
 Arrays = dict[str, NDArray[Any]]
 
 PHONEMES = 40
-"""39 phonemes and silence; there may be fewer in the file."""
+"""39 phonemes and silence; the file may have fewer."""
 
 
 def convert(source: Path, target: Path) -> Arrays:
-    """Write the sentences of the pickle `source` into the archive `target`, and return them.
+    """Write the sentences of the pickle `source` to the archive `target`, and return them.
 
     Raises:
-        ValueError: the pickle is damaged, refused, or of another layout.
+        ValueError: the pickle is damaged, rejected, or has another layout.
         OSError: a file cannot be read or written.
     """
     try:
@@ -53,10 +53,10 @@ def convert(source: Path, target: Path) -> Arrays:
 
 
 def sentences_of(content: Any) -> Arrays:
-    """Return the arrays of `trainers.speech.files` for what a pickle holds.
+    """Return the arrays of `trainers.speech.files` for the content of a pickle.
 
     Raises:
-        ValueError: it is of another layout.
+        ValueError: it has another layout.
     """
     if not isinstance(content, dict) or not {"train", "test"} <= set(content):
         held = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__

@@ -1,7 +1,7 @@
 """Sentences as flat arrays, and their division into training, validation and test.
 
-Sentences differ in length, so their features stand end to end in one array and their phonemes in
-another, with lengths beside them: one allocation, no padding, and a batch is one gather.
+Sentences differ in length, so their features are concatenated in one array and their phonemes in
+another, with separate lengths: one allocation, no padding, and a batch is one gather.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEAST_SENTENCES: Final = 3
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentences, end to end.
+    """Concatenated sentences.
 
     Attributes:
         features: [ΣT, C], z-scored.
@@ -31,9 +31,9 @@ class Corpus:
         phonemes: [ΣL], ids from 1; 0 is CTC's blank.
         phoneme_lengths: [N], phonemes of each sentence.
         days: [N], day of recording (or speaker), from 0.
-        splits: [N], `TRAIN`, `VAL`, `TEST`, or `UNDECIDED` for `divide` to decide.
-        n_phonemes: greatest id that there may be.
-        n_days: days that there may be.
+        splits: [N], `TRAIN`, `VAL`, `TEST`, or `UNDECIDED` (assigned by `divide`).
+        n_phonemes: maximum id.
+        n_days: maximum number of days.
     """
 
     features: Floats
@@ -60,7 +60,7 @@ class Corpus:
 
     @property
     def texts(self) -> list[bytes]:
-        """Return what tells sentences of the same phonemes, one value a sentence."""
+        """Return a key of each sentence; sentences with the same phonemes have the same key."""
         ends = np.cumsum(self.phoneme_lengths)
         return [
             self.phonemes[end - length : end].tobytes()
@@ -69,11 +69,11 @@ class Corpus:
 
     @property
     def least_frames(self) -> Ints:
-        """Return the frames that CTC needs for each sentence, [N]: a blank parts equal phonemes."""
+        """Return the frames [N] that CTC needs per sentence: a blank separates equal phonemes."""
         again = np.zeros(len(self.phonemes), dtype=np.int64)
         again[1:] = self.phonemes[1:] == self.phonemes[:-1]
         owner = np.repeat(np.arange(len(self)), self.phoneme_lengths)
-        again[np.cumsum(self.phoneme_lengths)[:-1]] = 0  # the first of a sentence follows nothing
+        again[np.cumsum(self.phoneme_lengths)[:-1]] = 0  # the first one has no predecessor
         repeated = np.bincount(owner, weights=again, minlength=len(self))
         return self.phoneme_lengths + repeated.astype(np.int64)
 
@@ -82,7 +82,7 @@ class Corpus:
         return np.split(self.phonemes, np.cumsum(self.phoneme_lengths)[:-1])
 
     def take(self, rows: NDArray[Any]) -> Corpus:
-        """Return the sentences `rows`, in that order, in arrays of their own."""
+        """Return copies of the sentences `rows`, in that order."""
         return Corpus(
             features=self.features[_places(self.lengths, rows)],
             lengths=self.lengths[rows],
@@ -95,13 +95,13 @@ class Corpus:
         )
 
     def checked(self, source: str) -> Corpus:
-        """Return the corpus if its arrays fit together.
+        """Validate the corpus and return it.
 
         Args:
-            source: where it comes from, for messages.
+            source: name of the source in messages.
 
         Raises:
-            ValueError: they do not.
+            ValueError: its arrays are inconsistent.
         """
         n = len(self.lengths)
         for name in ("phoneme_lengths", "days", "splits"):
@@ -160,21 +160,21 @@ class Splits:
 def divide(corpus: Corpus, *, seed: int, data_fraction: float = 1.0) -> Splits:
     """Return training, validation and test sentences.
 
-    Sentences of the same phonemes stay together, so that no text that is tested was learned. What
-    the corpus has decided itself is kept; what it leaves `UNDECIDED` goes 70 : 15 : 15, or, where
-    there are test sentences already, 85 : 15 to training and validation. Undecided sentences whose
-    text is among decided validation or test sentences are left out.
+    Sentences with the same phonemes stay together, so that no test text was seen in training.
+    Splits of the corpus are kept; `UNDECIDED` sentences are split 70 : 15 : 15 or, if there are
+    test sentences already, 85 : 15 into training and validation. Undecided sentences whose text is
+    among the given validation or test sentences are dropped.
 
-    `data_fraction` leaves validation and test as they are, and smaller fractions are part of
-    greater ones.
+    `data_fraction` does not change validation and test; smaller fractions are subsets of larger
+    ones.
 
     Args:
         corpus: all sentences.
-        seed: which undecided sentences go where, and the order in which a fraction takes them.
+        seed: seed of the split, and of the order in which a fraction takes sentences.
         data_fraction: share of the training sentences, in (0, 1]; at least one is kept.
 
     Raises:
-        ValueError: a split would be empty, or the fraction is out of its range.
+        ValueError: a split would be empty, or the fraction is out of range.
     """
     if not 0 < data_fraction <= 1:
         raise ValueError(f"data_fraction: must be above 0 and at most 1 (found {data_fraction}).")
@@ -201,13 +201,13 @@ def divide(corpus: Corpus, *, seed: int, data_fraction: float = 1.0) -> Splits:
 def _decide(
     splits: Ints, undecided: NDArray[np.intp], texts: list[bytes], random: np.random.Generator
 ) -> None:
-    """Put the `undecided` sentences into splits, text by text."""
+    """Assign the `undecided` sentences to splits, text by text."""
     held = {texts[row] for row in np.flatnonzero((splits == VAL) | (splits == TEST))}
     groups: dict[bytes, list[int]] = {}
     for row in undecided.tolist():
         if texts[row] not in held:
             groups.setdefault(texts[row], []).append(row)
-    names = sorted(groups)  # by content, so that the split does not hang on the file's order
+    names = sorted(groups)  # by content, so that the split does not depend on the file's order
     order = [names[place] for place in random.permutation(len(names))]
     wanted = [(VAL, VALIDATION_SHARE)]
     if not (splits == TEST).any():
@@ -225,7 +225,7 @@ def _decide(
 
 
 def _places(lengths: Ints, rows: NDArray[Any]) -> Ints:
-    """Return the places [Σ lengths[rows]] of the values of `rows` in a flat array."""
+    """Return the indices [Σ lengths[rows]] of the values of `rows` in a flat array."""
     chosen = lengths[rows]
     starts = (np.cumsum(lengths) - lengths)[rows]
     within = np.arange(int(chosen.sum())) - np.repeat(np.cumsum(chosen) - chosen, chosen)

@@ -1,4 +1,4 @@
-"""The sentences of one training: from a file, or simulated."""
+"""The sentences of a training run, from a file or simulated."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def load(
     progress: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Splits:
-    """Return the sentences that `config` names, in three splits.
+    """Return the sentences that `config` specifies, in three splits.
 
     Args:
-        config: where they are, or how many to simulate; ``data_seed`` is the same for all trials
-            of a sweep, or they would be judged on different sentences.
+        config: path of the data, or number of sentences to simulate; ``data_seed`` is the same for
+            all trials of a sweep, so that they are evaluated on the same sentences.
         data_fraction: share of the training sentences to use, in (0, 1].
-        progress: told what happens.
-        should_stop: asked before each day that is simulated.
+        progress: receives status messages.
+        should_stop: checked before each day is simulated.
 
     Raises:
-        ValueError: the file is missing or cannot be read, or a split would be empty.
-        Interrupted: `should_stop` said so.
+        ValueError: the file is missing or unreadable, or a split would be empty.
+        Interrupted: `should_stop` returned True.
     """
     if config.data_path is None:
         if config.new_speakers:

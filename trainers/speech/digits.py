@@ -1,14 +1,14 @@
 """Spoken digits as sentences: a small real task for the same network.
 
-Clips of single digits by one speaker are put one after another; the targets are the phonemes of
-the digits (ARPAbet, the first pronunciations of the CMU dictionary). The speaker takes the place of
-the day. Features are the logarithm of the energy in 40 bands that are as wide as the ear's (mel
-scale), every 10 ms, z-scored for each speaker with the mean and spread of the training clips.
+Clips of single digits by one speaker are concatenated; the targets are the phonemes of the digits
+(ARPAbet, the first pronunciations of the CMU dictionary). The speaker takes the place of the day.
+Features are the log energies of 40 mel bands every 10 ms, z-scored for each speaker with mean and
+deviation of the training clips.
 
-No clip is in two splits: of each speaker and digit the recordings 0 to 4 are test clips, as the
-data set's own split says, 5 to 9 validation, the others training. No string of digits is in two
-splits either. Speakers are in all three splits, as the network has a layer for each; with
-`new_speakers` each split has its own instead, and reads by a layer that nothing has trained.
+No clip is in two splits: for each speaker and digit, recordings 0 to 4 are test clips, as in the
+data set's official split, 5 to 9 validation, and the others training. No sequence of digits is in
+two splits. Speakers are in all three splits, since the network has a layer for each. With
+`new_speakers`, each split has its own speakers, whose layers are untrained in validation and test.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRONUNCIATIONS: Final = (
 )
 # fmt: on
 PHONEMES: Final = tuple(sorted({phone for word in PRONUNCIATIONS for phone in word}))
-"""The 19 phonemes of the digits; the id of one is its place from 1."""
+"""The 19 phonemes of the digits; ids count from 1."""
 
 BANDS: Final = 40
 HOP_S: Final = 0.010
@@ -55,16 +55,16 @@ def read_digits(
     """Return sentences of spoken digits.
 
     Args:
-        arrays: ``audio`` [S], all clips end to end; ``offsets`` [M + 1], where they begin and end;
-            ``digit``, ``speaker`` and ``index`` [M] (0 to 9; from 0; which recording of that digit
-            by that speaker); ``fs``, samples per second.
-        source: where they come from, for messages.
-        sentences: how many sentences of all splits.
-        seed: of digits, speakers and clips.
-        new_speakers: no speaker is in two splits.
+        arrays: ``audio`` [S], all clips concatenated; ``offsets`` [M + 1], their boundaries;
+            ``digit``, ``speaker`` and ``index`` [M] (0 to 9; from 0; number of the recording of
+            that digit by that speaker); ``fs``, samples per second.
+        source: name of the source in messages.
+        sentences: number of sentences in all splits.
+        seed: seed of digits, speakers and clips.
+        new_speakers: whether each split has its own speakers.
 
     Raises:
-        ValueError: arrays are missing or do not fit together, or there are too few speakers.
+        ValueError: arrays are missing or inconsistent, or there are too few speakers.
     """
     clips = _Clips(arrays, source)
     if new_speakers:
@@ -80,7 +80,7 @@ def read_digits(
     rows: list[NDArray[np.intp]] = []
     splits: list[int] = []
     used: set[bytes] = set()
-    # Validation and test first: what they say is then left out of training.
+    # Validation and test first, so that their texts are left out of training.
     for split in (VAL, TEST, TRAIN):
         drawn = clips.draw(random, split, numbers[split], used)
         rows += drawn
@@ -105,7 +105,7 @@ def read_digits(
 
 
 class _Clips:
-    """The clips of an archive, checked."""
+    """The validated clips of an archive."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], source: str) -> None:
         missing = [name for name in KEYS if name not in arrays]
@@ -143,7 +143,7 @@ class _Clips:
         self.split[np.isin(index, VAL_INDICES)] = VAL
 
     def part_speakers(self, seed: int) -> None:
-        """Give each split speakers of its own, about 70 : 15 : 15."""
+        """Give each split its own speakers, about 70 : 15 : 15."""
         names = np.random.default_rng([seed, 0x5BEAC]).permutation(np.unique(self.speaker))
         if len(names) < LEAST_SPEAKERS:
             raise ValueError(
@@ -173,19 +173,19 @@ class _Clips:
         for start in range(0, len(begin), 16_384):
             part = slice(start, start + 16_384)
             places = begin[part, None] + np.arange(window)
-            # A clip shorter than a window ends in silence, not in the next clip.
+            # A clip shorter than a window is padded with silence, not with the next clip.
             pieces = np.where(
                 places < last[part, None], self.audio[np.minimum(places, len(self.audio) - 1)], 0.0
             )
             power = np.abs(np.fft.rfft(pieces * taper, n=size)) ** 2
-            # One step of 16-bit sound is the floor: below it there is only rounding.
+            # The floor is one step of 16-bit audio; lower values are rounding errors.
             found[part] = np.log(power @ bands + 1.0)
         return found, frames
 
     def draw(
         self, random: np.random.Generator, split: int, number: int, used: set[bytes]
     ) -> list[NDArray[np.intp]]:
-        """Return the clips of `number` sentences of one speaker each, of digits not in `used`."""
+        """Return the clips of `number` single-speaker sentences whose digits are not in `used`."""
         where = {
             (speaker, digit): np.flatnonzero(
                 (self.split == split) & (self.speaker == speaker) & (self.digit == digit)
@@ -217,12 +217,12 @@ class _Clips:
 def _standardised(
     features: NDArray[np.float32], speaker: Ints, split: Ints, lengths: Ints
 ) -> NDArray[np.float32]:
-    """Return features z-scored for each speaker, as the training clips of that speaker say."""
+    """Return features z-scored per speaker with the statistics of the speaker's training clips."""
     known = np.repeat(split == TRAIN, lengths)
     done = np.empty_like(features)
     for name in np.unique(speaker):
         rows = speaker == name
-        # A speaker without training clips is scaled by those of all others.
+        # A speaker without training clips is scaled by the clips of all others.
         fitted = features[rows & known] if (rows & known).any() else features[known]
         spread = np.maximum(fitted.std(axis=0), 1e-3)
         done[rows] = (features[rows] - fitted.mean(axis=0)) / spread
@@ -230,7 +230,7 @@ def _standardised(
 
 
 def _mel_bands(size: int, rate_hz: float) -> NDArray[np.float32]:
-    """Return the weights [size/2 + 1, BANDS] of triangles that are equally wide in mel.
+    """Return the weights [size/2 + 1, BANDS] of triangles of equal width in mel.
 
     mel = 2595 · log10(1 + f/700) (O'Shaughnessy 1987); from 60 Hz to half the rate.
     """
@@ -241,7 +241,7 @@ def _mel_bands(size: int, rate_hz: float) -> NDArray[np.float32]:
     rising = (bins_hz[:, None] - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
     falling = (edges_hz[2:] - bins_hz[:, None]) / np.diff(edges_hz)[1:]
     weights = np.maximum(0.0, np.minimum(rising, falling))
-    # A band narrower than a bin would hear nothing: it takes the bin nearest to its middle.
+    # A band narrower than a bin would be empty: use the bin nearest to its center.
     empty = np.flatnonzero(weights.sum(axis=0) == 0)
     weights[np.abs(bins_hz[:, None] - edges_hz[1:-1][empty]).argmin(axis=0), empty] = 1.0
     return np.asarray(weights, dtype=np.float32)

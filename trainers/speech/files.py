@@ -1,6 +1,6 @@
-"""Sentences from an ``.npz`` archive, in the two layouts that exist.
+"""Sentences from an ``.npz`` archive in two layouts.
 
-Sentences (what `trainers.speech.convert` writes)
+Sentences (written by `trainers.speech.convert`)
     ``features`` [ΣT, C], ``lengths`` [N], ``phonemes`` [ΣL] with ids from 1, ``phoneme_lengths``
     [N]; if known, ``days`` [N], ``splits`` [N] (0 training, 1 validation, 2 test, -1 undecided)
     and ``n_phonemes``.
@@ -29,12 +29,12 @@ def read_sentences(path: Path, *, sentences: int, seed: int, new_speakers: bool 
 
     Args:
         path: an ``.npz`` file; nothing is unpickled.
-        sentences: how many are put together, where the archive holds single digits.
-        seed: of what is put together.
-        new_speakers: of single digits, whether validation and test have speakers of their own.
+        sentences: number of sentences to compose, if the archive contains single digits.
+        seed: seed of the composition.
+        new_speakers: for single digits, whether validation and test have their own speakers.
 
     Raises:
-        ValueError: it is missing, cannot be read, or holds neither layout.
+        ValueError: it is missing, unreadable, or has neither layout.
     """
     if not path.is_file():
         raise ValueError(f"data_path: {path} is not a file. Name an .npz file.")
@@ -46,7 +46,7 @@ def read_sentences(path: Path, *, sentences: int, seed: int, new_speakers: bool 
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged archive raises nearly anything
+    except Exception as error:  # a damaged archive can raise almost anything
         reason = (
             "is none, or holds objects that would have to be unpickled"
             if "pickle" in str(error)

@@ -1,8 +1,8 @@
 """Metrics of predicted phoneme sequences, recomputed from arrays. Needs numpy and rapidfuzz.
 
-The phoneme error rate is the least number of substitutions, deletions and insertions that turn
-the predicted sequences into the target ones, over the number of target phonemes (Levenshtein 1966;
-rapidfuzz does the counting). It may exceed 1: a network that never stops talking inserts.
+The phoneme error rate is the minimum number of substitutions, deletions and insertions between
+predicted and target sequences, divided by the number of target phonemes (Levenshtein 1966, computed
+by rapidfuzz). With many insertions it can exceed 1.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ GOALS: Final[dict[str, Goal]] = {
 def evaluate(
     predictions: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]
 ) -> dict[str, float]:
-    """Return the phoneme error rate over all sequences, its three parts, and the share of hits.
+    """Return the phoneme error rate over all sequences, its three parts, and the exact rate.
 
     Args:
-        predictions: N sequences of phoneme ids, whole numbers from 1 (0 is CTC's blank, which is
-            no phoneme); any may be empty.
-        targets: N sequences; at least one phoneme among them.
+        predictions: N sequences of phoneme ids, integers from 1 (0 is CTC's blank); any may be
+            empty.
+        targets: N sequences with at least one phoneme in total.
 
     Returns:
         ``per`` = Σ edits / Σ target length, the sum of ``substitution_rate``, ``deletion_rate``
-        (what the prediction lacks) and ``insertion_rate`` (what it has too much); where several
-        least sets of edits exist, one of them is counted. ``exact_rate``: share of the sequences
-        without any edit.
+        (missing in the prediction) and ``insertion_rate`` (superfluous in the prediction); if
+        several minimal sets of edits exist, one of them is counted. ``exact_rate``: share of
+        sequences without edits.
 
     Raises:
-        ValueError: the numbers of sequences differ, there is no target phoneme, or values are no
-            whole numbers from 1.
+        ValueError: the numbers of sequences differ, there is no target phoneme, or values are not
+            integers from 1.
     """
     if len(predictions) != len(targets):
         raise ValueError(
@@ -58,7 +58,7 @@ def evaluate(
     counts = dict.fromkeys(("replace", "insert", "delete"), 0)
     exact = 0
     for predicted, target in zip(predictions, targets, strict=True):
-        # From the prediction to the target: what has to be inserted was deleted by the network.
+        # Edits from prediction to target: an insertion here is a deletion by the network.
         edits = Levenshtein.editops(_ids("predictions", predicted), _ids("targets", target))
         for edit in edits:
             counts[edit.tag] += 1

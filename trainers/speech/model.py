@@ -1,8 +1,8 @@
-"""The network that reads many channels over time and writes phonemes.
+"""The network that maps many channels over time to phonemes.
 
-Gaussian smoothing → a layer for each day → unfolding into frames → a stack of GRU layers → one
-linear layer, as in the speech neuroprosthesis of Willett et al. (2023). A frame holds
-`unfold_kernel` bins and begins `unfold_stride` bins after the one before.
+Gaussian smoothing → a layer per day → unfolding into frames → a stack of GRU layers → one linear
+layer, as in the speech neuroprosthesis of Willett et al. (2023). A frame has `unfold_kernel` bins
+and begins `unfold_stride` bins after the previous one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trainers.speech.config import Config
 
 
 class Smoothing(nn.Module):
-    """Convolution of each channel with a Gaussian over time; the length stays.
+    """Convolution of each channel with a Gaussian over time, keeping the length.
 
     Args:
         sigma: standard deviation in bins.
@@ -32,7 +32,7 @@ class Smoothing(nn.Module):
         self.register_buffer("kernel", (kernel / kernel.sum()).view(1, 1, size))
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Return the smooth signal [B, T, C] of [B, T, C]."""
+        """Return the smoothed signal [B, T, C]."""
         sentences, bins, channels = signal.shape
         rows = signal.transpose(1, 2).reshape(sentences * channels, 1, bins)
         size = self.kernel.shape[-1]
@@ -41,9 +41,9 @@ class Smoothing(nn.Module):
 
 
 class DayLayer(nn.Module):
-    """An affine map of the channels and softsign, with weights of its own for each day.
+    """An affine map of the channels and softsign, with separate weights for each day.
 
-    It begins as the identity, which is also what a day without training sentences keeps.
+    It is initialized as the identity, and stays so for days without training sentences.
 
     Args:
         days: number of days.
@@ -56,15 +56,15 @@ class DayLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(days, 1, channels))
 
     def forward(self, signal: Tensor, days: Tensor) -> Tensor:
-        """Return [B, T, C] for signals [B, T, C] of the days [B]."""
+        """Return [B, T, C] for signals [B, T, C] recorded on `days` [B]."""
         return F.softsign(torch.baddbmm(self.bias[days], signal, self.weight[days]))
 
     @torch.no_grad()
     def reset(self, days: Tensor) -> None:
         """Make the layers of `days` the identity again.
 
-        No sentence moves the layer of a day without training sentences, but weight decay does:
-        Adam takes the smallest gradient for a direction and walks to zero at the learning rate.
+        Weight decay changes even the layers of days without training sentences: Adam normalizes
+        the smallest gradient, so their weights move to zero at the learning rate.
         """
         self.weight[days] = torch.eye(self.weight.shape[1], device=self.weight.device)
         self.bias[days] = 0.0
@@ -74,7 +74,7 @@ class SpeechModel(nn.Module):
     """The whole network.
 
     Args:
-        config: its sizes.
+        config: gives the sizes.
         channels: channels of the signals.
         classes: phonemes and the blank.
         days: number of days.
@@ -109,17 +109,17 @@ class SpeechModel(nn.Module):
         self.out = nn.Linear(width, classes)
 
     def frames(self, bins: Tensor) -> Tensor:
-        """Return the frames of signals of so many `bins`: (T − kernel)/stride, at least 1."""
+        """Return the frames for each number of `bins`: (T − kernel)/stride, at least 1."""
         return ((bins - self.kernel) // self.stride).clamp(min=1)
 
     def forward(self, signal: Tensor, bins: Tensor, days: Tensor) -> Tensor:
-        """Return logits [B, F, classes]; what follows a sentence's own frames is to be ignored.
+        """Return logits [B, F, classes]; ignore those after the frames of a sentence.
 
-        What a sentence gives does not depend on the others in its batch: padding is cut off before
-        the backward direction of a layer could read it.
+        The result of a sentence does not depend on the others in its batch: padding is removed
+        before the backward direction of a layer can read it.
 
         Args:
-            signal: [B, T, C], zeros after each sentence's own bins; T ≥ kernel + stride.
+            signal: [B, T, C], zero-padded after each sentence's bins; T ≥ kernel + stride.
             bins: [B] on the CPU, the bins of each sentence.
             days: [B].
         """
@@ -143,13 +143,13 @@ class SpeechModel(nn.Module):
 def ctc_loss(logits: Tensor, frames: Tensor, phonemes: Tensor, counts: Tensor) -> Tensor:
     """Return the mean CTC loss per phoneme, a scalar.
 
-    A sentence with fewer frames than phonemes cannot be aligned, its loss is infinite; it counts
-    as zero and moves nothing.
+    A sentence with fewer frames than phonemes cannot be aligned: its infinite loss is replaced by
+    zero and has no gradient.
 
     Args:
         logits: [B, F, classes], class 0 is the blank.
         frames: [B] on the CPU, frames of each sentence.
-        phonemes: [B, L], targets, filled up.
+        phonemes: [B, L], padded targets.
         counts: [B] on the CPU, phonemes of each sentence.
     """
     log_probabilities = logits.float().log_softmax(-1).transpose(0, 1)
@@ -157,14 +157,14 @@ def ctc_loss(logits: Tensor, frames: Tensor, phonemes: Tensor, counts: Tensor) -
 
 
 def greedy_phonemes(logits: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the likeliest class of each frame, without repetitions and blanks.
+    """Return the most likely class of each frame, without repetitions and blanks.
 
     Args:
         logits: [B, F, classes].
         frames: [B], frames of each sentence.
 
     Returns:
-        All phonemes end to end [ΣL], and how many belong to each sentence [B].
+        All phonemes concatenated [ΣL], and the number of phonemes of each sentence [B].
     """
     best = logits.argmax(-1)
     before = F.pad(best, (1, 0), value=0)[:, :-1]

@@ -1,9 +1,9 @@
-"""Reading pickles of arrays without running anything that they say.
+"""Read pickles of arrays without executing anything in them.
 
-A pickle is a program: it may name any function of any module and have it called. Here it may name
-six, all of which numpy writes into a pickle of arrays, and what it gets are stand-ins of ours that
-only keep what they are told. Arrays are made from them at the end, out of bytes, types and shapes
-that were checked. Lists, tuples, maps, numbers, strings and bytes are data of the format itself.
+A pickle is a program that can call any function of any module. Here only the six names are allowed
+that numpy writes into a pickle of arrays, and they resolve to stand-ins that only record their
+arguments. The arrays are created from them at the end, from validated bytes, types and shapes.
+Lists, tuples, maps, numbers, strings and bytes are data of the format itself.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _BYTE_ORDERS: Final = ("<", ">", "|", "=")
 
 
 class PickleError(ValueError):
-    """A pickle that is damaged, or holds something other than arrays, lists, maps and numbers."""
+    """A pickle is damaged, or contains something other than arrays, lists, maps and numbers."""
 
 
 def load_arrays(path: Path) -> Any:
-    """Return what the pickle `path` holds, with arrays as numpy arrays.
+    """Return the content of the pickle `path`, with numpy arrays.
 
-    Object arrays become lists (of lists, one for each axis).
+    Object arrays become lists, nested for each axis.
 
     Raises:
-        PickleError: it names anything but arrays, or is damaged.
+        PickleError: it contains other names or is damaged.
         OSError: it cannot be read.
     """
     with path.open("rb") as stream:
@@ -39,24 +39,24 @@ def load_arrays(path: Path) -> Any:
 
 
 def loads_arrays(stream: io.BufferedIOBase | io.BytesIO) -> Any:
-    """Return what the pickle in `stream` holds; see `load_arrays`."""
+    """Return the content of the pickle in `stream`; see `load_arrays`."""
     try:
         return _finished(_Reader(stream).load(), {})
     except PickleError:
         raise
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # a damaged pickle can raise almost anything
         raise PickleError(f"not a whole pickle ({type(error).__name__}: {error})") from None
 
 
 class _StandIn:
-    """What a pickle gets in place of something that it names."""
+    """Replaces an object that a pickle names."""
 
     def __setstate__(self, state: Any) -> None:
-        # Without this a pickle could set any attribute of the object.
+        # Without this, a pickle could set any attribute of the object.
         raise PickleError(f"may not change a {type(self).__name__.strip('_').lower()}")
 
     def finish(self, done: dict[int, Any]) -> Any:
-        """Return what it stands for; `done` as in `_finished`."""
+        """Return the real object; `done` as in `_finished`."""
         raise PickleError(f"may not hold a {type(self).__name__.strip('_').lower()} by itself")
 
 
@@ -72,7 +72,7 @@ class _Type(_StandIn):
         self.text = text
 
     def __setstate__(self, state: Any) -> None:
-        # (version, byte order, subtype, names, fields, ...): of plain types only the order counts.
+        # (version, byte order, subtype, names, fields, ...): plain types need only the byte order.
         order = state[1].decode() if isinstance(state[1], bytes) else state[1]
         if order not in _BYTE_ORDERS or any(item is not None for item in state[2:5]):
             raise PickleError("may contain only arrays of plain types (found a structured one)")
@@ -85,7 +85,7 @@ class _Type(_StandIn):
 
 
 class _Array(_StandIn):
-    """Stands in for an array that is still to come; `_reconstruct` makes it."""
+    """Stands in for an array, as created by `_reconstruct`."""
 
     def __init__(self, kind: Any = None, shape: Any = None, code: Any = None) -> None:
         self.state: tuple[tuple[int, ...], _Type, bool, Any] | None = None
@@ -108,7 +108,7 @@ class _Array(_StandIn):
 
 
 class _Buffer(_StandIn):
-    """Stands in for an array in the form of protocol 5."""
+    """Stands in for an array in protocol 5."""
 
     def __init__(self, data: Any, kind: Any, shape: Any, order: Any = "C") -> None:
         self.parts = (_raw(data), _type(kind), _shape(shape), "F" if order == "F" else "C")
@@ -119,7 +119,7 @@ class _Buffer(_StandIn):
 
 
 class _Scalar(_StandIn):
-    """Stands in for a number of numpy's types."""
+    """Stands in for a numpy scalar."""
 
     def __init__(self, kind: Any, data: Any = b"") -> None:
         self.parts = (_type(kind), data)
@@ -131,10 +131,10 @@ class _Scalar(_StandIn):
 
 
 class _Encoded(_StandIn):
-    """Stands in for `codecs.encode`, by which protocol 2 writes bytes."""
+    """Stands in for `codecs.encode`, which protocol 2 uses to write bytes."""
 
     def __init__(self, text: Any, encoding: Any = "latin-1") -> None:
-        # Other codecs decompress, or worse.
+        # Other codecs decompress or do worse.
         if not isinstance(text, str) or str(encoding).replace("-", "").lower() != "latin1":
             raise PickleError(f"may use only the encoding latin-1 (found {encoding!r})")
         self.data = text.encode("latin-1")
@@ -161,10 +161,10 @@ _NAMES: Final[dict[tuple[str, str], Any]] = {
 
 
 class _Reader(pickle._Unpickler):
-    """Hands out stand-ins, and refuses every other name.
+    """Resolve names to stand-ins, and reject all other names.
 
-    It is the reader in Python: the one in C makes a table as long as the greatest place that a
-    pickle names, and a damaged one may name place 4,000,000,000.
+    It is based on the Python implementation: the one in C allocates a table up to the greatest memo
+    index in the pickle, which may be 4,000,000,000 in a damaged file.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -180,12 +180,12 @@ class _Reader(pickle._Unpickler):
             ) from None
 
     def persistent_load(self, pid: Any) -> Any:
-        """Refuse what stands outside the file."""
+        """Reject references to objects outside the file."""
         raise PickleError("may not refer to anything outside it")
 
 
 def _finished(value: Any, done: dict[int, Any]) -> Any:
-    """Return `value` with arrays in place of their stand-ins; `done` holds what was met before."""
+    """Return `value` with stand-ins replaced by arrays; `done` contains those replaced before."""
     if id(value) in done:
         return done[id(value)]
     made: Any
@@ -216,7 +216,7 @@ def _from_bytes(data: Any, kind: _Type, shape: tuple[int, ...], order: str) -> A
 
 
 def _raw(data: Any) -> bytes:
-    """Return the content of an array as bytes, in whichever form the protocol wrote it."""
+    """Return the content of an array as bytes, for any protocol."""
     if isinstance(data, _Encoded):
         return data.data
     if isinstance(data, str):  # Python 2's bytes

@@ -1,13 +1,13 @@
-"""Simulated neural activity while somebody speaks: where the default data come from.
+"""Simulated neural activity during speech, the default data.
 
-A seeded language of words makes sentences of phonemes with silence after each word. Each phoneme
-moves a few hidden variables along a path of its own, blurred into its neighbours' (coarticulation),
-beside slow hidden variables that have nothing to do with speech. Every channel mixes all of them,
-and spikes are drawn from what it mixes (Poisson, in bins of 20 ms). From day to day the mixing
-drifts, which is what day layers are for. Features are z-scored for each day, as recordings are.
+A seeded language of words generates sentences of phonemes with silence after each word. Each
+phoneme moves a few hidden variables along its own path, blurred into the neighboring paths
+(coarticulation); slow hidden variables unrelated to speech are added. Every channel mixes all
+variables, and spikes are drawn from the mixture (Poisson, in bins of 20 ms). The mixing drifts from
+day to day, which day layers compensate. Features are z-scored per day, as recordings are.
 
-With the difficulty 1 a spike count says little, so that a network has to average over channels and
-time, and over-fits when it is large: learning rate, regularisation and augmentation matter.
+At difficulty 1 a spike count carries little information, so a network has to average over channels
+and time, and overfits if it is large: learning rate, regularization and augmentation matter.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LEAST_PHONEME_BINS: Final = 4
 SPEECH_DIMENSIONS: Final = 10
 OTHER_DIMENSIONS: Final = 4
 GAP_BINS: Final = 12
-"""Silence before and after each sentence; the blur of one sentence ends in it."""
+"""Silence before and after each sentence, long enough for the blur to end."""
 BLUR_BINS: Final = 1.5
 BASE_SPIKES: Final = 0.5
-"""Mean spikes in a bin: 25 Hz."""
+"""Mean spikes per bin: 25 Hz."""
 MODULATION: Final = 0.45
-"""Standard deviation of the logarithm of a channel's rate that speech causes."""
+"""Standard deviation of the logarithm of a channel's rate caused by speech."""
 DRIFT: Final = 0.5
-"""Change of the mixing between neighbouring days, as a share of it."""
+"""Relative change of the mixing between consecutive days."""
 BLOCK_BINS: Final = 65_536
 
 
@@ -54,17 +54,17 @@ def simulate(
     """Return simulated sentences.
 
     Args:
-        sentences: how many.
-        channels: channels of each bin.
-        days: days of recording; sentences are spread over them evenly.
-        phonemes: how many there are; the last one is silence.
+        sentences: number of sentences.
+        channels: number of channels.
+        days: days of recording; sentences are spread evenly over them.
+        phonemes: number of phonemes; the last one is silence.
         difficulty: scales spiking noise, unrelated activity and drift.
-        seed: of everything that is random.
-        progress: told what happens.
-        should_stop: asked before each day.
+        seed: seed of all random numbers.
+        progress: receives status messages.
+        should_stop: checked before each day.
 
     Raises:
-        Interrupted: `should_stop` said so.
+        Interrupted: `should_stop` returned True.
     """
     random = np.random.default_rng([seed, 0x59EEC])
     texts = _sentences(random, sentences, phonemes)
@@ -105,7 +105,7 @@ def simulate(
 
 
 class _Mixing:
-    """How hidden variables show in the channels of each day."""
+    """The mixing of hidden variables into the channels of each day."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class _Mixing:
         phonemes: int,
         difficulty: float,
     ) -> None:
-        # A path leads from where a phoneme begins to where it ends; silence stays at rest.
+        # A path leads from the start of a phoneme to its end; silence stays at rest.
         self.onsets = random.normal(size=(phonemes, SPEECH_DIMENSIONS))
         self.offsets = 0.6 * self.onsets + 0.8 * random.normal(size=(phonemes, SPEECH_DIMENSIONS))
         self.onsets[-1] = self.offsets[-1] = 0.0
@@ -127,7 +127,7 @@ class _Mixing:
         for _ in range(days - 1):
             step = random.normal(size=mixing.shape) / np.sqrt(SPEECH_DIMENSIONS)
             change = min(1.0, DRIFT * difficulty)
-            # The sum keeps its variance, so that no day is louder than another.
+            # The sum keeps its variance, so that all days are equally loud.
             self.mixing.append(np.sqrt(1 - change**2) * self.mixing[-1] + change * step)
 
     def spikes(
@@ -149,7 +149,7 @@ class _Mixing:
 
 
 def _sentences(random: np.random.Generator, number: int, phonemes: int) -> list[Ints]:
-    """Return sentences of 2 to 5 words; words are drawn by rank, as in any language (Zipf)."""
+    """Return sentences of 2 to 5 words, drawn by Zipf's law."""
     silence = phonemes
     words = [
         np.append(random.integers(1, silence, size=random.integers(2, 5)), silence)
@@ -165,7 +165,7 @@ def _sentences(random: np.random.Generator, number: int, phonemes: int) -> list[
 
 
 def _durations(random: np.random.Generator, number: int) -> Ints:
-    """Return the bins that each phoneme lasts; their spread is a third of their mean."""
+    """Return the duration of each phoneme in bins; the deviation is a third of the mean."""
     spare = MEAN_PHONEME_BINS - LEAST_PHONEME_BINS
     drawn = random.gamma(shape=3.0, scale=spare / 3.0, size=number)
     return (LEAST_PHONEME_BINS + np.round(drawn)).astype(np.int64)
@@ -179,8 +179,8 @@ def _hidden(
     offsets: Floats64,
     silence: int,
 ) -> Floats64:
-    """Return the hidden variables of speech [T, dimensions] of sentences that follow each other."""
-    # A gap before the first and after the last phoneme of each sentence, as silence of its own.
+    """Return the hidden speech variables [T, dimensions] of consecutive sentences."""
+    # A gap before the first and after the last phoneme of each sentence, as separate silence.
     firsts = np.cumsum(counts) - counts
     lasts = np.cumsum(counts)
     places = np.sort(np.concatenate([firsts, lasts]))
@@ -198,11 +198,11 @@ def _hidden(
 
 
 def _slow(random: np.random.Generator, bins: int, dimensions: int) -> Floats64:
-    """Return slowly changing noise [bins, dimensions] of variance 1: one draw a second, joined."""
+    """Return slow noise [bins, dimensions] of variance 1: one draw per second, interpolated."""
     knots = random.normal(size=(bins // 50 + 2, dimensions))
     place = np.arange(bins) / 50
     left = place.astype(int)
     part = (place - left)[:, None]
-    # Weights whose squares add up to 1 keep the variance between the knots.
+    # Weights whose squares sum to 1 keep the variance between the knots.
     away, near = np.sin(part * np.pi / 2), np.cos(part * np.pi / 2)
     return np.asarray(near * knots[left] + away * knots[left + 1])

@@ -1,12 +1,12 @@
-"""Training of the speech network: from a config to predicted phonemes of validation and test.
+"""Training of the speech network: from a config to predicted validation and test phonemes.
 
-The best state is chosen by ``val_per``; it alone predicts validation and test at the end.
+The best state is the one with the lowest ``val_per``; it makes the predictions at the end.
 
-A run that is stopped and resumed ends with the result of one that was never stopped: which
-sentences a batch holds and what is added to them depend on seeds and the batch's number alone, and
-the checkpoint holds the last state, the sums since the last report, the schedule, the loss scaling,
-the random generators of dropout, and the best state. On a CPU the same seed and thread count give
-the same numbers; on a GPU the order of additions is not fixed.
+A run that is stopped and resumed ends with the same result as an uninterrupted one. The sentences
+of a batch and their augmentation depend only on seeds and the batch number. The checkpoint contains
+the last state, the sums since the last report, the schedule, the loss scaling, the random
+generators of dropout, and the best state. On a CPU the same seed and thread count give the same
+numbers; on a GPU the order of additions is not fixed.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from trainers.speech.data import load
 from trainers.speech.model import SpeechModel, count_parameters, ctc_loss, greedy_phonemes
 
 TRAIN_SAMPLE = 128
-"""Training sentences whose predictions are kept, to tell learning from memory."""
+"""Training sentences whose predictions are kept, to detect overfitting."""
 
 
 def train(config: Config, run: Run) -> None:
-    """Train one network and leave its predictions, or a checkpoint where it is stopped.
+    """Train one network and save its predictions, or a checkpoint if stopped.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
 
     Raises:
-        ValueError: the data cannot be read, or do not fit the config.
+        ValueError: the data cannot be read or does not fit the config.
     """
     if config.batches is None and config.epochs is None:
         raise ValueError("batches, epochs: give at least one.")
@@ -69,13 +69,13 @@ def train(config: Config, run: Run) -> None:
 
 
 class Training:
-    """Everything that changes while a network learns.
+    """The state of a training run.
 
     Args:
         config: all parameters.
-        run: where reports and results go.
+        run: receives reports and results.
         splits: the sentences.
-        clock: takes how long what lasted.
+        clock: measures the time of each part.
     """
 
     def __init__(self, config: Config, run: Run, splits: Splits, clock: Clock) -> None:
@@ -125,7 +125,7 @@ class Training:
         self.checkpoints = Checkpoints(run)
 
     def facts(self) -> dict[str, Any]:
-        """Return what `Run.describe` records, read back from the live objects."""
+        """Return the facts for `Run.describe`, read back from the live objects."""
         group = self.optimizer.param_groups[0]
         corpus = self.train_set.corpus
         frames = self.model.frames(torch.from_numpy(corpus.lengths)).numpy()
@@ -149,7 +149,7 @@ class Training:
                 "train_sentences": len(self.train_set),
                 "val_sentences": len(self.val_set),
                 "test_sentences": len(self.test_set),
-                # Sentences that their frames cannot spell teach nothing.
+                # Sentences with too few frames for their phonemes, which have no gradient.
                 "train_sentences_too_short": int((frames < corpus.least_frames).sum()),
                 "channels": corpus.channels,
                 "classes": self.model.out.out_features,
@@ -160,7 +160,7 @@ class Training:
         }
 
     def fit(self) -> bool:
-        """Train until the budget or patience ends; False where it was stopped before."""
+        """Train until the budget or patience ends; return False if stopped before."""
         self._began_at = self.batch
         with Prefetch(self._made, range(self.batch, self.total)) as batches:
             for batch in batches:
@@ -178,7 +178,7 @@ class Training:
         return self.finished
 
     def judge(self) -> None:
-        """Let the best state predict, and save it all; of training a fixed sample."""
+        """Save the best state's predictions; of training, a fixed sample."""
         if self.best.model is not None:
             self.model.load_state_dict(self.best.model)
         learned = self.train_set.sample(TRAIN_SAMPLE)
@@ -214,7 +214,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.grad_scaler.scale(loss))
         self.grad_scaler.unscale_(self.optimizer)
-        # A step that loss scaling skips has an infinite norm that says nothing about the training.
+        # A step that loss scaling skips has an infinite norm, which is not a training problem.
         norm = self.gradients.after_backward(skip_infinite=self.grad_scaler.is_enabled())
         if self.config.gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(
@@ -226,8 +226,8 @@ class Training:
         self.schedule.after_batch()
 
     def _evaluate(self) -> None:
-        """Report, and choose the best state."""
-        # Reading the sums waits for the GPU, so the time of the steps is theirs.
+        """Report metrics and update the best state."""
+        # Reading the sums waits for the GPU, so count the wait as training time.
         with self.clock.measured("training"):
             train_loss, grad_norm = self.sums.mean(), self.gradients.mean_norm()
         self.sums = Sums(self.device)
@@ -253,7 +253,7 @@ class Training:
         return self.batch >= self.total or (patience is not None and self.best.waited >= patience)
 
     def _predict(self, sentences: Sentences) -> tuple[list[NDArray[np.int64]], float]:
-        """Return the phonemes that the network reads in each sentence, and the mean loss."""
+        """Return the predicted phonemes of each sentence, and the mean loss."""
         self.model.eval()
         if self.model.day_layer is not None and len(self.unheard):
             self.model.day_layer.reset(self.unheard)
@@ -274,12 +274,12 @@ class Training:
         return predicted, total / len(sentences)
 
     def _save(self) -> None:
-        if self.gradients.parameters_are_finite():  # else nothing could continue from there
+        if self.gradients.parameters_are_finite():  # a diverged state cannot be resumed
             with self.clock.measured("checkpoints"):
                 self.checkpoints.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the last and the best state, as `load_state_dict` takes it."""
+        """Return the last and the best state for `load_state_dict`."""
         return {
             "batch": self.batch,
             "model": self.model.state_dict(),
@@ -293,7 +293,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, which may be of another config: what that sets, this one sets."""
+        """Continue from `state`; values that the config sets come from the current config."""
         self.batch = int(state["batch"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -316,13 +316,13 @@ _PARTS = ("substitution_rate", "deletion_rate", "insertion_rate")
 
 
 def total_batches(config: Config, per_epoch: int) -> int:
-    """Return the training steps of a run: the lesser of its budgets in batches and in epochs."""
+    """Return the training steps of a run: the smaller of its budgets in batches and epochs."""
     budgets = [config.batches, None if config.epochs is None else config.epochs * per_epoch]
     return min(budget for budget in budgets if budget is not None)
 
 
 def schedule_plan(config: Config, total: int, per_epoch: int) -> SchedulePlan:
-    """Return the learning-rate schedule that `config` asks for, over `total` batches."""
+    """Return the learning-rate schedule of `config` over `total` batches."""
     return SchedulePlan(
         kind=config.lr_schedule,
         lr=config.lr,
