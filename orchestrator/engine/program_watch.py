@@ -6,16 +6,18 @@ same file leave it with the content of the last.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.status import parse_time
 from orchestrator.engine.queue.decisions import Ending
 from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import atomic
-from orchestrator.runs import TrialRecord, TrialState, now
+from orchestrator.runs import TrialRecord, TrialState, now, read_reports
 from orchestrator.sweepfile.model import Spec
 
 AT_ONCE_S = 60.0
@@ -28,6 +30,8 @@ _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|=\S*|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # Clocks of file systems are coarser than ours, and times are rounded.
 _SLACK_S = 0.05
 _MOST_NAMED = 3
+_MOST_READ = 1 << 16
+_TIMES = re.compile(r"time|seconds?|sec$|speed|per_s|memory|eta")
 
 
 @dataclass
@@ -37,11 +41,15 @@ class _SharedFile:
     Attributes:
         seen: time, size and inode of the write that was seen last.
         writers: the trials any of which may have made all writes so far.
+        head: digest of the beginning of the file that was seen last; None if it cannot be read.
+        versions: the write that each trial saw last.
         is_reported: True once the user was warned about it.
     """
 
     seen: tuple[float, int, int]
     writers: set[int]
+    head: bytes | None = None
+    versions: dict[int, tuple[float, int, int]] = field(default_factory=dict)
     is_reported: bool = False
 
 
@@ -50,9 +58,14 @@ class ProgramWatch:
 
     def __init__(self, spec: Spec, records: Collection[TrialRecord] = ()) -> None:
         self._is_program = spec.program is not None
+        self._folder = Path() if spec.program is None else Path(spec.program.workdir)
+        self._seed = spec.seed_parameter
+        self._first: tuple[TrialRecord, list[Any]] | None = None
+        self._is_compared = any(record.state is TrialState.COMPLETE for record in records)
         self._is_shared = spec.program is not None and not spec.program.copies
         self._works = any(_ended_well(record) for record in records)
         self._failed: list[TrialRecord] = []
+        self._records: dict[int, TrialRecord] = {}
         self._intervals: dict[int, list[tuple[float, float]]] = {}
         self._files: dict[str, _SharedFile] = {}
 
@@ -70,10 +83,12 @@ class ProgramWatch:
                 self._failed.append(record)
             else:
                 self._works = True  # it ran for long
-        if interval is None or not self._is_shared:
-            return []
-        self._intervals.setdefault(record.number, []).append(interval)
-        return self._overwritten(attempt, others)
+        texts = self._unmoved(attempt)
+        if interval is not None and self._is_shared:
+            self._intervals.setdefault(record.number, []).append(interval)
+            self._records[record.number] = record
+            texts += self._overwritten(attempt, others)
+        return texts
 
     def ending(self, running: Collection[RunningAttempt]) -> Ending | None:
         """Return why the sweep ends if its program fails at once in every trial."""
@@ -89,6 +104,41 @@ class ProgramWatch:
             stops=True,
             exit_code=1,
         )
+
+    def _unmoved(self, attempt: RunningAttempt) -> list[str]:
+        """Return a warning if the first two trials reported the same, though their configs differ.
+
+        Trials that differ by their seed alone are not compared: a program need not use chance.
+        """
+        record = attempt.record
+        if self._is_compared or record.state is not TrialState.COMPLETE:
+            return []
+        reports = [
+            (
+                step,
+                {name: repr(value) for name, value in metrics.items() if not _TIMES.search(name)},
+            )
+            for step, metrics in read_reports(attempt.run)
+        ]
+        count = sum(len(values) for _, values in reports)
+        if self._first is None or not count:
+            self._first = self._first or ((record, reports) if count else None)
+            return []
+        other, earlier = self._first
+        names = record.config.keys() | other.config.keys()
+        differing = [n for n in names if record.config.get(n) != other.config.get(n)]
+        if differing == [self._seed] or not differing:
+            return []
+        self._is_compared = True
+        if reports != earlier:
+            return []
+        shown = ", ".join(sorted(set(differing) - {self._seed}))
+        seems = "seems" if len(differing) == 1 else "seem"
+        values = "the same value" if count == 1 else f"the same {count} values"
+        return [
+            f"{shown} {seems} to change nothing: trials {other.number} and {record.number} "
+            f"reported {values}. Does the program read {shown}?"
+        ]
 
     def _overwritten(
         self, attempt: RunningAttempt, others: Collection[RunningAttempt]
@@ -109,10 +159,10 @@ class ProgramWatch:
         names = ", ".join([*found][:_MOST_NAMED])
         names += f" and {len(found) - _MOST_NAMED} more files" if len(found) > _MOST_NAMED else ""
         numbers = sorted(set().union(*found.values()))
-        whom = f" (trial {numbers[0]} among them)" if len(numbers) == 1 else ""
+        whom = f"trial {numbers[0]}" if len(numbers) == 1 else "several other trials"
         return [
-            f"{names}: written by several trials{whom}, one over the other. With workdir: copy "
-            "each trial has a folder of its own"
+            f"{names}: written by this trial and {whom}, one over the other. Write workdir: copy, "
+            "so that each has a folder of its own, or name ${run_dir} in the path that it writes"
         ]
 
     def _earlier_writers(
@@ -123,23 +173,49 @@ class ProgramWatch:
             at, size, inode = float(write[0]), int(write[1]), int(write[2])
         except (TypeError, ValueError, IndexError):
             return set()
+        version = at, size, inode
         writers = self._running_at(at, others)
         file = self._files.get(name)
         if file is None:
             if writers:
-                self._files[name] = _SharedFile((at, size, inode), writers)
+                head = _head(self._folder / name, size)
+                self._files[name] = _SharedFile(version, writers, head, {number: version})
             return set()
-        if file.seen == (at, size, inode) or at < file.seen[0] or not writers:
+        file.versions[number] = version
+        if file.seen == version or at < file.seen[0] or not writers:
             return set()
         # A file that only grows is shared on purpose: a log, a table to which each trial adds.
         grows = inode == file.seen[2] and size > file.seen[1]
-        before, file.seen = file.writers, (at, size, inode)
+        grows = grows and _head(self._folder / name, file.seen[1]) == file.head
+        together = set() if grows else self._together(number, file, version)
+        numbers = (writers | file.writers | together | {number}) & self._records.keys()
+        known = [*map(self._records.__getitem__, numbers), *(other.record for other in others)]
+        if together and any(_is_of(name, each) for each in known):
+            together = set()
+        before, file.seen = file.writers, version
+        file.head = _head(self._folder / name, size)
         file.writers = before & writers
-        if file.writers or grows or file.is_reported:
+        if grows or file.is_reported or (file.writers and not together):
             file.writers = file.writers or writers
             return set()
+        others_wrote = (before - {number} or before) if not file.writers else together
         file.writers, file.is_reported = writers, True
-        return before - {number} or before
+        return others_wrote
+
+    def _together(
+        self, number: int, file: _SharedFile, version: tuple[float, int, int]
+    ) -> set[int]:
+        """Return the trials that ran at the same time and saw another version of the file.
+
+        All run the same program, so a name that holds nothing of one trial is the name for all.
+        """
+        own = self._intervals[number][-1]
+        return {
+            other
+            for other, seen in file.versions.items()
+            if other != number and seen != version
+            and any(start < own[1] and own[0] < end for start, end in self._intervals[other])
+        }  # fmt: skip
 
     def _running_at(self, at: float, others: Collection[RunningAttempt]) -> set[int]:
         """Return the trials that ran at a time."""
@@ -153,6 +229,25 @@ class ProgramWatch:
             if start is not None and start - _SLACK_S <= at:
                 running.add(attempt.record.number)
         return running
+
+
+def _head(path: Path, size: int) -> bytes | None:
+    """Return a digest of the first `size` bytes of a file, at most `_MOST_READ` of them."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.blake2b(stream.read(min(size, _MOST_READ))).digest()
+    except OSError:
+        return None
+
+
+def _is_of(path: str, record: TrialRecord) -> bool:
+    """Return whether the path of a file holds something of one trial: a value, or its number."""
+    parts = set(re.split(r"[^\w.]+|_|\.(?=[A-Za-z])", path))
+    texts = {str(record.number), record.name}
+    for name, value in record.config.items():
+        if not isinstance(value, Mapping):
+            texts |= {str(value), f"{name}{value}"}
+    return bool(parts & texts)
 
 
 def _ended_well(record: TrialRecord) -> bool:

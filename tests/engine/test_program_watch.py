@@ -135,7 +135,7 @@ def test_a_file_that_two_trials_wrote_is_told_once(tmp_path: Path) -> None:
         folder.write(f"own-{number}.pt", 10 * number + 5)
         told.append(folder.end(number, 10 * number + 8))
     assert [bool(texts) for texts in told] == [False, True, False, False]
-    assert told[1][0].startswith("best.pt: written by several trials (trial 0 among them)")
+    assert told[1][0].startswith("best.pt: written by this trial and trial 0, one over the other")
     assert "workdir: copy" in told[1][0]
 
 
@@ -160,6 +160,68 @@ def test_what_each_trial_writes_for_itself_is_never_told(
             folder.write(f"own-{number}.pt", at)
         else:
             assert folder.end(number, at) == []
+
+
+def test_trials_that_run_at_once_are_told_too(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for number in (0, 1):
+        folder.start(number, 0)
+    for at in (1, 2, 3):
+        folder.write("best.pt", at)
+        folder.write("own-1.pt", at)
+    assert folder.end(0, 4) == []
+    folder.write("best.pt", 5)
+    folder.write("own-1.pt", 5)
+    (told,) = folder.end(1, 6)
+    assert told.startswith("best.pt: written by this trial and trial 0, one over the other")
+
+
+def test_a_file_grows_only_if_it_begins_as_before(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    told = []
+    for number in range(3):
+        folder.start(number, 10 * number)
+        for name, text in (
+            ("log.csv", "x" * (number + 1)),
+            ("best.bin", f"{number}" * (number + 1)),
+        ):
+            (tmp_path / name).write_text(text)
+            folder.write(name, 10 * number + 5, size=number + 1)
+        told.append("".join(folder.end(number, 10 * number + 8)))
+    assert [text.partition(":")[0] for text in told] == ["", "best.bin", ""]
+
+
+def reported(tmp_path: Path, seconds: list[float], **second: Any) -> list[str]:
+    """Return what the first two trials show together, if the second reports these values."""
+    watch = ProgramWatch(script_spec(tmp_path, 2))
+    texts: list[str] = []
+    for number, (config, values) in enumerate(
+        [({"lr": 1, "seed": 0}, [1.0, 2.0]), (second, seconds)]
+    ):
+        record = TrialRecord(number, str(number), config, TrialState.COMPLETE)
+        run = RunDir(tmp_path / f"run-{number}")
+        run.path.mkdir()
+        for step, value in enumerate(values):
+            line = {"step": step, "time": 0, "metrics": {"val_mae": value, "epoch_time": number}}
+            jsonl.append(run.metrics_file, line)
+        texts += watch.ended(RunningAttempt(record, run, cast(Judge, None), 0), [])
+    return texts
+
+
+def test_parameters_that_change_nothing_are_told(tmp_path: Path) -> None:
+    assert reported(tmp_path, [1.0, 2.0], lr=2, seed=0) == [
+        "lr seems to change nothing: trials 0 and 1 reported the same 2 values. "
+        "Does the program read lr?"
+    ]
+
+
+@pytest.mark.parametrize("second", [{"lr": 1, "seed": 1}, {"lr": 1, "seed": 0}])
+def test_a_seed_may_change_nothing(tmp_path: Path, second: dict[str, Any]) -> None:
+    assert reported(tmp_path, [1.0, 2.0], **second) == []
+
+
+def test_other_values_are_no_warning(tmp_path: Path) -> None:
+    assert reported(tmp_path, [1.0, 2.1], lr=2, seed=0) == []
 
 
 # The same work as a script and as a trainer ------------------------------------------------------

@@ -27,7 +27,7 @@ from orchestrator.runs import SweepDir, results_folder
 from orchestrator.sweepfile import differences, load_spec
 from orchestrator.sweepfile.expand import at_first, exclusion, iter_configs
 from orchestrator.sweepfile.model import Program, Spec, TrialConfig
-from orchestrator.sweepfile.program import arguments
+from orchestrator.sweepfile.program import Macros, arguments
 
 
 @click.command("plan")
@@ -148,10 +148,16 @@ def _argv(program: Program, trial: TrialConfig) -> list[str]:
     try:
         for step in program.steps or (None,):
             joined += ["&&"] if joined else []
-            joined += command_line(program, trial.config, step=step)
+            config = Macros.of(program, trial.config, None).expanded()
+            joined += command_line(program, config, step=step)
         return joined
     except TrialError:
         is_python = program.path.endswith(".py")
         start = [program.python or sys.executable] if is_python else []
-        given = arguments(trial.config, style=program.style, booleans=program.booleans)
+        given = arguments(
+            trial.config,
+            style=program.style,
+            booleans=program.booleans,
+            spelling=program.spelling,
+        )
         return [*start, program.path, *given]

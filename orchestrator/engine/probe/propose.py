@@ -52,6 +52,7 @@ class Probe:
         code: its exit code, or minus a signal.
         was_ended: True if the time limit ended it.
         arguments: the program's options.
+        args: the style of arguments if its source shows all of them; None if not.
         found: the metrics that a sweep by the proposed file would have got from this run.
         sources: where metrics were found, for people.
         unread: lines with numbers that were not understood.
@@ -61,6 +62,7 @@ class Probe:
     code: int
     was_ended: bool
     arguments: list[Argument]
+    args: str | None
     probed: Probed
     found: list[Found]
     sources: list[str]
@@ -76,8 +78,9 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
     """
     start = command(program, {})
     file = Path(program.workdir) / program.path
-    arguments, leading = read_options(file, start, typed)
-    words = sort_words(typed, arguments, leading)
+    options = read_options(file, start, typed)
+    arguments = options.arguments
+    words = sort_words(typed, arguments, options.leading)
     with tempfile.TemporaryDirectory(prefix="sweep-probe-") as name:
         folder = Path(name)
         variables = reporting_variables({}, folder)
@@ -86,8 +89,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         own, sources = _reported(folder)
     named = _into_run_dir(words, arguments, seen)
     files = guess_files(Path(program.workdir), seen, named)
-    options = [item.name for item in arguments]
-    proposals = propose_patterns(seen.lines, options)
+    proposals = propose_patterns(seen.lines, [item.name for item in arguments])
     patterns = [item.pattern for item in proposals]
     printed = reported(patterns, seen.lines)
     found = _found(own, "reported by the script")
@@ -134,6 +136,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         seen.code,
         seen.was_ended,
         arguments,
+        options.args,
         probed,
         found,
         sources,

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sweepfile.program import Argument, read_arguments, read_help
+from orchestrator.sweepfile.program import Argument, ScriptParser, read_help, read_parser
 
 HELP_LIMIT_S = 30.0
-_MOST_SOURCE = 5_000_000  # bytes
-# A script that imports none of these does not know --help, and would begin to train.
-_PARSERS = re.compile(
-    r"\b(argparse|click|typer|fire|absl|hydra|jsonargparse|simple_parsing|tyro|draccus)\b"
-)
+# A script with none of the known parsers may not know --help, and would begin to train.
+_WITHOUT_HELP = ("", "configurator", "hydra")
 _OPTION = re.compile(r"-(?![\d.])")  # -1 and -.5 are values
 _KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 _DEEPEST = 2  # subcommands of subcommands
@@ -40,27 +37,34 @@ class Typed:
     style: str | None
 
 
-def read_options(
-    file: Path, start: Sequence[str], typed: Sequence[str]
-) -> tuple[list[Argument], int]:
-    """Return the options of a program, and how many of the typed words lead to its subcommand.
+@dataclass(frozen=True)
+class Options:
+    """The options of a program.
 
-    Those that its source declares come first, then those of its help. With a subcommand they are
-    those of its own help, which the source cannot tell from others'.
+    Attributes:
+        leading: how many of the typed words lead to its subcommand.
+        args: the style of arguments if its source shows all options; None if not.
     """
-    declared: list[Argument] = []
+
+    arguments: list[Argument]
+    leading: int = 0
+    args: str | None = None
+
+
+def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Options:
+    """Return the options of a program: those that its source declares, then those of its help.
+
+    With a subcommand they are those of its own help, which the source cannot tell from others'.
+    """
+    parser = ScriptParser()
     if file.suffix == ".ipynb":
-        return [], 0
+        return Options([])
     if file.suffix == ".py":
-        try:
-            with file.open("rb") as stream:
-                source = stream.read(_MOST_SOURCE).decode("utf-8-sig", "replace")
-        except OSError:
-            return [], 0
-        with suppress(SyntaxError):
-            declared = read_arguments(source)
-        if _PARSERS.search(source) is None:
-            return declared, 0
+        with suppress(OSError, SyntaxError):
+            parser = read_parser(file)
+        if (parser.is_complete and not parser.has_subcommands) or parser.kind in _WITHOUT_HELP:
+            style = "hydra" if parser.kind == "hydra" else "auto" if parser.kind else None
+            return Options(parser.parameters, args=style)
     text = _help(file, start)
     in_help = read_help(text)
     leading = 0
@@ -70,13 +74,14 @@ def read_options(
         if place is None:
             break
         commands.append(typed[place])
-        below = _help(file, [*start, *commands])
-        leading, text, in_help = place + 1, below, read_help(below)
-    known = {item.name: item for item in declared}
-    names = {item.name for item in in_help}
+        text = _help(file, [*start, *commands])
+        leading, in_help = place + 1, read_help(text)
+    known = {item.name: item for item in parser.parameters}
+    style = "auto" if known.keys() >= {item.name for item in in_help} and known else None
     if leading:
-        return [known.get(item.name, item) for item in in_help], leading
-    return [*declared, *(item for item in in_help if item.name in names - known.keys())], 0
+        return Options([known.get(item.name, item) for item in in_help], leading, style)
+    others = [item for item in in_help if item.name not in known]
+    return Options([*parser.parameters, *others], args=style)
 
 
 def _help(file: Path, start: Sequence[str]) -> str:
@@ -126,7 +131,7 @@ def sort_words(typed: Sequence[str], arguments: Sequence[Argument], leading: int
         elif pair is not None and option is not None:
             given[name] = _value(pair["value"])
         elif option is not None and option.is_switch:
-            given[name] = not option.switches_off
+            given[name] = option.typed_value
         elif option is not None and option.takes_several:
             values = []
             while queue and not _OPTION.match(queue[0]):

@@ -25,10 +25,11 @@ from orchestrator.files import MIB, atomic
 from orchestrator.sweepfile.model import Program, Step
 from orchestrator.sweepfile.program import Macros, arguments, for_shell, parameters_yaml
 
-# Files in the run directory: what the script writes to $SWEEP_METRICS, ${args_json_file}, the
-# config for wandb.config, and what papermill sets and fills in.
+# Files in the run directory: what the script writes to $SWEEP_METRICS, $SWEEP_CONFIG, what
+# ${args_json_file} names, the config for wandb.config, and what papermill sets and fills in.
 REPORTED_FILE = "reported.jsonl"
 JSON_FILE = "config.json"
+ARGUMENTS_FILE = "arguments.json"
 YAML_FILE = "wandb-config.yaml"
 PARAMETERS_FILE = "notebook-parameters.yaml"
 FILLED_FILE = "notebook.ipynb"
@@ -69,7 +70,12 @@ def command(
         return _commanded(program, macros, directory, step)
     if Path(program.path).suffix == ".ipynb" and not program.shell:
         return _notebook(program, macros.config, directory)
-    passed = arguments(_unnamed(program, macros), style=program.style, booleans=program.booleans)
+    passed = arguments(
+        _unnamed(program, macros),
+        style=program.style,
+        booleans=program.booleans,
+        spelling=program.spelling,
+    )
     passed += _resume_words(program, macros)
     if not program.shell:
         return [*_start(program), *passed]
@@ -187,9 +193,9 @@ def _commanded(
     """Return the words of ``command``, or of a step, with their macros inserted."""
     wanted = program.command if step is None else step.command
     unnamed = _unnamed(program, macros)
-    json_file = JSON_FILE
+    json_file = ARGUMENTS_FILE
     if directory is not None and "${args_json_file}" in wanted:
-        json_file = str(directory.absolute() / JSON_FILE)
+        json_file = str(directory.absolute() / ARGUMENTS_FILE)
         atomic.write_json(Path(json_file), unnamed)
     resume = _resume_words(program, macros)
     try:
@@ -201,6 +207,7 @@ def _commanded(
             resume=resume,
             style="--k=v" if program.style == "none" else program.style,
             booleans=program.booleans,
+            spelling=program.spelling,
         ).words(wanted)
     except (TypeError, ValueError) as error:
         raise TrialError(f"command: the parameters cannot be written as JSON: {error}.") from None

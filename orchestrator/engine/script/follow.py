@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -56,6 +57,7 @@ def run_script(
         TrialError: it cannot be started, it fails, it breaks a limit, or this process got SIGTERM.
     """
     run.describe(config=dict(config))
+    config = replace(Macros.of(program, config, run.directory), device=run.device).expanded()
     job = prepare(program, config, run)
     script = _Script(job, config, run, program.grace_s if grace_s is None else grace_s)
     with script.tree.watched(), _terminate_calls(script.on_sigterm):

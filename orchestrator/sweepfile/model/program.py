@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -89,6 +89,8 @@ class Program:
         path: the script, absolute, or the name of a console command.
         style: how arguments are written; one of `argument_styles.STYLES`.
         booleans: one of `argument_styles.BOOLEANS`.
+        spelling: for the style ``auto``: parameter to its option, the way in which that takes
+            values (value, flag, off, pair, empty, several), and the option that switches it off.
         python: the interpreter for ``.py`` files; None means the one that runs the sweep.
         outputs: glob, relative to the working folder, of the folder a trial makes.
         patterns: regular expressions whose named groups are metrics in the output, or the ``step``.
@@ -128,6 +130,7 @@ class Program:
     stall_timeout_s: float | None = changeable(None)
     seed: int = changeable(0)
     seed_parameter: str = changeable("seed")
+    spelling: Mapping[str, Sequence[str]] = changeable(dict)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:

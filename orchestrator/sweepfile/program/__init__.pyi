@@ -1,4 +1,5 @@
 from .argument_styles import arguments as arguments
+from .help_text import read_help as read_help
 from .macros import (
     Macros as Macros,
     for_shell as for_shell,
@@ -8,8 +9,5 @@ from .macros import (
     params_text as params_text,
 )
 from .paths import locate as locate
-from .script_options import (
-    Argument as Argument,
-    read_arguments as read_arguments,
-    read_help as read_help,
-)
+from .script_options import Argument as Argument
+from .script_parser import ScriptParser as ScriptParser, read_parser as read_parser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.errors import TrialError
 
 BOOLEANS = ("flag", "pair", "value")
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,11 @@ class Style:
 
 
 def arguments(
-    config: Mapping[str, Any], *, style: str = "--k=v", booleans: str = "value"
+    config: Mapping[str, Any],
+    *,
+    style: str = "--k=v",
+    booleans: str = "value",
+    spelling: Mapping[str, Sequence[str]] | None = None,
 ) -> list[str]:
     """Return the arguments for `config`, sorted by name.
 
@@ -39,6 +44,10 @@ def arguments(
     it would be taken for an option, and None is omitted: the script's default is used. With
     `booleans` ``"flag"``, True is ``--amp`` alone and False is omitted; with ``"pair"`` False is
     ``--no-amp``; both only if names have hyphens. `style` is one of `STYLES` or `MACRO_STYLES`.
+
+    Args:
+        spelling: for ``auto``: parameter to its option, the way in which that takes values, and
+            the option that switches it off. Others are written as in ``--k=v``.
 
     Raises:
         TrialError: a value has a NUL character, which no argument can hold.
@@ -53,7 +62,9 @@ def arguments(
     for name in sorted(config):
         value = native(config[name])
         option = name.replace("_", "-") if known.hyphens else name
-        if isinstance(value, bool) and booleans != "value":
+        if style == AUTO:
+            words += _spelled(name, value, (spelling or {}).get(name.replace("-", "_")))
+        elif isinstance(value, bool) and booleans != "value":
             off = [f"--no-{option}"] if booleans == "pair" else []
             words += [f"--{option}"] if value else off
         else:
@@ -63,6 +74,22 @@ def arguments(
             name = word.split("=")[0]
             raise TrialError(f"argument {name}: NUL characters are not allowed (found {word!r}).")
     return words
+
+
+def _spelled(name: str, value: Any, row: Sequence[str] | None) -> list[str]:
+    """Return the words of an option in the way in which the script's own parser takes it."""
+    option, way, off = row or (name, "value", "")
+    if value is None:
+        return []
+    if way in ("flag", "off", "pair") and isinstance(value, bool):
+        if value is (way != "off"):
+            return [f"--{option}"]
+        return [f"--{off}"] if way == "pair" else []
+    if way == "empty" and value is False:
+        return [f"--{option}="]  # bool("") is the only text that is false
+    if way == "several" and isinstance(value, list):
+        return [f"--{option}", *(_item(item) for item in value)]
+    return [f"--{option}={value}"]
 
 
 def native(value: Any) -> Any:
@@ -131,6 +158,7 @@ def hydra_value(value: Any) -> str:
 
 
 _OF_FILE = {
+    AUTO: Style(_joined),
     "--k=v": Style(_joined),
     "--k v": Style(_spaced),
     "hyphen-space": Style(_spaced, hyphens=True),

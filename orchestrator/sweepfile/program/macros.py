@@ -90,7 +90,7 @@ class Macros:
         environ: for ``${envvar:NAME}``; a variable that is not set stands for its name.
         passed: the parameters that ``${args}`` and the like stand for.
         json_file: path of a file with `passed` as JSON; None if there is none.
-        style: how ``${args}`` writes arguments; `booleans` is how it writes true and false.
+        style: how ``${args}`` writes arguments, with `booleans` and `spelling`.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -107,6 +107,7 @@ class Macros:
     resume: Sequence[str] = ()
     style: str = "--k=v"
     booleans: str = "value"
+    spelling: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, program: Program, config: Mapping[str, Any], directory: Path | None) -> Self:
@@ -148,7 +149,12 @@ class Macros:
             case "interpreter":
                 return [self.python]
             case "args":
-                return arguments(self.passed, style=self.style, booleans=self.booleans)
+                return arguments(
+                    self.passed,
+                    style=self.style,
+                    booleans=self.booleans,
+                    spelling=self.spelling,
+                )
             case "args_json":
                 return [json.dumps(dict(sorted(self.passed.items())))]
             case "args_json_file":
@@ -174,6 +180,22 @@ class Macros:
     def put_in_glob(self, text: str) -> str | None:
         """Return a glob as `put_in` does; special characters in a value are escaped."""
         return self._put_in(text, lambda found: glob.escape(self._text(found)))
+
+    def expanded(self) -> dict[str, Any]:
+        """Return the config with the macros in its texts replaced.
+
+        Raises:
+            TrialError: a macro has no value in this trial.
+        """
+
+        def expand(value: Any) -> Any:
+            if isinstance(value, list):
+                return [expand(item) for item in value]
+            if isinstance(value, Mapping):
+                return {key: expand(item) for key, item in value.items()}
+            return self.put_in(value) if isinstance(value, str) and has_macros(value) else value
+
+        return {name: expand(value) for name, value in self.config.items()}
 
     def _put_in(self, text: str, value: Callable[[re.Match[str]], str]) -> str | None:
         if any(self._find(name) is _ABSENT for name in parameters_in([text])):

@@ -11,12 +11,14 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
+from orchestrator.sweepfile.program.argument_styles import AUTO
 from orchestrator.sweepfile.program.macros import (
     INSIDE,
     WHOLE,
@@ -25,6 +27,12 @@ from orchestrator.sweepfile.program.macros import (
     parameters_in,
     passes_parameters,
     whole,
+)
+from orchestrator.sweepfile.program.option_check import (
+    check_options,
+    parser_of,
+    spelled,
+    values_of,
 )
 from orchestrator.sweepfile.program.paths import conda_folder, locate, start_of
 
@@ -73,6 +81,10 @@ def read_program(
     if groups and not groups - {"step", "epoch", "total"}:
         message = "no group is a metric. Add one, such as 'val_mae=(?P<val_mae>[0-9.]+)'."
         file.error(message, "metrics", "pattern")
+    parser = parser_of(program)
+    if program.style == AUTO:
+        style, spelling = spelled(parser)
+        program = replace(program, style=style, spelling=spelling if style == AUTO else {})
     if program.conda is not None:
         if "python" in values:
             file.error("conda has an interpreter of its own. Remove one of them.", "python")
@@ -88,6 +100,10 @@ def read_program(
     texts = dict(_texts(program))
     for path, words in texts.items():
         _check_names(file, words, parameters, program, *path)
+    for path, node, _ in chain.from_iterable(values_of(file).values()):
+        if isinstance(node.value, str) and has_macros(node.value):
+            _check_names(file, (node.value,), parameters, program, *path)
+    check_options(file, program, parser)
     used = names_in(word for words in texts.values() for word in words)
     if program.params_file is not None and not program.copies and "params_file" not in used:
         message = "the program cannot find the file. Name ${params_file} in command or env, or "

@@ -1,21 +1,22 @@
-"""The options that a script declares, read from its text or its ``--help``; it is never run here.
+"""The options that a script declares with argparse, click or absl, read from its text.
 
-From the text are read ``parser.add_argument("--lr", type=float, default=0.1)`` of argparse and
-``@click.option("--lr", ...)``, if names and values are literals.
+Nothing is run: ``parser.add_argument("--lr", type=float, default=0.1)``, ``@click.option("--lr")``
+and ``flags.DEFINE_float("lr", 0.1, "")`` are read if names and values are literals.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLOAT": float,
           "STRING": str, "BOOL": bool}  # fmt: skip
 _SWITCHES = ("store_true", "store_false", "BooleanOptionalAction")
-_OTHER_ACTIONS = ("version", "help", "count", "append", "append_const", "store_const")
+_VALUELESS = ("version", "help", "count", "append_const", "store_const")
+_ABSL = {"DEFINE_float": float, "DEFINE_integer": int, "DEFINE_string": str, "DEFINE_bool": bool,
+         "DEFINE_boolean": bool, "DEFINE_enum": str}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
 
@@ -29,7 +30,12 @@ class Argument:
         default: the literal default; None if there is none.
         is_switch: True if it takes no value.
         takes_several: True if several words may follow it.
-        switches_off: True for a switch that makes its value false, as ``--no-cuda`` or store_false.
+        aliases: its other long spellings.
+        off: the option that switches it off, as ``no-amp``; "" if there is none.
+        switches_off: True for a switch that makes its value false (store_false).
+        any_text_is_true: True for argparse's ``type=bool``, to which the text False is true.
+        dest: the name under which the script knows it, if that is another one.
+        is_hidden: True if no parameter is passed as it, such as ``--version``.
     """
 
     option: str
@@ -40,12 +46,22 @@ class Argument:
     is_required: bool = False
     help: str = ""
     takes_several: bool = False
+    aliases: tuple[str, ...] = ()
+    off: str = ""
     switches_off: bool = False
+    any_text_is_true: bool = False
+    dest: str = ""
+    is_hidden: bool = False
 
     @property
     def name(self) -> str:
         """The name of a parameter that a sweep passes as this option."""
         return self.option.replace("-", "_")
+
+    @property
+    def typed_value(self) -> bool:
+        """What a parameter of the switch's name is if the switch is typed."""
+        return not self.switches_off or self.option.startswith(("no", "disable", "without"))
 
 
 def read_arguments(source: str) -> list[Argument]:
@@ -54,23 +70,40 @@ def read_arguments(source: str) -> list[Argument]:
     Raises:
         SyntaxError: it is no Python that this interpreter understands.
     """
+    found, _ = declared(parse(source))
+    return [argument for argument in found if not argument.is_hidden]
+
+
+def parse(source: str) -> ast.Module:
+    """Return the tree of a script's text; SyntaxError for any text that has none."""
     try:
-        tree = ast.parse(source)
+        return ast.parse(source)
     except (ValueError, RecursionError, MemoryError) as error:  # NUL characters, endless nesting
         raise SyntaxError(str(error)) from None
+
+
+def declared(tree: ast.AST) -> tuple[list[Argument], bool]:
+    """Return the options that a tree declares, and whether all of them could be read."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
     found: dict[str, Argument] = {}
+    is_complete = True
     for call in calls:
-        callee = _last_name(call.func)
+        callee = last_name(call.func)
+        argument = None
         if callee == "add_argument" or (callee == "option" and _is_click(call.func)):
             argument = _argument(call, callee == "option")
-            if argument is not None:
-                found.setdefault(argument.name, argument)
-    return list(found.values())
+            is_complete &= argument is not None or _is_positional(call)
+        elif callee in _ABSL and call.args:
+            argument = _absl(call, _ABSL[callee])
+            is_complete &= argument is not None
+        if argument is not None:
+            found.setdefault(argument.name, argument)
+    return list(found.values()), is_complete
 
 
-def _last_name(node: ast.expr | None) -> str:
+def last_name(node: ast.expr | None) -> str:
+    """Return the last part of a dotted name; "" for anything else."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
@@ -82,56 +115,93 @@ def _is_click(func: ast.expr) -> bool:
     return isinstance(func, ast.Name)
 
 
+def _is_positional(call: ast.Call) -> bool:
+    """Return whether a call declares what is no option."""
+    words = [literal(node) for node in call.args]
+    return bool(words) and all(isinstance(word, str) for word in words)
+
+
 def _argument(call: ast.Call, is_click: bool) -> Argument | None:
     nodes = {item.arg: item.value for item in call.keywords if item.arg is not None}
-    given = {name: _literal(node) for name, node in nodes.items()}
-    words = [value for value in map(_literal, call.args) if isinstance(value, str)]
+    given = {name: literal(node) for name, node in nodes.items()}
+    words = [value for value in map(literal, call.args) if isinstance(value, str)]
     # Of "--amp/--no-amp" the first half is the name.
-    options = [word.split("/")[0].strip() for word in words if word.startswith("--")]
+    options = [word.split("/")[0].strip().lstrip("-") for word in words if word.startswith("--")]
     dest = given.get("dest")
-    if not options and (words or not isinstance(dest, str)):
+    is_short = not options and bool(words) and all(word.startswith("-") for word in words)
+    if not options and (is_short or words or not isinstance(dest, str)):
         return None  # positional, or built by the program as it runs
-    option = max(options, key=len).lstrip("-") if options else str(dest)
-    action = given.get("action") or _last_name(nodes.get("action"))
-    if not _NAME.fullmatch(option) or action in _OTHER_ACTIONS or option in ("help", "version"):
+    option = max(options, key=len) if options else str(dest)
+    action = given.get("action") or last_name(nodes.get("action"))
+    if not _NAME.fullmatch(option):
         return None
-    switch = action in _SWITCHES or given.get("is_flag") is True
-    switch = switch or (is_click and any("/" in word for word in words))
+    opposite = next((word.split("/")[1].strip() for word in words if "/" in word), "")
+    is_hidden = action in _VALUELESS or option in ("help", "version")
+    switch = action in _SWITCHES or given.get("is_flag") is True or given.get("count") is True
+    switch = switch or (is_click and bool(opposite))
     kind, choices = _kind(nodes.get("type"), given.get("choices"))
+    takes_any = not is_click and kind is bool and not switch
     default = given.get("default")
     if kind is None and isinstance(default, bool | int | float | str):
         kind = type(default)
+    off = opposite.lstrip("-")
+    if action == "BooleanOptionalAction":
+        off = f"no-{option}"
     if switch:
-        # What counts is whether the option is typed, also if it switches something off.
-        kind, default = bool, default is True and action not in ("store_true", "store_false")
+        is_off = action == "store_false"
+        is_off = is_off and not option.startswith(("no", "disable", "without"))
+        kind, default = bool, is_off or (bool(off) and default is True)
     text = given.get("help")
     return Argument(
         option=option,
         type=kind,
-        default=default if _fits(default, kind) else None,
+        default=default if fits(default, kind) else None,
         choices=choices,
         is_switch=switch,
         is_required=given.get("required") is True,
         help=" ".join(text.split()) if isinstance(text, str) else "",
-        takes_several=given.get("nargs") not in (None, "?", 0, 1),
+        takes_several=given.get("nargs") not in (None, "?", 0, 1) and not is_click,
+        aliases=tuple(each for each in options if each != option),
+        off=off,
+        switches_off=action == "store_false",
+        any_text_is_true=takes_any,
+        dest=dest if isinstance(dest, str) and dest != option.replace("-", "_") else "",
+        is_hidden=is_hidden or action == "append" or given.get("multiple") is True,
+    )
+
+
+def _absl(call: ast.Call, kind: type) -> Argument | None:
+    name, *rest = map(literal, call.args)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return None
+    default = rest[0] if rest else None
+    listed = rest[1] if last_name(call.func) == "DEFINE_enum" and len(rest) > 1 else ()
+    texts = [each for each in rest[1:] if isinstance(each, str)]
+    return Argument(
+        name,
+        kind,
+        default if fits(default, kind) else None,
+        tuple(listed) if isinstance(listed, list | tuple) else (),
+        help=texts[0] if texts else "",
     )
 
 
 def _kind(node: ast.expr | None, choices: Any) -> tuple[type | None, tuple[Any, ...]]:
     """Return what the values are, and the only ones, by the arguments ``type`` and ``choices``."""
-    if isinstance(node, ast.Call) and _last_name(node.func) == "Choice" and node.args:
-        choices = _literal(node.args[0])
+    if isinstance(node, ast.Call) and last_name(node.func) == "Choice" and node.args:
+        choices = literal(node.args[0])
     listed = tuple(choices) if isinstance(choices, list | tuple) else ()
-    return _TYPES.get(_last_name(node), type(listed[0]) if listed else None), listed
+    return _TYPES.get(last_name(node), type(listed[0]) if listed else None), listed
 
 
-def _fits(default: Any, kind: type | None) -> bool:
+def fits(default: Any, kind: type | None) -> bool:
+    """Return whether a default is of a kind; None is of every kind."""
     if default is None or kind is None or type(default) is kind:
         return True
     return kind is float and type(default) is int
 
 
-def _literal(node: ast.expr | None) -> Any:
+def literal(node: ast.expr | None) -> Any:
     """Return the value of a literal, None for anything else."""
     if node is None:
         return None
@@ -139,87 +209,3 @@ def _literal(node: ast.expr | None) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
-
-
-# "  -b N, --batch-size N     how many (default: 32)"; two blanks part an option from its words.
-_OPTION = re.compile(r"^ {1,8}(?P<spec>-{1,2}[\w?].*?)(?:\s{2,}(?P<help>\S.*))?$")
-_LONG = re.compile(r"--(?P<name>[A-Za-z_][\w.-]*)")
-_CHOICES = re.compile(r"[{\[]([^{}\[\]]+[,|][^{}\[\]]+)[}\]]")
-_DEFAULT = re.compile(r"\bdefaults?(?:\s+is|:|=)?\s*:?\s*(?P<value>[^\s\])};,]+|'[^']*')", re.I)
-_TYPES_HELP_TEXT = {"INTEGER": int, "INT": int, "FLOAT": float, "NUMBER": float, "BOOLEAN": bool}
-_NO_PARAMETERS = ("help", "version", "install-completion", "show-completion")
-_MOST_LINES = 5_000
-
-
-def read_help(text: str) -> list[Argument]:
-    """Return the options that a help text lists, in its order."""
-    found: dict[str, Argument] = {}
-    for spec, words in _entries(text.splitlines()[:_MOST_LINES]):
-        argument = _argument_help_text(spec, words)
-        if argument is not None:
-            found.setdefault(argument.name, argument)
-    return list(found.values())
-
-
-def _entries(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield how each option is written, and the words about it."""
-    spec, words = "", ""
-    for line in lines:
-        option = _OPTION.match(line)
-        if option is not None:
-            if spec:
-                yield spec, words
-            spec, words = option["spec"], option["help"] or ""
-        elif spec and line.startswith(" " * 9) and line.strip():
-            words = f"{words} {line.strip()}".strip()
-        elif spec:
-            yield spec, words
-            spec = words = ""
-    if spec:
-        yield spec, words
-
-
-def _argument_help_text(spec: str, words: str) -> Argument | None:
-    names = [name for name in _LONG.findall(spec) if not name.startswith("no-")]
-    if not names or names[0] in _NO_PARAMETERS:
-        return None
-    option = max(names, key=len)
-    has_opposite = "--no-" in spec
-    after = spec.rpartition(f"--{option}")[2].strip(" =")
-    is_switch = has_opposite or not after or after.startswith(("/", ","))
-    listed = None if is_switch else _CHOICES.search(after)
-    choices = tuple(item.strip() for item in re.split(r"[,|]", listed[1])) if listed else ()
-    default, kind = _default(words)
-    metavar = re.split(r"[\s\[<>]", after)[0].upper() if after else ""
-    kind = bool if is_switch else _TYPES_HELP_TEXT.get(metavar, kind)
-    if is_switch:
-        default = default if isinstance(default, bool) else False
-    if kind is float and type(default) is int:
-        default = float(default)
-    return Argument(
-        option=option,
-        type=kind,
-        default=default if _fits(default, kind) else None,
-        choices=choices,
-        is_switch=is_switch,
-        is_required=re.search(r"\brequired[\])]", words) is not None,
-        help=re.sub(r"\s*[\[(]defaults?\b[^\])]*[\])]|\s*\[[^\]]*required\]", "", words).strip(),
-    )
-
-
-def _default(words: str) -> tuple[Any, type | None]:
-    """Return the default that the words name, and its type."""
-    found = _DEFAULT.search(words)
-    if found is None:
-        return None, None
-    text = found["value"].strip("'\"")
-    if text in ("None", "null", ""):
-        return None, None
-    if text in ("True", "False"):
-        return text == "True", bool
-    for kind in (int, float):
-        try:
-            return kind(text), kind
-        except ValueError:
-            continue
-    return text, str

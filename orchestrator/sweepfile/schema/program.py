@@ -135,6 +135,7 @@ _STEPS = MapOf(
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _ONLY_OF_PROGRAMS = {
     "args": Key(Either(Word(STYLES), _ARGS), "how the program gets its parameters"),
+    "unused": Key(SWITCH, "true if parameters may reach nothing that the program is seen to read"),
     "python": Key(Text("an interpreter"), "the interpreter of a .py program"),
     "outputs": Key(
         Text("a glob such as experiments/*/"), "the folder that the program makes for a trial"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -78,21 +78,34 @@ def for_trainer(schema: TrainerSchema) -> str:
     return _text(head, lines, metric, {})
 
 
-def for_program(program: str, arguments: Sequence[Argument], probed: Probed | None = None) -> str:
-    """Return a file that sweeps a script with these options; None as `probed` if it was not run."""
+def for_program(
+    program: str,
+    arguments: Sequence[Argument],
+    probed: Probed | None = None,
+    *,
+    args: str | None = None,
+) -> str:
+    """Return a file that sweeps a script with these options.
+
+    Args:
+        probed: None if it was not run.
+        args: the style of arguments; None chooses one that suits all options.
+    """
     hyphens = any("-" in item.option for item in arguments)
     # One style would spell either --batch_size or --no-cache wrong, so both stay as they are.
-    is_mixed = hyphens and any("_" in item.option for item in arguments)
+    is_mixed = args is None and hyphens and any("_" in item.option for item in arguments)
     # Several values of one option are several words.
     is_spaced = is_mixed or any(item.takes_several for item in arguments)
     style = "hyphen-space" if hyphens and not is_mixed else "--k v" if is_spaced else "--k=v"
     style = (probed.style if probed else None) or style
     is_flag = hyphens or any(item.is_switch for item in arguments)
-    args = f"args: {{style: {style}, booleans: {'flag' if is_flag else 'value'}}}"
-    head = [
-        f"program: {_scalar(program)}",
-        f"{args.ljust(_WIDTH)}  # --lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing",
-    ]
+    way, comment = (
+        f"{{style: {style}, booleans: {'flag' if is_flag else 'value'}}}",
+        ("--lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"),
+    )
+    if args is not None and not (probed and probed.style):
+        way, comment = args, "each option as the script's own parser takes it"
+    head = [f"program: {_scalar(program)}", _commented(f"args: {way}", comment)]
     if probed is not None and probed.words:
         start = ["python"] if program.endswith(".py") else []
         words = [*start, "${program}", *probed.words, "${args}"]
@@ -163,7 +176,11 @@ class _Line:
     high: float | None = None
 
     def tried(self) -> list[Any]:
-        """Return the default and values around it."""
+        """Return the default and values around it; usual rates if there is none."""
+        if self.type is bool:
+            return [False, True]
+        if not isinstance(self.default, int | float) or not self.default:
+            return [0.001, 0.01]
         if self.type is int or isinstance(self.default, int):
             around = [max(self.default // 2, 1), self.default, self.default * 2]
         else:
@@ -183,8 +200,12 @@ def _text(
     # A learning rate varies, else the first number.
     kinds = (int, float)
     numbers = [x for x in lines if x.type in kinds and type(x.default) in kinds and x.default]
-    rates = [line for line in numbers if line.name.lower().replace("-", "_") in _RATES]
-    chosen = next(iter(rates or numbers), None)
+    rates = [line for line in lines if _is_rate(line.name) and line.type in (float, None)]
+    switches = [line for line in lines if line.type is bool and line.name not in given]
+    chosen = next(iter(rates or numbers or switches), None)
+    if chosen is not None and chosen.default is None and chosen.name in given:
+        lines = [replace(x, default=given[x.name]) if x is chosen else x for x in lines]
+        chosen = next(line for line in lines if line.name == chosen.name)
     names = [line.name for line in lines]
     parts = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
@@ -212,9 +233,16 @@ def _text(
         rate, least = _scalar(chosen.name), values[-1]
         parts.append(_commented(f"  {rate}: {{values: [{', '.join(values)}]}}", chosen.comment))
     parts.append("  # other: {min: 0.1, max: 1.0}           # a range, for random and bayes")
-    budget = "epochs: 2" if "epochs" in names or not names else f"{names[0]}: ..."
-    more = _MORE.format(metric=metric, budget=budget, rate=rate, least=least)
+    first = "epochs: 2"
+    if names and "epochs" not in names:
+        line = next((each for each in lines if each.default is not None), lines[0])
+        first = f"{_scalar(line.name)}: {_scalar('...' if line.default is None else line.default)}"
+    more = _MORE.format(metric=metric, budget=first, rate=rate, least=least)
     return "\n".join([*parts, "", more])
+
+
+def _is_rate(name: str) -> bool:
+    return name.lower().replace("-", "_").rpartition(".")[2] in _RATES
 
 
 def _commented(row: str, comment: str) -> str:

@@ -47,12 +47,21 @@ def test_macros_arrive_in_arguments_and_in_the_environment(tmp_path: Path) -> No
     found = seen(trial)
     out = f"--out={tmp_path / 'run'}/x"
     assert found["argv"] == [
-        *("fit", "${run_dir} $(x)", out, "--epochs", "3", "--net", '{"a": 1}'),
+        *("fit", f"{tmp_path / 'run'} $(x)", out, "--epochs", "3", "--net", '{"a": 1}'),
         *("--t20-weight", "2", "--seed=7", "--n=3", "cpu", "--part=1.0"),
     ]
     environment = found["environment"]
     assert (environment["LR"], environment["FIXED"]) == ("0.1", "1")
     assert "GONE" not in environment
+
+
+def test_the_file_of_arguments_and_that_of_the_config_are_two(tmp_path: Path) -> None:
+    command = ("${interpreter}", PRINT, "${params:data}", "${args_json_file}")
+    found = seen(run(tmp_path, {"data": "x", "out": "${run_dir}/out"}, command=command))
+    sent = {"out": f"{tmp_path / 'run'}/out"}
+    assert json.loads(Path(found["argv"][1]).read_text()) == sent
+    config = json.loads(Path(found["environment"]["SWEEP_CONFIG"]).read_text())
+    assert config == {"data": "x", **sent}
 
 
 @pytest.mark.parametrize("where", ["word", "shell", "env"])

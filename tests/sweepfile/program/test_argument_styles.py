@@ -49,12 +49,12 @@ def main(lr): ...
 
 def test_argparse() -> None:
     assert read_arguments(ARGPARSE) == [
-        Argument("learning-rate", float, 1e-3, help="step size"),
+        Argument("learning-rate", float, 1e-3, help="step size", aliases=("lr",)),
         Argument("epochs", int, 3),
         Argument("model", str, "lstm", choices=("lstm", "cnn")),
         Argument("amp", bool, False, is_switch=True),
-        Argument("no-cache", bool, False, is_switch=True),
-        Argument("fast", bool, True, is_switch=True),
+        Argument("no-cache", bool, False, is_switch=True, switches_off=True),
+        Argument("fast", bool, True, is_switch=True, off="no-fast"),
         Argument("out", str, is_required=True),
         Argument("computed", int),
         Argument("path", str, "x"),
@@ -66,7 +66,7 @@ def test_argparse() -> None:
 def test_click() -> None:
     assert read_arguments(CLICK) == [
         Argument("lr", float, 0.1, help="rate"),
-        Argument("amp", bool, False, is_switch=True),
+        Argument("amp", bool, False, is_switch=True, off="no-amp"),
         Argument("flag", bool, False, is_switch=True),
         Argument("model", str, choices=("a", "b"), is_required=True),
         Argument("n", int),

@@ -13,10 +13,8 @@ import click
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.sweepfile import trainer_names, trainer_schema
-from orchestrator.sweepfile.program import Argument, read_arguments
+from orchestrator.sweepfile.program import ScriptParser, read_parser
 from orchestrator.sweepfile.schema import SCHEMA_FILE, for_program, for_trainer, json_schema
-
-_MOST = 5_000_000  # bytes of a script that are read
 
 
 def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,13 +61,17 @@ def write_output(output: Path, text: str, force: bool) -> None:
 def command(*, program: Path | None, trainer: str | None, output: Path, force: bool) -> None:
     """Write a commented sweep file for the script PROGRAM, or for a trainer.
 
-    The options of a Python script are read from its text, if it declares them with argparse or
-    click; the script is not run. The JSON Schema for editors is written next to the file.
+    The options of a Python script are read from its text and that of the modules next to it;
+    argparse, click, typer, tyro, fire, absl, Hydra, dataclass parsers and nanoGPT's configurator
+    are known. The script is not run. The JSON Schema for editors is written next to the file.
     """
     folder = folder_of_output(output, force)
     if program is not None and trainer is None:
-        arguments = _options_of(program)
-        text = for_program(Path(os.path.relpath(program, folder)).as_posix(), arguments)
+        parser = _parser_of(program)
+        style = _style_of(program, parser)
+        shown = Path(os.path.relpath(program, folder)).as_posix()
+        is_python = program.suffix == ".py"
+        text = for_program(shown, parser.parameters, args=style if is_python else None)
     elif trainer is not None and program is None:
         text = for_trainer(trainer_schema(trainer, folder))
     else:
@@ -83,16 +85,29 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
         click.echo(f"{output} and {schema} written. Next: sweep check {output}")
 
 
-def _options_of(program: Path) -> list[Argument]:
-    """Return the options that a Python script declares."""
+def _parser_of(program: Path) -> ScriptParser:
+    """Return how a script takes its parameters; an empty parser if that cannot be read."""
     try:
-        with program.open("rb") as stream:
-            raw = stream.read(_MOST)
+        if program.suffix != ".py":
+            program.open("rb").close()
+            return ScriptParser()
+        return read_parser(program)
     except OSError as error:
         raise UsageError(f"{program}: cannot read: {error.strerror or error}.") from None
-    try:
-        return read_arguments(raw.decode("utf-8-sig"))
-    except (SyntaxError, UnicodeDecodeError):
-        if program.suffix == ".py":
-            click.echo(f"{program}: no options found: it is not valid Python.", err=True)
-        return []
+    except SyntaxError:
+        click.echo(f"{program}: no options found: it is not valid Python.", err=True)
+        return ScriptParser()
+
+
+def _style_of(program: Path, parser: ScriptParser) -> str:
+    """Return the style of arguments, and print what was not found."""
+    if parser.kind == "hydra":
+        text = "" if parser.arguments else " No values were found in its config."
+        click.echo(f"{program}: reads its parameters with Hydra.{text}", err=True)
+        return "hydra"
+    if not parser.parameters and program.suffix == ".py":
+        text = "no options were found in it. Write its parameters into the file."
+        if parser.reads_nothing:
+            text = "it reads no arguments, so that parameters would change nothing."
+        click.echo(f"{program}: {text}", err=True)
+    return "auto"

@@ -46,7 +46,8 @@ def test_a_script_is_read_and_not_run(folder: Path, capsys: pytest.CaptureFixtur
     spec = load_spec(folder / "sweep.yaml", need_program=True)
     assert spec.warnings == ()
     assert spec.program is not None
-    assert (spec.program.style, spec.program.booleans) == ("hyphen-space", "flag")
+    assert spec.program.style == "auto"
+    assert spec.program.spelling["amp"] == ("amp", "flag", "")
     assert spec.parameters["lr"].values == (0.033, 0.1, 0.3)
     schema = json.loads((folder / "sweep.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(

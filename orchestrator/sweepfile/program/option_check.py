@@ -1,0 +1,205 @@
+"""Parameters compared with the options that a script's own parser has, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.sweepfile.checks.parsed_file import ParsedFile
+from orchestrator.sweepfile.model.program import Program
+from orchestrator.sweepfile.program.argument_styles import arguments
+from orchestrator.sweepfile.program.macros import parameters_in, passes_parameters, whole
+from orchestrator.sweepfile.program.script_options import Argument
+from orchestrator.sweepfile.program.script_parser import ScriptParser, read_parser
+from orchestrator.sweepfile.yaml.node import Node, found
+
+_OWN_STYLES = {"hydra": "hydra", "configurator": "--k=v", "fire": "--k=v"}
+_WAY_OUT = "Or, if that is intended, write unused: true"
+
+
+def parser_of(program: Program) -> ScriptParser | None:
+    """Return how the script of a program takes its parameters; None if it cannot be read."""
+    file = Path(program.path)
+    if file.suffix != ".py" or not file.is_file():
+        return None
+    try:
+        return read_parser(file)
+    except (OSError, SyntaxError):
+        return None
+
+
+def spelled(parser: ScriptParser | None) -> tuple[str, dict[str, tuple[str, str, str]]]:
+    """Return the style of ``args: auto``, and how each option is written in it."""
+    if parser is None:
+        return "auto", {}
+    found: dict[str, tuple[str, str, str]] = {}
+    for argument in parser.parameters:
+        way = "value"
+        if argument.is_switch:
+            way = "pair" if argument.off else "flag" if argument.typed_value else "off"
+        elif argument.any_text_is_true:
+            way = "empty"
+        elif argument.takes_several:
+            way = "several"
+        row = (argument.option, way, argument.off)
+        for name in (argument.option, *argument.aliases):
+            found.setdefault(name.replace("-", "_"), row)
+        if argument.dest:  # of --no-cuda with dest="cuda"
+            way = "off" if argument.switches_off else way
+            found.setdefault(argument.dest, (argument.option, way, argument.off))
+    return _OWN_STYLES.get(parser.kind, "auto"), found
+
+
+def check_options(file: ParsedFile, program: Program, parser: ScriptParser | None) -> None:
+    """Report parameters that do not reach the script, and values that its parser refuses."""
+    if file.values.get("unused") or program.shell or program.path.endswith(".ipynb"):
+        return
+    texts = [*program.command, *(w for step in program.steps for w in step.command)]
+    named = parameters_in([*texts, *program.env.values()])
+    given = {name: nodes for name, nodes in values_of(file).items() if name not in named}
+    is_direct = not program.command and not program.steps
+    passes = (is_direct and program.style != "none") or (not is_direct and passes_parameters(texts))
+    if not passes or parser is None or program.params_file is not None:
+        if is_direct and program.style == "none" and program.params_file is None:
+            _check_none(file, given, parser)
+        return
+    words = {whole(word) for word in texts}
+    script = Path(program.path).name
+    if parser.reads_nothing:
+        text = f"{script} reads no arguments, so that parameters change nothing. Let it read them"
+        _report_unread(file, given, f"{text}, with argparse for instance. {_WAY_OUT}.")
+        return
+    starts = is_direct or Path(program.path).name in {Path(word).name for word in texts}
+    is_plain = is_direct or (bool(words & {"args", "args_no_boolean_flags"}) and starts)
+    if not is_plain or not parser.arguments or parser.kind in ("hydra", ""):
+        return
+    for name, nodes in given.items():
+        _check_parameter(file, program, parser, name, nodes)
+    if parser.is_complete and not parser.has_subcommands:
+        typed = " ".join(texts)
+        known = {name.replace("-", "_") for name in given}
+        for argument in parser.parameters:
+            spellings = {argument.name, argument.dest, *argument.aliases}
+            is_given = bool(known & {s.replace("-", "_") for s in spellings})
+            is_typed = f"--{argument.option}" in typed or f"-{argument.option[0]} " in typed
+            if argument.is_required and not (is_given or is_typed):
+                message = f"{script} requires --{argument.option}. Give it a value in fixed."
+                file.error(message, "command" if program.command else "program")
+
+
+def values_of(file: ParsedFile) -> dict[str, list[tuple[tuple[str, ...], Node, bool]]]:
+    """Return each parameter's values, with the path of each; and if it is a bound of a range."""
+    found: dict[str, list[tuple[tuple[str, ...], Node, bool]]] = {}
+    for name, declared in file.parameters.items():
+        path = file.key_of(name)
+        leaves = [(path, node, key in ("min", "max")) for key, node in declared.leaves()]
+        found[name] = leaves or [(path, declared.node, True)]
+    for path, settings in file.settings():
+        for name, node in settings.items():
+            found.setdefault(name, []).append(((*path, name), node, False))
+    for name, node in file.strongest.items():
+        found.setdefault(name, []).append(((name,), node, False))
+    return found
+
+
+def _check_none(file: ParsedFile, given: Mapping[str, Any], parser: ScriptParser | None) -> None:
+    if parser is not None and not parser.reports_config:
+        text = "args: none passes no parameters, and no command or env names this one"
+        _report_unread(
+            file, given, f"{text}. Write args: auto, or ${{params:NAME}} in env. {_WAY_OUT}."
+        )
+
+
+def _report_unread(file: ParsedFile, given: Mapping[str, Any], message: str) -> None:
+    """Report parameters that reach nothing: an error if they vary, for then the table is noise."""
+    for name in given:
+        if name in file.parameters and not file.parameters[name].domain.is_constant:
+            file.error(message, *file.key_of(name))
+            return
+    for name in given:
+        file.warn(message, *given[name][0][0])
+        return
+
+
+def _check_parameter(
+    file: ParsedFile,
+    program: Program,
+    parser: ScriptParser,
+    name: str,
+    nodes: list[tuple[tuple[str, ...], Node, bool]],
+) -> None:
+    path = nodes[0][0]
+    script = Path(program.path).name
+    typed = _typed_option(program, name)
+    options = {each: a for a in parser.arguments for each in (a.option, *a.aliases, a.off) if each}
+    argument = options.get(typed)
+    if argument is None and parser.kind in ("fire", "tyro", "absl"):
+        plain = {each.replace("-", "_"): a for each, a in options.items()}
+        argument = plain.get(typed.replace("-", "_"))
+    if argument is None:
+        if any(option.startswith(typed) for option in options) and parser.kind == "argparse":
+            return  # argparse takes the beginning of a name
+        plain_names = {each.replace("-", "_"): each for each in options}
+        other = plain_names.get(typed.replace("-", "_"))
+        hint = f" It has --{other}: write args: auto." if other else file.log.hint(typed, options)
+        if not parser.is_complete:
+            return
+        message = f"{script} has no option --{typed}.{hint}"
+        if parser.ignores_unknown:
+            message = f"{script} has no option --{typed}, and ignores those that it does not know "
+            file.warn(f"{message}(parse_known_args), so that it changes nothing.{hint}", *path)
+        else:
+            file.error(f"{message} {_WAY_OUT}.", *path)
+        return
+    for where, node, is_bound in nodes:
+        problem = _refused(program, parser, argument, node, is_bound)
+        if problem:
+            file.error(f"{script} --{argument.option}: {problem}", *where, at=node)
+            return
+    if argument.any_text_is_true and program.style != "auto":
+        off = next((node for _, node, _ in nodes if node.value is False), None)
+        if off is not None:
+            text = (
+                f"{script} declares --{argument.option} with type=bool, to which any text is true"
+            )
+            file.warn(f"{text}, False too. Write args: auto.", *path, at=off)
+
+
+def _typed_option(program: Program, name: str) -> str:
+    """Return the option as which a parameter is passed, without its hyphens."""
+    if program.style == "auto":
+        return program.spelling.get(name.replace("-", "_"), (name,))[0]
+    word = next(iter(arguments({name: "x"}, style=program.style)), f"--{name}")
+    return word.lstrip("-").partition("=")[0]
+
+
+def _refused(
+    program: Program, parser: ScriptParser, argument: Argument, node: Node, is_bound: bool
+) -> str:
+    """Return why the parser would refuse a value; "" if it would not, or nobody knows."""
+    value = node.value
+    if isinstance(value, Node) or value is None or (isinstance(value, str) and "${" in value):
+        return ""
+    if program.style != "auto":
+        is_flag = program.booleans != "value" and isinstance(value, bool)
+        if argument.is_switch and not is_flag and not is_bound and parser.kind != "click":
+            return f"takes no value, it is a switch (found {found(node)}). Write args: auto."
+        if is_flag and not argument.is_switch and program.booleans == "flag" and value is True:
+            return "needs a value, it is no switch (found true). Write args: auto."
+    elif argument.is_switch and not isinstance(value, bool) and not is_bound:
+        return f"is a switch: expected true or false (found {found(node)})."
+    if argument.is_switch or isinstance(value, list | dict | bool):
+        return ""
+    if argument.choices and not is_bound and str(value) not in map(str, argument.choices):
+        known = ", ".join(map(str, argument.choices))
+        return f"expected one of {known} (found {found(node)})."
+    if argument.type in (int, float) and not is_bound:
+        try:
+            argument.type(str(value))
+        except ValueError:
+            kind = "a whole number" if argument.type is int else "a number"
+            return f"expected {kind} (found {found(node)})."
+        if parser.kind == "configurator" and type(value) is not argument.type:
+            return f"expected a {argument.type.__name__} like its default (found {found(node)})."
+    return ""

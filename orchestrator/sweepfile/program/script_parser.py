@@ -1,0 +1,293 @@
+"""How a script takes its parameters: its parser, all options that it has, and what is not known.
+
+The text of the script is read, and that of the modules next to it which it imports; nothing runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.sweepfile.program.script_options import (
+    Argument,
+    declared,
+    last_name,
+    literal,
+    parse,
+)
+from orchestrator.sweepfile.program.signature_options import definitions, of_callable
+
+MOST_SOURCE = 5_000_000  # bytes of a script that are read
+_MOST_MODULES = 40
+# Calls that make a parser of what is given to them, to the parser's name.
+_OF_SIGNATURES = {
+    ("typer", "run"): "typer",
+    ("tyro", "cli"): "tyro",
+    ("fire", "Fire"): "fire",
+    ("", "Fire"): "fire",
+    ("jsonargparse", "CLI"): "jsonargparse",
+    ("", "CLI"): "jsonargparse",
+    ("draccus", "parse"): "draccus",
+    ("pyrallis", "parse"): "draccus",
+    ("simple_parsing", "parse"): "dataclasses",
+    ("", "HfArgumentParser"): "dataclasses",
+    ("transformers", "HfArgumentParser"): "dataclasses",
+}
+_WRAPPERS = {("draccus", "wrap"): "draccus", ("pyrallis", "wrap"): "draccus"}
+_CONFIGURATOR = re.compile(r"exec\(\s*open\(\s*['\"][^'\"]*configurator\.py['\"]")
+# Whoever reads arguments or the environment names one of these somewhere.
+_READERS = re.compile(
+    r"\b(argv|argparse|\w*ArgumentParser|click|typer|tyro|fire|Fire|hydra|absl|docopt|getopt|optparse"
+    r"|omegaconf|from_cli|jsonargparse|LightningCLI|simple_parsing|draccus|pyrallis|plac|cyclopts"
+    r"|environ|getenv|wandb|SWEEP_\w+|orchestrator|exec|runpy|subprocess|importlib|__import__)\b"
+)
+# Packages that read no arguments when they are imported and used.
+_HARMLESS = frozenset((
+    *("numpy", "torch", "torchvision", "torchaudio", "pandas", "sklearn", "scipy", "matplotlib"),
+    *("tqdm", "PIL", "yaml", "xgboost", "lightgbm", "catboost", "tensorflow", "keras", "jax"),
+    *("flax", "optax", "seaborn", "cv2", "h5py", "joblib", "pytorch_lightning", "lightning"),
+    *("transformers", "datasets", "tensorboardX", "torchmetrics", "skimage", "statsmodels"),
+))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScriptParser:
+    """How a script takes its parameters.
+
+    Attributes:
+        kind: ``argparse``, ``click``, ``hydra``, ``configurator`` and so on; "" if none was found.
+        is_complete: True if `arguments` are certainly all options that it has.
+        ignores_unknown: True if options that it does not know reach nothing.
+        reads_nothing: True if it certainly reads neither arguments nor the environment.
+        has_subcommands: True if some options are those of a subcommand alone.
+        reports_config: True if it can read its parameters from the sweep or from wandb.config.
+    """
+
+    arguments: tuple[Argument, ...] = ()
+    kind: str = ""
+    is_complete: bool = False
+    ignores_unknown: bool = False
+    reads_nothing: bool = False
+    has_subcommands: bool = False
+    reports_config: bool = False
+
+    @property
+    def parameters(self) -> list[Argument]:
+        """The options that parameters can be passed as."""
+        return [argument for argument in self.arguments if not argument.is_hidden]
+
+
+def read_parser(file: Path) -> ScriptParser:
+    """Return how a Python script takes its parameters.
+
+    Raises:
+        SyntaxError: it is no Python that this interpreter understands.
+        OSError: it cannot be read.
+    """
+    source = _text(file)
+    trees = [parse(source)]
+    texts = [source]
+    is_closed = True
+    queue, seen = [(trees[0], file.parent)], {file}
+    while queue:
+        tree, folder = queue.pop(0)
+        for name in _imported(tree):
+            path = _module(name, folder, file.parent)
+            if path is None:
+                root = name.lstrip(".").partition(".")[0]
+                is_closed &= root in sys.stdlib_module_names or root in _HARMLESS or not root
+            elif path not in seen and len(seen) < _MOST_MODULES:
+                seen.add(path)
+                try:
+                    text = _text(path)
+                    trees.append(parse(text))
+                except (OSError, SyntaxError):
+                    is_closed = False
+                    continue
+                texts.append(text)
+                queue.append((trees[-1], path.parent))
+    return _parser(trees, texts, file, is_closed)
+
+
+def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bool) -> ScriptParser:
+    found: dict[str, Argument] = {}
+    is_complete, kind = True, ""
+    for tree in trees:
+        arguments, all_read = declared(tree)
+        is_complete &= all_read
+        for argument in arguments:
+            found.setdefault(argument.name, argument)
+    whole = "\n".join(texts)
+    if found or "ArgumentParser" in whole:
+        kind = "argparse" if "ArgumentParser" in whole or "argparse" in whole else "click"
+        kind = "absl" if "DEFINE_" in whole and "add_argument" not in whole else kind
+    calls = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    for name, by in _signatures(trees, calls):
+        kind = by
+        made = None if name is None else of_callable(name, definitions(trees), by)
+        is_complete &= made is not None
+        for argument in made or ():
+            found.setdefault(argument.name, argument)
+    if _CONFIGURATOR.search(texts[0]):
+        kind, found = "configurator", {each.name: each for each in _globals(trees[0])}
+    hydra = _hydra(trees)
+    if hydra is not None:
+        kind = "hydra"
+        found, is_complete = {each.name: each for each in _hydra_options(file, *hydra)}, False
+    names = {last_name(call.func) for call in calls}
+    adders = {"add_arguments", "add_argparse_args", "add_dataclass", "parse_args_into_dataclasses"}
+    is_complete &= not (names & adders and kind == "argparse") and kind != ""
+    if kind == "argparse":
+        is_complete &= not _gives_parser_away(trees, calls)
+    may_be_closed = bool(trees[0].body) and is_closed and not kind
+    return ScriptParser(
+        tuple(found.values()),
+        kind,
+        is_complete,
+        ignores_unknown="parse_known_args" in names or "ignore_unknown_options" in whole,
+        reads_nothing=may_be_closed and _READERS.search(whole) is None,
+        has_subcommands=bool(names & {"add_subparsers", "group", "add_typer", "add_command"})
+        or "@click.group" in whole or sum(map(_is_command, _decorators(trees))) > 1,
+        reports_config=re.search(r"\bwandb\b|\bSWEEP_\w+|\borchestrator\b", whole) is not None,
+    )  # fmt: skip
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as stream:
+        return stream.read(MOST_SOURCE).decode("utf-8-sig", "replace")
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names if node.level or base)
+
+
+def _module(name: str, folder: Path, home: Path) -> Path | None:
+    """Return the file of a module next to the script or to what imports it."""
+    level = len(name) - len(name.lstrip("."))
+    parts = [part for part in name.split(".") if part]
+    for start in [folder, *folder.parents][level - 1 : level] if level else (home, folder):
+        base = start.joinpath(*parts)
+        files = [base.with_suffix(".py"), base / "__init__.py"] if parts else [base / "__init__.py"]
+        found = next((path for path in files if path.is_file()), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _dotted(func: ast.expr) -> tuple[str, str]:
+    if isinstance(func, ast.Attribute):
+        return last_name(func.value), func.attr
+    return "", last_name(func)
+
+
+def _signatures(
+    trees: Sequence[ast.Module], calls: Sequence[ast.Call]
+) -> Iterator[tuple[str | None, str]]:
+    """Yield the functions and classes of which a parser is made, and by which."""
+    for call in calls:
+        by = _OF_SIGNATURES.get(_dotted(call.func))
+        if by is not None:
+            first = call.args[0] if call.args else None
+            listed = [keyword.value for keyword in call.keywords if keyword.arg == "config_class"]
+            first = first if first is not None or not listed else listed[0]
+            nodes = first.elts if isinstance(first, ast.Tuple | ast.List) else [first]
+            yield from ((last_name(node) or None, by) for node in nodes)
+    for tree in trees:
+        apps = {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            and last_name(node.value.func) == "Typer"
+            for target in node.targets if isinstance(target, ast.Name)
+        }  # fmt: skip
+        for node in tree.body:
+            for decorator in getattr(node, "decorator_list", ()):
+                func = decorator.func if isinstance(decorator, ast.Call) else decorator
+                place = _dotted(func)
+                if place in _WRAPPERS and isinstance(node, ast.FunctionDef):
+                    first = node.args.args[0].annotation if node.args.args else None
+                    yield last_name(first) or None, _WRAPPERS[place]
+                elif place[0] in apps and place[1] in ("command", "callback"):
+                    yield getattr(node, "name", None), "typer"
+
+
+def _decorators(trees: Sequence[ast.Module]) -> Iterator[ast.expr]:
+    for tree in trees:
+        for node in tree.body:
+            yield from getattr(node, "decorator_list", ())
+
+
+def _is_command(node: ast.expr) -> bool:
+    return last_name(node.func if isinstance(node, ast.Call) else node) == "command"
+
+
+def _gives_parser_away(trees: Sequence[ast.Module], calls: Sequence[ast.Call]) -> bool:
+    """Return whether a parser is passed to a function that was not read."""
+    known = {n.name for t in trees for n in ast.walk(t) if isinstance(n, ast.FunctionDef)}
+    parsers = {
+        target.id
+        for tree in trees for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        and last_name(node.value.func).endswith("ArgumentParser")
+        for target in node.targets if isinstance(target, ast.Name)
+    }  # fmt: skip
+    return any(
+        last_name(call.func) not in known
+        and any(isinstance(arg, ast.Name) and arg.id in parsers for arg in call.args)
+        for call in calls
+    )
+
+
+def _globals(tree: ast.Module) -> Iterator[Argument]:
+    """Yield the variables that nanoGPT's configurator can set, of those at the top of a script."""
+    for node in tree.body:
+        if isinstance(node, ast.Expr) and _CONFIGURATOR.search(ast.unparse(node)):
+            return
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            value = literal(node.value)
+            if isinstance(value, bool | int | float | str):
+                yield Argument(node.targets[0].id, type(value), value)
+
+
+def _hydra(trees: Sequence[ast.Module]) -> tuple[str, str] | None:
+    """Return folder and name of the config of ``hydra.main``; None if nothing uses it."""
+    for decorator in _decorators(trees):
+        if isinstance(decorator, ast.Call) and _dotted(decorator.func) == ("hydra", "main"):
+            given = {word.arg: literal(word.value) for word in decorator.keywords}
+            return str(given.get("config_path") or ""), str(given.get("config_name") or "")
+    return None
+
+
+def _hydra_options(file: Path, folder: str, name: str) -> Iterator[Argument]:
+    """Yield the values of Hydra's primary config; those of its defaults list are not read."""
+    import yaml
+
+    path = file.parent / folder / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError):
+        return
+    yield from _leaves(content, "")
+
+
+def _leaves(content: Any, prefix: str) -> Iterator[Argument]:
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key in ("defaults", "hydra"):
+            continue
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, bool | int | float | str):
+            yield Argument(f"{prefix}{key}", type(value), value)

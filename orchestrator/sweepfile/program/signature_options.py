@@ -1,0 +1,164 @@
+"""The options that a script declares by signatures, for typer, tyro, fire and others."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.sweepfile.program.script_options import Argument, fits, last_name, literal
+
+_TYPES = {"int": int, "float": float, "str": str, "bool": bool, "Path": str}
+_SEVERAL = ("list", "tuple", "set", "Sequence", "List", "Tuple", "Set", "Iterable")
+_DEEPEST = 4  # dataclasses in dataclasses
+
+Definitions = Mapping[str, ast.FunctionDef | ast.ClassDef]
+"""Functions and classes of a script and of the modules next to it, by name."""
+
+
+def definitions(trees: list[ast.Module]) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """Return the functions and classes at the top of the modules."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {node.name: node for tree in trees for node in tree.body if isinstance(node, kinds)}
+
+
+def of_callable(name: str, known: Definitions, kind: str) -> list[Argument] | None:
+    """Return the options that a parser makes of a function or a dataclass; None if it is unknown.
+
+    Args:
+        kind: the parser, such as ``typer``: each has its own spelling of names and booleans.
+    """
+    node = known.get(name)
+    if node is None:
+        return None
+    if isinstance(node, ast.FunctionDef):
+        return _of_fields(_parameters(node), known, kind)
+    own = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), 0)
+    if isinstance(own, ast.FunctionDef) and kind in ("fire", "jsonargparse"):
+        return _of_fields(_parameters(own), known, kind)
+    bases = [of_callable(last_name(base), known, kind) for base in node.bases]
+    if any(base is None for base in bases):
+        return None
+    inherited = [argument for base in bases for argument in base or ()]
+    own_fields = _of_fields(_fields(node), known, kind)
+    return None if own_fields is None else [*inherited, *own_fields]
+
+
+_Field = tuple[str, ast.expr | None, ast.expr | None]
+
+
+def _parameters(node: ast.FunctionDef) -> Iterator[_Field]:
+    """Yield name, annotation and default of each parameter."""
+    args = [*node.args.posonlyargs, *node.args.args]
+    defaults: list[ast.expr | None] = [None] * (len(args) - len(node.args.defaults))
+    for arg, default in zip(args, [*defaults, *node.args.defaults], strict=True):
+        if arg.arg not in ("self", "cls"):
+            yield arg.arg, arg.annotation, default
+    for arg, given in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        yield arg.arg, arg.annotation, given
+
+
+def _fields(node: ast.ClassDef) -> Iterator[_Field]:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            yield item.target.id, item.annotation, item.value
+
+
+def _of_fields(
+    fields: Iterator[_Field], known: Definitions, kind: str, prefix: str = "", depth: int = 0
+) -> list[Argument] | None:
+    found: list[Argument] = []
+    for name, annotation, default in fields:
+        inner = known.get(last_name(annotation)) if annotation is not None else None
+        if isinstance(inner, ast.ClassDef) and kind in ("tyro", "draccus", "jsonargparse"):
+            if depth >= _DEEPEST:
+                return None
+            below = _of_fields(_fields(inner), known, kind, f"{prefix}{name}.", depth + 1)
+            if below is None:
+                return None
+            found += below
+            continue
+        made = _argument(name, annotation, default, kind, prefix)
+        if made is not None:
+            found.append(made)
+    return found
+
+
+def _argument(
+    name: str, annotation: ast.expr | None, default: ast.expr | None, kind: str, prefix: str
+) -> Argument | None:
+    """Return one option; None if it is a positional argument."""
+    extra: list[ast.expr] = []
+    if isinstance(annotation, ast.Subscript) and last_name(annotation.value) == "Annotated":
+        first, *extra = getattr(annotation.slice, "elts", [annotation.slice])
+        annotation = first
+    call = next((n for n in (default, *extra) if isinstance(n, ast.Call)), None)
+    maker = last_name(call.func) if call is not None else ""
+    if kind == "typer" and maker != "Option" and (default is None or maker == "Argument"):
+        return None
+    type_, choices, several = _type(annotation)
+    value, is_required, words, text = _default(default, call)
+    if type_ is None and isinstance(value, bool | int | float | str):
+        type_ = type(value)
+    is_hyphened = kind in ("typer", "tyro")
+    option = next((w.split("/")[0].strip().lstrip("-") for w in words if w.startswith("--")), "")
+    option = option or prefix + (name.replace("_", "-") if is_hyphened else name)
+    alias = prefix + name
+    has_pair = type_ is bool and (kind == "typer" or (kind == "tyro" and not is_required))
+    head, _, tail = option.rpartition(".")
+    off = f"{head}.no-{tail}" if head else f"no-{option}"
+    return Argument(
+        option,
+        type_,
+        value if fits(value, type_) else None,
+        choices,
+        is_switch=has_pair,
+        is_required=is_required,
+        help=text,
+        takes_several=several and kind != "fire",
+        aliases=(alias,) if alias != option and kind != "typer" else (),
+        off=off if has_pair else "",
+    )
+
+
+def _type(node: ast.expr | None) -> tuple[type | None, tuple[Any, ...], bool]:
+    """Return type, choices, and whether there are several values, of an annotation."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            node = ast.parse(node.value, mode="eval").body
+        except SyntaxError:
+            return None, (), False
+    if isinstance(node, ast.BinOp):  # float | None
+        sides = [side for side in (node.left, node.right) if literal(side) is not None
+                 or not isinstance(side, ast.Constant)]  # fmt: skip
+        return _type(sides[0]) if len(sides) == 1 else (None, (), False)
+    if isinstance(node, ast.Subscript):
+        outer = last_name(node.value)
+        if outer == "Optional":
+            return _type(node.slice)
+        if outer == "Literal":
+            listed = literal(node.slice)
+            choices = listed if isinstance(listed, tuple) else (listed,)
+            return type(choices[0]), choices, False
+        return None, (), outer in _SEVERAL
+    return _TYPES.get(last_name(node)), (), last_name(node) in _SEVERAL
+
+
+def _default(node: ast.expr | None, call: ast.Call | None) -> tuple[Any, bool, list[str], str]:
+    """Return the default, whether it is missing, and words and help of typer.Option or field()."""
+    words, text = [], ""
+    if call is not None:
+        given = {item.arg: item.value for item in call.keywords if item.arg is not None}
+        values = list(map(literal, call.args))
+        words = [each for each in values if isinstance(each, str) and each.startswith("-")]
+        shown = literal(given.get("help"))
+        if not isinstance(shown, str) and isinstance(given.get("metadata"), ast.Dict):
+            metadata = literal(given["metadata"])
+            shown = metadata.get("help") if isinstance(metadata, dict) else None
+        text = " ".join(shown.split()) if isinstance(shown, str) else ""
+        if node is call:
+            is_first = bool(call.args) and not (isinstance(values[0], str) and values[0] in words)
+            first = call.args[0] if is_first else given.get("default", given.get("default_factory"))
+            missing = first is None or (isinstance(first, ast.Constant) and first.value is ...)
+            return (None if missing else literal(first)), missing, words, text
+    return literal(node), node is None, words, text

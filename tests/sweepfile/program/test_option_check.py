@@ -1,0 +1,171 @@
+"""What a script's own parser knows of the parameters, without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from orchestrator.errors import SpecError
+from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.program.argument_styles import arguments
+from orchestrator.sweepfile.program.option_check import spelled
+from orchestrator.sweepfile.program.script_parser import read_parser
+
+MIXED = """
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument('--tied', action='store_true')
+p.add_argument('--cuda', action='store_false')
+p.add_argument('--no-bias', dest='bias', action='store_false')
+p.add_argument('--amp', type=bool, default=False)
+p.add_argument('--fast', action=argparse.BooleanOptionalAction, default=True)
+p.add_argument('--layers', type=int, nargs='+', default=[1])
+p.add_argument('--batch-size', type=int, default=8)
+p.add_argument('--opt', choices=['sgd', 'adam'], default='sgd')
+"""
+
+
+def problems(folder: Path, script: str, text: str) -> list[str]:
+    """Return errors and warnings of a sweep file for a script."""
+    (folder / "p.py").write_text(script)
+    (folder / "s.yaml").write_text("program: p.py\n" + text)
+    try:
+        return list(load_spec(folder / "s.yaml", need_program=True).warnings)
+    except SpecError as error:
+        return [problem.message for problem in error.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fixed: {bogus: 1}", "p.py has no option --bogus."),
+        ("fixed: {layer: 3}", ""),  # argparse takes the beginning of a name
+        ("fixed: {layes: 3}", "Did you mean 'layers'?"),
+        ("fixed: {batch_size: 3}", "It has --batch-size: write args: auto."),
+        ("parameters: {tied: {values: [true, false]}}", "takes no value, it is a switch"),
+        ("parameters: {amp: {values: [true, false]}}", "to which any text is true"),
+        ("args: {style: --k v, booleans: flag}\nfixed: {amp: true}", "needs a value"),
+        ("fixed: {layers: 20.0}", "expected a whole number (found 20.0)"),
+        ("fixed: {opt: lion}", "expected one of sgd, adam (found 'lion')"),
+        ("args: auto\nfixed: {tied: 3}", "is a switch: expected true or false (found 3)"),
+        ("args: auto\nfixed: {tied: true, amp: false, batch_size: 3, layers: [1, 2]}", ""),
+        ("fixed: {bogus: 1}\nunused: true", ""),
+        ("fixed: {opt: '${run_dir}/x'}", ""),
+        ("fixed: {opt: '${epochs}'}", "${epochs} has no value"),
+        ("args: none\nparameters: {opt: {values: [a, b]}}", "args: none passes no parameters"),
+        ("args: none\nenv: {O: '${params:opt}'}\nparameters: {opt: {values: [a, b]}}", ""),
+    ],
+)
+def test_parameters_and_options(text: str, message: str, tmp_path: Path) -> None:
+    found = problems(tmp_path, MIXED, text + "\n")
+    assert len(found) == bool(message), found
+    assert message in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("print('val_loss', 1)", "p.py reads no arguments"),
+        ("import sys\nprint(sys.argv)", ""),
+        ("import os\nprint(os.environ)", ""),
+        ("import unknown_package\nunknown_package.main()", ""),
+        (
+            "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr')\n"
+            "a, _ = p.parse_known_args()",
+            "ignores those that it does not know (parse_known_args)",
+        ),
+        (
+            "import argparse\np = argparse.ArgumentParser()\n"
+            "p.add_argument('--x')\np.add_argument('--data', required=True)\np.parse_args()",
+            "p.py requires --data",
+        ),
+        (
+            "import argparse\np = argparse.ArgumentParser()\n"
+            "for name in ('--x', '--y'):\n    p.add_argument(name)\n",
+            "",
+        ),
+        ("from options import parser\nparser.parse_args()", "p.py has no option --x"),
+    ],
+)
+def test_scripts(script: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "options.py").write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr')\n"
+    )
+    found = problems(tmp_path, script, "parameters: {x: {values: [1, 2]}}\n")
+    assert len(found) == bool(message), found
+    assert message in "".join(found)
+
+
+SCRIPTS = {
+    "click": "import click\n@click.command()\n@click.option('--lr', default=0.1)\n"
+    "@click.option('--amp/--no-amp', default=True)\ndef main(lr, amp): ...\n",
+    "typer": "import typer\nfrom typing import Annotated\napp = typer.Typer()\n@app.command()\n"
+    "def main(data: str, lr: float = 0.1, amp: Annotated[bool, typer.Option()] = True): ...",
+    "tyro": "import tyro\nfrom dataclasses import dataclass\n@dataclass\nclass Config:\n"
+    "    lr: float = 0.1\n    amp: bool = True\ntyro.cli(Config)\n",
+    "fire": "import fire\ndef main(lr=0.1, amp=True): ...\nfire.Fire(main)\n",
+    "dataclasses": "from transformers import HfArgumentParser\nfrom dataclasses import dataclass\n"
+    "@dataclass\nclass A:\n    lr: float = 0.1\n    amp: bool = True\nHfArgumentParser(A)\n",
+    "absl": "from absl import flags\nflags.DEFINE_float('lr', 0.1, 'rate')\n"
+    "flags.DEFINE_bool('amp', True, '')\n",
+    "configurator": "lr = 0.1\namp = True\nexec(open('configurator.py').read())\n",
+    "draccus": "import draccus\nfrom dataclasses import dataclass\n@dataclass\nclass C:\n"
+    "    lr: float = 0.1\n    amp: bool = True\n@draccus.wrap()\ndef main(cfg: C): ...\n",
+}
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_parsers(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "p.py"
+    file.write_text(SCRIPTS[kind])
+    parser = read_parser(file)
+    assert parser.kind == kind
+    assert parser.is_complete
+    found = {item.name: (item.type, item.default) for item in parser.parameters}
+    assert found == {"lr": (float, 0.1), "amp": (bool, True)}
+
+
+def test_hydra_reads_its_config(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text("defaults: [model: a]\noptim: {lr: 0.1}\n")
+    file = tmp_path / "p.py"
+    file.write_text("import hydra\n@hydra.main(config_path='conf', config_name='config')\n"
+                    "def main(cfg): ...\n")  # fmt: skip
+    parser = read_parser(file)
+    assert [(item.option, item.default) for item in parser.parameters] == [("optim.lr", 0.1)]
+    found = problems(
+        tmp_path, file.read_text(), "args: auto\nparameters: {optim.lr: {values: [1]}}"
+    )
+    assert found == []
+    program = load_spec(tmp_path / "s.yaml").program
+    assert program is not None
+    assert program.style == "hydra"
+
+
+values = st.fixed_dictionaries(
+    {},
+    optional={
+        "tied": st.booleans(), "cuda": st.booleans(), "bias": st.booleans(), "amp": st.booleans(),
+        "fast": st.booleans(), "layers": st.lists(st.integers(-5, 5), min_size=1, max_size=3),
+        "batch_size": st.integers(), "opt": st.sampled_from(["sgd", "adam"]),
+    },
+)  # fmt: skip
+
+
+@given(config=values)
+@settings(max_examples=60)
+def test_what_auto_sends_is_what_the_parser_gets(
+    config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "mixed.py"
+    if not file.exists():
+        file.write_text(MIXED)
+    known: dict[str, Any] = {}
+    exec(MIXED, known)
+    style, spelling = spelled(read_parser(file))
+    words = arguments(config, style=style, spelling=spelling)
+    got = vars(known["p"].parse_args(words))
+    assert {name: got[name] for name in config} == config
