@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ def swept(tmp_path: Path, text: str, config: dict[str, Any]) -> dict[str, float]
     """Run one trial of a sweep file next to the scripts; return what it reported."""
     folder = tmp_path / "kinds"
     shutil.copytree(KINDS, folder)
-    names = "".join(f"  {name}: {{values: [1, 2]}}\n" for name in config)
+    names = "".join(
+        f"  {name}: {{values: [{json.dumps(value)}]}}\n" for name, value in config.items()
+    )
     pattern = r"metrics: {pattern: '(\b|^)lr=(?P<lr>\S+)'}" + "\n"
     if "metrics:" in text:
         pattern = ""
