@@ -165,7 +165,7 @@ class Conductor:
         else:
             kind, message = attempt.out_of_memory
             found = self.slots.recover(attempt_id, kind, f"{message}\n{attempt.log_tail()}")
-            if found.retry is None:
+            if found.again is None:
                 self._finish(attempt, TrialState.FAIL, f"{found.reason}\n{message}")
             else:
                 self._finish(attempt, TrialState.WAITING, found.reason)

@@ -53,7 +53,7 @@ def report(trial: Trial, step: int, value: float | None, *, train: float | None 
 
     Args:
         trial: the running trial.
-        step: step of the report, 0 or more, rising.
+        step: 0 or more, rising.
         value: the objective, passed on to `trial.report`; None if there is none at this step, or if
             the study has several objectives.
         train: the training loss; may be NaN or infinite.
@@ -81,7 +81,7 @@ class DivergencePruner(BasePruner):
     Args:
         series: what is judged: ``"train"``, the training loss given to `report` (the objective if
             there is none); ``"value"``, the objective; ``"both"``, each by itself.
-        wrapped: the pruner for trials that are not lost; None for none.
+        wrapped: the pruner for trials that are not lost.
         policy: what each symptom leads to; by default only a lost trial is pruned.
 
     Raises:
@@ -102,9 +102,9 @@ class DivergencePruner(BasePruner):
         self._judged: OrderedDict[tuple[int, str], _Judged] = OrderedDict()
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Return whether to prune `trial`; `Trial.should_prune` calls this.
+        """Return whether to prune `trial`, and keep the reason of a divergence in `REASON`.
 
-        The reason of a divergence is kept in the trial's user attribute `REASON`.
+        `Trial.should_prune` calls this.
         """
         reason = self.judge(study, trial)
         if reason is not None:

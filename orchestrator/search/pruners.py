@@ -32,9 +32,8 @@ def make_pruner(name: str) -> BasePruner:
 def reason(name: str, study: Study, trial: FrozenTrial, metric: str) -> str:
     """Return why a pruner stopped `trial`, in the text of its record.
 
-    Fields of the text: ``metric``, its ``value`` at the last ``step``, the ``best`` value so far,
-    the ``median`` of the complete ``trials`` that reported at that step, and the arguments of the
-    pruner.
+    The text may use ``metric``, its ``value`` at the last ``step``, the ``best`` value so far, the
+    ``median`` of the complete ``trials`` that reported at that step, and the pruner's arguments.
     """
     step, values = trial.last_step, trial.intermediate_values
     best = min if study.direction == StudyDirection.MINIMIZE else max
@@ -67,11 +66,7 @@ class Bands:
     from their logs. Trials of other stages have other budgets and are not compared. Of a config
     that runs with several seeds only the first replicate is judged and compared, for all of them.
 
-    Args:
-        rule: W&B's rule.
-        metric: what is compared; logs contain it by its name.
-        sweep: the folder that contains the logs.
-        records: all trials by number; the driver's own mapping, which grows.
+    `records` are all trials by number: the driver's own mapping, which grows.
     """
 
     def __init__(
@@ -92,14 +87,12 @@ class Bands:
     def should_stop(self, record: TrialRecord, step: int, value: float) -> str | None:
         """Process one report and return why the trial is stopped; None if it continues.
 
-        Args:
-            record: the trial that reports.
-            step: step of the report.
-            value: the metric; a value that is not finite does not count as a report.
+        A value that is not finite does not count as a report.
         """
         if record.replicate > 0:
             return None
-        self._read_others()
+        if not self._is_read:
+            self._read_others()
         number, attempt = record.number, record.attempt
         known, last = self._attempts.get(number, (-1, -1))
         if known != attempt:
@@ -129,8 +122,6 @@ class Bands:
         )
 
     def _read_others(self) -> None:
-        if self._is_read:
-            return
         self._is_read = True
         for number, record in self._records.items():
             # A waiting trial is judged again, with the reports that it continues from.

@@ -1,8 +1,8 @@
 """Propose configs: an Optuna sampler, seeded trial by trial, or a config that is given.
 
 A proposal is seeded by the sweep's seed and the trial's number. So a fresh run of the same file
-proposes the same configs as long as it learns the same values, and a continued one goes on instead
-of repeating the first proposals, which one seed for each start would do.
+proposes the same configs as long as it learns the same values, and a continued one does not repeat
+the first proposals, as one seed for each start would.
 """
 
 from __future__ import annotations
@@ -26,12 +26,7 @@ from orchestrator.sweepfile.space import SAMPLERS
 
 
 def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
-    """Return the Optuna sampler that proposes a trial.
-
-    Args:
-        sampler: its name and options.
-        seed: of the sweep.
-        number: of the trial in the study.
+    """Return the Optuna sampler that proposes trial `number` of the study, by the sweep's seed.
 
     Raises:
         UsageError: the sampler is unknown, an option is wrong, or a package is missing.
@@ -72,9 +67,8 @@ def seed_of(seed: int, number: int) -> int:
 class DirectedSampler(BaseSampler):
     """Propose the given config, or else ask the sampler of the method.
 
-    Configs of a grid, of named trials and of our random draw come from the spec. This way they
-    reach the study as ordinary trials that can report and be pruned, through Optuna's public
-    interface alone, and leave no queued trial behind if the driver is killed.
+    Given configs (of a grid, of named trials, of our random draw) become ordinary trials that can
+    report and be pruned, and leave no queued trial behind if the driver is killed.
 
     Args:
         method: ``"bayes"`` proposes by a sampler; for the others a proposal is a random draw.

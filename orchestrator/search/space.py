@@ -15,9 +15,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from optuna.distributions import (
     BaseDistribution,
@@ -58,7 +57,7 @@ class Parameter(Protocol):
         """Return the value that Optuna stores as `held`, in the domain's own form."""
 
 
-class Choice:
+class _Choice:
     """One of the values in the file; one that is listed twice counts once."""
 
     def __init__(self, values: tuple[Any, ...]) -> None:
@@ -71,51 +70,33 @@ class Choice:
         self.distribution = CategoricalDistribution(self._held)
 
     def hold(self, value: Any) -> Held:
-        """Return the form of `value`; ``1`` and ``1.0`` differ."""
         index = self._index.get(text_of(value))
         if index is None:
             raise NotInDomain
         return self._held[index]
 
     def value(self, held: Any) -> Any:
-        """Return the object of the domain."""
         return self._values[self._held.index(held)]
 
 
-class Whole:
-    """A whole number from low to high, inclusive."""
+class _Number:
+    """A number from low to high, inclusive; a whole one if the distribution is of ints."""
 
-    def __init__(self, low: float, high: float) -> None:
-        self.distribution = IntDistribution(math.ceil(low), math.floor(high))
+    def __init__(self, distribution: IntDistribution | FloatDistribution) -> None:
+        self.distribution = distribution
+        self._type = int if isinstance(distribution, IntDistribution) else float
 
     def hold(self, value: Any) -> Held:
-        """Return `value` as an int."""
-        number = _finite(value)
-        if number != int(number):
+        number = _inside(_finite(value), self.distribution)
+        if number != self._type(number):
             raise NotInDomain
-        return int(_inside(number, self.distribution))
+        return self._type(number)
 
-    def value(self, held: Any) -> int:
-        """Return the int."""
-        return int(held)
-
-
-class Real:
-    """A number from low to high, uniform in itself or in its logarithm."""
-
-    def __init__(self, low: float, high: float, *, log: bool) -> None:
-        self.distribution = FloatDistribution(low, high, log=log)
-
-    def hold(self, value: Any) -> Held:
-        """Return `value` as a float."""
-        return float(_inside(_finite(value), self.distribution))
-
-    def value(self, held: Any) -> float:
-        """Return the float."""
-        return float(held)
+    def value(self, held: Any) -> int | float:
+        return self._type(held)
 
 
-class Quantized:
+class _Quantized:
     """A number from low to high, rounded to multiples of q as in W&B.
 
     The lowest and the highest value may therefore be half a q outside the range. Values are
@@ -141,12 +122,11 @@ class Quantized:
         return multiple
 
     def value(self, held: Any) -> int | float:
-        """Return the multiple of q nearest to `held`."""
         multiple = self._round(held)
         return int(multiple) if self._is_whole else float(multiple)
 
 
-class Share:
+class _Share:
     """A number of any distribution with a density, stored as the probability of a lower one.
 
     A value comes back within rounding: the last digits of a float may differ, and more than those
@@ -159,7 +139,6 @@ class Share:
         quantile(domain, 0.5)
 
     def hold(self, value: Any) -> Held:
-        """Return the probability of a value below `value`."""
         number = float(_finite(value))
         share = share_of(self._domain, number)
         q = self._domain.q
@@ -174,12 +153,11 @@ class Share:
         return share
 
     def value(self, held: Any) -> Any:
-        """Return the number that has `held` as the probability of a lower one."""
         return quantile(self._domain, float(held))
 
 
-class WeightedChoice:
-    """One of several values with the probabilities in the file."""
+class _WeightedChoice:
+    """One of several values with the probabilities in the file, stored as one of these."""
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
@@ -194,13 +172,11 @@ class WeightedChoice:
         raise NotInDomain
 
     def value(self, held: Any) -> Any:
-        """Return the object of the domain."""
         return quantile(self._domain, float(held))
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A config in two parts: what Optuna stores as parameters, and the rest.
+class Encoded(NamedTuple):
+    """A config in two parts.
 
     Attributes:
         held: parameter name to the form in which Optuna stores its value.
@@ -217,30 +193,25 @@ class Space:
     Args:
         domains: parameter name to its domain, as in the spec.
 
+    Attributes:
+        distributions: name to distribution, of the parameters that vary.
+
     Raises:
         UsageError: a distribution has no counterpart in Optuna, or a domain contains no value.
     """
 
     def __init__(self, domains: Mapping[str, Domain]) -> None:
-        self.constants = {
+        self._constants = {
             name: domain.values[0] if domain.values else domain.low
             for name, domain in domains.items()
             if domain.is_constant
         }
         self._parameters = {
-            name: parameter_of(name, domain)
+            name: _parameter_of(name, domain)
             for name, domain in domains.items()
             if not domain.is_constant
         }
-
-    @property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """Name to distribution, of the parameters that vary."""
-        return {name: parameter.distribution for name, parameter in self._parameters.items()}
-
-    def distributions_of(self, encoded: Encoded) -> dict[str, BaseDistribution]:
-        """Return the distributions of the parameters that a config sets."""
-        return {name: self._parameters[name].distribution for name in encoded.held}
+        self.distributions = {name: each.distribution for name, each in self._parameters.items()}
 
     def encode(self, config: Mapping[str, Any]) -> Encoded:
         """Split a config into what Optuna stores and the rest."""
@@ -256,15 +227,11 @@ class Space:
     def decode(self, held: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of a proposal, constants included, in the order of the space."""
         values = {name: self._parameters[name].value(held[name]) for name in self._parameters}
-        return {**values, **self.constants}
+        return {**values, **self._constants}
 
 
-def parameter_of(name: str, domain: Domain) -> Parameter:
-    """Return a domain as Optuna sees it.
-
-    Raises:
-        UsageError: the distribution has no counterpart in Optuna, or the domain contains no value.
-    """
+def _parameter_of(name: str, domain: Domain) -> Parameter:
+    """Return a domain as Optuna sees it, or raise `UsageError` (see `Space`)."""
     kind = DISTRIBUTIONS.get(domain.distribution)
     if kind is None or kind.held_as == "constant":
         raise UsageError(
@@ -273,21 +240,21 @@ def parameter_of(name: str, domain: Domain) -> Parameter:
         )
     try:
         if kind.held_as == "choice":
-            return Choice(domain.values)
+            return _Choice(domain.values)
         if kind.held_as == "weighed":
-            return WeightedChoice(domain)
+            return _WeightedChoice(domain)
         if not kind.needs:
-            return Share(domain)
+            return _Share(domain)
         if domain.low is None or domain.high is None:
             raise ValueError("min and max are needed")
         if kind.held_as == "whole":
-            return Whole(domain.low, domain.high)
+            return _Number(IntDistribution(math.ceil(domain.low), math.floor(domain.high)))
         if kind.held_as == "quantised":
-            return Quantized(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
+            return _Quantized(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
         if kind.held_as == "share":
-            return Share(domain)
+            return _Share(domain)
         is_log = kind.scale is not None and kind.scale.logarithmic
-        return Real(*limits(domain), log=is_log)
+        return _Number(FloatDistribution(*limits(domain), log=is_log))
     except (ValueError, ArithmeticError) as error:
         bounds = f"min {domain.low}, max {domain.high}, {len(domain.values)} values"
         raise UsageError(

@@ -1,8 +1,8 @@
-"""The searcher's memory: one Optuna study in a journal file.
+"""The searcher's memory: one Optuna study per stage, all in one journal file.
 
 ::
 
-    study = Study.open(path, name="edc", goal="minimize", method="bayes", seed=0, pruner="median")
+    study = Studies(path, name, spec).of(stage)
     study.close_stale()                              # what a killed driver left running
     proposal = study.ask(space)                      # the sampler proposes
     proposal = study.ask(space, {"lr": 1e-3})        # or the config is given
@@ -11,14 +11,13 @@
     study.tell(proposal.number, "PRUNED")
 
 A study of two metrics takes a pair of values and neither reports nor prunes, as in Optuna. One
-process writes. The study can be rebuilt from the run directories: `import_finished` adds a trial
-that ended. A trial that is retried is a new trial here, with the same parameters.
+process writes. `import_finished` rebuilds the study from run directories. A trial that is retried
+is a new trial here, with the same parameters.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,28 +29,21 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import plain
-from orchestrator.search.failed import LOST, told_for_lost
 from orchestrator.search.journal import open_journal
 from orchestrator.search.pruners import make_pruner, reason
+from orchestrator.search.recorded import Reports, state_and_values
 from orchestrator.search.samplers import DirectedSampler
 from orchestrator.search.space import Space
-from orchestrator.search.thinning import Reports
-from orchestrator.sweepfile.model import Domain, Sampler
+from orchestrator.sweepfile.model import Domain, Sampler, Spec
 from orchestrator.sweepfile.space import PRUNERS
 
-_STATES = ("COMPLETE", "PRUNED", "FAIL", LOST)
 _REST = "config"
 """User attribute that contains the values of a config that are no parameters of the study."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One trial of the study.
-
-    Attributes:
-        number: its number in the study, from 0; differs from the number of the sweep's trial.
-        params: its config: the values of the space, or what was given.
-    """
+    """A trial's number in the study, which is not that of the sweep's trial, and its config."""
 
     number: int
     params: dict[str, Any]
@@ -66,16 +58,12 @@ class _Running:
 
 
 class Study:
-    """One Optuna study. Open one with `Study.open`.
-
-    Attributes:
-        metric: name of the reported values, for reasons.
-    """
+    """One Optuna study; made by `Study.open`."""
 
     def __init__(
         self, study: optuna.Study, sampler: DirectedSampler, pruner: str, metric: str
     ) -> None:
-        self.metric = metric
+        self._metric = metric
         self._study = study
         self._sampler = sampler
         self._pruner = pruner
@@ -101,14 +89,10 @@ class Study:
 
         Args:
             path: the journal file; a torn end is repaired.
-            name: the study's name, unique to the sweep and its stage.
-            goal: ``"minimize"`` or ``"maximize"``.
-            method: ``"grid"``, ``"random"`` or ``"bayes"``: how configs are proposed.
-            seed: of the sweep.
-            pruner: name of its record.
-            metric: name of the reported values.
-            sampler: what proposes for ``"bayes"``; None for TPE.
-            second_goal: of the second metric; None if there is only one.
+            name: unique to the sweep and its stage.
+            metric: name of the reported values, for reasons.
+            sampler: for the method ``"bayes"``; None for TPE.
+            second_goal: of the second metric, if there are two.
 
         Raises:
             UsageError: a name is unknown, the sampler cannot be made, or the goal has changed.
@@ -152,7 +136,7 @@ class Study:
                 space are kept with the trial, but no sampler learns them.
 
         Raises:
-            UsageError: a domain has no counterpart in Optuna, or contains no value.
+            UsageError: see `Space`.
         """
         known = self._space(space)
         if params is None:
@@ -160,25 +144,22 @@ class Study:
             trial = self._study.ask(known.distributions)
             params = known.decode(trial.params)
         else:
-            encoded = known.encode(params)
-            distributions = known.distributions_of(encoded)
-            self._sampler.give(encoded.held, distributions)
+            held, rest = known.encode(params)
+            distributions = {name: known.distributions[name] for name in held}
+            self._sampler.give(held, distributions)
             trial = self._study.ask(distributions)
-            if encoded.rest:
-                trial.set_user_attr(_REST, plain(encoded.rest))
+            if rest:
+                trial.set_user_attr(_REST, plain(rest))
         self._here[trial.number] = _Running(trial)
         return Proposal(trial.number, dict(params))
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Report one value of the metric; `orchestrator.search.thinning` decides what is kept.
+        """Report one value of the metric, which may be NaN or infinite, at a step from 0.
 
-        Args:
-            number: a trial that was asked for in this process and is still running.
-            step: step of the report, 0 or more.
-            value: the metric; may be NaN or infinite.
+        `orchestrator.search.recorded` decides what is kept.
 
         Raises:
-            ValueError: the trial does not run here, or `step` is negative.
+            ValueError: the trial does not run in this process, or `step` is negative.
         """
         running = self._running(number)
         if step < 0:
@@ -193,7 +174,7 @@ class Study:
         values pass in runs that end well; if they last longer than in those, the trial is stopped.
 
         Raises:
-            ValueError: the trial does not run here.
+            ValueError: the trial does not run in this process.
         """
         running = self._running(number)
         if self._pruner == "none" or not self._takes_reports:
@@ -203,35 +184,40 @@ class Study:
             if not reports.is_lost:
                 return None
             return (
-                f"{self._pruner} pruner: {self.metric} is {reports.latest_word} since step "
+                f"{self._pruner} pruner: {self._metric} is {reports.latest_word} since step "
                 f"{reports.non_finite_since}, {reports.non_finite} reports in a row"
             )
         if reports.last is None or not reports.last_is_kept or not running.trial.should_prune():
             return None
-        return reason(self._pruner, self._study, self._frozen(number), self.metric)
+        return reason(self._pruner, self._study, self._frozen(number), self._metric)
 
     def tell(self, number: int, state: str, *values: float | None) -> str:
         """End a trial and return the state that the study records.
 
         A COMPLETE trial is recorded as FAIL if a value is missing or not finite. A PRUNED trial
         keeps its last finite report as its value, or the given value if it reported none. For a
-        LOST trial, one that diverged, see `orchestrator.search.failed`.
+        LOST trial, one that diverged, see `orchestrator.search.recorded`.
 
         Args:
             number: any running trial of the study, including one of an earlier driver.
-            state: ``"COMPLETE"``, ``"PRUNED"``, ``"FAIL"`` or ``"LOST"``.
             values: the metric at the end; both, if there are two.
 
         Raises:
-            ValueError: there is no such trial, it has already ended, or `state` is unknown.
+            ValueError: the trial is unknown, it has already ended, or `state` is unknown.
         """
-        ended, finite = self._resolve(state, values, lambda: self._last_report(number))
+        ended, finite = state_and_values(
+            self._study,
+            state,
+            values,
+            lambda: self._last_report(number),
+            proposes=self._sampler.proposes,
+        )
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             raise ValueError(f"trial {number} has already ended ({frozen.state.name}).")
         running = self._here.pop(number, None)
         if ended is TrialState.PRUNED and running is not None and self._takes_reports:
-            self._report_last(running, finite[0] if finite else None)
+            _report_last(running, finite[0] if finite else None)
         self._study.tell(number, finite if ended is TrialState.COMPLETE else None, state=ended)
         return ended.name
 
@@ -256,21 +242,19 @@ class Study:
     ) -> int:
         """Add a trial that ended elsewhere, as its run directory describes it; return its number.
 
-        Args:
-            params: its config.
-            space: parameter name to domain.
-            state: as for `tell`.
-            values: as for `tell`.
-            reports: step to value of the metric.
-
-        Raises:
-            ValueError: `state` is unknown.
-            UsageError: a domain has no counterpart in Optuna, or contains no value.
+        `params` and `space` are as for `ask`, `state` and `values` as for `tell`; `reports` maps
+        steps to values of the metric. Raises as these do.
         """
         reported = dict(sorted((reports or {}).items()))
-        ended, finite = self._resolve(state, values, lambda: list((reports or {}).values()))
+        ended, finite = state_and_values(
+            self._study,
+            state,
+            values,
+            lambda: list((reports or {}).values()),
+            proposes=self._sampler.proposes,
+        )
         known = self._space(space)
-        encoded = known.encode(params)
+        held, rest = known.encode(params)
         taken = Reports()
         kept = {step: one for step, one in reported.items() if taken.take(step, float(one))}
         if ended is TrialState.PRUNED and finite is None and taken.last is not None:
@@ -279,9 +263,9 @@ class Study:
             create_trial(
                 state=ended,
                 values=None if ended is TrialState.FAIL else finite,
-                params=encoded.held,
-                distributions=known.distributions_of(encoded),
-                user_attrs={_REST: plain(encoded.rest)} if encoded.rest else {},
+                params=held,
+                distributions={name: known.distributions[name] for name in held},
+                user_attrs={_REST: plain(rest)} if rest else {},
                 intermediate_values=kept if self._takes_reports else {},
             )
         )
@@ -291,22 +275,6 @@ class Study:
         """Return the state of every trial, by its number in the study."""
         return {trial.number: trial.state.name for trial in self._study.get_trials(deepcopy=False)}
 
-    def _resolve(
-        self, state: str, values: Sequence[float | None], reported: Callable[[], Sequence[float]]
-    ) -> tuple[TrialState, list[float] | None]:
-        """Return the state to record, and the values if there is a finite one for each goal."""
-        if state not in _STATES:
-            raise ValueError(f"state: expected one of {', '.join(_STATES)} (found {state!r}).")
-        if state == LOST:
-            proposes = self._sampler.proposes
-            state, values = told_for_lost(self._study, reported(), proposes=proposes)
-        ended = TrialState[state]
-        finite = [value for value in values if value is not None and math.isfinite(value)]
-        is_whole = len(finite) == len(values) == len(self._study.directions)
-        if ended is TrialState.COMPLETE and not is_whole:
-            ended = TrialState.FAIL
-        return ended, finite if is_whole else None
-
     def _last_report(self, number: int) -> list[float]:
         """Return the last finite report of a trial, if there is one."""
         running = self._here.get(number)
@@ -315,7 +283,7 @@ class Study:
         return list(self._frozen(number).intermediate_values.values())[-1:]
 
     def _space(self, domains: Mapping[str, Domain]) -> Space:
-        # A sweep asks with the same mapping each time; making its distributions costs more.
+        # A sweep asks with the same mapping each time; making a space costs more than asking.
         if self._known is None or self._known[0] is not domains:
             self._known = (domains, Space(domains))
         return self._known[1]
@@ -331,15 +299,53 @@ class Study:
             raise ValueError(f"no trial {number} (the study has {len(trials)}).")
         return trials[number]
 
-    @staticmethod
-    def _report_last(running: _Running, value: float | None) -> None:
-        """Store the last value of a trial before it is recorded as PRUNED."""
-        if running.reports.last is None:
-            if value is not None:
-                running.trial.report(value, 0)
-        elif not running.reports.last_is_kept:
-            step, last = running.reports.last
-            running.trial.report(last, step)
+
+class Studies:
+    """Opens the studies of a sweep when they are needed, and the first one at once.
+
+    There is one per stage, as metrics of different stages are not comparable. `name` is that of the
+    sweep. Raises as `Study.open` does.
+    """
+
+    def __init__(self, path: Path, name: str, spec: Spec) -> None:
+        self._path = path
+        self._name = name
+        self._spec = spec
+        self._first = spec.stages[0].name if spec.stage is None and spec.stages else spec.stage
+        self._open: dict[str | None, Study] = {}
+        self.of(self._first)
+
+    def of(self, stage: str | None) -> Study:
+        """Return the study of a stage; None for the first one."""
+        if stage is None:
+            stage = self._first
+        if stage not in self._open:
+            spec, name = self._spec, self._name
+            self._open[stage] = Study.open(
+                self._path,
+                name=name if stage == self._first else f"{name}/{stage}",
+                goal=spec.metric.goal if spec.metric else "minimize",
+                method=spec.method,
+                seed=spec.seed,
+                pruner=spec.pruner,
+                metric=spec.metric.name if spec.metric else "",
+                sampler=spec.sampler,
+                second_goal=spec.objectives[1].goal if len(spec.objectives) > 1 else None,
+            )
+        return self._open[stage]
+
+    def __iter__(self) -> Iterator[Study]:
+        return iter(list(self._open.values()))
+
+
+def _report_last(running: _Running, value: float | None) -> None:
+    """Store the last value of a trial before it is recorded as PRUNED."""
+    if running.reports.last is None:
+        if value is not None:
+            running.trial.report(value, 0)
+    elif not running.reports.last_is_kept:
+        step, last = running.reports.last
+        running.trial.report(last, step)
 
 
 def _check(key: str, value: str, choices: Collection[str]) -> None:

@@ -22,7 +22,7 @@ from orchestrator.errors import UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load_trials
-from orchestrator.search.studies import Studies
+from orchestrator.search.study import Studies
 from orchestrator.sweepfile.conditions import constraints
 from orchestrator.sweepfile.model.spec import (
     Ablate,

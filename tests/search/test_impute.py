@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from orchestrator.search.failed import imputed
+from orchestrator.search.recorded import imputed
 from orchestrator.sweepfile.model.spec import Goal, MetricGoal
 
 OWN = [0.5, math.nan, 0.3, 0.4, math.inf]

@@ -6,7 +6,7 @@ import math
 
 from hypothesis import given, strategies as st
 
-from orchestrator.search.thinning import FULL_STEPS, Reports, stride
+from orchestrator.search.recorded import FULL_STEPS, Reports, stride
 
 
 @given(st.integers(0, 10**12))

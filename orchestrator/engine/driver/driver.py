@@ -285,8 +285,8 @@ class _Driver:
                 conductor.stop("stopped by `sweep stop`")
             else:
                 conductor.stop_trial(number, "stopped by `sweep stop`")
-        if conductor.slots.is_over_waiting and not conductor.stopping:
-            self._timeout = conductor.slots.timeout_message()
+        if conductor.slots.timeout_message and not conductor.stopping:
+            self._timeout = conductor.slots.timeout_message
             conductor.stop("--wait-timeout is over")
         conductor.update_state()
 

@@ -132,7 +132,7 @@ class StudyTrials:
             else:
                 study = self._studies.of(record.stage)
                 study.tell(number, outcome.study_state, *outcome.values)
-        for _, study in self._studies:
+        for study in self._studies:
             study.close_stale()
 
     def _outcome(self, record: TrialRecord) -> Outcome | None:

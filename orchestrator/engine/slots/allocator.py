@@ -1,4 +1,4 @@
-"""Decide which trial gets which room, from the first look at free memory to what was learned.
+"""Decide which trial gets which slot, and keep what its run shows.
 
 ::
 
@@ -10,9 +10,9 @@
     allocator.tick()                                  # many times a second
     allocator.ended(attempt_id, is_complete=True)     # or recover(...) after an out-of-memory
 
-It owns the occupied slots and couples the parts that each know one thing: admission (is there
-room), needs (what does a trial take), concurrency (is more faster), timing (how long does it take)
-and out-of-memory (what next).
+It couples the parts that each know one thing: occupancy (what runs where and holds what), admission
+(is there room), needs (what does a trial take), limits (are more at once faster), timing (how long
+does it take) and out-of-memory (what next).
 """
 
 from __future__ import annotations
@@ -23,33 +23,30 @@ from typing import Any
 
 from orchestrator.engine.queue.queue import Candidate
 from orchestrator.engine.queue.sweep_view import SweepLog
-from orchestrator.engine.slots.concurrency import ConcurrencyLimits, Found
+from orchestrator.engine.slots.device_limits import DeviceLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
-from orchestrator.engine.slots.memory_usage import MemoryUsage
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.engine.slots.oom_retry import Recovery, recover_counted, recover_uncounted
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.files import MIB, to_mib
 from orchestrator.placement import Need, Plan, Slot
-from orchestrator.placement.admission import Admission, AdmissionLimits, Want, overtaken
+from orchestrator.placement.admission import Want, overtaken
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import History, Kind
 from orchestrator.runs import TrialRecord
 from orchestrator.sweepfile.model import Spec
 
-_NO_LIMIT = 1 << 20
-
 
 class SlotAllocator:
-    """Gives the trials of one sweep their room.
+    """Gives the trials of one sweep their slots.
 
     Args:
         plan: what was decided at the start.
         machine: the source of all readings and of time.
         log: receives every event, and trial records whose need became known.
         history: what earlier sweeps learned; None for nothing.
-        leases: what other sweeps on this machine promised; None heeds none.
+        leases: what other sweeps on this machine promised; None ignores them.
     """
 
     def __init__(
@@ -68,21 +65,12 @@ class SlotAllocator:
         self._log = log
         self._leases = leases
         self._leases_problem = ""
-        self._occupancy = Occupancy(machine)
-        self._admission = Admission(
-            plan,
-            options.policy,
-            AdmissionLimits(
-                cores=_cores(plan, options, machine),
-                at_once=plan.max_parallel if machine.on_cpu else _NO_LIMIT,
-            ),
-            read=self._occupancy.read,
-            busy=self._occupancy.is_busy,
-            leases=leases,
-            clock=machine.clock,
+        self._occupancy = Occupancy(
+            plan, options, machine, leases, is_script=spec.program is not None
         )
+        self._admission = self._occupancy.admission
         self._timing = SweepTiming(plan.n_trials, options.window)
-        self._concurrency = ConcurrencyLimits(
+        self._limits = DeviceLimits(
             plan,
             options,
             history=history,
@@ -90,17 +78,14 @@ class SlotAllocator:
             is_shared=self._occupancy.is_shared,
         )
         self._needs = TrialNeeds(
-            spec, self._occupancy.reading, history, believes_less=self._concurrency.searches
-        )
-        self._usage = MemoryUsage(
-            self._occupancy, self._admission, self._needs, is_script=spec.program is not None
+            spec, self._occupancy.reading, history, believes_less=self._limits.searches
         )
         self._wants: dict[int, Want] = {}
         self._asked: dict[int, Need] = {}
         self._waiting = WaitingLog(machine.clock, machine.monotonic, options.wait_timeout_s)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Take over what trials of an interrupted sweep took, and asked for after out-of-memory."""
+        """Restore what trials of an interrupted sweep took and asked for after out-of-memory."""
         kept = list(records)
         for record in kept:
             memory, retries = record.need.get("memory_mib"), record.need.get("retries")
@@ -111,25 +96,21 @@ class SlotAllocator:
         self._timing.restore(kept)
 
     @property
-    def is_over_waiting(self) -> bool:
-        """True once it has waited for as long as it may, while nothing of ours runs."""
-        return not self._occupancy.slots and self._waiting.is_over
-
     def timeout_message(self) -> str:
-        """Return the message with which the waiting ends, once it is over."""
-        return self._waiting.timeout_message()
+        """Why the sweep ends: it waited long enough while nothing ran; "" if it need not end."""
+        return "" if self._occupancy.slots else self._waiting.timeout_message
 
     def summary(self) -> dict[str, Any]:
         """Return the state of placement in JSON types, for the sweep's record; {} for no news."""
         found: dict[str, Any] = {
             "waiting": None if self._waiting.now is None else self._waiting.now.to_dict(),
-            "growth": self._concurrency.summaries(),
-            "fallback": self._concurrency.fallback or None,
+            "growth": self._limits.summaries(),
+            "fallback": self._limits.fallback or None,
         }
         return found if any(found.values()) else {}
 
     def choose(self, candidates: Sequence[Candidate]) -> tuple[int, Slot] | None:
-        """Return which of the candidates starts now, and its room; None if none can."""
+        """Return which of the candidates starts now, and its slot; None if none can."""
         if not candidates:
             return None
         wants = [self._want(candidate) for candidate in candidates]
@@ -157,20 +138,15 @@ class SlotAllocator:
     def started(self, attempt_id: str, record: TrialRecord, slot: Slot) -> None:
         """Note that an attempt was handed out; writes its need into the record."""
         # What was asked for before its config was known may not be what such a trial takes.
-        need = self._asked.pop(slot.index)
-        ids = slot.device.split(",")
-        devices = [device for device in self._occupancy.reading if device.id in ids]
-        occupied = OccupiedSlot(record, slot, devices, need, self._machine.oom_kills())
-        self._occupancy.enter(attempt_id, occupied)
+        occupied = self._occupancy.enter(attempt_id, record, slot, self._asked.pop(slot.index))
         self._wants.pop(record.number, None)
-        occupied.note_need(need)
         self._timing.started(attempt_id, record, self._machine.monotonic())
-        for device in devices:
+        for device in occupied.devices:
             kept_as = self._needs.growth_key(record.config, device, self._machine.cores)
-            self._emit_growth(self._concurrency.started(attempt_id, device, kept_as))
+            self._emit_growth(self._limits.started(attempt_id, device, kept_as))
 
     def cap_bytes(self, attempt_id: str) -> int | None:
-        """Return what an attempt may hold on its GPU; None if it is not held to anything."""
+        """Return what an attempt may hold on its GPU; None without a limit."""
         return self._occupancy.slots[attempt_id].cap_bytes
 
     def gpu_bytes(self, attempt_id: str) -> int | None:
@@ -183,11 +159,11 @@ class SlotAllocator:
         occupied = self._occupancy.slots.get(attempt_id)
         if occupied is None:
             return
-        if self._usage.reported(occupied):
-            self._log.save(occupied.record)
+        self._occupancy.note_step(occupied)
+        self._believe(occupied)
         now = self._machine.monotonic()
         self._timing.reported(attempt_id, step, occupied.record.total_steps, now)
-        self._emit_growth(self._concurrency.reported(attempt_id, occupied.keys, step, now))
+        self._emit_growth(self._limits.reported(attempt_id, occupied.keys, step, now))
 
     def holds(self, attempt_id: str, memory_bytes: int, pid: int) -> None:
         """Note what an attempt reports of itself.
@@ -199,31 +175,34 @@ class SlotAllocator:
             pid: see `memory_bytes`.
         """
         occupied = self._occupancy.slots.get(attempt_id)
-        if occupied is not None and self._usage.told(occupied, memory_bytes, pid):
-            self._log.save(occupied.record)
+        if occupied is not None:
+            self._occupancy.note_memory(occupied, memory_bytes, pid)
+            self._believe(occupied)
 
     def tick(self) -> None:
-        """Look up what scripts hold, when it is time."""
-        for record in self._usage.look():
-            self._log.save(record)
+        """Read what scripts hold, if it is time."""
+        for occupied in self._occupancy.look():
+            self._believe(occupied)
 
     def ended(self, attempt_id: str, *, is_complete: bool = False) -> None:
-        """Give back the room of an attempt whose process is gone, and keep what was learned."""
+        """Free the slot of an attempt whose process is gone, and keep what was learned."""
         occupied = self._occupancy.leave(attempt_id)
         if occupied is None:
             return
-        self._usage.ended(occupied, is_complete=is_complete)
-        self._admission.give_back(occupied.slot)
+        if occupied.peak and (occupied.reports or is_complete):
+            for device in occupied.devices:
+                self._needs.measured(occupied.record.config, device, occupied.peak)
+                self._needs.keep(occupied.record.config, device, occupied.peak)
         is_typical = is_complete and is_whole(occupied.record)
         self._timing.ended(attempt_id, self._machine.monotonic(), is_typical=is_typical)
-        self._emit_growth(self._concurrency.ended(attempt_id, occupied.keys))
+        self._emit_growth(self._limits.ended(attempt_id, occupied.keys))
 
     def oom_kills_since_start(self, attempt_id: str) -> int:
         """Return how many processes the host's memory guard killed while an attempt ran."""
         return self._machine.oom_kills() - self._occupancy.slots[attempt_id].oom_kills
 
     def recover(self, attempt_id: str, kind: Kind, text: str) -> Recovery:
-        """Give back the room of an attempt that ran out of memory, and decide how it continues.
+        """Free the slot of an attempt that ran out of memory, and decide how it continues.
 
         Args:
             attempt_id: the attempt; its process is gone.
@@ -243,15 +222,14 @@ class SlotAllocator:
             others = len(self._occupancy.slots)
             found = recover_uncounted(kind, text, others=others, retries=retries)
         place = f"GPU {occupied.slot.device}" if len(self._occupancy.reading) > 1 else ""
-        falls_back = self._concurrency.ran_out(at_once, record.number, place)
-        if found.retry is not None:
+        falls_back = self._limits.ran_out(at_once, record.number, place)
+        if found.again is not None:
             record.need["retries"] = retries + 1
             if is_counted:
-                again = Want(found.retry.need, alone=found.retry.alone)
-                self._wants[record.number] = again
-                self._needs.raised(record.number, record.config, again.need)
-                occupied.note_need(again.need)
-                record.need["alone"] = again.alone
+                self._wants[record.number] = found.again
+                self._needs.raised(record.number, record.config, found.again.need)
+                occupied.note_need(found.again.need)
+                record.need["alone"] = found.again.alone
         self._log.emit(
             "out_of_memory",
             number=record.number,
@@ -259,19 +237,37 @@ class SlotAllocator:
             kind=kind,
             given_mib=to_mib(occupied.slot.memory_bytes),
             peak_mib=to_mib(found.peak_bytes) if found.peak_bytes else None,
-            again_with_mib=record.need["memory_mib"] if found.retry else None,
+            again_with_mib=record.need["memory_mib"] if found.again else None,
             words=found.reason,
         )
         if falls_back:
-            self._log.emit("fallback", words=self._concurrency.fallback)
+            self._log.emit("fallback", words=self._limits.fallback)
         return found
 
     def close(self) -> None:
         """Note that nothing will start any more."""
         self._waiting.close()
 
+    def _believe(self, occupied: OccupiedSlot) -> None:
+        """Believe the peak of a trial that has come through its first steps, if it grew."""
+        peak = self._occupancy.new_peak(occupied)
+        if peak is None:
+            return
+        for device in occupied.devices:
+            self._needs.measured(occupied.record.config, device, peak)
+        need, given = occupied.need, occupied.slot.memory_bytes
+        measured = self._needs.with_headroom(peak)
+        gives_way = self._needs.believes_less and need.source == "declared"
+        if need.memory_bytes is None or (gives_way and measured < given):
+            need = Need(measured, "measured")
+            if measured < given:
+                self._occupancy.shrink(occupied, measured)
+        occupied.note_need(need)
+        occupied.record.need["peak_mib"] = to_mib(peak)
+        self._log.save(occupied.record)
+
     def _recover_counted(self, occupied: OccupiedSlot, text: str, *, was_alone: bool) -> Recovery:
-        """Return how a trial continues whose room came back, after the devices were read again."""
+        """Return how a trial continues whose slot is free again; the devices were just read."""
         mine = [device for device in self._occupancy.reading if device.key in occupied.keys]
         # A card that is lost for the moment is taken to come back whole.
         is_lost = len(mine) < len(occupied.devices)
@@ -290,7 +286,7 @@ class SlotAllocator:
         """Return which of some places starts now, or None."""
         asked = [wants[place] for place in places]
         if self._machine.on_cpu and len({want.need for want in asked}) > 1:
-            # RAM is rarely short, so what differs by a little there does not alter the order.
+            # RAM is rarely short, so small differences there do not alter the order.
             longest = max(asked, key=lambda want: want.duration_s or 0.0)
             if self._admission.choose([longest]) is not None:
                 return places[asked.index(longest)]
@@ -310,7 +306,7 @@ class SlotAllocator:
         least = min((need for need in needs if need is not None), default=None)
         for device in self._occupancy.reading:
             there = self._occupancy.on(device.key)
-            limit = self._concurrency.limit(device, there, least, len(wants))
+            limit = self._limits.limit(device, there, least, len(wants))
             self._admission.limit_device(device.key, limit)
 
     def _emit_growth(self, found: Found) -> None:
@@ -324,11 +320,3 @@ class SlotAllocator:
         event = self._waiting.note(self._admission.waiting, starts=starts)
         if event is not None:
             self._log.emit(event[0], **event[1])
-
-
-def _cores(plan: Plan, options: SlotOptions, machine: Machine) -> int:
-    """Return the cores of all trials: on CPUs the plan's, which leaves busy ones to others."""
-    if not machine.on_cpu:
-        return machine.cores
-    planned = sum(slot.threads + options.policy.workers_per_trial for slot in plan.slots)
-    return min(machine.cores, planned)

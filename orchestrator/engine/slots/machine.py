@@ -14,7 +14,7 @@ from orchestrator.placement.hardware import HostReader, Reader, choose, family, 
 
 
 class Machine:
-    """The devices that a sweep may use, read again as often as asked, and the clock.
+    """The devices that a sweep may use, read at each call, and the clock.
 
     Args:
         plan: its slots show whether trials run on GPUs.
@@ -22,8 +22,8 @@ class Machine:
 
     Attributes:
         on_cpu: True if trials run on CPUs.
-        cores: that all trials together may use.
-        comparable: whether the driver counts processes as we do.
+        cores: for all trials together.
+        comparable: whether the driver's process ids are those of this process.
     """
 
     def __init__(self, plan: Plan, gpus: str | None = None) -> None:
@@ -66,7 +66,7 @@ class Machine:
         return time.monotonic()
 
     def close(self) -> None:
-        """Let go of the driver's library."""
+        """Close the driver's library."""
         if self._reader is not None:
             self._reader.close()
 
@@ -76,7 +76,7 @@ class SlotOptions:
     """How a sweep uses the machine.
 
     Attributes:
-        policy: what limits beside memory.
+        policy: limits other than memory.
         gpus: the GPUs to use (``--gpus``); None for all.
         wait_timeout_s: how long it waits for memory that others hold; None for ever.
         window: how much is measured before a number of trials at once is judged.

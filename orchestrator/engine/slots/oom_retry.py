@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from orchestrator.engine.slots.occupancy import OccupiedSlot
 from orchestrator.files import format_size
 from orchestrator.placement import Need
-from orchestrator.placement.memory_needs import MOST_RETRIES, Kind, Retry, classify, figures, retry
+from orchestrator.placement.admission import Want
+from orchestrator.placement.memory_needs import MOST_RETRIES, Kind, classify, figures, retry
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,12 @@ class Recovery:
     """What comes of an out-of-memory.
 
     Attributes:
-        retry: how the trial runs again; None if it failed for good.
-        reason: why, for people: the trial's reason.
+        again: what the trial asks for next; None if it failed for good.
+        reason: for people: the trial's reason.
         peak_bytes: what it was seen to hold or to ask for; 0 if nobody knows.
     """
 
-    retry: Retry | None
+    again: Want | None
     reason: str
     peak_bytes: int
 
@@ -29,7 +30,7 @@ def ran_out(message: str, log: str, oom_kills: int) -> Kind | None:
     """Return of what memory a trial ran out, or None for another failure.
 
     Args:
-        message: as the attempt gave it.
+        message: the failure's, from the attempt.
         log: the end of what this attempt printed.
         oom_kills: how many processes the host's memory guard killed meanwhile.
     """
@@ -47,17 +48,17 @@ def recover_counted(
     greatest_bytes: int,
     declared_bytes: int,
 ) -> Recovery:
-    """Return how a trial continues that ran out of the memory that slots are counted in.
+    """Return how a trial continues that ran out of the memory in which slots are measured.
 
     Args:
         occupied: its attempt.
         text: the failure's message and the end of the log.
         place: its devices, for people.
-        is_capped: whether it was held to what it was given; else it had all that was free.
+        is_capped: whether it was held to its slot; else it had all that was free.
         was_alone: True if nothing else ran on its devices, ours or another user's.
         greatest_bytes: what one trial can have at most.
-        declared_bytes: what its file declares, which is tried before anything beyond it if it was
-            given less because less was measured; 0 for nothing.
+        declared_bytes: what its file declares; 0 for nothing. It is tried before anything beyond it
+            if the slot had less because less was measured.
     """
     found, given = figures(text), occupied.slot.memory_bytes
     peak = max(occupied.peak, found.peak_bytes)
@@ -90,9 +91,9 @@ def recover_counted(
 
 
 def recover_uncounted(kind: Kind, text: str, *, others: int, retries: int) -> Recovery:
-    """Return how a trial continues that ran out of memory nobody counts, as RAM beside a GPU.
+    """Return how a trial continues that ran out of other memory, such as RAM next to a GPU.
 
-    Fewer at once is all that can be done.
+    Running fewer at once is the only remedy.
 
     Args:
         kind: of what memory.
@@ -107,4 +108,4 @@ def recover_uncounted(kind: Kind, text: str, *, others: int, retries: int) -> Re
     reason += f" while {others} other trial{'s' * (others > 1)} ran"
     if retries >= MOST_RETRIES:
         return Recovery(None, reason, peak)
-    return Recovery(Retry(Need(), alone=False), f"{reason}; waits to run again", peak)
+    return Recovery(Want(Need()), f"{reason}; waits to run again", peak)

@@ -13,14 +13,14 @@ from orchestrator.placement.concurrency import Window
 from orchestrator.runs import TrialRecord, TrialState
 
 COSTS_AT_MOST = 0.05
-"""Part of what is left of a sweep that a measurement may cost."""
+"""Part of the rest of a sweep that a measurement may cost."""
 
 FROM_SHARE = 0.05
 """Part of a trial after which its speed shows how long it takes."""
 
 CALM_S = 3.0
-"""For how long nothing is missing before the waiting is over, if nothing starts. While a trial that
-has ended still has its room, its memory seems to be there twice."""
+"""How long nothing must be missing before the waiting is over, if nothing starts. While a trial
+that has ended still has its slot, its memory seems to be there twice."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class SweepTiming:
         self._expected: dict[int, float | None] = {}
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
-        """Take over what trials of an interrupted sweep took."""
+        """Learn from the trials of an interrupted sweep."""
         for record in records:
             if not record.state.is_finished:
                 continue
@@ -123,7 +123,7 @@ class SweepTiming:
         """Return whether it pays to measure `fewer` at once while `at_once` run.
 
         Leaving slots empty costs at most as much as they would get done if trials did not slow each
-        other down. If nothing waits any more they are empty by themselves.
+        other down. If nothing waits any more they are empty anyway.
         """
         if self._waiting() == 0:
             return "free"
@@ -144,7 +144,7 @@ def is_whole(record: TrialRecord) -> bool:
 
 
 def _known(config: Mapping[str, Any], stage: str | None) -> dict[str, Any]:
-    """Return what may show how long a trial takes; no parameter has the name of the stage here."""
+    """Return what may show how long a trial takes; no parameter is named like the stage here."""
     return {**config, "(stage)": stage}
 
 
@@ -157,12 +157,15 @@ def _seconds(record: TrialRecord) -> float:
 
 
 class WaitingLog:
-    """Follows what admission reports from one look to the next.
+    """Follows why nothing starts, from one decision to the next.
 
     Args:
         clock: seconds since 1970.
         monotonic: seconds that never go back.
-        timeout_s: for how long it may wait; None for ever.
+        timeout_s: how long it may wait; None for ever.
+
+    Attributes:
+        now: why nothing starts; None if nothing is waited for.
     """
 
     def __init__(
@@ -171,36 +174,31 @@ class WaitingLog:
         monotonic: Callable[[], float],
         timeout_s: float | None = None,
     ) -> None:
-        self._now: Waiting | None = None
+        self.now: Waiting | None = None
         self._clock = clock
         self._monotonic = monotonic
         self._timeout_s = timeout_s
         self._calm_from: float | None = None
 
-    @property
-    def now(self) -> Waiting | None:
-        """Why nothing starts; None if it need not wait."""
-        return self._now
-
     def close(self) -> None:
         """Note that nothing is waited for any more."""
-        self._now = None
+        self.now = None
 
     def note(
         self, found: Waiting | None, *, starts: bool
     ) -> tuple[Literal["waiting", "waited"], dict[str, Any]] | None:
-        """Take in why the next trial has to wait, and whether a trial starts now.
+        """Note why the next trial has to wait, and whether a trial starts now.
 
         Returns:
-            The event that comes of it, with its facts in JSON types; None for none.
+            The event to log, with its facts in JSON types; None for none.
         """
-        before = self._now
+        before = self.now
         if before is not None and not starts:
             if found is None and not self._is_calm():
                 return None
             found = None if found is None else replace(found, since=before.since)
         self._calm_from = None
-        self._now = found
+        self.now = found
         if found is not None and before is None:
             return "waiting", {**found.to_dict(), "words": str(found)}
         if found is None and before is not None:
@@ -208,15 +206,12 @@ class WaitingLog:
         return None
 
     @property
-    def is_over(self) -> bool:
-        """Whether it has waited for as long as it may."""
-        return self._now is not None and self._now.is_over(self._clock(), self._timeout_s)
-
     def timeout_message(self) -> str:
-        """Return the message with which the waiting ends, once it is over."""
-        assert self._now is not None
-        assert self._timeout_s is not None
-        return self._now.timeout_message(self._timeout_s)
+        """The message that ends the waiting; "" while it may continue."""
+        if self.now is None or self._timeout_s is None:
+            return ""
+        is_over = self.now.is_over(self._clock(), self._timeout_s)
+        return self.now.timeout_message(self._timeout_s) if is_over else ""
 
     def _is_calm(self) -> bool:
         """Return whether nothing has been missing for long enough."""

@@ -1,12 +1,4 @@
-"""What each trial takes: declared, measured in this sweep, or known from earlier ones.
-
-::
-
-    needs = TrialNeeds(spec, devices, History(results / HISTORY_FILE))
-    need = needs.of(number, config)               # Need(8 GiB, "declared")
-    needs.measured(config, device, peak_bytes)    # from now on known of all trials like it
-    needs.raised(number, config, need)            # after an out-of-memory
-"""
+"""What each trial takes: declared, measured in this sweep, or known from earlier ones."""
 
 from __future__ import annotations
 
@@ -33,22 +25,22 @@ from orchestrator.sweepfile.expand import iter_configs
 from orchestrator.sweepfile.model import Program, Spec
 
 HEADROOM = 1.05
-"""What a trial is given beyond the peak that was measured: runs differ a little."""
+"""What a trial is given, as a multiple of its measured peak: runs differ a little."""
 
 _MOST_CACHED = 4096
 _LOOKED_AT = 256
 
 
 class TrialNeeds:
-    """What is known of the memory of a sweep's trials.
+    """The memory of a sweep's trials, as far as it is known.
 
     Args:
         spec: the sweep file.
         devices: where trials may run; the host's memory for trials on CPUs.
         history: what earlier sweeps measured; None for none.
-        believes_less: whether trials ask for what was measured even if that is less than what is
-            declared, as in a sweep that tries out how many run at once: people declare with room
-            to spare, and its trials are measured before others join them.
+        believes_less: whether trials ask for what was measured even if more is declared, as in a
+            sweep that tries out how many run at once: people declare generously, and its trials are
+            measured before others join them.
     """
 
     def __init__(
@@ -66,7 +58,7 @@ class TrialNeeds:
         self._kinds = list({(d.name, d.total_bytes): d for d in devices}.values())
         self._schema: TrainerSchema | None = None
         if spec.trainer is not None:
-            with suppress(UsageError):  # what cannot be read cannot declare what alters its memory
+            with suppress(UsageError):  # an unreadable trainer declares nothing about memory
                 self._schema = trainer_schema(spec.trainer, spec.path.parent)
         parameters = {} if self._schema is None else self._schema.parameters
         # If a trainer marks none, names and types decide, as for a program (`memory_key`).
@@ -74,16 +66,12 @@ class TrialNeeds:
         # What is declared is memory of a GPU.
         on_cpu = any(device.id == CPU for device in devices)
         self._declared = Need() if on_cpu else Need.declared(spec.resources.gpu_memory_bytes)
+        self.declared_bytes = self._declared.memory_bytes or 0
         self._measured: dict[str, int] = {}
         self._of_trial: dict[int, Need] = {}
         self._least: dict[str, Need] = {}
         self._from_history: dict[str, int] = {}
         self._keys: dict[int, list[MemoryKey]] = {}
-
-    @property
-    def declared_bytes(self) -> int:
-        """What the spec declares; 0 if it declares nothing."""
-        return self._declared.memory_bytes or 0
 
     def of(self, number: int | None, config: Mapping[str, Any]) -> Need:
         """Return what a trial asks for; its number is None if it has none yet."""
@@ -115,7 +103,7 @@ class TrialNeeds:
     def with_headroom(self, peak_bytes: int) -> int:
         """Return what to give a trial whose peak was measured, in whole MiB.
 
-        What nearly fills a card gets no headroom, or it would have no room on it again.
+        A trial that nearly fills a card gets no headroom, or no card could hold it again.
         """
         most = int(ALL_OF_IT * max((kind.total_bytes for kind in self._kinds), default=0))
         wanted = min(math.ceil(peak_bytes * HEADROOM), most)
@@ -140,20 +128,20 @@ class TrialNeeds:
                 self._least[key.digest] = need
 
     def growth_key(self, config: Mapping[str, Any], device: Device, cores: int) -> MemoryKey:
-        """Return under what it is kept how many such trials at once were best on a device."""
+        """Return the key of the best number of such trials at once on a device."""
         if device.id == CPU:
             device = replace(device, name=f"{cores} cores")
         return self._key(config, device)
 
     def _is_settled(self, config: Mapping[str, Any]) -> bool:
-        """Return whether no value that may alter the memory has yet to be proposed."""
+        """Return whether every value that may alter the memory is known."""
         return not any(
             name not in config and (self._alters is None or name in self._alters)
             for name in self._spec.parameters
         )
 
     def _known_earlier(self, key: MemoryKey) -> int:
-        """Return what such a trial took in an earlier sweep; 0 if nobody knows."""
+        """Return what such a trial took in an earlier sweep; 0 if unknown."""
         if self._history is None:
             return 0
         if key.digest not in self._from_history:
@@ -186,9 +174,9 @@ def _runner(program: Program) -> str:
 
 
 def known_need(spec: Spec, devices: Sequence[Device], results: Path) -> Need:
-    """Return what trials of a spec took in the sweeps of a folder; unknown if one trial is."""
+    """Return what trials of a spec took in the sweeps of a folder; unknown if any trial's is."""
     if spec.method == "bayes":
-        return Need()  # how its trials will differ, nobody knows
+        return Need()  # nobody knows how its trials will differ
     # The caller compares it with what is declared.
     needs = TrialNeeds(spec, devices, History(results / HISTORY_FILE), believes_less=True)
     found = [

@@ -17,11 +17,10 @@ class Window:
     """How much is measured before it is believed.
 
     Attributes:
-        points: reports of each trial, at least.
-        at_least_s: time, at least.
+        points: least reports of each trial.
+        at_least_s: least time.
         noisy_s: time that is enough even if the parts of the window differ much.
-        few_points: reports of each trial that are enough after `long_s`, for trials that report
-            seldom.
+        few_points: reports that are enough after `long_s`, for trials that report seldom.
         long_s: see `few_points`.
     """
 
@@ -67,10 +66,6 @@ class Stopwatch:
     A stretch begins when all of them have reported once: before that, one of them still starts up
     and slows the others. It ends when one of them ends or another joins; what was measured until
     then is kept, so that trials that are shorter than a window are measured too.
-
-    Args:
-        at_once: how many trials it measures.
-        window: how much is enough.
     """
 
     def __init__(self, at_once: int, window: Window | None = None) -> None:
@@ -82,7 +77,7 @@ class Stopwatch:
         self._span_s = 0.0
 
     def report(self, trial: str, step: float, at: float, running: Mapping[str, bool]) -> None:
-        """Take in how far a trial is at a time in seconds, in steps of its own.
+        """Note how far a trial is at a time in seconds, in steps of its own.
 
         `running` are the trials that run now, and whether each has reported since it started.
         """
@@ -113,7 +108,7 @@ class Stopwatch:
         return {trial: rate for trial, rate in medians.items() if rate > 0}
 
     def _measured(self, courses: Collection[_Course]) -> tuple[int, float]:
-        """Return the reports and seconds of each trial, those of the present stretch among them."""
+        """Return the reports and seconds of each trial, including those of the present stretch."""
         if len(courses) != self.at_once:
             return self._points, self._span_s
         points = min(len(course.points) for course in courses)
@@ -132,23 +127,14 @@ def speed_ratio(
 ) -> float:
     """Return how much more all trials together get done than before; above 0.
 
-    Steps of different trials are of different size, so each trial is compared with itself where it
-    was measured at both levels; only if no trial was, their mean rates are compared.
-
-    Args:
-        now: steps per second of each trial while `now_at_once` ran; not empty.
-        now_at_once: how many ran.
-        before: the same while `before_at_once` ran; not empty.
-        before_at_once: how many ran then.
+    Steps of different trials are of different size, so each trial is compared with itself if it was
+    measured both times; only if none was, the mean rates are compared. `now` and `before` are steps
+    per second by trial, not empty.
     """
     both = [now[trial] / before[trial] for trial in now if trial in before]
-    each = statistics.fmean(both) if both else _mean(now) / _mean(before)
-    return each * now_at_once / before_at_once
+    means = statistics.fmean(now.values()) / statistics.fmean(before.values())
+    return (statistics.fmean(both) if both else means) * now_at_once / before_at_once
 
 
 def _is_steady(rates: list[float]) -> bool:
     return max(rates) - min(rates) <= STEADY * statistics.median(rates)
-
-
-def _mean(rates: Mapping[str, float]) -> float:
-    return statistics.fmean(rates.values())

@@ -37,15 +37,13 @@ class Claim:
     Attributes:
         device: key of the device (`Device.key`).
         used_bytes: how much of it the device already shows as used.
-        pid: who claims it, for people: each container counts its own.
-        uid: whose file it is; None if it is not known.
+        pid: of the process, for people: each container counts its own.
     """
 
     device: str
     memory_bytes: int
     used_bytes: int
     pid: int
-    uid: int | None = None
 
     @property
     def pending_bytes(self) -> int:
@@ -54,10 +52,10 @@ class Claim:
 
 
 def pack_claim(claim: Claim) -> bytes:
-    """Return the content of a lease's file: always as long, so that it can be written over.
+    """Return the content of a lease's file: of fixed length, so that it can be overwritten.
 
     Raises:
-        ValueError: a size is negative or beyond any memory, or the key too long.
+        ValueError: a size is negative or beyond any memory, or the key is too long.
     """
     for size in (claim.memory_bytes, claim.used_bytes):
         if not 0 <= size <= _MOST_BYTES:
@@ -70,8 +68,8 @@ def pack_claim(claim: Claim) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body.ljust(_LENGTH))
 
 
-def parse_claim(content: bytes, uid: int | None = None) -> Claim | None:
-    """Return the claim in the file of user `uid`, or None if it is torn, foreign or senseless."""
+def parse_claim(content: bytes) -> Claim | None:
+    """Return the claim in a lease's file, or None if it is torn, foreign or senseless."""
     check, _, rest = content.partition(b" ")
     body = rest.rstrip()
     try:
@@ -85,21 +83,20 @@ def parse_claim(content: bytes, uid: int | None = None) -> Claim | None:
     numbers = (memory, used, pid)
     if not all(type(number) is int and 0 <= number <= _MOST_BYTES for number in numbers):
         return None
-    return Claim(device, memory, used, pid, uid)
+    return Claim(device, memory, used, pid)
 
 
 def open_folder(path: Path, *, is_ours: bool, make: bool = True) -> int:
-    """Return a folder that all may write, opened.
+    """Open a folder that all may write, and return its descriptor.
 
     Args:
         path: the folder; a link is refused.
-        is_ours: True for a folder of no other use, whose mode may be mended: the one who made it
-            may have been killed before all were allowed to write.
-        make: whether it is made if it is missing.
+        is_ours: True for a folder of no other use, whose mode may be repaired: the process that
+            made it may have been killed before all were allowed to write.
+        make: whether to make it if it is missing.
 
     Raises:
-        FileNotFoundError: it is not there and is not to be made, or has no parent.
-        OSError: it cannot be made or opened, or this system has no file locks.
+        OSError: it is missing, cannot be made or opened, or this system has no file locks.
     """
     if fcntl is None:
         raise OSError("this system has no file locks that end with a process")
@@ -119,13 +116,10 @@ def open_folder(path: Path, *, is_ours: bool, make: bool = True) -> int:
 
 
 def publish(folder: int, content: bytes) -> tuple[int, str]:
-    """Return a new file and its name; nobody sees it before it is locked and filled.
+    """Make a file that nobody sees before it is locked and filled; return it and its name.
 
-    It is held until it is closed. A name is never used twice, so that one who clears away a file
-    that is not held never hits another.
-
-    Raises:
-        OSError: the folder is full or not writable.
+    It is locked until it is closed. A name is never used twice, so that removing a file that nobody
+    holds never hits another.
     """
     name = uuid.uuid4().hex
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -171,7 +165,7 @@ def _examine(folder: int, name: str) -> Claim | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            return _read(file, status.st_uid) if is_lease else None
+            return _read(file) if is_lease else None
         with suppress(OSError):
             os.unlink(name, dir_fd=folder)
         return None
@@ -179,10 +173,10 @@ def _examine(folder: int, name: str) -> Claim | None:
         os.close(file)
 
 
-def _read(file: int, uid: int) -> Claim | None:
+def _read(file: int) -> Claim | None:
     """Return the claim in a file that its holder may be writing at this moment."""
     for _ in range(5):
-        found = parse_claim(os.pread(file, _LONGEST_FILE, 0), uid)
+        found = parse_claim(os.pread(file, _LONGEST_FILE, 0))
         if found is not None:
             return found
         time.sleep(0.001)

@@ -1,22 +1,22 @@
 """Publish memory that a sweep has promised to trials, so that two sweeps never count it both.
 
 A trial takes its memory some time after it was admitted. Until then the device still shows it as
-free, also to another sweep on this machine, of this user or another. So each sweep leaves a file
-for every slot that it hands out, in a folder that all users share::
+free, also to other sweeps on this machine. So each sweep leaves a file for every slot that it hands
+out, in a folder that all users share::
 
     leases = Leases()
     with leases.deciding():                           # no other sweep decides meanwhile
         device = reader.read()[0]
-        if device.free_bytes - leases.others(device.key) >= need:
+        if device.free_bytes - leases.pending().get(device.key, 0) >= need:
             lease = leases.claim(device.key, need)
     lease.used(2 << 30)                               # 2 GiB of it show in the device's figures
     lease.release()
 
-A lease is a locked file, not its content: the kernel lets go of the lock when the process ends,
-however it ends, and a file without a lock is nothing. Process ids, which start again in every
-container and are reused, decide nothing. If the folder cannot be used, claims hold for this process
-alone and `Leases.problem` gives the reason; a sweep does not fail for it. Containers that share a
-GPU but no folder for temporary files are given one by ``SWEEP_LEASES``.
+A lease is a locked file: the kernel releases the lock when the process ends, however it ends, and a
+file without a lock counts for nothing. Process ids, which start again in every container and are
+reused, decide nothing. If the folder cannot be used, claims are seen by this process alone and
+`Leases.problem` gives the reason; a sweep does not fail for it. Containers that share a GPU but no
+folder for temporary files are given one by ``SWEEP_LEASES``.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from orchestrator.placement.model import Device
 
 FOLDER = "SWEEP_LEASES"
 DEFAULT = Path("/tmp/sweep-leases")
-"""Where all users of a machine meet. The folder for temporary files that Python finds would not do:
-each user may have another."""
+"""The folder of all users. Python's folder for temporary files would not do: each user may have
+another."""
 
 DECIDE_WITHIN_S = 5.0
-"""How long `deciding` waits for another sweep. It takes milliseconds to decide; one that takes
-longer was stopped in the middle of it, and must not stop all others."""
+"""How long `deciding` waits for another sweep. Deciding takes milliseconds; a sweep that takes more
+was stopped in the middle of it, and must not stop all others."""
 
 
 class Lease:
@@ -69,9 +69,9 @@ class Lease:
         self.release()
 
     def used(self, used_bytes: int) -> None:
-        """Publish how much of it shows in the device's own figures by now; others count the rest.
+        """Publish how much of it the device shows as used by now; others count the rest.
 
-        Call it from time to time also without news: it brings back a file that was cleared away.
+        Call it from time to time also without news: it restores a file that was removed.
         """
         if not self._is_held:
             return
@@ -124,10 +124,10 @@ class Lease:
 class Leases:
     """The leases of this process, and what it sees of others.
 
-    It belongs to one thread. A process that is forked off holds none of them.
+    It belongs to one thread. A forked process holds none of them.
 
     Args:
-        folder: where all meet; by default ``SWEEP_LEASES``, else ``/tmp/sweep-leases``.
+        folder: shared by all; by default ``SWEEP_LEASES``, else ``/tmp/sweep-leases``.
 
     Attributes:
         problem: for people, why others do not see what is claimed here; "" while they do.
@@ -140,18 +140,14 @@ class Leases:
         _all.add(self)
 
     def claim(self, device: str, memory_bytes: int) -> Lease:
-        """Claim memory of the device of a key; never refused, so look at `others` first.
+        """Claim memory of the device of a key; never refused, so look at `pending` first.
 
         Raises:
-            ValueError: `memory_bytes` is negative, or `device` no possible key.
+            ValueError: `memory_bytes` is negative, or `device` is no possible key.
         """
         lease = Lease(self, device, memory_bytes)
         self._held.add(lease)
         return lease
-
-    def others(self, device: str) -> int:
-        """Return the bytes of a device that other sweeps claim and that still look free."""
-        return self.pending().get(device, 0)
 
     def pending(self) -> dict[str, int]:
         """Return the bytes that other sweeps claim and that still look free, by device key."""
@@ -161,7 +157,7 @@ class Leases:
         return found
 
     def remaining(self, devices: Sequence[Device]) -> list[Device]:
-        """Return devices with what other sweeps have promised taken off what is free on them."""
+        """Return devices without the free memory that other sweeps have promised."""
         promised = self.pending()
         return [
             replace(device, free_bytes=max(0, device.free_bytes - promised.get(device.key, 0)))
@@ -184,7 +180,7 @@ class Leases:
         """Keep other sweeps from deciding while this one reads devices, leases, and claims.
 
         Not to be entered twice by one process. If others do not finish within `timeout_s`, it
-        continues all the same.
+        continues nevertheless.
 
         Yields:
             True if no other decides meanwhile.
@@ -226,7 +222,7 @@ _all: weakref.WeakSet[Leases] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """Let go of all in a process that was forked off, without releasing it for its parent."""
+    """Forget all leases in a forked process, without releasing them for its parent."""
     for leases in list(_all):
         for lease in leases._held:
             lease.forget()

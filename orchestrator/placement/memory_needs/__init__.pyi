@@ -8,7 +8,6 @@ from .oom import (
     ALL_OF_IT as ALL_OF_IT,
     MOST_RETRIES as MOST_RETRIES,
     Kind as Kind,
-    Retry as Retry,
     classify as classify,
     figures as figures,
     retry as retry,

@@ -7,9 +7,8 @@
     history.record(key, peak_bytes)
     history.lookup(key)                    # Need(peak_bytes, "history"), or None
 
-One JSON file serves all sweeps of a results folder. A key names all that determines a trial's
-memory and nothing else, so that trials of other learning rates or seeds need no measurement of
-their own. A torn or foreign file counts as none: the runs themselves are the truth.
+One JSON file serves all sweeps of a results folder. A torn or foreign file counts as empty: the
+runs themselves are the truth.
 """
 
 from __future__ import annotations
@@ -51,11 +50,13 @@ _NO_MATTER = re.compile(
 
 @dataclass(frozen=True)
 class MemoryKey:
-    """All that determines how much memory a trial takes.
+    """All that determines how much memory a trial takes, and nothing else.
+
+    Trials of other learning rates or seeds need no measurement of their own.
 
     Attributes:
-        of: the same in full, for people who read the file.
-        digest: short name of it, the same on every machine.
+        of: in full, for people who read the file.
+        digest: its short name, the same on every machine.
     """
 
     of: Mapping[str, Any]
@@ -76,8 +77,8 @@ def memory_key(
         values: all parameter values of the trial, for a trainer with its defaults.
         device: where it runs; its name and size count, because kernels and context differ.
         alters: names of the parameters that alter the memory (`Parameter.alters_memory`); None for
-            a program, of which nobody knows them: then whole numbers, text and booleans count, but
-            not seeds, epochs, names of runs and the like; fractions do not.
+            a program, for which they are unknown: then whole numbers, text and booleans count,
+            except seeds, epochs, names of runs and the like; fractions do not.
     """
     if alters is None:
         chosen = {name: value for name, value in values.items() if _may_matter(name, value)}
@@ -105,32 +106,26 @@ class History:
 
     def lookup(self, key: MemoryKey) -> Need | None:
         """Return the need that was measured at `key`, or None."""
-        found = _memory_bytes(_section(atomic.read_json(self._path), "needs").get(key.digest))
-        return None if found is None else Need(found, "history")
+        greatest, _, _ = _peaks(_section(atomic.read_json(self._path), "needs").get(key.digest))
+        return Need(greatest, "history") if greatest else None
 
     def record(self, key: MemoryKey, peak_bytes: int) -> bool:
-        """Keep a peak. The greatest of the last few at the same key counts.
+        """Keep a peak, above 0, its context counted in; return whether that was possible.
 
-        So what was measured wrongly once, as while another user came to the device, is forgotten
-        after some trials.
-
-        Args:
-            key: of the trial.
-            peak_bytes: most memory that it held on a device, its context counted in; above 0.
-
-        Returns:
-            False if it could not be kept: the folder is not writable, or the file is busy.
+        The greatest of the last few at the same key counts. So a wrong measurement, as while
+        another user came to the device, is forgotten after some trials.
         """
         if not 0 < peak_bytes <= _MOST_BYTES:
             return False
 
         def entry(old: object) -> dict[str, Any]:
-            recent = [*_recent(old), peak_bytes][-_RECENT:]
+            _, recent, count = _peaks(old)
+            recent = [*recent, peak_bytes][-_RECENT:]
             return {
                 "memory_bytes": max(recent),
                 "recent": recent,
                 "source": "measured",
-                "count": _count(old) + 1,
+                "count": count + 1,
             }
 
         return self._change("needs", key, entry)
@@ -142,7 +137,7 @@ class History:
         return learned if isinstance(learned, dict) else None
 
     def record_growth(self, key: MemoryKey, learned: Mapping[str, Any]) -> bool:
-        """Keep what `SearchUp.learned` gave instead of what was kept; False if it cannot be."""
+        """Replace what `SearchUp.learned` gave at `key`; return whether that was possible."""
         return self._change("growth", key, lambda old: {"learned": dict(learned)})
 
     def _change(self, name: str, key: MemoryKey, entry: Callable[[object], dict[str, Any]]) -> bool:
@@ -179,30 +174,22 @@ def _section(content: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _memory_bytes(raw: object) -> int | None:
-    """Return the memory of an entry, or None if the entry makes no sense."""
-    found = raw.get("memory_bytes") if isinstance(raw, dict) else None
-    return found if _is_size(found) else None
+def _peaks(raw: object) -> tuple[int, list[int], int]:
+    """Return the greatest peak of an entry, the last ones, and how many there were.
+
+    All are 0 or empty if the entry makes no sense; last peaks that make none are left out.
+    """
+    memory = raw.get("memory_bytes") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or not _is_size(memory):
+        return 0, [], 0
+    peaks = raw.get("recent", [memory])  # an earlier version kept the greatest alone
+    recent = [peak for peak in peaks if _is_size(peak)] if isinstance(peaks, list) else [memory]
+    count = raw.get("count")
+    return memory, recent, count if type(count) is int else 1
 
 
 def _is_size(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 < value <= _MOST_BYTES
-
-
-def _count(raw: object) -> int:
-    if not isinstance(raw, dict) or _memory_bytes(raw) is None:
-        return 0
-    count = raw.get("count")
-    return count if type(count) is int else 1
-
-
-def _recent(raw: object) -> list[int]:
-    """Return the last peaks of an entry; those that make no sense are left out."""
-    memory = _memory_bytes(raw)
-    if not isinstance(raw, dict) or memory is None:
-        return []
-    peaks = raw.get("recent", [memory])  # an earlier version kept the greatest alone
-    return [peak for peak in peaks if _is_size(peak)] if isinstance(peaks, list) else [memory]
 
 
 def _may_matter(name: str, value: object) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.files import GIB, MIB
+from orchestrator.placement.admission.ordering import Want
 from orchestrator.placement.model import Need
 
 Kind = Literal["gpu", "host"]
@@ -121,19 +122,6 @@ def figures(text: str) -> Figures:
     return Figures(_last(_ASKED, text), _last(_HELD, text))
 
 
-@dataclass(frozen=True)
-class Retry:
-    """How to try a trial again that ran out of memory.
-
-    Attributes:
-        need: what to ask for.
-        alone: True if it must have its devices to itself.
-    """
-
-    need: Need
-    alone: bool
-
-
 def retry(
     given_bytes: int | None,
     peak_bytes: int,
@@ -141,7 +129,7 @@ def retry(
     greatest_bytes: int,
     was_alone: bool,
     retries: int,
-) -> Retry | None:
+) -> Want | None:
     """Return how a trial that ran out of memory is tried again; None if it is to fail.
 
     It gets at least the observed peak and at least 1.5 times what it was given.
@@ -159,10 +147,10 @@ def retry(
         return None
     raised = max(1, math.ceil((given_bytes or 0) * RAISE), peak_bytes)
     if raised < greatest_bytes and retries < RAISES:
-        return Retry(Need(raised, "measured"), alone=False)
+        return Want(Need(raised, "measured"))
     # It gets all of the card that has most; a smaller one may be too small once more.
     least = max(1, min(given_bytes or 1, greatest_bytes), int(ALL_OF_IT * greatest_bytes))
-    return Retry(Need(least, "measured"), alone=True)
+    return Want(Need(least, "measured"), alone=True)
 
 
 def _kind(line: str) -> Kind | None:

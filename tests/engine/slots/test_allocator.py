@@ -433,15 +433,15 @@ def test_waiting_has_an_end_where_one_was_set(tmp_path: Path) -> None:
     desk.pass_time(2)
     assert desk.start() is None
     desk.pass_time(100)
-    assert not desk.allocator.is_over_waiting, "one of ours still runs"
+    assert not desk.allocator.timeout_message, "one of ours still runs"
     desk.end(0)
     machine.others["0"] = 9 * GIB
     desk.pass_time(2)
     assert desk.start() is None
     desk.pass_time(61)
-    assert desk.allocator.is_over_waiting
-    assert "--wait-timeout 1m 00s" in desk.allocator.timeout_message()
-    assert "1.0 GiB on GPU 0" in desk.allocator.timeout_message()
+    assert desk.allocator.timeout_message
+    assert "--wait-timeout 1m 00s" in desk.allocator.timeout_message
+    assert "1.0 GiB on GPU 0" in desk.allocator.timeout_message
 
 
 def test_politeness_leaves_a_shared_card_with_one_trial(tmp_path: Path) -> None:

@@ -337,17 +337,17 @@ def test_leases_of_other_sweeps_are_heeded_and_ones_own_are_left(tmp_path: Path)
     assert admission.waiting is not None
     assert admission.waiting.missing_bytes == GIB
     slot = taken(admission.take(need(8)))
-    assert theirs.others("0") == 8 * GIB
+    assert theirs.pending().get("0", 0) == 8 * GIB
     machine.free(14)
     admission.observe(slot, 6 * GIB)
-    assert theirs.others("0") == 2 * GIB
+    assert theirs.pending().get("0", 0) == 2 * GIB
     admission.shrink(slot, 7 * GIB)
-    assert theirs.others("0") == GIB
+    assert theirs.pending().get("0", 0) == GIB
     assert admission.take(need(4)) is None
     other.release()
     assert admission.take(need(13)) is not None
     admission.give_back(slot)
-    assert theirs.others("0") == 13 * GIB
+    assert theirs.pending().get("0", 0) == 13 * GIB
     ours.release()
 
 

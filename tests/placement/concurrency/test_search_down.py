@@ -5,8 +5,13 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.placement.concurrency.search_down import SearchDown, below
-from orchestrator.placement.concurrency.search_up import GAIN, SearchUp, above
+from orchestrator.placement.concurrency.number_search import (
+    GAIN,
+    SearchDown,
+    SearchUp,
+    above,
+    below,
+)
 from tests.placement.concurrency.test_search_up import Bench, measured
 
 Answer = Literal["yes", "free", "no"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.placement.concurrency.search_up import Measurement, SearchUp
+from orchestrator.placement.concurrency.number_search import Measurement, SearchUp
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio
 from orchestrator.placement.hardware.cpu_slots import share_of
 from orchestrator.placement.model import Policy
@@ -230,14 +230,6 @@ def test_out_of_memory_lowers_the_limit_for_good() -> None:
     early.out_of_memory(1)
     Bench(early, float, trials=4).run()
     assert early.limit == 1
-
-
-def test_it_may_begin_with_several_and_take_all_that_fit() -> None:
-    growth = SearchUp(most=6, start=4, gain=0.0)
-    bench = Bench(growth, lambda n: 1.0, trials=20).run()
-    assert [event.decision for event in bench.events] == ["grow", "grow", "stay"]
-    assert growth.limit == 6
-    assert growth.summary() == "5 at once: 1.00 × the speed of 4; 6 at once: 1.00 ×, no room for 7"
 
 
 def test_trials_that_report_nothing_new_do_not_grow() -> None:

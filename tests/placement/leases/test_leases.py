@@ -79,29 +79,29 @@ def go_on(process: subprocess.Popen[str]) -> None:
 
 def test_another_process_counts_what_does_not_show_yet(folder: Path, start: Start) -> None:
     leases = Leases(folder)
-    assert leases.others(CARD) == 0
+    assert leases.pending().get(CARD, 0) == 0
     holder = start(HOLD)
     assert line(holder) == "held"
-    assert leases.others(CARD) == 8 * GIB
-    assert leases.others("GPU-2") == 0
+    assert leases.pending().get(CARD, 0) == 8 * GIB
+    assert leases.pending().get("GPU-2", 0) == 0
     go_on(holder)
     assert line(holder) == "used"
-    assert leases.others(CARD) == 5 * GIB
+    assert leases.pending().get(CARD, 0) == 5 * GIB
     (claim,) = leases.claims()
-    assert (claim.pid, claim.uid) == (holder.pid, os.getuid())
+    assert claim.pid == holder.pid
     go_on(holder)
     assert holder.wait(10) == 0
-    assert leases.others(CARD) == 0
+    assert leases.pending().get(CARD, 0) == 0
 
 
 def test_a_killed_process_claims_nothing_and_leaves_nothing(folder: Path, start: Start) -> None:
     holder = start(HOLD)
     assert line(holder) == "held"
     leases = Leases(folder)
-    assert leases.others(CARD) == 8 * GIB
+    assert leases.pending().get(CARD, 0) == 8 * GIB
     holder.send_signal(signal.SIGKILL)
     holder.wait(10)
-    assert leases.others(CARD) == 0
+    assert leases.pending().get(CARD, 0) == 0
     assert list(folder.iterdir()) == []
 
 
@@ -109,7 +109,7 @@ def test_a_stopped_process_still_claims(folder: Path, start: Start) -> None:
     holder = start(HOLD)
     assert line(holder) == "held"
     holder.send_signal(signal.SIGSTOP)
-    assert Leases(folder).others(CARD) == 8 * GIB
+    assert Leases(folder).pending().get(CARD, 0) == 8 * GIB
 
 
 def test_a_forked_child_does_not_keep_its_parents_lease(folder: Path, start: Start) -> None:
@@ -118,7 +118,7 @@ def test_a_forked_child_does_not_keep_its_parents_lease(folder: Path, start: Sta
         lease = leases.claim("{CARD}", 8 << 30)
         if os.fork() == 0:
             lease.release()                        # not its to give back
-            print(leases.others("{CARD}") >> 30, flush=True)
+            print(leases.pending().get("{CARD}", 0) >> 30, flush=True)
             sys.stdin.readline()                   # lives on when its parent is dead
             os._exit(0)
         os.wait()
@@ -126,10 +126,10 @@ def test_a_forked_child_does_not_keep_its_parents_lease(folder: Path, start: Sta
     )
     assert line(holder) == "8"
     leases = Leases(folder)
-    assert leases.others(CARD) == 8 * GIB
+    assert leases.pending().get(CARD, 0) == 8 * GIB
     holder.kill()
     holder.wait(10)
-    assert leases.others(CARD) == 0
+    assert leases.pending().get(CARD, 0) == 0
     go_on(holder)
 
 
@@ -145,10 +145,10 @@ def test_a_child_by_exec_does_not_keep_it_either(folder: Path, start: Start) -> 
     )
     child = int(line(holder))
     try:
-        assert Leases(folder).others(CARD) == 8 * GIB
+        assert Leases(folder).pending().get(CARD, 0) == 8 * GIB
         holder.kill()
         holder.wait(10)
-        assert Leases(folder).others(CARD) == 0
+        assert Leases(folder).pending().get(CARD, 0) == 0
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -156,9 +156,9 @@ def test_a_child_by_exec_does_not_keep_it_either(folder: Path, start: Start) -> 
 def test_own_claims_are_not_those_of_others(folder: Path) -> None:
     leases, second = Leases(folder), Leases(folder)
     with leases.claim(CARD, GIB):
-        assert leases.others(CARD) == 0
-        assert second.others(CARD) == GIB
-    assert second.others(CARD) == 0
+        assert leases.pending().get(CARD, 0) == 0
+        assert second.pending().get(CARD, 0) == GIB
+    assert second.pending().get(CARD, 0) == 0
     leases.claim(CARD, GIB)
     leases.claim("GPU-2", GIB)
     leases.release()
@@ -195,14 +195,14 @@ def test_a_file_that_was_cleared_away_comes_back(folder: Path) -> None:
     other = Leases(folder)
     (file,) = folder.iterdir()
     file.unlink()
-    assert other.others(CARD) == 0
+    assert other.pending().get(CARD, 0) == 0
     lease.used(0)
-    assert other.others(CARD) == GIB
+    assert other.pending().get(CARD, 0) == GIB
     (file,) = folder.iterdir()
     file.unlink()
     folder.rmdir()
     lease.used(1)
-    assert other.others(CARD) == GIB - 1
+    assert other.pending().get(CARD, 0) == GIB - 1
     lease.release()
     assert list(folder.iterdir()) == []
 
@@ -250,7 +250,7 @@ def test_a_folder_that_cannot_be_used_stops_nobody(
     leases = Leases(folder)
     with leases.deciding() as alone:
         assert not alone
-    assert leases.others(CARD) == 0
+    assert leases.pending().get(CARD, 0) == 0
     lease = leases.claim(CARD, GIB)
     assert str(folder) in leases.problem
     assert "SWEEP_LEASES" in leases.problem
@@ -308,7 +308,7 @@ def test_other_users_share_it(folder: Path, start: Start) -> None:
     other = start(
         f"""
         os.setuid({NOBODY})
-        print(leases.others("{CARD}"), flush=True)
+        print(leases.pending().get("{CARD}", 0), flush=True)
         lease = leases.claim("{CARD}", 8 << 30)
         print(leases.problem, flush=True)
         sys.stdin.readline()
@@ -317,11 +317,11 @@ def test_other_users_share_it(folder: Path, start: Start) -> None:
     assert line(other) == str(GIB)
     assert line(other) == ""
     leases = Leases(folder)
-    claims = {claim.uid: claim.memory_bytes for claim in leases.claims()}
-    assert claims == {os.getuid(): GIB, NOBODY: 8 * GIB}
+    claims = {claim.pid: claim.memory_bytes for claim in leases.claims()}
+    assert claims == {os.getpid(): GIB, other.pid: 8 * GIB}
     other.kill()
     other.wait(10)
-    assert leases.others(CARD) == GIB
+    assert leases.pending().get(CARD, 0) == GIB
     mine.release()
 
 
@@ -335,7 +335,7 @@ def test_a_dead_lease_that_one_may_not_remove_counts_for_nothing(
         raise PermissionError
 
     monkeypatch.setattr(os, "unlink", refuse)
-    assert Leases(folder).others(CARD) == 0
+    assert Leases(folder).pending().get(CARD, 0) == 0
     assert (folder / "dead.lease").exists()
 
 
@@ -345,7 +345,7 @@ card = Path(sys.argv[1])                 # what the device shows as used, in GiB
 for _ in range(6):
     with leases.deciding() as alone:
         assert alone
-        free = 20 - int(card.read_text()) - (leases.others("{CARD}") >> 30)
+        free = 20 - int(card.read_text()) - (leases.pending().get("{CARD}", 0) >> 30)
         time.sleep(0.002)                # room for others to slip in
         lease = leases.claim("{CARD}", 8 << 30) if free >= 8 else None
     if lease:
@@ -396,8 +396,8 @@ sizes = st.integers(0, 1 << 50)
 
 @given(sizes, sizes, st.integers(0, 1 << 22), st.sampled_from(["0", "cpu", "GPU-" + "a" * 36]))
 def test_a_claim_comes_back_from_its_file(memory: int, used: int, pid: int, device: str) -> None:
-    claim = Claim(device, memory, used, pid, 7)
-    assert parse_claim(pack_claim(claim), 7) == claim
+    claim = Claim(device, memory, used, pid)
+    assert parse_claim(pack_claim(claim)) == claim
     assert len(pack_claim(claim)) == len(pack_claim(Claim(CARD, 0, 0, 0)))
 
 
@@ -461,7 +461,7 @@ class Sweeps(RuleBasedStateMachine):
                     for owner, lease, used in self.held
                     if owner != who and lease.device == device
                 )
-                assert self.sweeps[who].others(device) == expected
+                assert self.sweeps[who].pending().get(device, 0) == expected
 
     def teardown(self) -> None:
         for sweep in self.sweeps:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from orchestrator.placement.admission.ordering import Want
 from orchestrator.placement.memory_needs.oom import (
     MOST_RETRIES,
     RAISES,
     Kind,
-    Retry,
     classify,
     figures,
     retry,
@@ -127,20 +127,20 @@ def test_a_raised_need_is_half_more_and_no_less_than_what_was_seen(
     assert raised <= max(1, 1.5 * (given_bytes or 0) + 1, peak)
 
 
-def again(given_bytes: int | None, peak: int = 0, **options: object) -> Retry | None:
+def again(given_bytes: int | None, peak: int = 0, **options: object) -> Want | None:
     details = {"greatest_bytes": 24 * GIB, "was_alone": False, "retries": 0, **options}
     return retry(given_bytes, peak, **details)  # type: ignore[arg-type]
 
 
 def test_how_a_trial_is_tried_again() -> None:
-    assert again(8 * GIB) == Retry(Need(12 * GIB, "measured"), alone=False)
-    assert again(8 * GIB, 13 * GIB) == Retry(Need(13 * GIB, "measured"), alone=False)
-    nearly_all = Retry(Need(int(0.95 * 24 * GIB), "measured"), alone=True)
+    assert again(8 * GIB) == Want(Need(12 * GIB, "measured"), alone=False)
+    assert again(8 * GIB, 13 * GIB) == Want(Need(13 * GIB, "measured"), alone=False)
+    nearly_all = Want(Need(int(0.95 * 24 * GIB), "measured"), alone=True)
     assert again(20 * GIB) == again(8 * GIB, retries=RAISES) == nearly_all
-    assert again(23.5 * GIB) == Retry(Need(23.5 * GIB, "measured"), alone=True)  # type: ignore[arg-type]
+    assert again(23.5 * GIB) == Want(Need(23.5 * GIB, "measured"), alone=True)  # type: ignore[arg-type]
     assert again(8 * GIB, retries=MOST_RETRIES) is None
     # It had a card to itself, but its slot was small.
-    assert again(8 * GIB, was_alone=True) == Retry(Need(12 * GIB, "measured"), alone=False)
+    assert again(8 * GIB, was_alone=True) == Want(Need(12 * GIB, "measured"), alone=False)
     assert again(23.5 * GIB, was_alone=True) is None  # type: ignore[arg-type]
     assert again(None, was_alone=True) is None
 

@@ -1,23 +1,22 @@
-"""Find out whether more trials at once get more done. A state machine that reads no clock.
+"""Find out how many trials at once get the most done. State machines that read no clock.
 
 ::
 
     search = SearchUp(most=3)
-    search.started("a", now)
+    search.started("a")
     found = search.reported("a", step, now)      # a Measurement if something was decided
     admission.limit_device(key, search.limit)
 
-It starts with one trial and measures the combined steps per second, then admits one more and keeps
-the higher number only if that gets at least 15 % more done. Trials that run are never ended for it:
-the limit falls, and the next to end is not replaced. Each card is searched by itself: cards differ,
-and one more of nine trials would not bring 15 % even if it cost the others nothing. For the same
-reason more than one is added if many run already (`above`).
+Trials that run are never ended for it: the limit falls, and the next to end is not replaced. Each
+card is searched by itself: cards differ, and one more of nine trials would not bring 15 % even if
+it cost the others nothing. For the same reason more than one is added if many run already
+(`above`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +26,10 @@ GAIN = 1.15
 """How much more the higher of two numbers must get done, as a ratio to the lower."""
 
 Decision = Literal["grow", "fewer", "stay", "back"]
+
+Pays = Callable[[int, int], Literal["yes", "free", "no"]]
+"""Whether it pays to measure so many (the second) at once while so many (the first) run.
+``free``: slots empty by themselves."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,19 @@ def above(at_once: int) -> int:
     return at_once + (1 if at_once < 5 else -(-at_once // 4))
 
 
+def below(at_once: int) -> int:
+    """Return the number to try after `at_once`, from which `above` leads back to it; at least 1."""
+    return max((k for k in range(1, at_once) if above(k) <= at_once), default=1)
+
+
 class SearchUp:
     """How many trials run at once on one device, beginning with one.
 
+    It measures the combined steps per second, then admits one more and keeps the higher number only
+    if that gets `GAIN` times as much done.
+
     Args:
         most: greatest number that memory (or cores) and the trials that are left allow.
-        gain: what the higher number must bring; 0 takes all that fit, as ``--placement parallel``
-            asks.
         learned: what `learned` returned in an earlier sweep: it begins with the number found then,
             and tries out more only if there was no room for more.
         window: how much is measured before it is believed.
@@ -73,14 +82,11 @@ class SearchUp:
         self,
         most: int,
         *,
-        start: int = 1,
-        gain: float = GAIN,
         learned: Mapping[str, Any] | None = None,
         window: Window | None = None,
     ) -> None:
         self._most = most
-        self._start = max(1, start)
-        self._gain = gain
+        self._start = self._first_of(most)
         self._window = window
         self._has_reported: dict[str, bool] = {}  # by name, for the trials that run
         self._ratios: dict[int, float] = {}
@@ -92,10 +98,10 @@ class SearchUp:
         self._is_waiting = False  # to try the next number, which is not possible yet
         self._from_before = False
         self._watch = Stopwatch(self._start, window)
-        self._take_over(learned or {})
+        self._restore(learned or {})
 
     def limit_within(self, most: int) -> int:
-        """Return `limit`, asked for because a trial waits and at most `most` have room now."""
+        """Return `limit` because a trial waits and at most `most` have room now."""
         self._most = most
         return self.limit
 
@@ -116,7 +122,7 @@ class SearchUp:
         return self._try_next()
 
     def ended(self, trial: str) -> Measurement | None:
-        """Note that a trial runs no more, however it ended."""
+        """Note that a trial no longer runs, however it ended."""
         if trial in self._has_reported:
             self._watch.interrupt()
             del self._has_reported[trial]
@@ -154,15 +160,19 @@ class SearchUp:
 
         For example "2 at once: 1.62 × the speed of 1; 3 at once: 1.59 ×, staying at 2".
         """
-        tried = [level for level in self._in_order(self._ratios) if level != self._start]
+        tried = [level for level in self._in_order() if level != self._start]
         parts = [f"{level} at once: {self._ratios[level]:.2f} ×" for level in tried]
         if parts:
             parts[0] += f" the speed of {self._start}"
         text = ", ".join(part for part in ("; ".join(parts), self._outlook()) if part)
         return text + (" (from an earlier sweep)" if text and self._from_before else "")
 
-    def _in_order(self, levels: Mapping[int, float]) -> list[int]:
-        return sorted(levels)
+    def _first_of(self, most: int) -> int:
+        """Return the number that is measured first."""
+        return 1
+
+    def _in_order(self) -> list[int]:
+        return sorted(self._ratios)
 
     def _outlook(self) -> str:
         """Return for people how the search continues."""
@@ -195,8 +205,8 @@ class SearchUp:
         return self._try_next() or Measurement(level, self._ratios[level], "stay")
 
     def _is_better(self, ratio: float) -> bool:
-        """Return whether a number is to replace the best, of whose speed it has `ratio`."""
-        return ratio >= self._gain
+        """Return whether a number that has `ratio` times the speed of the best replaces it."""
+        return ratio >= GAIN
 
     def _try_next(self) -> Measurement | None:
         """Let one more run if the best was measured and there is room for it by now."""
@@ -210,8 +220,8 @@ class SearchUp:
         self._is_waiting, self._target = False, level
         self._watch = Stopwatch(level, self._window)
 
-    def _take_over(self, learned: Mapping[str, Any]) -> None:
-        at_once, ratios = parse_learned(learned)
+    def _restore(self, learned: Mapping[str, Any]) -> None:
+        at_once, ratios = _parse_learned(learned)
         if at_once is None:
             return
         self._ratios = ratios
@@ -224,7 +234,97 @@ class SearchUp:
         self._from_before = True
 
 
-def parse_learned(learned: Mapping[str, Any]) -> tuple[int | None, dict[int, float]]:
+class SearchDown(SearchUp):
+    """How many trials run at once on the CPU, beginning with all that it serves.
+
+    A card's speed is shared by whoever runs there, so the search on a card begins with one trial.
+    Cores are handed out: one that nobody was given idles, and measuring one trial alone would cost
+    a short sweep more than it could ever bring back. So all slots start at once and are measured
+    while they run, which costs nothing. Fewer are tried only if that `pays`.
+
+    The rule is that of `SearchUp`: the higher number stays only if it brings `GAIN`. If two cores
+    are halves of one, others compute on them, or memory is the limit, it does not, and the sweep
+    continues with fewer, each of which ends sooner. Trials keep their threads, and those that
+    follow get as many: cores that bring nothing when a trial runs there would only slow one down
+    that waits for them at every step.
+
+    Args:
+        most: that cores and RAM serve.
+        pays: asked before slots are left empty for a measurement.
+        learned: what `learned` returned in an earlier sweep. That all at once were best is
+            believed; that fewer were, only if these got more done than all, because who else
+            computes here changes from day to day.
+        window: how much is measured before it is believed.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        pays: Pays,
+        learned: Mapping[str, Any] | None = None,
+        window: Window | None = None,
+    ) -> None:
+        self._pays = pays
+        self._is_free = False  # nothing waits, so slots have emptied by themselves
+        super().__init__(most, learned=learned, window=window)
+
+    def limit_within(self, most: int) -> int:
+        """Return `limit` because a trial waits and at most `most` have room now."""
+        if self._is_free and not self._is_settled:
+            # There are more after all (another stage, a remedy): slots are not empty for nothing.
+            self._is_free, self._is_waiting, self._target = False, True, self._best
+        return super().limit_within(most)
+
+    def _first_of(self, most: int) -> int:
+        return max(1, most)
+
+    def _judge(self) -> Measurement | None:
+        is_first = not self._ratios
+        found = super()._judge()
+        if is_first and found is not None and found.decision == "stay":
+            return None  # that all run decides nothing
+        self._is_settled = self._is_settled or (not is_first and self._best == 1)
+        return found
+
+    def _is_better(self, ratio: float) -> bool:
+        return ratio * GAIN > 1
+
+    def _try_next(self) -> Measurement | None:
+        """Let fewer run if the best was measured and that pays by now."""
+        if not self._is_waiting or self._is_settled or self._best == 1:
+            return None
+        fewer = below(self._best)
+        answer = self._pays(self._best, fewer)
+        if answer == "no":
+            return None
+        self._measure(fewer)
+        self._is_free = answer == "free"
+        # That the last trials run out is no decision.
+        return None if self._is_free else Measurement(self._best, self._ratios[self._best], "fewer")
+
+    def _in_order(self) -> list[int]:
+        return sorted(self._ratios, reverse=True)
+
+    def _outlook(self) -> str:
+        if self._is_waiting and not self._is_settled:
+            return f"staying at {self._best}" if len(self._ratios) > 1 else ""
+        return "" if self._is_free and not self._is_settled else super()._outlook()
+
+    def _restore(self, learned: Mapping[str, Any]) -> None:
+        at_once, ratios = _parse_learned(learned)
+        if at_once is None or at_once > self._start or learned.get("settled") is False:
+            return
+        if self._start not in ratios or ratios[at_once] < ratios[self._start]:
+            return
+        # They may be multiples of the speed of one (`SearchUp`).
+        whole = ratios[self._start]
+        self._ratios = {level: ratio / whole for level, ratio in ratios.items()}
+        self._target = self._best = at_once
+        self._is_settled = self._from_before = True
+
+
+def _parse_learned(learned: Mapping[str, Any]) -> tuple[int | None, dict[int, float]]:
     """Return the number that `learned` named then, and the ratios; None if it makes no sense.
 
     It comes from a file that anybody may have edited.

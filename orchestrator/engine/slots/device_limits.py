@@ -24,19 +24,19 @@ class _DeviceSearch:
     search: SearchUp
 
 
-class ConcurrencyLimits:
-    """The greatest numbers of trials at once, device by device.
+class DeviceLimits:
+    """The greatest numbers of trials at once, by device.
 
     Args:
         plan: what was decided at the start.
-        history: where what is found out is kept for later sweeps; None keeps nothing.
+        history: keeps the results for later sweeps; None keeps nothing.
         pays: whether it pays to try fewer.
         is_shared: whether another user computes on the device of a key. What is found out beside
-            them is good for this sweep, and no rule for later ones.
+            them is valid for this sweep only, and is not kept.
 
     Attributes:
-        searches: whether it is tried out how many trials at once are best.
-        fallback: for people, to what it went back after an out-of-memory; "" if it did not.
+        searches: whether the best number of trials at once is searched for.
+        fallback: for people, to what it fell back after an out-of-memory; "" if it did not.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ConcurrencyLimits:
         on_cpu = all(slot.device == CPU for slot in plan.slots)
         grows = plan.mode == "sequential" and policy.max_parallel != 1
         grows = grows and policy.placement in (("grow",) if on_cpu else ("grow", "auto"))
-        # Who sets how many cores a trial takes has set how many run at once.
+        # Setting how many cores a trial takes also sets how many run at once.
         thins = plan.max_parallel > 1 and policy.cpus_per_trial is None
         self._begins_with_all = on_cpu and policy.placement == "auto" and thins
         self.searches = grows or self._begins_with_all
@@ -68,7 +68,7 @@ class ConcurrencyLimits:
     def limit(
         self, device: Device, there: Sequence[OccupiedSlot], least_bytes: int | None, left: int
     ) -> int | None:
-        """Return how many trials may run at once on a device; None if only memory bounds it.
+        """Return how many trials may run at once on a device; None if only memory limits it.
 
         Args:
             there: attempts of ours on the device.
@@ -88,13 +88,19 @@ class ConcurrencyLimits:
     def started(self, attempt_id: str, device: Device, kept_as: MemoryKey) -> Found:
         """Note that an attempt runs on a device, and return what that decides.
 
-        If it is the first one there, what is found on the device is kept as `kept_as`.
+        If it is the first one there, results for the device are kept as `kept_as`.
         """
         if not self.searches:
             return []
         if device.key not in self._searches:
             learned = self._history.growth(kept_as) if self._history is not None else None
-            self._searches[device.key] = _DeviceSearch(device.id, kept_as, self._search(learned))
+            most, window = self._plan.max_parallel, self._window
+            search = (
+                SearchDown(most, pays=self._pays, learned=learned, window=window)
+                if self._begins_with_all
+                else SearchUp(1, learned=learned, window=window)
+            )
+            self._searches[device.key] = _DeviceSearch(device.id, kept_as, search)
         return self._note([device.key], lambda search: search.started(attempt_id))
 
     def reported(self, attempt_id: str, keys: Sequence[str], step: float, now: float) -> Found:
@@ -102,19 +108,16 @@ class ConcurrencyLimits:
         return self._note(keys, lambda search: search.reported(attempt_id, step, now))
 
     def ended(self, attempt_id: str, keys: Sequence[str]) -> Found:
-        """Note that an attempt runs no more."""
+        """Note that an attempt no longer runs."""
         return self._note(keys, lambda search: search.ended(attempt_id))
 
     def ran_out(self, at_once: Mapping[str, int], number: int, place: str) -> bool:
-        """Let fewer run at once because a trial ran out of memory.
+        """Lower the limits because a trial ran out of memory; return whether `fallback` changed.
 
         Args:
             at_once: how many ran there, by key of the device.
-            number: the trial's.
+            number: of the trial.
             place: the device for people; "" if there is only one.
-
-        Returns:
-            Whether that changed `fallback`.
         """
         before = self.fallback
         for key, count in at_once.items():
@@ -129,18 +132,12 @@ class ConcurrencyLimits:
         return self.fallback != before
 
     def summaries(self) -> dict[str, str]:
-        """Return in a sentence what was tried out, by id of the device."""
+        """Return what was tried out, a sentence by id of the device."""
         found = {each.device_id: each.search.summary() for each in self._searches.values()}
         return {device_id: text for device_id, text in found.items() if text}
 
-    def _search(self, learned: Mapping[str, Any] | None) -> SearchUp:
-        most, window = self._plan.max_parallel, self._window
-        if self._begins_with_all:
-            return SearchDown(most, pays=self._pays, learned=learned, window=window)
-        return SearchUp(1, learned=learned, window=window)
-
     def _note(self, keys: Sequence[str], note: Callable[[SearchUp], Measurement | None]) -> Found:
-        """Pass on what happened to the searches of some devices, and keep what they find."""
+        """Pass an event to the searches of some devices, and keep what they find."""
         found = []
         for key in keys:
             known = self._searches.get(key)
@@ -157,14 +154,14 @@ class ConcurrencyLimits:
     def _room(
         self, device: Device, there: Sequence[OccupiedSlot], least_bytes: int | None, left: int
     ) -> int:
-        """Return how many trials a device holds at once, ours that run there among them."""
+        """Return how many trials a device holds at once, including ours that run there."""
         bounds = [len(there) + left, self._policy.max_parallel]
         if device.id == CPU:
             bounds.append(self._plan.max_parallel)
             least_bytes = RAM_PER_TRIAL_BYTES if least_bytes is None else least_bytes
         if least_bytes is None:
             return 1
-        # What runs has its memory; of what was promised the rest is still to be taken.
+        # Of what was promised to running trials, the unused part still looks free.
         due = sum(max(0, each.slot.memory_bytes - (each.used or 0)) for each in there)
         more = max(0, device.free_bytes - due) // least_bytes
         bounds.append(max(1, len(there) + more))
