@@ -15,8 +15,14 @@ from pathlib import Path
 from orchestrator.engine.child.process import Attempt, Message
 from orchestrator.engine.judge import OtherTrials, check_watched
 from orchestrator.engine.program_watch import ProgramWatch
-from orchestrator.engine.queue.budget import TimeSpent, has_room, is_timed, limit_reached
-from orchestrator.engine.queue.decisions import Decisions, Ending
+from orchestrator.engine.queue.course import (
+    Decisions,
+    Ending,
+    TimeSpent,
+    has_room,
+    is_timed,
+    limit_reached,
+)
 from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out

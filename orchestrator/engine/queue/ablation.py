@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.analysis import facts_of, joint_facts
 from orchestrator.analysis.measure import Difference
 from orchestrator.analysis.relate import between_runs, between_seeds
-from orchestrator.engine.queue.decisions import Decisions, Ending
+from orchestrator.engine.queue.course import Decisions, Ending
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.runs.read import open_run
@@ -117,12 +117,8 @@ class Ablation:
         if decided is not None:
             return decided
         metric = self._view.spec.metric
-        known = joint_facts(
-            [
-                facts_of(member, self._view.run_dir(member), metric)
-                for member in self._members(change)
-            ]
-        )
+        members = self._members(change)
+        known = joint_facts([facts_of(one, self._view.run_dir(one), metric) for one in members])
         missed = shortfall(parse(gate), known.values, known.at)
         text = f"gate of {name}: {gate} {f'is missed: {missed}' if missed else 'holds'}"
         return self._decisions.note("gates", name, text, of=name, condition=gate, held=not missed)

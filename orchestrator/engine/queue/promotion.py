@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts
-from orchestrator.engine.queue.decisions import Decisions
+from orchestrator.engine.queue.course import Decisions
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, parse
@@ -32,6 +32,24 @@ def promoting_stages(spec: Spec) -> tuple[Stage, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Entrant:
+    """One config that ran at a stage.
+
+    Attributes:
+        number: of its trial, or of the first of its replicates.
+        value: ranks it; None if it has none.
+        may_continue: True if it ended well and may run at the next stage.
+        barred: why it may not run there; "" if it may.
+    """
+
+    number: int
+    name: str
+    value: float | None
+    may_continue: bool
+    barred: str = ""
+
+
 class Promotions:
     """Decides who is promoted, once all trials of a stage have ended."""
 
@@ -48,8 +66,7 @@ class Promotions:
     def review(self, *, more_to_come: bool) -> list[TrialRecord]:
         """Return the trials that are promoted now, unsaved, also what an earlier driver owes.
 
-        Args:
-            more_to_come: True if the sweep file still has trials of the first stage to start.
+        `more_to_come` is True if the sweep file still has trials of the first stage to start.
         """
         for stage, following in pairwise(self._stages):
             entered = self._trials_at(stage)
@@ -63,12 +80,9 @@ class Promotions:
         return []
 
     def expected(self, at_first_stage: int) -> int:
-        """Return how many trials there will be after the first stage, as far as is known.
+        """Return how many trials there will be after those of the first stage, as far as is known.
 
         Ties, and conditions that few trials meet, are not foreseen.
-
-        Args:
-            at_first_stage: trials of the first stage, those to come included.
         """
         total, count, seeds = 0, at_first_stage, self._view.seeds
         for stage, following in pairwise(self._stages):
@@ -81,7 +95,9 @@ class Promotions:
             elif rule.top is None and rule.fraction is None:
                 count = there
             else:
-                count = max(there, at_most(rule, -(-count // seeds)) * seeds)
+                configs = -(-count // seeds)
+                top = configs if rule.top is None else rule.top
+                count = max(there, min(configs, top, _part_of(configs, rule.fraction)) * seeds)
             total += count
         return total
 
@@ -107,9 +123,7 @@ class Promotions:
         rule = stage.promote
         assert rule is not None
         entrants = [self._entrant(record, following) for record in entered if not record.replicate]
-        metric = self._view.spec.metric
-        goal = metric.goal if metric else "minimize"
-        chosen = promoted(rule, goal, entrants, lambda entrant: self._holds(rule, entrant))
+        chosen = self._promoted(rule, entrants)
         complete = sum(record.state is TrialState.COMPLETE for record in entered)
         noun = "trial" if len(entered) == 1 else "trials"
         text = (
@@ -117,7 +131,11 @@ class Promotions:
             f"{len(chosen) or 'none'} promoted to {following.name} ({rule.in_words()})"
         )
         if chosen:
-            text += f": {_named([entrant.text for entrant in chosen])}"
+            named = (
+                each.name if each.value is None else f"{each.name} {each.value:.4g}"
+                for each in chosen
+            )
+            text += f": {_named(list(named))}"
         barred = [f"{entrant.name} {entrant.barred}" for entrant in entrants if entrant.barred]
         if barred:
             text += f"; not allowed there: {_named(barred)}"
@@ -132,7 +150,24 @@ class Promotions:
             promoted=[entrant.number for entrant in chosen],
         )
 
-    def _entrant(self, first: TrialRecord, following: Stage) -> Entrant:
+    def _promoted(self, rule: Promote, entrants: Sequence[_Entrant]) -> list[_Entrant]:
+        """Return those that a rule promotes: they ended well, may continue and meet all its parts.
+
+        A fraction is of all that ran, rounded up; a condition that is unknown does not hold.
+        """
+        metric = self._view.spec.metric
+        goal = metric.goal if metric else "minimize"
+        chosen = [entrant for entrant in entrants if entrant.may_continue]
+        if rule.top is not None:
+            chosen = _best_of(chosen, rule.top, goal)
+        if rule.fraction is not None:
+            best = _best_of(entrants, _part_of(len(entrants), rule.fraction), goal)
+            chosen = [entrant for entrant in chosen if entrant in best]
+        if rule.condition is not None:
+            chosen = [entrant for entrant in chosen if self._holds(rule.condition, entrant)]
+        return chosen
+
+    def _entrant(self, first: TrialRecord, following: Stage) -> _Entrant:
         spec = self._view.spec
         members = self._view.replicates(first)
         complete = [member for member in members if member.state is TrialState.COMPLETE]
@@ -144,16 +179,15 @@ class Promotions:
             broken = broken_by(spec, self._config_at(first, following))
             barred = f"({broken})" if broken is not None else ""
         mean = sum(values) / len(values) if values else None
-        return Entrant(first.number, name, mean, bool(complete), barred)
+        return _Entrant(first.number, name, mean, bool(complete) and not barred, barred)
 
-    def _holds(self, rule: Promote, entrant: Entrant) -> bool | None:
-        assert rule.condition is not None
+    def _holds(self, condition: str, entrant: _Entrant) -> bool:
         view = self._view
         known = [
             facts_of(member, view.run_dir(member), view.spec.metric)
             for member in view.replicates(view.records[entrant.number])
         ]
-        return joint_facts(known).hold(parse(rule.condition))
+        return joint_facts(known).hold(parse(condition)) is True
 
     def _owed(self, numbers: Sequence[int], following: Stage) -> list[TrialRecord]:
         """Return the successors of promoted trials that have none yet, with their replicates."""
@@ -177,8 +211,15 @@ class Promotions:
         return sorted(made.values(), key=lambda record: (record.replicate, record.number))
 
     def _config_at(self, origin: TrialRecord, stage: Stage) -> dict[str, Any]:
-        root = self._view.lineage(origin)[0]
-        return restaged(self._view.spec, origin.config, root, str(origin.stage), stage.name)
+        """Return the config of a trial as it is at another stage.
+
+        The values that its root trial chose are expanded for both stages; where the results differ,
+        the config follows, unless it was changed there since.
+        """
+        spec, root = self._view.spec, self._view.lineage(origin)[0]
+        before = config_at(spec, str(origin.stage), root.name, root.config)
+        after = config_at(spec, stage.name, root.name, root.config)
+        return _rebased(origin.config, before, after)
 
     def _successor(self, origin: TrialRecord, stage: Stage, start: int) -> TrialRecord:
         before = origin.name
@@ -199,21 +240,6 @@ class Promotions:
         )
 
 
-def restaged(
-    spec: Spec, config: Mapping[str, Any], root: TrialRecord, old: str, new: str
-) -> dict[str, Any]:
-    """Return the config of a trial at stage `old` as it is at stage `new`.
-
-    The values that the root trial chose are expanded for both stages; where the results differ,
-    the config follows, unless it was changed there since.
-
-    Args:
-        config: at stage `old`.
-    """
-    before, after = (config_at(spec, stage, root.name, root.config) for stage in (old, new))
-    return _rebased(config, before, after)
-
-
 def _rebased(
     config: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -232,36 +258,7 @@ def _rebased(
 _ABSENT: Any = object()
 
 
-@dataclass(frozen=True)
-class Entrant:
-    """One config that ran at a stage.
-
-    Attributes:
-        number: of its trial, or of the first of its replicates.
-        name: for people.
-        value: ranks it; None if it has none, because it did not end well.
-        is_complete: True if it ended well.
-        barred: why it may not run at the next stage; "" if it may.
-    """
-
-    number: int
-    name: str
-    value: float | None
-    is_complete: bool
-    barred: str = ""
-
-    @property
-    def may_continue(self) -> bool:
-        """True if it ended well and may run at the next stage."""
-        return self.is_complete and not self.barred
-
-    @property
-    def text(self) -> str:
-        """Its name and its value, for people."""
-        return self.name if self.value is None else f"{self.name} {self.value:.4g}"
-
-
-def best_of(entrants: Sequence[Entrant], count: int, goal: str) -> list[Entrant]:
+def _best_of(entrants: Sequence[_Entrant], count: int, goal: str) -> list[_Entrant]:
     """Return the best `count` of those that have a finite value, the best first.
 
     All that are tied with the last of them are included.
@@ -279,41 +276,10 @@ def best_of(entrants: Sequence[Entrant], count: int, goal: str) -> list[Entrant]
     return sorted(best, key=lambda entrant: (values[entrant.number], entrant.number))
 
 
-def promoted(
-    rule: Promote,
-    goal: str,
-    entrants: Sequence[Entrant],
-    holds: Callable[[Entrant], bool | None],
-) -> list[Entrant]:
-    """Return those that a rule promotes: they ended well, may continue and meet all its parts.
-
-    A fraction is of all that ran, rounded up; a condition that is unknown does not hold.
-
-    Args:
-        holds: returns whether the rule's condition holds for one; called only if there is one.
-    """
-    chosen = [entrant for entrant in entrants if entrant.may_continue]
-    if rule.top is not None:
-        chosen = best_of(chosen, rule.top, goal)
-    if rule.fraction is not None:
-        best = best_of(entrants, most_of(rule.fraction, len(entrants)), goal)
-        chosen = [entrant for entrant in chosen if entrant in best]
-    if rule.condition is not None:
-        chosen = [entrant for entrant in chosen if holds(entrant) is True]
-    return chosen
-
-
-def most_of(fraction: float, count: int) -> int:
-    """Return a fraction of `count`, rounded up."""
+def _part_of(count: int, fraction: float | None) -> int:
+    """Return a fraction of `count`, rounded up; all of it for None."""
     # 0.1 · 30 is 3.0000000000000004 in floats, and not four.
-    return math.ceil(round(fraction * count, 9))
-
-
-def at_most(rule: Promote, count: int) -> int:
-    """Return how many of `count` configs a rule promotes at most, ignoring ties."""
-    top = count if rule.top is None else rule.top
-    share = count if rule.fraction is None else most_of(rule.fraction, count)
-    return min(count, top, share)
+    return count if fraction is None else math.ceil(round(fraction * count, 9))
 
 
 def _named(texts: Sequence[str]) -> str:

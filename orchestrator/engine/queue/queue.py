@@ -23,7 +23,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from orchestrator.engine.queue.ablation import Ablation
-from orchestrator.engine.queue.decisions import Decisions, Ending
+from orchestrator.engine.queue.course import Decisions, Ending
 from orchestrator.engine.queue.promotion import LINK, Promotions
 from orchestrator.engine.queue.study_trials import StudyTrials
 from orchestrator.engine.queue.sweep_view import SweepView
@@ -50,7 +50,7 @@ class Candidate:
     """A trial that could start now.
 
     Attributes:
-        config: the values that the sweep gives, as far as they are known.
+        config: the values that are known.
         number: the trial's number; None for one that the study has yet to propose.
         record: of a trial that has run before or follows from another.
         turn: the place of its seed among the sweep's; all configs run with their first seed before
@@ -109,18 +109,15 @@ class TrialQueue:
         """Return how many trials there will be, as far as is known; None if unbounded."""
         if self._n_planned is None:
             return None
-        followers = sum(
-            record.link != LINK and record.origin is not None
-            for record in self._view.records.values()
-        )
+        records = self._view.records.values()
+        followers = sum(record.link != LINK and record.origin is not None for record in records)
         at_first_stage = self._n_planned + followers
         return at_first_stage + self._promotions.expected(at_first_stage)
 
     def candidates(self, limit: int = LOOK_AHEAD) -> list[Candidate]:
         """Return the trials that may start next, in order, without asking the study.
 
-        All trials that the study has yet to propose are one candidate, since their values are not
-        known.
+        All trials that the study has yet to propose are one candidate: their values are unknown.
         """
         found = [
             Candidate(record.config, record.number, record, record.replicate)
@@ -190,11 +187,7 @@ class TrialQueue:
         self._waiting.appendleft(record)
 
     def review(self) -> tuple[list[TrialRecord], Ending | None]:
-        """Decide what follows from the trials that have ended; call it after each end.
-
-        Returns:
-            Trials that follow, unsaved and not queued; why the sweep ends here, if it does.
-        """
+        """Return trials that follow from each end, unsaved, and why the sweep ends, if it does."""
         if self._only:
             return [], None
         if self._ablation is not None:

@@ -1,4 +1,4 @@
-"""One trial of the study per config, which hears the result once: the mean over several seeds."""
+"""One trial of the study per config; with several seeds it receives the mean, once."""
 
 from __future__ import annotations
 
@@ -19,21 +19,14 @@ class Outcome:
     """How a config ended.
 
     Attributes:
-        state: how it ended, for people.
+        state: for the study; ``LOST`` if it diverged.
         values: the metric, or both metrics; means over the replicates that are complete.
         caveat: what people should know about the mean; "" for nothing.
-        is_lost: True if it diverged, which samplers treat differently from other pruned trials.
     """
 
-    state: TrialState
+    state: str
     values: tuple[float | None, ...]
     caveat: str = ""
-    is_lost: bool = False
-
-    @property
-    def study_state(self) -> str:
-        """The state that the study hears."""
-        return LOST if self.is_lost and self.state is TrialState.PRUNED else self.state.value
 
 
 def dropped_by(first: TrialRecord) -> str | None:
@@ -51,7 +44,7 @@ def dropped_by(first: TrialRecord) -> str | None:
 class StudyTrials:
     """Asks the study for a trial when a config starts, and reports how the config ended.
 
-    With several seeds the study hears the reports of the first replicate alone, and the mean of
+    With several seeds the study receives the reports of the first replicate only, and the mean of
     all that are complete once the last one has ended.
     """
 
@@ -105,7 +98,7 @@ class StudyTrials:
             return None
         number = self._open.pop(key, None)
         if number is not None:
-            study.tell(number, outcome.study_state, *outcome.values)
+            study.tell(number, outcome.state, *outcome.values)
         elif record.group is not None:
             self._import(self._view.replicates(record)[0], outcome)
         return outcome
@@ -131,19 +124,17 @@ class StudyTrials:
                 self._import(record, outcome)
             else:
                 study = self._studies.of(record.stage)
-                study.tell(number, outcome.study_state, *outcome.values)
+                study.tell(number, outcome.state, *outcome.values)
         for study in self._studies:
             study.close_stale()
 
     def _outcome(self, record: TrialRecord) -> Outcome | None:
         """Return how the config of a trial ended; None before that."""
         if record.group is None:
-            is_lost = record.symptom in divergence_symptoms()
-            outcome = Outcome(record.state, self._values(record), is_lost=is_lost)
-            return self._imputed(record, outcome)
+            return self._imputed(record, Outcome(_state(record), self._values(record)))
         members = self._view.replicates(record)
-        is_whole = len(members) >= self._view.seeds
-        if not is_whole or not all(member.state.is_finished for member in members):
+        finished = [member for member in members if member.state.is_finished]
+        if len(finished) < max(self._view.seeds, len(members)):
             return None
         return self._imputed(members[0], self._mean(members))
 
@@ -157,7 +148,7 @@ class StudyTrials:
         record.optuna_number = self._studies.of(record.stage).import_finished(
             chosen,
             {name: self._space[name] for name in chosen},
-            outcome.study_state,
+            outcome.state,
             *outcome.values,
             reports=self._reported(record),
         )
@@ -183,10 +174,7 @@ class StudyTrials:
         if dropped_by(members[0]):
             return Outcome(TrialState.PRUNED, (members[0].value, *nothing[1:]))
         if not complete:
-            pruned = any(member.state is TrialState.PRUNED for member in members)
-            is_lost = any(member.symptom in divergence_symptoms() for member in members)
-            state = TrialState.PRUNED if pruned else TrialState.FAIL
-            return Outcome(state, nothing, is_lost=is_lost)
+            return Outcome(_state(*members), nothing)
         columns = list(zip(*(self._values(member) for member in complete), strict=True))
         means = tuple(_mean(column) for column in columns)
         others = [member for member in members if member.state is not TrialState.COMPLETE]
@@ -198,9 +186,9 @@ class StudyTrials:
 
     def _imputed(self, record: TrialRecord, outcome: Outcome) -> Outcome:
         metric = self._spec.metric
-        if outcome.state is not TrialState.FAIL or metric is None or len(outcome.values) > 1:
+        if outcome.state != TrialState.FAIL or metric is None or metric.impute is None:
             return outcome
-        if metric.impute is None or self._spec.method != "bayes":
+        if len(outcome.values) > 1 or self._spec.method != "bayes":
             return outcome
         others = (
             value
@@ -209,7 +197,9 @@ class StudyTrials:
             for value in self._reported(other).values()
         )
         value = imputed(metric, list(self._reported(record).values()), others)
-        return outcome if value is None else Outcome(TrialState.COMPLETE, (value,), outcome.caveat)
+        if value is None:
+            return outcome
+        return Outcome(TrialState.COMPLETE, (value,), outcome.caveat)
 
     def _reported(self, record: TrialRecord) -> dict[int, float]:
         metric = self._spec.metric
@@ -225,6 +215,14 @@ class StudyTrials:
 def _key(record: TrialRecord) -> int:
     """Return the number that stands for the config of a trial."""
     return record.number if record.group is None else record.group
+
+
+def _state(*members: TrialRecord) -> str:
+    """Return the study's state of a trial, or of replicates of which none is complete."""
+    if not any(member.state is TrialState.PRUNED for member in members):
+        return members[0].state
+    is_lost = any(member.symptom in divergence_symptoms() for member in members)
+    return LOST if is_lost else TrialState.PRUNED
 
 
 def _mean(values: tuple[Any, ...]) -> float | None:

@@ -1,4 +1,4 @@
-"""A sweep as everything sees it that does not own its records, and the log of what happens."""
+"""A read-only view of a sweep for all that do not own its records, and the log of events."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class SweepView:
-    """A sweep file, its folder and its trials.
-
-    Attributes:
-        spec: the sweep file.
-        folder: the sweep's folder.
-        records: all trials by number. The mapping grows, but only its owner adds to it.
-    """
+    """A sweep file, its folder, and its trials by number, to which only their owner adds."""
 
     spec: Spec
     folder: SweepDir
@@ -85,8 +79,8 @@ class SweepView:
     def next_number(self) -> int:
         """Return the number of a trial that is made now, or of the first of its replicates.
 
-        The trials of a grid or a random draw have their numbers before they start; a trial that
-        follows from another must not take one of them. Replicates have consecutive numbers.
+        The trials of a grid or a random draw have their numbers before they start; others must not
+        take these. Replicates have consecutive numbers.
         """
         # Not the count of records: a folder whose record was lost must not shift the numbers.
         least = max(max(self.records, default=-1) + 1, numbers_end(self.spec))

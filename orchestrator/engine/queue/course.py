@@ -1,21 +1,85 @@
-"""What bounds a whole sweep: its budget, and the target of its metric."""
+"""The course of a sweep: what was decided about it, the time it took, and what ends it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
 
-from orchestrator.engine.queue.decisions import Decisions, Ending
+from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.files import format_duration
-from orchestrator.runs import TrialRecord, TrialState
+from orchestrator.runs import SweepRecord, TrialRecord, TrialState
 from orchestrator.sweepfile.model import Spec
+
+EVENTS = {"stages": "promotion", "gates": "gate", "kept": "improvement"}
+"""The kinds of decisions, each with the name of its event."""
 
 KEPT_EVERY_S = 30.0
 """How often the time spent is written down; a killed driver loses no more than this."""
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Why a sweep ends before everything in its file has run.
+
+    Attributes:
+        reason: for people.
+        stops: True if running trials are asked to save and wait, too.
+        exit_code: of the command; None leaves it to the trials.
+    """
+
+    reason: str
+    stops: bool = False
+    exit_code: int | None = None
+
+
+class Decisions:
+    """The decisions of a sweep, kept in the ``course`` of its ``state.json``.
+
+    A killed driver may have written a decision down without acting on it, so whoever acts on one
+    looks at the records for what has been done. ::
+
+        {"stages": {"quick": {"words": ..., "trials": 12, "promoted": [3, 5]}},
+         "gates": {"baseline": {"words": ..., "held": true}},
+         "kept": {"more_dropout": {"words": ..., "kept": false}}}
+    """
+
+    def __init__(self, state: SweepRecord, log: SweepLog) -> None:
+        self._state = state
+        self._log = log
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return the decision about `name`, or None."""
+        found = self._state.course.get(kind, {}).get(name)
+        return found if isinstance(found, dict) else None
+
+    def note(self, kind: str, name: str, text: str, **facts: Any) -> dict[str, Any]:
+        """Write a decision down, report it and return it.
+
+        Args:
+            kind: one of `EVENTS`.
+            text: the decision, for people.
+            facts: what follows from it, in JSON types.
+        """
+        decided: dict[str, Any] = {"words": text, **facts}
+        self._state.course.setdefault(kind, {})[name] = decided
+        self._state.save(self._log.folder)
+        self._log.emit(EVENTS[kind], **decided)
+        return decided
+
+    def value(self, name: str, default: Any) -> Any:
+        """Return another entry of the course: ``spent``, ``shifts`` or ``ended``."""
+        return self._state.course.get(name, default)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write such an entry down."""
+        self._state.course[name] = value
+        self._state.save(self._log.folder)
+
+
 class TimeSpent:
-    """Hours on the clock and hours of GPUs, of all drivers of a sweep together."""
+    """Hours on the clock and GPU hours, of all drivers of a sweep together."""
 
     def __init__(
         self, decisions: Decisions, monotonic: Callable[[], float] = time.monotonic
@@ -55,9 +119,7 @@ def limit_reached(
 ) -> Ending | None:
     """Return why a sweep ends by its budget or its target, or None if it continues.
 
-    Args:
-        spent: by all drivers.
-        last_stage: the stage at which the target of the metric counts; None if there is none.
+    The target of the metric counts at `last_stage` only, if there is one.
     """
     budget, target = spec.budget, spec.metric.target if spec.metric else None
     limits = (budget.trials, budget.hours, budget.gpu_hours, budget.failures, target)
@@ -70,7 +132,7 @@ def limit_reached(
         return Ending(f"budget: {_hours(budget.hours)} have passed", stops=True)
     if budget.gpu_hours is not None and spent.gpu_hours >= budget.gpu_hours:
         return Ending(f"budget: {_hours(budget.gpu_hours)} of GPUs are used up", stops=True)
-    row = failures_in_a_row(finished)
+    row = _failures_in_a_row(finished)
     if budget.failures is not None and len(row) >= budget.failures:
         names = ", ".join(record.name for record in row[-3:])
         return Ending(
@@ -105,7 +167,7 @@ def _target_reached(
     return None
 
 
-def failures_in_a_row(finished: Collection[TrialRecord]) -> list[TrialRecord]:
+def _failures_in_a_row(finished: Collection[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that failed since the last one that did not, in the order of their end."""
     row: list[TrialRecord] = []
     for record in sorted(finished, key=lambda record: (record.ended_at or "", record.number)):
