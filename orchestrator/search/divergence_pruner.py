@@ -4,26 +4,17 @@
 
     study = optuna.create_study(pruner=DivergencePruner(wrapped=HyperbandPruner()))
 
-    def objective(trial):
-        for epoch in range(50):
-            loss, val = train_one_epoch(...)
-            report(trial, epoch, val, train=loss)     # both series
-            if trial.should_prune():
-                raise optuna.TrialPruned
-        return val
+    report(trial, epoch, val, train=loss)     # in the objective: both series
+    if trial.should_prune():
+        raise optuna.TrialPruned
 
 `trial.report` takes one value per step. So `report` here keeps the training loss in a system
 attribute of the trial, in the study's storage, where another process can judge it as well. Values
 that were reported with `trial.report` alone are judged as the objective.
 
 A study with two objectives refuses `trial.report` and `trial.should_prune`. There, `report` still
-keeps the training loss, and ``pruner.should_prune(trial)`` applies the rule::
-
-    report(trial, epoch, None, train=loss)
-    if pruner.should_prune(trial):
-        raise optuna.TrialPruned
-
-Divergence is judged first, then the wrapped pruner decides.
+keeps the training loss (with None as the objective), and ``pruner.should_prune(trial)`` applies the
+rule.
 """
 
 from __future__ import annotations
@@ -49,14 +40,9 @@ _MOST_WATCHES = 256
 
 
 def report(trial: Trial, step: int, value: float | None, *, train: float | None = None) -> None:
-    """Report the objective and the training loss of one step.
+    """Report the objective and the training loss, which may be NaN or infinite, of a step from 0.
 
-    Args:
-        trial: the running trial.
-        step: 0 or more, rising.
-        value: the objective, passed on to `trial.report`; None if there is none at this step, or if
-            the study has several objectives.
-        train: the training loss; may be NaN or infinite.
+    The objective is None if there is none at this step, or if the study has several.
     """
     if train is not None:
         # As text: not every storage can write NaN and infinities as JSON.
@@ -76,7 +62,7 @@ class _Judged:
 
 
 class DivergencePruner(BasePruner):
-    """Prune trials that are lost; the wrapped pruner decides about the others.
+    """Prune trials that are lost; then the wrapped pruner decides about the others.
 
     Args:
         series: what is judged: ``"train"``, the training loss given to `report` (the objective if

@@ -1,9 +1,9 @@
 """Optuna's journal in one file, safe against a driver that is killed at any moment.
 
-Optuna's own file locks are files that a killed process leaves behind: the next one waits 30 s
-before it breaks them. Here a kernel lock is held while a line is written; it ends with the process.
-A line that the kill left incomplete is removed before the journal is opened, because Optuna would
-append to it and could never read the file again.
+Optuna's own file locks outlive a killed process: the next one waits 30 s before it breaks them.
+Here a kernel lock is held while a line is written; it ends with the process. A line that the kill
+left incomplete is removed before the journal is opened, because Optuna would append to it and could
+never read the file again.
 """
 
 from __future__ import annotations

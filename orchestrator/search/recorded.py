@@ -45,7 +45,7 @@ class Reports:
         last_is_kept: True if the study has `last`.
         non_finite: number of consecutive reports, up to the last, that were not finite.
         non_finite_since: the step of the first of them.
-        latest_word: ``"nan"``, ``"inf"`` or ``"-inf"`` if the last report was not finite.
+        latest_word: ``"nan"``, ``"inf"`` or ``"-inf"`` for the last of them.
     """
 
     def __init__(self) -> None:
@@ -98,9 +98,9 @@ def state_and_values(
 ) -> tuple[TrialState, list[float] | None]:
     """Return the state to record, and the values if there is a finite one for each goal.
 
+    `study` contains the other trials, and `state` is one of `STATES`.
+
     Args:
-        study: contains the other trials.
-        state: one of `STATES`.
         values: the metrics at the end.
         reported: returns reports of the trial, for a lost one; the last finite one counts.
         proposes: False if no sampler decides what is tried; then no value is made up.

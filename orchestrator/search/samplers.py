@@ -70,13 +70,8 @@ class DirectedSampler(BaseSampler):
     Given configs (of a grid, of named trials, of our random draw) become ordinary trials that can
     report and be pruned, and leave no queued trial behind if the driver is killed.
 
-    Args:
-        method: ``"bayes"`` proposes by a sampler; for the others a proposal is a random draw.
-        seed: of the sweep.
-        sampler: of bayes; None for TPE.
-
-    Attributes:
-        proposes: True if what it learns decides what it proposes.
+    The method ``"bayes"`` proposes by its sampler, by default TPE: then `proposes` is True, because
+    what it learns decides. For other methods a proposal is a random draw.
 
     Raises:
         UsageError: the sampler cannot be made.

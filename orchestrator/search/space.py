@@ -16,7 +16,7 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from optuna.distributions import (
     BaseDistribution,
@@ -41,20 +41,6 @@ Held = bool | int | float | str | None
 
 class NotInDomain(Exception):  # noqa: N818  (it is an answer, not a fault)
     """The domain does not contain a value."""
-
-
-class Parameter(Protocol):
-    """One parameter that varies, as Optuna sees it."""
-
-    @property
-    def distribution(self) -> BaseDistribution:
-        """The domain for Optuna."""
-
-    def hold(self, value: Any) -> Held:
-        """Return the form in which Optuna stores `value`, or raise `NotInDomain`."""
-
-    def value(self, held: Any) -> Any:
-        """Return the value that Optuna stores as `held`, in the domain's own form."""
 
 
 class _Choice:
@@ -175,12 +161,15 @@ class _WeightedChoice:
         return quantile(self._domain, float(held))
 
 
-class Encoded(NamedTuple):
-    """A config in two parts.
+# `hold` returns the form in which Optuna stores a value, or raises `NotInDomain`; `value` the
+# domain's own object for that form.
+_Parameter = _Choice | _Number | _Quantized | _Share | _WeightedChoice
 
-    Attributes:
-        held: parameter name to the form in which Optuna stores its value.
-        rest: the other values of the config: fixed ones, and ones outside their domain.
+
+class Encoded(NamedTuple):
+    """A config in two parts: parameter name to the form that Optuna stores, and the other values.
+
+    The rest are fixed values, and values outside their domain.
     """
 
     held: dict[str, Held]
@@ -188,13 +177,7 @@ class Encoded(NamedTuple):
 
 
 class Space:
-    """A search space for Optuna.
-
-    Args:
-        domains: parameter name to its domain, as in the spec.
-
-    Attributes:
-        distributions: name to distribution, of the parameters that vary.
+    """A search space for Optuna; `distributions` has the parameters that vary.
 
     Raises:
         UsageError: a distribution has no counterpart in Optuna, or a domain contains no value.
@@ -211,7 +194,9 @@ class Space:
             for name, domain in domains.items()
             if not domain.is_constant
         }
-        self.distributions = {name: each.distribution for name, each in self._parameters.items()}
+        self.distributions: dict[str, BaseDistribution] = {
+            name: each.distribution for name, each in self._parameters.items()
+        }
 
     def encode(self, config: Mapping[str, Any]) -> Encoded:
         """Split a config into what Optuna stores and the rest."""
@@ -230,7 +215,7 @@ class Space:
         return {**values, **self._constants}
 
 
-def _parameter_of(name: str, domain: Domain) -> Parameter:
+def _parameter_of(name: str, domain: Domain) -> _Parameter:
     """Return a domain as Optuna sees it, or raise `UsageError` (see `Space`)."""
     kind = DISTRIBUTIONS.get(domain.distribution)
     if kind is None or kind.held_as == "constant":

@@ -41,12 +41,7 @@ from orchestrator.sweepfile.model import Spec
 class SlotAllocator:
     """Gives the trials of one sweep their slots.
 
-    Args:
-        plan: what was decided at the start.
-        machine: the source of all readings and of time.
-        log: receives every event, and trial records whose need became known.
-        history: what earlier sweeps learned; None for nothing.
-        leases: what other sweeps on this machine promised; None ignores them.
+    `plan` was made at the start, and `log` receives trial records whose need became known.
     """
 
     def __init__(
@@ -166,13 +161,10 @@ class SlotAllocator:
         self._emit_growth(self._limits.reported(attempt_id, occupied.keys, step, now))
 
     def holds(self, attempt_id: str, memory_bytes: int, pid: int) -> None:
-        """Note what an attempt reports of itself.
+        """Note what an attempt reports of itself; 0 bytes if it only reports its process `pid`.
 
-        Args:
-            attempt_id: the attempt.
-            memory_bytes: on a GPU the peak of what torch reserved, without the context, else the
-                RAM of all its processes; 0 if it only reports its process `pid`.
-            pid: see `memory_bytes`.
+        On a GPU these are the peak of what torch reserved, without the context, else the RAM of all
+        its processes.
         """
         occupied = self._occupancy.slots.get(attempt_id)
         if occupied is not None:
@@ -204,10 +196,7 @@ class SlotAllocator:
     def recover(self, attempt_id: str, kind: Kind, text: str) -> Recovery:
         """Free the slot of an attempt that ran out of memory, and decide how it continues.
 
-        Args:
-            attempt_id: the attempt; its process is gone.
-            kind: of what memory it ran out.
-            text: the failure's message and the end of the log.
+        Its process is gone; `text` is the failure's message and the end of the log.
         """
         occupied = self._occupancy.slots[attempt_id]
         record, retries = occupied.record, occupied.retries

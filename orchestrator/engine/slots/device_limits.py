@@ -28,11 +28,10 @@ class DeviceLimits:
     """The greatest numbers of trials at once, by device.
 
     Args:
-        plan: what was decided at the start.
-        history: keeps the results for later sweeps; None keeps nothing.
+        history: keeps the results for later sweeps.
         pays: whether it pays to try fewer.
-        is_shared: whether another user computes on the device of a key. What is found out beside
-            them is valid for this sweep only, and is not kept.
+        is_shared: whether another user computes on the device of a key. Results beside another user
+            are valid for this sweep only, and are not kept.
 
     Attributes:
         searches: whether the best number of trials at once is searched for.
@@ -70,10 +69,7 @@ class DeviceLimits:
     ) -> int | None:
         """Return how many trials may run at once on a device; None if only memory limits it.
 
-        Args:
-            there: attempts of ours on the device.
-            least_bytes: the least that one of the waiting trials takes; None if unknown.
-            left: how many wait.
+        `there` are attempts of ours; `left` trials wait, of which the smallest takes `least_bytes`.
         """
         ceiling = self._ceilings.get(device.key)
         if not self.searches:
@@ -114,10 +110,8 @@ class DeviceLimits:
     def ran_out(self, at_once: Mapping[str, int], number: int, place: str) -> bool:
         """Lower the limits because a trial ran out of memory; return whether `fallback` changed.
 
-        Args:
-            at_once: how many ran there, by key of the device.
-            number: of the trial.
-            place: the device for people; "" if there is only one.
+        `at_once` is how many ran there, by key of the device; `place` is the device for people, ""
+        if there is only one.
         """
         before = self.fallback
         for key, count in at_once.items():

@@ -14,11 +14,7 @@ from orchestrator.placement.hardware import HostReader, Reader, choose, family, 
 
 
 class Machine:
-    """The devices that a sweep may use, read at each call, and the clock.
-
-    Args:
-        plan: its slots show whether trials run on GPUs.
-        gpus: the GPUs to use (``--gpus``); None for all.
+    """The devices that a sweep may use (``--gpus``), read at each call, and the clock.
 
     Attributes:
         on_cpu: True if trials run on CPUs.

@@ -87,12 +87,6 @@ class OccupiedSlot:
 class Occupancy:
     """Devices and attempts, for all that places trials.
 
-    Args:
-        plan: what was decided at the start.
-        machine: the source of all readings.
-        leases: what other sweeps on this machine promised; None ignores them.
-        is_script: True if trials do not report their memory.
-
     Attributes:
         slots: the running attempts, by id.
         reading: the devices as last read; the host's memory for trials on CPUs.

@@ -29,10 +29,8 @@ class Recovery:
 def ran_out(message: str, log: str, oom_kills: int) -> Kind | None:
     """Return of what memory a trial ran out, or None for another failure.
 
-    Args:
-        message: the failure's, from the attempt.
-        log: the end of what this attempt printed.
-        oom_kills: how many processes the host's memory guard killed meanwhile.
+    `log` is the end of what the attempt printed, and `oom_kills` how many processes the host's
+    memory guard killed meanwhile.
     """
     killed = "SIGKILL" in message.partition("\n")[0]
     return classify(message, sigkill=killed, oom_kills=oom_kills) or classify(log)
@@ -51,7 +49,6 @@ def recover_counted(
     """Return how a trial continues that ran out of the memory in which slots are measured.
 
     Args:
-        occupied: its attempt.
         text: the failure's message and the end of the log.
         place: its devices, for people.
         is_capped: whether it was held to its slot; else it had all that was free.
@@ -93,13 +90,7 @@ def recover_counted(
 def recover_uncounted(kind: Kind, text: str, *, others: int, retries: int) -> Recovery:
     """Return how a trial continues that ran out of other memory, such as RAM next to a GPU.
 
-    Running fewer at once is the only remedy.
-
-    Args:
-        kind: of what memory.
-        text: the failure's message and the end of the log.
-        others: how many trials of ours still run.
-        retries: how often it was tried again for this already.
+    Running fewer at once is the only remedy; `others` is how many trials of ours still run.
     """
     peak = figures(text).peak_bytes
     reason = "the host ran out of memory" if kind == "host" else "out of GPU memory"

@@ -50,11 +50,8 @@ class _Running:
 class SweepTiming:
     """Follows the trials of a sweep through their starts, reports and ends.
 
-    All calls take `now` from one clock that never goes back, in seconds.
-
-    Args:
-        n_trials: of the sweep; None if it is unbounded.
-        window: how much a measurement takes.
+    All calls take `now` from one clock that never goes back, in seconds. An unbounded sweep has
+    None trials.
     """
 
     def __init__(self, n_trials: int | None, window: Window | None = None) -> None:
@@ -157,15 +154,9 @@ def _seconds(record: TrialRecord) -> float:
 
 
 class WaitingLog:
-    """Follows why nothing starts, from one decision to the next.
+    """Follows why nothing starts (`now`; None for nothing), from one decision to the next.
 
-    Args:
-        clock: seconds since 1970.
-        monotonic: seconds that never go back.
-        timeout_s: how long it may wait; None for ever.
-
-    Attributes:
-        now: why nothing starts; None if nothing is waited for.
+    It may wait for `timeout_s`; None waits for ever.
     """
 
     def __init__(
@@ -187,11 +178,7 @@ class WaitingLog:
     def note(
         self, found: Waiting | None, *, starts: bool
     ) -> tuple[Literal["waiting", "waited"], dict[str, Any]] | None:
-        """Note why the next trial has to wait, and whether a trial starts now.
-
-        Returns:
-            The event to log, with its facts in JSON types; None for none.
-        """
+        """Note why the next trial has to wait, and return the event to log with its facts."""
         before = self.now
         if before is not None and not starts:
             if found is None and not self._is_calm():

@@ -35,9 +35,8 @@ class TrialNeeds:
     """The memory of a sweep's trials, as far as it is known.
 
     Args:
-        spec: the sweep file.
         devices: where trials may run; the host's memory for trials on CPUs.
-        history: what earlier sweeps measured; None for none.
+        history: what earlier sweeps measured.
         believes_less: whether trials ask for what was measured even if more is declared, as in a
             sweep that tries out how many run at once: people declare generously, and its trials are
             measured before others join them.
