@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from orchestrator.search.study import Study
-from orchestrator.sweepfile.model.spec import Domain, Sampler
+from orchestrator.sweepfile.model.spec import Domain, Sampler, Spec
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 TOLD = ("PRUNED", "FAIL", "LOST")
@@ -44,15 +44,9 @@ def error(lr: float, dropout: float) -> float:
 def run(sampler: str, told: str, seed: int) -> tuple[int, float]:
     """Run one study and return its late diverging proposals and the best error it found."""
     with tempfile.TemporaryDirectory() as folder:
-        study = Study.open(
-            Path(folder, "journal"),
-            name="benchmark",
-            goal="minimize",
-            method="bayes",
-            seed=seed,
-            pruner="none",
-            sampler=Sampler(sampler),
-        )
+        path = Path(folder, "journal")
+        spec = Spec("benchmark", path, method="bayes", seed=seed, sampler=Sampler(sampler))
+        study = Study(path, spec.name, spec)
         late, best = 0, math.inf
         for number in range(TRIALS):
             proposal = study.ask(SPACE)

@@ -20,6 +20,7 @@ from orchestrator.search.study import Study
 from orchestrator.sweepfile.model import Domain, Sampler
 from orchestrator.sweepfile.space import PRUNERS, SAMPLERS, PrunerRecord, SamplerRecord
 from tests import test_docs
+from tests.search.conftest import study_at
 from tests.test_docs import undescribed_symptoms
 
 
@@ -89,16 +90,8 @@ SPACE = {"lr": Domain("uniform", low=0.0, high=1.0)}
 
 
 def study(folder: Path, *, sampler: str = "random", pruner: str = "none") -> Study:
-    return Study.open(
-        folder / "study.journal",
-        name="extended",
-        goal="minimize",
-        method="bayes",
-        seed=0,
-        pruner=pruner,
-        metric="val_mae",
-        sampler=Sampler(sampler),
-    )
+    path = folder / "study.journal"
+    return study_at(path, method="bayes", pruner=pruner, sampler=Sampler(sampler))
 
 
 class TestPruner:

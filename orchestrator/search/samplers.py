@@ -43,7 +43,8 @@ def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
                 f"sampler: {name} needs the package {package}, which is not installed. "
                 f"Next step: pip install {package}"
             ) from None
-    own = seed_of(seed, number)
+    digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+    own = int.from_bytes(digest[:4], "big")
     options = {**record.defaults, **sampler.options}
     if record.draws_the_rest:
         options.setdefault("independent_sampler", RandomSampler(seed=own))
@@ -56,12 +57,6 @@ def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
             return made
     except (TypeError, ValueError) as error:
         raise UsageError(f"sampler.options: {name} does not accept them: {error}") from None
-
-
-def seed_of(seed: int, number: int) -> int:
-    """Return the seed, 0 to 2³² − 1, of the proposal for trial `number`."""
-    digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")
 
 
 class DirectedSampler(BaseSampler):

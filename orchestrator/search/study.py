@@ -17,25 +17,24 @@ is a new trial here, with the same parameters.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.errors import UsageError, nearest
+from orchestrator.errors import UsageError
 from orchestrator.files import plain
 from orchestrator.search.journal import open_journal
 from orchestrator.search.pruners import make_pruner, reason
 from orchestrator.search.recorded import Reports, state_and_values
 from orchestrator.search.samplers import DirectedSampler
 from orchestrator.search.space import Space
-from orchestrator.sweepfile.model import Domain, Sampler, Spec
-from orchestrator.sweepfile.space import PRUNERS
+from orchestrator.sweepfile.model import Domain, Spec
 
 _REST = "config"
 """User attribute that contains the values of a config that are no parameters of the study."""
@@ -58,74 +57,48 @@ class _Running:
 
 
 class Study:
-    """One Optuna study; made by `Study.open`."""
+    """One Optuna study of a sweep, in a journal; it is created if it is missing.
 
-    def __init__(
-        self, study: optuna.Study, sampler: DirectedSampler, pruner: str, metric: str
-    ) -> None:
-        self._metric = metric
-        self._study = study
-        self._sampler = sampler
-        self._pruner = pruner
-        self._here: dict[int, _Running] = {}
-        self._known: tuple[Mapping[str, Domain], Space] | None = None
-        self._takes_reports = len(study.directions) == 1
+    Args:
+        path: the journal file; a torn end is repaired.
+        name: unique to the sweep and its stage.
+        spec: the sweep file.
 
-    @classmethod
-    def open(
-        cls,
-        path: Path,
-        *,
-        name: str,
-        goal: str,
-        method: str,
-        seed: int,
-        pruner: str,
-        metric: str = "the metric",
-        sampler: Sampler | None = None,
-        second_goal: str | None = None,
-    ) -> Self:
-        """Open the study in a journal, or create it.
+    Raises:
+        UsageError: the sampler cannot be made, or the goal has changed.
+        SweepError: the file is not a journal.
+    """
 
-        Args:
-            path: the journal file; a torn end is repaired.
-            name: unique to the sweep and its stage.
-            metric: name of the reported values, for reasons.
-            sampler: for the method ``"bayes"``; None for TPE.
-            second_goal: of the second metric, if there are two.
-
-        Raises:
-            UsageError: a name is unknown, the sampler cannot be made, or the goal has changed.
-            SweepError: the file is not a journal.
-        """
-        goals = [goal] if second_goal is None else [goal, second_goal]
-        for item in goals:
-            _check("metric.goal", item, ("minimize", "maximize"))
-        _check("method", method, ("grid", "random", "bayes"))
-        _check("pruner", pruner, PRUNERS)
+    def __init__(self, path: Path, name: str, spec: Spec) -> None:
+        first = spec.metric.goal if spec.metric else "minimize"
+        goals = [first, *(metric.goal for metric in spec.objectives[1:])]
         # Optuna would print a line for each trial.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directed = DirectedSampler(method, seed, sampler)
+        self._sampler = DirectedSampler(spec.method, spec.seed, spec.sampler)
         create = partial(
             optuna.create_study,
             storage=open_journal(path),
-            directions=[StudyDirection[item.upper()] for item in goals],
-            sampler=directed,
-            pruner=make_pruner(pruner),
+            directions=[StudyDirection[goal.upper()] for goal in goals],
+            sampler=self._sampler,
+            pruner=make_pruner(spec.pruner),
             load_if_exists=True,
         )
-        study = create(study_name=name)
-        found = [way.name.lower() for way in study.directions]
-        if found != goals and method != "bayes":
-            # Nothing was proposed by the wrong goal; ended trials are imported into another study.
-            study, found = create(study_name=f"{name} ({' and '.join(goals)})"), goals
-        if found != goals:
+        self._study = create(study_name=name)
+        found = [way.name.lower() for way in self._study.directions]
+        if found != goals and spec.method == "bayes":
             started, now = (" and ".join(ways) for ways in (found, goals))
             raise UsageError(
                 f"{path}: study '{name}' was started with the goal {started} (now {now}). "
                 "Run it as a new sweep with --new."
             )
-        return cls(study, directed, pruner, metric)
+        if found != goals:
+            # Nothing was proposed by the wrong goal; ended trials are imported into another study.
+            self._study = create(study_name=f"{name} ({' and '.join(goals)})")
+        self._pruner = spec.pruner
+        self._metric = spec.metric.name if spec.metric else ""
+        self._here: dict[int, _Running] = {}
+        self._known: tuple[Mapping[str, Domain], Space] | None = None
+        self._takes_reports = len(goals) == 1
 
     def ask(self, space: Mapping[str, Domain], params: Mapping[str, Any] | None = None) -> Proposal:
         """Start a trial.
@@ -304,7 +277,7 @@ class Studies:
     """Opens the studies of a sweep when they are needed, and the first one at once.
 
     There is one per stage, as metrics of different stages are not comparable. `name` is that of the
-    sweep. Raises as `Study.open` does.
+    sweep. Raises as `Study` does.
     """
 
     def __init__(self, path: Path, name: str, spec: Spec) -> None:
@@ -320,18 +293,8 @@ class Studies:
         if stage is None:
             stage = self._first
         if stage not in self._open:
-            spec, name = self._spec, self._name
-            self._open[stage] = Study.open(
-                self._path,
-                name=name if stage == self._first else f"{name}/{stage}",
-                goal=spec.metric.goal if spec.metric else "minimize",
-                method=spec.method,
-                seed=spec.seed,
-                pruner=spec.pruner,
-                metric=spec.metric.name if spec.metric else "",
-                sampler=spec.sampler,
-                second_goal=spec.objectives[1].goal if len(spec.objectives) > 1 else None,
-            )
+            name = self._name if stage == self._first else f"{self._name}/{stage}"
+            self._open[stage] = Study(self._path, name, self._spec)
         return self._open[stage]
 
     def __iter__(self) -> Iterator[Study]:
@@ -346,11 +309,3 @@ def _report_last(running: _Running, value: float | None) -> None:
     elif not running.reports.last_is_kept:
         step, last = running.reports.last
         running.trial.report(last, step)
-
-
-def _check(key: str, value: str, choices: Collection[str]) -> None:
-    if value not in choices:
-        raise UsageError(
-            f"{key}: expected one of {', '.join(choices)} (found {value!r})."
-            f"{nearest(value, choices)}"
-        )

@@ -110,14 +110,7 @@ def test_what_is_told_is_what_stands_in_the_folder(tmp_path: Path, three: Spec) 
     assert (found["b"].state, found["b"].reason) == (TrialState.FAIL, "the disk is full")
     assert found["c"].state is TrialState.PRUNED
     assert found["c"].reason == "diverged: train_loss is nan since step 2"
-    study = Study.open(
-        tmp_path / "sweep" / "study.journal",
-        name="sweep",
-        goal="minimize",
-        method="grid",
-        seed=0,
-        pruner="none",
-    )
+    study = Study(tmp_path / "sweep" / "study.journal", "sweep", three)
     numbers = {name: record.optuna_number for name, record in found.items()}
     told = study.states()
     assert told[numbers["a"] or 0] == "COMPLETE"

@@ -21,12 +21,11 @@ SPACE = {"lr": Domain("uniform", low=0.0, high=1.0)}
 DRIVER = """
 import sys
 from pathlib import Path
-from orchestrator.search.study import Study
 from orchestrator.sweepfile.model.spec import Domain
+from tests.search.conftest import study_at
 
 space = {"lr": Domain("uniform", low=0.0, high=1.0)}
-study = Study.open(Path(sys.argv[1]), name="tests", goal="minimize", method="bayes", seed=0,
-                   pruner="median")
+study = study_at(Path(sys.argv[1]), method="bayes", pruner="median")
 while True:
     proposal = study.ask(space)
     print(proposal.number, flush=True)

@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.search.samplers import make_sampler
-from orchestrator.search.study import Study
 from orchestrator.sweepfile.model.spec import Domain, Sampler
 from orchestrator.sweepfile.space import optuna_options as records
+from tests.search.conftest import study_at
 
 SPACE = {
     "lr": Domain("log_uniform_values", low=1e-5, high=1e-1),
@@ -34,13 +34,10 @@ def propose(
     folder: Path, name: str, count: int, *, seed: int = 3, two: bool = False
 ) -> list[dict[str, Any]]:
     """Return `count` more proposals of a study that learns how far they are from a good one."""
-    study = Study.open(
+    study = study_at(
         folder / "study.journal",
-        name="s",
-        goal="minimize",
         method="bayes",
         seed=seed,
-        pruner="none",
         sampler=Sampler(name, OPTIONS.get(name, {})),
         second_goal="maximize" if two else None,
     )
@@ -74,14 +71,8 @@ def test_two_metrics_are_told_as_a_pair(tmp_path: Path, name: str) -> None:
 
 def test_a_trial_with_one_of_two_metrics_has_failed(tmp_path: Path) -> None:
     propose(tmp_path, "nsga2", 1, two=True)
-    study = Study.open(
-        tmp_path / "study.journal",
-        name="s",
-        goal="minimize",
-        second_goal="maximize",
-        method="bayes",
-        seed=0,
-        pruner="median",
+    study = study_at(
+        tmp_path / "study.journal", second_goal="maximize", method="bayes", pruner="median"
     )
     assert study.tell(study.ask(SPACE).number, "COMPLETE", 0.5, None) == "FAIL"
     assert study.tell(study.ask(SPACE).number, "PRUNED", 0.5) == "PRUNED"

@@ -55,13 +55,7 @@ class Decisions:
         return found if isinstance(found, dict) else None
 
     def note(self, kind: str, name: str, text: str, **facts: Any) -> dict[str, Any]:
-        """Write a decision down, report it and return it.
-
-        Args:
-            kind: one of `EVENTS`.
-            text: the decision, for people.
-            facts: what follows from it, in JSON types.
-        """
+        """Write down a decision of a kind (`EVENTS`) with its facts in JSON types; return it."""
         decided: dict[str, Any] = {"words": text, **facts}
         self._state.course.setdefault(kind, {})[name] = decided
         self._state.save(self._log.folder)
@@ -92,11 +86,9 @@ class TimeSpent:
         self._last = self._kept = monotonic()
 
     def tick(self, gpus: int, *, is_last: bool = False) -> None:
-        """Count the time since the last call.
+        """Count the time since the last call, and write the sum down, at once if `is_last`.
 
-        Args:
-            gpus: how many GPUs trials held meanwhile; one that two share counts for each.
-            is_last: True writes the sum down at once.
+        Trials held `gpus` GPUs meanwhile; one that two share counts for each.
         """
         now = self._monotonic()
         hours, self._last = (now - self._last) / 3600, now

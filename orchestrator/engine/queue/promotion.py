@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts
@@ -14,22 +14,10 @@ from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, parse
 from orchestrator.sweepfile.expand import config_at, safe, without_seed
-from orchestrator.sweepfile.model import Promote, Spec, Stage
+from orchestrator.sweepfile.model import Promote, Stage
 
 LINK = "promoted"
 _MOST_NAMED = 8
-
-
-def promoting_stages(spec: Spec) -> tuple[Stage, ...]:
-    """Return the stages that a sweep runs in order: from the first as far as they promote."""
-    if spec.stage is not None:
-        return ()
-    found: list[Stage] = []
-    for stage in spec.stages:
-        found.append(stage)
-        if stage.promote is None:
-            break
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -51,17 +39,20 @@ class _Entrant:
 
 
 class Promotions:
-    """Decides who is promoted, once all trials of a stage have ended."""
+    """Decides who is promoted, once all trials of a stage have ended.
+
+    Attributes:
+        last_stage: the last stage that trials may reach; None if no stage promotes.
+    """
 
     def __init__(self, view: SweepView, decisions: Decisions) -> None:
         self._view = view
         self._decisions = decisions
-        self._stages = promoting_stages(view.spec)
-
-    @property
-    def last_stage(self) -> str | None:
-        """The last stage that trials may reach; None if no stage promotes."""
-        return self._stages[-1].name if self._stages else None
+        # The stages that a sweep runs in order: from the first as far as they promote.
+        stages = () if view.spec.stage is not None else view.spec.stages
+        promoting = len(list(takewhile(lambda stage: stage.promote is not None, stages)))
+        self._stages = stages[: promoting + 1]
+        self.last_stage = self._stages[-1].name if self._stages else None
 
     def review(self, *, more_to_come: bool) -> list[TrialRecord]:
         """Return the trials that are promoted now, unsaved, also what an earlier driver owes.

@@ -66,9 +66,8 @@ class Candidate:
 class TrialQueue:
     """Hands out trials, each with its number in the study.
 
-    Args:
-        only: names or numbers of the only trials to hand out; empty for all. With it nothing is
-            promoted and no gate holds anything back.
+    `only` names the only trials to hand out, if it is not empty; then nothing is promoted and no
+    gate holds anything back.
     """
 
     def __init__(

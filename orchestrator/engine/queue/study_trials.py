@@ -12,6 +12,7 @@ from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState, read_reports
 from orchestrator.search import LOST, Proposal, Studies, imputed, is_pruners
 from orchestrator.sweepfile.expand import varied_of
+from orchestrator.sweepfile.model import Domain
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,10 @@ class StudyTrials:
         """Give a trial that starts its number in the study, asking for one if it has none."""
         key = _key(record)
         if key not in self._open:
-            number = self._ask(record) if proposal is None else proposal.number
-            self._open[key] = number
+            if proposal is None:
+                space, chosen = self._chosen(record)
+                proposal = self._studies.of(record.stage).ask(space, chosen)
+            self._open[key] = number = proposal.number
             first = self._view.records.get(key)
             if first is not None and first is not record and first.state.is_finished:
                 # The next driver looks for the number there.
@@ -138,25 +141,22 @@ class StudyTrials:
             return None
         return self._imputed(members[0], self._mean(members))
 
-    def _ask(self, record: TrialRecord) -> int:
-        chosen = self._chosen(record)
-        space = {name: self._space[name] for name in chosen}
-        return self._studies.of(record.stage).ask(space, chosen).number
-
     def _import(self, record: TrialRecord, outcome: Outcome) -> None:
-        chosen = self._chosen(record)
+        space, chosen = self._chosen(record)
         record.optuna_number = self._studies.of(record.stage).import_finished(
             chosen,
-            {name: self._space[name] for name in chosen},
+            space,
             outcome.state,
             *outcome.values,
             reports=self._reported(record),
         )
         self._view.save(record)
 
-    def _chosen(self, record: TrialRecord) -> dict[str, Any]:
+    def _chosen(self, record: TrialRecord) -> tuple[dict[str, Domain], dict[str, Any]]:
+        """Return the domains and the values of what varies in a trial."""
         varied = varied_of(self._spec, record.config)
-        return {name: varied[name] for name in self._space if name in varied}
+        space = {name: domain for name, domain in self._space.items() if name in varied}
+        return space, {name: varied[name] for name in space}
 
     def _values(self, record: TrialRecord) -> tuple[float | None, ...]:
         objectives = self._spec.objectives

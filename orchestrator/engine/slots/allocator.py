@@ -157,7 +157,7 @@ class SlotAllocator:
         self._occupancy.note_step(occupied)
         self._believe(occupied)
         now = self._machine.monotonic()
-        self._timing.reported(attempt_id, step, occupied.record.total_steps, now)
+        self._timing.reported(attempt_id, step, now)
         self._emit_growth(self._limits.reported(attempt_id, occupied.keys, step, now))
 
     def holds(self, attempt_id: str, memory_bytes: int, pid: int) -> None:
@@ -287,7 +287,7 @@ class SlotAllocator:
         known = self._wants.get(number) if number is not None else None
         need = self._needs.of(number, config)
         stage = self._spec.stage if candidate.record is None else candidate.record.stage
-        duration_s = self._timing.expect(number, config, stage)
+        duration_s = self._timing.expect(config, stage)
         return replace(known or Want(need), need=need, duration_s=duration_s)
 
     def _set_limits(self, wants: Sequence[Want]) -> None:

@@ -53,7 +53,7 @@ class DeviceLimits:
         self._history = history
         self._pays = pays
         self._is_shared = is_shared
-        on_cpu = all(slot.device == CPU for slot in plan.slots)
+        on_cpu = plan.on_cpu
         grows = plan.mode == "sequential" and policy.max_parallel != 1
         grows = grows and policy.placement in (("grow",) if on_cpu else ("grow", "auto"))
         # Setting how many cores a trial takes also sets how many run at once.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.engine.child.memory import tree_bytes
-from orchestrator.placement import CPU, Device, Host, Plan, Policy
+from orchestrator.placement import Device, Host, Plan, Policy
 from orchestrator.placement.concurrency import Window
 from orchestrator.placement.hardware import HostReader, Reader, choose, family, pids_comparable
 
@@ -23,7 +23,7 @@ class Machine:
     """
 
     def __init__(self, plan: Plan, gpus: str | None = None) -> None:
-        self.on_cpu = all(slot.device == CPU for slot in plan.slots)
+        self.on_cpu = plan.on_cpu
         self._host = HostReader()
         self.cores = self._host.read().cores
         self.comparable = pids_comparable()

@@ -25,10 +25,8 @@ that has ended still has its slot, its memory seems to be there twice."""
 
 @dataclass
 class _Running:
-    number: int
-    config: Mapping[str, Any]
+    record: TrialRecord
     since: float
-    total_steps: int | None = None
     first: tuple[int, float] | None = None
     last: tuple[int, float] | None = None
 
@@ -38,12 +36,13 @@ class _Running:
         None before it has done a twentieth of its steps: what comes before the first report, such
         as making data, shows nothing of the rest.
         """
-        if self.first is None or self.last is None or not self.total_steps:
+        steps = self.record.total_steps
+        if self.first is None or self.last is None or not steps:
             return None
         (low, start), (high, end) = self.first, self.last
-        if high <= low or high - low < FROM_SHARE * self.total_steps:
+        if high <= low or high - low < FROM_SHARE * steps:
             return None
-        rest = max(0, self.total_steps - low) * (end - start) / (high - low)
+        rest = max(0, steps - low) * (end - start) / (high - low)
         return start - self.since + rest
 
 
@@ -60,7 +59,6 @@ class SweepTiming:
         self._running: dict[str, _Running] = {}
         self._over: set[int] = set()
         self._durations = Durations()
-        self._expected: dict[int, float | None] = {}
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Learn from the trials of an interrupted sweep."""
@@ -74,14 +72,12 @@ class SweepTiming:
     def started(self, attempt_id: str, record: TrialRecord, now: float) -> None:
         """Note that an attempt starts."""
         self._over.discard(record.number)
-        known = _known(record.config, record.stage)
-        self._running[attempt_id] = _Running(record.number, known, now)
+        self._running[attempt_id] = _Running(record, now)
 
-    def reported(self, attempt_id: str, step: int, total_steps: int | None, now: float) -> None:
+    def reported(self, attempt_id: str, step: int, now: float) -> None:
         """Note how far a trial is."""
         running = self._running.get(attempt_id)
         if running is not None:
-            running.total_steps = total_steps
             running.first = running.first or (step, now)
             running.last = (step, now)
 
@@ -90,20 +86,14 @@ class SweepTiming:
         running = self._running.pop(attempt_id, None)
         if running is None:
             return
-        self._over.add(running.number)
+        self._over.add(running.record.number)
         if is_typical:
-            self._durations.learn(running.config, now - running.since)
-            self._expected.clear()
+            known = _known(running.record.config, running.record.stage)
+            self._durations.learn(known, now - running.since)
 
-    def expect(
-        self, number: int | None, config: Mapping[str, Any], stage: str | None = None
-    ) -> float | None:
+    def expect(self, config: Mapping[str, Any], stage: str | None = None) -> float | None:
         """Return how many seconds a trial is expected to take; None while nobody knows."""
-        if number is None:
-            return self._durations.expect(_known(config, stage))
-        if number not in self._expected:
-            self._expected[number] = self._durations.expect(_known(config, stage))
-        return self._expected[number]
+        return self._durations.expect(_known(config, stage))
 
     def remaining_s(self, now: float, at_once: int) -> float | None:
         """Return how long the sweep still runs with so many at once; None if nobody knows."""

@@ -75,7 +75,9 @@ class SearchUp:
         most: greatest number that memory (or cores) and the trials that are left allow.
         learned: what `learned` returned in an earlier sweep: it begins with the number found then,
             and tries out more only if there was no room for more.
-        window: how much is measured before it is believed.
+
+    Attributes:
+        is_settled: True once nothing more is tried out.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class SearchUp:
         self._best_rates: dict[str, float] = {}
         self._target = self._start
         self._ceiling = sys.maxsize
-        self._is_settled = False
+        self.is_settled = False
         self._is_waiting = False  # to try the next number, which is not possible yet
         self._from_before = False
         self._watch = Stopwatch(self._start, window)
@@ -109,11 +111,6 @@ class SearchUp:
     def limit(self) -> int:
         """How many trials may run at once now; at least 1, even if nothing has room."""
         return max(1, min(self._target, self._most, self._ceiling))
-
-    @property
-    def is_settled(self) -> bool:
-        """True once nothing more is tried out."""
-        return self._is_settled
 
     def started(self, trial: str) -> Measurement | None:
         """Note that a trial runs, named for this attempt."""
@@ -133,7 +130,7 @@ class SearchUp:
         if trial not in self._has_reported:
             return None
         self._has_reported[trial] = True
-        if self._is_settled or self._is_waiting:
+        if self.is_settled or self._is_waiting:
             return self._try_next()
         self._watch.report(trial, step, now, self._has_reported)
         return self._judge() if self._watch.is_enough else None
@@ -142,17 +139,17 @@ class SearchUp:
         """Lower the limit for good: one of `at_once` trials ran out of memory."""
         self._ceiling = min(self._ceiling, max(1, at_once - 1))
         if self._target > self._ceiling:
-            self._target, self._is_settled = self._ceiling, True
+            self._target, self.is_settled = self._ceiling, True
 
     def learned(self) -> dict[str, Any] | None:
         """Return what the next sweep need not try out again, in JSON types; None for nothing."""
         if not self._ratios:
             return None
         return {
-            "at_once": self._target if self._is_settled else self._best,
+            "at_once": self._target if self.is_settled else self._best,
             "start": self._start,
             "ratios": {str(level): round(self._ratios[level], 4) for level in sorted(self._ratios)},
-            "settled": self._is_settled,
+            "settled": self.is_settled,
         }
 
     def summary(self) -> str:
@@ -176,7 +173,7 @@ class SearchUp:
 
     def _outlook(self) -> str:
         """Return for people how the search continues."""
-        if self._is_settled:
+        if self.is_settled:
             # Not `limit`: that few trials are left decides nothing.
             return f"staying at {self._target}"
         if self._is_waiting:
@@ -198,7 +195,7 @@ class SearchUp:
             ratio = speed_ratio(rates, level, self._best_rates, self._best)
             self._ratios[level] = ratio * self._ratios[self._best]
             if not self._is_better(ratio):
-                self._target, self._is_settled = self._best, True
+                self._target, self.is_settled = self._best, True
                 return Measurement(level, self._ratios[level], "back")
         self._best, self._best_rates = level, rates
         self._is_waiting = True
@@ -211,7 +208,7 @@ class SearchUp:
     def _try_next(self) -> Measurement | None:
         """Let one more run if the best was measured and there is room for it by now."""
         most = min(self._most, self._ceiling)
-        if not self._is_waiting or self._is_settled or self._best >= most:
+        if not self._is_waiting or self.is_settled or self._best >= most:
             return None
         self._measure(min(most, above(self._best)))
         return Measurement(self._best, self._ratios[self._best], "grow")
@@ -230,31 +227,27 @@ class SearchUp:
         self._best = at_once
         self._measure(at_once)
         # If only room was missing then, more is tried out now.
-        self._is_settled = learned.get("settled") is not False
+        self.is_settled = learned.get("settled") is not False
         self._from_before = True
 
 
 class SearchDown(SearchUp):
     """How many trials run at once on the CPU, beginning with all that it serves.
 
-    A card's speed is shared by whoever runs there, so the search on a card begins with one trial.
-    Cores are handed out: one that nobody was given idles, and measuring one trial alone would cost
-    a short sweep more than it could ever bring back. So all slots start at once and are measured
-    while they run, which costs nothing. Fewer are tried only if that `pays`.
+    The trials on a card share its speed, so the search on a card begins with one. A core that no
+    trial was given idles, and measuring one trial alone would cost a short sweep more than it could
+    ever bring back. So all slots start at once, and fewer are tried only if that `pays`.
 
-    The rule is that of `SearchUp`: the higher number stays only if it brings `GAIN`. If two cores
-    are halves of one, others compute on them, or memory is the limit, it does not, and the sweep
-    continues with fewer, each of which ends sooner. Trials keep their threads, and those that
-    follow get as many: cores that bring nothing when a trial runs there would only slow one down
-    that waits for them at every step.
+    As in `SearchUp`, the higher number stays only if it brings `GAIN`. If two cores are halves of
+    one, others compute on them, or memory is the limit, it does not. Trials keep their threads, and
+    those that follow get as many: cores that bring nothing when a trial runs there would only slow
+    one down that waits for them at every step.
 
     Args:
-        most: that cores and RAM serve.
         pays: asked before slots are left empty for a measurement.
         learned: what `learned` returned in an earlier sweep. That all at once were best is
             believed; that fewer were, only if these got more done than all, because who else
             computes here changes from day to day.
-        window: how much is measured before it is believed.
     """
 
     def __init__(
@@ -271,7 +264,7 @@ class SearchDown(SearchUp):
 
     def limit_within(self, most: int) -> int:
         """Return `limit` because a trial waits and at most `most` have room now."""
-        if self._is_free and not self._is_settled:
+        if self._is_free and not self.is_settled:
             # There are more after all (another stage, a remedy): slots are not empty for nothing.
             self._is_free, self._is_waiting, self._target = False, True, self._best
         return super().limit_within(most)
@@ -284,7 +277,7 @@ class SearchDown(SearchUp):
         found = super()._judge()
         if is_first and found is not None and found.decision == "stay":
             return None  # that all run decides nothing
-        self._is_settled = self._is_settled or (not is_first and self._best == 1)
+        self.is_settled = self.is_settled or (not is_first and self._best == 1)
         return found
 
     def _is_better(self, ratio: float) -> bool:
@@ -292,7 +285,7 @@ class SearchDown(SearchUp):
 
     def _try_next(self) -> Measurement | None:
         """Let fewer run if the best was measured and that pays by now."""
-        if not self._is_waiting or self._is_settled or self._best == 1:
+        if not self._is_waiting or self.is_settled or self._best == 1:
             return None
         fewer = below(self._best)
         answer = self._pays(self._best, fewer)
@@ -307,9 +300,9 @@ class SearchDown(SearchUp):
         return sorted(self._ratios, reverse=True)
 
     def _outlook(self) -> str:
-        if self._is_waiting and not self._is_settled:
+        if self._is_waiting and not self.is_settled:
             return f"staying at {self._best}" if len(self._ratios) > 1 else ""
-        return "" if self._is_free and not self._is_settled else super()._outlook()
+        return "" if self._is_free and not self.is_settled else super()._outlook()
 
     def _restore(self, learned: Mapping[str, Any]) -> None:
         at_once, ratios = _parse_learned(learned)
@@ -321,7 +314,7 @@ class SearchDown(SearchUp):
         whole = ratios[self._start]
         self._ratios = {level: ratio / whole for level, ratio in ratios.items()}
         self._target = self._best = at_once
-        self._is_settled = self._from_before = True
+        self.is_settled = self._from_before = True
 
 
 def _parse_learned(learned: Mapping[str, Any]) -> tuple[int | None, dict[int, float]]:

@@ -32,23 +32,16 @@ _STALE_S = 60.0
 
 @dataclass(frozen=True)
 class Claim:
-    """Memory of a device that a process has promised to a trial.
+    """Memory that a process has promised to a trial, on the device with the key `device`.
 
-    Attributes:
-        device: key of the device (`Device.key`).
-        used_bytes: how much of it the device already shows as used.
-        pid: of the process, for people: each container counts its own.
+    The device already shows `used_bytes` of it as used. `pid` is for people: each container counts
+    its own.
     """
 
     device: str
     memory_bytes: int
     used_bytes: int
     pid: int
-
-    @property
-    def pending_bytes(self) -> int:
-        """What still looks free though it is promised."""
-        return max(0, self.memory_bytes - self.used_bytes)
 
 
 def pack_claim(claim: Claim) -> bytes:
@@ -87,13 +80,10 @@ def parse_claim(content: bytes) -> Claim | None:
 
 
 def open_folder(path: Path, *, is_ours: bool, make: bool = True) -> int:
-    """Open a folder that all may write, and return its descriptor.
+    """Open a folder that all may write, but no link, and return its descriptor.
 
-    Args:
-        path: the folder; a link is refused.
-        is_ours: True for a folder of no other use, whose mode may be repaired: the process that
-            made it may have been killed before all were allowed to write.
-        make: whether to make it if it is missing.
+    The mode of a folder that is only ours may be repaired: the process that made it may have been
+    killed before all were allowed to write.
 
     Raises:
         OSError: it is missing, cannot be made or opened, or this system has no file locks.

@@ -153,7 +153,8 @@ class Leases:
         """Return the bytes that other sweeps claim and that still look free, by device key."""
         found: dict[str, int] = {}
         for claim in self.claims():
-            found[claim.device] = found.get(claim.device, 0) + claim.pending_bytes
+            pending = max(0, claim.memory_bytes - claim.used_bytes)
+            found[claim.device] = found.get(claim.device, 0) + pending
         return found
 
     def remaining(self, devices: Sequence[Device]) -> list[Device]:

@@ -50,13 +50,9 @@ _NO_MATTER = re.compile(
 
 @dataclass(frozen=True)
 class MemoryKey:
-    """All that determines how much memory a trial takes, and nothing else.
+    """All that determines how much memory a trial takes, in full and as a short digest.
 
     Trials of other learning rates or seeds need no measurement of their own.
-
-    Attributes:
-        of: in full, for people who read the file.
-        digest: its short name, the same on every machine.
     """
 
     of: Mapping[str, Any]
@@ -95,11 +91,7 @@ def memory_key(
 
 
 class History:
-    """What was measured under one results folder; several sweeps may write at a time.
-
-    Args:
-        path: the file; its folder is made if it is missing.
-    """
+    """What was measured under one results folder; several sweeps may write at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -81,12 +81,7 @@ _UNITS = {"b": 1, "k": 1 << 10, "m": MIB, "g": GIB, "t": 1 << 40}
 
 @dataclass(frozen=True)
 class Figures:
-    """The sizes in the message of an out-of-memory; 0 for those that it does not contain.
-
-    Attributes:
-        asked_bytes: what the trial asked for when it failed.
-        held_bytes: what it held on the device then.
-    """
+    """What a trial asked for and held when it ran out of memory; 0 if its message lacks it."""
 
     asked_bytes: int = 0
     held_bytes: int = 0
@@ -104,16 +99,17 @@ def classify(text: str, *, sigkill: bool = False, oom_kills: int = 0) -> Kind | 
 
     Args:
         text: the message of the failure, or the end of the log.
-        sigkill: True if the process was ended by SIGKILL, though not by us.
+        sigkill: True if another process ended it by SIGKILL.
         oom_kills: by how much the ``oom_kill`` counter of its control group rose meanwhile.
     """
     if sigkill and oom_kills > 0:
         return "host"
     lines = [_PREFIX.sub("", line.rstrip()) for line in text.splitlines()]
-    for place in range(len(lines) - 1, -1, -1):
-        kind = _kind(lines[place])
-        if kind is not None:
-            return kind if _is_final(lines[place + 1 :]) else None
+    for place, line in reversed(list(enumerate(lines, 1))):
+        is_host = _HOST.search(line) is not None
+        if is_host or _GPU.search(line):
+            kind: Kind = "host" if is_host else "gpu"
+            return kind if _is_final(lines[place:]) else None
     return None
 
 
@@ -135,8 +131,8 @@ def retry(
     It gets at least the observed peak and at least 1.5 times what it was given.
 
     Args:
-        given_bytes: what its slot held; None if nobody knows.
-        peak_bytes: what it was seen to take or to ask for; 0 if nobody knows.
+        given_bytes: what its slot held; None if unknown.
+        peak_bytes: what it was seen to take or to ask for; 0 if unknown.
         greatest_bytes: what one trial can have at most (`Admission.greatest`).
         was_alone: True if nothing else ran on its devices, ours or another user's.
         retries: how often it was tried again for this already.
@@ -151,12 +147,6 @@ def retry(
     # It gets all of the card that has most; a smaller one may be too small once more.
     least = max(1, min(given_bytes or 1, greatest_bytes), int(ALL_OF_IT * greatest_bytes))
     return Want(Need(least, "measured"), alone=True)
-
-
-def _kind(line: str) -> Kind | None:
-    if _HOST.search(line):
-        return "host"
-    return "gpu" if _GPU.search(line) else None
 
 
 def _is_final(after: list[str]) -> bool:

@@ -27,15 +27,15 @@ def test_fewer_are_measured_only_in_a_sweep_that_is_long_enough() -> None:
 
 def test_how_far_a_trial_is_shows_it_as_well() -> None:
     pace = SweepTiming(4, WINDOW)
-    pace.started("a", record(0), 0.0)
+    pace.started("a", record(0, total_steps=100), 0.0)
     # It makes its data for ten minutes, then does a step in ten seconds.
-    pace.reported("a", 1, 100, 600.0)
+    pace.reported("a", 1, 600.0)
     assert pace.remaining_s(600.0, 1) is None
-    pace.reported("a", 5, 100, 640.0)
+    pace.reported("a", 5, 640.0)
     assert pace.remaining_s(640.0, 1) is None, "too little of it is done"
-    pace.reported("a", 11, 100, 700.0)
+    pace.reported("a", 11, 700.0)
     assert pace.remaining_s(700.0, 1) == pytest.approx(3 * 1590 + 890)
-    pace.reported("stranger", 5, 100, 700.0)
+    pace.reported("stranger", 5, 700.0)
     pace.ended("stranger", 709.0, is_typical=True)
 
 
@@ -63,5 +63,5 @@ def test_an_interrupted_sweep_remembers_what_its_trials_took() -> None:
             record(2, state=TrialState.WAITING),
         ]
     )
-    assert pace.expect(2, {"epochs": 10}) == pytest.approx(300, rel=0.13)
+    assert pace.expect({"epochs": 10}) == pytest.approx(300, rel=0.13)
     assert pace.remaining_s(0.0, 1) == pytest.approx(300)
