@@ -123,7 +123,7 @@ class Conductor:
         attempt = start(view, record, attempt_id, slot.to_dict(), study, self._others)
         self._running[attempt_id] = attempt
         self._log.emit("trial_started", record, attempt=record.attempt, slot=record.slot)
-        cap, total = self.slots.cap_bytes(attempt_id), self.slots.gpu_bytes(attempt_id)
+        cap, total = self.slots.gpu_limits(attempt_id)
         return for_child(self._spec, attempt, commit=self._commit, cap_bytes=cap, gpu_bytes=total)
 
     def on_messages(self, attempt_id: str, messages: list[Message]) -> None:

@@ -140,14 +140,13 @@ class SlotAllocator:
             kept_as = self._needs.growth_key(record.config, device, self._machine.cores)
             self._emit_growth(self._limits.started(attempt_id, device, kept_as))
 
-    def cap_bytes(self, attempt_id: str) -> int | None:
-        """Return what an attempt may hold on its GPU; None without a limit."""
-        return self._occupancy.slots[attempt_id].cap_bytes
+    def gpu_limits(self, attempt_id: str) -> tuple[int | None, int | None]:
+        """Return what an attempt may hold on its GPU, and all the memory of its smallest GPU.
 
-    def gpu_bytes(self, attempt_id: str) -> int | None:
-        """Return all the memory of an attempt's smallest GPU; None on a CPU."""
-        total_bytes = self._occupancy.slots[attempt_id].total_bytes
-        return None if self._machine.on_cpu else total_bytes or None
+        None stands for no limit, as on a CPU.
+        """
+        occupied = self._occupancy.slots[attempt_id]
+        return occupied.cap_bytes, None if self._machine.on_cpu else occupied.total_bytes or None
 
     def reported(self, attempt_id: str, step: int) -> None:
         """Note a report."""

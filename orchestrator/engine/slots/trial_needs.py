@@ -66,10 +66,10 @@ class TrialNeeds:
         on_cpu = any(device.id == CPU for device in devices)
         self._declared = Need() if on_cpu else Need.declared(spec.resources.gpu_memory_bytes)
         self.declared_bytes = self._declared.memory_bytes or 0
+        self._earlier: dict[str, int] = {}
         self._measured: dict[str, int] = {}
         self._of_trial: dict[int, Need] = {}
         self._least: dict[str, Need] = {}
-        self._from_history: dict[str, int] = {}
         self._keys: dict[int, list[MemoryKey]] = {}
 
     def of(self, number: int | None, config: Mapping[str, Any]) -> Need:
@@ -83,7 +83,7 @@ class TrialNeeds:
         seen = max((self._measured.get(key.digest, 0) for key in keys), default=0)
         known = 0
         if self._is_settled(config):
-            known = max((self._known_earlier(key) for key in keys), default=0)
+            known = max(map(self._known_earlier, keys), default=0)
         declared, found = self.declared_bytes, max(seen, known)
         if declared and found <= declared:
             less = self.with_headroom(found) if found and self.believes_less else declared
@@ -140,13 +140,11 @@ class TrialNeeds:
         )
 
     def _known_earlier(self, key: MemoryKey) -> int:
-        """Return what such a trial took in an earlier sweep; 0 if unknown."""
-        if self._history is None:
-            return 0
-        if key.digest not in self._from_history:
-            need = self._history.lookup(key)
-            self._from_history[key.digest] = (need.memory_bytes or 0) if need else 0
-        return self._from_history[key.digest]
+        """Return what such a trial took in an earlier sweep, read once; 0 if unknown."""
+        if key.digest not in self._earlier:
+            need = None if self._history is None else self._history.lookup(key)
+            self._earlier[key.digest] = (need.memory_bytes or 0) if need else 0
+        return self._earlier[key.digest]
 
     def _keys_of(self, number: int | None, config: Mapping[str, Any]) -> list[MemoryKey]:
         if number is not None and number in self._keys:
