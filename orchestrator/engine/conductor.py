@@ -15,7 +15,7 @@ from pathlib import Path
 from orchestrator.engine.child.process import Attempt, Message
 from orchestrator.engine.judge import OtherTrials, check_watched
 from orchestrator.engine.program_watch import ProgramWatch
-from orchestrator.engine.queue.course import (
+from orchestrator.engine.queue.decisions import (
     Decisions,
     Ending,
     TimeSpent,

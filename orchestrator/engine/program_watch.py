@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.status import parse_time
-from orchestrator.engine.queue.course import Ending
+from orchestrator.engine.queue.decisions import Ending
 from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import atomic
 from orchestrator.runs import TrialRecord, TrialState, now, read_reports

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.queue.course import Decisions, TimeSpent, limit_reached
+from orchestrator.engine.queue.decisions import Decisions, TimeSpent, limit_reached
 from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots import trial_needs
 from orchestrator.engine.slots.allocator import SlotAllocator

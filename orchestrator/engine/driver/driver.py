@@ -13,7 +13,7 @@ from orchestrator.analysis import Success, judge_success
 from orchestrator.engine.conductor import INTERRUPTED, Conductor
 from orchestrator.engine.driver import control
 from orchestrator.engine.driver.opening import chosen_trials, folder_for, open_sweep
-from orchestrator.engine.queue.course import Ending
+from orchestrator.engine.queue.decisions import Ending
 from orchestrator.engine.queue.sweep_view import Listener, SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import Machine, SlotOptions

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.analysis import facts_of, joint_facts
 from orchestrator.analysis.measure import Difference
 from orchestrator.analysis.relate import between_runs, between_seeds
-from orchestrator.engine.queue.course import Decisions, Ending
+from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.runs.read import open_run

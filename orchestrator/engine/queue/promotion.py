@@ -9,7 +9,7 @@ from itertools import pairwise, takewhile
 from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts
-from orchestrator.engine.queue.course import Decisions
+from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.sweepfile.conditions import broken_by, parse

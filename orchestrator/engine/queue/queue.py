@@ -23,7 +23,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from orchestrator.engine.queue.ablation import Ablation
-from orchestrator.engine.queue.course import Decisions, Ending
+from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.promotion import LINK, Promotions
 from orchestrator.engine.queue.study_trials import StudyTrials
 from orchestrator.engine.queue.sweep_view import SweepView

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from orchestrator.engine import remedies
-from orchestrator.engine.queue.course import Decisions, Ending
+from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.queue import TrialQueue
 from orchestrator.engine.queue.study_trials import StudyTrials, dropped_by
 from orchestrator.engine.queue.sweep_view import SweepLog, SweepView

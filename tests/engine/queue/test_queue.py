@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.engine.queue.course import Decisions
+from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.queue import LOOK_AHEAD, TrialQueue
 from orchestrator.engine.queue.study_trials import StudyTrials
 from orchestrator.engine.queue.sweep_view import SweepLog, SweepView
