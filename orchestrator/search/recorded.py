@@ -15,7 +15,7 @@ difference. A failed trial is recorded with the value of ``metric.impute``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
@@ -92,7 +92,7 @@ def state_and_values(
     study: Study,
     state: str,
     values: Sequence[float | None],
-    reported: Callable[[], Sequence[float]],
+    own: Sequence[float],
     *,
     proposes: bool,
 ) -> tuple[TrialState, list[float] | None]:
@@ -102,13 +102,13 @@ def state_and_values(
 
     Args:
         values: the metrics at the end.
-        reported: returns reports of the trial, for a lost one; the last finite one counts.
+        own: reports of the trial, of which the last finite one counts for a lost one.
         proposes: False if no sampler decides what is tried; then no value is made up.
     """
     if state not in STATES:
         raise ValueError(f"state: expected one of {', '.join(STATES)} (found {state!r}).")
     if state == LOST:
-        state, values = _recorded_for_lost(study, reported() if proposes else None)
+        state, values = _recorded_for_lost(study, own) if proposes else ("PRUNED", ())
     ended = TrialState[state]
     finite = [value for value in values if value is not None and math.isfinite(value)]
     is_whole = len(finite) == len(values) == len(study.directions)
@@ -117,11 +117,11 @@ def state_and_values(
     return ended, finite if is_whole else None
 
 
-def _recorded_for_lost(study: Study, own: Sequence[float] | None) -> tuple[str, Sequence[float]]:
-    """Return the state and the values of a diverged trial; `own` is None if nothing proposes."""
+def _recorded_for_lost(study: Study, own: Sequence[float]) -> tuple[str, Sequence[float]]:
+    """Return the state and the values of a diverged trial."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     known = [trial.values for trial in complete]
-    if own is None or not known:
+    if not known:
         return "PRUNED", ()
     last = [value for value in own if math.isfinite(value)][-1:]
     rows = [*known, *([last] if last and len(study.directions) == 1 else [])]

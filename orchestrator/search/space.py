@@ -142,12 +142,8 @@ class _Share:
         return quantile(self._domain, float(held))
 
 
-class _WeightedChoice:
+class _WeightedChoice(_Share):
     """One of several values with the probabilities in the file, stored as one of these."""
-
-    def __init__(self, domain: Domain) -> None:
-        self._domain = domain
-        self.distribution = FloatDistribution(0.0, 1.0)
 
     def hold(self, value: Any) -> Held:
         """Return the middle of the range of `value`."""
@@ -157,13 +153,10 @@ class _WeightedChoice:
                 return share_of_choice(self._domain, index)
         raise NotInDomain
 
-    def value(self, held: Any) -> Any:
-        return quantile(self._domain, float(held))
-
 
 # `hold` returns the form in which Optuna stores a value, or raises `NotInDomain`; `value` the
 # domain's own object for that form.
-_Parameter = _Choice | _Number | _Quantized | _Share | _WeightedChoice
+_Parameter = _Choice | _Number | _Quantized | _Share
 
 
 class Encoded(NamedTuple):

@@ -178,17 +178,17 @@ class Study:
         Raises:
             ValueError: the trial is unknown, it has already ended, or `state` is unknown.
         """
-        ended, finite = state_and_values(
-            self._study,
-            state,
-            values,
-            lambda: self._last_report(number),
-            proposes=self._sampler.proposes,
-        )
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             raise ValueError(f"trial {number} has already ended ({frozen.state.name}).")
-        running = self._here.pop(number, None)
+        running = self._here.get(number)
+        own = list(frozen.intermediate_values.values())
+        if running is not None and running.reports.last is not None:
+            own = [running.reports.last[1]]
+        ended, finite = state_and_values(
+            self._study, state, values, own, proposes=self._sampler.proposes
+        )
+        self._here.pop(number, None)
         if ended is TrialState.PRUNED and running is not None and self._takes_reports:
             _report_last(running, finite[0] if finite else None)
         self._study.tell(number, finite if ended is TrialState.COMPLETE else None, state=ended)
@@ -219,13 +219,8 @@ class Study:
         steps to values of the metric. Raises as these do.
         """
         reported = dict(sorted((reports or {}).items()))
-        ended, finite = state_and_values(
-            self._study,
-            state,
-            values,
-            lambda: list((reports or {}).values()),
-            proposes=self._sampler.proposes,
-        )
+        own, proposes = list(reported.values()), self._sampler.proposes
+        ended, finite = state_and_values(self._study, state, values, own, proposes=proposes)
         known = self._space(space)
         held, rest = known.encode(params)
         taken = Reports()
@@ -247,13 +242,6 @@ class Study:
     def states(self) -> dict[int, str]:
         """Return the state of every trial, by its number in the study."""
         return {trial.number: trial.state.name for trial in self._study.get_trials(deepcopy=False)}
-
-    def _last_report(self, number: int) -> list[float]:
-        """Return the last finite report of a trial, if there is one."""
-        running = self._here.get(number)
-        if running is not None and running.reports.last is not None:
-            return [running.reports.last[1]]
-        return list(self._frozen(number).intermediate_values.values())[-1:]
 
     def _space(self, domains: Mapping[str, Domain]) -> Space:
         # A sweep asks with the same mapping each time; making a space costs more than asking.

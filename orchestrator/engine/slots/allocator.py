@@ -77,7 +77,7 @@ class SlotAllocator:
         )
         self._wants: dict[int, Want] = {}
         self._asked: dict[int, Need] = {}
-        self._waiting = WaitingLog(machine.clock, machine.monotonic, options.wait_timeout_s)
+        self._waiting = WaitingLog(machine, options.wait_timeout_s)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Restore what trials of an interrupted sweep took and asked for after out-of-memory."""

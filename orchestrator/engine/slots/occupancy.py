@@ -36,7 +36,6 @@ class OccupiedSlot:
         peak: the most that it was seen to hold; 0 if nobody has reported it.
         believed: the peak that was believed last.
         reports: True once it has reported.
-        undisturbed: True while no other trial of ours has come or gone on its devices.
     """
 
     record: TrialRecord
@@ -49,7 +48,6 @@ class OccupiedSlot:
     believed: int = 0
     pid: int | None = None
     reports: bool = False
-    undisturbed: bool = True
 
     @property
     def keys(self) -> list[str]:
@@ -144,7 +142,6 @@ class Occupancy:
         for device in devices:
             if not self.on(device.key):
                 self._before[device.key] = device
-        occupied.undisturbed = not self._disturb(occupied)
         occupied.note_need(need)
         self.slots[attempt_id] = occupied
         return occupied
@@ -154,7 +151,6 @@ class Occupancy:
         occupied = self.slots.pop(attempt_id, None)
         if occupied is None:
             return None
-        self._disturb(occupied)
         if self._is_script and not self._machine.on_cpu:
             # What the others hold was known from the sum, of which a part has gone.
             self.read()
@@ -226,13 +222,6 @@ class Occupancy:
         occupied.used, occupied.peak = held, max(occupied.peak, held)
         self.admission.observe(occupied.slot, held)
 
-    def _disturb(self, occupied: OccupiedSlot) -> bool:
-        """Note that an attempt comes or goes; return whether it shares a device with another."""
-        others = [other for key in occupied.keys for other in self.on(key) if other is not occupied]
-        for other in others:
-            other.undisturbed = False
-        return bool(others)
-
     def _look_at_sums(self) -> None:
         """Pass to admission what scripts hold together, if the share of each is unknown."""
         if self._machine.comparable:
@@ -258,7 +247,7 @@ class Occupancy:
         if self._machine.on_cpu:
             return self._machine.tree_bytes(occupied.pid)
         row = self._row(occupied)
-        if row is not None or not occupied.undisturbed:
+        if row is not None or not self.admission.was_alone(occupied.slot):
             return row
         # Before its first report it may not have touched the GPU, and what rises is another's.
         if not occupied.reports and any(each.processes is not None for each in self.reading):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from orchestrator.engine.slots.machine import Machine
 from orchestrator.placement.admission import Durations, Waiting
 from orchestrator.placement.concurrency import Window
 from orchestrator.runs import TrialRecord, TrialState
@@ -149,15 +150,9 @@ class WaitingLog:
     It may wait for `timeout_s`; None waits for ever.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-        timeout_s: float | None = None,
-    ) -> None:
+    def __init__(self, machine: Machine, timeout_s: float | None = None) -> None:
         self.now: Waiting | None = None
-        self._clock = clock
-        self._monotonic = monotonic
+        self._machine = machine
         self._timeout_s = timeout_s
         self._calm_from: float | None = None
 
@@ -179,7 +174,7 @@ class WaitingLog:
         if found is not None and before is None:
             return "waiting", {**found.to_dict(), "words": str(found)}
         if found is None and before is not None:
-            return "waited", {"seconds": round(before.waited_s(self._clock()), 1)}
+            return "waited", {"seconds": round(before.waited_s(self._machine.clock()), 1)}
         return None
 
     @property
@@ -187,12 +182,12 @@ class WaitingLog:
         """The message that ends the waiting; "" while it may continue."""
         if self.now is None or self._timeout_s is None:
             return ""
-        is_over = self.now.is_over(self._clock(), self._timeout_s)
+        is_over = self.now.is_over(self._machine.clock(), self._timeout_s)
         return self.now.timeout_message(self._timeout_s) if is_over else ""
 
     def _is_calm(self) -> bool:
         """Return whether nothing has been missing for long enough."""
-        now = self._monotonic()
+        now = self._machine.monotonic()
         if self._calm_from is None:
             self._calm_from = now
         return now - self._calm_from >= CALM_S
