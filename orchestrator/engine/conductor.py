@@ -8,6 +8,7 @@ attempts; everything else that decides about a sweep reads them and returns its 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,9 @@ from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec
 
 INTERRUPTED = "interrupted"
+
+# How often a trial whose worker was lost, by no fault of its own, runs again.
+MOST_LOST = 2
 
 # Scripts often name their folder by the second; the next one starts when that has passed.
 NEXT_FOLDER_S = 1.1
@@ -75,6 +79,7 @@ class Conductor:
         )
         self.records = self.trials.view.records
         self._running: dict[str, RunningAttempt] = {}
+        self._lost: Counter[int] = Counter()  # by trial: attempts whose worker was lost
         self._spent = TimeSpent(self._decisions)
         self._others = OtherTrials(self.trials.view)
         self._programs = ProgramWatch(spec, self.records.values())
@@ -154,20 +159,28 @@ class Conductor:
                 case "failed", text:
                     self._on_failed(attempt_id, attempt, str(text))
 
-    def on_gone(self, attempt_id: str, error: str | None = None) -> None:
-        """Give back the room of an attempt whose process has ended, maybe by an `error`.
+    def on_gone(self, attempt_id: str) -> None:
+        """Give back the room of an attempt whose process has ended.
 
-        An attempt that ran out of memory goes back into the queue, or has failed for good.
+        An attempt that ran out of memory, or whose worker ended without a word, goes back into the
+        queue, or has failed for good.
         """
         attempt = self._running.get(attempt_id)
         if attempt is None:
             return
+        runs_again = False
         if not attempt.is_finished and attempt.out_of_memory is None:
-            self._on_failed(attempt_id, attempt, error or "its process was lost")
+            number = attempt.record.number
+            self._lost[number] += 1
+            runs_again = attempt.requested_end is None and self._lost[number] <= MOST_LOST
+            state = TrialState.WAITING if runs_again else TrialState.FAIL
+            self._finish(attempt, state, "its worker process was lost")
         del self._running[attempt_id]
         if attempt.is_finished or attempt.out_of_memory is None:
             is_complete = attempt.record.state is TrialState.COMPLETE
             self.slots.ended(attempt_id, is_complete=is_complete)
+            if runs_again:
+                self.trials.queue.put_back(attempt.record)
         else:
             kind, message = attempt.out_of_memory
             found = self.slots.recover(attempt_id, kind, f"{message}\n{attempt.log_tail()}")

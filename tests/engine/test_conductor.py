@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from orchestrator.engine.child.process import Attempt
-from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.conductor import MOST_LOST, Conductor
 from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
@@ -217,14 +217,31 @@ def test_one_trial_can_be_stopped_while_it_runs_or_waits(tmp_path: Path, three: 
     assert start(conductor, "2").name == "b"
 
 
-def test_an_attempt_that_vanishes_is_a_failure(tmp_path: Path, three: Spec) -> None:
+def test_an_attempt_whose_worker_is_lost_runs_again_but_not_for_ever(
+    tmp_path: Path, three: Spec
+) -> None:
+    conductor = make_conductor(tmp_path, three)
+    for count in range(MOST_LOST):
+        assert start(conductor, str(count)).name == "a"
+        conductor.on_gone(str(count))
+        assert states(conductor)["a"] == (TrialState.WAITING, "its worker process was lost")
+    assert start(conductor, "last").attempt == MOST_LOST + 1
+    conductor.on_gone("last")
+    assert states(conductor)["a"] == (TrialState.FAIL, "its worker process was lost")
+    conductor.on_gone("last")
+    conductor.on_messages("last", [["done"]])
+    assert states(conductor)["a"][0] is TrialState.FAIL
+
+
+def test_an_attempt_that_was_to_end_and_is_lost_is_not_run_again(
+    tmp_path: Path, three: Spec
+) -> None:
     conductor = make_conductor(tmp_path, three)
     start(conductor, "1")
-    conductor.on_gone("1", "its Ray worker was lost")
-    assert states(conductor)["a"] == (TrialState.FAIL, "its Ray worker was lost")
+    conductor.stop_trial(0, "stopped by hand")
     conductor.on_gone("1")
-    conductor.on_messages("1", [["done"]])
-    assert states(conductor)["a"][0] is TrialState.FAIL
+    assert states(conductor)["a"] == (TrialState.PRUNED, "stopped by hand")
+    assert start(conductor, "2").name == "b"
 
 
 def test_scripts_start_one_after_another_until_their_folder_appears(

@@ -22,6 +22,7 @@ from orchestrator.runs import SweepDir, SweepRecord
 from orchestrator.sweepfile.model import Spec
 
 START_TIMEOUT_S = 60.0
+SAME_SIGNAL_S = 0.5
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
     """Call `first` at the first SIGINT, SIGTERM or SIGHUP, and `second` at the next; then exit.
 
     SIGHUP counts because a terminal that closes sends it; a sweep under ``nohup`` continues. It is
-    never the second: a shell and its terminal both send it. Only the main thread has handlers.
+    never the second: a shell and its terminal both send it. Nor is a SIGTERM at once after the
+    first: ``timeout`` sends it to the process and to its group. Only the main thread has handlers.
 
     Args:
         first: must return at once; it runs between two instructions of the main thread.
@@ -38,14 +40,16 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
     Yields:
         A function that installs the handlers again after a library has installed its own.
     """
-    calls = 0
+    earlier: tuple[int, float] | None = None  # the first signal and when it came
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
+        nonlocal earlier
+        if earlier is None:
+            earlier = number, time.monotonic()
             first()
-        elif number != signal.SIGHUP:
+            return
+        is_twin = number == earlier[0] and time.monotonic() - earlier[1] < SAME_SIGNAL_S
+        if number == signal.SIGINT or (number == signal.SIGTERM and not is_twin):
             try:
                 second()
             finally:

@@ -1,13 +1,19 @@
-"""Run trials through Ray Tune, on a Ray that is quiet, local, and ends with the driver."""
+"""Run trials through Ray Tune, on a Ray that is quiet, local, private, and ends with the driver."""
 
 from __future__ import annotations
 
+import atexit
+import functools
 import logging
 import os
+import secrets
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
@@ -34,6 +40,10 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+# Ray's processes without which nothing continues; it does not notice itself when one has ended.
+_NEEDED = ("gcs_server", "raylet")
+_CHECK_S = 0.3
+
 # Ray lets everyone write into its folder, so it gets one below ours, which nobody else can enter.
 _RAY = "r"
 
@@ -52,49 +62,41 @@ def run_trials(
 
     Raises a `SweepError` if Ray does not start, and the errors that `conductor` and `tick` raise.
     """
-    with local_ray(slots) as folder:
+    with local_ray(slots) as (folder, lost):
         on_start()
         tick()
         if conductor.is_over:
             return
         # Only now, since importing it imports Ray.
-        from ray import tune
-
         from orchestrator.engine.runners import ray_tune
 
         workers = ray_tune.Workers(conductor, tick, folder)
-        tuner = tune.Tuner(
-            ray_tune.Worker,
-            tune_config=tune.TuneConfig(
-                search_alg=ray_tune.ConductorSearcher(workers),
-                scheduler=ray_tune.ConductorScheduler(workers),
-                num_samples=-1,
-            ),
-            run_config=tune.RunConfig(
-                name="sweep",
-                storage_path=str(folder),  # the run directories are the record, not this
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=0, checkpoint_at_end=False
-                ),
-            ),
-        )
-        try:
-            tuner.fit()
-        except Exception:
-            if workers.errors:
-                raise workers.errors[0] from None
-            raise
+        # A call into a Ray that is gone blocks for a minute and then ends the whole process: this
+        # thread stays out of it, and leaves the other one behind.
+        tune = threading.Thread(target=ray_tune.run, args=(workers, folder), daemon=True)
+        tune.start()
+        while tune.is_alive() and not lost():
+            tune.join(_CHECK_S)
+        if tune.is_alive():
+            workers.abandon(f"Ray's {lost()} process was lost")
+        elif workers.errors:
+            raise workers.errors[0] from None
 
 
 @contextmanager
-def local_ray(slots: int) -> Iterator[Path]:
+def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
     """Start Ray on this machine with room for `slots` trials; stop it at the end.
 
-    Yields a folder for temporary files, readable by this user alone. No dashboard, no usage
-    statistics, nothing bound beyond loopback. On Linux its processes end with this one, even if
-    it is killed. Raises a `SweepError` if Ray does not start, or runs in this process already.
+    No dashboard, no usage statistics, nothing bound beyond loopback, and a token that only this
+    sweep knows. On Linux its processes end with this one, even if it is killed, and no signal to
+    this process's group or from its terminal reaches them.
+
+    Yields:
+        A folder for temporary files, readable by this user alone, and a function that returns the
+        name of a process that Ray has lost and needs, or None.
+
+    Raises:
+        SweepError: Ray does not start, or runs in this process already.
     """
     os.environ.update(_SETTINGS)
     warnings.filterwarnings("ignore", module="ray")
@@ -103,29 +105,85 @@ def local_ray(slots: int) -> Iterator[Path]:
     for name in ("ray", "ray.tune", "ray.train"):
         # For a lost worker they print a page of traceback; the trial's record names it too.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Through this it prints pages of its own logs about a process that was killed.
+    ray._private.worker.print_to_stdstream = lambda *args, **options: None
     if ray.is_initialized():
         raise SweepError("Ray already runs in this process. Call ray.shutdown() first.")
     with marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder:
+        _set_token(folder / "token")
+        node = None
         try:
             try:
-                ray.init(
-                    address="local",
-                    num_cpus=slots,
-                    num_gpus=0,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.CRITICAL,
-                    configure_logging=False,
-                    object_store_memory=80 << 20,
-                    # Otherwise workers would import modules from the working folder before ours.
-                    job_config=ray.job_config.JobConfig(_client_job=True),
-                    _temp_dir=str(folder / _RAY),
-                )
+                with _own_session():
+                    ray.init(
+                        address="local",
+                        num_cpus=slots,
+                        num_gpus=0,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                        configure_logging=False,
+                        object_store_memory=80 << 20,
+                        # Otherwise workers would import modules from the working folder first.
+                        job_config=ray.job_config.JobConfig(_client_job=True),
+                        _temp_dir=str(folder / _RAY),
+                    )
             except Exception as error:
+                reason = str(error).strip().rpartition("\n")[2]  # above it there may be a traceback
                 raise SweepError(
-                    f"Ray does not start on this machine ({error}). "
+                    f"Ray does not start on this machine ({reason}). "
                     "Give --inline to run without it, one trial after another."
                 ) from error
-            yield folder
+            node = ray._private.worker.global_worker.node
+            yield folder, lambda: _lost(node)
         finally:
-            ray.shutdown()
+            if _lost(node) is None:
+                ray.shutdown()
+            else:
+                # It would wait a minute for what is gone, as the end of the interpreter does; the
+                # reaper ends the rest.
+                atexit.register(_leave)
+
+
+def _lost(node: Any) -> str | None:
+    """Return the name of a process that Ray needs and that has ended; None if all are alive."""
+    dead = {} if node is None else dict(node.dead_processes())
+    return next((name for name in _NEEDED if name in dead), None)
+
+
+def _leave() -> None:
+    """End this process, whose sweep was interrupted, without asking Ray."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(130)
+
+
+def _set_token(path: Path) -> None:
+    """Let Ray accept only who knows a fresh token, which is in a file for this user alone."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(secrets.token_hex(32))
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    with suppress(ImportError):  # Ray has read both when it was imported
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _own_session() -> Iterator[None]:
+    """Start Ray's processes in sessions of their own for the time of the block.
+
+    A signal to the driver's process group (a closed terminal, `timeout`, a batch system) would end
+    them first, and with them the trials that are about to save their state.
+    """
+    from ray._private import services
+
+    plain = services.ConsolePopen
+    services.ConsolePopen = functools.partial(plain, start_new_session=True)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = plain

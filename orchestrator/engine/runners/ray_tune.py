@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune import PlacementGroupFactory
+from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -36,7 +38,9 @@ IDLE_S = 0.005
 # Nothing that Ray counts limits how many attempts run at once.
 CPU_SHARE = 0.01
 
-LOST = "its Ray worker was lost"
+# Workers have the driver's environment anyway; what Tune forwards, credentials of AWS among it,
+# Ray would write into a log.
+class_cache.ENV_VARS_TO_PROPAGATE.clear()
 
 
 class Inbox:
@@ -150,6 +154,8 @@ class Workers:
 
     def __init__(self, conductor: Conductor, tick: Callable[[], None], folder: Path) -> None:
         self.errors: list[Exception] = []
+        self._lock = threading.RLock()
+        self._is_abandoned = False
         self._conductor = conductor
         self._tick = tick
         self._folder = folder
@@ -160,6 +166,12 @@ class Workers:
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles searcher and scheduler to restore them later; nothing here is ever restored.
         return {}
+
+    def abandon(self, reason: str) -> None:
+        """End the sweep from another thread; what Tune calls from now on is refused."""
+        with self._lock:
+            self._is_abandoned = True
+            self._conductor.stop(reason)
 
     def tick(self) -> None:
         """Handle requests, and give free workers the next attempts or, at the end, nothing more."""
@@ -191,12 +203,12 @@ class Workers:
                 conductor.on_gone(attempt)
                 self._attempts[worker] = None
 
-    def on_gone(self, worker: str, error: str | None) -> None:
+    def on_gone(self, worker: str) -> None:
         """Free what a worker held that is gone."""
         with self._recording() as conductor:
             attempt = self._attempts.pop(worker, None)
             if attempt is not None:
-                conductor.on_gone(attempt, error)
+                conductor.on_gone(attempt)
 
     def check(self, status: dict[str, str]) -> None:
         """Look for workers that Ray lost without a word.
@@ -206,7 +218,7 @@ class Workers:
         """
         for worker in list(self._attempts):
             if status.get(worker) in (Trial.ERROR, Trial.TERMINATED):
-                self.on_gone(worker, LOST)
+                self.on_gone(worker)
 
     def _hand_out(self, worker: str) -> bool:
         """Put the next attempt into a worker's inbox, or the end; return whether there is one."""
@@ -227,12 +239,40 @@ class Workers:
     @contextmanager
     def _recording(self) -> Iterator[Conductor]:
         """Yield the conductor; keep an error of the block and raise it."""
-        try:
-            yield self._conductor
-        except Exception as error:
-            if error not in self.errors:
-                self.errors.append(error)
-            raise
+        with self._lock:
+            if self._is_abandoned:
+                raise RuntimeError("Ray is gone")
+            try:
+                yield self._conductor
+            except Exception as error:
+                if error not in self.errors:
+                    self.errors.append(error)
+                raise
+
+
+def run(workers: Workers, folder: Path) -> None:
+    """Let Tune run the workers until no attempt is left; any error is kept in `workers`."""
+    tuner = tune.Tuner(
+        Worker,
+        tune_config=tune.TuneConfig(
+            search_alg=ConductorSearcher(workers),
+            scheduler=ConductorScheduler(workers),
+            num_samples=-1,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(folder),  # the run directories are the record, not this
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=0, checkpoint_at_end=False
+            ),
+        ),
+    )
+    try:
+        tuner.fit()
+    except Exception as error:  # of any kind: it is raised in the driver's own thread
+        workers.errors.append(error)
 
 
 class ConductorSearcher(Searcher):
@@ -256,7 +296,7 @@ class ConductorSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Free what a worker held: Ray calls this when its actor is gone."""
-        self._workers.on_gone(trial_id, LOST if error else None)
+        self._workers.on_gone(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the run directories and the study are the record, not Ray's pickles."""

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.driver.control import catching
+from orchestrator.engine.driver.control import SAME_SIGNAL_S, catching
 from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.runs.records import TrialState
 from tests.engine.sweeps import cpu_plan, toy_spec
@@ -63,9 +64,20 @@ def test_the_second_signal_is_the_last(first: signal.Signals, second: signal.Sig
     waiting = Waiting()
     waiting.process.send_signal(first)
     assert waiting.heard() == "first"
+    if first is second:
+        time.sleep(SAME_SIGNAL_S)
     waiting.process.send_signal(second)
     assert waiting.heard() == "second"
     assert waiting.end() == 130
+
+
+def test_a_termination_that_comes_twice_at_once_is_one() -> None:
+    waiting = Waiting()
+    waiting.process.send_signal(signal.SIGTERM)
+    assert waiting.heard() == "first"
+    waiting.process.send_signal(signal.SIGTERM)
+    assert waiting.asked() == "word"
+    assert waiting.end() == 0
 
 
 def test_a_hangup_is_never_the_second() -> None:

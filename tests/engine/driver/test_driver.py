@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from orchestrator.engine.driver.driver import Outcome, run_sweep
@@ -141,7 +143,8 @@ def wait_for_long_ones(folder: Path) -> None:
 def test_a_signal_ends_the_sweep_in_order(tmp_path: Path, number: signal.Signals) -> None:
     driver = start_driver(tmp_path, LONG)
     wait_for_long_ones(tmp_path)
-    driver.send_signal(number)
+    # To the whole group, as a terminal that closes and `timeout` do.
+    os.killpg(driver.pid, number)
     assert driver.wait(30) == 130
     sweep = SweepDir(tmp_path / "toy")
     states = {record.name: (record.state, record.reason) for record in load_trials(sweep)}
@@ -151,6 +154,49 @@ def test_a_signal_ends_the_sweep_in_order(tmp_path: Path, number: signal.Signals
     assert record is not None
     assert record.state is SweepState.INTERRUPTED
     wait_until(lambda: not processes_with(str(tmp_path)), 10)
+
+
+def open_to_others(path: Path) -> bool:
+    """Return whether another user could read, write or enter a file or folder."""
+    return not path.is_symlink() and path.stat().st_mode & 0o077 != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["raylet", "gcs_server"])
+def test_a_lost_ray_interrupts_the_sweep_and_shows_nothing_to_others(
+    tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Path(tempfile.mkdtemp(dir="/tmp"))  # a socket's path holds 107 bytes
+    monkeypatch.setenv("TMPDIR", str(short))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "never-in-a-log")
+    monkeypatch.setenv("HOME", "/dev/null")  # Ray would write its token there
+    driver = start_driver(tmp_path, LONG)
+    wait_for_long_ones(tmp_path)
+    (folder,) = [path for path in short.iterdir() if (path / "r").is_dir()]
+    inside = [Path(at, name) for at, _, names in os.walk(folder) for name in names]
+    assert not open_to_others(folder), "what Ray makes below it is open to everyone"
+    assert not any(
+        b"never-in-a-log" in path.read_bytes()
+        for path in inside
+        if path.is_file() and not path.name.endswith(".json")
+    )
+    results = [tmp_path / "toy", *(tmp_path / "toy").rglob("*")]
+    assert not [path for path in results if path.stat().st_mode & 0o002]
+    processes = psutil.Process(driver.pid).children(recursive=True)
+    (victim,) = [process for process in processes if process.name() == lost]
+    victim.kill()
+    begun = time.monotonic()
+    assert driver.wait(50) == 130
+    assert time.monotonic() - begun < 20, "Ray itself would wait for a minute"
+    states = {record.name: record for record in load_trials(SweepDir(tmp_path / "toy"))}
+    assert states["short"].state is TrialState.COMPLETE
+    assert states["long"].state is states["longer"].state is TrialState.WAITING
+    assert states["long"].reason == f"Ray's {lost} process was lost"
+    record = SweepRecord.load(SweepDir(tmp_path / "toy"))
+    assert record is not None
+    assert record.state is SweepState.INTERRUPTED
+    wait_until(lambda: not processes_with(str(tmp_path)), 10)
+    shutil.rmtree(short)
 
 
 @pytest.mark.slow
