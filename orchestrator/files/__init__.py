@@ -1,4 +1,4 @@
-"""Files that survive crashes (`atomic`, `jsonl`, `lock`), TOML, sizes and durations."""
+"""Files that survive crashes (`atomic`, `jsonl`, `lock`), safe reading (`regular`), and sizes."""
 
 import lazy_loader
 

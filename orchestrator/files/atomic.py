@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from orchestrator.files.regular import read_bytes
+
 # No call reads the mask without setting it, which affects all threads: it is read once, while
 # there is only one.
 _UMASK = os.umask(0o077)
@@ -63,7 +65,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in `path`, or None if it is missing, torn or not an object."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_bytes(path, path.parent))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.files.atomic import plain
+from orchestrator.files.regular import open_file, read_bytes
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
@@ -33,7 +34,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """Return all whole records; torn lines and lines without an object are left out."""
     try:
-        return parse(path.read_bytes())
+        return parse(read_bytes(path, path.parent))
     except OSError:
         return []
 
@@ -54,7 +55,7 @@ def parse(content: bytes) -> list[dict[str, Any]]:
 def read_last(path: Path, tail_bytes: int = 16_384) -> dict[str, Any] | None:
     """Return the last whole record within the last `tail_bytes` of a log, which alone are read."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path, path.parent) as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - tail_bytes))
             records = parse(stream.read())

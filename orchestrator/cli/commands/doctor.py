@@ -18,7 +18,7 @@ from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text
 from orchestrator.cli.render.text import plural, terminal_width
 from orchestrator.divergence.schedule import from_text
 from orchestrator.errors import NotFoundError
-from orchestrator.files import atomic, plain
+from orchestrator.files import atomic, plain, regular
 from orchestrator.runs import RunDir, SweepDir, find_sweep, results_folder
 
 _NARROWEST = 40
@@ -105,14 +105,15 @@ def _write_bundle(target: Path, found: Examination) -> int:
     for index, one in enumerate(found.runs):
         path = one.run.path
         if path.is_file():
-            files.setdefault(f"logs/{path.name}", path)
+            files.setdefault(f"logs/{path.name}", path.resolve())  # the user named it
             continue
         folder = f"runs/{index:04d}-{SweepDir.called(Path(), path.name).name}"
         for name in _PACKED_OF_A_RUN:
-            if (path / name).is_file():
+            if (path / name).is_file() and not regular.leads_out(path / name, path):
                 files[f"{folder}/{name}"] = path / name
         spec = path.parent.parent / "spec.json"
-        if RunDir(path).number is not None and spec.is_file():
+        is_ours = RunDir(path).number is not None and spec.is_file()
+        if is_ours and not regular.leads_out(spec, spec.parent):
             files.setdefault(f"{SweepDir.called(Path(), spec.parent.name).name}/spec.json", spec)
     with (
         writing(target, "--bundle"),
@@ -123,7 +124,7 @@ def _write_bundle(target: Path, found: Examination) -> int:
         text = json.dumps(plain(found.to_dict()), indent=2, ensure_ascii=False)
         packed.writestr("diagnosis.json", text)
         for name, path in files.items():
-            with path.open("rb") as log:
+            with regular.open_file(path, path.parent) as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _MOST_BYTES))
                 packed.writestr(name, log.read())
     return len(files) + 2

@@ -16,6 +16,7 @@ import click
 from orchestrator.cli import options
 from orchestrator.cli.render.events import in_words
 from orchestrator.errors import NotFoundError
+from orchestrator.files import regular
 from orchestrator.runs import (
     SweepDir,
     SweepRecord,
@@ -157,7 +158,7 @@ def _print(
         # Checked before reading, so that what was written until then is still read.
         over = is_over()
         try:
-            stream = path.open("rb")
+            stream = regular.open_file(path, path.parent)
         except OSError:
             pass
         else:

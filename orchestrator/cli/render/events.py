@@ -14,7 +14,7 @@ import click
 from orchestrator.cli.output import say
 from orchestrator.cli.render.text import clean, number, plural
 from orchestrator.engine.script import Lines, Tail
-from orchestrator.files import format_duration
+from orchestrator.files import format_duration, regular
 from orchestrator.placement import CPU
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
@@ -243,7 +243,7 @@ class Progress:
 def _last_lines(path: Path) -> list[str]:
     """Return the end of a log as a terminal would show it, without control characters."""
     try:
-        with path.open("rb") as stream:
+        with regular.open_file(path, path.parent) as stream:
             stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             data = stream.read()
     except OSError:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.files import regular
 from orchestrator.files.discover import records
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
 def read_bytes(path: Path) -> bytes:
     """Return the content of a log, unpacked if its name ends in ``.gz``, or raise LogProblem."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with regular.open_file(path) as raw:
+            stream = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
             content = stream.read(LARGEST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise LogProblem(f"cannot be read: {error}") from None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.files import atomic
+from orchestrator.files import atomic, regular
 from orchestrator.runs.curves.cells import number
 from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_readers, read_log
 from orchestrator.runs.foreign import metadata as foreign
@@ -111,7 +111,8 @@ def _first_log(
     folder: Path, entries: list[Path], pattern: str | None, top: Path
 ) -> list[LoggedRun]:
     """Return the runs of the log with the most usual name, else of the first that can be read."""
-    names = {entry.name: entry for entry in entries if entry.is_file()}
+    inside = (entry for entry in entries if not regular.leads_out(entry, folder))
+    names = {entry.name: entry for entry in inside if entry.is_file()}
     if {"metrics.jsonl", "state.json"} <= set(names):
         return [_lone_trial(folder)]
     usual = sorted(

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files import jsonl
+from orchestrator.files import jsonl, regular
 from orchestrator.runs.curves.cells import flat, number
 
 Row = dict[str, Any]
@@ -59,7 +59,7 @@ class Mark:
 def mark(path: Path) -> Mark | None:
     """Return how far a file is written now; None if there is no file."""
     try:
-        with path.open("rb") as stream:
+        with regular.open_file(path) as stream:
             state = os.fstat(stream.fileno())
             head = os.pread(stream.fileno(), min(_PRINT, state.st_size), 0)
             last = os.pread(stream.fileno(), _PRINT, max(0, state.st_size - _PRINT))
@@ -88,7 +88,7 @@ class GrowingFile:
         if version is None or (version == self._version and done.size >= version[1]):
             return b"", False
         try:
-            with self.path.open("rb") as stream:
+            with regular.open_file(self.path) as stream:
                 handle = stream.fileno()
                 state = os.fstat(handle)
                 has_restarted = done.size > 0 and self._has_restarted(handle, state)
@@ -215,7 +215,7 @@ class GrowingCsv(_GrowingTable):
     def _read_heading(self) -> None:
         """Take the heading of a table to which other rows are appended."""
         try:
-            with self.path.open("rb") as stream:
+            with regular.open_file(self.path) as stream:
                 line = stream.readline(65_536)
         except OSError:
             return
@@ -267,7 +267,7 @@ class RewrittenJson:
         if version is None or version == self._version or version[1] > _LARGEST_JSON:
             return None
         try:
-            content = json.loads(self._path.read_bytes().decode("utf-8-sig", "replace"))
+            content = json.loads(regular.read_bytes(self._path).decode("utf-8-sig", "replace"))
         except (OSError, ValueError, RecursionError):
             return None  # half written; the next poll reads it again
         self._version = version

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files import jsonl
+from orchestrator.files import jsonl, regular
 from orchestrator.runs.curves.cells import number
 
 NEEDED = ("predictions.npy", "targets.npy")
@@ -39,11 +39,11 @@ def other_formats(names: Collection[str]) -> list[str]:
 
 def read_object(path: Path) -> tuple[dict[str, Any], str | None]:
     """Return the object in a JSON file ({} if it is missing), and why it cannot be read, if so."""
-    if not path.is_file():  # opening a pipe waits for its writer
+    if not path.is_file():
         return {}, None
     try:
         # Windows tools like to start a file with a byte order mark.
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = json.loads(regular.read_bytes(path, path.parent).decode("utf-8-sig"))
     except OSError as error:
         return {}, str(error.strerror or error)
     except UnicodeDecodeError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError, nearest
+from orchestrator.files import regular
 from orchestrator.runs.layout import array_name
 from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
@@ -29,6 +30,7 @@ _USUAL_NAMES = {
     "predictions": ("predictions", "preds", "pred", "y_pred", "y_hat", "prediction"),
     "targets": ("targets", "true", "y_true", "target", "y_test", "ground_truth", "gt"),
 }
+_MOST_BYTES = 4 << 20  # of a ``sweep-runs.yaml``
 _MOST_ZIPS = 20
 
 _ARRAY_KEYS = {
@@ -125,7 +127,7 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """Return the content of a ``sweep-runs.yaml``; raise UsageError if it is not valid."""
     try:
-        raw = read_yaml(path.read_text(encoding="utf-8-sig"))
+        raw = read_yaml(regular.read_bytes(path, path.parent, _MOST_BYTES).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError, LenientError) as error:
         raise UsageError(f"{path}: cannot be read ({error}). Write a YAML mapping.") from None
     if raw is None:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files import jsonl
+from orchestrator.files import jsonl, regular
 from orchestrator.runs.curves.cells import number
 from orchestrator.runs.curves.formats.wandb_log import WandbLog
 from orchestrator.runs.curves.log_reader import LogProblem, read_log
@@ -49,10 +49,7 @@ class Found:
     def read_text(self, path: Path) -> str:
         """Return the text of a file; "" if it cannot be read."""
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                self.problems.append(f"{path.name} is not read: it is larger than a config is")
-                return ""
-            return path.read_text(encoding="utf-8-sig")
+            return regular.read_bytes(path, path.parent, _MOST_BYTES).decode("utf-8-sig")
         except OSError as error:
             self.problems.append(f"{path.name} cannot be read: {error.strerror or error}")
         except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError
+from orchestrator.files import regular
 from orchestrator.runs.foreign import metadata, run_files
 from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
 from orchestrator.runs.foreign.tools import recognize
@@ -111,7 +112,10 @@ def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> 
                 elif name.startswith(".") or name == "__pycache__":
                     continue
                 elif entry.is_file():  # neither a link to nowhere nor a pipe, which may block
-                    files.append(name)
+                    # Arrays may be shared between runs; anything else may be a private file.
+                    is_array = name.endswith((".npy", ".npz"))
+                    if is_array or not regular.leads_out(path / name, path):
+                        files.append(name)
                 elif entry.is_dir() and not (entry.is_symlink() and _leads_up(path / name)):
                     folders.append(path / name)
                     (links if entry.is_symlink() else waiting).append(path / name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.files import atomic, jsonl
+from orchestrator.files import atomic, jsonl, regular
 from orchestrator.metrics import check_pair, check_sequences
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import (
@@ -190,7 +190,7 @@ class StoredRun:
         """Return the last line of our own log as it is, or all those in its last 16 KiB."""
         # A status must cost next to nothing while a training runs: the log is not read whole.
         try:
-            with RunDir(self.path).metrics_file.open("rb") as stream:
+            with regular.open_file(RunDir(self.path).metrics_file, self.path) as stream:
                 stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
                 lines = jsonl.parse(stream.read())
         except OSError:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.errors import TrialError
-from orchestrator.files import plain, toml
+from orchestrator.files import plain
 from orchestrator.sweepfile.model.program import ParamsFile, Program
+from orchestrator.sweepfile.program import toml
 from orchestrator.sweepfile.program.argument_styles import MACRO_STYLES, arguments, native
 
 _ABSENT = object()

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import Problem, UsageError
+from orchestrator.files import regular
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 MAX_BYTES = 5_000_000
@@ -51,14 +52,13 @@ def read_file(path: Path, log: Log) -> Node:
     """
     origin = str(path)
     try:
-        size = path.stat().st_size
-        raw = path.read_bytes() if size <= MAX_BYTES else b""
+        with regular.open_file(path) as stream:
+            raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(f"{origin}: cannot read the sweep file: {reason}.") from None
-    if size > MAX_BYTES or len(raw) > MAX_BYTES:
-        limit = MAX_BYTES // 1_000_000
-        log.add("", f"larger than {limit} MB ({size:,} bytes).", origin)
+    if len(raw) > MAX_BYTES:
+        log.add("", f"larger than {MAX_BYTES // 1_000_000} MB.", origin)
         raise log.error()
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:

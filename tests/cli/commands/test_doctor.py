@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import zipfile
@@ -302,3 +303,17 @@ def test_a_plot_of_nothing_and_of_extremes() -> None:
     assert "!" in drawn
     assert len({line.index("│") for line in drawn.splitlines() if "│" in line}) == 1
     assert "(logarithmic)" in plot([("a", [(1, 1.0), (2, 1e-5)])])
+
+
+def test_a_bundle_follows_no_link_out_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "id_rsa").write_text("PRIVATE KEY")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "history.csv").write_text("epoch,loss\n1,3\n2,2\n3,1\n")
+    for name in ("log.txt", "config.json", "metadata.json", "state.json"):
+        (run / name).symlink_to("../id_rsa")
+    os.mkfifo(run / "metrics.jsonl")
+    assert doctor(str(run), "--bundle", str(tmp_path / "b.zip")) == 0
+    with zipfile.ZipFile(tmp_path / "b.zip") as packed:
+        content = b"".join(packed.read(name) for name in packed.namelist())
+    assert b"PRIVATE KEY" not in content

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from orchestrator.files import regular
 from orchestrator.runs.curves.cells import number
 from orchestrator.runs.curves.log_reader import (
     LoggedRun,
@@ -72,7 +73,7 @@ class WandbLog:
 
         before = len(self.reports)
         try:
-            with self._path.open("rb") as stream:
+            with regular.open_file(self._path) as stream:
                 head = stream.read(_HEADER_BYTES)
                 if len(head) < _HEADER_BYTES and _HEADER.startswith(head[:4]):
                     return 0  # it is being made

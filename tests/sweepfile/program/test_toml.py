@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.files import toml
+from orchestrator.sweepfile.program import toml
 
 scalars = (
     st.booleans()
