@@ -56,7 +56,7 @@ class Config:
     # Loss.
     loss: str = parameter(
         "mse",
-        "what training minimises",
+        "training loss",
         choices=("mse", "edc_rir", "weighted_edc", "auxiliary"),
         alters_loss=True,
         alters_memory=True,
@@ -84,7 +84,7 @@ class Config:
     )
     aux_weight: float = parameter(
         0.1,
-        "weight of the T20 and C50 errors beside the MSE (auxiliary)",
+        "weight of the T20 and C50 errors relative to the MSE (auxiliary)",
         low=0.01,
         high=1.0,
         alters_loss=True,
@@ -99,13 +99,13 @@ class Config:
     )
 
     # Optimizer.
-    optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"), alters_memory=True)
-    lr: float = parameter(1e-3, "learning rate; the peak where the schedule moves it", low=0.0)
+    optimizer: str = parameter("adam", "optimizer", choices=("adam", "adamw"), alters_memory=True)
+    lr: float = parameter(1e-3, "learning rate; the peak if a schedule changes it", low=0.0)
     weight_decay: float = parameter(
         0.0, "weight decay; decoupled with adamw, L2 with adam", low=0.0, high=10.0
     )
     gradient_clip_val: float | None = parameter(
-        1.0, "greatest L2 norm of the gradient; null for no clipping", low=1e-12
+        1.0, "maximum L2 norm of the gradient; null for no clipping", low=1e-12
     )
     precision: int = parameter(
         32,
@@ -120,10 +120,10 @@ class Config:
     eval_batch_size: int = parameter(
         256, "curves per step of evaluation", low=1, high=65536, alters_memory=True
     )
-    epochs: int = parameter(200, "greatest number of epochs", unit="epochs", low=1, high=1_000_000)
+    epochs: int = parameter(200, "maximum number of epochs", unit="epochs", low=1, high=1_000_000)
     patience: int | None = parameter(
         50,
-        "epochs without a better val_mae after which training ends; null for never",
+        "epochs without a better val_mae before training ends; null for never",
         unit="epochs",
         low=1,
     )
@@ -131,29 +131,29 @@ class Config:
     # Learning-rate schedule.
     lr_schedule: str = parameter(
         "constant",
-        "constant, cosine and onecycle move once per batch, plateau once per epoch by val_mae",
+        "cosine and onecycle change the rate once per batch, plateau once per epoch by val_mae",
         choices=("constant", "cosine", "plateau", "onecycle"),
     )
     warmup_epochs: float = parameter(
         0.0,
-        "linear rise from lr/10 at the start, per batch; onecycle has a rise of its own",
+        "linear rise from lr/10 at the start, per batch; onecycle has its own rise",
         unit="epochs",
         low=0.0,
     )
     lr_floor: float = parameter(
-        0.01, "end of cosine and least value of plateau, as a share of lr", low=0.0, high=1.0
+        0.01, "end of cosine and minimum of plateau, as a share of lr", low=0.0, high=1.0
     )
     plateau_patience: int = parameter(
         10, "epochs without a better val_mae before the rate falls", unit="epochs", low=0
     )
-    plateau_factor: float = parameter(
-        0.5, "what the rate is multiplied by at a plateau", low=0.01, high=0.99
-    )
+    plateau_factor: float = parameter(0.5, "factor on the rate at a plateau", low=0.01, high=0.99)
     onecycle_pct_start: float = parameter(
-        0.1, "share of all batches in which onecycle rises", low=0.01, high=0.99
+        0.1, "share of all batches during which onecycle rises", low=0.01, high=0.99
     )
-    onecycle_div: float = parameter(25.0, "onecycle starts at lr over this", low=1.0)
-    onecycle_final_div: float = parameter(1000.0, "onecycle ends at its start over this", low=1.0)
+    onecycle_div: float = parameter(25.0, "onecycle starts at lr divided by this", low=1.0)
+    onecycle_final_div: float = parameter(
+        1000.0, "onecycle ends at its start divided by this", low=1.0
+    )
 
     # Data.
     data_path: str | None = parameter(
@@ -164,7 +164,7 @@ class Config:
     )
     features_path: str | None = parameter(
         None,
-        "CSV of room features; null looks for one beside data_path",
+        "CSV of room features; null searches next to data_path",
         is_path=True,
         alters_memory=True,
     )
@@ -191,7 +191,7 @@ class Config:
     )
     max_samples: int | None = parameter(
         None,
-        "greatest number of curves taken, whole rooms first; null takes all",
+        "maximum number of curves, taken room by room; null takes all",
         low=3,
         alters_memory=True,
     )
@@ -204,7 +204,7 @@ class Config:
     )
     data_fraction: float = parameter(
         1.0,
-        "share of the training data to use; validation and test stay whole",
+        "share of the training data to use; validation and test are not reduced",
         low=1e-6,
         high=1.0,
         alters_memory=True,

@@ -43,12 +43,12 @@ class Config:
     )
     standardize: str = parameter(
         "train",
-        "scale features by the training windows, or each subject's by all of its own windows",
+        "scale features by the training windows, or each subject's by all windows of the subject",
         choices=("train", "subject"),
         alters_loss=True,
     )
     class_weights: bool = parameter(
-        True, "weigh both classes alike in the loss, however rare one is", alters_loss=True
+        True, "give both classes the same total weight in the loss", alters_loss=True
     )
     bandpower_c: float = parameter(
         1.0, "inverse strength of the L2 penalty (bandpower)", low=1e-9, high=1e9
@@ -57,18 +57,20 @@ class Config:
     # Optimizer and its one-cycle schedule.
     max_lr: float = parameter(3e-3, "peak of the learning rate", low=1e-12)
     pct_start: float = parameter(
-        0.1, "share of the cycle in which the rate rises", low=0.0, high=0.99
+        0.1, "share of the cycle during which the rate rises", low=0.0, high=0.99
     )
-    div_factor: float = parameter(25.0, "the rate starts at max_lr over this", low=1.0)
-    final_div_factor: float = parameter(1000.0, "the rate ends at its start over this", low=1.0)
+    div_factor: float = parameter(25.0, "the rate starts at max_lr divided by this", low=1.0)
+    final_div_factor: float = parameter(
+        1000.0, "the rate ends at its start divided by this", low=1.0
+    )
     step_per: str = parameter(
         "batch",
-        "when the schedule moves; epoch is a mistake to study, as the cycle counts batches",
+        "when the schedule is stepped; epoch is a mistake to study, since the cycle counts batches",
         choices=("batch", "epoch"),
     )
     weight_decay: float = parameter(1e-4, "decoupled weight decay (AdamW)", low=0.0, high=10.0)
     gradient_clip_val: float | None = parameter(
-        1.0, "greatest L2 norm of the gradient; null for no clipping", low=1e-12
+        1.0, "maximum L2 norm of the gradient; null for no clipping", low=1e-12
     )
     batch_size: int = parameter(
         32, "windows per training step", low=1, high=65536, alters_memory=True
@@ -78,7 +80,7 @@ class Config:
     # Encoder, frozen after pre-training.
     encoder_path: str | None = parameter(
         None,
-        "weights that an earlier run recorded as encoder.file; null pre-trains on training windows",
+        "weights from an earlier run's encoder.file; null pre-trains on training windows",
         is_path=True,
     )
     width: int = parameter(
@@ -86,10 +88,10 @@ class Config:
     )
     layers: int = parameter(8, "transformer layers", low=1, high=128, alters_memory=True)
     heads: int = parameter(
-        8, "attention heads; they divide width", low=1, high=128, alters_memory=True
+        8, "attention heads, a divisor of width", low=1, high=128, alters_memory=True
     )
     summary_tokens: int = parameter(
-        4, "learned tokens that collect the features", low=1, high=256, alters_memory=True
+        4, "learned tokens that summarize the patches", low=1, high=256, alters_memory=True
     )
     patch_s: float = parameter(
         0.25, "length of a patch", unit="s", low=0.02, high=10.0, alters_memory=True
@@ -97,7 +99,7 @@ class Config:
     pretrain_epochs: int = parameter(
         20, "passes of the masked reconstruction; 0 leaves the encoder random", low=0, high=100_000
     )
-    pretrain_lr: float = parameter(1e-3, "peak rate of the pre-training", low=1e-12)
+    pretrain_lr: float = parameter(1e-3, "peak learning rate of the pre-training", low=1e-12)
     mask_share: float = parameter(
         0.5, "share of channels hidden in pre-training", low=0.01, high=0.99
     )
@@ -124,7 +126,7 @@ class Config:
     )
     rate_hz: float = parameter(
         128.0,
-        "samples per second, of synthetic EEG and what EDF files are resampled to",
+        "samples per second of synthetic EEG and of resampled EDF files",
         unit="Hz",
         low=16.0,
         high=4096.0,
@@ -132,7 +134,7 @@ class Config:
     )
     window_s: float = parameter(
         4.0,
-        "length of a window, of synthetic EEG and of what EDF files are cut into",
+        "length of a window of synthetic EEG and EDF files",
         unit="s",
         low=0.5,
         high=120.0,
@@ -140,7 +142,7 @@ class Config:
     )
     stride_s: float = parameter(
         4.0,
-        "from the start of one window of an EDF file to the next",
+        "distance between the starts of windows in EDF files",
         unit="s",
         low=0.05,
         high=3600.0,
@@ -155,7 +157,7 @@ class Config:
     )
     data_fraction: float = parameter(
         1.0,
-        "share of the training subjects to use; validation and test stay whole",
+        "share of the training subjects to use; validation and test are not reduced",
         low=1e-6,
         high=1.0,
     )

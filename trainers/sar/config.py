@@ -38,14 +38,14 @@ class Config:
     )
     base_channels: int | None = parameter(
         None,
-        "channels at the greatest size; null for the published 64, 32, 64 and 64 of the models",
+        "channels at full size; null for the published 64, 32, 64 and 64 of the models",
         low=1,
         high=1024,
         alters_memory=True,
     )
     latent_channels: int = parameter(
         16,
-        "channels of the latent image; 256 over them is the rate",
+        "channels of the latent image; 256 divided by this is the compression ratio",
         low=1,
         high=256,
         alters_memory=True,
@@ -60,13 +60,13 @@ class Config:
     )
 
     # Optimizer.
-    optimizer: str = parameter("adamw", "optimiser", choices=("adamw", "adam"))
-    lr: float = parameter(5e-5, "learning rate; the peak where the schedule moves it", low=0.0)
+    optimizer: str = parameter("adamw", "optimizer", choices=("adamw", "adam"))
+    lr: float = parameter(5e-5, "learning rate; the peak if a schedule changes it", low=0.0)
     weight_decay: float = parameter(
         1e-5, "weight decay; decoupled with adamw, L2 with adam", low=0.0, high=10.0
     )
     gradient_clip_val: float | None = parameter(
-        0.5, "greatest L2 norm of the gradient; null for no clipping", low=1e-12
+        0.5, "maximum L2 norm of the gradient; null for no clipping", low=1e-12
     )
     precision: int = parameter(
         32,
@@ -81,10 +81,10 @@ class Config:
     eval_batch_size: int = parameter(
         32, "patches per step of evaluation", low=1, high=65536, alters_memory=True
     )
-    epochs: int = parameter(30, "greatest number of epochs", unit="epochs", low=1, high=1_000_000)
+    epochs: int = parameter(30, "maximum number of epochs", unit="epochs", low=1, high=1_000_000)
     patience: int | None = parameter(
         None,
-        "epochs without a better val_psnr after which training ends; null for never",
+        "epochs without a better val_psnr before training ends; null for never",
         unit="epochs",
         low=1,
     )
@@ -92,26 +92,24 @@ class Config:
     # Learning-rate schedule.
     lr_schedule: str = parameter(
         "constant",
-        "constant, cosine and onecycle move once per batch, plateau once per epoch by val_psnr",
+        "cosine and onecycle change the rate once per batch, plateau once per epoch by val_psnr",
         choices=("constant", "cosine", "plateau", "onecycle"),
     )
     warmup_epochs: float = parameter(
         3.0,
-        "linear rise from lr/10 at the start, per batch; onecycle has a rise of its own",
+        "linear rise from lr/10 at the start, per batch; onecycle has its own rise",
         unit="epochs",
         low=0.0,
     )
     lr_floor: float = parameter(
-        0.01, "end of cosine and least value of plateau, as a share of lr", low=0.0, high=1.0
+        0.01, "end of cosine and minimum of plateau, as a share of lr", low=0.0, high=1.0
     )
     plateau_patience: int = parameter(
         5, "epochs without a better val_psnr before the rate falls", unit="epochs", low=0
     )
-    plateau_factor: float = parameter(
-        0.5, "what the rate is multiplied by at a plateau", low=0.01, high=0.99
-    )
+    plateau_factor: float = parameter(0.5, "factor on the rate at a plateau", low=0.01, high=0.99)
     onecycle_pct_start: float = parameter(
-        0.1, "share of all batches in which onecycle rises", low=0.01, high=0.99
+        0.1, "share of all batches during which onecycle rises", low=0.01, high=0.99
     )
 
     # Data.
@@ -122,15 +120,15 @@ class Config:
     )
     data_scale: str = parameter(
         "auto",
-        "what files hold; auto takes names ending in _db for dB and all else for linear intensity",
+        "unit of the files; auto takes names ending in _db as dB, others as linear intensity",
         choices=("auto", "linear", "db", "unit"),
         alters_loss=True,
     )
     db_min: float = parameter(
-        14.77, "level that becomes 0", unit="dB", low=-200.0, high=200.0, alters_loss=True
+        14.77, "level that maps to 0", unit="dB", low=-200.0, high=200.0, alters_loss=True
     )
     db_max: float = parameter(
-        24.54, "level that becomes 1", unit="dB", low=-200.0, high=200.0, alters_loss=True
+        24.54, "level that maps to 1", unit="dB", low=-200.0, high=200.0, alters_loss=True
     )
     patch_size: int = parameter(
         256,
@@ -140,7 +138,7 @@ class Config:
         high=4096,
         alters_memory=True,
     )
-    augment: bool = parameter(True, "turn and mirror training patches at random")
+    augment: bool = parameter(True, "rotate and mirror training patches at random")
     scenes: int = parameter(48, "simulated scenes", low=3, high=100_000, alters_memory=True)
     scene_size: int = parameter(
         256,
@@ -152,16 +150,19 @@ class Config:
     )
     looks: int = parameter(
         16,
-        "looks that a simulated intensity is the mean of; fewer are noisier",
+        "looks averaged in a simulated intensity; fewer are noisier",
         low=1,
         high=10_000,
         alters_loss=True,
     )
     data_fraction: float = parameter(
-        1.0, "share of the training data to use; validation and test stay whole", low=1e-6, high=1.0
+        1.0,
+        "share of the training data to use; validation and test are not reduced",
+        low=1e-6,
+        high=1.0,
     )
     data_seed: int = parameter(0, "seed of simulation and split", low=0, high=2**31 - 1)
-    seed: int = parameter(0, "seed of weights, order and turns", low=0, high=2**31 - 1)
+    seed: int = parameter(0, "seed of weights, order and augmentation", low=0, high=2**31 - 1)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -37,14 +37,14 @@ class Config:
     # How the signal is traversed.
     batch_size: int = parameter(
         1,
-        "slots that train side by side; each has its own state and contiguous part of the signal",
+        "slots trained in parallel; each has its own state and contiguous part of the signal",
         unit="slots",
         choices=(1, 2, 4, 8, 16, 32, 64, 128, 256),
         alters_memory=True,
     )
     sequence_length: int = parameter(
         1,
-        "samples of one training step; gradients end at its border, the state goes on",
+        "samples per training step; gradients are truncated there, the state is carried on",
         unit="samples",
         low=1,
         high=10_000,
@@ -52,18 +52,18 @@ class Config:
     )
 
     # Optimizer.
-    optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"))
+    optimizer: str = parameter("adam", "optimizer", choices=("adam", "adamw"))
     lr: float = parameter(1e-3, "learning rate at the start", low=0.0)
     weight_decay: float = parameter(
         0.0, "weight decay; decoupled with adamw, L2 with adam", low=0.0, high=10.0
     )
     gradient_clip_val: float | None = parameter(
-        1.0, "greatest L2 norm of the gradient; null for no clipping", low=1e-12
+        1.0, "maximum L2 norm of the gradient; null for no clipping", low=1e-12
     )
-    epochs: int = parameter(50, "greatest number of epochs", unit="epochs", low=1, high=1_000_000)
+    epochs: int = parameter(50, "maximum number of epochs", unit="epochs", low=1, high=1_000_000)
     patience: int | None = parameter(
         10,
-        "epochs without a better val_mse after which training ends; null for never",
+        "epochs without a better val_mse before training ends; null for never",
         unit="epochs",
         low=1,
     )
@@ -71,21 +71,21 @@ class Config:
     # Learning-rate schedule.
     lr_schedule: str = parameter(
         "plateau",
-        "constant, or plateau: the rate falls once val_mse stands still",
+        "constant, or plateau: the rate falls when val_mse stops improving",
         choices=("constant", "plateau"),
     )
     plateau_patience: int = parameter(
         5, "epochs without a better val_mse before the rate falls", unit="epochs", low=0
     )
-    plateau_factor: float = parameter(
-        0.5, "what the rate is multiplied by at a plateau", low=0.01, high=0.99
+    plateau_factor: float = parameter(0.5, "factor on the rate at a plateau", low=0.01, high=0.99)
+    lr_floor: float = parameter(
+        0.01, "minimum rate of plateau, as a share of lr", low=0.0, high=1.0
     )
-    lr_floor: float = parameter(0.01, "least rate of plateau, as a share of lr", low=0.0, high=1.0)
 
     # Data.
     phase_noise: float = parameter(
         0.01,
-        "phases are drawn from 0 to this share of a turn; 1 leaves nothing to learn",
+        "phases are drawn from 0 to this share of a turn; at 1 nothing can be learned",
         unit="turns",
         low=0.0,
         high=1.0,
@@ -101,7 +101,7 @@ class Config:
     )
     data_fraction: float = parameter(
         1.0,
-        "share of the training signal to use, from its start; validation and test stay whole",
+        "share of the training signal to use, from its start; validation and test are not reduced",
         low=1e-6,
         high=1.0,
         alters_memory=True,

@@ -34,11 +34,11 @@ class Config:
         20, "length of the Gaussian over time", unit="bins", low=1, high=1000
     )
     day_layer: bool = parameter(
-        True, "an affine map and softsign of its own for each day", alters_memory=True
+        True, "separate affine map and softsign for each day", alters_memory=True
     )
     unfold_kernel: int = parameter(
         32,
-        "bins that one frame of the network sees",
+        "bins per frame of the network",
         unit="bins",
         low=1,
         high=1000,
@@ -51,8 +51,10 @@ class Config:
     gru_hidden: int = parameter(
         1024, "units of each GRU layer, in each direction", low=1, high=8192, alters_memory=True
     )
-    bidirectional: bool = parameter(True, "read each sentence from both ends", alters_memory=True)
-    layer_norm: bool = parameter(False, "normalise what the GRU puts out", alters_memory=True)
+    bidirectional: bool = parameter(
+        True, "read each sentence in both directions", alters_memory=True
+    )
+    layer_norm: bool = parameter(False, "normalize the output of the GRU", alters_memory=True)
     dropout: float = parameter(
         0.4, "share of units dropped between and after the GRU layers", low=0.0, high=0.95
     )
@@ -75,16 +77,16 @@ class Config:
     )
     time_mask_width: int = parameter(
         15,
-        "greatest length of a mask; its length is drawn from 1 to this",
+        "maximum length of a mask; lengths are drawn from 1 to this",
         unit="bins",
         low=1,
         high=10_000,
     )
-    time_mask_max: int = parameter(1, "greatest number of masks in a sentence", low=1, high=100)
+    time_mask_max: int = parameter(1, "maximum number of masks in a sentence", low=1, high=100)
 
     # Optimizer.
-    optimizer: str = parameter("adam", "optimiser", choices=("adam", "adamw"))
-    lr: float = parameter(0.02, "learning rate; the peak where the schedule moves it", low=0.0)
+    optimizer: str = parameter("adam", "optimizer", choices=("adam", "adamw"))
+    lr: float = parameter(0.02, "learning rate; the peak if a schedule changes it", low=0.0)
     eps: float = parameter(
         0.1,
         "what Adam adds to the root of the second moment. Where it exceeds that root, the step is "
@@ -96,7 +98,7 @@ class Config:
         1e-5, "weight decay; decoupled with adamw, L2 with adam", low=0.0, high=10.0
     )
     gradient_clip_val: float | None = parameter(
-        0.0, "greatest L2 norm of the gradient; 0 or null for no clipping", low=0.0
+        0.0, "maximum L2 norm of the gradient; 0 or null for no clipping", low=0.0
     )
     precision: int = parameter(
         32,
@@ -113,28 +115,28 @@ class Config:
     )
     batches: int | None = parameter(
         10_000,
-        "greatest number of training steps; null leaves it to epochs",
+        "maximum number of training steps; null uses only epochs",
         unit="batches",
         low=1,
         high=100_000_000,
     )
     epochs: int | None = parameter(
         None,
-        "greatest number of passes over the data; null leaves it to batches",
+        "maximum number of passes over the data; null uses only batches",
         unit="epochs",
         low=1,
         high=1_000_000,
     )
     eval_every: int = parameter(
         100,
-        "batches from one evaluation, and report, to the next",
+        "batches between evaluations and reports",
         unit="batches",
         low=1,
         high=1_000_000,
     )
     patience: int | None = parameter(
         None,
-        "evaluations without a better val_per after which training ends; null for never",
+        "evaluations without a better val_per before training ends; null for never",
         unit="evaluations",
         low=1,
     )
@@ -142,24 +144,22 @@ class Config:
     # Learning-rate schedule.
     lr_schedule: str = parameter(
         "constant",
-        "linear and cosine fall once per batch, plateau once per evaluation by val_per",
+        "linear and cosine change the rate once per batch, plateau once per evaluation by val_per",
         choices=("constant", "linear", "cosine", "plateau"),
     )
     warmup_batches: int = parameter(
-        0, "batches of a linear rise from lr/10 at the start", unit="batches", low=0
+        0, "batches of the linear rise from lr/10 at the start", unit="batches", low=0
     )
     lr_floor: float = parameter(
         0.01,
-        "end of linear and cosine and least value of plateau, as a share of lr",
+        "end of linear and cosine and minimum of plateau, as a share of lr",
         low=0.0,
         high=1.0,
     )
     plateau_patience: int = parameter(
         8, "evaluations without a better val_per before the rate falls", unit="evaluations", low=0
     )
-    plateau_factor: float = parameter(
-        0.5, "what the rate is multiplied by at a plateau", low=0.01, high=0.99
-    )
+    plateau_factor: float = parameter(0.5, "factor on the rate at a plateau", low=0.01, high=0.99)
 
     # Data.
     data_path: str | None = parameter(
@@ -169,7 +169,8 @@ class Config:
         alters_memory=True,
     )
     new_speakers: bool = parameter(
-        False, "of spoken digits, validation and test have speakers that training never heard"
+        False,
+        "for spoken digits, validation and test have speakers that are not in the training data",
     )
     channels: int = parameter(
         256, "simulated channels", unit="channels", low=4, high=4096, alters_memory=True
@@ -179,20 +180,23 @@ class Config:
     )
     sentences: int = parameter(
         10_000,
-        "sentences that are simulated, or put together from digits; of all splits",
+        "sentences that are simulated or composed of digits, in all splits",
         unit="sentences",
         low=30,
         high=1_000_000,
         alters_memory=True,
     )
     phonemes: int = parameter(
-        40, "simulated phonemes, the silence between words included", low=4, high=200
+        40, "simulated phonemes, including the silence between words", low=4, high=200
     )
     difficulty: float = parameter(
-        1.0, "noise and drift of the simulated activity; 0 has neither", low=0.0, high=10.0
+        1.0, "noise and drift of the simulated activity; 0 for none", low=0.0, high=10.0
     )
     data_fraction: float = parameter(
-        1.0, "share of the training data to use; validation and test stay whole", low=1e-6, high=1.0
+        1.0,
+        "share of the training data to use; validation and test are not reduced",
+        low=1e-6,
+        high=1.0,
     )
     data_seed: int = parameter(0, "seed of simulation and split", low=0, high=2**31 - 1)
     seed: int = parameter(0, "seed of weights, order and dropout", low=0, high=2**31 - 1)
