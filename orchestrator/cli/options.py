@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -11,7 +12,7 @@ import click
 from orchestrator.errors import NotFoundError, UsageError, nearest
 from orchestrator.files import parse_duration
 from orchestrator.placement import model
-from orchestrator.runs import SweepDir, TrialRecord, load_trials
+from orchestrator.runs import SweepDir, TrialRecord, find_sweep, load_trials, results_folder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,6 +69,19 @@ resources = _group(
         help="polite: at most one trial on a GPU that another user computes on. [default: full]",
     ),
 )
+
+
+def run_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return the folders that arguments name: folders, else sweeps; without any, the results."""
+    results = results_folder()
+    found = []
+    for path in paths:
+        named = path
+        if not path.exists() and len(path.parts) == 1:
+            with suppress(NotFoundError):
+                named = find_sweep(results, str(path)).path
+        found.append(named)
+    return found or [results]
 
 
 def exclusive(**given: Any) -> None:

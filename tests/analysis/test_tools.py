@@ -255,3 +255,12 @@ def test_an_audit_says_what_is_there_what_lacks_and_what_could_be_had(tmp_path: 
     assert found["0000-t0"].recoverable == ("run the sweep again: it continues from checkpoint.pt",)
     assert (found["version_0"].complete, found["version_0"].tool) == (True, "Lightning")
     assert sum(run.complete for run in found.values()) == 2
+
+
+def test_arrays_may_be_grouped_in_a_manifest(tmp_path: Path) -> None:
+    made.pair(tmp_path / "run", 0.1)
+    (tmp_path / "run" / "predictions.npy").rename(tmp_path / "run" / "out.npy")
+    text = "arrays: {predictions: out.npy, targets: targets.npy, split: val}\n"
+    write(tmp_path / "sweep-runs.yaml", text)
+    (row,) = compare([tmp_path]).rows
+    assert row.metrics["val_mae"] == pytest.approx(0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -53,7 +54,7 @@ def join_seeds(
 
 def _config_of(run: Row | Incomplete) -> _Config | None:
     group = run.lineage.group
-    return None if group is None else (run.path.absolute().parent.parent, group)
+    return None if group is None else (Path(os.path.abspath(run.path)).parent.parent, group)
 
 
 def _without_mean(row: Row) -> Incomplete:

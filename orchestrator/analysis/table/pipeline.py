@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
 from orchestrator.analysis.rank.ranked import rank
 from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
-from orchestrator.runs.read import StoredRun, find_runs
+from orchestrator.runs.read import find_runs, unstarted
 
 __all__ = ["Comparison", "Incomplete", "Row", "compare"]
 
@@ -74,15 +73,4 @@ def compare(
     if not single:
         rows, incomplete = join_seeds(rows, incomplete)
     ranked = rank(rows, incomplete, sort_by=sort_by, goal=goal, at=at)
-    return relate(replace(ranked, n_unstarted=_unstarted(runs, paths)), top=top)
-
-
-def _unstarted(runs: Sequence[StoredRun], paths: Sequence[Path]) -> int:
-    """Return how many trials of the sweeps under `paths` have no folder yet."""
-    found = Counter(run.sweep.path for run in runs if run.sweep is not None)
-    planned = {run.sweep.path: run.sweep.n_trials for run in runs if run.sweep is not None}
-    return sum(
-        max(0, planned[sweep] - count)
-        for sweep, count in found.items()
-        if any(sweep.resolve().is_relative_to(path.resolve()) for path in paths)
-    )
+    return relate(replace(ranked, n_unstarted=unstarted(runs, paths)), top=top)

@@ -10,7 +10,6 @@ import click
 from orchestrator.cli import options
 from orchestrator.cli.output import print_json
 from orchestrator.cli.render.text import Column, clean, draw, filled, short_path
-from orchestrator.runs import results_folder
 
 
 @click.command("audit")
@@ -23,15 +22,18 @@ def command(*, paths: tuple[Path, ...], missing: bool, as_json: bool) -> None:
     A run is complete if `sweep compare` can rank it. Nothing is imported, unpickled or written.
     """
     from orchestrator.analysis.table import audit
+    from orchestrator.runs.read import find_runs, unstarted
 
-    found = audit(list(paths) or [results_folder()])
+    folders = options.run_folders(paths)
+    found = audit(folders)
+    total = len(found) + unstarted(find_runs(folders), folders)
     complete = sum(run.complete for run in found)
     shown = [run for run in found if not (missing and run.complete)]
     if as_json:
         rows = [asdict(run) for run in shown]
-        print_json({"complete": complete, "total": len(found), "runs": rows})
+        print_json({"complete": complete, "total": total, "runs": rows})
         return
-    click.echo(f"{complete}/{len(found)} complete")
+    click.echo(f"{complete}/{total} complete")
     if shown:
         columns = [
             Column("run", [clean(short_path(run.path), 60) for run in shown]),

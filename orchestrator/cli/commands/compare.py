@@ -17,7 +17,6 @@ from orchestrator.cli.render.text import plural
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.metrics import resolve_kind
-from orchestrator.runs import results_folder
 
 _FORMATS = ("csv", "md", "json")
 
@@ -67,13 +66,13 @@ def command(
     from orchestrator.analysis.table import compare, to_csv, to_json
     from orchestrator.cli.render.comparison import heading, render_comparison, render_markdown
 
-    searched = list(paths) or [results_folder()]
+    searched = options.run_folders(paths)
     data = {} if rate is None else {"rate_hz": rate}
     comparison = compare(searched, kind=kind, data=data, on_progress=_progress(), **ranking)
     if form is None and not comparison.n_total:
         click.echo(
-            f"{', '.join(map(str, searched))}: no runs found. A run is a directory with "
-            "predictions.npy and targets.npy; `sweep run FILE` creates some."
+            f"{', '.join(map(str, searched))}: no runs found. A run is a folder with "
+            "predictions.npy and targets.npy, or with a log; `sweep run FILE` creates some."
         )
         return
     if form is None:

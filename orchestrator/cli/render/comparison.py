@@ -52,6 +52,8 @@ def render_comparison(
         lines += _targets(comparison)
         lines += [clean(f"! {row.trial}: {text}") for row in rows for text in row.warnings]
     lines += [f"Note: {note}" for note in comparison.notes]
+    if comparison.n_unstarted:
+        lines.append(f"Note: {plural(comparison.n_unstarted, 'trial')} not started yet.")
     incomplete = comparison.incomplete
     if incomplete:
         shown = incomplete if everything else incomplete[:LISTED]

@@ -134,6 +134,9 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest(path)
     if not isinstance(raw, Mapping):
         raise UsageError(f"{path}: expected a mapping such as {{metrics: edc, rate: 48000}}.")
+    if isinstance(raw.get("arrays"), Mapping):
+        # The arrays may be grouped: "arrays: {predictions: ..., targets: ...}".
+        raw = {key: value for key, value in raw.items() if key != "arrays"} | raw["arrays"]
     for key in raw:
         if key not in _KEYS:
             hint = nearest(str(key), _KEYS)

@@ -86,7 +86,6 @@ class Tool:
     read: Callable[[Path, Found], None]
     inner: tuple[str, ...] = ()  # folders in it that are part of the run, not runs themselves
     is_own: bool = True  # only the tool makes such folders; other folders lack its marks
-    is_complete: bool = True  # such a run is complete without arrays
 
 
 def recognize(names: Collection[str]) -> Tool | None:
@@ -173,7 +172,7 @@ def _script(name: str) -> Tool:
             if not found.logged:
                 found.take_log(folder / log)
 
-    return Tool("script", (name,), read, is_own=False, is_complete=False)
+    return Tool("script", (name,), read, is_own=False)
 
 
 _hydra = _config_and_log(".hydra/config.yaml")
@@ -181,15 +180,21 @@ _lightning = _config_and_log("hparams.yaml", log="metrics.csv")
 _hugging_face = _config_and_log(
     "config.json", "args.json", "training_args.json", log="trainer_state.json"
 )
+_yolo = _config_and_log("args.yaml", log="results.csv")
+_timm = _config_and_log("args.yaml", log="summary.csv")
 _MLFLOW_PARTS = ("metrics", "params", "tags", "artifacts", "inputs", "outputs")
 
 TOOLS = (
     Tool("W&B", ("run-*.wandb",), _wandb, ("files", "logs", "tmp")),
     Tool("MLflow", ("meta.yaml", "metrics", "params"), _mlflow, _MLFLOW_PARTS),
     Tool("Ray Tune", ("params.json", "result.json"), _ray),
-    Tool("Hydra", (".hydra",), _hydra, (".hydra",), is_complete=False),
+    Tool("Hydra", (".hydra",), _hydra, (".hydra",)),
     Tool("Lightning", ("hparams.yaml",), _lightning, ("checkpoints",)),
     Tool("Hugging Face", ("trainer_state.json",), _hugging_face),
+    Tool("YOLO", ("args.yaml", "results.csv"), _yolo, ("weights",)),
+    Tool("timm", ("args.yaml", "summary.csv"), _timm),
+    Tool("Stable-Baselines3", ("progress.csv",), _config_and_log(log="progress.csv")),
     *map(_script, ("config.yaml", "config.yml", "config.json", "args.json", "params.json")),
+    *map(_script, ("args.yaml", "opt.yaml")),
 )
 """The first tool whose marks are all in a folder made it."""

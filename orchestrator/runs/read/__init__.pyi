@@ -1,4 +1,4 @@
-from .run_folders import find_runs as find_runs
+from .run_folders import find_runs as find_runs, unstarted as unstarted
 from .stored_run import (
     StoredRun as StoredRun,
     SweepInfo as SweepInfo,

@@ -7,15 +7,17 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError
 from orchestrator.files import regular
+from orchestrator.runs.curves.log_reader import log_readers
 from orchestrator.runs.foreign import metadata, run_files
 from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
 from orchestrator.runs.foreign.tools import recognize
 from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.read.beside_runs import CHECKPOINT_FOLDER, unique_names, why_incomplete
 from orchestrator.runs.read.stored_run import StoredRun, SweepInfo
 from orchestrator.runs.records import TrialRecord
 
@@ -32,8 +34,10 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
     """Return the run folders at and below `paths`, each once, in natural order of their paths.
 
     A run folder is a trial of ours, a folder that another tool made, one that holds any of
-    predictions, targets, metadata or metrics, one that a ``sweep-runs.yaml`` names, or an empty
-    leaf next to such folders. Arrays in the one folder below a run are that run's.
+    predictions, targets, metadata or metrics or a log that has metrics, one that a
+    ``sweep-runs.yaml`` names, or one next to such folders that is empty or has only a checkpoint,
+    a log without metrics or a config. Arrays in the one folder below a run are that run's, as are
+    checkpoints and logs below it.
 
     Raises:
         NotFoundError: one of `paths` does not exist or is not a folder.
@@ -45,14 +49,40 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
         if not path.is_dir():
             what = "is a file, not a folder" if path.exists() else "no such folder"
             raise NotFoundError(f"{path}: {what}. Name a folder with runs.")
-        _walk(path, tree, seen)
-    found = _Finder(tree).runs()
-    for folder in tree.values():
-        if any(path in found for path in folder.folders):
-            for path in folder.folders:
-                if path not in found and path in tree and tree[path].is_empty:
-                    found[path] = StoredRun(path)
-    return [found[path] for path in sorted(found, key=_natural)]
+        # "../a" would be named after its way, not its place.
+        _walk(Path(os.path.abspath(path)) if ".." in path.parts else path, tree, seen)
+    finder = _Finder(tree)
+    found = finder.runs()
+    holders = {above for path in found for above in path.parents}
+    for place, folder in tree.items():
+        if place in found or not any(path in found for path in folder.folders):
+            continue
+        for path in folder.folders:
+            if path in found or path in holders or path not in tree or finder.is_part(path):
+                continue
+            why = why_incomplete(path, tree)
+            if why is not None:
+                error = tree[path].error or (why if tree[path].names else None)
+                found[path] = StoredRun(path, tree[path].files, error=error)
+    names = unique_names([path for path, run in found.items() if not run.is_ours])
+    named = {path: replace(run, label=names.get(path, "")) for path, run in found.items()}
+    return [named[path] for path in sorted(named, key=_natural)]
+
+
+def unstarted(runs: Iterable[StoredRun], paths: Iterable[Path]) -> int:
+    """Return how many trials of the sweeps under `paths` have no folder yet."""
+    left: dict[Path, int] = {}
+    for run in runs:
+        if run.sweep is not None:
+            left.setdefault(run.sweep.path, run.sweep.n_trials)
+            left[run.sweep.path] -= 1
+    tops = [path.resolve() for path in paths]
+    whole = (sweep for sweep in left if any(sweep.resolve().is_relative_to(top) for top in tops))
+    return sum(max(0, left[sweep]) for sweep in whole)
+
+
+def _is_log(path: Path) -> bool:
+    return any(reader.priority(path) is not None for reader in log_readers())
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -148,6 +178,41 @@ class _Finder:
             run = self._own_trial(path, folder) or self._foreign(path, folder)
             if run is not None:
                 found[path] = run
+                self._parts.update(
+                    below for below in folder.folders if CHECKPOINT_FOLDER.match(below.name)
+                )
+        return self._with_logged(self._last_checkpoints(found))
+
+    def is_part(self, path: Path) -> bool:
+        """Return whether a folder belongs to a run above it."""
+        return path in self._parts
+
+    def _last_checkpoints(self, found: dict[Path, StoredRun]) -> dict[Path, StoredRun]:
+        """Of checkpoints without a run above them, keep the last one in the name of the run."""
+        last: dict[Path, StoredRun] = {}
+        for path in sorted(found, key=_natural):
+            if CHECKPOINT_FOLDER.match(path.name) and found[path].tool is not None:
+                last[path.parent] = found.pop(path)
+        return {**found, **{above: run for above, run in last.items() if above not in found}}
+
+    def _with_logged(self, found: dict[Path, StoredRun]) -> dict[Path, StoredRun]:
+        """Add the folders that no run is above of and whose own log has metrics."""
+        taken = set(found)
+        for path, folder in self._tree.items():
+            if path in taken or path in self._parts or taken.intersection(path.parents):
+                continue
+            logs = [name for name in folder.files if _is_log(path / name)]
+            manifest = self._manifest(path)
+            if not logs or (manifest is not None and manifest.runs):
+                continue
+            # A log of the whole folder tree, as of a batch job, makes no run of the tree.
+            only_text = all(name.endswith((".log", ".out", ".txt")) for name in logs)
+            if only_text and any(path in run.parents for run in found):
+                continue
+            run = StoredRun(path, folder.files, tool=recognize(folder.names), manifest=manifest)
+            if run.curve and run.curve_file.parent == path:
+                found[path] = run
+                taken.add(path)
         return found
 
     def _own_trial(self, path: Path, folder: _Folder) -> StoredRun | None:
@@ -179,6 +244,8 @@ class _Finder:
         tool = recognize(folder.names)
         places = run_files.usual_places(path, folder.files)
         inner = [below for below in folder.folders if tool is not None and below.name in tool.inner]
+        if tool is not None and tool.name == "Hydra":
+            inner = list(folder.folders)  # a job's output folder, whatever writes below it
         if tool is not None and not places:
             places, holder = self._below(folder)
             inner += [holder] if holder is not None else []

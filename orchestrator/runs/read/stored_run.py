@@ -30,6 +30,8 @@ from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, read
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from orchestrator.runs.curves.log_reader import LoggedRun
+
     Samples = NDArray[Any] | list[NDArray[Any]]
 
 _TAIL_BYTES = 16_384
@@ -107,13 +109,14 @@ class StoredRun:
     tool: Tool | None = None  # that made it, if known
     manifest: Manifest | None = None  # the ``sweep-runs.yaml`` that describes it
     error: str | None = None  # why it cannot be read
+    label: str = ""  # what tells it from other tools' runs; "" for its folder's name
 
     @property
     def name(self) -> str:
         """The trial's name, or the folder's."""
         if self.record is not None:
             return self.record.name
-        return self.path.name or self.path.resolve().name
+        return self.label or Path(os.path.abspath(self.path)).name
 
     @property
     def is_ours(self) -> bool:
@@ -172,19 +175,28 @@ class StoredRun:
         return tuple(read_reports(RunDir(self.path)))
 
     @cached_property
-    def curve(self) -> tuple[tuple[int, dict[str, float]], ...]:
-        """Step and metrics of every report: in our log, or in the one that the tool wrote."""
+    def _logged_run(self) -> LoggedRun | None:
         from orchestrator.runs.curves.reader import read_runs  # which reads trials through here
 
-        if self.is_ours:
-            return self.reports
         named = self.manifest.logged if self.manifest is not None else ""
         log = last_match(self.path, named) if named else self.path
         if log is None or self.error is not None:
-            return ()
+            return None
         with suppress(NotFoundError, UsageError, OSError):
-            return read_runs(log)[0].reports
-        return ()
+            return read_runs(log)[0]
+        return None
+
+    @property
+    def curve(self) -> tuple[tuple[int, dict[str, float]], ...]:
+        """Step and metrics of every report: in our log, or in the one that the tool wrote."""
+        if self.is_ours:
+            return self.reports
+        return () if self._logged_run is None else self._logged_run.reports
+
+    @property
+    def curve_file(self) -> Path:
+        """The log of another tool that `curve` is read from; the folder if there is none."""
+        return self.path if self._logged_run is None else self._logged_run.path
 
     def last_reports(self, *, all_in_tail: bool) -> list[dict[str, Any]]:
         """Return the last line of our own log as it is, or all those in its last 16 KiB."""

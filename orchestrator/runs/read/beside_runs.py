@@ -1,0 +1,71 @@
+"""Folders next to runs that are runs too, but cannot be ranked, and names that tell runs apart."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.runs.foreign import metadata
+
+CHECKPOINT = re.compile(r"\.(ckpt|pt|pth|h5|hdf5|keras|safetensors)$", re.I)
+CHECKPOINT_FOLDER = re.compile(r"^(checkpoint|ckpt|epoch|step|iter|global_step)[-_=]?\d+", re.I)
+"""Names of folders in a run that hold one of its checkpoints, with a copy of its log."""
+
+_LOG = re.compile(r"\.(log|out|err|csv|jsonl)$|^log\.txt$|tfevents", re.I)
+_CONFIG = re.compile(r"^(metadata|config|args|params|hparams|opt)\.(json|ya?ml)$", re.I)
+# fmt: off
+_NEVER_RUNS = frozenset({
+    "logs", "log", "slurm", "checkpoints", "ckpts", "weights", "models", "pretrained", "data",
+    "dataset", "datasets", "code", "src", "conf", "config", "configs", "cache", "plots",
+})
+# fmt: on
+
+
+class Entries(Protocol):
+    """What is known of one folder."""
+
+    files: frozenset[str]
+    folders: list[Path]
+
+
+def why_incomplete(path: Path, tree: Mapping[Path, Entries]) -> str | None:
+    """Return why the folder next to runs has nothing to rank; None if it is no run at all."""
+    if path.name.lower() in _NEVER_RUNS:
+        return None
+    found = list(_files(path, tree))
+    if not found:
+        return "the folder is empty"
+    for pattern, what in ((CHECKPOINT, "only a checkpoint"), (_LOG, "its log has no metrics")):
+        for file in found:
+            if pattern.search(file.name):
+                return f"{what} ({file.relative_to(path)})"
+    for file in found:
+        if _CONFIG.search(file.name):
+            why = metadata.read_object(file)[1] if file.suffix == ".json" else None
+            return f"{file.name} cannot be read: {why}" if why else f"only {file.name}"
+    return None
+
+
+def _files(path: Path, tree: Mapping[Path, Entries]) -> Iterator[Path]:
+    folder = tree.get(path)
+    if folder is not None:
+        yield from (path / name for name in sorted(folder.files))
+        for below in folder.folders:
+            yield from _files(below, tree)
+
+
+def unique_names(paths: list[Path]) -> dict[Path, str]:
+    """Return for each path the shortest end of it that no other path has."""
+    whole = {path: Path(os.path.abspath(path)).parts for path in paths}
+    names = {path: parts[-1] for path, parts in whole.items() if parts}
+    for length in range(2, max(map(len, whole.values()), default=0) + 1):
+        counts = Counter(names.values())
+        longer = {path for path, name in names.items() if counts[name] > 1}
+        if not longer:
+            break
+        names |= {path: str(Path(*whole[path][-length:])) for path in longer}
+    return names
