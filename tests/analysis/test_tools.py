@@ -259,8 +259,9 @@ def test_an_audit_says_what_is_there_what_lacks_and_what_could_be_had(tmp_path: 
 
 def test_arrays_may_be_grouped_in_a_manifest(tmp_path: Path) -> None:
     made.pair(tmp_path / "run", 0.1)
-    (tmp_path / "run" / "predictions.npy").rename(tmp_path / "run" / "out.npy")
-    text = "arrays: {predictions: out.npy, targets: targets.npy, split: val}\n"
+    for name in ("predictions", "targets"):
+        (tmp_path / "run" / f"{name}.npy").rename(tmp_path / "run" / f"x_{name}.npy")
+    text = "arrays: {predictions: x_predictions.npy, targets: x_targets.npy}\nruns: run\n"
     write(tmp_path / "sweep-runs.yaml", text)
     (row,) = compare([tmp_path]).rows
-    assert row.metrics["val_mae"] == pytest.approx(0.1)
+    assert row.metrics["mae"] == pytest.approx(0.1)
