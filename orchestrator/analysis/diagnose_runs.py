@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ from orchestrator.analysis.measure.targets import parse_bound
 from orchestrator.divergence import number
 from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_runs, diagnose
 from orchestrator.divergence.schedule import Declared, schedule_of_trial
-from orchestrator.errors import UsageError
+from orchestrator.errors import UsageError, nearest
 from orchestrator.files import atomic
+from orchestrator.files.series_names import best_validation_name, words
 from orchestrator.metrics import goal as named_goal
 from orchestrator.runs import SweepDir
 from orchestrator.runs.curves import LoggedRun, read_runs
 
 # Losses with different weights differ by factors, not by thousands.
 _THOUSANDS = 1000.0
+_MOST_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,12 @@ def examine(
 
     Raises:
         NotFoundError: there is no run.
-        UsageError: the log cannot be read, or there is a target without a metric.
+        UsageError: the log cannot be read, no run reports the metric, or there is a target without
+            one.
     """
     runs = read_runs(path, pattern)
+    if metric is not None:
+        metric = _reported(metric, list(dict.fromkeys(name for run in runs for name in run.names)))
     groups: dict[SweepDir | None, list[LoggedRun]] = {}
     for run in runs:
         groups.setdefault(_sweep_of(run.path), []).append(run)
@@ -115,6 +121,20 @@ def examine(
         together += [f"{head}{text}" for text in sentences]
     shown = tuple(Examined(run, diagnoses[_key(run)]) for run in runs)
     return Examination(shown, tuple(together))
+
+
+def _reported(metric: str, names: Sequence[str]) -> str:
+    """Return the name under which a metric is reported: as it is, else one of the same words."""
+    if metric in names:
+        return metric
+    same = [name for name in names if words(name) == words(metric)]
+    if len(same) == 1:
+        return same[0]
+    near = difflib.get_close_matches(metric, names, n=len(names), cutoff=0.0)
+    shown = ", ".join(near[:_MOST_SHOWN]) + (", …" if len(near) > _MOST_SHOWN else "")
+    raise UsageError(
+        f"--metric: no run reports '{metric}'.{nearest(metric, names)} Found: {shown or 'none'}."
+    )
 
 
 def _key(run: LoggedRun) -> tuple[Path, str]:
@@ -271,9 +291,9 @@ def shown_series(one: Examined) -> list[tuple[str, Sequence[tuple[int, float]]]]
     if judged is None:
         return []
     found: list[tuple[str, Sequence[tuple[int, float]]]] = [(judged, run.series(judged))]
-    partner = judged.replace("training", "val").replace("train", "val")
-    if partner == judged:
-        partner = f"val_{judged}"
-    if partner in run.names and any(math.isfinite(value) for _, value in run.series(partner)):
-        found.append((partner, run.series(partner)))
+    best = best_validation_name(run.names)
+    if best is not None and best[1] != judged:
+        partner = run.series(best[1])
+        if any(math.isfinite(value) for _, value in partner):
+            found.append((best[1], partner))
     return found

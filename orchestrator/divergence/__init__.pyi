@@ -4,11 +4,6 @@ from .rule import (
     LONGEST_TRANSIENT as LONGEST_TRANSIENT,
     DivergenceRule as DivergenceRule,
 )
-from .series import (
-    Rank as Rank,
-    best_training_name as best_training_name,
-    is_validation as is_validation,
-    number as number,
-)
+from .series import number as number
 from .symptom import Verdict as Verdict
 from .watch import Policy as Policy, Watch as Watch, finding_key as finding_key

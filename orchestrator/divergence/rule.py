@@ -35,15 +35,15 @@ import math
 from collections.abc import Iterator, Mapping
 
 from orchestrator.divergence.lost_levels import JudgedSeries, fatal_value, in_a_row
-from orchestrator.divergence.series import (
+from orchestrator.divergence.series import Streak
+from orchestrator.divergence.symptom import CONTINUE, Verdict
+from orchestrator.files.series_names import (
     Rank,
-    Streak,
     best_training_name,
+    best_validation_name,
     is_validation,
-    is_validation_loss,
     training_rank,
 )
-from orchestrator.divergence.symptom import CONTINUE, Verdict
 
 LONGEST_TRANSIENT = 13
 """Number of reports for which validation stayed non-finite in runs that ended well."""
@@ -146,8 +146,8 @@ class DivergenceRule:
             if self.judged != self._metric:
                 self._judged = JudgedSeries(self._metric, self._metric_sign)
         elif self._judged is None:
-            loss = min((name for name in values if is_validation_loss(name)), default=None)
-            self._judged = None if loss is None else JudgedSeries(loss, 1.0)
+            loss = best_validation_name(values)
+            self._judged = None if loss is None else JudgedSeries(loss[1], 1.0)
 
     def _judge(self, step: int, values: Mapping[str, float]) -> Verdict:
         """Judge the deciding series if this report contains it."""

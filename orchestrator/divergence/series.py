@@ -10,15 +10,13 @@ import math
 import re
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-_TRAINING = re.compile(r"(?:^|[_/.])(?:train|training|trn)(?:$|[_/.])")
-_VALIDATION = re.compile(r"(?:^|[_/.])(?:val|valid|validation|eval|test|dev)(?:$|[_/.])")
-_LOSS = re.compile(r"(?:^|[_/.])loss(?:$|[_/.])")
-_RATE = re.compile(r"(?:^|[_/.-])(?:lr|learning_rate|learning rate)(?:$|[_/.-])")
+from orchestrator.files.series_names import is_rate, validation_rank
+
 _NORM = re.compile(r"grad(?:ient)?[_/. ]?norm")
 _MEMORY = re.compile(r"(?:^|[_/.])(?:memory|mem|vram)(?:$|[_/.])")
 _RATE_PARAMETERS = ("lr", "learning_rate", "max_lr", "base_lr", "lr0", "optimizer.lr")
@@ -32,57 +30,18 @@ _TO_SIGMA = 1.4826
 _LOG_FALL = 3.0
 """A positive loss that fell by this factor is also judged by its logarithm."""
 
-Rank = tuple[int, bool, int, str]
-
-
-@lru_cache(maxsize=1024)
-def training_rank(name: str) -> Rank | None:
-    """Return how well `name` fits a training loss, the best lowest; None if it does not fit.
-
-    ``train_loss`` comes first, then ``loss`` and ``total_loss`` as scripts log them, then any
-    ``train_…_loss``: the shortest, because a term of a loss adds its own name, and epoch means
-    before values per step (``train_loss_step``), which are too noisy to judge.
-    """
-    plain = name.lower()
-    if plain in ("train_loss", "training_loss", "train/loss", "train.loss"):
-        fit = 0
-    elif plain in ("loss", "total_loss"):
-        fit = 1
-    elif _TRAINING.search(plain) and _LOSS.search(plain):
-        fit = 2
-    else:
-        return None
-    return fit, plain.endswith(("_step", "_batch")), len(plain), plain
-
-
-def best_training_name(names: Iterable[str]) -> tuple[Rank, str] | None:
-    """Return the name that fits a training loss best, with its rank; None if none fits."""
-    ranked = [(rank, name) for name in names if (rank := training_rank(name)) is not None]
-    return min(ranked, default=None)
-
-
-@lru_cache(maxsize=1024)
-def is_validation(name: str) -> bool:
-    """Return whether `name` was measured on data held back from training."""
-    return _VALIDATION.search(name.lower()) is not None
-
-
-def is_validation_loss(name: str) -> bool:
-    """Return whether `name` is a loss on data held back from training."""
-    return is_validation(name) and _LOSS.search(name.lower()) is not None
-
 
 @lru_cache(maxsize=1024)
 def kind_of(name: str) -> str:
     """Return ``"rate"``, ``"norm"``, ``"memory"`` or ``"val"`` (loss); empty for any other name."""
     plain = name.lower()
-    if _RATE.search(plain):
+    if is_rate(name):
         return "rate"
     if _NORM.search(plain):
         return "norm"
     if _MEMORY.search(plain):
         return "memory"
-    return "val" if is_validation_loss(plain) else ""
+    return "val" if validation_rank(name) is not None else ""
 
 
 def rate_in(config: Mapping[str, Any]) -> tuple[str, float] | None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.series import is_validation, kind_of, training_rank
+from orchestrator.divergence.series import kind_of
 from orchestrator.divergence.symptom import (
     CHOICES,
     CONTINUE,
@@ -37,6 +37,7 @@ from orchestrator.divergence.symptom import (
 )
 from orchestrator.divergence.symptoms import all_symptoms, symptom_named
 from orchestrator.errors import UsageError, nearest
+from orchestrator.files.series_names import best_validation_name, is_validation, training_rank
 
 _GRAVITY = ("stop", "remedy", "warn")
 
@@ -283,13 +284,12 @@ class Watch:
 
     def _validation(self, kinds: Mapping[str, str]) -> tuple[str, float] | None:
         """Return the series that generalization is judged by, with its sign."""
-        losses = [(len(name), name) for name, kind in kinds.items() if kind == "val"]
-        if losses:
-            return min(losses)[1], 1.0
+        best = best_validation_name(kinds)
         metric = self._plan.metric
-        if metric is not None and metric in kinds and is_validation(metric):
+        has_metric = metric is not None and metric in kinds and is_validation(metric)
+        if metric is not None and has_metric and (best is None or best[0][0] > 0):
             return metric, _sign(self._goal)
-        return None
+        return None if best is None else (best[1], 1.0)
 
 
 def _unknown(where: str, what: str, found: object, known: Collection[str]) -> UsageError:

@@ -13,8 +13,8 @@ from orchestrator.analysis.measure.logged import is_metric
 from orchestrator.analysis.measure.row import FACTS, NO_SWEEP, Comparison, Incomplete, Row
 from orchestrator.analysis.measure.targets import tally
 from orchestrator.analysis.rank.seeds import ENDED_WELL
-from orchestrator.divergence import is_validation
 from orchestrator.errors import UsageError, nearest
+from orchestrator.files.series_names import is_validation
 from orchestrator.metrics import goal as metric_goal
 
 _HINT = "for decay curves add `--metrics edc --rate HZ`"

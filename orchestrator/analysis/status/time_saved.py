@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any
 
 from orchestrator.analysis.status.trial_status import TrialStatus
-from orchestrator.divergence import best_training_name
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.files import atomic, format_duration, jsonl
+from orchestrator.files.series_names import best_training_name
 from orchestrator.runs import SweepDir, TrialState, read_reports
 
 _ENOUGH_PACES = 9

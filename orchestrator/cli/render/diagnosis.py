@@ -24,6 +24,7 @@ from orchestrator.errors import UsageError
 
 _TOGETHER = "The runs together"
 _AVOID = "do not"
+_MOST_NAMES = 12  # of series that a run which cannot be judged has
 _HEIGHT = 9  # lines
 _MOST_FINDINGS = 3
 _MOST_CHANGES = 2
@@ -107,6 +108,9 @@ def _facts(one: Examined) -> list[str]:
             f"{found.judged}: first {number(found.first)}, best {number(found.best)} "
             f"at {run.unit} {number(found.best_step)}, last {number(found.last)}"
         )
+    elif run.names:
+        names = ", ".join(run.names[:_MOST_NAMES]) + (", …" if len(run.names) > _MOST_NAMES else "")
+        facts.append(f"found: {names}. Name one to judge: --metric {run.names[0]}")
     if found.rates:
         rates = ", ".join(f"{name} {number(rate)}" for name, rate in found.rates.items())
         facts.append(f"lr: {rates}")

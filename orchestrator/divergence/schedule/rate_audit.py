@@ -60,7 +60,9 @@ Point = tuple[float, float]
 def reported_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> list[Point]:
     """Return (step, learning rate); of several parameter groups those of the first."""
     names = (name for _, metrics in reports for name in metrics if kind_of(name) == "rate")
-    first = next(names, "")
+    first = next(names, None)
+    if first is None:
+        return []
     return [(step, metrics[first]) for step, metrics in reports if first in metrics]
 
 

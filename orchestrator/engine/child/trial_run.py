@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.divergence import Rank, best_training_name, fatal_value
+from orchestrator.divergence import fatal_value
 from orchestrator.engine.child import memory, saving
 from orchestrator.engine.child.process import Attempt, Channel
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic, jsonl
+from orchestrator.files.series_names import Rank, best_training_name
 from orchestrator.runs import now
 
 # How often a trainer's memory is measured, and the growth that is worth a message.

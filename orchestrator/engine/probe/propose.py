@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.divergence import is_validation
 from orchestrator.engine.probe.file_guess import RUN_DIR, guess_files
 from orchestrator.engine.probe.observe import Observation, Observed, observe
 from orchestrator.engine.probe.pattern_guess import (
@@ -24,6 +23,7 @@ from orchestrator.engine.script.command_line import REPORTED_FILE, command, repo
 from orchestrator.engine.script.output_text import lines_that_matter
 from orchestrator.engine.script.reports.log_files import LogFiles
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
+from orchestrator.files.series_names import is_validation
 from orchestrator.metrics import goal
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import Argument

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
-import math
+import io
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from orchestrator.files import regular
 from orchestrator.files.discover import records
@@ -17,7 +19,18 @@ from orchestrator.files.discover import records
 if TYPE_CHECKING:
     from orchestrator.runs.read.stored_run import StoredRun
 
-LARGEST_BYTES = 512 * 2**20
+LARGEST_BYTES = 512 * 2**20  # of a file that is read whole
+LONGEST_LINE = 1 << 20  # characters; a longer one is dropped
+_SNIFFED_BYTES = 65_536
+_PIECE = 1 << 20  # characters that are read at once
+_GZIP = b"\x1f\x8b"
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 Report = tuple[int, dict[str, float]]
 """A step and what was measured there."""
@@ -41,6 +54,7 @@ class LoggedRun:
     state: str | None = None
     total_steps: float | None = None  # the last step that was planned, if known
     notes: tuple[str, ...] = ()  # on how the log was read
+    last: Mapping[str, float] = field(default_factory=dict)  # of series that `reports` averages
     stored: StoredRun | None = field(default=None, repr=False, compare=False)
 
     def series(self, name: str) -> list[tuple[int, float]]:
@@ -54,55 +68,139 @@ class LoggedRun:
 
 
 @dataclass(frozen=True)
+class Head:
+    """The beginning of a log, by which its format is recognized."""
+
+    path: Path
+    data: bytes
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are not empty."""
+        return [line for line in self.text.splitlines() if line.strip()]
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, apart from ``.gz``, in lower case."""
+        path = self.path
+        return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+
+
+class RowParser(Protocol):
+    """What turns the lines of a log, as they come, into rows."""
+
+    def rows(self, lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of further lines."""
+
+    def left_out(self) -> str:
+        """Return a sentence on what was not read; "" if all was."""
+
+
+@dataclass(frozen=True)
 class LogReader:
     """One format of logs."""
 
     name: str  # for people, in the list of what can be read
     read: Callable[[Path], list[LoggedRun]]  # may raise LogProblem
-    suffixes: tuple[str, ...] = ()  # of such files, apart from ".gz"
-    # Decides by the name of a binary file instead; a pattern is ignored for these.
-    recognizes: Callable[[Path], bool] | None = None
+    recognizes: Callable[[Head], bool]
+    rank: int = 1  # readers of lower rank are asked first
+    parser: Callable[[], RowParser] | None = None  # of the formats that are read by line
     # Reads it with a user's regular expression. Only the format that takes all files that no other
     # takes has it.
     read_with_pattern: Callable[[Path, str | None], list[LoggedRun]] | None = None
-    # What tools call such a log, to its priority: of several in a folder the lowest is taken.
-    usual_names: Mapping[str, int] = field(default_factory=dict)
-
-    def takes(self, path: Path) -> bool:
-        """Return whether a file is named as this format's are."""
-        if self.recognizes is not None:
-            return self.recognizes(path)
-        inner = path.with_suffix("") if path.suffix == ".gz" else path
-        return inner.suffix.lower() in self.suffixes
+    # What tools call such a log (* is allowed), to its priority: of several in a folder the lowest
+    # is taken.
+    usual_names: Mapping[str, float] = field(default_factory=dict)
 
     def priority(self, path: Path) -> float | None:
         """Return the place of a log among those of its folder; None if its name is not usual."""
-        if self.recognizes is not None:
-            return math.inf if self.recognizes(path) else None
-        return self.usual_names.get(path.name)
+        name = path.name.removesuffix(".gz")
+        found = (rank for usual, rank in self.usual_names.items() if fnmatchcase(name, usual))
+        return min(found, default=None)
 
 
 @cache
 def log_readers() -> tuple[LogReader, ...]:
-    """Return all readers: binary formats first, as their names may end in any suffix."""
+    """Return all readers in the order in which they are asked."""
     found = records("orchestrator.runs.curves.formats", "READER")
-    return tuple(sorted(found, key=lambda reader: reader.recognizes is None))
+    return tuple(sorted(found, key=lambda reader: reader.rank))
+
+
+def reader_of(path: Path) -> LogReader | None:
+    """Return the reader that recognizes the content of a file; None if it is empty or unknown.
+
+    Raises:
+        LogProblem: the file cannot be read.
+    """
+    try:
+        with _opened(path) as stream:
+            data = stream.read(_SNIFFED_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise LogProblem(f"cannot be read: {error}") from None
+    head = Head(path, data, data.decode(encoding_of(data), "ignore").removeprefix("\ufeff"))
+    return next((reader for reader in log_readers() if reader.recognizes(head)), None)
 
 
 def read_log(path: Path, pattern: str | None = None) -> list[LoggedRun]:
-    """Return the runs of one file, read as its name suggests, else as text, or raise LogProblem."""
-    reader = next((each for each in log_readers() if each.takes(path)), None)
-    if reader is not None and (pattern is None or reader.recognizes is not None):
+    """Return the runs of one file, read as its content asks for, else as text.
+
+    Raises:
+        LogProblem: there are no learning curves in it.
+    """
+    reader = reader_of(path)
+    if reader is not None and (pattern is None or reader.rank == 0):
         return reader.read(path)
     readers_of_text = (each.read_with_pattern for each in log_readers() if each.read_with_pattern)
     return next(readers_of_text)(path, pattern)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a log, unpacked if its name ends in ``.gz``, or raise LogProblem."""
+def encoding_of(head: bytes) -> str:
+    """Return the encoding of a text by its first bytes."""
+    marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    # UTF-16 without a mark: every second byte of Latin text is 0.
+    zeros = [head[start:256:2].count(0) for start in (0, 1)]
+    if max(zeros) > len(head[:256]) / 4:
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    return "utf-8-sig"
+
+
+def _opened(path: Path) -> io.BufferedReader | gzip.GzipFile:
+    """Open a log, which may be packed."""
+    stream = cast("io.BufferedReader", regular.open_file(path))
+    is_packed = stream.peek(2)[:2] == _GZIP
+    return gzip.GzipFile(fileobj=stream) if is_packed else stream
+
+
+def read_lines(path: Path) -> Iterator[list[str]]:
+    """Yield the lines of a log, some thousand at a time; a lone carriage return stays in its line.
+
+    Raises:
+        LogProblem: it cannot be read.
+    """
     try:
-        with regular.open_file(path) as raw:
-            stream = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+        with _opened(path) as stream:
+            encoding = encoding_of(stream.peek(4)[:256])
+            with io.TextIOWrapper(stream, encoding, errors="replace", newline="\n") as text:
+                rest = ""
+                while piece := text.read(_PIECE):
+                    # A piece may end between the two signs of a line's end.
+                    whole = (rest + piece).replace("\0", "").replace("\r\n", "\n")
+                    whole, _, rest = whole.rpartition("\n")
+                    if whole:
+                        yield whole.split("\n")
+                if rest:
+                    yield [rest]
+    except (OSError, EOFError, zlib.error) as error:
+        raise LogProblem(f"cannot be read: {error}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a log, unpacked, or raise LogProblem."""
+    try:
+        with _opened(path) as stream:
             content = stream.read(LARGEST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise LogProblem(f"cannot be read: {error}") from None

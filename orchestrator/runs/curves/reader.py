@@ -8,6 +8,7 @@ from pathlib import Path
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import atomic, regular
 from orchestrator.runs.curves.cells import number
+from orchestrator.runs.curves.folder_logs import log_of_folder, named_after, runs_below
 from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_readers, read_log
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.layout import RunDir, SweepDir
@@ -95,46 +96,29 @@ def _search(top: Path, pattern: str | None) -> list[LoggedRun]:
             entries = sorted(folder.iterdir())
         except OSError:
             continue
-        found += _first_log(folder, entries, pattern, top)
+        files = [path for path in entries if path.is_file() and not regular.leads_out(path, folder)]
+        runs = _runs_in(folder, files, pattern, top)
+        found += runs
         if depth == _DEEPEST:
             continue
         below = [
-            (entry, depth + 1)
+            entry
             for entry in entries
             if not entry.name.startswith(".") and entry.is_dir() and not entry.is_symlink()
         ]
-        waiting += below[: _MOST_FOLDERS - len(waiting)]
+        below = runs_below(below, has_log=bool(runs))[: _MOST_FOLDERS - len(waiting)]
+        waiting += [(entry, depth + 1) for entry in below]
     return found
 
 
-def _first_log(
-    folder: Path, entries: list[Path], pattern: str | None, top: Path
-) -> list[LoggedRun]:
-    """Return the runs of the log with the most usual name, else of the first that can be read."""
-    inside = (entry for entry in entries if not regular.leads_out(entry, folder))
-    names = {entry.name: entry for entry in inside if entry.is_file()}
-    if {"metrics.jsonl", "state.json"} <= set(names):
+def _runs_in(folder: Path, files: list[Path], pattern: str | None, top: Path) -> list[LoggedRun]:
+    """Return the runs of the log in a folder, with the config next to it."""
+    if {"metrics.jsonl", "state.json"} <= {path.name for path in files}:
         return [_lone_trial(folder)]
-    usual = sorted(
-        (place, entry)
-        for entry in names.values()
-        for reader in log_readers()
-        if (place := reader.priority(entry)) is not None
-    )
+    runs = log_of_folder(folder, files, pattern)
+    if not runs:
+        return []
     config = foreign.config_of(atomic.read_json(folder / "config.json") or {})
     config = config or foreign.config_of(foreign.read_object(folder / "metadata.json")[0])
-    for _, log in usual:
-        try:
-            runs = read_log(log, pattern)
-        except LogProblem:
-            continue
-        called = str(folder.relative_to(top)) if folder != top else folder.name
-        return [
-            replace(
-                run,
-                name=called if len(runs) == 1 else f"{called}/{run.name}",
-                config={**run.config, **config},
-            )
-            for run in runs
-        ]
-    return []
+    named = (named_after(run, folder, top, len(runs)) for run in runs)
+    return [replace(run, config={**run.config, **config}) for run in named]

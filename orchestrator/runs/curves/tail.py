@@ -6,28 +6,23 @@ replaced by another file of the same name. Memory does not grow with the file.
 
 from __future__ import annotations
 
-import csv
+import codecs
+import io
 import json
-import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files import jsonl, regular
-from orchestrator.runs.curves.cells import flat, number
+from orchestrator.files import regular
+from orchestrator.runs.curves.log_reader import LONGEST_LINE, RowParser, encoding_of
 
 Row = dict[str, Any]
-
-LONGEST_LINE = 1 << 20  # bytes; a longer one is dropped
 
 _MOST_BYTES = 4 << 20  # read by one poll; a longer piece takes several
 _LARGEST_JSON = 32 << 20  # bytes of a file of JSON that is read whole
 _PRINT = 256  # bytes at the beginning and before the last position that identify a file
-_LONGEST_CELL = 100  # lines that one quoted cell may span
-_MOST_METRICS = 5_000  # files of one MLflow run
 
 
 def file_version(path: Path) -> tuple[int, int, int] | None:
@@ -104,6 +99,15 @@ class GrowingFile:
         self._done = Mark(state.st_ino, end, head[:end], last, state.st_mtime_ns)
         return data, has_restarted
 
+    def pieces(self, *, last: bool = False) -> Iterator[tuple[bytes, bool]]:
+        """Yield one piece as `read` returns it; with `last` all pieces to the end of the file."""
+        while True:
+            data, has_restarted = self.read()
+            if data or has_restarted:
+                yield data, has_restarted
+            if not (last and data):
+                return
+
     def _has_restarted(self, handle: int, state: os.stat_result) -> bool:
         done, after = self._done, self._after
         if after is not None and state.st_mtime_ns != after.written_ns:
@@ -118,140 +122,124 @@ class GrowingFile:
 
 
 class GrowingLines(GrowingFile):
-    """The whole lines of one file, as far as they are written."""
+    """The whole lines of one file, as far as they are written, in any encoding.
+
+    Attributes:
+        dropped: the number of lines that were longer than `LONGEST_LINE`.
+    """
 
     def __init__(self, path: Path, after: Mark | None = None) -> None:
         super().__init__(path, after)
-        self._rest = b""
+        self.dropped = 0
+        self._start(after.head if after is not None else b"")
+
+    def _start(self, head: bytes) -> None:
+        self._decoder: io.IncrementalNewlineDecoder | None = None
+        self._head = b""  # too little to see the encoding
+        self._rest = ""
         self._is_too_long = False  # the beginning of the present line was dropped
+        if head:
+            self._decoder = _decoder(head)
 
-    def read_lines(self, last: bool = False) -> tuple[list[bytes], bool]:
-        """Return the lines since the last call, and whether the file has started again.
+    def lines(self, *, last: bool = False) -> Iterator[tuple[list[str], bool]]:
+        """Yield the lines since the last call, and whether the file has started again before them.
 
-        With `last` nothing writes any more, so that the last line needs no end.
+        With `last` nothing writes any more: all lines come, and the last one needs no end.
         """
-        data, has_restarted = self.read()
-        if has_restarted:
-            self._rest, self._is_too_long = b"", False
+        for data, has_restarted in self.pieces(last=last):
+            if has_restarted:
+                self._start(b"")
+            yield self._cut(data, last=False), has_restarted
+        if last:
+            yield self._cut(b"", last=True), False
+
+    def _cut(self, data: bytes, *, last: bool) -> list[str]:
+        if self._decoder is None:
+            self._head += data
+            if len(self._head) < 4 and not last:
+                return []
+            self._decoder = _decoder(self._head)
+            data, self._head = self._head, b""
+        *whole, self._rest = (self._rest + self._decoder.decode(data, final=last)).split("\n")
         lines = []
-        *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
             if len(line) <= LONGEST_LINE and not self._is_too_long:
-                lines.append(line.removesuffix(b"\r"))
+                lines.append(line.replace("\0", ""))
+            else:
+                self.dropped += 1
             self._is_too_long = False
         if len(self._rest) > LONGEST_LINE:
-            self._rest, self._is_too_long = b"", True
-        if last and self._rest and not self._is_too_long:
-            lines.append(self._rest)
-            self._rest = b""
-        return lines, has_restarted
+            self._rest, self._is_too_long = "", True
+        if last:
+            self.dropped += self._is_too_long
+            lines += [self._rest] if self._rest else []
+            self._rest, self._is_too_long = "", False
+        return lines
 
 
-class _GrowingTable(GrowingLines):
-    """The rows of one file; a subclass parses them.
+def _decoder(head: bytes) -> io.IncrementalNewlineDecoder:
+    """Return what decodes a file that begins with `head`; any line ending becomes one."""
+    encoding = codecs.getincrementaldecoder(encoding_of(head))(errors="replace")
+    return io.IncrementalNewlineDecoder(encoding, translate=True)
+
+
+class GrowingRows(GrowingLines):
+    """The rows of one file, in which `parser` finds them.
 
     Tools write a table again to add a column, or because they always write all of it. A table
     that begins with the same row as before is the same table, and continues after the rows that
     were returned; any other is a new one.
     """
 
-    def __init__(self, path: Path, after: Mark | None = None) -> None:
+    def __init__(
+        self, path: Path, parser: Callable[[], RowParser], after: Mark | None = None
+    ) -> None:
         super().__init__(path, after)
+        self.parser = parser()
+        self._new_parser = parser
         self._first: Row = {}
         self._known = 0  # rows of this table that were returned
         self._place = 0  # rows of it that were read since the file was last written again
+        if after is not None and after.size:
+            # Rows that are appended are under the heading that is there.
+            list(self.parser.rows(first_lines(path, after.size)))
 
-    def poll(self, last: bool = False) -> list[Row]:
-        """Return the rows since the last call; with `last` the last line needs no end."""
-        lines, has_restarted = self.read_lines(last)
-        if has_restarted:
-            self._place = 0
-            self._restart()
-        found = []
-        for row in self._rows(lines):
-            if self._place == 0 and not (self._known and self._is_first(row)):
-                self._first, self._known = row, 0
-            self._place += 1
-            if self._place > self._known:
-                self._known = self._place
-                found.append(row)
+    def poll(self, last: bool = False) -> Iterator[Row]:
+        """Yield the rows since the last call; with `last` all of them to the end of the file."""
+        for lines, has_restarted in self.lines(last=last):
+            if has_restarted:
+                self._place = 0
+                self.parser = self._new_parser()
+            for found in self.parser.rows(lines):
+                row = dict(found)
+                if self._place == 0 and not (self._known and self._is_first(row)):
+                    self._first, self._known = row, 0
+                self._place += 1
+                if self._place > self._known:
+                    self._known = self._place
+                    yield row
+
+    def left_out(self) -> list[str]:
+        """Return sentences on what was not read."""
+        found = [self.parser.left_out()] if self.parser.left_out() else []
+        if self.dropped:
+            found.append(f"{self.dropped} lines longer than {LONGEST_LINE:,} were left out")
         return found
 
     def _is_first(self, row: Row) -> bool:
         """Return whether a row is the first one from before, perhaps with more columns."""
         return all(row.get(name) == cell for name, cell in self._first.items() if cell != "")
 
-    def _restart(self) -> None:
-        """Forget what belongs to the file as it was."""
 
-    def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
-        raise NotImplementedError
-
-
-class GrowingJsonLines(_GrowingTable):
-    """JSON lines; nested maps are flattened, lines that hold no object are dropped."""
-
-    def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
-        return map(flat, jsonl.parse(b"\n".join(lines)))
-
-
-class GrowingCsv(_GrowingTable):
-    """A table with a heading, its cells separated by comma, semicolon or tab.
-
-    A line without numbers, as long as the heading or longer, is another heading.
-    """
-
-    def __init__(self, path: Path, after: Mark | None = None) -> None:
-        super().__init__(path, after)
-        self._names: list[str] = []
-        self._delimiter = ","
-        self._open: list[str] = []
-        if after is not None and after.size:
-            self._read_heading()
-
-    def _restart(self) -> None:
-        self._names, self._open = [], []
-
-    def _read_heading(self) -> None:
-        """Take the heading of a table to which other rows are appended."""
-        try:
-            with regular.open_file(self.path) as stream:
-                line = stream.readline(65_536)
-        except OSError:
-            return
-        if line.endswith(b"\n"):
-            list(self._rows([line.rstrip(b"\r\n")]))
-
-    def _rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
-        for raw in lines:
-            self._open.append(raw.decode("utf-8-sig", "replace").replace("\0", ""))
-            whole = "\n".join(self._open)
-            if whole.count('"') % 2 and len(self._open) < _LONGEST_CELL:
-                continue  # a quoted cell continues in the next line
-            self._open = []
-            if not whole.strip():
-                continue
-            if not self._names:
-                if whole.startswith("#") and not any(sign in whole for sign in ",;\t"):
-                    continue
-                self._delimiter = max(",;\t", key=whole.count)
-            cells = [cell.strip() for cell in self._cells(whole)]
-            if not self._names or self._is_heading(cells):
-                self._names = cells
-                continue
-            pairs = zip(self._names, cells, strict=False)
-            yield {name: cell for name, cell in pairs if name and cell}
-
-    def _cells(self, text: str) -> list[str]:
-        try:
-            return next(csv.reader([text], delimiter=self._delimiter, skipinitialspace=True), [])
-        except csv.Error:
-            return text.split(self._delimiter)
-
-    def _is_heading(self, cells: list[str]) -> bool:
-        has_no_number = all(cell and number(cell) is None for cell in cells)
-        is_long = len(cells) >= max(2, len(self._names))
-        return cells == self._names or (has_no_number and is_long and len(set(cells)) == len(cells))
+def first_lines(path: Path, size: int = 65_536) -> list[str]:
+    """Return the whole lines in the first `size` bytes of a file, and no more than in 64 KiB."""
+    try:
+        with regular.open_file(path) as stream:
+            head = stream.read(min(size, 65_536))
+    except OSError:
+        return []
+    text = head.decode(encoding_of(head), "replace").replace("\r\n", "\n").replace("\r", "\n")
+    return text.split("\n")[:-1]
 
 
 class RewrittenJson:
@@ -272,33 +260,3 @@ class RewrittenJson:
             return None  # half written; the next poll reads it again
         self._version = version
         return content
-
-
-class MlflowRun:
-    """The metrics of one run folder of MLflow's file store, one file each: time, value, step."""
-
-    def __init__(self, folder: Path) -> None:
-        self._metrics = folder / "metrics"
-        self._files: dict[Path, GrowingLines] = {}
-
-    def poll(self, last: bool = False) -> list[Row]:
-        """Return a row for each value since the last call, with ``_step``, in order of steps."""
-        found: list[tuple[int, int, str, float]] = []
-        files = (
-            Path(folder) / name
-            for folder, _, names in os.walk(self._metrics)
-            for name in sorted(names)
-        )
-        for path in islice(files, _MOST_METRICS):
-            lines = self._files.setdefault(path, GrowingLines(path))
-            name = path.relative_to(self._metrics).as_posix()
-            for line in lines.read_lines()[0]:
-                cells = [number(text) for text in line.decode("utf-8", "replace").split()]
-                if len(cells) < 2:
-                    continue
-                time, value, step = cells[0], cells[1], cells[2] if len(cells) > 2 else 0.0
-                if value is not None and step is not None and math.isfinite(step):
-                    is_known = time is not None and math.isfinite(time)
-                    found.append((int(step), int(time or 0) if is_known else 0, name, value))
-        found.sort(key=lambda item: item[:2])
-        return [{name: value, "_step": step} for step, _, name, value in found]

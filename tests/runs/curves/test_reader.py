@@ -325,7 +325,9 @@ def read(path):
     reports = tuple((step, {"train_loss": value}) for step, value in enumerate(values))
     return [LoggedRun(path.stem, path, "scores", reports)]
 
-READER = LogReader("scores", read, suffixes=(".scores",), usual_names={"my.scores": 5})
+READER = LogReader(
+    "scores", read, lambda head: head.suffix == ".scores", usual_names={"*.scores": 5}
+)
 """
 
 

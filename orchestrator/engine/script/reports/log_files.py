@@ -6,10 +6,7 @@ nothing writes any more.
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,23 +15,23 @@ from orchestrator.engine.script.output_text import Lines
 from orchestrator.engine.script.reports.merge import Follower, Merger, Reports
 from orchestrator.runs.curves import (
     EventLog,
+    JsonLinesParser,
     LogProblem,
+    MlflowRun,
     WandbLog,
     cells,
     is_event_file,
     is_wandb_log,
-    number,
+    reader_of,
     tail,
 )
 
-Row = dict[str, Any]
-Poll = Callable[[bool], list[Row]]
+Row = Mapping[str, Any]
+Poll = Callable[[bool], Iterable[Row]]
 
 MANY_ROWS = 200  # of one epoch with their own steps, from which on the user is warned
-# Columns that give a position in the training, not its quality.
-NO_METRICS = frozenset((*cells.EPOCHS, *cells.STEPS, *cells.PLANNED, *cells.BESIDE))
+_TEXTS = (".log", ".txt", ".out", "")
 _SPLITS = ("train", "val", "valid", "validation", "eval", "test")
-_SNIFFED = 65_536  # bytes by which a file's kind is recognised
 
 
 class RowLog(Merger):
@@ -51,6 +48,7 @@ class RowLog(Merger):
         prefers_steps: a column ``step`` goes before ``epoch``.
         epochs: how many epochs there will be; None if unknown.
         at_once: every row is a report, and waits for no other of its step.
+        left_out: returns sentences on what was not read.
     """
 
     def __init__(
@@ -64,6 +62,7 @@ class RowLog(Merger):
         prefers_steps: bool = False,
         epochs: int | None = None,
         at_once: bool = False,
+        left_out: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         super().__init__(reports)
         self._where = where
@@ -71,7 +70,8 @@ class RowLog(Merger):
         self._at_once = at_once
         self._epochs = epochs
         self._ours = {theirs: ours for ours, theirs in names.items()}
-        self._order = (cells.STEPS, cells.EPOCHS) if prefers_steps else (cells.EPOCHS, cells.STEPS)
+        self._left_out = left_out
+        self._order = ("step", "epoch") if prefers_steps else ("epoch", "step")
         self._given = self._column = step
         self._is_epoch = False
         self._rows = 0
@@ -81,13 +81,13 @@ class RowLog(Merger):
 
     def look(self, now: float, *, last: bool = False) -> None:
         """Take what is new; with `last` nothing writes any more, so that nothing is waited for."""
-        for row in self._poll(last):
+        for found in self._poll(last):
+            row = cells.with_names(found)
             values = self._metrics_in(row)
             if not values:
                 continue
-            keys = {name.strip().lower(): name for name in reversed(list(row))}
-            self.take(self._step_in(row, keys), values, now)
-            self.total(self._planned(row, keys))
+            self.take(self._step_in(row), values, now)
+            self.total(self._planned(row))
             if self._at_once:
                 self.send()
         if len(self._steps_of_epoch) >= MANY_ROWS:
@@ -98,6 +98,8 @@ class RowLog(Merger):
             )
         if last:
             self.send()
+            for text in self._left_out():
+                self.warn_once(text, f"{self._where}: {text}")
         else:
             self.tick(now)
 
@@ -105,45 +107,46 @@ class RowLog(Merger):
         found = {}
         for written, cell in row.items():
             name = written.strip()
-            is_metric = name in self._ours or name.lower() not in NO_METRICS
-            value = number(cell) if is_metric and written != self._given else None
+            is_metric = name in self._ours or cells.is_metric(name)
+            value = cells.number(cell) if is_metric and written != self._given else None
             if value is not None:
                 found[self._ours.get(name, name)] = value
         return found
 
-    def _step_in(self, row: Row, keys: Mapping[str, str]) -> float | None:
-        """Return the step of a row, of which `keys` gives the columns by their plain names."""
+    def _step_in(self, row: Row) -> float | None:
+        """Return the step of a row."""
         self._rows += 1
         if self._column is None:
-            self._column = self._find_column(row, keys)
-        step = number(row.get(self._column)) if self._column else float(self._rows)
+            self._column = self._find_column(row)
+        step = cells.number(row.get(self._column)) if self._column else float(self._rows)
         if step is None or not self._is_epoch:
             return step
         if self._first_epoch is None:
             self._first_epoch = step
         if step != self._epoch:
             self._epoch, self._steps_of_epoch = step, set()
-        inner = next((number(row[keys[key]]) for key in cells.STEPS if key in keys), None)
+        inner = cells.number(row.get(cells.column_of("step", row) or ""))
         if inner is not None and len(self._steps_of_epoch) < MANY_ROWS:
             self._steps_of_epoch.add(inner)
         return step
 
-    def _find_column(self, row: Row, keys: Mapping[str, str]) -> str:
+    def _find_column(self, row: Row) -> str:
         """Return the column of the step; "" if rows are counted."""
-        for key in chain(*self._order):
-            value = number(row[keys[key]]) if key in keys else None
-            if value is not None and math.isfinite(value) and value == int(value):
-                self._is_epoch = key in cells.EPOCHS
-                return keys[key]
+        for kind in self._order:
+            name = cells.column_of(kind, row)
+            value = cells.number(row[name]) if name is not None else None
+            if name is not None and value is not None and value.is_integer():
+                self._is_epoch = kind == "epoch"
+                return name
         return ""
 
-    def _planned(self, row: Row, keys: Mapping[str, str]) -> float | None:
+    def _planned(self, row: Row) -> float | None:
         """Return how many steps there will be; None if unknown."""
-        name = next((keys[key] for key in cells.PLANNED if key in keys), None)
+        name = cells.column_of("planned", row)
         if name is None and self._is_epoch and self._epochs is not None:
             # Lightning and Keras count from 0, so that the last of 50 is 49.
             return self._epochs - 1 if self._first_epoch == 0 else self._epochs
-        return None if name is None else number(row[name])
+        return None if name is None else cells.number(row[name])
 
 
 class TextLog(Follower):
@@ -158,8 +161,9 @@ class TextLog(Follower):
 
     def look(self, now: float, *, last: bool = False) -> None:
         """Take what is new; see `RowLog.look`."""
-        for line in self._lines.feed(self._file.read()[0]):
-            self.line(line, now)
+        for data, _ in self._file.pieces(last=last):
+            for line in self._lines.feed(data):
+                self.line(line, now)
         self.tick(now)
         if last:
             unfinished = self._lines.unfinished()
@@ -196,25 +200,29 @@ class LogFiles:
 
         What the file held at the mark `after` is skipped: the script had not begun.
         """
-        name = path.name.lower()
         if path.is_dir():
-            return self._numbered(path, tail.MlflowRun(path).poll)
+            return self._numbered(path, MlflowRun(path).poll)
         if is_event_file(path):
             return self._rows(path.name, _event_poll(path, after), step="_step")
         if is_wandb_log(path):
             return self.open_wandb(path)
-        if name.endswith((".csv", ".tsv")):
-            return self._table(path, tail.GrowingCsv(path, after).poll)
-        kind = _sniffed(path)
-        if name.endswith((".jsonl", ".ndjson")) or kind == "lines":
-            return self._table(path, tail.GrowingJsonLines(path, after).poll)
-        if name.endswith(".json"):
-            is_state = path.name == "trainer_state.json"
-            poll = self._json_poll(path)
-            return self._table(path, poll, prefers_steps=is_state) if kind else None
-        if self._patterns:
+        try:
+            reader = reader_of(path)
+        except LogProblem:
+            return None
+        if reader is None:
+            return None
+        is_text = reader.read_with_pattern is not None
+        is_maybe_text = reader.name == "CSV" and path.suffix.lower() in _TEXTS
+        if self._patterns and (is_text or is_maybe_text):
             return TextLog(path, after, self._patterns, self._reports)
-        return self._table(path, tail.GrowingCsv(path, after).poll) if kind == "table" else None
+        if reader.parser is None:
+            is_state = path.name == "trainer_state.json"
+            return self._table(path, self._json_poll(path), prefers_steps=is_state)
+        if is_text and not any(True for _ in reader.parser().rows(tail.first_lines(path))):
+            return None
+        rows = tail.GrowingRows(path, reader.parser, after)
+        return self._table(path, rows.poll, left_out=rows.left_out)
 
     def open_wandb(self, path: Path) -> RowLog:
         """Return an offline log of W&B; each ``wandb.log`` is a report."""
@@ -225,7 +233,7 @@ class LogFiles:
                 log.read()
             except LogProblem:
                 return []
-            rows = _stepped(log.reports)
+            rows = list(_stepped(log.reports))
             log.reports.clear()  # a training of days must not fill the memory
             return rows
 
@@ -233,8 +241,15 @@ class LogFiles:
 
     def open_reported(self, path: Path, after: tail.Mark | None) -> RowLog:
         """Return the file of JSON lines that a script reports into; each line is a report."""
-        poll = tail.GrowingJsonLines(path, after).poll
-        return self._rows("$SWEEP_METRICS", poll, step=self._step, prefers_steps=True, at_once=True)
+        rows = tail.GrowingRows(path, JsonLinesParser, after)
+        return self._rows(
+            "$SWEEP_METRICS",
+            rows.poll,
+            step=self._step,
+            prefers_steps=True,
+            at_once=True,
+            left_out=rows.left_out,
+        )
 
     def _table(self, path: Path, poll: Poll, **known: Any) -> RowLog:
         return self._rows(path.name, poll, step=self._step, epochs=self._epochs, **known)
@@ -251,7 +266,7 @@ class LogFiles:
         file = tail.RewrittenJson(path)
         taken = 0
 
-        def poll(_: bool) -> list[Row]:
+        def poll(_: bool) -> Sequence[Row]:
             nonlocal taken
             content = file.poll()
             if isinstance(content, dict) and isinstance(content.get("log_history"), list):
@@ -263,7 +278,7 @@ class LogFiles:
                 new, taken = rows[taken:], len(rows)
                 return new
             step = self._reports.last_step
-            has_step = any(name.lower() in (*cells.EPOCHS, *cells.STEPS) for name in chain(*rows))
+            has_step = any(cells.column_of(kind, chain(*rows)) for kind in ("epoch", "step"))
             return rows if step is None or has_step else [{**row, "_step": step} for row in rows]
 
         return poll
@@ -273,17 +288,15 @@ def _event_poll(path: Path, after: tail.Mark | None) -> Poll:
     log = EventLog(path, after)
     # Keras writes curves of one name into a folder for each split.
     prefix = f"{path.parent.name}/" if path.parent.name.lower() in _SPLITS else ""
-    return lambda _: _stepped(log.read(), prefix)
+    return lambda last: _stepped(log.read(last=last), prefix)
 
 
-def _stepped(reports: Sequence[tuple[int, dict[str, float]]], prefix: str = "") -> list[Row]:
-    return [
-        {f"{prefix}{name}": value for name, value in values.items()} | {"_step": step}
-        for step, values in reports
-    ]
+def _stepped(reports: Iterable[tuple[int, dict[str, float]]], prefix: str = "") -> Iterator[Row]:
+    for step, values in reports:
+        yield {f"{prefix}{name}": value for name, value in values.items()} | {"_step": step}
 
 
-def _history_entries(content: dict[str, Any]) -> list[Row]:
+def _history_entries(content: dict[str, Any]) -> Sequence[Row]:
     """Return the entries of a ``trainer_state.json``, without the one that sums it all up."""
     planned = content.get("max_steps")
     more = {"max_steps": planned} if isinstance(planned, int) else {}
@@ -291,7 +304,7 @@ def _history_entries(content: dict[str, Any]) -> list[Row]:
     return [entry | more for entry in entries if "train_runtime" not in entry]
 
 
-def _rows_of(content: Any) -> list[Row]:
+def _rows_of(content: Any) -> Sequence[Row]:
     """Return a list of records, lists by name, or one record of results, as rows."""
     if isinstance(content, list):
         return [cells.flat(item) for item in content if isinstance(item, dict)]
@@ -309,24 +322,3 @@ def _rows_of(content: Any) -> list[Row]:
         if lists and (history is not content or not has_results):
             return cells.transposed(lists)
     return [cells.flat(content)]
-
-
-def _sniffed(path: Path) -> str:
-    """Return what a file holds: ``lines`` of JSON, ``json``, a ``table``, or "" if unknown."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(_SNIFFED).lstrip(b"\xef\xbb\xbf \t\r\n")
-    except OSError:
-        return ""
-    first, end, rest = head.partition(b"\n")
-    if first.lstrip()[:1] in (b"{", b"["):
-        try:
-            record = json.loads(first)
-        except (ValueError, RecursionError):
-            return "json"
-        is_line = isinstance(record, dict) and (bool(rest.strip()) or path.suffix != ".json")
-        return "lines" if is_line and end else "json"
-    has_delimiter = any(sign in first for sign in (b",", b";", b"\t"))
-    has_digits = re.search(rb"\d", rest.partition(b"\n")[0]) is not None
-    is_heading = not first[:1].isdigit()
-    return "table" if has_delimiter and has_digits and is_heading else ""

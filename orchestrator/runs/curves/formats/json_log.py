@@ -8,19 +8,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves.cells import flat, runs_of, transposed
-from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, LogReader, read_bytes
+from orchestrator.runs.curves.cells import flat, transposed
+from orchestrator.runs.curves.columns import LoggedRows
+from orchestrator.runs.curves.formats.json_lines import parse_record
+from orchestrator.runs.curves.log_reader import (
+    Head,
+    LoggedRun,
+    LogProblem,
+    LogReader,
+    encoding_of,
+    read_bytes,
+)
 
 
 def _read(path: Path) -> list[LoggedRun]:
     try:
-        content = json.loads(read_bytes(path).decode("utf-8-sig", "replace"))
+        data = read_bytes(path)
+        content = json.loads(data.decode(encoding_of(data[:256]), "replace"))
     except (ValueError, RecursionError) as error:
         raise LogProblem(f"is no JSON: {error}") from None
     if isinstance(content, list):
         records = [flat(item) for item in content if isinstance(item, dict)]
         if records:
-            return runs_of(records, path, "JSON")
+            return _runs(records, path, "JSON")
     if isinstance(content, dict):
         if isinstance(content.get("log_history"), list):
             return [_trainer_state(content, path)]
@@ -28,7 +38,7 @@ def _read(path: Path) -> list[LoggedRun]:
             if isinstance(inner, dict):
                 history = {k: v for k, v in inner.items() if isinstance(v, list) and v}
                 if history:
-                    return runs_of(transposed(history), path, "JSON history")
+                    return _runs(transposed(history), path, "JSON history")
     raise LogProblem("has neither log_history, nor a list of reports, nor lists by name")
 
 
@@ -44,15 +54,30 @@ def _trainer_state(content: Mapping[str, Any], path: Path) -> LoggedRun:
     ]
     if not kept:
         raise LogProblem("has an empty log_history")
-    run = runs_of(kept, path, "Hugging Face state")[0]
+    run = _runs(kept, path, "Hugging Face state")[0]
     total = content.get("max_steps")
     planned = float(total) if isinstance(total, int | float) and total > 0 else None
     return replace(run, name=path.parent.name or path.stem, total_steps=planned)
 
 
+def _runs(records: list[dict[str, Any]], path: Path, form: str) -> list[LoggedRun]:
+    rows = LoggedRows()
+    for record in records:
+        rows.add(record)
+    return rows.runs(path, form)
+
+
+def _recognizes(head: Head) -> bool:
+    text = head.text.lstrip()
+    if not text.startswith(("{", "[")):
+        return False
+    return head.suffix == ".json" or parse_record(text) is not None
+
+
 READER = LogReader(
     "JSON",
     _read,
-    suffixes=(".json",),
+    _recognizes,
+    rank=2,
     usual_names={"trainer_state.json": 0, "history.json": 30, "metrics.json": 31},
 )

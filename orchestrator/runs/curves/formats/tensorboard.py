@@ -1,4 +1,4 @@
-"""Scalars of TensorBoard event files, read without TensorFlow.
+"""Scalars of TensorBoard event files, read without TensorFlow; all of a folder are one run.
 
 The file is a row of records: length (8 bytes), its checksum (4), the content, its checksum (4).
 Each content is a protocol buffer, an `Event`.
@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.runs.curves.cells import as_reports
+from orchestrator.files import regular
+from orchestrator.files.series_names import is_split, split_of, with_split
+from orchestrator.runs.curves.columns import LoggedRows
 from orchestrator.runs.curves.log_reader import (
+    Head,
     LoggedRun,
     LogProblem,
     LogReader,
     Report,
     message_classes,
-    read_bytes,
 )
 from orchestrator.runs.curves.tail import GrowingFile, Mark
 
@@ -33,7 +36,7 @@ _LARGEST = 1 << 32
 def _event_class() -> Any:
     return message_classes(
         "sweep_tensorboard",
-        Event={"step": (2, "INT64"), "summary": (5, "Summary")},
+        Event={"time": (1, "DOUBLE"), "step": (2, "INT64"), "summary": (5, "Summary")},
         Summary={"value": (1, "Value*")},
         # A number that may be missing is declared as a list: 0 and nothing would look the same.
         Value={"tag": (1, "BYTES"), "simple_value": (2, "FLOAT*"), "tensor": (8, "Tensor")},
@@ -51,24 +54,71 @@ def is_event_file(path: Path) -> bool:
     return ".tfevents." in path.name
 
 
-def read_events(path: Path) -> list[LoggedRun]:
-    """Return the run of one event file, up to a torn record."""
+def event_files(folder: Path) -> list[Path]:
+    """Return the event files of the run in a folder, those in folders of its parts included."""
+    parts = [path for path in sorted(folder.iterdir()) if path.is_dir() and is_part_of_run(path)]
+    found = [path for part in (folder, *parts) for path in sorted(part.glob("*.tfevents.*"))]
+    return [path for path in found if not regular.leads_out(path, folder)]
+
+
+def is_part_of_run(folder: Path) -> bool:
+    """Return whether a folder holds a part of the run of the folder above.
+
+    Keras writes a folder for each split, and PyTorch's ``add_scalars`` one for each curve.
+    """
+    first = next(iter(sorted(folder.glob("*.tfevents.*"))), None)
+    if first is None or is_split(folder.name):
+        return first is not None
+    if next(folder.parent.glob("*.tfevents.*"), None) is None:
+        return False
+    names = next((scalars for _, scalars in EventLog(first).read()), {})
+    return any(_is_curve(folder, name) for name in names)
+
+
+def _is_curve(folder: Path, name: str) -> bool:
+    return folder.name.startswith(f"{name.replace('/', '_')}_")
+
+
+def read_events(*paths: Path) -> list[LoggedRun]:
+    """Return the run of the event files of one folder, each up to a torn record.
+
+    Files are joined by time, as a training that was resumed writes another. A series whose step
+    goes back was restarted there, so that its later steps from before do not count.
+    """
+    events: list[tuple[float, int, dict[str, float]]] = []
+    for path in paths:
+        log = EventLog(path)
+        split = split_of(path.parent.name) if is_split(path.parent.name) else ""
+        for time, step, scalars in log.timed(last=True):
+            named = {
+                path.parent.name if _is_curve(path.parent, name) else with_split(split, name): value
+                for name, value in scalars.items()
+            }
+            events.append((time, step, named))
+    if len(paths) > 1:
+        events.sort(key=lambda event: event[0])
+    series: dict[str, list[tuple[int, float]]] = {}
+    restarts = 0
+    for _, step, scalars in events:
+        for name, value in scalars.items():
+            points = series.setdefault(name, [])
+            if points and points[-1][0] > step:
+                restarts += 1
+                while points and points[-1][0] >= step:
+                    points.pop()
+            points.append((step, value))
     by_step: dict[int, dict[str, float]] = {}
-    for record in _Records(_LARGEST).feed(read_bytes(path)):
-        step, scalars = _scalars(record)
-        by_step.setdefault(step, {}).update(scalars)
-    kept = [(step, values) for step, values in sorted(by_step.items()) if values]
-    has_epochs = all("epoch" in values for _, values in kept)
-    unit, reports, notes = as_reports(
-        [values["epoch"] if has_epochs else None for _, values in kept],
-        [float(step) for step, _ in kept],
-        [{name: value for name, value in row.items() if name != "epoch"} for _, row in kept],
-    )
-    if not reports:
+    for name, points in series.items():
+        for step, value in points:
+            by_step.setdefault(step, {})[name] = value
+    rows = LoggedRows()
+    for step, scalars in sorted(by_step.items()):
+        rows.add({**scalars, "step": step})
+    if not rows.count:
         raise LogProblem("has no scalars")
-    return [
-        LoggedRun(path.parent.name or path.name, path, "TensorBoard", reports, unit, notes=notes)
-    ]
+    note = "steps went back: what a restart logged again replaces what was there"
+    run = rows.runs(paths[0], "TensorBoard", note if restarts else "")[0]
+    return [replace(run, name=paths[0].parent.name or paths[0].name)]
 
 
 class EventLog:
@@ -78,13 +128,19 @@ class EventLog:
         self._file = GrowingFile(path, after)
         self._records = _Records(_LARGEST_SCALARS)
 
-    def read(self) -> list[Report]:
-        """Return step and scalars of the records that came since the last call."""
-        data, has_restarted = self._file.read()
-        if has_restarted:
-            self._records = _Records(_LARGEST_SCALARS)
-        found = map(_scalars, self._records.feed(data))
-        return [(step, scalars) for step, scalars in found if scalars]
+    def read(self, *, last: bool = False) -> Iterator[Report]:
+        """Yield step and scalars of the records since the last call; with `last` all to the end."""
+        return ((step, scalars) for _, step, scalars in self.timed(last=last))
+
+    def timed(self, *, last: bool = False) -> Iterator[tuple[float, int, dict[str, float]]]:
+        """Yield the time in s as well; see `read`."""
+        for data, has_restarted in self._file.pieces(last=last):
+            if has_restarted:
+                self._records = _Records(_LARGEST_SCALARS)
+            for record in self._records.feed(data):
+                time, step, scalars = _scalars(record)
+                if scalars:
+                    yield time, step, scalars
 
 
 class _Records:
@@ -121,21 +177,21 @@ class _Records:
         self._buffer = b"" if self._is_broken else data[at:]
 
 
-def _scalars(record: bytes) -> Report:
-    """Return the step and the scalars of an event; none if it is damaged."""
+def _scalars(record: bytes) -> tuple[float, int, dict[str, float]]:
+    """Return the time in s, the step and the scalars of an event; none if it is damaged."""
     from google.protobuf.message import DecodeError
 
     event = _event_class()()
     try:
         event.ParseFromString(record)
     except DecodeError:
-        return 0, {}
+        return 0.0, 0, {}
     found: dict[str, float] = {}
     for value in event.summary.value:
         scalar = _scalar(value)
         if scalar is not None and value.tag:
             found[value.tag.decode("utf-8", "replace")] = scalar
-    return event.step, found
+    return event.time, event.step, found
 
 
 def _scalar(value: Any) -> float | None:
@@ -150,4 +206,10 @@ def _scalar(value: Any) -> float | None:
     return float(value.simple_value[-1]) if value.simple_value else None
 
 
-READER = LogReader("TensorBoard", read_events, recognizes=is_event_file)
+def _recognizes(head: Head) -> bool:
+    return is_event_file(head.path)
+
+
+READER = LogReader(
+    "TensorBoard", read_events, _recognizes, rank=0, usual_names={"*.tfevents.*": 45}
+)

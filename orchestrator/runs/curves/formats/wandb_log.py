@@ -177,4 +177,10 @@ def _value(item: Any) -> Any:
     return json.loads(item.value_json) if item.value_json else (plain or [None])[-1]
 
 
-READER = LogReader("W&B, offline", _read, recognizes=is_wandb_log)
+READER = LogReader(
+    "W&B, offline",
+    _read,
+    lambda head: head.data.startswith(_HEADER) or is_wandb_log(head.path),
+    rank=0,
+    usual_names={"run-*.wandb": 5},
+)

@@ -1,0 +1,138 @@
+"""What a logged series is by its name, however its tool writes it.
+
+``train_loss``, ``Loss/train``, ``losses/train``, ``Training loss``, ``tr_loss``, ``trainLoss`` and
+``Train Loss (MSE)`` are all the training loss.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import pairwise
+
+# Between the words of CamelCase, but not inside mAP, mIoU or PSNR.
+_CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z]{2})")
+_UNIT = re.compile(r"\s*[(\[{][^)\]}]*[)\]}]\s*$")
+_BETWEEN_WORDS = re.compile(r"[^a-z0-9²]+")
+_PLURALS = {"losses": "loss", "rates": "rate", "norms": "norm", "epochs": "epoch", "steps": "step"}
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trn", "tr", "learn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+}
+_LOSSES = frozenset(("loss", "cost", "logloss", "nll", "crossentropy", "objective"))
+_ERRORS = frozenset(("mse", "mae", "rmse", "bce", "ce", "l1", "l2", "error", "err"))
+# Words that do not change what is measured.
+_FILLERS = frozenset(("average", "avg", "mean", "running", "epoch", "step", "batch", "iter", "s"))
+_PER_BATCH = frozenset(("step", "batch", "iter", "inner"))
+
+Rank = tuple[int, bool, int, str]
+"""How well a name fits, the best lowest."""
+
+
+@lru_cache(maxsize=4096)
+def words(name: str) -> tuple[str, ...]:
+    """Return the words of a name in lower case, without a unit in brackets at its end."""
+    text = _CAMEL.sub(" ", _UNIT.sub("", name) or name).lower()
+    return tuple(_PLURALS.get(word, word) for word in _BETWEEN_WORDS.split(text) if word)
+
+
+@lru_cache(maxsize=4096)
+def split_of(name: str) -> str:
+    """Return the data that a name belongs to: ``"train"``, ``"val"``, ``"test"``, "" if unstated.
+
+    If it names several, as ``eval/test_loss`` does, data held back from training wins.
+    """
+    parts = words(name)
+    found = {
+        _SPLITS[word]
+        for before, word in zip(("", *parts), parts, strict=False)
+        if word in _SPLITS and (before, word) != ("std", "dev")
+    }
+    return next((split for split in ("test", "val", "train") if split in found), "")
+
+
+def is_split(text: str) -> bool:
+    """Return whether a text is only the name of a split, as in a column that names each row's."""
+    return text.strip().lower() in _SPLITS
+
+
+def with_split(split: str, name: str) -> str:
+    """Return the name of a series of one split; a learning rate has none."""
+    return name if not split or split_of(name) or is_rate(name) else f"{split}_{name}"
+
+
+@lru_cache(maxsize=4096)
+def training_rank(name: str) -> Rank | None:
+    """Return how well `name` fits a training loss; None if it does not fit.
+
+    ``train_loss`` comes first, then ``loss`` and ``total_loss`` as scripts log them, then any
+    ``train_…_loss``: the shortest, because a term of a loss adds its own name, and epoch means
+    before values per step (``train_loss_step``), which are too noisy to judge. The last is
+    ``train_mse`` or another error, of runs that log no loss.
+    """
+    split, rest = split_of(name), _rest(name)
+    plain = _plain(rest)
+    if split == "train" and rest == ["loss"]:
+        fit = 0
+    elif not split and plain in (["loss"], ["total", "loss"], ["loss", "total"]):
+        fit = 1
+    elif split == "train" and _LOSSES.intersection(rest):
+        fit = 2
+    elif split == "train" and len(plain) == 1 and plain[0] in _ERRORS:
+        fit = 3
+    else:
+        return None
+    return fit, not _PER_BATCH.isdisjoint(rest), len(name), name.lower()
+
+
+def best_training_name(names: Iterable[str]) -> tuple[Rank, str] | None:
+    """Return the name that fits a training loss best, with its rank; None if none fits."""
+    ranked = [(rank, name) for name in names if (rank := training_rank(name)) is not None]
+    return min(ranked, default=None)
+
+
+@lru_cache(maxsize=4096)
+def validation_rank(name: str) -> Rank | None:
+    """Return how well `name` fits a loss on data held back from training; None if it does not."""
+    if not is_validation(name):
+        return None
+    rest = _rest(name)
+    plain = _plain(rest)
+    if _LOSSES.intersection(rest):
+        fit = 0
+    elif len(plain) == 1 and plain[0] in _ERRORS:
+        fit = 1
+    else:
+        return None
+    return fit, not _PER_BATCH.isdisjoint(rest), len(name), name.lower()
+
+
+def best_validation_name(names: Iterable[str]) -> tuple[Rank, str] | None:
+    """Return the name that fits a validation loss best, with its rank; None if none fits."""
+    ranked = [(rank, name) for name in names if (rank := validation_rank(name)) is not None]
+    return min(ranked, default=None)
+
+
+def is_validation(name: str) -> bool:
+    """Return whether `name` was measured on data held back from training."""
+    return split_of(name) in ("val", "test")
+
+
+@lru_cache(maxsize=4096)
+def is_rate(name: str) -> bool:
+    """Return whether `name` is a learning rate."""
+    parts = words(name)
+    return "lr" in parts or ("learning", "rate") in pairwise(parts)
+
+
+def _rest(name: str) -> list[str]:
+    """Return the words of a name that name no split."""
+    return [word for word in words(name) if word not in _SPLITS]
+
+
+def _plain(rest: Iterable[str]) -> list[str]:
+    """Return the words that say what is measured: ``validation_0-rmse`` is an rmse."""
+    return [word for word in rest if word not in _FILLERS and not word.isdigit()]
