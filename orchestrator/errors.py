@@ -18,6 +18,7 @@ A message reads *where: what is wrong (what was found). What to do.*
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -89,6 +90,33 @@ class SpecError(UsageError):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
-    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    """Return `` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string.
+
+    A choice that only shares letters with the name is not offered: it must be one slip of the
+    keyboard away, begin with the same letter, or have the same words.
+    """
+    known = list(choices)
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
+    same = [choice for choice in known if _words(choice) == _words(name)]
+    found = [choice for choice in (*same, *close) if choice in same or _is_slip(name, choice)]
     return f" Did you mean '{found[0]}'?" if found else ""
+
+
+def _is_slip(name: str, choice: str) -> bool:
+    """Return whether a name may be meant as a choice that shares most of its letters."""
+    from rapidfuzz.distance import OSA
+
+    first, second = name.lower(), choice.lower()
+    return (
+        (first[:1] == second[:1] and OSA.normalized_similarity(first, second) >= 0.6)
+        or first in second
+        or second in first
+        or bool(_words(name) & _words(choice))
+        or OSA.distance(first, second) <= 1
+    )
+
+
+def _words(name: str) -> frozenset[str]:
+    """Return the words of a name, in any case and order: ``learningRate`` has two."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return frozenset(re.findall(r"[^\W_]+", spaced.lower()))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from optuna.distributions import (
@@ -30,9 +30,11 @@ from orchestrator.sweepfile.model import Domain
 from orchestrator.sweepfile.space import (
     DISTRIBUTIONS,
     limits,
+    multiple,
     quantile,
     share_of,
     share_of_choice,
+    whole_steps,
 )
 
 Held = bool | int | float | str | None
@@ -83,33 +85,23 @@ class _Number:
 
 
 class _Quantized:
-    """A number from low to high, rounded to multiples of q as in W&B.
+    """A multiple of q, as `whole_steps` bounds it; values are computed in decimal."""
 
-    The lowest and the highest value may therefore be half a q outside the range. Values are
-    computed in decimal: ``q: 0.1`` gives 0.3, not 0.30000000000000004. They are ints if q is one.
-    """
-
-    def __init__(self, low: float, high: float, q: float) -> None:
-        self._q = Decimal(str(q))
-        self._is_whole = isinstance(q, int)
-        self.distribution = FloatDistribution(
-            float(self._round(low)), float(self._round(high)), step=float(q)
-        )
-
-    def _round(self, number: float) -> Decimal:
-        return (Decimal(str(float(number))) / self._q).to_integral_value() * self._q
+    def __init__(self, domain: Domain) -> None:
+        self._q = 1.0 if domain.q is None else domain.q
+        low, high = (multiple(int(count), self._q) for count in whole_steps(domain))
+        self.distribution = FloatDistribution(float(low), float(high), step=float(self._q))
 
     def hold(self, value: Any) -> Held:
         """Return `value` as a float; it must be a multiple to one part in a million of q."""
         number = float(_finite(value))
-        multiple = float(_inside(float(self._round(number)), self.distribution))
-        if abs(multiple - number) > 1e-6 * float(self._q):
+        nearest_one = float(_inside(self.value(number), self.distribution))
+        if abs(nearest_one - number) > 1e-6 * float(self._q):
             raise NotInDomain
-        return multiple
+        return nearest_one
 
     def value(self, held: Any) -> int | float:
-        multiple = self._round(held)
-        return int(multiple) if self._is_whole else float(multiple)
+        return multiple(round(held / self._q), self._q)
 
 
 class _Share:
@@ -228,7 +220,7 @@ def _parameter_of(name: str, domain: Domain) -> _Parameter:
         if kind.held_as == "whole":
             return _Number(IntDistribution(math.ceil(domain.low), math.floor(domain.high)))
         if kind.held_as == "quantised":
-            return _Quantized(domain.low, domain.high, 1.0 if domain.q is None else domain.q)
+            return _Quantized(replace(domain, q=1.0) if domain.q is None else domain)
         if kind.held_as == "share":
             return _Share(domain)
         is_log = kind.scale is not None and kind.scale.logarithmic

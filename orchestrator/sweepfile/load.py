@@ -83,6 +83,7 @@ def load_spec(
 
 def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
     """Check what the keys mean together, and return the spec; mistakes go to the file's log."""
+    file = wandb_files.settle_values(file)
     parameters.check_parameters(file)
     keys.check_method(file)
     zips = parameters.read_zips(file)

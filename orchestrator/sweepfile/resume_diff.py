@@ -111,8 +111,10 @@ def _compare(key: str, old: Any, new: Any, strict: bool = False) -> Iterator[str
     was_set, is_set = (
         value is not _ABSENT and (strict or not _is_empty(value)) for value in (old, new)
     )
-    # 1 and True are not the same, NaN is NaN.
-    if canonical(old) != canonical(new) and (was_set or is_set):
+    # 1 and 1.0 are the same, 1 and True are not, NaN is NaN.
+    if canonical(old, whole_is_int=True) != canonical(new, whole_is_int=True) and (
+        was_set or is_set
+    ):
         was = f"was {_show(old)}" if was_set else "was not set"
         now = f"is {_show(new)}" if is_set else "is not set"
         yield f"{key}: {was}, {now}"

@@ -6,12 +6,16 @@ its value is among the best one in eta of theirs. Steps are counted by finite re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import Problem
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.model.spec import EarlyTerminate, Goal
+from orchestrator.sweepfile.model.spec import Domain, EarlyTerminate, Goal
+from orchestrator.sweepfile.space.distributions import limits, multiple, whole_steps
+from orchestrator.sweepfile.space.grid import distinct
+from orchestrator.sweepfile.yaml.node import Node
 
 _KEY = "early_terminate"
 _DEFAULT_ETA = 3
@@ -44,6 +48,49 @@ def read_early_terminate(file: ParsedFile) -> EarlyTerminate | None:
         file.error(message, _KEY)
         return None
     return found
+
+
+def settle_values(file: ParsedFile) -> ParsedFile:
+    """Return the file with the values that W&B takes, if it is W&B's, and check those of q.
+
+    W&B takes 1 and 1.0 for the same in a grid. It rounds to multiples of q even if they leave the
+    range; here that is so in W&B's own files alone.
+    """
+    settled = dict(file.parameters)
+    for name, declared in file.parameters.items():
+        domain = declared.domain
+        if file.is_wandb and file.method == "grid" and domain.distribution == "categorical":
+            values = tuple(distinct(domain.values, whole_is_int=True))
+            settled[name] = replace(declared, domain=replace(domain, values=values))
+        if domain.q is None or not any(map(math.isfinite, limits(domain))):
+            continue
+        if file.is_wandb:
+            domain = replace(domain, as_wandb=True)
+            settled[name] = replace(declared, domain=domain)
+        _check_steps(file, file.key_of(name), domain, declared.node)
+    return replace(file, parameters=settled)
+
+
+def _check_steps(file: ParsedFile, key: tuple[str, ...], domain: Domain, node: Node) -> None:
+    q, plain = domain.q, domain.distribution.removeprefix("q_")
+    assert q is not None
+    by = f"q ({q:g}{'' if node.get('q') else ', its default'})"
+    advice = f"Write a smaller q, or distribution: {plain}."
+    if file.method == "grid":
+        return
+    least, most = whole_steps(domain)
+    low, high = limits(domain)
+    if least > most:
+        file.error(f"no multiple of {by} is from {low:g} to {high:g}. {advice}", *key, at=node)
+        return
+    ends = dict.fromkeys(multiple(int(n), q) for n in (least, most) if math.isfinite(n))
+    if least == most:
+        only = f"every value is {next(iter(ends)):g}, the nearest multiple of {by}. {advice}"
+        file.warn(only, *key, at=node)
+    outside = ", ".join(f"{end:g}" for end in ends if not low <= end <= high)
+    if outside:
+        message = f"as in W&B, {outside} may be drawn, outside {low:g} to {high:g}: values are "
+        file.warn(f"{message}rounded to multiples of {by}.", *key, at=node)
 
 
 def warn_of_impute(file: ParsedFile) -> None:

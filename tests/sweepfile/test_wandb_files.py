@@ -202,3 +202,120 @@ class TestOtherTools:
         assert load_spec(write("trainer: sweep_toy\nstages: {a: {set: {lr: 1}}}\n"))
         with pytest.raises(SpecError, match="unknown key"):
             load_spec(write("program: env\ndefaults: [x]\n"))
+
+
+STEPS = """\
+program: env
+method: random
+run_cap: 5
+parameters:
+  batch_size: {distribution: q_uniform, min: 1, max: 10, q: 4}
+  weight_decay: {distribution: q_log_uniform_values, min: 1.0e-5, max: 0.1}
+  share: {distribution: q_uniform, min: 0.1, max: 0.5, q: 0.2}
+"""
+
+
+def test_a_file_of_wandb_warns_of_steps_that_leave_the_range(write: Write) -> None:
+    spec = load_spec(write(STEPS))
+    found = [text.split(": ", 1)[1] for text in spec.warnings]
+    assert found == [
+        "parameters.batch_size: as in W&B, 0 may be drawn, outside 1 to 10: values are rounded to "
+        "multiples of q (4).",
+        "parameters.weight_decay: every value is 0, the nearest multiple of q (1, its default). "
+        "Write a smaller q, or distribution: log_uniform_values.",
+        "parameters.weight_decay: as in W&B, 0 may be drawn, outside 1e-05 to 0.1: values are "
+        "rounded to multiples of q (1, its default).",
+        "parameters.share: as in W&B, 0 may be drawn, outside 0.1 to 0.5: values are rounded to "
+        "multiples of q (0.2).",
+    ]
+
+
+def test_other_files_keep_steps_inside(write: Write) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(write(f"version: 1\n{STEPS}"))
+    (problem,) = caught.value.problems
+    assert problem.key == "parameters.weight_decay"
+    assert problem.message.startswith("no multiple of q (1, its default) is from 1e-05 to 0.1. ")
+    good = STEPS.replace("0.1}\n  share", "0.1, q: 0.01}\n  share")
+    assert load_spec(write(f"version: 1\n{good}")).warnings == ()
+
+
+@pytest.mark.parametrize("key", ["RUN: 10", "notes: hi", "early_stopping: {patience: 3}"])
+def test_an_unknown_key_is_a_warning_in_a_file_of_wandb_alone(key: str, write: Write) -> None:
+    text = f"program: env\nmethod: grid\nparameters: {{lr: {{values: [1, 2]}}}}\n{key}\n"
+    (warning,) = load_spec(write(text)).warnings
+    assert f"{key.partition(':')[0]}: unknown key, which is ignored." in warning
+    for ours in (text.replace("method: grid\n", ""), f"{text}seeds: 2\n"):
+        with pytest.raises(SpecError, match="unknown key"):
+            load_spec(write(ours))
+
+
+def test_a_program_is_found_as_wandb_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sweeps", "scripts", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "scripts/train.py").touch()
+    file = tmp_path / "sweeps/grid.yaml"
+    text = "program: scripts/train.py\nparameters: {lr: {values: [0.1, 0.01]}}\n"
+    file.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    spec = load_spec(file, need_program=True)
+    assert spec.program is not None
+    assert (spec.program.path, spec.program.workdir) == (
+        str(tmp_path / "scripts/train.py"), str(tmp_path)
+    )  # fmt: skip
+    assert (
+        f"is not in {file.parent}, the folder of the sweep file, but in {tmp_path}"
+        in (spec.warnings[0])
+    )
+    file.write_text("command: [python, scripts/train.py, '${args}']\nparameters: {a: {value: 1}}\n")
+    moved = load_spec(file, need_program=True).program
+    assert moved is not None and moved.workdir == str(tmp_path)  # noqa: PT018
+    monkeypatch.chdir(tmp_path / "empty")
+    file.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_spec(file, need_program=True)
+    message = caught.value.problems[0].message
+    assert f"in {file.parent}, the folder of the sweep file, nor in {Path.cwd()}" in message
+    file.write_text(f"{text}workdir: ..\n")
+    found = load_spec(file, need_program=True).program
+    assert found is not None and Path(found.path).samefile(tmp_path / "scripts/train.py")  # noqa: PT018
+
+
+def test_a_command_of_one_text_says_what_to_write(write: Write) -> None:
+    text = "command: python train.py ${args}\nparameters: {lr: {values: [1, 2]}}\n"
+    with pytest.raises(SpecError) as caught:
+        load_spec(write(text))
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        "is one text, which no shell reads. Write a list, [python, train.py, '${args}'], or add "
+        "shell: true."
+    )
+    assert load_spec(write(f"{text}shell: true\n")).warnings == ()
+
+
+def test_keys_of_other_tools_name_those_of_wandb(write: Write) -> None:
+    text = """\
+program: env
+zip: [y, z]
+parameters:
+  optimizer: {lr: {values: [1, 2]}, name: {value: adam}}
+  x: {low: 1, high: 2, log: true}
+  w: {min: 1, max: 3, step: 1}
+  y: {min: 2, max: 1}
+  z: {values: [1, 2]}
+"""
+    with pytest.raises(SpecError) as caught:
+        load_spec(write(text))
+    found = {problem.key: problem.message for problem in caught.value.problems}
+    assert found.pop("parameters.optimizer").endswith(
+        "Write {parameters: {lr: ...}} for parameters inside this one."
+    )
+    assert found.pop("parameters.y") == "min is not below max (found 2 and 1)."
+    assert found == {
+        "parameters.x.low": "unknown key. Write min.",
+        "parameters.x.high": "unknown key. Write max.",
+        "parameters.x.log": "unknown key. Write distribution: log_uniform_values.",
+        "parameters.w.step": "unknown key. Write q.",
+    }

@@ -108,6 +108,8 @@ def same(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, list):
         pairs = isinstance(theirs, list) and len(ours) == len(theirs)
         return pairs and all(map(same, ours, theirs))
+    if type(ours) is type(theirs) is float:
+        return math.isclose(ours, theirs, rel_tol=1e-12, abs_tol=1e-12)  # 0.3 is our 0.1 + 0.2
     return type(ours) is type(theirs) and bool(ours == theirs)
 
 

@@ -60,6 +60,11 @@ def measured(name: str, values: Mapping[str, float], at: At | None = None) -> fl
     for key in (root, root.removeprefix("test_")):
         if key in values:
             return values[key] * values[key]
+    metric, mark, step = name.rpartition("@")
+    if mark and step.isdecimal() and at is not None:
+        value = at(metric, int(step))  # before a ratio, as a metric's own name may have a slash
+        if value is not None:
+            return value
     numerator, slash, denominator = name.rpartition("/")
     if slash:
         above = measured(numerator.strip(), values, at)
@@ -67,9 +72,6 @@ def measured(name: str, values: Mapping[str, float], at: At | None = None) -> fl
         if above is None or below is None:
             return None
         return above / below if below else math.nan
-    metric, mark, step = name.rpartition("@")
-    if mark and step.isdecimal() and at is not None:
-        return at(metric, int(step))
     return None
 
 

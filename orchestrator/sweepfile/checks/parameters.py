@@ -14,7 +14,13 @@ from orchestrator.sweepfile.conditions.condition import names
 from orchestrator.sweepfile.conditions.constraints import dependent_order
 from orchestrator.sweepfile.conditions.grammar import Among, Condition, Word, parse
 from orchestrator.sweepfile.expand.build import Excluded
-from orchestrator.sweepfile.expand.configs import MOST_JUDGED, count_trials, iter_all, iter_configs
+from orchestrator.sweepfile.expand.configs import (
+    MOST_JUDGED,
+    count_trials,
+    iter_all,
+    iter_configs,
+    shortage,
+)
 from orchestrator.sweepfile.model.spec import Constraint, Spec
 from orchestrator.sweepfile.schema.fields import join, number_hint, refuse
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
@@ -25,6 +31,20 @@ from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Log, Node
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+# What parameters are called elsewhere, so that `--set amp=false` leads to the trainer's own name.
+_SYNONYMS = (
+    ("precision", "amp", "fp16", "bf16", "mixed_precision", "half", "use_amp"),
+    ("lr", "learning_rate", "max_lr", "base_lr", "alpha"),
+    ("batch_size", "bs", "train_batch_size", "per_device_train_batch_size"),
+    ("epochs", "max_epochs", "n_epochs", "num_epochs", "num_train_epochs", "batches", "max_steps"),
+    ("weight_decay", "wd", "l2"),
+    ("gradient_clip_val", "grad_clip", "clip", "max_grad_norm", "clip_grad_norm"),
+    ("seed", "random_state", "random_seed"),
+    ("hidden_size", "hidden", "width", "units", "gru_hidden", "lstm_hidden"),
+    ("layers", "n_layers", "num_layers", "gru_layers", "depth"),
+    ("data_path", "data", "data_dir", "dataset"),
+)
 
 
 def check_parameters(file: ParsedFile) -> None:
@@ -69,7 +89,10 @@ def check_name(
     """Return the parameter `name`, or log that there is none; `others` are valid names too."""
     known = schema.parameters.get(name)
     if known is None:
-        hint = log.hint(name, [*schema.parameters, *others])
+        choices = [*schema.parameters, *others]
+        same = next((group for group in _SYNONYMS if name.lower() in group), ())
+        hint = next((f" Did you mean '{word}'?" for word in choices if word in same), "")
+        hint = hint or log.hint(name, choices)
         hint = hint or f" Choices: {', '.join(schema.parameters)}."
         log.at(node, key, f"trainer '{schema.name}' has no parameter '{name}'.{hint}")
     return known
@@ -207,20 +230,26 @@ def _check_group(file: ParsedFile, group: list[str], seen: set[str]) -> None:
         declared = file.parameters.get(name)
         if name in seen:
             file.error(f"{name} is listed twice.", "zip", at=where)
-        elif declared is None and name not in file.strongest:
+        elif declared is None and (name in file.strongest or _is_refused(file, name)):
+            pass  # --set gives it one value, or its block is reported already
+        elif declared is None:
             hint = file.log.hint(name, file.parameters)
             file.error(f"no parameter '{name}' under parameters.{hint}", "zip", at=where)
-        elif declared is not None:
-            if declared.domain.distribution != "categorical" or declared.domain.when:
-                what = "a condition" if declared.domain.when else declared.domain.distribution
-                message = f"needs parameters with plain values, but {name} has {what}."
-                file.error(message, "zip", at=declared.node)
-            else:
-                lengths[name] = len(declared.domain.values)
+        elif declared.domain.distribution != "categorical" or declared.domain.when:
+            what = "a condition" if declared.domain.when else declared.domain.distribution
+            message = f"needs parameters with plain values, but {name} has {what}."
+            file.error(message, "zip", at=declared.node)
+        else:
+            lengths[name] = len(declared.domain.values)
         seen.add(name)
     if len(set(lengths.values())) > 1:
         counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         file.error(f"needs lists of equal length, but {counted}.", "zip", at=where)
+
+
+def _is_refused(file: ParsedFile, name: str) -> bool:
+    """Return whether a parameter is in the file, but its block could not be read."""
+    return file.has("parameters", name) and name not in file.mapping("parameters")
 
 
 def _refuse_bayes(file: ParsedFile, *path: str, at: Node | None = None) -> None:
@@ -280,7 +309,16 @@ def _check_names(file: ParsedFile, condition: Condition, where: Node, key: str) 
 
 
 def check_some_run(file: ParsedFile, spec: Spec) -> None:
-    """Check that the constraints leave something to run, and that this can be found out."""
+    """Check that there is something to run, as much as requested, and that it can be counted."""
+    if not file.log.problems:
+        _check_constraints(file, spec)
+    if spec.method != "grid" and not file.log.problems:
+        short = shortage(spec)
+        if short is not None:
+            file.warn(short, "run_cap")
+
+
+def _check_constraints(file: ParsedFile, spec: Spec) -> None:
     conditional = any(domain.when for domain in spec.parameters.values())
     if not spec.constraints and not conditional:
         return
@@ -291,7 +329,7 @@ def check_some_run(file: ParsedFile, spec: Spec) -> None:
             message = f"exclude the baseline of ablate, which breaks {first.constraint}."
     elif spec.method == "random":
         if next(iter_configs(replace(spec, run_cap=1)), None) is None:
-            message = "exclude all of 10,000 random configs. Relax them."
+            message = "exclude all of 50,000 random configs. Relax them."
     else:
         try:
             if not count_trials(spec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Self
 
@@ -57,7 +57,10 @@ class ParsedFile:
         count: int | None = None,
     ) -> Self:
         """Read the keys of a tree."""
-        values = _expand_lists(SPEC.read(root, "", log), log)
+        record = replace(
+            SPEC, tolerant=_is_wandb(root) and {"method", "parameters"} <= set(root.value)
+        )
+        values = _expand_lists(record.read(root, "", log), log)
         parameters, nested = flatten(values.get("parameters", {}))
         return cls(root, values, parameters, nested, strongest, named, log, count)
 
@@ -85,8 +88,8 @@ class ParsedFile:
 
     @property
     def is_wandb(self) -> bool:
-        """True if all keys of the file are W&B's."""
-        return set(self.root.value) <= set(WANDB_KEYS)
+        """True if all keys of the file are W&B's, or unknown."""
+        return _is_wandb(self.root)
 
     def mapping(self, *path: str) -> Mapping[str, Any]:
         """Return the valid entries at a path; {} if it is not set."""
@@ -152,6 +155,11 @@ class ParsedFile:
         for group in (("stages",), ("trials",), ("ablate", "changes")):
             for name, entry in self.mapping(*group).items():
                 yield (*group, entry.get(WRITTEN, name), "set"), entry.get("set", {})
+
+
+def _is_wandb(root: Node) -> bool:
+    """Return whether a file has no key that is ours alone."""
+    return set(root.value) & {*SPEC.keys, *SPEC.later} <= set(WANDB_KEYS)
 
 
 def _expand_lists(values: Mapping[str, Any], log: Log) -> dict[str, Any]:

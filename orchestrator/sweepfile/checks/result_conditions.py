@@ -51,12 +51,18 @@ def leaves(condition: Condition) -> Iterator[Condition]:
 
 
 def _names_in(text: str) -> set[Name]:
-    """Return the metrics of a bound; a text that the grammar cannot read is one as a whole."""
+    """Return the metrics of a bound.
+
+    A text that the grammar cannot read is one as a whole, up to an ``@`` and a step at its end.
+    """
     try:
         condition = parse(f"{text} < 0")
     except ConditionError:
-        return {Name(text)}
-    return names(condition) if isinstance(condition, Compare) else {Name(text)}
+        condition = None
+    if isinstance(condition, Compare):
+        return names(condition)
+    name, _, step = text.rpartition("@")
+    return {Name(name, int(step))} if name and step.isdecimal() else {Name(text)}
 
 
 def _result_names(schema: TrainerSchema, own_metrics: Iterable[str] = ()) -> set[str]:

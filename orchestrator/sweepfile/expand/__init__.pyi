@@ -7,8 +7,11 @@ from .build import (
 )
 from .configs import (
     count_trials as count_trials,
+    drawn_key as drawn_key,
     exclusion as exclusion,
     iter_configs as iter_configs,
     numbers_end as numbers_end,
+    shortage as shortage,
+    untried as untried,
 )
 from .trial_names import safe as safe, without_seed as without_seed

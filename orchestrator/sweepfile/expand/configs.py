@@ -4,8 +4,9 @@ A grid has W&B's order: parameters sorted by name, the last one fastest, values 
 file. Named trials are outermost, in the order of the file; one that sets a parameter is not
 repeated for that parameter's other values. A random draw depends only on the seed, the number of
 the draw and the parameter's name, so a longer sweep begins with the trials of a shorter one; with
-named trials, each draw is used by all of them in turn. Configs that break a constraint are
-excluded, and the numbers of the others have no gap. An ablation is its baseline, then each change.
+named trials, each draw is used by all of them in turn. A config that was drawn before is drawn
+again only with ``repeats``. Configs that break a constraint are excluded, and the numbers of the
+others have no gap. An ablation is its baseline, then each change.
 
 With seeds, all configs run with the first seed, then all with the second. The replicates of one
 config still have consecutive numbers, so that these stay the same when a random sweep gets longer.
@@ -13,7 +14,7 @@ config still have consecutive numbers, so that these stay the same when a random
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from random import Random
@@ -22,11 +23,14 @@ from typing import Any
 from orchestrator.sweepfile.expand.build import Excluded, Maker, at_first, pinned_by, with_replicate
 from orchestrator.sweepfile.model.spec import Spec, TrialConfig
 from orchestrator.sweepfile.space.distributions import quantile
-from orchestrator.sweepfile.space.grid import Grid, grid_of, groups, rows_of
+from orchestrator.sweepfile.space.grid import Grid, canonical, drawn_from, grid_of, groups, rows_of
 
 MOST_JUDGED = 200_000
 """Most combinations of the parameters in constraints and conditions that are evaluated."""
-_DRAWS_IN_VAIN = 10_000
+_DRAWS_IN_VAIN = 50_000
+"""How many random draws in a row may break the constraints before a sweep ends."""
+_REPEATS_IN_VAIN = 500
+"""After so many repetitions in a row the rest of a space is tried in a shuffled order."""
 
 Items = Iterator[TrialConfig | Excluded]
 
@@ -44,15 +48,76 @@ class Exclusion:
 
 def count_trials(spec: Spec) -> int | None:
     """Return the number of trials (of the first stage) with their replicates; None for no limit."""
-    if spec.method != "grid":
-        return spec.run_cap
     spec = at_first(spec)
+    if spec.method != "grid":
+        return _count_drawn(spec)
     if spec.ablate is not None:
         size = sum(isinstance(item, TrialConfig) for item in _iter_changes(spec))
     else:
         size = _count_grids(spec)[0]
     size *= max(len(spec.seeds), 1)
     return size if spec.run_cap is None else min(size, spec.run_cap)
+
+
+def _count_drawn(spec: Spec) -> int | None:
+    """Return how many trials a sweep draws: fewer than ``run_cap`` if it runs out of configs."""
+    cap, seeds = spec.run_cap, max(len(spec.seeds), 1)
+    if spec.repeats and not spec.constraints:
+        return cap
+    spaces = [drawn_from(spec, pinned_by(spec, key), MOST_JUDGED) for key in spec.trials or (None,)]
+    sizes = [space.size if isinstance(space, Grid) else space for space in spaces]
+    total = None if None in sizes else seeds * sum(size or 0 for size in sizes)
+    conditional = any(domain.when for domain in spec.parameters.values())
+    if spec.constraints or (conditional and total is not None):
+        if cap is None:
+            return None
+        return min(cap, _counted(repr(spec), spec) * seeds)
+    return min((n for n in (cap, total) if n is not None), default=None)
+
+
+_known_counts: dict[str, int] = {}
+
+
+def _counted(text: str, spec: Spec) -> int:
+    """Return how many configs can be drawn, up to ``run_cap``; each spec is drawn once."""
+    if text not in _known_counts:
+        once = _iter_once(_of_configs(spec))
+        _known_counts[text] = sum(isinstance(item, TrialConfig) for item in once)
+    return _known_counts[text]
+
+
+def shortage(spec: Spec) -> str | None:
+    """Return why fewer trials can be drawn than ``run_cap`` requests; None if that is not so."""
+    if spec.method == "grid" or spec.run_cap is None:
+        return None
+    drawn, wanted = count_trials(spec) or 0, spec.run_cap
+    if drawn >= wanted:
+        return None
+    if spec.constraints:
+        why = "the constraints leave no other config that a random draw finds. Relax them"
+    else:
+        why = "there are no other configs. Add values, or write repeats: true to run some again"
+    return f"{wanted:,} trials are requested, but only {drawn:,} can be drawn: {why}."
+
+
+def untried(
+    spec: Spec, tried: Container[Hashable], key: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the values of each config of a space that are not among `tried`, shuffled.
+
+    `tried` has what `drawn_key` returns. Nothing is yielded if the space has no end.
+    """
+    grid = drawn_from(spec, pinned_by(spec, key), MOST_JUDGED)
+    if isinstance(grid, Grid):
+        order = list(range(grid.size))
+        Random(f"{spec.seed}:rest").shuffle(order)
+        chosen = (grid.chosen(grid.places(index)) for index in order)
+        yield from (values for values in chosen if drawn_key(values, key) not in tried)
+
+
+def drawn_key(chosen: Mapping[str, Any], key: str | None = None) -> Hashable:
+    """Return what is the same for two draws of the same values for the same named trial."""
+    return key, frozenset((name, canonical(value)) for name, value in chosen.items())
 
 
 def numbers_end(spec: Spec) -> int:
@@ -230,20 +295,46 @@ def _iter_random(spec: Spec) -> Items:
     keys: list[str | None] = [*spec.trials] or [None]
     free = {key: groups(spec, pinned_by(spec, key)) for key in keys}
     rows = {group: rows_of(spec, group) for key in keys for group in free[key] if len(group) > 1}
-    number = in_vain = 0
+    number = in_vain = repeated = 0
+    finite = {key: drawn_from(spec, pinned_by(spec, key), 0) is not None for key in keys}
+    seen: set[Hashable] = set()
     for attempt in count():
         if in_vain >= _DRAWS_IN_VAIN:
             return
+        if repeated >= _REPEATS_IN_VAIN * len(keys):
+            yield from _rest(spec, maker, number, keys, seen)
+            return
         turn, place = divmod(attempt, len(keys))
+        key = keys[place]
         chosen: dict[str, Any] = {}
-        for group in free[keys[place]]:
+        for group in free[key]:
             uniform = Random(f"{spec.seed}:{turn}:{'+'.join(group)}").random()
             if len(group) == 1:
                 chosen[group[0]] = quantile(spec.parameters[group[0]], uniform)
             else:
                 row = rows[group][int(uniform * len(rows[group]))]
                 chosen |= dict(zip(group, row, strict=True))
-        made, _ = maker.make(number, keys[place], chosen)
+        made, absent = maker.make(number, key, chosen)
+        if finite[key] and not spec.repeats:
+            drawn = drawn_key({n: v for n, v in chosen.items() if n not in absent}, key)
+            repeated = repeated + 1 if drawn in seen else 0
+            if drawn in seen:
+                continue
+            seen.add(drawn)
         yield made
         kept = isinstance(made, TrialConfig)
         number, in_vain = number + kept, 0 if kept else in_vain + 1
+
+
+def _rest(
+    spec: Spec, maker: Maker, number: int, keys: Sequence[str | None], seen: set[Hashable]
+) -> Items:
+    """Yield what is left of a space most of which was drawn."""
+    for key in keys:
+        for chosen in untried(spec, seen, key):
+            made, absent = maker.make(number, key, chosen)
+            drawn = drawn_key({n: v for n, v in chosen.items() if n not in absent}, key)
+            if drawn not in seen:
+                seen.add(drawn)
+                yield made
+                number += isinstance(made, TrialConfig)

@@ -28,6 +28,8 @@ class Domain:
         values: the choices of a categorical, in the order of the file; the one of a constant.
         low: least value of a range, as `high` is the greatest; exponents of e for some
             distributions.
+        as_wandb: True for a q in a W&B file: rounding may leave the range, and a grid ends
+            below `high`.
     """
 
     distribution: str
@@ -41,6 +43,7 @@ class Domain:
     a: float | None = None
     b: float | None = None
     when: str | None = None
+    as_wandb: bool | None = None
 
     @property
     def is_constant(self) -> bool:
@@ -248,6 +251,7 @@ class Spec:
         stage: name of the stage that runs; None if the file has no stages, or all run.
         stage_set: the values that this stage sets.
         overrides: the parameters of ``--set``; stronger than everything above.
+        repeats: True if a config may be drawn more than once.
         seeds: the seeds that each config runs with; empty for once with the config's own.
         tiers: tier to the targets that make it, the least demanding first; next to `targets`.
         expect: milestone such as ``train_mse@5`` to the bound that is expected there.
@@ -271,6 +275,7 @@ class Spec:
     trials: Mapping[str, NamedTrial] = field(default_factory=dict)
     run_cap: int | None = changeable(None)
     seed: int = 0
+    repeats: bool | None = None
     targets: Mapping[str, Bound] = changeable(dict)
     resources: Resources = field(default_factory=Resources)
     stage: str | None = None

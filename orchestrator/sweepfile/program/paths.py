@@ -1,12 +1,14 @@
 """Find files, programs, interpreters and conda environments; nothing is started.
 
 A path in a sweep file is relative to that file's folder, wherever the sweep is started from, also
-if another file extends it; a path in ``--set`` is relative to the working folder.
+if another file extends it; a path in ``--set`` is relative to the working folder. As in W&B, a
+program that is not there is looked for in the current folder.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -83,6 +85,29 @@ def locate(text: str, folder: Path) -> str | None:
     # Commands of a virtual environment that is not activated are next to its interpreter.
     beside = Path(sys.executable).with_name(text)
     return text if shutil.which(text) or os.path.isfile(beside) else None
+
+
+def home_of(file: ParsedFile, folder: Path) -> Path:
+    """Return the folder where the program runs: the file's, or the current one as in W&B."""
+    program, command = file.values.get("program"), file.values.get("command", ())
+    words = [program] if program else [] if isinstance(command, str) else command
+    files = [word for word in words if word == program or re.fullmatch(r"[^-$]*\.\w+", word)]
+    here = Path.cwd()
+    if not files or "workdir" in file.values or locate(files[0], folder) is not None:
+        return folder
+    if not (here / files[0]).is_file():
+        return folder
+    message = f"{files[0]} is not in {folder}, the folder of the sweep file, but in {here}, the "
+    file.warn(
+        f"{message}current one, where the trials run too, as in W&B.",
+        "program" if program else "command",
+    )
+    return here
+
+
+def find_program(text: str, folder: Path, workdir: str) -> str | None:
+    """Return the program from the file's folder, else from the folder where it runs."""
+    return locate(text, folder) or locate(text, folder / workdir)
 
 
 def conda_folder(name: str, folder: Path, environ: Mapping[str, str], home: Path) -> str | None:

@@ -34,7 +34,13 @@ from orchestrator.sweepfile.program.option_check import (
     spelled,
     values_of,
 )
-from orchestrator.sweepfile.program.paths import conda_folder, locate, start_of
+from orchestrator.sweepfile.program.paths import (
+    conda_folder,
+    find_program,
+    home_of,
+    locate,
+    start_of,
+)
 
 DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
 _MACRO = re.compile(r"\$\{([^{}]*)\}")
@@ -48,7 +54,8 @@ def read_program(
 
     Args:
         file: the file.
-        folder: the folder of the sweep file, absolute, in which the program runs.
+        folder: the folder of the sweep file, absolute, in which the program runs; as in W&B it
+            runs in the working folder if its file is only there.
         need: True if a missing program is an error; otherwise it is a warning.
         parameters: the parameters that the file gives values.
     """
@@ -58,10 +65,12 @@ def read_program(
     style = args.get("style", "--k=v")
     metrics = values.get("metrics", {})
     seeds = values.get("seeds")
+    folder = home_of(file, folder)
     reader = _Reader(file, folder, need)
+    find = partial(find_program, workdir=values.get("workdir", ""))
     conda = partial(conda_folder, environ=os.environ, home=Path.home())
     program = Program(
-        path=reader.located("program", locate, "script or command") or "",
+        path=reader.located("program", find, "script or command") or "",
         style=style,
         # A parser that takes "--amp 3" as two words would take "--amp True" for text.
         booleans=args.get("booleans", "flag" if style in ("hyphen-space", "--k v") else "value"),
@@ -131,10 +140,15 @@ class _Reader:
         text = self._file.values.get(key)
         if text is None:
             return None
-        found = find(text, self._start(key))
+        start = self._start(key)
+        found = find(text, start)
+        if found is None and key == "program":
+            found = find(text, self._folder)
         if found is None:
-            message = f"no {what} {text!r} (paths are relative to the sweep file's folder)."
-            self._missing(message, key)
+            message = f"no {what} {text!r} in {start}, the folder of the sweep file"
+            if key == "program":
+                message += f", nor in {Path.cwd()}, the current one"
+            self._missing(f"{message}. Write a path from the file's folder.", key)
         return str(self._folder / text) if found is None else found
 
     def params_file(self) -> ParamsFile | None:
@@ -236,7 +250,12 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
             _check_shell_text(file, program, words, by_file)
             path = program.path or words.split(maxsplit=1)[0]
             return replace(program, command=(words,), path=path)
-        file.warn(f"not a list, so as in W&B [{', '.join(DEFAULT)}] is used instead.", "command")
+        advice = f"Write a list, {_as_list(words)}, or add shell: true."
+        if "program" not in file.values:
+            file.error(f"is one text, which no shell reads. {advice}", "command")
+            return program
+        used = ", ".join(DEFAULT)
+        file.warn(f"not a list, so as in W&B [{used}] is used instead. {advice}", "command")
         words = DEFAULT
     elif program.shell:
         file.error("a shell needs one text. Write command: 'python train.py'.", "command")
@@ -253,6 +272,15 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
     python, booleans = plain
     python = None if python is None else locate(python, folder) or python
     return replace(program, python=program.python or python, booleans=booleans)
+
+
+def _as_list(text: str) -> str:
+    """Return a command that was written as one text as a list of YAML."""
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a quote that does not end
+        words = text.split()
+    return f"[{', '.join(repr(w) if re.search(r'[^A-Za-z0-9_./=-]', w) else w for w in words)}]"
 
 
 def _check_shell_text(file: ParsedFile, program: Program, text: str, by_file: bool) -> None:

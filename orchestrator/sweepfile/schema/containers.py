@@ -99,16 +99,20 @@ class Record:
     Attributes:
         later: keys that are known but not supported yet, to what to do instead.
         ignored: keys that are known and have no meaning here; they become warnings.
+        meant: keys of other tools, to what to write instead.
         empty: True if null means an empty record.
         filled: True if it has at least one entry.
+        tolerant: True if unknown keys are warnings, as in W&B.
     """
 
     keys: Mapping[str, Key]
     expected: str
     later: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
+    meant: Mapping[str, str] = field(default_factory=dict)
     empty: bool = False
     filled: bool = False
+    tolerant: bool = False
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return a dict of those entries that are good."""
@@ -129,12 +133,21 @@ class Record:
                 message = f"not supported yet. {self.later[name]}"
                 log.at(node.key_node(name), inner, message)
             else:
-                hint = log.hint(name, self.keys) or f" Choices: {', '.join(self.keys)}."
-                log.at(node.key_node(name), inner, f"unknown key.{hint}")
+                self._report_unknown(name, node, inner, log)
         for name, declared in self.keys.items():
             if declared.required and name not in node.value:
                 log.at(node, join(key, name), f"missing ({declared.help}).")
         return values
+
+    def _report_unknown(self, name: str, node: Node, key: str, log: Log) -> None:
+        hint = log.hint(name, self.keys)
+        if name.lower() in self.meant:
+            hint = f" Write {self.meant[name.lower()]}."
+        if self.tolerant:
+            log.warn(node.key_node(name), key, f"unknown key, which is ignored.{hint}")
+            return
+        hint = hint or f" Choices: {', '.join(self.keys)}."
+        log.at(node.key_node(name), key, f"unknown key.{hint}")
 
     def schema(self) -> Schema:
         """Return an object type that allows no other keys."""

@@ -2,8 +2,8 @@
 
 A random draw is a uniform number put through `quantile`; a sampler that has no such distribution
 chooses the uniform number itself. ``q_`` in front of a name means that values are rounded to
-multiples of q (halves to even), so that they may lie half a step outside the range. All of it is
-pure Python, since a sweep file is planned without scipy.
+multiples of q (halves to even) inside the range; in a W&B file they may lie half a step outside.
+All of it is pure Python, since a sweep file is planned without scipy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Literal
@@ -101,7 +103,7 @@ def quantile(domain: Domain, share: float) -> object:
     if kind.held_as == "whole":
         low, high = limits(domain)
         return min(int(low) + int(share * (int(high) - int(low) + 1)), int(high))
-    return _rounded(_drawn(domain, kind.scale, share), domain.q)
+    return _rounded(domain, _drawn(domain, kind.scale, share))
 
 
 def _drawn(domain: Domain, scale: Scale, share: float) -> float:
@@ -176,7 +178,7 @@ def limits(domain: Domain) -> tuple[float, float]:
 def support(domain: Domain) -> tuple[float, float]:
     """Return the least and greatest number that may be drawn, infinite if nothing bounds it."""
     low, high = limits(domain)
-    return _rounded(low, domain.q), _rounded(high, domain.q)
+    return _rounded(domain, low), _rounded(domain, high)
 
 
 def _scale(domain: Domain) -> Scale:
@@ -194,11 +196,36 @@ def _shape_of(domain: Domain) -> tuple[float, float]:
     return float(first), float(second)
 
 
-def _rounded(number: float, q: float | None) -> float:
-    """Return the multiple of q nearest to `number`, halves to even; an int if q is one."""
+def multiple(count: int, q: float) -> float:
+    """Return `count` times q in decimal: 3 times 0.1 is 0.3. It is an int if q is one."""
+    return count * q if isinstance(q, int) else float(count * Decimal(repr(q)))
+
+
+def whole_steps(domain: Domain) -> tuple[float, float]:
+    """Return the least and greatest number of times q that is drawn, infinite without a bound.
+
+    The first is above the second if there is no multiple of q in the range.
+    """
+    assert domain.q is not None
+    low, high = limits(domain)
+    ends: list[float] = []
+    for bound, inwards in ((low, math.ceil), (high, math.floor)):
+        to_whole: Callable[[Decimal], int] = round if domain.as_wandb else inwards
+        steps = Decimal(repr(bound)) / Decimal(repr(domain.q))
+        ends.append(to_whole(steps) if math.isfinite(bound) else bound)
+    return ends[0], ends[1]
+
+
+def _rounded(domain: Domain, number: float) -> float:
+    """Return the multiple of q nearest to `number`, halves to even, that is in the range."""
+    q = domain.q
     if q is None or not math.isfinite(number / q):
         return number
-    return round(number / q) * q
+    count = round(number / q)
+    if not domain.as_wandb:
+        least, most = whole_steps(domain)
+        count = int(min(max(count, least), most))  # an infinite end is never the result
+    return multiple(count, q)
 
 
 def _place(probabilities: tuple[float, ...], share: float) -> int:

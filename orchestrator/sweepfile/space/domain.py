@@ -66,6 +66,20 @@ BLOCK = Record(
         "parameters": Key(_Nested(), "parameters inside this one, which arrive as one mapping"),
     },
     expected="a mapping such as {values: [...]} or {min: ..., max: ...}",
+    meant={
+        **dict.fromkeys(("low", "lower", "minimum", "start", "from"), "min"),
+        **dict.fromkeys(("high", "upper", "maximum", "stop", "to"), "max"),
+        **dict.fromkeys(("step", "quantization", "step_size"), "q"),
+        **dict.fromkeys(("log", "scale", "log_scale"), "distribution: log_uniform_values"),
+        **dict.fromkeys(("choices", "options", "categories", "list", "enum"), "values"),
+        **dict.fromkeys(("probs", "weights", "p"), "probabilities"),
+        **dict.fromkeys(("mean", "loc"), "mu"),
+        **dict.fromkeys(("std", "stddev"), "sigma"),
+        **dict.fromkeys(("alpha",), "a"),
+        **dict.fromkeys(("beta",), "b"),
+        **dict.fromkeys(("type", "dist", "prior"), "distribution"),
+        **dict.fromkeys(("condition", "if"), "when"),
+    },
 )
 
 
@@ -95,6 +109,15 @@ class Block:
         if not isinstance(node.value, dict):
             example = "values: [...]" if isinstance(node.value, list) else f"value: {found(node)}"
             return refuse(node, key, log, BLOCK.expected, f"Write {{{example}}}.")
+        inner = node.value.values()
+        if (
+            inner
+            and not node.value.keys() & BLOCK.keys
+            and all(isinstance(n.value, dict) for n in inner)
+        ):
+            name = next(iter(node.value))
+            hint = f"Write {{parameters: {{{name}: ...}}}} for parameters inside this one."
+            return refuse(node, key, log, BLOCK.expected, hint)
         before = len(log.problems)
         entries = BLOCK.read(node, key, log)
         nested = entries.pop("parameters", None)

@@ -5,36 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from orchestrator.sweepfile.model.spec import Domain, Spec
+from orchestrator.sweepfile.space.distributions import multiple, whole_steps
 
 
-def canonical(value: Any) -> Any:
+def canonical(value: Any, *, whole_is_int: bool = False) -> Any:
     """Return something hashable that is equal for values that are the same choice.
 
-    ``1`` and ``1.0`` are the same; ``True`` and ``1`` are not, nor are ``"1"`` and ``1``.
+    ``1``, ``1.0``, ``True`` and ``"1"`` are four; with `whole_is_int` the first two are one.
     """
     if isinstance(value, bool):
         return ("bool", value)
     if isinstance(value, float):
         if math.isnan(value):
             return ("nan",)
-        return int(value) if math.isfinite(value) and value.is_integer() else value
+        return int(value) if whole_is_int and value.is_integer() else ("float", value)
+    same = partial(canonical, whole_is_int=whole_is_int)
     if isinstance(value, list | tuple):
-        return ("list", tuple(canonical(item) for item in value))
+        return ("list", tuple(map(same, value)))
     if isinstance(value, dict):
-        return ("dict", frozenset((key, canonical(item)) for key, item in value.items()))
+        return ("dict", frozenset((key, same(item)) for key, item in value.items()))
     return value
 
 
 class _Steps(Sequence[float]):
-    """The values low, low + q, ... below high, with the rounding of numpy's arange."""
+    """The values low, low + q, ... up to high, computed in decimal; see `Domain.as_wandb`."""
 
-    def __init__(self, low: float, high: float, q: float) -> None:
-        self.low = low
-        self.step = (low + q) - low or q
-        self.length = max(math.ceil((high - low) / q), 1)
+    def __init__(self, domain: Domain) -> None:
+        self._low, high, self._q = (
+            Decimal(repr(number)) for number in (domain.low, domain.high, domain.q)
+        )
+        self._is_whole = isinstance(domain.low, int) and isinstance(domain.q, int)
+        self.length = int((high - self._low) / self._q) + 1
+        if domain.as_wandb:  # as many as numpy's arange gives
+            assert domain.low is not None
+            assert domain.high is not None
+            assert domain.q is not None
+            self.length = max(math.ceil((domain.high - domain.low) / domain.q), 1)
 
     def __len__(self) -> int:
         return self.length
@@ -42,37 +53,62 @@ class _Steps(Sequence[float]):
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < self.length:
             raise IndexError(index)
-        return self.low + index * self.step
+        value = self._low + index * self._q
+        return int(value) if self._is_whole else float(value)
 
 
 def grid_values(domain: Domain) -> Sequence[Any]:
     """Return what a grid takes from a domain, in its order; ranges are not written out.
 
-    A quantised range counts from its lower bound and leaves its upper bound out, as in W&B.
+    A quantised range counts from its lower bound.
 
     Raises:
         ValueError: the domain has no steps that a grid could take.
     """
     if domain.distribution in ("constant", "categorical"):
-        return _distinct(domain.values)
+        return distinct(domain.values)
     if domain.low is not None and domain.high is not None:
         if domain.distribution == "int_uniform":
             return range(int(domain.low), int(domain.high) + 1)
         if domain.distribution == "q_uniform" and domain.q is not None:
-            return _Steps(domain.low, domain.high, domain.q)
+            return _Steps(domain)
     raise ValueError(f"a grid cannot take steps in {domain.distribution}")
+
+
+def count_values(domain: Domain) -> int | None:
+    """Return how many different values a domain has; None without end."""
+    if domain.values:
+        return len(values_of(domain))
+    if domain.distribution == "int_uniform":
+        assert domain.low is not None
+        assert domain.high is not None
+        return int(domain.high) - int(domain.low) + 1
+    steps = whole_steps(domain) if domain.q is not None else (0, math.inf)
+    finite = all(map(math.isfinite, steps))
+    return max(int(steps[1]) - int(steps[0]) + 1, 0) if finite else None
+
+
+def values_of(domain: Domain) -> Sequence[Any]:
+    """Return the different values that may be drawn from a domain that has an end."""
+    if domain.values:
+        weights = domain.probabilities or (1,) * len(domain.values)
+        return distinct(v for v, weight in zip(domain.values, weights, strict=True) if weight > 0)
+    if domain.q is None:
+        return grid_values(domain)
+    least, most = whole_steps(domain)
+    return [multiple(count, domain.q) for count in range(int(least), int(most) + 1)]
 
 
 def rows_of(spec: Spec, group: tuple[str, ...]) -> Sequence[Any]:
     """Return the rows of a group, without repetitions; plain values for a single parameter."""
     if len(group) == 1:
         return grid_values(spec.parameters[group[0]])
-    return _distinct(zip(*(spec.parameters[name].values for name in group), strict=True))
+    return distinct(zip(*(spec.parameters[name].values for name in group), strict=True))
 
 
-def _distinct(values: Iterable[Any]) -> list[Any]:
+def distinct(values: Iterable[Any], *, whole_is_int: bool = False) -> list[Any]:
     """Return `values` without repetitions, in order; of two that are the same the later stays."""
-    return list({canonical(value): value for value in values}.values())
+    return list({canonical(v, whole_is_int=whole_is_int): v for v in values}.values())
 
 
 @dataclass(frozen=True)
@@ -152,6 +188,24 @@ def groups(spec: Spec, pinned: Mapping[str, Any]) -> list[tuple[str, ...]]:
         together = next((group for group in spec.zips if name in group), (name,))
         found[tuple(member for member in free if member in together)] = None
     return list(found)
+
+
+def drawn_from(spec: Spec, pinned: Mapping[str, Any], most: int) -> Grid | int | None:
+    """Return the grid of all that a random draw may give; its size if that is above `most`.
+
+    None if it has no end.
+    """
+    size, free = 1, groups(spec, pinned)
+    for group in free:
+        domain = spec.parameters[group[0]]
+        values = len(rows_of(spec, group)) if len(group) > 1 else count_values(domain)
+        if values is None:
+            return None
+        size *= values
+    if size > most:
+        return size
+    alone = {group: values_of(spec.parameters[group[0]]) for group in free if len(group) == 1}
+    return Grid(tuple(Axis(g, alone[g] if g in alone else rows_of(spec, g)) for g in free))
 
 
 def grid_of(spec: Spec, pinned: Mapping[str, Any]) -> Grid:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
-from orchestrator.analysis.measure.targets import parse_bound
+from orchestrator.analysis.measure.targets import measured, parse_bound
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.conditions.condition import evaluate, names
 from orchestrator.sweepfile.conditions.grammar import Name, parse
@@ -227,3 +229,23 @@ def test_a_trainer_that_takes_anything(tmp_path: Path) -> None:
     assert (spec.seed_parameter, list(spec.targets)) == ("chance", ["anything"])
     path.write_text("trainer: mine:train\nmetric: m\nremedy: {rising: {set: {rate: '*0.1'}}}\n")
     assert load_spec(path).remedy["rising"].set == {"rate": "*0.1"}
+
+
+ANY = st.text(st.characters(min_codepoint=33, max_codepoint=0xD7FF), min_size=1, max_size=20)
+
+
+@given(name=ANY.filter(str.strip), step=st.integers(0, 10**6))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_metric_may_have_any_name(name: str, step: int, write: Write) -> None:
+    assume("@" not in name and name.strip() == name)
+    file = {
+        "program": "env",
+        "parameters": {"x": {"value": 1}},
+        "metric": {"name": name},
+        "targets": {name: "< 1"},
+        "expect": {f"{name}@{step}": "< 1"},
+    }
+    spec = load_spec(write(json.dumps(file)))
+    assert list(spec.expect) == [f"{name}@{step}"]
+    reported = {(name, step): 0.5}
+    assert measured(f"{name}@{step}", {}, lambda *key: reported.get(key)) == 0.5

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,24 +36,37 @@ class TestGrid:
         assert [trial.number for trial in iter_configs(spec)] == list(range(8))
 
     def test_repetitions_of_a_value_are_dropped(self) -> None:
-        assert list(grid_values(choice(1, 2, 1.0, True, "1", "1", None, [1], [1.0]))) == [
-            1.0, 2, True, "1", None, [1.0],
-        ]  # fmt: skip
-        assert type(grid_values(choice(1, 1.0))[0]) is float
+        found = grid_values(choice(1, 2, 1.0, 2, True, "1", "1", None, [1], [1.0], [1]))
+        assert list(map(repr, found)) == ["1", "2", "1.0", "True", "'1'", "None", "[1]", "[1.0]"]
 
     def test_ranges(self) -> None:
         assert list(grid_values(Domain("int_uniform", low=2, high=5))) == [2, 3, 4, 5]
-        assert list(grid_values(Domain("q_uniform", low=1, high=9, q=4))) == [1, 5]
-        assert list(grid_values(Domain("q_uniform", low=0.1, high=0.5, q=0.1))) == [
-            0.1, 0.2, 0.30000000000000004, 0.4,
-        ]  # fmt: skip
+        assert list(grid_values(Domain("q_uniform", low=1, high=9, q=4))) == [1, 5, 9]
+        assert list(grid_values(Domain("q_uniform", low=1, high=8, q=4))) == [1, 5]
+        tenths = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+        assert list(grid_values(Domain("q_uniform", low=0.1, high=1.0, q=0.1))) == tenths
+        wandb = Domain("q_uniform", low=0.1, high=1.0, q=0.1, as_wandb=True)
+        assert list(grid_values(wandb)) == tenths[:-1]
 
     @given(st.integers(-20, 20), st.integers(1, 30), st.sampled_from([0.1, 0.25, 0.3, 1, 2.5, 7]))
     def test_quantised_ranges_are_those_of_arange(self, low: int, span: int, q: float) -> None:
         numpy = pytest.importorskip("numpy")
-        found = list(grid_values(Domain("q_uniform", low=low / 4, high=(low + span) / 4, q=q)))
-        expected = numpy.arange(low / 4, (low + span) / 4, q).tolist()
-        assert found == expected
+        domain = Domain("q_uniform", low=low / 4, high=(low + span) / 4, q=q, as_wandb=True)
+        found = list(grid_values(domain))
+        assert found == pytest.approx(numpy.arange(low / 4, (low + span) / 4, q), abs=1e-12)
+        inside = list(grid_values(replace(domain, as_wandb=None)))
+        assert inside[: len(found)] == found[: len(inside)]
+        assert inside[-1] <= domain.high < inside[-1] + q
+
+    @given(st.integers(0, 10**6), st.integers(1, 10**4), st.integers(0, 6))
+    def test_a_grid_has_no_more_decimals_than_its_bounds(
+        self, low: int, steps: int, digits: int
+    ) -> None:
+        scale = 10**digits
+        start, end, q = low / scale, (low + steps) / scale, 1 / scale
+        values = grid_values(Domain("q_uniform", low=start, high=end, q=q))
+        assert (len(values), values[0], values[steps]) == (steps + 1, start, end)
+        assert all(len(repr(values[i])) <= 15 for i in range(0, steps, 97))
 
     def test_other_ranges_have_no_grid(self) -> None:
         with pytest.raises(ValueError, match="uniform"):

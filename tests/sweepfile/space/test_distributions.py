@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 from scipy import special, stats
 
 from orchestrator.sweepfile.model.spec import Domain
@@ -13,6 +14,7 @@ from orchestrator.sweepfile.space.distributions import (
     quantile,
     share_of,
     support,
+    whole_steps,
 )
 
 shapes = st.floats(0.05, 500)
@@ -72,6 +74,29 @@ def test_draws_rise_with_the_share_and_stay_inside(
     assert low - room <= first <= second <= high + abs(high) * 1e-9
     assert type(first) is (int if isinstance(domain.q, int) else float)
     assert 0.0 <= share_of(domain, first) <= 1.0
+
+
+@given(
+    low=st.integers(-(10**6), 10**6),
+    width=st.integers(1, 10**6),
+    steps=st.integers(1, 5000),
+    digits=st.integers(0, 6),
+    share=st.floats(0, 1, exclude_max=True),
+    kind=st.sampled_from(["q_uniform", "q_log_uniform_values"]),
+)
+def test_multiples_of_q_stay_inside_and_have_its_decimals(
+    low: int, width: int, steps: int, digits: int, share: float, kind: str
+) -> None:
+    scale = 10**digits
+    low = abs(low) + 1 if "log" in kind else low
+    domain = Domain(kind, low=low / scale, high=(low + width) / scale, q=steps / scale)
+    least, most = whole_steps(domain)
+    assume(least <= most)
+    value = quantile(domain, share)
+    assert low / scale <= value <= (low + width) / scale  # type: ignore[operator]
+    assert value == round(value, digits)  # type: ignore[call-overload]
+    theirs = quantile(replace(domain, as_wandb=True), share)
+    assert abs(value - theirs) <= steps / scale * 1.0001  # type: ignore[operator]
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=6).filter(any), st.integers(0, 999))
