@@ -31,6 +31,7 @@ from orchestrator.engine.state.attempts import RunningAttempt, commit_of, for_ch
 from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies
+from orchestrator.sweepfile.checks import shortage
 from orchestrator.sweepfile.model import Spec
 
 INTERRUPTED = "interrupted"
@@ -70,6 +71,7 @@ class Conductor:
         self.stop_reason: str | None = None
         self.ending: Ending | None = None
         self._spec = spec
+        self._only = only
         self._log = log
         self._state = state or SweepRecord(log.folder.name)
         self._studies = Studies(log.folder.study_file, log.folder.name, spec)
@@ -220,7 +222,13 @@ class Conductor:
             state.save(self._log.folder)
 
     def close(self) -> None:
-        """Write down that attempts still running were interrupted, and the time spent."""
+        """Write down that attempts still running were interrupted, and the time spent.
+
+        A sweep that ran all that could be drawn, and less than was requested, has an ending too.
+        """
+        if not self.stopping and not self._running and not self._only:
+            short = shortage(self._spec)
+            self._end_sweep(Ending(short, exit_code=1) if short is not None else None)
         for attempt_id, attempt in list(self._running.items()):
             if not attempt.is_finished:
                 attempt.request_end(TrialState.WAITING, INTERRUPTED)

@@ -22,6 +22,7 @@ from orchestrator.sweepfile.checks import (
 )
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
+from orchestrator.sweepfile.checks.start import read_start
 from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.paths import settle_paths
@@ -123,6 +124,7 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
         "early_terminate": early_terminate,
         "stages": course.read_stages(file, results),
         "ablate": course.read_ablate(file, results),
+        "start": read_start(file, zips),
         "seeds": seeds,
         "seed_parameter": seed_parameter,
         "targets": targets,

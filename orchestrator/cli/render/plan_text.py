@@ -51,6 +51,9 @@ def search_space_lines(spec: Spec) -> list[str]:
     lines += [f"{clean(name)}: {_domain(domain)}" for name, domain in domains.items()]
     if spec.trials:
         lines.append(f"Named trials alternate: {', '.join(map(clean, spec.trials))}.")
+    if spec.start is not None:
+        lines += [f"Tried first: {assignments(config)}" for config in spec.start.configs]
+        lines += [f"Learns from: {spec.start.source}"] if spec.start.source else []
     return [
         *lines,
         "Each config is chosen when its trial starts, from the results of those before it.",

@@ -215,8 +215,9 @@ class TrialQueue:
 
     def _proposed(self) -> Iterator[Planned]:
         """Yield proposals for bayes, each followed by its other replicates at once."""
-        records, cap = self._view.records, self._spec.run_cap
+        records, cap = self._view.records, self._n_planned
         given: set[int] = set()
+        start = list(enumerate(self._spec.start.configs)) if self._spec.start is not None else []
         while True:
             own = {number for number, record in records.items() if record.origin is None}
             missing = self._missing_replicate(own | given)
@@ -225,6 +226,12 @@ class TrialQueue:
                 given.add(missing)
                 first = records[missing - missing % self._view.seeds]
                 yield make_config(self._spec, missing, varied_of(self._spec, first.config))
+            elif room and start:
+                place, chosen = start.pop(0)
+                trial = make_config(self._spec, place * self._view.seeds, chosen)
+                if trial.number not in own and self.is_wanted(trial.name, trial.number):
+                    given.add(trial.number)
+                    yield trial
             elif room and not self._only:  # what has yet to be proposed has no name
                 yield "propose"
             else:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis import facts_of
 from orchestrator.analysis.rank import MEAN_OF
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.queue.sweep_view import SweepView
-from orchestrator.runs import TrialRecord, TrialState, read_reports
+from orchestrator.errors import UsageError
+from orchestrator.runs import (
+    SweepDir,
+    SweepRecord,
+    TrialRecord,
+    TrialState,
+    load_trials,
+    read_reports,
+)
 from orchestrator.search import LOST, Proposal, Studies, imputed, is_pruners
-from orchestrator.sweepfile.expand import varied_of
+from orchestrator.sweepfile.checks import value_in
+from orchestrator.sweepfile.expand import count_trials, drawn_key, varied_of
 from orchestrator.sweepfile.model import Domain
+from orchestrator.sweepfile.space import all_shuffled
+
+_PROPOSALS = 5
+"""How often the study may propose a config again that was tried."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,8 @@ class StudyTrials:
             if not domain.is_constant and name not in view.spec.overrides
         }
         self._open: dict[int, int] = {}
+        endless = count_trials(replace(view.spec, run_cap=None)) is None
+        self._may_repeat = endless or bool(view.spec.trials or view.spec.repeats)
 
     @property
     def proposes(self) -> bool:
@@ -66,8 +82,66 @@ class StudyTrials:
         return self._spec.method == "bayes" and bool(self._space)
 
     def propose(self) -> Proposal:
-        """Let the study propose a config."""
-        return self._studies.of(None).ask(self._space, None)
+        """Let the study propose a config that has not been tried, unless the file has `repeats`.
+
+        A proposal that repeats a config is told the config's result. If the study insists, the next
+        config is one that is left, at random.
+        """
+        study = self._studies.of(None)
+        tried = {
+            drawn_key(self._chosen(record)): record
+            for record in self._view.records.values()
+            if record.origin is None
+        }
+        for _ in range(_PROPOSALS):
+            proposal = study.ask(self._space, None)
+            known = tried.get(drawn_key({name: proposal.params[name] for name in self._space}))
+            if known is None or self._may_repeat:
+                return proposal
+            outcome = self._outcome(known)
+            study.tell(proposal.number, *_told(outcome))
+        rest = all_shuffled(self._spec, self._spec.overrides)
+        left = next(values for values in rest if drawn_key(values) not in tried)
+        return study.ask(self._space, left)
+
+    def learn_earlier(self) -> str:
+        """Let the study learn the results of the sweep that ``start`` names; return what it took.
+
+        Returns:
+            A sentence for people; "" if there is nothing to learn, or it was learned before.
+
+        Raises:
+            UsageError: that sweep had another metric, or none of its trials fits the space.
+        """
+        source = self._spec.start.source if self._spec.start is not None else None
+        study = self._studies.of(None)
+        if source is None or study.states() or self._spec.metric is None:
+            return ""
+        folder, metric = SweepDir(Path(source)), self._spec.metric
+        before = SweepRecord.load(folder)
+        if before is None or (before.metric, before.goal) != (metric.name, metric.goal):
+            had = "no sweep" if before is None else f"{before.metric}, {before.goal}"
+            raise UsageError(
+                f"start.from: {source} has another metric than {metric.name}, {metric.goal} "
+                f"(found {had}). Start from a sweep with this metric."
+            )
+        taken, others = [], 0
+        for record in load_trials(folder):
+            varied = self._chosen(record)
+            known = {n: value_in(d, varied[n]) for n, d in self._space.items() if n in varied}
+            chosen = {name: value[0] for name, value in known.items() if value is not None}
+            is_over = record.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            if not is_over or record.value is None or chosen.keys() != self._space.keys():
+                others += 1
+                continue
+            state = LOST if record.symptom in divergence_symptoms() else record.state.value
+            study.import_finished(chosen, self._space, state, record.value)
+            taken.append(record.name)
+        if not taken:
+            raise UsageError(f"start.from: no trial of {source} has values of this search space.")
+        shown = ", ".join(taken[:5]) + (", …" if len(taken) > 5 else "")
+        rest = f"; {others} left out, without a result or a value in this space" if others else ""
+        return f"start: {len(taken)} trials of {folder.name} are known ({shown}){rest}"
 
     def begin(self, record: TrialRecord, proposal: Proposal | None = None) -> None:
         """Give a trial that starts its number in the study, asking for one if it has none."""
@@ -210,6 +284,11 @@ class StudyTrials:
             for step, metrics in read_reports(self._view.run_dir(record))
             if metric.name in metrics
         }
+
+
+def _told(outcome: Outcome | None) -> tuple[Any, ...]:
+    """Return what the study hears of a config; of one that still runs, nothing to learn from."""
+    return ("FAIL",) if outcome is None else (outcome.study_state, *outcome.values)
 
 
 def _key(record: TrialRecord) -> int:

@@ -41,6 +41,9 @@ class SweepTrials:
                 self._records[successor.number] = successor
         self._study_trials = StudyTrials(self.view, studies)
         self.queue = TrialQueue(self.view, self._study_trials, decisions, only=only)
+        learned = self._study_trials.learn_earlier()
+        if learned:
+            self._log.emit("start", words=learned)
         self._study_trials.reconcile()
         for record in list(self._records.values()):
             self._drop_replicates(record, ())

@@ -109,7 +109,7 @@ def refuse_unbounded(spec: Spec) -> None:
 
 def parts_of(file: ParsedFile) -> dict[str, tuple[str, ...]]:
     """Return the parts of a file that exclude others, to the key of a conflict."""
-    keys = ("ablate", "trials", "zip", "remedy", "seeds", "early_terminate")
+    keys = ("ablate", "trials", "zip", "remedy", "seeds", "early_terminate", "start")
     parts: dict[str, tuple[str, ...]] = {key: (key,) for key in keys if file.has(key)}
     if file.method != "grid":
         parts[f"method {file.method}"] = ("method",)
@@ -140,6 +140,7 @@ APART: dict[tuple[str, str], str] = {
     ("ablate", "zip"): "an ablation changes one thing at a time",
     ("ablate", "promote"): "an ablation compares all changes, and a promotion would drop some",
     ("ablate", "remedy"): "an ablation makes one change at a time, and a remedy adds another",
+    ("trials", "start"): "a start config is one trial, and each named trial would need its own",
     ("seeds", "remedy"): "seeds compare equal configs, and a remedy would change some of them",
     ("two metrics", "pruner"): "a pruner compares trials by one metric",
     ("two metrics", "early_terminate"): "early_terminate compares trials by one metric",

@@ -10,22 +10,22 @@ from typing import Any
 from orchestrator.sweepfile.checks.keys import range_text
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import leaves
+from orchestrator.sweepfile.checks.start import shortage
 from orchestrator.sweepfile.conditions.condition import names
 from orchestrator.sweepfile.conditions.constraints import dependent_order
 from orchestrator.sweepfile.conditions.grammar import Among, Condition, Word, parse
 from orchestrator.sweepfile.expand.build import Excluded
 from orchestrator.sweepfile.expand.configs import (
-    MOST_JUDGED,
     count_trials,
     iter_all,
     iter_configs,
-    shortage,
 )
 from orchestrator.sweepfile.model.spec import Constraint, Spec
 from orchestrator.sweepfile.schema.fields import join, number_hint, refuse
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
 from orchestrator.sweepfile.space.distributions import limits, support
 from orchestrator.sweepfile.space.domain import Declared
+from orchestrator.sweepfile.space.grid import MOST_JUDGED
 from orchestrator.sweepfile.trainer_schemas import TrainerParameter, TrainerSchema
 from orchestrator.sweepfile.yaml.compose import ORIGIN
 from orchestrator.sweepfile.yaml.node import Log, Node
@@ -329,7 +329,7 @@ def _check_constraints(file: ParsedFile, spec: Spec) -> None:
             message = f"exclude the baseline of ablate, which breaks {first.constraint}."
     elif spec.method == "random":
         if next(iter_configs(replace(spec, run_cap=1)), None) is None:
-            message = "exclude all of 50,000 random configs. Relax them."
+            message = "exclude every random config. Relax them."
     else:
         try:
             if not count_trials(spec):

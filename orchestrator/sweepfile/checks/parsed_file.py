@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any, Self
 
 from orchestrator.sweepfile.expand.trial_names import safe
@@ -63,6 +64,11 @@ class ParsedFile:
         values = _expand_lists(record.read(root, "", log), log)
         parameters, nested = flatten(values.get("parameters", {}))
         return cls(root, values, parameters, nested, strongest, named, log, count)
+
+    @property
+    def folder(self) -> Path:
+        """The absolute folder of the file."""
+        return Path(self.root.origin).absolute().parent
 
     @property
     def method(self) -> str:

@@ -11,7 +11,5 @@ from .configs import (
     exclusion as exclusion,
     iter_configs as iter_configs,
     numbers_end as numbers_end,
-    shortage as shortage,
-    untried as untried,
 )
 from .trial_names import safe as safe, without_seed as without_seed

@@ -14,7 +14,7 @@ config still have consecutive numbers, so that these stay the same when a random
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from random import Random
@@ -23,10 +23,17 @@ from typing import Any
 from orchestrator.sweepfile.expand.build import Excluded, Maker, at_first, pinned_by, with_replicate
 from orchestrator.sweepfile.model.spec import Spec, TrialConfig
 from orchestrator.sweepfile.space.distributions import quantile
-from orchestrator.sweepfile.space.grid import Grid, canonical, drawn_from, grid_of, groups, rows_of
+from orchestrator.sweepfile.space.grid import (
+    MOST_JUDGED,
+    Grid,
+    all_shuffled,
+    canonical,
+    drawn_from,
+    grid_of,
+    groups,
+    rows_of,
+)
 
-MOST_JUDGED = 200_000
-"""Most combinations of the parameters in constraints and conditions that are evaluated."""
 _DRAWS_IN_VAIN = 50_000
 """How many random draws in a row may break the constraints before a sweep ends."""
 _REPEATS_IN_VAIN = 500
@@ -62,7 +69,7 @@ def count_trials(spec: Spec) -> int | None:
 def _count_drawn(spec: Spec) -> int | None:
     """Return how many trials a sweep draws: fewer than ``run_cap`` if it runs out of configs."""
     cap, seeds = spec.run_cap, max(len(spec.seeds), 1)
-    if spec.repeats and not spec.constraints:
+    if (spec.repeats and not spec.constraints) or (spec.method == "bayes" and spec.trials):
         return cap
     spaces = [drawn_from(spec, pinned_by(spec, key), MOST_JUDGED) for key in spec.trials or (None,)]
     sizes = [space.size if isinstance(space, Grid) else space for space in spaces]
@@ -86,35 +93,6 @@ def _counted(text: str, spec: Spec) -> int:
     return _known_counts[text]
 
 
-def shortage(spec: Spec) -> str | None:
-    """Return why fewer trials can be drawn than ``run_cap`` requests; None if that is not so."""
-    if spec.method == "grid" or spec.run_cap is None:
-        return None
-    drawn, wanted = count_trials(spec) or 0, spec.run_cap
-    if drawn >= wanted:
-        return None
-    if spec.constraints:
-        why = "the constraints leave no other config that a random draw finds. Relax them"
-    else:
-        why = "there are no other configs. Add values, or write repeats: true to run some again"
-    return f"{wanted:,} trials are requested, but only {drawn:,} can be drawn: {why}."
-
-
-def untried(
-    spec: Spec, tried: Container[Hashable], key: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Yield the values of each config of a space that are not among `tried`, shuffled.
-
-    `tried` has what `drawn_key` returns. Nothing is yielded if the space has no end.
-    """
-    grid = drawn_from(spec, pinned_by(spec, key), MOST_JUDGED)
-    if isinstance(grid, Grid):
-        order = list(range(grid.size))
-        Random(f"{spec.seed}:rest").shuffle(order)
-        chosen = (grid.chosen(grid.places(index)) for index in order)
-        yield from (values for values in chosen if drawn_key(values, key) not in tried)
-
-
 def drawn_key(chosen: Mapping[str, Any], key: str | None = None) -> Hashable:
     """Return what is the same for two draws of the same values for the same named trial."""
     return key, frozenset((name, canonical(value)) for name, value in chosen.items())
@@ -124,13 +102,15 @@ def numbers_end(spec: Spec) -> int:
     """Return the first number that no config has, whatever ``run_cap`` is.
 
     The cap of a grid may be raised when the sweep is continued, so all of the grid counts. 0 if
-    nothing limits the sweep, and for bayes, whose trials take numbers as they come.
+    nothing limits the sweep. Proposals of bayes take numbers as they come, after ``start``.
     """
     if spec.method == "grid":
         return count_trials(replace(spec, run_cap=None)) or 0
-    if spec.method == "bayes" or spec.run_cap is None:
-        return 0
     many = max(len(spec.seeds), 1)
+    if spec.method == "bayes":
+        return many * len(spec.start.configs) if spec.start is not None else 0
+    if spec.run_cap is None:
+        return 0
     return -(-spec.run_cap // many) * many
 
 
@@ -298,6 +278,12 @@ def _iter_random(spec: Spec) -> Items:
     number = in_vain = repeated = 0
     finite = {key: drawn_from(spec, pinned_by(spec, key), 0) is not None for key in keys}
     seen: set[Hashable] = set()
+    for given in spec.start.configs if spec.start is not None else ():
+        chosen = dict(given)
+        made, absent = maker.make(number, None, chosen)
+        seen.add(drawn_key({n: v for n, v in chosen.items() if n not in absent}))
+        yield made
+        number += isinstance(made, TrialConfig)
     for attempt in count():
         if in_vain >= _DRAWS_IN_VAIN:
             return
@@ -306,7 +292,7 @@ def _iter_random(spec: Spec) -> Items:
             return
         turn, place = divmod(attempt, len(keys))
         key = keys[place]
-        chosen: dict[str, Any] = {}
+        chosen = {}
         for group in free[key]:
             uniform = Random(f"{spec.seed}:{turn}:{'+'.join(group)}").random()
             if len(group) == 1:
@@ -331,7 +317,7 @@ def _rest(
 ) -> Items:
     """Yield what is left of a space most of which was drawn."""
     for key in keys:
-        for chosen in untried(spec, seen, key):
+        for chosen in all_shuffled(spec, pinned_by(spec, key)):
             made, absent = maker.make(number, key, chosen)
             drawn = drawn_key({n: v for n, v in chosen.items() if n not in absent}, key)
             if drawn not in seen:

@@ -204,6 +204,19 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a random or bayes sweep starts from.
+
+    Attributes:
+        configs: a value for each searched parameter, of each config that is tried first.
+        source: absolute folder of an earlier sweep whose results the sampler learns.
+    """
+
+    configs: tuple[Settings, ...] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True)
 class Remedy:
     """What answers a symptom of a trial: a successor with another config.
 
@@ -275,6 +288,7 @@ class Spec:
     trials: Mapping[str, NamedTrial] = field(default_factory=dict)
     run_cap: int | None = changeable(None)
     seed: int = 0
+    start: Start | None = None
     repeats: bool | None = None
     targets: Mapping[str, Bound] = changeable(dict)
     resources: Resources = field(default_factory=Resources)

@@ -101,6 +101,16 @@ BUDGET = Record(
     },
     "a mapping such as {hours: 8, failures: 3}",
 )
+_CONFIGS = ListOf(SETTINGS, "a list of configs such as [{lr: 0.001}]")
+_START = Record(
+    {
+        "configs": Key(_CONFIGS, "configs that are tried first; what they lack is drawn"),
+        "from": Key(Text("a sweep's folder"), "an earlier sweep, whose results bayes learns"),
+    },
+    "a list of configs, or a mapping such as {from: results/edc_quick}",
+    filled=True,
+)
+START = Either(_CONFIGS, _START, lists_first=True)
 _SAMPLER_NAME = Word(tuple(SAMPLERS))
 _SAMPLER = Record(
     {

@@ -163,6 +163,7 @@ _KEYS = {
     ),
     "run_cap": _Key(Whole(1), "greatest number of trials", of_wandb=True),
     "seed": _Key(Whole(0), "of the sampler and the random draw; by default 0"),
+    "start": _Key(course.START, "configs that are tried first, or an earlier sweep's folder"),
     "repeats": _Key(SWITCH, "true lets random and bayes try a config again; by default false"),
     "targets": _Key(
         course.TARGETS,

@@ -7,6 +7,7 @@ from .distributions import (
     share_of_choice as share_of_choice,
     whole_steps as whole_steps,
 )
+from .grid import all_shuffled as all_shuffled
 from .optuna_options import (
     PRUNERS as PRUNERS,
     SAMPLERS as SAMPLERS,

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from random import Random
 from typing import Any
 
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from orchestrator.sweepfile.space.distributions import multiple, whole_steps
+
+MOST_JUDGED = 200_000
+"""Most combinations of the parameters in constraints and conditions that are evaluated."""
 
 
 def canonical(value: Any, *, whole_is_int: bool = False) -> Any:
@@ -211,3 +221,12 @@ def drawn_from(spec: Spec, pinned: Mapping[str, Any], most: int) -> Grid | int |
 def grid_of(spec: Spec, pinned: Mapping[str, Any]) -> Grid:
     """Return the grid of what `pinned` leaves free."""
     return Grid(tuple(Axis(group, rows_of(spec, group)) for group in groups(spec, pinned)))
+
+
+def all_shuffled(spec: Spec, pinned: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the values of each config of a space, shuffled; nothing if it has no end."""
+    grid = drawn_from(spec, pinned, MOST_JUDGED)
+    if isinstance(grid, Grid):
+        order = list(range(grid.size))
+        Random(f"{spec.seed}:rest").shuffle(order)
+        yield from (grid.chosen(grid.places(index)) for index in order)

@@ -58,8 +58,8 @@ class TestZip:
         assert count_trials(spec) == 6
 
     def test_equal_rows_come_once(self) -> None:
-        spec = spec_of({"a": choice(1, 1, 1), "b": choice(2, 3, 2.0)}, zips=(("a", "b"),))
-        assert configs(spec) == [{"a": 1, "b": 2.0}, {"a": 1, "b": 3}]
+        spec = spec_of({"a": choice(1, 1, 1), "b": choice(2, 3, 2)}, zips=(("a", "b"),))
+        assert configs(spec) == [{"a": 1, "b": 2}, {"a": 1, "b": 3}]
 
     def test_a_trial_that_sets_one_leaves_the_others(self) -> None:
         trials = {"t": NamedTrial({"lr": 7})}
@@ -237,7 +237,7 @@ class TestConstraints:
                 "constraints: [x > 9]\nmethod: random\nrun_cap: 3",
                 3,
                 "constraints",
-                "exclude all of 10,000 random configs",
+                "exclude every random config",
             ),
             (
                 "constraints: [x > 0]\nmethod: bayes\nmetric: loss",
@@ -298,7 +298,8 @@ def test_what_runs_keeps_the_rules_and_nothing_is_lost(
         assert (exclusion(spec).count > 0) == (broken > 0)
     else:
         assert all(config in expected for config in found)
-        assert len(found) == (10 if expected else 0)
+        assert len(found) == count_trials(spec) == min(10, len(expected))
+        assert len(set(map(str, found))) == len(found)
 
 
 class TestNested:

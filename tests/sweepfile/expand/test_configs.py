@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -14,8 +15,8 @@ from hypothesis import given, strategies as st
 
 from orchestrator.runs.layout import safe_name
 from orchestrator.sweepfile.expand.build import make_config
-from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
-from orchestrator.sweepfile.model.spec import Domain, Method, NamedTrial, Spec
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs, shortage
+from orchestrator.sweepfile.model.spec import Constraint, Domain, Method, NamedTrial, Spec
 from orchestrator.sweepfile.space.distributions import quantile
 from orchestrator.sweepfile.space.grid import canonical, grid_values
 
@@ -168,6 +169,43 @@ class TestRandom:
         endless = list(islice(iter_configs(spec_of(RANDOM, method="random")), 50))
         assert short == longer[:5]
         assert longer == endless
+
+    @given(
+        sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+        cap=st.integers(1, 70),
+        q=st.booleans(),
+        names=st.integers(0, 2),
+    )
+    def test_no_config_is_drawn_twice_and_all_are_drawn(
+        self, sizes: list[int], cap: int, q: bool, names: int
+    ) -> None:
+        parameters = {f"p{i}": choice(*range(size)) for i, size in enumerate(sizes)}
+        if q:
+            parameters["q"] = Domain("q_uniform", low=0.1, high=0.5, q=0.2)
+        trials = {f"t{i}": NamedTrial({"w": i}) for i in range(names)}
+        space = math.prod(sizes) * (2 if q else 1) * max(names, 1)
+        spec = spec_of(parameters, method="random", run_cap=cap, trials=trials)
+        found = [canonical(trial.config) for trial in iter_configs(spec)]
+        assert len(set(found)) == len(found) == count_trials(spec) == min(cap, space)
+        assert (shortage(spec) is None) == (cap <= space)
+        again = replace(spec, repeats=True)
+        assert len(list(iter_configs(again))) == count_trials(again) == cap
+        assert count_trials(replace(spec, seeds=(1, 2, 3))) == min(cap, 3 * space)
+
+    def test_constraints_and_conditions_count_what_is_drawn(self) -> None:
+        domains = {"a": choice(1, 2, 3), "b": Domain("int_uniform", low=1, high=3, when="a == 1")}
+        spec = spec_of(domains, method="random", run_cap=9)
+        assert count_trials(spec) == len(list(iter_configs(spec))) == 5
+        kept = replace(spec, constraints=(Constraint("a < 3"),))
+        assert count_trials(kept) == len(list(iter_configs(kept))) == 4
+        assert "9 trials are requested, but only 4 can be drawn" in (shortage(kept) or "")
+
+    def test_a_rare_config_is_found(self) -> None:
+        spec = spec_of(
+            {"a": Domain("uniform", low=0, high=1)},
+            method="random", run_cap=2, constraints=(Constraint("a < 0.001"),),
+        )  # fmt: skip
+        assert count_trials(spec) == 2
 
     def test_the_seed_decides(self) -> None:
         def drawn(seed: int) -> list[dict[str, Any]]:

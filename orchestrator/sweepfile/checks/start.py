@@ -1,0 +1,157 @@
+"""What a search has to choose from, and ``start``: what it tries first or knows already."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
+from orchestrator.sweepfile.expand.configs import count_trials
+from orchestrator.sweepfile.model.spec import Domain, Spec, Start
+from orchestrator.sweepfile.program.paths import start_of
+from orchestrator.sweepfile.space.distributions import limits, multiple, quantile, whole_steps
+from orchestrator.sweepfile.space.grid import canonical
+from orchestrator.sweepfile.yaml.node import Node, found
+
+
+def read_start(file: ParsedFile, zips: tuple[tuple[str, ...], ...]) -> Start | None:
+    """Return what a search starts from; None if the file has no valid ``start``."""
+    _check_named(file)
+    given = file.values.get("start")
+    if not given:
+        return None
+    entry: dict[str, Any] = given if isinstance(given, dict) else {"configs": given}
+    if file.method == "grid":
+        message = "a grid runs all its configs anyway. Write method: random or bayes."
+        file.error(message, "start")
+    if not entry:
+        file.error("needs configs or from.", "start")
+    configs = [
+        _config(file, settings, place, zips)
+        for place, settings in enumerate(entry.get("configs", ()))
+    ]
+    source, node = entry.get("from"), file.node("start", "from")
+    if source is None:
+        return Start(tuple(configs))
+    if file.method != "bayes":
+        file.error(
+            f"{file.method} learns nothing from results. Write method: bayes.", "start", "from"
+        )
+    path = start_of(node, file.folder) / source
+    if not path.is_dir():
+        message = f"no sweep folder {source!r} in {path.parent}. Write results/NAME."
+        file.error(message, "start", "from", at=node)
+    return Start(tuple(configs), str(path.resolve()))
+
+
+def _check_named(file: ParsedFile) -> None:
+    """Report named trials that take a parameter away from the search of bayes."""
+    searched = {n for n, known in file.parameters.items() if not known.domain.is_constant}
+    for name, entry in file.mapping("trials").items() if file.method == "bayes" else ():
+        path = ("trials", entry.get(WRITTEN, name), "set")
+        pinned = {n: node for n, node in entry.get("set", {}).items() if n in searched}
+        shown = ", ".join(f"{n}: {node.value}" for n, node in pinned.items())
+        advice = f"To try these values first, write start: [{{{shown}}}]."
+        if pinned and pinned.keys() == searched:
+            message = "sets all parameters, so that bayes has nothing to propose."
+            file.error(f"{message} {advice}", *path)
+        elif pinned:
+            message = f"fixes {' and '.join(pinned)} in each trial of '{name}'. {advice}"
+            file.warn(message, *path)
+
+
+def _config(
+    file: ParsedFile, settings: dict[str, Node], place: int, zips: tuple[tuple[str, ...], ...]
+) -> dict[str, Any]:
+    """Return the values of one config; those that it does not name are drawn."""
+    searched = {
+        name: declared.domain
+        for name, declared in file.parameters.items()
+        if not declared.domain.is_constant and name not in file.strongest
+    }
+    config: dict[str, Any] = {}
+    for name, node in settings.items():
+        path = ("start", str(place), name)
+        if name in file.strongest:
+            continue
+        if name not in searched:
+            hint = file.log.hint(name, searched) or f" Choices: {', '.join(searched)}."
+            message = f"no parameter '{name}' with several values under parameters.{hint}"
+            file.error(message, *path, at=node)
+            continue
+        value = value_in(searched[name], node.plain())
+        if value is None:
+            message = f"not among the values of {name} (found {found(node)}). Add it there."
+            file.error(message, *path, at=node)
+        else:
+            config[name] = value[0]
+    seed = file.values.get("seed", 0)
+    for group in [*zips, *((name,) for name in searched if not any(name in g for g in zips))]:
+        share = Random(f"{seed}:start:{place}:{'+'.join(group)}").random()
+        _fill(
+            file, config, group, {name: searched[name] for name in group if name in searched}, share
+        )
+    return config
+
+
+def _fill(
+    file: ParsedFile,
+    config: dict[str, Any],
+    group: tuple[str, ...],
+    domains: dict[str, Domain],
+    share: float,
+) -> None:
+    """Give the parameters of a group that have no value yet one that is drawn."""
+    if len(group) == 1:
+        config.update({n: quantile(d, share) for n, d in domains.items() if n not in config})
+        return
+    rows = list(zip(*(domain.values for domain in domains.values()), strict=False))
+    wanted = {name: canonical(config[name]) for name in domains if name in config}
+    fitting = [
+        row
+        for row in (dict(zip(domains, row, strict=True)) for row in rows)
+        if all(canonical(row[name]) == value for name, value in wanted.items())
+    ]
+    if fitting:
+        config.update(fitting[int(share * len(fitting))])
+    elif rows:
+        file.error(f"zip has no such values of {' and '.join(wanted)} together.", "start")
+
+
+def value_in(domain: Domain, value: Any) -> tuple[Any] | None:
+    """Return a value in the form of the domain, in a tuple; None if the domain lacks it."""
+    if domain.values:
+        same = canonical(value, whole_is_int=True)
+        exact = [known for known in domain.values if canonical(known) == canonical(value)]
+        close = [known for known in domain.values if canonical(known, whole_is_int=True) == same]
+        return next(((known,) for known in (*exact, *close)), None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if domain.distribution == "int_uniform":
+        assert domain.low is not None
+        assert domain.high is not None
+        fits = domain.low <= value <= domain.high and float(value).is_integer()
+        return (int(value),) if fits else None
+    if domain.q is not None:
+        least, most = whole_steps(domain)
+        count = round(value / domain.q)
+        near = multiple(count, domain.q)
+        fits = least <= count <= most and math.isclose(near, value, abs_tol=1e-6 * domain.q)
+        return (near,) if fits else None
+    low, high = limits(domain)
+    return (float(value),) if low <= value <= high else None
+
+
+def shortage(spec: Spec) -> str | None:
+    """Return why fewer trials can be drawn than ``run_cap`` requests; None if that is not so."""
+    if spec.method == "grid" or spec.run_cap is None:
+        return None
+    drawn, wanted = count_trials(spec) or 0, spec.run_cap
+    if drawn >= wanted:
+        return None
+    if spec.constraints:
+        why = "the constraints leave no other config that a random draw finds. Relax them"
+    else:
+        why = "there are no other configs. Add values, or write repeats: true to run some again"
+    return f"{wanted:,} trials are requested, but only {drawn:,} can be drawn: {why}."

@@ -1,0 +1,67 @@
+"""Small sweeps in one process, as a person types them: what runs, and what is said about it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.records import TrialRecord, TrialState, load_trials
+from tests.cli.running import SWEEP
+
+SCRIPT = """\
+import json, os, sys
+given = {name: float(value) for name, value in (word[2:].split("=") for word in sys.argv[1:])}
+if given.get("size", 99) < 16:
+    raise ValueError("size must be at least 16")
+with open(os.environ["SWEEP_METRICS"], "a") as out:
+    out.write(json.dumps({"step": 1, "val_loss": sum(given.values())}) + "\\n")
+"""
+HEAD = "version: 1\nname: mine\nprogram: train.py\nmetric: {name: val_loss, goal: minimize}\n"
+
+
+def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "train.py").write_text(SCRIPT)
+    (folder / "sweep.yaml").write_text(HEAD + text)
+    words = [SWEEP, "run", "sweep.yaml", "--inline", *options]
+    return subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def trials(folder: Path) -> list[TrialRecord]:
+    return load_trials(SweepDir(folder / "results" / "mine"))
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_an_exhausted_space_ends_a_sweep_with_the_reason(method: str, tmp_path: Path) -> None:
+    space = "parameters: {a: {values: [1, 2]}, b: {min: 1, max: 2}}\n"
+    done = run(tmp_path, f"method: {method}\nrun_cap: 10\n{space}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "10 trials are requested, but only 4 can be drawn" in done.stderr
+    assert "Ended: 10 trials are requested, but only 4 can be drawn" in done.stdout + done.stderr
+    configs = [record.config for record in trials(tmp_path)]
+    assert sorted((config["a"], config["b"]) for config in configs) == [
+        (1, 1), (1, 2), (2, 1), (2, 2),
+    ]  # fmt: skip
+    assert all(record.state is TrialState.COMPLETE for record in trials(tmp_path))
+
+
+def test_bayes_starts_from_known_configs_and_from_an_earlier_sweep(tmp_path: Path) -> None:
+    space = "method: bayes\nrun_cap: 3\nparameters: {lr: {min: 0.001, max: 0.1}}\n"
+    done = run(tmp_path, f"{space}start: [{{lr: 0.05}}]\nseeds: 1\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    configs = [record.config["lr"] for record in trials(tmp_path)]
+    assert configs[0] == 0.05
+    assert len(set(configs)) == 3
+    (tmp_path / "results/mine").rename(tmp_path / "results/first")
+    done = run(tmp_path, f"{space}start: {{from: results/first}}\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "start: 3 trials of first are known (lr=0.05" in done.stdout
+    again = run(tmp_path, f"{space}start: {{from: results/first}}\n", "--new")
+    assert again.returncode == 0, again.stdout + again.stderr
+    other = run(tmp_path, f"{space}start: {{from: results/first}}\n".replace("lr", "x"), "--new")
+    assert "no trial of" in other.stderr
+    assert other.returncode == 2
