@@ -113,6 +113,7 @@ OF_PART = {
     "seeds": "seeds: 2",
     "keep_improvements": "ablate: {keep_improvements: true, changes: {a: {set: {lr: 1}}}}",
     "pruner": "pruner: median",
+    "start": "start: [{lr: 0.1}]",
     "early_terminate": "early_terminate: {type: hyperband, min_iter: 3}",
     "two metrics": "metric: [val_mae, val_r2]",
 }
