@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestrator.engine.child.process import Attempt, Message
 from orchestrator.engine.judge import OtherTrials, check_watched
-from orchestrator.engine.program_watch import ProgramWatch
+from orchestrator.engine.program_watch import LOOK_FAR, ProgramWatch
 from orchestrator.engine.queue.decisions import (
     Decisions,
     Ending,
@@ -24,6 +24,7 @@ from orchestrator.engine.queue.decisions import (
     is_timed,
     limit_reached,
 )
+from orchestrator.engine.queue.queue import LOOK_AHEAD
 from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out
@@ -119,11 +120,16 @@ class Conductor:
             return None
         if not has_room(self._spec, self.records.values(), len(self._running)):
             return None
-        chosen = self.slots.choose(self.trials.queue.candidates())
+        running = self._running.values()
+        is_doubtful = self._programs.is_doubtful(running)
+        candidates = self.trials.queue.candidates(LOOK_FAR if is_doubtful else LOOK_AHEAD)
+        places = self._programs.may_start(candidates, running)
+        chosen = self.slots.choose([candidates[place] for place in places])
         if chosen is None:
             return None
         place, slot = chosen
-        record = self.trials.take(place)
+        record = self.trials.take(places[place])
+        self._programs.started(record, running)
         self.slots.started(attempt_id, record, slot)
         study = self._studies.of(record.stage)
         view = self.trials.view
@@ -311,7 +317,8 @@ class Conductor:
         """Decide what follows from the trials that have ended, and whether the sweep has."""
         ending = self.trials.review()
         if self.stop_reason is None or ending is not None:
-            hopeless = self._programs.ending(self._running.values()) if self.trials.queue else None
+            running, command = self._running.values(), self._state.command
+            hopeless = self._programs.ending(running, command) if self.trials.queue else None
             self._end_sweep(ending or self._limit_reached() or hopeless)
 
     def _limit_reached(self) -> Ending | None:

@@ -1,20 +1,22 @@
 """What the trials of a user's own program show together.
 
-A program that fails at once in every trial need not run in the others; and trials that write the
-same file leave it with the content of the last.
+A program that fails at once in every trial, whatever the config, need not run in the others; trials
+that write the same file leave it with the content of the last.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.status import parse_time
 from orchestrator.engine.queue.decisions import Ending
+from orchestrator.engine.queue.queue import Candidate
 from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import atomic
 from orchestrator.runs import TrialRecord, TrialState, now, read_reports
@@ -32,6 +34,8 @@ _SLACK_S = 0.05
 _MOST_NAMED = 3
 _MOST_READ = 1 << 16
 _TIMES = re.compile(r"time|seconds?|sec$|speed|per_s|memory|eta")
+LOOK_FAR = 2000
+"""Among how many trials the one is chosen that differs most from those that failed."""
 
 
 @dataclass
@@ -66,6 +70,7 @@ class ProgramWatch:
         self._works = any(_ended_well(record) for record in records)
         self._failed: list[TrialRecord] = []
         self._records: dict[int, TrialRecord] = {}
+        self._last_try: int | None = None
         self._intervals: dict[int, list[tuple[float, float]]] = {}
         self._files: dict[str, _SharedFile] = {}
 
@@ -90,17 +95,49 @@ class ProgramWatch:
             texts += self._overwritten(attempt, others)
         return texts
 
-    def ending(self, running: Collection[RunningAttempt]) -> Ending | None:
-        """Return why the sweep ends if its program fails at once in every trial."""
+    def is_doubtful(self, running: Collection[RunningAttempt]) -> bool:
+        """Return whether all trials so far failed at once with the same message."""
         if self._works or len(self._failed) < ENOUGH:
-            return None
+            return False
         messages = [(record.reason or "").partition("\n")[0] for record in self._failed]
         kinds = {_VARYING.sub("", message) for message in messages}
-        if len(kinds) > 1 or any(map(_has_come_far, running)):
+        return len(kinds) == 1 and not any(map(_has_come_far, running))
+
+    def may_start(
+        self, candidates: Sequence[Candidate], running: Collection[RunningAttempt]
+    ) -> list[int]:
+        """Return the places of the candidates that may start.
+
+        Those are all, unless the program has failed at once in every trial. Then it is the one
+        whose config differs most from those that failed, and none while that one runs.
+        """
+        if not self.is_doubtful(running):
+            return list(range(len(candidates)))
+        if not candidates or any(attempt.record.number == self._last_try for attempt in running):
+            return []
+        failed = [record.config for record in self._failed]
+        return [max(range(len(candidates)), key=lambda i: distance(candidates[i].config, failed))]
+
+    def started(self, record: TrialRecord, running: Collection[RunningAttempt]) -> None:
+        """Take in that a trial starts, maybe as the last try of the program."""
+        if self.is_doubtful(running):
+            self._last_try = record.number
+
+    def ending(self, running: Collection[RunningAttempt], command: str) -> Ending | None:
+        """Return why the sweep ends if its program fails at once in every trial.
+
+        `command` is what continues the sweep.
+        """
+        failed = {record.number: record for record in self._failed}
+        if self._last_try not in failed or not self.is_doubtful(running):
             return None
+        last = failed[self._last_try]
+        message = (last.reason or "").partition("\n")[0].rstrip(".")
         return Ending(
-            f"the first {len(messages)} trials failed at once with the same message, so the others "
-            f"do not start: {messages[-1].rstrip('.')}. Fix it and run again with --retry-failed",
+            f"the first {len(failed)} trials failed at once with the same message, also the one "
+            f"that differs most ({last.name}), so the others do not start: {message}. Fix it and "
+            f"run again: {command or 'the same command'} --retry-failed. Without --retry-failed "
+            "only the others run",
             stops=True,
             exit_code=1,
         )
@@ -248,6 +285,27 @@ def _is_of(path: str, record: TrialRecord) -> bool:
         if not isinstance(value, Mapping):
             texts |= {str(value), f"{name}{value}"}
     return bool(parts & texts)
+
+
+def distance(config: Mapping[str, Any], others: Collection[Mapping[str, Any]]) -> float:
+    """Return how far a config is from the nearest of others, parameter by parameter.
+
+    A number counts by its distance on a logarithmic scale, anything else by being different.
+    """
+    return sum(
+        min((_difference(value, other.get(name)) for other in others), default=0.0)
+        for name, value in config.items()
+    )
+
+
+def _difference(value: Any, other: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return float(value != other)
+    if isinstance(other, bool) or not isinstance(other, int | float):
+        return 1.0
+    # From 0 to 1: a factor of 10 is a third, a change of sign is all.
+    apart = abs(math.asinh(value * 1e6) - math.asinh(other * 1e6))
+    return apart / (apart + 5.0)
 
 
 def _ended_well(record: TrialRecord) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from orchestrator.analysis.table import compare
 from orchestrator.engine.driver.driver import Outcome, run_sweep
 from orchestrator.engine.judge import Judge
-from orchestrator.engine.program_watch import ProgramWatch
+from orchestrator.engine.program_watch import ProgramWatch, distance
 from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB
@@ -42,18 +42,50 @@ def script_spec(folder: Path, count: int, **fields: Any) -> Spec:
 # A program that fails at once ------------------------------------------------------------------
 
 
-def test_three_equal_failures_end_the_sweep(tmp_path: Path) -> None:
+def test_after_three_equal_failures_the_most_different_config_decides(tmp_path: Path) -> None:
     conductor = make_conductor(tmp_path, script_spec(tmp_path, 6), slots=2)
     for name in "abc":
         start(conductor, name)
         end(conductor, name, ["failed", UNKNOWN.format(len(name), ord(name))])
+    assert conductor.ending is None
+    assert start(conductor, "f").name == "f"
+    assert conductor.next_attempt("d") is None, "the others wait for it"
+    end(conductor, "f", ["failed", UNKNOWN.format(1, 102)])
     assert conductor.next_attempt("d") is None
     assert conductor.is_over
     assert conductor.ending is not None
     assert (conductor.ending.exit_code, conductor.ending.stops) == (1, True)
-    assert "the first 3 trials failed at once" in conductor.ending.reason
-    assert "error: --lr=99" in conductor.ending.reason
-    assert list(states(conductor)) == ["a", "b", "c"]
+    reason = conductor.ending.reason
+    assert "the first 4 trials failed at once" in reason
+    assert "differs most (f)" in reason
+    assert "error: --lr=102" in reason
+    assert "--retry-failed" in reason
+    assert list(states(conductor)) == ["a", "b", "c", "f"]
+
+
+def test_if_the_most_different_config_works_the_others_run(tmp_path: Path) -> None:
+    conductor = make_conductor(tmp_path, script_spec(tmp_path, 6), slots=2)
+    for name in "abc":
+        start(conductor, name)
+        end(conductor, name, ["failed", UNKNOWN.format(1, 99)])
+    start(conductor, "f")
+    play(conductor, "f", [1.0])
+    end(conductor, "f")
+    assert conductor.ending is None
+    assert [start(conductor, name).name for name in "de"] == ["d", "e"]
+
+
+@pytest.mark.parametrize(("configs", "failed", "expected"), [
+    ([{"bs": 16}, {"bs": 32}], [{"bs": 2}, {"bs": 4}, {"bs": 8}], 1),
+    ([{"lr": 1e-1, "m": "a"}, {"lr": 1e-1, "m": "b"}], [{"lr": 1e-1, "m": "a"}], 1),
+    ([{"a": -1}, {"a": 2}], [{"a": 1}], 0),
+    ([{"amp": True}, {"amp": False}], [{"amp": True}], 1),
+])  # fmt: skip
+def test_how_configs_differ(
+    configs: list[dict[str, Any]], failed: list[dict[str, Any]], expected: int
+) -> None:
+    far = [distance(config, failed) for config in configs]
+    assert far.index(max(far)) == expected
 
 
 @pytest.mark.parametrize("why", ["other words", "a report", "one that worked", "too few"])

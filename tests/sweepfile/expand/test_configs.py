@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.runs.layout import safe_name
+from orchestrator.sweepfile.checks import shortage
 from orchestrator.sweepfile.expand.build import make_config
-from orchestrator.sweepfile.expand.configs import count_trials, iter_configs, shortage
+from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
 from orchestrator.sweepfile.model.spec import Constraint, Domain, Method, NamedTrial, Spec
 from orchestrator.sweepfile.space.distributions import quantile
 from orchestrator.sweepfile.space.grid import canonical, grid_values
