@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -179,3 +180,32 @@ STYLES = (*_OF_FILE, "none")
 """The styles that ``args`` may name."""
 MACRO_STYLES = tuple(_OF_MACROS)
 """W&B's macros for arguments that are written otherwise than ``${args}``."""
+
+
+def plain_form(command: Sequence[str]) -> tuple[str | None, str] | None:
+    """Return interpreter and ``args.booleans`` of a command that ``program`` alone could replace.
+
+    Returns:
+        The interpreter's name, None for the one that runs the sweep, and ``value`` or ``flag``;
+        None if the command does something else.
+    """
+    items = list(command)
+    if items[:1] in (["${env}"], ["/usr/bin/env"]):
+        items = items[1:]
+    if len(items) != 3 or items[1] != "${program}":
+        return None
+    booleans = {"${args}": "value", "${args_no_boolean_flags}": "flag"}.get(items[2])
+    if booleans is None:
+        return None
+    if items[0] == "${interpreter}":
+        return None, booleans
+    return (items[0], booleans) if re.fullmatch(r"[\w./-]*python[\d.]*", items[0]) else None
+
+
+def as_list(text: str) -> str:
+    """Return a command that was written as one text as a list of YAML."""
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a quote that does not end
+        words = text.split()
+    return f"[{', '.join(repr(w) if re.search(r'[^A-Za-z0-9_./=-]', w) else w for w in words)}]"

@@ -18,7 +18,7 @@ from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
-from orchestrator.sweepfile.program.argument_styles import AUTO
+from orchestrator.sweepfile.program.argument_styles import AUTO, as_list, plain_form
 from orchestrator.sweepfile.program.macros import (
     INSIDE,
     WHOLE,
@@ -250,7 +250,7 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
             _check_shell_text(file, program, words, by_file)
             path = program.path or words.split(maxsplit=1)[0]
             return replace(program, command=(words,), path=path)
-        advice = f"Write a list, {_as_list(words)}, or add shell: true."
+        advice = f"Write a list, {as_list(words)}, or add shell: true."
         if "program" not in file.values:
             file.error(f"is one text, which no shell reads. {advice}", "command")
             return program
@@ -274,15 +274,6 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
     return replace(program, python=program.python or python, booleans=booleans)
 
 
-def _as_list(text: str) -> str:
-    """Return a command that was written as one text as a list of YAML."""
-    try:
-        words = shlex.split(text)
-    except ValueError:  # a quote that does not end
-        words = text.split()
-    return f"[{', '.join(repr(w) if re.search(r'[^A-Za-z0-9_./=-]', w) else w for w in words)}]"
-
-
 def _check_shell_text(file: ParsedFile, program: Program, text: str, by_file: bool) -> None:
     """Check a command that a shell reads; ``${args}`` becomes its arguments."""
     macros = set(_MACRO.findall(text)).intersection(WHOLE) - {"resume"}
@@ -294,26 +285,6 @@ def _check_shell_text(file: ParsedFile, program: Program, text: str, by_file: bo
         file.error("needs ${args}, which passes the words of resume.", "command")
     if not ("args" in macros or has_macros(text) or by_file):
         file.warn("passes no parameters. Add ${args} or ${params:NAME}.", "command")
-
-
-def plain_form(command: Sequence[str]) -> tuple[str | None, str] | None:
-    """Return interpreter and ``args.booleans`` of a command that ``program`` alone could replace.
-
-    Returns:
-        The interpreter's name, None for the one that runs the sweep, and ``value`` or ``flag``;
-        None if the command does something else.
-    """
-    items = list(command)
-    if items[:1] in (["${env}"], ["/usr/bin/env"]):
-        items = items[1:]
-    if len(items) != 3 or items[1] != "${program}":
-        return None
-    booleans = {"${args}": "value", "${args_no_boolean_flags}": "flag"}.get(items[2])
-    if booleans is None:
-        return None
-    if items[0] == "${interpreter}":
-        return None, booleans
-    return (items[0], booleans) if re.fullmatch(r"[\w./-]*python[\d.]*", items[0]) else None
 
 
 def _insert_program(words: Sequence[str], written: str | None, folder: Path) -> tuple[str, ...]:

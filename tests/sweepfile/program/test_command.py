@@ -8,8 +8,9 @@ import pytest
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.program.argument_styles import plain_form
 from orchestrator.sweepfile.program.macros import Macros
-from orchestrator.sweepfile.program.resolve import DEFAULT, plain_form
+from orchestrator.sweepfile.program.resolve import DEFAULT
 
 Write = Callable[[str], Path]
 CONFIG = {
