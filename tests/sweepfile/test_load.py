@@ -115,10 +115,10 @@ class TestGood:
             ),
             ("{min: 0, max: 0.5}", Domain("uniform", low=0, high=0.5)),
             ("{min: 1, max: 3, distribution: uniform}", Domain("uniform", low=1, high=3)),
-            ("{min: 1, max: 9, q: 2}", Domain("q_uniform", low=1, high=9, q=2)),
+            ("{min: 1, max: 9, q: 2}", Domain("q_uniform", low=1, high=9, q=2, as_wandb=True)),
             (
                 "{min: 1, max: 9, distribution: q_uniform}",
-                Domain("q_uniform", low=1, high=9, q=1.0),
+                Domain("q_uniform", low=1, high=9, q=1.0, as_wandb=True),
             ),
             (
                 "{min: 1e-5, max: 1e-2, distribution: log_uniform_values}",
@@ -258,8 +258,8 @@ BAD = [
         3, "parameters.model", "expected one of lstm, hybrid (found a range). Write {values:",
     ),
     (
-        "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1, max: 9, q: 4}}\n",
-        3, "parameters.epochs", "which is 0 in steps of 4",
+        "trainer: sweep_toy\nmethod: random\nparameters: {epochs: {min: 1, max: 3, q: 4}}\n",
+        3, "parameters.epochs", "no multiple of q (4) is from 1 to 3",
     ),
     (
         "trainer: sweep_toy\nmethod: random\nparameters: {lr: {min: 0.0, max: 1.0, q: 0}}\n",

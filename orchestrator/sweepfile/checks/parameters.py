@@ -119,17 +119,11 @@ def _check_domain(known: TrainerParameter, declared: Declared, key: str, log: Lo
                 message = f"expected {wanted}, but {kind} draws {_drawn(low, high)}. "
                 log.at(node, key, f"{message}Use a distribution with min and max.")
             return
-    before = len(log.problems)
     for word, leaf in declared.leaves():
         shown = leaf
         if kind == "int_uniform" and isinstance(leaf.value, float):
             shown = Node(int(leaf.value), leaf.line, leaf.origin)  # its bounds were read as whole
         check_value(known, shown, join(key, word), log)
-    if len(log.problems) == before and domain.q is not None:
-        for bound, value in zip((domain.low, domain.high), support(domain), strict=True):
-            if not in_range(known, value):
-                stepped = f"{bound}, which is {value} in steps of {domain.q}"
-                log.at(node, key, f"expected {wanted} (found {stepped}).")
     if kind == "int_uniform" and known.type is float:
         bounds = f"{{min: {float(domain.low or 0)}, max: {float(domain.high or 0)}}}"
         message = "draws whole numbers only, since both bounds are whole numbers. Write "
