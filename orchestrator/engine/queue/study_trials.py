@@ -89,7 +89,7 @@ class StudyTrials:
         """
         study = self._studies.of(None)
         tried = {
-            drawn_key(self._chosen(record)): record
+            drawn_key(self._chosen(record)[1]): record
             for record in self._view.records.values()
             if record.origin is None
         }
@@ -98,10 +98,10 @@ class StudyTrials:
             known = tried.get(drawn_key({name: proposal.params[name] for name in self._space}))
             if known is None or self._may_repeat:
                 return proposal
-            outcome = self._outcome(known)
-            study.tell(proposal.number, *_told(outcome))
+            outcome = self._outcome(known) or Outcome("FAIL", ())  # one that runs teaches nothing
+            study.tell(proposal.number, outcome.state, *outcome.values)
         rest = all_shuffled(self._spec, self._spec.overrides)
-        left = next(values for values in rest if drawn_key(values) not in tried)
+        left = next((values for values in rest if drawn_key(values) not in tried), None)
         return study.ask(self._space, left)
 
     def learn_earlier(self) -> str:
@@ -127,15 +127,14 @@ class StudyTrials:
             )
         taken, others = [], 0
         for record in load_trials(folder):
-            varied = self._chosen(record)
+            _, varied = self._chosen(record)
             known = {n: value_in(d, varied[n]) for n, d in self._space.items() if n in varied}
             chosen = {name: value[0] for name, value in known.items() if value is not None}
             is_over = record.state in (TrialState.COMPLETE, TrialState.PRUNED)
             if not is_over or record.value is None or chosen.keys() != self._space.keys():
                 others += 1
                 continue
-            state = LOST if record.symptom in divergence_symptoms() else record.state.value
-            study.import_finished(chosen, self._space, state, record.value)
+            study.import_finished(chosen, self._space, _state(record), record.value)
             taken.append(record.name)
         if not taken:
             raise UsageError(f"start.from: no trial of {source} has values of this search space.")
@@ -284,11 +283,6 @@ class StudyTrials:
             for step, metrics in read_reports(self._view.run_dir(record))
             if metric.name in metrics
         }
-
-
-def _told(outcome: Outcome | None) -> tuple[Any, ...]:
-    """Return what the study hears of a config; of one that still runs, nothing to learn from."""
-    return ("FAIL",) if outcome is None else (outcome.study_state, *outcome.values)
 
 
 def _key(record: TrialRecord) -> int:
