@@ -24,6 +24,7 @@ FLOORS = [
     {"sweepfile"},
     {"placement", "runs", "callbacks"},
     {"search", "analysis"},
+    {"reporting"},
     {"engine"},
     {"cli"},
 ]
@@ -40,6 +41,8 @@ GUARDED = {
     "pandas": {"analysis"},
     "filelock": {"files"},
     "scipy": {"analysis"},
+    "plotly": {"reporting"},
+    "jinja2": {"reporting"},
     "pyroomacoustics": set(),
     "sklearn": set(),
 }
@@ -124,7 +127,8 @@ def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path)
         "    main(sys.argv[1:])\n"
         "except SystemExit:\n"
         "    pass\n"
-        "heavy = {'ray', 'torch', 'optuna', 'pandas', 'scipy', 'pyroomacoustics', 'sklearn'}\n"
+        "heavy = {'ray', 'torch', 'optuna', 'pandas', 'scipy', 'pyroomacoustics', 'sklearn',\n"
+        "         'plotly', 'jinja2'}\n"
         "print('loaded:', sorted(heavy & set(sys.modules)))\n"
     )
     trial = made.trial(made.sweep(tmp_path), 0)

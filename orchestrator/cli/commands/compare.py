@@ -61,14 +61,14 @@ def command(
                 f"--output: cannot derive a format from {output}. "
                 "Use the ending .csv, .md or .json, or --export."
             )
-    kind = _kind(metrics, rate)
+    kind = kind_of(metrics, rate)
 
     from orchestrator.analysis.table import compare, to_csv, to_json
     from orchestrator.cli.render.comparison import heading, render_comparison, render_markdown
 
     searched = options.run_folders(paths)
     data = {} if rate is None else {"rate_hz": rate}
-    comparison = compare(searched, kind=kind, data=data, on_progress=_progress(), **ranking)
+    comparison = compare(searched, kind=kind, data=data, on_progress=progress(), **ranking)
     if form is None and not comparison.n_total:
         click.echo(
             f"{', '.join(map(str, searched))}: no runs found. A run is a folder with "
@@ -94,7 +94,7 @@ def command(
             click.echo(f"Not in the CSV: {omitted}; --json and --export md list them.", err=True)
 
 
-def _kind(metrics: str | None, rate: float | None) -> str | None:
+def kind_of(metrics: str | None, rate: float | None) -> str | None:
     """Return the kind of other tools' arrays."""
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"--rate: {rate:g} is not above 0 samples per second.")
@@ -113,7 +113,7 @@ def _kind(metrics: str | None, rate: float | None) -> str | None:
     return kind
 
 
-def _progress() -> Callable[[int, int], Any] | None:
+def progress() -> Callable[[int, int], Any] | None:
     """Return a function that shows on a terminal how many runs have been read."""
     if not sys.stderr.isatty():
         return None

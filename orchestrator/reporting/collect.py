@@ -1,0 +1,238 @@
+"""Collect what a report shows: the ranking, the learning curves, the findings, the sweeps."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis import Examined, examine
+from orchestrator.analysis.table import Comparison, Incomplete, Row, compare
+from orchestrator.errors import SweepError
+from orchestrator.files import atomic, jsonl
+from orchestrator.runs import RunDir, SweepDir
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """One run of a report, ranked or not."""
+
+    label: str  # what tells it from the others: the values that vary, or the shortest path
+    path: Path
+    rank: int  # from 1; 0 if it is not ranked
+    state: str  # of the trial; "" for a run of another tool
+    config: Mapping[str, Any]  # nested names have dots
+    metrics: Mapping[str, float]  # recomputed or logged
+    row: Row | None = None
+    problem: str = ""  # why it is not ranked
+    examined: Examined | None = None  # its curves and findings; None if it logged none
+    seconds: Mapping[int, float] = field(default_factory=dict)  # since its first report, by step
+    link: str = ""  # how it follows another trial: "promoted", "remedy", "resumed"
+
+    @property
+    def reports(self) -> tuple[tuple[int, dict[str, float]], ...]:
+        """Step and metrics of every report; () if there is none."""
+        return () if self.examined is None else self.examined.run.reports
+
+    @property
+    def is_lost(self) -> bool:
+        """True if its curve diverged."""
+        return self.examined is not None and self.examined.diagnosis.is_lost
+
+
+@dataclass(frozen=True)
+class SweepText:
+    """What the sweep's own files hold of it."""
+
+    name: str
+    command: str
+    spec: str  # the checked sweep file as JSON, without what is empty and without `env`
+    placement: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one page shows."""
+
+    title: str
+    comparison: Comparison
+    runs: tuple[ReportedRun, ...]  # ranked ones first, in their order
+    varied: tuple[str, ...]  # parameters that differ between runs, the most varied first
+    sentences: tuple[str, ...]  # what the runs show together
+    sweeps: tuple[SweepText, ...]
+
+    @property
+    def best(self) -> ReportedRun | None:
+        """The run that ranks first; None if none does."""
+        return self.runs[0] if self.runs and self.runs[0].rank else None
+
+
+def collect(
+    paths: Sequence[Path],
+    *,
+    sort_by: str | None = None,
+    kind: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Read everything at and below `paths` that a report shows.
+
+    The arguments are those of `analysis.table.compare`, which ranks the runs.
+
+    Raises:
+        NotFoundError: one of `paths` is not a folder.
+        UsageError: no run has the metric `sort_by`.
+    """
+    found = compare(
+        paths, sort_by=sort_by, kind=kind, data=data, single=True, on_progress=on_progress
+    )
+    examined, sentences = _examine(paths)
+    labels = _labels([*found.rows, *found.incomplete])
+    runs = [
+        *(_ranked(row, labels, examined) for row in found.rows),
+        *(_incomplete(item, labels, examined) for item in found.incomplete),
+    ]
+    return Report(
+        title=", ".join(path.resolve().name or str(path) for path in paths),
+        comparison=found,
+        runs=tuple(runs),
+        varied=_varied(runs),
+        sentences=tuple(sentences),
+        sweeps=tuple(_sweep_text(sweep) for sweep in _sweeps(found)),
+    )
+
+
+def _examine(paths: Sequence[Path]) -> tuple[dict[Path, Examined], list[str]]:
+    """Return the curves and findings of every run folder that logged some."""
+    by_path: dict[Path, Examined] = {}
+    sentences: list[str] = []
+    for path in paths:
+        for part in _parts(path):
+            try:
+                examination = examine(part)
+            except SweepError:
+                continue  # nothing here was logged, which the table shows
+            for one in examination.runs:
+                place = one.run.path.resolve()
+                by_path[place if place.is_dir() else place.parent] = one
+            sentences += examination.together
+    return by_path, sentences
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the sweeps in a results folder, or the path itself if it is none."""
+    if SweepDir(path).trials_dir.is_dir() or not path.is_dir():
+        return [path]
+    sweeps = [child for child in sorted(path.iterdir()) if SweepDir(child).trials_dir.is_dir()]
+    return sweeps or [path]
+
+
+def _ranked(row: Row, labels: Mapping[Path, str], examined: Mapping[Path, Examined]) -> ReportedRun:
+    return ReportedRun(
+        label=labels[row.path],
+        path=row.path,
+        rank=row.rank,
+        state=row.state or "",
+        config=row.config,
+        metrics={**row.logged, **row.metrics},
+        row=row,
+        examined=examined.get(row.path.resolve()),
+        seconds=_seconds(row.path),
+        link=row.lineage.link or "",
+    )
+
+
+def _incomplete(
+    item: Incomplete, labels: Mapping[Path, str], examined: Mapping[Path, Examined]
+) -> ReportedRun:
+    one = examined.get(item.path.resolve())
+    missing = f"missing {', '.join(item.missing)}" if item.missing else ""
+    return ReportedRun(
+        label=labels[item.path],
+        path=item.path,
+        rank=0,
+        state=item.state or "",
+        config={} if one is None else one.run.config,
+        metrics={},
+        problem=item.problem or missing,
+        examined=one,
+        seconds=_seconds(item.path),
+        link=item.lineage.link or "",
+    )
+
+
+def _labels(items: Sequence[Row | Incomplete]) -> dict[Path, str]:
+    """Return a name for each run: its trial's, with folders before it until all differ."""
+    labels = {item.path: item.trial or item.path.name for item in items}
+    depth = 1
+    while len(set(labels.values())) < len(labels):
+        depth += 1
+        counts: dict[str, int] = {}
+        for label in labels.values():
+            counts[label] = counts.get(label, 0) + 1
+        longer = {
+            path: "/".join(path.resolve().parts[-depth:]) if counts[label] > 1 else label
+            for path, label in labels.items()
+        }
+        if longer == labels:
+            break
+        labels = longer
+    return labels
+
+
+def _seconds(folder: Path) -> dict[int, float]:
+    """Return when each step was reported, in seconds since the first; {} if unknown."""
+    times: dict[int, float] = {}
+    for line in jsonl.read(RunDir(folder).metrics_file):
+        step, time = line.get("step"), line.get("time")
+        if isinstance(step, int) and isinstance(time, int | float) and math.isfinite(time):
+            times[step] = float(time)
+    start = min(times.values(), default=0.0)
+    return {step: time - start for step, time in times.items()}
+
+
+def _varied(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
+    values: dict[str, set[str]] = {}
+    with_config = [run for run in runs if run.config]
+    for run in with_config:
+        for name, value in run.config.items():
+            values.setdefault(name, set()).add(repr(value))
+    for name, found in values.items():
+        if any(name not in run.config for run in with_config):
+            found.add("(absent)")
+    counts = {name: len(found) for name, found in values.items() if len(found) > 1}
+    return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
+
+
+def _sweeps(found: Comparison) -> list[SweepDir]:
+    folders = {row.path.parent.parent for row in found.rows if row.sweep is not None}
+    folders |= {item.path.parent.parent for item in found.incomplete if item.sweep is not None}
+    return [SweepDir(folder) for folder in sorted(folders)]
+
+
+def _sweep_text(sweep: SweepDir) -> SweepText:
+    record: dict[str, Any] = atomic.read_json(sweep.state_file) or {}
+    plan: dict[str, Any] = atomic.read_json(sweep.plan_file) or {}
+    spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
+    program = spec.get("program")
+    if isinstance(program, dict):
+        program.pop("env", None)  # it may hold secrets, and a report is passed on
+    return SweepText(
+        name=str(record.get("sweep") or sweep.name),
+        command=str(record.get("command") or ""),
+        spec=json.dumps(_filled(spec), indent=2, ensure_ascii=False),
+        placement=str(plan.get("reason") or ""),
+    )
+
+
+def _filled(value: Any) -> Any:
+    """Return nested JSON without what is empty."""
+    if isinstance(value, dict):
+        kept = {name: _filled(item) for name, item in value.items()}
+        return {name: item for name, item in kept.items() if item not in (None, "", [], {})}
+    return value

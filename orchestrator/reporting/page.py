@@ -1,0 +1,158 @@
+"""Render a report as one HTML page that needs neither network nor server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.analysis import Examined
+from orchestrator.files import plain
+from orchestrator.reporting.collect import Report, ReportedRun
+from orchestrator.reporting.figures import Drawing, draw, is_number
+from orchestrator.reporting.style import style_of
+
+_MOST_METRICS = 8  # columns that are shown at first
+_MOST_PARAMETERS = 6
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """One column of the table: its heading, and for each run a value to sort by and a text."""
+
+    title: str
+    cells: tuple[tuple[Any, str], ...]
+    is_shown: bool = True
+    is_number: bool = False
+
+
+def render(report: Report) -> str:
+    """Return the page."""
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    drawings = draw(report)
+    sections: dict[str, list[Drawing]] = {}
+    for drawing in drawings:
+        sections.setdefault(drawing.section, []).append(drawing)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("orchestrator.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["number"] = number_text
+    return environment.get_template("report.html").render(
+        report=report,
+        best=report.best,
+        columns=_columns(report),
+        sections=sections,
+        targets=_targets(report),
+        findings=[run for run in report.runs if _findings(run.examined)],
+        findings_of=_findings,
+        swatch=style_of,
+        figures=_json({drawing.id: _plotly(drawing) for drawing in drawings}),
+        plotly=get_plotlyjs(),
+    )
+
+
+def number_text(value: Any) -> str:
+    """Return a value for people: four significant digits for numbers that are not whole."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "–"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else str(value)
+    return str(value)
+
+
+def _columns(report: Report) -> list[TableColumn]:
+    """Return what varies and what ranks first; constants are not shown at first."""
+    runs, comparison = report.runs, report.comparison
+    aims = [name for run in runs if run.row for name in run.row.targets]
+    logged = [name for run in runs for name in sorted(run.metrics)]
+    metrics = list(dict.fromkeys([comparison.sort_by, *aims, *logged]))
+    parameters = list(dict.fromkeys([*report.varied, *(n for run in runs for n in run.config)]))
+    first_metrics = [name for name in metrics if any(name in run.metrics for run in runs)]
+    columns = [
+        _column("rank", [run.rank or None for run in runs]),
+        _column("run", [run.label for run in runs]),
+        _column("state", [_state(run) for run in runs], any(run.state for run in runs)),
+    ]
+    shown_metrics = first_metrics[:_MOST_METRICS]
+    columns += [_column(m, [r.metrics.get(m) for r in runs]) for m in first_metrics[:1]]
+    columns += [
+        _column(name, [run.config.get(name) for run in runs])
+        for name in parameters
+        if name in report.varied[:_MOST_PARAMETERS]
+    ]
+    columns += [
+        _column(name, [run.metrics.get(name) for run in runs], name in shown_metrics)
+        for name in first_metrics[1:]
+    ]
+    columns += [
+        _column(name, [run.config.get(name) for run in runs], False)
+        for name in parameters
+        if name not in report.varied[:_MOST_PARAMETERS]
+    ]
+    return columns
+
+
+def _column(title: str, values: Sequence[Any], is_shown: bool = True) -> TableColumn:
+    cells = tuple((value if is_number(value) else None, number_text(value)) for value in values)
+    numeric = all(value is None or is_number(value) for value in values)
+    return TableColumn(title, cells, is_shown, numeric)
+
+
+def _state(run: ReportedRun) -> str:
+    return run.problem or ("diverged" if run.is_lost else run.state.lower())
+
+
+def _targets(report: Report) -> list[dict[str, Any]]:
+    """Return each target with the value of the best run and how many runs meet it."""
+    best = report.best
+    if best is None or best.row is None:
+        return []
+    rows = []
+    for name, target in {**best.row.targets, **best.row.expected}.items():
+        tally = report.comparison.tallies.get(name)
+        rows.append(
+            {
+                "name": name,
+                "bound": target.bound,
+                "value": target.value,
+                "met": target.met,
+                "count": f"{tally.met} of {tally.judged}" if tally is not None else "",
+            }
+        )
+    return rows
+
+
+def _findings(examined: Examined | None) -> tuple[Any, ...]:
+    return () if examined is None else examined.diagnosis.findings
+
+
+def _plotly(drawing: Drawing) -> Mapping[str, Any]:
+    import json
+
+    drawing.figure.update_layout(template="none")
+    known: dict[str, Any] = json.loads(drawing.figure.to_json())
+    return {
+        "data": known["data"],
+        "layout": known["layout"],
+        "log": drawing.has_log,
+        "time": drawing.has_time,
+    }
+
+
+def _json(value: Any) -> Any:
+    """Return JSON that may be put into a script element: no text in it can end the element."""
+    import json
+
+    import markupsafe
+
+    text = json.dumps(plain(value), ensure_ascii=True, separators=(",", ":"))
+    return markupsafe.Markup(text.replace("<", "\\u003c").replace(">", "\\u003e"))

@@ -1,0 +1,138 @@
+"""The page in a real browser, opened from disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.reporting import collect, render
+from tests.analysis import made
+from tests.reporting.made_report import HOSTILE, a_lost_trial, a_sweep
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+# WebGL in software, which parallel coordinates need.
+OPTIONS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield launched
+        launched.close()
+
+
+class Opened:
+    """A report that is open in a tab, with what the page complained of."""
+
+    def __init__(self, browser: Any, path: Path) -> None:
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900})
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", self._note)
+        self.page.goto(path.as_uri())
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def order(self) -> list[str]:
+        """Return the visible runs in the order of the table."""
+        found: list[str] = self.page.eval_on_selector_all(
+            "#table tbody tr:not([hidden]) .open", "items => items.map(item => item.textContent)"
+        )
+        return found
+
+    def wait_for_plot(self, name: str) -> None:
+        """Scroll to a figure and wait until it is drawn."""
+        self.page.locator(f"figure[data-figure='{name}']").scroll_into_view_if_needed()
+        self.page.wait_for_selector(f"figure[data-figure='{name}'] .main-svg", timeout=30_000)
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
+    sweep = a_sweep(tmp_path)
+    a_lost_trial(sweep, 3)
+    path = tmp_path / "report.html"
+    path.write_text(render(collect([tmp_path])), encoding="utf-8")
+    tab = Opened(browser, path)
+    yield tab
+    tab.page.close()
+
+
+def test_it_opens_sorts_searches_and_shows_a_run(opened: Opened) -> None:
+    page = opened.page
+    assert opened.order() == ["lr=1", "lr=0.1", "lr=0.01", "lost"]
+    head = page.locator("#table th button", has_text="val_mae").first
+    head.click()
+    head.click()
+    assert opened.order()[:3] == ["lr=0.01", "lr=0.1", "lr=1"]
+    page.fill("#search", "adam")
+    assert sorted(opened.order()) == ["lr=0.01", "lr=1"]
+    assert page.text_content("#count") == "2 of 4 runs"
+    page.click("#reset")
+    assert len(opened.order()) == 4
+    page.locator(".open", has_text="lr=0.1").first.click()
+    assert page.locator("dialog[open] h2").text_content() == "lr=0.1"
+    page.locator("dialog[open] button").click()
+    assert page.locator("dialog[open]").count() == 0
+    assert opened.problems == []
+
+
+def test_curves_switch_to_logarithmic_and_to_time(opened: Opened) -> None:
+    page = opened.page
+    opened.wait_for_plot("curve-loss")
+    figure = page.locator("figure[data-figure='curve-loss']")
+    figure.locator(".log").check()
+    layout = "document.querySelector(\"figure[data-figure='curve-loss'] .plot\")"
+    assert page.evaluate(f"{layout}.layout.yaxis.type") == "log"
+    figure.locator(".time").check()
+    page.wait_for_timeout(200)
+    assert page.evaluate(f"Math.max(...{layout}.data[0].x)") == pytest.approx(9.5)
+    assert opened.problems == []
+
+
+def test_a_range_on_an_axis_filters_the_table_and_the_curves(opened: Opened) -> None:
+    page = opened.page
+    opened.wait_for_plot("curve-loss")
+    opened.wait_for_plot("parallel")
+    parallel = "document.querySelector(\"figure[data-figure='parallel'] .plot\")"
+    page.evaluate(f"Plotly.restyle({parallel}, {{'dimensions[0].constraintrange': [[-0.5, 0.5]]}})")
+    page.wait_for_function(
+        "document.querySelectorAll('#table tbody tr:not([hidden])').length === 1"
+    )
+    assert opened.order() == ["lr=1"]
+    curves = "document.querySelector(\"figure[data-figure='curve-loss'] .plot\")"
+    hidden = page.evaluate(f"{curves}.data.filter(t => t.visible === false).map(t => t.name)")
+    assert "lr=0.1" in hidden
+    assert "lr=1" not in hidden
+    assert opened.problems == []
+
+
+def test_hostile_text_is_never_run(browser: Any, tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path)
+    for number in range(2):
+        name = f"{HOSTILE}{number}"
+        made.trial(
+            sweep, number, name=name, config={HOSTILE: name}, error=0.1 + number, val_error=0.1
+        )
+    path = tmp_path / "report.html"
+    path.write_text(render(collect([tmp_path])), encoding="utf-8")
+    tab = Opened(browser, path)
+    tab.wait_for_plot("bars")
+    assert tab.page.title().endswith("sweep report")
+    assert tab.page.locator("img").count() == 0
+    assert tab.problems == []
+    tab.page.close()
