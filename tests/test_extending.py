@@ -40,6 +40,9 @@ class Loudness:
         if seen.values.get("noise", 0) > 1:
             yield Verdict("warn", "too loud", seen.step, f"noise {seen.values['noise']:g}")
 
+    def holds(self, found):
+        return True
+
 
 def advise(found, facts):
     return Advice("the window is open", ("close the window",), ("do not shout",))
