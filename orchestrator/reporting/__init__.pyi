@@ -1,3 +1,3 @@
-from .collect import Report as Report, ReportedRun as ReportedRun, collect as collect
+from .content import Report as Report, ReportedRun as ReportedRun, collect as collect
 from .figures import Drawing as Drawing, draw as draw
 from .page import render as render

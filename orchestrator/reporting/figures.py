@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.metrics import unit
-from orchestrator.reporting.collect import Report, ReportedRun
+from orchestrator.reporting.content import Report, ReportedRun
 from orchestrator.reporting.pairs import pair_figures
 from orchestrator.reporting.style import plain, style_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.analysis import Examined
 from orchestrator.files import plain
-from orchestrator.reporting.collect import Report, ReportedRun
+from orchestrator.reporting.content import Report, ReportedRun
 from orchestrator.reporting.figures import Drawing, draw, is_number
 from orchestrator.reporting.style import style_of
 

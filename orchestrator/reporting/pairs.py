@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.metrics import ArrayProblem
-from orchestrator.reporting.collect import ReportedRun
+from orchestrator.reporting.content import ReportedRun
 from orchestrator.reporting.style import COLORS
 
 if TYPE_CHECKING:
