@@ -1,6 +1,6 @@
 """The `sweep` command line.
 
-Each module in `commands` and `commands.authoring` is a command: its ``command`` is a click command,
+Each module in the folders below `commands` is a command: its ``command`` is a click command,
 and the first line of its docstring is its summary in `sweep --help`.
 """
 
@@ -23,6 +23,7 @@ from orchestrator.files.discover import module_names
 
 _FOLDERS = {
     "Commands": "orchestrator.cli.commands",
+    "Results": "orchestrator.cli.commands.results",
     "Writing sweep files": "orchestrator.cli.commands.authoring",
 }
 """Headings of `sweep --help`, each with the package of its commands."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import options
-from orchestrator.cli.commands.compare import kind_of, progress
+from orchestrator.cli.commands.results.compare import kind_of, progress
 from orchestrator.cli.output import writing
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic, format_size

@@ -1,0 +1,1 @@
+"""Commands that read results: each module is one command."""
