@@ -32,6 +32,10 @@ _CLOSE = 1e-4
 """Allowed relative difference between a reported metric and one computed from saved arrays."""
 
 
+_NEAR_END = 0.05
+"""Fraction of the highest rate by which a new schedule may end elsewhere than the first one."""
+
+
 @dataclass
 class Report:
     """The result of the checks.
@@ -228,6 +232,23 @@ def _splits_stay(trial: _Trial) -> None:
         raise Broken("the training targets of half the data are no part of those of all")
 
 
+def _new_schedule(trial: _Trial) -> None:
+    """A checkpoint without the key ``scheduler`` is one that is continued with a new schedule."""
+    whole = trial.finished()
+    rates = [metrics["lr"] for _, metrics in whole.reports if "lr" in metrics]
+    declared = whole.facts.get("lr_schedule") or {}
+    saved = whole.checkpoints[len(whole.checkpoints) // 3] if whole.checkpoints else None
+    if saved is None or not rates or "plateau" in declared:
+        return  # nothing shows where a rate that follows the losses should end
+    run = trial.run(saved=saved, without=("scheduler",))
+    last = run.reports[-1][1]["lr"] if run.reports else rates[-1]
+    if len(run.reports) > 1 and abs(last - rates[-1]) > _NEAR_END * max(rates):
+        raise Broken(
+            f"a new schedule from checkpoint {len(whole.checkpoints) // 3 + 1} ends at the rate "
+            f"{last:.3g} instead of {rates[-1]:.3g}: it must run over the remaining steps"
+        )
+
+
 _PROMISES: dict[str, Callable[[_Trial], None]] = {
     "trains, reports and saves test predictions, and leaves no process": _trains,
     "steps rise from 1, and reports carry train_ or val_": _reports,
@@ -237,6 +258,7 @@ _PROMISES: dict[str, Callable[[_Trial], None]] = {
     "stops when it is asked to": _stops,
     "stopped and resumed, it ends as if it had never stopped": _resumes_when_stopped,
     "from any checkpoint it ends as if it had never stopped": _resumes_anywhere,
+    "a new schedule after a resume runs over the remaining steps": _new_schedule,
     "data_fraction takes training data alone, and less is part of more": _splits_stay,
 }
 

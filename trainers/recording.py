@@ -32,6 +32,7 @@ class RecordingRun:
     Args:
         directory: the run directory.
         saved: a checkpoint to continue from.
+        without: keys of it that are left out.
         stop_at: number of the `should_stop` call from which it returns True; None for never.
         data_fraction: share of the training data.
     """
@@ -41,6 +42,7 @@ class RecordingRun:
         directory: Path,
         *,
         saved: bytes | None = None,
+        without: tuple[str, ...] = (),
         stop_at: int | None = None,
         data_fraction: float = 1.0,
     ) -> None:
@@ -56,6 +58,7 @@ class RecordingRun:
         self.looks = 0
         self.reports_after_stop = 0
         self._saved = saved
+        self._without = without
         self._stop_at = stop_at
 
     @property
@@ -116,7 +119,7 @@ class RecordingRun:
                 "a checkpoint may contain only tensors, numbers, strings and nested maps of "
                 f"them ({what})"
             ) from error
-        return dict(state)
+        return {name: value for name, value in state.items() if name not in self._without}
 
 
 @contextmanager

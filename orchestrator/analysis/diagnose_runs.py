@@ -50,6 +50,7 @@ class Examined:
             "best_step": found.best_step,
             "last": found.last,
             "lr": dict(found.rates),
+            "hint": found.hint,
             "targets": {
                 name: {"target": target, "best": best, "met_at": step}
                 for name, (target, best, step) in found.targets.items()

@@ -173,13 +173,20 @@ def times_before(text: str, before: Any) -> int | float | None:
 
 
 def add_resumed(
-    spec: Spec, sweep: SweepDir, number: int, change: Mapping[str, Any], *, new_schedule: bool
+    spec: Spec,
+    sweep: SweepDir,
+    number: int,
+    change: Mapping[str, Any],
+    *,
+    new_schedule: bool,
+    best: bool = False,
 ) -> TrialRecord:
     """Save and return the trial that continues from the checkpoint of trial `number`.
 
     Args:
         change: the values that it sets.
         new_schedule: True if the schedule of the learning rate starts again.
+        best: True to continue from the checkpoint of its best report instead of the last one.
 
     Raises:
         BusyError: a driver runs the sweep.
@@ -207,11 +214,19 @@ def add_resumed(
                 f"trial {number} ({origin.name}): no checkpoint to resume from ({why}). Run it "
                 "again with `sweep run --set`."
             )
+        if best and not view.run_dir(origin).best_checkpoint_file.exists():
+            raise NotFoundError(
+                f"trial {number} ({origin.name}): no best checkpoint (no checkpoint_best.pt). "
+                "Resume from the last one."
+            )
         parts = [_settings(change)] if change else []
         facts: dict[str, Any] = {"name": "resumed", "set": dict(change)}
         if new_schedule:
             parts.append("new schedule")
             facts |= {"name": "resumed with a new schedule", "new_schedule": True}
+        if best:
+            parts.append("from best")
+            facts["from"] = "best"
         title = f"resumed: {', '.join(parts)}" if parts else "resumed"
         record = _follower(view, origin, LINK_RESUMING, title, facts, from_checkpoint=True)
         view.save(record)

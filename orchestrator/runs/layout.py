@@ -46,7 +46,7 @@ class RunDir:
     metrics_file = _Inside("metrics.jsonl")  # one report a line
     log_file = _Inside("log.txt")  # output of the training code
     checkpoint_file = _Inside("checkpoint.pt")  # the state that was saved last
-    best_checkpoint_file = _Inside("checkpoint_best.pt")  # of the best report, if a remedy needs it
+    best_checkpoint_file = _Inside("checkpoint_best.pt")  # of the best report
     script_file = _Inside("script.json")  # of a script, for its next attempt
     lock_file = _Inside(".lock")  # held by the child while it lives
 

@@ -153,6 +153,24 @@ def test_a_loss_above_its_first_value_is_not_a_plateau() -> None:
     assert [finding.symptom for finding in of(user, config={"lr": 1e-3}).findings] == ["rising"]
 
 
+def test_a_rate_that_never_moves_gets_a_hint_without_a_schedule() -> None:
+    reports = [(step, {"train_loss": 0.9**step, "lr": 1e-3}) for step in range(9)]
+    assert diagnose(reports[:8]).hint == ""
+    assert diagnose(reports).hint.startswith("lr is 0.001 in all 9 reports")
+    constant = declared({"constant": {"lr": 1e-3}})
+    assert diagnose(reports, schedule=constant).hint == ""
+
+
+def test_the_first_rate_is_that_of_the_first_step() -> None:
+    configured = declared({"cosine": {"lr": 1e-3, "total": 40}})
+    reports = [
+        (step, {"train_loss": 0.9**step, "lr": configured.schedule.at(step)})
+        for step in range(1, 41)
+    ]
+    found = diagnose(reports, schedule=configured, total_steps=40)
+    assert (found.rates["first"], found.rates["peak"]) == (1e-3, 1e-3)
+
+
 def test_nothing_to_judge() -> None:
     assert diagnose([]).outcome == "not judged"
     assert diagnose([(1, {"time": 3.0})]).outcome == "not judged"

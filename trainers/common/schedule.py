@@ -157,12 +157,9 @@ class Schedule:
         self._apply()
 
     def declared(self) -> dict[str, Any] | None:
-        """Return the schedule as the sweep file declares one; None if it cannot be declared.
-
-        That is so if it was restarted within the training, or if all of it is warm-up.
-        """
+        """Return the schedule as the sweep file declares one; None if all of it is warm-up."""
         plan = self._plan
-        if self._since or (plan.kind != "onecycle" and plan.warmup >= self._total):
+        if plan.kind != "onecycle" and plan.warmup >= self._total:
             return None
         values: dict[str, Any] = {"lr": plan.lr}
         if plan.kind == "onecycle":
@@ -185,6 +182,7 @@ class Schedule:
             "per": "batch",
             "batches_per_epoch": plan.batches_per_epoch,
             "steps": plan.reported,
+            **({"start": self._since} if self._since else {}),
         }
 
     def _apply(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from trainers.common.gradients import GradientWatch
 from trainers.common.progress import Best
@@ -59,20 +60,26 @@ class Probing:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.schedule = torch_one_cycle(
-            self.optimizer,
-            config.max_lr,
-            config.epochs * self.batches,
-            pct_start=config.pct_start,
-            div_factor=config.div_factor,
-            final_div_factor=config.final_div_factor,
-        )
+        self.since = 0
+        self.schedule = self._cycle()
         self.batch = 0
         self._order: Tensor | None = None
         self.lr = math.nan
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of weights
         self.gradients = GradientWatch(self.model.parameters(), device)
         self.best = Best("maximize")
+
+    def _cycle(self) -> OneCycleLR:
+        """Return the schedule over the batches after `since`."""
+        config = self.config
+        return torch_one_cycle(
+            self.optimizer,
+            config.max_lr,
+            max(1, config.epochs * self.batches - self.since),
+            pct_start=config.pct_start,
+            div_factor=config.div_factor,
+            final_div_factor=config.final_div_factor,
+        )
 
     def step(self, epoch: int) -> None:
         """Learn from the next batch of `epoch`, counted from 0."""
@@ -143,13 +150,17 @@ class Probing:
             "best": self.best.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any], schedule_steps: int) -> None:
-        """Go on from `state`.
+    def load_state_dict(
+        self, state: dict[str, Any], epoch: int, place: tuple[int, int] | None
+    ) -> None:
+        """Continue from `state`.
 
         Args:
-            state: result of `state_dict`.
-            schedule_steps: completed steps of the schedule; 0 restarts it.
+            state: from `state_dict`.
+            epoch: number of epochs done.
+            place: from `schedule_place`; None starts the schedule over the remaining batches.
         """
+        since, schedule_steps = place or (0, 0)
         # Another trial's epoch may have had other batches, so its current epoch starts again.
         share = self.batches / int(state["batches"])
         if share == 1.0:
@@ -158,6 +169,7 @@ class Probing:
             self.gradients.load_state_dict(state["gradients"])
         elif self.config.step_per == "batch":
             schedule_steps = round(share * (schedule_steps - int(state["batch"])))
+            since = round(share * since)
         self._order = None
         self.lr = float(state["lr"])
         self.model.load_state_dict(state["model"])
@@ -165,6 +177,8 @@ class Probing:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["moments"], "param_groups": groups})
         self.best.load_state_dict(state["best"])
+        self.since = since if place else epoch * self.batches + self.batch
+        self.schedule = self._cycle()
         steps = min(schedule_steps, self.schedule.total_steps)
         if steps > 0:
             # Go one step less far and then step, which sets learning rate and momentum.
@@ -172,9 +186,9 @@ class Probing:
             self.schedule.step()
 
     @property
-    def schedule_steps(self) -> int:
-        """Return the completed steps of the schedule."""
-        return int(self.schedule.last_epoch)
+    def schedule_place(self) -> tuple[int, int]:
+        """The batches before the schedule began, and how often it has moved since."""
+        return self.since, int(self.schedule.last_epoch)
 
 
 def class_weights(labels: Tensor, *, even: bool) -> Tensor:

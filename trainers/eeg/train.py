@@ -116,6 +116,7 @@ class Training:
                 "per": "batch",
                 "batches_per_epoch": first.batches,
                 "steps": "epoch",
+                **({"start": first.since} if first.since else {}),
             },
             "parameters": sum(item.numel() for item in first.model.parameters()),
             "effective": {
@@ -189,7 +190,7 @@ class Training:
         return {
             "epoch": self.epoch,
             "probes": [probe.state_dict() for probe in self.probes],
-            "scheduler": [probe.schedule_steps for probe in self.probes],
+            "scheduler": [list(probe.schedule_place) for probe in self.probes],
             **random_state(torch.device(self.run.device)),
         }
 
@@ -206,9 +207,11 @@ class Training:
             )
         self.epoch = int(state["epoch"])
         # A trial that continues another one may request a new schedule.
-        moved = state.get("scheduler", [0] * len(self.probes))
-        for probe, kept, steps in zip(self.probes, state["probes"], moved, strict=True):
-            probe.load_state_dict(kept, int(steps))
+        places = state.get("scheduler", [None] * len(self.probes))
+        for probe, kept, place in zip(self.probes, state["probes"], places, strict=True):
+            # Checkpoints of earlier releases contain the steps alone.
+            known = (0, place) if isinstance(place, int) else place and tuple(place)
+            probe.load_state_dict(kept, self.epoch, known)
         restore_random_state(state, torch.device(self.run.device))
 
 

@@ -41,6 +41,14 @@ _LENGTHS = ("epochs", "max_epochs", "num_epochs", "steps", "max_steps", "iterati
     is_flag=True,
     help="Restart the learning rate schedule over the remaining steps.",
 )
+@click.option(
+    "--from",
+    "start",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Checkpoint to continue from: the last one, or that of the best report.",
+)
 @options.sweep
 @options.results
 @options.detach
@@ -51,6 +59,7 @@ def command(
     trial: str,
     changes: tuple[str, ...],
     new_schedule: bool,
+    start: str,
     sweep: str | None,
     results: Path | None,
     detach: bool,
@@ -59,7 +68,7 @@ def command(
 
     The trial is not changed: a new trial of the same sweep, linked to it, starts from its
     checkpoint and runs as with `sweep run --only`. After a divergence start from scratch instead,
-    or from a checkpoint saved before it.
+    or from the best checkpoint if it was saved before.
     """
     from orchestrator.cli.commands.run import command as run_command
     from orchestrator.engine import add_resumed, values_of
@@ -79,7 +88,9 @@ def command(
     before = values_of(spec, folder, origin)
     change = _change(changes, before, lambda given: load(overrides=(*overrides, *given)))
     _require_steps_left(folder, origin, before, change)
-    made = add_resumed(spec, folder, origin.number, change, new_schedule=new_schedule)
+    made = add_resumed(
+        spec, folder, origin.number, change, new_schedule=new_schedule, best=start == "best"
+    )
     click.echo(f"resumed:   trial {made.number}, {made.name}")
     run.params |= {
         "only": (str(made.number),),

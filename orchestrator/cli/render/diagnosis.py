@@ -114,6 +114,8 @@ def _facts(one: Examined) -> list[str]:
     if found.rates:
         rates = ", ".join(f"{name} {number(rate)}" for name, rate in found.rates.items())
         facts.append(f"lr: {rates}")
+    if found.hint:
+        facts.append(f"hint: {found.hint}")
     if found.targets:
         facts.append(_targets(one))
     if found.saved:

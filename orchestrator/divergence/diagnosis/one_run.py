@@ -32,6 +32,9 @@ _CERTAINTY = ("sure", "likely", "possible")
 _OPPOSITES = (("raise", "lower"), ("or train for more", "stop early"), ("resume", "restart"))
 """How changes begin that contradict each other."""
 
+_UNMOVED = 9
+"""Number of reports with one learning rate that are worth a hint."""
+
 _CAME_BACK = 3
 """Number of later values at or below the best one that show that a run was not lost."""
 
@@ -78,6 +81,7 @@ class Diagnosis:
         targets: reported name → (its target, its best value, the first step that met it); the
             last two are None if it was not reported, or not met.
         rates: see `learning_rates`.
+        hint: what else to look at; empty if there is nothing.
         saved: number of reports after the one that ended the run.
     """
 
@@ -92,6 +96,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     targets: Mapping[str, tuple[float, float | None, int | None]]
     rates: Mapping[str, float]
+    hint: str
     saved: int
 
     @property
@@ -160,7 +165,8 @@ def diagnose(
     ]
     # Faults of the schedule show best in all of it, even if the run ended earlier.
     rates = reported_rates(reports)
-    for fault in audit(rates, schedule, total_steps) if schedule is not None else ():
+    faults = audit(rates, schedule, total_steps) if schedule is not None else []
+    for fault in faults:
         found.append(Verdict("warn", "schedule", int(fault.since), fault.text, fault.numbers))
     met = {name: _reached(reports, name, *aim) for name, aim in aims.items()}
     if met and all(step is not None for _, _, step in met.values()):
@@ -201,7 +207,10 @@ def diagnose(
         has_fallen=watch.has_fallen,
         findings=tuple(_consistent(findings)),
         targets=met,
-        rates=learning_rates(reports),
+        rates=learning_rates(
+            reports, None if schedule is None or faults else schedule.schedule.at(0)
+        ),
+        hint=_hint(rates) if schedule is None else "",
         saved=len(reports) - ended,
     )
 
@@ -274,6 +283,17 @@ def _contradict(one: str, other: str) -> bool:
         (one.startswith(first) and other.startswith(second))
         or (one.startswith(second) and other.startswith(first))
         for first, second in _OPPOSITES
+    )
+
+
+def _hint(rates: Sequence[tuple[float, float]]) -> str:
+    """Return what to look at if a rate that may have a schedule never moves."""
+    values = {rate for _, rate in rates}
+    if len(rates) < _UNMOVED or len(values) > 1:
+        return ""
+    return (
+        f"lr is {number(values.pop())} in all {len(rates)} reports. If it should follow a "
+        "schedule, the scheduler is not stepped: compare them with --schedule"
     )
 
 

@@ -34,19 +34,21 @@ class Declared:
         per: ``"batch"`` or ``"epoch"``: when the scheduler is meant to step.
         batches_per_epoch: None if unknown.
         steps: what the steps of the reports count: ``"batch"``, ``"epoch"``, or None to infer it.
+        start: scheduler steps of the run before this schedule began.
     """
 
     schedule: Schedule
     per: str = "epoch"
     batches_per_epoch: float | None = None
     steps: str | None = None
+    start: float = 0.0
 
 
 def declared(raw: Mapping[str, Any], where: str = "lr_schedule") -> Declared:
     """Return the schedule that a mapping declares; messages call the mapping `where`.
 
     Args:
-        raw: one name of `SCHEDULES` with its values, and ``per``, ``batches_per_epoch``, ``steps``.
+        raw: one name of `SCHEDULES` with its values, and names of `STEPPING`.
 
     Raises:
         UsageError: the mapping is not a valid schedule.
@@ -185,9 +187,13 @@ def schedule_of_trial(
     Raises:
         UsageError: the schedule is not valid.
     """
-    chosen = raw or metadata.get("lr_schedule")
-    if not isinstance(chosen, Mapping) or not chosen or change.get("new_schedule"):
-        return None  # the first step of a schedule that restarts during a run is unknown
+    described = metadata.get("lr_schedule")
+    chosen = raw or described
+    if change.get("new_schedule"):
+        # Where a schedule began again, and how long it is, only the trainer knows.
+        chosen = described if isinstance(described, Mapping) and described.get("start") else None
+    if not isinstance(chosen, Mapping) or not chosen:
+        return None
     built = metadata.get("config")
     known = rate_in({**(built if isinstance(built, Mapping) else {}), **config})
     # What is set for this trial overrides what is declared for all of them.

@@ -305,5 +305,6 @@ STEPPING = {
     "steps": Parameter(
         "what the steps of the reports count; by default inferred", None, "choice", choices=PER
     ),
+    "start": Parameter("scheduler steps done before it began, as after a resume", 0.0),
 }
 """What may be given besides the kind."""

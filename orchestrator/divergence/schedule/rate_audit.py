@@ -66,10 +66,20 @@ def reported_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> list[P
     return [(step, metrics[first]) for step, metrics in reports if first in metrics]
 
 
-def learning_rates(reports: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
-    """Return ``first``, ``peak`` and ``last`` of the reported rates; {} if there are none."""
+def learning_rates(
+    reports: Sequence[tuple[int, Mapping[str, float]]], first: float | None = None
+) -> dict[str, float]:
+    """Return ``first``, ``peak`` and ``last`` of the reported rates; {} if there are none.
+
+    Args:
+        reports: (step, metrics).
+        first: the rate of the first step, if known; the first report may come an epoch later.
+    """
     rates = [rate for _, rate in reported_rates(reports) if math.isfinite(rate)]
-    return {"first": rates[0], "peak": max(rates), "last": rates[-1]} if rates else {}
+    if not rates:
+        return {}
+    begins = rates[0] if first is None else first
+    return {"first": begins, "peak": max(begins, *rates), "last": rates[-1]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,11 @@ def audit(
     if len(kept) < LEAST_POINTS:
         return []
     log = RateLog(kept, configured, last_step)
+    if log.start:
+        kept = [point for point in kept if point[0] >= log.start]
+        if len(kept) < LEAST_POINTS:
+            return []
+        log = RateLog(kept, configured, last_step)
     if log.follows(1.0) and not log.schedule.follows_losses:
         return []
     faults = [_never_moved(log) or _wrong_pace(log) or _scaled(log)]
@@ -114,6 +129,7 @@ class RateLog:
 
     Attributes:
         ratio: scheduler steps in one step of the reports.
+        start: the step of the reports at which the schedule begins.
         slack: scheduler steps by which a point may be off.
         is_constant: True if the rate never moves, although it does not depend on the losses.
         is_followed: True if nearly all points fit the schedule.
@@ -130,12 +146,14 @@ class RateLog:
         self.batches = configured.batches_per_epoch
         end = self.schedule.end
         if self.batches is None and self.per == "batch" and self.counts_epochs:
-            self.batches = (end + 1) / last_step if end is not None and last_step else None
+            length = None if end is None else end + 1 + configured.start
+            self.batches = length / last_step if length is not None and last_step else None
         self.ratio = 1.0
         if self.per == "batch" and self.counts_epochs:
             self.ratio = self.batches or 1.0
         elif self.per == "epoch" and not self.counts_epochs:
             self.ratio = 1.0 / (self.batches or 1.0)
+        self.start = configured.start / self.ratio
         self.slack = max(1.0, self.ratio)
         self.peak = self.schedule.peak
         rates = [rate for _, rate in points]
@@ -145,12 +163,12 @@ class RateLog:
 
     def at(self, step: float) -> float:
         """Return the scheduler steps done at a step of the reports."""
-        return step * self.ratio
+        return (step - self.start) * self.ratio
 
     def bounds(self, step: float, ratio: float | None = None) -> tuple[float, float]:
         """Return the rates that a log may show at `step`, without tolerance."""
         ratio = self.ratio if ratio is None else ratio
-        place, slack = step * ratio, max(1.0, ratio)
+        place, slack = (step - self.start) * ratio, max(1.0, ratio)
         return self.schedule.bounds(place - slack, place + slack)
 
     def fits(self, point: Point, ratio: float | None = None, factor: float = 1.0) -> bool:
@@ -203,9 +221,12 @@ def _never_moved(log: RateLog) -> Fault | None:
     low, high = log.schedule.bounds(start, max(start, log.at(last) - log.slack))
     if high - low <= MOVES * high:
         return None
+    end = log.schedule.end
+    begins, ends = (low, high) if end is None else (log.schedule.at(0), log.schedule.at(end))
+    peak = f" over {_num(log.peak)}" if log.peak > max(begins, ends) else ""
     text = (
         f"lr never moved: it is {_num(rate)} from step {_num(first)} to {_num(last)}, but "
-        f"{log.schedule.kind} goes from {_num(low)} to {_num(high)}. Step it in the loop"
+        f"{log.schedule.kind} goes from {_num(begins)}{peak} to {_num(ends)}. Step it in the loop"
     )
     return Fault("never moved", first, text, {"logged": rate, "least": low, "greatest": high})
 
@@ -265,7 +286,8 @@ def _missed_peak(log: RateLog) -> Fault | None:
     beyond = [rate for step, rate in log.points if log.at(step) >= top_at + 2 * log.slack]
     if top_at <= 0 or log.at(last_step) < top_at + 2 * log.slack:
         return None
-    highest, meant_at = max(rate for _, rate in log.points), top_at / log.ratio
+    highest = max(rate for _, rate in log.points)
+    meant_at = log.start + top_at / log.ratio
     numbers = {"highest": highest, "peak": log.peak, "last": last}
     # One that stays at its peak, as before a plateau, has ended its warm-up.
     continues = last > beyond[0] * (1 + 1e-6) or len(beyond) < 2
@@ -288,11 +310,17 @@ def _missed_peak(log: RateLog) -> Fault | None:
 
 
 def _rose_again(log: RateLog) -> Fault | None:
-    """Look for a rate that rises again although the schedule only falls or rests."""
+    """Look for a rate that rises again although the schedule only falls or rests.
+
+    A rate that is still in its warm-up has had no floor: it must have fallen before.
+    """
     least: Point | None = None
     start = log.schedule.peak_at + log.slack
+    highest = 0.0
     for step, rate in log.points:
-        if log.at(step) < start:
+        highest = max(highest, rate)
+        is_rising = least is None and rate >= highest * (1 - 1e-6)
+        if log.at(step) < start or is_rising:
             continue
         is_far = least is not None and rate - least[1] > 10 * OF_PEAK * log.peak
         if least is not None and rate > RISES * least[1] and is_far:

@@ -80,7 +80,6 @@ class Attempt:
         gpu_bytes: all memory of its GPU (of several the smallest); None if unknown.
         from_checkpoint: its first attempt finds the checkpoint of the trial that it follows.
         stops_at_non_finite: a training loss that is not finite ends it at once.
-        keeps_best: the checkpoint of its best report is kept besides the last one, for a remedy.
         new_schedule: it continues from another trial's checkpoint with its own schedule.
     """
 
@@ -99,7 +98,6 @@ class Attempt:
     gpu_bytes: int | None = None
     from_checkpoint: bool = False
     stops_at_non_finite: bool = False
-    keeps_best: bool = False
     new_schedule: bool = False
 
     @property

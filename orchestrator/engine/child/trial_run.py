@@ -166,7 +166,7 @@ class TrialRun:
         if not self._checked:
             saving.check_checkpoint(self._files.checkpoint_file)
             self._checked = True
-        if self._attempt.keeps_best and self._loss.is_best:
+        if self._loss.is_best:
             saving.copy_file(self._files.checkpoint_file, self._files.best_checkpoint_file)
 
     def restore(self) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from orchestrator.engine.child.process import Attempt
 from orchestrator.engine.child.saving import inherit_checkpoint
 from orchestrator.engine.judge import Judge, OtherTrials
 from orchestrator.engine.queue.sweep_view import SweepView
-from orchestrator.engine.remedies import policy_for
+from orchestrator.engine.remedies import LINK_RESUMING, policy_for
 from orchestrator.files import atomic
 from orchestrator.placement import CPU
 from orchestrator.placement.memory_needs import Kind
@@ -122,6 +122,8 @@ def start(
         origin = view.origin_of(record)
         # What was lost continues from where it was best, not from where it was lost.
         best = origin is not None and origin.symptom in divergence_symptoms()
+        if record.link == LINK_RESUMING:  # the user has chosen
+            best = record.change.get("from") == "best"
         if origin is None or not inherit_checkpoint(view.run_dir(origin), run, best=best):
             text = f"starts from scratch: trial {record.origin} left no checkpoint"
             record.warnings.append(text)
@@ -157,7 +159,6 @@ def for_child(
         folder=str(spec.path.parent),
         from_checkpoint=record.from_checkpoint,
         stops_at_non_finite=policy_for(spec).action("non-finite") in ("stop", "remedy"),
-        keeps_best=any(remedy.start == "checkpoint" for remedy in spec.remedy.values()),
         new_schedule=bool(record.change.get("new_schedule")),
     )
 

@@ -56,6 +56,20 @@ def test_a_trial_continues_as_a_new_one(folder: SweepDir, capsys: Capture) -> No
     assert load_trials(folder)[-1].name.endswith(f"new schedule ({made.number + 1})")
 
 
+def test_from_the_best_checkpoint(folder: SweepDir, capsys: Capture) -> None:
+    run = folder.run_dir(1, "explodes")
+    assert run.best_checkpoint_file.exists()
+    assert resume(folder, "explodes", "--from", "best", "--set", "shape=fall") == 0
+    made = load_trials(folder)[-1]
+    assert made.name == "explodes → resumed: shape=fall, from best"
+    epochs = (folder.run_dir(made.number, made.name).path / "epochs.txt").read_text().split()
+    assert int(epochs[0]) <= int((run.path / "epochs.txt").read_text().split()[-1])
+    best = run.best_checkpoint_file.rename(run.path / "aside.pt")
+    assert resume(folder, "explodes", "--from", "best") == 2
+    assert "no best checkpoint" in capsys.readouterr().err
+    best.rename(run.best_checkpoint_file)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -248,3 +248,21 @@ def test_first_peak_and_last_of_the_reported_rates() -> None:
     rates = learning_rates([*reports, (20_000, {"lr": math.nan}), (20_001, {"loss": 1.0})])
     assert rates == pytest.approx({"first": 1.2e-4, "peak": 3e-3, "last": 1.2e-7}, rel=1e-3)
     assert learning_rates([(1, {"loss": 1.0})]) == {}
+
+
+def test_a_rate_that_is_still_in_its_warm_up_has_not_risen_after_a_floor() -> None:
+    configured = declared({"linear": {"lr": 1e-3, "total": 40, "warmup": 4}})
+    slow = [(step, 1e-3 * min(1.0, step / 20) * (0.97 ** max(0, step - 20))) for step in range(40)]
+    assert "rose after its floor" not in [fault.kind for fault in audit(slow, configured, 40)]
+    again = [*slow[:35], *((step, 1e-3) for step in range(35, 40))]
+    assert "rose after its floor" in [fault.kind for fault in audit(again, configured, 40)]
+
+
+def test_a_schedule_that_begins_after_a_resume() -> None:
+    raw = {"cosine": {"lr": 1e-3, "total": 30}, "start": 20}
+    configured = declared(raw)
+    points = [(step, configured.schedule.at(step - 20)) for step in range(20, 51)]
+    assert audit([(10, 5e-4), *points], configured, 50) == []
+    assert audit([(step, 1e-3) for step in range(20, 51)], configured, 50)[0].text.startswith(
+        "lr never moved: it is 0.001 from step 20 to 50, but cosine goes from 0.001 to 0"
+    )

@@ -58,7 +58,7 @@ def test_reports_are_logged_before_they_are_judged(tmp_path: Path, heard: Heard)
 
 
 def test_a_loss_that_is_not_finite_ends_the_loop_at_once(tmp_path: Path, heard: Heard) -> None:
-    attempt = replace(toy_attempt(tmp_path), stops_at_non_finite=True, keeps_best=True)
+    attempt = replace(toy_attempt(tmp_path), stops_at_non_finite=True)
     run = TrialRun(attempt, heard)
     for step, loss in enumerate([0.5, 0.3, 0.4, math.nan], 1):
         assert not run.should_stop

@@ -61,7 +61,12 @@ def test_a_schedule_that_restarts_goes_over_what_is_left() -> None:
         found.append(schedule.lr)
         schedule.after_batch()
     assert found == pytest.approx(expected)
-    assert schedule.declared() is None
+    said = schedule.declared()
+    assert said is not None
+    points = [(20 / 2 + (n + 1) / 2, rate) for n, rate in enumerate(found) if n % 2]
+    assert audit(points, declared(said), last_step=30) == []
+    whole = {**said, "start": 0}
+    assert audit(points, declared(whole), last_step=30), "without its start it does not fit"
     again = Schedule(optimizer(), schedule_plan(config, 2))
     again.load_state_dict(schedule.state_dict())
     assert again.lr == schedule.lr

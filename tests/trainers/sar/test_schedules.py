@@ -65,7 +65,11 @@ def test_the_declared_schedule_is_the_one_that_is_followed(kind: str) -> None:
         low, high = known.bounds(batch, batch)
         assert low - 1e-9 <= value <= high + 1e-9
     found.restart(30)
-    assert found.declared() is None
+    again = found.declared()
+    assert again is not None
+    assert again["start"] == 30
+    known = declared(again)
+    assert known.schedule.at(0) == pytest.approx(found.lr, rel=1e-6)
 
 
 def test_plateau_falls_after_its_patience_and_goes_on_after_a_restart() -> None:

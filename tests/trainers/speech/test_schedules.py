@@ -94,7 +94,11 @@ def test_the_declared_schedule_is_the_one_that_is_followed(kind: str) -> None:
         schedule.after_batch()
         schedule.after_validation(1.0)
     schedule.restart(30)
-    assert schedule.declared() is None
+    again = schedule.declared()
+    assert again is not None
+    assert again["start"] == 30
+    known = declared(again)
+    assert known.schedule.at(0) == pytest.approx(schedule.lr, rel=1e-6)
 
 
 def test_a_schedule_that_begins_anew_ends_with_the_training() -> None:
