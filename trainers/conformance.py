@@ -32,10 +32,6 @@ _CLOSE = 1e-4
 """Allowed relative difference between a reported metric and one computed from saved arrays."""
 
 
-_NEAR_END = 0.05
-"""Fraction of the highest rate by which a new schedule may end elsewhere than the first one."""
-
-
 @dataclass
 class Report:
     """The result of the checks.
@@ -235,18 +231,27 @@ def _splits_stay(trial: _Trial) -> None:
 def _new_schedule(trial: _Trial) -> None:
     """A checkpoint without the key ``scheduler`` is one that is continued with a new schedule."""
     whole = trial.finished()
-    rates = [metrics["lr"] for _, metrics in whole.reports if "lr" in metrics]
-    declared = whole.facts.get("lr_schedule") or {}
-    saved = whole.checkpoints[len(whole.checkpoints) // 3] if whole.checkpoints else None
-    if saved is None or not rates or "plateau" in declared:
-        return  # nothing shows where a rate that follows the losses should end
-    run = trial.run(saved=saved, without=("scheduler",))
-    last = run.reports[-1][1]["lr"] if run.reports else rates[-1]
-    if len(run.reports) > 1 and abs(last - rates[-1]) > _NEAR_END * max(rates):
+    length, _ = _length(whole)
+    if not whole.checkpoints or length is None:
+        return  # no schedule that has an end
+    place = len(whole.checkpoints) // 3
+    rest, start = _length(trial.run(saved=whole.checkpoints[place], without=("scheduler",)))
+    if rest is None or not start or abs(start + rest - length) > 1:
         raise Broken(
-            f"a new schedule from checkpoint {len(whole.checkpoints) // 3 + 1} ends at the rate "
-            f"{last:.3g} instead of {rates[-1]:.3g}: it must run over the remaining steps"
+            f"with a new schedule from checkpoint {place + 1} it describes one of {rest} steps "
+            f"from step {start} on: it must run over the rest of the {length} steps"
         )
+
+
+def _length(run: RecordingRun) -> tuple[float | None, float]:
+    """Return the steps of the schedule that a run describes, and those before it."""
+    schedule = run.facts.get("lr_schedule") or {}
+    totals = (values["total"] for values in schedule.values() if _has_total(values))
+    return next(totals, None), schedule.get("start", 0)
+
+
+def _has_total(values: Any) -> bool:
+    return isinstance(values, Mapping) and "total" in values
 
 
 _PROMISES: dict[str, Callable[[_Trial], None]] = {

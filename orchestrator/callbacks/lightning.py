@@ -1,9 +1,12 @@
-"""Report from Lightning.
+"""Report from Lightning, or end a training of Lightning that diverged, outside sweeps as well.
 
 ::
 
     from orchestrator.callbacks.lightning import SweepCallback
     trainer = Trainer(callbacks=[SweepCallback()])
+
+    from orchestrator.callbacks.lightning import StopDiverged
+    trainer = Trainer(callbacks=[StopDiverged()])
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ except ImportError:  # the older name of the same package
     from pytorch_lightning import Callback
 
 from orchestrator.callbacks.script import report
+from orchestrator.divergence import DivergenceRule
 
 
 class SweepCallback(Callback):
@@ -44,3 +48,23 @@ class SweepCallback(Callback):
         metrics = {name: float(known[name]) for name in sorted(names) if name in known}
         if metrics and trainer.is_global_zero:
             report(trainer.current_epoch, **metrics)
+
+
+class StopDiverged(Callback):
+    """End the training after the epoch at which it is lost; the training loss must be logged.
+
+    Attributes:
+        reason: why it was ended; None if it was not.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._rule = DivergenceRule()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Judge what was logged."""
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        verdict = self._rule.update(trainer.current_epoch, values)
+        if verdict.stops:
+            self.reason = verdict.reason
+            trainer.should_stop = True

@@ -32,7 +32,7 @@ the same ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.divergence.lost_levels import JudgedSeries, fatal_value, in_a_row
 from orchestrator.divergence.series import Streak
@@ -100,6 +100,25 @@ class DivergenceRule:
     def is_rising(self) -> bool:
         """True while the deciding series is rising, see 4. of the rules."""
         return self._judged is not None and self._judged.is_rising
+
+    @classmethod
+    def judge(
+        cls, losses: Iterable[float], metric: str | None = None, goal: str = "minimize"
+    ) -> Verdict:
+        """Return the verdict on a whole curve: what would have ended it, else its last warning.
+
+        Args:
+            losses: training losses, or values of `metric`; steps count from 0.
+            metric: as for the class.
+            goal: as for the class.
+        """
+        rule, last = cls(metric, goal), CONTINUE
+        for step, loss in enumerate(losses):
+            verdict = rule.update(step, {metric or "train_loss": loss})
+            if verdict.stops:
+                return verdict
+            last = verdict if verdict.symptom else last
+        return last if last.symptom and rule.holds(last) else CONTINUE
 
     def holds(self, found: Verdict) -> bool:
         """Return whether a warning, or a verdict that the policy spared, still holds."""

@@ -389,3 +389,13 @@ def test_the_rule_loads_no_numeric_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_list_of_losses_is_judged() -> None:
+    assert DivergenceRule.judge([0.9, 0.5, 0.3, 0.2]).action == "continue"
+    lost = DivergenceRule.judge([0.9, 0.5, 0.3, math.nan, 0.2])
+    assert (lost.action, lost.onset) == ("stop", 3)
+    assert DivergenceRule.judge([0.2847, 0.4056, 0.4111, 0.4625, 0.4580]).symptom == "rising"
+    assert DivergenceRule.judge([0.2847, 0.4056, 0.4111, 0.4625, 0.2]).symptom is None
+    falls = [*(0.1 * n for n in range(20)), *[0.1] * 12]
+    assert DivergenceRule.judge(falls, "accuracy", "maximize").symptom == "lost progress"
