@@ -144,6 +144,8 @@ def _glob(path: Path, own: Path | None, given: Path | None) -> str:
     base = own or (given if given is not None and path.is_relative_to(given) else None)
     inner = path if base is None else path.relative_to(base)
     *folders, name = inner.parts or (".",)
+    if re.search(r"\d{2}[-_:.T]?\d{2}", name) and not inner.suffix:  # TensorBoard's, by date
+        name = _VARIES.sub("*", name)
     shown = "/".join([*(_VARIES.sub("*", part) for part in folders), name])
     if given is None or base != given:
         return shown

@@ -53,6 +53,7 @@ class Probe:
         was_ended: True if the time limit ended it.
         arguments: the program's options.
         args: the style of arguments if its source shows all of them; None if not.
+        params_file: the file from which it reads its parameters; "" if there is none.
         found: the metrics that a sweep by the proposed file would have got from this run.
         sources: where metrics were found, for people.
         unread: lines with numbers that were not understood.
@@ -63,6 +64,7 @@ class Probe:
     was_ended: bool
     arguments: list[Argument]
     args: str | None
+    params_file: str
     probed: Probed
     found: list[Found]
     sources: list[str]
@@ -81,6 +83,9 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
     options = read_options(file, start, typed)
     arguments = options.arguments
     words = sort_words(typed, arguments, options.leading)
+    words.given.update(options.given)
+    if words.style is not None and options.args is None:
+        arguments = []  # `make LR=0.1`: its own options are no parameters
     with tempfile.TemporaryDirectory(prefix="sweep-probe-") as name:
         folder = Path(name)
         variables = reporting_variables({}, folder)
@@ -137,6 +142,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         seen.was_ended,
         arguments,
         options.args,
+        options.params_file,
         probed,
         found,
         sources,
@@ -178,17 +184,17 @@ def _printed(seen: Observed, proposals: Sequence[Proposal], lines: Sequence[str]
     return [replace(item, source=sources.get(item.name, "")) for item in _found(seen, "")]
 
 
-def _rank(name: str) -> tuple[bool, bool, bool, bool, bool, int]:
+def _rank(name: str) -> tuple[bool, bool, int, bool, int]:
     """Return the place of a metric: preferably one of validation, then test, and not a loss."""
     plain = name.lower()
     words = set(re.split(r"[^a-z0-9]+", plain))
     is_loss = "loss" in plain
-    is_held_out = is_validation(plain) or "test" in words
+    is_test = "test" in words
+    is_held_out = is_test or is_validation(plain)
     return (
         plain.endswith(_NOT_RANKED),
         bool(words & _TRAINING) or (is_loss and not is_held_out),
-        not is_validation(plain),
-        "test" not in words,
+        is_test + 2 * (not is_held_out),
         is_loss,
         len(words),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from orchestrator.sweepfile.program import Argument, ScriptParser, read_help, re
 
 HELP_LIMIT_S = 30.0
 # A script with none of the known parsers may not know --help, and would begin to train.
-_WITHOUT_HELP = ("", "configurator", "hydra")
+_WITHOUT_HELP = ("", "configurator", "hydra", "environment", "params_file")
 _OPTION = re.compile(r"-(?![\d.])")  # -1 and -.5 are values
 _KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 _DEEPEST = 2  # subcommands of subcommands
@@ -44,11 +44,15 @@ class Options:
     Attributes:
         leading: how many of the typed words lead to its subcommand.
         args: the style of arguments if its source shows all options; None if not.
+        params_file: the file from which it reads its parameters; "" if there is none.
+        given: the environment variables that it reads and that are set now, with their values.
     """
 
     arguments: list[Argument]
     leading: int = 0
     args: str | None = None
+    params_file: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Options:
@@ -59,12 +63,11 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
     parser = ScriptParser()
     if file.suffix == ".ipynb":
         return Options([])
-    if file.suffix == ".py":
+    if file.suffix in (".py", ".sh"):
         with suppress(OSError, SyntaxError):
             parser = read_parser(file)
         if (parser.is_complete and not parser.has_subcommands) or parser.kind in _WITHOUT_HELP:
-            style = "hydra" if parser.kind == "hydra" else "auto" if parser.kind else None
-            return Options(parser.parameters, args=style)
+            return _of_parser(parser)
     text = _help(file, start)
     in_help = read_help(text)
     leading = 0
@@ -82,6 +85,16 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
         return Options([known.get(item.name, item) for item in in_help], leading, style)
     others = [item for item in in_help if item.name not in known]
     return Options([*parser.parameters, *others], args=style)
+
+
+def _of_parser(parser: ScriptParser) -> Options:
+    styles = {"hydra": "hydra", "environment": "env", "": None}
+    given = {}
+    if parser.kind == "environment":
+        names = [item.option for item in parser.parameters]
+        given = {name: _value(os.environ[name]) for name in names if name in os.environ}
+    style = styles.get(parser.kind, "auto")
+    return Options(parser.parameters, 0, style, parser.params_file, given)
 
 
 def _help(file: Path, start: Sequence[str]) -> str:

@@ -15,13 +15,14 @@ from orchestrator.sweepfile.program.script_parser import ScriptParser, read_pars
 from orchestrator.sweepfile.yaml.node import Node, found
 
 _OWN_STYLES = {"hydra": "hydra", "configurator": "--k=v", "fire": "--k=v"}
+_NOT_CHECKED = ("hydra", "environment", "params_file", "")
 _WAY_OUT = "Or, if that is intended, write unused: true"
 
 
 def parser_of(program: Program) -> ScriptParser | None:
     """Return how the script of a program takes its parameters; None if it cannot be read."""
     file = Path(program.path)
-    if file.suffix != ".py" or not file.is_file():
+    if file.suffix not in (".py", ".sh") or not file.is_file():
         return None
     try:
         return read_parser(file)
@@ -34,7 +35,7 @@ def spelled(parser: ScriptParser | None) -> tuple[str, dict[str, tuple[str, str,
     if parser is None:
         return "auto", {}
     found: dict[str, tuple[str, str, str]] = {}
-    for argument in parser.parameters:
+    for argument in parser.parameters if parser.kind not in _NOT_CHECKED else ():
         way = "value"
         if argument.is_switch:
             way = "pair" if argument.off else "flag" if argument.typed_value else "off"
@@ -66,13 +67,18 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
         return
     words = {whole(word) for word in texts}
     script = Path(program.path).name
+    if parser.reads_nothing and parser.params_file:
+        text = f"{script} reads no arguments, but {parser.params_file}"
+        text += f". Write params_file: {parser.params_file} and workdir: copy. {_WAY_OUT}."
+        _report_unread(file, given, text)
+        return
     if parser.reads_nothing:
         text = f"{script} reads no arguments, so that parameters change nothing. Let it read them"
         _report_unread(file, given, f"{text}, with argparse for instance. {_WAY_OUT}.")
         return
     starts = is_direct or Path(program.path).name in {Path(word).name for word in texts}
     is_plain = is_direct or (bool(words & {"args", "args_no_boolean_flags"}) and starts)
-    if not is_plain or not parser.arguments or parser.kind in ("hydra", ""):
+    if not is_plain or not parser.arguments or parser.kind in _NOT_CHECKED:
         return
     for name, nodes in given.items():
         _check_parameter(file, program, parser, name, nodes)
@@ -114,7 +120,8 @@ def _check_none(file: ParsedFile, given: Mapping[str, Any], parser: ScriptParser
 def _report_unread(file: ParsedFile, given: Mapping[str, Any], message: str) -> None:
     """Report parameters that reach nothing: an error if they vary, for then the table is noise."""
     for name in given:
-        if name in file.parameters and not file.parameters[name].domain.is_constant:
+        domain = file.parameters[name].domain if name in file.parameters else None
+        if domain is not None and not domain.is_constant and len(domain.values) != 1:
             file.error(message, *file.key_of(name))
             return
     for name in given:

@@ -93,7 +93,7 @@ def declared(tree: ast.AST) -> tuple[list[Argument], bool]:
         argument = None
         if callee == "add_argument" or (callee == "option" and _is_click(call.func)):
             argument = _argument(call, callee == "option")
-            is_complete &= argument is not None or _is_positional(call)
+            is_complete &= _has_literal_names(call)
         elif callee in _ABSL and call.args:
             argument = _absl(call, _ABSL[callee])
             is_complete &= argument is not None
@@ -115,8 +115,8 @@ def _is_click(func: ast.expr) -> bool:
     return isinstance(func, ast.Name)
 
 
-def _is_positional(call: ast.Call) -> bool:
-    """Return whether a call declares what is no option."""
+def _has_literal_names(call: ast.Call) -> bool:
+    """Return whether the text shows all names of an option; else a loop may declare others."""
     words = [literal(node) for node in call.args]
     return bool(words) and all(isinstance(word, str) for word in words)
 

@@ -11,8 +11,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from orchestrator.sweepfile.program.outside_parameters import (
+    PYTHON_VARIABLE,
+    SHELL_VARIABLE,
+    hydra_options,
+    params_file_of,
+    variables_of,
+)
 from orchestrator.sweepfile.program.script_options import (
     Argument,
     declared,
@@ -60,12 +66,14 @@ class ScriptParser:
     """How a script takes its parameters.
 
     Attributes:
-        kind: ``argparse``, ``click``, ``hydra``, ``configurator`` and so on; "" if none was found.
+        kind: ``argparse``, ``click``, ``hydra``, ``configurator`` and so on; ``environment`` and
+            ``params_file`` without a parser; "" if nothing was found.
         is_complete: True if `arguments` are certainly all options that it has.
         ignores_unknown: True if options that it does not know reach nothing.
         reads_nothing: True if it certainly reads neither arguments nor the environment.
         has_subcommands: True if some options are those of a subcommand alone.
         reports_config: True if it can read its parameters from the sweep or from wandb.config.
+        params_file: the file next to it from which it reads its parameters; "" if there is none.
     """
 
     arguments: tuple[Argument, ...] = ()
@@ -75,6 +83,7 @@ class ScriptParser:
     reads_nothing: bool = False
     has_subcommands: bool = False
     reports_config: bool = False
+    params_file: str = ""
 
     @property
     def parameters(self) -> list[Argument]:
@@ -83,13 +92,16 @@ class ScriptParser:
 
 
 def read_parser(file: Path) -> ScriptParser:
-    """Return how a Python script takes its parameters.
+    """Return how a script of Python or of a shell takes its parameters.
 
     Raises:
         SyntaxError: it is no Python that this interpreter understands.
         OSError: it cannot be read.
     """
     source = _text(file)
+    if file.suffix != ".py":
+        known = variables_of(source, SHELL_VARIABLE)
+        return ScriptParser(known, "environment" if known else "")
     trees = [parse(source)]
     texts = [source]
     is_closed = True
@@ -138,13 +150,20 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
     hydra = _hydra(trees)
     if hydra is not None:
         kind = "hydra"
-        found, is_complete = {each.name: each for each in _hydra_options(file, *hydra)}, False
+        found, is_complete = {each.name: each for each in hydra_options(file, *hydra)}, False
+    params = ""
+    if not kind:
+        params, leaves = params_file_of(file, whole)
+        others = () if leaves else variables_of(whole, PYTHON_VARIABLE)
+        found = {each.name: each for each in (*leaves, *others)}
+        kind = "params_file" if leaves else "environment" if others else ""
     names = {last_name(call.func) for call in calls}
     adders = {"add_arguments", "add_argparse_args", "add_dataclass", "parse_args_into_dataclasses"}
-    is_complete &= not (names & adders and kind == "argparse") and kind != ""
+    is_complete &= not (names & adders and kind == "argparse")
+    is_complete &= kind not in ("", "environment", "params_file")
     if kind == "argparse":
         is_complete &= not _gives_parser_away(trees, calls)
-    may_be_closed = bool(trees[0].body) and is_closed and not kind
+    may_be_closed = bool(trees[0].body) and is_closed and kind in ("", "params_file")
     return ScriptParser(
         tuple(found.values()),
         kind,
@@ -154,6 +173,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         has_subcommands=bool(names & {"add_subparsers", "group", "add_typer", "add_command"})
         or "@click.group" in whole or sum(map(_is_command, _decorators(trees))) > 1,
         reports_config=re.search(r"\bwandb\b|\bSWEEP_\w+|\borchestrator\b", whole) is not None,
+        params_file=params,
     )  # fmt: skip
 
 
@@ -267,27 +287,3 @@ def _hydra(trees: Sequence[ast.Module]) -> tuple[str, str] | None:
             given = {word.arg: literal(word.value) for word in decorator.keywords}
             return str(given.get("config_path") or ""), str(given.get("config_name") or "")
     return None
-
-
-def _hydra_options(file: Path, folder: str, name: str) -> Iterator[Argument]:
-    """Yield the values of Hydra's primary config; those of its defaults list are not read."""
-    import yaml
-
-    path = file.parent / folder / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError):
-        return
-    yield from _leaves(content, "")
-
-
-def _leaves(content: Any, prefix: str) -> Iterator[Argument]:
-    if not isinstance(content, dict):
-        return
-    for key, value in content.items():
-        if key in ("defaults", "hydra"):
-            continue
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif isinstance(value, bool | int | float | str):
-            yield Argument(f"{prefix}{key}", type(value), value)

@@ -84,12 +84,15 @@ def for_program(
     probed: Probed | None = None,
     *,
     args: str | None = None,
+    params_file: str = "",
 ) -> str:
     """Return a file that sweeps a script with these options.
 
     Args:
         probed: None if it was not run.
-        args: the style of arguments; None chooses one that suits all options.
+        args: the style of arguments; None chooses one that suits all options, and ``env`` passes
+            them as environment variables.
+        params_file: the file from which the program reads its parameters; "" if there is none.
     """
     hyphens = any("-" in item.option for item in arguments)
     # One style would spell either --batch_size or --no-cache wrong, so both stay as they are.
@@ -106,6 +109,12 @@ def for_program(
     if args is not None and not (probed and probed.style):
         way, comment = args, "each option as the script's own parser takes it"
     head = [f"program: {_scalar(program)}", _commented(f"args: {way}", comment)]
+    if params_file:
+        head = [head[0], f"params_file: {_item(params_file)}"]
+        head += [] if probed and probed.copies else ["workdir: copy"]
+    elif args == "env":
+        rows = ", ".join(f"{x.option}: '${{params:{x.option}}}'" for x in arguments)
+        head = [head[0], "args: none", f"env: {{{rows}}}"]
     if probed is not None and probed.words:
         start = ["python"] if program.endswith(".py") else []
         words = [*start, "${program}", *probed.words, "${args}"]
@@ -203,6 +212,10 @@ def _text(
     rates = [line for line in lines if _is_rate(line.name) and line.type in (float, None)]
     switches = [line for line in lines if line.type is bool and line.name not in given]
     chosen = next(iter(rates or numbers or switches), None)
+    if chosen is None:  # what was typed, though nothing declares it
+        typed = [_Line(name, value, type(value), "") for name, value in given.items()]
+        chosen = next((x for x in typed if _is_rate(x.name) and x.type in kinds), None)
+        lines = [*lines, chosen] if chosen is not None else lines
     if chosen is not None and chosen.default is None and chosen.name in given:
         lines = [replace(x, default=given[x.name]) if x is chosen else x for x in lines]
         chosen = next(line for line in lines if line.name == chosen.name)

@@ -87,6 +87,15 @@ def test_parameters_and_options(text: str, message: str, tmp_path: Path) -> None
             "for name in ('--x', '--y'):\n    p.add_argument(name)\n",
             "",
         ),
+        (
+            "import argparse\np = argparse.ArgumentParser()\n"
+            "for name in ('--x', '--a-x'):\n    p.add_argument(name, dest='a_x')\n",
+            "",
+        ),
+        (
+            "import yaml\nprint(yaml.safe_load(open('params.yaml')))",
+            "reads no arguments, but params.yaml. Write params_file: params.yaml and workdir: copy",
+        ),
         ("from options import parser\nparser.parse_args()", "p.py has no option --x"),
     ],
 )
@@ -94,6 +103,7 @@ def test_scripts(script: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "options.py").write_text(
         "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr')\n"
     )
+    (tmp_path / "params.yaml").write_text("x: 1\n")
     found = problems(tmp_path, script, "parameters: {x: {values: [1, 2]}}\n")
     assert len(found) == bool(message), found
     assert message in "".join(found)

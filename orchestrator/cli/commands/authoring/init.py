@@ -70,8 +70,7 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
         parser = _parser_of(program)
         style = _style_of(program, parser)
         shown = Path(os.path.relpath(program, folder)).as_posix()
-        is_python = program.suffix == ".py"
-        text = for_program(shown, parser.parameters, args=style if is_python else None)
+        text = for_program(shown, parser.parameters, args=style, params_file=parser.params_file)
     elif trainer is not None and program is None:
         text = for_trainer(trainer_schema(trainer, folder))
     else:
@@ -88,7 +87,7 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
 def _parser_of(program: Path) -> ScriptParser:
     """Return how a script takes its parameters; an empty parser if that cannot be read."""
     try:
-        if program.suffix != ".py":
+        if program.suffix not in (".py", ".sh"):
             program.open("rb").close()
             return ScriptParser()
         return read_parser(program)
@@ -99,8 +98,10 @@ def _parser_of(program: Path) -> ScriptParser:
         return ScriptParser()
 
 
-def _style_of(program: Path, parser: ScriptParser) -> str:
+def _style_of(program: Path, parser: ScriptParser) -> str | None:
     """Return the style of arguments, and print what was not found."""
+    if parser.kind == "environment":
+        return "env"
     if parser.kind == "hydra":
         text = "" if parser.arguments else " No values were found in its config."
         click.echo(f"{program}: reads its parameters with Hydra.{text}", err=True)
@@ -110,4 +111,4 @@ def _style_of(program: Path, parser: ScriptParser) -> str:
         if parser.reads_nothing:
             text = "it reads no arguments, so that parameters would change nothing."
         click.echo(f"{program}: {text}", err=True)
-    return "auto"
+    return "auto" if program.suffix == ".py" else None

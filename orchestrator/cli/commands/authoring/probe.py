@@ -65,7 +65,13 @@ def command(
         raise UsageError(f"--python {python}: no such interpreter.")
     click.echo(f"Running {program} for at most {limit_s:g} s …", err=True)
     seen = probe(Program(path=found, workdir=str(folder), python=interpreter), arguments, limit_s)
-    text = for_program(Path(shown).as_posix(), seen.arguments, seen.probed, args=seen.args)
+    text = for_program(
+        Path(shown).as_posix(),
+        seen.arguments,
+        seen.probed,
+        args=seen.args,
+        params_file=seen.params_file,
+    )
     if interpreter is not None:
         line = f"python: {json.dumps(os.path.relpath(interpreter, folder))}\n"
         text = text.replace("\nargs:", f"\n{line}args:", 1)

@@ -1,0 +1,81 @@
+"""Parameters that a script reads elsewhere than in its arguments: files, and the environment."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.sweepfile.program.script_options import Argument
+
+_PARAMS_FILE = re.compile(
+    r"""['"]((?:[\w./-]*/)?(?:params?|config|conf|hparams|settings|parameters|hyperparameters)"""
+    r"""\.(?:ya?ml|json|toml))['"]"""
+)
+PYTHON_VARIABLE = re.compile(
+    r"(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*['\"](?P<name>\w+)['\"]"
+    r"(?:\s*,\s*(?P<default>[^,()\[\]]+?)\s*\))?"
+)
+SHELL_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::?[-=](?P<default>[^}$]*))\}")
+_NOT_PARAMETERS = ("SWEEP_", "WANDB_", "CUDA_", "SLURM_", "OMP_", "HOME", "PATH", "PWD", "USER",
+                   "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_", "HF_", "XLA_", "TF_", "TOKEN",
+                   "PYTHON", "TMPDIR", "LD_", "COLUMNS", "DISPLAY")  # fmt: skip
+
+
+def hydra_options(file: Path, folder: str, name: str) -> Iterator[Argument]:
+    """Yield the values of Hydra's primary config; those of its defaults list are not read."""
+    path = file.parent / folder / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    yield from _leaves(_content(path), "")
+
+
+def params_file_of(file: Path, source: str) -> tuple[str, list[Argument]]:
+    """Return a file of parameters next to a script that its text names, and what it holds."""
+    for name in dict.fromkeys(_PARAMS_FILE.findall(source)):
+        leaves = list(_leaves(_content(file.parent / name), ""))
+        if leaves:
+            return name, leaves
+    return "", []
+
+
+def _content(path: Path) -> Any:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except (OSError, UnicodeError, yaml.YAMLError, tomllib.TOMLDecodeError):
+        return None
+
+
+def variables_of(source: str, pattern: re.Pattern[str]) -> tuple[Argument, ...]:
+    """Return the environment variables that a text reads, with their defaults."""
+    found: dict[str, Argument] = {}
+    for match in pattern.finditer(source):
+        name, text = match["name"], match["default"]
+        if name.isupper() and not name.startswith(_NOT_PARAMETERS):
+            value = None if text is None else _plain(text.strip("'\""))
+            found.setdefault(name, Argument(name, None if value is None else type(value), value))
+    return tuple(found.values())
+
+
+def _plain(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _leaves(content: Any, prefix: str) -> Iterator[Argument]:
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key in ("defaults", "hydra"):
+            continue
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, bool | int | float | str):
+            yield Argument(f"{prefix}{key}", type(value), value)
