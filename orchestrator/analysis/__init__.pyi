@@ -5,7 +5,7 @@ from .diagnose_runs import (
     shown_series as shown_series,
 )
 from .measure.measuring import evaluate_run as evaluate_run
-from .measure.targets import Tally as Tally
+from .measure.targets import Tally as Tally, Target as Target
 from .trial_values import (
     Success as Success,
     facts_of as facts_of,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.measure.logged import Rule, is_metric, logged_by
-from orchestrator.analysis.measure.row import NO_SWEEP, Incomplete, Lineage, Row
+from orchestrator.analysis.measure.row import FACTS, NO_SWEEP, Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
 from orchestrator.divergence.schedule import learning_rates
 from orchestrator.metrics import (
     ArrayProblem,
     evaluate,
+    goal,
     is_known_kind,
     regression_metrics,
     resolve_kind,
@@ -160,6 +162,7 @@ def measure(
         lineage=lineage,
         expected=judge(_expected(info, record), values, run.report_at),
         tier=tier_of(info.tiers, values),
+        facts=_facts(run, record),
         rates=learning_rates(run.reports) if run.is_ours else {},
         run=run,
     )
@@ -169,8 +172,32 @@ def _expected(info: SweepInfo, record: TrialRecord | None) -> dict[str, str]:
     """Return the milestones of a sweep, and the bounds that the file expects of this trial."""
     own = record.note.get("expect") if record is not None else None
     texts = own if isinstance(own, dict) else {}
-    bounds = {str(name): str(text) for name, text in texts.items() if parse_bound(str(text))}
-    return {**info.expect, **bounds}
+    bounds = {str(name): _bound_of(str(name), text, info) for name, text in texts.items()}
+    return {**info.expect, **{name: text for name, text in bounds.items() if parse_bound(text)}}
+
+
+def _bound_of(name: str, expected: Any, info: SweepInfo) -> str:
+    """Return a bound as text; of a number, that the metric is at least as good."""
+    if isinstance(expected, bool) or not isinstance(expected, int | float):
+        return str(expected)
+    way = info.goal if name == info.metric else goal(name)
+    return f"{'>=' if way == 'maximize' else '<='} {expected:g}"
+
+
+def _facts(run: StoredRun, record: TrialRecord | None) -> dict[str, float]:
+    """Return what is known of how a run went, as in `FACTS`."""
+    about, steps = run.metadata, [step for step, _ in run.curve]
+    done = about.get("epochs_done") or (max(steps) if steps else None)
+    duration, per_step = about.get("duration_s"), about.get("seconds_per_epoch")
+    if per_step is None and isinstance(duration, int | float) and isinstance(done, int) and done:
+        per_step = duration / done
+    peak = about.get("peak_vram_mib") or about.get("peak_memory_mib")
+    if record is not None:
+        peak = record.need.get("peak_mib") or peak
+    known = dict(
+        zip(FACTS, (done, None, duration, per_step, about.get("parameters"), peak), strict=True)
+    )
+    return {name: value for name, value in foreign.numbers(known).items() if math.isfinite(value)}
 
 
 def _is_whole_without_arrays(run: StoredRun, logged: Mapping[str, float]) -> bool:

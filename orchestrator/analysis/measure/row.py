@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.measure.targets import Tally, Target
+from orchestrator.analysis.measure.targets import Tally, Target, judge
 from orchestrator.files import plain
 from orchestrator.runs import TrialRecord
 from orchestrator.runs.read import StoredRun, SweepInfo
@@ -166,6 +166,10 @@ class Row:
             if name in known:
                 return known[name]
         return None
+
+    def judged_by_tier(self, tier: str) -> dict[str, Target]:
+        """Compare the row with the targets of a tier of its sweep."""
+        return judge(self.info.tiers[tier], {**self.logged, **self.metrics})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in JSON types."""

@@ -25,6 +25,15 @@ class Target:
     value: float | None
     met: bool | None
 
+    @property
+    def distance(self) -> float | None:
+        """The value minus the limit (of a range, its nearer end); None if either is not known."""
+        limit = parse_bound(self.bound)
+        if limit is None or self.value is None or not math.isfinite(self.value):
+            return None
+        ends = [limit.limit] if limit.low is None else [limit.low, limit.limit]
+        return min((self.value - end for end in ends), key=abs)
+
 
 @dataclass(frozen=True)
 class Tally:

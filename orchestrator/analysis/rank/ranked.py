@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -17,6 +18,9 @@ from orchestrator.errors import UsageError, nearest
 from orchestrator.files.series_names import is_validation
 from orchestrator.metrics import goal as metric_goal
 
+_ALTERS = re.compile(
+    r"loss|criterion|label_smoothing|lambda|(?:^|[._])alpha$|weights?$|focal|reduction", re.I
+)
 _HINT = "for decay curves add `--metrics edc --rate HZ`"
 
 
@@ -64,12 +68,16 @@ def rank(
         lacks = second is not None and any(unknown for unknown, *_ in found)
         return _stages_left(row), lacks, *found
 
-    ordered = [replace(row, rank=place) for place, row in enumerate(sorted(rows, key=key), 1)]
+    ordered = [
+        replace(row, rank=place, facts=_with_best_step(row, name))
+        for place, row in enumerate(sorted(rows, key=key), 1)
+    ]
     if second is not None:
         ordered = _with_front(ordered, list(zip(names, goals, strict=True)))
     is_logged = bool(rows) and name not in recomputed
     basis, remark = _basis(name, ordered, is_logged)
     notes += [_last_note(name, ordered), remark, *_undefined_notes(name, ordered)]
+    notes.append(_loss_note(name, ordered))
     runs = [run for row in ordered for run in row.members or (row,)]
     return Comparison(
         rows=tuple(ordered),
@@ -97,6 +105,23 @@ def _with_logged(row: Row, recomputed: Collection[str]) -> dict[str, float]:
     """Return all metrics of a row; what is recomputed for any row is never mixed with logs."""
     logged = {name: value for name, value in row.logged.items() if name not in recomputed}
     return {**row.metrics, **logged}
+
+
+def _with_best_step(row: Row, name: str) -> dict[str, float]:
+    step = row.steps.get(name)
+    return dict(row.facts) if step is None else {**row.facts, "best step": step}
+
+
+def _loss_note(name: str, rows: Sequence[Row]) -> str:
+    """Return a warning if trials that are ranked by a loss define it differently."""
+    if "loss" not in name.lower():
+        return ""
+    configs = [row.config for row in rows]
+    altering = [key for key in dict.fromkeys(k for c in configs for k in c) if _ALTERS.search(key)]
+    varied = [key for key in altering if len({str(config.get(key)) for config in configs}) > 1]
+    if not varied:
+        return ""
+    return f"{name} may mean something else in each run, since {', '.join(varied)} varies."
 
 
 def _sortable(row: Row, name: str, goal: str) -> tuple[bool, float, str]:

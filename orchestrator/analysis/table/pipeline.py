@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.analysis.measure.logged import Rule
 from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
+from orchestrator.analysis.rank.matching import matching
 from orchestrator.analysis.rank.ranked import rank
 from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
@@ -30,6 +31,7 @@ def compare(
     sort_by: str | None = None,
     goal: str | None = None,
     at: str = "best",
+    where: str | None = None,
     top: int | None = None,
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
@@ -47,6 +49,8 @@ def compare(
             names (also parameters and facts such as ``duration``), with commas, order equal rows.
         goal: of that metric, if neither a sweep nor its name shows it.
         at: which of logged values counts: ``best``, ``last`` or ``step:N``.
+        where: a condition on metrics, parameters, facts, ``state``, ``trial`` and ``sweep``, such
+            as ``lr < 1e-3 and state == COMPLETE``; only runs that meet it are ranked and listed.
         top: how many rows to keep.
         kind: of arrays whose run does not state it, as ``"decay_curve"``.
         data: more about those arrays, as ``{"rate_hz": 48000}``.
@@ -72,5 +76,7 @@ def compare(
             on_progress(done, len(runs))
     if not single:
         rows, incomplete = join_seeds(rows, incomplete)
+    if where is not None:
+        rows, incomplete = matching(where, rows, incomplete)
     ranked = rank(rows, incomplete, sort_by=sort_by, goal=goal, at=at)
-    return relate(replace(ranked, n_unstarted=unstarted(runs, paths)), top=top)
+    return relate(replace(ranked, n_unstarted=0 if where else unstarted(runs, paths)), top=top)

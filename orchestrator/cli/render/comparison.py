@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.render.text import (
@@ -17,31 +18,48 @@ from orchestrator.cli.render.text import (
     number,
     numbers,
     plural,
+    short_names,
     short_path,
 )
-from orchestrator.metrics import known_metrics
+from orchestrator.errors import UsageError, nearest
+from orchestrator.metrics import goal, known_metrics
+from orchestrator.sweepfile.conditions import names, parse
 
 if TYPE_CHECKING:
+    from orchestrator.analysis import Target
     from orchestrator.analysis.table import Comparison, Incomplete, Row
 
 LISTED = 40
+JUDGED = 1
+"""Weight of metrics that targets, milestones and ``success`` judge."""
+
 VARIED = 3  # varied parameters that are shown before any metric but the one that ranks
 
 
 def render_comparison(
-    comparison: Comparison, *, width: int | None = None, everything: bool = False
+    comparison: Comparison,
+    *,
+    width: int | None = None,
+    everything: bool = False,
+    only: str | None = None,
 ) -> str:
     """Return a comparison as text.
 
     Args:
         width: characters per line; None for the terminal's.
         everything: show all columns and all incomplete runs, however many.
+        only: titles of the columns to show, with commas; None for the usual ones.
+
+    Raises:
+        UsageError: `only` names no column.
     """
     lines = [heading(comparison)]
     rows = comparison.rows
     if rows:
         columns, hidden = _columns(comparison), 0
-        if not everything:
+        if only is not None:
+            columns = _chosen(columns, only)
+        elif not everything:
             columns, hidden = fit(columns, width)
         lines += ["", draw(columns)]
         if len(rows) < comparison.n_rows:
@@ -139,22 +157,85 @@ def _columns(comparison: Comparison) -> list[Column]:
         columns.append(Column("state", [row.state or "-" for row in rows], 1))
     if comparison.second:
         columns.append(Column("front", ["✓" if row.on_front else "-" for row in rows]))
-    columns += _lineage_columns(rows, comparison.sort_by)
-    columns += config_columns([row.config for row in rows], _parameters(own))
-    for name, weight in _metrics(comparison).items():
+    shown = _metrics(comparison)
+    for name, weight in shown.items():
+        if weight > JUDGED:
+            continue
         columns.append(numbers(name, [_metric(row, name) for row in rows], weight))
         columns += _difference_columns(rows, name, weight)
+    columns += _judged_columns(rows)
+    columns += _lineage_columns(rows, comparison.sort_by)
+    weights = _parameters(own)
+    short = short_names(_union(row.config for row in rows))
+    for name, column in zip(
+        weights, config_columns([r.config for r in rows], weights), strict=True
+    ):
+        title = name if short[name] in shown else short[name]
+        columns.append(replace(column, title=clean(title)))
+    for name, weight in shown.items():
+        if weight > JUDGED:
+            columns.append(numbers(name, [_metric(row, name) for row in rows], weight))
+            columns += _difference_columns(rows, name, weight)
     columns += [
-        numbers(f"{name} lr", [number(row.rates.get(name)) for row in rows], 6)
+        numbers(name, [number(row.facts.get(name)) for row in rows], 7)
+        for name in _union(row.facts for row in own)
+    ]
+    columns += [
+        numbers(f"{name} lr", [number(row.rates.get(name)) for row in rows], 7)
         for name in _union(row.rates for row in own)
     ]
     return columns
 
 
+def _chosen(columns: Sequence[Column], only: str) -> list[Column]:
+    """Return the rank, the trial and the columns with the titles in `only`, in that order."""
+    titles = {column.title.lower(): column for column in columns}
+    found = list(columns[:2])
+    for text in only.split(","):
+        column = titles.get(text.strip().lower())
+        if column is None:
+            known = [item.title for item in columns]
+            raise UsageError(
+                f"--columns: no column {text.strip()!r}.{nearest(text.strip(), known)} "
+                f"Choices: {', '.join(known)}."
+            )
+        if column not in found:
+            found.append(column)
+    return found
+
+
+def _judged_columns(rows: Sequence[Row]) -> list[Column]:
+    """Return a column for each milestone and for each tier of targets, met or not."""
+    columns = []
+    for name in _union(row.expected for row in rows):
+        cells = [_judged(row.expected[name]) if name in row.expected else "-" for row in rows]
+        columns.append(numbers(f"expected {name}", cells, JUDGED))
+    for tier in _union(row.info.tiers for row in rows):
+        cells = [_tier(row, tier) if tier in row.info.tiers else "-" for row in rows]
+        columns.append(numbers(tier, cells, JUDGED))
+    return columns
+
+
+def _tier(row: Row, tier: str) -> str:
+    """Return ✓, or ✗ with the first bound of a tier that is missed and by how much."""
+    for name, target in row.judged_by_tier(tier).items():
+        if not target.met:
+            off = "" if target.distance is None else f" {target.distance:+.2g}"
+            return f"✗ {name}{off}"
+    return "✓"
+
+
+def _judged(target: Target) -> str:
+    """Return a value with whether it meets its bound and its distance from it."""
+    shown = number(target.value, padded=True)
+    if target.met is None:
+        return shown
+    off = "" if target.distance is None else f" {target.distance:+.2g}"
+    return f"{shown} {'✓' if target.met else '✗'}{off}"
+
+
 def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
-    """Return the columns on how trials relate: stage and the metric at earlier stages, change,
-    seeds, tier of targets, milestones.
-    """
+    """Return the columns on how trials relate: stages, change, seeds, tier of targets."""
 
     def cells(text: Callable[[Row], str | None]) -> list[str]:
         return [clean(text(row) or "-", LONGEST_CELL) for row in rows]
@@ -170,19 +251,12 @@ def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
     columns = filled(*columns)
     if len({row.lineage.stage for row in rows if row.rank}) > 1:
         columns.insert(0, Column("stage", cells(lambda row: row.lineage.stage), 1))
-    if any(target.met is not None for row in rows for target in row.expected.values()):
-        columns.append(numbers("expected", cells(_expected), 2))
     return columns
 
 
 def _seeds(row: Row) -> str:
     lost = f" of {len(row.members) + row.lost}" if row.lost else ""
     return f"{len(row.members)}{lost}" if row.members else ""
-
-
-def _expected(row: Row) -> str:
-    met = [target.met for target in row.expected.values()]
-    return f"{met.count(True)}/{len(met)}" if met else ""
 
 
 def _parameters(rows: Sequence[Row]) -> dict[str, int]:
@@ -217,13 +291,18 @@ def _metrics(comparison: Comparison) -> dict[str, int]:
     known = _union(row.metrics for row in comparison.references)
     compared = [name for name in metrics if name in known or f"test_{name}" in known]
     targets = _union(row.targets for row in comparison.rows)
+    conditions = dict.fromkeys(text for row in comparison.rows for text in row.info.success)
+    asked = [item.name for text in conditions for item in sorted(names(parse(text)), key=str)]
+    judged = [*targets, *(name for name in asked if name in metrics)]
+    unclear = [name for name in metrics if goal(name) is None]
     usual = [name for name in known_metrics() if name in metrics]
     # Of the rest, mean errors come first, as their unit is familiar, and twins of test last.
     twins = ("val_", "train_")
     rest = sorted(metrics, key=lambda name: (name.startswith(twins), not name.endswith("_mae")))
     weights = {comparison.sort_by: 0} if comparison.sort_by in metrics else {}
     weights |= {comparison.second: 0} if comparison.second else {}
-    for chosen, weight in ((compared, 2), (targets, 3), (usual, 4), (rest, 6)):
+    groups = ((judged, JUDGED), (compared, 2), (unclear, 8), (usual, 4), (rest, 6))
+    for chosen, weight in groups:
         for name in chosen:
             weights.setdefault(name, weight)
     return weights
@@ -240,7 +319,7 @@ def _metric(row: Row, name: str) -> str:
         shown += f" ± {number(spread.deviation, 2)}"
     if target is None or target.met is None:
         return shown
-    return f"{shown} {'✓' if target.met else '✗'}"
+    return shown + _judged(target).removeprefix(number(target.value, padded=True))
 
 
 def _difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[Column]:

@@ -128,6 +128,17 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return for each dotted name the shortest end of it that no other name has."""
+    found = {}
+    for name in names:
+        parts = name.split(".")
+        ends = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+        unique = (e for e in ends if sum(f".{other}".endswith(f".{e}") for other in names) == 1)
+        found[name] = next(unique, name)
+    return found
+
+
 def terminal_width() -> int:
     """Return the width of the terminal, else ``COLUMNS``, else 120."""
     return shutil.get_terminal_size((120, 40)).columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def test_no_step_reads_a_file_again(
         return real(path, *arguments, **more)  # type: ignore[call-overload]
 
     monkeypatch.setattr(io, "open", count)
+    real_os = os.open
+
+    def count_os(path: object, *arguments: int) -> int:
+        if isinstance(path, Path) and path.is_relative_to(sweep.trials_dir):
+            opened[str(path.relative_to(sweep.trials_dir))] += 1
+        return real_os(path, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", count_os)
     assert callable(command)
     command([tmp_path])
     small = {name: times for name, times in opened.items() if not name.endswith(".npy")}

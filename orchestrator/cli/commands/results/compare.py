@@ -26,6 +26,8 @@ _FORMATS = ("csv", "md", "json")
 @click.option("--sort-by", metavar="METRIC", help="Names to order by, with commas.")
 @click.option("--goal", type=click.Choice(("minimize", "maximize")), help="Goal of that metric.")
 @click.option("--at", metavar="WHEN", default="best", help="Of logged values: best, last, step:N.")
+@click.option("--where", metavar="CONDITION", help="Only such runs: 'lr < 1e-3 and val_acc > 0.9'.")
+@click.option("--columns", metavar="NAMES", help="Show these columns, with commas.")
 @click.option("--top", **options.NUMBER, help="Show only the best N.")
 @click.option("--metrics", metavar="KIND", help="Kind of other tools' arrays, e.g. edc.")
 @click.option("--rate", metavar="HZ", type=float, help="Samples per second of those arrays.")
@@ -43,6 +45,7 @@ def command(
     output: Path | None,
     as_json: bool,
     everything: bool,
+    columns: str | None,
     **ranking: Any,
 ) -> None:
     """Rank the runs under PATH (default: results/) by their predictions.
@@ -76,7 +79,7 @@ def command(
         )
         return
     if form is None:
-        click.echo(render_comparison(comparison, everything=everything))
+        click.echo(render_comparison(comparison, everything=everything, only=columns))
         return
     text = {"json": to_json, "csv": to_csv, "md": render_markdown}[form](comparison)
     if output is None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from orchestrator.analysis.table import compare
 from orchestrator.cli import main
 from orchestrator.cli.render.comparison import render_comparison
-from orchestrator.cli.render.text import Column, clean, differing, fit, number
+from orchestrator.cli.render.text import Column, clean, differing, fit, number, short_names
 from orchestrator.runs.records import TrialState
 from tests.analysis import made
 
@@ -50,11 +51,11 @@ def test_the_default_is_results_ranked_on_validation(results: Path, capsys: Capt
     out = capsys.readouterr().out
     lines = out.splitlines()
     assert lines[0] == "2/3 complete, ranked by val_mae, lowest first (validation)"
-    assert lines[2].split()[:4] == ["rank", "trial", "lr", "val_mae"]
+    assert lines[2].split()[:6] == ["rank", "trial", "val_mae", "mae", "r2", "lr"]
     assert "batch" not in lines[2]
     assert [line.split()[1] for line in lines[4:6]] == ["t0", "t1"]
-    assert "0.2000 ✗" in lines[4]
-    assert "0.1000 ✓" in lines[5]
+    assert "0.2000 ✗ +0.05" in lines[4]
+    assert "0.1000 ✓ -0.05" in lines[5]
     assert lines[5].split()[2] == "!"
     assert "Target mae <= 0.15: met by 1 of 2." in lines
     assert "! t1: asked lr 0.01, recorded 0.1" in lines
@@ -288,3 +289,104 @@ def test_differing_counts_an_absent_value_as_another() -> None:
     assert differing([{"a": 1, "b": 2, "c": None}, {"a": 1, "b": 3}]) == ["b", "c"]
     assert differing([{"a": 1}]) == []
     assert differing([]) == []
+
+
+def foreign(folder: Path, config: str, metrics: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "hparams.yaml").write_text(config, encoding="utf-8")
+    (folder / "metrics.csv").write_text(metrics, encoding="utf-8")
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COLUMNS", "160")
+    for name, lr, acc in (("a", 0.1, 0.7), ("b", 0.01, 0.9), ("c", 0.001, 0.8)):
+        config = (
+            f"training_config: {{max_epochs: {int(1 / lr)}, lr: {lr}}}\nmodel: {{kind: {name}}}"
+        )
+        foreign(tmp_path / name, config, f"epoch,val_acc,val_loss\n0,{acc},0.5\n1,0.1,{lr}\n")
+    return tmp_path
+
+
+def test_parameters_have_their_shortest_names(runs: Path, capsys: Capture) -> None:
+    assert sweep("compare", str(runs)) == 0
+    header = capsys.readouterr().out.splitlines()[2].split()
+    assert header[:6] == ["rank", "trial", "val_acc", "max_epochs", "lr", "kind"]
+    assert short_names(["a.lr", "b.lr", "c", "lr", "x.c"])["a.lr"] == "a.lr"
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3), max_size=6))
+def test_short_names_are_ends_of_names_and_unique(parts: list[list[str]]) -> None:
+    names = list(dict.fromkeys(map(".".join, parts)))
+    found = short_names(names)
+    assert len(set(found.values())) == len(names)
+    assert all(f".{name}".endswith(f".{short}") for name, short in found.items())
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("val_acc > 0.75", ["b", "c"]),
+        ("lr < 0.05 and val_acc > 0.85", ["b"]),
+        ("training_config.lr >= 0.1", ["a"]),
+        ("kind == c or kind == a", ["c", "a"]),
+        ("state == COMPLETE", []),
+        ("complete and trial != b", ["c", "a"]),
+    ],
+)
+def test_where_keeps_what_meets_the_condition(
+    runs: Path, capsys: Capture, condition: str, expected: list[str]
+) -> None:
+    assert sweep("compare", str(runs), "--where", condition, "--json") == 0
+    assert [row["trial"] for row in json.loads(capsys.readouterr().out)["rows"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--where", "val_ac > 0.5"], "--where: no run has 'val_ac'. Did you mean 'val_acc'?"),
+        (["--where", "val_acc >"], "--where: "),
+        (["--columns", "val_los"], "--columns: no column 'val_los'. Did you mean 'val_loss'?"),
+        (["--at", "first"], "--at: expected best, last or step:N (found 'first')"),
+        (["--goal", "up"], "--goal"),
+    ],
+)
+def test_mistakes_in_a_selection_name_what_there_is(
+    runs: Path, capsys: Capture, arguments: list[str], said: str
+) -> None:
+    assert sweep("compare", str(runs), *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_columns_may_be_chosen(runs: Path, capsys: Capture) -> None:
+    assert sweep("compare", str(runs), "--columns", "LR, best step,val_loss") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["rank", "trial", "lr", "best", "step", "val_loss"]
+
+
+def test_targets_tiers_and_milestones_are_seen_at_80_columns(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    tiers = {"minimum": {"val_mae": "<= 0.3"}, "good": {"val_mae": "<= 0.15"}}
+    made_sweep = made.sweep(tmp_path, spec={"tiers": tiers})
+    for place in range(2):
+        config = {f"parameter_{k}": place for k in range(9)}
+        expect = {"expect": {"val_mae": 0.25}}
+        run = made.trial(made_sweep, place, value=0.2 + place, config=config, note=expect)
+        made.report(run, 1, 0.0, train_mae=0.1, val_mae=0.2 + place)
+    assert sweep("compare", str(tmp_path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for title in ("val_mae", "expected val_mae", "minimum", "good"):
+        assert title in lines[2]
+    assert max(map(len, lines[2:6])) <= 80
+    assert "0.2000 ✓ -0.05" in lines[4]
+    assert "✗ val_mae +0.05" in lines[4]
+
+
+def test_ranking_by_a_loss_warns_if_its_weights_varied(tmp_path: Path, capsys: Capture) -> None:
+    for name in ("1.0", "2.0"):
+        foreign(tmp_path / name, f"ssim_weight: {name}\n", "epoch,val_loss\n0,0.5\n")
+    assert sweep("compare", str(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert "val_loss may mean something else in each run, since ssim_weight varies." in out
