@@ -202,7 +202,7 @@ class GrowingRows(GrowingLines):
         self._place = 0  # rows of it that were read since the file was last written again
         if after is not None and after.size:
             # Rows that are appended are under the heading that is there.
-            list(self.parser.rows(first_lines(path, after.size)))
+            list(self.parser.rows(first_lines(path, after.size)[:-1]))
 
     def poll(self, last: bool = False) -> Iterator[Row]:
         """Yield the rows since the last call; with `last` all of them to the end of the file."""
@@ -232,14 +232,14 @@ class GrowingRows(GrowingLines):
 
 
 def first_lines(path: Path, size: int = 65_536) -> list[str]:
-    """Return the whole lines in the first `size` bytes of a file, and no more than in 64 KiB."""
+    """Return the lines in the first `size` bytes, at most 64 KiB; the last may be torn."""
     try:
         with regular.open_file(path) as stream:
             head = stream.read(min(size, 65_536))
     except OSError:
         return []
     text = head.decode(encoding_of(head), "replace").replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")[:-1]
+    return text.split("\n")
 
 
 class RewrittenJson:
@@ -260,3 +260,12 @@ class RewrittenJson:
             return None  # half written; the next poll reads it again
         self._version = version
         return content
+
+    def left_out(self) -> list[str]:
+        """Return sentences on what was not read."""
+        version = file_version(self._path)
+        if version is None or version == self._version:
+            return []
+        if version[1] > _LARGEST_JSON:
+            return [f"was not read, since it is larger than {_LARGEST_JSON >> 20} MiB"]
+        return ["its last content was not read, since it is no whole JSON"]

@@ -317,3 +317,45 @@ def test_a_bundle_follows_no_link_out_of_a_run(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "b.zip") as packed:
         content = b"".join(packed.read(name) for name in packed.namelist())
     assert b"PRIVATE KEY" not in content
+
+
+def test_a_metric_that_nothing_reports_is_an_error(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "metrics.csv"
+    rows = "".join(f"{n},{2 - n / 10},{50 + n}%\n" for n in range(12))
+    path.write_text(f"epoch,train_loss,val_acc\n{rows}")
+    assert doctor(str(path), "--metric", "val_ac") == 2
+    error = capsys.readouterr().err
+    assert "--metric: no run reports 'val_ac'. Did you mean 'val_acc'?" in error
+    assert "Found: val_acc, train_loss." in error
+    assert doctor(str(path), "--metric", "ValAcc", "--target", "60", "--goal", "maximize") == 0
+    assert "val_acc meets its target 60" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_cannot_be_judged_is_listed(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "monitor.csv"
+    rows = "".join(f"{n},{n},{n / 2}\n" for n in range(12))
+    path.write_text(f'#{{"t_start": 1.5}}\nr,l,t\n{rows}')
+    assert doctor(str(path)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "not judged" in shown
+    assert "found: episode_reward, episode_length. Name one to judge: --metric" in shown
+
+
+def test_a_column_without_a_name_is_no_learning_rate(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "metrics.csv"
+    rows = "".join(f"{n},{n},{2 - n / 10}\n" for n in range(12))
+    path.write_text(f",epoch,train_loss\n{rows}")
+    assert doctor(str(path), "--schedule", "cosine,lr=1e-3,total=12,per=epoch") == 0
+    shown = capsys.readouterr().out
+    assert "lr:" not in shown
+    assert "schedule" not in shown
+
+
+def test_training_and_validation_of_one_column_are_apart(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "long.tsv"
+    rows = "".join(f"train\t{n}\t{2 / n}\nvalidation\t{n}\t{5 + n / 10}\n" for n in range(1, 12))
+    path.write_text(f"Loss type\tEpoch\tLoss\n{rows}")
+    assert doctor(str(path), "--json") == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (run["judged"], run["first"], run["reports"]) == ("train_Loss", 2, 11)
+    assert all(finding["symptom"] != "oscillation" for finding in run["findings"])

@@ -218,7 +218,9 @@ class LogFiles:
             return TextLog(path, after, self._patterns, self._reports)
         if reader.parser is None:
             is_state = path.name == "trainer_state.json"
-            return self._table(path, self._json_poll(path), prefers_steps=is_state)
+            file = tail.RewrittenJson(path)
+            poll = self._json_poll(file)
+            return self._table(path, poll, prefers_steps=is_state, left_out=file.left_out)
         if is_text and not any(True for _ in reader.parser().rows(tail.first_lines(path))):
             return None
         rows = tail.GrowingRows(path, reader.parser, after)
@@ -261,9 +263,8 @@ class LogFiles:
     def _rows(self, where: str, poll: Poll, **known: Any) -> RowLog:
         return RowLog(where, poll, self._reports, names=self._names, **known)
 
-    def _json_poll(self, path: Path) -> Poll:
+    def _json_poll(self, file: tail.RewrittenJson) -> Poll:
         """Return the reader of a JSON file that is written whole: results or a history."""
-        file = tail.RewrittenJson(path)
         taken = 0
 
         def poll(_: bool) -> Sequence[Row]:
