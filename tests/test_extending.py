@@ -99,7 +99,7 @@ def study(folder: Path, *, sampler: str = "random", pruner: str = "none") -> Stu
 
 class TestPruner:
     def test_it_prunes_with_a_reason(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        record = PrunerRecord("optuna.pruners:ThresholdPruner", {"upper": 1.0})
+        record = PrunerRecord("optuna.pruners:ThresholdPruner", defaults={"upper": 1.0})
         monkeypatch.setitem(PRUNERS, "threshold", record)
         opened = study(tmp_path, pruner="threshold")
         number = opened.ask(SPACE).number

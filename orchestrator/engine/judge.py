@@ -30,6 +30,7 @@ from orchestrator.runs import TrialRecord, read_reports
 from orchestrator.search import Bands, Study
 from orchestrator.sweepfile.model import Spec
 
+_LENGTHS = ("epochs", "max_epochs", "num_epochs", "n_epochs", "num_train_epochs", "max_steps")
 MOST_READ = 64
 """How many trials of earlier drivers have their logs read at most, the newest first."""
 
@@ -110,6 +111,7 @@ class Judge:
         )
         self._milestones = _milestones(view.spec)
         self._schedule_problem: str | None = None
+        self._total_steps = record.total_steps
         self._standing: dict[str, Verdict] = {}  # the findings that were reported and hold
         self._missed: set[str] = set()
         self._values: list[float] = []
@@ -117,6 +119,7 @@ class Judge:
 
     def plan_steps(self, total_steps: int) -> None:
         """Take in how many steps the trial will report."""
+        self._total_steps = total_steps
         self._watch.plan_steps(total_steps)
 
     def report(self, step: int, metrics: Mapping[str, float], *, is_ending: bool) -> Judgement:
@@ -176,7 +179,10 @@ class Judge:
             return None
         reason = self._others.falls_behind(self._record, step, metrics[self._metric.name])
         number = self._record.optuna_number
-        return reason or (None if number is None else self._study.should_prune(number))
+        if reason or number is None:
+            return reason
+        total = self._total_steps or planned_steps(self._record.config, step)
+        return self._study.should_prune(number, total)
 
     def _update(self, step: int, metrics: Mapping[str, float]) -> list[Verdict]:
         """Pass one report to the watch, with what the other trials have shown."""
@@ -279,6 +285,13 @@ def _paced_targets(spec: Spec) -> dict[str, tuple[float, str]]:
             for reported in (name, f"val_{name.removeprefix('test_')}"):
                 found[reported] = bound.limit, goal
     return found
+
+
+def planned_steps(config: Mapping[str, Any], step: int) -> int | None:
+    """Return the last step of a trial as its config has it; None if `step` counts otherwise."""
+    found = (config.get(name) for name in _LENGTHS)
+    lengths = [n for n in found if isinstance(n, int) and not isinstance(n, bool) and n >= step]
+    return lengths[0] if lengths else None
 
 
 def _milestones(spec: Spec) -> dict[tuple[str, int], Any]:

@@ -6,30 +6,68 @@ file has one of the two, and the judge asks it at every report of the metric.
 
 from __future__ import annotations
 
+import inspect
 import math
 import pkgutil
 import statistics
+import warnings
 from array import array
 from collections.abc import Mapping
+from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.errors import UsageError, nearest
 from orchestrator.runs import SweepDir, TrialRecord, TrialState as RecordState, read_reports
 from orchestrator.sweepfile import should_stop
 from orchestrator.sweepfile.model import EarlyTerminate, MetricGoal
-from orchestrator.sweepfile.space import PRUNERS
+from orchestrator.sweepfile.space import PRUNERS, PrunerRecord
 
 
-def make_pruner(name: str) -> BasePruner:
-    """Return the Optuna pruner of the record with this name."""
-    record = PRUNERS[name]
-    pruner: BasePruner = pkgutil.resolve_name(record.optuna)(**record.arguments)
+def make_pruner(name: str, options: Mapping[str, Any] | None = None) -> BasePruner:
+    """Return the Optuna pruner of the record with this name, or of a class ``module:Class``.
+
+    Raises:
+        UsageError: there is no such class, or it does not accept the options.
+    """
+    record = PrunerRecord.of(name)
+    if record is None:
+        hint = nearest(name, PRUNERS) or f" Choices: {', '.join(PRUNERS)}."
+        raise UsageError(f"pruner: unknown pruner {name!r}.{hint}")
+    chosen = {**record.defaults, **(options or {})}
+    inner = chosen.get("wrapped_pruner")
+    if isinstance(inner, str):
+        chosen["wrapped_pruner"] = make_pruner(inner)
+    elif isinstance(inner, Mapping):
+        rest = {key: value for key, value in inner.items() if key not in ("name", "options")}
+        chosen["wrapped_pruner"] = make_pruner(inner["name"], {**rest, **inner.get("options", {})})
+    pruner: BasePruner = made_from(record.optuna, "pruner", chosen)
     return pruner
 
 
-def reason(name: str, study: Study, trial: FrozenTrial, metric: str) -> str:
+def made_from(path: str, key: str, options: Mapping[str, Any]) -> Any:
+    """Return an object of the class ``module:Class`` that a file names.
+
+    Raises:
+        UsageError: there is no such class, or it does not accept the options.
+    """
+    try:
+        with warnings.catch_warnings():
+            # That Optuna may change a class one day does not concern the user of a sweep.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return pkgutil.resolve_name(path)(**options)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{key}: no class {path!r} can be imported ({error}).") from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{key}: {path} does not accept the options: {error}") from None
+
+
+def reason(
+    name: str, study: Study, trial: FrozenTrial, metric: str, options: Mapping[str, Any]
+) -> str:
     """Return why a pruner stopped `trial`, in the text of its record.
 
     The text may use ``metric``, its ``value`` at the last ``step``, the ``best`` value so far, the
@@ -40,22 +78,25 @@ def reason(name: str, study: Study, trial: FrozenTrial, metric: str) -> str:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     reports = (other.intermediate_values.get(step) for other in complete if step is not None)
     others = [value for value in reports if value is not None]
-    text = PRUNERS[name].reason.format(
+    record = PrunerRecord.of(name) or PrunerRecord(name)
+    signature = inspect.signature(pkgutil.resolve_name(record.optuna)).parameters
+    arguments = {key: parameter.default for key, parameter in signature.items()}
+    text = record.reason.format(
         metric=metric,
         step=step,
         value=f"{values.get(step, math.nan) if step is not None else math.nan:.4g}",
         best=f"{best(values.values(), default=math.nan):.4g}",
         median=f"{statistics.median(others) if others else math.nan:.4g}",
         trials=f"{len(others)} trials" if len(others) != 1 else "1 trial",
-        **PRUNERS[name].arguments,
+        **{**arguments, **record.defaults, **options},
     )
     return f"{name} pruner: {text}"
 
 
 def is_pruners(reason: str) -> bool:
     """Return whether a reason is a pruner's: the trial could not win, but was not lost."""
-    heads = (*(f"{name} pruner" for name in PRUNERS), "early_terminate")
-    return reason.startswith(tuple(f"{head}:" for head in heads))
+    head = reason.partition(": ")[0]
+    return head == "early_terminate" or head.endswith(" pruner")
 
 
 class Bands:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import pkgutil
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import UsageError, nearest
+from orchestrator.search.pruners import made_from
 from orchestrator.sweepfile.model import Sampler
-from orchestrator.sweepfile.space import SAMPLERS
+from orchestrator.sweepfile.space import SAMPLERS, SamplerRecord
 
 
 def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
@@ -31,7 +31,7 @@ def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
     Raises:
         UsageError: the sampler is unknown, an option is wrong, or a package is missing.
     """
-    name, record = sampler.name, SAMPLERS.get(sampler.name)
+    name, record = sampler.name, SamplerRecord.of(sampler.name)
     if record is None:
         hint = nearest(name, SAMPLERS) or f" Choices: {', '.join(SAMPLERS)}."
         raise UsageError(f"sampler: unknown sampler {name!r}.{hint}")
@@ -48,15 +48,19 @@ def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
     options = {**record.defaults, **sampler.options}
     if record.draws_the_rest:
         options.setdefault("independent_sampler", RandomSampler(seed=own))
+    options["seed"] = seed % 2**32 if record.keeps_seed else own
+    if name not in SAMPLERS and not _takes_seed(record.optuna):
+        del options["seed"]
+    made: BaseSampler = made_from(record.optuna, "sampler", options)
+    return made
+
+
+def _takes_seed(path: str) -> bool:
+    """Return whether a class of the user's own can be seeded."""
     try:
-        with warnings.catch_warnings():
-            # That Optuna may change a sampler one day does not concern the user of a sweep.
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            chosen_seed = seed % 2**32 if record.keeps_seed else own
-            made: BaseSampler = pkgutil.resolve_name(record.optuna)(**options, seed=chosen_seed)
-            return made
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"sampler.options: {name} does not accept them: {error}") from None
+        return "seed" in inspect.signature(pkgutil.resolve_name(path)).parameters
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return False
 
 
 class DirectedSampler(BaseSampler):

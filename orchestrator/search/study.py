@@ -17,6 +17,7 @@ is a new trial here, with the same parameters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,7 @@ from orchestrator.search.recorded import Reports, state_and_values
 from orchestrator.search.samplers import DirectedSampler
 from orchestrator.search.space import Space
 from orchestrator.sweepfile.model import Domain, Spec
+from orchestrator.sweepfile.space import PrunerRecord
 
 _REST = "config"
 """User attribute that contains the values of a config that are no parameters of the study."""
@@ -80,7 +82,7 @@ class Study:
             storage=open_journal(path),
             directions=[StudyDirection[goal.upper()] for goal in goals],
             sampler=self._sampler,
-            pruner=make_pruner(spec.pruner),
+            pruner=make_pruner(spec.pruner, spec.pruner_options),
             load_if_exists=True,
         )
         self._study = create(study_name=name)
@@ -94,7 +96,9 @@ class Study:
         if found != goals:
             # Nothing was proposed by the wrong goal; ended trials are imported into another study.
             self._study = create(study_name=f"{name} ({' and '.join(goals)})")
-        self._pruner = spec.pruner
+        self._pruner, self._options = spec.pruner, spec.pruner_options
+        record = PrunerRecord.of(spec.pruner)
+        self._warm_up = record.warm_up_with(self._options) if record is not None else 0.0
         self._metric = spec.metric.name if spec.metric else ""
         self._here: dict[int, _Running] = {}
         self._known: tuple[Mapping[str, Domain], Space] | None = None
@@ -140,8 +144,11 @@ class Study:
         if running.reports.take(step, float(value)) and self._takes_reports:
             running.trial.report(float(value), step)
 
-    def should_prune(self, number: int) -> str | None:
+    def should_prune(self, number: int, total_steps: int | None = None) -> str | None:
         """Return why the pruner stops a trial; None if it continues.
+
+        Without options that say from when on it may be, a trial is not stopped in its first steps:
+        in the share of `total_steps`, its last step if that is known, that the record gives.
 
         After a value that is not finite the pruner waits for the next finite one, because such
         values pass in runs that end well; if they last longer than in those, the trial is stopped.
@@ -162,7 +169,16 @@ class Study:
             )
         if reports.last is None or not reports.last_is_kept or not running.trial.should_prune():
             return None
-        return reason(self._pruner, self._study, self._frozen(number), self._metric)
+        if reports.last[0] <= self._warm_up * self._steps(total_steps):
+            return None
+        return reason(self._pruner, self._study, self._frozen(number), self._metric, self._options)
+
+    def _steps(self, planned: int | None) -> float:
+        """Return how many steps a trial has: as planned, else as in those that are complete."""
+        if planned is not None:
+            return planned
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return min((trial.last_step or 0 for trial in complete), default=math.inf)
 
     def tell(self, number: int, state: str, *values: float | None) -> str:
         """End a trial and return the state that the study records.

@@ -20,6 +20,7 @@ from orchestrator.sweepfile.checks import (
     ranking,
     result_conditions,
 )
+from orchestrator.sweepfile.checks.optuna_choices import read_pruner, read_sampler
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.checks.start import read_start
@@ -106,6 +107,7 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
     wandb_files.warn_of_impute(file)
     caps = [cap for cap in (file.values.get("run_cap"), file.count) if cap is not None]
     stage = file.values["stages"][file.stage] if file.stage is not None else {}
+    pruner, pruner_options = read_pruner(file)
     computed: dict[str, Any] = {
         "name": _name(file, path),
         "path": path,
@@ -132,7 +134,9 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
         "expect": result_conditions.read_expect(file, results),
         "references": result_conditions.read_references(file, results, path.parent),
         "success": result_conditions.read_success(file, results),
-        "sampler": ranking.read_sampler(file),
+        "sampler": read_sampler(file),
+        "pruner": pruner,
+        "pruner_options": pruner_options,
         "divergence": course.read_divergence(file),
         "remedy": course.read_remedies(file, results),
     }

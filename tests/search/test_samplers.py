@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import UsageError
+from orchestrator.search.pruners import make_pruner
 from orchestrator.search.samplers import make_sampler
 from orchestrator.sweepfile.model.spec import Domain, Sampler
 from orchestrator.sweepfile.space import optuna_options as records
+from orchestrator.sweepfile.yaml.node import Log, Node
 from tests.search.conftest import study_at
 
 SPACE = {
@@ -27,6 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cmaes": {"popsize": 4},
     "qmc": {"qmc_type": "halton"},
     "nsga2": {"population_size": 3},
+    "nsga3": {"population_size": 3},
 }
 
 
@@ -84,8 +87,8 @@ def test_a_trial_with_one_of_two_metrics_has_failed(tmp_path: Path) -> None:
     ("asked", "message"),
     [
         (Sampler("tpee"), "unknown sampler 'tpee'. Did you mean 'tpe'"),
-        (Sampler("tpe", {"n_startup": 3}), "tpe does not accept them: .*n_startup"),
-        (Sampler("qmc", {"qmc_type": "dice"}), "qmc does not accept them: .*dice"),
+        (Sampler("tpe", {"n_startup": 3}), "TPESampler does not accept the options: .*n_startup"),
+        (Sampler("qmc", {"qmc_type": "dice"}), "QMCSampler does not accept the options: .*dice"),
     ],
 )
 def test_a_sampler_that_cannot_be_is_named(asked: Sampler, message: str) -> None:
@@ -106,9 +109,47 @@ def test_every_option_that_a_file_may_hold_is_one_of_optunas() -> None:
         assert not record.draws_the_rest or "independent_sampler" in known
 
 
-def test_the_pruners_that_a_file_may_name_are_optunas() -> None:
-    for record in records.PRUNERS.values():
-        class_of(record.optuna)(**record.arguments)
+LEAST: dict[str, dict[str, Any]] = {
+    "percentile": {"percentile": 25.0},
+    "patient": {"patience": 1, "wrapped_pruner": {"name": "median", "n_warmup_steps": 3}},
+    "threshold": {"upper": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", records.PRUNERS)
+def test_the_pruners_that_a_file_may_name_are_optunas(name: str) -> None:
+    record = records.PRUNERS[name]
+    parameters = inspect.signature(class_of(record.optuna)).parameters
+    if name != "none":
+        assert record.options.keys() == parameters.keys()
+    for key, option in record.options.items():
+        # What Optuna does without the option is a value that a file may hold.
+        if parameters[key].default is not inspect.Parameter.empty:
+            log = Log()
+            option.read(Node(parameters[key].default), key, log)
+            assert not log.problems, key
+    needed = {
+        key
+        for key, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty and key not in ("args", "kwargs")
+    }
+    assert {*record.required} == needed - record.defaults.keys()
+    assert type(make_pruner(name, LEAST.get(name, {}))) is class_of(record.optuna)
+
+
+def test_a_class_of_ones_own_samples_and_prunes(tmp_path: Path) -> None:
+    made = make_sampler(Sampler("optuna.samplers:BruteForceSampler", {}), 1, 2)
+    assert type(made).__name__ == "BruteForceSampler"
+    pruner = make_pruner("optuna.pruners:PercentilePruner", {"percentile": 10.0})
+    assert type(pruner).__name__ == "PercentilePruner"
+    for key, make in (
+        ("sampler", lambda: make_sampler(Sampler("nosuch.module:Class"), 0, 0)),
+        ("pruner", lambda: make_pruner("optuna.pruners:Nosuch")),
+    ):
+        with pytest.raises(UsageError, match=f"{key}: no class '.*' can be imported"):
+            make()
+    with pytest.raises(UsageError, match="does not accept the options"):
+        make_pruner("optuna.pruners:MedianPruner", {"warmup": 3})
 
 
 def class_of(text: str) -> Any:

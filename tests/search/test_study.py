@@ -260,6 +260,31 @@ def test_the_reason_of_the_median_pruner_names_the_numbers(open_study: Opener) -
     )
 
 
+def test_by_default_nothing_is_pruned_before_its_warm_up(open_study: Opener) -> None:
+    slow_start = [0.9] * 6 + [0.9 - 0.15 * step for step in range(1, 7)]
+    study = open_study(pruner="median")
+    for _ in range(6):
+        run(study, {}, [0.8 - 0.01 * step for step in range(1, 13)])
+    proposal = study.ask(SPACE, {})
+    stopped = []
+    for step in range(1, 13):
+        study.report(proposal.number, step, 0.9)
+        stopped += [step] if study.should_prune(proposal.number) else []
+    assert stopped[0] == 9
+    assert run(study, {}, slow_start) == ("COMPLETE", None)
+    study = open_study(name="own", pruner="median", pruner_options={"n_warmup_steps": 0})
+    for _ in range(6):
+        run(study, {}, [0.8 - 0.01 * step for step in range(1, 13)])
+    assert run(study, {}, slow_start)[0] == "PRUNED"
+    planned = open_study(name="planned", pruner="median")
+    for _ in range(6):
+        run(planned, {}, [0.5] * 4)
+    proposal = planned.ask(SPACE, {})
+    planned.report(proposal.number, 4, 0.9)
+    assert planned.should_prune(proposal.number, 12) is None
+    assert planned.should_prune(proposal.number, 4) is not None
+
+
 def test_hyperband_prunes(open_study: Opener, tmp_path: Path) -> None:
     study = open_study(pruner="hyperband")
     ended = []
@@ -334,7 +359,7 @@ def test_a_study_can_be_rebuilt_from_what_folders_tell(open_study: Opener, tmp_p
     pruned = trials_in(tmp_path)[12]
     assert pruned.intermediate_values == {1: 0.5, 3: 0.4}
     assert (pruned.value, pruned.params, pruned.user_attrs) == (0.4, {}, {"config": {"lr": 9.0}})
-    assert run(study, {"lr": 1e-3}, [3.0])[0] == "PRUNED"
+    assert run(study, {"lr": 1e-3}, [3.0] * 4)[0] == "PRUNED"
     assert set(study.ask(SPACE).params) == set(SPACE)
 
 

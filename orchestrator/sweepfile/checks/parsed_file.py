@@ -78,7 +78,9 @@ class ParsedFile:
     @property
     def pruner(self) -> str:
         """Name of the pruner, or ``none``."""
-        return str(self.values.get("pruner", "none"))
+        given = self.values.get("pruner")
+        named = None if given is None else given.get("name") or given
+        return "none" if named is None else str(named.value)
 
     @property
     def metrics(self) -> Sequence[Mapping[str, Any]]:

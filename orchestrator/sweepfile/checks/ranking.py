@@ -13,9 +13,7 @@ from orchestrator.metrics import goal as named_goal, kind_names, known_metrics
 from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import for_stage
-from orchestrator.sweepfile.model.spec import Goal, MetricGoal, Sampler, Spec
-from orchestrator.sweepfile.schema.fields import join
-from orchestrator.sweepfile.space.optuna_options import SAMPLERS, UNWRITABLE
+from orchestrator.sweepfile.model.spec import Goal, MetricGoal, Spec
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve
 from orchestrator.sweepfile.yaml.node import Node
 
@@ -216,41 +214,3 @@ def _varying_once(schema: TrainerSchema, spec: Spec, altering: list[str]) -> set
                 if name not in free:
                     seen[name].add(repr(resolved[name]))
     return varying | {name for name, values in seen.items() if len(values) > 1}
-
-
-def read_sampler(file: ParsedFile) -> Sampler | None:
-    """Return the sampler of ``bayes``; None if the file does not name a valid one."""
-    given = file.values.get("sampler")
-    entry: dict[str, Any] = {"name": given} if isinstance(given, str) else given or {}
-    name = entry.get("name")
-    if name is None:
-        return None
-    record = SAMPLERS[name]
-    if file.method != "bayes":
-        message = f"needs method bayes (found {file.method}). Write method: bayes, or remove it."
-        file.error(message, "sampler")
-    if len(file.metrics) > 1 and not record.two_metrics:
-        choices = ", ".join(other for other, known in SAMPLERS.items() if known.two_metrics)
-        file.error(f"{name} cannot optimize two metrics. Choices: {choices}.", "sampler")
-    options: dict[str, Node] = entry.get("options", {})
-    for option, node in options.items():
-        path = ("sampler", "options", option)
-        if option in record.options:
-            record.options[option].read(node, join(*path), file.log)
-        elif option in UNWRITABLE:
-            file.error(f"cannot be set in a file: {UNWRITABLE[option]}.", *path, at=node)
-        else:
-            hint = file.log.hint(option, record.options)
-            hint = hint or f" Choices: {', '.join(record.options) or 'none'}."
-            file.error(f"sampler {name} has no such option.{hint}", *path, at=node)
-    chosen = {option: node.plain() for option, node in options.items()}
-    messages = []
-    for group in record.exclusive:
-        both = [option for option in group if chosen.get(option)]
-        if len(both) > 1:
-            messages.append(f"{' and '.join(both)} are mutually exclusive. Remove one.")
-    if name == "tpe" and chosen.get("group") and chosen.get("multivariate") is False:
-        messages.append("group needs multivariate. Remove multivariate: false.")
-    for message in messages:
-        file.error(message, "sampler", "options", at=file.key_node("sampler"))
-    return Sampler(name, chosen)

@@ -242,7 +242,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Sampler:
-    """An Optuna sampler, one of `sweepfile.space.SAMPLERS`, and its keyword arguments."""
+    """An Optuna sampler, in `sweepfile.space.SAMPLERS` or a class, and its keyword arguments."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -263,6 +263,7 @@ class Spec:
         zips: groups of parameters that move together.
         stage: name of the stage that runs; None if the file has no stages, or all run.
         stage_set: the values that this stage sets.
+        pruner_options: keyword arguments of Optuna's class.
         overrides: the parameters of ``--set``; stronger than everything above.
         repeats: True if a config may be drawn more than once.
         seeds: the seeds that each config runs with; empty for once with the config's own.
@@ -295,6 +296,7 @@ class Spec:
     stage: str | None = None
     stage_set: Settings = field(default_factory=dict)
     pruner: str = "none"
+    pruner_options: Settings = field(default_factory=dict)
     early_terminate: EarlyTerminate | None = None
     overrides: Settings = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()

@@ -19,6 +19,7 @@ from orchestrator.sweepfile.schema.fields import (
     LIMIT,
     SETTINGS,
     SWITCH,
+    Chosen,
     Kind,
     Number,
     Schema,
@@ -111,15 +112,7 @@ _START = Record(
     filled=True,
 )
 START = Either(_CONFIGS, _START, lists_first=True)
-_SAMPLER_NAME = Word(tuple(SAMPLERS))
-_SAMPLER = Record(
-    {
-        "name": Key(_SAMPLER_NAME, "the sampler", True),
-        "options": Key(SETTINGS, "options of Optuna's sampler of that name"),
-    },
-    "a sampler's name, or a mapping such as {name: tpe, options: {...}}",
-)
-SAMPLER = Either(_SAMPLER_NAME, _SAMPLER)
+SAMPLER = Chosen(tuple(SAMPLERS))
 
 
 @dataclass(frozen=True)

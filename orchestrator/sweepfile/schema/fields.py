@@ -158,6 +158,44 @@ class Nullable:
 
 
 @dataclass(frozen=True)
+class AutoOr:
+    """A value of a kind, or ``auto``."""
+
+    kind: Kind
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return "auto", or what the kind reads."""
+        return "auto" if node.value == "auto" else self.kind.read(node, key, log)
+
+    def schema(self) -> Schema:
+        """Return a choice of two."""
+        return {"anyOf": [self.kind.schema(), {"const": "auto"}]}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A sampler or pruner: its name, ``module:Class``, or a mapping of name and options.
+
+    What it is called and which options it has is checked together, in `checks.optuna_choices`.
+    """
+
+    names: tuple[str, ...]
+
+    def read(self, node: Node, key: str, log: Log) -> Any:
+        """Return the node itself."""
+        if isinstance(node.value, str) or (isinstance(node.value, dict) and node.get("name")):
+            return node
+        example = f"{{name: {self.names[-1]}}}"
+        return refuse(node, key, log, f"a name, or a mapping such as {example}")
+
+    def schema(self) -> Schema:
+        """Return a choice of a name and a mapping with one."""
+        name = {"anyOf": [{"enum": [*self.names]}, {"type": "string", "pattern": "^[^:]+:[^:]+$"}]}
+        mapping = {"type": "object", "required": ["name"], "properties": {"name": name}}
+        return {"anyOf": [name, mapping]}
+
+
+@dataclass(frozen=True)
 class Word:
     """One of a few words; `meant` maps other spellings, read with a warning, to one of them."""
 

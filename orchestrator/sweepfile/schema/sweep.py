@@ -26,6 +26,7 @@ from orchestrator.sweepfile.schema.fields import (
     SIZE,
     SWITCH,
     Anything,
+    Chosen,
     Number,
     Text,
     Whole,
@@ -200,7 +201,7 @@ _KEYS = {
     "remedy": _Key(course.REMEDY, "symptom to the change of config that answers it", joined=True),
     "lr_schedule": _Key(course.LrSchedule(), "the schedule that the learning rate should follow"),
     "early_terminate": _Key(_EARLY_TERMINATE, "W&B's rule that stops trials early", of_wandb=True),
-    "pruner": _Key(Word(tuple(PRUNERS)), "stops trials that cannot win; by default none"),
+    "pruner": _Key(Chosen(tuple(PRUNERS)), "stops trials that cannot win; by default none"),
 }
 # Keys of W&B's files that concern its servers, while sweeps run here.
 _WANDB_SERVER = (

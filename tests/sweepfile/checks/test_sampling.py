@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,10 @@ class TestSamplers:
     @pytest.mark.parametrize(
         ("sampler", "words"),
         [
-            ("tpee", "expected one of tpe, gp, cmaes, qmc, random, nsga2 (found 'tpee'). Did"),
+            (
+                "tpee",
+                "qmc, random, nsga2, nsga3, or module:Class (found 'tpee'). Did",
+            ),
             ("{name: tpe, options: {n_startup: 3}}", "Did you mean 'n_startup_trials'?"),
             (
                 "{name: tpe, options: {popsize: 3}}",
@@ -159,6 +163,40 @@ class TestSamplers:
             [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == "[]"
+
+
+class TestPruners:
+    def test_read(self, write: Write) -> None:
+        def read(text: str) -> tuple[str, Any]:
+            spec = load_spec(write(f"{HEAD}pruner: {text}\n"))
+            return spec.pruner, spec.pruner_options
+
+        assert read("median") == ("median", {})
+        given = {"n_warmup_steps": 6, "n_min_trials": 2}
+        assert read("{name: median, n_warmup_steps: 6, n_min_trials: 2}") == ("median", given)
+        assert read("{name: median, options: {n_warmup_steps: 6, n_min_trials: 2}}")[1] == given
+        wrapped = {"patience": 3, "wrapped_pruner": {"name": "hyperband", "max_resource": 9}}
+        text = "{name: patient, patience: 3, wrapped_pruner: {name: hyperband, max_resource: 9}}"
+        assert read(text) == ("patient", wrapped)
+        assert read("{name: my_package.pruners:Mine, power: 3}")[1] == {"power": 3}
+
+    @pytest.mark.parametrize(
+        ("pruner", "words"),
+        [
+            ("medain", "Did you mean 'median'?"),
+            ("{n_warmup_steps: 3}", "expected a name, or a mapping"),
+            ("{name: percentile}", "needs percentile"),
+            ("{name: threshold, n_warmup_steps: 3}", "needs lower or upper"),
+            ("{name: median, n_warmup: 3}", "Did you mean 'n_warmup_steps'?"),
+            ("{name: median, n_warmup_steps: -1}", "a whole number of at least 0"),
+            ("{name: hyperband, max_resource: all}", "a whole number of at least 1"),
+            ("{name: patient, patience: 1, wrapped_pruner: {name: threshold}}", "needs lower"),
+        ],
+    )
+    def test_refused(self, write: Write, pruner: str, words: str) -> None:
+        ((_, key, message),) = problems(write, f"{HEAD}pruner: {pruner}\n")
+        assert key.startswith("pruner")
+        assert words in message
 
 
 class TestBounds:
