@@ -81,6 +81,9 @@ class TrialRun:
             "versions": _versions(),
             "warnings": [],
         }
+        declared = (attempt.program or {}).get("arrays")
+        if declared:
+            self._metadata["data"] = declared
         self._write()
 
     @property

@@ -57,6 +57,7 @@ class SweepInfo:
     seed_parameter: str = "seed"  # by which the replicates of a config differ
     is_program: bool = False  # the user's own script made the arrays
     lives: bool = False  # a driver runs it
+    arrays: Mapping[str, Any] = field(default_factory=dict)  # what its program's arrays are
 
     @classmethod
     def load(cls, sweep: SweepDir) -> SweepInfo | None:
@@ -88,6 +89,7 @@ class SweepInfo:
             seed_parameter=str(spec.get("seed_parameter") or "seed"),
             is_program=spec.get("program") is not None,
             lives=sweep.driver_lives(),
+            arrays=(spec.get("program") or {}).get("arrays") or {},
         )
 
 
@@ -216,7 +218,9 @@ class StoredRun:
     @property
     def data(self) -> dict[str, Any]:
         """What the arrays are, as ``{"kind": "decay_curve", "rate_hz": 500}``; {} if unknown."""
-        return foreign.data_of(self.metadata) or foreign.data_of(self._script_metadata)
+        declared = {"data": {} if self.sweep is None else self.sweep.arrays}
+        sources = (self.metadata, self._script_metadata, declared)
+        return next(filter(None, map(foreign.data_of, sources)), {})
 
     @cached_property
     def config(self) -> dict[str, Any]:

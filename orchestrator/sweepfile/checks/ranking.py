@@ -68,7 +68,8 @@ def _metric(
 
 def _named_goal(file: ParsedFile, name: str, path: tuple[str, ...], node: Node) -> Goal:
     """Return the goal that the name of a metric shows, with a line about it."""
-    found = named_goal(name, None if file.schema is None else file.schema.data_kind)
+    arrays = file.values.get("arrays", {}).get("kind")
+    found = named_goal(name, arrays if file.schema is None else file.schema.data_kind)
     if found == "maximize":
         message = f"without goal, and the name '{name}' means more is better: maximized."
         file.warn(message, *path, at=node)

@@ -103,6 +103,7 @@ class Program:
         resume: how it continues from a checkpoint; None if it starts again.
         grace_s: the time that it has to end itself after `stop_signal`.
         stall_timeout_s: longest time without output; None for any, as for `timeout_s`.
+        arrays: what its arrays are: kind and rate_hz; empty if it states that itself.
         seed: the sweep's seed, for ``${seed}`` if the config has none.
     """
 
@@ -131,6 +132,7 @@ class Program:
     seed: int = changeable(0)
     seed_parameter: str = changeable("seed")
     spelling: Mapping[str, Sequence[str]] = changeable(dict)
+    arrays: Mapping[str, Any] = changeable(dict)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:

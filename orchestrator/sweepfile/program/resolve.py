@@ -1,7 +1,6 @@
 """A user's own script as the keys of a sweep file describe it, checked.
 
-W&B ignores unknown macros, macros inside a word and commands that pass no parameters. Here each of
-them is a warning.
+W&B ignores unknown macros, those inside a word and commands without parameters. Here they warn.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UsageError
+from orchestrator.metrics import resolve_kind
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
 from orchestrator.sweepfile.program.argument_styles import AUTO, as_list, plain_form
@@ -81,6 +82,7 @@ def read_program(
         conda=reader.located("conda", conda, "conda environment"),
         params_file=reader.params_file(),
         resume=reader.resume(),
+        arrays=_kind_of_arrays(file),
         seed_parameter=seeds.get("parameter", "seed") if isinstance(seeds, dict) else "seed",
         timeout_s=values.get("timeout"),
         stall_timeout_s=values.get("stall_timeout"),
@@ -88,7 +90,7 @@ def read_program(
     )
     groups = {name for text in program.patterns for name in re.compile(text).groupindex}
     if groups and not groups - {"step", "epoch", "total"}:
-        message = "no group is a metric. Add one, such as 'val_mae=(?P<val_mae>[0-9.]+)'."
+        message = "no group is a metric. Add one: 'val_mae=(?P<val_mae>[0-9.]+)'."
         file.error(message, "metrics", "pattern")
     parser = parser_of(program)
     if program.style == AUTO:
@@ -118,6 +120,19 @@ def read_program(
         message = "the program cannot find the file. Name ${params_file} in command or env, or "
         file.error(f"{message}write workdir: copy.", "params_file")
     return program
+
+
+def _kind_of_arrays(file: ParsedFile) -> dict[str, Any]:
+    arrays: dict[str, Any] = dict(file.values.get("arrays", {}))
+    if not arrays.get("kind"):
+        return {}
+    try:
+        arrays["kind"] = resolve_kind(arrays["kind"], where="kind")
+    except UsageError as error:
+        file.error(str(error).removeprefix("kind: "), "arrays", "kind")
+    if arrays["kind"] == "decay_curve" and "rate_hz" not in arrays:
+        file.error("decay_curve needs rate_hz. Write its samples per second.", "arrays")
+    return arrays
 
 
 def _many(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -120,6 +120,13 @@ _METRICS = Record(
     "a mapping such as {pattern: 'val_mae=(?P<val_mae>[0-9.]+)'} or {files: metrics.csv}",
     filled=True,
 )
+_ARRAYS_KIND = Record(
+    {
+        "kind": Key(Text("a kind of data"), "such as decay_curve, or the trainer's name", True),
+        "rate_hz": Key(Number(least=1e-9), "the samples per second of decay curves"),
+    },
+    "a mapping such as {kind: decay_curve, rate_hz: 48000}",
+)
 _ENV = MapOf(
     Scalar("a text with macros", _variable, {"type": ["string", "number", "boolean"]}),
     "a mapping from variable to text",
@@ -141,6 +148,7 @@ _ONLY_OF_PROGRAMS = {
         Text("a glob such as experiments/*/"), "the folder that the program makes for a trial"
     ),
     "metrics": Key(_METRICS, "where the program's metrics and arrays are found"),
+    "arrays": Key(_ARRAYS_KIND, "what the arrays are, so that their own metrics are computed"),
     "conda": Key(Text("a conda environment"), "the conda environment that the program runs in"),
     "workdir": Key(
         Text("copy, or a folder"),
