@@ -265,3 +265,14 @@ def test_arrays_may_be_grouped_in_a_manifest(tmp_path: Path) -> None:
     write(tmp_path / "sweep-runs.yaml", text)
     (row,) = compare([tmp_path]).rows
     assert row.metrics["mae"] == pytest.approx(0.1)
+
+
+def test_runs_of_mlflow_have_its_names_and_deleted_ones_are_left_out(tmp_path: Path) -> None:
+    for index, (name, stage) in enumerate([("cat", "active"), ("dog", "active"), ("x", "deleted")]):
+        run = tmp_path / "mlruns" / "0" / f"{index}fc9be2ea42"
+        write(run / "meta.yaml", f"run_name: {name}\nlifecycle_stage: {stage}\n")
+        write(run / "params" / "lr", "0.1")
+        write(run / "metrics" / "val_acc", f"1 0.{index + 5} 0\n")
+    found = compare([tmp_path], sort_by="val_acc")
+    assert [row.trial for row in found.rows] == ["dog", "cat"]
+    assert found.incomplete == ()

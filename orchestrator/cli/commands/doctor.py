@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +19,13 @@ from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text
 from orchestrator.cli.render.text import plural, terminal_width
 from orchestrator.divergence.schedule import from_text
 from orchestrator.errors import NotFoundError
-from orchestrator.files import atomic, plain, regular
+from orchestrator.files import atomic, format_size, plain, regular
 from orchestrator.runs import RunDir, SweepDir, find_sweep, results_folder
 
 _NARROWEST = 40
 _WIDEST = 100
 _MOST_BYTES = 8 * 2**20  # of a packed log: of a larger one, only the end is packed
+_LARGE = 32 * 2**20  # bytes of a log that takes a second or more to read
 _PACKED_OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "config.json")
 
 
@@ -65,7 +67,11 @@ def command(
     the newest sweep.
     """
     options.exclusive(json=as_json, md=as_markdown)
-    found = examine(_find(what, sweep, results_folder(results)), **facts)
+    path = _find(what, sweep, results_folder(results))
+    if path.is_file() and path.stat().st_size > _LARGE and sys.stderr.isatty():
+        size = format_size(path.stat().st_size)
+        click.echo(f"Reading {path.name} ({size}) …", err=True)
+    found = examine(path, **facts)
     if as_json:
         print_json(found.to_dict())
     elif as_markdown:

@@ -75,6 +75,8 @@ class Found:
             return
         for _, metrics in runs[0].reports if runs else ():
             self.logged |= metrics
+        # Reports may be means of many values.
+        self.logged |= runs[0].last if runs else {}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from orchestrator.errors import NotFoundError
 from orchestrator.files import regular
+from orchestrator.runs.curves.formats.mlflow_store import run_name
 from orchestrator.runs.curves.log_reader import log_readers
 from orchestrator.runs.foreign import metadata, run_files
 from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
-from orchestrator.runs.foreign.tools import recognize
+from orchestrator.runs.foreign.tools import Tool, recognize
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.read.beside_runs import CHECKPOINT_FOLDER, unique_names, why_incomplete
 from orchestrator.runs.read.stored_run import StoredRun, SweepInfo
@@ -65,8 +66,15 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
                 error = tree[path].error or (why if tree[path].names else None)
                 found[path] = StoredRun(path, tree[path].files, error=error)
     names = unique_names([path for path, run in found.items() if not run.is_ours])
+    given = {path: run_name(path) for path, run in found.items() if _is_mlflow(run.tool)}
+    taken = Counter(given.values())
+    names |= {path: name for path, name in given.items() if name and taken[name] == 1}
     named = {path: replace(run, label=names.get(path, "")) for path, run in found.items()}
     return [named[path] for path in sorted(named, key=_natural)]
+
+
+def _is_mlflow(tool: Tool | None) -> bool:
+    return tool is not None and tool.name == "MLflow"
 
 
 def unstarted(runs: Iterable[StoredRun], paths: Iterable[Path]) -> int:
@@ -242,6 +250,8 @@ class _Finder:
         if named and path not in named:
             return None
         tool = recognize(folder.names)
+        if _is_mlflow(tool) and run_name(path) is None:
+            return None  # deleted, but still there
         places = run_files.usual_places(path, folder.files)
         inner = [below for below in folder.folders if tool is not None and below.name in tool.inner]
         if tool is not None and tool.name == "Hydra":

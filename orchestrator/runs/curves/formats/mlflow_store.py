@@ -6,11 +6,12 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from orchestrator.files import regular
 from orchestrator.runs.curves.cells import number
 from orchestrator.runs.curves.columns import LoggedRows
 from orchestrator.runs.curves.log_reader import Head, LoggedRun, LogProblem, LogReader
@@ -65,16 +66,20 @@ class MlflowRun:
 
 
 def run_name(folder: Path) -> str | None:
-    """Return the name of the run in a folder; None if it was deleted or there is none."""
-    try:
-        about = read_yaml((folder / "meta.yaml").read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, LenientError):
-        return None
-    if not isinstance(about, dict) or about.get("lifecycle_stage") == "deleted":
-        return None
-    tag = folder / "tags" / "mlflow.runName"
-    given = about.get("run_name") or (tag.read_text(errors="replace") if tag.is_file() else "")
-    return str(given).strip() or folder.name
+    """Return the name of the run in a folder, the folder's if it has none; None if deleted."""
+    about: Any = None
+    given = ""
+    with suppress(OSError, LenientError):
+        text = regular.read_bytes(folder / "meta.yaml", folder).decode("utf-8-sig", "replace")
+        about = read_yaml(text)
+    if isinstance(about, dict):
+        if about.get("lifecycle_stage") == "deleted":
+            return None
+        given = str(about.get("run_name") or "")
+    with suppress(OSError):  # where releases before 2.0 kept it
+        tag = regular.read_bytes(folder / "tags" / "mlflow.runName", folder)
+        given = given or tag.decode(errors="replace")
+    return given.strip() or folder.name
 
 
 def _read(path: Path) -> list[LoggedRun]:
@@ -86,7 +91,7 @@ def _read(path: Path) -> list[LoggedRun]:
     rows = LoggedRows()
     for row in MlflowRun(path.parent).poll(last=True):
         rows.add(row, name)
-    return rows.runs(path.parent, "MLflow")
+    return rows.runs(path, "MLflow")
 
 
 def _read_database(path: Path) -> list[LoggedRun]:
