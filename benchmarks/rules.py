@@ -55,6 +55,13 @@ def rising_half(values: Sequence[float], maximized: bool) -> bool:
     return worse_by(fourth, third, 1.1, maximized) and worse_by(fourth, mean, 1.1, maximized)
 
 
+def three_times_best(values: Sequence[float], maximized: bool) -> bool:
+    """Stop at what is three times worse than the best."""
+    if not math.isfinite(values[-1]):
+        return True
+    return worse_by(values[-1], max(values) if maximized else min(values), 3.0, maximized)
+
+
 def over_best(values: Sequence[float], maximized: bool) -> bool:
     """Stop at what is 61 % worse than the best."""
     if not math.isfinite(values[-1]):
@@ -88,6 +95,7 @@ RULES: dict[str, Rule] = {
     "Optuna Threshold, 10 × first": optuna_threshold,
     "Lightning-like, 2 × first": lightning,
     "BTTackler-like, NaN and rising half": rising_half,
+    "3 × the best": three_times_best,
     "by hand: 61 % over best": over_best,
     "by hand: all three": by_hand,
 }

@@ -7,6 +7,7 @@ thresholds were set on real curves; `python -m benchmarks.divergence` measures w
 from __future__ import annotations
 
 import math
+from collections import deque
 
 from orchestrator.divergence.series import Series, Standing, Streak, number
 from orchestrator.divergence.symptom import CONTINUE, Action, Verdict
@@ -31,13 +32,27 @@ RECOVERED = 0.3
 NEW_LOW = 0.02
 """A value is a new low if its height above the best value is less by this fraction."""
 
-REPORTS = {"explosion": 3, "steep": 2, "all": 3, "half": 4, "stuck": 6, "sustained": 10}
+REPORTS = {
+    "explosion": 3,
+    "steep": 2,
+    "all": 3,
+    "half": 4,
+    "stuck": 6,
+    "relapse": 8,
+    "sustained": 10,
+}
 """For how many reports in a row each must hold."""
+
+PATIENCE = {"all": 0.02, "half": 0.02, "relapse": 0.02, "sustained": 0.1}
+"""And at least for this fraction of all reports so far: waiting costs a long run little."""
 
 RISING_FACTOR = 0.2
 """A loss that never fell below its first value rises if it is this fraction above it."""
 
 RISING_REPORTS = 3
+
+RISING_LOST = 20
+"""After so many reports a rising loss is lost, whatever other trials show."""
 
 RESUMED = 0.1
 """A log that goes back to a step beyond this fraction of its length continues from a checkpoint."""
@@ -48,6 +63,20 @@ MIN_REPORTS = 6
 NOISE_ABOVE_BEST = 6.0
 NOISE_OF_PROGRESS = 2.0
 RATIO_ABOVE_BEST = 1.1
+CLEARLY_ABOVE = 20.0
+"""A positive loss is lost from this factor of its best on, or so many times its noise above it: a
+dead network or a language model may be only some percent above its best."""
+
+EARLY = 10
+OF_PEAK = 0.9
+"""In the first ten reports, a loss that comes down from its peak by this factor is no explosion:
+training begins with transients, above all while the rate rises."""
+
+OPENING = 3
+SAME = 0.02
+SAME_OF_SPREAD = 0.3
+"""Another run begins in the same log if that many reports repeat the first ones: they differ by
+less than the fraction of their size and of the spread of the first ones."""
 
 
 class Excursion:
@@ -90,6 +119,18 @@ class Excursion:
         height = self._peak / 2 - self._best / 2
         return (self._peak / 2 - self._low / 2) / height if height > 0 else 0.0
 
+    def returns_within(self, reports: int) -> bool:
+        """Return whether it is falling at a pace that brings it back within some reports."""
+        if not self.is_falling:
+            return False
+        came, height = self._peak / 2 - self._low / 2, self._low / 2 - self._best / 2
+        return came > 0 and height / came * self._since_peak <= reports
+
+    @property
+    def peak(self) -> float:
+        """The highest value since it left its best."""
+        return self._peak
+
     @property
     def is_falling(self) -> bool:
         """True while the last new low is no further back than half of the time since the peak."""
@@ -112,6 +153,8 @@ class JudgedSeries:
         self._last: tuple[int, float] | None = None
         self._lost = {condition: Streak() for condition in REPORTS}
         self._rising = Streak()
+        self._opening: list[float] = []
+        self._latest: deque[float] = deque(maxlen=OPENING)
         self._excursion = Excursion()
 
     @property
@@ -134,10 +177,29 @@ class JudgedSeries:
             self._restart(step)
         self._last = (step, value)
         oriented = self.sign * value
+        if self._begins_again(oriented):
+            self._series = Series()
+            for earlier in self._opening:
+                self._series.add(earlier, suspected=False)
+            self._clear()
+            self._rising.clear()
+            return CONTINUE
         standing = self._series.measure(oriented)
         verdict = CONTINUE if standing is None else self._judge(standing, step)
         self._series.add(oriented, suspected=self.is_suspected)
         return verdict
+
+    def _begins_again(self, value: float) -> bool:
+        """Return whether the last reports repeat the first ones: another run in the same log."""
+        self._latest.append(value)
+        if len(self._opening) < OPENING:
+            self._opening.append(value)
+            return False
+        spread = max(self._opening) - min(self._opening)
+        return all(
+            abs(now - then) <= min(SAME * abs(then), SAME_OF_SPREAD * spread)
+            for now, then in zip(self._latest, self._opening, strict=True)
+        )
 
     def _restart(self, step: int) -> None:
         """Start over, because the log goes back to `step`: no verdict spans a restart.
@@ -164,7 +226,7 @@ class JudgedSeries:
         self._rising.feed(rises(standing), step)
         if condition is not None:
             return self._verdict(condition, self._lost[condition], standing)
-        if self._rising.count == RISING_REPORTS:
+        if self._rising.count in (RISING_REPORTS, RISING_LOST):
             return self._verdict("rising", self._rising, standing)
         return CONTINUE
 
@@ -177,22 +239,26 @@ class JudgedSeries:
                 self._clear()
             return None
         self._excursion.feed(standing.value, standing.best)
+        is_far = is_losing and standing.value > RATIO_ABOVE_BEST * standing.best
+        is_far |= is_losing and not standing.is_positive
         holds = {
             "explosion": is_exploding,
             "steep": is_exploding and explodes(standing, STEEP_FACTOR),
-            "all": is_losing and standing.lost >= ALL_LOST,
-            "half": is_losing and standing.lost >= HALF_LOST,
+            "all": is_far and standing.lost >= ALL_LOST,
+            "half": is_far and standing.lost >= HALF_LOST,
+            "relapse": is_losing and standing.lost >= HALF_LOST,
             "stuck": is_losing and self._is_stuck(standing),
             "sustained": is_losing,
         }
         for condition, streak in self._lost.items():
             streak.feed(holds[condition], step)
-        if self._excursion.is_falling and self._excursion.recovered >= RECOVERED:
+        if self._excursion.returns_within(standing.count):
+            return None
+        if standing.count <= EARLY and standing.value < OF_PEAK * self._excursion.peak:
             return None
         for condition, streak in self._lost.items():
-            needed = REPORTS[condition]
-            if condition == "sustained":
-                needed = max(needed, -(-standing.count // 10))
+            patience = PATIENCE.get(condition, 0.0) * standing.count
+            needed = max(REPORTS[condition], math.ceil(patience))
             if streak.count >= needed:
                 return condition
         return None
@@ -236,7 +302,8 @@ class JudgedSeries:
             share = f"{min(standing.lost, 99.0):.0%}"
             text = f"{value} has lost {share} of its progress from {first} to {best}"
         reason = f"{self.name} {text}{in_a_row(streak.count)} since step {streak.since}"
-        action: Action = "warn" if condition == "rising" else "stop"
+        is_warning = condition == "rising" and streak.count < RISING_LOST
+        action: Action = "warn" if is_warning else "stop"
         return Verdict(action, symptom, streak.since, reason, numbers)
 
 
@@ -255,9 +322,18 @@ def loses(standing: Standing, part: float) -> bool:
         standing.count >= MIN_REPORTS
         and standing.excess > NOISE_ABOVE_BEST * standing.noise
         and standing.progress > NOISE_OF_PROGRESS * standing.noise
-        and (not standing.is_positive or standing.value > RATIO_ABOVE_BEST * standing.best)
+        and (
+            not standing.is_positive
+            or standing.value > RATIO_ABOVE_BEST * standing.best
+            or relapses(standing)
+        )
         and standing.lost >= part
     )
+
+
+def relapses(standing: Standing) -> bool:
+    """Return whether a positive loss is far above its best in units of its noise alone."""
+    return standing.excess > CLEARLY_ABOVE * max(standing.detrended, standing.noise / 2)
 
 
 def rises(standing: Standing) -> bool:

@@ -15,15 +15,19 @@ In the order of gravity:
 2. Explosion: a positive training loss that is more than twice its first and its best value for
    three reports in a row, or ten times for two, stops the run.
 3. Lost progress: all of the progress lost for three reports in a row, half of it for four, or a
-   fifth of it for ten (in long runs a tenth of all reports), beyond what noise explains, stops the
-   run; so does a loss that is stuck at more than twice its best for six.
-4. Rising: a loss that was never below its first value and is a fifth above it for three reports in
-   a row is a warning.
+   fifth of it for ten, beyond what noise explains, stops the run; so does a loss that is stuck at
+   more than twice its best for six, or that relapses by half and by twenty times its noise for
+   eight, as dead networks do. In long runs 2 % (a fifth: a tenth) of all reports are waited for.
+4. Rising: a loss that was never below its first value and is a fifth above it is a warning after
+   three reports in a row, and stops the run after twenty.
 
-A loss that came back by a third from its peak and is still falling is recovering, and the run
-continues: spikes and warm restarts are as high for as long as a lost run.
+A loss that falls at a pace that brings it back to its best is recovering, and the run continues:
+spikes and warm restarts are as high for as long as a lost run. Neither is a transient within the
+first ten reports lost while it comes down, nor a log that repeats its first reports: another run
+begins there.
 
-A run that reports no training loss is judged by the sweep's metric, else by its validation loss.
+A run that reports no training loss is judged by the sweep's metric, else by its validation loss,
+which alone only warns.
 Values should be means over an epoch or an evaluation, not over one batch. The rule keeps one small
 window per series; its verdicts depend on the reports alone, so that replaying a metrics log gives
 the same ones.
@@ -33,6 +37,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from orchestrator.divergence.lost_levels import JudgedSeries, fatal_value, in_a_row
 from orchestrator.divergence.series import Streak
@@ -176,7 +181,11 @@ class DivergenceRule:
         value = values[judged.name]
         if math.isfinite(value):
             self._fatal.clear()
-            return judged.update(step, value)
+            verdict = judged.update(step, value)
+            # Without a training loss it may as well be overfitting.
+            is_loss = "loss" in judged.name.lower() and is_validation(judged.name)
+            is_unsure = verdict.stops and self._rank is None and is_loss
+            return replace(verdict, action="warn") if is_unsure else verdict
         if self._rank is None:
             return CONTINUE
         self._fatal.feed(True, step)

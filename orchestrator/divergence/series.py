@@ -27,6 +27,9 @@ NOISE_REPORTS = 20
 _TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation of a normal distribution."""
 
+LOG_NOISE = 6.0
+"""The logarithm counts only if it is this many times its noise above the best."""
+
 _LOG_FALL = 3.0
 """A positive loss that fell by this factor is also judged by its logarithm."""
 
@@ -147,7 +150,9 @@ class Standing:
         first: the first finite report.
         best: lowest median of three consecutive reports before this one.
         lowest: lowest single report before this one.
-        noise: report-to-report noise before anything was suspected.
+        noise: report-to-report noise before anything was suspected; a trend adds to it.
+        log_noise: the same of the logarithms.
+        detrended: the same without the trend.
     """
 
     count: int
@@ -156,6 +161,8 @@ class Standing:
     best: float
     lowest: float
     noise: float
+    log_noise: float = 0.0
+    detrended: float = 0.0
 
     @property
     def is_positive(self) -> bool:
@@ -186,8 +193,9 @@ class Standing:
         if self.is_positive and self.first >= _LOG_FALL * self.best:
             # Differences of logarithms: quotients of far values overflow.
             best = math.log(self.best)
-            logs = (math.log(self.value) - best) / (math.log(self.first) - best)
-            return max(linear, logs)
+            above = math.log(self.value) - best
+            if above > LOG_NOISE * self.log_noise:
+                return max(linear, above / (math.log(self.first) - best))
         return linear
 
 
@@ -211,6 +219,8 @@ class Series:
         self._lowest = math.inf
         self._last_three: deque[float] = deque(maxlen=3)
         self._differences = SlidingMedian(NOISE_REPORTS)
+        self._log_differences = SlidingMedian(NOISE_REPORTS)
+        self._detrended = Noise()
 
     @property
     def fell_by(self) -> float:
@@ -230,18 +240,34 @@ class Series:
         if math.isnan(self._first):
             return None
         noise = _TO_SIGMA * self._differences.value
-        return Standing(self._count + 1, value, self._first, self._best, self._lowest, noise)
+        return Standing(
+            self._count + 1,
+            value,
+            self._first,
+            self._best,
+            self._lowest,
+            noise,
+            _TO_SIGMA * self._log_differences.value,
+            self._detrended.value,
+        )
 
     def add(self, value: float, *, suspected: bool) -> None:
         """Add a finite `value`; the noise does not change while anything is suspected."""
         if not self._count:
             self._first = value if math.isnan(self._first) else self._first
-        elif not suspected:
-            self._differences.add(value - self._last_three[-1])
+        elif not suspected and self._last_three:
+            last = self._last_three[-1]
+            self._differences.add(value - last)
+            if value > 0 and last > 0:
+                self._log_differences.add(math.log(value) - math.log(last))
+        if not suspected:
+            self._detrended.add(value)
         self._count += 1
         self._last_three.append(value)
         self._lowest = min(self._lowest, value)
-        self._best = min(self._best, median(sorted(self._last_three)))
+        # Two values have no median that a third one could not refute.
+        level = median(sorted(self._last_three)) if self._count > 2 else max(self._last_three)
+        self._best = min(self._best, level)
 
 
 class Streak:

@@ -204,7 +204,9 @@ class Watch:
             found += detector.feed(seen)
         if not found:
             return []
-        applied = [self._policy.apply(one, loss_can_fall=loss_can_fall) for one in found]
+        applied = [
+            self._policy.apply(one, loss_can_fall=loss_can_fall or one.stops) for one in found
+        ]
         if verdict.stops and not applied[0].stops:
             self._rule.spare()
         new = [one for one in applied if one.symptom and (one.stops or self._is_new(one))]

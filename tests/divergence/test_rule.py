@@ -176,9 +176,9 @@ def test_an_explosion_of_the_metric_stops_where_there_is_no_loss() -> None:
     assert verdicts[-1].reason.startswith("val_mae 4.8 is more than twice")
 
 
-def test_a_validation_loss_is_judged_where_there_is_nothing_else() -> None:
+def test_a_validation_loss_alone_never_stops_a_run() -> None:
     verdicts = replay(losses([0.5, 0.4, 8.0, 9.0, 10.0], "val_loss"), metric=None)
-    assert verdicts[-1].symptom == "explosion"
+    assert (verdicts[-1].symptom, verdicts[-1].action) == ("explosion", "warn")
 
 
 def test_an_exploding_validation_loss_beside_a_sound_training_loss_is_no_divergence() -> None:
@@ -399,3 +399,47 @@ def test_a_list_of_losses_is_judged() -> None:
     assert DivergenceRule.judge([0.2847, 0.4056, 0.4111, 0.4625, 0.2]).symptom is None
     falls = [*(0.1 * n for n in range(20)), *[0.1] * 12]
     assert DivergenceRule.judge(falls, "accuracy", "maximize").symptom == "lost progress"
+
+
+# --- curves that are not what they seem -------------------------------------------------------
+
+
+def judged(values: list[float]) -> str:
+    return DivergenceRule.judge(values).action
+
+
+def test_a_dead_network_is_lost_though_it_is_only_some_percent_above_its_best() -> None:
+    fall = [4.16 - 0.33 * (1 - 0.9**step) + 0.002 * (-1) ** step for step in range(80)]
+    assert judged([*fall, 6.422, *[4.089] * 12]) == "stop"
+    assert judged([*fall, 6.422, *[4.089] * 4, *[3.83] * 20]) == "continue", "a short relapse"
+
+
+def test_another_run_in_the_same_log_begins_a_new_curve() -> None:
+    opening = [6.937, 12.229, 7.537, 6.266]
+    fall = [6.0 * 0.97**step for step in range(60)]
+    again = [value * 1.005 for value in opening]
+    assert judged([*opening, *fall, *again, *fall]) == "continue"
+    assert judged([*opening, *fall, *again, *fall, *[50.0] * 4]) == "stop"
+
+
+def test_a_transient_at_the_beginning_is_no_verdict() -> None:
+    assert judged([12.44, 12.445, 41.03, 43.06, 38.1, 33.7, 31.2, 25.6, 22.1, 19.8, 15.0, 8.0]) == (
+        "continue"
+    )
+    assert judged([4.93, 412.0, 413.0, 415.0]) == "stop"
+
+
+def test_a_tiny_loss_with_spikes_of_its_own_size_is_not_lost() -> None:
+    noisy = [0.2218, 0.12, 0.03, 0.06, *[0.0004 * (1, 6, 2, 9, 4, 12)[n % 6] for n in range(60)]]
+    assert judged([*noisy, 0.0144, 0.0087, 0.0335, 0.0177, 0.0145, 0.0144, 0.004]) == "continue"
+
+
+def test_a_run_that_rises_from_early_on_is_lost_without_siblings() -> None:
+    assert judged([0.3, *[0.45 + 0.001 * n for n in range(10)]]) == "warn"
+    assert judged([0.3, *[0.45 + 0.001 * n for n in range(25)]]) == "stop"
+
+
+def test_a_long_run_is_given_time_to_come_back() -> None:
+    fall = [5.0 + 1.6 * 0.99**step for step in range(600)]
+    spike = [8.2, 8.77, 7.95, 8.69, 7.92, 7.45, 7.32, 7.2, 7.09, 7.0, 6.9, 6.8, 6.7, 6.6, 6.5]
+    assert judged([*fall, *spike, *[6.4 - 0.02 * n for n in range(60)]]) == "continue"
