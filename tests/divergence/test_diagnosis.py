@@ -153,6 +153,16 @@ def test_a_loss_above_its_first_value_is_not_a_plateau() -> None:
     assert [finding.symptom for finding in of(user, config={"lr": 1e-3}).findings] == ["rising"]
 
 
+def test_there_is_one_finding_per_symptom() -> None:
+    cycle = {"max_lr": 3e-3, "total": 300, "pct_start": 0.1}
+    configured = declared({"onecycle": cycle, "per": "batch", "batches_per_epoch": 10})
+    slow = [(s, {"train_loss": 0.9**s, "lr": configured.schedule.at(s)}) for s in range(1, 29)]
+    found = diagnose(slow, schedule=configured, total_steps=30).findings
+    assert [finding.symptom for finding in found] == ["schedule"]
+    assert "once per epoch instead of per batch" in found[0].reason
+    assert "lr still rises" in found[0].reason
+
+
 def test_a_rate_that_never_moves_gets_a_hint_without_a_schedule() -> None:
     reports = [(step, {"train_loss": 0.9**step, "lr": 1e-3}) for step in range(9)]
     assert diagnose(reports[:8]).hint == ""

@@ -205,7 +205,7 @@ def diagnose(
         best_step=best[0],
         last=series[-1][1] if series else None,
         has_fallen=watch.has_fallen,
-        findings=tuple(_consistent(findings)),
+        findings=tuple(_consistent(_joined(findings))),
         targets=met,
         rates=learning_rates(
             reports, None if schedule is None or faults else schedule.schedule.at(0)
@@ -258,6 +258,17 @@ class _Later:
 def _is_part(found: Verdict, lost: Verdict) -> bool:
     """Return whether a note adds nothing to what ended the run."""
     return found.symptom in (lost.symptom, "plateau", "dead from the start", "rising")
+
+
+def _joined(findings: Sequence[Finding]) -> list[Finding]:
+    """Return one finding per symptom, the first one with the reasons of all."""
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        known = first.setdefault(finding.symptom, finding)
+        if known is not finding:
+            reason = f"{known.reason}; {finding.reason}"
+            first[finding.symptom] = replace(known, reason=reason)
+    return list(first.values())
 
 
 def _consistent(findings: Sequence[Finding]) -> Iterator[Finding]:
