@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -103,6 +104,7 @@ class Study:
         self._here: dict[int, _Running] = {}
         self._known: tuple[Mapping[str, Domain], Space] | None = None
         self._takes_reports = len(goals) == 1
+        self._began_with: dict[str, BaseDistribution] | None = None
 
     def ask(self, space: Mapping[str, Domain], params: Mapping[str, Any] | None = None) -> Proposal:
         """Start a trial.
@@ -121,8 +123,7 @@ class Study:
             trial = self._study.ask(known.distributions)
             params = known.decode(trial.params)
         else:
-            held, rest = known.encode(params)
-            distributions = {name: known.distributions[name] for name in held}
+            held, rest, distributions = self._stored(known, params)
             self._sampler.give(held, distributions)
             trial = self._study.ask(distributions)
             if rest:
@@ -238,7 +239,7 @@ class Study:
         own, proposes = list(reported.values()), self._sampler.proposes
         ended, finite = state_and_values(self._study, state, values, own, proposes=proposes)
         known = self._space(space)
-        held, rest = known.encode(params)
+        held, rest, distributions = self._stored(known, params)
         taken = Reports()
         kept = {step: one for step, one in reported.items() if taken.take(step, float(one))}
         if ended is TrialState.PRUNED and finite is None and taken.last is not None:
@@ -248,12 +249,32 @@ class Study:
                 state=ended,
                 values=None if ended is TrialState.FAIL else finite,
                 params=held,
-                distributions={name: known.distributions[name] for name in held},
+                distributions=distributions,
                 user_attrs={_REST: plain(rest)} if rest else {},
                 intermediate_values=kept if self._takes_reports else {},
             )
         )
         return len(self._study.get_trials(deepcopy=False)) - 1
+
+    def _stored(
+        self, space: Space, params: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, BaseDistribution]]:
+        """Return what Optuna stores of a config, the rest, and the distributions.
+
+        Optuna refuses other choices than a study began with. A grid may get more, and no sampler
+        learns from it, so that such a parameter is kept with the rest.
+        """
+        held, rest = space.encode(params)
+        if not self._sampler.proposes:
+            if self._began_with is None:
+                trials = self._study.get_trials(deepcopy=False)
+                self._began_with = {n: d for t in trials for n, d in t.distributions.items()}
+            for name in list(held):
+                began = self._began_with.setdefault(name, space.distributions[name])
+                if began != space.distributions[name]:
+                    del held[name]
+                    rest[name] = params[name]
+        return held, rest, {name: space.distributions[name] for name in held}
 
     def states(self) -> dict[int, str]:
         """Return the state of every trial, by its number in the study."""

@@ -1,7 +1,8 @@
 """The differences between the spec that a sweep ran with and the one that is to continue it.
 
-Another order of a parameter's values or of the trials is a difference, because it gives the
-numbers of the trials to other configs; another order of keys is none.
+Another order of a parameter's values or of the trials is a difference if trials are known by their
+numbers alone, because it gives them to other configs. A grid without seeds knows its trials by
+their configs: it continues in another order, with more values and with more named trials.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _SHOWN = {
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return a line for each difference of two `Spec.to_dict`; none if the sweep can continue."""
     before, after = _comparable(old), _comparable(new)
+    if _knows_configs(before) and _knows_configs(after):
+        _allow_more(before, after)
     lines = list(_compare("", before, after))
     for key, was, now in (
         ("trials", before.get("trials"), after.get("trials")),
@@ -40,6 +43,36 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
             lines.append(f"{key}: their order was {_show(names[0])}, is {_show(names[1])}")
     return lines
+
+
+def _knows_configs(spec: Mapping[str, Any]) -> bool:
+    """Return whether the trials of a spec are known by their configs; see `TrialQueue`."""
+    is_grid = spec.get("method", "grid") == "grid"
+    return is_grid and not spec.get("seeds") and not spec.get("ablate")
+
+
+def _allow_more(before: dict[str, Any], after: Mapping[str, Any]) -> None:
+    """Take into `before` what `after` has more of: values, a wider range, named trials."""
+    zipped = {name for group in after.get("zips") or () for name in group}
+    known, now = before.get("parameters") or {}, after.get("parameters") or {}
+    for name in (known.keys() & now.keys()) - zipped:
+        was, wanted = known[name], now[name]
+        same_kind = was.get("distribution") == wanted.get("distribution")
+        if same_kind and set(map(canonical, was.get("values") or ())) <= set(
+            map(canonical, wanted.get("values") or ())
+        ):
+            was["values"] = wanted.get("values")
+        is_wider = (
+            same_kind
+            and was.get("distribution") == "int_uniform"
+            and wanted["low"] <= was["low"]
+            and was["high"] <= wanted["high"]
+        )
+        if is_wider:
+            was["low"], was["high"] = wanted["low"], wanted["high"]
+    trials, more = before.get("trials") or {}, after.get("trials") or {}
+    if trials and trials.keys() <= more.keys():
+        before["trials"] = {name: trials.get(name, trial) for name, trial in more.items()}
 
 
 def _changes(spec: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -66,18 +66,12 @@ def test_what_may_change(write: Write, old: str, new: str) -> None:
         ("clip: 2.0", "clip: null", ["fixed.clip: was 2.0, is null"]),
         ("epochs: 3, ", "", ["fixed.epochs: was 3, is not set"]),
         ("[0.1, 0.2]", "[0.1, 0.3]", ["parameters.lr.values: was [0.1, 0.2], is [0.1, 0.3]"]),
-        ("[0.1, 0.2]", "[0.2, 0.1]", ["parameters.lr.values: was [0.1, 0.2], is [0.2, 0.1]"]),
         (
             "  weight: {value: 1}\n",
             "",
             ["parameters.weight: was {distribution: constant, values: [1]}, is not set"],
         ),
         ("{model: lstm}", "{}", ["trials.a.set.model: was lstm, is not set"]),
-        (
-            "  a: {set: {model: lstm}}\n  b: {set: {model: hybrid}, note: second}\n",
-            "  b: {set: {model: hybrid}, note: second}\n  a: {set: {model: lstm}}\n",
-            ["trials: their order was [a, b], is [b, a]"],
-        ),
         ("8GB", "9GB", ["resources.gpu_memory (bytes): was 8589934592, is 9663676416"]),
         ("run_cap: 4\n", "pruner: median\n", ["pruner: was none, is median"]),
     ],
@@ -85,6 +79,30 @@ def test_what_may_change(write: Write, old: str, new: str) -> None:
 def test_what_may_not(write: Write, old: str, new: str, lines: list[str]) -> None:
     assert old in TEXT
     assert changes(write, TEXT, TEXT.replace(old, new)) == lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[0.1, 0.2]", "[0.2, 0.1]"),
+        ("[0.1, 0.2]", "[0.3, 2e-1, 1e-1]"),
+        (
+            "  a: {set: {model: lstm}}\n  b: {set: {model: hybrid}, note: second}\n",
+            "  c: {}\n  b: {set: {model: hybrid}}\n  a: {set: {model: lstm}}\n",
+        ),
+    ],
+)
+def test_a_grid_without_seeds_may_get_more_and_another_order(
+    write: Write, old: str, new: str
+) -> None:
+    assert changes(write, TEXT, TEXT.replace(old, new)) == []
+
+
+@pytest.mark.parametrize("more", ["method: random\n", "seeds: 2\n"])
+def test_trials_that_are_known_by_their_numbers_keep_their_order(write: Write, more: str) -> None:
+    text = TEXT.replace("seed: 1\n", f"seed: 1\n{more}")
+    changed = text.replace("[0.1, 0.2]", "[0.2, 0.1]")
+    assert changes(write, text, changed) == ["parameters.lr.values: was [0.1, 0.2], is [0.2, 0.1]"]
 
 
 def test_the_command_line_counts(write: Write) -> None:

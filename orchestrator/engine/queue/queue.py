@@ -17,7 +17,7 @@ records adds each trial that it takes, adds or skips to them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from orchestrator.runs import RunDir, TrialRecord
 from orchestrator.sweepfile.expand import (
     at_first,
     count_trials,
+    drawn_key,
     iter_configs,
     make_config,
     numbers_end,
@@ -144,6 +145,8 @@ class TrialQueue:
         proposal = None
         if isinstance(planned, TrialConfig):
             trial = planned
+            if trial.number in self._view.records:  # taken by a trial that followed from another
+                trial = replace(trial, number=self._view.next_number())
         else:
             proposal = self._study_trials.propose()
             trial = make_config(self._spec, self._view.next_number(), proposal.params)
@@ -207,11 +210,42 @@ class TrialQueue:
         if self._study_trials.proposes:
             yield from self._proposed()
             return
+        if self._spec.method == "grid" and self._spec.ablate is None and not self._spec.seeds:
+            yield from self._of_grid()
+            return
         for trial in iter_configs(self._spec):
             moved = self._moved(trial)
             known = self._view.records.get(moved.number)
             if known is None and self.is_wanted(moved.name, moved.number):
                 yield moved
+
+    def _of_grid(self) -> Iterator[Planned]:
+        """Yield the configs of a grid that no trial has; one whose number is taken gets another.
+
+        The grid may have got more values or another order since its first trials ran.
+        """
+        records = self._view.records
+        own = {
+            self._key_of(record.config): record.number
+            for record in records.values()
+            if record.origin is None and record.stage == self._spec.stage
+        }
+        taken = set(records)
+        number = self._view.next_number()
+        for trial in iter_configs(self._spec):
+            if own and self._key_of(trial.config) in own:
+                continue
+            planned = trial
+            if trial.number in taken:
+                planned, number = replace(trial, number=number), number + 1
+            if self.is_wanted(planned.name, planned.number):
+                yield planned
+
+    def _key_of(self, config: Mapping[str, Any]) -> Hashable:
+        """Return what tells the configs of a grid apart."""
+        named = {name for trial in self._spec.trials.values() for name in trial.set}
+        chosen = {name: config[name] for name in named if name in config}
+        return drawn_key(chosen | varied_of(self._spec, config))
 
     def _proposed(self) -> Iterator[Planned]:
         """Yield proposals for bayes, each followed by its other replicates at once."""
