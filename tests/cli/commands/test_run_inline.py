@@ -68,10 +68,10 @@ def test_bayes_starts_from_known_configs_and_from_an_earlier_sweep(tmp_path: Pat
 
 
 def test_a_grid_with_more_values_in_another_order_continues(tmp_path: Path) -> None:
-    first = "pruner: median\nparameters: {a: {values: [1e-1, 2]}, b: {values: [1, 3]}}\n"
+    first = "parameters: {a: {values: [1e-1, 2]}, b: {values: [1, 3]}}\n"
     assert run(tmp_path, first).returncode == 0
     before = {record.number: record.config for record in trials(tmp_path)}
-    more = "pruner: median\nparameters: {b: {values: [3, 1]}, a: {values: [2, 5, 0.1]}}\n"
+    more = "parameters: {b: {values: [3, 1]}, a: {values: [2, 5, 0.1]}}\n"
     done = run(tmp_path, more)
     assert done.returncode == 0, done.stdout + done.stderr
     after = {record.number: record.config for record in trials(tmp_path)}
@@ -81,6 +81,6 @@ def test_a_grid_with_more_values_in_another_order_continues(tmp_path: Path) -> N
     ]  # fmt: skip
     assert "6/6 complete" in done.stdout
     assert "started" not in run(tmp_path, more).stdout
-    fewer = run(tmp_path, "pruner: median\nparameters: {a: {values: [2]}, b: {values: [3, 1]}}\n")
+    fewer = run(tmp_path, "parameters: {a: {values: [2]}, b: {values: [3, 1]}}\n")
     assert fewer.returncode == 2
     assert "parameters.a.values: was" in fewer.stderr
