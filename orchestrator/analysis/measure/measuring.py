@@ -113,9 +113,10 @@ def measure(
     sweep, record, manifest = run.sweep, run.record, run.manifest
     lineage = Lineage.of(record)
     sweep_name = sweep.name if sweep is not None else None
-    without = Incomplete(
-        run.path, tuple(run.missing), None, sweep_name, run.name, run.state, lineage
-    )
+    # A script that saves no arrays at all misses none.
+    has_none = sweep is not None and sweep.is_program and not run.places
+    missing = () if has_none else tuple(run.missing)
+    without = Incomplete(run.path, missing, None, sweep_name, run.name, run.state, lineage)
     evaluation = Evaluation({})
     rule = rule or Rule()
     info = sweep or NO_SWEEP
@@ -217,7 +218,10 @@ def _why_missing(run: StoredRun) -> str | None:
     if run.state == "COMPLETE":
         # A script need not save arrays, but then it has to report metrics.
         if run.sweep is not None and run.sweep.is_program and not run.places:
-            return "COMPLETE, but reported no metric and saved no arrays"
+            return (
+                "COMPLETE, but no metric was found: nothing was reported, no line of the output or "
+                "file that metrics names has one, and no arrays were saved"
+            )
         return "COMPLETE, but without its arrays"
     if run.state is not None:
         # The first line of the reason names the failure; the others are the end of its log.

@@ -132,6 +132,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         goal=(best and goal(best)) or "minimize",
         notes=tuple(notes),
         copies=bool(files.fixed),
+        env=options.env,
     )
     sources += [f"the file {path}" for path in files.logs]
     sources += ["the output"] if proposals else []

@@ -45,7 +45,8 @@ class Options:
         leading: how many of the typed words lead to its subcommand.
         args: the style of arguments if its source shows all options; None if not.
         params_file: the file from which it reads its parameters; "" if there is none.
-        given: the environment variables that it reads and that are set now, with their values.
+        given: the parameters that the environment gave, if it reads them there alone.
+        env: other environment variables that it reads and that are set now.
     """
 
     arguments: list[Argument]
@@ -53,6 +54,7 @@ class Options:
     args: str | None = None
     params_file: str = ""
     given: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Options:
@@ -79,22 +81,28 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
         commands.append(typed[place])
         text = _help(file, [*start, *commands])
         leading, in_help = place + 1, read_help(text)
+    env = _environment(parser)
     known = {item.name: item for item in parser.parameters}
     style = "auto" if known.keys() >= {item.name for item in in_help} and known else None
     if leading:
-        return Options([known.get(item.name, item) for item in in_help], leading, style)
+        return Options([known.get(item.name, item) for item in in_help], leading, style, env=env)
     others = [item for item in in_help if item.name not in known]
-    return Options([*parser.parameters, *others], args=style)
+    return Options([*parser.parameters, *others], args=style, env=env)
 
 
 def _of_parser(parser: ScriptParser) -> Options:
     styles = {"hydra": "hydra", "environment": "env", "": None}
+    env = _environment(parser)
     given = {}
     if parser.kind == "environment":
-        names = [item.option for item in parser.parameters]
-        given = {name: _value(os.environ[name]) for name in names if name in os.environ}
+        given, env = {name: _value(text) for name, text in env.items()}, {}
     style = styles.get(parser.kind, "auto")
-    return Options(parser.parameters, 0, style, parser.params_file, given)
+    return Options(parser.parameters, 0, style, parser.params_file, given, env)
+
+
+def _environment(parser: ScriptParser) -> dict[str, str]:
+    names = [item.option for item in parser.variables]
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _help(file: Path, start: Sequence[str]) -> str:

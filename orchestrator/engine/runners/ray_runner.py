@@ -113,27 +113,32 @@ def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
         _set_token(folder / "token")
         node = None
         try:
-            try:
-                with _own_session():
-                    ray.init(
-                        address="local",
-                        num_cpus=slots,
-                        num_gpus=0,
-                        include_dashboard=False,
-                        log_to_driver=False,
-                        logging_level=logging.CRITICAL,
-                        configure_logging=False,
-                        object_store_memory=80 << 20,
-                        # Otherwise workers would import modules from the working folder first.
-                        job_config=ray.job_config.JobConfig(_client_job=True),
-                        _temp_dir=str(folder / _RAY),
-                    )
-            except Exception as error:
-                reason = str(error).strip().rpartition("\n")[2]  # above it there may be a traceback
-                raise SweepError(
-                    f"Ray does not start on this machine ({reason}). "
-                    "Give --inline to run without it, one trial after another."
-                ) from error
+            for tries in (1, 2):  # a busy machine may exceed the time that Ray has to start
+                try:
+                    with _own_session():
+                        ray.init(
+                            address="local",
+                            num_cpus=slots,
+                            num_gpus=0,
+                            include_dashboard=False,
+                            log_to_driver=False,
+                            logging_level=logging.CRITICAL,
+                            configure_logging=False,
+                            object_store_memory=80 << 20,
+                            # Otherwise workers would import from the working folder first.
+                            job_config=ray.job_config.JobConfig(_client_job=True),
+                            _temp_dir=str(folder / _RAY),
+                        )
+                    break
+                except Exception as error:
+                    if tries == 1:
+                        ray.shutdown()
+                        continue
+                    reason = str(error).strip().rpartition("\n")[2]  # above may be a traceback
+                    raise SweepError(
+                        f"Ray does not start on this machine ({reason}); it was tried twice. "
+                        "Give --inline to run without it, one trial after another."
+                    ) from error
             node = ray._private.worker.global_worker.node
             yield folder, lambda: _lost(node)
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.script.command_line import reporting_variables
 from orchestrator.engine.script.found_files import Arrays, ScriptFolder
 from orchestrator.engine.script.job import Command, Job, keep_checkpoint, prepare
 from orchestrator.engine.script.output_folder import Outputs
+from orchestrator.engine.script.output_log import OutputLog
 from orchestrator.engine.script.output_text import Line, Lines, Tail, failure
 from orchestrator.engine.script.processes import OutputPipe, Tree, start
 from orchestrator.engine.script.reports.merge import Follower, Reports
 from orchestrator.engine.script.reports.sources import Sources
+from orchestrator.engine.script.reports.usual_lines import UsualLines, reports_itself
 from orchestrator.engine.script.workdir import (
     MOST_REPORTED,
     FileStates,
@@ -39,6 +41,7 @@ LEFTOVER_GRACE_S = 2.0  # time for workers that outlive the script that started 
 _POLL_S = 0.2  # how often folder, stop request and waiting metrics are looked at
 _PAUSE_S = 0.4  # silence after which a line without an end is looked at
 _PROGRESS_S = 2.0  # how often the last line is shown while there are no metrics
+_LONGEST_SHOWN = 300  # characters of a command in the message about its failure
 _DRAIN_S = 1.0  # how long output of workers is read after the script has ended
 
 
@@ -68,6 +71,7 @@ def run_script(
                     break
         finally:
             script.clear_away()
+            script.log.close()
     if script.was_terminated:
         raise TrialError(f"{program.path}: was stopped, because the trial's process got SIGTERM.")
     if not script.was_stopped:
@@ -89,7 +93,6 @@ class _Script:
         self._grace_s = grace_s
         # What the command that runs now has shown.
         self._process: subprocess.Popen[bytes] | None = None
-        self._step_log: BinaryIO | None = None
         self._broken: str | None = None
         self._kill_at: float | None = None
         self._is_whole = False
@@ -97,12 +100,15 @@ class _Script:
         self._lines = Lines()
         self._tail = Tail()
         self._seen_unfinished: Line | None = None
-        self._is_log_broken = False
+        self.log = OutputLog(RunDir(run.directory).log_file, run.warn)
         self._started = self._last_output = time.monotonic()
         self._next_look = self._next_progress = 0.0
         # Where its metrics and its files are found.
         self._printed = Reports(run)
-        self._follower = Follower(program.patterns, self._printed)
+        self._usual = None
+        if not (program.patterns or program.metrics.files or reports_itself(program)):
+            self._usual = UsualLines(self._printed, config)
+        self._follower = self._usual or Follower(program.patterns, self._printed)
         self._variables = reporting_variables(config, run.directory)
         self._outputs = Outputs(program, config, run, job.outputs)
         self._folder = ScriptFolder(
@@ -139,9 +145,9 @@ class _Script:
         self._started = self._last_output = time.monotonic()
         self._run.describe(command=command.words)
         with command.log.open("wb") if command.log is not None else nullcontext() as log:
-            self._step_log = log
+            self.log.step_log = log
             if command.step:
-                self._write_log(f"=== step {command.step} ===\n".encode())
+                self.log.write(f"=== step {command.step} ===\n".encode())
             code = self._follow(command)
         self._codes[command.step] = code
         self._run.describe(exit_code=code)
@@ -150,7 +156,9 @@ class _Script:
             log_file = command.log or RunDir(self._run.directory).log_file
             took_s = time.monotonic() - self._started
             lines = list(self._tail.lines)
-            raise TrialError(failure(name, code, took_s, lines, log_file, broken=self._broken))
+            text = failure(name, code, took_s, lines, log_file, broken=self._broken)
+            place = f"Command: {shlex.join(command.words)[:_LONGEST_SHOWN]}\nFolder: "
+            raise TrialError(f"{text}\n{place}{self._program.workdir}")
         if command.step:
             self._run.describe(steps=self._codes)
         self._is_whole = not self.was_stopped
@@ -171,6 +179,7 @@ class _Script:
             each.callback(self._close_sources)
             each.callback(lambda: self._outputs.keep(self._pids(), is_whole=self._is_whole))
             each.callback(self._describe_written)
+            each.callback(self._note_taken)
             self._end_tree(self._grace_s)
 
     def _follow(self, command: Command) -> int:
@@ -216,28 +225,13 @@ class _Script:
         """Take what the script has printed."""
         if not data:
             return
-        self._write_log(data)
+        self.log.write(data)
         self._last_output = now = time.monotonic()
         self._seen_unfinished = None
         for line in self._lines.feed(data):
             self._tail.add(line)
-            self._follower.line(line, now)
-
-    def _write_log(self, data: bytes) -> None:
-        if self._step_log is not None:
-            with suppress(OSError):  # the whole log shows what is missing
-                self._step_log.write(data)
-                self._step_log.flush()
-        rest = memoryview(data)
-        while rest and not self._is_log_broken:
-            try:
-                rest = rest[os.write(1, rest) :]
-            except BlockingIOError:
-                time.sleep(0.01)  # another process made the terminal non-blocking
-            except OSError as error:
-                # A full disk must not end a training that would otherwise continue.
-                self._is_log_broken = True
-                self._run.warn(f"the log is not whole: {error.strerror}")
+            if self._usual is None or not self._logged.count:  # else the program reports itself
+                self._follower.line(line, now)
 
     def _look(self, command: Command) -> None:
         """Do what is due: stop, adopt, compare, report, show."""
@@ -321,6 +315,13 @@ class _Script:
                 self._run.warn(text)
         finally:
             self._folder.close()
+
+    def _note_taken(self) -> None:
+        """Write into the log which metrics were taken from the output, if the file names none."""
+        if self._usual is not None and self._usual.taken and not self._logged.count:
+            names = ", ".join(self._usual.taken)
+            text = f"sweep: the file names no metrics; taken from the output: {names}\n"
+            self.log.write(text.encode())
 
     def _keep_checkpoint(self) -> None:
         if self._outputs.path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import os
 import shutil
@@ -16,6 +17,7 @@ from orchestrator.files import MIB, format_size
 from orchestrator.placement.memory_needs import HISTORY_FILE
 from orchestrator.sweepfile.model import Program
 
+_CLONE = 0x40049409  # FICLONE of Linux: both share their blocks until one is written
 FOLDER = "work"  # in the run directory: the trial's copy
 
 # Limits of a copy; larger files are data or results, not sources.
@@ -121,6 +123,8 @@ def _make_copy(
                 copy.mkdir()
             elif entry.is_file():
                 size = entry.stat().st_size
+                if _is_cloned(path, copy):
+                    continue  # it takes no room, however large it is
                 if size > LARGEST_BYTES:
                     large.append(f"{name} ({format_size(size)})")
                     continue
@@ -137,6 +141,18 @@ def _make_copy(
         names = ", ".join(large[:3])
         more = f" and {len(large) - 3} more" if len(large) > 3 else ""
         warn(f"left out of the copy: {names}{more}. Name what the program needs under link.")
+
+
+def _is_cloned(source: Path, target: Path) -> bool:
+    """Copy a file by reference, if the file system can (btrfs, XFS), and return whether it did."""
+    try:
+        with source.open("rb") as old, target.open("xb") as new:
+            fcntl.ioctl(new, _CLONE, old.fileno())
+        shutil.copystat(source, target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _sources(folder: Path, linked: set[Path]) -> Iterator[os.DirEntry[str]]:

@@ -74,6 +74,7 @@ class ScriptParser:
         has_subcommands: True if some options are those of a subcommand alone.
         reports_config: True if it can read its parameters from the sweep or from wandb.config.
         params_file: the file next to it from which it reads its parameters; "" if there is none.
+        variables: the environment variables that it reads.
     """
 
     arguments: tuple[Argument, ...] = ()
@@ -84,6 +85,7 @@ class ScriptParser:
     has_subcommands: bool = False
     reports_config: bool = False
     params_file: str = ""
+    variables: tuple[Argument, ...] = ()
 
     @property
     def parameters(self) -> list[Argument]:
@@ -101,7 +103,7 @@ def read_parser(file: Path) -> ScriptParser:
     source = _text(file)
     if file.suffix != ".py":
         known = variables_of(source, SHELL_VARIABLE)
-        return ScriptParser(known, "environment" if known else "")
+        return ScriptParser(known, "environment" if known else "", variables=known)
     trees = [parse(source)]
     texts = [source]
     is_closed = True
@@ -152,9 +154,10 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         kind = "hydra"
         found, is_complete = {each.name: each for each in hydra_options(file, *hydra)}, False
     params = ""
+    variables = variables_of(whole, PYTHON_VARIABLE)
     if not kind:
         params, leaves = params_file_of(file, whole)
-        others = () if leaves else variables_of(whole, PYTHON_VARIABLE)
+        others = () if leaves else variables
         found = {each.name: each for each in (*leaves, *others)}
         kind = "params_file" if leaves else "environment" if others else ""
     names = {last_name(call.func) for call in calls}
@@ -174,6 +177,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         or "@click.group" in whole or sum(map(_is_command, _decorators(trees))) > 1,
         reports_config=re.search(r"\bwandb\b|\bSWEEP_\w+|\borchestrator\b", whole) is not None,
         params_file=params,
+        variables=variables,
     )  # fmt: skip
 
 

@@ -52,6 +52,7 @@ class Probed:
         metrics: the entries of ``metrics``.
         notes: what a reader of the file should know, a comment each.
         copies: True if each trial should run in a copy of the folder.
+        env: environment variables that the run had and the program reads.
     """
 
     words: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Probed:
     goal: str = "minimize"
     notes: tuple[str, ...] = ()
     copies: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def for_trainer(schema: TrainerSchema) -> str:
@@ -115,6 +117,9 @@ def for_program(
     elif args == "env":
         rows = ", ".join(f"{x.option}: '${{params:{x.option}}}'" for x in arguments)
         head = [head[0], "args: none", f"env: {{{rows}}}"]
+    if probed is not None and probed.env:
+        rows = ", ".join(f"{name}: {_item(text)}" for name, text in probed.env.items())
+        head.append(f"env: {{{rows}}}")
     if probed is not None and probed.words:
         start = ["python"] if program.endswith(".py") else []
         words = [*start, "${program}", *probed.words, "${args}"]

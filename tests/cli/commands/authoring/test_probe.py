@@ -174,6 +174,30 @@ def test_one_that_fails_says_why(here: Path) -> None:
     assert not (here / "sweep.yaml").exists()
 
 
+def test_the_environment_of_the_run_goes_into_the_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_ROOT", "/data/a b")
+    (here / "train.py").write_text(
+        "import argparse, os\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float)\n"
+        "p.parse_args()\nprint('val_loss', os.environ['DATA_ROOT'] and 0.5)\n"
+    )
+    _, found = probe("train.py")
+    assert found["env"] == {"DATA_ROOT": "/data/a b"}
+
+
+def test_variables_alone_are_parameters(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPOCHS", "2")
+    (here / "train.py").write_text(
+        "import os\nlr = float(os.environ.get('LR', '0.1'))\n"
+        "for e in range(int(os.getenv('EPOCHS', '9'))):\n    print('epoch', e, 'val_loss', lr)\n"
+    )
+    _, found = probe("train.py")
+    assert found["env"] == {"LR": "${params:LR}", "EPOCHS": "${params:EPOCHS}"}
+    assert (found["args"], found["fixed"]) == ("none", {"EPOCHS": 2})
+    assert list(found["parameters"]) == ["LR"]
+
+
 def test_what_trials_would_report_is_shown(here: Path) -> None:
     (here / "train.py").write_text(
         "for epoch in (1, 2):\n"

@@ -57,6 +57,7 @@ def test_round_trip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     rows = json.loads(compared.stdout)["rows"]
     assert len(rows) == 2, (text, ran.output)
     assert all(script.metric[0] in row["metrics"] for row in rows), text
+    assert all(run.log_file.exists() for run in SweepDir(tmp_path / "r" / "sweep").run_dirs())
     for run in SweepDir(tmp_path / "r" / "sweep").run_dirs():
         steps = sorted({step for step, values in read_reports(run)})
         assert tuple(steps) == script.steps, text
