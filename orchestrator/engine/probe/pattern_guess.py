@@ -221,12 +221,11 @@ def _table(lines: Sequence[str]) -> Proposal | None:
         cells = re.findall(r"[^\s|]+", line)
         if len(cells) < 2 or not all(re.match(r"[A-Za-z]", cell) for cell in cells):
             continue
-        rows = list(_rows(lines[place + 1 :], len(cells)))
         names = [_column(cell) for cell in cells]
+        rows = list(_rows(lines[place + 1 :], names))
         if len(rows) < 2 or not any(name not in ("", "step") for name in names):
             continue
-        at = names.index("step") if "step" in names else None
-        if at is not None and not _rises([row[at] for row in rows]):
+        if "step" in names and not _rises([row["step"] for row in rows]):
             continue
         groups = [f"(?P<{name}>{_VALUE})" if name else r"\S+" for name in names]
         pattern = r"^[\s|]*" + r"[\s|]+".join(groups) + r"[\s|]*$"
@@ -236,11 +235,13 @@ def _table(lines: Sequence[str]) -> Proposal | None:
     return None
 
 
-def _rows(lines: Sequence[str], count: int) -> Iterator[list[float]]:
+def _rows(lines: Sequence[str], names: Sequence[str]) -> Iterator[dict[str, float]]:
+    """Yield the rows of a table that have a number in each column with a name."""
     for line in lines:
-        numbers = [parse_number(cell) for cell in re.findall(r"[^\s|]+", line)]
-        if len(numbers) == count and None not in numbers:
-            yield [number for number in numbers if number is not None]
+        cells = re.findall(r"[^\s|]+", line)
+        row = {name: parse_number(cell) for name, cell in zip(names, cells, strict=False) if name}
+        if len(cells) == len(names) and None not in row.values():
+            yield {name: number for name, number in row.items() if number is not None}
 
 
 def _column(cell: str) -> str:

@@ -157,8 +157,9 @@ class _Script:
             took_s = time.monotonic() - self._started
             lines = list(self._tail.lines)
             text = failure(name, code, took_s, lines, log_file, broken=self._broken)
-            place = f"Command: {shlex.join(command.words)[:_LONGEST_SHOWN]}\nFolder: "
-            raise TrialError(f"{text}\n{place}{self._program.workdir}")
+            text, log_line, rest = text.partition("\nLog: ")
+            text += f"\nCommand: {shlex.join(command.words)[:_LONGEST_SHOWN]}"
+            raise TrialError(f"{text}\nFolder: {self._program.workdir}{log_line}{rest}")
         if command.step:
             self._run.describe(steps=self._codes)
         self._is_whole = not self.was_stopped

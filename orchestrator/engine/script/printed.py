@@ -42,7 +42,7 @@ _NUMBER = re.compile(
 )
 _PLACE = re.compile(
     r"(?P<label>(?:(?<=_)|\b)(?:(?P<epoch>epochs?)|(?P<step>(?:global[_ ])?steps?|iter(?:ation)?s?"
-    r"|rounds?)|(?<!/)batch)\b['\"]?\s*(?:[:=#\[(]|no\.?)?\s*)"
+    r"|rounds?|episodes?)|(?<!/)batch)\b['\"]?\s*(?:[:=#\[(]|no\.?)?\s*)"
     r"(?P<value>\d+(?:\.\d+)?)(?:(?P<slash>\s*(?:/|of)\s*)(?P<total>\d+))?(?![\w%])",
     re.IGNORECASE,
 )

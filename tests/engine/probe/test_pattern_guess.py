@@ -35,6 +35,8 @@ from orchestrator.engine.script.printed import read_line
         (["AE-at-50th-percentile: 5.123"], ("ae_at_50th_percentile",), 1),
         (["[0]\ttrain-rmse:0.5", "[1]\ttrain-rmse:0.4"], ("train_rmse",), 2),
         (["epoch train_loss lr", "  1  0.5 0.1", "  2 0.4 0.1"], ("train_loss",), 2),
+        (["epoch  valid_loss  time", "0  0.5  00:01", "1  0.4  00:02"], ("val_loss",), 2),
+        (["Episode 10\tAverage Score: 3.5", "Episode 20\tAverage Score: 7.0"], ("score",), 2),
     ],
 )
 def test_lines_as_people_print_them(lines: list[str], names: tuple[str, ...], reports: int) -> None:

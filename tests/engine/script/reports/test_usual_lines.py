@@ -67,5 +67,5 @@ def test_a_failure_names_command_and_folder(tmp_path: Path) -> None:
     trial = run_trial(program, {"lr": "a b"}, tmp_path / "run")
     assert trial.reports == [(1, {"val_loss": 0.5})]
     assert trial.error is not None
-    assert f"{file} '--lr=a b'\nFolder: {tmp_path}" in trial.error
+    assert f"{file} '--lr=a b'\nFolder: {tmp_path}\nLog: " in trial.error
     assert b"taken from the output: val_loss" in trial.log
