@@ -149,7 +149,7 @@ def _declared_metrics(trial: _Trial) -> None:
 def _matching_arrays(trial: _Trial) -> None:
     run = trial.finished()
     if "val" not in run.arrays:
-        raise Unseen("it saves no arrays of validation")
+        raise Unseen("it saves no validation arrays")
     found = {f"val_{name}": value for name, value in _metrics(trial.trainer, run).items()}
     shared = sorted({name for _, metrics in run.reports for name in metrics} & set(found))
     if not shared:
@@ -183,7 +183,7 @@ def _stops(trial: _Trial) -> None:
     if run.reports_after_stop > 1:
         raise Broken(f"it made {run.reports_after_stop} reports after it was asked to stop")
     if len(run.reports) >= len(whole.reports) > 1:
-        raise Broken("it trained to the end though it was asked to stop half way")
+        raise Broken("it trained to the end though a stop was requested half way")
 
 
 def _resumes_when_stopped(trial: _Trial) -> None:
@@ -225,7 +225,7 @@ def _splits_stay(trial: _Trial) -> None:
     if _equal_values(some, all_of_it) and len(np.ravel(all_of_it)) > 1:
         return  # a fixed sample, for which half the data is enough
     if not _is_part(some, all_of_it):
-        raise Broken("the training targets of half the data are no part of those of all")
+        raise Broken("the training targets of half the data are not part of those of all data")
 
 
 def _new_schedule(trial: _Trial) -> None:
@@ -260,11 +260,11 @@ _PROMISES: dict[str, Callable[[_Trial], None]] = {
     "reports every metric of METRICS and no other": _declared_metrics,
     "validation arrays give the metrics that were reported with them": _matching_arrays,
     "the same config gives the same reports and arrays": _deterministic,
-    "stops when it is asked to": _stops,
+    "stops when requested": _stops,
     "stopped and resumed, it ends as if it had never stopped": _resumes_when_stopped,
     "from any checkpoint it ends as if it had never stopped": _resumes_anywhere,
     "a new schedule after a resume runs over the remaining steps": _new_schedule,
-    "data_fraction takes training data alone, and less is part of more": _splits_stay,
+    "data_fraction removes only training data, and smaller fractions are subsets": _splits_stay,
 }
 
 

@@ -101,7 +101,7 @@ def test_a_module_of_ones_own_that_keeps_every_promise(tmp_path: Path, folder: P
         ('"val_mae": Metric()}', '"val_mae": Metric(), "val_r2": Metric()}', "reports every", "r2"),
         ("np.full_like(wanted, weight)", "np.full_like(wanted, 9.0)", "validation arr", "val_mae"),
         ('run.data_fraction if split == "train" else 1.0', "run.data_fraction", "data_frac", "val"),
-        ("values[: max(1, int(share * count))]", "values * share", "data_frac", "no part"),
+        ("values[: max(1, int(share * count))]", "values * share", "data_frac", "not part"),
         ('{"epoch": epoch, "weight": weight,\n                        "rng"',
          '{"x": Config(), "epoch": epoch, "weight": weight,\n                        "rng"',
          "from any", ".Config"),
@@ -132,7 +132,7 @@ def test_the_command_says_what_is_kept(tmp_path: Path, capsys: pytest.CaptureFix
     trainer = made(tmp_path, PLAIN)
     place = ["--folder", str(tmp_path)]
     assert main([trainer.name, *place, "--set", "epochs=3"]) == 0
-    assert "yes      stops when it is asked to" in capsys.readouterr().out
+    assert "yes      stops when requested" in capsys.readouterr().out
     made(tmp_path, PLAIN.replace("def train", "def other"))
     assert main([trainer.name, *place, "--set", "epochs=x"]) == 2
     assert "--set epochs: must be int (found 'x'" in capsys.readouterr().err

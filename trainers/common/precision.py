@@ -73,7 +73,7 @@ def choose(bits: int, model: nn.Module, run: Run, device: torch.device) -> Preci
         trouble = trouble_with(layer, device, half)
         if trouble is not None:
             run.warn(
-                f"asked precision {bits}, trained with 32: {layer.kind.__name__} layers do not "
+                f"requested precision {bits}, trained with 32: {layer.kind.__name__} layers do not "
                 f"compute in {_name(half)} on this {_DEVICES.get(device.type, device.type)} "
                 f"({trouble})"
             )

@@ -82,8 +82,8 @@ def test_one_kind_of_layer_that_lacks_it_is_enough(
     found = choose(16, model, run, CPU)
     assert found.facts() == {"precision": 32, "forward_type": "float32"}
     assert run.warnings == [
-        "asked precision 16, trained with 32: LSTM layers do not compute in bfloat16 on this CPU "
-        f"({MISSING})"
+        "requested precision 16, trained with 32: LSTM layers do not compute in bfloat16 on this "
+        f"CPU ({MISSING})"
     ]
     with found.autocast():
         assert model[0](torch.ones(2, 4)).dtype is torch.float32
@@ -170,7 +170,7 @@ def test_a_trainer_falls_back_to_what_it_does_with_32_bits(
     fallen = trained(16)
     assert calls.count(True) == 1
     (warning,) = fallen.warnings
-    assert warning.startswith("asked precision 16, trained with 32: ")
+    assert warning.startswith("requested precision 16, trained with 32: ")
     assert fallen.facts["effective"]["precision"] == 32
     assert fallen.facts["effective"]["forward_type"] == "float32"
     assert fallen.reports == whole.reports
@@ -207,7 +207,7 @@ def test_a_shipped_sweep_shows_it_in_metadata_and_table_where_onednn_knows_avx2_
         assert metadata["config"]["precision"] == 16
         fell_back = metadata["effective"]["precision"] == 32
         assert fell_back or platform.machine() not in ("x86_64", "AMD64")
-        warning = "asked precision 16, trained with 32: LSTM layers do not compute in bfloat16"
+        warning = "requested precision 16, trained with 32: LSTM layers do not compute in bfloat16"
         assert any(text.startswith(warning) for text in metadata["warnings"]) == fell_back
         for shown in (table, later):
             assert (f"! {metadata['name']}: {warning}" in shown) == fell_back
