@@ -119,9 +119,10 @@ class _Table:
         }
         most = max((len(column.values) for column in metrics.values()), default=0)
         places = self.columns[epoch].values if epoch is not None else array("d")
-        if most and len(places) == self.rows and all(map(math.isfinite, places)):
-            has_fractions = not all(map(float.is_integer, places))
-            distinct = len(set(map(math.floor, places)))
+        has_fractions = not all(map(float.is_integer, places))
+        is_finite = not has_fractions or all(map(math.isfinite, places))
+        if most and len(places) == self.rows and is_finite:
+            distinct = len(set(map(math.floor, places) if has_fractions else places))
             if distinct >= 2 and not has_fractions and most / distinct <= _MANY_IN_EPOCH:
                 return self._each("epoch", metrics, places.__getitem__)
             if _MANY_REPORTS >= distinct >= 5:
@@ -174,7 +175,7 @@ def _epoch_means(places: array[float], metrics: Mapping[str, _Column]) -> list[R
     """Return one report for each stretch of rows that lie in the same epoch."""
     # The end of an epoch belongs to it: 1.0 is the last of the first epoch, not the next.
     has_fractions = not all(map(float.is_integer, places[:64]))
-    whole = (max(1, math.ceil(at)) for at in places) if has_fractions else map(int, places)
+    whole = (max(1, math.ceil(at)) for at in places) if has_fractions else map(math.floor, places)
     reports, start = [], 0
     for epoch, rows in groupby(whole):
         end = start + len(list(rows))

@@ -34,19 +34,22 @@ _DECIMAL_POINT = re.compile(r"\d\.\d")
 class TableParser:
     """Turns the lines of a table, as they come, into rows under a heading.
 
+    Args:
+        size: of the file, bytes; 0 for one that is being written.
+
     Attributes:
         names: the present heading; empty before it came.
         too_long: number of rows that were left out, as they are longer than the heading.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 0) -> None:
         self.names: list[str] = []
         self.too_long = 0
         self.first_too_long = ""  # what is wrong with the first of them
         self._delimiter: str | None = None
         self._comment = ""
         self._has_decimal_comma: bool | None = None
-        self._size = 0  # characters so far
+        self._size = size
         self._texts: set[str] = set()  # columns that hold text
         self._open: list[str] = []  # lines of a quoted cell that has not ended
 
@@ -69,11 +72,13 @@ class TableParser:
     def blocks(self, lines: list[str]) -> Iterator[tuple[list[str], Sequence[Cells]]]:
         """Yield the cells of further lines by column, with their heading."""
         start = 0
-        whole = self._whole(lines)
+        text = "\n".join(lines)
+        whole = self._whole(lines, text)
         while not self.names and start < len(whole):
             start += self._take_heading(whole, start) if whole[start].strip() else 1
         rest = whole[start:] if start else whole
-        text = "\n".join(rest)
+        if rest is not lines:
+            text = "\n".join(rest)
         if self._has_decimal_comma is None and rest:
             sample = text[:65_536]
             has_comma = self._delimiter != "," and _DECIMAL_COMMA.search(sample) is not None
@@ -124,9 +129,8 @@ class TableParser:
             found.append(array("d", column.to_numpy().tobytes()) if is_full else column.to_pylist())
         return found
 
-    def _whole(self, lines: list[str]) -> list[str]:
+    def _whole(self, lines: list[str], text: str) -> list[str]:
         """Return lines of which each holds whole cells: a quoted one may span several."""
-        text = "\n".join(lines)
         if "\r" in text:
             lines = text.replace("\r", "\n").split("\n")
         if not self._open and '"' not in text:
@@ -220,7 +224,7 @@ def delimiter_of(heading: str) -> str:
 
 
 def _read(path: Path) -> list[LoggedRun]:
-    parser, rows = TableParser(), LoggedRows()
+    parser, rows = TableParser(size=path.stat().st_size if path.is_file() else 0), LoggedRows()
     for lines in read_lines(path):
         for names, columns in parser.blocks(lines):
             rows.add_columns(names, columns)
