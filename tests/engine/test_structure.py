@@ -24,8 +24,8 @@ SOURCES = sorted(
     [*(ORCHESTRATOR / "engine").rglob("*.py"), *(ORCHESTRATOR / "placement").rglob("*.py")]
 )
 
-# Modules of the standard library whose settings are changed for a while and restored.
-PATCHED = {"sys", "tempfile"}
+# Modules of others whose settings are changed for a while and restored, or once before Ray starts.
+PATCHED = {"sys", "tempfile", "services", "ray._private.worker"}
 # The process is started after the tree is watched, so that the tree misses no child.
 SET_ONCE_KNOWN = {"root"}
 

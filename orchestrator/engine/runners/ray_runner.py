@@ -168,7 +168,7 @@ def _set_token(path: Path) -> None:
     """Let Ray accept only who knows a fresh token, which is in a file for this user alone."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         stream.write(secrets.token_hex(32))
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)})
     os.environ.pop("RAY_AUTH_TOKEN", None)
     with suppress(ImportError):  # Ray has read both when it was imported
         from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]

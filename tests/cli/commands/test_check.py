@@ -55,7 +55,7 @@ class TestText:
 
     def test_warnings_leave_it_good(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (folder / "good.yaml").write_text("program: none.py\nmethod: random\n"
-                                          "parameters: {x: {values: [1, 2]}}\n")  # fmt: skip
+                                          "parameters: {x: {min: 1.0, max: 2.0}}\n")  # fmt: skip
         assert check("good.yaml") == 0
         first, *warnings = capsys.readouterr().out.splitlines()
         assert "unbounded number of trials" in first
