@@ -26,7 +26,7 @@ from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.checks.start import read_start
 from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.program.paths import settle_paths
+from orchestrator.sweepfile.program.paths import check_notebook, settle_paths
 from orchestrator.sweepfile.program.resolve import read_program
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC, plain_settings, spec_values
 from orchestrator.sweepfile.yaml.compose import ORIGIN, apply, parameter_names, read_whole
@@ -102,6 +102,7 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
     if any(key in file.values for key in PROGRAMS):
         names = [*file.names(), *([seed_parameter] if seeds else [])]
         program = read_program(file, path.parent, need_program, names)
+        check_notebook(file, program, need_program)
     early_terminate = wandb_files.read_early_terminate(file)
     wandb_files.warn_of_exponents(file)
     wandb_files.warn_of_impute(file)

@@ -7,16 +7,19 @@ program that is not there is looked for in the current folder.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
+from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.domain import Declared
 from orchestrator.sweepfile.yaml.compose import ORIGIN
@@ -108,6 +111,26 @@ def home_of(file: ParsedFile, folder: Path) -> Path:
 def find_program(text: str, folder: Path, workdir: str) -> str | None:
     """Return the program from the file's folder, else from the folder where it runs."""
     return locate(text, folder) or locate(text, folder / workdir)
+
+
+def check_notebook(file: ParsedFile, program: Program, need: bool) -> None:
+    """Report a notebook that no trial could run: without papermill, or a cell for parameters."""
+    if not program.path.endswith(".ipynb") or not os.path.isfile(program.path):
+        return
+    report = file.error if need else file.warn
+    missing = [name for name in ("papermill", "ipykernel") if find_spec(name) is None]
+    if missing and program.python is None:
+        message = f"a notebook needs {' and '.join(missing)}. Run pip install {' '.join(missing)}."
+        report(message, "program")
+    try:
+        cells = json.loads(Path(program.path).read_text(encoding="utf-8-sig"))["cells"]
+        tags = {tag for cell in cells for tag in cell.get("metadata", {}).get("tags", ())}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        report(f"cannot be read as a notebook: {error}.", "program")
+        return
+    if "parameters" not in tags and file.names():
+        message = "the notebook has no cell with the tag parameters. Tag the one that sets them."
+        report(message, "program")
 
 
 def conda_folder(name: str, folder: Path, environ: Mapping[str, str], home: Path) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.program import paths
 from orchestrator.sweepfile.space.grid import grid_values
 
 FILE = """
@@ -57,3 +58,21 @@ def test_a_missing_file_is_an_error_of_run_and_a_warning_of_plan(sweep: Path) ->
     assert "no file or folder /" in problem.message
     spec = load_spec(sweep)
     assert "fixed.data_path" in spec.warnings[0]
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    ("{}", "cannot be read as a notebook"),
+    ('{"cells": [{"metadata": {"tags": ["other"]}}, {}]}', "no cell with the tag parameters"),
+    ('{"cells": [{"metadata": {"tags": ["parameters"]}}]}', ""),
+])  # fmt: skip
+def test_a_notebook_is_checked_before_it_starts(
+    content: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "find_spec", lambda name: name)
+    (tmp_path / "train.ipynb").write_text(content)
+    file = tmp_path / "sweep.yaml"
+    file.write_text("program: train.ipynb\nparameters: {lr: {values: [1, 2]}}\n")
+    assert [words in text for text in load_spec(file).warnings] == [True] * bool(words)
+    monkeypatch.setattr(paths, "find_spec", lambda name: None)
+    with pytest.raises(SpecError, match="a notebook needs papermill and ipykernel"):
+        load_spec(file, need_program=True)
