@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,3 +217,17 @@ def test_they_run(name: str, tmp_path: Path) -> None:
         main(["run", str(EXAMPLES / f"{name}.yaml"), "--inline", "--results", str(tmp_path), *more])
     assert ended.value.code == 0
     judge(Ran(tmp_path / name))
+
+
+COMMAND = re.compile(r"#\s+sweep (?:run|plan|check)\s+(\S+\.yaml)(.*)")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_the_commands_in_the_comments_of_a_file_are_accepted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    for file, rest in COMMAND.findall(path.read_text(encoding="utf-8")):
+        words = shlex.split(rest, comments=True)
+        given = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+        load_spec(Path(file), overrides=given, quick="--quick" in words)
