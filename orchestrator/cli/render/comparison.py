@@ -20,6 +20,7 @@ from orchestrator.cli.render.text import (
     plural,
     short_names,
     short_path,
+    without_distances,
 )
 from orchestrator.errors import UsageError, nearest
 from orchestrator.metrics import goal, known_metrics
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.table import Comparison, Incomplete, Row
 
 LISTED = 40
-JUDGED = 1
-"""Weight of metrics that targets, milestones and ``success`` judge."""
-
+JUDGED = 1  # weight of metrics that targets, milestones and ``success`` judge
 VARIED = 3  # varied parameters that are shown before any metric but the one that ranks
 
 
@@ -49,9 +48,6 @@ def render_comparison(
         width: characters per line; None for the terminal's.
         everything: show all columns and all incomplete runs, however many.
         only: titles of the columns to show, with commas; None for the usual ones.
-
-    Raises:
-        UsageError: `only` names no column.
     """
     lines = [heading(comparison)]
     rows = comparison.rows
@@ -60,6 +56,9 @@ def render_comparison(
         if only is not None:
             columns = _chosen(columns, only)
         elif not everything:
+            judged = [column for column in columns if column.weight <= JUDGED]
+            if fit(judged, width)[1]:
+                columns = without_distances(columns)
             columns, hidden = fit(columns, width)
         lines += ["", draw(columns)]
         if len(rows) < comparison.n_rows:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,15 @@ def fit(columns: Sequence[Column], width: int | None = None) -> tuple[list[Colum
             room -= needed
     kept = [column for index, column in enumerate(columns) if index in chosen]
     return kept, len(columns) - len(kept)
+
+
+def without_distances(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns without what follows ✓ and ✗, so that more of them fit."""
+
+    def short(text: str) -> str:
+        return re.sub(r"([✓✗]) [-+]\S+$", r"\1", text)
+
+    return [replace(column, cells=list(map(short, column.cells))) for column in columns]
 
 
 def draw(columns: Sequence[Column], *, markdown: bool = False) -> str:

@@ -209,7 +209,8 @@ class _Finder:
         for path, folder in self._tree.items():
             if path in taken or path in self._parts or taken.intersection(path.parents):
                 continue
-            logs = [name for name in folder.files if _is_log(path / name)]
+            # An experiment of MLflow has a meta.yaml as its runs have.
+            logs = [name for name in folder.files - {"meta.yaml"} if _is_log(path / name)]
             manifest = self._manifest(path)
             if not logs or (manifest is not None and manifest.runs):
                 continue

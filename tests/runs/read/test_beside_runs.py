@@ -90,6 +90,19 @@ def test_each_output_folder_is_one_complete_run(tmp_path: Path, files: dict[str,
     assert found.incomplete == ()
 
 
+def test_an_experiment_of_mlflow_is_no_run(tmp_path: Path) -> None:
+    write(tmp_path / "1" / "meta.yaml", "name: experiment\n")
+    for run in ("abc", "def"):
+        write(tmp_path / "1" / run / "meta.yaml", "lifecycle_stage: active\n")
+        write(tmp_path / "1" / run / "params" / "lr", "0.1")
+        write(tmp_path / "1" / run / "metrics" / "val_acc", "1 0.5 0\n2 0.8 1\n3 0.6 2\n")
+    found = compare([tmp_path])
+    assert [(row.trial, row.metrics["val_acc"]) for row in found.rows] == [
+        ("abc", 0.8),
+        ("def", 0.8),
+    ]
+
+
 def test_a_log_of_the_whole_tree_is_no_run(tmp_path: Path) -> None:
     write(tmp_path / "batch.log", "epoch 1 val_loss 0.5\nepoch 2 val_loss 0.4\n")
     for run in ("one", "two"):
