@@ -136,8 +136,8 @@ def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
                         continue
                     reason = str(error).strip().rpartition("\n")[2]  # above may be a traceback
                     raise SweepError(
-                        f"Ray does not start on this machine ({reason}); it was tried twice. "
-                        "Give --inline to run without it, one trial after another."
+                        f"Ray does not start on this machine ({reason}). Give --inline to run "
+                        "without it, one trial after another. It was tried twice."
                     ) from error
             node = ray._private.worker.global_worker.node
             yield folder, lambda: _lost(node)

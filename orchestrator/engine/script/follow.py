@@ -145,7 +145,7 @@ class _Script:
         self._started = self._last_output = time.monotonic()
         self._run.describe(command=command.words)
         with command.log.open("wb") if command.log is not None else nullcontext() as log:
-            self.log.step_log = log
+            self.log.begin_step(log)
             if command.step:
                 self.log.write(f"=== step {command.step} ===\n".encode())
             code = self._follow(command)

@@ -22,7 +22,7 @@ class OutputLog:
     """
 
     def __init__(self, file: Path, warn: Callable[[str], None]) -> None:
-        self.step_log: BinaryIO | None = None
+        self._step: BinaryIO | None = None
         self._warn = warn
         self._is_broken = False
         self._own: BinaryIO | None = None
@@ -30,9 +30,13 @@ class OutputLog:
             is_stdout = file.exists() and os.path.samestat(os.fstat(1), file.stat())
             self._own = None if is_stdout else file.open("ab", buffering=0)
 
+    def begin_step(self, log: BinaryIO | None) -> None:
+        """Write into the log of the step that begins too; None if it has none."""
+        self._step = log
+
     def write(self, data: bytes) -> None:
         """Write what was printed."""
-        for log in (self.step_log, self._own):
+        for log in (self._step, self._own):
             if log is not None:
                 with suppress(OSError):  # the standard output shows what is missing
                     log.write(data)
