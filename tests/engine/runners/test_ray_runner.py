@@ -33,7 +33,7 @@ def test_a_ray_that_does_not_start_names_the_alternative(monkeypatch: pytest.Mon
     ):
         raise AssertionError("must not come here")
     assert MARK not in os.environ
-    assert [folder.exists() for folder in folders] == [False]
+    assert [folder.exists() for folder in folders] == [False, False], "it is tried twice"
 
 
 def test_a_ray_that_runs_already_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
