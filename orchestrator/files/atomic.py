@@ -21,8 +21,10 @@ os.umask(_UMASK)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """Open a temporary file in the folder of `path` that replaces it when the block succeeds.
+
+    If it is `private` only this user can read it, otherwise whom the umask lets.
 
     The content is flushed to disk before the rename, so that a power cut leaves the old file or
     the new one. If the block raises, `path` is unchanged and the temporary file is removed.
@@ -37,7 +39,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_UMASK)
+        temporary.chmod(0o600 if private else 0o666 & ~_UMASK)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -51,15 +53,16 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Replace the content of `path` by `text` (UTF-8) in one step."""
-    with replacing(path) as stream:
+    with replacing(path, private=private) as stream:
         stream.write(text.encode())
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any], *, private: bool = False) -> None:
     """Replace the content of `path` by `value` as indented strict JSON in one step; see `plain`."""
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
+    write_text(path, text, private=private)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,5 @@
 from .load import load_spec as load_spec
+from .model.private import Private as Private
 from .resume_diff import differences as differences
 from .trainer_schemas import (
     PACKAGE as PACKAGE,

@@ -25,6 +25,7 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.checks.start import read_start
 from orchestrator.sweepfile.expand.trial_names import safe
+from orchestrator.sweepfile.model.private import Private, with_secrets
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.paths import check_notebook, settle_paths
 from orchestrator.sweepfile.program.resolve import read_program
@@ -80,7 +81,29 @@ def load_spec(
         parameters.check_some_run(file, spec)
     if log.problems:
         raise log.error()
-    return replace(spec, warnings=tuple(str(warning) for warning in log.warnings))
+    warnings = log.private.masked([str(warning) for warning in log.warnings])
+    return replace(_without_private(spec, log.private), warnings=tuple(warnings))
+
+
+# Of a spec and of a program: what only the process of a trial reads.
+_SETTINGS = (
+    *("fixed", "parameters", "constraints", "trials", "stage_set", "overrides"),
+    *("stages", "ablate", "remedy"),
+)
+_COMMANDS = ("command", "steps", "resume")
+
+
+def _without_private(spec: Spec, private: Private) -> Spec:
+    """Return the spec with what is private as it is written, and what that stands for."""
+    program = spec.program
+    settings = {name: getattr(spec, name) for name in _SETTINGS}
+    private = with_secrets(private, settings, program.env if program is not None else {})
+    if program is not None:
+        commands = {name: private.without(getattr(program, name)) for name in _COMMANDS}
+        commands["command"] = tuple(map(private.masked, commands["command"]))
+        program = replace(program, env=private.without(program.env), **commands)
+    kept = {name: private.without(value) for name, value in settings.items()}
+    return replace(spec, program=program, private=private.values, **kept)
 
 
 def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:

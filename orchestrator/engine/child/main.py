@@ -20,7 +20,7 @@ from orchestrator.engine.child import memory
 from orchestrator.engine.child.process import Attempt, Channel, Message, kill_family
 from orchestrator.errors import SweepError, TrialError
 from orchestrator.files import atomic, lock
-from orchestrator.sweepfile import PACKAGE
+from orchestrator.sweepfile import PACKAGE, Private
 from orchestrator.sweepfile.model import Program
 
 if TYPE_CHECKING:
@@ -146,28 +146,30 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> Me
             message = _describe(error, attempt)
             if run is not None:
                 with suppress(OSError):  # the folder may be gone or full; the message matters
-                    run.finish("failed", error=message)
-            return ["failed", message]
+                    run.finish("failed", error=run.masked(message))
+            return ["failed", message if run is None else run.masked(message)]
     return ["done"]
 
 
 def _train(attempt: Attempt, run: TrialRun) -> None:
+    private = Private(attempt.private)
+    config = private.put_in(attempt.config)
     if attempt.program is not None:
         from orchestrator.engine.script.follow import run_script
 
-        run_script(Program.from_dict(attempt.program), attempt.config, run)
+        run_script(Program.from_dict(private.put_in(attempt.program)), config, run)
         return
     loading = importlib.import_module(f"{PACKAGE}.loading")
     try:
         trainer = loading.load_trainer(str(attempt.trainer), attempt.folder)
     except loading.TrainerError as error:
         raise TrialError(f"trainer {error}.") from error
-    config = trainer.make_config(attempt.config)
-    run.describe(config=trainer.full_config(config), set=dict(attempt.config))
+    made = trainer.make_config(config)
+    run.describe(config=trainer.full_config(made), set=config)
     if trainer.data_kind:
         run.describe(data={"kind": trainer.data_kind})
     try:
-        trainer.train(config, run)
+        trainer.train(made, run)
     except ValueError as error:
         *_, (last, _line) = traceback.walk_tb(error.__traceback__)
         if str(last.f_globals.get("__name__", "")).startswith(f"{PACKAGE}."):

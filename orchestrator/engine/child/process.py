@@ -81,6 +81,7 @@ class Attempt:
         from_checkpoint: its first attempt finds the checkpoint of the trial that it follows.
         stops_at_non_finite: a training loss that is not finite ends it at once.
         new_schedule: it continues from another trial's checkpoint with its own schedule.
+        private: what is written in `config` and `program` for a text that must not be, to that.
     """
 
     run_path: str
@@ -99,6 +100,7 @@ class Attempt:
     from_checkpoint: bool = False
     stops_at_non_finite: bool = False
     new_schedule: bool = False
+    private: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def run_dir(self) -> RunDir:

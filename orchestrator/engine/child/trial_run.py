@@ -21,6 +21,7 @@ from orchestrator.errors import TrialError
 from orchestrator.files import atomic, jsonl
 from orchestrator.files.series_names import Rank, best_training_name
 from orchestrator.runs import now
+from orchestrator.sweepfile import Private
 
 # How often a trainer's memory is measured, and the growth that is worth a message.
 MEMORY_EVERY_S = 2.0
@@ -29,6 +30,9 @@ _GREW = 1.02
 # Keys of a checkpoint: which trial wrote it, and what `sweep resume --new-schedule` leaves out.
 _OWNER = "_trial"
 SCHEDULER = "scheduler"
+
+# What of the metadata may hold texts that must not be written down.
+_PRIVATE = {"config", "set", "program", "command", "effective"}
 
 # Packages that affect results.
 _PACKAGES = ("sweep-orchestrator", "torch", "numpy", "ray", "optuna", "pyroomacoustics")
@@ -42,6 +46,7 @@ class TrialRun:
     Attributes:
         goes_on: an earlier attempt, or the trial that this one follows, may have left a state.
         cap: what it may hold on its GPU, and all memory of that, bytes; None for no cap.
+        masked: returns a record without texts that must not be written down.
     """
 
     def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:
@@ -54,6 +59,7 @@ class TrialRun:
         if attempt.cap_bytes is not None and attempt.gpu_bytes is not None:
             self.cap = attempt.cap_bytes, attempt.gpu_bytes
         self._attempt = attempt
+        self.masked = Private.of_process(attempt.private).masked
         self._files = attempt.run_dir
         self._channel = channel
         self._echo = echo
@@ -119,6 +125,7 @@ class TrialRun:
 
     def progress(self, text: str) -> None:
         """Describe in a few words what happens before the first report."""
+        text = self.masked(text)
         if text != self._metadata.get("progress"):
             self.describe(progress=text)
             self._channel.send(["progress", text])
@@ -137,6 +144,7 @@ class TrialRun:
 
     def warn(self, text: str) -> None:
         """Record a warning, once; shown in status and below the table."""
+        text = self.masked(text)
         if text not in self._metadata["warnings"]:
             self._metadata["warnings"].append(text)
             self._write()
@@ -226,7 +234,10 @@ class TrialRun:
             log.replace(log.with_name(f"metrics.{self._attempt.attempt - 1}.jsonl"))
 
     def _write(self) -> None:
-        atomic.write_json(self._files.metadata_file, self._metadata)
+        shown = {
+            name: self.masked(self._metadata[name]) for name in _PRIVATE & self._metadata.keys()
+        }
+        atomic.write_json(self._files.metadata_file, {**self._metadata, **shown})
 
 
 class TrainingLoss:

@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -120,8 +120,8 @@ def reporting_variables(config: Mapping[str, Any], directory: Path) -> dict[str,
     """
     folder = directory.absolute()
     plain = atomic.plain(config)
-    atomic.write_json(folder / JSON_FILE, plain)
-    atomic.write_text(folder / YAML_FILE, parameters_yaml(plain, wandb=True))
+    atomic.write_json(folder / JSON_FILE, plain, private=True)
+    atomic.write_text(folder / YAML_FILE, parameters_yaml(plain, wandb=True), private=True)
     return {
         "SWEEP_RUN_DIR": str(folder),
         "SWEEP_METRICS": str(folder / REPORTED_FILE),
@@ -132,6 +132,17 @@ def reporting_variables(config: Mapping[str, Any], directory: Path) -> dict[str,
         # Seconds between writes of W&B's log; its default of 15 is too slow to stop a divergence.
         _WANDB_FLUSH: os.environ.get(_WANDB_FLUSH, "1"),
     }
+
+
+def mask_files(config: Mapping[str, Any], directory: Path, masked: Callable[[Any], Any]) -> None:
+    """Mask what must not be written down in the files that only the script was to read."""
+    reporting_variables(masked(config), directory)
+    passed = atomic.read_json(directory / ARGUMENTS_FILE)
+    if passed is not None:
+        atomic.write_json(directory / ARGUMENTS_FILE, masked(passed), private=True)
+    if (directory / PARAMETERS_FILE).exists():
+        text = parameters_yaml(masked(config))
+        atomic.write_text(directory / PARAMETERS_FILE, text, private=True)
 
 
 def cap_variables(program: Program, cap: tuple[int, int] | None) -> dict[str, str]:
@@ -196,7 +207,7 @@ def _commanded(
     json_file = ARGUMENTS_FILE
     if directory is not None and "${args_json_file}" in wanted:
         json_file = str(directory.absolute() / ARGUMENTS_FILE)
-        atomic.write_json(Path(json_file), unnamed)
+        atomic.write_json(Path(json_file), unnamed, private=True)
     resume = _resume_words(program, macros)
     try:
         words = replace(
@@ -299,7 +310,7 @@ def _notebook(program: Program, config: Mapping[str, Any], directory: Path | Non
         )
     base = Path() if directory is None else directory.absolute()
     if directory is not None:
-        atomic.write_text(base / PARAMETERS_FILE, parameters_yaml(config))
+        atomic.write_text(base / PARAMETERS_FILE, parameters_yaml(config), private=True)
     words = [python, "-m", "papermill", str(file), str(base / FILLED_FILE)]
     words += ["-f", str(base / PARAMETERS_FILE)] if config else []
     return [*words, "--log-output", "--no-progress-bar"]

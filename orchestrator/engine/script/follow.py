@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine.script.command_line import reporting_variables
+from orchestrator.engine.script.command_line import mask_files, reporting_variables
 from orchestrator.engine.script.found_files import Arrays, ScriptFolder
 from orchestrator.engine.script.job import Command, Job, keep_checkpoint, prepare
 from orchestrator.engine.script.output_folder import Outputs
@@ -175,12 +175,15 @@ class _Script:
 
     def clear_away(self) -> None:
         """End every process, and keep what the script left."""
+        run = self._run
         with ExitStack() as each:  # whatever fails; the last one is called first
             each.callback(self._keep_checkpoint)
             each.callback(self._close_sources)
             each.callback(lambda: self._outputs.keep(self._pids(), is_whole=self._is_whole))
             each.callback(self._describe_written)
             each.callback(self._note_taken)
+            # What only the script may read was for its run.
+            each.callback(mask_files, self._config, run.directory, run.masked)
             self._end_tree(self._grace_s)
 
     def _follow(self, command: Command) -> int:

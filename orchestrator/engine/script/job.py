@@ -159,7 +159,7 @@ def _write_params_file(program: Program, macros: Macros, directory: Path) -> Mac
         )
     text = params_text(program.params_file, macros)
     target.unlink(missing_ok=True)  # in a copy it may be a link
-    atomic.write_text(target, text)
+    atomic.write_text(target, text, private=True)
     return macros
 
 

@@ -160,6 +160,7 @@ def for_child(
         from_checkpoint=record.from_checkpoint,
         stops_at_non_finite=policy_for(spec).action("non-finite") in ("stop", "remedy"),
         new_schedule=bool(record.change.get("new_schedule")),
+        private=dict(spec.private),
     )
 
 

@@ -35,7 +35,7 @@ _HINTS = {
     "params_file": "Write params_file.",
     "checkpoint": "It is for resume only.",
 }
-_WHOLE = re.compile(r"\$\{(?!envvar:[A-Z0-9_]*\})([^{}]*)\}")
+_WHOLE = re.compile(r"\$\{(?!envvar:[A-Z0-9_]*\}|env:|hidden:)([^{}]*)\}")
 _INSIDE = re.compile(rf"\$\{{(?:params:([^{{}}]+)|({'|'.join(INSIDE)})|envvar:([A-Z0-9_]*))\}}")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.sweepfile.model.private import Private, is_secret
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.schema.sweep import JOINED_KEYS, SPEC
 from orchestrator.sweepfile.yaml.node import Log, Node, found
@@ -112,9 +113,17 @@ def _substituted(node: Node, key: str, log: Log) -> Any:
         log.at(node, key, f"{message} Set it, or write ${{env:{name}:-DEFAULT}}.")
     if missing:
         return None
-    result = _ENV.sub(lambda match: _variable(match) or "", text)
-    # Alone, it is what it would be if it were written there: a number, true, text.
-    return _scalar(result, node.origin) if _ENV.fullmatch(text) else result
+    values = {match[0]: _variable(match) or "" for match in _ENV.finditer(text)}
+    result = _ENV.sub(lambda match: values[match[0]], text)
+    whole = _ENV.fullmatch(text)
+    if whole is not None and not is_secret(whole[1]) and not is_secret(key.rpartition(".")[2]):
+        # Alone, it is what it would be if it were written there: a number, true, text.
+        scalar = _scalar(result, node.origin)
+        if not isinstance(scalar, str):
+            return scalar
+    known = log.private
+    log.private = Private({**known.values, **values}, {**known.wholes, result: text})
+    return result
 
 
 def _variable(match: re.Match[str]) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import Problem, SpecError, nearest
+from orchestrator.sweepfile.model.private import Private
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,14 @@ class Log:
 
     Attributes:
         exponents: the places of numbers that YAML 1.1 takes for text, such as ``1e-5``.
+        private: the texts that come from the environment.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.exponents: list[Problem] = []
+        self.private = Private()
 
     def add(self, key: str, message: str, origin: str, line: int | None = None) -> None:
         """Add a mistake."""
