@@ -14,10 +14,9 @@ from orchestrator.divergence import number
 from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_runs, diagnose
 from orchestrator.divergence.schedule import Declared, schedule_of_trial
 from orchestrator.errors import UsageError, nearest
-from orchestrator.files import atomic
 from orchestrator.files.series_names import best_validation_name, words
 from orchestrator.metrics import goal as named_goal
-from orchestrator.runs import SweepDir
+from orchestrator.runs import SweepDir, SweepRecord
 from orchestrator.runs.curves import LoggedRun, read_runs
 
 # Losses with different weights differ by factors, not by thousands.
@@ -108,7 +107,7 @@ def examine(
     together: list[str] = []
     for sweep, group in groups.items():
         siblings = read_runs(sweep.path) if sweep is not None and len(runs) == 1 else group
-        spec = (atomic.read_json(sweep.spec_file) if sweep is not None else None) or {}
+        spec = SweepRecord.load_spec(sweep) if sweep is not None else {}
         aims = _aims(spec, metric, goal, target)
         settings = [_settings(run, aims, spec, schedule) for run in siblings]
         examined = _diagnose_all(siblings, settings)
@@ -157,10 +156,8 @@ def _aims(
     spec: Mapping[str, Any], metric: str | None, goal: str | None, target: float | None
 ) -> dict[str, Any]:
     """Return the aims for `diagnose`: as requested, else from the `spec` of the sweep."""
-    ranks = spec.get("metric")
-    ranks = ranks if isinstance(ranks, dict) else {}
-    targets = spec.get("targets")
-    targets = targets if isinstance(targets, dict) else {}
+    ranks: Mapping[str, Any] = spec.get("metric") or {}
+    targets: Mapping[str, Any] = spec.get("targets") or {}
     metric = metric or ranks.get("name")
     goal = goal or (ranks.get("goal") if metric == ranks.get("name") else None)
     goal = goal or (metric and named_goal(metric)) or "minimize"
@@ -222,8 +219,7 @@ def _schedule_of(run: LoggedRun, spec: Mapping[str, Any]) -> Declared | None:
     record = run.stored.record if run.stored is not None and run.number is not None else None
     if run.stored is None or record is None:
         return None
-    trials = spec.get("trials")
-    named = [trial.get("set") for trial in trials.values()] if isinstance(trials, dict) else []
+    named = [trial.get("set") for trial in (spec.get("trials") or {}).values()]
     try:
         return schedule_of_trial(
             spec.get("lr_schedule"),

@@ -106,7 +106,7 @@ def find_trial(sweep: SweepDir, text: str) -> TrialRecord:
     Raises:
         NotFoundError: there is none; the message lists trials and suggests the nearest name.
     """
-    records = load_trials(sweep)
+    records = load_trials(sweep, damaged=True)
     numbered = [r for r in records if text.isdecimal() and r.number == int(text)]
     named = [r for r in records if text in (r.name, sweep.run_dir(r.number, r.name).path.name)]
     for record in numbered or named:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import RunDir, SweepDir
+from orchestrator.runs.record_fields import checked, checked_spec
+
+LARGEST_STEP = 1 << 53
+"""Beyond it a float is not exact; no training gets there."""
 
 _Record = TypeVar("_Record", "TrialRecord", "SweepRecord")
 
@@ -95,12 +99,22 @@ class TrialRecord:
         atomic.write_json(run.state_file, asdict(self))
 
     @classmethod
-    def load(cls, run: RunDir) -> TrialRecord | None:
-        """Return the record in `run`, or None if there is none that can be read."""
-        record = _read(TrialRecord, run.state_file)
-        if record is None or type(record.number) is not int or not isinstance(record.config, dict):
+    def load(cls, run: RunDir, *, damaged: bool = False) -> TrialRecord | None:
+        """Return the record in `run`, or None if there is none that can be read.
+
+        Args:
+            damaged: return a record that names the problem for one that cannot be read.
+        """
+        record, problems = _read(TrialRecord, run.state_file)
+        if record is not None and record.number >= 0:
+            record.warnings += [f"state.json: {problem}" for problem in problems]
+            return record
+        number = run.number
+        if not damaged or number is None or not run.state_file.exists():
             return None
-        return record
+        reason = f"state.json: {problems[0] if problems else 'it cannot be read'}"
+        name = run.path.name.partition("-")[2]
+        return cls(number, name, {}, TrialState.WAITING, reason)
 
 
 @dataclass
@@ -140,26 +154,37 @@ class SweepRecord:
     @classmethod
     def load(cls, sweep: SweepDir) -> SweepRecord | None:
         """Return the record in `sweep`, or None if there is none that can be read."""
-        return _read(SweepRecord, sweep.state_file)
+        record = _read(SweepRecord, sweep.state_file)[0]
+        if record is not None and record.goal not in ("minimize", "maximize"):
+            record.goal = "minimize"
+        return record
+
+    @staticmethod
+    def load_spec(sweep: SweepDir) -> dict[str, Any]:
+        """Return the spec that the driver saved, for readers; {} if it cannot be read."""
+        return checked_spec(atomic.read_json(sweep.spec_file) or {})
 
 
-def _read(kind: type[_Record], file: Path) -> _Record | None:
-    """Return the record in a `state.json` without unknown fields; None if it is damaged."""
+def _read(kind: type[_Record], file: Path) -> tuple[_Record | None, list[str]]:
+    """Return the record in a `state.json`, None if it is damaged, and what is wrong with it."""
     raw = atomic.read_json(file)
     if raw is None:
-        return None
-    known = {item.name for item in fields(kind)}
-    try:
-        record = kind(**{key: value for key, value in raw.items() if key in known})
-        record.state = type(kind.state)(record.state)
-    except (TypeError, ValueError):
-        return None
-    return record
+        return None, []
+    found, problems = checked(kind, raw)
+    if found is None:
+        return None, problems
+    record = kind(**found)
+    record.state = type(kind.state)(record.state)
+    return record, problems
 
 
-def load_trials(sweep: SweepDir) -> list[TrialRecord]:
-    """Return the records of all trials of `sweep` that have one, by number."""
-    records = (TrialRecord.load(run) for run in sweep.run_dirs())
+def load_trials(sweep: SweepDir, *, damaged: bool = False) -> list[TrialRecord]:
+    """Return the records of all trials of `sweep` that have one, by number.
+
+    Args:
+        damaged: see `TrialRecord.load`.
+    """
+    records = (TrialRecord.load(run, damaged=damaged) for run in sweep.run_dirs())
     return [record for record in records if record is not None]
 
 
@@ -171,7 +196,7 @@ def read_reports(run: RunDir) -> Iterator[tuple[int, dict[str, float]]]:
             metrics = {name: float(value) for name, value in line["metrics"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue
-        if step >= 0:
+        if 0 <= step <= LARGEST_STEP:
             yield step, metrics
 
 

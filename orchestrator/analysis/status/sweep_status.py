@@ -81,7 +81,7 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
     lives = state is SweepState.RUNNING
     trials = tuple(
         read_trial(sweep, trial, lives=lives, metric=record.metric, present=present)
-        for trial in load_trials(sweep)
+        for trial in load_trials(sweep, damaged=True)
     )
     counts = {each.value: 0 for each in TrialState}
     for trial in trials:
@@ -89,7 +89,7 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
     if record.n_trials is not None and state in (SweepState.RUNNING, SweepState.INTERRUPTED):
         counts["WAITING"] += max(0, record.n_trials - len(trials))
     left = _time_left(trials, counts["WAITING"], record.n_trials) if lives else None
-    placement = record.placement if isinstance(record.placement, dict) else {}
+    placement = record.placement
     if placement and not lives:
         placement = {**placement, "waiting": None}  # nothing waits without a driver
     return SweepStatus(
@@ -107,7 +107,7 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         ends_at=iso(present + left) if left is not None else None,
         placement=placement,
         command=record.command,
-        course=record.course if isinstance(record.course, dict) else {},
+        course=record.course,
     )
 
 

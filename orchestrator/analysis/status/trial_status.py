@@ -12,6 +12,8 @@ from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 from orchestrator.runs.read import open_run
 
+_LARGEST = 1 << 53  # of a step; beyond it a float is not exact
+_LATEST = 2.5e11  # seconds since 1970: no calendar goes further than the year 9999
 # Driver and child read the clock one after the other.
 _SLACK_S = 1.0
 # More durations would change their mean by little and take long to read.
@@ -97,8 +99,8 @@ def read_trial(
         elapsed_s=None if started is None or until is None else max(0.0, until - started),
         time_left_s=left,
         ends_at=iso(present + left) if left is not None else None,
-        warnings=tuple(str(text) for text in record.warnings),
-        need=record.need if isinstance(record.need, dict) else {},
+        warnings=tuple(record.warnings),
+        need=record.need,
     )
 
 
@@ -133,7 +135,9 @@ def _time_left(
 
 def _step(report: Mapping[str, Any]) -> int | None:
     step = report.get("step")
-    return step if isinstance(step, int) and not isinstance(step, bool) else None
+    if not isinstance(step, int) or isinstance(step, bool):
+        return None
+    return step if 0 <= step < _LARGEST else None
 
 
 def _numbers(value: Any) -> dict[str, float]:
@@ -150,18 +154,18 @@ def _numbers(value: Any) -> dict[str, float]:
 def parse_time(value: Any) -> float | None:
     """Return seconds since 1970 for such a number or an ISO 8601 text, None for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if 0 <= value < _LATEST else None
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        # Our times carry their zone; one without is UTC too.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    # Our times carry their zone; one without is UTC too.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def iso(moment: float) -> str:
     """Return seconds since 1970 as a time, ISO 8601 UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(min(moment, _LATEST), UTC).isoformat(timespec="seconds")
 
 
 def complete_durations(sweep: SweepDir, stage: str | None, *, on_cpu: bool) -> list[float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotFoundError, UsageError
-from orchestrator.files import atomic, jsonl, regular
+from orchestrator.files import jsonl, regular
 from orchestrator.metrics import check_pair, check_sequences
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import (
@@ -63,7 +63,7 @@ class SweepInfo:
     def load(cls, sweep: SweepDir) -> SweepInfo | None:
         """Return what the folder of a sweep holds; None if it is not a sweep's."""
         record = SweepRecord.load(sweep)
-        spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
+        spec = SweepRecord.load_spec(sweep)
         if record is None and not spec:
             return None
         metric = spec.get("metric") or {}
@@ -79,7 +79,7 @@ class SweepInfo:
             goal=record.goal,
             second=(str(two[1].get("name")), str(two[1].get("goal"))) if len(two) > 1 else None,
             n_trials=record.n_trials or 0,
-            success=tuple(map(str, spec.get("success") or ())),
+            success=tuple(spec.get("success") or ()),
             targets=_texts(spec.get("targets")),
             tiers={tier: _texts(bounds) for tier, bounds in (spec.get("tiers") or {}).items()},
             expect=_texts(spec.get("expect")),
@@ -93,8 +93,9 @@ class SweepInfo:
         )
 
 
-def _texts(value: dict[str, Any] | None) -> dict[str, str]:
-    return {name: str(text) for name, text in (value or {}).items()}
+def _texts(value: Any) -> dict[str, str]:
+    known = value if isinstance(value, dict) else {}
+    return {name: str(text) for name, text in known.items()}
 
 
 @dataclass(frozen=True)
