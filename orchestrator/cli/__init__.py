@@ -18,6 +18,7 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.output import mute
+from orchestrator.cli.render.text import safe
 from orchestrator.errors import SweepError, nearest
 from orchestrator.files.discover import module_names
 
@@ -104,7 +105,7 @@ def main(args: list[str] | None = None) -> Any:
     except click.Abort:
         code = 130
     except SweepError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {safe(str(error))}", err=True)
         code = error.exit_code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

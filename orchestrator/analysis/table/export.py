@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from orchestrator.metrics import resolve_kind
 
 if TYPE_CHECKING:
     import pandas
+
+_FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.])")
 
 FIRST = ("rank", "sweep", "trial", "path", "state", "warnings")
 
@@ -84,8 +87,8 @@ def to_csv(comparison: Comparison) -> str:
     columns, rows = flat_rows(comparison)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
+    writer.writerow({name: _inert(name) for name in columns})
+    writer.writerows({name: _inert(cell(value)) for name, value in row.items()} for row in rows)
     return stream.getvalue()
 
 
@@ -103,6 +106,11 @@ def cell(value: Any) -> Any:
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(plain(value), ensure_ascii=False)
     return value
+
+
+def _inert(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

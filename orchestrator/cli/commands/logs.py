@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ import click
 
 from orchestrator.cli import options
 from orchestrator.cli.render.events import in_words
+from orchestrator.cli.render.text import safe
 from orchestrator.errors import NotFoundError
 from orchestrator.files import regular
 from orchestrator.runs import (
@@ -138,7 +140,9 @@ def _is_running(sweep: SweepDir) -> bool:
 
 def _decoder() -> Callable[[bytes], str]:
     # A character may be split between two reads; the decoder keeps its first half.
-    return codecs.getincrementaldecoder("utf-8")("replace").decode
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    colors = sys.stdout.isatty()
+    return lambda added: safe(decode(added), colors=colors)
 
 
 def _print(

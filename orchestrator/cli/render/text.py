@@ -28,6 +28,19 @@ def clean(text: str, longest: int | None = None) -> str:
     return safe
 
 
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|.?)", re.DOTALL)
+_COLOR = re.compile(r"\x1b\[[\d;:]*m")
+
+
+def safe(text: str, *, colors: bool = False) -> str:
+    """Return lines of text without what moves the cursor or commands a terminal.
+
+    Tabs and carriage returns stay, and `colors` if wanted.
+    """
+    kept = _ESCAPE.sub(lambda found: found[0] * (colors and bool(_COLOR.fullmatch(found[0]))), text)
+    return "".join(one if one.isprintable() or one in "\n\t\r\x1b" else "?" for one in kept)
+
+
 def number(value: Any, digits: int = 4, *, padded: bool = False) -> str:
     """Return `value` for people; ``-`` for None.
 
