@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas
 
 _FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 FIRST = ("rank", "sweep", "trial", "path", "state", "warnings")
 
@@ -109,8 +110,11 @@ def cell(value: Any) -> Any:
 
 
 def _inert(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    """Return a cell that no spreadsheet takes for a formula, and no terminal for a command."""
+    if not isinstance(value, str):
+        return value
+    text = _CONTROL.sub("?", value)
+    return f"'{text}" if _FORMULA.match(value) else text
 
 
 def _union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from orchestrator.cli.render.text import (
     draw,
     filled,
     fit,
+    markdown,
     number,
     numbers,
     plural,
@@ -117,7 +118,7 @@ def heading(comparison: Comparison) -> str:
 
 
 def _escape(text: str) -> str:
-    return clean(text).replace("|", "\\|")
+    return markdown(text)
 
 
 def _incomplete(item: Incomplete) -> str:

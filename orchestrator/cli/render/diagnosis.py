@@ -13,6 +13,7 @@ from orchestrator.cli.render.text import (
     Column,
     clean,
     draw,
+    markdown,
     number,
     numbers,
     plural,
@@ -210,7 +211,7 @@ def _run_text(one: Examined, width: int) -> str:
 
 
 def _escape(text: str) -> str:
-    return clean(text).replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")
+    return markdown(text).replace("_", "\\_").replace("*", "\\*")
 
 
 def plot(

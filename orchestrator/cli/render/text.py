@@ -28,6 +28,12 @@ def clean(text: str, longest: int | None = None) -> str:
     return safe
 
 
+def markdown(text: str) -> str:
+    """Return `text` for a line or a cell of Markdown, where it makes no cell, tag or code."""
+    inert = clean(text).replace("&", "&amp;").replace("<", "&lt;")
+    return inert.replace("|", "\\|").replace("`", "\\`")
+
+
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|.?)", re.DOTALL)
 _COLOR = re.compile(r"\x1b\[[\d;:]*m")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.analysis.table.export import _inert
-from orchestrator.cli.render.text import safe
+from orchestrator.cli.render.text import markdown, safe
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,8 @@ def test_no_cell_is_a_formula(text: str) -> None:
 @pytest.mark.parametrize("value", ["-1e-3", "+0.5", "a=b", "", 5, -1.5, None, "-.5"])
 def test_other_cells_stay(value: object) -> None:
     assert _inert(value) == value
+
+
+def test_a_cell_holds_no_escape_and_markdown_no_tag() -> None:
+    assert _inert("a\x1b]52;c;QUJD\x07\n\tb") == "a?]52;c;QUJD?\n\tb"
+    assert markdown("<img src=x>|`a` & b\x1b[2J") == "&lt;img src=x>\\|\\`a\\` &amp; b?[2J"
