@@ -7,6 +7,7 @@ nothing writes any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ _TEXTS = (".log", ".txt", ".out", "")
 _SPLITS = ("train", "val", "valid", "validation", "eval", "test")
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What is known of the columns of a log before it is read."""
+
+    step: str | None = None  # the column of the step; None finds it
+    names: Mapping[str, str] = field(default_factory=dict)  # our name of a metric to the log's
+    epochs: int | None = None  # how many there will be, if known
+    prefers_steps: bool = False  # a column ``step`` goes before ``epoch``
+
+
 class RowLog(Merger):
     """A log of rows.
 
@@ -43,10 +54,6 @@ class RowLog(Merger):
 
     Args:
         where: the file, for messages.
-        step: the column of the step; None finds it.
-        names: our name of a metric to its name in the log.
-        prefers_steps: a column ``step`` goes before ``epoch``.
-        epochs: how many epochs there will be; None if unknown.
         at_once: every row is a report, and waits for no other of its step.
         left_out: returns sentences on what was not read.
     """
@@ -56,11 +63,8 @@ class RowLog(Merger):
         where: str,
         poll: Poll,
         reports: Reports,
+        columns: Columns,
         *,
-        step: str | None,
-        names: Mapping[str, str],
-        prefers_steps: bool = False,
-        epochs: int | None = None,
         at_once: bool = False,
         left_out: Callable[[], Sequence[str]] = tuple,
     ) -> None:
@@ -68,11 +72,11 @@ class RowLog(Merger):
         self._where = where
         self._poll = poll
         self._at_once = at_once
-        self._epochs = epochs
-        self._ours = {theirs: ours for ours, theirs in names.items()}
+        self._epochs = columns.epochs
+        self._ours = {theirs: ours for ours, theirs in columns.names.items()}
         self._left_out = left_out
-        self._order = ("step", "epoch") if prefers_steps else ("epoch", "step")
-        self._given = self._column = step
+        self._order = ("step", "epoch") if columns.prefers_steps else ("epoch", "step")
+        self._given = self._column = columns.step
         self._is_epoch = False
         self._rows = 0
         self._first_epoch: float | None = None
@@ -189,10 +193,8 @@ class LogFiles:
         epochs: int | None = None,
     ) -> None:
         self._reports = reports
-        self._step = step
-        self._names = names or {}
+        self._columns = Columns(step, names or {}, epochs)
         self._patterns = patterns
-        self._epochs = epochs
         self._entries_taken = 0  # of the history that each checkpoint of Hugging Face holds whole
 
     def open(self, path: Path, after: tail.Mark | None = None) -> RowLog | TextLog | None:
@@ -203,7 +205,7 @@ class LogFiles:
         if path.is_dir():
             return self._numbered(path, MlflowRun(path).poll)
         if is_event_file(path):
-            return self._rows(path.name, _event_poll(path, after), step="_step")
+            return self._numbered(path, _event_poll(path, after), own_steps=True)
         if is_wandb_log(path):
             return self.open_wandb(path)
         try:
@@ -220,11 +222,12 @@ class LogFiles:
             is_state = path.name == "trainer_state.json"
             file = tail.RewrittenJson(path)
             poll = self._json_poll(file)
-            return self._table(path, poll, prefers_steps=is_state, left_out=file.left_out)
+            columns = replace(self._columns, prefers_steps=is_state)
+            return self._rows(path.name, poll, columns, left_out=file.left_out)
         if is_text and not any(True for _ in reader.parser().rows(tail.first_lines(path))):
             return None
         rows = tail.GrowingRows(path, reader.parser, after)
-        return self._table(path, rows.poll, left_out=rows.left_out)
+        return self._rows(path.name, rows.poll, self._columns, left_out=rows.left_out)
 
     def open_wandb(self, path: Path) -> RowLog:
         """Return an offline log of W&B; each ``wandb.log`` is a report."""
@@ -239,29 +242,26 @@ class LogFiles:
             log.reports.clear()  # a training of days must not fill the memory
             return rows
 
-        return self._numbered(path, poll, at_once=self._step is None)
+        return self._numbered(path, poll, at_once=self._columns.step is None)
 
     def open_reported(self, path: Path, after: tail.Mark | None) -> RowLog:
         """Return the file of JSON lines that a script reports into; each line is a report."""
         rows = tail.GrowingRows(path, JsonLinesParser, after)
+        columns = replace(self._columns, prefers_steps=True, epochs=None)
         return self._rows(
-            "$SWEEP_METRICS",
-            rows.poll,
-            step=self._step,
-            prefers_steps=True,
-            at_once=True,
-            left_out=rows.left_out,
+            "$SWEEP_METRICS", rows.poll, columns, at_once=True, left_out=rows.left_out
         )
 
-    def _table(self, path: Path, poll: Poll, **known: Any) -> RowLog:
-        return self._rows(path.name, poll, step=self._step, epochs=self._epochs, **known)
-
-    def _numbered(self, path: Path, poll: Poll, **known: Any) -> RowLog:
+    def _numbered(
+        self, path: Path, poll: Poll, *, own_steps: bool = False, at_once: bool = False
+    ) -> RowLog:
         """Return a log that counts its steps itself."""
-        return self._rows(path.name, poll, step=self._step or "_step", **known)
+        given = None if own_steps else self._columns.step
+        columns = replace(self._columns, step=given or "_step", epochs=None)
+        return self._rows(path.name, poll, columns, at_once=at_once)
 
-    def _rows(self, where: str, poll: Poll, **known: Any) -> RowLog:
-        return RowLog(where, poll, self._reports, names=self._names, **known)
+    def _rows(self, where: str, poll: Poll, columns: Columns, **known: Any) -> RowLog:
+        return RowLog(where, poll, self._reports, columns, **known)
 
     def _json_poll(self, file: tail.RewrittenJson) -> Poll:
         """Return the reader of a JSON file that is written whole: results or a history."""
