@@ -184,7 +184,7 @@ BAD = [
     ("trainer: sweep_toy\nseed: -1\n", 2, "seed", "at least 0"),
     ("trainer: sweep_toy\nname: ' '\n", 2, "name", "expected a name"),
     ("trainer: sweep_toy\npruner: medain\n", 2, "pruner", "Did you mean 'median'?"),
-    ("trainer: sweep_toy\npruner: asha\n", 2, "pruner", "none, median, hyperband"),
+    ("trainer: sweep_toy\npruner: asha\n", 2, "pruner", "none, median, percentile"),
     ("trainer: sweep_toy\nfixed: [lr]\n", 2, "fixed", "expected a mapping from parameter to value"),
     ("trainer: sweep_toy\nfixed: {lrr: 1}\n", 2, "fixed.lrr", "Did you mean 'lr'?"),
     ("trainer: sweep_toy\nfixed: {zzz: 1}\n", 2, "fixed.zzz", "Choices: preset, lr, epochs"),
