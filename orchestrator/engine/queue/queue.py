@@ -225,21 +225,40 @@ class TrialQueue:
         The grid may have got more values or another order since its first trials ran.
         """
         records = self._view.records
-        own = {
-            self._key_of(record.config): record.number
-            for record in records.values()
-            if record.origin is None and record.stage == self._spec.stage
-        }
+        known = self._known_configs()
         taken = set(records)
         number = self._view.next_number()
         for trial in iter_configs(self._spec):
-            if own and self._key_of(trial.config) in own:
+            names = known.get(self._key_of(trial.config), []) if known else []
+            known_as = trial.name if trial.name in names else None
+            if known_as in names:
+                names.remove(known_as)
                 continue
             planned = trial
             if trial.number in taken:
                 planned, number = replace(trial, number=number), number + 1
             if self.is_wanted(planned.name, planned.number):
                 yield planned
+
+    def _known_configs(self) -> dict[Hashable, list[str | None]]:
+        """Return the configs of the grid that have a trial, each with the names of its trials.
+
+        Several named trials may have one config. A name that the grid no longer has is None: it
+        stands for any config with these values, since names change when a grid gets more values.
+        """
+        known: dict[Hashable, list[str | None]] = {}
+        for record in self._view.records.values():
+            if record.origin is None and record.stage == self._spec.stage:
+                known.setdefault(self._key_of(record.config), []).append(record.name)
+        if known:
+            now: dict[Hashable, set[str]] = {}
+            for trial in iter_configs(self._spec):
+                if (key := self._key_of(trial.config)) in known:
+                    now.setdefault(key, set()).add(trial.name)
+            for key, names in known.items():
+                current = now.get(key, set())
+                known[key] = [name if name in current else None for name in names]
+        return known
 
     def _key_of(self, config: Mapping[str, Any]) -> Hashable:
         """Return what tells the configs of a grid apart."""

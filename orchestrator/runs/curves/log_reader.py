@@ -116,6 +116,8 @@ class LogReader:
     def priority(self, path: Path) -> float | None:
         """Return the place of a log among those of its folder; None if its name is not usual."""
         name = path.name.removesuffix(".gz")
+        if fnmatchcase(name, "debug*.log"):
+            return None  # what W&B and others write about themselves
         found = (rank for usual, rank in self.usual_names.items() if fnmatchcase(name, usual))
         return min(found, default=None)
 

@@ -84,3 +84,15 @@ def test_a_grid_with_more_values_in_another_order_continues(tmp_path: Path) -> N
     fewer = run(tmp_path, "parameters: {a: {values: [2]}, b: {values: [3, 1]}}\n")
     assert fewer.returncode == 2
     assert "parameters.a.values: was" in fewer.stderr
+
+
+def test_trials_with_one_config_are_each_run_once_when_a_sweep_continues(tmp_path: Path) -> None:
+    text = "trials: {first: {set: {lr: 1}}, other: {set: {lr: 2}}, again: {set: {lr: 1}}}\n"
+    run(tmp_path, text, "--only", "again")
+    done = run(tmp_path, text)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [(record.number, record.name, record.attempt) for record in trials(tmp_path)] == [
+        (0, "first", 1),
+        (1, "other", 1),
+        (2, "again", 1),
+    ]

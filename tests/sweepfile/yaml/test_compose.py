@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 from orchestrator.errors import Problem, SpecError
 from orchestrator.sweepfile.expand.configs import iter_configs
 from orchestrator.sweepfile.load import load_spec
+from orchestrator.sweepfile.model.private import Private
 
 
 @pytest.fixture
@@ -127,8 +128,10 @@ class TestExtends:
 
 class TestEnvironment:
     def read(self, folder: Path, text: str) -> dict[str, object]:
-        (trial,) = iter_configs(load_spec(put(folder, s=f"program: env\nfixed:\n  x: {text}\n")))
-        return trial.config
+        spec = load_spec(put(folder, s=f"program: env\nfixed:\n  x: {text}\n"))
+        (trial,) = iter_configs(spec)
+        config: dict[str, object] = Private(spec.private).put_in(trial.config)  # as a trial does
+        return config
 
     @pytest.mark.parametrize(
         ("text", "value"),

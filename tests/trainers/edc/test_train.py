@@ -210,7 +210,7 @@ def test_what_the_config_sets_is_stronger_than_the_checkpoint(tmp_path: Path) ->
     assert lower.facts["effective"]["weight_decay"] == pytest.approx(0.1)
     anew = continued(begun.saved, tmp_path, new_schedule=True, lr_schedule="cosine", lr=1e-5)
     assert anew.reports[last + 1]["lr"] > lower.reports[last + 1]["lr"]
-    assert anew.facts["lr_schedule"] is None
+    assert anew.facts["lr_schedule"]["cosine"]["lr"] == pytest.approx(1e-5)
 
 
 def test_a_finished_run_goes_on_with_more_epochs_and_other_batches(tmp_path: Path) -> None:

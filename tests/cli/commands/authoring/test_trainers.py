@@ -136,4 +136,4 @@ def test_the_shown_function_runs_in_a_process_of_its_own(own: Path, tmp_path: Pa
     )
     failed = run_to_end(TrialProcess(again))[-1]
     assert failed[0] == "failed"
-    assert "my_other must load, but raises ModuleNotFoundError" in failed[1]
+    assert "my_other:train: my_other cannot be imported: ModuleNotFoundError" in failed[1]
