@@ -132,8 +132,12 @@ def test_no_command_breaks(
 
 
 def test_a_damaged_record_is_named_and_the_others_are_shown(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # so that no reason is cut
     results = tmp_path / "results"
     shutil.copytree(whole, results)
     for number, (field, odd) in enumerate([("name", None), ("need", 5)]):
