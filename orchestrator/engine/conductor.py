@@ -100,11 +100,6 @@ class Conductor:
         """True once nothing runs and nothing will start."""
         return not self._running and (self.stopping or not self.trials.queue)
 
-    @property
-    def live_ids(self) -> list[str]:
-        """Ids of the attempts that were handed out and are not gone."""
-        return list(self._running)
-
     def is_ending(self, attempt_id: str) -> bool:
         """Return whether a running attempt was asked to end."""
         attempt = self._running.get(attempt_id)

@@ -116,10 +116,6 @@ class _Folder:
     def names(self) -> frozenset[str]:
         return self.files | {path.name for path in self.folders} | self.marks
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.names and self.error is None
-
 
 def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> None:
     """Add `root` and every folder below it to `tree`, parents before what is in them.

@@ -64,16 +64,6 @@ class Argument:
         return not self.switches_off or self.option.startswith(("no", "disable", "without"))
 
 
-def read_arguments(source: str) -> list[Argument]:
-    """Return the options that the text of a script declares, in its order.
-
-    Raises:
-        SyntaxError: it is no Python that this interpreter understands.
-    """
-    found, _ = declared(parse(source))
-    return [argument for argument in found if not argument.is_hidden]
-
-
 def parse(source: str) -> ast.Module:
     """Return the tree of a script's text; SyntaxError for any text that has none."""
     try:

@@ -7,9 +7,16 @@ import yaml
 from hypothesis import given, strategies as st
 
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.program.script_options import Argument, read_arguments
+from orchestrator.sweepfile.program.script_options import Argument, declared, parse
 from orchestrator.sweepfile.schema.starter import for_program, for_trainer
 from orchestrator.sweepfile.trainer_schemas import trainer_schema
+
+
+def read_arguments(source: str) -> list[Argument]:
+    """Return the options that help shows, as `script_parser` takes them from a tree."""
+    found, _ = declared(parse(source))
+    return [argument for argument in found if not argument.is_hidden]
+
 
 ARGPARSE = """
 import argparse
