@@ -10,8 +10,7 @@ from typing import Any
 from orchestrator.analysis import Examined
 from orchestrator.files import plain
 from orchestrator.reporting.content import Report, ReportedRun
-from orchestrator.reporting.figures import Drawing, draw, is_number
-from orchestrator.reporting.style import style_of
+from orchestrator.reporting.figures import Drawing, draw, is_number, style_of
 
 _MOST_METRICS = 8  # columns that are shown at first
 _MOST_PARAMETERS = 6

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.reporting import collect, draw
-from orchestrator.reporting.figures import thin
+from orchestrator.reporting.figures.learning_curves import thin
 from tests.analysis import made
 from tests.reporting.made_report import a_lost_trial, a_sweep
 

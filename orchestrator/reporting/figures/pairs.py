@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.metrics import ArrayProblem
 from orchestrator.reporting.content import ReportedRun
-from orchestrator.reporting.style import COLORS
+from orchestrator.reporting.figures.style import COLORS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

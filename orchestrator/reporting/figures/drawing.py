@@ -1,0 +1,38 @@
+"""One figure of a report, with what a page needs to place it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.metrics import unit
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+WIDE = 100.0  # from this ratio of its values on an axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what a page needs to place it."""
+
+    id: str
+    title: str
+    section: str  # the heading under which it appears
+    figure: Figure
+    has_log: bool = False  # its vertical axis can be switched to logarithmic
+    has_time: bool = False  # its horizontal axis can be switched to seconds
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value can be on an axis of numbers."""
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def with_unit(metric: str) -> str:
+    """Return the label of an axis."""
+    of_it = unit(metric)
+    return f"{metric} [{of_it}]" if of_it else metric

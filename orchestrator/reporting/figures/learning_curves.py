@@ -1,0 +1,152 @@
+"""Draw what was logged during training: one figure for each metric, and the learning rates.
+
+Training is drawn thin, validation thick, so that neither needs color to be told apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from orchestrator.reporting.content import Report, ReportedRun
+from orchestrator.reporting.figures.drawing import Drawing, with_unit
+from orchestrator.reporting.figures.style import plain, style_of
+
+MARKS = {"PRUNED": "x", "FAIL": "x", "promoted": "triangle-up"}
+
+MOST_POINTS = 120_000  # in all curves of one figure
+LEAST_POINTS = 60  # of one curve
+MOST_FIGURES = 12  # of learning curves
+
+
+def learning_curves(report: Report) -> Iterator[Drawing]:
+    """Yield one figure for each metric that was logged during training."""
+    names: dict[str, set[str]] = {}
+    for run in report.runs:
+        for name in run.examined.run.names if run.examined else ():
+            names.setdefault(_base(name), set()).add(name)
+    names.pop("lr", None)
+    first = _base(report.comparison.sort_by)
+    ordered = sorted(names, key=lambda base: (base != first, base != "loss", base))
+    for base in ordered[:MOST_FIGURES]:
+        yield _curves_of(report, base, names[base])
+
+
+def _base(name: str) -> str:
+    for split in ("train_", "val_", "test_"):
+        if name.startswith(split):
+            return name.removeprefix(split)
+    return name
+
+
+def _curves_of(report: Report, base: str, names: set[str]) -> Drawing:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    n_curves = max(1, len(report.runs) * len(names))
+    most = max(LEAST_POINTS, MOST_POINTS // n_curves)
+    for place, run in enumerate(report.runs):
+        shown = False
+        for name in sorted(names, reverse=True):  # validation first: it stands for the run
+            points = thin(run.examined.run.series(name) if run.examined else [], most)
+            if not points:
+                continue
+            is_training = name.startswith("train_")
+            figure.add_scatter(
+                **_positions(points),
+                name=run.label,
+                legendgroup=run.label,
+                showlegend=not shown,
+                mode="lines" if len(points) > 1 else "markers",
+                opacity=0.55 if is_training else 1.0,
+                line={**style_of(place), "width": 1 if is_training else 2.2},
+                meta={"run": place, "seconds": [run.seconds.get(step) for step, _ in points]},
+                hovertemplate=f"%{{y:.4g}} at %{{x}}<extra>{plain(run.label)} {name}</extra>",
+            )
+            if not shown:
+                _mark_end(figure, run, place, points)
+            shown = True
+    count = report.runs[0].examined
+    figure.update_layout(
+        xaxis_title=count.run.unit if count else "step", yaxis_title=with_unit(base)
+    )
+    return Drawing(
+        f"curve-{base}",
+        base,
+        "Learning curves",
+        figure,
+        has_log=True,
+        has_time=any(run.seconds for run in report.runs),
+    )
+
+
+def _positions(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """Return steps and values as arrays, which a page stores in a third of the space of text."""
+    steps = np.array([step for step, _ in points], dtype=np.float64)
+    values = np.array([value for _, value in points], dtype=np.float64)
+    values[~np.isfinite(values)] = np.nan  # a gap
+    return {"x": steps.astype(np.int32) if steps.max() < 2**31 else steps, "y": values}
+
+
+def _mark_end(figure: Any, run: ReportedRun, place: int, points: Sequence[Any]) -> None:
+    """Mark the end of a run that was stopped or diverged, or that was promoted."""
+    kind = "PRUNED" if run.is_lost else run.state if run.state in MARKS else run.link
+    if kind not in MARKS:
+        return
+    finite = [point for point in points if math.isfinite(point[1])] or points
+    step, value = finite[-1]
+    what = "diverged" if run.is_lost else kind.lower()
+    figure.add_scatter(
+        x=[step],
+        y=[value],
+        mode="markers",
+        marker={"symbol": MARKS[kind], "size": 11, "color": style_of(place)["color"]},
+        legendgroup=run.label,
+        showlegend=False,
+        meta={"run": place, "seconds": [run.seconds.get(step)]},
+        hovertemplate=f"{what} at %{{x}}<extra>{plain(run.label)}</extra>",
+    )
+
+
+def thin(points: Sequence[tuple[int, float]], most: int) -> list[tuple[int, float]]:
+    """Return at most about `most` points that keep first, last, and every extreme to the eye.
+
+    Each of ``most / 4`` equal parts keeps its first, last, least and greatest value.
+    """
+    if len(points) <= most:
+        return list(points)
+    size = math.ceil(len(points) * 4 / most)
+    kept: list[tuple[int, float]] = []
+    for start in range(0, len(points), size):
+        part = range(start, min(start + size, len(points)))
+        finite = [at for at in part if math.isfinite(points[at][1])]
+        chosen = {part[0], part[-1]}
+        if finite:
+            chosen |= {min(finite, key=lambda at: points[at][1])}
+            chosen |= {max(finite, key=lambda at: points[at][1])}
+        kept += [points[at] for at in sorted(chosen)]
+    return kept
+
+
+def learning_rates(report: Report) -> Iterator[Drawing]:
+    """Yield the learning rate of every run that logged it."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for place, run in enumerate(report.runs):
+        points = thin(run.examined.run.series("lr") if run.examined else [], 500)
+        if points:
+            figure.add_scatter(
+                **_positions(points),
+                name=run.label,
+                line=style_of(place),
+                mode="lines",
+                meta={"run": place, "seconds": [run.seconds.get(step) for step, _ in points]},
+                hovertemplate=f"%{{y:.3g}} at %{{x}}<extra>{plain(run.label)}</extra>",
+            )
+    if figure.data:
+        figure.update_layout(yaxis_title="learning rate")
+        yield Drawing("rates", "Learning rate", "Learning curves", figure, has_log=True)
