@@ -17,7 +17,10 @@ _UNIT = re.compile(r"\s*[(\[{][^)\]}]*[)\]}]\s*$")
 _BETWEEN_WORDS = re.compile(r"[^a-z0-9²]+")
 _PLURALS = {"losses": "loss", "rates": "rate", "norms": "norm", "epochs": "epoch", "steps": "step"}
 
-_SPLITS = {
+SPLITS = ("test", "val", "train")
+"""The splits of data, the one that counts most first."""
+
+SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn", "tr", "learn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
@@ -27,6 +30,12 @@ _ERRORS = frozenset(("mse", "mae", "rmse", "bce", "ce", "l1", "l2", "error", "er
 # Words that do not change what is measured.
 _FILLERS = frozenset(("average", "avg", "mean", "running", "epoch", "step", "batch", "iter", "s"))
 _PER_BATCH = frozenset(("step", "batch", "iter", "inner"))
+# Names with one of these measure the run or the machine, not the quality of a model.
+_STATES = frozenset((
+    *("lr", "time", "times", "timestamp", "eta", "elapsed", "duration", "runtime", "took", "sec"),
+    *("secs", "second", "seconds", "ms", "minutes", "hours", "memory", "mem", "gb", "mb", "norm"),
+    *("momentum", "flos"),
+))  # fmt: skip
 
 Rank = tuple[int, bool, int, str]
 """How well a name fits, the best lowest."""
@@ -47,16 +56,16 @@ def split_of(name: str) -> str:
     """
     parts = words(name)
     found = {
-        _SPLITS[word]
+        SPLIT_WORDS[word]
         for before, word in zip(("", *parts), parts, strict=False)
-        if word in _SPLITS and (before, word) != ("std", "dev")
+        if word in SPLIT_WORDS and (before, word) != ("std", "dev")
     }
-    return next((split for split in ("test", "val", "train") if split in found), "")
+    return next((split for split in SPLITS if split in found), "")
 
 
 def is_split(text: str) -> bool:
     """Return whether a text is only the name of a split, as in a column that names each row's."""
-    return text.strip().lower() in _SPLITS
+    return text.strip().lower() in SPLIT_WORDS
 
 
 def with_split(split: str, name: str) -> str:
@@ -128,9 +137,15 @@ def is_rate(name: str) -> bool:
     return "lr" in parts or ("learning", "rate") in pairwise(parts)
 
 
+@lru_cache(maxsize=4096)
+def is_state(name: str) -> bool:
+    """Return whether `name` is a rate, a time, a norm or the like, not the quality of a model."""
+    return is_rate(name) or not _STATES.isdisjoint(words(name))
+
+
 def _rest(name: str) -> list[str]:
     """Return the words of a name that name no split."""
-    return [word for word in words(name) if word not in _SPLITS]
+    return [word for word in words(name) if word not in SPLIT_WORDS]
 
 
 def _plain(rest: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from orchestrator.files.series_names import SPLIT_WORDS
 from orchestrator.metrics.metric import Goal
 
 _LOWER: Final = (
@@ -55,9 +56,8 @@ _HIGHER: Final = (
 _SPEED: Final = re.compile(r" per (?:s|sec|second)\b")
 _IS_LOWER: Final = re.compile(rf"\b(?:{'|'.join(_LOWER)})\b|\bper$")
 _IS_HIGHER: Final = re.compile(rf"\b(?:{'|'.join(_HIGHER)})\b")
-_SPLITS: Final = re.compile(
-    r"^(?:(?:train|training|tr|trn|val|valid|validation|eval|evaluation|test|dev|best|final|mean"
-    r"|avg|average|metrics?) )+(?=\w)"
+_BEFORE: Final = re.compile(
+    rf"^(?:(?:{'|'.join(SPLIT_WORDS)}|best|final|mean|avg|average|metrics?) )+(?=\w)"
 )
 _NEGATED: Final = re.compile(r"^(?:neg|negative|minus|one minus|1) (?=\w)")
 
@@ -70,7 +70,7 @@ def named_goal(name: str) -> Goal | None:
     joined = " ".join(parts).lower()
     split = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", " ", " ".join(parts)).lower()
     for text in dict.fromkeys((joined, split)):
-        bare = _SPLITS.sub("", text)
+        bare = _BEFORE.sub("", text)
         rest = _NEGATED.sub("", bare)
         found = _direction(rest)
         if found is None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import discover
+from orchestrator.files.series_names import SPLIT_WORDS
 from orchestrator.metrics.direction import named_goal
 from orchestrator.metrics.metric import ArrayProblem, Goal, Metric, Pair
 
@@ -33,7 +34,7 @@ _TRAINERS: Final = "trainers"
 _REGRESSION: Final = "orchestrator.metrics.regression"
 
 _IN_DECIBELS: Final = frozenset({"psnr", "snr", "sdr", "sisdr"})
-_SPLIT: Final = re.compile(r"^(?:train|val|valid|validation|test)[_/.]", re.IGNORECASE)
+_SPLIT: Final = re.compile(rf"^(?:{'|'.join(SPLIT_WORDS)})[_/.]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

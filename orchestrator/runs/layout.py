@@ -13,9 +13,7 @@ from typing import Any
 
 from orchestrator.errors import NotFoundError, nearest
 from orchestrator.files import lock
-
-SPLITS = ("test", "val", "train")
-"""The splits of arrays; the name of a file begins with its split, except for test."""
+from orchestrator.files.series_names import SPLITS
 
 _UNSAFE = re.compile(r"[^\w.=+-]+")
 _TRIAL = re.compile(r"(\d{4,})-(.+)")

@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.errors import UsageError
+from orchestrator.files.series_names import is_state
 from orchestrator.metrics import goal
+from orchestrator.runs.curves import cells
 from orchestrator.runs.read import StoredRun
 
 _RULE = re.compile(r"best|last|step:(\d+)")
-_BESIDE = re.compile(
-    r"(?:^|[_/.\s])(?:lr|learning_rate|epochs?|steps?|global_step|iter\w*|time\w*|timestamp|runtime"
-    r"|seconds|duration\w*|mem\w*|grad_norm|momentum|flos|total_flos)(?:$|[_/.\s-])|per_second",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -72,4 +69,4 @@ def logged_by(rule: Rule, run: StoredRun) -> dict[str, tuple[int | None, float]]
 
 def is_metric(name: str) -> bool:
     """Return whether a logged number measures the result, unlike a rate, a time or a counter."""
-    return _BESIDE.search(name) is None
+    return cells.is_metric(name) and not is_state(name)

@@ -12,6 +12,7 @@ from orchestrator.analysis.measure.logged import Rule, is_metric, logged_by
 from orchestrator.analysis.measure.row import FACTS, NO_SWEEP, Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
 from orchestrator.divergence.schedule import learning_rates
+from orchestrator.files.series_names import SPLITS
 from orchestrator.metrics import (
     ArrayProblem,
     evaluate,
@@ -21,7 +22,7 @@ from orchestrator.metrics import (
     resolve_kind,
 )
 from orchestrator.runs import TrialRecord, TrialState
-from orchestrator.runs.foreign import ROLES, SPLITS, metadata as foreign
+from orchestrator.runs.foreign import ROLES, metadata as foreign
 from orchestrator.runs.read import StoredRun, SweepInfo, open_run
 
 _SPLIT_NAMES = {"val": "validation", "train": "training"}

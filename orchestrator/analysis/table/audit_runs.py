@@ -11,10 +11,10 @@ from pathlib import Path
 
 from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Row
+from orchestrator.files import checkpoints
 from orchestrator.runs.foreign import metadata
 from orchestrator.runs.read import StoredRun, find_runs
 
-_CHECKPOINT = re.compile(r"\.(ckpt|pt|pth|h5|hdf5|keras|safetensors)$|^checkpoint-\d+$", re.I)
 _ARRAYS = re.compile(r"^(val_|test_|train_)?(predictions|targets)\.")
 _MOST_ENTRIES = 2_000
 
@@ -110,7 +110,8 @@ def _newest_checkpoint(root: Path) -> Path | None:
         names = [
             name
             for name in [*folders, *files]
-            if _CHECKPOINT.search(name) and not _ARRAYS.match(name)
+            if (checkpoints.FILE.search(name) or checkpoints.FOLDER.match(name))
+            and not _ARRAYS.match(name)
         ]
         for name in names:
             path = Path(folder, name)

@@ -35,6 +35,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from orchestrator.engine.script.output_text import describe_exit
 from orchestrator.placement import CPU
 from orchestrator.placement.hardware import family
 from orchestrator.runs import RunDir
@@ -206,7 +207,7 @@ class TrialProcess:
         self._connection.close()
         self.is_alive = False
         if not over and not is_last(messages):
-            messages.append(["failed", _describe_exit(self._process.exitcode)])
+            messages.append(["failed", _how_it_ended(self._process.exitcode or 0)])
         return messages
 
     def _receive(self) -> list[Message]:
@@ -285,12 +286,5 @@ def _start_conditions() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = safe_path
 
 
-def _describe_exit(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"the process ended with exit code {code} before the trial was done"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
-    return f"the process was ended by {name}{hint}"
+def _how_it_ended(code: int) -> str:
+    return f"the process {describe_exit(code)}{'' if code < 0 else ' before the trial was done'}"

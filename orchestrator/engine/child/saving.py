@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
+from orchestrator.files.series_names import SPLITS
 from orchestrator.runs import RunDir
-
-SPLITS = ("test", "val", "train")
 
 
 def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:

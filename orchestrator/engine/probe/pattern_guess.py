@@ -14,7 +14,8 @@ from itertools import pairwise
 from orchestrator.engine.probe.observe import Observed
 from orchestrator.engine.script.output_text import Line
 from orchestrator.engine.script.printed import Pair, Place, Printed, read_line
-from orchestrator.engine.script.reports.merge import Follower, parse_number
+from orchestrator.engine.script.reports.merge import Follower
+from orchestrator.runs.curves import cells
 
 MOST_PATTERNS = 4
 _MOST_SHAPES = 40
@@ -140,14 +141,14 @@ def _rises(values: Sequence[float]) -> bool:
 
 def _is_right(pattern: re.Pattern[str], line: str, printed: Printed, kind: str | None) -> bool:
     """Return whether all that a pattern takes from a line is what the line shows."""
-    truth = {pair.name: parse_number(pair.value) for pair in printed.pairs}
+    truth = {pair.name: cells.number(pair.value) for pair in printed.pairs}
     place = next((place.value for place in printed.places if place.kind == kind), None)
     for found in pattern.finditer(line):
         for name, text in found.groupdict().items():
-            if name == "step" and parse_number(text) != place:
+            if name == "step" and cells.number(text) != place:
                 return False
             is_metric = name not in ("step", "total")
-            if is_metric and repr(truth.get(name)) != repr(parse_number(text)):  # nan equals nan
+            if is_metric and repr(truth.get(name)) != repr(cells.number(text)):  # nan equals nan
                 return False
     return True
 
@@ -218,10 +219,10 @@ def _steps_alone(shown: _Shown) -> Proposal | None:
 def _table(lines: Sequence[str]) -> Proposal | None:
     """Return a pattern for a table with names above its columns of numbers."""
     for place, line in enumerate(lines[:-2]):
-        cells = re.findall(r"[^\s|]+", line)
-        if len(cells) < 2 or not all(re.match(r"[A-Za-z]", cell) for cell in cells):
+        columns = re.findall(r"[^\s|]+", line)
+        if len(columns) < 2 or not all(re.match(r"[A-Za-z]", cell) for cell in columns):
             continue
-        names = [_column(cell) for cell in cells]
+        names = [_column(cell) for cell in columns]
         rows = list(_rows(lines[place + 1 :], names))
         if len(rows) < 2 or not any(name not in ("", "step") for name in names):
             continue
@@ -238,9 +239,9 @@ def _table(lines: Sequence[str]) -> Proposal | None:
 def _rows(lines: Sequence[str], names: Sequence[str]) -> Iterator[dict[str, float]]:
     """Yield the rows of a table that have a number in each column with a name."""
     for line in lines:
-        cells = re.findall(r"[^\s|]+", line)
-        row = {name: parse_number(cell) for name, cell in zip(names, cells, strict=False) if name}
-        if len(cells) == len(names) and None not in row.values():
+        columns = re.findall(r"[^\s|]+", line)
+        row = {name: cells.number(cell) for name, cell in zip(names, columns, strict=False) if name}
+        if len(columns) == len(names) and None not in row.values():
             yield {name: number for name, number in row.items() if number is not None}
 
 

@@ -23,14 +23,13 @@ from orchestrator.engine.script.command_line import REPORTED_FILE, command, repo
 from orchestrator.engine.script.output_text import lines_that_matter
 from orchestrator.engine.script.reports.log_files import LogFiles
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
-from orchestrator.files.series_names import is_validation
+from orchestrator.files.series_names import is_state, is_validation, split_of
 from orchestrator.metrics import goal
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import Argument
 from orchestrator.sweepfile.schema import Probed
 
-_NOT_RANKED = ("lr", "learning_rate", "time", "step", "epoch", "per_second", "norm")
-_TRAINING = {"train", "training", "trn", "best", "final"}
+_BEST = {"best", "final"}
 
 
 @dataclass(frozen=True)
@@ -193,8 +192,8 @@ def _rank(name: str) -> tuple[bool, bool, int, bool, int]:
     is_test = "test" in words
     is_held_out = is_test or is_validation(plain)
     return (
-        plain.endswith(_NOT_RANKED),
-        bool(words & _TRAINING) or (is_loss and not is_held_out),
+        is_state(plain) or plain.endswith("step"),
+        bool(words & _BEST) or split_of(plain) == "train" or (is_loss and not is_held_out),
         is_test + 2 * (not is_held_out),
         is_loss,
         len(words),

@@ -13,7 +13,7 @@ from orchestrator.engine.child.saving import copy_file, copy_whole
 from orchestrator.engine.script.command_line import cap_variables, command, variables
 from orchestrator.engine.script.workdir import settle
 from orchestrator.errors import TrialError
-from orchestrator.files import atomic, format_duration
+from orchestrator.files import atomic, checkpoints, format_duration
 from orchestrator.runs import RunDir
 from orchestrator.runs.curves import tail
 from orchestrator.sweepfile.model import Program, Step
@@ -21,9 +21,6 @@ from orchestrator.sweepfile.program import Macros, has_macros, names_in, params_
 
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
-
-# Checkpoints if the sweep file names none: Lightning's, PyTorch's, Hugging Face's.
-_USUAL_CHECKPOINTS = ("**/*.ckpt", "**/*.pt", "**/*.pth", "**/checkpoint-*/")
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,7 @@ def _resume_from(program: Program, found: Path | None, run: TrialRun) -> str | N
     if "checkpoint" not in names_in(program.resume.words):
         return ""  # the program finds it itself
     if found is None:
-        wanted = program.resume.checkpoint or "*.ckpt, *.pt, *.pth"
+        wanted = program.resume.checkpoint or ", ".join(checkpoints.RESUMED)
         run.warn(f"starts from scratch: no checkpoint was found ({wanted})")
         return None
     return str(found.absolute())
@@ -191,7 +188,8 @@ def _find_checkpoint(
     if program.copies or (given is not None and has_macros(given)):
         folders.append(Path(program.workdir))
     text = None if given is None else macros.put_in_glob(given)
-    patterns = _USUAL_CHECKPOINTS if given is None else (text,) if text else ()
+    usual = [f"**/{pattern}" for pattern in checkpoints.RESUMED]
+    patterns = usual if given is None else [text] if text else []
     inherited = RunDir(directory).checkpoint_file
     found = {
         Path(path)

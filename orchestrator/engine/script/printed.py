@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from orchestrator.files.series_names import SPLIT_WORDS, SPLITS, is_state
+
 LONGEST = 1_000  # characters; a longer line is not meant to be read
 _METRICS = frozenset((
     *("loss", "acc", "accuracy", "mae", "mse", "rmse", "mape", "ae", "r2", "psnr", "ssim", "snr"),
@@ -18,18 +20,12 @@ _METRICS = frozenset((
     *("error", "err", "score", "reward", "return", "elbo", "nll", "logloss", "percentile", "ndcg"),
     *("mrr", "kappa", "mcc", "fid", "correlation", "pearson", "spearman"),
 ))  # fmt: skip
-# Names with one of these are no quality of a model, whatever else they hold.
-_OTHER = frozenset((
-    *("lr", "learning", "time", "eta", "elapsed", "sec", "secs", "second", "seconds", "ms", "min"),
-    *("minutes", "hours", "scale", "weight", "threshold", "patience", "memory", "mem", "gb", "mb"),
-    *("norm", "decay", "momentum", "throughput", "speed", "params", "parameters", "seed", "size"),
-    *("version", "batch_size", "delta", "device", "gpu", "cpu", "runtime", "took", "beta"),
+# Names with one of these are settings, whatever else they hold.
+_SETTINGS = frozenset((
+    *("learning", "min", "scale", "weight", "threshold", "patience", "decay", "throughput"),
+    *("speed", "params", "parameters", "seed", "size", "version", "delta", "device", "gpu"),
+    *("cpu", "beta"),
 ))  # fmt: skip
-_SPLITS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _QUALIFIERS = ("best", "final", "top", "top1", "top5", "mean", "median", "macro", "micro", "ema",
                "balanced", "weighted", "word", "char", "log", "cross", "bits")  # fmt: skip
 _FILLERS = ("average", "avg", "set", "the", "of", "on", "in", "for", "at", "a", "an", "is",
@@ -57,7 +53,7 @@ _SIGN = re.compile(
 )
 _CUT = re.compile(r"[|;,\t{}\[\]]|\s[-–—/]+\s|\s{2,}|[:=]\s*|(?:^|(?<=\s))\(|\)(?=\s)|[.!]\s")
 _HEADING = re.compile(
-    rf"(?:^|[|,;\[({{>–-]|\s{{2,}})\W*(?P<split>{'|'.join(_SPLITS)})\b"
+    rf"(?:^|[|,;\[({{>–-]|\s{{2,}})\W*(?P<split>{'|'.join(SPLIT_WORDS)})\b"
     r"(?=['\"]?\s*(?:set|phase|results?|metrics|[:\])|>–-]|\Z))",
     re.IGNORECASE,
 )
@@ -122,7 +118,7 @@ def read_line(text: str, options: Collection[str] = ()) -> Printed:
             continue
         name, offset, heading, is_known = made
         context = heading or context
-        own = next((each for each in ("train", "val", "test") if name.startswith(f"{each}_")), "")
+        own = next((each for each in SPLITS if name.startswith(f"{each}_")), "")
         names = {pair.name for pair in pairs}
         if not own and (context or name in names):
             name = f"{context or split}_{name}"
@@ -155,7 +151,7 @@ def _place(kind: str, match: re.Match[str]) -> Place:
 def _heading(text: str) -> str:
     """Return the split that the text before some metrics names, as in ``Test set:``."""
     found = [match["split"].lower() for match in _HEADING.finditer(text)]
-    return _SPLITS[found[-1]] if found else ""
+    return SPLIT_WORDS[found[-1]] if found else ""
 
 
 def _named(
@@ -177,7 +173,7 @@ def _named(
     is_known = name is not None
     if name is None and is_strong and not is_whole and not re.match(r"\s*[a-zA-Z/]+\b", after):
         name, first = _unknown_name(body[start:], options), 0
-    elif name in _SPLITS.values():
+    elif name in SPLITS:
         name = None if is_whole or name == "test" else f"{name}_loss"  # "Train: 0.19 | Val: 0.21"
     if name is None:
         return None
@@ -186,6 +182,10 @@ def _named(
 
 def _words(text: str) -> list[tuple[str, int]]:
     return [(found[0].lower(), found.start()) for found in re.finditer(r"[A-Za-z0-9]+", text)]
+
+
+def _is_other(phrase: str, plain: Collection[str]) -> bool:
+    return is_state(phrase) or not _SETTINGS.isdisjoint(plain)
 
 
 def _is_metric(word: str) -> bool:
@@ -201,10 +201,10 @@ def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:
     """
     words = _words(phrase)
     plain = [word for word, _ in words]
-    if not plain or set(plain) & _OTHER:
+    if not plain or _is_other(phrase, plain):
         return None, 0
-    if len(plain) == 1 and plain[0] in _SPLITS:
-        return _SPLITS[plain[0]], words[0][1]
+    if len(plain) == 1 and plain[0] in SPLIT_WORDS:
+        return SPLIT_WORDS[plain[0]], words[0][1]
     at = [place for place, word in enumerate(plain) if _is_metric(word)]
     if at and plain[at[-1]] == "per" and len(plain) > at[-1] + 1:
         at.pop()  # "samples per second"
@@ -215,7 +215,7 @@ def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:
     while first > 0 and (
         is_one_word
         or plain[first - 1] in _QUALIFIERS
-        or plain[first - 1] in _SPLITS
+        or plain[first - 1] in SPLIT_WORDS
         or (is_strong and len(plain) <= 4)
     ):
         first -= 1
@@ -223,9 +223,9 @@ def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:
     for place, word in enumerate(plain[first:], first):
         if place > at[-1] and word in _FILLERS and not is_one_word:
             break
-        if word not in _SPLITS and (is_one_word or word not in _FILLERS):
+        if word not in SPLIT_WORDS and (is_one_word or word not in _FILLERS):
             kept.append(word)
-    split = next((_SPLITS[word] for word in plain if word in _SPLITS), None)
+    split = next((SPLIT_WORDS[word] for word in plain if word in SPLIT_WORDS), None)
     return "_".join([split, *kept] if split else kept), words[first][1]
 
 
@@ -233,7 +233,7 @@ def _unknown_name(phrase: str, options: Collection[str]) -> str | None:
     """Return the name of a number that is written as a metric is, though it is none we know."""
     plain = [word for word, _ in _words(phrase)]
     name = "_".join(plain)
-    if not 1 <= len(plain) <= 3 or set(plain) & _OTHER or not plain[0].isalpha():
+    if not 1 <= len(plain) <= 3 or _is_other(phrase, plain) or not plain[0].isalpha():
         return None
     known = {re.sub(r"[^a-z0-9]+", "_", option.lower()) for option in options}
     return None if name in known or len(name) < 2 else name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.files.series_names import SPLITS
 from orchestrator.metrics import ArrayProblem
 from orchestrator.reporting.content import ReportedRun
 from orchestrator.reporting.figures.style import COLORS
@@ -28,7 +29,7 @@ def pair_figures(run: ReportedRun | None) -> Iterator[tuple[str, Figure]]:
     if run is None or run.row is None or run.row.run is None:
         return
     stored = run.row.run
-    for split in ("test", "val", "train"):
+    for split in SPLITS:
         try:
             predictions, targets = stored.load_pair(split)
         except ArrayProblem:

@@ -77,7 +77,7 @@ def number(value: Any) -> float | None:
         return None
     except ValueError:
         text = str(value).strip().removesuffix("%").rstrip()
-        if not text or not text[-1].isdigit():
+        if text[-1:] not in set("0123456789."):
             return None
         if _THOUSANDS.fullmatch(text):
             text = text.replace(",", "")

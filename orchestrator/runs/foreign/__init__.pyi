@@ -1,2 +1,2 @@
 from . import metadata as metadata
-from .run_files import ROLES as ROLES, SPLITS as SPLITS, usual_places as usual_places
+from .run_files import ROLES as ROLES, usual_places as usual_places

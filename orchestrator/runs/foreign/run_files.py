@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import regular
+from orchestrator.files.series_names import SPLITS
 from orchestrator.runs.layout import array_name
 from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
@@ -24,7 +25,6 @@ MANIFEST = "sweep-runs.yaml"
 
 _OTHER = {"predictions": "targets", "targets": "predictions"}
 _PREFIXES = {"test": ("", "test_"), "val": ("val_", "valid_"), "train": ("train_",)}
-SPLITS = tuple(_PREFIXES)
 # What tools call the two, without split and ending; ours first.
 _USUAL_NAMES = {
     "predictions": ("predictions", "preds", "pred", "y_pred", "y_hat", "prediction"),

@@ -9,11 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.files import checkpoints
 from orchestrator.runs.foreign import metadata
-
-CHECKPOINT = re.compile(r"\.(ckpt|pt|pth|h5|hdf5|keras|safetensors)$", re.I)
-CHECKPOINT_FOLDER = re.compile(r"^(checkpoint|ckpt|epoch|step|iter|global_step)[-_=]?\d+", re.I)
-"""Names of folders in a run that hold one of its checkpoints, with a copy of its log."""
 
 _LOG = re.compile(r"\.(log|out|err|csv|jsonl)$|^log\.txt$|tfevents", re.I)
 _CONFIG = re.compile(r"^(metadata|config|args|params|hparams|opt)\.(json|ya?ml)$", re.I)
@@ -39,7 +36,10 @@ def why_incomplete(path: Path, tree: Mapping[Path, Entries]) -> str | None:
     found = list(_files(path, tree))
     if not found:
         return "the folder is empty"
-    for pattern, what in ((CHECKPOINT, "only a checkpoint"), (_LOG, "its log has no metrics")):
+    for pattern, what in (
+        (checkpoints.FILE, "only a checkpoint"),
+        (_LOG, "its log has no metrics"),
+    ):
         for file in found:
             if pattern.search(file.name):
                 return f"{what} ({file.relative_to(path)})"

@@ -11,21 +11,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.errors import NotFoundError
-from orchestrator.files import regular
+from orchestrator.files import checkpoints, regular
 from orchestrator.runs.curves.formats.mlflow_store import run_name
 from orchestrator.runs.curves.log_reader import log_readers
 from orchestrator.runs.foreign import metadata, run_files
 from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
 from orchestrator.runs.foreign.tools import Tool, recognize
 from orchestrator.runs.layout import RunDir, SweepDir
-from orchestrator.runs.read.beside_runs import CHECKPOINT_FOLDER, unique_names, why_incomplete
+from orchestrator.runs.read.beside_runs import unique_names, why_incomplete
 from orchestrator.runs.read.stored_run import StoredRun, SweepInfo
 from orchestrator.runs.records import TrialRecord
 
 _DIGITS = re.compile(r"(\d+)")
 # What only a run leaves behind, and a folder with a mere config does not have.
 _TRACES = re.compile(
-    r"\.(ckpt|pt|pth|h5|keras|safetensors|log|out)$|tfevents|^(results|history|training)\.csv$"
+    rf"{checkpoints.FILE.pattern}|\.(log|out)$|tfevents|^(results|history|training)\.csv$", re.I
 )
 _ARRAY_FILES = frozenset((*metadata.NEEDED, *metadata.VALIDATION))
 _HIDDEN_MARKS = (".hydra",)  # hidden folders that identify a tool; all others are skipped
@@ -183,7 +183,7 @@ class _Finder:
             if run is not None:
                 found[path] = run
                 self._parts.update(
-                    below for below in folder.folders if CHECKPOINT_FOLDER.match(below.name)
+                    below for below in folder.folders if checkpoints.FOLDER.match(below.name)
                 )
         return self._with_logged(self._last_checkpoints(found))
 
@@ -195,7 +195,7 @@ class _Finder:
         """Of checkpoints without a run above them, keep the last one in the name of the run."""
         last: dict[Path, StoredRun] = {}
         for path in sorted(found, key=_natural):
-            if CHECKPOINT_FOLDER.match(path.name) and found[path].tool is not None:
+            if checkpoints.FOLDER.match(path.name) and found[path].tool is not None:
                 last[path.parent] = found.pop(path)
         return {**found, **{above: run for above, run in last.items() if above not in found}}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.files.series_names import SPLITS
 from orchestrator.metrics import known_metrics
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.conditions.condition import names
@@ -27,8 +28,6 @@ from orchestrator.sweepfile.model.spec import Bound, Reference
 from orchestrator.sweepfile.program.paths import start_of
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, metrics_kind
 from orchestrator.sweepfile.yaml.node import Node
-
-_SPLITS = ("train_", "val_", "test_")
 
 Bounds = dict[str, Bound]
 
@@ -69,7 +68,7 @@ def _result_names(schema: TrainerSchema, own_metrics: Iterable[str] = ()) -> set
     """Return every name that a result of a trainer may have."""
     bare = {*known_metrics(), *own_metrics}
     bare |= {name.removeprefix("val_") for name in schema.metrics if name.startswith("val_")}
-    return {*schema.metrics, *bare, *(split + name for split in _SPLITS for name in bare)}
+    return {*schema.metrics, *bare, *(f"{split}_{name}" for split in SPLITS for name in bare)}
 
 
 class Results:

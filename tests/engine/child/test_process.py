@@ -52,7 +52,7 @@ def test_a_trial_reports_and_leaves_everything_behind(tmp_path: Path) -> None:
     [
         ("raise", "RuntimeError: the data are gone"),
         ("exit", "the process ended with exit code 7 before the trial was done"),
-        ("segv", "the process was ended by SIGSEGV"),
+        ("segv", "the process was killed by SIGSEGV"),
         ("sys_exit", "SystemExit: 3"),
         ("shapes", "predictions and targets differ in shape ((39, 3) and (40, 3))"),
     ],

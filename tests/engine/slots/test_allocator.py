@@ -777,7 +777,7 @@ def test_a_kill_by_the_hosts_guard_is_told_apart(tmp_path: Path) -> None:
     desk = Desk(tmp_path, machine, many(tmp_path, 2, 4 * GIB))
     assert desk.start_all() == [0, 1]
     machine.kills = 1
-    desk.end(0, ["failed", "the process was ended by SIGKILL (the system may have run out)"])
+    desk.end(0, ["failed", "the process was killed by SIGKILL (the system may have run out)"])
     state, reason = desk.state(0)
     assert state is TrialState.WAITING
     assert reason is not None
@@ -786,7 +786,7 @@ def test_a_kill_by_the_hosts_guard_is_told_apart(tmp_path: Path) -> None:
     assert desk.conductor.records[0].need["memory_mib"] == 4096, "its GPU was large enough"
     desk.end(1)
     assert desk.start_all() == [0]
-    desk.end(0, ["failed", "the process was ended by SIGKILL"])
+    desk.end(0, ["failed", "the process was killed by SIGKILL"])
     assert desk.state(0)[0] is TrialState.FAIL, "nobody's guard killed it this time"
 
 

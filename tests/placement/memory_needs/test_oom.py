@@ -76,7 +76,7 @@ TRACEBACK = "Traceback (most recent call last):\n  File 'train.py', line 3, in <
         ("Workers (tasks / actors) killed due to memory pressure (OOM)", "host"),
         ("Memory cgroup out of memory: Killed process 12 (python)", "host"),
         ("ValueError: shapes do not match", None),
-        ("the process was ended by SIGKILL (the system may have run out of memory)", None),
+        ("the process was killed by SIGKILL (the system may have run out of memory)", None),
         ("RuntimeError: CUDA error: an illegal memory access was encountered", None),
         ("epoch 3: gpu memory 12 GiB, out of 24", None),
         ("", None),

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.engine.script.output_text import Lines
 from orchestrator.engine.script.reports.merge import Follower, Merger, Reports
+from orchestrator.files.series_names import is_split
 from orchestrator.runs.curves import (
     EventLog,
     JsonLinesParser,
@@ -32,7 +33,6 @@ Poll = Callable[[bool], Iterable[Row]]
 
 MANY_ROWS = 200  # of one epoch with their own steps, from which on the user is warned
 _TEXTS = (".log", ".txt", ".out", "")
-_SPLITS = ("train", "val", "valid", "validation", "eval", "test")
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class LogFiles:
 def _event_poll(path: Path, after: tail.Mark | None) -> Poll:
     log = EventLog(path, after)
     # Keras writes curves of one name into a folder for each split.
-    prefix = f"{path.parent.name}/" if path.parent.name.lower() in _SPLITS else ""
+    prefix = f"{path.parent.name}/" if is_split(path.parent.name) else ""
     return lambda last: _stepped(log.read(last=last), prefix)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engine.script.output_text import Line
 from orchestrator.errors import TrialError
+from orchestrator.runs.curves import cells
 
 if TYPE_CHECKING:
     from orchestrator.engine.child.trial_run import TrialRun
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 HOLD_S = 1.0  # how long metrics of a step wait for more of the same step
 _STEP_GROUPS = ("step", "epoch")
 _NO_METRICS = {*_STEP_GROUPS, "total"}
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 
 
 class Reports:
@@ -204,34 +204,17 @@ class Follower(Merger):
         for name, text in groups.items():
             if text is None or name in _NO_METRICS:
                 continue
-            number = parse_number(text)
+            number = cells.number(text)
             if number is not None:
                 values[name] = number
             else:
                 self.warn_once(name, f"the pattern's {name} is not a number (found {text!r})")
-        if self.take(parse_number(_step_text(groups)), values, now):
+        if self.take(cells.number(_step_text(groups)), values, now):
             self._found = set()
-        self.total(parse_number(groups.get("total")))
+        self.total(cells.number(groups.get("total")))
         if values:
             self._found.add(pattern)
         return set(values)
-
-
-def parse_number(text: str | None) -> float | None:
-    """Return the number that `text` shows, or None.
-
-    Understands ``1,234.5`` (thousands), ``0,5`` (a decimal comma) and a percent sign, which is
-    dropped.
-    """
-    text = (text or "").strip().removesuffix("%").rstrip()
-    if _THOUSANDS.fullmatch(text):
-        text = text.replace(",", "")
-    elif text.count(",") == 1 and "." not in text:
-        text = text.replace(",", ".")
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from orchestrator.engine.script.output_text import Line
 from orchestrator.engine.script.printed import read_line
-from orchestrator.engine.script.reports.merge import Merger, Reports, parse_number
+from orchestrator.engine.script.reports.merge import Merger, Reports
+from orchestrator.runs.curves import cells
 from orchestrator.sweepfile.model import Program
 
 _MOST_SOURCE = 5_000_000  # bytes
@@ -43,7 +44,7 @@ class UsualLines(Merger):
         values = {
             pair.name: number
             for pair in printed.pairs
-            if pair.is_known and (number := parse_number(pair.value)) is not None
+            if pair.is_known and (number := cells.number(pair.value)) is not None
         }
         raw = None
         for place in printed.places:

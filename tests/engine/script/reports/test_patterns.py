@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.engine.script.output_text import Line, Lines
-from orchestrator.engine.script.reports.merge import HOLD_S, Follower, Reports, parse_number
+from orchestrator.engine.script.reports.merge import HOLD_S, Follower, Reports
 from orchestrator.errors import TrialError
+from orchestrator.runs.curves.cells import number
 
 BOTH = r"Epoch (?P<step>\d+)/(?P<total>\d+) - loss: (?P<loss>\S+)( - val_loss: (?P<val_loss>\S+))?"
 HEADER = r"Epoch (?P<epoch>\d+)/\d+"
@@ -193,18 +194,18 @@ def test_what_is_not_a_number_is_warned_of_once() -> None:
     ],
 )
 def test_numbers_as_people_print_them(text: str, value: float) -> None:
-    assert parse_number(text) == pytest.approx(value, nan_ok=True)
+    assert number(text) == pytest.approx(value, nan_ok=True)
 
 
 @pytest.mark.parametrize("text", ["", "--", "None", "1.2.3", "1,2,3", "tensor(1)"])
 def test_other_text_is_no_number(text: str) -> None:
-    assert parse_number(text) is None
+    assert number(text) is None
 
 
 @given(st.floats() | st.integers(-(10**18), 10**18))
 def test_what_python_prints_is_read_back(value: float) -> None:
-    assert parse_number(repr(value)) == pytest.approx(value, rel=0, abs=0, nan_ok=True)
-    assert parse_number(f"{value:,}") == pytest.approx(value, rel=0, abs=0, nan_ok=True)
+    assert number(repr(value)) == pytest.approx(value, rel=0, abs=0, nan_ok=True)
+    assert number(f"{value:,}") == pytest.approx(value, rel=0, abs=0, nan_ok=True)
 
 
 @pytest.mark.parametrize(
