@@ -6,13 +6,14 @@ Each file has one writer: the driver, or in a run directory the child, unless no
 from __future__ import annotations
 
 import re
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import NotFoundError, nearest
-from orchestrator.files import lock
+from orchestrator.files import atomic, lock
 from orchestrator.files.series_names import SPLITS
 
 _UNSAFE = re.compile(r"[^\w.=+-]+")
@@ -103,7 +104,7 @@ class SweepDir:
     study_file = _Inside("study.journal")  # Optuna's journal
     driver_log = _Inside("driver.log")  # output of a detached driver
     lock_file = _Inside(".lock")  # held by the driver while it lives
-    requests_dir = _Inside("requests")  # from `sweep stop` to the driver; written by the former
+    requests_dir = _Inside("requests")  # to stop, for the driver; written by `request_stop`
     trials_dir = _Inside("trials")  # <number>-<name>/ for each trial
 
     @property
@@ -119,6 +120,11 @@ class SweepDir:
     def driver_lives(self) -> bool:
         """Return whether a driver runs this sweep now."""
         return lock.is_held(self.lock_file)
+
+    def request_stop(self, trial: int | None) -> None:
+        """Ask the driver to end a trial, or the whole sweep if `trial` is None."""
+        self.requests_dir.mkdir(exist_ok=True)
+        atomic.write_json(self.requests_dir / f"{uuid.uuid4().hex}.json", {"stop": trial})
 
     def run_dir(self, number: int, name: str) -> RunDir:
         """Return the run directory of trial `number` called `name`."""

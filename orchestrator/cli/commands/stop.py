@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import options
-from orchestrator.engine.driver import control
 from orchestrator.errors import SweepError, UsageError
 from orchestrator.runs import SweepDir, SweepRecord, find_sweep, results_folder
 
@@ -32,7 +31,7 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
         state = record.state_now(folder) if record else "unreadable"
         raise UsageError(f"{folder.path}: the sweep is not running ({state}).")
     if trial is None:
-        control.ask_to_stop(folder, None)
+        folder.request_stop(None)
         _wait(folder, lambda: False)
         again = record.command or f"sweep run {record.spec_path}"
         click.echo(f"{folder.name} is stopped. To continue: {again}")
@@ -41,7 +40,7 @@ def command(sweep: str | None, trial: str | None, results: Path | None) -> int:
     number = str(found.number)
     if found.state.is_finished:
         raise UsageError(f"{folder.name}: trial {trial} has already ended ({found.state.value}).")
-    control.ask_to_stop(folder, found.number)
+    folder.request_stop(found.number)
     _wait(folder, lambda: options.find_trial(folder, number).state.is_finished)
     found = options.find_trial(folder, number)
     reason = f": {found.reason}" if found.reason else ""

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,12 +73,6 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def ask_to_stop(sweep: SweepDir, trial: int | None) -> None:
-    """Ask the driver of `sweep` to end a trial, or the whole sweep if `trial` is None."""
-    sweep.requests_dir.mkdir(exist_ok=True)
-    atomic.write_json(sweep.requests_dir / f"{uuid.uuid4().hex}.json", {"stop": trial})
 
 
 def take(sweep: SweepDir) -> list[int | None]:

@@ -82,8 +82,8 @@ def test_a_name_cannot_leave_the_results_folder(tmp_path: Path) -> None:
 def test_requests_are_taken_once_and_in_order(tmp_path: Path) -> None:
     sweep = SweepDir(tmp_path)
     assert control.take(sweep) == []
-    control.ask_to_stop(sweep, 3)
-    control.ask_to_stop(sweep, None)
+    sweep.request_stop(3)
+    sweep.request_stop(None)
     (sweep.requests_dir / "torn.json").write_text('{"sto')
     assert sorted(control.take(sweep), key=str) == [3, None]
     assert control.take(sweep) == []
