@@ -61,7 +61,7 @@ class Report:
 
     title: str
     comparison: Comparison
-    runs: tuple[ReportedRun, ...]  # ranked ones first, in their order
+    runs: tuple[ReportedRun, ...]  # a run keeps its color as long as it keeps its place
     varied: tuple[str, ...]  # parameters that differ between runs, the most varied first
     sentences: tuple[str, ...]  # what the runs show together
     sweeps: tuple[SweepText, ...]
@@ -69,7 +69,7 @@ class Report:
     @property
     def best(self) -> ReportedRun | None:
         """The run that ranks first; None if none does."""
-        return self.runs[0] if self.runs and self.runs[0].rank else None
+        return min((run for run in self.runs if run.rank), key=lambda run: run.rank, default=None)
 
 
 def collect(

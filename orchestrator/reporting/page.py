@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.analysis import Examined
 from orchestrator.files import plain
 from orchestrator.reporting.content import Report, ReportedRun
 from orchestrator.reporting.figures import Drawing, draw, is_number, style_of
+
+if TYPE_CHECKING:
+    import jinja2
 
 _MOST_METRICS = 8  # columns that are shown at first
 _MOST_PARAMETERS = 6
@@ -28,13 +32,21 @@ class TableColumn:
 
 def render(report: Report) -> str:
     """Return the page."""
-    import jinja2
     from plotly.offline import get_plotlyjs
 
     drawings = draw(report)
-    sections: dict[str, list[Drawing]] = {}
-    for drawing in drawings:
-        sections.setdefault(drawing.section, []).append(drawing)
+    return template("report.html").render(
+        **context(report, drawings),
+        figures=_json({drawing.id: plotly_of(drawing) for drawing in drawings}),
+        plotly=get_plotlyjs(),
+    )
+
+
+@cache
+def template(name: str) -> jinja2.Template:
+    """Return one of the templates of this package."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator.reporting"),
         autoescape=True,
@@ -43,18 +55,25 @@ def render(report: Report) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = number_text
-    return environment.get_template("report.html").render(
-        report=report,
-        best=report.best,
-        columns=_columns(report),
-        sections=sections,
-        targets=_targets(report),
-        findings=[run for run in report.runs if _findings(run.examined)],
-        findings_of=_findings,
-        swatch=style_of,
-        figures=_json({drawing.id: _plotly(drawing) for drawing in drawings}),
-        plotly=get_plotlyjs(),
-    )
+    return environment.get_template(name)
+
+
+def context(report: Report, drawings: Sequence[Drawing]) -> dict[str, Any]:
+    """Return what the template shows, without the figures themselves."""
+    sections: dict[str, list[Drawing]] = {}
+    for drawing in drawings:
+        sections.setdefault(drawing.section, []).append(drawing)
+    return {
+        "report": report,
+        "best": report.best,
+        "shown": list(enumerate(report.runs)),
+        "columns": _columns(report),
+        "sections": sections,
+        "targets": _targets(report),
+        "findings": [run for run in report.runs if _findings(run.examined)],
+        "findings_of": _findings,
+        "swatch": style_of,
+    }
 
 
 def number_text(value: Any) -> str:
@@ -134,7 +153,8 @@ def _findings(examined: Examined | None) -> tuple[Any, ...]:
     return () if examined is None else examined.diagnosis.findings
 
 
-def _plotly(drawing: Drawing) -> Mapping[str, Any]:
+def plotly_of(drawing: Drawing) -> dict[str, Any]:
+    """Return a figure as a page draws it, in JSON types."""
     import json
 
     drawing.figure.update_layout(template="none")
