@@ -1,6 +1,6 @@
 from .load import load_spec as load_spec
 from .model.private import Private as Private
-from .resume_diff import differences as differences
+from .resume_diff import differences as differences, side_by_side as side_by_side
 from .trainer_schemas import (
     PACKAGE as PACKAGE,
     TrainerParameter as TrainerParameter,

@@ -133,13 +133,42 @@ def _program(program: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _compare(key: str, old: Any, new: Any, strict: bool = False) -> Iterator[str]:
-    """Yield the differences below `key`; `strict` if null is a value of a parameter."""
+def side_by_side(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return key and both values, as text, of each difference of two `Spec.to_dict`.
+
+    Everything counts that the files set, also notes; None is of a key that a file does not set.
+    """
+    before, after = (
+        _without(json.loads(json.dumps(spec)), "path", "private") for spec in (old, new)
+    )
+    for spec in (before, after):
+        spec["stages"] = {
+            stage["name"]: _without(stage, "name") for stage in spec.get("stages") or ()
+        }
+        if isinstance(spec.get("program"), dict):
+            spec["program"] = _program(spec["program"])
+    return list(_changed("", before, after))
+
+
+def _compare(key: str, old: Any, new: Any) -> Iterator[str]:
+    """Yield the differences below `key` in words."""
+    for name, before, after in _changed(key, old, new):
+        was = "was not set" if before is None else f"was {before}"
+        yield f"{name}: {was}, {'is not set' if after is None else f'is {after}'}"
+
+
+def _changed(
+    key: str, old: Any, new: Any, strict: bool = False
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield the key and both values, as text, of each difference below `key`.
+
+    None is of what is not set; `strict` if null is a value of a parameter.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         for name in {**old, **new}:
             below = f"{key}.{_SHOWN.get(name, name)}" if key else name
             inside = strict or name in _HOLD_VALUES
-            yield from _compare(below, old.get(name, _ABSENT), new.get(name, _ABSENT), inside)
+            yield from _changed(below, old.get(name, _ABSENT), new.get(name, _ABSENT), inside)
         return
     was_set, is_set = (
         value is not _ABSENT and (strict or not _is_empty(value)) for value in (old, new)
@@ -148,9 +177,7 @@ def _compare(key: str, old: Any, new: Any, strict: bool = False) -> Iterator[str
     if canonical(old, whole_is_int=True) != canonical(new, whole_is_int=True) and (
         was_set or is_set
     ):
-        was = f"was {_show(old)}" if was_set else "was not set"
-        now = f"is {_show(new)}" if is_set else "is not set"
-        yield f"{key}: {was}, {now}"
+        yield key, _show(old) if was_set else None, _show(new) if is_set else None
 
 
 def _is_empty(value: Any) -> bool:

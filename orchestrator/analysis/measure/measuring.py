@@ -164,7 +164,7 @@ def measure(
         lineage=lineage,
         expected=judge(_expected(info, record), values, run.report_at),
         tier=tier_of(info.tiers, values),
-        facts=_facts(run, record),
+        facts=run_facts(run, record),
         rates=learning_rates(run.reports) if run.is_ours else {},
         run=run,
     )
@@ -186,7 +186,7 @@ def _bound_of(name: str, expected: Any, info: SweepInfo) -> str:
     return f"{'>=' if way == 'maximize' else '<='} {expected:g}"
 
 
-def _facts(run: StoredRun, record: TrialRecord | None) -> dict[str, float]:
+def run_facts(run: StoredRun, record: TrialRecord | None) -> dict[str, float]:
     """Return what is known of how a run went, as in `FACTS`."""
     about, steps = run.metadata, [step for step, _ in run.curve]
     done = about.get("epochs_done") or (max(steps) if steps else None)

@@ -10,7 +10,7 @@ samples, not what another seed would have changed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,41 +67,59 @@ def between_runs(
         None if the runs cannot be paired: arrays are missing, targets differ, there are fewer
         samples than groups, the arrays are very large, or they do not have the metric.
     """
+    split, bare = ("val", metric[4:]) if metric.startswith("val_") else ("test", metric)
+    return paired(ours, theirs, split, [bare], most_elements=most_elements).get(bare)
+
+
+def paired(
+    ours: StoredRun,
+    theirs: StoredRun,
+    split: str,
+    names: Collection[str] | None = None,
+    *,
+    most_elements: int = MOST_ELEMENTS,
+) -> dict[str, Difference]:
+    """Return the differences of the recomputed metrics of one split, as `between_runs` does.
+
+    `names` are bare names of metrics; None for all. Those that cannot be paired are left out.
+    """
     import numpy as np
 
-    split, bare = ("val", metric[4:]) if metric.startswith("val_") else ("test", metric)
     try:
         predicted, wanted = ours.load_pair(split)
         other, same = theirs.load_pair(split)
     except ArrayProblem:
-        return None
+        return {}
     count = len(wanted)
     size = sum(sample.size for sample in wanted) if isinstance(wanted, list) else wanted.size
     if count != len(same) or count < GROUPS or size > most_elements:
-        return None
+        return {}
     if not all(np.array_equal(one, two) for one, two in zip(wanted, same, strict=True)):
-        return None
+        return {}
     known = ours.data
 
-    def gain(kept: NDArray[np.intp]) -> float:
+    def gains(kept: NDArray[np.intp]) -> dict[str, float]:
         targets = _some(wanted, kept)
         one, two = (
-            evaluate(known.get("kind"), _some(samples, kept), targets, known).get(bare, math.nan)
+            evaluate(known.get("kind"), _some(samples, kept), targets, known)
             for samples in (predicted, other)
         )
-        return one - two
+        return {name: one[name] - two[name] for name in one if name in two}
 
     every = np.arange(count)
     try:
-        value = gain(every)
-        left_out = [gain(np.delete(every, group)) for group in np.array_split(every, GROUPS)]
+        values = gains(every)
+        left_out = [gains(np.delete(every, group)) for group in np.array_split(every, GROUPS)]
     except ArrayProblem:
-        return None
-    if not math.isfinite(value) or not np.isfinite(left_out).all():
-        return None
-    spread = float(np.square(np.asarray(left_out) - np.mean(left_out)).sum())
-    half = _student_quantile(GROUPS - 1) * math.sqrt((GROUPS - 1) / GROUPS * spread)
-    return Difference(value, value - half, value + half, "samples")
+        return {}
+    found = {}
+    for name, value in values.items():
+        some = np.asarray([each.get(name, math.nan) for each in left_out])
+        if (names is None or name in names) and math.isfinite(value) and np.isfinite(some).all():
+            spread = float(np.square(some - np.mean(some)).sum())
+            half = _student_quantile(GROUPS - 1) * math.sqrt((GROUPS - 1) / GROUPS * spread)
+            found[name] = Difference(value, value - half, value + half, "samples")
+    return found
 
 
 def _some(samples: Samples, kept: NDArray[Any]) -> Samples:
