@@ -19,8 +19,9 @@ from orchestrator.analysis.measure.row import Difference, Row
 from orchestrator.analysis.relate.noise import paired
 from orchestrator.analysis.relate.separation import Separation, separate
 from orchestrator.files import plain
+from orchestrator.files.series_names import SPLITS
 from orchestrator.metrics import goal as named_goal, unit
-from orchestrator.runs.foreign import SPLITS, metadata
+from orchestrator.runs.foreign import metadata
 from orchestrator.runs.read import StoredRun
 
 _ABSENT = object()
