@@ -2,7 +2,7 @@
 
 ::
 
-    known = facts_of(record, run, spec.metric)
+    known = facts_of(record, run, spec.metrics)
     evaluate(parse("stable and val_mae <= 0.02"), known.values, at=known.at)
 
 All conditions on trials use it: promotion, gates, success, remedies.
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.analysis.measure.logged import Rule, logged_by
 from orchestrator.analysis.measure.measuring import evaluation_of
 from orchestrator.divergence import Watch
 from orchestrator.metrics import ArrayProblem
@@ -63,14 +64,14 @@ class Facts:
         return evaluate(condition, self.values, at=self.at)
 
 
-def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None) -> Facts:
-    """Return what is known of a trial; `metric` is the sweep's, if it has one.
+def facts_of(record: TrialRecord, run: RunDir, metrics: Sequence[MetricGoal] = ()) -> Facts:
+    """Return what is known of a trial; `metrics` are the sweep's, the one that ranks first.
 
     Of values with the same name the later is stronger: parameters (with defaults if its program
-    reported its whole config), metrics as they were logged last, those recomputed from saved
-    arrays (``test_mae``, also as ``mae``, and ``val_mae``), the sweep's metric as it ranks the
-    trial, and the words ``complete`` (it ended well), ``stable`` (it did not fail, and its curve
-    shows none of `UNSTABLE`) and ``improving`` (see `is_improving`).
+    reported its whole config), logged metrics by the rule of the table (of each the best report),
+    those recomputed from saved arrays (``test_mae``, also as ``mae``, and ``val_mae``), the sweep's
+    metric as it ranks the trial, and the words ``complete`` (it ended well), ``stable`` (it did not
+    fail, and its curve shows none of `UNSTABLE`) and ``improving`` (see `is_improving`).
     """
     stored = open_run(run.path, record)
     built = stored.metadata.get("config")
@@ -78,12 +79,12 @@ def facts_of(record: TrialRecord, run: RunDir, metric: MetricGoal | None = None)
         **(foreign.flatten(built) if isinstance(built, Mapping) else {}),
         **foreign.flatten(record.config),
         **record.config,
-        **stored.logged,
     }
-    for _, metrics in stored.reports:
-        values |= metrics
+    rule = Rule(goals={metric.name: metric.goal for metric in metrics})
+    values |= {name: value for name, (_, value) in logged_by(rule, stored).items()}
     if ("test", "predictions") in stored.places:
         values |= _recomputed(stored)
+    metric = metrics[0] if metrics else None
     if metric is not None and record.value is not None:
         values[metric.name] = record.value
     values["complete"] = record.state is TrialState.COMPLETE
@@ -217,17 +218,17 @@ def judge_success(
     conditions: Sequence[str],
     sweep: SweepDir,
     records: Sequence[TrialRecord],
-    metric: MetricGoal | None,
+    metrics: Sequence[MetricGoal],
 ) -> Success:
-    """Return the verdict over all trials of a sweep; `metric` ranks them, if there is one.
+    """Return the verdict over all trials of a sweep; the first of its `metrics` ranks them.
 
     A condition without ``any`` or ``all`` is about the best trial by the sweep's metric.
     """
     known = [
-        (record.name, facts_of(record, sweep.run_dir(record.number, record.name), metric))
+        (record.name, facts_of(record, sweep.run_dir(record.number, record.name), metrics))
         for record in records
     ]
-    best = _best([facts for _, facts in known], metric)
+    best = _best([facts for _, facts in known], metrics[0] if metrics else None)
     judged: list[tuple[str, bool | None, str]] = []
     for text in conditions:
         condition = parse(text)

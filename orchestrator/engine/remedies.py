@@ -98,7 +98,7 @@ def remedy_change(view: SweepView, record: TrialRecord, symptom: str) -> dict[st
     if answered >= remedy.times:
         return None
     if remedy.condition is not None:
-        known = facts_of(record, view.run_dir(record), spec.metric)
+        known = facts_of(record, view.run_dir(record), spec.metrics)
         if known.hold(parse(remedy.condition)) is not True:
             return None
     before = values_of(spec, view.folder, record)

@@ -30,7 +30,7 @@ def test_the_verdict_says_what_is_missing(tmp_path: Path, condition: str, words:
     for number, error in enumerate([0.2, 0.4]):
         made.trial(sweep, number, error=error, val_error=error)
     made.trial(sweep, 2, state=TrialState.FAIL, reason="no")
-    verdict = judge_success([condition], sweep, load_trials(sweep), MetricGoal("val_mae"))
+    verdict = judge_success([condition], sweep, load_trials(sweep), [MetricGoal("val_mae")])
     assert verdict.words.endswith(words)
 
 
@@ -41,6 +41,6 @@ def test_a_trial_without_a_report_at_a_step_is_unknown(tmp_path: Path) -> None:
         for step in steps:
             made.report(run, step, 0.0, train_loss=0.01)
     conditions = ["all train_loss@5 < 0.02", "any train_loss@5 < 0.02", "all train_loss@4 < 0.02"]
-    verdict = judge_success(conditions, sweep, load_trials(sweep), MetricGoal("val_mae"))
+    verdict = judge_success(conditions, sweep, load_trials(sweep), [MetricGoal("val_mae")])
     assert [holds for _, holds, _ in verdict.conditions] == [None, True, True]
     assert "missed by t1" in verdict.words

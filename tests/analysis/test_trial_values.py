@@ -32,7 +32,7 @@ def trial(folder: Path, losses: list[float], **fields: object) -> tuple[TrialRec
 
 
 def holds(folder: Path, condition: str, losses: list[float], **fields: object) -> bool | None:
-    return facts_of(*trial(folder, losses, **fields), METRIC).hold(parse(condition))
+    return facts_of(*trial(folder, losses, **fields), [METRIC]).hold(parse(condition))
 
 
 FALLING = [1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
@@ -51,7 +51,10 @@ FALLING = [1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
         ("train_loss@20 < 0.9", FALLING, None),
         ("train_loss/val_mae: 0.9..1.1", FALLING, True),
         ("val_mae <= 0.1", [*FALLING, 5.0], True),
-        ("train_loss <= 0.1", [*FALLING, 5.0], False),
+        ("train_loss <= 0.1", [*FALLING, 5.0], True),
+        ("train_loss <= 0.1", [*FALLING, math.nan], True),
+        ("train_loss <= 0.1", [math.nan, 5.0], False),
+        ("val_mae@9 <= 0.1", [*FALLING, 5.0], False),
     ],
 )
 def test_conditions_meet_what_was_logged(
@@ -68,7 +71,7 @@ def test_what_is_recomputed_is_stronger_than_what_was_logged(tmp_path: Path) -> 
         np.save(run.targets_file(split), targets)
     jsonl.append(run.metrics_file, {"step": 9, "metrics": {"mae": 0.0, "val_rmse": 0.0}})
     atomic.write_json(run.metadata_file, {"config": {"dropout": 0.5, "batch": 99}})
-    known = facts_of(record, run, METRIC)
+    known = facts_of(record, run, [METRIC])
     assert known.values["test_mae"] == known.values["mae"] == pytest.approx(0.75)
     assert known.values["val_rmse"] == pytest.approx(0.25)
     assert known.values["val_mae"] == 0.1, "what ranks it"

@@ -193,7 +193,7 @@ def run_facts(run: StoredRun, record: TrialRecord | None) -> dict[str, float]:
     duration, per_step = about.get("duration_s"), about.get("seconds_per_epoch")
     if per_step is None and isinstance(duration, int | float) and isinstance(done, int) and done:
         per_step = duration / done
-    peak = about.get("peak_vram_mib") or about.get("peak_memory_mib")
+    peak = about.get("peak_gpu_memory_mib") or about.get("peak_memory_mib")
     if record is not None:
         peak = record.need.get("peak_mib") or peak
     known = dict(

@@ -104,6 +104,7 @@ def _joined(members: list[Row], lost: Sequence[Incomplete]) -> Row:
             for name, found in {**reported, **values}.items()
         },
         steps={},
+        facts={name: float(np.mean(v)) for name, v in _shared([r.facts for r in members]).items()},
         targets=judge(info.targets, together),
         tier=tier_of(info.tiers, together),
         expected={},

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,16 +65,17 @@ def flat_rows(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
 def _related(row: Row) -> dict[str, Any]:
     """Return what links a row to others, without what it lacks.
 
-    ``on_front`` is whether no other row is better in both metrics, ``lr.<part>`` its first, peak
-    and last learning rate, ``sd.<metric>`` the deviation between seeds, ``earlier.<stage>`` the
-    metric that ranks at an earlier stage, and ``difference.<other>.<metric>`` the gain over a
-    baseline or reference.
+    ``facts.<name>`` are steps, times and memory (`FACTS`), ``on_front`` is whether no other row is
+    better in both metrics, ``lr.<part>`` its first, peak and last rate, ``sd.<metric>`` the
+    deviation between seeds, ``earlier.<stage>`` the metric that ranks at an earlier stage, and
+    ``difference.<other>.<metric>`` the gain over a baseline or reference.
     """
     lineage = row.lineage
     found: dict[str, Any] = {} if lineage.stage is None else {"stage": lineage.stage}
     values = {"changed": lineage.words, "tier": row.tier, "seeds": len(row.members)}
     found |= {name: value for name, value in values.items() if value}
     found |= {} if row.on_front is None else {"on_front": row.on_front}
+    found |= {f"facts.{name}": value for name, value in row.facts.items()}
     found |= {f"lr.{name}": value for name, value in row.rates.items()}
     found |= {f"sd.{name}": one.deviation for name, one in row.spread.items() if one.n > 1}
     found |= {f"earlier.{stage}": value for stage, value in row.earlier.items()}
@@ -83,9 +84,18 @@ def _related(row: Row) -> dict[str, Any]:
     return found
 
 
-def to_csv(comparison: Comparison) -> str:
-    """Return all ranked rows as CSV with a header."""
+def to_csv(comparison: Comparison, only: Collection[str] | None = None) -> str:
+    """Return all ranked rows as CSV with a header.
+
+    Args:
+        only: the columns of `flat_rows` to write, in this order, after those of `FIRST`; with a
+            metric come its target and deviation. None for all.
+    """
     columns, rows = flat_rows(comparison)
+    if only is not None:
+        wanted = [key for name in only for key in (name, f"target.{name}", f"sd.{name}")]
+        columns = list(dict.fromkeys([*FIRST, *(key for key in wanted if key in columns)]))
+        rows = [{key: row[key] for key in columns if key in row} for row in rows]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writerow({name: _inert(name) for name in columns})

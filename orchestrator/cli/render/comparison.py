@@ -15,7 +15,6 @@ from orchestrator.cli.render.text import (
     draw,
     filled,
     fit,
-    markdown,
     number,
     numbers,
     plural,
@@ -53,20 +52,13 @@ def render_comparison(
     lines = [heading(comparison)]
     rows = comparison.rows
     if rows:
-        columns, hidden = _columns(comparison), 0
-        if only is not None:
-            columns = _chosen(columns, only)
-        elif not everything:
-            judged = [column for column in columns if column.weight <= JUDGED]
-            if fit(judged, width)[1]:
-                columns = without_distances(columns)
-            columns, hidden = fit(columns, width)
+        columns, hidden = visible(comparison, width=width, everything=everything, only=only)
         lines += ["", draw(columns)]
         if len(rows) < comparison.n_rows:
             lines.append(f"The best {len(rows)} of {comparison.n_rows}.")
         if hidden:
             more = plural(hidden, "more column")
-            lines.append(f"{more}: `sweep compare --all`, or --export csv.")
+            lines.append(f"{more}: `sweep compare --all`, also with --export csv.")
         lines += _targets(comparison)
         lines += [clean(f"! {row.trial}: {text}") for row in rows for text in row.warnings]
     lines += [f"Note: {note}" for note in comparison.notes]
@@ -76,31 +68,24 @@ def render_comparison(
     if incomplete:
         shown = incomplete if everything else incomplete[:LISTED]
         lines += ["", f"Incomplete ({len(incomplete)}):"]
-        lines += [f"  {_incomplete(item)}" for item in shown]
+        lines += [f"  {incomplete_text(item)}" for item in shown]
         if len(shown) < len(incomplete):
             lines.append(f"  … and {len(incomplete) - len(shown)} more: --all, or --json.")
     return "\n".join(lines)
 
 
-def render_markdown(comparison: Comparison) -> str:
-    """Return a comparison as Markdown, with all columns and all incomplete runs."""
-    from orchestrator.analysis.table import cell, flat_rows
-
-    names, rows = flat_rows(comparison)
-    names.remove("warnings")  # they are sentences, listed below the table
-    columns = [
-        Column(_escape(name), [_escape(number(cell(row.get(name)), 6)) for row in rows])
-        for name in names
-    ]
-    lines = [heading(comparison), ""]
-    if rows:
-        lines += [draw(columns, markdown=True), ""]
-    warnings = [f"{row.trial}: {text}" for row in comparison.rows for text in row.warnings]
-    lines += [f"- {_escape(note)}" for note in (*comparison.notes, *warnings)]
-    if comparison.incomplete:
-        lines += ["", f"Incomplete ({len(comparison.incomplete)}):", ""]
-        lines += [f"- {_escape(_incomplete(item))}" for item in comparison.incomplete]
-    return "\n".join(lines).rstrip() + "\n"
+def visible(
+    comparison: Comparison, *, width: int | None, everything: bool, only: str | None
+) -> tuple[list[Column], int]:
+    """Return the columns that are shown, and how many are not; arguments as `render_comparison`."""
+    columns = _columns(comparison)
+    if only is not None:
+        return _chosen(columns, only), 0
+    if everything:
+        return columns, 0
+    if fit([column for column in columns if column.weight <= JUDGED], width)[1]:
+        columns = without_distances(columns)
+    return fit(columns, width)
 
 
 def heading(comparison: Comparison) -> str:
@@ -117,11 +102,8 @@ def heading(comparison: Comparison) -> str:
     return f"{counted}, ranked by {clean(comparison.sort_by)}, {first} ({basis})"
 
 
-def _escape(text: str) -> str:
-    return markdown(text)
-
-
-def _incomplete(item: Incomplete) -> str:
+def incomplete_text(item: Incomplete) -> str:
+    """Return a line on a run that cannot be ranked."""
     problems = [item.problem] if item.problem else []
     problems += [f"missing {', '.join(item.missing)}"] if item.missing else []
     return clean(f"{short_path(item.path)}: {'; '.join(problems)}")
@@ -156,12 +138,13 @@ def _columns(comparison: Comparison) -> list[Column]:
     if any(row.state not in (None, "COMPLETE") for row in own):
         columns.append(Column("state", [row.state or "-" for row in rows], 1))
     if comparison.second:
-        columns.append(Column("front", ["✓" if row.on_front else "-" for row in rows]))
+        cells = ["✓" if row.on_front else "-" for row in rows]
+        columns.append(Column("front", cells, key="on_front"))
     shown = _metrics(comparison)
     for name, weight in shown.items():
         if weight > JUDGED:
             continue
-        columns.append(numbers(name, [_metric(row, name) for row in rows], weight))
+        columns.append(numbers(name, [_metric(row, name) for row in rows], weight, name))
         columns += _difference_columns(rows, name, weight)
     columns += _judged_columns(rows)
     columns += _lineage_columns(rows, comparison.sort_by)
@@ -171,17 +154,17 @@ def _columns(comparison: Comparison) -> list[Column]:
         weights, config_columns([r.config for r in rows], weights), strict=True
     ):
         title = name if short[name] in shown else short[name]
-        columns.append(replace(column, title=clean(title)))
+        columns.append(replace(column, title=clean(title), key=f"config.{name}"))
     for name, weight in shown.items():
         if weight > JUDGED:
-            columns.append(numbers(name, [_metric(row, name) for row in rows], weight))
+            columns.append(numbers(name, [_metric(row, name) for row in rows], weight, name))
             columns += _difference_columns(rows, name, weight)
     columns += [
-        numbers(name, [number(row.facts.get(name)) for row in rows], 7)
+        numbers(name, [number(row.facts.get(name)) for row in rows], 7, f"facts.{name}")
         for name in _union(row.facts for row in own)
     ]
     columns += [
-        numbers(f"{name} lr", [number(row.rates.get(name)) for row in rows], 7)
+        numbers(f"{name} lr", [number(row.rates.get(name)) for row in rows], 7, f"lr.{name}")
         for name in _union(row.rates for row in own)
     ]
     return columns
@@ -209,10 +192,10 @@ def _judged_columns(rows: Sequence[Row]) -> list[Column]:
     columns = []
     for name in _union(row.expected for row in rows):
         cells = [_judged(row.expected[name]) if name in row.expected else "-" for row in rows]
-        columns.append(numbers(f"expected {name}", cells, JUDGED))
+        columns.append(numbers(f"expected {name}", cells, JUDGED, f"expected.{name}"))
     for tier in _union(row.info.tiers for row in rows):
         cells = [_tier(row, tier) if tier in row.info.tiers else "-" for row in rows]
-        columns.append(numbers(tier, cells, JUDGED))
+        columns.append(numbers(tier, cells, JUDGED, "tier"))
     return columns
 
 
@@ -241,16 +224,16 @@ def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
         return [clean(text(row) or "-", LONGEST_CELL) for row in rows]
 
     columns = [
-        Column("what changed", cells(lambda row: row.lineage.words), 1),
-        numbers("seeds", cells(_seeds), 2),
+        Column("what changed", cells(lambda row: row.lineage.words), 1, key="changed"),
+        numbers("seeds", cells(_seeds), 2, "seeds"),
     ]
     for earlier in _union(row.earlier for row in rows):
         values = [number(row.earlier.get(earlier), padded=True) for row in rows]
-        columns.append(numbers(f"{earlier} {metric}", values, 2))
-    columns.append(Column("tier", cells(lambda row: row.tier), 2))
+        columns.append(numbers(f"{earlier} {metric}", values, 2, f"earlier.{earlier}"))
+    columns.append(Column("tier", cells(lambda row: row.tier), 2, key="tier"))
     columns = filled(*columns)
     if len({row.lineage.stage for row in rows if row.rank}) > 1:
-        columns.insert(0, Column("stage", cells(lambda row: row.lineage.stage), 1))
+        columns.insert(0, Column("stage", cells(lambda row: row.lineage.stage), 1, key="stage"))
     return columns
 
 
@@ -333,7 +316,8 @@ def _difference_columns(rows: Sequence[Row], metric: str, weight: int) -> list[C
     for other in _union(row.differences for row in rows):
         title = f"{metric} vs {other}" if weight else f"vs {other}"
         cells = [_difference(row, other, metric) for row in rows]
-        columns.append(numbers(title, cells, min(weight, 2) or 1))
+        key = f"difference.{other}.{metric}"
+        columns.append(numbers(title, cells, min(weight, 2) or 1, key))
     return filled(*columns)
 
 

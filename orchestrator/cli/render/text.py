@@ -101,12 +101,14 @@ class Column:
     Attributes:
         weight: 0 is always shown; if not all columns fit, the greatest go first.
         is_number: align to the right.
+        key: its name in files; "" if it is not written into them, or is always.
     """
 
     title: str
     cells: Sequence[str]
     weight: int = 0
     is_number: bool = False
+    key: str = ""
 
     @property
     def width(self) -> int:
@@ -114,9 +116,9 @@ class Column:
         return max(len(text) for text in (self.title, *self.cells))
 
 
-def numbers(title: str, cells: Sequence[str], weight: int = 0) -> Column:
+def numbers(title: str, cells: Sequence[str], weight: int = 0, key: str = "") -> Column:
     """Return a column aligned to the right."""
-    return Column(clean(title), cells, weight, is_number=True)
+    return Column(clean(title), cells, weight, is_number=True, key=key)
 
 
 def filled(*columns: Column) -> list[Column]:

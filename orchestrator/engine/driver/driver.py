@@ -258,7 +258,7 @@ class _Driver:
         if not self._spec.success or self._only:
             return None
         trials = list(conductor.records.values())
-        success = judge_success(self._spec.success, self._folder, trials, self._spec.metric)
+        success = judge_success(self._spec.success, self._folder, trials, self._spec.metrics)
         record.course["success"] = success.to_dict()
         return success
 

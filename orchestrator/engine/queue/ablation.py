@@ -116,9 +116,9 @@ class Ablation:
         decided = self._decided_gate(name, gate)
         if decided is not None:
             return decided
-        metric = self._view.spec.metric
+        metrics = self._view.spec.metrics
         members = self._members(change)
-        known = joint_facts([facts_of(one, self._view.run_dir(one), metric) for one in members])
+        known = joint_facts([facts_of(one, self._view.run_dir(one), metrics) for one in members])
         missed = shortfall(parse(gate), known.values, known.at)
         text = f"gate of {name}: {gate} {f'is missed: {missed}' if missed else 'holds'}"
         return self._decisions.note("gates", name, text, of=name, condition=gate, held=not missed)

@@ -175,7 +175,7 @@ class Promotions:
     def _holds(self, condition: str, entrant: _Entrant) -> bool:
         view = self._view
         known = [
-            facts_of(member, view.run_dir(member), view.spec.metric)
+            facts_of(member, view.run_dir(member), view.spec.metrics)
             for member in view.replicates(view.records[entrant.number])
         ]
         return joint_facts(known).hold(parse(condition)) is True

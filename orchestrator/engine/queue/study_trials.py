@@ -237,7 +237,7 @@ class StudyTrials:
             return (record.value,)
         if record.state is not TrialState.COMPLETE:
             return (record.value, None)
-        facts = facts_of(record, self._view.run_dir(record), self._spec.metric)
+        facts = facts_of(record, self._view.run_dir(record), objectives)
         second = facts.values.get(objectives[1].name)
         return (record.value, second if isinstance(second, int | float) else None)
 

@@ -169,7 +169,7 @@ def check_loss(file: ParsedFile, spec: Spec, results: Results) -> None:
     schema = file.schema
     if schema is None:
         return
-    metrics = spec.objectives or ((spec.metric,) if spec.metric is not None else ())
+    metrics = spec.metrics
     uses = [((*path, "name"), {item.name}) for item, path, _ in file.items("metric", metrics)]
     uses += [(path, used) for path, used in results.used if path[0] in _JUDGING]
     losses = {name for name, metric in schema.metrics.items() if metric.is_loss}

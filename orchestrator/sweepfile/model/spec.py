@@ -317,6 +317,11 @@ class Spec:
     private: Mapping[str, str] = field(default_factory=dict, metadata=MAY_CHANGE, repr=False)
     warnings: tuple[str, ...] = changeable(())
 
+    @property
+    def metrics(self) -> tuple[MetricGoal, ...]:
+        """The metrics of the sweep, the one that ranks first; () for none."""
+        return self.objectives or ((self.metric,) if self.metric is not None else ())
+
     def to_dict(self) -> dict[str, Any]:
         """Return the spec in JSON types, as it is saved with the results."""
         raw = asdict(self)

@@ -35,7 +35,9 @@ _FORMATS = ("csv", "md", "json")
 @click.option("-o", "--output", **options.FILE, help="Output file.")
 @options.as_json
 @click.option("--runs", "single", is_flag=True, help="One row per run, seeds not merged.")
-@click.option("--all", "everything", is_flag=True, help="Show all columns and incomplete runs.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All columns and incomplete runs, also in files."
+)
 def command(
     *,
     paths: tuple[Path, ...],
@@ -66,8 +68,9 @@ def command(
             )
     kind = kind_of(metrics, rate)
 
-    from orchestrator.analysis.table import compare, to_csv, to_json
-    from orchestrator.cli.render.comparison import heading, render_comparison, render_markdown
+    from orchestrator.analysis.table import compare, to_json
+    from orchestrator.cli.render.comparison import heading, render_comparison
+    from orchestrator.cli.render.exported import render_csv, render_markdown
 
     searched = options.run_folders(paths)
     data = {} if rate is None else {"rate_hz": rate}
@@ -81,7 +84,11 @@ def command(
     if form is None:
         click.echo(render_comparison(comparison, everything=everything, only=columns))
         return
-    text = {"json": to_json, "csv": to_csv, "md": render_markdown}[form](comparison)
+    if form == "json":
+        text = to_json(comparison)
+    else:
+        render = render_csv if form == "csv" else render_markdown
+        text = render(comparison, everything=everything, only=columns)
     if output is None:
         click.echo(text, nl=False)
     else:

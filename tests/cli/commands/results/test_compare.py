@@ -118,7 +118,7 @@ def test_a_csv_without_incomplete_runs_does_not_speak_of_them(
 def test_an_export_into_a_file_takes_its_form_from_the_name(
     results: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    assert sweep("compare", "-o", str(tmp_path / "table.md")) == 0
+    assert sweep("compare", "--all", "-o", str(tmp_path / "table.md")) == 0
     captured = capsys.readouterr()
     assert captured.out == ""
     assert f"wrote {tmp_path / 'table.md'}\n" in captured.err
@@ -130,6 +130,30 @@ def test_an_export_into_a_file_takes_its_form_from_the_name(
     assert "warnings" not in header
     assert "Incomplete (1):" in text
     assert "asked lr 0.01, recorded 0.1" in text
+
+
+def test_files_have_the_columns_that_are_shown_or_with_all_every_one(
+    results: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.metadata(results / "demo" / "trials" / "0000-t0", duration_s=12.5, epochs_done=5)
+
+    def header(*options: str) -> list[str]:
+        assert sweep("compare", *options) == 0
+        lines = capsys.readouterr().out.splitlines()
+        row = next(line for line in lines if "rank" in line.replace(",", " ").split())
+        return [cell.strip() for cell in row.strip("|").split("," if "csv" in options else "|")]
+
+    whole = header("--export", "csv", "--all")
+    assert {"config.lr", "config.batch", "val_rmse", "facts.duration", "facts.steps"} <= {*whole}
+    monkeypatch.setenv("COLUMNS", "42")
+    assert header("--export", "csv") == [
+        *("rank", "sweep", "trial", "path", "state", "warnings"),
+        *("val_mae", "mae", "target.mae", "r2", "target.r2"),
+    ]
+    assert header("--export", "md") == ["rank", "trial", "val_mae", "mae", "r2"]
+    chosen = header("--export", "csv", "--columns", "lr,duration")
+    assert chosen[6:] == ["config.lr", "facts.duration"]
+    assert header("--export", "md", "--columns", "lr") == ["rank", "trial", "lr"]
 
 
 @pytest.mark.parametrize(
