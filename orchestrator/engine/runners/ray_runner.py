@@ -26,6 +26,9 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    # It would start one worker for each slot, before the first trial needs any.
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
     # When the host's memory runs low Ray would end its own workers, which hold next to none of it;
     # the kernel ends the process that holds the most, and that trial's record names the cause.
     "RAY_memory_monitor_refresh_ms": "0",
@@ -43,6 +46,10 @@ _SETTINGS = {
 # Ray's processes without which nothing continues; it does not notice itself when one has ended.
 _NEEDED = ("gcs_server", "raylet")
 _CHECK_S = 0.3
+
+# Methods that start processes which no sweep uses: the autoscaler, what forwards logs to the
+# driver, and the dashboard's server, which runs even without a dashboard.
+_UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 
 # Ray lets everyone write into its folder, so it gets one below ours, which nobody else can enter.
 _RAY = "r"
@@ -179,16 +186,22 @@ def _set_token(path: Path) -> None:
 
 @contextmanager
 def _own_session() -> Iterator[None]:
-    """Start Ray's processes in sessions of their own for the time of the block.
+    """Start Ray's needed processes, and in sessions of their own, for the time of the block.
 
     A signal to the driver's process group (a closed terminal, `timeout`, a batch system) would end
     them first, and with them the trials that are about to save their state.
     """
     from ray._private import services
+    from ray._private.node import Node
 
     plain = services.ConsolePopen
     services.ConsolePopen = functools.partial(plain, start_new_session=True)
+    unused = {name: getattr(Node, name) for name in _UNUSED}
+    for name in unused:
+        setattr(Node, name, lambda *arguments, **options: None)
     try:
         yield
     finally:
         services.ConsolePopen = plain
+        for name, method in unused.items():
+            setattr(Node, name, method)

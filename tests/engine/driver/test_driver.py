@@ -183,6 +183,8 @@ def test_a_lost_ray_interrupts_the_sweep_and_shows_nothing_to_others(
     results = [tmp_path / "toy", *(tmp_path / "toy").rglob("*")]
     assert not [path for path in results if path.stat().st_mode & 0o002]
     processes = psutil.Process(driver.pid).children(recursive=True)
+    unused = ("monitor.py", "log_monitor.py", "dashboard.py")
+    assert not any(word.endswith(unused) for one in processes for word in one.cmdline())
     (victim,) = [process for process in processes if process.name() == lost]
     victim.kill()
     begun = time.monotonic()
