@@ -12,9 +12,11 @@ The loader looks at ``LD_LIBRARY_PATH`` when a process starts, so it takes a chi
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,18 +175,22 @@ def build(folder: Path, *, missing: Sequence[str] = ()) -> FakeNvml:
         folder: where library and script go.
         missing: C functions to leave out, as an old driver's library lacks them.
     """
+    (folder / "libnvidia-ml.so.1").write_bytes(_compiled(tuple(missing)))
+    fake = FakeNvml(folder)
+    fake.uses.mkdir(exist_ok=True)
+    fake.write([])
+    return fake
+
+
+@functools.cache
+def _compiled(missing: tuple[str, ...]) -> bytes:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         # Pytest's skip by another name, since who tries commands by hand may not have pytest.
         raise SkipTest("needs a C compiler to build a stand-in for the NVIDIA driver's library")
     command = [compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-O0"]
     command += [f"-DNO_{function}" for function in missing]
-    subprocess.run(
-        [*command, "-o", str(folder / "libnvidia-ml.so.1"), str(_SOURCE)],
-        check=True,
-        capture_output=True,
-    )
-    fake = FakeNvml(folder)
-    fake.uses.mkdir(exist_ok=True)
-    fake.write([])
-    return fake
+    with tempfile.TemporaryDirectory() as scratch:
+        library = Path(scratch, "library")
+        subprocess.run([*command, "-o", library, _SOURCE], check=True, capture_output=True)
+        return library.read_bytes()
