@@ -24,6 +24,11 @@ os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{_known}" if _known else str(ROOT
 _leases = tempfile.TemporaryDirectory(prefix="sweep-leases-")
 os.environ["SWEEP_LEASES"] = str(Path(_leases.name) / "leases")
 
+# The workers of one run share what trainers cache, and leave nothing in the user's own cache.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="sweep-cache-", ignore_cleanup_errors=True)
+    os.environ["SWEEP_CACHE"] = _cache.name
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that start Ray on one worker: two Rays at once starve on a few cores."""

@@ -13,13 +13,18 @@ from orchestrator.placement.model import Need, Plan, Slot
 from orchestrator.sweepfile.model.spec import MetricGoal, NamedTrial, Spec
 
 TOY = "tests.engine.toys.curve"
+TOYS = Path(__file__).parent / "toys"
 
 
 def toy_spec(folder: Path, trials: Mapping[str, Mapping[str, Any]], **fields: Any) -> Spec:
-    """Return a spec of named trials of the toy trainer."""
+    """Return a spec of named trials of the toy trainer, or of a program in `folder`.
+
+    What a trainer declares is looked up in the folder of its sweep file, once for each folder.
+    """
+    is_toy = fields.get("trainer", TOY) == TOY
     known: dict[str, Any] = {
         "name": "toy",
-        "path": folder / "toy.yaml",
+        "path": (TOYS if is_toy else folder) / "toy.yaml",
         "trainer": TOY,
         "metric": MetricGoal("val_mae"),
         "trials": {name: NamedTrial(set=dict(values)) for name, values in trials.items()},
