@@ -1,26 +1,25 @@
-"""Runs `run_script` in a process like a trial's, and records what it reports.
-
-Used as a module it starts that process; used as a program it is that process.
-"""
+"""Runs `run_script` in a process like a trial's, and records what it reports."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, cast
 
+from orchestrator.engine.child.process import _start_conditions
 from orchestrator.engine.child.trial_run import TrialRun
 from orchestrator.engine.script.follow import run_script
 from orchestrator.errors import TrialError
 from orchestrator.sweepfile.model.program import Program
+from tests.conftest import ROOT
 
 SCRIPTS = Path(__file__).parent / "scripts"
 EPOCH_LINE = (
@@ -33,7 +32,7 @@ class Trial:
     """What a finished or running trial left."""
 
     directory: Path
-    process: subprocess.Popen[bytes]
+    process: ForkServerProcess
 
     @property
     def events(self) -> list[list[Any]]:
@@ -67,14 +66,15 @@ class Trial:
         return failures[0] if failures else None
 
     def wait(self) -> Trial:
-        assert self.process.wait(60) == 0, self.log.decode(errors="replace")
+        self.process.join(60)
+        assert self.process.exitcode == 0, self.log.decode(errors="replace")
         return self
 
     def until(self, condition: Callable[[], bool]) -> None:
         for _ in range(1200):
             if condition():
                 return
-            assert self.process.poll() is None, self.log.decode(errors="replace")
+            assert self.process.is_alive(), self.log.decode(errors="replace")
             time.sleep(0.05)
         raise AssertionError(f"never came: {self.events} {self.log!r}")
 
@@ -95,17 +95,20 @@ def started(
     directory.mkdir(parents=True, exist_ok=True)
     task = {"program": asdict(program), "config": config, "grace_s": grace_s}
     (directory / "task.json").write_text(json.dumps(task))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.engine.script.script_runner", str(directory)],
-        cwd=Path(__file__).parent.parent.parent.parent,
-        start_new_session=True,
-    )
+    context = multiprocessing.get_context("forkserver")
+    # The first test that starts a process, of a script or of a trainer, decides what is preloaded.
+    context.set_forkserver_preload([__name__, "torch", "trainers.loading"])
+    process = context.Process(target=_main, args=(directory.absolute(), dict(os.environ)))
+    with _start_conditions():
+        process.start()
+    assert process.pid is not None
     try:
         yield Trial(directory, process)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
 
 
 def run_trial(program: Program, config: dict[str, Any], directory: Path, **known: Any) -> Trial:
@@ -166,7 +169,11 @@ class _Recorder:
         self.write("adopted", path)
 
 
-def _main(directory: Path) -> None:
+def _main(directory: Path, environment: dict[str, str]) -> None:
+    os.setsid()
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
     log = os.open(directory / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -178,7 +185,3 @@ def _main(directory: Path) -> None:
         run.write("done", None)
     except TrialError as error:
         run.write("failed", str(error))
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]))

@@ -241,7 +241,7 @@ def test_the_script_dies_with_the_process_that_follows_it(tmp_path: Path) -> Non
         pid = int(Path(trial.of("adopted")[0]).name.rpartition("_")[2])
         assert is_running(pid)
         trial.process.kill()
-        trial.process.wait()
+        trial.process.join()
         for _ in range(200):
             if not is_running(pid):
                 break
@@ -254,7 +254,8 @@ def test_nothing_is_left_when_following_fails(tmp_path: Path) -> None:
     with started(train_model(tmp_path), config, tmp_path / "run") as trial:
         pid = trial.worker_pid()
         (trial.directory / "refuse").touch()
-        assert trial.process.wait(60) == 1
+        trial.process.join(60)
+        assert trial.process.exitcode == 1
     assert b"Refused" in trial.log
     assert not is_running(pid)
 

@@ -22,7 +22,7 @@ def test_wandb_config_and_log_work_without_a_word(tmp_path: Path) -> None:
     config = {"lr": 0.5, "epochs": 3, "pause": 2.0}
     with started(program, config, tmp_path / "run") as trial:
         trial.until(lambda: len(trial.reports) >= 1)
-        assert trial.process.poll() is None, "the first report came before the end"
+        assert trial.process.is_alive(), "the first report came before the end"
         trial.wait()
     assert trial.error is None
     assert trial.reports == [
