@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Examined:
 
     run: LoggedRun
     diagnosis: Diagnosis
+    schedule: Declared | None = None  # that its rate was compared with
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
@@ -103,7 +104,7 @@ def examine(
     groups: dict[SweepDir | None, list[LoggedRun]] = {}
     for run in runs:
         groups.setdefault(_sweep_of(run.path), []).append(run)
-    diagnoses: dict[tuple[Path, str], Diagnosis] = {}
+    by_run: dict[tuple[Path, str], Examined] = {}
     together: list[str] = []
     for sweep, group in groups.items():
         siblings = read_runs(sweep.path) if sweep is not None and len(runs) == 1 else group
@@ -111,7 +112,7 @@ def examine(
         aims = _aims(spec, metric, goal, target)
         settings = [_settings(run, aims, spec, schedule) for run in siblings]
         examined = _diagnose_all(siblings, settings)
-        diagnoses |= {_key(one.run): one.diagnosis for one in examined}
+        by_run |= {_key(one.run): one for one in examined}
         summaries = [
             RunSummary(_label(one.run), one.run.config, one.diagnosis.is_lost) for one in examined
         ]
@@ -119,7 +120,7 @@ def examine(
         sentences += [*_lost_before(examined), *_remedies(examined)]
         head = f"{sweep.name}: " if sweep is not None and len(groups) > 1 else ""
         together += [f"{head}{text}" for text in sentences]
-    shown = tuple(Examined(run, diagnoses[_key(run)]) for run in runs)
+    shown = tuple(replace(by_run[_key(run)], run=run) for run in runs)
     return Examination(shown, tuple(together))
 
 
@@ -208,9 +209,10 @@ def _diagnose_all(runs: Sequence[LoggedRun], settings: Sequence[dict[str, Any]])
         # Only the diagnosis of a rising loss depends on siblings.
         is_rising = any(finding.symptom == "rising" for finding in diagnosis.findings)
         if is_rising and fallen > diagnosis.has_fallen:
-            found.append(Examined(run, diagnose(run.reports, **own, loss_can_fall=True)))
+            again = diagnose(run.reports, **own, loss_can_fall=True)
+            found.append(Examined(run, again, own["schedule"]))
         else:
-            found.append(Examined(run, diagnosis))
+            found.append(Examined(run, diagnosis, own["schedule"]))
     return found
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis import Examined, examine
-from orchestrator.analysis.table import Comparison, Incomplete, Row, compare
+from orchestrator.analysis.table import Comparison, Incomplete, Lineage, Row, compare
 from orchestrator.errors import SweepError
 from orchestrator.files import atomic, jsonl
+from orchestrator.reporting.attempts_log import Occupancy, occupancy
 from orchestrator.runs import RunDir, SweepDir
+from orchestrator.search import Importance, importance
 
 Scalar = str | int | float | bool | None
 
@@ -32,12 +34,17 @@ class ReportedRun:
     problem: str = ""  # why it is not ranked
     examined: Examined | None = None  # its curves and findings; None if it logged none
     seconds: Mapping[int, float] = field(default_factory=dict)  # since its first report, by step
-    link: str = ""  # how it follows another trial: "promoted", "remedy", "resumed"
+    lineage: Lineage = field(default_factory=Lineage)  # of a trial; empty for a run of another tool
 
     @property
     def reports(self) -> tuple[tuple[int, dict[str, float]], ...]:
         """Step and metrics of every report; () if there is none."""
         return () if self.examined is None else self.examined.run.reports
+
+    @property
+    def link(self) -> str:
+        """How it follows another trial: "promoted", "remedy", "resumed" or ""."""
+        return self.lineage.link or ""
 
     @property
     def is_lost(self) -> bool:
@@ -53,6 +60,8 @@ class SweepText:
     command: str
     spec: str  # the checked sweep file as JSON, without what is empty and without `env`
     placement: str
+    environment: Mapping[str, str]  # versions, host and device of its first finished trial
+    occupancy: Occupancy
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class Report:
     varied: tuple[str, ...]  # parameters that differ between runs, the most varied first
     sentences: tuple[str, ...]  # what the runs show together
     sweeps: tuple[SweepText, ...]
+    importance: tuple[Importance, ...]  # of the varied parameters for the ranking metric
 
     @property
     def best(self) -> ReportedRun | None:
@@ -97,13 +107,19 @@ def collect(
         *(_ranked(row, labels, examined) for row in found.rows),
         *(_incomplete(item, labels, examined) for item in found.incomplete),
     ]
+    varied = _varied(runs)
     return Report(
         title=", ".join(path.resolve().name or str(path) for path in paths),
         comparison=found,
         runs=tuple(runs),
-        varied=_varied(runs),
+        varied=varied,
         sentences=tuple(sentences),
         sweeps=tuple(_sweep_text(sweep) for sweep in _sweeps(found)),
+        importance=importance(
+            [run.config for run in runs if run.rank],
+            [run.metrics.get(found.sort_by, math.nan) for run in runs if run.rank],
+            varied,
+        ),
     )
 
 
@@ -143,7 +159,7 @@ def _ranked(row: Row, labels: Mapping[Path, str], examined: Mapping[Path, Examin
         row=row,
         examined=examined.get(row.path.resolve()),
         seconds=_seconds(row.path),
-        link=row.lineage.link or "",
+        lineage=row.lineage,
     )
 
 
@@ -162,7 +178,7 @@ def _incomplete(
         problem=item.problem or missing,
         examined=one,
         seconds=_seconds(item.path),
-        link=item.lineage.link or "",
+        lineage=item.lineage,
     )
 
 
@@ -227,7 +243,20 @@ def _sweep_text(sweep: SweepDir) -> SweepText:
         command=str(record.get("command") or ""),
         spec=json.dumps(_filled(spec), indent=2, ensure_ascii=False),
         placement=str(plan.get("reason") or ""),
+        environment=_environment(sweep),
+        occupancy=occupancy(sweep),
     )
+
+
+def _environment(sweep: SweepDir) -> dict[str, str]:
+    """Return where the first trial that wrote it down ran, and with which versions."""
+    for run in sweep.run_dirs():
+        metadata = atomic.read_json(run.metadata_file)
+        if isinstance(metadata, dict) and isinstance(metadata.get("versions"), dict):
+            places = {name: metadata.get(name) for name in ("host", "device", "device_name")}
+            known = {**places, "commit": metadata.get("commit"), **metadata["versions"]}
+            return {str(name): str(value) for name, value in known.items() if value}
+    return {}
 
 
 def _filled(value: Any) -> Any:

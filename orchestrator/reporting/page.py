@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.analysis import Examined
 from orchestrator.files import plain
 from orchestrator.reporting.content import Report, ReportedRun
-from orchestrator.reporting.figures import Drawing, draw, is_number, style_of
+from orchestrator.reporting.figures import COLORS, Drawing, draw, is_number, style_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -73,6 +73,9 @@ def context(report: Report, drawings: Sequence[Drawing]) -> dict[str, Any]:
         "findings": [run for run in report.runs if _findings(run.examined)],
         "findings_of": _findings,
         "swatch": style_of,
+        "groups": _groups(report),
+        "colors": COLORS,
+        "configs": _json([_varied_of(report, run) for run in report.runs]),
     }
 
 
@@ -147,6 +150,21 @@ def _targets(report: Report) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _groups(report: Report) -> list[dict[str, Any]]:
+    """Return the parameters by which runs can be grouped; with replicates all but the seed are."""
+    rows = [run.row for run in report.runs if run.row is not None]
+    seeds = {row.info.seed_parameter for row in rows}
+    groups = [(row.sweep, row.lineage.group) for row in rows if row.lineage.group is not None]
+    has_replicates = len(groups) > len(set(groups))
+    names = [name for name in report.varied if any(name in run.config for run in report.runs)]
+    return [{"name": name, "is_chosen": has_replicates and name not in seeds} for name in names]
+
+
+def _varied_of(report: Report, run: ReportedRun) -> dict[str, Any]:
+    config = {name: number_text(run.config[name]) for name in report.varied if name in run.config}
+    return {"label": run.label, "config": config}
 
 
 def _findings(examined: Examined | None) -> tuple[Any, ...]:

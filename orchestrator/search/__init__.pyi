@@ -1,4 +1,5 @@
 from .divergence_pruner import DivergencePruner as DivergencePruner
+from .parameter_importance import Importance as Importance, importance as importance
 from .pruners import Bands as Bands, is_pruners as is_pruners
 from .recorded import LOST as LOST, imputed as imputed
 from .study import Proposal as Proposal, Studies as Studies, Study as Study

@@ -16,8 +16,7 @@ from tests.reporting.made_report import HOSTILE, a_lost_trial, a_sweep
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-# WebGL in software, which parallel coordinates need.
-OPTIONS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+OPTIONS = ["--no-sandbox"]
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,6 +53,12 @@ class Opened:
             "#table tbody tr:not([hidden]) .open", "items => items.map(item => item.textContent)"
         )
         return found
+
+    def wait_for_rows(self, count: int) -> None:
+        """Wait until the table shows `count` runs."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator("#table tbody tr:not([hidden])")).to_have_count(count)
 
     def wait_for_plot(self, name: str) -> None:
         """Scroll to a figure and wait until it is drawn."""
@@ -108,16 +113,60 @@ def test_a_range_on_an_axis_filters_the_table_and_the_curves(opened: Opened) -> 
     page = opened.page
     opened.wait_for_plot("curve-loss")
     opened.wait_for_plot("parallel")
-    parallel = "document.querySelector(\"figure[data-figure='parallel'] .plot\")"
-    page.evaluate(f"Plotly.restyle({parallel}, {{'dimensions[0].constraintrange': [[-0.5, 0.5]]}})")
-    page.wait_for_function(
-        "document.querySelectorAll('#table tbody tr:not([hidden])').length === 1"
-    )
+    # The first axis is lr, on a logarithmic scale: its upper end is 1.
+    page.evaluate("sweepReport.select(0, [0.9, 1.1])")
+    opened.wait_for_rows(1)
     assert opened.order() == ["lr=1"]
     curves = "document.querySelector(\"figure[data-figure='curve-loss'] .plot\")"
     hidden = page.evaluate(f"{curves}.data.filter(t => t.visible === false).map(t => t.name)")
     assert "lr=0.1" in hidden
     assert "lr=1" not in hidden
+    page.click("#reset")
+    assert len(opened.order()) == 4
+    assert opened.problems == []
+
+
+def test_an_axis_is_dragged_over_and_changes_its_scale(opened: Opened) -> None:
+    page = opened.page
+    opened.wait_for_plot("parallel")
+    figure = page.locator("figure[data-figure='parallel']")
+    figure.locator("select").first.select_option("linear")
+    plot = "document.querySelector(\"figure[data-figure='parallel'] .plot\")"
+    places = page.evaluate(
+        f"{plot}.data.flatMap(t => t.x.map((x, at) => x === 0 ? t.y[at] : null))"
+    )
+    assert sorted(place for place in places if place is not None) == pytest.approx(
+        [0.0, 0.0909, 1.0], abs=1e-3
+    )
+    box = figure.locator(".nsewdrag").first.bounding_box()
+    axis_x = page.evaluate(f"{plot}._fullLayout.xaxis.l2p(0)") + box["x"]
+    page.mouse.move(axis_x - 15, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(axis_x + 15, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    opened.wait_for_rows(1)
+    assert opened.order() == ["lr=1"]
+    assert opened.problems == []
+
+
+def test_curves_are_grouped_with_a_band(opened: Opened) -> None:
+    page = opened.page
+    opened.wait_for_plot("curve-loss")
+    page.locator("#groups summary").click()
+    page.locator("#groups input[value='optimizer']").check()
+    plot = "document.querySelector(\"figure[data-figure='curve-loss'] .plot\")"
+    names = page.evaluate(f"{plot}.data.map(t => t.name).filter(Boolean)")
+    assert {"optimizer=adam (2)", "optimizer=sgd (2)"} <= set(names)
+    mean, low, high = page.evaluate(
+        f"""(() => {{
+          const of = {plot}.data.findIndex(t => t.name === "optimizer=adam (2)");
+          return [0, 1, 2].map(back => {plot}.data[of - back].y[0]);
+        }})()"""
+    )
+    assert low < mean < high
+    assert mean == pytest.approx((low + high) / 2)
+    page.locator("#groups input[value='optimizer']").uncheck()
+    assert "lr=1" in page.evaluate(f"{plot}.data.map(t => t.name)")
     assert opened.problems == []
 
 
@@ -131,7 +180,7 @@ def test_hostile_text_is_never_run(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(render(collect([tmp_path])), encoding="utf-8")
     tab = Opened(browser, path)
-    tab.wait_for_plot("bars")
+    tab.wait_for_plot("bars-val_mae")
     assert tab.page.title().endswith("sweep report")
     assert tab.page.locator("img").count() == 0
     assert tab.problems == []

@@ -9,6 +9,7 @@ from .export import (
 from .pipeline import (
     Comparison as Comparison,
     Incomplete as Incomplete,
+    Lineage as Lineage,
     Row as Row,
     compare as compare,
 )

@@ -15,14 +15,14 @@ from typing import Any
 
 from orchestrator.analysis.measure.logged import Rule
 from orchestrator.analysis.measure.measuring import measure
-from orchestrator.analysis.measure.row import Comparison, Incomplete, Row
+from orchestrator.analysis.measure.row import Comparison, Incomplete, Lineage, Row
 from orchestrator.analysis.rank.matching import matching
 from orchestrator.analysis.rank.ranked import rank
 from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
 from orchestrator.runs.read import find_runs, unstarted
 
-__all__ = ["Comparison", "Incomplete", "Row", "compare"]
+__all__ = ["Comparison", "Incomplete", "Lineage", "Row", "compare"]
 
 
 def compare(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from orchestrator.reporting.content import Report
 from orchestrator.reporting.figures.drawing import Drawing
 from orchestrator.reporting.figures.learning_curves import learning_curves, learning_rates
-from orchestrator.reporting.figures.pairs import pair_figures
-from orchestrator.reporting.figures.parameter_plots import parallel, slices
-from orchestrator.reporting.figures.results import bars
+from orchestrator.reporting.figures.pairs import pairs
+from orchestrator.reporting.figures.parallel import parallel
+from orchestrator.reporting.figures.parameter_plots import importances, slices
+from orchestrator.reporting.figures.placement_plots import placement
+from orchestrator.reporting.figures.results import bars, best_so_far, effects, stages
 
 
 def draw(report: Report) -> list[Drawing]:
@@ -15,11 +17,13 @@ def draw(report: Report) -> list[Drawing]:
     return [
         *learning_curves(report),
         *learning_rates(report),
+        *pairs(report.best),
         *parallel(report),
         *slices(report),
+        *importances(report),
         *bars(report),
-        *(
-            Drawing(f"pair-{place}", title, "Predictions and targets", figure)
-            for place, (title, figure) in enumerate(pair_figures(report.best))
-        ),
+        *best_so_far(report),
+        *stages(report),
+        *effects(report),
+        *placement(report),
     ]

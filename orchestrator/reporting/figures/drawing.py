@@ -24,6 +24,7 @@ class Drawing:
     figure: Figure
     has_log: bool = False  # its vertical axis can be switched to logarithmic
     has_time: bool = False  # its horizontal axis can be switched to seconds
+    is_wide: bool = False  # it takes the whole width
 
 
 def is_number(value: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.divergence.schedule import expected_rates
 from orchestrator.reporting.content import Report, ReportedRun
 from orchestrator.reporting.figures.drawing import Drawing, with_unit
 from orchestrator.reporting.figures.style import plain, style_of
@@ -63,7 +64,11 @@ def _curves_of(report: Report, base: str, names: set[str]) -> Drawing:
                 mode="lines" if len(points) > 1 else "markers",
                 opacity=0.55 if is_training else 1.0,
                 line={**style_of(place), "width": 1 if is_training else 2.2},
-                meta={"run": place, "seconds": [run.seconds.get(step) for step, _ in points]},
+                meta={
+                    "run": place,
+                    "series": name,
+                    "seconds": [run.seconds.get(step) for step, _ in points],
+                },
                 hovertemplate=f"%{{y:.4g}} at %{{x}}<extra>{plain(run.label)} {name}</extra>",
             )
             if not shown:
@@ -80,6 +85,7 @@ def _curves_of(report: Report, base: str, names: set[str]) -> Drawing:
         figure,
         has_log=True,
         has_time=any(run.seconds for run in report.runs),
+        is_wide=True,
     )
 
 
@@ -146,7 +152,32 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
                 mode="lines",
                 meta={"run": place, "seconds": [run.seconds.get(step) for step, _ in points]},
                 hovertemplate=f"%{{y:.3g}} at %{{x}}<extra>{plain(run.label)}</extra>",
+                legendgroup=run.label,
+            )
+        declared = _declared_rates(run)
+        if points and declared:
+            figure.add_scatter(
+                **_positions(declared),
+                name=f"{run.label}, declared",
+                legendgroup=run.label,
+                showlegend=False,
+                mode="lines",
+                opacity=0.5,
+                line={"color": style_of(place)["color"], "width": 5},
+                meta={"run": place, "seconds": [run.seconds.get(step) for step, _ in declared]},
+                hovertemplate=f"declared %{{y:.3g}}<extra>{plain(run.label)}</extra>",
             )
     if figure.data:
         figure.update_layout(yaxis_title="learning rate")
-        yield Drawing("rates", "Learning rate", "Learning curves", figure, has_log=True)
+        yield Drawing(
+            "rates", "Learning rate", "Learning curves", figure, has_log=True, is_wide=True
+        )
+
+
+def _declared_rates(run: ReportedRun) -> list[tuple[int, float]]:
+    """Return the rate that the declared schedule has at each reported step; [] if none is."""
+    one = run.examined
+    if one is None or one.schedule is None:
+        return []
+    points = thin(one.run.series("lr"), 500)
+    return expected_rates(points, one.schedule, one.run.total_steps)

@@ -10,7 +10,9 @@ import numpy as np
 from orchestrator.files.series_names import SPLITS
 from orchestrator.metrics import ArrayProblem
 from orchestrator.reporting.content import ReportedRun
-from orchestrator.reporting.figures.style import COLORS
+from orchestrator.reporting.figures.alignment import aligned
+from orchestrator.reporting.figures.decay_curves import decay_curves
+from orchestrator.reporting.figures.drawing import Drawing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,14 +20,21 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float64]
 
-_SHOWN = 6  # samples
 _MOST = 3000  # points of a scatter plot
 _PIXELS = 96  # along each side of an image
-_LEAST_DB = -65.0
 
 
-def pair_figures(run: ReportedRun | None) -> Iterator[tuple[str, Figure]]:
-    """Yield title and figure for the arrays of a run; nothing if it has none."""
+_SECTION = "Predictions and targets"
+
+
+def pairs(run: ReportedRun | None) -> Iterator[Drawing]:
+    """Yield figures for the arrays of a run, by their kind; nothing if it has none."""
+    for place, (title, figure) in enumerate(_figures(run)):
+        is_wide = title.startswith(("Decay", "Sequences", "Images"))
+        yield Drawing(f"pair-{place}", title, _SECTION, figure, is_wide=is_wide)
+
+
+def _figures(run: ReportedRun | None) -> Iterator[tuple[str, Figure]]:
     if run is None or run.row is None or run.row.run is None:
         return
     stored = run.row.run
@@ -35,13 +44,14 @@ def pair_figures(run: ReportedRun | None) -> Iterator[tuple[str, Figure]]:
         except ArrayProblem:
             continue
         if isinstance(predictions, list) or isinstance(targets, list):
-            return  # sequences of unequal length
+            yield f"Sequences: {run.label}, {split}", aligned(list(predictions), list(targets))
+            return
         pair = predictions.astype(np.float64), targets.astype(np.float64)
         kind = run.row.kind
         name = f"{run.label}, {split}"
         if kind == "decay_curve":
             rate_hz = float(stored.data.get("rate_hz") or 1.0)
-            yield f"Decay curves: {name}", _decay_curves(*pair, rate_hz)
+            yield f"Decay curves: {name}", decay_curves(*pair, rate_hz)
         elif kind == "sar_image" and pair[0].ndim >= 3:
             yield f"Images: {name}", _images(*pair)
         elif kind == "binary_probability":
@@ -50,35 +60,6 @@ def pair_figures(run: ReportedRun | None) -> Iterator[tuple[str, Figure]]:
         yield f"Predictions against targets: {name}", _scatter(*pair)
         yield f"Residuals: {name}", _residuals(*pair)
         return
-
-
-def _decay_curves(predictions: Samples, targets: Samples, rate_hz: float) -> Figure:
-    """Draw a few curves in dB relative to their first sample; a dashed line is a prediction."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    flat = predictions.reshape(len(predictions), -1), targets.reshape(len(targets), -1)
-    chosen = np.linspace(0, len(targets) - 1, min(_SHOWN, len(targets))).astype(int)
-    step = max(1, flat[0].shape[1] // 400)
-    time_s = np.arange(0, flat[0].shape[1], step) / rate_hz
-    for place, sample in enumerate(chosen):
-        color = COLORS[place % len(COLORS)]
-        for values, what, dash in ((flat[1], "target", "solid"), (flat[0], "prediction", "dash")):
-            curve = values[sample, ::step]
-            # The reference is the target's first sample, so that a wrong level shows.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                level_db = 10 * np.log10(curve / flat[1][sample, 0])
-            figure.add_scatter(
-                x=time_s,
-                y=np.maximum(np.nan_to_num(level_db, nan=_LEAST_DB, neginf=_LEAST_DB), _LEAST_DB),
-                name=f"{sample} {what}",
-                legendgroup=str(sample),
-                line={"color": color, "dash": dash},
-            )
-    for level_db, text in ((-5, "−5 dB"), (-25, "−25 dB: end of T20"), (-10, "−10 dB: end of EDT")):
-        figure.add_hline(y=level_db, line_width=1, line_dash="dot", annotation_text=text)
-    figure.update_layout(xaxis_title="time [s]", yaxis_title="energy [dB]")
-    return figure
 
 
 def _images(predictions: Samples, targets: Samples) -> Figure:

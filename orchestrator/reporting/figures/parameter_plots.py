@@ -1,65 +1,13 @@
-"""Draw parameters against results: parallel coordinates and slices."""
+"""Draw parameters against results: slices and importance."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from orchestrator.reporting.content import Report
 from orchestrator.reporting.figures.drawing import WIDE, Drawing, is_number, with_unit
 from orchestrator.reporting.figures.style import plain, style_of
-
-
-def parallel(report: Report) -> Iterator[Drawing]:
-    """Yield parallel coordinates: the varied parameters, then the metric that ranks."""
-    import plotly.graph_objects as go
-
-    runs = [run for run in report.runs if run.rank]
-    names = [name for name in report.varied if any(name in run.config for run in runs)][:10]
-    if len(runs) < 2 or not names:
-        return
-    metric = report.comparison.sort_by
-    axes = [_axis(name, [run.config.get(name) for run in runs]) for name in names]
-    values = [run.metrics.get(metric, math.nan) for run in runs]
-    axes.append(_axis(with_unit(metric), values))
-    figure = go.Figure(
-        go.Parcoords(
-            dimensions=axes,
-            line={
-                "color": [value if math.isfinite(value) else None for value in values],
-                "colorscale": "Viridis",
-                "reversescale": report.comparison.goal == "maximize",
-                "showscale": True,
-                "colorbar": {"title": {"text": metric}},
-            },
-            meta={"runs": [place for place, run in enumerate(report.runs) if run.rank]},
-        )
-    )
-    yield Drawing("parallel", "Parameters and result", "Parameters", figure)
-
-
-def _axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """Return one axis: linear, logarithmic, or of text."""
-    numbers = [value for value in values if is_number(value)]
-    if len(numbers) < len(values):
-        texts = sorted({str(value) for value in values})
-        return {
-            "label": name,
-            "values": [texts.index(str(value)) for value in values],
-            "tickvals": list(range(len(texts))),
-            "ticktext": [plain(text[:30]) for text in texts],
-        }
-    if min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE:
-        ticks = sorted(set(numbers))
-        ticks = ticks if len(ticks) <= 8 else [ticks[0], ticks[len(ticks) // 2], ticks[-1]]
-        return {
-            "label": f"{name} (log)",
-            "values": [math.log10(value) for value in values],
-            "tickvals": [math.log10(tick) for tick in ticks],
-            "ticktext": [f"{tick:g}" for tick in ticks],
-        }
-    return {"label": name, "values": list(values)}
 
 
 def slices(report: Report) -> Iterator[Drawing]:
@@ -94,3 +42,33 @@ def slices(report: Report) -> Iterator[Drawing]:
         if is_log and max(numbers) / min(numbers) >= WIDE:
             figure.update_xaxes(type="log")
         yield Drawing(f"slice-{name}", name, "Parameters", figure, has_log=True)
+
+
+def importances(report: Report) -> Iterator[Drawing]:
+    """Yield how much of the result's variance each parameter explains, for enough trials."""
+    import plotly.graph_objects as go
+
+    found = report.importance
+    if not found:
+        return
+    figure = go.Figure(
+        go.Bar(
+            x=[each.share for each in found],
+            y=[plain(each.name) for each in found],
+            orientation="h",
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [each.high - each.share for each in found],
+                "arrayminus": [each.share - each.low for each in found],
+            },
+            hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        xaxis_title=f"share of the variance of {report.comparison.sort_by} (fANOVA; bars: range "
+        "over five forests)",
+        height=140 + 30 * len(found),
+    )
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    yield Drawing("importance", "Importance", "Parameters", figure)

@@ -15,34 +15,39 @@
     const text = style.color;
     const line = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
     const out = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: text, family: style.fontFamily },
-      margin: { l: 70, r: 20, t: 30, b: 50 }, legend: { orientation: "h", y: -0.18 }, hovermode: "closest" };
+      margin: { l: 70, r: 20, t: 30, b: 50 }, legend: layout.legend && window.innerWidth > 700 ? layout.legend : { orientation: "h", y: -0.18 }, hovermode: "closest" };
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).concat(["xaxis", "yaxis"])) {
       out[name] = { gridcolor: line, zerolinecolor: line, automargin: true, ...out[name] };
     }
     return out;
   }
 
-  // Parallel coordinates need WebGL, which some remote desktops lack; the table has the numbers.
-  const hasWebGl = document.createElement("canvas").getContext("webgl") !== null;
+  // Plotly's Python package writes arrays of numbers as base64.
+  const KINDS = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
+  function numbers(array) {
+    if (!array || array.bdata === undefined) return array;
+    return Array.from(new KINDS[array.dtype](Uint8Array.from(atob(array.bdata), (one) => one.charCodeAt(0)).buffer));
+  }
 
   const drawn = new Map();
+  const own = new Map(); // id of a figure to the traces of its single runs
+  let parallel = null; // the parallel coordinates, once they are drawn
   function show(figure) {
     const id = figure.dataset.figure;
     if (drawn.has(id) || figure.hidden) return;
     const known = figures[id];
     const plot = figure.querySelector(".plot");
-    if (id === "parallel" && !hasWebGl) {
-      plot.textContent = "This browser has no WebGL, which parallel coordinates need.";
-      plot.style.minHeight = "0";
-      seen.unobserve(figure);
-      return;
-    }
     drawn.set(id, plot);
+    plot.classList.add("drawn");
     const layout = themed(known.layout);
-    if (id === "parallel") layout.margin = { l: 90, r: 60, t: 60, b: 30 };
+    for (const trace of known.data) for (const name of ["x", "y"]) trace[name] = numbers(trace[name]);
     Plotly.newPlot(plot, known.data, layout, { responsive: true, displaylogo: false }).then(() => {
-      if (id === "parallel") plot.on("plotly_restyle", () => brush(plot));
-      apply(plot);
+      if (id === "parallel") {
+        parallel = parallelCoordinates.start(plot, figure, layout, (selected) => { brushed = selected; filter(); });
+        return;
+      }
+      own.set(id, plot.data);
+      regroup(id, plot);
     });
   }
   const seen = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting) show(entry.target); }), { rootMargin: "400px" });
@@ -54,22 +59,26 @@
   });
 
   // Which runs are shown.
-  function inside(value, ranges) {
-    const list = Array.isArray(ranges[0]) ? ranges : [ranges];
-    return list.some(([low, high]) => value >= low && value <= high);
-  }
-  function brush(plot) {
-    const trace = plot.data[0];
-    const limits = trace.dimensions.filter((axis) => axis.constraintrange);
-    brushed = limits.length === 0 ? null : new Set(trace.meta.runs.filter((_, at) =>
-      limits.every((axis) => inside(Array.from(axis.values)[at], axis.constraintrange))));
-    filter();
-  }
   function isShown(run) { return brushed === null || brushed.has(run); }
-  function apply(plot) {
-    if (!plot.data || plot.data[0] === undefined || plot.data[0].type === "parcoords") return;
-    const changed = plot.data.map((trace) => trace.meta && trace.meta.run !== undefined ? isShown(trace.meta.run) : true);
-    Plotly.restyle(plot, { visible: changed });
+  const runs = JSON.parse(document.getElementById("configs").textContent);
+  const colors = JSON.parse(document.getElementById("figures").dataset.colors);
+  function groupNames() { return [...document.querySelectorAll("#groups input:checked")].map((box) => box.value); }
+  // Draws the curves of single runs, or of the groups that are chosen.
+  function regroup(id, plot) {
+    const traces = own.get(id);
+    if (!traces) return;
+    const names = groupNames();
+    if (names.length > 0 && id.startsWith("curve-")) {
+      Plotly.react(plot, groupedCurves.traces(traces, runs, names, colors, isShown), plot.layout);
+      return;
+    }
+    for (const trace of traces) {
+      const places = trace.meta && trace.meta.runs;
+      if (trace.meta && trace.meta.run !== undefined) trace.visible = isShown(trace.meta.run);
+      // Points of several runs in one trace fade instead.
+      else if (places && trace.marker) trace.marker.opacity = places.map((run) => isShown(run) ? 1 : 0.15);
+    }
+    Plotly.react(plot, traces, plot.layout);
   }
   function filter() {
     const text = search.value.trim().toLowerCase();
@@ -80,15 +89,13 @@
     }
     count.textContent = shown === rows.length ? "" : `${shown} of ${rows.length} runs`;
     reset.hidden = shown === rows.length;
-    for (const plot of drawn.values()) apply(plot);
+    for (const [id, plot] of drawn) regroup(id, plot);
   }
   search.addEventListener("input", filter);
   reset.addEventListener("click", () => {
     search.value = "";
     brushed = null;
-    const plot = drawn.get("parallel");
-    if (plot) plot.data[0].dimensions.forEach((_, at) => Plotly.restyle(plot, { [`dimensions[${at}].constraintrange`]: [null] }));
-    filter();
+    if (parallel) parallel.clear(); else filter();
   });
 
   // The table.
@@ -115,6 +122,9 @@
   });
 
   // The plots.
+  document.querySelectorAll("#groups input").forEach((box) => box.addEventListener("change", () => {
+    for (const [id, plot] of drawn) regroup(id, plot);
+  }));
   document.querySelectorAll(".choose").forEach((select) => select.addEventListener("change", () => {
     select.closest("section").querySelectorAll("figure").forEach((figure) => {
       figure.hidden = figure.dataset.figure !== select.value;
@@ -129,12 +139,14 @@
     const figure = box.closest("figure");
     const plot = figure.querySelector(".plot");
     const known = figures[figure.dataset.figure];
-    plot.data.forEach((trace, at) => {
+    for (const trace of own.get(figure.dataset.figure)) {
       const seconds = trace.meta && trace.meta.seconds;
-      if (!seconds) return;
+      if (!seconds) continue;
       if (!trace.meta.steps) trace.meta.steps = Array.from(trace.x);
-      Plotly.restyle(plot, { x: [box.checked ? seconds : trace.meta.steps] }, [at]);
-    });
+      trace.x = box.checked ? seconds : trace.meta.steps;
+    }
+    regroup(figure.dataset.figure, plot);
     Plotly.relayout(plot, { "xaxis.title.text": box.checked ? "time [s]" : (known.layout.xaxis.title || {}).text, "xaxis.autorange": true });
   }));
+  window.sweepReport = { select: (at, range) => parallel.select(at, range) };
 })();
