@@ -24,7 +24,8 @@ import time
 from pathlib import Path
 
 from orchestrator.search.study import Study
-from orchestrator.sweepfile.model.spec import Domain, Sampler, Spec
+from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model.spec import Domain, Spec
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 TOLD = ("PRUNED", "FAIL", "LOST")

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import Problem
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.model.spec import Domain, EarlyTerminate, Goal
+from orchestrator.sweepfile.model.course import EarlyTerminate
+from orchestrator.sweepfile.model.spec import Domain, Goal
 from orchestrator.sweepfile.space.distributions import limits, multiple, whole_steps
 from orchestrator.sweepfile.space.grid import distinct
 from orchestrator.sweepfile.yaml.node import Node

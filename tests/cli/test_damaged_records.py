@@ -24,7 +24,8 @@ from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.record_fields import checked, checked_spec
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState
-from orchestrator.sweepfile.model.spec import MetricGoal, Promote, Stage
+from orchestrator.sweepfile.model.course import Promote, Stage
+from orchestrator.sweepfile.model.spec import MetricGoal
 from tests.engine.sweeps import toy_spec
 
 TRIES = int(os.environ.get("SWEEP_FUZZ", "25"))

@@ -23,18 +23,8 @@ from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, load_trials
 from orchestrator.search.study import Studies
 from orchestrator.sweepfile.conditions import constraints
-from orchestrator.sweepfile.model.spec import (
-    Ablate,
-    Budget,
-    Change,
-    Constraint,
-    Domain,
-    MetricGoal,
-    Promote,
-    Remedy,
-    Spec,
-    Stage,
-)
+from orchestrator.sweepfile.model.course import Ablate, Budget, Change, Promote, Remedy, Stage
+from orchestrator.sweepfile.model.spec import Constraint, Domain, MetricGoal, Spec
 from tests.engine.machines import FakeMachine
 from tests.engine.sweeps import cpu_plan, toy_spec
 

@@ -12,7 +12,8 @@ import pytest
 from orchestrator.engine.conductor import Conductor
 from orchestrator.errors import UsageError
 from orchestrator.runs.records import TrialState
-from orchestrator.sweepfile.model.spec import Bound, EarlyTerminate, MetricGoal, Remedy, Spec
+from orchestrator.sweepfile.model.course import EarlyTerminate, Remedy
+from orchestrator.sweepfile.model.spec import Bound, MetricGoal, Spec
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start
 

@@ -13,7 +13,8 @@ from orchestrator.engine.conductor import Conductor
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Constraint, Domain, Remedy, Spec
+from orchestrator.sweepfile.model.course import Remedy
+from orchestrator.sweepfile.model.spec import Constraint, Domain, Spec
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, play, start
 

@@ -9,7 +9,8 @@ from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.search.pruners import Bands
-from orchestrator.sweepfile.model.spec import EarlyTerminate, MetricGoal
+from orchestrator.sweepfile.model.course import EarlyTerminate
+from orchestrator.sweepfile.model.spec import MetricGoal
 
 
 def record(number: int, **fields: object) -> TrialRecord:

@@ -13,7 +13,8 @@ import pytest
 from orchestrator.errors import UsageError
 from orchestrator.search.pruners import make_pruner
 from orchestrator.search.samplers import make_sampler
-from orchestrator.sweepfile.model.spec import Domain, Sampler
+from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model.spec import Domain
 from orchestrator.sweepfile.space import optuna_options as records
 from orchestrator.sweepfile.yaml.node import Log, Node
 from tests.search.conftest import study_at

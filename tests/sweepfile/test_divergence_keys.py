@@ -13,7 +13,7 @@ from orchestrator.divergence.schedule import SCHEDULES, STEPPING
 from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Remedy
+from orchestrator.sweepfile.model.course import Remedy
 from orchestrator.sweepfile.schema.course import LrSchedule
 
 Write = Callable[[str], Path]

@@ -10,7 +10,8 @@ from hypothesis import given, strategies as st
 
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Domain, EarlyTerminate, MetricGoal
+from orchestrator.sweepfile.model.course import EarlyTerminate
+from orchestrator.sweepfile.model.spec import Domain, MetricGoal
 from orchestrator.sweepfile.wandb_files import bands, should_stop
 
 Write = Callable[[str], Path]

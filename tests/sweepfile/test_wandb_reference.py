@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, assume, event, given, settings, strategies a
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.expand.configs import count_trials, iter_configs
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Domain, EarlyTerminate, Spec
+from orchestrator.sweepfile.model.course import EarlyTerminate
+from orchestrator.sweepfile.model.spec import Domain, Spec
 from orchestrator.sweepfile.space.distributions import quantile, share_of
 from orchestrator.sweepfile.wandb_files import bands, should_stop
 

@@ -10,7 +10,7 @@ from orchestrator.sweepfile.checks.parameters import check_name, check_value, ex
 from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import BASELINE
-from orchestrator.sweepfile.model.spec import Ablate, Change, Promote, Remedy, Stage
+from orchestrator.sweepfile.model.course import Ablate, Change, Promote, Remedy, Stage
 from orchestrator.sweepfile.schema.course import written_as
 from orchestrator.sweepfile.schema.fields import join, refuse
 from orchestrator.sweepfile.schema.sweep import plain_settings

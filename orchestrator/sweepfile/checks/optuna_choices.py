@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
-from orchestrator.sweepfile.model.spec import Sampler
+from orchestrator.sweepfile.model.course import Sampler
 from orchestrator.sweepfile.schema.fields import join
 from orchestrator.sweepfile.space.optuna_options import (
     PRUNERS,

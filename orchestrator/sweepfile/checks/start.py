@@ -8,7 +8,8 @@ from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
 from orchestrator.sweepfile.expand.configs import count_trials
-from orchestrator.sweepfile.model.spec import Domain, Spec, Start
+from orchestrator.sweepfile.model.course import Start
+from orchestrator.sweepfile.model.spec import Domain, Spec
 from orchestrator.sweepfile.program.paths import start_of
 from orchestrator.sweepfile.space.distributions import limits, multiple, quantile, whole_steps
 from orchestrator.sweepfile.space.grid import canonical

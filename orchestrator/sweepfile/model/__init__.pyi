@@ -1,12 +1,14 @@
-from .program import MetricSources as MetricSources, Program as Program, Step as Step
-from .spec import (
-    Domain as Domain,
+from .course import (
     EarlyTerminate as EarlyTerminate,
-    MetricGoal as MetricGoal,
     Promote as Promote,
     Remedy as Remedy,
     Sampler as Sampler,
-    Spec as Spec,
     Stage as Stage,
+)
+from .program import MetricSources as MetricSources, Program as Program, Step as Step
+from .spec import (
+    Domain as Domain,
+    MetricGoal as MetricGoal,
+    Spec as Spec,
     TrialConfig as TrialConfig,
 )

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from orchestrator.sweepfile.model.spec import Budget, NamedTrial, Resources, Spec
+from orchestrator.sweepfile.model.course import Budget
+from orchestrator.sweepfile.model.spec import NamedTrial, Resources, Spec
 from orchestrator.sweepfile.schema import course, program
 from orchestrator.sweepfile.schema.containers import (
     Either,

@@ -18,7 +18,8 @@ from orchestrator.engine.driver.driver import Outcome, run_sweep
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialState
-from orchestrator.sweepfile.model.spec import Ablate, Change, Promote, Spec, Stage
+from orchestrator.sweepfile.model.course import Ablate, Change, Promote, Stage
+from orchestrator.sweepfile.model.spec import Spec
 from tests.engine.sweeps import cpu_plan, toy_spec, wait_until
 
 STAGES = (

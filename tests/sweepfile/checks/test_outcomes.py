@@ -14,7 +14,8 @@ from orchestrator.errors import SpecError
 from orchestrator.sweepfile.conditions.condition import evaluate, names
 from orchestrator.sweepfile.conditions.grammar import Name, parse
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import Bound, Budget, Promote, Reference
+from orchestrator.sweepfile.model.course import Budget, Promote
+from orchestrator.sweepfile.model.spec import Bound, Reference
 
 Write = Callable[[str], Path]
 HEAD = "trainer: sweep_toy\nmetric: val_mae\n"

@@ -15,7 +15,8 @@ import pytest
 from orchestrator.errors import SpecError
 from orchestrator.sweepfile.checks.keys import refuse_unbounded
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.model.spec import MetricGoal, Sampler
+from orchestrator.sweepfile.model.course import Sampler
+from orchestrator.sweepfile.model.spec import MetricGoal
 from orchestrator.sweepfile.space.optuna_options import SAMPLERS, UNWRITABLE
 from orchestrator.sweepfile.yaml.node import Log, Node
 
