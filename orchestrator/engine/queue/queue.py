@@ -17,13 +17,14 @@ records adds each trial that it takes, adds or skips to them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.engine.queue.ablation import Ablation
 from orchestrator.engine.queue.decisions import Decisions, Ending
+from orchestrator.engine.queue.planned_trials import Planned, PlannedTrials
 from orchestrator.engine.queue.promotion import LINK, Promotions
 from orchestrator.engine.queue.study_trials import StudyTrials
 from orchestrator.engine.queue.sweep_view import SweepView
@@ -31,19 +32,13 @@ from orchestrator.runs import RunDir, TrialRecord
 from orchestrator.sweepfile.expand import (
     at_first,
     count_trials,
-    drawn_key,
-    iter_configs,
     make_config,
     numbers_end,
-    varied_of,
 )
 from orchestrator.sweepfile.model import TrialConfig
 
 LOOK_AHEAD = 64
 """How many trials placement chooses from at most."""
-
-Planned = TrialConfig | Literal["propose"]
-"""A config of the sweep file, or that the study is to propose one."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,14 @@ class TrialQueue:
             if not record.state.is_finished and self.is_wanted(record.name, record.number)
         )
         self._ahead: deque[Planned] = deque()
-        self._planned = self._plan()
+        self._plan = PlannedTrials(
+            view,
+            decisions,
+            proposes=study_trials.proposes,
+            is_wanted=self.is_wanted,
+            only_some=bool(only),
+        )
+        self._planned = iter(self._plan)
         self._n_planned = count_trials(self._spec)
 
     def __bool__(self) -> bool:
@@ -174,7 +176,7 @@ class TrialQueue:
         if not self._study_trials.proposes and numbers_end(self._spec) == 0:
             # A random sweep without an end keeps no numbers free: they are given again.
             self._ahead.clear()
-            self._planned = self._plan()
+            self._planned = iter(self._plan)
 
     def skip(self, record: TrialRecord) -> None:
         """Remove a trial of the sweep file that is not to run."""
@@ -204,120 +206,6 @@ class TrialQueue:
         lineage = [] if record is None else self._view.lineage(record)
         called = [(number, name), *((one.number, one.name) for one in lineage)]
         return any(RunDir.is_called(text, *one) for text in self._only for one in called)
-
-    def _plan(self) -> Iterator[Planned]:
-        """Yield the trials of the sweep file that have no record yet, in their order."""
-        if self._study_trials.proposes:
-            yield from self._proposed()
-            return
-        if self._spec.method == "grid" and self._spec.ablate is None and not self._spec.seeds:
-            yield from self._of_grid()
-            return
-        for trial in iter_configs(self._spec):
-            moved = self._moved(trial)
-            known = self._view.records.get(moved.number)
-            if known is None and self.is_wanted(moved.name, moved.number):
-                yield moved
-
-    def _of_grid(self) -> Iterator[Planned]:
-        """Yield the configs of a grid that no trial has; one whose number is taken gets another.
-
-        The grid may have got more values or another order since its first trials ran.
-        """
-        records = self._view.records
-        known = self._known_configs()
-        taken = set(records)
-        number = self._view.next_number()
-        for trial in iter_configs(self._spec):
-            names = known.get(self._key_of(trial.config), []) if known else []
-            known_as = trial.name if trial.name in names else None
-            if known_as in names:
-                names.remove(known_as)
-                continue
-            planned = trial
-            if trial.number in taken:
-                planned, number = replace(trial, number=number), number + 1
-            if self.is_wanted(planned.name, planned.number):
-                yield planned
-
-    def _known_configs(self) -> dict[Hashable, list[str | None]]:
-        """Return the configs of the grid that have a trial, each with the names of its trials.
-
-        Several named trials may have one config. A name that the grid no longer has is None: it
-        stands for any config with these values, since names change when a grid gets more values.
-        """
-        known: dict[Hashable, list[str | None]] = {}
-        for record in self._view.records.values():
-            if record.origin is None and record.stage == self._spec.stage:
-                known.setdefault(self._key_of(record.config), []).append(record.name)
-        if known:
-            now: dict[Hashable, set[str]] = {}
-            for trial in iter_configs(self._spec):
-                if (key := self._key_of(trial.config)) in known:
-                    now.setdefault(key, set()).add(trial.name)
-            for key, names in known.items():
-                current = now.get(key, set())
-                known[key] = [name if name in current else None for name in names]
-        return known
-
-    def _key_of(self, config: Mapping[str, Any]) -> Hashable:
-        """Return what tells the configs of a grid apart."""
-        named = {name for trial in self._spec.trials.values() for name in trial.set}
-        chosen = {name: config[name] for name in named if name in config}
-        return drawn_key(chosen | varied_of(self._spec, config))
-
-    def _proposed(self) -> Iterator[Planned]:
-        """Yield proposals for bayes, each followed by its other replicates at once."""
-        records, cap = self._view.records, self._n_planned
-        given: set[int] = set()
-        start = list(enumerate(self._spec.start.configs)) if self._spec.start is not None else []
-        while True:
-            own = {number for number, record in records.items() if record.origin is None}
-            missing = self._missing_replicate(own | given)
-            room = cap is None or len(own | given) < cap
-            if missing is not None and room:
-                given.add(missing)
-                first = records[missing - missing % self._view.seeds]
-                yield make_config(self._spec, missing, varied_of(self._spec, first.config))
-            elif room and start:
-                place, chosen = start.pop(0)
-                trial = make_config(self._spec, place * self._view.seeds, chosen)
-                if trial.number not in own and self.is_wanted(trial.name, trial.number):
-                    given.add(trial.number)
-                    yield trial
-            elif room and not self._only:  # what has yet to be proposed has no name
-                yield "propose"
-            else:
-                return
-
-    def _missing_replicate(self, known: set[int]) -> int | None:
-        """Return the number of the first replicate that a proposed config lacks."""
-        if self._view.seeds == 1:
-            return None
-        for number, record in sorted(self._view.records.items()):
-            if record.origin is None and record.replicate == 0:
-                for other in range(number + 1, number + self._view.seeds):
-                    if other not in known:
-                        return other
-        return None
-
-    def _moved(self, trial: TrialConfig) -> TrialConfig:
-        """Return a config under the number that is left for it.
-
-        If the cap of a random sweep is raised after trials have followed from others, these have
-        the numbers of its next configs.
-        """
-        shifts: list[list[int]] = self._decisions.value("shifts", [])
-        shift = next((by for start, by in reversed(shifts) if trial.number >= start), 0)
-        known = self._view.records.get(trial.number + shift)
-        if known is not None and known.origin is not None:
-            start = trial.number - trial.number % self._view.seeds
-            shift = self._view.next_number() - start
-            self._decisions.keep("shifts", [*shifts, [start, shift]])
-        if not shift:
-            return trial
-        group = None if trial.group is None else trial.group + shift
-        return replace(trial, number=trial.number + shift, group=group)
 
     def _startable(self, limit: int) -> list[Planned]:
         """Return the first of the planned trials that need not wait for others."""
