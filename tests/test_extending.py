@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +154,65 @@ def command(word: str) -> None:
             test_docs.test_each_command_has_a_section_with_all_its_options_and_no_others("letters")
         with pytest.raises(AssertionError, match="`sweep letters` is missing"):
             test_docs.test_the_readme_names_every_command()
+
+
+class TestKeyOfTheSweepFile:
+    MODULE = """
+from orchestrator.sweepfile.schema.fields import Whole
+from orchestrator.sweepfile.schema.options import Option
+
+def check(file, spec):
+    if spec.options["loudness"] > 11:
+        file.error(f"too loud (found {spec.options['loudness']}). Write 11.", "loudness")
+
+OPTION = Option(Whole(0), "how loud the end of a sweep is", name="loudness", check=check)
+"""
+    # A process of its own: the table of keys is made once, when it is first imported.
+    MAIN = """
+import sys
+from click.testing import CliRunner
+from orchestrator.sweepfile.schema import options
+options.__path__.append(sys.argv[1])
+from orchestrator.cli import app
+from tests import test_docs
+
+def run(*arguments):
+    done = CliRunner().invoke(app, arguments)
+    print(done.output, done.exception)
+
+run("schema")
+run("check", "sweep.yaml")
+run("check", "sweep.yaml", "--set", "loudness=12")
+run("run", "sweep.yaml", "--inline")
+run("run", "sweep.yaml", "--inline", "--set", "loudness=4")
+try:
+    test_docs.test_every_key_of_the_sweep_file_is_described()
+except AssertionError as error:
+    print(error)
+"""
+
+    def test_it_is_checked_saved_compared_and_demanded_in_the_docs(self, tmp_path: Path) -> None:
+        (tmp_path / "more").mkdir()
+        (tmp_path / "more" / "loudness.py").write_text(self.MODULE)
+        (tmp_path / "train.py").write_text("import sys\nprint('val_mae=0.5', sys.argv[1])\n")
+        (tmp_path / "sweep.yaml").write_text(
+            "program: train.py\nmetric: val_mae\nparameters: {lr: {values: [0.1]}}\nloudness: 3\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", self.MAIN, str(tmp_path / "more")],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "how loud the end of a sweep is" in done.stdout, done.stderr
+        assert "sweep.yaml: ok, 1 trial" in done.stdout
+        assert "--set: loudness: too loud (found 12). Write 11." in done.stdout
+        assert "loudness: was 3, is 4" in done.stdout
+        assert "docs/sweep-file.md does not name ['loudness']" in done.stdout
+        record = json.loads((tmp_path / "results" / "sweep" / "spec.json").read_text())
+        assert record["loudness"] == 3
 
 
 class TestTrainer:

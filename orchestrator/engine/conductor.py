@@ -8,7 +8,6 @@ attempts; everything else that decides about a sweep reads them and returns its 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +28,7 @@ from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.engine.state.attempts import RunningAttempt, commit_of, for_child, start
+from orchestrator.engine.state.retries import Retries
 from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies
@@ -36,9 +36,6 @@ from orchestrator.sweepfile.checks import shortage
 from orchestrator.sweepfile.model import Spec
 
 INTERRUPTED = "interrupted"
-
-# How often a trial whose worker was lost, by no fault of its own, runs again.
-MOST_LOST = 2
 
 # Scripts often name their folder by the second; the next one starts when that has passed.
 NEXT_FOLDER_S = 1.1
@@ -82,7 +79,7 @@ class Conductor:
         )
         self.records = self.trials.view.records
         self._running: dict[str, RunningAttempt] = {}
-        self._lost: Counter[int] = Counter()  # by trial: attempts whose worker was lost
+        self._retries = Retries(spec.options.get("retries"))
         self._spent = TimeSpent(self._decisions)
         self._others = OtherTrials(self.trials.view)
         self._programs = ProgramWatch(spec, self.records.values())
@@ -118,7 +115,11 @@ class Conductor:
         running = self._running.values()
         is_doubtful = self._programs.is_doubtful(running)
         candidates = self.trials.queue.candidates(LOOK_FAR if is_doubtful else LOOK_AHEAD)
-        places = self._programs.may_start(candidates, running)
+        places = [
+            place
+            for place in self._programs.may_start(candidates, running)
+            if not self._retries.is_resting(candidates[place].number)
+        ]
         chosen = self.slots.choose([candidates[place] for place in places])
         if chosen is None:
             return None
@@ -171,18 +172,15 @@ class Conductor:
         attempt = self._running.get(attempt_id)
         if attempt is None:
             return
-        runs_again = False
         if not attempt.is_finished and attempt.out_of_memory is None:
-            number = attempt.record.number
-            self._lost[number] += 1
-            runs_again = attempt.requested_end is None and self._lost[number] <= MOST_LOST
-            state = TrialState.WAITING if runs_again else TrialState.FAIL
-            self._finish(attempt, state, "its worker process was lost")
+            reason, is_retried = self._retries.after_loss(attempt.record.number)
+            is_retried = is_retried and attempt.requested_end is None
+            self._finish(attempt, TrialState.WAITING if is_retried else TrialState.FAIL, reason)
         del self._running[attempt_id]
         if attempt.is_finished or attempt.out_of_memory is None:
             is_complete = attempt.record.state is TrialState.COMPLETE
             self.slots.ended(attempt_id, is_complete=is_complete)
-            if runs_again:
+            if attempt.record.state is TrialState.WAITING and attempt.requested_end is None:
                 self.trials.queue.put_back(attempt.record)
         else:
             kind, message = attempt.out_of_memory
@@ -209,6 +207,8 @@ class Conductor:
     def tick(self) -> None:
         """Look at what changes while no trial does anything: memory of others, time."""
         self.slots.tick()
+        for attempt in self._running.values():
+            attempt.end_in_time()
         self._spent.tick(sum(attempt.gpus for attempt in self._running.values()))
         if not self.stopping and is_timed(self._spec):
             self._end_sweep(self._limit_reached())
@@ -291,6 +291,10 @@ class Conductor:
             if kind is not None:
                 # How it continues depends on what is free once its process is gone.
                 attempt.out_of_memory = kind, message
+                return
+            again = self._retries.after(attempt.record.number, message)
+            if again is not None:
+                self._finish(attempt, TrialState.WAITING, again)
                 return
         self._finish(attempt, TrialState.FAIL, message)
 

@@ -209,7 +209,9 @@ def add_resumed(
         origin = view.records[number]
         if not view.run_dir(origin).checkpoint_file.exists():
             is_unknown = spec.program is not None and spec.program.resume is None
+            was_deleted = spec.options.get("keep") is not None
             why = "the file has no `resume` to know it by" if is_unknown else "it saved none"
+            why = "`keep` of the file has deleted it, or it saved none" if was_deleted else why
             raise NotFoundError(
                 f"trial {number} ({origin.name}): no checkpoint to resume from ({why}). Run it "
                 "again with `sweep run --set`."

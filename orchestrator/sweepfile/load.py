@@ -29,6 +29,7 @@ from orchestrator.sweepfile.model.private import Private, with_secrets
 from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.program.paths import check_notebook, settle_paths
 from orchestrator.sweepfile.program.resolve import read_program
+from orchestrator.sweepfile.schema.options import all_options
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC, plain_settings, spec_values
 from orchestrator.sweepfile.yaml.compose import ORIGIN, apply, parameter_names, read_whole
 from orchestrator.sweepfile.yaml.node import Log, Node
@@ -166,6 +167,9 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
     }
     spec = Spec(**{**spec_values(file.values), **computed})
     ranking.check_loss(file, spec, results)
+    for name, option in all_options().items():
+        if name in spec.options and option.check is not None:
+            option.check(file, spec)
     return spec
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.sweepfile.schema.options import all_options
 from orchestrator.sweepfile.space.grid import canonical
 
 _HOLD_VALUES = ("fixed", "stage_set", "overrides", "set", "values", "baseline")
@@ -81,7 +82,8 @@ def _changes(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what counts of a spec, without notes and what a moved folder changes."""
-    kept = _without(json.loads(json.dumps(spec)), *_free(Spec))
+    free = [name for name, option in all_options().items() if option.may_change]
+    kept = _without(json.loads(json.dumps(spec)), *_free(Spec), *free)
     if kept.get("method") != "bayes":  # else configs were proposed for the goal
         for metric in (kept.get("metric") or {}, *(kept.get("objectives") or ())):
             metric.pop("goal", None)

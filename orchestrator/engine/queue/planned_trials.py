@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.sweep_view import SweepView

@@ -70,6 +70,16 @@ class Promotions:
                 return owed
         return []
 
+    def may_promote(self, record: TrialRecord) -> bool:
+        """Return whether a stage may yet continue from the checkpoint of a trial.
+
+        A stage that runs alone may be followed by all of them, in another run of the sweep.
+        """
+        for stage, following in pairwise(self._view.spec.stages):
+            if stage.name == record.stage and stage.promote is not None and following.resumes:
+                return not self._stages or self._decided(stage, self._trials_at(stage)) is None
+        return False
+
     def expected(self, at_first_stage: int) -> int:
         """Return how many trials there will be after those of the first stage, as far as is known.
 

@@ -198,6 +198,10 @@ class TrialQueue:
             return [], self._ablation.review()
         return self._promotions.review(more_to_come=self._look_ahead(1)), None
 
+    def may_promote(self, record: TrialRecord) -> bool:
+        """Return whether a stage may yet continue from the checkpoint of a trial."""
+        return self._promotions.may_promote(record)
+
     def is_wanted(self, name: str, number: int) -> bool:
         """Return whether `only` names a trial or one that it follows; True without `only`."""
         if not self._only:

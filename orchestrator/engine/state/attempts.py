@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from orchestrator.engine.child.saving import inherit_checkpoint
 from orchestrator.engine.judge import Judge, OtherTrials
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.remedies import LINK_RESUMING, policy_for
-from orchestrator.files import atomic
+from orchestrator.files import atomic, format_duration
 from orchestrator.placement import CPU
 from orchestrator.placement.memory_needs import Kind
 from orchestrator.runs import RunDir, TrialRecord, TrialState, now, read_reports
@@ -33,6 +34,7 @@ class RunningAttempt:
         requested_end: the state and the reason with which it was asked to end.
         is_finished: True once its end was written down; its process may still be there.
         has_output_folder: True once the folder of its script has appeared.
+        timeout_s: the longest time that it may take; None for any, or if it watches that itself.
         out_of_memory: which memory it ran out of, and its message; need not be the trial's end.
     """
 
@@ -43,7 +45,9 @@ class RunningAttempt:
     requested_end: tuple[TrialState, str] | None = None
     is_finished: bool = False
     has_output_folder: bool = False
+    timeout_s: float | None = None
     out_of_memory: tuple[Kind, str] | None = None
+    _started: float = field(default_factory=time.monotonic)
 
     @property
     def gpus(self) -> int:
@@ -67,6 +71,12 @@ class RunningAttempt:
             self.requested_end = (state, reason)
             self.run.path.mkdir(parents=True, exist_ok=True)  # it may have been removed
             atomic.write_json(self.run.stop_file, {"state": state, "reason": reason})
+
+    def end_in_time(self) -> None:
+        """Ask it to end as a failure if it has taken longer than it may."""
+        if self.timeout_s is not None and time.monotonic() - self._started >= self.timeout_s:
+            limit = format_duration(self.timeout_s)
+            self.request_end(TrialState.FAIL, f"exceeded its timeout of {limit}")
 
     def reported_end(self) -> tuple[TrialState, str | None]:
         """Return how an attempt ended that reports that it is done."""
@@ -130,7 +140,10 @@ def start(
     record.save(run)
     run.stop_file.unlink(missing_ok=True)
     log_from = run.log_file.stat().st_size if run.log_file.exists() else 0
-    return RunningAttempt(record, run, Judge(view, study, record, others), log_from)
+    judge = Judge(view, study, record, others)
+    # The runner of a program watches the time of each of its commands.
+    timeout_s = view.spec.options.get("timeout") if view.spec.program is None else None
+    return RunningAttempt(record, run, judge, log_from, timeout_s=timeout_s)
 
 
 def for_child(

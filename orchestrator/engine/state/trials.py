@@ -11,6 +11,7 @@ from orchestrator.engine.queue.queue import TrialQueue
 from orchestrator.engine.queue.study_trials import StudyTrials, dropped_by
 from orchestrator.engine.queue.sweep_view import SweepLog, SweepView
 from orchestrator.engine.state.attempts import RunningAttempt
+from orchestrator.engine.state.kept_checkpoints import CheckpointKeeper
 from orchestrator.runs import TrialRecord, TrialState, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.model import Spec
@@ -41,6 +42,7 @@ class SweepTrials:
                 self._records[successor.number] = successor
         self._study_trials = StudyTrials(self.view, studies)
         self.queue = TrialQueue(self.view, self._study_trials, decisions, only=only)
+        self._checkpoints = CheckpointKeeper(self.view, self.queue.may_promote)
         learned = self._study_trials.learn_earlier()
         if learned:
             self._log.emit("start", words=learned)
@@ -101,6 +103,8 @@ class SweepTrials:
         followers, ending = self.queue.review()
         for record in followers:
             self.follow(record)
+        for record, names in self._checkpoints.clean():
+            self._log.emit("checkpoints_deleted", record, words=f"deleted {', '.join(names)}")
         return ending
 
     def _conclude(self, record: TrialRecord, running: Collection[RunningAttempt]) -> None:

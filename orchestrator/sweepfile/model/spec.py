@@ -168,6 +168,7 @@ class Spec:
         expect: milestone such as ``train_mse@5`` to the bound that is expected there.
         objectives: all metrics if the sweep has two; `metric` is the first of them.
         divergence: symptom to what it leads to, if that is not the default.
+        options: the values of the keys in `schema.options` that the file has.
         private: what is written in settings for a text that must not be, to that text.
         warnings: what the writer should know though the file is good.
     """
@@ -211,6 +212,7 @@ class Spec:
     divergence: Mapping[str, str] = changeable(dict)
     lr_schedule: Mapping[str, Any] = changeable(dict)
     remedy: Mapping[str, Remedy] = changeable(dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     private: Mapping[str, str] = field(default_factory=dict, metadata=MAY_CHANGE, repr=False)
     warnings: tuple[str, ...] = changeable(())
 
@@ -223,6 +225,7 @@ class Spec:
         """Return the spec in JSON types, as it is saved with the results."""
         raw = asdict(self)
         del raw["warnings"], raw["private"]
+        raw |= raw.pop("options")
         raw["path"] = str(self.path)
         raw["targets"] = _texts(self.targets)
         raw["expect"] = _texts(self.expect)

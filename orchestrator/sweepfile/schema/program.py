@@ -170,7 +170,6 @@ _ONLY_OF_PROGRAMS = {
     ),
     "stop_signal": Key(Word(_SIGNALS), "the signal that asks it to end; by default SIGTERM"),
     "grace_s": Key(Number(least=0), "the seconds that it then has before SIGKILL; by default 8"),
-    "timeout": _TIMEOUT,
     "stall_timeout": _STALL_TIMEOUT,
 }
 KEYS = {

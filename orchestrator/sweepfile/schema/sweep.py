@@ -1,7 +1,7 @@
 """The table of the sweep file: every key, what it takes, and what it is for.
 
-The checker reads files by this table, and `json_schema` prints it for editors. A new key is a new
-line here and the field of `Spec` that it fills.
+The checker reads files by this table, and `json_schema` prints it for editors. A new key is a
+module in `schema.options`; those that are part of `Spec` itself are here.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from orchestrator.sweepfile.schema.fields import (
     Whole,
     Word,
 )
+from orchestrator.sweepfile.schema.options import all_options
 from orchestrator.sweepfile.space.domain import Block
 from orchestrator.sweepfile.space.optuna_options import PRUNERS
 from orchestrator.sweepfile.yaml.node import Node
@@ -203,6 +204,7 @@ _KEYS = {
     "lr_schedule": _Key(course.LrSchedule(), "the schedule that the learning rate should follow"),
     "early_terminate": _Key(_EARLY_TERMINATE, "W&B's rule that stops trials early", of_wandb=True),
     "pruner": _Key(Chosen(tuple(PRUNERS)), "stops trials that cannot win; by default none"),
+    **all_options(),
 }
 # Keys of W&B's files that concern its servers, while sweeps run here.
 _WANDB_SERVER = (
@@ -229,6 +231,7 @@ def spec_values(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in found.items():
         convert = _KEYS[name].convert
         found[name] = value if convert is None else convert(value)
+    found["options"] = {name: values[name] for name in all_options() if name in values}
     return found
 
 

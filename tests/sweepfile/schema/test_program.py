@@ -132,7 +132,7 @@ def test_mistakes(write: Write, text: str, key: str, message: str) -> None:
     assert (problem.key, message in problem.message) == (key, True), str(problem)
 
 
-@pytest.mark.parametrize("key", ["workdir: copy", "timeout: 1s", "steps: {a: [b]}"])
+@pytest.mark.parametrize("key", ["workdir: copy", "stall_timeout: 1s", "steps: {a: [b]}"])
 def test_they_do_not_go_with_a_trainer(write: Write, key: str) -> None:
     with pytest.raises(SpecError):
         load_spec(write(f"trainer: sweep_toy\n{key}\n"))

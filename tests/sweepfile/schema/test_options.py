@@ -1,0 +1,72 @@
+"""The keys that are records of their own: what they accept, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import SpecError
+from orchestrator.sweepfile import differences, load_spec
+
+HEAD = "trainer: edc\nparameters: {lr: {values: [0.1, 0.2]}}\n"
+SCRIPT = "program: train.py\nparameters: {lr: {values: [0.1, 0.2]}}\nmetric: val_mae\n"
+PROGRAM = "import sys\nprint('val_mae=1', sys.argv)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("timeout: 2h", "timeout", 7200),
+        ("timeout: 1h 30m", "timeout", 5400),
+        ("retries: 0", "retries", 0),
+        ("retries: 3", "retries", 3),
+        ("keep: {best: 1, last: 0}", "keep", {"best": 1, "last": 0}),
+        ("keep: {of: top 5}", "keep", {"of": 5}),
+        ("keep: {of: ' top  12 '}", "keep", {"of": 12}),
+        ("keep: {best: 0, of: all}", "keep", {"best": 0, "of": None}),
+    ],
+)
+def test_what_they_accept(tmp_path: Path, text: str, name: str, value: Any) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"{HEAD}{text}\n")
+    spec = load_spec(path)
+    assert spec.options == {name: value}
+    assert spec.to_dict()[name] == value
+    path.write_text(HEAD)
+    assert differences(load_spec(path).to_dict(), spec.to_dict()) == [], "it may change"
+
+
+@pytest.mark.parametrize(
+    ("head", "text", "message"),
+    [
+        (HEAD, "timeout: 90", "timeout: expected a duration above 0, such as 90s, 30m or 1h 30m"),
+        (HEAD, "retries: -1", "retries: expected a whole number of at least 0 (found -1)"),
+        (HEAD, "retries: true", "retries: expected a whole number"),
+        (HEAD, "keep: {best: 3}", "A trial has one of them at most. Write 1."),
+        (HEAD, "keep: {of: 5}", "(found 5). Write top 5."),
+        (HEAD, "keep: {of: top 0}", "expected all, or the best so many, such as top 5"),
+        (HEAD, "keep: 3", "expected a mapping such as {best: 1, last: 0, of: top 5}"),
+        (HEAD, "keep: {}", "expected a mapping such as"),
+        (HEAD, "keep: {bset: 1}", "Did you mean 'best'?"),
+        (HEAD, "metric: [val_mae, val_r2]\nkeep: {of: top 2}", "found two metrics"),
+        (SCRIPT, "keep: {of: top 2}", "needs a trainer, or a program whose resume has a"),
+        (SCRIPT, "resume: --go\nkeep: {last: 0}", "needs a trainer, or a program whose"),
+    ],
+)
+def test_what_they_refuse(tmp_path: Path, head: str, text: str, message: str) -> None:
+    (tmp_path / "train.py").write_text(PROGRAM)
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"{head}{text}\n")
+    with pytest.raises(SpecError) as raised:
+        load_spec(path)
+    assert message in str(raised.value)
+    assert len(raised.value.problems) == 1
+
+
+def test_a_program_that_names_its_checkpoints_may_keep_the_best(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(PROGRAM)
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"{SCRIPT}resume: {{args: --go, checkpoint: '*.pt'}}\nkeep: {{of: top 2}}\n")
+    assert load_spec(path).options == {"keep": {"of": 2}}
