@@ -28,7 +28,7 @@ from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.engine.state.attempts import RunningAttempt, commit_of, for_child, start
-from orchestrator.engine.state.retries import Retries
+from orchestrator.engine.state.reruns import Retries
 from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies

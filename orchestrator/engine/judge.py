@@ -114,6 +114,7 @@ class Judge:
         self._total_steps = record.total_steps
         self._standing: dict[str, Verdict] = {}  # the findings that were reported and hold
         self._missed: set[str] = set()
+        self._first_step: int | None = None
         self._values: list[float] = []
         self._is_replayed = False
 
@@ -177,15 +178,21 @@ class Judge:
         """Return why a trial that is not lost is stopped all the same, if it is."""
         if self._metric is None or self._metric.name not in metrics:
             return None
-        reason = self._others.falls_behind(self._record, step, metrics[self._metric.name])
+        total = self._total_steps or planned_steps(self._record.config, step)
+        last = total - 1 if total is not None and self._first_step == 0 else total
+        reason = None
+        if last is None or step < last:  # at its last step it is complete all the same
+            value = metrics[self._metric.name]
+            reason = self._others.falls_behind(self._record, step, value)
         number = self._record.optuna_number
         if reason or number is None:
             return reason
-        total = self._total_steps or planned_steps(self._record.config, step)
-        return self._study.should_prune(number, total)
+        return self._study.should_prune(number, last)
 
     def _update(self, step: int, metrics: Mapping[str, float]) -> list[Verdict]:
         """Pass one report to the watch, with what the other trials have shown."""
+        if self._first_step is None:
+            self._first_step = step
         own, others = self._record.number, self._others
         can_fall = others.another_fell(own, read_logs=self._watch.is_rising)
         verdicts = self._watch.update(step, metrics, loss_can_fall=can_fall)

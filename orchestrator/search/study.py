@@ -151,6 +151,8 @@ class Study:
         Without options that say from when on it may be, a trial is not stopped in its first steps:
         in the share of `total_steps`, its last step if that is known, that the record gives.
 
+        Nor is it stopped at its last step, when there is nothing left to save.
+
         After a value that is not finite the pruner waits for the next finite one, because such
         values pass in runs that end well; if they last longer than in those, the trial is stopped.
 
@@ -172,6 +174,8 @@ class Study:
             return None
         if reports.last[0] <= self._warm_up * self._steps(total_steps):
             return None
+        if reports.last[0] >= self._last_step(total_steps):
+            return None
         return reason(self._pruner, self._study, self._frozen(number), self._metric, self._options)
 
     def _steps(self, planned: int | None) -> float:
@@ -180,6 +184,14 @@ class Study:
             return planned
         complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return min((trial.last_step or 0 for trial in complete), default=math.inf)
+
+    def _last_step(self, planned: int | None) -> float:
+        """Return the last step of a trial: as planned, else that which all complete ones have."""
+        if planned is not None:
+            return planned
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        found = {trial.last_step for trial in complete}
+        return (found.pop() or math.inf) if len(found) == 1 else math.inf
 
     def tell(self, number: int, state: str, *values: float | None) -> str:
         """End a trial and return the state that the study records.

@@ -1,15 +1,16 @@
 """The differences between the spec that a sweep ran with and the one that is to continue it.
 
 Another order of a parameter's values or of the trials is a difference if trials are known by their
-numbers alone, because it gives them to other configs. A grid without seeds knows its trials by
-their configs: it continues in another order, with more values and with more named trials.
+numbers alone, because it gives them to other configs. A grid knows its trials by their configs, an
+ablation by their changes: it continues in another order, and with more values, named trials or
+changes. If improvements are kept, each change is tried on top of others: their order counts.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -31,8 +32,8 @@ _SHOWN = {
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return a line for each difference of two `Spec.to_dict`; none if the sweep can continue."""
-    before, after = _comparable(old), _comparable(new)
-    if _knows_configs(before) and _knows_configs(after):
+    before, after = _comparable(_as_whole(old, new)), _comparable(new)
+    if all(spec.get("method", "grid") == "grid" for spec in (before, after)):
         _allow_more(before, after)
     lines = list(_compare("", before, after))
     for key, was, now in (
@@ -46,16 +47,24 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _knows_configs(spec: Mapping[str, Any]) -> bool:
-    """Return whether the trials of a spec are known by their configs; see `TrialQueue`."""
-    is_grid = spec.get("method", "grid") == "grid"
-    return is_grid and not spec.get("seeds") and not spec.get("ablate")
+def _as_whole(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the spec of a first stage that ran alone as if all stages were to follow."""
+    stages = new.get("stages") or ()
+    if new.get("stage") is None and stages and old.get("stage") == stages[0]["name"]:
+        return {**old, "stage": None, "stage_set": {}}
+    return old
 
 
 def _allow_more(before: dict[str, Any], after: Mapping[str, Any]) -> None:
     """Take into `before` what `after` has more of: values, a wider range, named trials."""
-    zipped = {name for group in after.get("zips") or () for name in group}
-    known, now = before.get("parameters") or {}, after.get("parameters") or {}
+    zips, now = after.get("zips") or (), after.get("parameters") or {}
+    zipped = {name for group in zips for name in group}
+    known = before.get("parameters") or {}
+    for group in zips if zips == before.get("zips") else ():
+        rows, more = _rows(known, group), _rows(now, group)
+        if rows and set(rows) <= set(more):
+            for name in group:
+                known[name]["values"] = now[name]["values"]
     for name in (known.keys() & now.keys()) - zipped:
         was, wanted = known[name], now[name]
         same_kind = was.get("distribution") == wanted.get("distribution")
@@ -74,6 +83,17 @@ def _allow_more(before: dict[str, Any], after: Mapping[str, Any]) -> None:
     trials, more = before.get("trials") or {}, after.get("trials") or {}
     if trials and trials.keys() <= more.keys():
         before["trials"] = {name: trials.get(name, trial) for name, trial in more.items()}
+    changes, wanted = _changes(before), _changes(after)
+    is_ordered = (after.get("ablate") or {}).get("keep_improvements")
+    is_longer = list(wanted)[: len(changes)] == list(changes)
+    if changes and changes.keys() <= wanted.keys() and (is_longer or not is_ordered):
+        before["ablate"]["changes"] = {name: changes.get(name, one) for name, one in wanted.items()}
+
+
+def _rows(parameters: Mapping[str, Any], group: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the values that parameters which are zipped have together."""
+    columns = [(parameters.get(name) or {}).get("values") or () for name in group]
+    return [tuple(map(canonical, row)) for row in zip(*columns, strict=False)]
 
 
 def _changes(spec: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.queue.sweep_view import SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import SlotOptions
-from orchestrator.engine.state.retries import MOST_LOST
+from orchestrator.engine.state.reruns import MOST_LOST
 from orchestrator.files import atomic, jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials

@@ -250,9 +250,9 @@ def test_the_median_pruner_prunes_what_is_worse(
 
 
 def test_the_reason_of_the_median_pruner_names_the_numbers(open_study: Opener) -> None:
-    study = open_study(pruner="median")
+    study = open_study(pruner="median", pruner_options={"n_warmup_steps": 0})
     for value in (0.20, 0.21, 0.22, 0.23, 0.24):
-        run(study, {}, [0.9, value])
+        run(study, {}, [0.9, value, value])
     assert run(study, {}, [0.9, 0.31]) == (
         "PRUNED",
         "median pruner: val_mae 0.31, the best up to step 2, is worse than the median 0.22 "
@@ -278,11 +278,12 @@ def test_by_default_nothing_is_pruned_before_its_warm_up(open_study: Opener) -> 
     assert run(study, {}, slow_start)[0] == "PRUNED"
     planned = open_study(name="planned", pruner="median")
     for _ in range(6):
-        run(planned, {}, [0.5] * 4)
+        run(planned, {}, [0.5] * 5)
     proposal = planned.ask(SPACE, {})
     planned.report(proposal.number, 4, 0.9)
     assert planned.should_prune(proposal.number, 12) is None
-    assert planned.should_prune(proposal.number, 4) is not None
+    assert planned.should_prune(proposal.number, 4) is None, "at its last step it is complete"
+    assert planned.should_prune(proposal.number, 5) is not None
 
 
 def test_hyperband_prunes(open_study: Opener, tmp_path: Path) -> None:

@@ -92,15 +92,12 @@ def test_what_may_not(write: Write, old: str, new: str, lines: list[str]) -> Non
         ),
     ],
 )
-def test_a_grid_without_seeds_may_get_more_and_another_order(
-    write: Write, old: str, new: str
-) -> None:
+def test_a_grid_may_get_more_and_another_order(write: Write, old: str, new: str) -> None:
     assert changes(write, TEXT, TEXT.replace(old, new)) == []
 
 
-@pytest.mark.parametrize("more", ["method: random\n", "seeds: 2\n"])
-def test_trials_that_are_known_by_their_numbers_keep_their_order(write: Write, more: str) -> None:
-    text = TEXT.replace("seed: 1\n", f"seed: 1\n{more}")
+def test_trials_that_are_known_by_their_numbers_keep_their_order(write: Write) -> None:
+    text = TEXT.replace("seed: 1\n", "seed: 1\nmethod: random\n")
     changed = text.replace("[0.1, 0.2]", "[0.2, 0.1]")
     assert changes(write, text, changed) == ["parameters.lr.values: was [0.1, 0.2], is [0.2, 0.1]"]
 
@@ -176,10 +173,23 @@ ablate:
     b: {set: {amp: true}}
 """
 
+KEEPING = ABLATE.replace("  gate: val", "  keep_improvements: true\n  gate: val")
+ZIPPED = """\
+trainer: sweep_toy
+parameters: {lr: {values: [0.1, 0.2]}, weight: {values: [1, 2]}}
+zip: [lr, weight]
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "old", "new"),
     [
+        (ABLATE, "    a: {set: {lr: 0.1}, gate: stable}\n    b: {set: {amp: true}}\n",
+         "    c: {set: {lr: 5}}\n    b: {set: {amp: true}}\n    a: {set: {lr: 0.1}}\n"),
+        (KEEPING, "{amp: true}}", "{amp: true}}\n    c: {set: {lr: 5}}"),
+        (COURSE, "[0.1, 0.2]", "[0.3, 2e-1, 1e-1]"),
+        (ZIPPED, "0.1, 0.2]}, weight: {values: [1, 2]",
+         "5, 0.2, 0.1]}, weight: {values: [7, 2, 1]"),
         (COURSE, "{top: 3}", "{fraction: 0.5, if: stable}"),
         (COURSE, 'targets: {good: {mae: "< 1"}}\n', 'targets: {mae: "< 3"}\n'),
         (COURSE, "expect: {val_mae@3:", "expect: {val_mae@4:"),
@@ -202,6 +212,8 @@ def test_what_is_to_come_may_change(write: Write, text: str, old: str, new: str)
 @pytest.mark.parametrize(
     ("text", "old", "new", "lines"),
     [
+        (ZIPPED, "0.1, 0.2", "0.2, 0.1",
+         ["parameters.lr.values: was [0.1, 0.2], is [0.2, 0.1]"]),
         (COURSE, "seeds: 2", "seeds: 3", ["seeds: was [0, 1], is [0, 1, 2]"]),
         (COURSE, "epochs: 9", "epochs: 8", ["stages.full.set.epochs: was 9, is 8"]),
         (COURSE, "epochs: 9}}", "epochs: 9}, continue: true}",
@@ -211,9 +223,13 @@ def test_what_is_to_come_may_change(write: Write, text: str, old: str, new: str)
         (ABLATE, "clip: null", "clip: 1", ["ablate.baseline.clip: was null, is 1"]),
         (ABLATE, "  gate: val", "  keep_improvements: true\n  gate: val",
          ["ablate.keep_improvements: was false, is true"]),
-        (ABLATE, "    a: {set: {lr: 0.1}, gate: stable}\n    b: {set: {amp: true}}\n",
+        (KEEPING, "    a: {set: {lr: 0.1}, gate: stable}\n    b: {set: {amp: true}}\n",
          "    b: {set: {amp: true}}\n    a: {set: {lr: 0.1}, gate: stable}\n",
          ["ablate.changes: their order was [a, b], is [b, a]"]),
+        (KEEPING, "    b: {", "    c: {set: {lr: 5}}\n    b: {",
+         ["ablate.changes.c: was not set, is {set: {lr: 5}}"]),
+        (ABLATE, "    b: {set: {amp: true}}\n", "",
+         ["ablate.changes.b: was {set: {amp: true}}, is not set"]),
     ],
 )  # fmt: skip
 def test_what_configs_are_may_not(
@@ -227,6 +243,7 @@ def test_a_stage_by_itself_is_another_sweep_than_all(write: Write) -> None:
     path = write(COURSE)
     whole, quick = (load_spec(path, stage=name).to_dict() for name in (None, "quick"))
     assert any(line.startswith("stage: ") for line in differences(whole, quick))
+    assert differences(quick, whole) == [], "the first stage may be followed by the others"
     changed = write(COURSE.replace("epochs: 9", "epochs: 8"))
     assert differences(quick, load_spec(changed, stage="quick").to_dict()) == []
 

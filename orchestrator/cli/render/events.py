@@ -152,16 +152,16 @@ class Progress:
         self._started = time.monotonic()
         self._printed: dict[int, float] = {}
         self._done = 0
+        self._waiting: int | None = None
         self._folder: SweepDir | None = None
 
     def opened(self, folder: SweepDir, records: Mapping[int, TrialRecord]) -> None:
-        """Print where the sweep is stored and how many trials are already done."""
+        """Print where the sweep is stored, and note how many trials are already done."""
         self._folder = folder
         self._done = sum(record.state.is_finished for record in records.values())
         say(f"folder:    {folder.path}")
-        if records:
-            waiting = len(records) - self._done
-            say(f"continued: {plural(self._done, 'trial')} kept, {waiting} to run")
+        if records:  # what is left follows, once it is known who is promoted
+            self._waiting = len(records) - self._done
 
     def __call__(self, event: str, record: TrialRecord | None, details: Mapping[str, Any]) -> None:
         """Print one event of the engine."""
@@ -190,6 +190,10 @@ class Progress:
         text = str(details.get("words") or "")
         if event == "expected":
             self._n_trials = details["n_trials"]
+            if self._waiting is not None:
+                left = max(self._waiting, (self._n_trials or 0) - self._done)
+                say(f"continued: {plural(self._done, 'trial')} kept, {left} to run")
+                self._waiting = None
         elif event == "waited":
             text = f"waited for {format_duration(details['seconds'])}, continuing"
         elif event == "growth":

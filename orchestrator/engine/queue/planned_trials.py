@@ -6,12 +6,13 @@ since the grid may have got more values, or another order, since its first trial
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.sweep_view import SweepView
+from orchestrator.runs import TrialRecord
 from orchestrator.sweepfile.expand import (
     at_first,
     count_trials,
@@ -50,13 +51,15 @@ class PlannedTrials:
         self._proposes = proposes
         self._is_wanted = is_wanted
         self._only_some = only_some
+        # Of the configs whose numbers are not those of the file: the first number, to the one used.
+        self._firsts: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Planned]:
         """Yield the trials of the sweep file that have no record yet, in their order."""
         if self._proposes:
             yield from self._proposed()
             return
-        if self._spec.method == "grid" and self._spec.ablate is None and not self._spec.seeds:
+        if self._spec.method == "grid":
             yield from self._of_grid()
             return
         for trial in iter_configs(self._spec):
@@ -66,51 +69,75 @@ class PlannedTrials:
                 yield moved
 
     def _of_grid(self) -> Iterator[Planned]:
-        """Yield the configs of a grid that no trial has; one whose number is taken gets another.
+        """Yield the trials of a grid or an ablation that have no record.
 
-        The grid may have got more values or another order since its first trials ran.
+        Its configs keep the numbers of the trials that they have. If others took the numbers of a
+        config, since the grid has changed, it gets the next ones that are free.
         """
-        records = self._view.records
+        records, many = self._view.records, self._view.seeds
         known = self._known_configs()
-        taken = set(records)
-        number = self._view.next_number()
+        taken = {number - number % many for number in records}
+        free = self._view.next_number()
         for trial in iter_configs(self._spec):
-            names = known.get(self._key_of(trial.config), []) if known else []
-            known_as = trial.name if trial.name in names else None
-            if known_as in names:
-                names.remove(known_as)
-                continue
+            first = trial.number - trial.replicate
+            if trial.replicate == 0:
+                found = known.get(self._key_of(trial), [])
+                names = [name for name, _ in found]
+                if trial.name in names or None in names:
+                    place = names.index(trial.name if trial.name in names else None)
+                    self._firsts[first] = found.pop(place)[1]
+                elif first in taken:
+                    self._firsts[first], free = free, free + many
+            start = self._firsts.get(first, first)
             planned = trial
-            if trial.number in taken:
-                planned, number = replace(trial, number=number), number + 1
-            if self._is_wanted(planned.name, planned.number):
+            if start != first:
+                group = None if trial.group is None else start
+                planned = replace(trial, number=start + trial.replicate, group=group)
+            if planned.number not in records and self._is_wanted(planned.name, planned.number):
                 yield planned
 
-    def _known_configs(self) -> dict[Hashable, list[str | None]]:
-        """Return the configs of the grid that have a trial, each with the names of its trials.
+    def renumbered(self, trial: TrialConfig, start: int) -> TrialConfig:
+        """Return a trial that was planned with the numbers of its config from `start` on.
+
+        A trial that followed from another has taken its number meanwhile.
+        """
+        before = trial.number - trial.replicate
+        first = next((f for f, used in self._firsts.items() if used == before), before)
+        self._firsts[first] = start
+        group = None if trial.group is None else start
+        return replace(trial, number=start + trial.replicate, group=group)
+
+    def _known_configs(self) -> dict[Hashable, list[tuple[str | None, int]]]:
+        """Return the configs that have trials, each with the name and number of the first of them.
 
         Several named trials may have one config. A name that the grid no longer has is None: it
         stands for any config with these values, since names change when a grid gets more values.
         """
-        known: dict[Hashable, list[str | None]] = {}
+        known: dict[Hashable, list[tuple[str | None, int]]] = {}
+        firsts: dict[int, TrialRecord] = {}
         for record in self._view.records.values():
             if record.origin is None and record.stage == self._spec.stage:
-                known.setdefault(self._key_of(record.config), []).append(record.name)
-        if known:
-            now: dict[Hashable, set[str]] = {}
-            for trial in iter_configs(self._spec):
-                if (key := self._key_of(trial.config)) in known:
-                    now.setdefault(key, set()).add(trial.name)
-            for key, names in known.items():
-                current = now.get(key, set())
-                known[key] = [name if name in current else None for name in names]
+                first = record.number if record.group is None else record.group
+                if first not in firsts or record.replicate == 0:
+                    firsts[first] = record
+        for first, record in firsts.items():
+            known.setdefault(self._key_of(record), []).append((record.name, first))
+        now: dict[Hashable, set[str]] = {}
+        for trial in iter_configs(self._spec) if known else ():
+            if trial.replicate == 0 and (key := self._key_of(trial)) in known:
+                now.setdefault(key, set()).add(trial.name)
+        for key, found in known.items():
+            current = now.get(key, set())
+            known[key] = [(name if name in current else None, first) for name, first in found]
         return known
 
-    def _key_of(self, config: Mapping[str, Any]) -> Hashable:
-        """Return what tells the configs of a grid apart."""
-        named = {name for trial in self._spec.trials.values() for name in trial.set}
-        chosen = {name: config[name] for name in named if name in config}
-        return drawn_key(chosen | varied_of(self._spec, config))
+    def _key_of(self, trial: TrialConfig | TrialRecord) -> Hashable:
+        """Return what tells the configs of a grid apart, or the changes of an ablation."""
+        if self._spec.ablate is not None:
+            return trial.change if isinstance(trial, TrialConfig) else trial.change.get("name")
+        named = {name for entry in self._spec.trials.values() for name in entry.set}
+        chosen = {name: trial.config[name] for name in named if name in trial.config}
+        return drawn_key(chosen | varied_of(self._spec, trial.config))
 
     def _proposed(self) -> Iterator[Planned]:
         """Yield proposals for bayes, each followed by its other replicates at once."""

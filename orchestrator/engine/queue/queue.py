@@ -148,7 +148,14 @@ class TrialQueue:
         if isinstance(planned, TrialConfig):
             trial = planned
             if trial.number in self._view.records:  # taken by a trial that followed from another
-                trial = replace(trial, number=self._view.next_number())
+                group, start = trial.group, self._view.next_number()
+                trial = self._plan.renumbered(trial, start)
+                self._ahead = deque(
+                    replace(other, number=start + other.replicate, group=start)
+                    if isinstance(other, TrialConfig) and group is not None and other.group == group
+                    else other
+                    for other in self._ahead
+                )
         else:
             proposal = self._study_trials.propose()
             trial = make_config(self._spec, self._view.next_number(), proposal.params)

@@ -16,7 +16,7 @@ from orchestrator.sweepfile.yaml.node import Node, found
 
 _OWN_STYLES = {"hydra": "hydra", "configurator": "--k=v", "fire": "--k=v"}
 _NOT_CHECKED = ("hydra", "environment", "params_file", "")
-_WAY_OUT = "Or, if that is intended, write unused: true"
+_WAY_OUT = "Or, if that is intended, write unused: true at the top level"
 
 
 def parser_of(program: Program) -> ScriptParser | None:

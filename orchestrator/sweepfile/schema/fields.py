@@ -190,7 +190,12 @@ class Chosen:
 
     def schema(self) -> Schema:
         """Return a choice of a name and a mapping with one."""
-        name = {"anyOf": [{"enum": [*self.names]}, {"type": "string", "pattern": "^[^:]+:[^:]+$"}]}
+        name = {
+            "anyOf": [
+                {"enum": [*self.names]},
+                {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"},
+            ]
+        }
         mapping = {"type": "object", "required": ["name"], "properties": {"name": name}}
         return {"anyOf": [name, mapping]}
 

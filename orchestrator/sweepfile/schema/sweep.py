@@ -211,9 +211,20 @@ _WANDB_SERVER = (
     *("entity", "project", "controller", "apiVersion", "kind"),
     *("job", "image_uri", "scheduler", "settings"),
 )
+# What other tools, or a guess, call them.
+_MEANT = {
+    **dict.fromkeys(("runs", "max_runs", "num_runs", "n_runs", "count"), "run_cap: 20"),
+    **dict.fromkeys(("trials_max", "max_trials", "num_trials", "n_trials"), "run_cap: 20"),
+    **dict.fromkeys(("num_samples", "max_samples", "n_samples"), "run_cap: 20"),
+    **dict.fromkeys(("retry", "max_retries", "n_retries", "max_failures"), "retries: 2"),
+    **dict.fromkeys(("objective", "goal", "direction"), "metric: {name: ..., goal: minimize}"),
+    **dict.fromkeys(("time_limit", "max_time", "walltime"), "timeout: 2h, or budget: {hours: 8}"),
+    **dict.fromkeys(("search_space", "space", "hyperparameters", "params"), "parameters"),
+}
 SPEC = Record(
     _KEYS,
     "a mapping",
+    meant=_MEANT,
     later={"gate": "Write it under ablate.", "promote": "Write it under a stage."},
     ignored=dict.fromkeys(_WANDB_SERVER, "it concerns W&B's servers, and sweeps run here"),
 )

@@ -6,6 +6,7 @@ a test compares the records with Optuna's signatures. ``seed`` is always the swe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ from orchestrator.sweepfile.schema.fields import (
     Whole,
     Word,
 )
+
+_CLASS = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class SamplerRecord:
     @classmethod
     def of(cls, name: str) -> SamplerRecord | None:
         """Return the record of this name, or one for ``module:Class``; None for another name."""
-        return SAMPLERS.get(name) or (cls(name) if ":" in name else None)
+        return SAMPLERS.get(name) or (cls(name) if _CLASS.fullmatch(name) else None)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class PrunerRecord:
     @classmethod
     def of(cls, name: str) -> PrunerRecord | None:
         """Return the record of this name, or one for ``module:Class``; None for another name."""
-        return PRUNERS.get(name) or (cls(name) if ":" in name else None)
+        return PRUNERS.get(name) or (cls(name) if _CLASS.fullmatch(name) else None)
 
     def warm_up_with(self, options: Mapping[str, Any]) -> float:
         """Return the share of a trial's steps in which nothing is pruned."""

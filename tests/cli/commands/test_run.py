@@ -143,7 +143,7 @@ def test_ctrl_c_and_the_same_command_again(desk: Desk) -> None:
     desk.hurry.touch()
     done = desk.sweep(*words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "continued: 1 trial kept, 1 to run" in done.stdout
+    assert "continued: 1 trial kept, 2 to run" in done.stdout
     assert {record.state for record in desk.trials().values()} == {TrialState.COMPLETE}
     assert desk.starts() == {0: 1, 1: 2, 2: 1}
     spans = [(found["started_at"], found["ended_at"]) for found in map(desk.metadata, PATIENT)]

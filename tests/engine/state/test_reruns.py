@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.state import retries
-from orchestrator.engine.state.retries import Retries, passing_cause
+from orchestrator.engine.state import reruns
+from orchestrator.engine.state.reruns import Retries, passing_cause
 from orchestrator.runs.records import TrialState
 from tests.engine.sweeps import toy_spec
 from tests.engine.test_conductor import end, make_conductor, start, states
@@ -55,10 +55,10 @@ def test_each_trial_has_its_own_count_and_rests_longer_each_time() -> None:
     assert counted.after(0, full) is not None
     assert counted.is_resting(0)
     assert not counted.is_resting(1)
-    clock[0] += retries.REST_S[0]
+    clock[0] += reruns.REST_S[0]
     assert not counted.is_resting(0)
     assert counted.after(0, full) is not None
-    clock[0] += retries.REST_S[0]
+    clock[0] += reruns.REST_S[0]
     assert counted.is_resting(0)
     assert counted.after(0, full) is None
     assert counted.after(1, full) is not None
@@ -74,7 +74,7 @@ def test_a_lost_worker_counts_too(most: int | None, expected: int) -> None:
 def test_a_full_disk_ends_no_trial_and_a_wrong_config_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "REST_S", (0.0,))
+    monkeypatch.setattr(reruns, "REST_S", (0.0,))
     spec = toy_spec(tmp_path, {"a": {"lr": 0.1}}, options={"retries": 1})
     conductor = make_conductor(tmp_path, spec, slots=1)
     start(conductor, "1")
