@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UsageError
 from orchestrator.sweepfile import wandb_files
 from orchestrator.sweepfile.checks import (
     course,
@@ -27,11 +28,18 @@ from orchestrator.sweepfile.checks.start import read_start
 from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.private import Private, with_secrets
 from orchestrator.sweepfile.model.spec import Spec
-from orchestrator.sweepfile.program.paths import check_notebook, settle_paths
+from orchestrator.sweepfile.program.paths import check_notebook, folder_of, settle_paths
 from orchestrator.sweepfile.program.resolve import read_program
 from orchestrator.sweepfile.schema.options import all_options
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC, plain_settings, spec_values
-from orchestrator.sweepfile.yaml.compose import ORIGIN, apply, parameter_names, read_whole
+from orchestrator.sweepfile.trainer_schemas import trainer_schema
+from orchestrator.sweepfile.yaml.compose import (
+    ORIGIN,
+    apply,
+    for_preset,
+    parameter_names,
+    read_whole,
+)
 from orchestrator.sweepfile.yaml.node import Log, Node
 
 
@@ -66,7 +74,7 @@ def load_spec(
         log.problems.clear()
         log.at(written, "", f"no sweep file; it looks like one of {tool}. `sweep init` writes one.")
         raise log.error()
-    root, strongest = apply(written, overrides, log)
+    root, strongest = apply(for_preset(written, _preset(written, overrides)), overrides, log)
     for key, node in list(root.value.items()):
         if node.value is None and key in SPEC.keys:
             root = root.replaced(key, None)  # "description:" without a value changes nothing
@@ -171,6 +179,25 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
         if name in spec.options and option.check is not None:
             option.check(file, spec)
     return spec
+
+
+def _preset(written: Node, overrides: Sequence[str]) -> Any:
+    """Return the preset that all trials have; None if there is none, or it varies."""
+    if written.get("presets") is None:
+        return None
+    root, strongest = apply(written, overrides, Log())
+    fixed, name = root.get("fixed"), root.get("trainer")
+    node = strongest.get("preset") or (fixed.get("preset") if fixed is not None else None)
+    if node is not None:
+        return node.value
+    varies = (root.get("parameters") or root).get("preset") is not None
+    try:
+        if varies or name is None or not isinstance(name.value, str):
+            return None
+        parameter = trainer_schema(name.value, folder_of(root)).parameters.get("preset")
+    except UsageError:
+        return None  # which is reported later
+    return None if parameter is None else parameter.default
 
 
 def _name(file: ParsedFile, path: Path) -> str:

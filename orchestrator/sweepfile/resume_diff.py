@@ -61,8 +61,8 @@ def _allow_more(before: dict[str, Any], after: Mapping[str, Any]) -> None:
     zipped = {name for group in zips for name in group}
     known = before.get("parameters") or {}
     for group in zips if zips == before.get("zips") else ():
-        rows, more = _rows(known, group), _rows(now, group)
-        if rows and set(rows) <= set(more):
+        rows = _rows(known, group)
+        if rows and set(rows) <= set(_rows(now, group)):
             for name in group:
                 known[name]["values"] = now[name]["values"]
     for name in (known.keys() & now.keys()) - zipped:

@@ -18,7 +18,9 @@ from orchestrator.sweepfile.schema.fields import (
     CONDITION,
     LIMIT,
     SETTINGS,
+    SIZE,
     SWITCH,
+    Anything,
     Chosen,
     Kind,
     Number,
@@ -92,7 +94,19 @@ REFERENCE = MapOf(
     Either(Text(_FOLDER_OR_METRICS), MapOf(Number(), _FOLDER_OR_METRICS)),
     "a mapping from name to {metric: number} or to a run folder",
 )
+TRIAL_EXPECT = Key(
+    MapOf(Anything(), "a mapping from metric to what is expected"),
+    "metric name to the text or range that is expected",
+)
 SUCCESS = Either(CONDITION, ListOf(CONDITION, "a list of conditions"))
+RESOURCES = Record(
+    {
+        "gpu_memory": Key(SIZE, "GPU memory that one trial takes, such as 8GB"),
+        "cpus": Key(Whole(1), "CPU cores of one trial"),
+        "gpus": Key(Whole(0), "GPUs of one trial; 0 keeps it off GPUs"),
+    },
+    "a mapping such as {gpu_memory: 8GB, cpus: 4}",
+)
 BUDGET = Record(
     {
         "trials": Key(Whole(1), "finished trials"),

@@ -24,9 +24,7 @@ from orchestrator.sweepfile.schema.containers import (
 from orchestrator.sweepfile.schema.fields import (
     CONDITION,
     SETTINGS,
-    SIZE,
     SWITCH,
-    Anything,
     Chosen,
     Number,
     Text,
@@ -63,22 +61,11 @@ _TRIAL = Record(
         "set": Key(SETTINGS, "the parameter values that make this trial"),
         "note": Key(Text(empty=True), "what the trial is for"),
         "risk": Key(Text(empty=True), "what may go wrong"),
-        "expect": Key(
-            MapOf(Anything(), "a mapping from metric to what is expected"),
-            "metric name to the text or range that is expected",
-        ),
+        "expect": course.TRIAL_EXPECT,
     },
     "a mapping such as {set: {lr: 0.001}, note: ...}",
     later={"gate": "Watch the first trials by `sweep status --watch`."},
     empty=True,
-)
-_RESOURCES = Record(
-    {
-        "gpu_memory": Key(SIZE, "GPU memory that one trial takes, such as 8GB"),
-        "cpus": Key(Whole(1), "CPU cores of one trial"),
-        "gpus": Key(Whole(0), "GPUs of one trial; 0 keeps it off GPUs"),
-    },
-    "a mapping such as {gpu_memory: 8GB, cpus: 4}",
 )
 _EARLY_TERMINATE = Record(
     {
@@ -182,7 +169,7 @@ _KEYS = {
         joined=True,
     ),
     "success": _Key(course.SUCCESS, "conditions over all trials that make the sweep a success"),
-    "resources": _Key(_RESOURCES, "what one trial takes", convert=_resources, joined=True),
+    "resources": _Key(course.RESOURCES, "what one trial takes", convert=_resources, joined=True),
     "stages": _Key(
         MapOf(course.STAGE, "a mapping from stage to {set: {...}}"),
         "named budgets; --stage chooses one, by default the last, or all if one promotes",
@@ -242,7 +229,11 @@ def spec_values(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in found.items():
         convert = _KEYS[name].convert
         found[name] = value if convert is None else convert(value)
-    found["options"] = {name: values[name] for name in all_options() if name in values}
+    found["options"] = {
+        name: values[name] if option.convert is None else option.convert(values[name])
+        for name, option in all_options().items()
+        if name in values
+    }
     return found
 
 

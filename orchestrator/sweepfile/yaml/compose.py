@@ -20,6 +20,7 @@ from typing import Any
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.sweepfile.model.private import Private, is_secret
 from orchestrator.sweepfile.schema.fields import join
+from orchestrator.sweepfile.schema.options.presets import PRESET
 from orchestrator.sweepfile.schema.sweep import JOINED_KEYS, SPEC
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 from orchestrator.sweepfile.yaml.parse import read_file, read_value
@@ -170,6 +171,23 @@ def apply(root: Node, texts: Sequence[str], log: Log) -> tuple[Node, dict[str, N
             strongest[key] = node
             root = _without(root, "parameters", key)
     return root, strongest
+
+
+def for_preset(root: Node, preset: Any) -> Node:
+    """Return the tree with what ``presets`` has for a preset in place of what it replaces."""
+    block = (root.get("presets") or _EMPTY).get(preset) if isinstance(preset, str) else None
+    entries = _entries(block)
+    if block is None or not dict(entries).keys() <= PRESET.keys.keys():
+        return root  # what is wrong is reported where it is written
+    for key, node in entries:
+        if key != "trials":
+            root = root.replaced(key, node)
+        for title, entry in _entries(node) if key == "trials" else ():
+            for inner, value in _entries(entry):
+                root = _set_path(root, ["trials", title, inner], value, "", Log())
+    # What has moved is checked in its new place.
+    rest = root.value["presets"].replaced(preset, None)
+    return root.replaced("presets", rest if rest.value else None)
 
 
 def parameter_names(root: Node) -> set[str]:

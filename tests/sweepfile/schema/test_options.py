@@ -70,3 +70,66 @@ def test_a_program_that_names_its_checkpoints_may_keep_the_best(tmp_path: Path) 
     path = tmp_path / "sweep.yaml"
     path.write_text(f"{SCRIPT}resume: {{args: --go, checkpoint: '*.pt'}}\nkeep: {{of: top 2}}\n")
     assert load_spec(path).options == {"keep": {"of": 2}}
+
+
+PRESETS = """\
+trainer: edc
+fixed: {preset: small}
+trials:
+  a: {set: {lr: 0.1}, expect: {mae: 3}}
+targets: {edt_mae: "<= 9"}
+presets:
+  small:
+    targets: {mae: "<= 0.020"}
+    trials: {a: {expect: {mae: 0.1 to 0.2}}}
+  paper: {targets: {r2: ">= 0.99"}, resources: {gpu_memory: 8GB}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "overrides", "targets", "expected"),
+    [
+        ("", "", [], ["mae"], "0.1 to 0.2"),
+        ("fixed: {preset: small}\n", "", [], ["mae"], "0.1 to 0.2"),  # the trainer's default
+        ("", "", ["preset=paper"], ["r2"], 3),
+        ("", "", ["fixed.preset=paper"], ["r2"], 3),
+        ("", "", ["preset=paper", "targets.mae=< 1"], ["mae", "r2"], 3),
+        ("  small:\n", "  paper:\n", [], ["edt_mae"], 3),
+    ],
+)
+def test_a_preset_brings_its_expectations(
+    tmp_path: Path, old: str, new: str, overrides: list[str], targets: list[str], expected: Any
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    text = PRESETS.replace(old, new) if old else PRESETS
+    if new:
+        text = text.rpartition("  paper: {")[0]
+    path.write_text(text)
+    spec = load_spec(path, overrides=overrides)
+    assert sorted(spec.targets) == targets
+    assert spec.trials["a"].expect == {"mae": expected}
+    assert (spec.resources.gpu_memory_bytes is not None) == ("r2" in targets)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "  paper: {",
+            "  papper: {",
+            "presets.papper: edc has no such preset. Did you",
+        ),
+        ('mae: "<= 0.020"', "mae: x", "targets.mae: expected a bound"),
+        ('r2: ">= 0.99"', "r2: x", "presets.paper.targets.r2: expected a bound"),
+        ("    targets:", "    tragets:", "presets.small.tragets: unknown key."),
+    ],
+)
+def test_a_mistake_in_a_preset_is_reported_once(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(PRESETS.replace(old, new))
+    with pytest.raises(SpecError) as raised:
+        load_spec(path)
+    assert message in str(raised.value)
+    assert len(raised.value.problems) == 1
