@@ -30,6 +30,11 @@ def say(text: str) -> None:
         mute()
 
 
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal that can move its cursor."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
 def mute() -> None:
     """Discard all further output, so that flushing the rest at exit does not fail."""
     nothing = os.open(os.devnull, os.O_WRONLY)

@@ -83,9 +83,9 @@ def read_trial(
     if total is None and isinstance(metadata.get("total_steps"), int):
         total = metadata["total_steps"]
     progress = metadata.get("progress")
-    metrics = _numbers(last.get("metrics"))
+    metrics = numeric(last.get("metrics"))
     if state.is_finished and metric and record.value is not None:
-        metrics |= _numbers({metric: record.value})
+        metrics |= numeric({metric: record.value})
     left = _time_left(reports, started, total, present) if runs else None
     until = present if runs else ended if ended is not None else reported
     return TrialStatus(
@@ -140,7 +140,7 @@ def _step(report: Mapping[str, Any]) -> int | None:
     return step if 0 <= step < _LARGEST else None
 
 
-def _numbers(value: Any) -> dict[str, float]:
+def numeric(value: Any) -> dict[str, float]:
     """Return the numbers in a report's metrics; JSON has strings for non-finite ones."""
     found = {}
     for name, item in value.items() if isinstance(value, Mapping) else ():

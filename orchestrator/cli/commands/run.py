@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from orchestrator.cli import options
-from orchestrator.cli.output import say
+from orchestrator.cli.output import is_terminal, say
 from orchestrator.cli.render.events import Progress
 from orchestrator.cli.render.text import clean, plural
 from orchestrator.engine.slots import known_need
@@ -47,6 +47,7 @@ from orchestrator.sweepfile.expand import count_trials
     is_flag=True,
     help="Run in this process without Ray, for a debugger: one trial at a time, on one GPU.",
 )
+@click.option("--plain", is_flag=True, help="Print lines, also on a terminal.")
 @options.detach
 @click.pass_context
 def command(
@@ -64,6 +65,7 @@ def command(
     retry_failed: bool,
     new: bool,
     inline: bool,
+    plain: bool,
     detach: bool,
     **selection: Any,
 ) -> int:
@@ -92,10 +94,6 @@ def command(
         click.echo(f"  sweep logs --sweep {target} -f")
         click.echo(f"  sweep stop {target}")
         return 0
-    # The engine loads Ray and Optuna, so only after the file is known to be good.
-    from orchestrator.engine.driver import run_sweep
-    from orchestrator.engine.slots import SlotOptions
-
     total = count_trials(loaded)
     counted = "? trials" if total is None else plural(total, "trial")
     first = f" at stage {loaded.stages[0].name}" if loaded.stage is None and loaded.stages else ""
@@ -103,22 +101,26 @@ def command(
     ranked = f", ranked by {metric.name} ({metric.goal})" if metric else ""
     say(f"sweep:     {loaded.name}, {counted}{first}{ranked}")
     say(f"placement: {plan.mode}; {plan.reason}")
-    progress = Progress(metric.name if metric else None, total)
     again = _continuing(ctx, loaded.path)
-    outcome = run_sweep(
-        loaded,
-        plan,
-        results=folder,
-        listener=progress,
-        on_open=progress.opened,
-        on_stop=_say_stopping,
-        new=new,
-        only=only,
-        inline=inline,
-        retry_failed=retry_failed,
-        terms=SlotOptions(policy, gpus, timeout_s),
-        command=again,
-    )
+    with _progress(metric.name if metric else None, total, plain=plain) as progress:
+        # The engine loads Optuna and Ray, so only after the file is known to be good.
+        from orchestrator.engine.driver import run_sweep
+        from orchestrator.engine.slots import SlotOptions
+
+        outcome = run_sweep(
+            loaded,
+            plan,
+            results=folder,
+            listener=progress,
+            on_open=progress.opened,
+            on_stop=progress.stopping,
+            new=new,
+            only=only,
+            inline=inline,
+            retry_failed=retry_failed,
+            terms=SlotOptions(policy, gpus, timeout_s),
+            command=again,
+        )
     say("")
     _conclude(outcome.folder)
     if outcome.ending is not None:
@@ -131,22 +133,22 @@ def command(
     return outcome.exit_code
 
 
-def _say_stopping() -> None:
-    # Called in a signal handler, which may have interrupted a write to the stream.
-    with suppress(OSError):
-        os.write(2, b"\nStopping: running trials save their state. Ctrl+C again stops at once.\n")
+def _progress(metric: str | None, n_trials: int | None, *, plain: bool) -> Progress:
+    """Return what shows the sweep while it runs: lines, or the live view on a terminal."""
+    if plain or os.environ.get("NO_COLOR") or not is_terminal():
+        return Progress(metric, n_trials)
+    from orchestrator.cli.terminal.live_progress import LiveProgress
+
+    return LiveProgress(metric, n_trials)
 
 
 def _conclude(folder: SweepDir) -> None:
-    from orchestrator.analysis.status import by_hand, read_status, savings
+    from orchestrator.analysis.status import read_status, savings
     from orchestrator.analysis.table import compare
-    from orchestrator.cli.render.comparison import render_comparison
+    from orchestrator.cli.render.ending import ROWS, render_ending
 
-    say(render_comparison(compare([folder.path])))
-    trials = read_status(folder).trials
-    saved = savings(folder, trials).sentence()
-    if saved:
-        say(f"\nSaved: {saved} {by_hand(folder, trials)}".rstrip())
+    saved = savings(folder, read_status(folder).trials).sentence()
+    say(render_ending(compare([folder.path], top=ROWS), folder.name, saved))
 
 
 def _continuing(ctx: click.Context, spec: Path) -> str:

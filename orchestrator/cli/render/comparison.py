@@ -52,14 +52,7 @@ def render_comparison(
     lines = [heading(comparison)]
     rows = comparison.rows
     if rows:
-        columns, hidden = visible(comparison, width=width, everything=everything, only=only)
-        lines += ["", draw(columns)]
-        if len(rows) < comparison.n_rows:
-            lines.append(f"The best {len(rows)} of {comparison.n_rows}.")
-        if hidden:
-            more = plural(hidden, "more column")
-            lines.append(f"{more}: `sweep compare --all`, also with --export csv.")
-        lines += _targets(comparison)
+        lines += table_lines(comparison, width=width, everything=everything, only=only)
         lines += [clean(f"! {row.trial}: {text}") for row in rows for text in row.warnings]
     lines += [f"Note: {note}" for note in comparison.notes]
     if comparison.n_unstarted:
@@ -72,6 +65,24 @@ def render_comparison(
         if len(shown) < len(incomplete):
             lines.append(f"  … and {len(incomplete) - len(shown)} more: --all, or --json.")
     return "\n".join(lines)
+
+
+def table_lines(
+    comparison: Comparison,
+    *,
+    width: int | None = None,
+    everything: bool = False,
+    only: str | None = None,
+) -> list[str]:
+    """Return the table, what it leaves out, and how targets are met; see `render_comparison`."""
+    columns, hidden = visible(comparison, width=width, everything=everything, only=only)
+    lines = ["", draw(columns)]
+    if len(comparison.rows) < comparison.n_rows:
+        lines.append(f"The best {len(comparison.rows)} of {comparison.n_rows}.")
+    if hidden:
+        more = plural(hidden, "more column")
+        lines.append(f"{more}: `sweep compare --all`, also with --export csv.")
+    return lines + _targets(comparison)
 
 
 def visible(

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
 from orchestrator.cli.output import say
-from orchestrator.cli.render.text import clean, number, plural
+from orchestrator.cli.render.names import cut
+from orchestrator.cli.render.text import clean, folded, number, plural, terminal_width
 from orchestrator.engine.script import Lines, Tail
 from orchestrator.files import format_duration, regular
 from orchestrator.placement import CPU
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
-_REPORT_EVERY_S = 4.0  # shortest time between two printed reports of a trial; its log has all
+STOPPING = "Stopping: running trials save their state. Ctrl+C again stops at once."
+ENDED = "Ended at once. Run it again to continue."
+
+_REPORT_EVERY_S = 10.0  # shortest time between two printed reports of a trial; its log has all
 _LAST_LINES = 12
 _TAIL_BYTES = 65_536
 _LONGEST = 400
+_LONGEST_NAME = 60  # its folder's has as many at most
 _NO_FACTS = frozenset({"time", "event", "number", "name", "words"})
 _STYLE = {
     TrialState.COMPLETE: "green",
@@ -31,7 +38,9 @@ _STYLE = {
 }
 
 
-def in_words(metric: str = "") -> Callable[[bytes], str]:
+def in_words(
+    metric: str = "", clock: str = "%d %b %H:%M:%S", longest_name: int = _LONGEST_NAME
+) -> Callable[[bytes], str]:
     """Return a function that turns pieces of an event log, as they come, into readable lines.
 
     A line that is split between two pieces is returned once it is complete; a line that is no
@@ -39,18 +48,20 @@ def in_words(metric: str = "") -> Callable[[bytes], str]:
 
     Args:
         metric: the name of a trial's value; "" if unknown.
+        clock: format of the time at the beginning of a line.
+        longest_name: characters of a trial's name.
     """
     rest = b""
 
     def convert(added: bytes) -> str:
         nonlocal rest
         *whole, rest = (rest + added).split(b"\n")
-        return "".join(_line(line, metric or "value") for line in whole)
+        return "".join(_line(line, metric or "value", clock, longest_name) for line in whole)
 
     return convert
 
 
-def _line(line: bytes, metric: str) -> str:
+def _line(line: bytes, metric: str, clock: str, longest_name: int) -> str:
     try:
         event: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -59,18 +70,18 @@ def _line(line: bytes, metric: str) -> str:
         return ""
     try:
         moment = datetime.fromisoformat(str(event.get("time", ""))).astimezone()
-        clock = moment.strftime("%d %b %H:%M:%S")
+        shown = moment.strftime(clock)
     except (ValueError, OverflowError):
-        clock = "-"
-    return f"{clock}  {clean(_sentence(event, metric), _LONGEST)}\n"
+        shown = "-"
+    return f"{shown}  {clean(_sentence(event, metric, longest_name), _LONGEST)}\n"
 
 
-def _sentence(event: Mapping[str, Any], metric: str) -> str:
+def _sentence(event: Mapping[str, Any], metric: str, longest_name: int) -> str:
     kind = str(event.get("event", "?"))
     title = kind.replace("_", " ")
     trial = f"trial {number(event['number'])}" if "number" in event else ""
     if trial and event.get("name"):
-        trial += f" ({event['name']})"
+        trial += f" ({cut(clean(str(event['name'])), longest_name)})"
     head = trial or title
     facts = _known_facts(kind, event, metric)
     if facts is None:
@@ -155,6 +166,18 @@ class Progress:
         self._waiting: int | None = None
         self._folder: SweepDir | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def stopping(self, at_once: bool) -> None:
+        """Print at Ctrl+C what happens next; called in a signal handler."""
+        # It may have interrupted a write to the stream.
+        with suppress(OSError):
+            os.write(2, f"\n{ENDED if at_once else STOPPING}\n".encode())
+
     def opened(self, folder: SweepDir, records: Mapping[int, TrialRecord]) -> None:
         """Print where the sweep is stored, and note how many trials are already done."""
         self._folder = folder
@@ -238,10 +261,11 @@ class Progress:
         return True
 
     def _line(self, record: TrialRecord, text: str) -> None:
-        self._say(f"{record.number:04d}-{clean(record.name)}  {text}")
+        self._say(f"{record.number:04d}-{cut(clean(record.name), _LONGEST_NAME)}  {text}")
 
     def _say(self, text: str) -> None:
-        say(f"[{format_duration(time.monotonic() - self._started):>7}] {text}")
+        head = f"[{format_duration(time.monotonic() - self._started):>7}] "
+        say(folded(head + text, terminal_width(), indent=len(head)))
 
 
 def _last_lines(path: Path) -> list[str]:

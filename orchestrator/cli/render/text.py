@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ def markdown(text: str) -> str:
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|.?)", re.DOTALL)
 _COLOR = re.compile(r"\x1b\[[\d;:]*m")
+_PIECE = re.compile(r"\x1b\[[\d;:]*m|[ ]+|[^ \x1b]+")
 
 
 def safe(text: str, *, colors: bool = False) -> str:
@@ -87,6 +90,31 @@ def wrapped(text: str, width: int, head: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def folded(text: str, width: int, *, indent: int = 0) -> str:
+    """Return one line, which may have colors, as lines of at most `width` characters.
+
+    Lines after the first are indented. It is broken between words, which keep the spaces between
+    them; a word that is longer than a line is broken too.
+    """
+    width = max(width, indent + 10)
+    lines: list[str] = []
+    line, length = "", 0
+    for piece in _PIECE.findall(text):
+        size = 0 if piece.startswith("\x1b") else len(piece)
+        if length + size > width and length > indent:
+            lines.append(line.rstrip(" "))
+            line, length = " " * indent, indent
+            if piece.isspace():
+                continue
+        while size > width - length:
+            room = width - length
+            lines.append(line + piece[len(piece) - size :][:room])
+            line, length, size = " " * indent, indent, size - room
+        line += piece[len(piece) - size :] if size else piece * (piece.startswith("\x1b"))
+        length += size
+    return "\n".join([*lines, line.rstrip(" ")])
 
 
 def short_path(path: Path) -> str:
@@ -162,8 +190,12 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def terminal_width() -> int:
-    """Return the width of the terminal, else ``COLUMNS``, else 120."""
-    return shutil.get_terminal_size((120, 40)).columns
+    """Return ``COLUMNS``, else the width of the terminal, else 120."""
+    found = shutil.get_terminal_size((0, 0)).columns
+    for stream in (2, 0):  # standard output may be a pipe to a reader on the same terminal
+        with suppress(OSError):
+            found = found or os.get_terminal_size(stream).columns
+    return found or 120
 
 
 def fit(columns: Sequence[Column], width: int | None = None) -> tuple[list[Column], int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -81,7 +80,7 @@ def run_sweep(
     terms: SlotOptions | None = None,
     command: str = "",
     on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
-    on_stop: Callable[[], object] = lambda: None,
+    on_stop: Callable[[bool], object] = lambda at_once: None,
 ) -> Outcome:
     """Run what is left of a sweep and return how it ended.
 
@@ -94,8 +93,8 @@ def run_sweep(
         terms: how the machine is used; None for the default `Policy`.
         command: the command line that continues the sweep, for people.
         on_open: receives the folder and the trials that it held, before anything starts.
-        on_stop: called at the first Ctrl+C, in the signal handler: it must neither take a lock nor
-            use a stream that may be in use.
+        on_stop: called at the first Ctrl+C with False, and at the second, before the process ends,
+            with True; in the signal handler: it must neither take a lock nor use a stream.
 
     Raises:
         ChangedSpecError: the folder holds a sweep of another spec.
@@ -115,7 +114,9 @@ def run_sweep(
             on_open(folder, records)
             driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen)
             # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
-            with control.catching(lambda: driver.stop(on_stop), driver.stop_at_once) as install:
+            with control.catching(
+                lambda: driver.stop(on_stop), lambda: driver.stop_at_once(on_stop)
+            ) as install:
                 return driver.run(
                     command, options, retries=retries, inline=inline, on_start=install
                 )
@@ -148,17 +149,16 @@ class _Driver:
         self._timeout = ""
         self._looked_at = 0.0
 
-    def stop(self, on_stop: Callable[[], object]) -> None:
+    def stop(self, on_stop: Callable[[bool], object]) -> None:
         """Request an end in order; called in a signal handler."""
         self._must_stop = True
-        on_stop()
+        on_stop(False)
 
-    def stop_at_once(self) -> None:
+    def stop_at_once(self, on_stop: Callable[[bool], object]) -> None:
         """Write down which trials were interrupted; the process ends now."""
         if self._conductor is not None:
             self._conductor.mark_interrupted()
-        with suppress(OSError):
-            os.write(2, b"\nEnded at once. Run it again to continue.\n")
+        on_stop(True)
 
     def run(
         self,
@@ -197,8 +197,15 @@ class _Driver:
                 if inline:
                     from orchestrator.engine.runners.inline import run_trials
                 else:
+                    self._announce("starting Ray")
                     from orchestrator.engine.runners.ray_runner import run_trials
-                run_trials(conductor, self._tick, slots=len(plan.slots), on_start=on_start)
+
+                def started() -> None:
+                    on_start()
+                    if spec.program is None:  # the first trial waits for it
+                        self._announce("loading PyTorch")
+
+                run_trials(conductor, self._tick, slots=len(plan.slots), on_start=started)
             conductor.close()
         except BaseException as error:
             record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
@@ -215,6 +222,10 @@ class _Driver:
         if self._timeout:
             raise WaitTimeoutError(self._timeout)
         return Outcome(folder, record.state, conductor.records, conductor.ending, success)
+
+    def _announce(self, words: str) -> None:
+        """Report what takes a while before the first trial starts."""
+        self._log.show("starting", None, {"words": words})
 
     def _new_record(
         self, command: str, before: SweepRecord | None, *, retries: bool

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,10 +16,11 @@ from filelock import FileLock
 
 from orchestrator.analysis.status.sweep_status import read_status
 from orchestrator.cli import main
-from orchestrator.cli.commands.status import render_status
+from orchestrator.cli.render.status_text import render_status
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials, now
 from tests.analysis import made
+from tests.cli.terminal.emulator import SWEEP, Terminal
 
 Capture = pytest.CaptureFixture[str]
 
@@ -94,32 +91,27 @@ def test_totals_that_do_not_fit_take_two_lines(live: SweepDir) -> None:
     assert lines[-1].startswith("elapsed ")
 
 
-def test_watching_in_a_terminal_draws_over_itself_and_never_scrolls(live: SweepDir) -> None:
-    for number in range(3, 40):
-        made.trial(live, number)
-    control, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 90, 0, 0))
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "orchestrator", "status", "--watch", "--interval", "0.2"),
-            *("--results", str(live.path.parent)),
-        ],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")},
-    ) as process:
-        output = b""
-        while output.count(b"\x1b[H") < 3:
-            output += os.read(control, 65_536)
-        process.send_signal(signal.SIGINT)
-    os.close(control)
-    os.close(terminal)
-    assert process.returncode == 0
-    frame = output.split(b"\x1b[H")[1].decode()
-    assert frame.count("\n") < 12
-    assert frame.startswith("demo: RUNNING\x1b[K")
-    assert frame.rstrip().endswith("\x1b[J")
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (160, 50), (60, 12)])
+def test_the_live_view_loses_nothing_that_matters(live: SweepDir, columns: int, lines: int) -> None:
+    long = "batch_size=32,learning_rate={},optimizer=adamw,scheduler=cosine,t20_weight=2.5"
+    for number in range(3, 60):
+        made.trial(live, number, name=long.format(number / 1000), value=1 / number)
+    command = (*SWEEP, "status", "--watch", "--interval", "0.2", "--results", live.path.parent)
+    with Terminal(*map(str, command), columns=columns, lines=lines, folder=live.path) as terminal:
+        shown = terminal.until(lambda seen: any("more trials" in line for line in seen))
+        text = " ".join(shown)
+        assert shown[0].startswith("demo  RUNNING")
+        assert "▶ 1 running" in text
+        assert "✓ 58 complete" in text
+        assert "■ 1 pruned" in text
+        assert "! 2 t2: asked t20_weight 3.0, recorded 1.5" in text
+        ranked = [re.findall(r"\b(?:lr=)?0\.0\d+", line) for line in shown if line[:1] == "✓"]
+        values = [float(found[-1]) for found in ranked if found]
+        assert values[0] == pytest.approx(1 / 59, rel=1e-3), "the best first"
+        assert values == sorted(values)
+        assert any("lr=0.059" in line or "learning_rate=0.059" in line for line in shown)
+        terminal.type("\x03")
+        assert terminal.to_the_end() == 0
 
 
 def test_running_trials_are_kept_if_not_all_are_listed(tmp_path: Path) -> None:

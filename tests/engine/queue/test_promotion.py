@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.analysis.status.sweep_status import read_status
-from orchestrator.cli.commands.status import render_status
+from orchestrator.cli.render.status_text import render_status
 from orchestrator.engine.driver.driver import Outcome, run_sweep
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir

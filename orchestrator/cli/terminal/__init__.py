@@ -1,0 +1,1 @@
+"""The live view of a sweep on a terminal, drawn with Rich."""
