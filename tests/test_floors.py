@@ -43,6 +43,7 @@ GUARDED = {
     "scipy": {"analysis"},
     "plotly": {"reporting"},
     "jinja2": {"reporting"},
+    "rich": {"cli"},
     "pyroomacoustics": set(),
     "sklearn": set(),
 }
@@ -128,7 +129,7 @@ def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path)
         "except SystemExit:\n"
         "    pass\n"
         "heavy = {'ray', 'torch', 'optuna', 'pandas', 'scipy', 'pyroomacoustics', 'sklearn',\n"
-        "         'plotly', 'jinja2'}\n"
+        "         'plotly', 'jinja2', 'rich'}\n"
         "print('loaded:', sorted(heavy & set(sys.modules)))\n"
     )
     trial = made.trial(made.sweep(tmp_path), 0)

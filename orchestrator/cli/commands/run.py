@@ -143,11 +143,14 @@ def _progress(metric: str | None, n_trials: int | None, *, plain: bool) -> Progr
 
 
 def _conclude(folder: SweepDir) -> None:
-    from orchestrator.analysis.status import read_status, savings
+    from orchestrator.analysis.status import by_hand, read_status, savings
     from orchestrator.analysis.table import compare
     from orchestrator.cli.render.ending import ROWS, render_ending
 
-    saved = savings(folder, read_status(folder).trials).sentence()
+    trials = read_status(folder).trials
+    saved = savings(folder, trials).sentence()
+    if saved:
+        saved = f"{saved} {by_hand(folder, trials)}".rstrip()
     say(render_ending(compare([folder.path], top=ROWS), folder.name, saved))
 
 

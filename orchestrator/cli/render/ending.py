@@ -25,9 +25,7 @@ def render_ending(comparison: Comparison, sweep: str, saved: str = "") -> str:
     lines = fold([heading(comparison)])
     if comparison.rows:
         lines += table_lines(comparison)
-    findings = list(_findings(comparison))
-    if saved:
-        findings.append(f"Saved: {saved}")
+    findings = list(_findings(comparison, saved))
     if findings:
         lines += ["", *fold(findings[:_FINDINGS])]
     more = len(findings) - _FINDINGS
@@ -36,7 +34,7 @@ def render_ending(comparison: Comparison, sweep: str, saved: str = "") -> str:
     return "\n".join(lines)
 
 
-def _findings(comparison: Comparison) -> Iterator[str]:
+def _findings(comparison: Comparison, saved: str) -> Iterator[str]:
     """Yield what people should know, the most important first; equal ones once."""
     failed: dict[str, list[str]] = {}
     for item in comparison.incomplete:
@@ -45,6 +43,8 @@ def _findings(comparison: Comparison) -> Iterator[str]:
     for problem, paths in failed.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"! {paths[0]}{more}: {problem}"
+    if saved:
+        yield f"Saved: {saved}"
     warned: dict[str, list[str]] = {}
     for row in comparison.rows:
         for text in row.warnings:

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from orchestrator.analysis.status import SweepStatus, read_status
 from orchestrator.cli.render.events import in_words
-from orchestrator.cli.terminal.series import SeriesReader
+from orchestrator.cli.terminal.sparkline import SeriesReader
 from orchestrator.cli.terminal.view import EVENTS, Frame, Gauge, draw
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic, regular

@@ -16,7 +16,7 @@ from orchestrator.analysis.status import SweepStatus, TrialStatus
 from orchestrator.cli.render.names import distinct
 from orchestrator.cli.render.status_text import clock, progress
 from orchestrator.cli.render.text import clean, number, plural
-from orchestrator.cli.terminal.series import Series, sparkline
+from orchestrator.cli.terminal.sparkline import Series, sparkline
 from orchestrator.files import format_duration
 from orchestrator.runs import TrialState
 

@@ -16,7 +16,7 @@ from orchestrator.analysis.status import SweepStatus
 from orchestrator.cli.render.names import cut
 from orchestrator.cli.render.status_text import clock, placement_lines
 from orchestrator.cli.render.text import clean, plural
-from orchestrator.cli.terminal.series import Series
+from orchestrator.cli.terminal.sparkline import Series
 from orchestrator.cli.terminal.trial_table import MARKS, trial_table
 from orchestrator.files import format_duration, format_size
 
