@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 
-# Between the words of CamelCase, but not inside mAP, mIoU or PSNR.
-_CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z]{2})")
+CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z]{2})")
+"""Between the words of CamelCase, but not inside mAP, mIoU or PSNR."""
 _UNIT = re.compile(r"\s*[(\[{][^)\]}]*[)\]}]\s*$")
 _BETWEEN_WORDS = re.compile(r"[^a-z0-9²]+")
 _PLURALS = {"losses": "loss", "rates": "rate", "norms": "norm", "epochs": "epoch", "steps": "step"}
@@ -22,7 +22,7 @@ SPLITS = ("test", "val", "train")
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn", "tr", "learn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev", "va"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }
 _LOSSES = frozenset(("loss", "cost", "logloss", "nll", "crossentropy", "objective"))
@@ -44,7 +44,7 @@ Rank = tuple[int, bool, int, str]
 @lru_cache(maxsize=4096)
 def words(name: str) -> tuple[str, ...]:
     """Return the words of a name in lower case, without a unit in brackets at its end."""
-    text = _CAMEL.sub(" ", _UNIT.sub("", name) or name).lower()
+    text = CAMEL.sub(" ", _UNIT.sub("", name) or name).lower()
     return tuple(_PLURALS.get(word, word) for word in _BETWEEN_WORDS.split(text) if word)
 
 

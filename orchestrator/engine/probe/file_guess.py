@@ -19,6 +19,7 @@ LARGEST_BYTES = 100 << 20
 _HEAD_BYTES = 4096
 
 _VARIES = re.compile(r"\d+(?:[-_:.T]?\d+)*")
+_DATE = re.compile(r"(?:19|20)\d\d([-_.]?)\d\d\1\d\d")
 # JSON that describes how a run was set up, not its results.
 _NO_RESULTS = ("config", "args", "arguments", "params", "hparams", "metadata", "settings", "vocab")
 _ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -73,7 +74,7 @@ def guess_files(here: Path, seen: Observation, given: Path | None = None) -> Fil
     if own is not None:  # under our own names they are adopted without being named
         found = {name: glob for name, glob in found.items() if glob != f"{name}.npy"}
     return FileGuess(
-        None if own is None else "/".join([*own.parts[:-1], _VARIES.sub("*", own.name), ""]),
+        None if own is None else _own_glob(own, seen.new_folders),
         {_glob(path, own, given): reports for path, reports in reversed(logs.items())},
         found,
         [path.as_posix() for path in own_files if _is_fixed(path, own, given)],
@@ -136,7 +137,19 @@ def _own_folder(paths: Sequence[Path], new: set[Path]) -> Path | None:
         for folder in new
         if _VARIES.search(folder.name) and paths and all(folder in path.parents for path in paths)
     ]
-    return min(candidates, key=lambda folder: len(folder.parts), default=None)
+    candidates.sort(key=lambda folder: len(folder.parts))
+    while len(candidates) > 1 and _DATE.fullmatch(candidates[0].name):
+        del candidates[0]  # the folder of a day holds those of all its runs
+    return candidates[0] if candidates else None
+
+
+def _own_glob(own: Path, new: set[Path]) -> str:
+    """Return the glob of folders such as `own`, also if each day has a new folder around them."""
+    parts = []
+    for folder in [*reversed(own.parents), own]:
+        varies = folder == own or (folder in new and _DATE.fullmatch(folder.name) is not None)
+        parts.append(_VARIES.sub("*", folder.name) if varies else folder.name)
+    return "/".join([*filter(None, parts), ""])
 
 
 def _glob(path: Path, own: Path | None, given: Path | None) -> str:

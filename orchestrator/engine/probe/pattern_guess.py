@@ -23,7 +23,9 @@ _VALUE, _GROUPED = r"[-+\w.]+", r"[-+\w.,]*\w"
 _FIELD = r"[-+\w.,%]+"
 _KINDS = ("epoch", "step", "count", "batch")
 _NUMBERS = re.compile(r"(?<![\w])[-+]?\d[\d.,]*(?:[eE][-+]?\d+)?(?!\w)")
+_LOOSE = re.compile(rf"{_NUMBERS.pattern}|\d{{4,}}")  # absl's I1201 holds the date
 _STRICTNESS = 3
+_BARS = "|│┃"
 
 _Shown = Sequence[tuple[str, Printed]]
 
@@ -180,14 +182,15 @@ def _pair_piece(line: str, pair: Pair) -> tuple[int, int, str]:
 def _place_piece(line: str, place: Place) -> tuple[int, int, str]:
     number = r"\d+(?:\.\d+)?" if "." in line[slice(*place.span)] else r"\d+"
     total = rf"{_literal(place.slash)}(?P<total>\d+)" if place.total is not None else ""
-    start = "^\\s*" if place.kind == "count" else ""
+    is_first = place.kind == "count" and not line[: place.span[0]].strip()
+    start = "^\\s*" if is_first else ""
     return (*place.span, f"{start}{_literal(place.label)}(?P<step>{number}){total}")
 
 
 def _literal(text: str, *, is_loose: bool = False) -> str:
     """Return text as a pattern in which any blanks match blanks, and numbers any number."""
     parts, end = [], 0
-    for found in _NUMBERS.finditer(text) if is_loose else ():
+    for found in _LOOSE.finditer(text) if is_loose else ():
         parts += [text[end : found.start()], None]
         end = found.end()
     parts.append(text[end:])
@@ -218,18 +221,22 @@ def _steps_alone(shown: _Shown) -> Proposal | None:
 
 def _table(lines: Sequence[str]) -> Proposal | None:
     """Return a pattern for a table with names above its columns of numbers."""
-    for place, line in enumerate(lines[:-2]):
-        columns = re.findall(r"[^\s|]+", line)
+    for place, line in enumerate(lines[:-1]):
+        columns, has_bars = _cells(line)
         if len(columns) < 2 or not all(re.match(r"[A-Za-z]", cell) for cell in columns):
             continue
         names = [_column(cell) for cell in columns]
         rows = list(_rows(lines[place + 1 :], names))
-        if len(rows) < 2 or not any(name not in ("", "step") for name in names):
+        names = [name if names.count(name) == 1 else "" for name in names]
+        least = 1 if has_bars else 2
+        if len(rows) < least or not any(name not in ("", "step") for name in names):
             continue
         if "step" in names and not _rises([row["step"] for row in rows]):
             continue
-        groups = [f"(?P<{name}>{_VALUE})" if name else r"\S+" for name in names]
-        pattern = r"^[\s|]*" + r"[\s|]+".join(groups) + r"[\s|]*$"
+        other = rf"[^{_BARS}]+?" if has_bars else r"\S+"
+        groups = [f"(?P<{name}>{_VALUE})" if name else other for name in names]
+        between = rf"\s*[{_BARS}]\s*" if has_bars else r"\s+"
+        pattern = rf"^[\s{_BARS}]*{between.join(groups)}[\s{_BARS}]*$"
         found = tuple(name for name in reported([pattern], lines).names)
         if found:
             return Proposal(pattern, found, len(rows), found)
@@ -239,10 +246,16 @@ def _table(lines: Sequence[str]) -> Proposal | None:
 def _rows(lines: Sequence[str], names: Sequence[str]) -> Iterator[dict[str, float]]:
     """Yield the rows of a table that have a number in each column with a name."""
     for line in lines:
-        columns = re.findall(r"[^\s|]+", line)
+        columns, _ = _cells(line)
         row = {name: cells.number(cell) for name, cell in zip(names, columns, strict=False) if name}
         if len(columns) == len(names) and None not in row.values():
             yield {name: number for name, number in row.items() if number is not None}
+
+
+def _cells(line: str) -> tuple[list[str], bool]:
+    """Return the cells of a line, and whether bars part them, not blanks."""
+    by_bars = [cell.strip() for cell in re.split(f"[{_BARS}]", line.strip().strip(_BARS))]
+    return (by_bars, True) if len(by_bars) > 1 else (line.split(), False)
 
 
 def _column(cell: str) -> str:

@@ -18,7 +18,13 @@ from orchestrator.engine.probe.pattern_guess import (
     propose_patterns,
     reported,
 )
-from orchestrator.engine.probe.typed_arguments import Typed, read_options, sort_words
+from orchestrator.engine.probe.typed_arguments import (
+    Options,
+    Typed,
+    in_params_file,
+    read_options,
+    sort_words,
+)
 from orchestrator.engine.script.command_line import REPORTED_FILE, command, reporting_variables
 from orchestrator.engine.script.output_text import lines_that_matter
 from orchestrator.engine.script.reports.log_files import LogFiles
@@ -80,11 +86,8 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
     start = command(program, {})
     file = Path(program.workdir) / program.path
     options = read_options(file, start, typed)
+    options, words = _sorted(options, typed, Path(program.workdir))
     arguments = options.arguments
-    words = sort_words(typed, arguments, options.leading)
-    words.given.update(options.given)
-    if words.style is not None and options.args is None:
-        arguments = []  # `make LR=0.1`: its own options are no parameters
     with tempfile.TemporaryDirectory(prefix="sweep-probe-") as name:
         folder = Path(name)
         variables = reporting_variables({}, folder)
@@ -149,6 +152,19 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         not_understood(seen.lines, patterns) if "pattern" in metrics or not found else [],
         lines_that_matter(seen.lines) if failed else [],
     )
+
+
+def _sorted(options: Options, typed: Sequence[str], folder: Path) -> tuple[Options, Typed]:
+    """Return the options that can be parameters, and what the typed words are."""
+    file, words, leaves = in_params_file(typed, folder)
+    numbers = [item for item in options.arguments if item.type in (int, float)]
+    if len(leaves) > len(numbers):
+        return replace(options, arguments=leaves, args=None, params_file=file), Typed(words, {})
+    sorted_words = sort_words(typed, options.arguments, options.leading)
+    sorted_words.given.update(options.given)
+    if sorted_words.style is not None and options.args is None:
+        options = replace(options, arguments=[])  # `make LR=0.1`: its own are no parameters
+    return options, sorted_words
 
 
 def _into_run_dir(words: Typed, arguments: Sequence[Argument], seen: Observation) -> Path | None:

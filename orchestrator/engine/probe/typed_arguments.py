@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sweepfile.program import Argument, ScriptParser, read_help, read_parser
+from orchestrator.sweepfile.program import (
+    Argument,
+    ScriptParser,
+    ask_help,
+    leaves_of,
+    read_help,
+    read_parser,
+)
 
-HELP_LIMIT_S = 30.0
 # A script with none of the known parsers may not know --help, and would begin to train.
 _WITHOUT_HELP = ("", "configurator", "hydra", "environment", "params_file")
 _OPTION = re.compile(r"-(?![\d.])")  # -1 and -.5 are values
 _KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
+_SOURCES = (".py", ".sh", ".js", ".mjs", ".ts", ".pl", ".R", ".r", ".jl", ".lua", ".rb", ".php")
+_STARTS_OTHERS = re.compile(
+    r"\b(?:REMAINDER|subprocess|runpy|multiprocessing|exec[lv]p?e?|spawn)\b|\$@"
+)
+_FILE_OPTION = re.compile(
+    r"(?:[\w-]*[-_])?(?:config|conf|cfg|params|hparams|settings|parameters)(?:[-_](?:file|path))?",
+    re.IGNORECASE,
+)
 _DEEPEST = 2  # subcommands of subcommands
 
 
@@ -34,7 +47,7 @@ class Typed:
 
     words: list[str]
     given: dict[str, Any]
-    style: str | None
+    style: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,9 +81,12 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
     if file.suffix in (".py", ".sh"):
         with suppress(OSError, SyntaxError):
             parser = read_parser(file)
-        if (parser.is_complete and not parser.has_subcommands) or parser.kind in _WITHOUT_HELP:
+        is_read = parser.is_complete and not parser.has_subcommands
+        is_unsafe = parser.kind in _WITHOUT_HELP and not (not parser.kind and parser.answers_help)
+        if is_read or is_unsafe:
             return _of_parser(parser)
-    text = _help(file, start)
+    home = file.parent if file.is_file() else None
+    text = ask_help(start, home)
     in_help = read_help(text)
     leading = 0
     commands: list[str] = []
@@ -79,11 +95,12 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
         if place is None:
             break
         commands.append(typed[place])
-        text = _help(file, [*start, *commands])
+        text = ask_help([*start, *commands], home)
         leading, in_help = place + 1, read_help(text)
     env = _environment(parser)
     known = {item.name: item for item in parser.parameters}
-    style = "auto" if known.keys() >= {item.name for item in in_help} and known else None
+    is_known = known.keys() >= {item.name for item in in_help} and bool(known)
+    style = "auto" if is_known or (parser.answers_help and bool(in_help) and not known) else None
     if leading:
         return Options([known.get(item.name, item) for item in in_help], leading, style, env=env)
     others = [item for item in in_help if item.name not in known]
@@ -105,24 +122,6 @@ def _environment(parser: ScriptParser) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def _help(file: Path, start: Sequence[str]) -> str:
-    # Wide and plain, so that parsers that draw boxes do not break their lines.
-    variables = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", "TERM": "dumb"}
-    try:
-        done = subprocess.run(
-            [*start, "--help"],
-            cwd=file.parent if file.is_file() else None,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=HELP_LIMIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return (done.stdout or done.stderr).decode("utf-8", "replace")
-
-
 def _subcommand(text: str, typed: Sequence[str], begin: int) -> int | None:
     """Return the place of the first typed word that a help text lists as a command."""
     for place, word in enumerate(typed[begin:], begin):
@@ -137,6 +136,7 @@ def _subcommand(text: str, typed: Sequence[str], begin: int) -> int | None:
 def sort_words(typed: Sequence[str], arguments: Sequence[Argument], leading: int) -> Typed:
     """Return what every trial needs of the typed words, and the parameters among them."""
     known = {item.name: item for item in arguments}
+    shorts = {short: item for item in arguments for short in item.shorts}
     rest: list[str] = list(typed[:leading])
     given: dict[str, Any] = {}
     style: str | None = None
@@ -145,24 +145,78 @@ def sort_words(typed: Sequence[str], arguments: Sequence[Argument], leading: int
         word = queue.pop(0)
         pair = _KEY_VALUE.fullmatch(word)
         name = (pair["name"] if pair is not None else word.lstrip("-")).replace("-", "_")
-        option = known.get(name) if word.startswith("--") else None
+        option = known.get(name) if word.startswith("--") else shorts.get(word[1:])
         if pair is not None and pair["hyphens"] is None:
             given[pair["name"]] = _value(pair["value"])
             style = "k=v"
-        elif pair is not None and option is not None:
-            given[name] = _value(pair["value"])
+        elif pair is not None and (option is not None or (not known and style != "--k v")):
+            given[name if option is not None else pair["name"]] = _value(pair["value"])
+            style = style if option is not None else "--k=v"
+        elif not known and word.startswith("--") and style != "--k=v" and _is_value(queue):
+            given[word[2:]] = _value(queue.pop(0))
+            style = "--k v"
         elif option is not None and option.is_switch:
-            given[name] = option.typed_value
+            given[option.name] = option.typed_value
         elif option is not None and option.takes_several:
             values = []
             while queue and not _OPTION.match(queue[0]):
                 values.append(_value(queue.pop(0)))
-            given[name] = values
+            given[option.name] = values
         elif option is not None and queue:
-            given[name] = _value(queue.pop(0))
+            given[option.name] = _value(queue.pop(0))
         else:
             rest.append(word)
     return Typed(rest, given, style)
+
+
+def launched(program: str, typed: Sequence[str], folder: Path) -> int | None:
+    """Return the place of the script among the words typed after its launcher; None if none is.
+
+    ``torchrun train.py --lr 0.1``, ``node train.js`` and ``launch.py --gpus 2 train.py`` sweep the
+    script: its options are those that matter.
+    """
+    source = ""
+    if os.path.isfile(folder / program) and Path(program).suffix:
+        with suppress(OSError):
+            source = (folder / program).read_text(errors="replace")
+        if _STARTS_OTHERS.search(source) is None:
+            return None
+    for place, word in enumerate(typed):
+        file = folder / word
+        if file.suffix in _SOURCES and file.is_file():
+            return place if not source or _reads_options(file) else None
+    return None
+
+
+def _reads_options(file: Path) -> bool:
+    try:
+        parser = read_parser(file)
+    except (OSError, SyntaxError):
+        return False
+    return bool(parser.arguments) or parser.answers_help
+
+
+def in_params_file(typed: Sequence[str], folder: Path) -> tuple[str, list[str], list[Argument]]:
+    """Return a file of parameters that an argument names, the words with its macro, and its values.
+
+    The file is "" if there is none.
+    """
+    for place, word in enumerate(typed):
+        option, sign, value = word.rpartition("=")
+        path = Path(value)
+        is_option = place > 0 and _FILE_OPTION.fullmatch(typed[place - 1].lstrip("-")) is not None
+        if not (_FILE_OPTION.fullmatch(option.lstrip("-")) if sign else is_option or not place):
+            continue
+        leaves = [] if path.is_absolute() or ".." in path.parts else leaves_of(folder / path)
+        if leaves:
+            words = list(typed)
+            words[place] = f"{option}{sign}${{params_file}}"
+            return path.as_posix(), words, leaves
+    return "", list(typed), []
+
+
+def _is_value(words: Sequence[str]) -> bool:
+    return bool(words) and _OPTION.match(words[0]) is None
 
 
 def _value(text: str) -> Any:

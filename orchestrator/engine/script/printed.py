@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
-from orchestrator.files.series_names import SPLIT_WORDS, SPLITS, is_state
+from orchestrator.files.series_names import CAMEL, SPLIT_WORDS, SPLITS, is_state
 
 LONGEST = 1_000  # characters; a longer line is not meant to be read
 _METRICS = frozenset((
@@ -37,13 +38,15 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _PLACE = re.compile(
-    r"(?P<label>(?:(?<=_)|\b)(?:(?P<epoch>epochs?)|(?P<step>(?:global[_ ])?steps?|iter(?:ation)?s?"
-    r"|rounds?|episodes?)|(?<!/)batch)\b['\"]?\s*(?:[:=#\[(]|no\.?)?\s*)"
+    r"(?P<label>(?:(?<=_)|\b)(?:(?P<epoch>epochs?|ep)|(?P<step>(?:global[_ ])?steps?"
+    r"|iter(?:ation)?s?|rounds?|episodes?)|(?<!/)batch)\b['\"]?\s*(?:[:=#\[(]|no\.?)?\s*)"
     r"(?P<value>\d+(?:\.\d+)?)(?:(?P<slash>\s*(?:/|of)\s*)(?P<total>\d+))?(?![\w%])",
     re.IGNORECASE,
 )
+# At the beginning, or behind what absl puts in front: "3/10", "[3/10]", "[3] ", "| 3 |".
 _COUNT = re.compile(
-    r"^\s*(?P<label>[\[(]?)(?P<value>\d+)(?:(?P<slash>\s*/\s*)(?P<total>\d+)|(?=\]\s))"
+    r"^(?:[IWEF]\d{4} [^]]*\] |\s*)(?P<label>[\[(]?|\|\s*)(?P<value>\d+)"
+    r"(?:(?P<slash>\s*/\s*)(?P<total>\d+)|(?=\s*[\]|]\s))"
 )
 _FRACTION = re.compile(r"\d+\s*/\s*\d+")
 # What parts the name of a number from it, and names from what is before them.
@@ -51,9 +54,12 @@ _SIGN = re.compile(
     r"(?P<strong>['\"]?\s*(?:[:=]|[=-]>)\s*(?:\d+\s*/\s*\d+\s*\(\s*)?|\s*\d+\s*/\s*\d+\s*\(\s*)\Z"
     r"|\s+(?:is\s+|was\s+)?\Z"
 )
-_CUT = re.compile(r"[|;,\t{}\[\]]|\s[-–—/]+\s|\s{2,}|[:=]\s*|(?:^|(?<=\s))\(|\)(?=\s)|[.!]\s")
+_CUT = re.compile(
+    r"[|;,\t{}\[\]]|\s[-–—/]+\s|\s{2,}|[:=]\s*|(?:^|(?<=\s))\(|\)(?=\s)"
+    r"|(?<![Vv]al)(?<!VAL)(?<![Vv]alid)(?<![Aa]vg)[.!]\s"  # but not in "Val. loss"
+)
 _HEADING = re.compile(
-    rf"(?:^|[|,;\[({{>–-]|\s{{2,}})\W*(?P<split>{'|'.join(SPLIT_WORDS)})\b"
+    rf"(?:^|[]|,;\[({{>–-]|\s{{2,}})\W*(?:(?:final|best)\s+)?(?P<split>{'|'.join(SPLIT_WORDS)})\b"
     r"(?=['\"]?\s*(?:set|phase|results?|metrics|[:\])|>–-]|\Z))",
     re.IGNORECASE,
 )
@@ -181,7 +187,13 @@ def _named(
 
 
 def _words(text: str) -> list[tuple[str, int]]:
-    return [(found[0].lower(), found.start()) for found in re.finditer(r"[A-Za-z0-9]+", text)]
+    found = []
+    for match in re.finditer(r"[A-Za-z0-9]+", text):
+        cuts = [0, *(cut.start() for cut in CAMEL.finditer(match[0])), len(match[0])]
+        found += [
+            (match[0][begin:end].lower(), match.start() + begin) for begin, end in pairwise(cuts)
+        ]
+    return found
 
 
 def _is_other(phrase: str, plain: Collection[str]) -> bool:

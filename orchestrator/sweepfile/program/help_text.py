@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator.sweepfile.program.script_options import Argument, fits
@@ -12,12 +15,33 @@ from orchestrator.sweepfile.program.script_options import Argument, fits
 _OPTION = re.compile(r"^ {1,12}(?P<spec>-{1,2}[\w?].*?)(?:\s{2,}(?P<help>\S.*))?$")
 # The frame that typer and tyro draw around options, with a star at those that are required.
 _BOX = re.compile(r"^\s*[│|](?: \*)?(?=\s)|\s*[│|]\s*$|^\s*[╭╰].*")
+_SHORT = re.compile(r"(?<![\w-])-([A-Za-z])\b")
 _LONG = re.compile(r"--(?P<name>[A-Za-z_][\w.-]*)")
 _CHOICES = re.compile(r"[{\[]([^{}\[\]]+[,|][^{}\[\]]+)[}\]]")
 _DEFAULT = re.compile(r"\bdefaults?(?:\s+is|:|=)?\s*:?\s*(?P<value>[^\s\])};,]+|'[^']*')", re.I)
 _TYPES_HELP_TEXT = {"INTEGER": int, "INT": int, "FLOAT": float, "NUMBER": float, "BOOLEAN": bool}
 _NO_PARAMETERS = ("help", "version", "install-completion", "show-completion")
 _MOST_LINES = 5_000
+_LIMIT_S = 30.0
+
+
+def ask_help(start: Sequence[str], folder: Path | None) -> str:
+    """Return what the command `start` prints with ``--help``; "" if it cannot be run."""
+    # Wide and plain, so that parsers that draw boxes do not break their lines.
+    variables = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", "TERM": "dumb"}
+    try:
+        done = subprocess.run(
+            [*start, "--help"],
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout or done.stderr).decode("utf-8", "replace")
 
 
 def read_help(text: str) -> list[Argument]:
@@ -71,6 +95,7 @@ def _argument_help_text(spec: str, words: str) -> Argument | None:
         type=kind,
         default=default if fits(default, kind) else None,
         choices=choices,
+        shorts=tuple(_SHORT.findall(spec)),
         is_switch=is_switch,
         is_required=re.search(r"\brequired[\])]", words) is not None,
         help=re.sub(r"\s*[\[(]defaults?\b[^\])]*[\])]|\s*\[[^\]]*required\]", "", words).strip(),

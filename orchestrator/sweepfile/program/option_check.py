@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import arguments
 from orchestrator.sweepfile.program.macros import parameters_in, passes_parameters, whole
 from orchestrator.sweepfile.program.script_options import Argument
-from orchestrator.sweepfile.program.script_parser import ScriptParser, read_parser
+from orchestrator.sweepfile.program.script_parser import ScriptParser, read_parser, with_help
 from orchestrator.sweepfile.yaml.node import Node, found
 
 _OWN_STYLES = {"hydra": "hydra", "configurator": "--k=v", "fire": "--k=v"}
@@ -25,9 +26,12 @@ def parser_of(program: Program) -> ScriptParser | None:
     if file.suffix not in (".py", ".sh") or not file.is_file():
         return None
     try:
-        return read_parser(file)
+        parser = read_parser(file)
     except (OSError, SyntaxError):
         return None
+    conda = None if program.conda is None else str(Path(program.conda) / "bin" / "python")
+    python = program.python or conda or sys.executable
+    return with_help(parser, [python, str(file)], file.parent)
 
 
 def spelled(parser: ScriptParser | None) -> tuple[str, dict[str, tuple[str, str, str]]]:

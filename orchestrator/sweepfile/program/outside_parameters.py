@@ -14,6 +14,7 @@ _PARAMS_FILE = re.compile(
     r"""['"]((?:[\w./-]*/)?(?:params?|config|conf|hparams|settings|parameters|hyperparameters)"""
     r"""\.(?:ya?ml|json|toml))['"]"""
 )
+PARAMS_ENDINGS = (".yaml", ".yml", ".json", ".toml")
 PYTHON_VARIABLE = re.compile(
     r"(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*['\"](?P<name>\w+)['\"]"
     r"(?:\s*,\s*(?P<default>[^,()\[\]]+?)\s*\))?"
@@ -25,9 +26,27 @@ _NOT_PARAMETERS = ("SWEEP_", "WANDB_", "CUDA_", "SLURM_", "OMP_", "HOME", "PATH"
 
 
 def hydra_options(file: Path, folder: str, name: str) -> Iterator[Argument]:
-    """Yield the values of Hydra's primary config; those of its defaults list are not read."""
-    path = file.parent / folder / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-    yield from _leaves(_content(path), "")
+    """Yield the values of Hydra's primary config, and those of the groups in its defaults list."""
+    base = file.parent / folder
+    content = _content(base / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"))
+    found = {each.option: each for each in _leaves(content, "")}
+    listed = content.get("defaults") if isinstance(content, dict) else None
+    for entry in listed if isinstance(listed, list) else ():
+        for group, option in entry.items() if isinstance(entry, dict) else ():
+            if (
+                isinstance(group, str)
+                and isinstance(option, str)
+                and re.fullmatch(r"[\w/]+", group)
+            ):
+                prefix = group.replace("/", ".") + "."
+                for each in _leaves(_content(base / group / f"{option}.yaml"), prefix):
+                    found.setdefault(each.option, each)
+    yield from found.values()
+
+
+def leaves_of(path: Path) -> list[Argument]:
+    """Return the values in a file of parameters; none if it is no such file."""
+    return list(_leaves(_content(path), "")) if path.suffix in PARAMS_ENDINGS else []
 
 
 def params_file_of(file: Path, source: str) -> tuple[str, list[Argument]]:

@@ -178,7 +178,11 @@ class _Reader:
         source = entry.get("from")
         if source is not None and not os.path.isfile(start / source):
             self._missing(f"no file {source!r} to start from.", "params_file")
-        written = entry.get("write") or os.path.basename(source or "params.yaml")
+        default = os.path.basename(source or "params.yaml")
+        if source is not None and self._file.values.get("workdir") == "copy":
+            is_inside = not os.path.isabs(source) and ".." not in Path(source).parts
+            default = os.path.normpath(source) if is_inside else default  # where it was
+        written = entry.get("write") or default
         if Path(written).is_absolute() or ".." in Path(written).parts:
             message = f"expected a path inside the trial's folder (found {written!r})."
             self._file.error(message, "params_file")
@@ -309,7 +313,13 @@ def _insert_program(words: Sequence[str], written: str | None, folder: Path) -> 
     # The path stays as written, since it runs in the file's folder; another system's \ becomes /.
     if "\\" in written and not os.path.exists(folder / written):
         written = written.replace("\\", "/")
-    return tuple(written if word == "${program}" else word for word in words)
+    # The first word is searched on PATH, if it has no slash.
+    is_here = os.sep not in written and os.path.isfile(folder / written)
+    starts = f".{os.sep}{written}" if is_here else written
+    return tuple(
+        word if word != "${program}" else written if index else starts
+        for index, word in enumerate(words)
+    )
 
 
 def _check_words(file: ParsedFile, words: Sequence[str], *path: str) -> None:

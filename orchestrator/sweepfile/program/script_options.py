@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLOAT": float,
-          "STRING": str, "BOOL": bool}  # fmt: skip
+          "STRING": str, "BOOL": bool,
+          "string": str}  # fmt: skip
 _SWITCHES = ("store_true", "store_false", "BooleanOptionalAction")
 _VALUELESS = ("version", "help", "count", "append_const", "store_const")
 _ABSL = {"DEFINE_float": float, "DEFINE_integer": int, "DEFINE_string": str, "DEFINE_bool": bool,
@@ -31,6 +32,7 @@ class Argument:
         is_switch: True if it takes no value.
         takes_several: True if several words may follow it.
         aliases: its other long spellings.
+        shorts: its spellings of one letter, without the hyphen.
         off: the option that switches it off, as ``no-amp``; "" if there is none.
         switches_off: True for a switch that makes its value false (store_false).
         any_text_is_true: True for argparse's ``type=bool``, to which the text False is true.
@@ -47,6 +49,7 @@ class Argument:
     help: str = ""
     takes_several: bool = False
     aliases: tuple[str, ...] = ()
+    shorts: tuple[str, ...] = ()
     off: str = ""
     switches_off: bool = False
     any_text_is_true: bool = False
@@ -81,7 +84,9 @@ def declared(tree: ast.AST) -> tuple[list[Argument], bool]:
     for call in calls:
         callee = last_name(call.func)
         argument = None
-        if callee == "add_argument" or (callee == "option" and _is_click(call.func)):
+        if callee in ("add_argument", "add_option") or (
+            callee == "option" and _is_click(call.func)
+        ):
             argument = _argument(call, callee == "option")
             is_complete &= _has_literal_names(call)
         elif callee in _ABSL and call.args:
@@ -152,6 +157,7 @@ def _argument(call: ast.Call, is_click: bool) -> Argument | None:
         help=" ".join(text.split()) if isinstance(text, str) else "",
         takes_several=given.get("nargs") not in (None, "?", 0, 1) and not is_click,
         aliases=tuple(each for each in options if each != option),
+        shorts=tuple(word[1:] for word in words if re.fullmatch(r"-[A-Za-z]\w*", word)),
         off=off,
         switches_off=action == "store_false",
         any_text_is_true=takes_any,
@@ -181,7 +187,9 @@ def _kind(node: ast.expr | None, choices: Any) -> tuple[type | None, tuple[Any, 
     if isinstance(node, ast.Call) and last_name(node.func) == "Choice" and node.args:
         choices = literal(node.args[0])
     listed = tuple(choices) if isinstance(choices, list | tuple) else ()
-    return _TYPES.get(last_name(node), type(listed[0]) if listed else None), listed
+    text = literal(node)  # optparse's "float"
+    name = text if isinstance(text, str) else last_name(node)
+    return _TYPES.get(name, type(listed[0]) if listed else None), listed
 
 
 def fits(default: Any, kind: type | None) -> bool:

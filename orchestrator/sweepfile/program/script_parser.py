@@ -9,9 +9,10 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.sweepfile.program.help_text import ask_help, read_help
 from orchestrator.sweepfile.program.outside_parameters import (
     PYTHON_VARIABLE,
     SHELL_VARIABLE,
@@ -52,6 +53,12 @@ _READERS = re.compile(
     r"|omegaconf|from_cli|jsonargparse|LightningCLI|simple_parsing|draccus|pyrallis|plac|cyclopts"
     r"|environ|getenv|wandb|SWEEP_\w+|orchestrator|exec|runpy|subprocess|importlib|__import__)\b"
 )
+# Calls of parsers that print their options for --help before anything else happens.
+_ANSWERS_HELP = re.compile(
+    r"\bparse_(?:known_)?args\(|\bdocopt\(|\bplac\.call\(|\bdefopt\.run\(|\btyper\.run\("
+    r"|\btyro\.cli\(|\bFire\(|\bCLI\(|\bcyclopts\b|@\w+\.command\b|\bsimple_parsing\.parse\("
+    r"|\b(?:draccus|pyrallis)\.(?:parse|wrap)\("
+)
 # Packages that read no arguments when they are imported and used.
 _HARMLESS = frozenset((
     *("numpy", "torch", "torchvision", "torchaudio", "pandas", "sklearn", "scipy", "matplotlib"),
@@ -71,6 +78,7 @@ class ScriptParser:
         is_complete: True if `arguments` are certainly all options that it has.
         ignores_unknown: True if options that it does not know reach nothing.
         reads_nothing: True if it certainly reads neither arguments nor the environment.
+        answers_help: True if it can safely be asked for its options with ``--help``.
         has_subcommands: True if some options are those of a subcommand alone.
         reports_config: True if it can read its parameters from the sweep or from wandb.config.
         params_file: the file next to it from which it reads its parameters; "" if there is none.
@@ -82,6 +90,7 @@ class ScriptParser:
     is_complete: bool = False
     ignores_unknown: bool = False
     reads_nothing: bool = False
+    answers_help: bool = False
     has_subcommands: bool = False
     reports_config: bool = False
     params_file: str = ""
@@ -128,6 +137,14 @@ def read_parser(file: Path) -> ScriptParser:
     return _parser(trees, texts, file, is_closed)
 
 
+def with_help(parser: ScriptParser, start: Sequence[str], folder: Path) -> ScriptParser:
+    """Return a parser with the options of ``--help``, if its source shows none and that is safe."""
+    if parser.arguments or parser.has_subcommands or not parser.answers_help:
+        return parser
+    known = tuple(read_help(ask_help(start, folder)))
+    return replace(parser, arguments=known, kind="help", is_complete=True) if known else parser
+
+
 def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bool) -> ScriptParser:
     found: dict[str, Argument] = {}
     is_complete, kind = True, ""
@@ -139,6 +156,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
     whole = "\n".join(texts)
     if found or "ArgumentParser" in whole:
         kind = "argparse" if "ArgumentParser" in whole or "argparse" in whole else "click"
+        kind = "optparse" if "OptionParser" in whole and kind == "click" else kind
         kind = "absl" if "DEFINE_" in whole and "add_argument" not in whole else kind
     calls = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)]
     for name, by in _signatures(trees, calls):
@@ -173,6 +191,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         is_complete,
         ignores_unknown="parse_known_args" in names or "ignore_unknown_options" in whole,
         reads_nothing=may_be_closed and _READERS.search(whole) is None,
+        answers_help=_ANSWERS_HELP.search(whole) is not None,
         has_subcommands=bool(names & {"add_subparsers", "group", "add_typer", "add_command"})
         or "@click.group" in whole or sum(map(_is_command, _decorators(trees))) > 1,
         reports_config=re.search(r"\bwandb\b|\bSWEEP_\w+|\borchestrator\b", whole) is not None,

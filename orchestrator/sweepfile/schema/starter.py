@@ -51,6 +51,7 @@ class Probed:
         style: how the program takes its arguments; None if its options show it.
         metrics: the entries of ``metrics``.
         notes: what a reader of the file should know, a comment each.
+        launcher: the words in front of the program, such as ``torchrun``.
         copies: True if each trial should run in a copy of the folder.
         env: environment variables that the run had and the program reads.
     """
@@ -63,6 +64,7 @@ class Probed:
     metric: str | None = None
     goal: str = "minimize"
     notes: tuple[str, ...] = ()
+    launcher: tuple[str, ...] = ()
     copies: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -108,21 +110,25 @@ def for_program(
         f"{{style: {style}, booleans: {'flag' if is_flag else 'value'}}}",
         ("--lr 0.1, or --k=v: --lr=0.1; switches as --amp, or nothing"),
     )
-    if args is not None and not (probed and probed.style):
+    if args is not None and (args == "hydra" or not (probed and probed.style)):
         way, comment = args, "each option as the script's own parser takes it"
     head = [f"program: {_scalar(program)}", _commented(f"args: {way}", comment)]
     if params_file:
         head = [head[0], f"params_file: {_item(params_file)}"]
-        head += [] if probed and probed.copies else ["workdir: copy"]
+        is_named = probed is not None and any("${params_file}" in word for word in probed.words)
+        head += [] if is_named or (probed and probed.copies) else ["workdir: copy"]
     elif args == "env":
+        named = probed.given if probed else {}
+        arguments = [x for x in arguments if x.default is not None or x.option in named]
         rows = ", ".join(f"{x.option}: '${{params:{x.option}}}'" for x in arguments)
         head = [head[0], "args: none", f"env: {{{rows}}}"]
     if probed is not None and probed.env:
         rows = ", ".join(f"{name}: {_item(text)}" for name, text in probed.env.items())
         head.append(f"env: {{{rows}}}")
-    if probed is not None and probed.words:
+    if probed is not None and (probed.words or probed.launcher):
         start = ["python"] if program.endswith(".py") else []
-        words = [*start, "${program}", *probed.words, "${args}"]
+        words = [*(probed.launcher or start), "${program}", *probed.words]
+        words += [] if params_file else ["${args}"]
         head.append(f"command: [{', '.join(map(_item, words))}]")
     head.append(_METHOD)
     if probed is None:
@@ -143,6 +149,8 @@ def for_program(
         comment = "; ".join(filter(None, (item.help, choices, required)))
         lines.append(_Line(names[item.name], item.default, item.type, comment))
     given = {names.get(name, name): value for name, value in probed.given.items()}
+    if args == "env":  # each variable that env names needs a value
+        given = {x.option: x.default for x in arguments if x.default is not None} | given
     return _text(head, lines, probed.metric or "val_loss", given)
 
 
@@ -219,7 +227,10 @@ def _text(
     chosen = next(iter(rates or numbers or switches), None)
     if chosen is None:  # what was typed, though nothing declares it
         typed = [_Line(name, value, type(value), "") for name, value in given.items()]
-        chosen = next((x for x in typed if _is_rate(x.name) and x.type in kinds), None)
+        numbers = [x for x in typed if x.type in kinds and x.default]
+        numbers.sort(key=lambda x: (not _is_rate(x.name), x.type is int))
+        usual = [x for x in numbers if _is_rate(x.name) or x.type is float]
+        chosen = next(iter(usual), None)
         lines = [*lines, chosen] if chosen is not None else lines
     if chosen is not None and chosen.default is None and chosen.name in given:
         lines = [replace(x, default=given[x.name]) if x is chosen else x for x in lines]

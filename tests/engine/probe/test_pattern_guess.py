@@ -36,6 +36,27 @@ from orchestrator.engine.script.printed import read_line
         (["[0]\ttrain-rmse:0.5", "[1]\ttrain-rmse:0.4"], ("train_rmse",), 2),
         (["epoch train_loss lr", "  1  0.5 0.1", "  2 0.4 0.1"], ("train_loss",), 2),
         (["epoch  valid_loss  time", "0  0.5  00:01", "1  0.4  00:02"], ("val_loss",), 2),
+        (
+            ["Ep 1 :: tr_loss 0.5 :: va_mae 0.4", "Ep 2 :: tr_loss 0.3 :: va_mae 0.3"],
+            ("train_loss", "val_mae"),
+            2,
+        ),
+        ([" Val. Loss: 1.188 |  Val. PPL: 3.28"], ("val_loss", "val_ppl"), 1),
+        (['{"epoch":1,"valLoss":0.5}', '{"epoch":2,"valLoss":0.4}'], ("val_loss",), 2),
+        (["|  0 | loss 0.9 |", "|  1 | loss 0.8 |"], ("loss",), 2),
+        (
+            [
+                "I1201 00:00:42.09 1407 t.py:13] [50] loss=0.9",
+                "I1201 00:00:42.10 1407 t.py:13] [100] loss=0.8",
+            ],
+            ("loss",),
+            2,
+        ),
+        (
+            ["┃ model ┃ train R2 ┃ test R2 ┃", "│ ridge │ 0.6321   │ 0.5689  │"],
+            ("train_r2", "test_r2"),
+            1,
+        ),
         (["Episode 10\tAverage Score: 3.5", "Episode 20\tAverage Score: 7.0"], ("score",), 2),
     ],
 )
@@ -69,6 +90,16 @@ def test_a_batch_counter_is_no_epoch() -> None:
     assert found[0].names == ()  # the step alone
     seen = reported([item.pattern for item in found], lines)
     assert (seen.steps, seen.values["val_loss"]) == ({1, 2}, [2.0, 1.0])
+
+
+def test_what_changes_from_day_to_day_is_not_in_a_pattern() -> None:
+    lines = [
+        "I1201 00:42 7 t.py:13] [50] accuracy=0.9",
+        "I1201 00:42 7 t.py:14] Final eval: accuracy = 0.8",
+    ]
+    patterns = [item.pattern for item in propose_patterns(lines)]
+    seen = reported(patterns, [line.replace("1201", "1202") for line in lines])
+    assert seen.values == {"accuracy": [0.9], "val_accuracy": [0.8]}
 
 
 def test_counts_and_options_are_no_metrics() -> None:

@@ -56,7 +56,7 @@ def main(lr): ...
 
 def test_argparse() -> None:
     assert read_arguments(ARGPARSE) == [
-        Argument("learning-rate", float, 1e-3, help="step size", aliases=("lr",)),
+        Argument("learning-rate", float, 1e-3, help="step size", aliases=("lr",), shorts=("l",)),
         Argument("epochs", int, 3),
         Argument("model", str, "lstm", choices=("lstm", "cnn")),
         Argument("amp", bool, False, is_switch=True),
@@ -72,11 +72,19 @@ def test_argparse() -> None:
 
 def test_click() -> None:
     assert read_arguments(CLICK) == [
-        Argument("lr", float, 0.1, help="rate"),
+        Argument("lr", float, 0.1, help="rate", shorts=("l",)),
         Argument("amp", bool, False, is_switch=True, off="no-amp"),
         Argument("flag", bool, False, is_switch=True),
         Argument("model", str, choices=("a", "b"), is_required=True),
         Argument("n", int),
+    ]
+
+
+def test_optparse() -> None:
+    source = "p.add_option('-C', '--penalty', type='float', default=1.0)\np.add_option('--kernel')"
+    assert read_arguments(source) == [
+        Argument("penalty", float, 1.0, shorts=("C",)),
+        Argument("kernel"),
     ]
 
 

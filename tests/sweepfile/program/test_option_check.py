@@ -141,11 +141,16 @@ def test_parsers(kind: str, tmp_path: Path) -> None:
 def test_hydra_reads_its_config(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "config.yaml").write_text("defaults: [model: a]\noptim: {lr: 0.1}\n")
+    (tmp_path / "conf" / "model").mkdir()
+    (tmp_path / "conf" / "model" / "a.yaml").write_text("width: 8\n")
     file = tmp_path / "p.py"
     file.write_text("import hydra\n@hydra.main(config_path='conf', config_name='config')\n"
                     "def main(cfg): ...\n")  # fmt: skip
     parser = read_parser(file)
-    assert [(item.option, item.default) for item in parser.parameters] == [("optim.lr", 0.1)]
+    assert [(item.option, item.default) for item in parser.parameters] == [
+        ("optim.lr", 0.1),
+        ("model.width", 8),
+    ]
     found = problems(
         tmp_path, file.read_text(), "args: auto\nparameters: {optim.lr: {values: [1]}}"
     )
@@ -153,6 +158,18 @@ def test_hydra_reads_its_config(tmp_path: Path) -> None:
     program = load_spec(tmp_path / "s.yaml").program
     assert program is not None
     assert program.style == "hydra"
+
+
+def test_options_that_no_source_shows_are_read_from_help(tmp_path: Path) -> None:
+    script = (
+        "import argparse\np = argparse.ArgumentParser()\n"
+        "for name in ('lr', 'decay'):\n"
+        "    p.add_argument('--' + name, help='(default: 0.5)')\np.parse_args()\n"
+    )
+    (found,) = problems(tmp_path, script, "args: auto\nparameters: {lrr: {values: [1]}}")
+    assert "no option --lrr" in found
+    assert "lr" in found
+    assert problems(tmp_path, script, "args: auto\nparameters: {lr: {values: [1]}}") == []
 
 
 values = st.fixed_dictionaries(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.sweepfile import trainer_names, trainer_schema
-from orchestrator.sweepfile.program import ScriptParser, read_parser
+from orchestrator.sweepfile.program import ScriptParser, read_parser, with_help
 from orchestrator.sweepfile.schema import SCHEMA_FILE, for_program, for_trainer, json_schema
 
 
@@ -63,7 +64,8 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
 
     The options of a Python script are read from its text and that of the modules next to it;
     argparse, click, typer, tyro, fire, absl, Hydra, dataclass parsers and nanoGPT's configurator
-    are known. The script is not run. The JSON Schema for editors is written next to the file.
+    are known. The script is not run, except with --help if it uses another parser that answers it.
+    The JSON Schema for editors is written next to the file.
     """
     folder = folder_of_output(output, force)
     if program is not None and trainer is None:
@@ -90,7 +92,9 @@ def _parser_of(program: Path) -> ScriptParser:
         if program.suffix not in (".py", ".sh"):
             program.open("rb").close()
             return ScriptParser()
-        return read_parser(program)
+        return with_help(
+            read_parser(program), [sys.executable, os.path.abspath(program)], program.parent
+        )
     except OSError as error:
         raise UsageError(f"{program}: cannot read: {error.strerror or error}.") from None
     except SyntaxError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +53,7 @@ def command(
     the files that it writes; a table shows what trials would report. Give options of probe before
     PROGRAM, and arguments that make the run short, such as --epochs 2.
     """
-    from orchestrator.engine.probe import probe
+    from orchestrator.engine.probe import launched, probe
 
     folder = Path(os.path.abspath(folder_of_output(output, force)))
     limit_s = options.duration(time_limit, "--time-limit")
@@ -60,15 +62,26 @@ def command(
     if found is None:
         raise UsageError(f"{program}: no such script or command on PATH.")
     shown = os.path.relpath(found, folder) if os.path.isabs(found) else found
+    place = launched(program, arguments, here)
+    launcher: tuple[str, ...] = ()
+    if place is not None:
+        launcher = ("python",) if found.endswith(".py") else ()
+        launcher += (shown if os.path.isfile(here / program) else program, *arguments[:place])
+        found = str(here / arguments[place])
+        shown = os.path.relpath(found, folder)
+        arguments = arguments[place + 1 :]
     interpreter = None if python is None else locate(python, here)
     if python is not None and interpreter is None:
         raise UsageError(f"--python {python}: no such interpreter.")
     click.echo(f"Running {program} for at most {limit_s:g} s …", err=True)
-    seen = probe(Program(path=found, workdir=str(folder), python=interpreter), arguments, limit_s)
+    start = [interpreter or sys.executable if word == "python" else word for word in launcher]
+    words = (*start, Path(shown).as_posix()) if launcher else ()
+    ran = Program(path=found, workdir=str(folder), python=interpreter, command=words)
+    seen = probe(ran, arguments, limit_s)
     text = for_program(
         Path(shown).as_posix(),
         seen.arguments,
-        seen.probed,
+        replace(seen.probed, launcher=launcher),
         args=seen.args,
         params_file=seen.params_file,
     )

@@ -198,6 +198,48 @@ def test_variables_alone_are_parameters(here: Path, monkeypatch: pytest.MonkeyPa
     assert list(found["parameters"]) == ["LR"]
 
 
+def test_a_launcher_a_file_of_parameters_and_a_folder_for_each_day(here: Path) -> None:
+    Path("configs").mkdir()
+    Path("configs/a.yaml").write_text("model: {width: 8}\noptim: {lr: 0.1}\n")
+    Path("launch.py").write_text("import runpy, sys\nsys.argv = sys.argv[1:]\n"
+                                 "runpy.run_path(sys.argv[0], run_name='__main__')\n")  # fmt: skip
+    Path("train.py").write_text(
+        "import argparse, datetime, os, yaml\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--config')\np.add_argument('--tag', default='x')\na = p.parse_args()\n"
+        "lr = yaml.safe_load(open(a.config))['optim']['lr']\n"
+        "now = datetime.datetime.now()\n"
+        "out = os.path.join('out', now.strftime('%Y-%m-%d'), now.strftime('%H-%M-%S-%f'))\n"
+        "os.makedirs(out)\n"
+        "open(os.path.join(out, 'm.csv'), 'w').write(f'epoch,val_loss\\n1,{lr}\\n2,{lr / 2}\\n')\n"
+    )
+    _, found = probe("launch.py", "train.py", "--config", "configs/a.yaml")
+    assert found["program"] == "train.py"
+    assert found["params_file"] == "configs/a.yaml"
+    words = ["python", "launch.py", "${program}", "--config", "${params_file}"]
+    assert found["command"] == words
+    assert found["outputs"] == "out/*/*/"
+    assert list(found["parameters"]) == ["optim.lr"]
+    ran = CliRunner().invoke(app, ["run", "sweep.yaml", "--inline", "--results", "r"])
+    assert ran.exit_code == 0, ran.output
+    shown = CliRunner().invoke(app, ["compare", "r/sweep", "--json"])
+    values = [row["metrics"]["val_loss"] for row in json.loads(shown.stdout)["rows"]]
+    assert values == [0.0165, 0.05, 0.15]
+
+
+def test_a_script_of_another_language(here: Path) -> None:
+    Path("train").write_text(
+        "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ $1 = --lr ] && lr=$2; shift; done\n"
+        'for e in 1 2; do echo "epoch $e val_loss $lr"; done\n'
+    )
+    Path("train").chmod(0o755)
+    _, found = probe("train", "--lr", "0.3", "--x", "--y", "2")
+    assert found["args"] == {"style": "--k v", "booleans": "value"}
+    assert found["command"] == ["${program}", "--x", "${args}"]
+    assert found["fixed"] == {"y": 2}
+    ran = CliRunner().invoke(app, ["run", "sweep.yaml", "--inline", "--results", "r"])
+    assert ran.exit_code == 0, ran.output  # ./train, though the command names train alone
+
+
 def test_what_trials_would_report_is_shown(here: Path) -> None:
     (here / "train.py").write_text(
         "for epoch in (1, 2):\n"
