@@ -83,13 +83,13 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
     Raises:
         TrialError: it cannot be started.
     """
-    start = command(program, {})
-    file = Path(program.workdir) / program.path
-    options = read_options(file, start, typed)
-    options, words = _sorted(options, typed, Path(program.workdir))
-    arguments = options.arguments
     with tempfile.TemporaryDirectory(prefix="sweep-probe-") as name:
         folder = Path(name)
+        is_notebook = program.path.endswith(".ipynb")  # papermill writes another one
+        start = command(program, {}, folder if is_notebook else None)
+        options = read_options(Path(program.workdir) / program.path, start, typed)
+        options, words = _sorted(options, typed, Path(program.workdir))
+        arguments = options.arguments
         variables = reporting_variables({}, folder)
         variables.pop("WANDB_SWEEP_PARAM_PATH")
         seen = observe(program, [*start, *typed], limit_s, variables)

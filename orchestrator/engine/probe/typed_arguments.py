@@ -10,17 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sweepfile.program import (
-    Argument,
-    ScriptParser,
-    ask_help,
-    leaves_of,
-    read_help,
-    read_parser,
-)
+from orchestrator.sweepfile.program import Argument, ScriptParser, ask_help, read_parser
 
 # A script with none of the known parsers may not know --help, and would begin to train.
-_WITHOUT_HELP = ("", "configurator", "hydra", "environment", "params_file")
+_WITHOUT_HELP = ("", "configurator", "hydra", "environment", "params_file", "notebook")
 _OPTION = re.compile(r"-(?![\d.])")  # -1 and -.5 are values
 _KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 _SOURCES = (".py", ".sh", ".js", ".mjs", ".ts", ".pl", ".R", ".r", ".jl", ".lua", ".rb", ".php")
@@ -76,9 +69,7 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
     With a subcommand they are those of its own help, which the source cannot tell from others'.
     """
     parser = ScriptParser()
-    if file.suffix == ".ipynb":
-        return Options([])
-    if file.suffix in (".py", ".sh"):
+    if file.suffix in ScriptParser.SUFFIXES:
         with suppress(OSError, SyntaxError):
             parser = read_parser(file)
         is_read = parser.is_complete and not parser.has_subcommands
@@ -86,8 +77,7 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
         if is_read or is_unsafe:
             return _of_parser(parser)
     home = file.parent if file.is_file() else None
-    text = ask_help(start, home)
-    in_help = read_help(text)
+    text, in_help = ask_help(start, home)
     leading = 0
     commands: list[str] = []
     while len(commands) < _DEEPEST:
@@ -95,8 +85,8 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
         if place is None:
             break
         commands.append(typed[place])
-        text = ask_help([*start, *commands], home)
-        leading, in_help = place + 1, read_help(text)
+        leading = place + 1
+        text, in_help = ask_help([*start, *commands], home)
     env = _environment(parser)
     known = {item.name: item for item in parser.parameters}
     is_known = known.keys() >= {item.name for item in in_help} and bool(known)
@@ -207,7 +197,9 @@ def in_params_file(typed: Sequence[str], folder: Path) -> tuple[str, list[str], 
         is_option = place > 0 and _FILE_OPTION.fullmatch(typed[place - 1].lstrip("-")) is not None
         if not (_FILE_OPTION.fullmatch(option.lstrip("-")) if sign else is_option or not place):
             continue
-        leaves = [] if path.is_absolute() or ".." in path.parts else leaves_of(folder / path)
+        is_inside = not path.is_absolute() and ".." not in path.parts
+        is_file = is_inside and (folder / path).is_file() and path.suffix in ScriptParser.FILES
+        leaves = read_parser(folder / path).parameters if is_file else []
         if leaves:
             words = list(typed)
             words[place] = f"{option}{sign}${{params_file}}"

@@ -1,5 +1,5 @@
 from .argument_styles import arguments as arguments
-from .help_text import ask_help as ask_help, read_help as read_help
+from .help_text import ask_help as ask_help
 from .macros import (
     Macros as Macros,
     for_shell as for_shell,
@@ -8,11 +8,6 @@ from .macros import (
     parameters_yaml as parameters_yaml,
     params_text as params_text,
 )
-from .outside_parameters import leaves_of as leaves_of
 from .paths import locate as locate
 from .script_options import Argument as Argument
-from .script_parser import (
-    ScriptParser as ScriptParser,
-    read_parser as read_parser,
-    with_help as with_help,
-)
+from .script_parser import ScriptParser as ScriptParser, read_parser as read_parser

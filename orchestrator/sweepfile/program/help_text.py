@@ -25,8 +25,8 @@ _MOST_LINES = 5_000
 _LIMIT_S = 30.0
 
 
-def ask_help(start: Sequence[str], folder: Path | None) -> str:
-    """Return what the command `start` prints with ``--help``; "" if it cannot be run."""
+def ask_help(start: Sequence[str], folder: Path | None) -> tuple[str, list[Argument]]:
+    """Return what `start` prints with ``--help``, "" if it cannot be run, and the options in it."""
     # Wide and plain, so that parsers that draw boxes do not break their lines.
     variables = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", "TERM": "dumb"}
     try:
@@ -40,8 +40,9 @@ def ask_help(start: Sequence[str], folder: Path | None) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return (done.stdout or done.stderr).decode("utf-8", "replace")
+        return "", []
+    text = (done.stdout or done.stderr).decode("utf-8", "replace")
+    return text, read_help(text)
 
 
 def read_help(text: str) -> list[Argument]:

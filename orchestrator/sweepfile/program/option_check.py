@@ -12,26 +12,24 @@ from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import arguments
 from orchestrator.sweepfile.program.macros import parameters_in, passes_parameters, whole
 from orchestrator.sweepfile.program.script_options import Argument
-from orchestrator.sweepfile.program.script_parser import ScriptParser, read_parser, with_help
+from orchestrator.sweepfile.program.script_parser import ScriptParser, read_parser
 from orchestrator.sweepfile.yaml.node import Node, found
 
 _OWN_STYLES = {"hydra": "hydra", "configurator": "--k=v", "fire": "--k=v"}
-_NOT_CHECKED = ("hydra", "environment", "params_file", "")
+_NOT_CHECKED = ("hydra", "environment", "params_file", "notebook", "")
 _WAY_OUT = "Or, if that is intended, write unused: true at the top level"
 
 
 def parser_of(program: Program) -> ScriptParser | None:
     """Return how the script of a program takes its parameters; None if it cannot be read."""
     file = Path(program.path)
-    if file.suffix not in (".py", ".sh") or not file.is_file():
-        return None
-    try:
-        parser = read_parser(file)
-    except (OSError, SyntaxError):
+    if file.suffix not in ScriptParser.SUFFIXES or not file.is_file():
         return None
     conda = None if program.conda is None else str(Path(program.conda) / "bin" / "python")
-    python = program.python or conda or sys.executable
-    return with_help(parser, [python, str(file)], file.parent)
+    try:
+        return read_parser(file, [program.python or conda or sys.executable, str(file)])
+    except (OSError, SyntaxError):
+        return None
 
 
 def spelled(parser: ScriptParser | None) -> tuple[str, dict[str, tuple[str, str, str]]]:
@@ -58,7 +56,10 @@ def spelled(parser: ScriptParser | None) -> tuple[str, dict[str, tuple[str, str,
 
 def check_options(file: ParsedFile, program: Program, parser: ScriptParser | None) -> None:
     """Report parameters that do not reach the script, and values that its parser refuses."""
-    if file.values.get("unused") or program.shell or program.path.endswith(".ipynb"):
+    if file.values.get("unused") or program.shell:
+        return
+    if parser is not None and parser.kind == "notebook":
+        _check_notebook(file, program, parser)
         return
     texts = [*program.command, *(w for step in program.steps for w in step.command)]
     named = parameters_in([*texts, *program.env.values()])
@@ -96,6 +97,14 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
             if argument.is_required and not (is_given or is_typed):
                 message = f"{script} requires --{argument.option}. Give it a value in fixed."
                 file.error(message, "command" if program.command else "program")
+
+
+def _check_notebook(file: ParsedFile, program: Program, parser: ScriptParser) -> None:
+    known = [item.option for item in parser.arguments]
+    for name in values_of(file) if parser.is_complete else ():
+        if name not in known:
+            text = f"the parameters cell of {Path(program.path).name} does not set it."
+            file.error(f"{text}{file.log.hint(name, known)}", *file.key_of(name))
 
 
 def values_of(file: ParsedFile) -> dict[str, list[tuple[tuple[str, ...], Node, bool]]]:

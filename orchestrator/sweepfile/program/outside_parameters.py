@@ -45,14 +45,14 @@ def hydra_options(file: Path, folder: str, name: str) -> Iterator[Argument]:
 
 
 def leaves_of(path: Path) -> list[Argument]:
-    """Return the values in a file of parameters; none if it is no such file."""
-    return list(_leaves(_content(path), "")) if path.suffix in PARAMS_ENDINGS else []
+    """Return the values in a file of parameters."""
+    return list(_leaves(_content(path), ""))
 
 
 def params_file_of(file: Path, source: str) -> tuple[str, list[Argument]]:
     """Return a file of parameters next to a script that its text names, and what it holds."""
     for name in dict.fromkeys(_PARAMS_FILE.findall(source)):
-        leaves = list(_leaves(_content(file.parent / name), ""))
+        leaves = leaves_of(file.parent / name)
         if leaves:
             return name, leaves
     return "", []

@@ -6,17 +6,21 @@ The text of the script is read, and that of the modules next to it which it impo
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
-from orchestrator.sweepfile.program.help_text import ask_help, read_help
+from orchestrator.sweepfile.program.help_text import ask_help
 from orchestrator.sweepfile.program.outside_parameters import (
+    PARAMS_ENDINGS,
     PYTHON_VARIABLE,
     SHELL_VARIABLE,
     hydra_options,
+    leaves_of,
     params_file_of,
     variables_of,
 )
@@ -85,6 +89,9 @@ class ScriptParser:
         variables: the environment variables that it reads.
     """
 
+    SUFFIXES: ClassVar = (".py", ".sh", ".ipynb")  # of what can be read
+    FILES: ClassVar = PARAMS_ENDINGS  # of files of parameters
+
     arguments: tuple[Argument, ...] = ()
     kind: str = ""
     is_complete: bool = False
@@ -102,14 +109,25 @@ class ScriptParser:
         return [argument for argument in self.arguments if not argument.is_hidden]
 
 
-def read_parser(file: Path) -> ScriptParser:
-    """Return how a script of Python or of a shell takes its parameters.
+def read_parser(file: Path, start: Sequence[str] = ()) -> ScriptParser:
+    """Return how a script of Python or of a shell, or a notebook, takes its parameters.
+
+    Of a file of parameters the values in it are returned.
+
+    Args:
+        start: the command that runs it. If the source shows no options, and its parser answers
+            before anything else happens, it is asked with ``--help``.
 
     Raises:
         SyntaxError: it is no Python that this interpreter understands.
         OSError: it cannot be read.
     """
+    if file.suffix in PARAMS_ENDINGS:
+        return ScriptParser(tuple(leaves_of(file)), "params_file", params_file=file.name)
     source = _text(file)
+    if file.suffix == ".ipynb":
+        known = tuple(_globals(parse(_parameters_cell(source))))
+        return ScriptParser(known, "notebook", is_complete=bool(known))
     if file.suffix != ".py":
         known = variables_of(source, SHELL_VARIABLE)
         return ScriptParser(known, "environment" if known else "", variables=known)
@@ -134,14 +152,10 @@ def read_parser(file: Path) -> ScriptParser:
                     continue
                 texts.append(text)
                 queue.append((trees[-1], path.parent))
-    return _parser(trees, texts, file, is_closed)
-
-
-def with_help(parser: ScriptParser, start: Sequence[str], folder: Path) -> ScriptParser:
-    """Return a parser with the options of ``--help``, if its source shows none and that is safe."""
-    if parser.arguments or parser.has_subcommands or not parser.answers_help:
+    parser = _parser(trees, texts, file, is_closed)
+    if not start or parser.arguments or parser.has_subcommands or not parser.answers_help:
         return parser
-    known = tuple(read_help(ask_help(start, folder)))
+    known = tuple(ask_help(start, file.parent)[1])
     return replace(parser, arguments=known, kind="help", is_complete=True) if known else parser
 
 
@@ -198,6 +212,17 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         params_file=params,
         variables=variables,
     )  # fmt: skip
+
+
+def _parameters_cell(notebook: str) -> str:
+    """Return the text of the cell that papermill fills in; "" if there is none."""
+    try:
+        for cell in json.loads(notebook)["cells"]:
+            if "parameters" in cell.get("metadata", {}).get("tags", ()):
+                return "".join(cell["source"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # running it shows what is wrong with it
+    return ""
 
 
 def _text(file: Path) -> str:

@@ -13,6 +13,7 @@ from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.program.argument_styles import arguments
 from orchestrator.sweepfile.program.option_check import spelled
 from orchestrator.sweepfile.program.script_parser import read_parser
+from tests.cli.commands.authoring.twenty_scripts import NOTEBOOK
 
 MIXED = """
 import argparse
@@ -170,6 +171,17 @@ def test_options_that_no_source_shows_are_read_from_help(tmp_path: Path) -> None
     assert "no option --lrr" in found
     assert "lr" in found
     assert problems(tmp_path, script, "args: auto\nparameters: {lr: {values: [1]}}") == []
+
+
+def test_parameters_that_a_notebook_does_not_set(tmp_path: Path) -> None:
+    pytest.importorskip("papermill", reason="papermill is not installed")
+    (tmp_path / "p.ipynb").write_text(NOTEBOOK)
+    text = "program: p.ipynb\nparameters: {%s: {values: [1, 2]}}\n"
+    (tmp_path / "s.yaml").write_text(text % "lrr")
+    with pytest.raises(SpecError, match=r"parameters cell of p.ipynb does not set it.*lr"):
+        load_spec(tmp_path / "s.yaml")
+    (tmp_path / "s.yaml").write_text(text % "lr")
+    assert load_spec(tmp_path / "s.yaml").warnings == ()
 
 
 values = st.fixed_dictionaries(

@@ -14,7 +14,7 @@ import click
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.sweepfile import trainer_names, trainer_schema
-from orchestrator.sweepfile.program import ScriptParser, read_parser, with_help
+from orchestrator.sweepfile.program import ScriptParser, read_parser
 from orchestrator.sweepfile.schema import SCHEMA_FILE, for_program, for_trainer, json_schema
 
 
@@ -89,12 +89,10 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
 def _parser_of(program: Path) -> ScriptParser:
     """Return how a script takes its parameters; an empty parser if that cannot be read."""
     try:
-        if program.suffix not in (".py", ".sh"):
+        if program.suffix not in ScriptParser.SUFFIXES:
             program.open("rb").close()
             return ScriptParser()
-        return with_help(
-            read_parser(program), [sys.executable, os.path.abspath(program)], program.parent
-        )
+        return read_parser(program, [sys.executable, os.path.abspath(program)])
     except OSError as error:
         raise UsageError(f"{program}: cannot read: {error.strerror or error}.") from None
     except SyntaxError:
@@ -115,4 +113,4 @@ def _style_of(program: Path, parser: ScriptParser) -> str | None:
         if parser.reads_nothing:
             text = "it reads no arguments, so that parameters would change nothing."
         click.echo(f"{program}: {text}", err=True)
-    return "auto" if program.suffix == ".py" else None
+    return "auto" if program.suffix in (".py", ".ipynb") else None

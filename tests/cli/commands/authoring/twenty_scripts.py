@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 
@@ -32,6 +33,20 @@ p.add_argument('--lr', type=float, default=0.1)
 p.add_argument('--epochs', type=int, default=5)
 a = p.parse_args()
 """
+NOTEBOOK = json.dumps({
+    "nbformat": 4,
+    "nbformat_minor": 5,
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3",
+                                "language": "python"}},
+    "cells": [
+        {"cell_type": "code", "id": tag, "metadata": {"tags": [tag]}, "source": source,
+         "execution_count": None, "outputs": []}
+        for tag, source in (
+            ("parameters", "lr = 0.1\nepochs = 2"),
+            ("train", "for e in range(1, epochs + 1):\n    print(f'epoch {e} val_loss {1 / e + lr}')"),
+        )
+    ],
+})  # fmt: skip
 LOOP = """for e in range(1, epochs + 1):
     print(f'Epoch {e}/{epochs} train_loss {1 / e + lr:.4f} val_loss {1.1 / e + lr:.4f}', flush=True)
 """
@@ -217,6 +232,7 @@ SCRIPTS = {
             "params.yaml": "seed: 1\ntrain: {lr: 0.1, epochs: 2}\n",
         },
     ),
+    "notebook": Script({"train.ipynb": NOTEBOOK}, needs="papermill"),
     "subcommands": Script(
         {
             "main.py": "import argparse\np = argparse.ArgumentParser()\n"
