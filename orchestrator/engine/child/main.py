@@ -14,7 +14,7 @@ import threading
 import traceback
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.process import Attempt, Channel, Message, kill_family
@@ -93,7 +93,9 @@ def main(text: str, connection: Connection) -> None:
         isolate(attempt)
         if attempt.program is not None:
             channel.send(["memory", 0, os.getpid()])
-        outcome = run_attempt(attempt, channel, echo=attempt.trainer is not None)
+        outcome = run_attempt(
+            attempt, channel, echo=None if attempt.trainer is None else sys.stdout
+        )
         with suppress(OSError):  # the log's disk may be full
             sys.stdout.flush()
             sys.stderr.flush()
@@ -124,8 +126,8 @@ def isolate(attempt: Attempt) -> None:
         memory.cap(attempt.cap_bytes)
 
 
-def run_attempt(attempt: Attempt, channel: Channel, *, echo: bool = False) -> Message:
-    """Run one attempt in this process and return its last message; `echo` prints its reports."""
+def run_attempt(attempt: Attempt, channel: Channel, *, echo: TextIO | None = None) -> Message:
+    """Run one attempt in this process and return its last message; `echo` takes its reports."""
     # Imported here because the process that starts this one imports `main`, but does not need it.
     from orchestrator.engine.child.trial_run import TrialRun
 

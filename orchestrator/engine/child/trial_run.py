@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from orchestrator.divergence import fatal_value
 from orchestrator.engine.child import memory, saving
@@ -49,7 +49,7 @@ class TrialRun:
         masked: returns a record without texts that must not be written down.
     """
 
-    def __init__(self, attempt: Attempt, channel: Channel, *, echo: bool = False) -> None:
+    def __init__(self, attempt: Attempt, channel: Channel, *, echo: TextIO | None = None) -> None:
         self.directory = attempt.run_dir.path
         self.device = attempt.device
         self.threads = attempt.threads
@@ -117,9 +117,9 @@ class TrialRun:
             self._start_log()
         record = {"step": step, "time": round(time.time(), 3), "metrics": values}
         jsonl.append(self._files.metrics_file, record)
-        if self._echo:
+        if self._echo is not None:
             numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
-            print(f"{now()}  step {step}  {numbers}")
+            print(f"{now()}  step {step}  {numbers}", file=self._echo)
         self._channel.send(["report", step, values])
         self._send_memory()
 

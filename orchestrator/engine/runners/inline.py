@@ -8,9 +8,11 @@ slot; and a caller that has used CUDA already sees what it saw.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from typing import Any, TextIO
 
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.main import isolate, run_attempt
@@ -27,6 +29,7 @@ class DirectChannel:
     def __init__(
         self, conductor: Conductor, attempt_id: str, tick: Callable[[], None], *, sends_memory: bool
     ) -> None:
+        self._output = sys.stdout, sys.stderr
         self._conductor = conductor
         self._attempt_id = attempt_id
         self._tick = tick
@@ -35,14 +38,39 @@ class DirectChannel:
     @property
     def should_stop(self) -> bool:
         """True once the trial was asked to end."""
-        self._tick()
-        return self._conductor.is_ending(self._attempt_id)
+        with self._outside():
+            self._tick()
+            return self._conductor.is_ending(self._attempt_id)
 
     def send(self, message: Message) -> None:
         """Send one message."""
-        self._tick()
-        if message[0] != "memory" or self._sends_memory:
-            self._conductor.on_messages(self._attempt_id, [message])
+        with self._outside():
+            self._tick()
+            if message[0] != "memory" or self._sends_memory:
+                self._conductor.on_messages(self._attempt_id, [message])
+
+    @contextmanager
+    def _outside(self) -> Iterator[None]:
+        """Keep what the sweep prints out of the trial's log."""
+        with redirect_stdout(self._output[0]), redirect_stderr(self._output[1]):
+            yield
+
+
+class _Tee:
+    """A stream that also writes into a log; in all else it is the stream, for debuggers."""
+
+    def __init__(self, stream: TextIO, log: TextIO) -> None:
+        self._stream = stream
+        self._log = log
+
+    def write(self, text: str) -> int:
+        """Write `text` to both."""
+        with suppress(OSError, ValueError):  # a full disk must not end the training
+            self._log.write(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def run_trials(
@@ -71,12 +99,26 @@ def run_trials(
             # RAM is all of this process's; on a GPU torch reports what the trial took.
             on_gpu = attempt.device != "cpu"
             channel = DirectChannel(conductor, attempt_id, tick, sends_memory=on_gpu)
-            with _isolated(attempt):
-                outcome = run_attempt(attempt, channel)
+            with _isolated(attempt), _logged(attempt) as log:
+                outcome = run_attempt(attempt, channel, echo=log)
             # A terminal's Ctrl+C reaches a script too; if that fails then, it was asked to end.
             tick()
             conductor.on_messages(attempt_id, [outcome])
             conductor.on_gone(attempt_id)
+
+
+@contextmanager
+def _logged(attempt: Attempt) -> Iterator[TextIO | None]:
+    """Keep what a trainer prints in its log too, and yield that; scripts have a log already."""
+    with ExitStack() as stack:
+        log = None
+        with suppress(OSError):
+            if attempt.trainer is not None:
+                file = attempt.run_dir.log_file.open("a", 1, encoding="utf-8", errors="replace")
+                log = stack.enter_context(file)
+                stack.enter_context(redirect_stdout(_Tee(sys.stdout, log)))
+                stack.enter_context(redirect_stderr(_Tee(sys.stderr, log)))
+        yield log
 
 
 @contextmanager

@@ -101,6 +101,8 @@ class _Script:
         self._tail = Tail()
         self._seen_unfinished: Line | None = None
         self.log = OutputLog(RunDir(run.directory).log_file, run.warn)
+        if job.copied:
+            self.log.write(f"sweep: {job.copied}\n".encode())
         self._started = self._last_output = time.monotonic()
         self._next_look = self._next_progress = 0.0
         # Where its metrics and its files are found.

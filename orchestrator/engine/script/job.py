@@ -91,6 +91,7 @@ class Job:
         commands: without the steps that an earlier attempt finished.
         outputs: the folder that an earlier attempt made and this one continues in.
         find_checkpoint: returns the newest checkpoint.
+        copied: what `program` was given of its folder; "" if that was not copied now.
     """
 
     program: Program
@@ -98,6 +99,7 @@ class Job:
     notes: Notes
     outputs: Path | None
     find_checkpoint: Callable[[], Path | None]
+    copied: str = ""
 
 
 def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
@@ -111,7 +113,10 @@ def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
     resumes = run.goes_on and (program.resume is not None or bool(notes.done))
     if not resumes:
         notes.forget()
-    program, sent = settle(program, config, directory, resumes=resumes, warn=run.warn)
+    copied: list[str] = []
+    program, sent = settle(
+        program, config, directory, resumes=resumes, warn=run.warn, note=copied.append
+    )
     macros = replace(Macros.of(program, sent, directory), device=run.device)
     if program.params_file is not None:
         macros = _write_params_file(program, macros, directory)
@@ -139,7 +144,14 @@ def prepare(program: Program, config: Mapping[str, Any], run: TrialRun) -> Job:
 
     left = [step for step in program.steps if step.name not in done]
     commands = [made(step) for step in left] if program.steps else [made(None)]
-    return Job(program, commands, notes, notes.outputs if has_begun else None, find_checkpoint)
+    return Job(
+        program,
+        commands,
+        notes,
+        notes.outputs if has_begun else None,
+        find_checkpoint,
+        "".join(copied),
+    )
 
 
 def _write_params_file(program: Program, macros: Macros, directory: Path) -> Macros:

@@ -47,6 +47,7 @@ def settle(
     *,
     resumes: bool,
     warn: Callable[[str], None],
+    note: Callable[[str], None],
 ) -> tuple[Program, dict[str, Any]]:
     """Return the program as it runs in this trial, and the config as it is passed to it.
 
@@ -54,6 +55,7 @@ def settle(
 
     Args:
         resumes: use the copy of an earlier attempt.
+        note: takes what was copied.
 
     Raises:
         TrialError: the folder cannot be copied.
@@ -62,7 +64,7 @@ def settle(
     if program.copies:
         source, target = Path(program.workdir), directory.absolute() / FOLDER
         if not (resumes and target.is_dir()):
-            _make_copy(source, target, program.link, warn)
+            note(_make_copy(source, target, program.link, warn))
         path = Path(os.path.abspath(program.path))
         if os.path.isabs(program.path) and path.is_relative_to(source):
             program = replace(program, path=str(target / path.relative_to(source)))
@@ -100,11 +102,12 @@ def _reached(text: str, home: Path, here: Path) -> str:
 
 def _make_copy(
     source: Path, target: Path, link: tuple[str, ...], warn: Callable[[str], None]
-) -> None:
-    """Copy the sources and small files of `source` to a new `target`."""
+) -> str:
+    """Copy the sources and small files of `source` to a new `target`, and return what that was."""
     linked = {source / name for name in link}
     large: list[str] = []
-    files = total = 0
+    linked_names: list[str] = []
+    files = total = cloned = 0
     try:
         if target.is_dir():
             shutil.rmtree(target)
@@ -115,6 +118,7 @@ def _make_copy(
             copy = target / name
             if path in linked:
                 copy.symlink_to(path.resolve())
+                linked_names.append(str(name))
             elif entry.is_symlink():
                 leads = os.readlink(path)
                 is_inside = path.resolve().is_relative_to(source.resolve())
@@ -124,7 +128,8 @@ def _make_copy(
             elif entry.is_file():
                 size = entry.stat().st_size
                 if _is_cloned(path, copy):
-                    continue  # it takes no room, however large it is
+                    cloned += 1  # it takes no room, however large it is
+                    continue
                 if size > LARGEST_BYTES:
                     large.append(f"{name} ({format_size(size)})")
                     continue
@@ -141,6 +146,10 @@ def _make_copy(
         names = ", ".join(large[:3])
         more = f" and {len(large) - 3} more" if len(large) > 3 else ""
         warn(f"left out of the copy: {names}{more}. Name what the program needs under link.")
+    done = [f"{files:,} files copied ({format_size(total)})"] if files or not cloned else []
+    done += [f"{cloned:,} files copied by reference"] if cloned else []
+    done += [f"{', '.join(linked_names)} linked"] if linked_names else []
+    return f"workdir: copy of {source}: {', '.join(done)}"
 
 
 def _is_cloned(source: Path, target: Path) -> bool:

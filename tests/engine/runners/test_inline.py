@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_a_trial_is_restricted_to_its_slot_and_the_process_restored(
     seen: list[dict[str, str]] = []
     monkeypatch.setattr(memory, "cap", caps.append)
 
-    def trains(attempt: Any, channel: inline.DirectChannel) -> list[str]:
+    def trains(attempt: Any, channel: inline.DirectChannel, *, echo: Any) -> list[str]:
         seen.append(dict(os.environ))
         channel.send(["report", 1, {"val_mae": 1.0}])
         channel.send(["memory", 3 * GIB, os.getpid()])
@@ -52,7 +53,7 @@ def test_a_trial_is_restricted_to_its_slot_and_the_process_restored(
 def test_ram_of_the_process_is_not_the_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trains(attempt: Any, channel: inline.DirectChannel) -> list[str]:
+    def trains(attempt: Any, channel: inline.DirectChannel, *, echo: Any) -> list[str]:
         channel.send(["memory", 3 * GIB, os.getpid()])
         channel.send(["report", 1, {"val_mae": 1.0}])
         return ["done"]
@@ -86,3 +87,23 @@ def test_a_sweep_in_this_process_keeps_to_one_card(
                 spec, plan, results=tmp_path, listener=lambda *_: None, inline=is_inline, new=True
             )
         assert asked[-1] == gpus
+
+
+def test_what_a_trainer_prints_is_kept_in_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trains(attempt: Any, channel: inline.DirectChannel, *, echo: Any) -> list[str]:
+        print("from the trainer")
+        print("an error", file=sys.stderr)
+        print("a report", file=echo)
+        channel.send(["report", 1, {"val_mae": 1.0}])
+        return ["done"]
+
+    monkeypatch.setattr(inline, "run_attempt", trains)
+    desk = test_allocator.Desk(tmp_path, FakeMachine(cores=2), test_allocator.many(tmp_path, 1))
+    inline.run_trials(desk.conductor, lambda: print("from the sweep"), slots=1)
+    (run,) = desk.sweep.run_dirs()
+    assert run.log_file.read_text() == "from the trainer\nan error\na report\n"
+    shown = capsys.readouterr()
+    assert "from the trainer" in shown.out
+    assert "an error" in shown.err

@@ -171,7 +171,10 @@ def test_a_copy_is_the_trials_own(tmp_path: Path) -> None:
     config = {"lr": 0.5, "path": "data/x.npy", "far": "big.bin"}
     trial = run_trial(program, config, tmp_path / "run")
     assert trial.error is None, trial.error
-    first, second = trial.log.decode().splitlines()[:2]
+    copied, first, second = trial.log.decode().splitlines()[:3]
+    assert copied.startswith(f"sweep: workdir: copy of {folder}: ")
+    assert "files copied" in copied
+    assert copied.endswith("data linked")
     said = json.loads(first)
     assert said["params"] == {
         "lr": 0.5,
