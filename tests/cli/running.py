@@ -1,4 +1,4 @@
-"""A desk at which tests type `sweep` commands: a folder with a sweep file, a script and results."""
+"""Ways to type `sweep` commands: in this process, or at a desk with a sweep file and a script."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ import sys
 import termios
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pytest
+
+from orchestrator.cli import main
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, TrialRecord, load_trials
 from tests.conftest import ROOT
@@ -42,6 +47,31 @@ outputs: "experiments/*/"
 metrics:
   pattern: 'Epoch (?P<step>\\d+)/(?P<total>\\d+) - loss: (?P<train_loss>\\S+) - val_loss: (?P<val_loss>\\S+)'
 """  # noqa: E501
+
+
+def sweep(*words: str) -> int:
+    """Run a `sweep` command in this process, and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def sweep_in(
+    folder: Path, *words: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a `sweep` command in this process as if it were typed in `folder`.
+
+    A process of its own would import everything again, and start a server for its trials.
+
+    Args:
+        env: all environment variables; by default those of this process.
+    """
+    output, errors = StringIO(), StringIO()
+    environment = mock.patch.dict(os.environ, env or {}, clear=env is not None)
+    with environment, chdir(folder), redirect_stdout(output), redirect_stderr(errors):
+        code = sweep(*words)
+    return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 
 class Desk:
@@ -81,6 +111,10 @@ class Desk:
         found = {**os.environ, "SWEEP_TEST_DESK": str(self.folder), "COLUMNS": "200"}
         found.pop("SWEEP_RESULTS", None)
         return found | more
+
+    def inline(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a `sweep` command that needs no process of its own; `more` is as for `sweep`."""
+        return sweep_in(self.folder, *words, env=self.env(**more))
 
     def sweep(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a `sweep` command to its end; `more` are environment variables."""

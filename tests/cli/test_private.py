@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.sweepfile.model.private import Private, is_secret
-from tests.cli.running import SWEEP
+from tests.cli.running import sweep_in
 
 # It shows what it received in a form that a search for the secrets does not find.
 SCRIPT = """
@@ -47,19 +47,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SWEEP, "run", "sweep.yaml", "--inline", *more],
-        cwd=folder,
-        env={**os.environ, **SECRETS, "SIZE": "17", **env},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    known = {**os.environ, **SECRETS, "SIZE": "17", **env}
+    return sweep_in(folder, "run", "sweep.yaml", "--inline", *more, env=known)
 
 
-def test_secrets_reach_the_script_and_are_in_no_file(folder: Path) -> None:
+def test_secrets_reach_the_script_and_are_in_no_file(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     done = run(folder)
+    output = capfd.readouterr().out  # of the script
     assert done.returncode == 0, done.stderr
     texts = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     written = [json.dumps(one, ensure_ascii=False)[1:-1] for one in SECRETS.values()]
@@ -68,8 +64,8 @@ def test_secrets_reach_the_script_and_are_in_no_file(folder: Path) -> None:
         found = [one for one in wanted if one.encode() in content]
         is_source = path.name in ("sweep.yaml", "train.py")
         assert is_source or not found, f"{path.name} holds {found}"
-    assert not [one for one in wanted if one in done.stdout + done.stderr]
-    got, _ = json.JSONDecoder().raw_decode(done.stdout.partition("got=")[2])
+    assert not [one for one in wanted if one in done.stdout + done.stderr + output]
+    got, _ = json.JSONDecoder().raw_decode(output.partition("got=")[2])
     plain = [one[::-1] for one in got]
     store = SECRETS["STORE_URL"]
     assert {f"--hub_token={SECRETS['HUB']}", f"--pin={SECRETS['PIN_SECRET']}"} <= set(plain)

@@ -42,7 +42,7 @@ parameters: {stretch: {values: [1.5, 1.01]}}
 def test_a_scripts_decay_curves_have_their_metrics(desk: Desk) -> None:
     desk.write("train.py", SCRIPT)
     desk.write("sweep.yaml", FILE)
-    done = desk.sweep("run", "sweep.yaml", "--inline")
+    done = desk.inline("run", "sweep.yaml", "--inline")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "success: met" in done.stdout
     assert "ranked by val_t20_mae, lowest first (validation)" in done.stdout

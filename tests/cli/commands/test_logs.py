@@ -13,21 +13,14 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from orchestrator.cli import main
 from orchestrator.cli.options import find_trial
 from orchestrator.errors import NotFoundError
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, TrialState, log_event
 from tests.analysis import made
+from tests.cli.running import sweep
 
 Capture = pytest.CaptureFixture[str]
-
-
-def sweep(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 @pytest.fixture

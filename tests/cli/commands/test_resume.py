@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.cli import main
 from orchestrator.files import lock
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialState, load_trials
+from tests.cli.running import sweep
 
 Capture = pytest.CaptureFixture[str]
 
@@ -19,12 +19,6 @@ trials:
   falls: {set: {lr: 0.2, epochs: 4}}
   explodes: {set: {shape: explode, lr: 0.3, epochs: 12}}
 """
-
-
-def sweep(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")

@@ -206,7 +206,7 @@ def test_inline_needs_no_ray(desk: Desk) -> None:
     assert {name: record.state for name, record in desk.trials().items()} == {
         "b": TrialState.COMPLETE
     }
-    new = desk.sweep("run", "sweep.yaml", "--inline", "--only", "0", "--new")
+    new = desk.inline("run", "sweep.yaml", "--inline", "--only", "0", "--new")
     assert new.returncode == 0, new.stdout + new.stderr
     assert list(desk.trials("mine-2")) == ["a"]
     assert desk.starts() == {0: 1, 1: 1}
@@ -230,7 +230,7 @@ def test_inline_is_interrupted_and_continued(desk: Desk, ending: str) -> None:
     assert desk.record().state is SweepState.INTERRUPTED
     desk.leave()
     desk.hurry.touch()
-    done = desk.sweep(*words)
+    done = desk.inline(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert desk.starts() == {1: 2, 2: 1}
 
@@ -239,27 +239,27 @@ def test_stage_set_and_results(desk: Desk) -> None:
     stages = "stages:\n  quick: {set: {epochs: 2}}\n  full: {set: {epochs: 4}}\n"
     desk.write_sweep({"a": {"seed": 0}}, f"metric: {{name: val_loss}}\n{stages}")
     inline = ("run", "sweep.yaml", "--inline")
-    done = desk.sweep(*inline, "--stage", "quick", "--results", "here", SWEEP_RESULTS="there")
+    done = desk.inline(*inline, "--stage", "quick", "--results", "here", SWEEP_RESULTS="there")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (desk.folder / "there").exists(), "the option is stronger than the variable"
     trial = desk.trials(results="here")["a"]
     assert (trial.stage, trial.config["epochs"]) == ("quick", 2)
 
-    done = desk.sweep(*inline, "--set", "learning_rate=0.05", SWEEP_RESULTS="there")
+    done = desk.inline(*inline, "--set", "learning_rate=0.05", SWEEP_RESULTS="there")
     assert done.returncode == 0, done.stdout + done.stderr
     trial = desk.trials(results="there")["a"]
     assert (trial.stage, trial.config["epochs"]) == ("full", 4)
     assert "--learning-rate 0.05" in desk.start_lines()[-1]
     assert not (desk.folder / "results").exists()
 
-    changed = desk.sweep(*inline, "--set", "learning_rate=0.1", SWEEP_RESULTS="there")
+    changed = desk.inline(*inline, "--set", "learning_rate=0.1", SWEEP_RESULTS="there")
     assert changed.returncode == 2
     assert "was 0.05, is 0.1" in changed.stderr
     assert "--new to start 'mine-2'" in changed.stderr
     assert len(desk.start_lines()) == 2
 
     for words, count in ((("--new",), 3), ((), 3)):
-        done = desk.sweep(*inline, "--set", "learning_rate=0.1", *words, SWEEP_RESULTS="there")
+        done = desk.inline(*inline, "--set", "learning_rate=0.1", *words, SWEEP_RESULTS="there")
         assert done.returncode == 0, done.stderr
         assert "folder:    there/mine-2\n" in done.stdout, "the same command goes on with it"
         assert len(desk.start_lines()) == count
@@ -268,11 +268,11 @@ def test_stage_set_and_results(desk: Desk) -> None:
 def test_only_a_named_trial_with_all_that_parameters_make_of_it(desk: Desk) -> None:
     more = "metric: {name: val_loss}\nparameters: {seed: {values: [1, 2]}}"
     desk.write_sweep({"plain": {}, "bold 4/5": {"t20_weight": 4.5}}, more)
-    done = desk.sweep("run", "sweep.yaml", "--inline", "--only", "bold 4/5")
+    done = desk.inline("run", "sweep.yaml", "--inline", "--only", "bold 4/5")
     assert done.returncode == 0, done.stderr
     assert len(desk.start_lines()) == 2
     assert all("--t20-weight 4.5" in line for line in desk.start_lines())
-    done = desk.sweep("run", "sweep.yaml", "--inline")
+    done = desk.inline("run", "sweep.yaml", "--inline")
     assert done.returncode == 0, done.stderr
     assert desk.starts() == {1: 2, 2: 2}
 
@@ -338,7 +338,7 @@ TRAINER = "version: 1\nname: mine\ntrainer: edc\n"
 )
 def test_what_is_refused_writes_nothing(desk: Desk, text: str, words: list[str], said: str) -> None:
     desk.write("sweep.yaml", text)
-    done = desk.sweep("run", "sweep.yaml", *words)
+    done = desk.inline("run", "sweep.yaml", *words)
     assert done.returncode == 2, done.stdout + done.stderr
     assert re.search(said, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
@@ -348,13 +348,13 @@ def test_what_is_refused_writes_nothing(desk: Desk, text: str, words: list[str],
 def test_a_missing_program_is_a_warning_elsewhere(desk: Desk) -> None:
     desk.write("sweep.yaml", "version: 1\nname: mine\nprogram: nowhere.py\n")
     for command in ("plan", "check"):
-        done = desk.sweep(command, "sweep.yaml")
+        done = desk.inline(command, "sweep.yaml")
         assert done.returncode == 0
         assert "nowhere.py" in done.stdout + done.stderr
 
 
 def test_a_command_spelled_nearly_right(desk: Desk) -> None:
-    done = desk.sweep("rnu", "sweep.yaml")
+    done = desk.inline("rnu", "sweep.yaml")
     assert done.returncode == 2
     assert "Did you mean 'run'?" in done.stderr
 
@@ -362,7 +362,7 @@ def test_a_command_spelled_nearly_right(desk: Desk) -> None:
 def test_results_that_cannot_be_written(desk: Desk) -> None:
     desk.write_sweep({"a": {"seed": 0}})
     for words in (("--inline",), ("--detach",)):
-        done = desk.sweep("run", "sweep.yaml", "--results", "sweep.yaml", *words)
+        done = desk.inline("run", "sweep.yaml", "--results", "sweep.yaml", *words)
         assert done.returncode == 2
         assert "cannot write there" in done.stderr
         assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
-from tests.cli.running import SWEEP
+from tests.cli.running import sweep_in
 
 SCRIPT = """\
 import json, os, sys
@@ -25,10 +25,7 @@ HEAD = "version: 1\nname: mine\nprogram: train.py\nmetric: {name: val_loss, goal
 def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "train.py").write_text(SCRIPT)
     (folder / "sweep.yaml").write_text(HEAD + text)
-    words = [SWEEP, "run", "sweep.yaml", "--inline", *options]
-    return subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    return sweep_in(folder, "run", "sweep.yaml", "--inline", *options)
 
 
 def trials(folder: Path) -> list[TrialRecord]:

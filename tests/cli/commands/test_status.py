@@ -15,21 +15,14 @@ import pytest
 from filelock import FileLock
 
 from orchestrator.analysis.status.sweep_status import read_status
-from orchestrator.cli import main
 from orchestrator.cli.render.status_text import render_status
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials, now
 from tests.analysis import made
+from tests.cli.running import sweep
 from tests.cli.terminal.emulator import SWEEP, Terminal
 
 Capture = pytest.CaptureFixture[str]
-
-
-def sweep(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 @pytest.fixture

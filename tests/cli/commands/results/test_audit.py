@@ -5,17 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import main
 from tests.analysis import made
+from tests.cli.running import sweep
 
 Capture = pytest.CaptureFixture[str]
-
-
-def sweep(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 @pytest.fixture

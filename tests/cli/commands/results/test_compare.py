@@ -10,20 +10,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.analysis.table import compare
-from orchestrator.cli import main
 from orchestrator.cli.render.comparison import render_comparison
 from orchestrator.cli.render.text import Column, clean, differing, fit, number, short_names
 from orchestrator.runs.records import TrialState
 from tests.analysis import made
+from tests.cli.running import sweep
 
 Capture = pytest.CaptureFixture[str]
-
-
-def sweep(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 @pytest.fixture
