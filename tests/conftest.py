@@ -19,6 +19,9 @@ settings.load_profile("sweep")
 _known = os.environ.get("PYTHONPATH")
 os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{_known}" if _known else str(ROOT)
 
+# The workers of pytest-xdist use all cores; more threads of PyTorch would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What sweeps on this machine have promised to their trials is nothing to the tests, nor theirs to
 # those sweeps.
 _leases = tempfile.TemporaryDirectory(prefix="sweep-leases-")
