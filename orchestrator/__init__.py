@@ -5,6 +5,9 @@ Usage in a notebook::
     from orchestrator import load_results
     table = load_results("results")
 
+    from orchestrator import plots
+    plots.curves("results/edc_weights")  # a Plotly figure
+
 in the user's own training script, inside a sweep or not::
 
     from orchestrator import config, report, run_dir
@@ -27,12 +30,21 @@ if TYPE_CHECKING:
 
     from orchestrator.analysis.table import load_results
     from orchestrator.callbacks import report
+    from orchestrator.reporting import plots
     from orchestrator.search import DivergencePruner
 
     config: dict[str, Any]
     run_dir: Path
 
-__all__ = ["DivergencePruner", "__version__", "config", "load_results", "report", "run_dir"]
+__all__ = [
+    "DivergencePruner",
+    "__version__",
+    "config",
+    "load_results",
+    "plots",
+    "report",
+    "run_dir",
+]
 
 __version__ = "0.1.0"
 
@@ -48,6 +60,10 @@ def __getattr__(name: str) -> Any:
         from orchestrator.search import DivergencePruner
 
         return DivergencePruner
+    if name == "plots":
+        from orchestrator.reporting import plots
+
+        return plots
     from orchestrator.callbacks import script
 
     if name == "report":

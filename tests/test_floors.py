@@ -44,6 +44,8 @@ GUARDED = {
     "plotly": {"reporting"},
     "jinja2": {"reporting"},
     "rich": {"cli"},
+    "starlette": {"reporting"},
+    "uvicorn": {"reporting"},
     "pyroomacoustics": set(),
     "sklearn": set(),
 }
@@ -129,7 +131,7 @@ def test_light_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path)
         "except SystemExit:\n"
         "    pass\n"
         "heavy = {'ray', 'torch', 'optuna', 'pandas', 'scipy', 'pyroomacoustics', 'sklearn',\n"
-        "         'plotly', 'jinja2', 'rich'}\n"
+        "         'plotly', 'jinja2', 'rich', 'starlette', 'uvicorn'}\n"
         "print('loaded:', sorted(heavy & set(sys.modules)))\n"
     )
     trial = made.trial(made.sweep(tmp_path), 0)

@@ -14,7 +14,7 @@ from orchestrator.analysis.table import Comparison, Incomplete, Lineage, Row, co
 from orchestrator.errors import SweepError
 from orchestrator.files import atomic, jsonl
 from orchestrator.reporting.attempts_log import Occupancy, occupancy
-from orchestrator.runs import RunDir, SweepDir
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState
 from orchestrator.search import Importance, importance
 
 Scalar = str | int | float | bool | None
@@ -167,14 +167,17 @@ def _incomplete(
     item: Incomplete, labels: Mapping[Path, str], examined: Mapping[Path, Examined]
 ) -> ReportedRun:
     one = examined.get(item.path.resolve())
+    record = TrialRecord.load(RunDir(item.path)) if one is None and item.state else None
     missing = f"missing {', '.join(item.missing)}" if item.missing else ""
     return ReportedRun(
         label=labels[item.path],
         path=item.path,
         rank=0,
         state=item.state or "",
-        config={} if one is None else one.run.config,
-        metrics={},
+        config=one.run.config if one is not None else record.config if record is not None else {},
+        metrics=one.run.reports[-1][1]
+        if one is not None and item.state == TrialState.RUNNING
+        else {},
         problem=item.problem or missing,
         examined=one,
         seconds=_seconds(item.path),

@@ -75,7 +75,8 @@ def context(report: Report, drawings: Sequence[Drawing]) -> dict[str, Any]:
         "swatch": style_of,
         "groups": _groups(report),
         "colors": COLORS,
-        "configs": _json([_varied_of(report, run) for run in report.runs]),
+        "configs": _json([varied_of(report, run) for run in report.runs]),
+        "to_stop": lambda run: None,
     }
 
 
@@ -162,7 +163,8 @@ def _groups(report: Report) -> list[dict[str, Any]]:
     return [{"name": name, "is_chosen": has_replicates and name not in seeds} for name in names]
 
 
-def _varied_of(report: Report, run: ReportedRun) -> dict[str, Any]:
+def varied_of(report: Report, run: ReportedRun) -> dict[str, Any]:
+    """Return the label and the varied parameters of a run, by which a page groups runs."""
     config = {name: number_text(run.config[name]) for name in report.varied if name in run.config}
     return {"label": run.label, "config": config}
 

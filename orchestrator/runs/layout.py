@@ -117,6 +117,19 @@ class SweepDir:
         """Return the folder under `results` of a sweep called `name`."""
         return cls(results / safe_name(name))
 
+    @classmethod
+    def all_in(cls, results: Path) -> list[SweepDir]:
+        """Return the sweeps under `results` that can be read, the one written last first."""
+        if not results.is_dir():
+            return []
+        found = []
+        for path in results.iterdir():
+            sweep = cls(path)
+            # A folder may vanish meanwhile, or belong to another user.
+            with suppress(OSError):
+                found.append((sweep.state_file.stat().st_mtime, sweep))
+        return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
     def driver_lives(self) -> bool:
         """Return whether a driver runs this sweep now."""
         return lock.is_held(self.lock_file)
@@ -145,19 +158,6 @@ def safe_name(name: str) -> str:
     return _UNSAFE.sub("_", name).strip("._")[:60] or "trial"
 
 
-def sweep_dirs(results: Path) -> list[SweepDir]:
-    """Return the sweeps under `results` that can be read, the one written last first."""
-    if not results.is_dir():
-        return []
-    found = []
-    for path in results.iterdir():
-        sweep = SweepDir(path)
-        # A folder may vanish meanwhile, or belong to another user.
-        with suppress(OSError):
-            found.append((sweep.state_file.stat().st_mtime, sweep))
-    return [sweep for _, sweep in sorted(found, key=lambda pair: pair[0], reverse=True)]
-
-
 def find_sweep(results: Path, name: str | None = None) -> SweepDir:
     """Return the sweep called `name` (or whose folder `name` is), by default the newest.
 
@@ -166,7 +166,7 @@ def find_sweep(results: Path, name: str | None = None) -> SweepDir:
     """
     if name and (Path(name) / "state.json").is_file():
         return SweepDir(Path(name))
-    sweeps = sweep_dirs(results)
+    sweeps = SweepDir.all_in(results)
     if not sweeps:
         raise NotFoundError(
             f"No sweep in {results}/. Start one with `sweep run FILE`, or name the folder with "

@@ -36,12 +36,12 @@ def browser() -> Iterator[Any]:
 class Opened:
     """A report that is open in a tab, with what the page complained of."""
 
-    def __init__(self, browser: Any, path: Path) -> None:
+    def __init__(self, browser: Any, address: Path | str) -> None:
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", self._note)
-        self.page.goto(path.as_uri())
+        self.page.goto(address.as_uri() if isinstance(address, Path) else address)
 
     def _note(self, message: Any) -> None:
         if message.type == "error":

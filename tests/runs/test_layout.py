@@ -14,7 +14,6 @@ from orchestrator.runs.layout import (
     SweepDir,
     find_sweep,
     safe_name,
-    sweep_dirs,
 )
 
 
@@ -77,7 +76,7 @@ def test_the_newest_sweep_is_meant_unless_it_is_named(tmp_path: Path) -> None:
     new = make_sweep(tmp_path, "b")
     (tmp_path / "no sweep").mkdir()
     (tmp_path / "file").touch()
-    assert sweep_dirs(tmp_path) == [new, old]
+    assert SweepDir.all_in(tmp_path) == [new, old]
     assert find_sweep(tmp_path) == new
     assert find_sweep(tmp_path, "größe_1") == old
     assert find_sweep(tmp_path, "größe 1") == old, "by the name in the sweep file"
@@ -94,6 +93,6 @@ def test_a_folder_that_may_not_be_read_is_left_out(tmp_path: Path) -> None:
     theirs = make_sweep(tmp_path, "theirs")
     theirs.path.chmod(0)
     try:
-        assert sweep_dirs(tmp_path) == [mine]
+        assert SweepDir.all_in(tmp_path) == [mine]
     finally:
         theirs.path.chmod(0o755)

@@ -150,7 +150,11 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
                 name=run.label,
                 line=style_of(place),
                 mode="lines",
-                meta={"run": place, "seconds": [run.seconds.get(step) for step, _ in points]},
+                meta={
+                    "run": place,
+                    "series": "lr",
+                    "seconds": [run.seconds.get(step) for step, _ in points],
+                },
                 hovertemplate=f"%{{y:.3g}} at %{{x}}<extra>{plain(run.label)}</extra>",
                 legendgroup=run.label,
             )

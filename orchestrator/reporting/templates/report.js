@@ -1,13 +1,18 @@
 "use strict";
-(() => {
+// The page of a report: its table, its figures, and which runs are shown. What is in the table and in
+// the figures may change later (`live.js`), so events are handled at the document.
+const sweepReport = (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
-  const rows = [...document.querySelectorAll("#table tbody tr")];
+  const runs = JSON.parse(document.getElementById("configs").textContent);
+  const colors = JSON.parse(document.getElementById("figures").dataset.colors);
   const search = document.getElementById("search");
   const reset = document.getElementById("reset");
   const count = document.getElementById("count");
   let brushed = null; // places of the runs that the parallel coordinates select; null for all
 
-  document.querySelectorAll(".swatch").forEach((item) => { item.style.borderColor = item.dataset.color; });
+  function paint(root) {
+    root.querySelectorAll(".swatch").forEach((item) => { item.style.borderColor = item.dataset.color; });
+  }
 
   // Colors of the page, for both themes.
   function themed(layout) {
@@ -28,60 +33,86 @@
     if (!array || array.bdata === undefined) return array;
     return Array.from(new KINDS[array.dtype](Uint8Array.from(atob(array.bdata), (one) => one.charCodeAt(0)).buffer));
   }
+  function decode(trace) {
+    for (const name of ["x", "y"]) if (trace[name]) trace[name] = numbers(trace[name]);
+    return trace;
+  }
 
-  const drawn = new Map();
-  const own = new Map(); // id of a figure to the traces of its single runs
+  // The figures.
+  const drawn = new Map(); // id of a figure to the element that it is drawn in
   let parallel = null; // the parallel coordinates, once they are drawn
+  function isChecked(plot, name) {
+    const box = plot.closest("figure").querySelector(`.${name}`);
+    return box !== null && box.checked;
+  }
+  function layoutOf(id, plot) {
+    const layout = themed(figures[id].layout);
+    const [isLog, isTimed] = [isChecked(plot, "log"), isChecked(plot, "time")];
+    if (isLog) layout.yaxis = { ...layout.yaxis, type: "log" };
+    if (isTimed) layout.xaxis = { ...layout.xaxis, title: { text: "time [s]" } };
+    layout.uirevision = `${isLog} ${isTimed}`; // as long as it is the same, the user's zoom stays
+    return layout;
+  }
   function show(figure) {
     const id = figure.dataset.figure;
-    if (drawn.has(id) || figure.hidden) return;
-    const known = figures[id];
+    if (drawn.has(id) || figure.hidden || !figures[id]) return;
     const plot = figure.querySelector(".plot");
     drawn.set(id, plot);
     plot.classList.add("drawn");
-    const layout = themed(known.layout);
-    for (const trace of known.data) for (const name of ["x", "y"]) trace[name] = numbers(trace[name]);
-    Plotly.newPlot(plot, known.data, layout, { responsive: true, displaylogo: false }).then(() => {
+    figures[id].data.forEach(decode);
+    Plotly.newPlot(plot, figures[id].data, layoutOf(id, plot), { responsive: true, displaylogo: false }).then(() => {
       if (id === "parallel") {
-        parallel = parallelCoordinates.start(plot, figure, layout, (selected) => { brushed = selected; filter(); });
+        parallel = parallelCoordinates.start(plot, figure, plot.layout, (selected) => { brushed = selected; filter(); });
         return;
       }
-      own.set(id, plot.data);
-      regroup(id, plot);
+      draw(id);
     });
   }
+  function forget(id) {
+    const plot = drawn.get(id);
+    if (!plot) return;
+    Plotly.purge(plot);
+    plot.classList.remove("drawn");
+    plot.parentElement.querySelectorAll(".scales").forEach((tools) => tools.remove());
+    drawn.delete(id);
+    if (id === "parallel") { parallel = null; brushed = null; }
+  }
   const seen = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting) show(entry.target); }), { rootMargin: "400px" });
-  const all = [...document.querySelectorAll("figure[data-figure]")];
-  all.forEach((figure) => seen.observe(figure));
-  window.addEventListener("beforeprint", () => all.forEach(show));
+  function observe() {
+    document.querySelectorAll("figure[data-figure]").forEach((figure) => { seen.unobserve(figure); seen.observe(figure); });
+  }
+  window.addEventListener("beforeprint", () => document.querySelectorAll("figure[data-figure]").forEach(show));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const [id, plot] of drawn) Plotly.relayout(plot, themed(figures[id].layout));
   });
 
   // Which runs are shown.
   function isShown(run) { return brushed === null || brushed.has(run); }
-  const runs = JSON.parse(document.getElementById("configs").textContent);
-  const colors = JSON.parse(document.getElementById("figures").dataset.colors);
   function groupNames() { return [...document.querySelectorAll("#groups input:checked")].map((box) => box.value); }
-  // Draws the curves of single runs, or of the groups that are chosen.
-  function regroup(id, plot) {
-    const traces = own.get(id);
-    if (!traces) return;
-    const names = groupNames();
-    if (names.length > 0 && id.startsWith("curve-")) {
-      Plotly.react(plot, groupedCurves.traces(traces, runs, names, colors, isShown), plot.layout);
-      return;
-    }
+  // Draws a figure again: the curves of single runs, or of the groups that are chosen.
+  function draw(id) {
+    const plot = drawn.get(id);
+    if (!plot || id === "parallel") return;
+    const isTimed = isChecked(plot, "time");
+    const traces = figures[id].data;
     for (const trace of traces) {
-      const places = trace.meta && trace.meta.runs;
-      if (trace.meta && trace.meta.run !== undefined) trace.visible = isShown(trace.meta.run);
+      const meta = trace.meta || {};
+      if (meta.seconds) {
+        if (!meta.steps) meta.steps = trace.x;
+        trace.x = isTimed ? meta.seconds : meta.steps;
+      }
+      if (meta.run !== undefined) trace.visible = isShown(meta.run);
       // Points of several runs in one trace fade instead.
-      else if (places && trace.marker) trace.marker.opacity = places.map((run) => isShown(run) ? 1 : 0.15);
+      else if (meta.runs && trace.marker) trace.marker.opacity = meta.runs.map((run) => isShown(run) ? 1 : 0.15);
     }
-    Plotly.react(plot, traces, plot.layout);
+    const names = id.startsWith("curve-") ? groupNames() : [];
+    const shown = names.length > 0 ? groupedCurves.traces(traces, runs, names, colors, isShown) : [...traces];
+    Plotly.react(plot, shown, layoutOf(id, plot));
   }
+  function drawAll() { for (const id of drawn.keys()) draw(id); }
   function filter() {
     const text = search.value.trim().toLowerCase();
+    const rows = [...document.querySelectorAll("#table tbody tr")];
     let shown = 0;
     for (const row of rows) {
       row.hidden = !isShown(Number(row.dataset.run)) || (text !== "" && !row.textContent.toLowerCase().includes(text));
@@ -89,64 +120,73 @@
     }
     count.textContent = shown === rows.length ? "" : `${shown} of ${rows.length} runs`;
     reset.hidden = shown === rows.length;
-    for (const [id, plot] of drawn) regroup(id, plot);
   }
   search.addEventListener("input", filter);
   reset.addEventListener("click", () => {
     search.value = "";
     brushed = null;
-    if (parallel) parallel.clear(); else filter();
+    if (parallel) parallel.clear(); else { filter(); drawAll(); }
   });
 
   // The table.
-  document.querySelectorAll("#columns input").forEach((box) => box.addEventListener("change", () => {
-    document.querySelectorAll(`#table [data-column="${box.dataset.column}"]`).forEach((cell) => { cell.hidden = !box.checked; });
-  }));
-  document.querySelectorAll("#table th").forEach((head) => head.querySelector("button").addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") !== "ascending";
-    document.querySelectorAll("#table th").forEach((other) => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const of = (row) => row.querySelector(`[data-column="${head.dataset.column}"]`);
-    const sorted = [...rows].sort((one, two) => {
-      const [a, b] = [of(one), of(two)];
-      const [x, y] = [a.dataset.value, b.dataset.value];
-      if (x === undefined && y === undefined) return (up ? 1 : -1) * a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
-      if (x === undefined || y === undefined) return x === undefined ? 1 : -1; // unknown values last
-      return (up ? 1 : -1) * (Number(x) - Number(y));
+  const chosen = new Map(); // heading of a column to whether the user shows it
+  let order = null; // heading of the column that sorts, and whether the least is first
+  function headings() { return [...document.querySelectorAll("#table th")]; }
+  function showColumns() {
+    headings().forEach((head, at) => {
+      const isWanted = chosen.get(head.textContent);
+      if (isWanted === undefined) return;
+      document.querySelectorAll(`#table [data-column="${at}"]`).forEach((cell) => { cell.hidden = !isWanted; });
+      document.querySelector(`#columns [data-column="${at}"]`).checked = isWanted;
     });
-    document.querySelector("#table tbody").append(...sorted);
-  }));
+  }
+  function sort() {
+    const head = order && headings().find((one) => one.textContent === order.title);
+    if (!head) return;
+    headings().forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", order.up ? "ascending" : "descending");
+    const body = document.querySelector("#table tbody");
+    const sign = order.up ? 1 : -1;
+    const cells = [...body.rows].map((row) => ({ row, cell: row.cells[head.dataset.column] }));
+    cells.sort((one, two) => {
+      const [x, y] = [one.cell.dataset.value, two.cell.dataset.value];
+      if (x === undefined && y === undefined) {
+        return sign * one.cell.textContent.localeCompare(two.cell.textContent, undefined, { numeric: true }) || one.row.dataset.run - two.row.dataset.run;
+      }
+      if (x === undefined || y === undefined) return x === undefined ? 1 : -1; // unknown values last
+      return sign * (Number(x) - Number(y));
+    });
+    if (cells.some(({ row }, at) => row !== body.rows[at])) body.append(...cells.map(({ row }) => row));
+  }
+  function sortBy(title, up) { order = { title, up }; sort(); }
+
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-open]");
-    if (button) document.getElementById(`run-${button.dataset.open}`).showModal();
+    const opened = event.target.closest("[data-open]");
+    const dialog = opened && document.getElementById(`run-${opened.dataset.open}`);
+    if (dialog) dialog.showModal();
+    const head = event.target.closest("#table th");
+    if (head && event.target.closest("button")) sortBy(head.textContent, head.getAttribute("aria-sort") !== "ascending");
+  });
+  document.addEventListener("change", (event) => {
+    const box = event.target;
+    const figure = box.closest("figure[data-figure]");
+    if (box.matches("#columns input")) {
+      chosen.set(headings()[box.dataset.column].textContent, box.checked);
+      showColumns();
+    } else if (box.matches("#groups input")) {
+      drawAll();
+    } else if (box.matches(".choose")) {
+      box.closest("section").querySelectorAll("figure").forEach((one) => {
+        one.hidden = one.dataset.figure !== box.value;
+        show(one);
+      });
+    } else if (figure && box.matches(".log, .time")) {
+      draw(figure.dataset.figure);
+    }
   });
 
-  // The plots.
-  document.querySelectorAll("#groups input").forEach((box) => box.addEventListener("change", () => {
-    for (const [id, plot] of drawn) regroup(id, plot);
-  }));
-  document.querySelectorAll(".choose").forEach((select) => select.addEventListener("change", () => {
-    select.closest("section").querySelectorAll("figure").forEach((figure) => {
-      figure.hidden = figure.dataset.figure !== select.value;
-      show(figure);
-    });
-  }));
-  document.querySelectorAll("figure .log").forEach((box) => box.addEventListener("change", () => {
-    const plot = box.closest("figure").querySelector(".plot");
-    Plotly.relayout(plot, { "yaxis.type": box.checked ? "log" : "linear", "yaxis.autorange": true });
-  }));
-  document.querySelectorAll("figure .time").forEach((box) => box.addEventListener("change", () => {
-    const figure = box.closest("figure");
-    const plot = figure.querySelector(".plot");
-    const known = figures[figure.dataset.figure];
-    for (const trace of own.get(figure.dataset.figure)) {
-      const seconds = trace.meta && trace.meta.seconds;
-      if (!seconds) continue;
-      if (!trace.meta.steps) trace.meta.steps = Array.from(trace.x);
-      trace.x = box.checked ? seconds : trace.meta.steps;
-    }
-    regroup(figure.dataset.figure, plot);
-    Plotly.relayout(plot, { "xaxis.title.text": box.checked ? "time [s]" : (known.layout.xaxis.title || {}).text, "xaxis.autorange": true });
-  }));
-  window.sweepReport = { select: (at, range) => parallel.select(at, range) };
+  paint(document);
+  observe();
+  return { figures, runs, decode, show, forget, draw, observe, paint, filter, sort, sortBy, showColumns,
+    isDrawn: (id) => drawn.has(id), select: (at, range) => parallel.select(at, range) };
 })();
