@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from orchestrator.runs import SweepDir, SweepState, results_folder
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.checks import refuse_unbounded
 from orchestrator.sweepfile.expand import count_trials
+from orchestrator.sweepfile.model import Spec
 
 
 @click.command("run")
@@ -47,6 +48,7 @@ from orchestrator.sweepfile.expand import count_trials
     is_flag=True,
     help="Run in this process without Ray, for a debugger: one trial at a time, on one GPU.",
 )
+@click.option("--dashboard", is_flag=True, help="Also show the sweep live in a browser.")
 @click.option("--plain", is_flag=True, help="Print lines, also on a terminal.")
 @options.detach
 @click.pass_context
@@ -65,6 +67,7 @@ def command(
     retry_failed: bool,
     new: bool,
     inline: bool,
+    dashboard: bool,
     plain: bool,
     detach: bool,
     **selection: Any,
@@ -87,6 +90,7 @@ def command(
         from orchestrator.engine.driver import start_detached
 
         options.exclusive(detach=detach, inline=inline)
+        options.exclusive(detach=detach, dashboard=dashboard)
         started, pid = start_detached(loaded, folder, _arguments(ctx, ctx.params), new=new)
         target = started.name if str(folder) == "results" else f"{started.name} --results {folder}"
         click.echo(f"{started.name} runs in the background as process {pid}.")
@@ -102,7 +106,10 @@ def command(
     say(f"sweep:     {loaded.name}, {counted}{first}{ranked}")
     say(f"placement: {plan.mode}; {plan.reason}")
     again = _continuing(ctx, loaded.path)
-    with _progress(metric.name if metric else None, total, plain=plain) as progress:
+    with (
+        _dashboard(loaded, folder, new=new) if dashboard else nullcontext(),
+        _progress(metric.name if metric else None, total, plain=plain) as progress,
+    ):
         # The engine loads Optuna and Ray, so only after the file is known to be good.
         from orchestrator.engine.driver import run_sweep
         from orchestrator.engine.slots import SlotOptions
@@ -131,6 +138,17 @@ def command(
         with suppress(OSError):  # the terminal may be closed
             click.echo(f"Interrupted. To continue: {again}", err=True)
     return outcome.exit_code
+
+
+@contextmanager
+def _dashboard(spec: Spec, results: Path, *, new: bool) -> Iterator[None]:
+    """Print the link to the live page of a sweep, and serve it."""
+    from orchestrator.engine.driver import folder_for
+    from orchestrator.reporting.dashboard import beside_run
+
+    with beside_run(folder_for(spec, results, new=new)) as link:
+        say(f"dashboard: {link}")
+        yield
 
 
 def _progress(metric: str | None, n_trials: int | None, *, plain: bool) -> Progress:

@@ -32,7 +32,7 @@ def beside_run(sweep: SweepDir) -> Iterator[str]:
         link = address(listener, secret, sweep.name)
         server = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-m", "orchestrator.reporting.dashboard.beside_run"),
+                *(sys.executable, "-P", "-m", "orchestrator.reporting.dashboard.own_process"),
                 *(str(listener.fileno()), str(sweep.path.absolute())),
             ],
             stdin=subprocess.PIPE,
