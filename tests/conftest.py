@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,9 +34,15 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["SWEEP_CACHE"] = _cache.name
 
 
+def slow(case: Any) -> Any:
+    """Return a case of a parametrized test that is as slow as its marker says."""
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that start Ray on one worker: two Rays at once starve on a few cores."""
     for item in items:
-        folders = set(item.path.relative_to(ROOT).parts)
-        if item.get_closest_marker("slow") and folders & {"engine", "cli"}:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group("ray"))

@@ -33,7 +33,7 @@ def type_and_hang_up(desk: Desk, command: str) -> str:
     return said
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_sweep_survives_logout_and_is_stopped_and_continued(desk: Desk) -> None:
     desk.write_sweep(TRIALS, METRIC)
     said = type_and_hang_up(desk, f"{shlex.quote(SWEEP)} run sweep.yaml --detach --max-parallel 1")

@@ -20,7 +20,7 @@ from tests.engine.sweeps import toy_spec
 SHORT = Window(points=4, at_least_s=1.0, noisy_s=2.0, few_points=3, long_s=4.0)
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_growth_on_this_machine_is_measured_and_keeps_its_limits(tmp_path: Path) -> None:
     host = HostReader().read()
     if host.cores < 2:

@@ -140,7 +140,7 @@ def states(records: Sequence[TrialRecord]) -> set[TrialState]:
     return {record.state for record in records}
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_memory_that_shrinks_midway_is_waited_for(desk: Desk) -> None:
     desk.nvml.write([Card(24576)])
     desk.write(all_of(4))
@@ -170,7 +170,7 @@ def test_memory_that_shrinks_midway_is_waited_for(desk: Desk) -> None:
     assert desk.most_at_once() == 3
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_script_that_runs_out_of_memory_once_completes_at_its_second_attempt(desk: Desk) -> None:
     desk.nvml.write([Card(24576)])
     trials = all_of(3)
@@ -190,7 +190,7 @@ def test_a_script_that_runs_out_of_memory_once_completes_at_its_second_attempt(d
     assert "after out-of-memory in trial 1" in text
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_two_sweeps_do_not_count_the_same_memory(desk: Desk) -> None:
     desk.nvml.write([Card(17 * 1024)])
     for name in ("first", "second"):
@@ -220,7 +220,7 @@ def test_without_ray_it_waits_too(desk: Desk) -> None:
     assert "waits for 7.0 GiB on GPU 0" in text
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_sweep_that_waits_can_be_stopped_from_elsewhere(desk: Desk) -> None:
     desk.nvml.write([Card(24576, free_mib=2048)])
     desk.write(all_of(2))
@@ -238,7 +238,7 @@ def test_a_sweep_that_waits_can_be_stopped_from_elsewhere(desk: Desk) -> None:
     assert desk.placement() == {}
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_waiting_ends_when_it_is_told_to(desk: Desk) -> None:
     desk.nvml.write([Card(24576, free_mib=2048)])
     desk.write(all_of(2))

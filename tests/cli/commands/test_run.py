@@ -35,7 +35,7 @@ SCRIPTED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_script_is_swept_as_it_is(desk: Desk) -> None:
     desk.write_sweep(SCRIPTED, "metric: {name: mae, goal: minimize}\nfixed: {epochs: 6}")
     # The user's packages must not replace ours in the processes that run trials.
@@ -109,7 +109,7 @@ PATIENT = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_ctrl_c_and_the_same_command_again(desk: Desk) -> None:
     desk.write_sweep(PATIENT, "metric: {name: val_loss}")
     words = ("run", "sweep.yaml", "--max-parallel", "1")
@@ -150,7 +150,7 @@ def test_ctrl_c_and_the_same_command_again(desk: Desk) -> None:
     assert all(one[1] <= other[0] for one, other in pairwise(spans)), "never two at once"
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_three_trials_share_a_card(desk: Desk, tmp_path: Path) -> None:
     nvml = fake_nvml.build(tmp_path)
     nvml.write([Card(4096), Card(24576)])

@@ -14,7 +14,7 @@ from tests.engine.sweeps import wait_until
 SLOW = {"epochs": 600, "epoch_time": 0.1}
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_one_trial_is_stopped_and_the_others_go_on(desk: Desk) -> None:
     trials = {"lost": {"seed": 0, **SLOW}, "kept": {"seed": 1, **SLOW}, "next": {"seed": 2}}
     desk.write_sweep(trials, "metric: {name: val_loss}")

@@ -59,7 +59,7 @@ def epochs_trained(outcome: Outcome) -> Counter[str]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_every_trial_ends_as_it_should_and_none_harms_another(tmp_path: Path) -> None:
     outcome = run(toy_spec(tmp_path, OUTCOMES), tmp_path)
     states = {record.name: record.state for record in outcome.records.values()}
@@ -90,7 +90,7 @@ def test_every_trial_ends_as_it_should_and_none_harms_another(tmp_path: Path) ->
     assert epochs_trained(kept) == trained, "a finished sweep trains nothing again"
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_grid_of_many_trials_runs_each_once(tmp_path: Path) -> None:
     trials = {f"t{index}": {"lr": 0.01 * (index + 1), "epochs": 2} for index in range(20)}
     outcome = run(toy_spec(tmp_path, trials), tmp_path)
@@ -138,7 +138,7 @@ def wait_for_long_ones(folder: Path) -> None:
     wait_until(both_report, 60)
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_sweep_in_order(tmp_path: Path, number: signal.Signals) -> None:
     driver = start_driver(tmp_path, LONG)
@@ -161,7 +161,7 @@ def open_to_others(path: Path) -> bool:
     return not path.is_symlink() and path.stat().st_mode & 0o077 != 0
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.parametrize("lost", ["raylet", "gcs_server"])
 def test_a_lost_ray_interrupts_the_sweep_and_shows_nothing_to_others(
     tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
@@ -201,7 +201,7 @@ def test_a_lost_ray_interrupts_the_sweep_and_shows_nothing_to_others(
     shutil.rmtree(short)
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     trials = {"long": {"fault": "deaf"}, "longer": {"fault": "deaf"}}
     driver = start_driver(tmp_path, trials)
@@ -218,8 +218,10 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     wait_until(lambda: not processes_with(str(tmp_path)), 10)
 
 
-@pytest.mark.slow
-def test_a_killed_driver_leaves_nothing_and_is_continued(tmp_path: Path) -> None:
+@pytest.mark.ray
+def test_a_killed_driver_leaves_nothing_and_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     driver = start_driver(tmp_path, LONG)
     wait_for_long_ones(tmp_path)
     driver.kill()
@@ -231,6 +233,7 @@ def test_a_killed_driver_leaves_nothing_and_is_continued(tmp_path: Path) -> None
     assert (record.state, record.state_now(sweep)) == (SweepState.RUNNING, SweepState.INTERRUPTED)
     before = len(jsonl.read(sweep.run_dir(1, "long").metrics_file))
 
+    monkeypatch.setenv("SWEEP_TEST_HURRY", "1")
     outcome = run(toy_spec(tmp_path, LONG), tmp_path)
     assert outcome.exit_code == 0
     assert {record.state for record in outcome.records.values()} == {TrialState.COMPLETE}
@@ -244,7 +247,7 @@ def test_a_killed_driver_leaves_nothing_and_is_continued(tmp_path: Path) -> None
     assert attempts == {"short": 1, "long": 2, "longer": 2, "last": 1}
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_driver_that_is_killed_while_ray_starts_leaves_nothing(tmp_path: Path) -> None:
     driver = start_driver(tmp_path, LONG)
     # The raylet starts agents that would outlive all others by a minute.
@@ -263,7 +266,7 @@ def names_of(marker: str) -> list[bytes]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_what_fails_in_the_driver_is_said_and_the_sweep_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,14 +281,15 @@ def test_what_fails_in_the_driver_is_said_and_the_sweep_can_go_on(
     assert record.state is SweepState.FAILED
     assert record.reason == "OSError: [Errno 28] No space left on device"
     assert {trial.state for trial in load_trials(sweep)} == {TrialState.WAITING}
-    assert run(spec, tmp_path, only=["a"]).records[0].state is TrialState.COMPLETE
+    again = run(spec, tmp_path, only=["a"], inline=True)
+    assert again.records[0].state is TrialState.COMPLETE
 
 
 def full_disk(*arguments: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_temporary_folders_may_have_long_names_and_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ def test_a_missed_gate_is_exit_code_3(tmp_path: Path) -> None:
     assert run(spec, tmp_path).exit_code == 3
 
 
-@pytest.mark.slow
+@pytest.mark.ray
 def test_a_driver_killed_at_the_first_stage_promotes_whom_it_should(tmp_path: Path) -> None:
     code = (
         "import sys\n"

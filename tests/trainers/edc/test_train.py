@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import slow
 from tests.trainers.edc.local_run import LocalRun, exponential_rooms
 from trainers.base import build
 from trainers.edc import metrics, train
@@ -57,7 +58,7 @@ def same(left: LocalRun, right: LocalRun) -> None:
 
 @pytest.mark.cpu_isa
 @pytest.mark.parametrize("loss", ["mse", "edc_rir", "weighted_edc"])
-@pytest.mark.parametrize("model", ["hybrid_v2", "lstm"])
+@pytest.mark.parametrize("model", [slow("hybrid_v2"), "lstm"])
 def test_training_learns_decays(model: str, loss: str, tmp_path: Path) -> None:
     run = trained(tmp_path, model=model, loss=loss, epochs=40, dropout=0.0)
     assert run.reports[40]["val_r2"] > 0.9
@@ -67,6 +68,7 @@ def test_training_learns_decays(model: str, loss: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.cpu_isa
+@pytest.mark.slow
 def test_the_auxiliary_loss_brings_t20_down(tmp_path: Path) -> None:
     run = trained(tmp_path, loss="auxiliary", epochs=60, dropout=0.0, patience=None)
     # Seeds end at up to 0.48 and 0.04 of the first values.
@@ -146,34 +148,42 @@ def test_scales_know_nothing_of_validation_and_test(kind: str, tmp_path: Path) -
         assert known.train_set.batch(rows)[0].mean().abs() < 1e-5
 
 
+WHOLE = (
+    {"lr_schedule": "onecycle", "dropout": 0.3},
+    {
+        "lr_schedule": "plateau",
+        "plateau_patience": 0,
+        "optimizer": "adamw",
+        "weight_decay": 0.1,
+    },
+    {"loss": "auxiliary", "precision": 16, "lr_schedule": "cosine", "warmup_epochs": 1.5},
+)
+
+
+@pytest.fixture(scope="module", params=WHOLE, ids=lambda values: values["lr_schedule"])
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], LocalRun]:
+    """The settings of a run and the run itself, which never stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load", exponential_rooms)
+        return request.param, trained(tmp_path_factory.mktemp("whole"), **request.param)
+
+
 @pytest.mark.cpu_isa
 @pytest.mark.parametrize("stop_after", [0, 3, 6, 17])
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"lr_schedule": "onecycle", "dropout": 0.3},
-        {
-            "lr_schedule": "plateau",
-            "plateau_patience": 0,
-            "optimizer": "adamw",
-            "weight_decay": 0.1,
-        },
-        {"loss": "auxiliary", "precision": 16, "lr_schedule": "cosine", "warmup_epochs": 1.5},
-    ],
-    ids=lambda values: values["lr_schedule"],
-)
 def test_a_stopped_run_goes_on_to_the_result_of_one_that_never_stopped(
-    values: dict[str, object], stop_after: int, tmp_path: Path
+    whole: tuple[dict[str, Any], LocalRun], stop_after: int, tmp_path: Path
 ) -> None:
-    whole = trained(tmp_path, **values)
+    values, ended = whole
     begun = trained(tmp_path, stop_after=stop_after, **values)
     assert not begun.arrays
     assert begun.saved is not None
     resumed = LocalRun(tmp_path, saved=begun.saved)
     resumed.reports = begun.reports
     train.train(tiny(**values), resumed)
-    same(whole, resumed)
-    assert resumed.facts["best_epoch"] == whole.facts["best_epoch"]
+    same(ended, resumed)
+    assert resumed.facts["best_epoch"] == ended.facts["best_epoch"]
 
 
 def test_a_run_resumed_after_its_end_predicts_without_training_again(tmp_path: Path) -> None:

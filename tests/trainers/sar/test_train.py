@@ -2,11 +2,13 @@ import io
 import math
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.conftest import slow
 from tests.trainers.edc.local_run import LocalRun
 from trainers.base import build
 from trainers.sar import data, metrics, train
@@ -53,7 +55,9 @@ def same(left: LocalRun, right: LocalRun) -> None:
 
 
 @pytest.mark.cpu_isa
-@pytest.mark.parametrize("model", ["baseline", "resnet_lite", "residual", "attention"])
+@pytest.mark.parametrize(
+    "model", ["baseline", *map(slow, ("resnet_lite", "residual", "attention"))]
+)
 def test_every_network_learns_a_batch(model: str, tmp_path: Path) -> None:
     config = tiny(
         model=model,
@@ -76,7 +80,7 @@ def test_every_network_learns_a_batch(model: str, tmp_path: Path) -> None:
 
 # In so few steps the network with attention learns scenes too little to be told from luck.
 @pytest.mark.cpu_isa
-@pytest.mark.parametrize("model", ["baseline", "resnet_lite", "residual"])
+@pytest.mark.parametrize("model", ["baseline", slow("resnet_lite"), slow("residual")])
 def test_training_learns_scenes(model: str, tmp_path: Path) -> None:
     values = {"lr": 5e-3, "batch_size": 4, "warmup_epochs": 1.0}
     weights = {"mse_weight": 1.0, "ssim_weight": 0.0}
@@ -128,20 +132,27 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
     assert not np.array_equal(first.arrays["test"][0], other.arrays["test"][0])
 
 
-@pytest.mark.cpu_isa
-@pytest.mark.parametrize("stop_after", [0, 2, 6])
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"model": "attention", "lr_schedule": "onecycle"},
+@pytest.fixture(
+    scope="module",
+    params=[
+        slow({"model": "attention", "lr_schedule": "onecycle"}),
         {"lr_schedule": "plateau", "plateau_patience": 0, "precision": 16, "optimizer": "adam"},
     ],
     ids=lambda values: values["lr_schedule"],
 )
+def whole(
+    request: pytest.FixtureRequest, one_cache: object, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], LocalRun]:
+    """The settings of a run and the run itself, which never stopped."""
+    return request.param, trained(tmp_path_factory.mktemp("whole"), **request.param)
+
+
+@pytest.mark.cpu_isa
+@pytest.mark.parametrize("stop_after", [0, 2, 6])
 def test_a_stopped_run_goes_on_to_the_result_of_one_that_never_stopped(
-    values: dict[str, object], stop_after: int, tmp_path: Path
+    whole: tuple[dict[str, Any], LocalRun], stop_after: int, tmp_path: Path
 ) -> None:
-    whole = trained(tmp_path, **values)
+    values, ended = whole
     begun = LocalRun(tmp_path)
     begun.stop_after = stop_after  # the scenes are in the cache by now: all looks are of batches
     train.train(tiny(**values), begun)
@@ -150,8 +161,8 @@ def test_a_stopped_run_goes_on_to_the_result_of_one_that_never_stopped(
     resumed = LocalRun(tmp_path, saved=begun.saved)
     resumed.reports = begun.reports
     train.train(tiny(**values), resumed)
-    same(whole, resumed)
-    assert resumed.facts["best_epoch"] == whole.facts["best_epoch"]
+    same(ended, resumed)
+    assert resumed.facts["best_epoch"] == ended.facts["best_epoch"]
 
 
 def test_a_run_resumed_after_its_end_predicts_without_training_again(tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ def test_a_part_begins_in_the_state_in_which_its_left_neighbour_ended(tmp_path: 
 def test_with_unchanging_weights_all_slot_counts_see_the_same_errors(tmp_path: Path) -> None:
     found = {}
     for slots in (1, 4, 8):
-        run = trained(tmp_path, batch_size=slots, lr=0.0, lr_schedule="constant", epochs=2)
+        steady = {"lr": 0.0, "lr_schedule": "constant", "epochs": 2, "duration_s": 2.0}
+        run = trained(tmp_path, batch_size=slots, **steady)
         found[slots] = run.reports[-1][1]
     for slots in (4, 8):
         # From the second epoch on each part begins where the one before it ended.
@@ -121,6 +122,7 @@ def test_with_unchanging_weights_all_slot_counts_see_the_same_errors(tmp_path: P
 
 
 @pytest.mark.cpu_isa
+@pytest.mark.slow
 def test_it_learns_sines_and_tells_train_from_test(tmp_path: Path) -> None:
     run = trained(tmp_path, hidden_size=24, duration_s=20.0, lr=1e-2, epochs=6)
     assert min(row["val_mse"] for _, row in run.reports) < 0.35, "a guess of 0 has 0.5"

@@ -80,29 +80,35 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
     assert first.reports != other.reports
 
 
+WHOLE = (
+    {"lr_schedule": "cosine", "input_dropout": 0.1, "time_mask_prob": 0.5, "layer_norm": True},
+    {"lr_schedule": "plateau", "plateau_patience": 0, "optimizer": "adamw", "eval_every": 2},
+    {"precision": 16, "lr_schedule": "linear", "warmup_batches": 3},
+)
+
+
+@pytest.fixture(scope="module", params=WHOLE, ids=lambda values: values["lr_schedule"])
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], LocalRun]:
+    """The settings of a run and the run itself, which never stopped."""
+    return request.param, trained(tmp_path_factory.mktemp("whole"), **request.param)
+
+
 @pytest.mark.cpu_isa
 @pytest.mark.parametrize("stop_after", [4, 7])
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"lr_schedule": "cosine", "input_dropout": 0.1, "time_mask_prob": 0.5, "layer_norm": True},
-        {"lr_schedule": "plateau", "plateau_patience": 0, "optimizer": "adamw", "eval_every": 2},
-        {"precision": 16, "lr_schedule": "linear", "warmup_batches": 3},
-    ],
-    ids=lambda values: values["lr_schedule"],
-)
 def test_a_stopped_run_goes_on_to_the_result_of_one_that_never_stopped(
-    values: dict[str, Any], stop_after: int, tmp_path: Path
+    whole: tuple[dict[str, Any], LocalRun], stop_after: int, tmp_path: Path
 ) -> None:
-    whole = trained(tmp_path, **values)
+    values, ended = whole
     begun = trained(tmp_path, stop_after=stop_after, **values)
     assert not begun.arrays
     assert begun.saved is not None
     resumed = LocalRun(tmp_path, saved=begun.saved)
     resumed.reports = begun.reports
     train(tiny(**values), resumed)
-    same(whole, resumed)
-    assert resumed.facts["best_step"] == whole.facts["best_step"]
+    same(ended, resumed)
+    assert resumed.facts["best_step"] == ended.facts["best_step"]
 
 
 def test_a_run_resumed_after_its_end_predicts_without_training_again(tmp_path: Path) -> None:
