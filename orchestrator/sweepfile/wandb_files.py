@@ -14,8 +14,13 @@ from orchestrator.errors import Problem
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.course import EarlyTerminate
 from orchestrator.sweepfile.model.spec import Domain, Goal
-from orchestrator.sweepfile.space.distributions import limits, multiple, whole_steps
-from orchestrator.sweepfile.space.grid import distinct
+from orchestrator.sweepfile.space.distributions import (
+    DISTRIBUTIONS,
+    limits,
+    multiple,
+    whole_steps,
+)
+from orchestrator.sweepfile.space.grid import grid_values
 from orchestrator.sweepfile.yaml.node import Node
 
 _KEY = "early_terminate"
@@ -60,9 +65,6 @@ def settle_values(file: ParsedFile) -> ParsedFile:
     settled = dict(file.parameters)
     for name, declared in file.parameters.items():
         domain = declared.domain
-        if file.is_wandb and file.method == "grid" and domain.distribution == "categorical":
-            values = tuple(distinct(domain.values, whole_is_int=True))
-            settled[name] = replace(declared, domain=replace(domain, values=values))
         if domain.q is None or not any(map(math.isfinite, limits(domain))):
             continue
         if file.is_wandb:
@@ -78,6 +80,11 @@ def _check_steps(file: ParsedFile, key: tuple[str, ...], domain: Domain, node: N
     by = f"q ({q:g}{'' if node.get('q') else ', its default'})"
     advice = f"Write a smaller q, or distribution: {plain}."
     if file.method == "grid":
+        if domain.as_wandb and DISTRIBUTIONS[domain.distribution].in_a_grid:
+            left_out = grid_values(replace(domain, as_wandb=None))[len(grid_values(domain)) :]
+            if left_out:
+                message = f"as in W&B, the grid ends before max and leaves out {left_out[0]:g}. "
+                file.warn(f"{message}Write version: 1 to include it.", *key, at=node)
         return
     least, most = whole_steps(domain)
     low, high = limits(domain)

@@ -231,6 +231,25 @@ def test_a_file_of_wandb_warns_of_steps_that_leave_the_range(write: Write) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("block", "left_out"),
+    [
+        ("min: 0.1, max: 1.0, q: 0.1", "1"),
+        ("min: 0.1, max: 0.7, q: 0.2", "0.7"),
+        ("min: 0.0, max: 1.0, q: 0.3", None),
+    ],
+)
+def test_a_grid_of_wandb_warns_of_the_max_that_it_leaves_out(
+    write: Write, block: str, left_out: str | None
+) -> None:
+    text = f"program: env\nmethod: grid\nparameters: {{a: {{distribution: q_uniform, {block}}}}}\n"
+    found = [warning for warning in load_spec(write(text)).warnings if "leaves out" in warning]
+    assert [one.partition("leaves out ")[2] for one in found] == (
+        [] if left_out is None else [f"{left_out}. Write version: 1 to include it."]
+    )
+    assert not load_spec(write(f"version: 1\n{text}")).warnings
+
+
 def test_other_files_keep_steps_inside(write: Write) -> None:
     with pytest.raises(SpecError) as caught:
         load_spec(write(f"version: 1\n{STEPS}"))

@@ -1,7 +1,7 @@
 """W&B's own package as the measure: the same grids in the same order, the same spaces and draws.
 
 `sweeps` 0.2.0 is the search engine of W&B's local controller. Where the newest W&B differs from it
-(1 and 1.0 are one choice, bands count from 1), the newest wins and a test here says so.
+(bands count from 1), the newest wins and a test here says so.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ FIXED_GRIDS = [
     " a: {values: [1, 2]}, z: {values: [3, 4]}}",
     "{net.width: {values: [8, 16]}, net: {value: {width: 4, depth: 2}}}",
     "{x: {values: [{a: 1, b: 2}, {b: 2, a: 1}, {a: 2}]}}",
+    "{x: {values: [1, 2, 1.0, 2.0, 1]}}",
     "{x: {values: [on, off, yes, 012, 1_000, 1:30]}}",
 ]
 
@@ -154,13 +155,6 @@ FIXED_GRIDS = [
 def test_fixed_grids(text: str, tmp_path: Path) -> None:
     ours, theirs = both_grids(yaml.safe_load(text), tmp_path / "s.yaml")
     assert same(ours, theirs)
-
-
-def test_a_whole_float_is_the_int_of_the_newest_source(write: Write) -> None:
-    spec = load_spec(write("program: p\nmethod: grid\nparameters: {x: {values: [1, 2, 1.0]}}\n"))
-    found = [trial.config["x"] for trial in iter_configs(spec)]
-    assert found == [1.0, 2]
-    assert type(found[0]) is float
 
 
 @pytest.mark.parametrize("block", ["{min: 0.0, max: 1.0}", "{distribution: normal}",

@@ -18,6 +18,12 @@ from orchestrator.sweepfile.space.optuna_options import (
 from orchestrator.sweepfile.yaml.node import Node, found
 
 _WRAPPED = "wrapped_pruner"
+_OTHER_NAMES = {
+    **dict.fromkeys(("asha", "sha"), "successive_halving"),
+    **dict.fromkeys(("no", "nop"), "none"),
+    **dict.fromkeys(("gaussianprocess", "bayesian"), "gp"),
+    **dict.fromkeys(("sobol", "halton", "quasimontecarlo"), "qmc"),
+}
 Record = TypeVar("Record", SamplerRecord, PrunerRecord)
 
 
@@ -73,6 +79,14 @@ def _pruner(
     return name, chosen, record
 
 
+def _meant(file: ParsedFile, name: str, known: Mapping[str, Record]) -> str:
+    """Return what to write for a class of Optuna, or another tool's name of one."""
+    text = name.rpartition(".")[2].lower().replace("_", "").replace("-", "")
+    short = text.removesuffix("pruner").removesuffix("sampler")
+    found = next((one for one in known if one.replace("_", "") == short), _OTHER_NAMES.get(short))
+    return f" Write {found}." if found in known else file.log.hint(name, known)
+
+
 def _choice(
     file: ParsedFile, node: Node, path: tuple[str, ...], known: Mapping[str, Record]
 ) -> tuple[str, dict[str, Any], Record] | None:
@@ -81,7 +95,7 @@ def _choice(
     of = type(next(iter(known.values()))).of
     record = of(named.value) if isinstance(named.value, str) else None
     if record is None:
-        hint = file.log.hint(named.value, known) if isinstance(named.value, str) else ""
+        hint = _meant(file, named.value, known) if isinstance(named.value, str) else ""
         expected = f"expected one of {', '.join(known)}, or module:Class (found {found(named)})."
         file.error(f"{expected}{hint}", *path, at=named)
         return None

@@ -100,6 +100,7 @@ class Record:
         later: keys that are known but not supported yet, to what to do instead.
         ignored: keys that are known and have no meaning here; they become warnings.
         meant: keys of other tools, to what to write instead.
+        otherwise: what to do about any other unknown key; "" to list the known ones.
         empty: True if null means an empty record.
         filled: True if it has at least one entry.
         tolerant: True if unknown keys are warnings, as in W&B.
@@ -110,6 +111,7 @@ class Record:
     later: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
     meant: Mapping[str, str] = field(default_factory=dict)
+    otherwise: str = ""
     empty: bool = False
     filled: bool = False
     tolerant: bool = False
@@ -143,6 +145,7 @@ class Record:
         hint = log.hint(name, self.keys)
         if name.lower() in self.meant:
             hint = f" Write {self.meant[name.lower()]}."
+        hint = hint or self.otherwise
         if self.tolerant:
             log.warn(node.key_node(name), key, f"unknown key, which is ignored.{hint}")
             return

@@ -123,6 +123,7 @@ _START = Record(
         "from": Key(Text("a sweep's folder"), "an earlier sweep, whose results bayes learns"),
     },
     "a list of configs, or a mapping such as {from: results/edc_quick}",
+    otherwise=" Write configs as a list: start: [{lr: 0.001}].",
     filled=True,
 )
 START = Either(_CONFIGS, _START, lists_first=True)

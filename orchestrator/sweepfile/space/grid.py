@@ -61,6 +61,8 @@ class _Steps(Sequence[float]):
         return self.length
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self.length))]
         if not 0 <= index < self.length:
             raise IndexError(index)
         value = self._low + index * self._q
@@ -116,9 +118,9 @@ def rows_of(spec: Spec, group: tuple[str, ...]) -> Sequence[Any]:
     return distinct(zip(*(spec.parameters[name].values for name in group), strict=True))
 
 
-def distinct(values: Iterable[Any], *, whole_is_int: bool = False) -> list[Any]:
+def distinct(values: Iterable[Any]) -> list[Any]:
     """Return `values` without repetitions, in order; of two that are the same the later stays."""
-    return list({canonical(v, whole_is_int=whole_is_int): v for v in values}.values())
+    return list({canonical(value): value for value in values}.values())
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,10 @@ class TestPruners:
         ("pruner", "words"),
         [
             ("medain", "Did you mean 'median'?"),
+            ("MedianPruner", "Write median."),
+            ("optuna.pruners.SuccessiveHalvingPruner", "Write successive_halving."),
+            ("asha", "Write successive_halving."),
+            ("'a:b:c'", "or module:Class (found 'a:b:c')."),
             ("{n_warmup_steps: 3}", "expected a name, or a mapping"),
             ("{name: percentile}", "needs percentile"),
             ("{name: threshold, n_warmup_steps: 3}", "needs lower or upper"),
