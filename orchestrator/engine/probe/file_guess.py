@@ -82,6 +82,11 @@ def guess_files(here: Path, seen: Observation, given: Path | None = None) -> Fil
     )
 
 
+def holds_shared(folder: Path) -> bool:
+    """Return whether trials may well share what is in a folder."""
+    return _is_shared(folder / "file")
+
+
 def _is_shared(path: Path) -> bool:
     """Return whether trials may well share a file."""
     folders = {part.lower() for part in path.parts[:-1]}

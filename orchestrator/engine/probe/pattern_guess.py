@@ -20,6 +20,7 @@ from orchestrator.runs.curves import cells
 MOST_PATTERNS = 4
 _MOST_SHAPES = 40
 _VALUE, _GROUPED = r"[-+\w.]+", r"[-+\w.,]*\w"
+_CELL = r"[-+]?(?:[\d.][-+\w.]*|(?i:nan|inf))"  # not the heading of its column
 _FIELD = r"[-+\w.,%]+"
 _KINDS = ("epoch", "step", "count", "batch")
 _NUMBERS = re.compile(r"(?<![\w])[-+]?\d[\d.,]*(?:[eE][-+]?\d+)?(?!\w)")
@@ -222,21 +223,22 @@ def _steps_alone(shown: _Shown) -> Proposal | None:
 def _table(lines: Sequence[str]) -> Proposal | None:
     """Return a pattern for a table with names above its columns of numbers."""
     for place, line in enumerate(lines[:-1]):
-        columns, has_bars = _cells(line)
+        columns, sign = _cells(line)
         if len(columns) < 2 or not all(re.match(r"[A-Za-z]", cell) for cell in columns):
             continue
         names = [_column(cell) for cell in columns]
         rows = list(_rows(lines[place + 1 :], names))
         names = [name if names.count(name) == 1 else "" for name in names]
-        least = 1 if has_bars else 2
+        least = 1 if sign == _BARS else 2
         if len(rows) < least or not any(name not in ("", "step") for name in names):
             continue
         if "step" in names and not _rises([row["step"] for row in rows]):
             continue
-        other = rf"[^{_BARS}]+?" if has_bars else r"\S+"
-        groups = [f"(?P<{name}>{_VALUE})" if name else other for name in names]
-        between = rf"\s*[{_BARS}]\s*" if has_bars else r"\s+"
-        pattern = rf"^[\s{_BARS}]*{between.join(groups)}[\s{_BARS}]*$"
+        other = rf"[^{sign}]+?" if sign else r"\S+"
+        groups = [f"(?P<{name}>{_CELL})%?" if name else other for name in names]
+        between = rf"\s*[{sign}]\s*" if sign else r"\s+"
+        edge = rf"[\s{sign}]*" if sign else r"\s*"
+        pattern = f"^{edge}{between.join(groups)}{edge}$"
         found = tuple(name for name in reported([pattern], lines).names)
         if found:
             return Proposal(pattern, found, len(rows), found)
@@ -252,10 +254,13 @@ def _rows(lines: Sequence[str], names: Sequence[str]) -> Iterator[dict[str, floa
             yield {name: number for name, number in row.items() if number is not None}
 
 
-def _cells(line: str) -> tuple[list[str], bool]:
-    """Return the cells of a line, and whether bars part them, not blanks."""
-    by_bars = [cell.strip() for cell in re.split(f"[{_BARS}]", line.strip().strip(_BARS))]
-    return (by_bars, True) if len(by_bars) > 1 else (line.split(), False)
+def _cells(line: str) -> tuple[list[str], str]:
+    """Return the cells of a line, and the signs that part them; "" for blanks."""
+    for sign in (_BARS, ",", ";"):
+        found = [cell.strip() for cell in re.split(f"[{sign}]", line.strip().strip(sign))]
+        if len(found) > 1:
+            return found, sign
+    return line.split(), ""
 
 
 def _column(cell: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.probe.file_guess import RUN_DIR, guess_files
+from orchestrator.engine.probe.file_guess import RUN_DIR, guess_files, holds_shared
 from orchestrator.engine.probe.observe import Observation, Observed, observe
 from orchestrator.engine.probe.pattern_guess import (
     Proposal,
@@ -94,7 +94,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         variables.pop("WANDB_SWEEP_PARAM_PATH")
         seen = observe(program, [*start, *typed], limit_s, variables)
         own, sources = _reported(folder)
-    named = _into_run_dir(words, arguments, seen)
+    named = _into_run_dir(words, options, seen)
     files = guess_files(Path(program.workdir), seen, named)
     proposals = propose_patterns(seen.lines, [item.name for item in arguments])
     patterns = [item.pattern for item in proposals]
@@ -167,19 +167,21 @@ def _sorted(options: Options, typed: Sequence[str], folder: Path) -> tuple[Optio
     return options, sorted_words
 
 
-def _into_run_dir(words: Typed, arguments: Sequence[Argument], seen: Observation) -> Path | None:
-    """Let a folder that an argument named and the run made be in the run directory of a trial.
+def _into_run_dir(words: Typed, options: Options, seen: Observation) -> Path | None:
+    """Let a folder that an option names and the run made be in the run directory of a trial.
 
     Returned is the folder; None if there is none.
     """
-    for name, value in words.given.items():
+    named = {item.name: item.default for item in options.arguments if options.args == "auto"}
+    for name, value in (named | words.given).items():
         path = Path(os.path.normpath(value)) if isinstance(value, str) and value else None
-        if path in seen.new_folders:
-            option = next((item.option for item in arguments if item.name == name), name)
-            hyphens = "" if words.style == "k=v" else "--"
-            words.words.append(f"{hyphens}{option}={RUN_DIR}{path.name}")
-            del words.given[name]
-            return path
+        if path not in seen.new_folders or (name not in words.given and holds_shared(path)):
+            continue
+        option = next((item.option for item in options.arguments if item.name == name), name)
+        hyphens = "" if words.style == "k=v" else "--"
+        words.words.append(f"{hyphens}{option}={RUN_DIR}{path.name}")
+        words.given.pop(name, None)
+        return path
     return None
 
 
@@ -205,7 +207,7 @@ def _rank(name: str) -> tuple[bool, bool, int, bool, int]:
     plain = name.lower()
     words = set(re.split(r"[^a-z0-9]+", plain))
     is_loss = "loss" in plain
-    is_test = "test" in words
+    is_test = "test" in words or "held_out" in plain
     is_held_out = is_test or is_validation(plain)
     return (
         is_state(plain) or plain.endswith("step"),

@@ -15,6 +15,7 @@ from orchestrator.sweepfile.program import Argument, ScriptParser, ask_help, rea
 # A script with none of the known parsers may not know --help, and would begin to train.
 _WITHOUT_HELP = ("", "configurator", "hydra", "environment", "params_file", "notebook")
 _OPTION = re.compile(r"-(?![\d.])")  # -1 and -.5 are values
+_SHORT = re.compile(r"-[A-Za-z]")
 _KEY_VALUE = re.compile(r"(?P<hyphens>--)?(?P<name>[A-Za-z_][\w.-]*)=(?P<value>.*)", re.DOTALL)
 _SOURCES = (".py", ".sh", ".js", ".mjs", ".ts", ".pl", ".R", ".r", ".jl", ".lua", ".rb", ".php")
 _STARTS_OTHERS = re.compile(
@@ -90,7 +91,9 @@ def read_options(file: Path, start: Sequence[str], typed: Sequence[str]) -> Opti
     env = _environment(parser)
     known = {item.name: item for item in parser.parameters}
     is_known = known.keys() >= {item.name for item in in_help} and bool(known)
-    style = "auto" if is_known or (parser.answers_help and bool(in_help) and not known) else None
+    # What only the help of a subcommand shows is not asked again when the sweep runs.
+    is_asked = parser.answers_help and not parser.has_subcommands and not known and bool(in_help)
+    style = "auto" if is_known or (is_asked and not leading) else None
     if leading:
         return Options([known.get(item.name, item) for item in in_help], leading, style, env=env)
     others = [item for item in in_help if item.name not in known]
@@ -145,6 +148,9 @@ def sort_words(typed: Sequence[str], arguments: Sequence[Argument], leading: int
         elif not known and word.startswith("--") and style != "--k=v" and _is_value(queue):
             given[word[2:]] = _value(queue.pop(0))
             style = "--k v"
+        elif not known and _SHORT.fullmatch(word) and _is_value(queue):
+            given[word[1]] = _value(queue.pop(0))
+            rest += [word, f"${{params:{word[1]}}}"]
         elif option is not None and option.is_switch:
             given[option.name] = option.typed_value
         elif option is not None and option.takes_several:

@@ -48,6 +48,7 @@ _COUNT = re.compile(
     r"^(?:[IWEF]\d{4} [^]]*\] |\s*)(?P<label>[\[(]?|\|\s*)(?P<value>\d+)"
     r"(?:(?P<slash>\s*/\s*)(?P<total>\d+)|(?=\s*[\]|]\s))"
 )
+_AT = re.compile(r"@\d+\s*\Z")  # of "Acc@5"
 _FRACTION = re.compile(r"\d+\s*/\s*\d+")
 # What parts the name of a number from it, and names from what is before them.
 _SIGN = re.compile(
@@ -220,15 +221,17 @@ def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:
     at = [place for place, word in enumerate(plain) if _is_metric(word)]
     if at and plain[at[-1]] == "per" and len(plain) > at[-1] + 1:
         at.pop()  # "samples per second"
-    if not at or (not is_strong and at[-1] < len(plain) - 1 and plain[-1] not in ("rate",)):
+    is_last = bool(at) and (at[-1] == len(plain) - 1 or _AT.search(phrase) is not None)
+    if not at or not (is_strong or is_last or plain[-1] == "rate"):
         return None, 0
     first = at[0]
     is_one_word = " " not in phrase.strip()
+    is_short = is_strong and len(plain) <= 4
     while first > 0 and (
         is_one_word
         or plain[first - 1] in _QUALIFIERS
         or plain[first - 1] in SPLIT_WORDS
-        or (is_strong and len(plain) <= 4)
+        or (is_short and plain[first - 1].isalpha())
     ):
         first -= 1
     kept = []

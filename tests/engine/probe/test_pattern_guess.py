@@ -57,6 +57,10 @@ from orchestrator.engine.script.printed import read_line
             ("train_r2", "test_r2"),
             1,
         ),
+        (["Epoch,trn_loss,val_wer", "1,0.5,30.1%", "2,0.4,20.5%"], ("train_loss", "val_wer"), 2),
+        (["Epoch  ValLoss  ValAcc", "1  0.5  30.1%", "2 0.4 35%"], ("val_loss", "val_acc"), 2),
+        (["   * Acc@1 54.758 Acc@5 81.903"], ("acc_1", "acc_5"), 1),
+        (["5-fold CV accuracy: 0.816 +/- 0.012"], ("fold_cv_accuracy",), 1),
         (["Episode 10\tAverage Score: 3.5", "Episode 20\tAverage Score: 7.0"], ("score",), 2),
     ],
 )
@@ -100,6 +104,12 @@ def test_what_changes_from_day_to_day_is_not_in_a_pattern() -> None:
     patterns = [item.pattern for item in propose_patterns(lines)]
     seen = reported(patterns, [line.replace("1201", "1202") for line in lines])
     assert seen.values == {"accuracy": [0.9], "val_accuracy": [0.8]}
+
+
+def test_the_heading_of_a_table_is_no_value() -> None:
+    lines = ["epoch  val_loss", "1  0.5", "2  nan"]
+    (found,) = propose_patterns(lines)
+    assert [re.search(found.pattern, line) is not None for line in lines] == [False, True, True]
 
 
 def test_counts_and_options_are_no_metrics() -> None:

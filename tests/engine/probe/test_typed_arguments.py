@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.probe.typed_arguments import in_params_file, launched, sort_words
+from orchestrator.engine.probe.typed_arguments import (
+    in_params_file,
+    launched,
+    read_options,
+    sort_words,
+)
 from orchestrator.sweepfile.program import Argument
 
 KNOWN = [Argument("batch-size", int, shorts=("b",)), Argument("amp", bool, is_switch=True)]
@@ -17,6 +23,7 @@ KNOWN = [Argument("batch-size", int, shorts=("b",)), Argument("amp", bool, is_sw
         ("--lr=0.1 --n=3", [], {"lr": 0.1, "n": 3}, [], "--k=v"),
         ("--lr 0.1 --name a --fast", [], {"lr": 0.1, "name": "a"}, ["--fast"], "--k v"),
         ("--lr -0.5", [], {"lr": -0.5}, [], "--k v"),
+        ("-l 0.1 x", [], {"l": 0.1}, ["-l", "${params:l}", "x"], None),
         ("lr=0.1", [], {"lr": 0.1}, [], "k=v"),
         ("train --lr=0.1 -x", [], {"lr": 0.1}, ["train", "-x"], "--k=v"),
     ],
@@ -67,3 +74,15 @@ def test_a_file_of_parameters_that_an_argument_names(
     file, found, leaves = in_params_file(typed.split(), tmp_path)
     assert (file, " ".join(found)) == (("a.yaml", words) if words else ("", typed))
     assert [item.option for item in leaves] == (["optim.lr"] if words else [])
+
+
+def test_names_with_hyphens_that_only_the_help_of_a_subcommand_shows(tmp_path: Path) -> None:
+    file = tmp_path / "main.py"
+    file.write_text(
+        "import argparse\np = argparse.ArgumentParser()\ns = p.add_subparsers()\n"
+        "q = s.add_parser('train')\nfor name in ('max-epochs',):\n"
+        "    q.add_argument('--' + name, help='(default: 3)')\np.parse_args()\n"
+    )
+    found = read_options(file, [sys.executable, str(file)], ["train"])
+    assert [item.option for item in found.arguments] == ["max-epochs"]
+    assert (found.leading, found.args) == (1, None)  # the style that suits hyphens

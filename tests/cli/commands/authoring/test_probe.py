@@ -226,6 +226,22 @@ def test_a_launcher_a_file_of_parameters_and_a_folder_for_each_day(here: Path) -
     assert values == [0.0165, 0.05, 0.15]
 
 
+def test_a_folder_that_is_the_default_of_an_option(here: Path) -> None:
+    Path("train.py").write_text(
+        "import argparse, os\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--lr', type=float, default=0.1)\n"
+        "p.add_argument('--out', default='out/run1')\n"
+        "p.add_argument('--data', default='data')\na = p.parse_args()\n"
+        "for folder in (a.out, a.data):\n    os.makedirs(folder, exist_ok=True)\n"
+        "open(os.path.join(a.data, 'x.bin'), 'w').write('x')\n"
+        "open(os.path.join(a.out, 'm.csv'), 'w').write(f'epoch,val_loss\\n1,{a.lr}\\n')\n"
+    )
+    _, found = probe("train.py")
+    assert found["command"] == ["python", "${program}", "--out=${run_dir}/run1", "${args}"]
+    assert found["metrics"] == {"files": "${run_dir}/run1/m.csv"}
+    assert "outputs" not in found
+
+
 def test_a_script_of_another_language(here: Path) -> None:
     Path("train").write_text(
         "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ $1 = --lr ] && lr=$2; shift; done\n"
