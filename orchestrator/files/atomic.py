@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import numbers
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,9 +47,11 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
     """Remove the temporary files of killed writers of `names`, which no other process may write."""
-    for name in names:
-        for path in folder.glob(f".{glob.escape(name)}.*.tmp"):
-            path.unlink(missing_ok=True)
+    starts = tuple(f".{name}." for name in names)
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(starts) and entry.name.endswith(".tmp"):
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:

@@ -70,7 +70,13 @@ class RunDir:
         """Names of the files that the child replaces while the trial runs."""
         roles = ("predictions", "predictions_lengths", "targets", "targets_lengths")
         arrays = [array_name(role, split) for split in SPLITS for role in roles]
-        return ["metadata.json", "script.json", "checkpoint.pt", "checkpoint_best.pt", *arrays]
+        script = ("script.json", "config.json", "wandb-config.yaml", "notebook-parameters.yaml")
+        return ["metadata.json", "checkpoint.pt", "checkpoint_best.pt", *script, *arrays]
+
+    @property
+    def written_by_driver(self) -> list[str]:
+        """Names of the files that the driver replaces."""
+        return [self.state_file.name, self.stop_file.name]
 
     @staticmethod
     def is_called(text: str, number: int, name: str) -> bool:
@@ -106,6 +112,11 @@ class SweepDir:
     lock_file = _Inside(".lock")  # held by the driver while it lives
     requests_dir = _Inside("requests")  # to stop, for the driver; written by `request_stop`
     trials_dir = _Inside("trials")  # <number>-<name>/ for each trial
+
+    @property
+    def written_by_driver(self) -> list[str]:
+        """Names of the files that the driver replaces."""
+        return [self.spec_file.name, self.plan_file.name, self.state_file.name]
 
     @property
     def name(self) -> str:

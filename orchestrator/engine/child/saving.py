@@ -112,7 +112,7 @@ def check_checkpoint(path: Path) -> None:
 
 def copy_file(source: Path, target: Path) -> None:
     """Replace `target` by the present content of `source`, as a hard link if possible."""
-    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     part.unlink(missing_ok=True)
     try:
         os.link(source, part)

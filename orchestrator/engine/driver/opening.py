@@ -50,6 +50,8 @@ def open_sweep(
         folder.lock_file, timeout_s=LOCK_TIMEOUT_S, holder=f"the sweep '{folder.name}'"
     )
     try:
+        for one in (folder, *folder.run_dirs()):
+            atomic.remove_leftovers(one.path, one.written_by_driver)
         present = _plain(spec)
         changed = _changes(folder, present)
         if changed:

@@ -143,6 +143,7 @@ class History:
         except (UsageError, OSError):
             return False
         try:
+            atomic.remove_leftovers(self._path.parent, [self._path.name])
             content = atomic.read_json(self._path)
             sections = {part: _section(content, part) for part in ("needs", "growth")}
             section = sections[name]
