@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -241,21 +242,22 @@ def _schedule_of(run: LoggedRun, spec: Mapping[str, Any]) -> Declared | None:
 def _lost_before(examined: Sequence[Examined]) -> list[str]:
     """Name runs that never came near where the others begin, although their own curve falls."""
     sentences = []
+    firsts: dict[str | None, list[float]] = {}
+    for one in examined:
+        if one.diagnosis.first is not None:
+            firsts.setdefault(one.diagnosis.judged, []).append(one.diagnosis.first)
+    greatest = {judged: heapq.nlargest(2, values) for judged, values in firsts.items()}
     for one in examined:
         own = one.diagnosis
-        firsts = [
-            other.diagnosis.first
-            for other in examined
-            if other is not one
-            and other.diagnosis.judged == own.judged
-            and other.diagnosis.first is not None
-        ]
-        if not firsts or own.best is None or own.sign < 0 or own.is_lost:
+        others = list(greatest.get(own.judged, ()))
+        if own.first in others:
+            others.remove(own.first)
+        if not others or own.best is None or own.sign < 0 or own.is_lost:
             continue
-        if own.best > _THOUSANDS * max(firsts) > 0:
+        if own.best > _THOUSANDS * others[0] > 0:
             sentences.append(
                 f"{_label(one.run)} never brought {own.judged} below {number(own.best)}, where the "
-                f"others begin at {number(max(firsts))} at most: it exploded before its first "
+                f"others begin at {number(others[0])} at most: it exploded before its first "
                 "report."
             )
     return sentences

@@ -11,6 +11,7 @@ import errno
 import importlib.util
 import io
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ _FOLDERS = {
     "Writing sweep files": "orchestrator.cli.commands.authoring",
 }
 """Headings of `sweep --help`, each with the package of its commands."""
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
 def command_modules() -> dict[str, str]:
@@ -105,12 +108,20 @@ def main(args: list[str] | None = None) -> Any:
     except click.Abort:
         code = 130
     except SweepError as error:
-        click.echo(f"Error: {safe(str(error))}", err=True)
+        _complain(safe(str(error)))
         code = error.exit_code
+    except MemoryError:
+        _complain("the system gives no more memory. See `ulimit -v` and what else runs.")
+        code = 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _DISK:
             raise
-        click.echo(f"Error: cannot write {error.filename or 'output'}: {error.strerror}.", err=True)
+        _complain(f"cannot write {error.filename or 'output'}: {error.strerror}.")
         mute()
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> None:
+    with suppress(OSError):  # the errors may go to the disk that is full
+        click.echo(f"Error: {message}", err=True)

@@ -160,6 +160,12 @@ class Conductor:
                     self._log.show("progress", attempt.record, {"text": text})
                 case ["done"] if not attempt.is_finished:
                     self._finish(attempt, *attempt.reported_end())
+                case "disk", text:
+                    # The next trial would meet the same; this one is not to blame. Nothing is
+                    # written if the whole folder is gone, which raises.
+                    self._log.folder.lock_file.stat()
+                    self._finish(attempt, TrialState.WAITING, str(text))
+                    self.stop(str(text))
                 case "failed", text:
                     self._on_failed(attempt_id, attempt, str(text))
 

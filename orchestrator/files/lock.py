@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -11,6 +12,8 @@ from filelock import FileLock, Timeout
 from orchestrator.errors import BusyError, UsageError
 
 Held = FileLock
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
@@ -22,7 +25,8 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
 
     Raises:
         BusyError: another process still holds it after `timeout_s`.
-        UsageError: the file cannot be opened for writing.
+        UsageError: the file cannot be opened for writing, or the file system has no locks.
+        OSError: the disk is full.
     """
     lock = FileLock(path, timeout=timeout_s)
     try:
@@ -33,6 +37,13 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
             "Wait for it, or end it with `sweep stop`."
         ) from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        if error.errno in _NO_LOCKS:
+            raise UsageError(
+                f"{path}: the file system has no locks ({error.strerror}), so nothing would keep "
+                "two processes apart. Choose a folder on another disk."
+            ) from None
         raise UsageError(
             f"{path}: cannot be written ({error.strerror or error}). "
             "See who owns the folder, or choose another."

@@ -45,7 +45,9 @@ def open_file(path: Path, within: Path | None = None) -> BinaryIO:
 def read_bytes(path: Path, within: Path | None = None, most: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file of at most `most` bytes; see `open_file`."""
     with open_file(path, within) as stream:
-        content = stream.read(most + 1)
+        # Python reserves as much memory as it is told to read.
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(min(max(size, 1 << 16), most) + 1)
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB", str(path))
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 import typing
@@ -48,7 +49,7 @@ def checked(kind: type, raw: Mapping[str, Any]) -> tuple[dict[str, Any] | None, 
         return None, ["it is nested too deeply"]
     found: dict[str, Any] = {}
     problems = []
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     is_whole = True
     for one in fields(kind):
         has_default = one.default is not MISSING or one.default_factory is not MISSING
@@ -105,6 +106,11 @@ def _cleaned(value: dict[str, Any], inside: Mapping[str, Any]) -> dict[str, Any]
         for key, item in value.items()
         if key not in inside or item is None or _fits(item, inside[key])
     }
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 WAYS = ("before", "torn", "after")
@@ -35,13 +36,17 @@ def in_fork(action: Callable[[], object]) -> tuple[int, str]:
         os.close(ours)
         os.dup2(theirs, 1)
         os.dup2(theirs, 2)
+        # The streams were of a file perhaps, which can seek.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         code = 1
         try:
             action()
             code = 0
         except BaseException:
             traceback.print_exc()
-        sys.stdout.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     os.close(theirs)
     with os.fdopen(ours, "rb") as stream:

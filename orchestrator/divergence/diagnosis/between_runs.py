@@ -86,15 +86,28 @@ def _pairs(
     lost: Sequence[RunSummary], sound: Sequence[RunSummary], varied: Sequence[str]
 ) -> list[str]:
     """Name the sound runs that differ least from lost ones; at most three sentences."""
-
-    def different(one: RunSummary, other: RunSummary) -> list[str]:
-        return [name for name in varied if _key(one, name) != _key(other, name)]
-
+    keys = [tuple(_key(run, name) for name in varied) for run in sound]
+    # Of all sound runs with equal values but for one parameter, the first.
+    but_one: dict[tuple[int, tuple[str, ...]], int] = {}
+    for order, key in enumerate(keys):
+        for index in range(len(varied)):
+            but_one.setdefault((index, key[:index] + key[index + 1 :]), order)
+    same = set(keys)
     found: list[str] = []
     proven: set[tuple[str, str, str]] = set()
     for run in lost:
-        nearest = min(sound, key=lambda other: len(different(run, other)))
-        names = different(run, nearest)
+        own = tuple(_key(run, name) for name in varied)
+        if own in same:
+            continue  # the same config, another seed
+        near = [but_one.get((i, own[:i] + own[i + 1 :])) for i in range(len(varied))]
+        place = min((one for one in near if one is not None), default=None)
+        if place is None and len(lost) > 1:
+            continue
+        if place is None:
+            distances = [sum(a != b for a, b in zip(own, key, strict=True)) for key in keys]
+            place = distances.index(min(distances))
+        nearest = sound[place]
+        names = [name for name, a, b in zip(varied, own, keys[place], strict=True) if a != b]
         if len(names) == 1:
             name, good, bad = names[0], _shown(nearest, names[0]), _shown(run, names[0])
             if (name, good, bad) in proven:
@@ -104,7 +117,7 @@ def _pairs(
                 f"{nearest.label} differs from {run.label} only in {name} ({good}, not {bad}) and "
                 f"is sound: {name} is the cause."
             )
-        elif len(names) == 2 and not found and len(lost) == 1:
+        elif len(names) == 2:
             found.append(
                 f"{nearest.label} is sound and differs from {run.label} in {names[0]} and "
                 f"{names[1]}: they changed together, so neither is proven."

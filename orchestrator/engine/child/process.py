@@ -11,6 +11,7 @@ A message is a list in JSON types; its first item is the kind::
     ["memory", bytes, pid]
     ["done"]
     ["failed", message]
+    ["disk", message]                       its folder cannot be written
 
 The bytes of ``memory`` are, on a GPU, the peak of what torch reserved, without the context; on a
 CPU the RAM of all the trial's processes. A script, which the driver measures itself, sends 0.
@@ -224,7 +225,7 @@ class TrialProcess:
 
 def is_last(messages: list[Message]) -> bool:
     """Return whether the last of `messages` ends the attempt."""
-    return bool(messages) and messages[-1][0] in ("done", "failed")
+    return bool(messages) and messages[-1][0] in ("done", "failed", "disk")
 
 
 def kill_family(pid: int) -> None:

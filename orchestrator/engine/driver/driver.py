@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from orchestrator.engine.queue.sweep_view import Listener, SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.errors import SweepError, WaitTimeoutError
-from orchestrator.files import atomic
+from orchestrator.files import atomic, disk
 from orchestrator.placement import CPU, Plan
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import HISTORY_FILE, History
@@ -122,8 +123,8 @@ def run_sweep(
                 )
         except OSError as error:
             raise SweepError(
-                f"{folder.path}: cannot read and write the sweep's folder any more ({error}). "
-                "Run the sweep again to continue it."
+                f"{folder.path}: {disk.what_is_wrong(error, folder.path)}. Once that is mended, "
+                "run the sweep again to continue it: what has ended is kept, the rest waits."
             ) from error
 
 
@@ -148,6 +149,7 @@ class _Driver:
         self._must_stop = False
         self._timeout = ""
         self._looked_at = 0.0
+        self._identity = disk.identity(self._folder.lock_file)
 
     def stop(self, on_stop: Callable[[bool], object]) -> None:
         """Request an end in order; called in a signal handler."""
@@ -209,7 +211,10 @@ class _Driver:
             conductor.close()
         except BaseException as error:
             record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
+            if isinstance(error, OSError):
+                record.state = SweepState.INTERRUPTED
             with suppress(OSError):  # which may be what went wrong
+                self._folder.lock_file.stat()  # no other folder is made in its place
                 if self._conductor is not None:
                     self._conductor.mark_interrupted()
                 self._close_record(record)
@@ -291,6 +296,9 @@ class _Driver:
         if time.monotonic() - self._looked_at < REQUESTS_EVERY_S:
             return
         self._looked_at = time.monotonic()
+        if disk.identity(self._folder.lock_file) != self._identity:
+            # Whoever comes next would run the sweep too; nothing more is written here.
+            raise FileNotFoundError(errno.ENOENT, "the sweep's lock was removed")
         for number in control.take(self._folder):
             if number is None:
                 conductor.stop("stopped by `sweep stop`")

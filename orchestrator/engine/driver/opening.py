@@ -50,8 +50,15 @@ def open_sweep(
         folder.lock_file, timeout_s=LOCK_TIMEOUT_S, holder=f"the sweep '{folder.name}'"
     )
     try:
-        for one in (folder, *folder.run_dirs()):
-            atomic.remove_leftovers(one.path, one.written_by_driver)
+        if not lock.is_held(folder.lock_file):
+            raise UsageError(
+                f"{folder.lock_file}: the file system grants a lock that is already held, so "
+                "nothing would keep two drivers of this sweep apart. Choose a folder on another "
+                "disk with --results."
+            )
+        atomic.remove_leftovers(folder.path, folder.written_by_driver)
+        for run in folder.run_dirs():
+            atomic.remove_leftovers(run.path, run.written_by_driver)
         present = _plain(spec)
         changed = _changes(folder, present)
         if changed:

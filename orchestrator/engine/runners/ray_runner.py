@@ -6,6 +6,7 @@ import atexit
 import functools
 import logging
 import os
+import resource
 import secrets
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
 from orchestrator.errors import SweepError
+from orchestrator.files import GIB, format_size
 
 # Ray reads these when it is imported or started.
 _SETTINGS = {
@@ -50,6 +52,11 @@ _CHECK_S = 0.3
 # Methods that start processes which no sweep uses: the autoscaler, what forwards logs to the
 # driver, and the dashboard's server, which runs even without a dashboard.
 _UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
+
+# Below these Ray aborts with pages of its own text, or waits for a minute; it starts with these.
+_LEAST_FILES = 64
+_LEAST_ADDRESS_SPACE = 3 * GIB
+_ENOUGH_FILES = 4096
 
 # Ray lets everyone write into its folder, so it gets one below ours, which nobody else can enter.
 _RAY = "r"
@@ -114,6 +121,7 @@ def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # Through this it prints pages of its own logs about a process that was killed.
     ray._private.worker.print_to_stdstream = lambda *args, **options: None
+    _check_limits()
     if ray.is_initialized():
         raise SweepError("Ray already runs in this process. Call ray.shutdown() first.")
     with marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder:
@@ -155,6 +163,24 @@ def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
                 # It would wait a minute for what is gone, as the end of the interpreter does; the
                 # reaper ends the rest.
                 atexit.register(_leave)
+
+
+def _check_limits() -> None:
+    """Raise the limit of open files as far as it may be; `SweepError` if Ray could not start."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= files < _ENOUGH_FILES:
+        files = _ENOUGH_FILES if most == resource.RLIM_INFINITY else min(_ENOUGH_FILES, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    short = f"`ulimit -n` is {files}, and it opens {_LEAST_FILES}" if files < _LEAST_FILES else ""
+    if 0 <= space < _LEAST_ADDRESS_SPACE:
+        least = format_size(_LEAST_ADDRESS_SPACE)
+        short = f"`ulimit -v` is {space >> 10} ({format_size(space)}), and it reserves {least}"
+    if short:
+        raise SweepError(
+            f"Ray cannot start on this machine: {short}. Raise the limit, or give --inline to run "
+            "without Ray, one trial after another."
+        )
 
 
 def _lost(node: Any) -> str | None:

@@ -64,14 +64,13 @@ def test_whatever_goes_wrong_is_one_message(tmp_path: Path, fault: str, message:
     assert message in text
 
 
-def test_a_folder_that_vanishes_is_named_by_the_failure(tmp_path: Path) -> None:
+def test_a_folder_that_vanishes_is_no_failure_of_the_trial(tmp_path: Path) -> None:
     attempt = toy_attempt(tmp_path / "0000-toy", epochs=1000, pause_s=0.02)
     messages = run_to_end(
         TrialProcess(attempt),
         lambda message: shutil.rmtree(attempt.run_path, ignore_errors=True),
     )
-    assert messages[-1][0] == "failed"
-    assert "FileNotFoundError: [Errno 2] No such file or directory" in messages[-1][1]
+    assert messages[-1] == ["disk", "the folder was removed, moved or unmounted"]
 
 
 def test_a_log_that_cannot_be_opened_is_named_by_the_failure(tmp_path: Path) -> None:

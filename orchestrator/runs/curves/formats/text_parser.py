@@ -15,6 +15,7 @@ and tables under a heading that begins with ``epoch`` or ``step``.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,8 @@ from orchestrator.runs.curves.cells import flat, is_metric, number, place_of
 from orchestrator.runs.curves.formats.json_lines import parse_record
 
 _LONGEST_LINE = 4_000
+# No name and no number is so long; each of its letters could begin a name, up to its end.
+_LONG = re.compile(r"[\w./@%'-]{101,}")
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]")
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
@@ -108,6 +111,7 @@ class TextParser:
             found = self._dictionary(line)
             if found is not None:
                 return found
+        line = _LONG.sub(" ", line)
         boxed = self._boxed(line)
         if boxed is not None:
             return boxed
@@ -129,7 +133,7 @@ class TextParser:
             return None
         if _SUMMARY in record:
             return {}
-        split = _last_split(line[:start])
+        split = _last_split(_splits(line[:start]), start)
         row = {
             with_split(split, name) if is_metric(name) else name: value
             for name, value in flat(record).items()
@@ -185,9 +189,10 @@ class TextParser:
         own = self._placed(line)
         row: dict[str, Any] = {}
         has_sign = False
+        splits = _splits(line)
         for pattern in (_PAIR, _BARE):
             for found in pattern.finditer(line):
-                name, value = self._metric(line, found)
+                name, value = self._metric(splits, found)
                 if value is not None and name not in row:
                     row[name] = value
                     has_sign |= pattern is _PAIR
@@ -196,8 +201,14 @@ class TextParser:
         is_report = any(map(_METRICS.search, row)) or (bool(own) and has_sign)
         return {**place, **row} if place and row and is_report else None
 
-    def _metric(self, line: str, found: re.Match[str]) -> tuple[str, float | None]:
-        """Return the name and the value of a pair; None if it is no metric."""
+    def _metric(
+        self, splits: list[tuple[int, str]], found: re.Match[str]
+    ) -> tuple[str, float | None]:
+        """Return the name and the value of a pair; None if it is no metric.
+
+        Args:
+            splits: where the words for splits in the line end, and these.
+        """
         written = found[1]
         parts = written.split()
         while parts and (
@@ -217,8 +228,7 @@ class TextParser:
             return plain, None
         if is_split(plain):
             return f"{split_of(plain)}_loss", value  # Train: 0.1881
-        before = line[: found.start(1)]
-        split = "" if split_of(plain) else _last_split(before) or self._split
+        split = "" if split_of(plain) else _last_split(splits, found.start(1)) or self._split
         if split == "train_inner" and not is_rate(plain):
             return f"train_inner_{plain}", value
         return with_split(split, plain), value
@@ -245,9 +255,14 @@ class TextParser:
         return place
 
 
-def _last_split(text: str) -> str:
-    """Return the split that the last such word of a text names; "" if there is none."""
-    found = _SPLIT.findall(text)
-    if not found:
+def _splits(text: str) -> list[tuple[int, str]]:
+    return [(found.end(), found[1]) for found in _SPLIT.finditer(text)]
+
+
+def _last_split(splits: list[tuple[int, str]], place: int) -> str:
+    """Return the split that the last such word before a place names; "" if there is none."""
+    index = bisect_right(splits, (place, "\U0010ffff")) - 1
+    if index < 0:
         return ""
-    return "train_inner" if found[-1].lower() == "train_inner" else split_of(found[-1])
+    word = splits[index][1]
+    return "train_inner" if word.lower() == "train_inner" else split_of(word)
