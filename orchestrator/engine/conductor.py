@@ -161,9 +161,7 @@ class Conductor:
                 case ["done"] if not attempt.is_finished:
                     self._finish(attempt, *attempt.reported_end())
                 case "disk", text:
-                    # The next trial would meet the same; this one is not to blame. Nothing is
-                    # written if the whole folder is gone, which raises.
-                    self._log.folder.lock_file.stat()
+                    self._log.folder.lock_file.stat()  # raises if the whole folder is gone
                     self._finish(attempt, TrialState.WAITING, str(text))
                     self.stop(str(text))
                 case "failed", text:
