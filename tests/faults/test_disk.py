@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SweepError
-from orchestrator.files import disk
+from orchestrator.files import atomic
 from tests.faults.test_crash import killed_everywhere
 
 
@@ -25,8 +25,8 @@ def test_every_fault_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_failure_is_the_disks_only_if_that_cannot_be_written(tmp_path: Path) -> None:
     full = os.strerror(errno.ENOSPC)
-    assert disk.trouble(tmp_path, "ValueError: no such column") is None
-    gone = disk.trouble(tmp_path / "gone", f"OSError: {full}")
+    assert atomic.disk_trouble(tmp_path, "ValueError: no such column") is None
+    gone = atomic.disk_trouble(tmp_path / "gone", f"OSError: {full}")
     assert gone == "the folder was removed, moved or unmounted"
 
 
@@ -34,9 +34,9 @@ def test_room_elsewhere_is_not_the_runs(tmp_path: Path, monkeypatch: pytest.Monk
     message = f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}: '/dev/shm/x'"
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 40))
-    assert disk.trouble(tmp_path, message) is None, "it is another disk"
+    assert atomic.disk_trouble(tmp_path, message) is None, "it is another disk"
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
-    assert disk.trouble(tmp_path, message) == "the disk is full"
+    assert atomic.disk_trouble(tmp_path, message) == "the disk is full"
 
 
 @pytest.mark.parametrize(("limit", "number", "words"), [("files", 30, "-n"), ("space", 1, "-v")])

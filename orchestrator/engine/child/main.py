@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.process import Attempt, Channel, Message, kill_family
 from orchestrator.errors import SweepError, TrialError
-from orchestrator.files import atomic, disk, lock
+from orchestrator.files import atomic, lock
 from orchestrator.sweepfile import PACKAGE, Private
 from orchestrator.sweepfile.model import Program
 
@@ -89,7 +89,7 @@ def main(text: str, connection: Connection) -> None:
         _redirect(attempt)
     except OSError as error:
         message = f"{attempt.run_dir.log_file.name}: {_text(error)}"
-        trouble = disk.trouble(attempt.run_dir.path, message)
+        trouble = atomic.disk_trouble(attempt.run_dir.path, message)
         outcome = ["failed", message] if trouble is None else ["disk", trouble]
     else:
         isolate(attempt)
@@ -147,7 +147,7 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: TextIO | None = Non
             run.finish("stopped" if run.should_stop else "complete")
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             # Whatever goes wrong in training code is this trial's failure and no other's.
-            trouble = disk.trouble(files.path, _text(error))
+            trouble = atomic.disk_trouble(files.path, _text(error))
             if trouble is not None:
                 return ["disk", trouble]
             message = _describe(error, attempt)

@@ -18,7 +18,7 @@ from orchestrator.engine.queue.sweep_view import Listener, SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.errors import SweepError, WaitTimeoutError
-from orchestrator.files import atomic, disk
+from orchestrator.files import atomic, lock
 from orchestrator.placement import CPU, Plan
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import HISTORY_FILE, History
@@ -123,7 +123,7 @@ def run_sweep(
                 )
         except OSError as error:
             raise SweepError(
-                f"{folder.path}: {disk.what_is_wrong(error, folder.path)}. Once that is mended, "
+                f"{folder.path}: {atomic.what_is_wrong(error, folder.path)}. Once that is mended, "
                 "run the sweep again to continue it: what has ended is kept, the rest waits."
             ) from error
 
@@ -149,7 +149,7 @@ class _Driver:
         self._must_stop = False
         self._timeout = ""
         self._looked_at = 0.0
-        self._identity = disk.identity(self._folder.lock_file)
+        self._identity = lock.identity(self._folder.lock_file)
 
     def stop(self, on_stop: Callable[[bool], object]) -> None:
         """Request an end in order; called in a signal handler."""
@@ -296,7 +296,7 @@ class _Driver:
         if time.monotonic() - self._looked_at < REQUESTS_EVERY_S:
             return
         self._looked_at = time.monotonic()
-        if disk.identity(self._folder.lock_file) != self._identity:
+        if lock.identity(self._folder.lock_file) != self._identity:
             # Whoever comes next would run the sweep too; nothing more is written here.
             raise FileNotFoundError(errno.ENOENT, "the sweep's lock was removed")
         for number in control.take(self._folder):
