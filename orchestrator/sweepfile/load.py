@@ -24,7 +24,7 @@ from orchestrator.sweepfile.checks import (
 from orchestrator.sweepfile.checks.optuna_choices import read_pruner, read_sampler
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
-from orchestrator.sweepfile.checks.start import read_start
+from orchestrator.sweepfile.checks.start import check_start, read_start
 from orchestrator.sweepfile.expand.trial_names import safe
 from orchestrator.sweepfile.model.private import Private, with_secrets
 from orchestrator.sweepfile.model.spec import Spec
@@ -175,6 +175,7 @@ def _checked(file: ParsedFile, path: Path, need_program: bool) -> Spec:
     }
     spec = Spec(**{**spec_values(file.values), **computed})
     ranking.check_loss(file, spec, results)
+    check_start(file, spec)
     for name, option in all_options().items():
         if name in spec.options and option.check is not None:
             option.check(file, spec)

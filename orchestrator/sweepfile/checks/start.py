@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
+from orchestrator.sweepfile.conditions.constraints import broken_by
 from orchestrator.sweepfile.expand.configs import count_trials
 from orchestrator.sweepfile.model.course import Start
 from orchestrator.sweepfile.model.spec import Domain, Spec
@@ -44,6 +45,20 @@ def read_start(file: ParsedFile, zips: tuple[tuple[str, ...], ...]) -> Start | N
         message = f"no sweep folder {source!r} in {path.parent}. Write results/NAME."
         file.error(message, "start", "from", at=node)
     return Start(tuple(configs), str(path.resolve()))
+
+
+def check_start(file: ParsedFile, spec: Spec) -> None:
+    """Report configs to start from that would not run."""
+    configs = spec.start.configs if spec.start is not None else ()
+    needed = len(configs) * max(len(spec.seeds), 1)
+    if spec.run_cap is not None and needed > spec.run_cap:
+        message = f"needs {needed} trials, but run_cap is {spec.run_cap}: the last do not run."
+        file.warn(message, "start")
+    for place, chosen in enumerate(configs):
+        broken = broken_by(spec, {**spec.fixed, **chosen})
+        if broken is not None:
+            message = f"config {place} breaks a constraint ({broken}). Change one of the two."
+            file.error(message, "start")
 
 
 def _check_named(file: ParsedFile) -> None:

@@ -50,6 +50,8 @@ def test_a_config_that_comes_first_is_not_drawn_again(write: Write) -> None:
     ("method: bayes\nstart: [{units: 20}]", "start.0.units", "not among the values"),
     ("method: bayes\nstart: [{unit: 16}]", "start.0.unit", "Did you mean 'units'?"),
     ("method: bayes\nstart: {from: nosuch}", "start.from", "no sweep folder 'nosuch'"),
+    ("method: bayes\nstart: {lr: 0.05}", "start.lr", "start: [{lr: 0.001}]"),
+    ("method: random\nconstraints: [lr < 0.01]\nstart: [{lr: 0.05}]", "start", "config 0 breaks"),
     ("method: bayes\nstart: {}", "start", "expected a list of configs"),
     ("method: random\nstart: {from: .}", "start.from", "learns nothing from results"),
     ("method: bayes\nstart: [{lr: 0.05}]\ntrials: {a: {}}", "start", "cannot be combined"),
@@ -61,6 +63,12 @@ def test_mistakes(text: str, key: str, words: str, write: Write) -> None:
         load_spec(write(f"{HEAD}{text}\n"))
     found = [(problem.key, problem.message) for problem in caught.value.problems]
     assert [key for key, message in found if words in message] == [key], found
+
+
+def test_more_configs_than_trials_are_a_warning(write: Write) -> None:
+    configs = ", ".join(f"{{lr: 0.0{place}}}" for place in range(1, 6))
+    spec = load_spec(write(f"{HEAD}method: bayes\nstart: [{configs}]\n"))
+    assert any("start: needs 5 trials, but run_cap is 4" in text for text in spec.warnings)
 
 
 def test_a_grid_has_no_start(write: Write) -> None:
