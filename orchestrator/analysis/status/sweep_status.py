@@ -7,16 +7,29 @@ while a training runs. No numpy here for the same reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.status.time_saved import savings
-from orchestrator.analysis.status.trial_status import TrialStatus, iso, parse_time, read_trial
+from orchestrator.analysis.status.trial_status import (
+    TrialStatus,
+    expected_durations,
+    iso,
+    parse_time,
+    read_trial,
+)
 from orchestrator.errors import NotFoundError
 from orchestrator.files import plain
-from orchestrator.runs import SweepDir, SweepRecord, SweepState, TrialState, load_trials
+from orchestrator.runs import (
+    SweepDir,
+    SweepRecord,
+    SweepState,
+    TrialRecord,
+    TrialState,
+    load_trials,
+)
 
 _LAST_RUNS = 32  # of a sweep whose driver was killed, searched for the last sign of life
 
@@ -79,10 +92,13 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         )
     state = record.state_now(sweep)
     lives = state is SweepState.RUNNING
+    records = load_trials(sweep, damaged=True)
     trials = tuple(
         read_trial(sweep, trial, lives=lives, metric=record.metric, present=present)
-        for trial in load_trials(sweep, damaged=True)
+        for trial in records
     )
+    if lives:
+        trials = _with_expected(sweep, records, trials, present)
     counts = {each.value: 0 for each in TrialState}
     for trial in trials:
         counts[trial.state] += 1
@@ -109,6 +125,40 @@ def read_status(sweep: SweepDir, *, at: float | None = None) -> SweepStatus:
         command=record.command,
         course=record.course,
     )
+
+
+def _with_expected(
+    sweep: SweepDir, records: Sequence[TrialRecord], trials: tuple[TrialStatus, ...], present: float
+) -> tuple[TrialStatus, ...]:
+    """Return the trials; those without a pace take as long as such trials took before.
+
+    Those are the complete ones of this sweep, else of the one before it of the same name.
+    """
+    unknown = [one for one in trials if one.state == TrialState.RUNNING and one.time_left_s is None]
+    if not unknown:
+        return trials
+    expected = expected_durations(records)
+    if not expected:
+        before = _sweep_before(sweep)
+        expected = expected_durations(load_trials(before)) if before is not None else {}
+    found = list(trials)
+    for place, trial in enumerate(trials):
+        per_step = expected.get(trial.stage) if trial in unknown else None
+        if per_step is None or trial.elapsed_s is None or trial.attempt != 1:
+            continue
+        left = per_step * (trial.total_steps or 1) - trial.elapsed_s
+        if left > 0:
+            found[place] = replace(trial, time_left_s=left, ends_at=iso(present + left))
+    return tuple(found)
+
+
+def _sweep_before(sweep: SweepDir) -> SweepDir | None:
+    """Return the sweep that ``--new`` was given next to, the last one before this; None if none."""
+    name, _, number = sweep.name.rpartition("-")
+    if not name or not number.isdecimal():
+        return None
+    before = sweep.path.with_name(f"{name}-{int(number) - 1}" if int(number) > 2 else name)
+    return SweepDir(before) if before.is_dir() else None
 
 
 def _time_left(trials: Sequence[TrialStatus], waiting: int, n_trials: int | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,8 @@ class TrialStatus:
         metrics: those of the last report, and the sweep's metric as it was recorded at the end.
         progress: what it does before the first report of this attempt, or None.
         elapsed_s: seconds that the present or last attempt took so far; None before the first.
-        time_left_s: seconds until its end at the pace of this attempt; None if unknown.
+        time_left_s: seconds until its end at the pace of this attempt, or as long as such trials
+            took before it has a pace; None if unknown.
         ends_at: the same as a time, ISO 8601 UTC.
     """
 
@@ -107,10 +108,10 @@ def read_trial(
 def _time_left(
     reports: Sequence[Mapping[str, Any]], started: float | None, total: int | None, present: float
 ) -> float | None:
-    """Return the seconds that are left at the pace of this attempt.
+    """Return the seconds that are left at the pace of this attempt; None before it is known.
 
-    If there are two reports, the pace is taken between them, since the first also waits for data
-    and compilation. A resumed attempt begins at a later step, so only its own reports count.
+    The pace is taken between its own reports: the first one also waits for data and compilation,
+    and a resumed attempt begins at a later step.
     """
     points = [
         (step, moment)
@@ -123,10 +124,6 @@ def _time_left(
     if total is None or not own:
         return None
     (first_step, began), (step, moment) = own[0], own[-1]
-    if step <= first_step and started is not None:
-        before = [point[0] for point in points if point not in own]
-        first_step = before[-1] if before and before[-1] < step else 0
-        began = started
     if step <= first_step:
         return None
     pace = max(0.0, moment - began) / (step - first_step)
@@ -188,3 +185,18 @@ def complete_durations(sweep: SweepDir, stage: str | None, *, on_cpu: bool) -> l
         if len(found) == _MOST_DURATIONS:
             break
     return found
+
+
+def expected_durations(trials: Iterable[TrialRecord]) -> dict[str | None, float]:
+    """Return by stage how many seconds trials took per step, or in all if they count no steps.
+
+    Only complete trials count that ran in one attempt.
+    """
+    found: dict[str | None, list[float]] = {}
+    for record in trials:
+        started, ended = parse_time(record.started_at), parse_time(record.ended_at)
+        if record.state is not TrialState.COMPLETE or record.attempt != 1 or record.from_checkpoint:
+            continue
+        if started is not None and ended is not None and ended > started:
+            found.setdefault(record.stage, []).append((ended - started) / (record.total_steps or 1))
+    return {stage: sum(each) / len(each) for stage, each in found.items()}

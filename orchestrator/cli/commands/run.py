@@ -15,7 +15,7 @@ import click
 from orchestrator.cli import options
 from orchestrator.cli.output import is_terminal, say
 from orchestrator.cli.render.events import Progress
-from orchestrator.cli.render.text import clean, plural
+from orchestrator.cli.render.text import clean, folded, plural, terminal_width
 from orchestrator.engine.slots import known_need
 from orchestrator.placement import decide, model, policy_of
 from orchestrator.runs import SweepDir, SweepState, results_folder
@@ -83,7 +83,7 @@ def command(
         click.echo(f"Warning: {warning}", err=True)
     folder = results_folder(results)
     timeout_s = None if wait_timeout is None else options.duration(wait_timeout, "--wait-timeout")
-    policy = policy_of(loaded, max_parallel, placement, share)
+    policy = policy_of(loaded, 1 if inline else max_parallel, placement, share)
     known = partial(known_need, loaded, results=folder)
     plan = decide(loaded, policy, gpus=gpus, known=known, waits=True)
     if detach:
@@ -103,8 +103,12 @@ def command(
     first = f" at stage {loaded.stages[0].name}" if loaded.stage is None and loaded.stages else ""
     metric = loaded.metric
     ranked = f", ranked by {metric.name} ({metric.goal})" if metric else ""
-    say(f"sweep:     {loaded.name}, {counted}{first}{ranked}")
-    say(f"placement: {plan.mode}; {plan.reason}")
+    say(folded(f"sweep:     {loaded.name}, {counted}{first}{ranked}", terminal_width(), indent=11))
+    mode, reason = plan.mode, plan.reason
+    if inline:  # nobody gave that option
+        mode = "inline, one at a time"
+        reason = reason.removesuffix(" (limited by --max-parallel 1)")
+    say(folded(f"placement: {mode}; {reason}", terminal_width(), indent=11))
     again = _continuing(ctx, loaded.path)
     with (
         _dashboard(loaded, folder, new=new) if dashboard else nullcontext(),
@@ -131,9 +135,9 @@ def command(
     say("")
     _conclude(outcome.folder)
     if outcome.ending is not None:
-        say(f"Ended: {clean(outcome.ending.reason)}")
+        say(folded(f"Ended: {clean(outcome.ending.reason)}", terminal_width(), indent=2))
     if outcome.success is not None:
-        say(clean(outcome.success.words))
+        say(folded(clean(outcome.success.words), terminal_width(), indent=2))
     if outcome.state is SweepState.INTERRUPTED:
         with suppress(OSError):  # the terminal may be closed
             click.echo(f"Interrupted. To continue: {again}", err=True)

@@ -22,6 +22,7 @@ from orchestrator.cli.render.text import (
 )
 from orchestrator.files import MIB, format_duration, format_size
 from orchestrator.placement import CPU
+from orchestrator.runs import SweepState, TrialState
 
 _MOST_ROWS = 60
 _LEAST_REASON = 24
@@ -39,8 +40,7 @@ def render_status(
         most_rows: how many trials are listed; running ones come before finished ones.
     """
     room = terminal_width() if width is None else width
-    reason = f" ({clean(status.reason)})" if status.reason else ""
-    lines = [f"{clean(status.sweep)}: {status.state}{reason}"]
+    lines = [f"{clean(status.sweep)}: {state_text(status)}"]
     shown = sorted(status.trials, key=lambda trial: (_INTEREST[trial.state], trial.number))
     shown = sorted(shown[:most_rows], key=lambda trial: trial.number)
     if shown:
@@ -91,6 +91,13 @@ def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Col
     kept, _ = fit(columns, width - wanted - 2)
     room = max(wanted, width - sum(column.width + 2 for column in kept))
     return [*kept, Column("reason", [clean(text, room) for text in reasons])]
+
+
+def state_text(status: SweepStatus) -> str:
+    """Return the state of a sweep with its reason; one that left trials waiting is not FINISHED."""
+    ended_early = status.state == SweepState.FINISHED and status.counts.get(TrialState.WAITING)
+    reason = f" ({clean(status.reason)})" if status.reason else ""
+    return f"{'ENDED EARLY' if ended_early else status.state}{reason}"
 
 
 def progress(trial: TrialStatus) -> str:

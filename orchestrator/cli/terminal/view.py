@@ -14,7 +14,7 @@ from rich.text import Text
 
 from orchestrator.analysis.status import SweepStatus
 from orchestrator.cli.render.names import cut
-from orchestrator.cli.render.status_text import clock, placement_lines
+from orchestrator.cli.render.status_text import clock, placement_lines, state_text
 from orchestrator.cli.render.text import clean, plural
 from orchestrator.cli.terminal.sparkline import Series
 from orchestrator.cli.terminal.trial_table import MARKS, trial_table
@@ -91,8 +91,7 @@ def _lines(texts: Sequence[Text], console: Console) -> list[Text]:
 
 def _title(status: SweepStatus) -> Text:
     text = Text(clean(status.sweep, 40), "bold")
-    reason = f" ({clean(status.reason)})" if status.reason else ""
-    text.append(f"  {status.state}{reason}", "cyan")
+    text.append(f"  {state_text(status)}", "cyan")
     text.append(f"  {format_duration(status.elapsed_s)}", "not bold")
     if status.time_left_s is not None:
         left = format_duration(status.time_left_s)

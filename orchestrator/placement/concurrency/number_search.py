@@ -177,7 +177,7 @@ class SearchUp:
             # Not `limit`: that few trials are left decides nothing.
             return f"staying at {self._target}"
         if self._is_waiting:
-            return f"no room for {self._target + 1}"
+            return f"{self._target + 1} at once when there is room"
         if not self._ratios or self._target in self._ratios:
             return ""
         return f"trying {self._target}" + (" at once" if len(self._ratios) == 1 else "")

@@ -88,10 +88,32 @@ def test_time_left_follows_the_pace_between_reports(live: SweepDir) -> None:
     assert parse_time(trial.ends_at) == pytest.approx(T0 + 110, abs=1)
 
 
-def test_after_one_report_the_pace_is_taken_from_the_start(live: SweepDir) -> None:
-    made.report(running(live), 1, T0 + 7)
-    (trial,) = read_status(live, at=T0 + 7).trials
-    assert trial.time_left_s == pytest.approx(9 * 7)
+def test_preparation_is_no_pace_so_one_report_shows_none(live: SweepDir) -> None:
+    made.report(running(live), 1, T0 + 300)
+    status = read_status(live, at=T0 + 300)
+    assert status.trials[0].time_left_s is None
+    assert status.time_left_s is None
+
+
+def test_before_a_trial_has_a_pace_it_takes_as_long_as_such_trials_took(live: SweepDir) -> None:
+    whole: dict[str, Any] = {"attempt": 1, "total_steps": 20, "started_at": iso(0)}
+    made.trial(live, 1, ended_at=iso(100), **whole)
+    made.report(running(live, started_at=iso(100)), 1, T0 + 120)
+    trial = read_status(live, at=T0 + 120).trials[0]
+    assert trial.time_left_s == pytest.approx(100 / 20 * 10 - 20)
+    made.report(RunDir(live.run_dir(0, "t0").path), 2, T0 + 121)
+    trial = read_status(live, at=T0 + 121).trials[0]
+    assert trial.time_left_s == pytest.approx(8), "its own pace counts once it is known"
+
+
+def test_the_sweep_before_of_the_same_name_counts(tmp_path: Path) -> None:
+    first = made.sweep(tmp_path)
+    made.trial(first, 0, attempt=1, total_steps=10, started_at=iso(0), ended_at=iso(50))
+    again = made.sweep(tmp_path, f"{first.name}-2", state=SweepState.RUNNING, n_trials=2)
+    running(again)
+    with FileLock(again.lock_file):
+        status = read_status(again, at=T0 + 20)
+    assert status.trials[0].time_left_s == pytest.approx(30)
 
 
 def test_a_resumed_attempt_is_judged_by_its_own_reports(live: SweepDir) -> None:
@@ -100,7 +122,7 @@ def test_a_resumed_attempt_is_judged_by_its_own_reports(live: SweepDir) -> None:
         made.report(run, step, T0 + step)
     made.report(run, 6, T0 + 1010)
     (trial,) = read_status(live, at=T0 + 1010).trials
-    assert trial.time_left_s == pytest.approx(4 * 10)
+    assert trial.time_left_s is None
     made.report(run, 7, T0 + 1012)
     (trial,) = read_status(live, at=T0 + 1012).trials
     assert trial.time_left_s == pytest.approx(3 * 2)
@@ -139,7 +161,9 @@ def test_a_new_attempt_tells_its_progress_though_the_one_before_has_reported(
 def test_the_sweep_ends_when_its_waiting_trials_have_had_their_turn(live: SweepDir) -> None:
     made.trial(live, 0, attempt=1, started_at=iso(0), ended_at=iso(100))
     for number in (1, 2):
-        made.report(running(live, number, started_at=iso(100)), 5, T0 + 150)
+        run = running(live, number, started_at=iso(100))
+        for step in (1, 5):
+            made.report(run, step, T0 + 100 + 10 * step)
     # 3 of 6 are still to come at 100 s each, 50 s are left in both that run, two at a time.
     status = read_status(live, at=T0 + 150)
     assert status.time_left_s == pytest.approx((50 + 50 + 3 * 100) / 2)

@@ -71,6 +71,14 @@ def test_the_metric_of_complete_trials_is_explained(tmp_path: Path) -> None:
     assert max(map(len, render_status(read_status(made_sweep), width=60).splitlines())) <= 60
 
 
+def test_a_sweep_that_left_trials_waiting_is_not_called_finished(tmp_path: Path) -> None:
+    ended = made.sweep(tmp_path, reason="only t0")
+    made.trial(ended, 0)
+    assert render_status(read_status(ended)).startswith("demo: FINISHED (only t0)")
+    made.trial(ended, 1, state=TrialState.WAITING)
+    assert render_status(read_status(ended)).startswith("demo: ENDED EARLY (only t0)")
+
+
 def test_a_narrow_terminal_keeps_state_and_reason(live: SweepDir) -> None:
     lines = render_status(read_status(live), width=64).splitlines()
     assert max(len(line) for line in lines[2:7]) <= 64

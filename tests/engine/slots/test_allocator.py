@@ -498,7 +498,7 @@ def test_growth_ends_where_memory_ends(tmp_path: Path) -> None:
     desk = Desk(tmp_path, FakeMachine([5 * GIB]), many(tmp_path, 9))
     run_for(desk, 60, {1: 1.0, 2: 1.0}, {})
     assert len(desk.running) == 2
-    assert desk.allocator.summary()["growth"]["0"].endswith("no room for 3")
+    assert desk.allocator.summary()["growth"]["0"].endswith("3 at once when there is room")
 
 
 def test_what_growth_finds_beside_somebody_else_is_no_rule_for_later(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_stays_where_nothing_more_fits_and_goes_on_when_it_does() -> None:
     growth = SearchUp(most=2)
     bench = Bench(growth, float, trials=4, steps=100).run()
     assert measured(bench) == [(1, 1.0, "grow"), (2, 2.0, "stay")]
-    assert growth.summary() == "2 at once: 2.00 × the speed of 1, no room for 3"
+    assert growth.summary() == "2 at once: 2.00 × the speed of 1, 3 at once when there is room"
     learned = growth.learned()
     assert learned is not None
     assert (learned["at_once"], learned["settled"]) == (2, False)

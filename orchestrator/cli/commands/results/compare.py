@@ -133,8 +133,9 @@ def progress() -> Callable[[int, int], Any] | None:
         nonlocal shown
         now = time.monotonic()
         # Nothing is shown if the result comes at once; the line is wiped before the table.
-        if done == total and shown > started:
-            click.echo("\r\x1b[K", nl=False, err=True)
+        if done == total:
+            if shown > started:
+                click.echo("\r\x1b[K", nl=False, err=True)
         elif now - started > 1 and now - shown > 0.2:
             shown = now
             click.echo(f"\rreading runs: {done}/{total}", nl=False, err=True)
