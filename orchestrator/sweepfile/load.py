@@ -112,6 +112,7 @@ def _without_private(spec: Spec, private: Private) -> Spec:
         commands["command"] = tuple(map(private.masked, commands["command"]))
         program = replace(program, env=private.without(program.env), **commands)
     kept = {name: private.without(value) for name, value in settings.items()}
+    kept["options"] = private.without(spec.options)  # the command of notify
     return replace(spec, program=program, private=private.values, **kept)
 
 

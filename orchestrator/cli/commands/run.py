@@ -5,24 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import options
+from orchestrator.cli.notify import Notifier
 from orchestrator.cli.output import is_terminal, say
 from orchestrator.cli.render.events import Progress
-from orchestrator.cli.render.text import clean, folded, plural, terminal_width
+from orchestrator.cli.render.text import folded, plural, terminal_width
 from orchestrator.engine.slots import known_need
 from orchestrator.placement import decide, model, policy_of
-from orchestrator.runs import SweepDir, SweepState, results_folder
+from orchestrator.runs import SweepDir, SweepState, TrialRecord, results_folder
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.checks import refuse_unbounded
 from orchestrator.sweepfile.expand import count_trials
 from orchestrator.sweepfile.model import Spec
+
+if TYPE_CHECKING:
+    from orchestrator.engine.driver import Outcome
 
 
 @click.command("run")
@@ -98,49 +102,43 @@ def command(
         click.echo(f"  sweep logs --sweep {target} -f")
         click.echo(f"  sweep stop {target}")
         return 0
-    total = count_trials(loaded)
-    counted = "? trials" if total is None else plural(total, "trial")
-    first = f" at stage {loaded.stages[0].name}" if loaded.stage is None and loaded.stages else ""
-    metric = loaded.metric
-    ranked = f", ranked by {metric.name} ({metric.goal})" if metric else ""
-    say(folded(f"sweep:     {loaded.name}, {counted}{first}{ranked}", terminal_width(), indent=11))
-    mode, reason = plan.mode, plan.reason
-    if inline:  # nobody gave that option
-        mode = "inline, one at a time"
-        reason = reason.removesuffix(" (limited by --max-parallel 1)")
-    say(folded(f"placement: {mode}; {reason}", terminal_width(), indent=11))
+    _announce(loaded, plan, inline=inline)
     again = _continuing(ctx, loaded.path)
-    with (
-        _dashboard(loaded, folder, new=new) if dashboard else nullcontext(),
-        _progress(metric.name if metric else None, total, plain=plain) as progress,
-    ):
-        # The engine loads Optuna and Ray, so only after the file is known to be good.
-        from orchestrator.engine.driver import run_sweep
-        from orchestrator.engine.slots import SlotOptions
+    notifier = Notifier(loaded)
 
-        outcome = run_sweep(
-            loaded,
-            plan,
-            results=folder,
-            listener=progress,
-            on_open=progress.opened,
-            on_stop=progress.stopping,
-            new=new,
-            only=only,
-            inline=inline,
-            retry_failed=retry_failed,
-            terms=SlotOptions(policy, gpus, timeout_s),
-            command=again,
-        )
-    say("")
-    _conclude(outcome.folder)
-    if outcome.ending is not None:
-        say(folded(f"Ended: {clean(outcome.ending.reason)}", terminal_width(), indent=2))
-    if outcome.success is not None:
-        say(folded(clean(outcome.success.words), terminal_width(), indent=2))
-    if outcome.state is SweepState.INTERRUPTED:
-        with suppress(OSError):  # the terminal may be closed
-            click.echo(f"Interrupted. To continue: {again}", err=True)
+    def listen(event: str, record: TrialRecord | None, details: Mapping[str, Any]) -> None:
+        progress(event, record, details)
+        notifier(event, record)
+
+    def opened(found: SweepDir, records: Mapping[int, TrialRecord]) -> None:
+        progress.opened(found, records)
+        notifier.opened(found)
+
+    with closing(notifier):
+        with (
+            _dashboard(loaded, folder, new=new) if dashboard else nullcontext(),
+            _progress(loaded, plain=plain) as progress,
+        ):
+            # The engine loads Optuna and Ray, so only after the file is known to be good.
+            from orchestrator.engine.driver import run_sweep
+            from orchestrator.engine.slots import SlotOptions
+
+            outcome = run_sweep(
+                loaded,
+                plan,
+                results=folder,
+                listener=listen,
+                on_open=opened,
+                on_stop=progress.stopping,
+                new=new,
+                only=only,
+                inline=inline,
+                retry_failed=retry_failed,
+                terms=SlotOptions(policy, gpus, timeout_s),
+                command=again,
+            )
+        notifier.ended()
+        _conclude(outcome, again)
     return outcome.exit_code
 
 
@@ -155,8 +153,26 @@ def _dashboard(spec: Spec, results: Path, *, new: bool) -> Iterator[None]:
         yield
 
 
-def _progress(metric: str | None, n_trials: int | None, *, plain: bool) -> Progress:
+def _announce(spec: Spec, plan: model.Plan, *, inline: bool) -> None:
+    """Print what will run, and where."""
+    total, metric = count_trials(spec), spec.metric
+    counted = "? trials" if total is None else plural(total, "trial")
+    first = f" at stage {spec.stages[0].name}" if spec.stage is None and spec.stages else ""
+    ranked = f", ranked by {metric.name} ({metric.goal})" if metric else ""
+    mode: str = plan.mode
+    reason = plan.reason
+    if inline:  # nobody gave that option
+        mode = "inline, one at a time"
+        reason = reason.removesuffix(" (limited by --max-parallel 1)")
+    width = terminal_width()
+    say(folded(f"sweep:     {spec.name}, {counted}{first}{ranked}", width, indent=11))
+    say(folded(f"placement: {mode}; {reason}", width, indent=11))
+
+
+def _progress(spec: Spec, *, plain: bool) -> Progress:
     """Return what shows the sweep while it runs: lines, or the live view on a terminal."""
+    metric = spec.metric.name if spec.metric else None
+    n_trials = count_trials(spec)
     if plain or os.environ.get("NO_COLOR") or not is_terminal():
         return Progress(metric, n_trials)
     from orchestrator.cli.terminal.live_progress import LiveProgress
@@ -164,16 +180,23 @@ def _progress(metric: str | None, n_trials: int | None, *, plain: bool) -> Progr
     return LiveProgress(metric, n_trials)
 
 
-def _conclude(folder: SweepDir) -> None:
+def _conclude(outcome: Outcome, again: str) -> None:
     from orchestrator.analysis.status import by_hand, read_status, savings
     from orchestrator.analysis.table import compare
     from orchestrator.cli.render.ending import ROWS, render_ending
 
+    folder = outcome.folder
     trials = read_status(folder).trials
     saved = savings(folder, trials).sentence()
     if saved:
         saved = f"{saved} {by_hand(folder, trials)}".rstrip()
-    say(render_ending(compare([folder.path], top=ROWS), folder.name, saved))
+    verdict = [] if outcome.ending is None else [f"Ended: {outcome.ending.reason}"]
+    verdict += [] if outcome.success is None else [outcome.success.words]
+    say("")
+    say(render_ending(compare([folder.path], top=ROWS), folder.name, verdict, saved))
+    if outcome.state is SweepState.INTERRUPTED:
+        with suppress(OSError):  # the terminal may be closed
+            click.echo(f"Interrupted. To continue: {again}", err=True)
 
 
 def _continuing(ctx: click.Context, spec: Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.render.comparison import heading, table_lines
-from orchestrator.cli.render.text import clean, folded, plural, short_path, terminal_width
+from orchestrator.cli.render.text import clean, folded, plural, terminal_width
 
 if TYPE_CHECKING:
     from orchestrator.analysis.table import Comparison
@@ -15,8 +15,16 @@ ROWS = 20
 _FINDINGS = 3
 
 
-def render_ending(comparison: Comparison, sweep: str, saved: str = "") -> str:
-    """Return the short form of a comparison of one sweep; `saved` is what pruning has saved."""
+def render_ending(
+    comparison: Comparison, sweep: str, verdict: Sequence[str] = (), saved: str = ""
+) -> str:
+    """Return the short form of a comparison of one sweep.
+
+    Args:
+        sweep: its name.
+        verdict: why it ended and whether it is a success.
+        saved: what the end of lost trials has saved.
+    """
     width = terminal_width()
 
     def fold(texts: Iterable[str]) -> list[str]:
@@ -25,6 +33,7 @@ def render_ending(comparison: Comparison, sweep: str, saved: str = "") -> str:
     lines = fold([heading(comparison)])
     if comparison.rows:
         lines += table_lines(comparison)
+    lines += fold(clean(text) for text in verdict)
     findings = list(_findings(comparison, saved))
     if findings:
         lines += ["", *fold(findings[:_FINDINGS])]
@@ -39,7 +48,7 @@ def _findings(comparison: Comparison, saved: str) -> Iterator[str]:
     failed: dict[str, list[str]] = {}
     for item in comparison.incomplete:
         problem = item.problem or f"missing {', '.join(item.missing)}"
-        failed.setdefault(clean(problem), []).append(clean(short_path(item.path)))
+        failed.setdefault(clean(problem), []).append(clean(item.path.name))
     for problem, paths in failed.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield f"! {paths[0]}{more}: {problem}"

@@ -12,6 +12,7 @@ from orchestrator.sweepfile import differences, load_spec
 
 HEAD = "trainer: edc\nparameters: {lr: {values: [0.1, 0.2]}}\n"
 SCRIPT = "program: train.py\nparameters: {lr: {values: [0.1, 0.2]}}\nmetric: val_mae\n"
+BY_DEFAULT = {"on": ["end", "failure", "divergence"], "timeout": 30}
 PROGRAM = "import sys\nprint('val_mae=1', sys.argv)\n"
 
 
@@ -26,6 +27,13 @@ PROGRAM = "import sys\nprint('val_mae=1', sys.argv)\n"
         ("keep: {of: top 5}", "keep", {"of": 5}),
         ("keep: {of: ' top  12 '}", "keep", {"of": 12}),
         ("keep: {best: 0, of: all}", "keep", {"best": 0, "of": None}),
+        ("notify: cat", "notify", {"command": "cat", **BY_DEFAULT}),
+        ("notify: [cat, a b]", "notify", {"command": ["cat", "a b"], **BY_DEFAULT}),
+        (
+            "notify: {command: cat, on: [end], timeout: 2m}",
+            "notify",
+            {"command": "cat", "on": ["end"], "timeout": 120},
+        ),
     ],
 )
 def test_what_they_accept(tmp_path: Path, text: str, name: str, value: Any) -> None:
@@ -47,6 +55,12 @@ def test_what_they_accept(tmp_path: Path, text: str, name: str, value: Any) -> N
         (HEAD, "keep: {best: 3}", "A trial has one of them at most. Write 1."),
         (HEAD, "keep: {of: 5}", "(found 5). Write top 5."),
         (HEAD, "keep: {of: top 0}", "expected all, or the best so many, such as top 5"),
+        (HEAD, "notify: {on: [end]}", "needs a command. Write notify: mail"),
+        (HEAD, "notify: {command: cat, on: [ends]}", "Did you mean 'end'?"),
+        (HEAD, "notify: 3", "notify: expected a command (found 3)"),
+        (HEAD, "notify: [no_such_program]", "no program 'no_such_program' is found."),
+        (HEAD, "notify: mail 'me", "Are its quotes in pairs?"),
+        (HEAD, "notify: {command: cat, timeout: 3}", "expected a duration above 0"),
         (HEAD, "keep: 3", "expected a mapping such as {best: 1, last: 0, of: top 5}"),
         (HEAD, "keep: {}", "expected a mapping such as"),
         (HEAD, "keep: {bset: 1}", "Did you mean 'best'?"),
