@@ -18,7 +18,8 @@ from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.errors import SweepError
 from orchestrator.files import format_duration
 from orchestrator.runs import SweepDir, SweepRecord, TrialRecord, TrialState, load_trials
-from orchestrator.sweepfile.model import Private, Spec
+from orchestrator.sweepfile import Private
+from orchestrator.sweepfile.model import Spec
 
 _ROWS = 10
 _WIDTH = 100

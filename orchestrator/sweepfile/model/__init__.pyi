@@ -5,7 +5,6 @@ from .course import (
     Sampler as Sampler,
     Stage as Stage,
 )
-from .private import Private as Private
 from .program import MetricSources as MetricSources, Program as Program, Step as Step
 from .spec import (
     Domain as Domain,
