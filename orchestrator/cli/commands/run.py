@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import options
-from orchestrator.cli.notify import Notifier
+from orchestrator.cli.notifier import Notifier
 from orchestrator.cli.output import is_terminal, say
 from orchestrator.cli.render.events import Progress
 from orchestrator.cli.render.text import folded, plural, terminal_width

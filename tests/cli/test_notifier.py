@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.notify import Notifier
+from orchestrator.cli.notifier import Notifier
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.sweepfile import load_spec
