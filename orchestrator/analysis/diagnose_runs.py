@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.measure.logged import configured_schedule
 from orchestrator.analysis.measure.targets import parse_bound
 from orchestrator.divergence import number
 from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_runs, diagnose
-from orchestrator.divergence.schedule import Declared, schedule_of_trial
+from orchestrator.divergence.schedule import Declared
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files.series_names import best_validation_name, words
 from orchestrator.metrics import goal as named_goal
 from orchestrator.runs import SweepDir, SweepRecord
 from orchestrator.runs.curves import LoggedRun, read_runs
+from orchestrator.runs.read import SweepInfo
 
 # Losses with different weights differ by factors, not by thousands.
 _THOUSANDS = 1000.0
@@ -111,7 +113,8 @@ def examine(
         siblings = read_runs(sweep.path) if sweep is not None and len(runs) == 1 else group
         spec = SweepRecord.load_spec(sweep) if sweep is not None else {}
         aims = _aims(spec, metric, goal, target)
-        settings = [_settings(run, aims, spec, schedule) for run in siblings]
+        info = SweepInfo.load(sweep) if sweep is not None else None
+        settings = [_settings(run, aims, info, schedule) for run in siblings]
         examined = _diagnose_all(siblings, settings)
         by_run |= {_key(one.run): one for one in examined}
         summaries = [
@@ -179,10 +182,12 @@ def _aims(
 
 
 def _settings(
-    run: LoggedRun, aims: Mapping[str, Any], spec: Mapping[str, Any], schedule: Declared | None
+    run: LoggedRun, aims: Mapping[str, Any], sweep: SweepInfo | None, schedule: Declared | None
 ) -> dict[str, Any]:
     """Return the arguments of `diagnose` for a run, without aims at what it does not report."""
     has_metric = aims["metric"] in run.names
+    if schedule is None and run.stored is not None:
+        schedule = configured_schedule(run.stored, sweep, run.total_steps)
     targets = {}
     for name, aim in aims["targets"].items():
         # Targets are bounds on metrics of the test data; what is reported has val_ names.
@@ -194,7 +199,7 @@ def _settings(
         "target": aims["target"] if has_metric else None,
         "targets": targets,
         "total_steps": run.total_steps,
-        "schedule": schedule or _schedule_of(run, spec),
+        "schedule": schedule,
         "config": run.config,
         "unit": run.unit,
         "is_over": run.state != "RUNNING",
@@ -215,28 +220,6 @@ def _diagnose_all(runs: Sequence[LoggedRun], settings: Sequence[dict[str, Any]])
         else:
             found.append(Examined(run, diagnosis, own["schedule"]))
     return found
-
-
-def _schedule_of(run: LoggedRun, spec: Mapping[str, Any]) -> Declared | None:
-    """Return the schedule that the sweep itself compared with the rate of a trial."""
-    record = run.stored.record if run.stored is not None and run.number is not None else None
-    if run.stored is None or record is None:
-        return None
-    named = [trial.get("set") for trial in (spec.get("trials") or {}).values()]
-    try:
-        return schedule_of_trial(
-            spec.get("lr_schedule"),
-            config=run.config,
-            metadata=run.stored.metadata,
-            change=record.change,
-            varied={
-                *(spec.get("parameters") or {}),
-                *(name for each in named for name in each or ()),
-            },
-            last_step=run.total_steps,
-        )
-    except UsageError:
-        return None  # the sweep has reported it
 
 
 def _lost_before(examined: Sequence[Examined]) -> list[str]:

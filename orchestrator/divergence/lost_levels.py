@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from orchestrator.divergence.excursion import Excursion
 from orchestrator.divergence.series import Series, Standing, Streak, number
 from orchestrator.divergence.symptom import CONTINUE, Action, Verdict
 
@@ -28,9 +29,6 @@ there unless it comes back from its peak."""
 
 RECOVERED = 0.3
 """A series that came back by this fraction from its peak and is still falling is recovering."""
-
-NEW_LOW = 0.02
-"""A value is a new low if its height above the best value is less by this fraction."""
 
 REPORTS = {
     "explosion": 3,
@@ -77,64 +75,6 @@ SAME = 0.02
 SAME_OF_SPREAD = 0.3
 """Another run begins in the same log if that many reports repeat the first ones: they differ by
 less than the fraction of their size and of the spread of the first ones."""
-
-
-class Excursion:
-    """The peak of a series since it left its best value, and how it came down from there.
-
-    A spike that falls back and a training that starts again (a warm restart, parameters that were
-    reset) are as high above the best value as a lost run, and for as long. The difference is that
-    they come down: at first with nearly every report, later at longer intervals.
-    """
-
-    __slots__ = ("_best", "_low", "_peak", "_since_low", "_since_peak")
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Reset it."""
-        self._peak = -math.inf
-        self._low = self._best = math.inf
-        self._since_peak = self._since_low = 0
-
-    def feed(self, value: float, best: float) -> None:
-        """Process one oriented value of the excursion and the best value before it."""
-        self._best = best
-        if value >= self._peak:
-            self._peak = self._low = value
-            self._since_peak = self._since_low = 0
-            return
-        self._since_peak += 1
-        # Halved: the difference of two large finite values may overflow.
-        if self._low / 2 - value / 2 >= NEW_LOW * (self._low / 2 - best / 2):
-            self._low = value
-            self._since_low = 0
-        else:
-            self._since_low += 1
-
-    @property
-    def recovered(self) -> float:
-        """The fraction of the way from the peak to the best value that the series came back."""
-        height = self._peak / 2 - self._best / 2
-        return (self._peak / 2 - self._low / 2) / height if height > 0 else 0.0
-
-    def returns_within(self, reports: int) -> bool:
-        """Return whether it is falling at a pace that brings it back within some reports."""
-        if not self.is_falling:
-            return False
-        came, height = self._peak / 2 - self._low / 2, self._low / 2 - self._best / 2
-        return came > 0 and height / came * self._since_peak <= reports
-
-    @property
-    def peak(self) -> float:
-        """The highest value since it left its best."""
-        return self._peak
-
-    @property
-    def is_falling(self) -> bool:
-        """True while the last new low is no further back than half of the time since the peak."""
-        return self._since_low < max(1, self._since_peak // 2)
 
 
 class JudgedSeries:

@@ -1,4 +1,4 @@
-"""The metrics that a run logged: of each series one value, by one rule for all of them."""
+"""The metrics that a run logged, one value of each series, and the schedule of its rate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.divergence.schedule import Declared, schedule_of_trial
 from orchestrator.errors import UsageError
 from orchestrator.files.series_names import is_state
 from orchestrator.metrics import goal
 from orchestrator.runs.curves import cells
-from orchestrator.runs.read import StoredRun
+from orchestrator.runs.read import StoredRun, SweepInfo
 
 _RULE = re.compile(r"best|last|step:(\d+)")
 
@@ -70,3 +71,22 @@ def logged_by(rule: Rule, run: StoredRun) -> dict[str, tuple[int | None, float]]
 def is_metric(name: str) -> bool:
     """Return whether a logged number measures the result, unlike a rate, a time or a counter."""
     return cells.is_metric(name) and not is_state(name)
+
+
+def configured_schedule(
+    run: StoredRun, sweep: SweepInfo | None, last_step: float | None
+) -> Declared | None:
+    """Return the schedule that a sweep compares with the rate of a trial; None if it has none."""
+    if run.record is None or sweep is None:
+        return None
+    try:
+        return schedule_of_trial(
+            sweep.lr_schedule,
+            config=run.config,
+            metadata=run.metadata,
+            change=run.record.change,
+            varied=sweep.varied,
+            last_step=last_step,
+        )
+    except UsageError:
+        return None  # the sweep has reported it

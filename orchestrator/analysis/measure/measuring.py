@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.measure.logged import Rule, is_metric, logged_by
+from orchestrator.analysis.measure.logged import Rule, configured_schedule, is_metric, logged_by
 from orchestrator.analysis.measure.row import FACTS, NO_SWEEP, Incomplete, Lineage, Row
 from orchestrator.analysis.measure.targets import judge, parse_bound, tier_of
 from orchestrator.divergence.schedule import learning_rates
@@ -165,7 +165,7 @@ def measure(
         expected=judge(_expected(info, record), values, run.report_at),
         tier=tier_of(info.tiers, values),
         facts=run_facts(run, record),
-        rates=learning_rates(run.reports) if run.is_ours else {},
+        rates=_rates(run) if run.is_ours else {},
         run=run,
     )
 
@@ -200,6 +200,11 @@ def run_facts(run: StoredRun, record: TrialRecord | None) -> dict[str, float]:
         zip(FACTS, (done, None, duration, per_step, about.get("parameters"), peak), strict=True)
     )
     return {name: value for name, value in foreign.numbers(known).items() if math.isfinite(value)}
+
+
+def _rates(run: StoredRun) -> dict[str, float]:
+    steps = run.record.total_steps if run.record is not None else None
+    return learning_rates(run.reports, configured_schedule(run, run.sweep, steps), steps)
 
 
 def _is_whole_without_arrays(run: StoredRun, logged: Mapping[str, float]) -> bool:

@@ -207,9 +207,7 @@ def diagnose(
         has_fallen=watch.has_fallen,
         findings=tuple(_consistent(_joined(findings))),
         targets=met,
-        rates=learning_rates(
-            reports, None if schedule is None or faults else schedule.schedule.at(0)
-        ),
+        rates=learning_rates(reports, schedule, total_steps),
         hint=_hint(rates) if schedule is None else "",
         saved=len(reports) - ended,
     )

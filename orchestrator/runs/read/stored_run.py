@@ -58,6 +58,8 @@ class SweepInfo:
     is_program: bool = False  # the user's own script made the arrays
     lives: bool = False  # a driver runs it
     arrays: Mapping[str, Any] = field(default_factory=dict)  # what its program's arrays are
+    lr_schedule: Mapping[str, Any] = field(default_factory=dict)  # as in the sweep file
+    varied: frozenset[str] = frozenset()  # the parameters that it sets for its trials
 
     @classmethod
     def load(cls, sweep: SweepDir) -> SweepInfo | None:
@@ -90,6 +92,15 @@ class SweepInfo:
             is_program=spec.get("program") is not None,
             lives=sweep.driver_lives(),
             arrays=(spec.get("program") or {}).get("arrays") or {},
+            lr_schedule=spec.get("lr_schedule") or {},
+            varied=frozenset(
+                [*(spec.get("parameters") or {})]
+                + [
+                    name
+                    for trial in (spec.get("trials") or {}).values()
+                    for name in trial.get("set") or ()
+                ]
+            ),
         )
 
 

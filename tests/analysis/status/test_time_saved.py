@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.analysis.measure.measuring import measure
+from orchestrator.analysis.measure.row import Row
 from orchestrator.analysis.status.time_saved import by_hand, savings, stopped_by_hand
 from orchestrator.analysis.status.trial_status import TrialStatus, read_trial
 from orchestrator.divergence.schedule import learning_rates
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.read import open_run
+from orchestrator.runs.read import SweepInfo, open_run
 from orchestrator.runs.records import TrialRecord, TrialState
 
 
@@ -90,3 +92,22 @@ def test_the_rates_of_a_run(tmp_path: Path) -> None:
 )
 def test_where_a_person_stops(values: list[float], at: int | None) -> None:
     assert stopped_by_hand(values) == at
+
+
+def test_the_first_rate_of_a_table_is_that_of_the_first_step(tmp_path: Path) -> None:
+    run = SweepDir(tmp_path).run_dir(0, "t0")
+    record = TrialRecord(0, "t0", {}, TrialState.COMPLETE, total_steps=4, value=0.25, attempt=1)
+    record.save(run)
+    reports = [
+        {"step": n, "time": float(n), "metrics": {"loss": 1 / n, "lr": 2 - n / 2}}
+        for n in range(1, 5)
+    ]
+    run.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in reports))
+    linear = {"linear": {"lr": 2.0, "total": 4}, "per": "epoch"}
+    for schedule, first in ((linear, 2.0), ({}, 1.5)):
+        spec = {"name": "s", "program": {}, "metric": {"name": "loss"}, "lr_schedule": schedule}
+        (tmp_path / "spec.json").write_text(json.dumps(spec))
+        stored = replace(open_run(run.path, record), sweep=SweepInfo.load(SweepDir(tmp_path)))
+        row = measure(stored)
+        assert isinstance(row, Row)
+        assert row.rates["first"] == first
