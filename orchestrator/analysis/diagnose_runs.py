@@ -12,8 +12,15 @@ from typing import Any
 
 from orchestrator.analysis.measure.logged import configured_schedule
 from orchestrator.analysis.measure.targets import parse_bound
-from orchestrator.divergence import number
-from orchestrator.divergence.diagnosis import Diagnosis, RunSummary, compare_runs, diagnose
+from orchestrator.divergence import Policy, number
+from orchestrator.divergence.diagnosis import (
+    Diagnosis,
+    Replay,
+    RunSummary,
+    compare_runs,
+    diagnose,
+    replay,
+)
 from orchestrator.divergence.schedule import Declared
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files.series_names import best_validation_name, words
@@ -29,11 +36,12 @@ _MOST_SHOWN = 12
 
 @dataclass(frozen=True)
 class Examined:
-    """One run with its diagnosis."""
+    """One run with its diagnosis, and what a policy would have done to it, if requested."""
 
     run: LoggedRun
     diagnosis: Diagnosis
     schedule: Declared | None = None  # that its rate was compared with
+    replay: Replay | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
@@ -61,6 +69,7 @@ class Examined:
             "reports_after_the_end": found.saved,
             "findings": [finding.to_dict() for finding in found.findings],
             "notes": list(run.notes),
+            **({} if self.replay is None else {"replay": self.replay.to_dict()}),
         }
 
 
@@ -84,6 +93,8 @@ def examine(
     target: float | None = None,
     schedule: Declared | None = None,
     pattern: str | None = None,
+    replayed: bool = False,
+    policy: Policy | None = None,
 ) -> Examination:
     """Diagnose the runs at `path`: a log of any tool, a run folder, a sweep, or a folder of runs.
 
@@ -95,6 +106,8 @@ def examine(
         target: value of the metric to reach.
         schedule: the configured learning rate.
         pattern: of the numbers in text logs.
+        replayed: True to add what a policy would have done.
+        policy: by default that of the sweep.
 
     Raises:
         NotFoundError: there is no run.
@@ -115,7 +128,8 @@ def examine(
         aims = _aims(spec, metric, goal, target)
         info = SweepInfo.load(sweep) if sweep is not None else None
         settings = [_settings(run, aims, info, schedule) for run in siblings]
-        examined = _diagnose_all(siblings, settings)
+        chosen = policy or Policy.of(spec.get("divergence") or {}) if replayed else None
+        examined = _diagnose_all(siblings, settings, chosen)
         by_run |= {_key(one.run): one for one in examined}
         summaries = [
             RunSummary(_label(one.run), one.run.config, one.diagnosis.is_lost) for one in examined
@@ -206,19 +220,23 @@ def _settings(
     }
 
 
-def _diagnose_all(runs: Sequence[LoggedRun], settings: Sequence[dict[str, Any]]) -> list[Examined]:
+def _diagnose_all(
+    runs: Sequence[LoggedRun], settings: Sequence[dict[str, Any]], policy: Policy | None
+) -> list[Examined]:
     """Diagnose runs of one kind, where the loss of one may show that the others' can fall."""
     alone = [diagnose(run.reports, **own) for run, own in zip(runs, settings, strict=True)]
     fallen = sum(diagnosis.has_fallen for diagnosis in alone)
     found = []
-    for run, own, diagnosis in zip(runs, settings, alone, strict=True):
-        # Only the diagnosis of a rising loss depends on siblings.
-        is_rising = any(finding.symptom == "rising" for finding in diagnosis.findings)
-        if is_rising and fallen > diagnosis.has_fallen:
-            again = diagnose(run.reports, **own, loss_can_fall=True)
-            found.append(Examined(run, again, own["schedule"]))
-        else:
-            found.append(Examined(run, diagnosis, own["schedule"]))
+    for run, own, first in zip(runs, settings, alone, strict=True):
+        # Only what is found in a rising loss depends on siblings.
+        diagnosis, can_fall = first, fallen > first.has_fallen
+        if can_fall and any(finding.symptom == "rising" for finding in diagnosis.findings):
+            diagnosis = diagnose(run.reports, **own, loss_can_fall=True)
+        then = None
+        if policy is not None:
+            plain = {key: own[key] for key in own if key not in ("config", "unit", "is_over")}
+            then = replay(run.reports, policy, **plain, loss_can_fall=can_fall)
+        found.append(Examined(run, diagnosis, own["schedule"], then))
     return found
 
 

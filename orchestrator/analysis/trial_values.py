@@ -70,8 +70,9 @@ def facts_of(record: TrialRecord, run: RunDir, metrics: Sequence[MetricGoal] = (
     Of values with the same name the later is stronger: parameters (with defaults if its program
     reported its whole config), logged metrics by the rule of the table (of each the best report),
     those recomputed from saved arrays (``test_mae``, also as ``mae``, and ``val_mae``), the sweep's
-    metric as it ranks the trial, and the words ``complete`` (it ended well), ``stable`` (it did not
-    fail, and its curve shows none of `UNSTABLE`) and ``improving`` (see `is_improving`).
+    metric as it ranks the trial, what `jumps` returns, and the words ``complete`` (it ended well),
+    ``stable`` (it did not fail, and its curve shows none of `UNSTABLE`) and ``improving`` (see
+    `is_improving`).
     """
     stored = open_run(run.path, record)
     built = stored.metadata.get("config")
@@ -82,6 +83,7 @@ def facts_of(record: TrialRecord, run: RunDir, metrics: Sequence[MetricGoal] = (
     }
     rule = Rule(goals={metric.name: metric.goal for metric in metrics})
     values |= {name: value for name, (_, value) in logged_by(rule, stored).items()}
+    values |= jumps(stored.reports)
     if ("test", "predictions") in stored.places:
         values |= _recomputed(stored)
     metric = metrics[0] if metrics else None
@@ -133,6 +135,25 @@ def _curve_words(
             words["improving"] = is_improving(series, goal if judged == name else "minimize")
             break
     return words
+
+
+def jumps(reports: Reports) -> dict[str, float]:
+    """Return ``jump.METRIC`` of each: its largest rise from one report to the next.
+
+    It is a fraction of the size of the value before it, and 0 if the metric never rose.
+    """
+    found: dict[str, float] = {}
+    last: dict[str, float] = {}
+    for _, metrics in reports:
+        for name, value in metrics.items():
+            before = last.get(name)
+            last[name] = value
+            if before is None or not math.isfinite(before):
+                continue
+            rise = (value - before) / abs(before) if before else math.copysign(math.inf, value)
+            key = f"jump.{name}"
+            found[key] = max(found.get(key, 0.0), rise if value != before else 0.0)
+    return found
 
 
 def is_improving(series: Sequence[float], goal: str) -> bool:

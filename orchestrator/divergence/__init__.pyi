@@ -1,4 +1,5 @@
 from .lost_levels import fatal_value as fatal_value
+from .policy import Policy as Policy
 from .rule import (
     FALLEN as FALLEN,
     LONGEST_TRANSIENT as LONGEST_TRANSIENT,
@@ -6,4 +7,4 @@ from .rule import (
 )
 from .series import number as number
 from .symptom import Verdict as Verdict
-from .watch import Policy as Policy, Watch as Watch, finding_key as finding_key
+from .watch import Watch as Watch, finding_key as finding_key

@@ -2,7 +2,7 @@
 
 ::
 
-    policy = Policy.of({"plateau": "stop", "overfitting": "ignore"})
+    policy = Policy.of({"plateau": {"action": "stop", "patience": 20}, "rising": "stop"})
     watch = Watch("val_mae", "minimize", policy=policy, target=0.02, total_steps=200)
     for step, metrics in reports:
         for verdict in watch.update(step, metrics, loss_can_fall=others_fell):
@@ -20,82 +20,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
+from orchestrator.divergence.policy import GRAVITY, Patience, Policy
 from orchestrator.divergence.rule import DivergenceRule, numbers_in
 from orchestrator.divergence.schedule.declared import Declared
 from orchestrator.divergence.series import kind_of
 from orchestrator.divergence.symptom import (
-    CHOICES,
-    CONTINUE,
-    Choice,
     Detector,
     Observation,
     RunPlan,
     Verdict,
 )
-from orchestrator.divergence.symptoms import all_symptoms, symptom_named
-from orchestrator.errors import UsageError, nearest
+from orchestrator.divergence.symptoms import all_symptoms
 from orchestrator.files.series_names import best_validation_name, is_validation, training_rank
-
-_GRAVITY = ("stop", "remedy", "warn")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What each symptom leads to.
-
-    Attributes:
-        choices: symptom → choice, if it differs from the symptom's default.
-    """
-
-    choices: Mapping[str, Choice] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, raw: Mapping[str, object], where: str = "divergence") -> Policy:
-        """Return the policy of a mapping from symptom names to choices.
-
-        Raises:
-            UsageError: a symptom or a choice is unknown.
-        """
-        choices: dict[str, Choice] = {}
-        for name, choice in raw.items():
-            symptom = symptom_named(str(name))
-            if symptom is None:
-                raise _unknown(where, "symptom", name, all_symptoms())
-            found = next((known for known in CHOICES if known == choice), None)
-            if found is None:
-                raise _unknown(f"{where}.{name}", "choice", choice, CHOICES)
-            choices[symptom] = found
-        return cls(choices)
-
-    def action(self, symptom: str, *, loss_can_fall: bool = False) -> Choice:
-        """Return what `symptom` leads to.
-
-        Until another trial of the sweep has shown that the loss can fall, a rising loss may be the
-        task's fault and is only a warning, unless the policy names an action for it.
-        """
-        if symptom in self.choices:
-            return self.choices[symptom]
-        if symptom == "rising" and not loss_can_fall:
-            return "warn"
-        known = all_symptoms().get(symptom)
-        return known.default if known else "warn"
-
-    def apply(self, found: Verdict, *, loss_can_fall: bool = False) -> Verdict:
-        """Return `found` with the action of the policy; `CONTINUE` if the policy ignores it.
-
-        A non-finite validation value that may be transient stays a warning whatever the policy.
-        """
-        if found.symptom is None:
-            return found
-        choice = self.action(found.symptom, loss_can_fall=loss_can_fall)
-        if choice == "ignore":
-            return CONTINUE
-        if found.symptom == "non-finite" and found.action == "warn":
-            return found
-        return replace(found, action=choice)
 
 
 def finding_key(found: Verdict) -> str:
@@ -140,6 +79,7 @@ class Watch:
         signed = {name: (value, _sign(way)) for name, (value, way) in aims.items()}
         self._plan = RunPlan(metric, signed, total_steps, schedule, memory_limit_mib)
         self._policy = policy or Policy()
+        self._patience = Patience(self._policy)
         self._reported: set[tuple[str, int | None]] = set()
         self._findings: dict[str, Verdict] = {}  # the last onset of each
         self._onsets: Counter[str] = Counter()
@@ -191,6 +131,7 @@ class Watch:
         if self._last_step is not None and step < self._last_step:
             self._start_detectors(per_series=True)  # the log starts again
         self._last_step = step
+        self._patience.count(step)
         verdict = self._rule.update(step, metrics)
         found = [verdict] if verdict.symptom else []
         if verdict.symptom == "rising":
@@ -202,15 +143,20 @@ class Watch:
         seen = self._observe(step, metrics)
         for detector in self._detectors.values():
             found += detector.feed(seen)
-        if not found:
+        due = self._patience.due(self._still_holds)
+        if not found and not due:
             return []
         applied = [
-            self._policy.apply(one, loss_can_fall=loss_can_fall or one.stops) for one in found
+            self._patience.apply(
+                self._policy.apply(one, loss_can_fall=loss_can_fall or one.stops), one
+            )
+            for one in found
         ]
         if verdict.stops and not applied[0].stops:
             self._rule.spare()
         new = [one for one in applied if one.symptom and (one.stops or self._is_new(one))]
-        return sorted(new, key=lambda one: _GRAVITY.index(one.action))
+        new += [one for one in due if one.stops or self._is_new(one)]
+        return sorted(new, key=lambda one: GRAVITY.index(one.action))
 
     def spare(self) -> None:
         """Continue to judge a run that was found lost."""
@@ -221,8 +167,10 @@ class Watch:
         symptom = all_symptoms().get(str(found.symptom))
         if symptom is None or found.stops:
             return True
-        if is_over and symptom.is_forecast:
-            return False
+        return not (is_over and symptom.is_forecast) and self._still_holds(found)
+
+    def _still_holds(self, found: Verdict) -> bool:
+        symptom = all_symptoms()[str(found.symptom)]
         if symptom.detector is not None:
             return self._detectors[symptom.name].holds(found)
         is_repeated = symptom.name == "non-finite" and self._onsets[finding_key(found)] > 1
@@ -292,11 +240,6 @@ class Watch:
         if metric is not None and has_metric and (best is None or best[0][0] > 0):
             return metric, _sign(self._goal)
         return None if best is None else (best[1], 1.0)
-
-
-def _unknown(where: str, what: str, found: object, known: Collection[str]) -> UsageError:
-    hint = nearest(str(found), known)
-    return UsageError(f"{where}: unknown {what} {found!r}.{hint} Choices: {', '.join(known)}.")
 
 
 def _sign(goal: str) -> float:

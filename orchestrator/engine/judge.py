@@ -17,10 +17,10 @@ from orchestrator.divergence import (
     Verdict,
     Watch,
     finding_key,
-    number as shown,
 )
 from orchestrator.divergence.schedule import declared_for, schedule_of_trial
 from orchestrator.divergence.symptoms import divergence_symptoms
+from orchestrator.engine.milestones import Milestones
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.remedies import policy_for, remedy_change
 from orchestrator.errors import UsageError
@@ -109,11 +109,10 @@ class Judge:
             total_steps=record.total_steps,
             memory_limit_mib=slot.get("memory_mib") if slot.get("device") != "cpu" else None,
         )
-        self._milestones = _milestones(view.spec)
+        self._milestones = Milestones(view, record)
         self._schedule_problem: str | None = None
         self._total_steps = record.total_steps
         self._standing: dict[str, Verdict] = {}  # the findings that were reported and hold
-        self._missed: set[str] = set()
         self._first_step: int | None = None
         self._values: list[float] = []
         self._is_replayed = False
@@ -132,7 +131,7 @@ class Judge:
             return Judgement()
         warnings = [self._schedule_problem] if self._schedule_problem else []
         self._schedule_problem = None
-        warnings += self._missed_milestones(step, metrics)
+        warnings += self._milestones.missed(step, metrics)
         for verdict in verdicts:
             symptom = str(verdict.symptom)
             if verdict.stops and self._is_carried_out(verdict):
@@ -142,6 +141,10 @@ class Judge:
                 self._standing[finding_key(verdict)] = verdict
                 warnings.append(verdict.reason)
         self._note(step, metrics)
+        answered = self._milestones.answered(step, metrics)
+        if answered is not None:
+            condition, reason = answered
+            return Judgement(f"milestone: {reason}", condition, tuple(warnings))
         return Judgement(
             stop=self._cannot_win(step, metrics),
             warnings=tuple(warnings),
@@ -154,7 +157,7 @@ class Judge:
         Those of milestones are for whoever watches the trial run: once it is complete, the table
         shows what came of its targets.
         """
-        return {*self._withdraw(is_over=True), *(self._missed if is_complete else ())}
+        return {*self._withdraw(is_over=True), *(self._milestones.warned if is_complete else ())}
 
     def value(self, *, is_complete: bool) -> tuple[float | None, str | None]:
         """Return the attempt's metric, and what prevented recomputing it, if anything did.
@@ -219,19 +222,6 @@ class Judge:
             return True
         return remedy_change(self._view, self._record, symptom) is not None
 
-    def _missed_milestones(self, step: int, metrics: Mapping[str, float]) -> list[str]:
-        """Return a warning for each milestone that this report misses."""
-        warnings = []
-        for (name, place), bound in list(self._milestones.items()):
-            if name not in metrics or step < place:
-                continue
-            del self._milestones[name, place]
-            if step == place and not bound.holds(metrics[name]):
-                value = shown(metrics[name])
-                warnings.append(f"{name} is {value} at step {step}, but {bound} was expected there")
-        self._missed |= set(warnings)
-        return warnings
-
     def _replay(self, step: int) -> None:
         # A trial that continues from its checkpoint is judged with what it reported before.
         self._is_replayed = True
@@ -240,7 +230,7 @@ class Judge:
             if earlier >= step:
                 break
             self._update(earlier, metrics)
-            self._missed_milestones(earlier, metrics)
+            self._milestones.missed(earlier, metrics)
             self._note(earlier, metrics)
 
     def _plan_schedule(self) -> None:
@@ -299,13 +289,3 @@ def planned_steps(config: Mapping[str, Any], step: int) -> int | None:
     found = (config.get(name) for name in _LENGTHS)
     lengths = [n for n in found if isinstance(n, int) and not isinstance(n, bool) and n >= step]
     return lengths[0] if lengths else None
-
-
-def _milestones(spec: Spec) -> dict[tuple[str, int], Any]:
-    """Return the bound of each milestone by its metric and step."""
-    found = {}
-    for text, bound in spec.expect.items():
-        name, _, step = text.rpartition("@")
-        if name and step.isdecimal():
-            found[name, int(step)] = bound
-    return found

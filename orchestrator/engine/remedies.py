@@ -9,17 +9,18 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.analysis import facts_of
 from orchestrator.divergence import Policy, number as shown
-from orchestrator.divergence.symptoms import Choice
+from orchestrator.divergence.symptoms import Choice, all_symptoms
 from orchestrator.engine.driver.opening import open_sweep
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.errors import BusyError, NotFoundError, UsageError
 from orchestrator.files import atomic
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
-from orchestrator.sweepfile.conditions import broken_by, parse
+from orchestrator.sweepfile.conditions import broken_by, names, parse
 from orchestrator.sweepfile.model import Spec
 
 LINK = "remedy"
@@ -33,11 +34,22 @@ def policy_for(spec: Spec) -> Policy:
 
     Raises a `UsageError` for an unknown symptom or choice.
     """
-    choices: dict[str, Choice] = dict(Policy.of(spec.divergence).choices)
+    policy = Policy.of(spec.divergence)
+    choices: dict[str, Choice] = dict(policy.choices)
     for symptom in spec.remedy:
-        if choices.get(symptom, "stop") == "stop":
+        if symptom in all_symptoms() and choices.get(symptom, "stop") == "stop":
             choices[symptom] = "remedy"
-    return Policy(choices)
+    return replace(policy, choices=choices)
+
+
+def milestone_remedies(spec: Spec) -> dict[int, list[str]]:
+    """Return the conditions on metrics at a step that have a remedy, by the last step of each."""
+    found: dict[int, list[str]] = {}
+    for text in spec.remedy:
+        if text not in all_symptoms():
+            steps = [name.step for name in names(parse(text)) if name.step is not None]
+            found.setdefault(max(steps), []).append(text)
+    return found
 
 
 def successor(view: SweepView, record: TrialRecord) -> TrialRecord | None:

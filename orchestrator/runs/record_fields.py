@@ -32,7 +32,9 @@ _INSIDE: dict[str, dict[str, Any]] = {
 
 _SPEC: dict[str, Any] = {
     **dict.fromkeys(("metric", "targets", "expect", "parameters", "trials", "fixed"), dict),
-    **dict.fromkeys(("tiers", "references", "lr_schedule", "ablate", "program"), dict),
+    **dict.fromkeys(
+        ("tiers", "references", "lr_schedule", "ablate", "program", "divergence"), dict
+    ),
     **dict.fromkeys(("objectives", "stages"), list),
     **dict.fromkeys(("name", "seed_parameter"), str),
     "success": list[str],

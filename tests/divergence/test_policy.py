@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.divergence import Policy, Verdict
+from orchestrator.divergence import Policy, Verdict, Watch
 from orchestrator.divergence.symptoms import CHOICES, all_symptoms
 from orchestrator.errors import UsageError
 
@@ -69,3 +69,38 @@ def test_unknown_words_are_refused(raw: dict[str, object], message: str) -> None
 def test_every_symptom_takes_every_choice(symptom: str, choice: str) -> None:
     policy = Policy.of({symptom.replace(" ", "_"): choice})
     assert policy.action(symptom, loss_can_fall=True) == choice
+
+
+def test_patience_waits_from_the_onset_on_and_forgets_what_recovers() -> None:
+    def stops_at(patience: int, losses: list[float]) -> tuple[int | None, list[str | None]]:
+        policy = Policy.of({"explosion": {"patience": patience}}) if patience else Policy()
+        watch = Watch(policy=policy)
+        warned: list[str | None] = []
+        for step, loss in enumerate(losses):
+            for verdict in watch.update(step, {"train_loss": loss}):
+                if verdict.stops:
+                    return step, warned
+                warned.append(verdict.symptom)
+        return None, warned
+
+    exploded = [1.0, 0.9, 0.8, 0.7, *[5.0] * 40]
+    assert stops_at(0, exploded)[0] == 6
+    assert stops_at(3, exploded)[0] == 6
+    assert stops_at(12, exploded) == (15, ["explosion"])
+    recovered = [1.0, 0.9, 0.8, 0.7, *[5.0] * 8, *[0.6] * 30]
+    assert stops_at(12, recovered) == (None, ["explosion"])
+    assert stops_at(0, recovered)[0] == 6
+
+
+def test_a_patient_warning_is_given_late_and_only_while_it_holds() -> None:
+    losses = [1.0, *[0.9] * 60]
+    for patience, expected in ((0, [16]), (30, [31])):
+        policy = Policy.of({"plateau": {"patience": patience}} if patience else {})
+        watch = Watch(policy=policy)
+        found = [
+            step
+            for step, loss in enumerate(losses)
+            for verdict in watch.update(step, {"train_loss": loss})
+            if verdict.symptom == "plateau"
+        ]
+        assert found == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.conductor import Conductor
-from orchestrator.runs.layout import SweepDir
+from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.course import Remedy
@@ -202,3 +203,66 @@ def test_the_five_epochs_of_a_user_restart_from_scratch_at_a_twentieth_of_the_ra
     remedy = start(conductor, "8")
     assert remedy.config == {"lr": 5e-5}
     assert not conductor.records[remedy.number].from_checkpoint
+
+
+HALF = "train_loss@3 > 0.1"
+CALM = "train_loss@2 < 0.1 and jump.train_loss <= 0.2"
+
+
+@pytest.mark.parametrize(
+    ("losses", "condition", "lr"),
+    [
+        ([0.5, 0.4, 0.3], HALF, 3e-4),
+        ([0.5, 0.09, 0.05, 0.04], CALM, 2.0),
+        ([0.05, 0.09, 0.08, 0.07], None, None),  # it jumped by 80 %, and is below 0.1 at 3
+        ([0.5, 0.4, 0.05, 0.04], None, None),
+        ([0.5, math.inf, 0.05, 0.04], None, None),
+    ],
+)
+def test_a_milestone_is_answered_once(
+    tmp_path: Path, losses: list[float], condition: str | None, lr: float | None
+) -> None:
+    spec = toy_spec(
+        tmp_path,
+        {"a": {"lr": 1.0}},
+        divergence={"non-finite": "ignore"},
+        remedy={HALF: Remedy(set={"lr": 3e-4}), CALM: Remedy(set={"lr": "*2"})},
+    )
+    conductor = make_conductor(tmp_path, spec)
+    for place, attempt_id in enumerate(("1", "2")):
+        run = start(conductor, attempt_id).run_dir
+        for count in range(len(losses)):
+            log_of(run, losses[: count + 1])
+            conductor.on_messages(attempt_id, [report_of(count + 1, losses[count])])
+            if conductor.is_ending(attempt_id):
+                break
+        end(conductor, attempt_id)
+        record = conductor.records[place]
+        if condition is None or place:
+            assert record.state is TrialState.COMPLETE
+            break
+        assert (record.state, record.symptom) == (TrialState.PRUNED, condition)
+        assert record.reason is not None
+        assert record.reason.startswith(f"milestone: {condition} (")
+        assert f"train_loss@{count + 1} is {losses[count]:g}" in record.reason
+    assert conductor.is_over
+    assert [one.config["lr"] for one in conductor.records.values()][1:] == ([lr] if lr else [])
+
+
+def test_a_milestone_without_a_report_is_named(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"a": {"lr": 1.0}}, remedy={HALF: Remedy(set={"lr": 3e-4})})
+    conductor = make_conductor(tmp_path, spec)
+    start(conductor, "1")
+    conductor.on_messages("1", [report_of(2, 0.5), report_of(4, 0.4)])
+    assert conductor.records[0].warnings == [
+        f"nothing was reported at step 3: '{HALF}' is not judged"
+    ]
+
+
+def report_of(step: int, loss: float) -> list[Any]:
+    return ["report", step, {"train_loss": loss, "val_mae": loss}]
+
+
+def log_of(run: RunDir, losses: list[float]) -> None:
+    lines = [{"step": n, "metrics": {"train_loss": x}} for n, x in enumerate(losses, 1)]
+    run.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines))

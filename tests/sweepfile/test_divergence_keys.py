@@ -152,3 +152,38 @@ class TestSchedule:
             declared(raw)
         found = problems(write, f"{HEAD}lr_schedule: {json.dumps(raw)}\n")
         assert all(key.startswith("lr_schedule") for _, key, _ in found)
+
+
+class TestMilestones:
+    def test_conditions_are_keys_of_remedies(self, write: Write) -> None:
+        text = (
+            f"{HEAD}remedy:\n  val_mae@15 > 0.1: {{set: {{lr: 0.1}}, from: checkpoint}}\n"
+            "  val_mae@10 < 0.1 and jump.val_mae <= 0.2: {set: {lr: '*2'}}\n"
+        )
+        spec = load_spec(write(text))
+        assert list(spec.remedy) == ["val_mae@15 > 0.1", "val_mae@10 < 0.1 and jump.val_mae <= 0.2"]
+        assert spec.divergence == {}
+
+    def test_patience(self, write: Write) -> None:
+        patient = "plateau: {action: stop, patience: 30}, rising: {patience: 5}"
+        text = f"{HEAD}divergence: {{{patient}}}\n"
+        assert load_spec(write(text)).divergence == {
+            "plateau": {"action": "stop", "patience": 30},
+            "rising": {"action": None, "patience": 5},
+        }
+
+    @pytest.mark.parametrize(
+        ("text", "key", "words"),
+        [
+            ("remedy: {val_mae@15: {set: {lr: 1}}}", "remedy.val_mae@15", "expected a symptom or"),
+            ("remedy: {val_mea@15 > 1: {set: {lr: 1}}}", "remedy.val_mea@15 > 1", "Did you mean"),
+            ("remedy: {val_mae > 1: {set: {lr: 1}}}", "remedy.val_mae > 1", "unknown symptom or"),
+            ("divergence: {rising: {patience: 0}}", "divergence.rising.patience", "of at least 1"),
+            ("divergence: {rising: {action: stop}}", "divergence.rising.patience", "missing"),
+            ("divergence: {rising: {action: halt, patience: 1}}", "divergence.rising.action",
+             "one of stop, warn"),
+        ],
+    )  # fmt: skip
+    def test_refused(self, write: Write, text: str, key: str, words: str) -> None:
+        found = problems(write, HEAD + text + "\n")
+        assert [(where, words in message) for _, where, message in found] == [(key, True)]

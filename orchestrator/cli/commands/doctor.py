@@ -16,11 +16,14 @@ from orchestrator.analysis import Examination, examine
 from orchestrator.cli import options
 from orchestrator.cli.output import print_json, writing
 from orchestrator.cli.render.diagnosis import diagnosis_markdown, diagnosis_text, write_picture
+from orchestrator.cli.render.replayed import replay_text
 from orchestrator.cli.render.text import plural, terminal_width
+from orchestrator.divergence import Policy
 from orchestrator.divergence.schedule import from_text
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic, format_size, plain, regular
 from orchestrator.runs import RunDir, SweepDir, find_sweep, results_folder
+from orchestrator.sweepfile import load_spec
 
 _NARROWEST = 40
 _WIDEST = 100
@@ -46,6 +49,8 @@ _PACKED_OF_A_RUN = ("metadata.json", "state.json", "metrics.jsonl", "log.txt", "
 @click.option("--png", **options.FILE, help="Also draw the curves (needs matplotlib).")
 @click.option("--bundle", **options.FILE, help="Also pack diagnosis, logs and configs as ZIP.")
 @click.option("--verbose", "-v", is_flag=True, help="All findings with their causes, all curves.")
+@click.option("--replay", is_flag=True, help="Show what the divergence policy would have done.")
+@click.option("--policy", **options.FILE, help="Replay with the policy of this sweep file.")
 @options.as_json
 @click.option("--md", "as_markdown", is_flag=True, help="Print Markdown.")
 def command(
@@ -56,6 +61,8 @@ def command(
     png: Path | None,
     bundle: Path | None,
     verbose: bool,
+    replay: bool,
+    policy: Path | None,
     as_json: bool,
     as_markdown: bool,
     **facts: Any,
@@ -67,6 +74,11 @@ def command(
     the newest sweep.
     """
     options.exclusive(json=as_json, md=as_markdown)
+    replay = replay or policy is not None
+    if replay:
+        options.exclusive(replay=replay, md=as_markdown)
+        chosen = Policy.of(load_spec(policy).divergence) if policy is not None else None
+        facts |= {"replayed": True, "policy": chosen}
     path = _find(what, sweep, results_folder(results))
     if path.is_file() and path.stat().st_size > _LARGE and sys.stderr.isatty():
         size = format_size(path.stat().st_size)
@@ -74,6 +86,8 @@ def command(
     found = examine(path, **facts)
     if as_json:
         print_json(found.to_dict())
+    elif replay:
+        click.echo(replay_text(found))
     elif as_markdown:
         click.echo(diagnosis_markdown(found))
     else:

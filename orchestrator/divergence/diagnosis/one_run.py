@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.schedule.rate_audit import audit, learning_rates, reported_rates
+from orchestrator.divergence.schedule.rate_audit import audit, learning_rates
+from orchestrator.divergence.schedule.rate_log import reported_rates
 from orchestrator.divergence.series import number
 from orchestrator.divergence.symptom import Advice, RunFacts, Symptom, Verdict
 from orchestrator.divergence.symptoms import all_symptoms

@@ -171,7 +171,7 @@ def for_child(
         commit=commit,
         folder=str(spec.path.parent),
         from_checkpoint=record.from_checkpoint,
-        stops_at_non_finite=policy_for(spec).action("non-finite") in ("stop", "remedy"),
+        stops_at_non_finite=policy_for(spec).stops_at_once("non-finite"),
         new_schedule=bool(record.change.get("new_schedule")),
         private=dict(spec.private),
     )

@@ -156,9 +156,18 @@ def _refuse_other_seeds(file: ParsedFile, parameter: str) -> None:
             file.error(message, *path, at=node)
 
 
-def read_divergence(file: ParsedFile) -> dict[str, str]:
+def read_divergence(file: ParsedFile) -> dict[str, str | dict[str, Any]]:
     """Return symptom to reaction; a symptom with a remedy leads to it."""
-    given: dict[str, str] = file.values.get("divergence", {})
+    written_entries: dict[str, Any] = file.values.get("divergence", {})
+    given = {
+        symptom: entry.get("action") if isinstance(entry, dict) else entry
+        for symptom, entry in written_entries.items()
+    }
+    waits = {
+        symptom: entry["patience"]
+        for symptom, entry in written_entries.items()
+        if isinstance(entry, dict) and "patience" in entry
+    }
     node, remedies = file.node("divergence"), file.mapping("remedy")
     written = file.root.get("remedy")
     for symptom, choice in given.items():
@@ -168,19 +177,22 @@ def read_divergence(file: ParsedFile) -> dict[str, str]:
         message = ""
         if choice == "remedy" and symptom not in remedies and not refused:
             message = f"there is no remedy for {symptom}. Write remedy: {{{name}: {{set: ...}}}}."
-        elif choice != "remedy" and symptom in remedies:
+        elif choice not in ("remedy", None) and symptom in remedies:
             message = f"{choice} contradicts the remedy for {symptom}. Remove one."
         if message:
             file.error(message, "divergence", name)
-    return {
-        symptom: "remedy" if symptom in remedies else given[symptom]
-        for symptom in all_symptoms()
-        if symptom in given or symptom in remedies
-    }
+    found: dict[str, str | dict[str, Any]] = {}
+    for symptom in all_symptoms():
+        action = "remedy" if symptom in remedies else given.get(symptom)
+        if symptom in waits:
+            found[symptom] = {"action": action, "patience": waits[symptom]}
+        elif action is not None:
+            found[symptom] = action
+    return found
 
 
 def read_remedies(file: ParsedFile, results: Results) -> dict[str, Remedy]:
-    """Return symptom to remedy."""
+    """Return symptom or condition at a step to remedy."""
     remedies = {}
     for symptom, entry in file.mapping("remedy").items():
         path = ("remedy", written_as(file.node("remedy"), symptom))
@@ -188,6 +200,9 @@ def read_remedies(file: ParsedFile, results: Results) -> dict[str, Remedy]:
         for name, node in settings.items():
             _check_steps(file, name, node, join(*path, "set", name))
         results.check_condition(entry.get("if"), *path, "if")
+        if symptom not in all_symptoms():
+            key = file.node("remedy").key_node(symptom)
+            results.check_condition(symptom, *path, at=key)
         ladders = [len(node.value) for node in settings.values() if isinstance(node.value, list)]
         remedies[symptom] = Remedy(
             set=plain_settings(settings),

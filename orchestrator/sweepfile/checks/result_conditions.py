@@ -29,6 +29,9 @@ from orchestrator.sweepfile.program.paths import start_of
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, metrics_kind
 from orchestrator.sweepfile.yaml.node import Node
 
+JUMP = "jump."
+"""Before the name of a metric: its largest rise from one report to the next, as a fraction."""
+
 Bounds = dict[str, Bound]
 
 
@@ -87,6 +90,7 @@ class Results:
 
     def has(self, name: str) -> bool:
         """Return whether a result may have this name."""
+        name = name.removeprefix(JUMP)
         if self._schema is None or name in self._known or root_of(name) in self._known:
             return True
         if not self._is_complete:  # the trainer's own metrics need numpy

@@ -167,7 +167,9 @@ class Spec:
         tiers: tier to the targets that make it, the least demanding first; next to `targets`.
         expect: milestone such as ``train_mse@5`` to the bound that is expected there.
         objectives: all metrics if the sweep has two; `metric` is the first of them.
-        divergence: symptom to what it leads to, if that is not the default.
+        divergence: symptom to what it leads to, if that is not the default, or to a mapping of
+            ``action`` (None for the default) and ``patience`` in reports.
+        remedy: symptom, or condition on a metric at a step, to its remedy.
         options: the values of the keys in `schema.options` that the file has.
         private: what is written in settings for a text that must not be, to that text.
         warnings: what the writer should know though the file is good.
@@ -209,7 +211,7 @@ class Spec:
     budget: Budget = field(default_factory=Budget, metadata=MAY_CHANGE)
     sampler: Sampler | None = None
     objectives: tuple[MetricGoal, ...] = ()
-    divergence: Mapping[str, str] = changeable(dict)
+    divergence: Mapping[str, Any] = changeable(dict)
     lr_schedule: Mapping[str, Any] = changeable(dict)
     remedy: Mapping[str, Remedy] = changeable(dict)
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from typing import Any
 
 from orchestrator.divergence.schedule import SCHEDULES, STEPPING, Parameter
 from orchestrator.divergence.symptoms import CHOICES, all_symptoms, symptom_named
+from orchestrator.sweepfile.conditions.condition import names
+from orchestrator.sweepfile.conditions.grammar import ConditionError, parse
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, MapOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
@@ -132,10 +134,16 @@ SAMPLER = Chosen(tuple(SAMPLERS))
 
 @dataclass(frozen=True)
 class BySymptom:
-    """A mapping from symptom to values of a kind; `expected` is what messages call it."""
+    """A mapping from symptom to values of a kind.
+
+    Attributes:
+        expected: what messages call it.
+        milestones: True if keys may also be conditions on a metric at a step.
+    """
 
     item: Kind
     expected: str
+    milestones: bool = False
 
     def read(self, node: Node, key: str, log: Log) -> Any:
         """Return a dict from symptom name to what the kind reads."""
@@ -145,10 +153,15 @@ class BySymptom:
         written: dict[str, str] = {}
         for name, entry in node.value.items():
             symptom = symptom_named(name)
+            if symptom is None and self.milestones and "@" in name:
+                symptom = _milestone(node.key_node(name), join(key, name), log)
+                if symptom is None:
+                    continue
             if symptom is None:
                 choices = ", ".join(all_symptoms())
                 hint = log.hint(name, all_symptoms()) or f" Choices: {choices}."
-                log.at(node.key_node(name), join(key, name), f"unknown symptom.{hint}")
+                or_one = " or a condition such as 'loss@15 > 0.1'" if self.milestones else ""
+                log.at(node.key_node(name), join(key, name), f"unknown symptom{or_one}.{hint}")
             elif symptom in written:
                 message = f"the same symptom as '{written[symptom]}'. Keep one."
                 log.at(node.key_node(name), join(key, name), message)
@@ -170,9 +183,25 @@ class BySymptom:
         return {
             "type": "object",
             "properties": {name: {**item, **described} for name in all_symptoms()},
-            "patternProperties": {f"^ *({'|'.join(spellings)}) *$": item},
+            "patternProperties": {
+                f"^ *({'|'.join(spellings)}) *$": item,
+                **({"@ *[0-9]": item} if self.milestones else {}),
+            },
             "additionalProperties": False,
         }
+
+
+def _milestone(node: Node, key: str, log: Log) -> str | None:
+    """Return the condition on a metric at a step that a key is; None after reporting another."""
+    try:
+        condition = parse(str(node.value))
+    except ConditionError as error:
+        log.at(node, key, f"expected a symptom or a condition such as 'loss@15 > 0.1': {error}.")
+        return None
+    if not any(name.step is not None for name in names(condition)):
+        log.at(node, key, "needs a metric at a step, such as loss@15.")
+        return None
+    return str(node.value)
 
 
 def written_as(node: Node, symptom: str) -> str:
@@ -181,8 +210,16 @@ def written_as(node: Node, symptom: str) -> str:
     return next((name for name in entries if symptom_named(name) == symptom), symptom)
 
 
+_PATIENT = Record(
+    {
+        "action": Key(Word(CHOICES), "what the symptom leads to; by default as without an entry"),
+        "patience": Key(Whole(1), "for how many reports it must last before that", True),
+    },
+    "one of stop, warn, remedy and ignore, or a mapping such as {action: stop, patience: 20}",
+)
 DIVERGENCE = BySymptom(
-    Word(CHOICES), "a mapping from symptom to stop, warn, remedy or ignore, as {plateau: stop}"
+    Either(Word(CHOICES), _PATIENT),
+    "a mapping from symptom to stop, warn, remedy or ignore, as {plateau: stop}",
 )
 _REMEDY = Record(
     {
@@ -199,7 +236,7 @@ _REMEDY = Record(
     },
     "a mapping such as {set: {lr: '*0.1'}, from: checkpoint, times: 2}",
 )
-REMEDY = BySymptom(_REMEDY, "a mapping such as {explosion: {set: {lr: '*0.1'}}}")
+REMEDY = BySymptom(_REMEDY, "a mapping such as {explosion: {set: {lr: '*0.1'}}}", milestones=True)
 
 
 def _schedule_key(parameter: Parameter) -> Key:

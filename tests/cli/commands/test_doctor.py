@@ -359,3 +359,34 @@ def test_training_and_validation_of_one_column_are_apart(tmp_path: Path, capsys:
     (run,) = json.loads(capsys.readouterr().out)["runs"]
     assert (run["judged"], run["first"], run["reports"]) == ("train_Loss", 2, 11)
     assert all(finding["symptom"] != "oscillation" for finding in run["findings"])
+
+
+def test_replay_shows_what_a_policy_would_have_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = made.sweep(tmp_path)
+    flat = [1.0, *[0.9] * 40]
+    reported(sweep, 0, flat, lr=1e-5)
+    reported(sweep, 1, [*flat, 0.2, 0.1], lr=1e-4)
+    reported(sweep, 2, FELL, lr=1e-3)
+    patient = tmp_path / "patient.yaml"
+    patient.write_text(
+        "trainer: edc\nparameters: {lr: {values: [0.1]}}\n"
+        "divergence: {plateau: {action: stop, patience: 25}}\n"
+    )
+    where = [str(sweep.path), "--replay"]
+    assert doctor(*where) == 0
+    assert "0 of 3 runs would have ended early." in capsys.readouterr().out
+    assert doctor(*where, "--policy", str(patient)) == 0
+    shown = capsys.readouterr().out
+    assert "2 of 3 runs would have ended early: 32 of 89 reports saved." in shown
+    assert "1 run of them got better afterwards: wait longer (patience)." in shown
+    assert "has made no progress since step 2" in shown
+    assert doctor(*where, "--policy", str(patient), "--json") == 0
+    flat_run, luckless, sound = (
+        run["replay"] for run in json.loads(capsys.readouterr().out)["runs"]
+    )
+    assert flat_run["end"]["step"] == 26
+    assert luckless["missed"] == {"step": 43, "value": 0.1}
+    assert sound["end"] is None
+    assert doctor(*where, "--md") == 2
