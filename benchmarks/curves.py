@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 DIVERGED = ("diverged_nan", "diverged_explosion")
 MAXIMISED = ("max", "maximize", "maximise")
+OTHERS = ("lr", "grad_norm", "phase")
 GZIP = b"\x1f\x8b"
 
 
@@ -30,6 +31,7 @@ class Curve:
         val_loss: the validation loss of each report; None if there is none.
         places: index of each value in the file; () if none was left out.
         length: number of reports, including those without a value; 0 if none was left out.
+        others: further series by name: rate, gradient norm, phase.
     """
 
     id: str
@@ -42,6 +44,18 @@ class Curve:
     val_loss: tuple[float | None, ...] = ()
     places: tuple[int, ...] = ()
     length: int = 0
+    others: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+
+    def report(self, index: int) -> dict[str, float]:
+        """Return the report of the value at `index`, with the other series that it contains."""
+        place = self.place(index)
+        named = {"val_loss": self.val_loss, **self.others}
+        found = {"metric" if self.mode == "max" else "train_loss": self.values[index]}
+        for name, series in named.items():
+            value = series[place] if place < len(series) else None
+            if value is not None and not (name == "val_loss" and self.mode == "max"):
+                found[name] = value
+        return found
 
     def place(self, index: int) -> int:
         """Return the place in the file of the value at `index`."""
@@ -104,7 +118,14 @@ def curve_of(raw: dict[str, Any]) -> Curve:
         val_loss=tuple(map(_number, raw.get("val_loss") or ())),
         places=() if is_whole else tuple(place for place, _ in kept),
         length=0 if is_whole else len(read),
+        others={name: tuple(map(_number, found)) for name, found in _others(raw).items()},
     )
+
+
+def _others(raw: dict[str, Any]) -> dict[str, list[Any]]:
+    more = raw.get("other")
+    every = {**(more if isinstance(more, dict) else {}), **raw}
+    return {name: every[name] for name in OTHERS if isinstance(every.get(name), list)}
 
 
 def _number(value: Any) -> float | None:

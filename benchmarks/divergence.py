@@ -55,18 +55,14 @@ __all__ = [
 def notes_on(curve: Curve) -> set[str]:
     """Return all symptoms that the watch finds in one curve; none of them ends it."""
     maximized = curve.mode == "max"
-    name = "metric" if maximized else "train_loss"
     policy = Policy.of(dict.fromkeys(all_symptoms(), "warn"))
     watch = Watch(
         "metric" if maximized else None, "maximize" if maximized else "minimize", policy=policy
     )
     found: set[str] = set()
-    for index, value in enumerate(curve.values):
-        report, place = {name: value}, curve.place(index)
-        val = curve.val_loss[place] if place < len(curve.val_loss) else None
-        if val is not None and not maximized:
-            report["val_loss"] = val
-        found |= {str(verdict.symptom) for verdict in watch.update(place, report)}
+    for index in range(len(curve.values)):
+        seen = watch.update(curve.place(index), curve.report(index))
+        found |= {str(verdict.symptom) for verdict in seen}
     return found
 
 
@@ -90,10 +86,9 @@ def notes_table(curves: list[Curve]) -> str:
 def judge(curve: Curve) -> Outcome:
     """Replay one curve through our rule."""
     maximized = curve.mode == "max"
-    name = "metric" if maximized else "train_loss"
     rule = DivergenceRule("metric" if maximized else None, "maximize" if maximized else "minimize")
-    for index, value in enumerate(curve.values):
-        verdict = rule.update(curve.place(index), {name: value})
+    for index in range(len(curve.values)):
+        verdict = rule.update(curve.place(index), curve.report(index))
         if verdict.action == "stop":
             return Outcome(curve.place(index), verdict.symptom)
     return Outcome(None, None)

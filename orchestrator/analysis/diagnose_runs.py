@@ -214,6 +214,7 @@ def _settings(
         "targets": targets,
         "total_steps": run.total_steps,
         "schedule": schedule,
+        "phases": sweep.phases if sweep is not None else (),
         "config": run.config,
         "unit": run.unit,
         "is_over": run.state != "RUNNING",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from orchestrator.divergence.companions import Companions
 from orchestrator.divergence.excursion import Excursion
-from orchestrator.divergence.series import Series, Standing, Streak, number
+from orchestrator.divergence.series import Series, Standing, Streak, in_a_row, number
 from orchestrator.divergence.symptom import CONTINUE, Action, Verdict
 
 EXPLOSION_FACTOR = 2.0
@@ -70,6 +71,19 @@ OF_PEAK = 0.9
 """In the first ten reports, a loss that comes down from its peak by this factor is no explosion:
 training begins with transients, above all while the rate rises."""
 
+EXCUSED = 5
+"""Another series that shows that a run may be well multiplies the reports of a tenfold explosion
+by this, and excuses everything else."""
+
+CONFIRMED = 2
+"""Reports that are enough if the gradients explode too."""
+
+NOISY = 0.15
+"""A series is noisy if its noise is more than this fraction of its progress."""
+
+SETTLING = 7
+"""A loss that starts at 0 is judged from this report on."""
+
 OPENING = 3
 SAME = 0.02
 SAME_OF_SPREAD = 0.3
@@ -83,10 +97,16 @@ class JudgedSeries:
     Args:
         name: the reported name.
         sign: 1.0, or -1.0 for a maximized metric.
+
+    Attributes:
+        is_noisy: True if its noise hides its progress, as a loss of single batches does.
+        parts: how often it started over.
     """
 
     def __init__(self, name: str, sign: float) -> None:
         self.name = name
+        self.is_noisy = False
+        self.parts = 0
         self.sign = sign
         self._series = Series()
         self._first_step: int | None = None
@@ -96,6 +116,9 @@ class JudgedSeries:
         self._opening: list[float] = []
         self._latest: deque[float] = deque(maxlen=OPENING)
         self._excursion = Excursion()
+        self._settling = 0
+        self._count = 0
+        self._was_well = False  # validation, before anything was suspected
 
     @property
     def fell_by(self) -> float:
@@ -107,8 +130,9 @@ class JudgedSeries:
         """True while the loss has been rising for long enough."""
         return self._rising.count >= RISING_REPORTS
 
-    def update(self, step: int, value: float) -> Verdict:
-        """Judge one finite value."""
+    def update(self, step: int, value: float, others: Companions | None = None) -> Verdict:
+        """Judge one finite value, with what the other series show."""
+        others = others or Companions()
         if self._last == (step, value):
             return CONTINUE  # one evaluation, reported twice
         if self._first_step is None:
@@ -117,16 +141,24 @@ class JudgedSeries:
             self._restart(step)
         self._last = (step, value)
         oriented = self.sign * value
+        if others.rate_restarts:
+            self._renew(Series(self._series.first))
         if self._begins_again(oriented):
-            self._series = Series()
+            self._renew(Series())
             for earlier in self._opening:
                 self._series.add(earlier, suspected=False)
-            self._clear()
-            self._rising.clear()
             return CONTINUE
+        if self._settles(oriented):
+            return CONTINUE
+        self._count += 1
         standing = self._series.measure(oriented)
-        verdict = CONTINUE if standing is None else self._judge(standing, step)
+        verdict = CONTINUE if standing is None else self._judge(standing, step, others)
+        self.is_noisy = standing is not None and standing.noise > NOISY * max(
+            0.0, standing.progress
+        )
         self._series.add(oriented, suspected=self.is_suspected)
+        if not self.is_suspected:
+            self._was_well = others.is_validation_well
         return verdict
 
     def _begins_again(self, value: float) -> bool:
@@ -151,26 +183,44 @@ class JudgedSeries:
         is_resumed = step - before > RESUMED * (last - before)
         if not is_resumed:
             self._first_step = step
-        self._series = Series(self._series.first if is_resumed else None)
+        self._renew(Series(self._series.first if is_resumed else None))
+
+    def start_over(self) -> None:
+        """Forget what was before: the loss means something else from now on."""
+        self._opening.clear()
+        self._latest.clear()
+        self._settling = 0
+        self._renew(Series())
+
+    def _renew(self, series: Series) -> None:
+        self.parts += 1
+        self._series = series
         self._clear()
         self._rising.clear()
+
+    def _settles(self, value: float) -> bool:
+        """Return whether a loss that starts at 0 has still to find its level."""
+        if self._series.first is None and not self._settling and value == 0 and self.sign > 0:
+            self._settling = SETTLING
+        self._settling = max(0, self._settling - 1)
+        return self._settling > 0
 
     @property
     def is_suspected(self) -> bool:
         """True while a condition that can stop the run holds."""
         return bool(self._lost["explosion"].count or self._lost["sustained"].count)
 
-    def _judge(self, standing: Standing, step: int) -> Verdict:
+    def _judge(self, standing: Standing, step: int, others: Companions) -> Verdict:
         """Return what the gravest condition leads to; a rising loss is warned of once."""
-        condition = self._lost_by(standing, step)
-        self._rising.feed(rises(standing), step)
+        condition = self._lost_by(standing, step, others)
+        self._rising.feed(rises(standing) and not others.is_climbing, step)
         if condition is not None:
             return self._verdict(condition, self._lost[condition], standing)
         if self._rising.count in (RISING_REPORTS, RISING_LOST):
             return self._verdict("rising", self._rising, standing)
         return CONTINUE
 
-    def _lost_by(self, standing: Standing, step: int) -> str | None:
+    def _lost_by(self, standing: Standing, step: int, others: Companions) -> str | None:
         """Return the first condition in `REPORTS` that has held for long enough."""
         is_exploding = explodes(standing, EXPLOSION_FACTOR)
         is_losing = loses(standing, SUSTAINED_LOST)
@@ -196,9 +246,18 @@ class JudgedSeries:
             return None
         if standing.count <= EARLY and standing.value < OF_PEAK * self._excursion.peak:
             return None
+        since = max(self._lost["explosion"].count, self._lost["sustained"].count)
+        is_excused = others.is_climbing
+        is_excused |= self._was_well and others.is_validation_well and others.val_age < since
         for condition, streak in self._lost.items():
-            patience = PATIENCE.get(condition, 0.0) * standing.count
+            if is_excused and condition != "steep":
+                continue
+            patience = PATIENCE.get(condition, 0.0) * self._count
             needed = max(REPORTS[condition], math.ceil(patience))
+            if is_excused:
+                needed *= EXCUSED
+            elif others.are_gradients_exploding:
+                needed = min(needed, CONFIRMED)
             if streak.count >= needed:
                 return condition
         return None
@@ -281,13 +340,3 @@ def rises(standing: Standing) -> bool:
     return standing.lowest >= standing.first and standing.value > standing.first + (
         RISING_FACTOR * abs(standing.first)
     )
-
-
-def fatal_value(name: str, value: float, step: int) -> str:
-    """Return the reason for a training loss that is not finite."""
-    return f"{name} is {value:g} since step {step}"
-
-
-def in_a_row(reports: int) -> str:
-    """Return for how many reports something holds, to insert into a sentence."""
-    return f", {reports} reports in a row" if reports > 1 else ""

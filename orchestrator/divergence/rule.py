@@ -26,21 +26,28 @@ spikes and warm restarts are as high for as long as a lost run. Neither is a tra
 first ten reports lost while it comes down, nor a log that repeats its first reports: another run
 begins there.
 
+Other series take part: while the learning rate still climbs in its warm-up, or validation is as
+good as ever, only a tenfold explosion stops a run; exploding gradients shorten the wait; a rate
+that starts again, or a new `phase`, lets the best value start over.
+
 A run that reports no training loss is judged by the sweep's metric, else by its validation loss,
 which alone only warns.
-Values should be means over an epoch or an evaluation, not over one batch. The rule keeps one small
-window per series; its verdicts depend on the reports alone, so that replaying a metrics log gives
+Values are best means over an epoch or an evaluation; of a series as noisy as the loss of single
+batches, means over intervals that grow with it are judged too. The rule keeps one small window per
+series; its verdicts depend on the reports alone, so that replaying a metrics log gives
 the same ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from orchestrator.divergence.lost_levels import JudgedSeries, fatal_value, in_a_row
-from orchestrator.divergence.series import Streak
+from orchestrator.divergence.companions import Companions
+from orchestrator.divergence.intervals import JudgedMeans
+from orchestrator.divergence.lost_levels import JudgedSeries
+from orchestrator.divergence.series import Streak, fatal_value, in_a_row
 from orchestrator.divergence.symptom import CONTINUE, Verdict
 from orchestrator.files.series_names import (
     Rank,
@@ -69,17 +76,23 @@ class DivergenceRule:
     Args:
         metric: the reported name that ranks the sweep's trials; None if there is none.
         goal: ``"minimize"`` or ``"maximize"`` `metric`.
+        phases: the steps at which the loss changes its meaning, as in a curriculum; so does a
+            reported `phase` that changes.
 
     Raises:
         ValueError: `goal` is neither of the two.
     """
 
-    def __init__(self, metric: str | None = None, goal: str = "minimize") -> None:
+    def __init__(
+        self, metric: str | None = None, goal: str = "minimize", *, phases: Collection[int] = ()
+    ) -> None:
         if goal not in ("minimize", "maximize"):
             raise ValueError(f"goal: expected minimize or maximize (found {goal!r}).")
         self._metric = metric
         self._metric_sign = 1.0 if goal == "minimize" else -1.0
         self._judged: JudgedSeries | None = None
+        self._companions = Companions(phases)
+        self._means = JudgedMeans()
         self._rank: Rank | None = None  # None while no training loss is judged
         self._fatal = Streak()
         self._non_finite: dict[str, Streak] = {}
@@ -95,6 +108,11 @@ class DivergenceRule:
     def sign(self) -> float:
         """-1.0 if the deciding series is maximized, else 1.0."""
         return self._judged.sign if self._judged else 1.0
+
+    @property
+    def begins_phase(self) -> bool:
+        """True if the last report began another phase."""
+        return self._companions.begins_phase
 
     @property
     def has_fallen(self) -> bool:
@@ -147,6 +165,9 @@ class DivergenceRule:
             return self._lost
         values = numbers_in(metrics)
         self._choose(values)
+        self._companions.update(step, values, self.judged)
+        if self._judged is not None and self._companions.begins_phase:
+            self._judged.start_over()
         verdicts = [self._judge(step, values), *self._watch(step, values)]
         self._last_step = step
         self._lost = next((verdict for verdict in verdicts if verdict.action == "stop"), None)
@@ -163,7 +184,7 @@ class DivergenceRule:
         found = best_training_name(values)
         if found is not None and (self._rank is None or found[0] < self._rank):
             self._rank = found[0]
-            self._judged = JudgedSeries(found[1], 1.0)
+            self._judged, self._means = JudgedSeries(found[1], 1.0), JudgedMeans()
         if self._rank is not None:
             return
         if self._metric is not None and self._metric in values:
@@ -181,7 +202,9 @@ class DivergenceRule:
         value = values[judged.name]
         if math.isfinite(value):
             self._fatal.clear()
-            verdict = judged.update(step, value)
+            verdict = judged.update(step, value, self._companions)
+            means = self._means.update(step, value, judged, self._companions)
+            verdict = means if means.stops and not verdict.stops else verdict
             # Without a training loss it may as well be overfitting.
             is_loss = "loss" in judged.name.lower() and is_validation(judged.name)
             is_unsure = verdict.stops and self._rank is None and is_loss

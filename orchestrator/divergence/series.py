@@ -62,6 +62,16 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def fatal_value(name: str, value: float, step: int) -> str:
+    """Return the reason for a training loss that is not finite."""
+    return f"{name} is {value:g} since step {step}"
+
+
+def in_a_row(reports: int) -> str:
+    """Return for how many reports something holds, to insert into a sentence."""
+    return f", {reports} reports in a row" if reports > 1 else ""
+
+
 def median(ordered: list[float]) -> float:
     """Return the median of a sorted, non-empty list."""
     middle = len(ordered) // 2

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from orchestrator.divergence.policy import GRAVITY, Patience, Policy
@@ -54,6 +54,7 @@ class Watch:
         total_steps: the last step; `plan_steps` sets it later.
         schedule: the configured learning rate; `plan_schedule` sets it later.
         memory_limit_mib: the memory that the trial may use; None if unlimited.
+        phases: the steps at which the loss changes its meaning.
 
     Raises:
         ValueError: `goal` is neither of the two.
@@ -70,8 +71,9 @@ class Watch:
         total_steps: float | None = None,
         schedule: Declared | None = None,
         memory_limit_mib: float | None = None,
+        phases: Collection[int] = (),
     ) -> None:
-        self._rule = DivergenceRule(metric, goal)
+        self._rule = DivergenceRule(metric, goal, phases=phases)
         self._goal = goal
         aims = dict(targets or {})
         if metric is not None and target is not None:
@@ -133,6 +135,8 @@ class Watch:
         self._last_step = step
         self._patience.count(step)
         verdict = self._rule.update(step, metrics)
+        if self._rule.begins_phase:
+            self._start_detectors(per_series=True)
         found = [verdict] if verdict.symptom else []
         if verdict.symptom == "rising":
             self._rising = verdict

@@ -107,6 +107,7 @@ class Judge:
             target=metric.target if metric else None,
             targets=_paced_targets(view.spec),
             total_steps=record.total_steps,
+            phases=view.spec.phases,
             memory_limit_mib=slot.get("memory_mib") if slot.get("device") != "cpu" else None,
         )
         self._milestones = Milestones(view, record)

@@ -38,6 +38,7 @@ _SPEC: dict[str, Any] = {
     **dict.fromkeys(("objectives", "stages"), list),
     **dict.fromkeys(("name", "seed_parameter"), str),
     "success": list[str],
+    "phases": list[int],
 }
 
 

@@ -126,6 +126,7 @@ def diagnose(
     targets: Mapping[str, tuple[float, str]] | None = None,
     total_steps: float | None = None,
     schedule: Declared | None = None,
+    phases: Sequence[int] = (),
     config: Mapping[str, Any] | None = None,
     unit: str = "epoch",
     loss_can_fall: bool = False,
@@ -148,7 +149,7 @@ def diagnose(
     aims = dict(targets or {})
     if metric is not None and target is not None:
         aims[metric] = target, goal
-    watch = Watch(metric, goal, targets=aims, total_steps=total_steps)
+    watch = Watch(metric, goal, targets=aims, total_steps=total_steps, phases=phases)
     later = _Later(reports)
     lost: Verdict | None = None
     ended = len(reports)

@@ -70,6 +70,7 @@ def replay(
     targets: Mapping[str, tuple[float, str]] | None = None,
     total_steps: float | None = None,
     schedule: Declared | None = None,
+    phases: Sequence[int] = (),
     loss_can_fall: bool = False,
 ) -> Replay:
     """Return what `policy` would have done; the arguments are those of `Watch`."""
@@ -81,6 +82,7 @@ def replay(
         targets=targets,
         total_steps=total_steps,
         schedule=schedule,
+        phases=phases,
     )
     warnings: list[tuple[int, Verdict]] = []
     end: tuple[int, Verdict] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.divergence.schedule.declared import Declared
-from orchestrator.divergence.schedule.rate_audit import RateLog
+from orchestrator.divergence.schedule.rate_log import RateLog
 
 
 def expected_rates(

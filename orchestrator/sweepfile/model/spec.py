@@ -169,6 +169,7 @@ class Spec:
         objectives: all metrics if the sweep has two; `metric` is the first of them.
         divergence: symptom to what it leads to, if that is not the default, or to a mapping of
             ``action`` (None for the default) and ``patience`` in reports.
+        phases: the steps at which the loss changes its meaning, as in a curriculum.
         remedy: symptom, or condition on a metric at a step, to its remedy.
         options: the values of the keys in `schema.options` that the file has.
         private: what is written in settings for a text that must not be, to that text.
@@ -215,6 +216,7 @@ class Spec:
     lr_schedule: Mapping[str, Any] = changeable(dict)
     remedy: Mapping[str, Remedy] = changeable(dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    phases: tuple[int, ...] = changeable(())
     private: Mapping[str, str] = field(default_factory=dict, metadata=MAY_CHANGE, repr=False)
     warnings: tuple[str, ...] = changeable(())
 

@@ -188,6 +188,11 @@ _KEYS = {
     "sampler": _Key(course.SAMPLER, "the sampler of method bayes; by default tpe"),
     "divergence": _Key(course.DIVERGENCE, "symptom to what it leads to", joined=True),
     "remedy": _Key(course.REMEDY, "symptom to the change of config that answers it", joined=True),
+    "phases": _Key(
+        ListOf(Whole(1), "a list of steps such as [100, 300]"),
+        "steps at which the loss changes its meaning: its best value starts over",
+        convert=tuple,
+    ),
     "lr_schedule": _Key(course.LrSchedule(), "the schedule that the learning rate should follow"),
     "early_terminate": _Key(_EARLY_TERMINATE, "W&B's rule that stops trials early", of_wandb=True),
     "pruner": _Key(Chosen(tuple(PRUNERS)), "stops trials that cannot win; by default none"),

@@ -1,0 +1,108 @@
+"""What the other series of a run change in the verdict on its training loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from benchmarks import divergence as benchmark
+from benchmarks.curves import curve_of
+from benchmarks.synthetic_curves import KINDS, synthetic
+from orchestrator.divergence import Verdict, Watch
+from orchestrator.divergence.rule import DivergenceRule
+
+FELL = [0.9**n for n in range(30)]
+
+
+def judged(
+    losses: Sequence[float], phases: Sequence[int] = (), **others: Sequence[float]
+) -> tuple[int | None, Verdict]:
+    rule, verdict = DivergenceRule(phases=phases), Verdict()
+    for step, loss in enumerate(losses):
+        more = {name: series[step] for name, series in others.items() if step < len(series)}
+        verdict = rule.update(step, {"train_loss": loss, **more})
+        if verdict.stops:
+            return step, verdict
+    return None, verdict
+
+
+def test_a_rise_while_the_rate_climbs_in_its_warm_up_is_no_verdict() -> None:
+    losses = [12.4, 20.0, 43.0, 42.0, 41.0, 40.0, 39.5, *(7.7 * 0.9**n for n in range(20))]
+    climbing = [1e-5 * (n + 1) for n in range(8)] + [8e-5] * 20
+    assert judged(losses)[0] is not None
+    assert judged(losses, lr=climbing)[0] is None
+    assert judged([*losses[:7], *[40.0] * 20], lr=climbing)[0] == 9, "once it climbs no more"
+
+
+def test_exploding_gradients_confirm_an_explosion() -> None:
+    losses = [*FELL, *[3.0] * 5]
+    assert judged(losses)[0] == 32
+    assert judged(losses, grad_norm=[1.0] * 30 + [50.0] * 5)[0] == 31
+    assert judged(losses, grad_norm=[1.0] * 35)[0] == 32
+    assert judged(FELL, grad_norm=[*[1.0] * 25, *[50.0] * 5])[0] is None, "alone they stop nothing"
+
+
+def test_validation_that_is_as_good_as_ever_excuses_a_loss_that_rises() -> None:
+    losses = [*FELL, *[0.6] * 30]
+    assert judged(losses)[0] is not None
+    assert judged(losses, val_loss=[*FELL, *[0.04] * 30])[0] is None
+    assert judged(losses, val_loss=losses)[0] == judged(losses)[0]
+    overfitted = [1.0, *(0.9 + 0.02 * n for n in range(29)), *[0.9] * 30]
+    assert judged(losses, val_loss=overfitted)[0] is not None, "a dead network seems to be better"
+    assert judged([*FELL, *[20.0] * 30], val_loss=[*FELL, *[0.04] * 30])[0] is not None
+    assert judged(losses, val_loss=[*FELL, *[math.nan] * 30])[0] is not None
+
+
+def test_validation_alone_never_stops() -> None:
+    assert judged(FELL, val_loss=[*FELL[:10], *[50.0] * 20])[0] is None
+
+
+def test_the_best_value_starts_over_in_another_phase() -> None:
+    lifted = [*FELL, *(1.5 + 0.5 * 0.8**n for n in range(60))]
+    assert judged(lifted)[0] is not None
+    assert judged(lifted, phases=[30])[0] is None
+    assert judged(lifted, phase=[1.0] * 30 + [2.0] * 60)[0] is None
+    assert judged([*lifted, *[40.0] * 5], phases=[30])[0] == 92
+    assert judged([*lifted[:40], math.nan], phases=[30])[0] == 40
+
+
+def test_the_best_value_starts_over_when_the_rate_does() -> None:
+    cycle = [1e-3 * (1 - n / 30) + 1e-6 for n in range(30)]
+    restarted = [*FELL, *(0.8 * 0.97**n for n in range(30))]
+    assert judged(restarted)[0] is not None
+    assert judged(restarted, lr=cycle * 2)[0] is None
+    assert judged([*FELL, *[3.0] * 30], lr=cycle * 2)[0] is not None
+
+
+def test_a_phase_starts_the_other_detectors_over() -> None:
+    def found(losses: Sequence[float], phases: Sequence[int]) -> set[str]:
+        watch = Watch(phases=phases)
+        for step, loss in enumerate(losses):
+            watch.update(step, {"train_loss": loss})
+        return {str(one.symptom) for one in watch.standing()}
+
+    flat = [1.0, *[0.9] * 40, *(3.0 * 0.9**n for n in range(30))]
+    assert found(flat[:41], ()) == {"plateau"}
+    assert found(flat, [41]) == set()
+
+
+def test_a_loss_that_starts_at_zero_has_to_find_its_level() -> None:
+    level = [0.0, 0.5, 0.9, 1.2, 1.3, 1.35, *(1.3 * 0.97**n for n in range(40))]
+    assert judged(level)[0] is None
+    assert judged([*level, *[9.0] * 5])[0] == len(level) + 2
+
+
+@pytest.mark.parametrize("label", KINDS)
+def test_made_up_curves_are_the_same_for_a_seed_and_judged_well(label: str) -> None:
+    curves = [curve_of(raw) for raw in synthetic(5, 2)]
+    assert curves == [curve_of(raw) for raw in synthetic(5, 2)]
+    mine = [one for one in curves if one.label.startswith(label)]
+    stopped = [one.repo for one in mine if benchmark.judge(one).stopped_at is not None]
+    assert len(stopped) >= 0.8 * len(mine) if label == "diverged" else len(stopped) <= 3
+
+
+def test_a_type_of_values() -> None:
+    report: Mapping[str, float] = {"train_loss": 1.0, "lr": math.nan, "grad_norm": math.inf}
+    assert not DivergenceRule().update(0, report).stops
