@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DIVERGED = ("diverged_nan", "diverged_explosion")
+DIVERGED = ("diverged_nan", "diverged_explosion", "diverged")
 MAXIMISED = ("max", "maximize", "maximise")
 OTHERS = ("lr", "grad_norm", "phase")
 GZIP = b"\x1f\x8b"
@@ -32,6 +33,7 @@ class Curve:
         places: index of each value in the file; () if none was left out.
         length: number of reports, including those without a value; 0 if none was left out.
         others: further series by name: rate, gradient norm, phase.
+        cohort: what it shares with the other runs of one study.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Curve:
     places: tuple[int, ...] = ()
     length: int = 0
     others: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    cohort: str = ""
 
     def report(self, index: int) -> dict[str, float]:
         """Return the report of the value at `index`, with the other series that it contains."""
@@ -68,11 +71,14 @@ class Curve:
 
 
 def read_curves(path: Path) -> Iterator[Curve]:
-    """Yield the curves of a JSON-lines file, gzipped or not.
+    """Yield the curves of a JSON-lines file, gzipped or not, or of AlgoPerf's folder.
 
     Raises:
         ValueError: a line is not a curve; the message names it.
     """
+    if path.is_dir():
+        yield from _read_algoperf(path)
+        return
     content = path.read_bytes()
     if content.startswith(GZIP):
         content = gzip.decompress(content)
@@ -88,6 +94,30 @@ def read_curves(path: Path) -> Iterator[Curve]:
             raise ValueError(
                 f"{path}, line {number}: must be a curve, a JSON object with values, but: {error}."
             ) from None
+
+
+def _read_algoperf(folder: Path) -> Iterator[Curve]:
+    """Yield the trials of ``trials.csv.gz`` with their evaluations in ``curves.csv.gz``.
+
+    Their labels are derived from the validation loss and have no onset.
+    """
+    values: dict[str, list[tuple[Any, Any]]] = {}
+    with gzip.open(folder / "curves.csv.gz", "rt") as stream:
+        for row in csv.DictReader(stream):
+            values.setdefault(row["trial_id"], []).append((row["train_loss"], row["val_loss"]))
+    with gzip.open(folder / "trials.csv.gz", "rt") as stream:
+        for row in csv.DictReader(stream):
+            train, val = zip(*values.get(row["trial_id"], [("", "")]), strict=True)
+            yield curve_of(
+                {
+                    "id": row["trial_id"],
+                    "repo": f"{row['submission']} {row['study']}",
+                    "metric": f"{row['workload']} {row['framework']}",
+                    "values": [*train],
+                    "val_loss": [*val],
+                    "label": row["derived_label"],
+                }
+            )
 
 
 def curve_of(raw: dict[str, Any]) -> Curve:
@@ -119,7 +149,15 @@ def curve_of(raw: dict[str, Any]) -> Curve:
         places=() if is_whole else tuple(place for place, _ in kept),
         length=0 if is_whole else len(read),
         others={name: tuple(map(_number, found)) for name, found in _others(raw).items()},
+        cohort=_cohort(raw),
     )
+
+
+def _cohort(raw: dict[str, Any]) -> str:
+    more = raw.get("other")
+    workload = more.get("workload") if isinstance(more, dict) else None
+    parts = (raw.get("repo"), raw.get("metric"), workload or raw.get("domain"))
+    return " ".join(str(part) for part in parts if part)
 
 
 def _others(raw: dict[str, Any]) -> dict[str, list[Any]]:

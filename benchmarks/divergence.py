@@ -15,8 +15,9 @@ stopped earlier than onset − 1 counts as not detected.
 
 A second table counts in how many curves of each label the watch finds which symptom.
 
-With ``--cross-validate`` the thresholds of our rule are chosen for each repository from the curves
-of all others and judged on its own: what they are worth on curves that they were not tuned on.
+With ``--leave-out repository`` the thresholds of our rule are chosen for each repository from the
+curves of all others and judged on its own: what they are worth on curves that they were not tuned
+on.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.curves import Curve, read_curves
-from benchmarks.rules import RULES, Rule
+from benchmarks.rules import RULES, Rule, above_first_late, pruned, pruners
 from benchmarks.scoring import Outcome, Score, score, table, wilson
 from benchmarks.thresholds import GRID, cross_validate
 from orchestrator.divergence import DivergenceRule, Policy, Watch
@@ -138,48 +139,77 @@ def watch_speed(curves: list[Curve]) -> float:
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("file", type=Path, help="labeled curves as JSON lines, .gz or not")
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        help="labeled curves as JSON lines, .gz or not, or AlgoPerf's folder",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print {id: {stopped_at, symptom}} instead"
     )
     parser.add_argument(
-        "--cross-validate",
-        action="store_true",
+        "--leave-out",
+        choices=["repository"],
         help="also choose the thresholds without each repository (some minutes)",
     )
     options = parser.parse_args(arguments)
-    if not options.file.is_file():
-        parser.error(f"{options.file}: no such file. Give a file of labeled curves.")
-    try:
-        curves = list(read_curves(options.file))
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+    for file in options.files:
+        if not file.exists():
+            parser.error(f"{file}: no such file. Give a file of labeled curves.")
+    for file in options.files:
+        try:
+            curves = list(read_curves(file))
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
+        if options.json:
+            print(json.dumps({curve.id: vars(judge(curve)) for curve in curves}))
+            continue
+        print(f"# {file.name}\n\n{figures(curves, leaves_out=options.leave_out is not None)}\n")
+    return 0
+
+
+def _outcomes(ends: Mapping[str, int | None]) -> dict[str, Outcome]:
+    return {key: Outcome(end, None if end is None else "stopped") for key, end in ends.items()}
+
+
+def figures(curves: list[Curve], *, leaves_out: bool) -> str:
+    """Return all tables on a file of curves.
+
+    Args:
+        leaves_out: True to add our rule with thresholds that were chosen without each repository.
+    """
     started = time.process_time()
     ours = {curve.id: judge(curve) for curve in curves}
     taken = time.process_time() - started
-    if options.json:
-        print(json.dumps({key: vars(outcome) for key, outcome in ours.items()}))
-        return 0
     reports = sum(replayed(curve, ours[curve.id]) for curve in curves)
     scores = {"divergence rule": score(curves, ours)}
-    if options.cross_validate:
+    chosen: dict[str, int] = {}
+    if leaves_out:
         found, chosen = cross_validate(curves, judge)
         scores["divergence rule, tuned without the repository"] = score(curves, found)
     for name, rule in RULES.items():
         scores[name] = score(curves, {curve.id: judge_by(rule, curve) for curve in curves})
-    print(table(scores))
-    print(f"\n{notes_table(curves)}")
-    if options.cross_validate:
-        print("\nChosen thresholds (number of repositories left out):")
-        for label, times in sorted(chosen.items(), key=lambda item: -item[1]):
-            print(f"- {label}: {times}")
+    ends = {curve.id: above_first_late(curve) for curve in curves}
+    scores["above the first after half the run"] = score(curves, _outcomes(ends))
+    for name, pruner in pruners().items():
+        ends = pruned(curves, pruner)
+        known = [curve for curve in curves if curve.id in ends]
+        if known:
+            scores[f"{name} ({len(known)} curves with a cohort)"] = score(known, _outcomes(ends))
+    parts = [table(scores), notes_table(curves)]
+    if chosen:
+        lines = [
+            f"- {label}: {times}" for label, times in sorted(chosen.items(), key=lambda c: -c[1])
+        ]
+        parts.append("\n".join(["Chosen thresholds (number of repositories left out):", *lines]))
     repos = len({curve.repo for curve in curves})
-    print(
-        f"\n{len(curves)} curves of {repos} repositories, {reports} reports, "
-        f"{reports / taken:,.0f} reports a second of one core by the rule, "
+    parts.append(
+        f"{len(curves)} curves of {repos} repositories, {reports} reports, "
+        f"{reports / max(taken, 1e-9):,.0f} reports a second of one core by the rule, "
         f"{watch_speed(curves):,.0f} of five series by the watch"
     )
-    return 0
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
+
+from benchmarks.curves import Curve
 
 Rule = Callable[[Sequence[float], bool], bool]
 """Takes the values up to now and whether they are maximized; True stops the run."""
+
+
+LEAST_COHORT = 6
 
 
 def worse_by(value: float, reference: float, factor: float, maximized: bool) -> bool:
@@ -99,3 +105,63 @@ RULES: dict[str, Rule] = {
     "by hand: 61 % over best": over_best,
     "by hand: all three": by_hand,
 }
+
+
+def above_first_late(curve: Curve) -> int | None:
+    """Return where a curve is not finite, or above its first value after half of its reports.
+
+    Unlike the other rules it knows how long the run will be.
+    """
+    for index, value in enumerate(curve.values):
+        is_late = curve.place(index) >= curve.reports / 2
+        is_worse = worse_by(value, curve.values[0], 1.0, curve.mode == "max")
+        if not math.isfinite(value) or (is_late and is_worse):
+            return curve.place(index)
+    return None
+
+
+def pruned(curves: Sequence[Curve], pruner: Any) -> dict[str, int | None]:
+    """Return where one of Optuna's pruners that compare trials stops each curve.
+
+    The other curves of its cohort count as complete: the pruner knows as much as it ever will.
+    Curves whose cohort has less than six, which it would not judge, are left out.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    cohorts: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        if curve.cohort and curve.values:
+            cohorts.setdefault((curve.cohort, curve.mode), []).append(curve)
+    found: dict[str, int | None] = {}
+    for (_, mode), cohort in cohorts.items():
+        if len(cohort) < LEAST_COHORT:
+            continue
+        done = {
+            curve.id: optuna.trial.create_trial(
+                value=next((v for v in reversed(curve.values) if math.isfinite(v)), 0.0),
+                intermediate_values=dict(enumerate(curve.values)),
+            )
+            for curve in cohort
+        }
+        for curve in cohort:
+            study = optuna.create_study(direction=f"{mode}imize")
+            study.add_trials([done[other.id] for other in cohort if other is not curve])
+            trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
+            found[curve.id] = None
+            for index, value in enumerate(curve.values):
+                trial.intermediate_values[index] = value
+                if pruner.prune(study, trial):
+                    found[curve.id] = curve.place(index)
+                    break
+    return found
+
+
+def pruners() -> dict[str, Any]:
+    """Return Optuna's pruners that compare trials, by name."""
+    from optuna.pruners import MedianPruner, PercentilePruner
+
+    return {
+        "Optuna MedianPruner": MedianPruner(),
+        "Optuna PercentilePruner, 25 %": PercentilePruner(25.0),
+    }

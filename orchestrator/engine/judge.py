@@ -20,9 +20,9 @@ from orchestrator.divergence import (
 )
 from orchestrator.divergence.schedule import declared_for, schedule_of_trial
 from orchestrator.divergence.symptoms import divergence_symptoms
-from orchestrator.engine.milestones import Milestones
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.remedies import policy_for, remedy_change
+from orchestrator.engine.state.milestones import Milestones
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
 from orchestrator.metrics import ArrayProblem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -33,7 +34,7 @@ def test_a_rise_while_the_rate_climbs_in_its_warm_up_is_no_verdict() -> None:
     climbing = [1e-5 * (n + 1) for n in range(8)] + [8e-5] * 20
     assert judged(losses)[0] is not None
     assert judged(losses, lr=climbing)[0] is None
-    assert judged([*losses[:7], *[40.0] * 20], lr=climbing)[0] == 9, "once it climbs no more"
+    assert judged([*losses[:7], *[40.0] * 20], lr=climbing)[0] == 8, "once it climbs no more"
 
 
 def test_exploding_gradients_confirm_an_explosion() -> None:
@@ -64,13 +65,13 @@ def test_the_best_value_starts_over_in_another_phase() -> None:
     assert judged(lifted)[0] is not None
     assert judged(lifted, phases=[30])[0] is None
     assert judged(lifted, phase=[1.0] * 30 + [2.0] * 60)[0] is None
-    assert judged([*lifted, *[40.0] * 5], phases=[30])[0] == 92
+    assert judged([*lifted, *[40.0] * 5], phases=[30])[0] == 91
     assert judged([*lifted[:40], math.nan], phases=[30])[0] == 40
 
 
 def test_the_best_value_starts_over_when_the_rate_does() -> None:
     cycle = [1e-3 * (1 - n / 30) + 1e-6 for n in range(30)]
-    restarted = [*FELL, *(0.8 * 0.97**n for n in range(30))]
+    restarted = [*FELL, *[0.5] * 15, *(0.5 * 0.8**n for n in range(15))]
     assert judged(restarted)[0] is not None
     assert judged(restarted, lr=cycle * 2)[0] is None
     assert judged([*FELL, *[3.0] * 30], lr=cycle * 2)[0] is not None
@@ -83,7 +84,7 @@ def test_a_phase_starts_the_other_detectors_over() -> None:
             watch.update(step, {"train_loss": loss})
         return {str(one.symptom) for one in watch.standing()}
 
-    flat = [1.0, *[0.9] * 40, *(3.0 * 0.9**n for n in range(30))]
+    flat = [1.0, *(0.9 + 0.01 * (n % 3) for n in range(40)), *(3.0 * 0.9**n for n in range(30))]
     assert found(flat[:41], ()) == {"plateau"}
     assert found(flat, [41]) == set()
 
@@ -96,11 +97,12 @@ def test_a_loss_that_starts_at_zero_has_to_find_its_level() -> None:
 
 @pytest.mark.parametrize("label", KINDS)
 def test_made_up_curves_are_the_same_for_a_seed_and_judged_well(label: str) -> None:
-    curves = [curve_of(raw) for raw in synthetic(5, 2)]
-    assert curves == [curve_of(raw) for raw in synthetic(5, 2)]
+    drawn = list(synthetic(5, 1))
+    assert json.dumps(drawn) == json.dumps(list(synthetic(5, 1)))
+    curves = [curve_of(raw) for raw in drawn]
     mine = [one for one in curves if one.label.startswith(label)]
     stopped = [one.repo for one in mine if benchmark.judge(one).stopped_at is not None]
-    assert len(stopped) >= 0.8 * len(mine) if label == "diverged" else len(stopped) <= 3
+    assert len(stopped) >= 0.8 * len(mine) if label == "diverged" else len(stopped) <= 2
 
 
 def test_a_type_of_values() -> None:

@@ -379,7 +379,8 @@ def test_memory_does_not_grow_with_the_run() -> None:
             rule.update(step, {"train_loss": 1 + 1 / (step + 1), "val_mae": NAN})
         return len(pickle.dumps(rule))
 
-    assert abs(size_after(20_000) - size_after(200)) < 64
+    # It keeps at most 128 means over intervals, whose number depends on the length.
+    assert abs(size_after(20_000) - size_after(200)) < 2_500
 
 
 def test_the_rule_loads_no_numeric_package() -> None:
