@@ -7,6 +7,9 @@ import math
 NEW_LOW = 0.02
 """A value is a new low if its height above the best value is less by this fraction."""
 
+RETURNING = 0.15
+"""It has a pace only once it came back by this fraction: less may be noise."""
+
 
 class Excursion:
     """The peak of a series since it left its best value, and how it came down from there.
@@ -50,7 +53,7 @@ class Excursion:
 
     def returns_within(self, reports: int) -> bool:
         """Return whether it is falling at a pace that brings it back within some reports."""
-        if not self.is_falling:
+        if not self.is_falling or self.recovered < RETURNING:
             return False
         came, height = self._peak / 2 - self._low / 2, self._low / 2 - self._best / 2
         return came > 0 and height / came * self._since_peak <= reports

@@ -42,7 +42,7 @@ REPORTS = {
 }
 """For how many reports in a row each must hold."""
 
-PATIENCE = {"all": 0.02, "half": 0.02, "relapse": 0.02, "sustained": 0.1}
+PATIENCE = {"all": 0.02, "half": 0.02, "relapse": 0.02, "sustained": 0.2}
 """And at least for this fraction of all reports so far: waiting costs a long run little."""
 
 RISING_FACTOR = 0.2

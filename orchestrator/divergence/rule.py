@@ -17,7 +17,8 @@ In the order of gravity:
 3. Lost progress: all of the progress lost for three reports in a row, half of it for four, or a
    fifth of it for ten, beyond what noise explains, stops the run; so does a loss that is stuck at
    more than twice its best for six, or that relapses by half and by twenty times its noise for
-   eight, as dead networks do. In long runs 2 % (a fifth: a tenth) of all reports are waited for.
+   eight, as dead networks do. In long runs 2 % of all reports are waited for (20 % if a fifth is
+   lost).
 4. Rising: a loss that was never below its first value and is a fifth above it is a warning after
    three reports in a row, and stops the run after twenty.
 
