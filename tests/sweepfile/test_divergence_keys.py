@@ -177,7 +177,7 @@ class TestMilestones:
         [
             ("remedy: {val_mae@15: {set: {lr: 1}}}", "remedy.val_mae@15", "expected a symptom or"),
             ("remedy: {val_mea@15 > 1: {set: {lr: 1}}}", "remedy.val_mea@15 > 1", "Did you mean"),
-            ("remedy: {val_mae > 1: {set: {lr: 1}}}", "remedy.val_mae > 1", "unknown symptom or"),
+            ("remedy: {val_mae > 1: {set: {lr: 1}}}", "remedy.val_mae > 1", "needs a metric at"),
             ("divergence: {rising: {patience: 0}}", "divergence.rising.patience", "of at least 1"),
             ("divergence: {rising: {action: stop}}", "divergence.rising.patience", "missing"),
             ("divergence: {rising: {action: halt, patience: 1}}", "divergence.rising.action",

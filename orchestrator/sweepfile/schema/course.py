@@ -6,6 +6,7 @@ learning rate should follow, and what results are compared with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -160,8 +161,11 @@ class BySymptom:
             if symptom is None:
                 choices = ", ".join(all_symptoms())
                 hint = log.hint(name, all_symptoms()) or f" Choices: {choices}."
-                or_one = " or a condition such as 'loss@15 > 0.1'" if self.milestones else ""
-                log.at(node.key_node(name), join(key, name), f"unknown symptom{or_one}.{hint}")
+                what = "unknown symptom"
+                if self.milestones and re.search(r"[<>=]", name):
+                    what = "a condition needs a metric at a step, such as 'loss@15 > 0.1'"
+                    hint = ""
+                log.at(node.key_node(name), join(key, name), f"{what}.{hint}")
             elif symptom in written:
                 message = f"the same symptom as '{written[symptom]}'. Keep one."
                 log.at(node.key_node(name), join(key, name), message)
@@ -196,7 +200,8 @@ def _milestone(node: Node, key: str, log: Log) -> str | None:
     try:
         condition = parse(str(node.value))
     except ConditionError as error:
-        log.at(node, key, f"expected a symptom or a condition such as 'loss@15 > 0.1': {error}.")
+        text = f"expected a symptom or a condition such as 'loss@15 > 0.1': {error}"
+        log.at(node, key, f"{text.rstrip('.')}.")
         return None
     if not any(name.step is not None for name in names(condition)):
         log.at(node, key, "needs a metric at a step, such as loss@15.")
