@@ -19,7 +19,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orchestrator.files.series_names import is_rate, is_split, split_of, with_split, words
+from orchestrator.files.series_names import (
+    SPLIT_WORDS,
+    is_rate,
+    is_split,
+    split_of,
+    with_split,
+    words,
+)
 from orchestrator.runs.curves.cells import flat, is_metric, number, place_of
 from orchestrator.runs.curves.formats.json_lines import parse_record
 
@@ -55,8 +62,7 @@ _BARE = re.compile(rf"\b((?:[\w/-]+[_ ]){{0,2}}(?:{_KNOWN}))\s+({_NUMBER}){_AFTE
 _CELL = re.compile(rf"^[|│┃]\s*([\w][\w/ .@-]*?)\s*[|│┃]\s*({_NUMBER})?\s*[|│┃]\s*$", re.IGNORECASE)
 _BOX_END = re.compile(r"^\s*[-=+─━└┴┘]{5,}\s*$")
 _SPLIT = re.compile(
-    r"(?<![\w/.'-])(train(?:ing)?(?:_inner)?|val(?:id(?:ation)?)?|eval(?:uation)?|test(?:ing)?|dev)"
-    r"(?![\w/.'=-])",
+    rf"(?<![\w/.'-])(train_inner|{'|'.join(SPLIT_WORDS)})(?![\w/.'=-])",
     re.IGNORECASE,
 )
 _METRICS = re.compile(rf"(?:^|[_ /.-])(?:{_KNOWN})(?:$|[_ /.-])|loss$|acc$", re.IGNORECASE)
