@@ -25,6 +25,15 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev", "va"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }
+METRIC_WORDS = frozenset((
+    *("loss", "acc", "accuracy", "mae", "mse", "rmse", "mape", "ae", "r2", "psnr", "ssim", "snr"),
+    *("auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity", "specificity", "wer"),
+    *("per", "cer", "perplexity", "ppl", "bpc", "bleu", "rouge", "map", "iou", "miou", "dice"),
+    *("error", "err", "score", "reward", "return", "elbo", "nll", "logloss", "percentile", "ndcg"),
+    *("mrr", "kappa", "mcc", "fid", "correlation", "pearson", "spearman"),
+))  # fmt: skip
+"""Words of which one is in the name of nearly every metric that programs print."""
+
 _LOSSES = frozenset(("loss", "cost", "logloss", "nll", "crossentropy", "objective"))
 _ERRORS = frozenset(("mse", "mae", "rmse", "bce", "ce", "l1", "l2", "error", "err"))
 # Words that do not change what is measured.

@@ -11,16 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
-from orchestrator.files.series_names import CAMEL, SPLIT_WORDS, SPLITS, is_state
+from orchestrator.files.series_names import CAMEL, METRIC_WORDS, SPLIT_WORDS, SPLITS, is_state
 
 LONGEST = 1_000  # characters; a longer line is not meant to be read
-_METRICS = frozenset((
-    *("loss", "acc", "accuracy", "mae", "mse", "rmse", "mape", "ae", "r2", "psnr", "ssim", "snr"),
-    *("auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity", "specificity", "wer"),
-    *("per", "cer", "perplexity", "ppl", "bpc", "bleu", "rouge", "map", "iou", "miou", "dice"),
-    *("error", "err", "score", "reward", "return", "elbo", "nll", "logloss", "percentile", "ndcg"),
-    *("mrr", "kappa", "mcc", "fid", "correlation", "pearson", "spearman"),
-))  # fmt: skip
 # Names with one of these are settings, whatever else they hold.
 _SETTINGS = frozenset((
     *("learning", "min", "scale", "weight", "threshold", "patience", "decay", "throughput"),
@@ -203,7 +196,8 @@ def _is_other(phrase: str, plain: Collection[str]) -> bool:
 
 def _is_metric(word: str) -> bool:
     return (
-        word in _METRICS or re.fullmatch(r"map\d+|(?:rouge|bleu|ndcg|mae|mse)\d?", word) is not None
+        word in METRIC_WORDS
+        or re.fullmatch(r"map\d+|(?:rouge|bleu|ndcg|mae|mse)\d?", word) is not None
     )
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from orchestrator.files.series_names import (
+    METRIC_WORDS,
     SPLIT_WORDS,
     is_rate,
     is_split,
@@ -54,10 +55,7 @@ _NAME = r"[A-Za-z][\w./@%'-]*(?: [A-Za-z][\w./@%'-]*){0,3}"
 _AFTER = r"(?![\w.]*[A-Za-z])(?:\s*/\s*(\d+))?(?:\s*\(\s*([\d.]+)\s*%\s*\))?"
 _PAIR = re.compile(rf"({_NAME})\s*[:=]\s*({_NUMBER}){_AFTER}", re.IGNORECASE)
 # Metrics that stand before their number without a sign.
-_KNOWN = (
-    r"loss|lr|acc(?:uracy)?|mae|mse|rmse|psnr|ssim|per|wer|cer|auc|auroc|ppl|perplexity|f1|iou|miou"
-    r"|map|dice|bleu|reward|return|nll|(?:acc|prec)@\d+|top-?\d|error"
-)
+_KNOWN = rf"(?:acc|prec)@\d+|top-?\d|lr|{'|'.join(sorted(METRIC_WORDS))}"
 _BARE = re.compile(rf"\b((?:[\w/-]+[_ ]){{0,2}}(?:{_KNOWN}))\s+({_NUMBER}){_AFTER}", re.IGNORECASE)
 _CELL = re.compile(rf"^[|│┃]\s*([\w][\w/ .@-]*?)\s*[|│┃]\s*({_NUMBER})?\s*[|│┃]\s*$", re.IGNORECASE)
 _BOX_END = re.compile(r"^\s*[-=+─━└┴┘]{5,}\s*$")
