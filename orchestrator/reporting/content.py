@@ -89,10 +89,12 @@ def collect(
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    with_importance: bool = True,
 ) -> Report:
     """Read everything at and below `paths` that a report shows.
 
-    The arguments are those of `analysis.table.compare`, which ranks the runs.
+    The arguments are those of `analysis.table.compare`, which ranks the runs. To estimate the
+    importance of parameters takes seconds, so it can be left out.
 
     Raises:
         NotFoundError: one of `paths` is not a folder.
@@ -115,12 +117,16 @@ def collect(
         varied=varied,
         sentences=tuple(sentences),
         sweeps=tuple(_sweep_text(sweep) for sweep in _sweeps(found)),
-        importance=importance(
-            [run.config for run in runs if run.rank],
-            [run.metrics.get(found.sort_by, math.nan) for run in runs if run.rank],
-            varied,
-        ),
+        importance=_importance(runs, found.sort_by, varied) if with_importance else (),
     )
+
+
+def _importance(
+    runs: Sequence[ReportedRun], metric: str, names: Sequence[str]
+) -> tuple[Importance, ...]:
+    ranked = [run for run in runs if run.rank]
+    values = [run.metrics.get(metric, math.nan) for run in ranked]
+    return importance([run.config for run in ranked], values, names)
 
 
 def _examine(paths: Sequence[Path]) -> tuple[dict[Path, Examined], list[str]]:

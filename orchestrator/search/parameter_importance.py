@@ -15,6 +15,7 @@ FEWEST_TRIALS = 20
 """Below this number of trials nothing is estimated: a forest would explain noise."""
 
 _SEEDS = 5
+_MOST_TRIALS = 250  # evenly over the results: the time grows faster than their number
 _MOST_CHOICES = 64
 _WIDE = 100.0  # from this ratio of its values on a parameter is taken on a logarithmic scale
 
@@ -54,6 +55,9 @@ def importance(
     ]
     if len(kept) < FEWEST_TRIALS or len({value for _, value in kept}) < 2:
         return ()
+    if len(kept) > _MOST_TRIALS:
+        kept.sort(key=lambda trial: trial[1])
+        kept = [kept[at * len(kept) // _MOST_TRIALS] for at in range(_MOST_TRIALS)]
     spaces = {}
     for name in shown:
         space = _distribution([config[name] for config, _ in kept])

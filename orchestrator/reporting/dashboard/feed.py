@@ -131,7 +131,8 @@ class SweepFeed:
     def _compute(self) -> tuple[Built, float]:
         """Return the whole page and the seconds that it took; in a thread."""
         began = time.monotonic()
-        report = collect([self.sweep.path])
+        is_over = self._state != SweepState.RUNNING
+        report = collect([self.sweep.path], with_importance=is_over)
         self._place(sorted(run.path for run in report.runs))
         by_place = {self._places[run.path]: run for run in report.runs}
         known = () if self._built is None else self._built.report.runs

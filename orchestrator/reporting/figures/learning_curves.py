@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +16,15 @@ from orchestrator.reporting.content import Report, ReportedRun
 from orchestrator.reporting.figures.drawing import Drawing, with_unit
 from orchestrator.reporting.figures.style import plain, style_of
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 MARKS = {"PRUNED": "x", "FAIL": "x", "promoted": "triangle-up"}
 
-MOST_POINTS = 120_000  # in all curves of one figure
-LEAST_POINTS = 60  # of one curve
+MOST_POINTS = 35_000  # in all curves of a page, so that one of 100 runs has at most 6 MB
+LEAST_POINTS = 40  # of one curve
 MOST_FIGURES = 12  # of learning curves
+MOST_RUNS = 200  # with a curve: a browser stays fluid, and more could not be told apart
 
 
 def learning_curves(report: Report) -> Iterator[Drawing]:
@@ -32,8 +36,19 @@ def learning_curves(report: Report) -> Iterator[Drawing]:
     names.pop("lr", None)
     first = _base(report.comparison.sort_by)
     ordered = sorted(names, key=lambda base: (base != first, base != "loss", base))
-    for base in ordered[:MOST_FIGURES]:
-        yield _curves_of(report, base, names[base])
+    shown = ordered[:MOST_FIGURES]
+    n_curves = len(_drawn(report)) * sum(len(names[base]) for base in shown)
+    most = max(LEAST_POINTS, MOST_POINTS // max(1, n_curves))
+    for base in shown:
+        yield _curves_of(report, base, names[base], most)
+
+
+def _drawn(report: Report) -> list[tuple[int, ReportedRun]]:
+    """Return place and run of those whose curves are drawn: that run now, then the best."""
+    runs = list(enumerate(report.runs))
+    if len(runs) > MOST_RUNS:
+        runs.sort(key=lambda item: (item[1].state != "RUNNING", item[1].rank or math.inf, item[0]))
+    return sorted(runs[:MOST_RUNS], key=lambda item: item[0])
 
 
 def _base(name: str) -> str:
@@ -43,13 +58,12 @@ def _base(name: str) -> str:
     return name
 
 
-def _curves_of(report: Report, base: str, names: set[str]) -> Drawing:
+def _curves_of(report: Report, base: str, names: set[str], most: int) -> Drawing:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    n_curves = max(1, len(report.runs) * len(names))
-    most = max(LEAST_POINTS, MOST_POINTS // n_curves)
-    for place, run in enumerate(report.runs):
+    drawn = _drawn(report)
+    for place, run in drawn:
         shown = False
         for name in sorted(names, reverse=True):  # validation first: it stands for the run
             points = thin(run.examined.run.series(name) if run.examined else [], most)
@@ -67,7 +81,7 @@ def _curves_of(report: Report, base: str, names: set[str]) -> Drawing:
                 meta={
                     "run": place,
                     "series": name,
-                    "seconds": [run.seconds.get(step) for step, _ in points],
+                    "seconds": _times(run, points),
                 },
                 hovertemplate=f"%{{y:.4g}} at %{{x}}<extra>{plain(run.label)} {name}</extra>",
             )
@@ -78,9 +92,10 @@ def _curves_of(report: Report, base: str, names: set[str]) -> Drawing:
     figure.update_layout(
         xaxis_title=count.run.unit if count else "step", yaxis_title=with_unit(base)
     )
+    is_part = len(drawn) < len(report.runs)
     return Drawing(
         f"curve-{base}",
-        base,
+        f"{base}, {len(drawn)} of {len(report.runs):,} runs" if is_part else base,
         "Learning curves",
         figure,
         has_log=True,
@@ -94,7 +109,23 @@ def _positions(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
     steps = np.array([step for step, _ in points], dtype=np.float64)
     values = np.array([value for _, value in points], dtype=np.float64)
     values[~np.isfinite(values)] = np.nan  # a gap
-    return {"x": steps.astype(np.int32) if steps.max() < 2**31 else steps, "y": values}
+    kinds = ((2**15, np.int16), (2**31, np.int32))
+    kind = next((kind for limit, kind in kinds if steps.max() < limit), np.float64)
+    return {"x": steps.astype(kind), "y": _short(values)}
+
+
+def _times(run: ReportedRun, points: Sequence[tuple[int, float]]) -> Any:
+    """Return when the points were reported, in seconds; None if that is unknown."""
+    if not run.seconds:
+        return None
+    return _short(np.array([run.seconds.get(step, math.nan) for step, _ in points]))
+
+
+def _short(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Return values with seven digits if that is enough for their range."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    is_short = sizes.size == 0 or (sizes.max() < 1e37 and sizes.min() > 1e-37)
+    return values.astype(np.float32) if is_short else values
 
 
 def _mark_end(figure: Any, run: ReportedRun, place: int, points: Sequence[Any]) -> None:
@@ -137,13 +168,25 @@ def thin(points: Sequence[tuple[int, float]], most: int) -> list[tuple[int, floa
     return kept
 
 
+def _corners(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return the points without those between two of the same value."""
+    last = len(points) - 1
+    return [
+        point
+        for at, point in enumerate(points)
+        if at in (0, last) or not points[at - 1][1] == point[1] == points[at + 1][1]
+    ]
+
+
 def learning_rates(report: Report) -> Iterator[Drawing]:
     """Yield the learning rate of every run that logged it."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for place, run in enumerate(report.runs):
-        points = thin(run.examined.run.series("lr") if run.examined else [], 500)
+    drawn = _drawn(report)
+    most = max(LEAST_POINTS, MOST_POINTS // (4 * max(1, len(drawn))))
+    for place, run in drawn:
+        points = thin(_corners(run.examined.run.series("lr") if run.examined else []), most)
         if points:
             figure.add_scatter(
                 **_positions(points),
@@ -153,12 +196,12 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
                 meta={
                     "run": place,
                     "series": "lr",
-                    "seconds": [run.seconds.get(step) for step, _ in points],
+                    "seconds": _times(run, points),
                 },
                 hovertemplate=f"%{{y:.3g}} at %{{x}}<extra>{plain(run.label)}</extra>",
                 legendgroup=run.label,
             )
-        declared = _declared_rates(run)
+        declared = _declared_rates(run, most)
         if points and declared:
             figure.add_scatter(
                 **_positions(declared),
@@ -168,7 +211,7 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
                 mode="lines",
                 opacity=0.5,
                 line={"color": style_of(place)["color"], "width": 5},
-                meta={"run": place, "seconds": [run.seconds.get(step) for step, _ in declared]},
+                meta={"run": place, "seconds": _times(run, declared)},
                 hovertemplate=f"declared %{{y:.3g}}<extra>{plain(run.label)}</extra>",
             )
     if figure.data:
@@ -178,10 +221,10 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
         )
 
 
-def _declared_rates(run: ReportedRun) -> list[tuple[int, float]]:
+def _declared_rates(run: ReportedRun, most: int) -> list[tuple[int, float]]:
     """Return the rate that the declared schedule has at each reported step; [] if none is."""
     one = run.examined
     if one is None or one.schedule is None:
         return []
-    points = thin(one.run.series("lr"), 500)
+    points = thin(one.run.series("lr"), most)
     return expected_rates(points, one.schedule, one.run.total_steps)

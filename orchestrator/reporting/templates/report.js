@@ -35,6 +35,7 @@ const sweepReport = (() => {
   }
   function decode(trace) {
     for (const name of ["x", "y"]) if (trace[name]) trace[name] = numbers(trace[name]);
+    if (trace.meta && trace.meta.seconds) trace.meta.seconds = numbers(trace.meta.seconds);
     return trace;
   }
 
