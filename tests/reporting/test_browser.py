@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.reporting import collect, render
 from tests.analysis import made
+from tests.reporting.accessibility import LOOKS, serious_problems
 from tests.reporting.made_report import HOSTILE, a_lost_trial, a_sweep
 
 CHROMIUM = next(
@@ -185,3 +186,45 @@ def test_hostile_text_is_never_run(browser: Any, tmp_path: Path) -> None:
     assert tab.page.locator("img").count() == 0
     assert tab.problems == []
     tab.page.close()
+
+
+def test_nothing_serious_for_screen_readers_in_any_look(opened: Opened) -> None:
+    opened.wait_for_plot("curve-loss")
+    opened.page.locator(".open").first.click()
+    found = [each for look in LOOKS for each in serious_problems(opened.page, *look)]
+    opened.page.keyboard.press("Escape")
+    opened.page.evaluate(
+        "document.querySelectorAll('details').forEach(one => { one.open = true; })"
+    )
+    for scheme, width in LOOKS:
+        found += serious_problems(opened.page, scheme, width)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert found == []
+
+
+def test_the_keyboard_sorts_and_opens_a_run(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#table th button", has_text="val_mae").first.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert opened.order()[0] == "lr=0.01"
+    page.locator(".open").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("dialog[open] h2").text_content() == "lr=0.01"
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+
+
+def test_all_plots_and_rows_are_printed(opened: Opened) -> None:
+    page = opened.page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    shown = page.locator("figure[data-figure]:visible")
+    page.wait_for_function(
+        "[...document.querySelectorAll('figure[data-figure]:not([hidden])')]"
+        ".every(one => one.querySelector('.main-svg'))"
+    )
+    assert shown.count() > 3
+    assert page.locator(".tools").is_hidden()
+    assert page.locator("#table tbody tr").last.is_visible()
+    assert page.pdf().startswith(b"%PDF")

@@ -63,7 +63,7 @@ const sweepReport = (() => {
     figures[id].data.forEach(decode);
     Plotly.newPlot(plot, figures[id].data, layoutOf(id, plot), { responsive: true, displaylogo: false }).then(() => {
       if (id === "parallel") {
-        parallel = parallelCoordinates.start(plot, figure, plot.layout, (selected) => { brushed = selected; filter(); });
+        parallel = parallelCoordinates.start(plot, figure, plot.layout, (selected) => { brushed = selected; filter(); drawAll(); });
         return;
       }
       draw(id);

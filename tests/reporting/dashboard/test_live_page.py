@@ -16,6 +16,7 @@ import pytest
 from orchestrator.files import jsonl, lock
 from orchestrator.runs import SweepDir, SweepState, TrialState
 from tests.analysis import made
+from tests.reporting.accessibility import LOOKS, serious_problems
 from tests.reporting.made_report import HOSTILE, add_curve
 from tests.reporting.test_browser import CHROMIUM, Opened, browser
 
@@ -127,3 +128,11 @@ def test_the_list_names_the_sweeps_and_the_secret_leaves_the_address(
     page.click("text=one")
     page.wait_for_selector("h1:has-text('one')")
     page.close()
+
+
+def test_nothing_serious_for_screen_readers_in_any_look(shown: Shown, link: str) -> None:
+    shown.wait_for_plot("curve-loss")
+    found = [each for look in LOOKS for each in serious_problems(shown.page, *look)]
+    shown.page.goto(link)
+    found += [each for look in LOOKS for each in serious_problems(shown.page, *look)]
+    assert found == []
