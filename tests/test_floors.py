@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -51,8 +52,13 @@ GUARDED = {
 }
 
 
+@functools.cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -175,7 +181,7 @@ def test_only_public_names_are_imported_from_another_package(path: Path) -> None
             raise
         pytest.skip(f"{error.name} is not installed")
     own = path.relative_to(ROOT).parts[:2]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
             "orchestrator."
         ):
@@ -216,7 +222,7 @@ DIALECT = re.compile(
 
 @pytest.mark.parametrize("path", modules("orchestrator"), ids=lambda path: str(path.name))
 def test_texts_are_in_plain_english(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             found = DIALECT.search(node.value)
             assert not found, f"{path.relative_to(ROOT)}:{node.lineno}: {found.group()!r}"

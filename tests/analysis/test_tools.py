@@ -207,6 +207,7 @@ def test_what_cannot_be_meant_is_refused_with_its_file(
     assert said in str(error.value)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_damaged_files_of_tools_are_one_runs_problem(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

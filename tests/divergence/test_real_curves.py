@@ -43,6 +43,7 @@ def test_every_run_that_went_nan_in_training_is_stopped(curves: list[benchmark.C
         assert stopped <= first, curve.id
 
 
+@pytest.mark.slow
 def test_the_benchmark_prints_what_a_reader_expects(capsys: pytest.CaptureFixture[str]) -> None:
     path = shared_data("curves", "labelled_curves.jsonl.gz")
     assert benchmark.main([str(path), "--json"]) == 0

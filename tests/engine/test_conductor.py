@@ -341,6 +341,7 @@ def test_a_lost_record_shifts_no_numbers_of_bayes(tmp_path: Path) -> None:
     assert again.is_over
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_pass_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     names = {f"t{index}": {"lr": 0.1} for index in range(10_000)}

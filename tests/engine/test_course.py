@@ -519,6 +519,7 @@ def oracle(play: Play, rule: Promote) -> set[int]:
     return chosen
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -199,6 +199,7 @@ def few(whole: dict[str, Any], chosen: set[str]) -> dict[str, Any]:
 some_documents = st.builds(few, documents, st.sets(st.sampled_from([*course, "parameters"])))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
 @given(document=documents | some_documents)
 def test_any_document(document: dict[str, Any], tmp_path: Path) -> None:

@@ -291,6 +291,7 @@ def _is_near_a_half(domain: Domain, share: float) -> bool:
     return quantile(domain, share - 1e-9) != quantile(domain, share + 1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
 @given(block=blocks, share=st.floats(0.02, 0.98))
 def test_shares_are_the_references_cdf(block: dict[str, Any], share: float, tmp_path: Path) -> None:

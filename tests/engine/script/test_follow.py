@@ -173,6 +173,7 @@ def test_a_report_comes_while_the_script_runs(tmp_path: Path) -> None:
         assert trial.of("progress") == ["Epoch 1 loss: 0.5"]
 
 
+@pytest.mark.slow
 def test_a_flood_is_followed_in_bounded_memory(tmp_path: Path) -> None:
     code = (
         "import os, resource\n"

@@ -575,4 +575,4 @@ class World(RuleBasedStateMachine):
             assert {slot.index for slot in self.admission.out} == set(self.out)
 
 
-TestWorld = World.TestCase
+TestWorld = pytest.mark.slow(World.TestCase)

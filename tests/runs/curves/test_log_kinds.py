@@ -269,6 +269,7 @@ def test_the_last_value_is_exact_though_a_series_is_averaged(tmp_path: Path) -> 
     assert run.series("val_acc") == [(5999, 0.5)]
 
 
+@pytest.mark.slow
 def test_large_tables_are_read_as_small_ones(tmp_path: Path) -> None:
     """Arrow reads the later pieces of a table, unless there is more in them than numbers."""
     lines = ["kind,step,loss,note"]

@@ -41,6 +41,7 @@ def test_reports_come_every_few_batches_with_every_metric(tmp_path: Path) -> Non
     assert not [item for item in threading.enumerate() if item.name.startswith("batches")]
 
 
+@pytest.mark.slow
 @pytest.mark.cpu_isa
 def test_it_learns_what_is_easy(tmp_path: Path) -> None:
     run = trained(
