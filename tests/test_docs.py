@@ -29,6 +29,7 @@ from orchestrator.runs.records import SweepRecord, SweepState, TrialRecord, Tria
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.schema.sweep import json_schema
 from orchestrator.sweepfile.trainer_schemas import trainer_names
+from tests.test_floors import DIALECT
 from trainers.base import parameters
 from trainers.edc import config as edc, metrics as edc_metrics
 
@@ -227,6 +228,14 @@ def test_the_example_runs(tmp_path: Path) -> None:
     rows = json.loads(ranked.stdout)["rows"]
     assert sorted(row["config"]["layer_norm"] for row in rows) == [False, True]
     assert all(row["warnings"] == [] and row["metrics"]["val_mae"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_in_plain_english(page: Path) -> None:
+    spoken = re.compile(rf"{DIALECT.pattern}|\b(?:tells|told|says|said)\b", re.IGNORECASE)
+    prose = re.sub(r'"[^"\n]*"', "", _FENCE.sub("", text_of(page)))  # without what it quotes
+    found = [line for line in re.sub(r"`[^`]*`", "", prose).splitlines() if spoken.search(line)]
+    assert not found, f"{page.name}: {found}"
 
 
 @pytest.mark.parametrize(

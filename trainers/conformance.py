@@ -208,7 +208,7 @@ def _resumes_anywhere(trial: _Trial) -> None:
     for place in sorted({0, len(whole.checkpoints) // 2, len(whole.checkpoints) - 1}):
         resumed = trial.run(saved=whole.checkpoints[place])
         resumed.reports = [*_until(whole, resumed), *resumed.reports]
-        _equal(whole, resumed, f"a run that goes on from checkpoint {place + 1}")
+        _equal(whole, resumed, f"a run that continues from checkpoint {place + 1}")
 
 
 def _splits_stay(trial: _Trial) -> None:

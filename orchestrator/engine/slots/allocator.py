@@ -132,7 +132,7 @@ class SlotAllocator:
 
     def started(self, attempt_id: str, record: TrialRecord, slot: Slot) -> None:
         """Note that an attempt was handed out; writes its need into the record."""
-        # What was asked for before its config was known may not be what such a trial takes.
+        # What was requested before its config was known may not be what such a trial takes.
         occupied = self._occupancy.enter(attempt_id, record, slot, self._asked.pop(slot.index))
         self._wants.pop(record.number, None)
         self._timing.started(attempt_id, record, self._machine.monotonic())

@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Write one HTML file about the runs of a SWEEP or under PATH (default: results/).
 
-    The file needs no network: open it from disk, or send it to somebody. It shows what `compare`
+    The file needs no network: open it from disk, or send it to someone. It shows what `compare`
     and `doctor` print, the learning curves, and the predictions of the best run.
     """
     from orchestrator.reporting import collect, render
