@@ -233,3 +233,60 @@ def test_texts_are_in_plain_english(path: Path) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             found = DIALECT.search(node.value)
             assert not found, f"{path.relative_to(ROOT)}:{node.lineno}: {found.group()!r}"
+
+
+SOURCES = ("orchestrator", "trainers", "tests", "benchmarks")
+NAMED = re.compile(r"`~?((?:orchestrator|trainers|tests|benchmarks|ROOMS)(?:\.\w+)+)(?:\(\))?`")
+PATHS = re.compile(r"`((?:[\w-]+/)+|(?:[\w-]+/)*\w+\.py)`")
+
+
+def is_there(name: str) -> bool:
+    """Return whether a dotted name is a module, or a name that a module defines."""
+    parts = name.split(".")
+    if parts[0] in FLOOR_OF:
+        parts.insert(0, "orchestrator")
+    for length in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:length])
+        if path.is_dir() and length == len(parts):
+            return True
+        module = path / "__init__.pyi" if path.is_dir() else path.with_suffix(".py")
+        if module.exists():
+            text = module.read_text(encoding="utf-8")
+            rest = parts[length:]
+            return not rest or re.search(rf"\b{rest[0]}\b", text) is not None
+    return False
+
+
+def test_docstrings_name_modules_that_exist() -> None:
+    rooms = "|".join(FLOOR_OF.keys() - {"metrics"})  # `metrics.files` is a key of sweep files
+    named = re.compile(NAMED.pattern.replace("ROOMS", rooms))
+    lost = []
+    for folder in ("orchestrator", "trainers", "benchmarks"):
+        for path in modules(folder):
+            for node in nodes_of(path):
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                    text = str(node.value.value)
+                    lost += [(path, name) for name in named.findall(text) if not is_there(name)]
+                    lost += [(path, name) for name in PATHS.findall(text) if not is_found(name)]
+    assert not lost
+
+
+def is_found(path: str) -> bool:
+    """Return whether a file or folder is in the repository; of a file, its name may suffice."""
+    roots = (ROOT, *(ROOT / name for name in SOURCES))
+    return any((root / path).exists() for root in roots) or path in file_names()
+
+
+@functools.cache
+def file_names() -> set[str]:
+    return {path.name for folder in SOURCES for path in modules(folder)}
+
+
+def test_the_page_on_the_architecture_matches_the_tree() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lost = [name for name in PATHS.findall(page) if not is_found(name)]
+    assert not lost
+    drawing = page.split("## Packages and layers")[1].split("```")[1]
+    names = [line[:35].split() for line in drawing.splitlines()]
+    drawn = [set(line) - {"│", "trainers"} for line in names if set(line) - {"│", "trainers"}]
+    assert drawn == FLOORS[::-1]
