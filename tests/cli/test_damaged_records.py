@@ -160,6 +160,7 @@ ANY = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [TrialRecord, SweepRecord])
 @given(data=st.data())
 def test_what_is_accepted_has_the_right_types(kind: type, data: st.DataObject) -> None:

@@ -88,6 +88,7 @@ def test_all_sar_runs_live_through_nan_in_validation() -> None:
         assert not verdict.stops, f"{run}: {verdict.reason}"
 
 
+@pytest.mark.slow
 def test_healthy_runs_of_a_benchmark_of_optimisers_live() -> None:
     folder = shared_data("curves", "algoperf")
     with gzip.open(folder / "trials.csv.gz", "rt") as stream:

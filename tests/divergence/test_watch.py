@@ -288,6 +288,7 @@ def test_the_watch_loads_no_numeric_package() -> None:
 # --- real curves ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_notes_on_real_curves() -> None:
     path = shared_data("curves", "labelled_curves.jsonl.gz")
     with gzip.open(path, "rt") as stream:

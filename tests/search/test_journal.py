@@ -94,6 +94,7 @@ def test_a_driver_that_is_killed_inside_the_lock_leaves_it_free(tmp_path: Path) 
     assert time.monotonic() - started < 25
 
 
+@pytest.mark.slow
 def test_a_journal_torn_at_any_byte_can_be_continued(open_study: Opener, tmp_path: Path) -> None:
     study = open_study()
     for index in range(3):

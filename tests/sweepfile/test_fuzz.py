@@ -82,6 +82,7 @@ def try_out(path: Path) -> None:
             exclusion(spec)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, suppress_health_check=list(HealthCheck), deadline=None)
 @given(text=broken())
 def test_broken_files(text: str, tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def size_of(parameters: dict[str, Any]) -> int:
     return size
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
 @given(parameters=nested)
 def test_grids_are_the_same_in_the_same_order(parameters: dict[str, Any], tmp_path: Path) -> None:
@@ -250,6 +251,7 @@ def filled(domain: Domain) -> dict[str, Any]:
     return row | {key: value for key, value in rest.items() if value is not None}
 
 
+@pytest.mark.slow
 @settings(max_examples=250, suppress_health_check=list(HealthCheck), deadline=None)
 @given(block=blocks, share=st.floats(0.001, 0.999))
 def test_spaces_and_draws_are_the_same(block: dict[str, Any], share: float, tmp_path: Path) -> None:

@@ -212,6 +212,7 @@ def test_inline_needs_no_ray(desk: Desk) -> None:
     assert desk.starts() == {0: 1, 1: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["ctrl-c", "hang-up"])
 def test_inline_is_interrupted_and_continued(desk: Desk, ending: str) -> None:
     desk.write_sweep({"long": PATIENT["long"], "next": {"seed": 2}}, "metric: {name: val_loss}")
@@ -277,6 +278,7 @@ def test_only_a_named_trial_with_all_that_parameters_make_of_it(desk: Desk) -> N
     assert desk.starts() == {1: 2, 2: 2}
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_does_not_end_the_training(desk: Desk) -> None:
     desk.write_sweep({"a": {"seed": 0}, "b": {"seed": 1}}, "metric: {name: val_loss}")
     command = f"'{SWEEP}' run sweep.yaml --inline | head -n 1"

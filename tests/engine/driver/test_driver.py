@@ -304,6 +304,7 @@ def test_temporary_folders_may_have_long_names_and_are_removed(
     assert not [path for path in folder.iterdir() if path.name.startswith("sweep-")]
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_also_while_a_lock_is_held(tmp_path: Path) -> None:
     # Both come while the main thread is inside the journal, whose lock is not to be had twice.
     code = (

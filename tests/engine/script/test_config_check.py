@@ -116,6 +116,7 @@ def test_metadata_of_any_shape_are_read(config: dict[str, Any], metadata: Any) -
     assert len(differences(config, recorded)) <= len(config)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,5}", fullmatch=True), values))
 def test_a_config_agrees_with_its_copy(config: dict[str, Any]) -> None:
     flat = {name: value for name, value in config.items() if not isinstance(value, dict)}

@@ -167,6 +167,7 @@ def test_config_nested_beyond_reason_is_cut() -> None:
     assert all(len(str(value)) < 40 for value in found.values())
 
 
+@pytest.mark.slow
 @given(metadata=st.dictionaries(KEYS, JSON))
 def test_metadata_of_any_shape_is_no_crash(
     metadata: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

@@ -171,6 +171,7 @@ class TestRandom:
         assert short == longer[:5]
         assert longer == endless
 
+    @pytest.mark.slow
     @given(
         sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3),
         cap=st.integers(1, 70),
@@ -311,6 +312,7 @@ SCALARS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.text(min_size=1, max_size=8), st.lists(SCALARS, min_size=1, max_size=4),
                     max_size=3),

@@ -21,6 +21,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), values))
 def test_what_is_written_is_read_back(content: dict[str, Any]) -> None:
     assert tomllib.loads(toml.dumps(content)) == content

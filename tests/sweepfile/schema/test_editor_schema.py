@@ -197,6 +197,7 @@ ENTRIES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.fixed_dictionaries({"program": st.just("env")}, optional=ENTRIES))
 def test_what_the_checker_takes_keeps_the_schema(tmp_path: Path, content: dict[str, Any]) -> None:

@@ -289,6 +289,7 @@ BLOCKS = st.dictionaries(
 PARAMETERS = st.dictionaries(st.sampled_from(["lr", "epochs", "preset", "amp", "x"]), BLOCKS)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(KEYS, JSON, max_size=6),
@@ -311,6 +312,7 @@ def test_no_content_gives_a_traceback(
 EXPONENT = re.compile(r"[-+.0-9_]+[eE][-+]?[0-9]+").fullmatch
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.dictionaries(

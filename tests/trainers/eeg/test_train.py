@@ -184,6 +184,7 @@ def test_a_cycle_whose_rise_has_no_length_is_one_all_the_same(
     assert all(math.isfinite(rate) and rate > 0 for rate in rates)
 
 
+@pytest.mark.slow
 @pytest.mark.cpu_isa
 def test_a_tiny_rate_learns_less_than_a_good_one(tmp_path: Path) -> None:
     values = {"subjects": 40, "pretrain_epochs": 3, "width": 16, "epochs": 40}

@@ -92,6 +92,7 @@ def test_a_first_file_for_each_trainer_is_good(name: str, tmp_path: Path) -> Non
     assert load_spec(path).warnings == ()
 
 
+@pytest.mark.slow
 def test_a_first_file_for_a_function_of_ones_own(own: Path) -> None:
     path = own / "sweep.yaml"
     assert call("init", "--trainer", "my_trainer:train", "-o", str(path)).exit_code == 0
@@ -101,6 +102,7 @@ def test_a_first_file_for_a_function_of_ones_own(own: Path) -> None:
     assert spec.metric.name == "val_mae"
 
 
+@pytest.mark.slow
 def test_the_shown_function_keeps_the_contract(own: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     runs.mkdir()
