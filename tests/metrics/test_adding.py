@@ -94,7 +94,8 @@ def test_a_metric_of_any_arrays_is_known_everywhere(
     shown = capsys.readouterr().out
     assert "ranked by mean_bias, lowest first" in shown
     assert "Target mean_bias <= 0.1: met by 2 of 2." in shown
-    assert list(metrics.known_metrics()) == ["mae", "rmse", "r2", "mean_bias"]
+    assert list(metrics.known_metrics())[:3] == ["mae", "rmse", "r2"]
+    assert "mean_bias" in metrics.known_metrics()
     assert metrics.unit("val_mean_bias") == "K"
 
 

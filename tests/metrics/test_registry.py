@@ -23,7 +23,8 @@ PREDICTIONS = decay(np.array([0.5, 0.8, 1.1]))
 
 @pytest.mark.parametrize("kind", [None, "picture"])
 def test_without_a_known_kind_regression_only(kind: str | None) -> None:
-    assert set(kinds.evaluate(kind, PREDICTIONS, TARGETS, {})) == {"mae", "rmse", "r2"}
+    found = kinds.evaluate(kind, PREDICTIONS, TARGETS, {})
+    assert found.keys() == kinds.known_metrics().keys() >= {"mae", "rmse", "r2"}
 
 
 @pytest.mark.parametrize("kind", ["decay_curve", "edc"])
@@ -85,8 +86,9 @@ def test_goal(metric: str, goal: str | None, kind: str | None) -> None:
 
 
 def test_known_metrics_are_those_of_any_arrays_and_those_of_the_kind() -> None:
-    assert list(kinds.known_metrics()) == ["mae", "rmse", "r2"]
-    assert list(kinds.known_metrics("edc"))[:4] == ["mae", "rmse", "r2", "edt_mae"]
+    plain = list(kinds.known_metrics())
+    assert plain[:3] == ["mae", "rmse", "r2"]
+    assert list(kinds.known_metrics("edc"))[: len(plain) + 1] == [*plain, "edt_mae"]
     assert "mae" not in kinds.known_metrics("speech")
     assert kinds.known_metrics("sar")["psnr"].unit == kinds.unit("test_psnr", "sar") == "dB"
     assert kinds.unit("rmse") == ""
@@ -98,7 +100,7 @@ def test_every_kind_is_there_and_loads_nothing_heavy() -> None:
         "from orchestrator import metrics\n"
         "metrics.known_metrics()\n"
         "metrics.goal('mae')\n"
-        "assert 'numpy' not in sys.modules\n"
+        "assert 'numpy' not in sys.modules, 'import numpy inside the function of a metric'\n"
         "for kind in ('binary_probability', 'decay_curve', 'phonemes', 'sar_image',\n"
         "             'sine_mixture'):\n"
         "    own = metrics.known_metrics(kind).keys() - metrics.known_metrics().keys()\n"
