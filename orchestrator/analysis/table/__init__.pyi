@@ -1,5 +1,5 @@
 from .audit_runs import Audited as Audited, audit as audit
-from .export import (
+from .flat_table import (
     cell as cell,
     flat_rows as flat_rows,
     load_results as load_results,

@@ -9,7 +9,7 @@ import pytest
 
 import orchestrator
 from orchestrator.analysis.table import compare
-from orchestrator.analysis.table.export import flat_rows, to_csv, to_json
+from orchestrator.analysis.table.flat_table import flat_rows, to_csv, to_json
 from orchestrator.errors import UsageError
 from tests.analysis import made
 

@@ -8,7 +8,7 @@ import io
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis.table.export import _inert
+from orchestrator.analysis.table.flat_table import _inert
 from orchestrator.cli.render.text import markdown, safe
 
 
