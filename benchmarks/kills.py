@@ -36,21 +36,34 @@ PATIENCE_S = 120.0
 class Killed:
     """A sweep that is killed again and again.
 
+    Args:
+        ray: let Ray run it, by `sweep run`, instead of a forked process.
+        stops: end it in order, by a signal, instead of some kills.
+
     Attributes:
         kills: how often which process was killed.
         problems: what did not hold.
     """
 
-    def __init__(self, folder: Path, scenario: str, chance: random.Random, *, ray: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scenario: str,
+        chance: random.Random,
+        *,
+        ray: bool = False,
+        stops: bool = False,
+    ) -> None:
         from tests.faults import crashing
 
         self.kills: Counter[str] = Counter()
         self.problems: list[str] = []
         self.runs = 0
         self._crashing = crashing
-        self._folder = folder
+        self.folder = folder
         self._chance = chance
         self._ray = ray
+        self._stops = stops
         self._reports = folder.with_suffix(".reports")
         crashing.prepare(folder, scenario)
         self._reports.write_bytes(b"")
@@ -62,7 +75,7 @@ class Killed:
 
     def again(self, most: int) -> None:
         """Run the sweep once more from nothing, with at most `most` kills."""
-        self._crashing.prepare(self._folder, self._scenario)
+        self._crashing.prepare(self.folder, self._scenario)
         self._reports.write_bytes(b"")
         self.runs += 1
         complete: dict[int, int] = {}
@@ -77,7 +90,7 @@ class Killed:
             self._check(complete)
             if code == 0:
                 break
-        found = self._crashing.table(self._folder)
+        found = self._crashing.table(self.folder)
         if code != 0 or found != self.wanted:
             self._complain(f"ended with {code}: {found} instead of {self.wanted}")
 
@@ -91,9 +104,9 @@ class Killed:
             words = ["run", "sweep.yaml", "--retry-failed", "--max-parallel", "2"]
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "orchestrator", *words],
-                cwd=self._folder,
-                env={**os.environ, "SWEEP_KILLED": str(self._folder)},
-                stdout=(self._folder / "out.txt").open("ab"),
+                cwd=self.folder,
+                env={**os.environ, "SWEEP_KILLED": str(self.folder)},
+                stdout=(self.folder / "out.txt").open("ab"),
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -103,12 +116,12 @@ class Killed:
             os.setsid()
             code = 1
             try:
-                log = os.open(self._folder / "out.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                log = os.open(self.folder / "out.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
                 os.dup2(log, 1)
                 os.dup2(log, 2)
                 reports = os.open(self._reports, os.O_WRONLY | os.O_APPEND)
-                self._crashing.run(self._folder, reports, retry_failed=True)
-                code = 0
+                has_ended = self._crashing.run(self.folder, reports, retry_failed=True)
+                code = 0 if has_ended else 3
             finally:
                 os._exit(code)
         return psutil.Process(pid)
@@ -122,7 +135,11 @@ class Killed:
                 victim = self._chance.choice(below)
             name = "driver" if victim == driver else _kind(victim)
             if victim.status() != psutil.STATUS_ZOMBIE:
-                victim.kill()
+                if victim == driver and self._stops and self._chance.random() < 0.4:
+                    name = "stopped in order"
+                    driver.send_signal(self._chance.choice([signal.SIGINT, signal.SIGTERM]))
+                else:
+                    victim.kill()
                 self.kills[name] += 1
                 return 1
         return 0
@@ -139,11 +156,11 @@ class Killed:
 
     def _check(self, complete: dict[int, int]) -> None:
         """Look at what a killed process left; `complete` are the attempts of complete trials."""
-        self._complain(*self._crashing.readable(self._folder))
+        self._complain(*self._crashing.readable(self.folder))
         reports = [json.loads(line) for line in self._reports.read_text().splitlines()]
-        lost = self._crashing.lost(self._folder, reports)
+        lost = self._crashing.lost(self.folder, reports)
         self._complain(*(f"a report is lost: {one}" for one in lost))
-        for trial in load_trials(SweepDir(self._folder / "results" / "s")):
+        for trial in load_trials(SweepDir(self.folder / "results" / "s")):
             if complete.get(trial.number, trial.attempt) != trial.attempt:
                 self._complain(f"trial {trial.number} was complete and ran again")
             if trial.state is TrialState.COMPLETE:
@@ -172,6 +189,8 @@ def at_random(n: int, seed: int, folder: Path, *, ray: bool) -> int:
     while (left := n - sum(one.kills.total() for one in each)) > 0:
         one = chance.choice(each)
         one.again(min(left, chance.randint(1, 8)))
+        if one.runs % 20 == 0:
+            print(f"{n - left} kills, {(time.monotonic() - started) / 60:.1f} min", flush=True)
     kills = sum((one.kills for one in each), Counter())
     problems = sum(len(one.problems) for one in each)
     print(f"{kills.total()} kills in {sum(one.runs for one in each)} sweeps, {dict(kills)}")

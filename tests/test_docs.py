@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -152,6 +153,20 @@ def test_ci_runs_the_command_of_the_readme() -> None:
         check=True,
     )
     assert done.stdout == marked("tests")
+
+
+def test_the_lock_has_every_dependency_at_the_tested_version() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    pins = re.compile(r"^([\w.-]+)==([^\s;]+)", re.MULTILINE)
+    locked, tested = (
+        {name.lower().replace("_", "-"): version for name, version in pins.findall(text)}
+        for text in (text_of(ROOT / "requirements.lock"), text_of(ROOT / "constraints.txt"))
+    )
+    wanted = {re.split(r"[\[<>=]", one)[0] for one in project["dependencies"]}
+    assert wanted <= locked.keys()
+    shared = locked.keys() & tested.keys()
+    assert {name: locked[name] for name in shared} == {name: tested[name] for name in shared}
+    assert "://" not in text_of(ROOT / "requirements.lock"), "no package comes from one place only"
 
 
 # Links, paths, YAML ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from orchestrator.cli import main
 from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.files import jsonl, plain
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import load_trials
+from orchestrator.runs.records import SweepState, TrialState, load_trials
 from orchestrator.sweepfile.load import load_spec
 from tests.engine.sweeps import TOY, cpu_plan
 from tests.faults.forked import WAYS, arm, counted, in_fork
@@ -81,8 +81,11 @@ parameters: {x: {values: [1, 2]}}
 SCRIPT = "#!/bin/sh\necho step 1 val_loss 0.$RANDOM\necho step 2 val_loss 0.5\n"
 
 
-def run(folder: Path, taken_in: int | None = None, *, retry_failed: bool = False) -> None:
-    """Run or continue the sweep in this process; write each report that was taken in to a pipe."""
+def run(folder: Path, taken_in: int | None = None, *, retry_failed: bool = False) -> bool:
+    """Run or continue the sweep in this process; write each report that was taken in to a pipe.
+
+    Returns whether it has ended, with no trial that failed, as one does whose script was killed.
+    """
 
     def listen(event: str, record: Any, facts: Any) -> None:
         if event == "report" and taken_in is not None:
@@ -90,7 +93,7 @@ def run(folder: Path, taken_in: int | None = None, *, retry_failed: bool = False
             os.write(taken_in, json.dumps(report).encode() + b"\n")
 
     spec = load_spec(folder / "sweep.yaml")
-    run_sweep(
+    outcome = run_sweep(
         spec,
         cpu_plan(1),
         results=folder / "results",
@@ -98,6 +101,8 @@ def run(folder: Path, taken_in: int | None = None, *, retry_failed: bool = False
         inline=True,
         retry_failed=retry_failed,
     )
+    failed = any(record.state is TrialState.FAIL for record in outcome.records.values())
+    return outcome.state is SweepState.FINISHED and not failed
 
 
 def table(folder: Path) -> list[Any]:

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+# Control sequences, commands such as those that set the clipboard, and what is left of them.
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+_COLOR = re.compile(r"\x1b\[[\d;:]*m")
+_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]{0,4096}\x1b?|[ -/]*)\Z")
+
+
+class Shown:
+    """What a terminal is shown of a script's output: text, and on a terminal colors.
+
+    Cursor movements and commands to the terminal are left out; a sequence may come in parts.
+    """
+
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._begun = ""
+
+    def of(self, data: bytes) -> bytes:
+        """Return what is shown of further output."""
+        text = self._begun + self._decoder.decode(data)
+        begun = _BEGUN.search(text, max(0, len(text) - 5000))
+        cut = begun.start() if begun is not None else len(text)
+        self._begun = text[cut:]
+        return _ESCAPE.sub(self._kept, text[:cut]).encode()
+
+    def _kept(self, found: re.Match[str]) -> str:
+        return found[0] if self._colors and _COLOR.fullmatch(found[0]) else ""
 
 
 class OutputLog:
@@ -26,6 +59,7 @@ class OutputLog:
         self._warn = warn
         self._is_broken = False
         self._own: BinaryIO | None = None
+        self._shown = Shown(colors=os.isatty(1))
         with suppress(OSError):
             is_stdout = file.exists() and os.path.samestat(os.fstat(1), file.stat())
             self._own = None if is_stdout else file.open("ab", buffering=0)
@@ -41,7 +75,7 @@ class OutputLog:
                 with suppress(OSError):  # the standard output shows what is missing
                     log.write(data)
                     log.flush()
-        rest = memoryview(data)
+        rest = memoryview(data if self._own is None else self._shown.of(data))
         while rest and not self._is_broken:
             try:
                 rest = rest[os.write(1, rest) :]

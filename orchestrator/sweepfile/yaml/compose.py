@@ -62,7 +62,11 @@ def _extended(path: Path, log: Log, chain: list[Path]) -> Node:
         log.at(node, KEY, f"more than {MAX_CHAIN} files extend one another.")
         return root
     try:
-        return _joined(_extended(other, log, chain), root)
+        base = _extended(other, log, chain)
+        if base.value and not base.value.keys() & {*SPEC.keys, *SPEC.later}:
+            log.at(node, KEY, f"{node.value!r} is not a sweep file: it has none of its keys.")
+            return root
+        return _joined(base, root)
     except SpecError:
         raise
     except UsageError as error:

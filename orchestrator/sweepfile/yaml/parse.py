@@ -72,7 +72,9 @@ def read_file(path: Path, log: Log) -> Node:
         log.add("", "the file is empty. `sweep schema` lists its keys.", origin)
         raise log.error()
     if not isinstance(root.value, dict):
-        log.at(root, "", f"expected a mapping with keys such as 'trainer:' (found {found(root)}).")
+        # It may be any file, also a private one: what it holds is not quoted.
+        kind = found(root) if not isinstance(root.value, str) else "text"
+        log.at(root, "", f"expected a mapping with keys such as 'trainer:' (found {kind}).")
         raise log.error()
     return root
 

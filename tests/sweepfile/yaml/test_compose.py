@@ -96,6 +96,10 @@ class TestExtends:
                 {"s": "extends: a.yaml\ntrainer: sweep_toy\n", "a": "extends: s.yaml\nname: x\n"},
                 "extends", "s.yaml -> a.yaml -> s.yaml",
             ),
+            (
+                {"s": "extends: keys.yaml\ntrainer: sweep_toy\n", "keys": "me: x\nyou: y\n"},
+                "extends", "'keys.yaml' is not a sweep file" ,
+            ),
             ({"s": "extends: no.yaml\ntrainer: sweep_toy\n"}, "extends", "No such file"),
             ({"s": "extends: base\ntrainer: sweep_toy\n"}, "extends", "Is a directory"),
             ({"s": "extends: [a.yaml]\ntrainer: sweep_toy\n"}, "extends", "(found a list)"),
