@@ -113,9 +113,6 @@ class Study:
             space: parameter name to domain.
             params: its config; None for a proposal. Values of a given config that are not in the
                 space are kept with the trial, but no sampler learns them.
-
-        Raises:
-            UsageError: see `Space`.
         """
         known = self._space(space)
         if params is None:
@@ -130,6 +127,11 @@ class Study:
                 trial.set_user_attr(_REST, plain(rest))
         self._here[trial.number] = _Running(trial)
         return Proposal(trial.number, dict(params))
+
+    def describe(self, number: int, facts: Mapping[str, Any]) -> None:
+        """Keep what people should see of a trial that runs here: its user attributes in Optuna."""
+        for name, value in facts.items():
+            self._running(number).trial.set_user_attr(name, plain(value))
 
     def report(self, number: int, step: int, value: float) -> None:
         """Report one value of the metric, which may be NaN or infinite, at a step from 0.

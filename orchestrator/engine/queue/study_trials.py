@@ -72,6 +72,8 @@ class StudyTrials:
             for name, domain in view.spec.parameters.items()
             if not domain.is_constant and name not in view.spec.overrides
         }
+        named = (name for trial in view.spec.trials.values() for name in trial.set)
+        self._named = list(dict.fromkeys((*view.spec.parameters, *named)))
         self._open: dict[int, int] = {}
         endless = count_trials(replace(view.spec, run_cap=None)) is None
         self._may_repeat = endless or bool(view.spec.trials or view.spec.repeats)
@@ -150,6 +152,10 @@ class StudyTrials:
                 space, chosen = self._chosen(record)
                 proposal = self._studies.of(record.stage).ask(space, chosen)
             self._open[key] = number = proposal.number
+            # A named trial may set everything that the search does not: Optuna's tools show it.
+            set_here = (n for n in self._named if n in record.config and n not in self._space)
+            facts = {"trial": record.name} | {name: record.config[name] for name in set_here}
+            self._studies.of(record.stage).describe(number, facts)
             first = self._view.records.get(key)
             if first is not None and first is not record and first.state.is_finished:
                 # The next driver looks for the number there.

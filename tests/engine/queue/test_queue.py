@@ -69,6 +69,17 @@ def test_candidates_come_in_order_and_asking_takes_nothing(tmp_path: Path) -> No
     assert [c.number for c in queue.candidates(3)] == [1, 7, 0]
 
 
+def test_the_study_shows_what_named_trials_set(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, {"a": {"lr": 0.1}, "b": {"lr": 0.2, "epochs": 3}})
+    queue = OwnedQueue(tmp_path, spec)
+    for _ in range(2):
+        queue.take()
+    study = Studies(tmp_path / "study.journal", "a", spec).of(None)._study
+    first, second = (trial.user_attrs for trial in study.trials)
+    assert first == {"trial": "a", "lr": 0.1}
+    assert second == {"trial": "b", "lr": 0.2, "epochs": 3}
+
+
 def test_what_the_study_has_yet_to_propose_is_one_candidate(tmp_path: Path) -> None:
     queue = OwnedQueue(tmp_path, toy_spec(tmp_path, {}, method="bayes", parameters=LR, run_cap=3))
     for number in range(3):
