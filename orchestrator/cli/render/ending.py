@@ -45,23 +45,29 @@ def render_ending(
 
 def _findings(comparison: Comparison, saved: str) -> Iterator[str]:
     """Yield what people should know, the most important first; equal ones once."""
-    failed: dict[str, list[str]] = {}
-    for item in comparison.incomplete:
-        problem = item.problem or f"missing {', '.join(item.missing)}"
-        failed.setdefault(clean(problem), []).append(clean(item.path.name))
-    for problem, paths in failed.items():
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        yield f"! {paths[0]}{more}: {problem}"
+    incomplete = _grouped(
+        (item.problem or f"missing {', '.join(item.missing)}", item.path.name)
+        for item in comparison.incomplete
+    )
+    # What was stopped early was stopped on purpose.
+    stopped = [text for text in incomplete if "PRUNED" in text]
+    yield from (text for text in incomplete if text not in stopped)
+    yield from _grouped((text, row.trial) for row in comparison.rows for text in row.warnings)
     if saved:
         yield f"Saved: {saved}"
-    warned: dict[str, list[str]] = {}
-    for row in comparison.rows:
-        for text in row.warnings:
-            warned.setdefault(clean(text), []).append(clean(row.trial))
-    for text, trials in warned.items():
-        more = f" and {len(trials) - 1} more" if len(trials) > 1 else ""
-        yield f"! {trials[0]}{more}: {text}"
     for note in comparison.notes:
         yield f"Note: {note}"
     if comparison.n_unstarted:
         yield f"Note: {plural(comparison.n_unstarted, 'trial')} not started yet."
+    yield from stopped
+
+
+def _grouped(found: Iterable[tuple[str, str]]) -> list[str]:
+    """Return each text once, with the first run that it is about and how many others."""
+    whose: dict[str, list[str]] = {}
+    for text, name in found:
+        whose.setdefault(clean(text), []).append(clean(name))
+    return [
+        f"! {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {text}"
+        for text, names in whose.items()
+    ]
