@@ -95,6 +95,7 @@ def examine(
     pattern: str | None = None,
     replayed: bool = False,
     policy: Policy | None = None,
+    known: Mapping[Path, Examined] | None = None,
 ) -> Examination:
     """Diagnose the runs at `path`: a log of any tool, a run folder, a sweep, or a folder of runs.
 
@@ -108,28 +109,35 @@ def examine(
         pattern: of the numbers in text logs.
         replayed: True to add what a policy would have done.
         policy: by default that of the sweep.
+        known: trials of the sweep at `path` that have not changed, by folder; they are not read.
 
     Raises:
         NotFoundError: there is no run.
         UsageError: the log cannot be read, no run reports the metric, or there is a target without
             one.
     """
-    runs = read_runs(path, pattern)
+    known = known or {}
+    runs = read_runs(path, pattern, known=known)
     if metric is not None:
         metric = _reported(metric, list(dict.fromkeys(name for run in runs for name in run.names)))
     groups: dict[SweepDir | None, list[LoggedRun]] = {}
     for run in runs:
         groups.setdefault(_sweep_of(run.path), []).append(run)
+    if known:
+        groups.setdefault(_sweep_of(path), [])
     by_run: dict[tuple[Path, str], Examined] = {}
     together: list[str] = []
     for sweep, group in groups.items():
-        siblings = read_runs(sweep.path) if sweep is not None and len(runs) == 1 else group
+        is_alone = sweep is not None and len(runs) == 1 and not known
+        siblings = read_runs(sweep.path) if sweep is not None and is_alone else group
         spec = SweepRecord.load_spec(sweep) if sweep is not None else {}
         aims = _aims(spec, metric, goal, target)
         info = SweepInfo.load(sweep) if sweep is not None else None
         settings = [_settings(run, aims, info, schedule) for run in siblings]
         chosen = policy or Policy.of(spec.get("divergence") or {}) if replayed else None
         examined = _diagnose_all(siblings, settings, chosen)
+        if known:
+            examined = sorted([*known.values(), *examined], key=lambda one: one.run.number or 0)
         by_run |= {_key(one.run): one for one in examined}
         summaries = [
             RunSummary(_label(one.run), one.run.config, one.diagnosis.is_lost) for one in examined
@@ -138,8 +146,8 @@ def examine(
         sentences += [*_lost_before(examined), *_remedies(examined)]
         head = f"{sweep.name}: " if sweep is not None and len(groups) > 1 else ""
         together += [f"{head}{text}" for text in sentences]
-    shown = tuple(replace(by_run[_key(run)], run=run) for run in runs)
-    return Examination(shown, tuple(together))
+    shown = (replace(by_run[_key(run)], run=run) for run in runs)
+    return Examination((*known.values(), *shown), tuple(together))
 
 
 def _reported(metric: str, names: Sequence[str]) -> str:

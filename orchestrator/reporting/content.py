@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis import Examined, examine
+from orchestrator.analysis import Examined
 from orchestrator.analysis.table import Comparison, Incomplete, Lineage, Row, compare
 from orchestrator.errors import SweepError
-from orchestrator.files import atomic, jsonl
+from orchestrator.files import atomic
 from orchestrator.reporting.attempts_log import Occupancy, occupancy
+from orchestrator.reporting.memory import Memory
 from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState
 from orchestrator.search import Importance, importance
 
@@ -90,24 +91,33 @@ def collect(
     data: Mapping[str, Any] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     with_importance: bool = True,
+    memory: Memory | None = None,
 ) -> Report:
     """Read everything at and below `paths` that a report shows.
 
     The arguments are those of `analysis.table.compare`, which ranks the runs. To estimate the
-    importance of parameters takes seconds, so it can be left out.
+    importance of parameters takes seconds, so it can be left out. With a `memory`, runs that have
+    not changed since the last call are not read again.
 
     Raises:
         NotFoundError: one of `paths` is not a folder.
         UsageError: no run has the metric `sort_by`.
     """
+    memory = memory or Memory()
     found = compare(
-        paths, sort_by=sort_by, kind=kind, data=data, single=True, on_progress=on_progress
+        paths,
+        sort_by=sort_by,
+        kind=kind,
+        data=data,
+        single=True,
+        on_progress=on_progress,
+        measure_run=memory.measure,
     )
-    examined, sentences = _examine(paths)
+    examined, sentences = _examine(paths, memory)
     labels = _labels([*found.rows, *found.incomplete])
     runs = [
-        *(_ranked(row, labels, examined) for row in found.rows),
-        *(_incomplete(item, labels, examined) for item in found.incomplete),
+        *(_ranked(row, labels, examined, memory) for row in found.rows),
+        *(_incomplete(item, labels, examined, memory) for item in found.incomplete),
     ]
     varied = _varied(runs)
     return Report(
@@ -129,14 +139,14 @@ def _importance(
     return importance([run.config for run in ranked], values, names)
 
 
-def _examine(paths: Sequence[Path]) -> tuple[dict[Path, Examined], list[str]]:
+def _examine(paths: Sequence[Path], memory: Memory) -> tuple[dict[Path, Examined], list[str]]:
     """Return the curves and findings of every run folder that logged some."""
     by_path: dict[Path, Examined] = {}
     sentences: list[str] = []
     for path in paths:
         for part in _parts(path):
             try:
-                examination = examine(part)
+                examination = memory.examine(part)
             except SweepError:
                 continue  # nothing here was logged, which the table shows
             for one in examination.runs:
@@ -154,7 +164,9 @@ def _parts(path: Path) -> list[Path]:
     return sweeps or [path]
 
 
-def _ranked(row: Row, labels: Mapping[Path, str], examined: Mapping[Path, Examined]) -> ReportedRun:
+def _ranked(
+    row: Row, labels: Mapping[Path, str], examined: Mapping[Path, Examined], memory: Memory
+) -> ReportedRun:
     return ReportedRun(
         label=labels[row.path],
         path=row.path,
@@ -164,13 +176,13 @@ def _ranked(row: Row, labels: Mapping[Path, str], examined: Mapping[Path, Examin
         metrics={**row.logged, **row.metrics},
         row=row,
         examined=examined.get(row.path.resolve()),
-        seconds=_seconds(row.path),
+        seconds=memory.seconds(row.path),
         lineage=row.lineage,
     )
 
 
 def _incomplete(
-    item: Incomplete, labels: Mapping[Path, str], examined: Mapping[Path, Examined]
+    item: Incomplete, labels: Mapping[Path, str], examined: Mapping[Path, Examined], memory: Memory
 ) -> ReportedRun:
     one = examined.get(item.path.resolve())
     record = TrialRecord.load(RunDir(item.path)) if one is None and item.state else None
@@ -186,7 +198,7 @@ def _incomplete(
         else {},
         problem=item.problem or missing,
         examined=one,
-        seconds=_seconds(item.path),
+        seconds=memory.seconds(item.path),
         lineage=item.lineage,
     )
 
@@ -208,17 +220,6 @@ def _labels(items: Sequence[Row | Incomplete]) -> dict[Path, str]:
             break
         labels = longer
     return labels
-
-
-def _seconds(folder: Path) -> dict[int, float]:
-    """Return when each step was reported, in seconds since the first; {} if unknown."""
-    times: dict[int, float] = {}
-    for line in jsonl.read(RunDir(folder).metrics_file):
-        step, time = line.get("step"), line.get("time")
-        if isinstance(step, int) and isinstance(time, int | float) and math.isfinite(time):
-            times[step] = float(time)
-    start = min(times.values(), default=0.0)
-    return {step: time - start for step, time in times.items()}
 
 
 def _varied(runs: Sequence[ReportedRun]) -> tuple[str, ...]:

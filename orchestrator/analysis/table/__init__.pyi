@@ -12,4 +12,5 @@ from .pipeline import (
     Lineage as Lineage,
     Row as Row,
     compare as compare,
+    measure as measure,
 )

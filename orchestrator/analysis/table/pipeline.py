@@ -22,7 +22,7 @@ from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
 from orchestrator.runs.read import find_runs, unstarted
 
-__all__ = ["Comparison", "Incomplete", "Lineage", "Row", "compare"]
+__all__ = ["Comparison", "Incomplete", "Lineage", "Row", "compare", "measure"]
 
 
 def compare(
@@ -37,6 +37,7 @@ def compare(
     data: Mapping[str, Any] | None = None,
     single: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
+    measure_run: Callable[..., Row | Incomplete] = measure,
 ) -> Comparison:
     """Find all runs at and below `paths`, recompute their metrics and rank them.
 
@@ -56,6 +57,7 @@ def compare(
         data: more about those arrays, as ``{"rate_hz": 48000}``.
         single: give every run its own row, whatever its seed.
         on_progress: called after each run with the numbers of runs done and found.
+        measure_run: called as `measure`, for a caller that remembers runs.
 
     Raises:
         NotFoundError: one of `paths` is no folder.
@@ -67,7 +69,7 @@ def compare(
     rows: list[Row] = []
     incomplete: list[Incomplete] = []
     for done, run in enumerate(runs, 1):
-        measured = measure(run, kind, data, rule)
+        measured = measure_run(run, kind, data, rule)
         if isinstance(measured, Row):
             rows.append(measured)
         else:

@@ -25,6 +25,7 @@ from orchestrator.reporting.dashboard.live_page import (
     rebuild,
     with_changes,
 )
+from orchestrator.reporting.memory import Memory
 from orchestrator.runs import SweepDir, SweepState
 
 LOOK_S = 0.5  # between two looks at the folder
@@ -45,6 +46,7 @@ class SweepFeed:
         self.sweep = sweep
         self._follower = Follower(sweep)
         self._places: dict[Path, int] = {}  # of each run, for good: its color
+        self._memory = Memory()
         self._lock = threading.Lock()  # of the places
         self._state = SweepState.INTERRUPTED.value
         self._built: Built | None = None
@@ -132,7 +134,7 @@ class SweepFeed:
         """Return the whole page and the seconds that it took; in a thread."""
         began = time.monotonic()
         is_over = self._state != SweepState.RUNNING
-        report = collect([self.sweep.path], with_importance=is_over)
+        report = collect([self.sweep.path], with_importance=is_over, memory=self._memory)
         self._place(sorted(run.path for run in report.runs))
         by_place = {self._places[run.path]: run for run in report.runs}
         known = () if self._built is None else self._built.report.runs

@@ -15,6 +15,7 @@ from orchestrator.divergence.schedule import expected_rates
 from orchestrator.reporting.content import Report, ReportedRun
 from orchestrator.reporting.figures.drawing import Drawing, with_unit
 from orchestrator.reporting.figures.style import plain, style_of
+from orchestrator.reporting.thinning import thin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,26 +147,6 @@ def _mark_end(figure: Any, run: ReportedRun, place: int, points: Sequence[Any]) 
         meta={"run": place, "seconds": [run.seconds.get(step)]},
         hovertemplate=f"{what} at %{{x}}<extra>{plain(run.label)}</extra>",
     )
-
-
-def thin(points: Sequence[tuple[int, float]], most: int) -> list[tuple[int, float]]:
-    """Return at most about `most` points that keep first, last, and every extreme to the eye.
-
-    Each of ``most / 4`` equal parts keeps its first, last, least and greatest value.
-    """
-    if len(points) <= most:
-        return list(points)
-    size = math.ceil(len(points) * 4 / most)
-    kept: list[tuple[int, float]] = []
-    for start in range(0, len(points), size):
-        part = range(start, min(start + size, len(points)))
-        finite = [at for at in part if math.isfinite(points[at][1])]
-        chosen = {part[0], part[-1]}
-        if finite:
-            chosen |= {min(finite, key=lambda at: points[at][1])}
-            chosen |= {max(finite, key=lambda at: points[at][1])}
-        kept += [points[at] for at in sorted(chosen)]
-    return kept
 
 
 def _corners(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,13 @@ _DEEPEST = 4
 _MOST_FOLDERS = 5_000
 
 
-def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
+def read_runs(
+    path: Path, pattern: str | None = None, *, known: Collection[Path] = ()
+) -> list[LoggedRun]:
     """Return the runs at `path`: a log of any tool, a run folder, or a folder of such.
 
-    `pattern` is a regular expression with named groups for text logs.
+    `pattern` is a regular expression with named groups for text logs. Trials of a sweep whose
+    folder is `known` are not read.
 
     Raises:
         NotFoundError: there is nothing at `path`, or no run in it.
@@ -42,13 +46,13 @@ def read_runs(path: Path, pattern: str | None = None) -> list[LoggedRun]:
     sweep = SweepDir(path)
     if sweep.trials_dir.is_dir():
         lives = sweep.driver_lives()
-        found = [_trial(run, lives) for run in sweep.run_dirs()]
+        found = [_trial(run, lives) for run in sweep.run_dirs() if run.path not in known]
     elif (path / "metrics.jsonl").is_file() and (path / "state.json").is_file():
         found = [_lone_trial(path)]
     else:
         found = _search(path, pattern)
     kept = [run for run in found if run.reports]
-    if not kept:
+    if not kept and not known:
         raise NotFoundError(f"{path}: no run here reported anything. Name a log file.")
     return kept
 
