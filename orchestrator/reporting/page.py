@@ -130,7 +130,8 @@ def _column(title: str, values: Sequence[Any], is_shown: bool = True) -> TableCo
 
 
 def _state(run: ReportedRun) -> str:
-    return run.problem or ("diverged" if run.is_lost else run.state.lower())
+    text = run.problem or ("diverged" if run.is_lost else run.state)
+    return text.lower() if text == run.state else text
 
 
 def _targets(report: Report) -> list[dict[str, Any]]:

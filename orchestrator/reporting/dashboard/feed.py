@@ -31,6 +31,7 @@ from orchestrator.runs import SweepDir, SweepState
 LOOK_S = 0.5  # between two looks at the folder
 LEAST_PAUSE_S = 1.0  # between two times that the whole report is computed
 PAUSE_PER_COST = 8.0  # the same as a multiple of the time that it took
+RETRY_S = 2.0  # until a computation that failed is tried again
 ALIVE_S = 15.0  # until something is sent if nothing changes
 _MOST_WAITING = 200  # messages that a browser may be behind
 
@@ -50,7 +51,9 @@ class SweepFeed:
         self._lock = threading.Lock()  # of the places
         self._state = SweepState.INTERRUPTED.value
         self._built: Built | None = None
-        self._recent: list[Any] = []  # points since the report was last computed
+        # Since the last computation began, which may have read what was there before.
+        self._recent: list[Any] = []  # points
+        self._since: list[Changes] = []
         self._has_changed = True
         self._due = 0.0
         self._browsers: set[asyncio.Queue[str]] = set()
@@ -87,15 +90,25 @@ class SweepFeed:
                 changes = await asyncio.to_thread(self._follower.look)
                 self._send(self._apply(changes))
             if computing is not None and computing.done():
-                built, cost_s = computing.result()
-                self._due = time.monotonic() + max(LEAST_PAUSE_S, PAUSE_PER_COST * cost_s)
+                self._send(self._take(computing))
                 computing = None
-                self._send(self._replace(built))
             if computing is None and self._has_changed and time.monotonic() >= self._due:
                 self._has_changed = False
-                self._recent = []
+                self._recent, self._since = [], []
                 computing = asyncio.create_task(asyncio.to_thread(self._compute))
             await asyncio.sleep(LOOK_S)
+
+    def _take(self, computing: asyncio.Task[tuple[Built, float]]) -> Message:
+        """Show what was computed, or why it could not be, and return what to send."""
+        try:
+            built, cost_s = computing.result()
+        except Exception as error:  # the page must go on, whatever a folder holds
+            self._has_changed = True
+            self._due = time.monotonic() + RETRY_S
+            is_awaited = not self.sweep.state_file.exists()
+            return {} if is_awaited else {"problem": f"The ranking cannot be computed: {error}"}
+        self._due = time.monotonic() + max(LEAST_PAUSE_S, PAUSE_PER_COST * cost_s)
+        return {**self._replace(built), "problem": ""}
 
     def _send(self, message: Message) -> None:
         if message:
@@ -111,6 +124,7 @@ class SweepFeed:
         if changes.state is not None:
             self._state = changes.state.value
         self._place([run.path for run in changes.records])
+        self._since.append(changes)
         built = self._built
         if built is None:
             return {}
@@ -123,16 +137,17 @@ class SweepFeed:
     def _replace(self, built: Built) -> Message:
         """Show the report that was computed, and return what to send."""
         before, self._built = self._built, built
-        newer = () if before is None else before.report.runs[len(built.report.runs) :]
-        if newer:  # they came while it was computed
-            runs = (*built.report.runs, *newer)
-            self._built = rebuild(built, replace(built.report, runs=runs), self._state)
+        if self._since:
+            report = built.report
+            for changes in self._since:
+                report = with_changes(report, changes, self._places)
+            self._built = rebuild(built, report, self._state)
         message = difference(before, self._built)
         return {**message, "points": self._recent} if self._recent else message
 
     def _compute(self) -> tuple[Built, float]:
-        """Return the whole page and the seconds that it took; in a thread."""
-        began = time.monotonic()
+        """Return the whole page and the CPU seconds that it took; in a thread."""
+        began = time.thread_time()
         is_over = self._state != SweepState.RUNNING
         report = collect([self.sweep.path], with_importance=is_over, memory=self._memory)
         self._place(sorted(run.path for run in report.runs))
@@ -141,7 +156,7 @@ class SweepFeed:
         for place, run in enumerate(known[: max(by_place, default=-1) + 1]):
             by_place.setdefault(place, run)  # its folder is gone
         runs = tuple(by_place[place] for place in sorted(by_place))
-        return build(replace(report, runs=runs), self._state), time.monotonic() - began
+        return build(replace(report, runs=runs), self._state), time.thread_time() - began
 
     def _place(self, paths: Iterable[Path]) -> None:
         with self._lock:

@@ -127,10 +127,10 @@ def with_changes(report: Report, changes: Changes, place_of: Mapping[Path, int])
             )
             runs.append(new)
     for run, reports in changes.reports.items():
-        known = runs[place_of[run.path]]
-        if known.state == TrialState.RUNNING:
+        place = place_of[run.path]
+        if place < len(runs) and runs[place].state == TrialState.RUNNING:
             last = {name: value for report in reports for name, value in report.metrics.items()}
-            runs[place_of[run.path]] = replace(known, metrics={**known.metrics, **last})
+            runs[place] = replace(runs[place], metrics={**runs[place].metrics, **last})
     return replace(report, runs=tuple(runs))
 
 

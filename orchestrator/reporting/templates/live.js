@@ -115,6 +115,7 @@
   }
 
   function receive(message) {
+    if (message.problem !== undefined) say(message.problem);
     if (message.runs) for (const [place, run] of Object.entries(message.runs)) page.runs[place] = run;
     if (message.figures) replaceFigures(message.figures);
     if (message.parts) replaceParts(message.parts);

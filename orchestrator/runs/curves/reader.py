@@ -38,10 +38,10 @@ def read_runs(
         try:
             return read_log(path, pattern)
         except LogProblem as problem:
-            known = sorted(reader.name for reader in log_readers())
+            formats = sorted(reader.name for reader in log_readers())
             raise UsageError(
                 f"{path}: {problem}, so there are no learning curves. "
-                f"Logs that can be read: {', '.join(known)}."
+                f"Logs that can be read: {', '.join(formats)}."
             ) from None
     sweep = SweepDir(path)
     if sweep.trials_dir.is_dir():
