@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis import Examination, Examined, examine
-from orchestrator.analysis.table import Incomplete, Row, measure
+from orchestrator.analysis.measure import measure
+from orchestrator.analysis.table import Incomplete, Row
 from orchestrator.files import jsonl
 from orchestrator.reporting.thinning import thin
 from orchestrator.runs import RunDir, SweepDir

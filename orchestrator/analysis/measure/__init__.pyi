@@ -1,1 +1,2 @@
 from .row import Difference as Difference
+from .measuring import measure as measure

@@ -12,5 +12,4 @@ from .pipeline import (
     Lineage as Lineage,
     Row as Row,
     compare as compare,
-    measure as measure,
 )

@@ -22,7 +22,7 @@ from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
 from orchestrator.runs.read import find_runs, unstarted
 
-__all__ = ["Comparison", "Incomplete", "Lineage", "Row", "compare", "measure"]
+__all__ = ["Comparison", "Incomplete", "Lineage", "Row", "compare"]
 
 
 def compare(
