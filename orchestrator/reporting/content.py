@@ -14,7 +14,7 @@ from orchestrator.analysis.table import Comparison, Incomplete, Lineage, Row, co
 from orchestrator.errors import SweepError
 from orchestrator.files import atomic
 from orchestrator.reporting.attempts_log import Occupancy, occupancy
-from orchestrator.reporting.memory import Memory
+from orchestrator.reporting.remembered_runs import Memory
 from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState
 from orchestrator.search import Importance, importance
 

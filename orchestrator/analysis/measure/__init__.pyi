@@ -1,2 +1,2 @@
-from .row import Difference as Difference
 from .measuring import measure as measure
+from .row import Difference as Difference

@@ -25,7 +25,7 @@ from orchestrator.reporting.dashboard.live_page import (
     rebuild,
     with_changes,
 )
-from orchestrator.reporting.memory import Memory
+from orchestrator.reporting.remembered_runs import Memory
 from orchestrator.runs import SweepDir, SweepState
 
 LOOK_S = 0.5  # between two looks at the folder

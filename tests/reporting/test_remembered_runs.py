@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.reporting import collect
-from orchestrator.reporting.memory import Memory
+from orchestrator.reporting.remembered_runs import Memory
 from orchestrator.runs import SweepDir
 from tests.analysis import made
 from tests.reporting.made_report import a_lost_trial, a_sweep, add_curve
