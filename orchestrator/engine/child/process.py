@@ -223,6 +223,16 @@ class TrialProcess:
             self._connection.send(message)
 
 
+def modules_to_load(trainer: str | None) -> list[str]:
+    """Return what a forkserver loads for the attempts of a trainer; None for a program."""
+    modules = ["orchestrator.engine.child.main", "orchestrator.engine.child.trial_run"]
+    if trainer is not None:
+        modules += ["torch", f"{PACKAGE}.loading"]
+        if not is_own(trainer):  # an error in the user's code would end the forkserver
+            modules.append(f"{PACKAGE}.{trainer}.train")
+    return modules
+
+
 def is_last(messages: list[Message]) -> bool:
     """Return whether the last of `messages` ends the attempt."""
     return bool(messages) and messages[-1][0] in ("done", "failed", "disk")
@@ -254,13 +264,8 @@ def _context(attempt: Attempt) -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    preload = ["orchestrator.engine.child.main", "orchestrator.engine.child.trial_run"]
-    if attempt.trainer is not None:
-        preload += ["torch", f"{PACKAGE}.loading"]
-        if not is_own(attempt.trainer):  # an error in the user's code would end the forkserver
-            preload.append(f"{PACKAGE}.{attempt.trainer}.train")
     # The forkserver reads this when it starts; later calls change nothing.
-    context.set_forkserver_preload(preload)
+    context.set_forkserver_preload(modules_to_load(attempt.trainer))
     return context
 
 

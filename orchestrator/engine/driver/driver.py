@@ -207,7 +207,13 @@ class _Driver:
                     if spec.program is None:  # the first trial waits for it
                         self._announce("loading PyTorch")
 
-                run_trials(conductor, self._tick, slots=len(plan.slots), on_start=started)
+                run_trials(
+                    conductor,
+                    self._tick,
+                    slots=len(plan.slots),
+                    trainer=spec.trainer,
+                    on_start=started,
+                )
             conductor.close()
         except BaseException as error:
             record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"

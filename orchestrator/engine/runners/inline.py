@@ -78,11 +78,13 @@ def run_trials(
     tick: Callable[[], None],
     *,
     slots: int,
+    trainer: str | None = None,
     on_start: Callable[[], None] = lambda: None,
 ) -> None:
     """Run what `conductor` hands out, one after another; see `runners`.
 
-    If this process is killed, what trials started ends with it. `slots` is ignored: there is one.
+    If this process is killed, what trials started ends with it. `slots` and
+    `trainer` are ignored: there is one slot, and this process loads what it needs.
     """
     # At a normal end each trial has ended its own processes; the caller's others may live on.
     with marked_folder(ends_all=False):

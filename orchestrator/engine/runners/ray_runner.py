@@ -11,11 +11,13 @@ import secrets
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.child import shared_forkserver
+from orchestrator.engine.child.process import modules_to_load
 from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
 from orchestrator.errors import SweepError
@@ -70,13 +72,16 @@ def run_trials(
     tick: Callable[[], None],
     *,
     slots: int,
+    trainer: str | None = None,
     on_start: Callable[[], None] = lambda: None,
 ) -> None:
     """Let Ray Tune run what `conductor` hands out, until nothing is left; see `runners`.
 
+    Meanwhile a forkserver loads what the attempts of `trainer` need; None for a program.
+
     Raises a `SweepError` if Ray does not start, and the errors that `conductor` and `tick` raise.
     """
-    with local_ray(slots) as (folder, lost):
+    with local_ray(slots, modules_to_load(trainer)) as (folder, lost):
         on_start()
         tick()
         if conductor.is_over:
@@ -98,7 +103,9 @@ def run_trials(
 
 
 @contextmanager
-def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
+def local_ray(
+    slots: int, preload: Iterable[str] = ()
+) -> Iterator[tuple[Path, Callable[[], str | None]]]:
     """Start Ray on this machine with room for `slots` trials; stop it at the end.
 
     No dashboard, no usage statistics, nothing bound beyond loopback, and a token that only this
@@ -112,19 +119,13 @@ def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
     Raises:
         SweepError: Ray does not start, or runs in this process already.
     """
-    os.environ.update(_SETTINGS)
-    warnings.filterwarnings("ignore", module="ray")
-    import ray
-
-    for name in ("ray", "ray.tune", "ray.train"):
-        # For a lost worker they print a page of traceback; the trial's record names it too.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Through this it prints pages of its own logs about a process that was killed.
-    ray._private.worker.print_to_stdstream = lambda *args, **options: None
     _check_limits()
-    if ray.is_initialized():
-        raise SweepError("Ray already runs in this process. Call ray.shutdown() first.")
-    with marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder:
+    with (
+        marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder,
+        # Before Ray is imported, since both take seconds; and Ray's settings are not for trials.
+        shared_forkserver.serving(folder, preload),
+    ):
+        ray = _import_ray()
         _set_token(folder / "token")
         node = None
         try:
@@ -163,6 +164,22 @@ def local_ray(slots: int) -> Iterator[tuple[Path, Callable[[], str | None]]]:
                 # It would wait a minute for what is gone, as the end of the interpreter does; the
                 # reaper ends the rest.
                 atexit.register(_leave)
+
+
+def _import_ray() -> Any:
+    """Import Ray with our settings, and silence it."""
+    os.environ.update(_SETTINGS)
+    warnings.filterwarnings("ignore", module="ray")
+    import ray
+
+    for name in ("ray", "ray.tune", "ray.train"):
+        # For a lost worker they print a page of traceback; the trial's record names it too.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Through this it prints pages of its own logs about a process that was killed.
+    ray._private.worker.print_to_stdstream = lambda *args, **options: None
+    if ray.is_initialized():
+        raise SweepError("Ray already runs in this process. Call ray.shutdown() first.")
+    return ray
 
 
 def _check_limits() -> None:

@@ -24,6 +24,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from orchestrator.engine.child import shared_forkserver
 from orchestrator.engine.child.process import Attempt, Message, TrialProcess, is_last
 
 if TYPE_CHECKING:
@@ -85,8 +86,9 @@ class Worker(tune.Trainable):
         return PlacementGroupFactory([{"CPU": CPU_SHARE}])
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Find the inbox that `config` names."""
+        """Find the inbox that `config` names, and the driver's forkserver next to it."""
         self._inbox = Inbox(Path(config["inbox"]))
+        shared_forkserver.use(self._inbox.path.parent)
         self._process: TrialProcess | None = None
 
     def step(self) -> dict[str, Any]:
