@@ -97,7 +97,9 @@ class TimedRun(RecordingRun):
         with self._clock.part("handing over"):
             torch.save(dict(state), self.directory / "checkpoint.pt")
 
-    def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
+    def save_predictions(
+        self, predictions: Any, targets: Any, split: str = "test", groups: Any = None
+    ) -> None:
         """Count it."""
         with self._clock.part("handing over"):
             super().save_predictions(predictions, targets, split)

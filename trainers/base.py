@@ -70,7 +70,9 @@ class Run(Protocol):
         ``lr_schedule``; reported rates are compared with it).
         """
 
-    def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
+    def save_predictions(
+        self, predictions: Any, targets: Any, split: str = "test", groups: Any = None
+    ) -> None:
         """Save predictions and targets of one split, in physical units.
 
         Args:
@@ -79,6 +81,8 @@ class Run(Protocol):
             targets: same shape; or a list of N one-dimensional arrays of any length.
             split: ``"test"``, ``"val"``, or ``"train"`` (a fixed sample of the training data, to
                 compare the training error with the test error).
+            groups: [N] whole numbers; samples with equal ones are related (one room, one person),
+                and intervals treat them as one. None if no samples are.
         """
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:

@@ -92,7 +92,9 @@ class RecordingRun:
             else:
                 self.facts[name] = dict(value) if isinstance(value, Mapping) else value
 
-    def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
+    def save_predictions(
+        self, predictions: Any, targets: Any, split: str = "test", groups: Any = None
+    ) -> None:
         """Record copies of both."""
         if split not in SPLITS:
             raise Broken(f"predictions must be of {', '.join(SPLITS)} (found {split!r})")

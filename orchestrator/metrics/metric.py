@@ -38,6 +38,8 @@ class Metric:
         definition: one line for people; "" if the trainer's page has it.
         function: computes it from a `Pair`; None for a metric of a trainer, whose `evaluate`
             computes all of them together.
+        of_sums: the same from the sums of `error_sums` [..., 5] of any choice of samples, for
+            intervals; None if it is no function of them.
         unit: as ``"dB"``; "" for the unit of the arrays, or for none.
         order: place among the columns of a table, lowest first.
     """
@@ -46,6 +48,7 @@ class Metric:
     goal: Goal
     definition: str = ""
     function: Callable[[Pair], float] | None = None
+    of_sums: Callable[[Any], Any] | None = None
     unit: str = ""
     order: int = 100
 

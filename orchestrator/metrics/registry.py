@@ -72,7 +72,7 @@ def resolve_kind(name: str, where: str = "--metrics") -> str:
     Raises:
         UsageError: there is no such kind; the message begins with `where`.
     """
-    trainer = _trainer(name)
+    trainer = trainer_of(name)
     if trainer is None:
         names = kind_names()
         raise UsageError(
@@ -84,7 +84,7 @@ def resolve_kind(name: str, where: str = "--metrics") -> str:
 
 def is_known_kind(kind: str | None) -> bool:
     """Return whether `kind` (or a trainer's name) has metrics of its own."""
-    return _trainer(kind) is not None
+    return trainer_of(kind) is not None
 
 
 def known_metrics(kind: str | None = None) -> dict[str, Metric]:
@@ -92,10 +92,10 @@ def known_metrics(kind: str | None = None) -> dict[str, Metric]:
 
     None stands for any two arrays of one shape.
     """
-    trainer = _trainer(kind)
+    trainer = trainer_of(kind)
     found: dict[str, Metric] = {}
     if trainer is None or not trainer.has_sequences:
-        found = {metric.name: metric for metric in _regression()}
+        found = {metric.name: metric for metric in regression_records()}
     if trainer is not None:
         for name, way in getattr(trainer.module, "GOALS", {}).items():
             found[name] = Metric(name, way, unit=trainer.unit(name) or "")
@@ -113,7 +113,7 @@ def regression_metrics(predictions: NDArray[Any], targets: NDArray[Any]) -> dict
     pair = Pair(predictions, targets)
     return {
         metric.name: metric.function(pair)
-        for metric in _regression()
+        for metric in regression_records()
         if metric.function is not None
     }
 
@@ -134,7 +134,7 @@ def evaluate(
         ArrayProblem: the shapes differ, the kind's metrics need something that `data` lacks
             or cannot use what it holds, or sequences are of a kind without metrics of its own.
     """
-    trainer = _trainer(kind)
+    trainer = trainer_of(kind)
     found: dict[str, float] = {}
     if isinstance(predictions, list) or isinstance(targets, list):
         if trainer is None or not trainer.has_sequences:
@@ -181,7 +181,7 @@ def goal(metric: str, kind: str | None = None) -> Goal | None:
 def unit(metric: str, kind: str | None = None) -> str:
     """Return the unit of `metric`, as ``"dB"``; "" if unknown. The split does not matter."""
     bare = _SPLIT.sub("", metric)
-    trainer = _trainer(kind)
+    trainer = trainer_of(kind)
     reported = trainer.unit(bare) if trainer is not None else None
     if reported is not None:
         return reported
@@ -195,7 +195,7 @@ def _parts(name: str) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", name.lower()))
 
 
-def _trainer(name: str | None) -> _Trainer | None:
+def trainer_of(name: str | None) -> _Trainer | None:
     """Return the trainer with a kind of data or with a name; None if there is none."""
     if name is None:
         return None  # before any trainer is loaded
@@ -205,7 +205,8 @@ def _trainer(name: str | None) -> _Trainer | None:
 
 
 # Both tables are kept for the folders that they were read from: a package may get another one.
-def _regression() -> tuple[Metric, ...]:
+def regression_records() -> tuple[Metric, ...]:
+    """Return the metrics of any two arrays of one shape, in the order of a table's columns."""
     return _regression_in(tuple(importlib.import_module(_REGRESSION).__path__))
 
 

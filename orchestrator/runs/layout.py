@@ -57,6 +57,10 @@ class RunDir:
         """Return the path of the targets."""
         return self.path / array_name("targets", split)
 
+    def groups_file(self, split: str = "test") -> Path:
+        """Return the path of the numbers of the groups that the samples belong to."""
+        return self.path / array_name("groups", split)
+
     def predictions_lengths_file(self, split: str = "test") -> Path:
         """Return the path of the lengths of the predicted sequences."""
         return self.path / array_name("predictions_lengths", split)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -60,6 +60,7 @@ class EdcData:
 
     Attributes:
         rate_hz: samples per second of the curves; the files take precedence over the config.
+        rooms: split → room of each row [n]: rows of one room are related.
     """
 
     train_features: Curves
@@ -69,6 +70,7 @@ class EdcData:
     test_features: Curves
     test_curves: Curves
     rate_hz: float
+    rooms: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def load(
@@ -152,6 +154,7 @@ def split_rooms(
     training = names[validation + test :]
     kept = training[: max(1, round(data_fraction * len(training)))]
     parts: dict[str, Any] = {}
+    rooms: dict[str, NDArray[np.int64]] = {}
     for split, chosen in (
         ("train", kept),
         ("val", names[:validation]),
@@ -160,7 +163,8 @@ def split_rooms(
         rows = np.sort(np.concatenate([rows_of[name] for name in chosen]))
         parts[f"{split}_features"] = data.features[rows]
         parts[f"{split}_curves"] = data.curves[rows]
-    return EdcData(**parts, rate_hz=data.rate_hz)
+        rooms[split] = data.rooms[rows]
+    return EdcData(**parts, rate_hz=data.rate_hz, rooms=rooms)
 
 
 def _limited(

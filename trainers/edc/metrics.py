@@ -73,6 +73,34 @@ def evaluate(
     return found
 
 
+def resampled(
+    predictions: NDArray[Any], targets: NDArray[Any], *, rate_hz: float
+) -> dict[str, tuple[NDArray[np.float64], Any]]:
+    """Return what `evaluate` needs of each curve, and how its sums make each metric.
+
+    Arguments as for `evaluate`.
+    """
+    wanted = decay_parameters(targets, rate_hz)
+    level = targets.reshape(-1, targets.shape[-1])[:, 0]
+    got = decay_parameters(predictions, rate_hz, reference=level)
+    found: dict[str, tuple[NDArray[np.float64], Any]] = {}
+    for name, parameter in _QUANTITIES.items():
+        target = wanted[parameter]
+        error = got[parameter] - target
+        defined = np.isfinite(error)
+        error, target = (np.where(defined, values, 0.0) for values in (error, target))
+        columns = (np.abs(error), np.square(error), target, np.square(target), defined)
+        statistics = np.stack(columns, axis=1).astype(np.float64)
+        found[f"{name}_mae"] = statistics, lambda sums: sums[..., 0] / sums[..., 4]
+        found[f"{name}_rmse"] = statistics, lambda sums: np.sqrt(sums[..., 1] / sums[..., 4])
+        found[f"{name}_r2"] = statistics, _r2_of_sums
+    return found
+
+
+def _r2_of_sums(sums: Any) -> Any:
+    return 1.0 - sums[..., 1] / (sums[..., 3] - sums[..., 2] ** 2 / sums[..., 4])
+
+
 def errors(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
     """Return ``mae``, ``rmse`` and ``r2`` over all elements, summed in float64.
 

@@ -83,6 +83,7 @@ class Training:
         self.config = config
         self.run = run
         self.rate_hz = float(data.rate_hz)
+        self._rooms = {split: data.rooms.get(split) for split in ("val", "test")}
         self.device = torch.device(run.device)
         torch.manual_seed(config.seed)
 
@@ -157,7 +158,9 @@ class Training:
         learned = self.train_set.sample(TRAIN_SAMPLE)
         for split, curves in (("train", learned), ("val", self.val_set), ("test", self.test_set)):
             predicted, _ = self._predict(curves)
-            self.run.save_predictions(predicted, curves.targets, split=split)
+            self.run.save_predictions(
+                predicted, curves.targets, split, groups=self._rooms.get(split)
+            )
 
     def _train_epoch(self) -> bool:
         """Train on the rest of an epoch; return False if the run was stopped within it."""

@@ -15,6 +15,45 @@ GOALS: Final[dict[str, Goal]] = {"auroc": "maximize", "balanced_accuracy": "maxi
 THRESHOLD: Final = 0.5
 
 
+def resampled(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, Any]:
+    """Return AUROC of weighted windows, and what balanced accuracy needs of each window.
+
+    Arguments as for `evaluate`.
+    """
+    positive = targets > THRESHOLD
+    right = (predictions >= THRESHOLD) == positive
+    columns = (positive & right, positive, ~positive & right, ~positive)
+    return {
+        "auroc": lambda weights: _weighted_auroc(predictions, positive, weights),
+        "balanced_accuracy": (
+            np.stack(columns, axis=1).astype(np.float64),
+            lambda sums: (sums[..., 0] / sums[..., 1] + sums[..., 2] / sums[..., 3]) / 2,
+        ),
+    }
+
+
+def _weighted_auroc(
+    predictions: NDArray[Any], positive: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of pairs in order, ties counted half (Mann and Whitney 1947): [B].
+
+    Args:
+        predictions: [N].
+        positive: [N].
+        weights: [B, N].
+    """
+    order = np.argsort(predictions, kind="stable")
+    ranked, is_positive = predictions[order], positive[order]
+    starts = np.flatnonzero(np.append(True, np.diff(ranked) != 0))
+    drawn = weights[:, order]
+    hits = np.add.reduceat(drawn * is_positive, starts, axis=1)
+    others = np.add.reduceat(drawn * ~is_positive, starts, axis=1)
+    below = np.cumsum(others, axis=1) - others
+    pairs = hits.sum(axis=1) * others.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((hits * (below + others / 2)).sum(axis=1) / pairs)
+
+
 def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
     """Return AUROC and balanced accuracy.
 

@@ -92,6 +92,29 @@ def evaluate(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, floa
     }
 
 
+def resampled(predictions: NDArray[Any], targets: NDArray[Any]) -> dict[str, tuple[Floats, Any]]:
+    """Return what PSNR, SSIM and EPI need of each image, and how the sums make each metric.
+
+    Arguments as for `evaluate`. The ENL ratio is a ratio of medians, so no function of sums.
+    """
+    if predictions.ndim == 4:
+        predictions, targets = predictions[:, 0], targets[:, 0]
+    parts = []
+    for rows in _chunks(predictions):
+        got, wanted = predictions[rows].astype(np.float64), targets[rows].astype(np.float64)
+        found = np.stack([ssim(got, wanted), edge_preservation(got, wanted)], axis=1)
+        known = np.isfinite(found)
+        squared = np.square(got - wanted).sum(axis=(1, 2))[:, None]
+        pixels = np.full_like(squared, wanted[0].size)
+        parts.append(np.hstack([squared, pixels, np.where(known, found, 0.0), known]))
+    statistics = np.concatenate(parts)
+    return {
+        "psnr": (statistics, lambda sums: -10.0 * np.log10(sums[..., 0] / sums[..., 1])),
+        "ssim": (statistics, lambda sums: sums[..., 2] / sums[..., 4]),
+        "epi": (statistics, lambda sums: sums[..., 3] / sums[..., 5]),
+    }
+
+
 def ssim(predictions: Floats, targets: Floats) -> Floats:
     """Return the structural similarity [N] of each pair of images [N, H, W]; NaN if too small."""
     if min(targets.shape[1:]) < SSIM_WINDOW:

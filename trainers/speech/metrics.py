@@ -72,6 +72,33 @@ def evaluate(
     }
 
 
+def resampled(
+    predictions: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]
+) -> dict[str, tuple[NDArray[np.float64], Any]]:
+    """Return the edits and phonemes of each sequence, and how their sums make each metric.
+
+    Arguments as for `evaluate`.
+    """
+    rows = []
+    for predicted, target in zip(predictions, targets, strict=True):
+        edits = Levenshtein.editops(_ids("predictions", predicted), _ids("targets", target))
+        tags = [edit.tag for edit in edits]
+        kinds = [tags.count(tag) for tag in ("replace", "insert", "delete")]
+        rows.append([len(tags), *kinds, not tags, len(target), 1])
+    statistics = np.asarray(rows, dtype=np.float64)
+
+    def share(column: int, of: int) -> tuple[NDArray[np.float64], Any]:
+        return statistics, lambda sums: sums[..., column] / sums[..., of]
+
+    return {
+        "per": share(0, 5),
+        "substitution_rate": share(1, 5),
+        "deletion_rate": share(2, 5),
+        "insertion_rate": share(3, 5),
+        "exact_rate": share(4, 6),
+    }
+
+
 def _ids(name: str, sequence: NDArray[Any]) -> list[int]:
     values = np.asarray(sequence)
     with np.errstate(invalid="ignore"):  # of NaN, which then differs

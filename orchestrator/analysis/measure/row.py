@@ -108,6 +108,15 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """The 95 % interval of the metric that ranks, and what it is based on."""
+
+    low: float
+    high: float
+    basis: str  # "samples", "groups" (of samples) or "seeds"
+
+
+@dataclass(frozen=True)
 class Row:
     """One run that can be ranked.
 
@@ -130,6 +139,8 @@ class Row:
         facts: those of `FACTS` that are known.
         on_front: with two metrics, whether no other row is better; None with one.
         rates: ``first``, ``peak`` and ``last`` learning rate that it reported; {} for none.
+        interval: of the metric that ranks; None if unknown.
+        tied: whether chance alone may separate it from the best; None if unknown.
         run: what it was measured from; None for a reference.
     """
 
@@ -158,6 +169,8 @@ class Row:
     rates: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     on_front: bool | None = None
+    interval: Interval | None = None
+    tied: bool | None = None
     run: StoredRun | None = field(default=None, repr=False, compare=False)
 
     def value(self, name: str) -> Any:
@@ -200,6 +213,8 @@ class Row:
             "lr": self.rates,
             "facts": self.facts,
             "on_front": self.on_front,
+            "interval": None if self.interval is None else asdict(self.interval),
+            "tied": self.tied,
             "runs": [member.to_dict() for member in self.members],
             "warnings": self.warnings,
         }

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.chance import against_the_best
 from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Difference, Row
 from orchestrator.analysis.measure.targets import measured
@@ -48,7 +49,13 @@ def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
                 differences[BASELINE] = {metric: replace(found, unit=unit)}
         earlier = _earlier(row, numbered, metric)
         related.append(replace(row, differences=differences, earlier=earlier))
-    notes = [*_noise_note(related, ranked.goal), *_stage_notes(rows, numbered, metric), *problems]
+    related, sentences = against_the_best(related, metric)
+    notes = [
+        *sentences,
+        *_noise_note(related, ranked.goal),
+        *_stage_notes(rows, numbered, metric),
+        *problems,
+    ]
     return replace(
         ranked, rows=tuple(related), references=references, notes=(*ranked.notes, *notes)
     )

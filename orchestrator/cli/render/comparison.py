@@ -143,7 +143,7 @@ def _columns(comparison: Comparison) -> list[Column]:
     marks = [" !" if row.warnings else "" for row in rows]
     trials = [clean(name, LONGEST_CELL) + mark for name, mark in zip(names, marks, strict=True)]
     columns = [
-        numbers("rank", [str(row.rank) if row.rank else "-" for row in rows]),
+        Column("rank", [_rank(row) for row in rows]),
         Column("trial", trials),
     ]
     if any(row.state not in (None, "COMPLETE") for row in own):
@@ -156,6 +156,8 @@ def _columns(comparison: Comparison) -> list[Column]:
         if weight > JUDGED:
             continue
         columns.append(numbers(name, [_metric(row, name) for row in rows], weight, name))
+        if name == comparison.sort_by:
+            columns += filled(numbers("95 %", [_interval(row) for row in rows], 1, "interval"))
         columns += _difference_columns(rows, name, weight)
     columns += _judged_columns(rows)
     columns += _lineage_columns(rows, comparison.sort_by)
@@ -246,6 +248,17 @@ def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
     if len({row.lineage.stage for row in rows if row.rank}) > 1:
         columns.insert(0, Column("stage", cells(lambda row: row.lineage.stage), 1, key="stage"))
     return columns
+
+
+def _rank(row: Row) -> str:
+    """Return the rank, with ``≈`` if chance alone may separate the row from the best."""
+    return f"{row.rank or '-':>4}{' ≈' if row.tied else ''}"
+
+
+def _interval(row: Row) -> str:
+    if row.interval is None:
+        return "-"
+    return f"{number(row.interval.low)} to {number(row.interval.high)}"
 
 
 def _seeds(row: Row) -> str:

@@ -69,6 +69,25 @@ def save_pair(run: RunDir, predictions: Any, targets: Any, split: str) -> None:
         path.unlink(missing_ok=True)
 
 
+def save_groups(run: RunDir, groups: Any, n_samples: int, split: str) -> None:
+    """Save which samples are related, as integers [N]; None removes those of an earlier attempt.
+
+    Raises:
+        TrialError: there is not one whole number for each sample.
+    """
+    path = run.groups_file(split)
+    if groups is None:
+        path.unlink(missing_ok=True)
+        return
+    numbers = _array(groups, path)
+    if numbers.shape != (n_samples,) or numbers.dtype.kind not in "iu":
+        raise TrialError(
+            f"save_predictions(split={split!r}): groups must be one whole number for each of "
+            f"{n_samples} samples (found shape {numbers.shape}, dtype {numbers.dtype})."
+        )
+    _write(path, numbers)
+
+
 def _are_sequences(values: Any) -> bool:
     if not isinstance(values, list | tuple):
         return False

@@ -158,9 +158,12 @@ class TrialRun:
         """Report that the folder in which a script keeps its output has appeared."""
         self._channel.send(["adopted", path])
 
-    def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
+    def save_predictions(
+        self, predictions: Any, targets: Any, split: str = "test", groups: Any = None
+    ) -> None:
         """Save arrays of one shape, or lists of sequences; see `saving.save_pair`."""
         saving.save_pair(self._files, predictions, targets, split)
+        saving.save_groups(self._files, groups, len(targets), split)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint by `state`: tensors, numbers, strings, nested maps.

@@ -14,5 +14,10 @@ def mean_absolute_error(pair: Pair) -> float:
 
 
 METRIC = Metric(
-    "mae", "minimize", "mean absolute error over all elements", mean_absolute_error, order=0
+    "mae",
+    "minimize",
+    "mean absolute error over all elements",
+    mean_absolute_error,
+    of_sums=lambda sums: sums[..., 0] / sums[..., 4],
+    order=0,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from orchestrator.metrics.metric import Metric, Pair
 
@@ -21,4 +22,16 @@ def flattened_r2(pair: Pair) -> float:
     return 1.0 - sums.squared / sums.about_mean if targets_vary else math.nan
 
 
-METRIC = Metric("r2", "maximize", "R² with one mean over all elements", flattened_r2, order=2)
+def _of_sums(sums: Any) -> Any:
+    about_mean = sums[..., 3] - sums[..., 2] ** 2 / sums[..., 4]
+    return 1.0 - sums[..., 1] / about_mean
+
+
+METRIC = Metric(
+    "r2",
+    "maximize",
+    "R² with one mean over all elements",
+    flattened_r2,
+    of_sums=_of_sums,
+    order=2,
+)

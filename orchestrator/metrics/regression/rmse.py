@@ -14,5 +14,10 @@ def root_mean_square_error(pair: Pair) -> float:
 
 
 METRIC = Metric(
-    "rmse", "minimize", "root mean square error over all elements", root_mean_square_error, order=1
+    "rmse",
+    "minimize",
+    "root mean square error over all elements",
+    root_mean_square_error,
+    of_sums=lambda sums: (sums[..., 1] / sums[..., 4]) ** 0.5,
+    order=1,
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl, regular
-from orchestrator.metrics import check_pair, check_sequences
+from orchestrator.metrics import ArrayProblem, check_pair, check_sequences
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import (
     ROLES,
@@ -285,6 +285,28 @@ class StoredRun:
         predictions, targets = (load_array(each.path, each.key) for each in (first, second))
         check_pair(predictions, targets)
         return predictions, targets
+
+    def load_groups(self, split: str, n_samples: int) -> NDArray[Any] | None:
+        """Return the number of the group of each sample [N], from 0; None if none are stated.
+
+        The file is ``groups.npy`` (``val_groups.npy``), or as the sweep file's ``arrays`` name it.
+
+        Raises:
+            ArrayProblem: there is not one number for each sample.
+        """
+        import numpy as np
+
+        named = self.data.get("groups")
+        name = named if isinstance(named, str) else "groups.npy"
+        path = self.path / (name if split == "test" else f"{split}_{name}")
+        if not path.exists():
+            return None
+        groups = load_array(path)
+        if groups.shape != (n_samples,):
+            raise ArrayProblem(
+                f"{path.name} has the shape {groups.shape} for {n_samples:,} samples"
+            )
+        return np.asarray(np.unique(groups, return_inverse=True)[1])
 
 
 def open_run(path: Path, record: TrialRecord | None = None) -> StoredRun:

@@ -49,7 +49,9 @@ class LocalRun:
     def describe(self, **facts: Any) -> None:
         self.facts.update(facts)
 
-    def save_predictions(self, predictions: Any, targets: Any, split: str = "test") -> None:
+    def save_predictions(
+        self, predictions: Any, targets: Any, split: str = "test", groups: Any = None
+    ) -> None:
         self.arrays[split] = (predictions, targets)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:

@@ -1,0 +1,96 @@
+"""A metric of any choice of samples, so that many choices can be computed at once.
+
+What a metric needs of each sample is computed once. A choice of samples is then a vector of
+weights, one for each sample: how often it was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A metric that is a function of sums over samples, as means, R² and error rates are.
+
+    Attributes:
+        statistics: [N, K], what each sample adds to each sum.
+        combine: sums [..., K] → values [...]; NaN if undefined.
+    """
+
+    statistics: Floats
+    combine: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A metric of weighted samples that is no function of sums, as AUROC is.
+
+    Attributes:
+        n_samples: how many samples there are.
+        function: weights [B, N] → values [B]; NaN if undefined.
+    """
+
+    n_samples: int
+    function: Callable[[Any], Any]
+
+
+Resampled = Sums | Weighted
+
+
+def mean_of(values: Any) -> Sums:
+    """Return the mean of one value per sample, without those that are NaN.
+
+    Args:
+        values: [N].
+    """
+    import numpy as np
+
+    known = np.asarray(values, dtype=np.float64)
+    defined = np.isfinite(known)
+    return Sums(np.stack([np.where(defined, known, 0.0), defined], axis=1), ratio)
+
+
+def ratio(sums: Any) -> Any:
+    """Return the first sum over the second; NaN if that is 0."""
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
+
+
+def error_sums(predictions: Any, targets: Any) -> Floats:
+    """Return for each sample Σ|p − t|, Σ(p − t)², Σt', Σt'² and the count of elements: [N, 5].
+
+    t' is the target minus the mean of the first sample's, so that an offset costs no digits.
+
+    Args:
+        predictions: [N, ...], read in blocks of samples.
+        targets: of the same shape.
+    """
+    import numpy as np
+
+    count = len(targets)
+    per_sample = max(1, targets.size // max(1, count))
+    step = max(1, (1 << 18) // per_sample)
+    offset = float(np.mean(targets[0], dtype=np.float64)) if count else 0.0
+    found = np.empty((count, 5))
+    for start in range(0, count, step):
+        rows = slice(start, start + step)
+        wanted = np.asarray(targets[rows], dtype=np.float64).reshape(-1, per_sample)
+        error = np.asarray(predictions[rows], dtype=np.float64).reshape(-1, per_sample) - wanted
+        wanted = wanted - offset
+        found[rows, 0] = np.abs(error).sum(axis=1)
+        found[rows, 1] = np.square(error).sum(axis=1)
+        found[rows, 2] = wanted.sum(axis=1)
+        found[rows, 3] = np.square(wanted).sum(axis=1)
+        found[rows, 4] = per_sample
+    return found
