@@ -1,10 +1,8 @@
 """Whether results differ, or stages agree, by more than chance.
 
-Two runs predicted the same samples, so the metric's difference is computed again with each of
-twenty contiguous groups of samples left out (the delete-a-group jackknife, Quenouille 1956,
-Tukey 1958; contiguous, so that neighbours that resemble each other stay together, Künsch 1989).
-That holds for any metric, also one that is no mean over samples, but only covers the choice of
-samples, not what another seed would have changed.
+Two runs predicted the same samples, so their difference is computed again for other choices of
+samples (`analysis.chance`). That covers the choice of samples, not what another seed would have
+changed.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from collections.abc import Collection, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.analysis.chance import LEVEL, SampledRun, between_means, estimate
+from orchestrator.analysis.chance.intervals import student_quantile
 from orchestrator.analysis.measure.row import Difference
 from orchestrator.metrics import ArrayProblem, evaluate
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     Samples = NDArray[Any] | list[NDArray[Any]]
 
-LEVEL = 0.95
-"""Of all intervals."""
-
 GROUPS = 20
 MOST_ELEMENTS = 20_000_000
 """Larger arrays are not evaluated twenty times."""
@@ -38,20 +35,10 @@ FEWEST_PAIRS = 4
 
 def between_seeds(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """Return the difference of two means with Welch's interval; both have one value per seed."""
-    import numpy as np
-
-    value = float(np.mean(ours) - np.mean(theirs))
-    if min(len(ours), len(theirs)) < 2 or not math.isfinite(value):
-        return Difference(value)
-    ours_share = float(np.var(ours, ddof=1)) / len(ours)
-    theirs_share = float(np.var(theirs, ddof=1)) / len(theirs)
-    variance = ours_share + theirs_share
-    if variance == 0.0:
-        return Difference(value, value, value, "seeds")
-    one, two = ours_share / variance, theirs_share / variance
-    freedom = 1.0 / (one**2 / (len(ours) - 1) + two**2 / (len(theirs) - 1))
-    half = _student_quantile(freedom) * math.sqrt(variance)
-    return Difference(value, value - half, value + half, "seeds")
+    found = between_means(ours, theirs)
+    if found is None:
+        return Difference(sum(ours) / len(ours) - sum(theirs) / len(theirs))
+    return Difference(found.value, found.low, found.high, "seeds")
 
 
 def between_runs(
@@ -83,18 +70,36 @@ def paired(
 
     `names` are bare names of metrics; None for all. Those that cannot be paired are left out.
     """
+    one, two = (SampledRun(run, split, most_elements=most_elements) for run in (ours, theirs))
+    if not one.has_samples_of(two):
+        return {}
+    found = {}
+    for name in one.names:
+        first, second = one.metric(name), two.metric(name)
+        if (names is None or name in names) and first is not None and second is not None:
+            known = estimate(first.minus(second))
+            if known is not None:
+                found[name] = Difference(known.value, known.low, known.high, "samples")
+    if names is not None and all(name in found for name in names):
+        return found
+    return {**_by_leaving_out(ours, theirs, split, names), **found}
+
+
+def _by_leaving_out(
+    ours: StoredRun, theirs: StoredRun, split: str, names: Collection[str] | None
+) -> dict[str, Difference]:
+    """Return the differences of metrics that are computed from all samples at once.
+
+    Each of twenty contiguous groups of samples is left out in turn (the delete-a-group jackknife,
+    Quenouille 1956, Tukey 1958; contiguous, so that neighbours that resemble each other stay
+    together, Künsch 1989).
+    """
     import numpy as np
 
-    try:
-        predicted, wanted = ours.load_pair(split)
-        other, same = theirs.load_pair(split)
-    except ArrayProblem:
-        return {}
+    predicted, wanted = ours.load_pair(split)
+    other, _ = theirs.load_pair(split)
     count = len(wanted)
-    size = sum(sample.size for sample in wanted) if isinstance(wanted, list) else wanted.size
-    if count != len(same) or count < GROUPS or size > most_elements:
-        return {}
-    if not all(np.array_equal(one, two) for one, two in zip(wanted, same, strict=True)):
+    if count < GROUPS:
         return {}
     known = ours.data
 
@@ -117,20 +122,13 @@ def paired(
         some = np.asarray([each.get(name, math.nan) for each in left_out])
         if (names is None or name in names) and math.isfinite(value) and np.isfinite(some).all():
             spread = float(np.square(some - np.mean(some)).sum())
-            half = _student_quantile(GROUPS - 1) * math.sqrt((GROUPS - 1) / GROUPS * spread)
+            half = student_quantile(GROUPS - 1) * math.sqrt((GROUPS - 1) / GROUPS * spread)
             found[name] = Difference(value, value - half, value + half, "samples")
     return found
 
 
 def _some(samples: Samples, kept: NDArray[Any]) -> Samples:
     return [samples[index] for index in kept] if isinstance(samples, list) else samples[kept]
-
-
-def _student_quantile(freedom: float) -> float:
-    """Return the value that Student's t stays within, on both sides, with probability `LEVEL`."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.5 + LEVEL / 2))
 
 
 class RankCorrelation(NamedTuple):

@@ -1,0 +1,1 @@
+"""What the intervals and the marks of a table promise, by simulation."""
