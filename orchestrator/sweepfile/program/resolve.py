@@ -125,7 +125,11 @@ def read_program(
 def _kind_of_arrays(file: ParsedFile) -> dict[str, Any]:
     arrays: dict[str, Any] = dict(file.values.get("arrays", {}))
     if not arrays.get("kind"):
-        return {}
+        if "rate_hz" in arrays:
+            file.error(
+                "missing, so rate_hz means nothing. Name the kind of data.", "arrays", "kind"
+            )
+        return arrays
     try:
         arrays["kind"] = resolve_kind(arrays["kind"], where="kind")
     except UsageError as error:

@@ -122,10 +122,14 @@ _METRICS = Record(
 )
 _ARRAYS_KIND = Record(
     {
-        "kind": Key(Text("a kind of data"), "such as decay_curve, or the trainer's name", True),
+        "kind": Key(Text("a kind of data"), "such as decay_curve, or the trainer's name"),
         "rate_hz": Key(Number(least=1e-9), "the samples per second of decay curves"),
+        "groups": Key(
+            Text("the name of a file in the run folder"),
+            "the .npy file with one whole number per sample; equal ones are related",
+        ),
     },
-    "a mapping such as {kind: decay_curve, rate_hz: 48000}",
+    "a mapping such as {kind: decay_curve, rate_hz: 48000, groups: rooms.npy}",
 )
 _ENV = MapOf(
     Scalar("a text with macros", _variable, {"type": ["string", "number", "boolean"]}),

@@ -88,3 +88,17 @@ def test_json_has_interval_and_tie(tmp_path: Path) -> None:
     assert first["interval"]["basis"] == "samples"
     assert first["tied"] is None
     assert second["tied"] is True
+
+
+def test_a_sweep_file_names_the_groups_of_its_scripts_arrays(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, [0.0, 0.3])
+    for run in sweep.run_dirs():
+        made.metadata(run.path, data={"groups": "speakers.npy"})
+        for split in ("", "val_"):
+            np.save(run.path / f"{split}speakers.npy", np.arange(60) % 15)
+    found = compare([tmp_path])
+    assert found.rows[0].interval is not None
+    assert found.rows[0].interval.basis == "groups"
+    for run in sweep.run_dirs():
+        np.save(run.path / "val_speakers.npy", np.arange(7))
+    assert compare([tmp_path]).rows[0].interval is None
