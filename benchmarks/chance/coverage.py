@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.analysis.chance import estimate, holm
-from orchestrator.analysis.chance.intervals import grouped
+from orchestrator.analysis.chance.confidence import grouped
 from orchestrator.metrics.resampling import Resampled, resampled
 
 Floats = NDArray[np.float64]
@@ -125,7 +125,7 @@ def false_differences(n_trials: int, n_groups: int, errors: Draw, simulations: i
             if place != best
         }
         known = {place: each.p_value for place, each in found.items() if each is not None}
-        wrong += bool(holm(known))
+        wrong += bool(holm(known, n_trials * (n_trials - 1) // 2))
     return wrong / simulations
 
 

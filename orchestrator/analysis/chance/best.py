@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.analysis.chance.intervals import FEWEST_GROUPS, Estimate, estimate, holm
+from orchestrator.analysis.chance.confidence import FEWEST_GROUPS, Estimate, estimate, holm
 from orchestrator.analysis.chance.samples import MOST_ELEMENTS, SampledRun, split_of
 from orchestrator.analysis.chance.seeds import between_means, interval_of_mean
 from orchestrator.analysis.measure.row import Interval, Row
@@ -43,7 +43,7 @@ def _by_seeds(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
         if difference is not None:
             found[place] = difference
     shown = []
-    distinct = holm({place: each.p_value for place, each in found.items()})
+    distinct = _distinct(found)
     for place, row in enumerate(rows):
         mean = interval_of_mean(values[place]) if place < MOST_ROWS else None
         interval = None if mean is None else Interval(mean.low, mean.high, "seeds")
@@ -75,7 +75,7 @@ def _by_samples(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
             difference = estimate(of_own.minus(of_best))
             if difference is not None:
                 found[place] = difference
-    distinct = holm({place: each.p_value for place, each in found.items()})
+    distinct = _distinct(found)
     shown = [
         replace(
             row,
@@ -92,6 +92,13 @@ def _by_samples(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
         f"paired over {of_best.n_groups} {what}",
         " Another seed may change more than that.",
     )
+
+
+def _distinct(found: Mapping[int, Estimate]) -> set[int]:
+    """Return the places that differ from the best, corrected for all pairs: it was chosen."""
+    n_trials = len(found) + 1
+    p_values = {place: each.p_value for place, each in found.items()}
+    return holm(p_values, n_trials * (n_trials - 1) // 2)
 
 
 def _tied(place: int, found: dict[int, Estimate], distinct: set[int]) -> bool | None:

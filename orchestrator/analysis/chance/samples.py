@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.chance.intervals import Grouped, grouped
+from orchestrator.analysis.chance.confidence import Grouped, grouped
 from orchestrator.metrics import ArrayProblem
 from orchestrator.metrics.resampling import resampled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from orchestrator.analysis.chance.intervals import Estimate, student_quantile
+from orchestrator.analysis.chance.confidence import Estimate, student_quantile
 
 
 def interval_of_mean(values: Sequence[float]) -> Estimate | None:

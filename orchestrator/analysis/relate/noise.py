@@ -13,7 +13,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.analysis.chance import LEVEL, SampledRun, between_means, estimate
-from orchestrator.analysis.chance.intervals import student_quantile
+from orchestrator.analysis.chance.confidence import student_quantile
 from orchestrator.analysis.measure.row import Difference
 from orchestrator.metrics import ArrayProblem, evaluate
 

@@ -146,8 +146,7 @@ def _studentized(of: Grouped, sums: Floats, value: float) -> Estimate | None:
         return None
     ratios = (drawn[usable] - value) / errors[usable]
     low, high = np.quantile(ratios, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    extreme = int(np.count_nonzero(np.abs(ratios) >= abs(value) / error))
-    p_value = (extreme + 1) / (len(ratios) + 1)
+    p_value = student_p_value(value / error, of.n_groups - 1)
     return Estimate(value, float(value - high * error), float(value - low * error), p_value)
 
 
@@ -184,8 +183,9 @@ def _expanded(of: Grouped, value: float) -> Estimate | None:
     wide = math.sqrt(n_groups / (n_groups - 1)) * student_quantile(n_groups - 1)
     tail = NormalDist().cdf(-wide)
     low, high = np.quantile(usable, [tail, 1.0 - tail])
-    extreme = int(np.count_nonzero(np.abs(usable - value) >= abs(value)))
-    return Estimate(value, float(low), float(high), (extreme + 1) / (len(usable) + 1))
+    error = float(usable.std())
+    p_value = student_p_value(value / error, n_groups - 1) if error > 0 else float(value == 0.0)
+    return Estimate(value, float(low), float(high), p_value)
 
 
 def student_quantile(freedom: float) -> float:
@@ -209,9 +209,23 @@ def student_quantile(freedom: float) -> float:
     return sum(term / freedom**power for power, term in enumerate(terms))
 
 
-def holm(p_values: Mapping[_Key, float]) -> set[_Key]:
-    """Return the keys whose p-values stay significant after Holm's correction (1979)."""
-    left = len(p_values)
+def student_p_value(ratio: float, freedom: float) -> float:
+    """Return the probability of a ratio as far from 0, by Student's t (Wallace 1959).
+
+    It can be far below one over the number of draws, which a correction for many comparisons needs.
+    """
+    normal = math.sqrt(freedom * math.log1p(ratio**2 / freedom))
+    return 2.0 * NormalDist().cdf(-normal * (8 * freedom + 1) / (8 * freedom + 3))
+
+
+def holm(p_values: Mapping[_Key, float], n_comparisons: int | None = None) -> set[_Key]:
+    """Return the keys whose p-values stay significant after Holm's correction (1979).
+
+    Args:
+        n_comparisons: how many comparisons were made in all; None for those in `p_values`. The best
+            of n trials was chosen by the data, so n (n - 1) / 2 pairs were compared.
+    """
+    left = len(p_values) if n_comparisons is None else n_comparisons
     rejected: set[_Key] = set()
     for key, p_value in sorted(p_values.items(), key=lambda item: item[1]):
         if p_value * left > 1.0 - LEVEL:
