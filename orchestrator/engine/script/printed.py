@@ -53,7 +53,7 @@ _CUT = re.compile(
     r"|(?<![Vv]al)(?<!VAL)(?<![Vv]alid)(?<![Aa]vg)[.!]\s"  # but not in "Val. loss"
 )
 _HEADING = re.compile(
-    rf"(?:^|[]|,;\[({{>–-]|\s{{2,}})\W*(?:(?:final|best)\s+)?(?P<split>{'|'.join(SPLIT_WORDS)})\b"
+    rf"(?:^|[]|,;\[({{>–-]|\s{{2}})\W*(?:(?:final|best)\s+)?(?P<split>{'|'.join(SPLIT_WORDS)})\b"
     r"(?=['\"]?\s*(?:set|phase|results?|metrics|[:\])|>–-]|\Z))",
     re.IGNORECASE,
 )
