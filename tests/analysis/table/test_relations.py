@@ -13,7 +13,8 @@ from orchestrator import metrics
 from orchestrator.analysis.measure.row import Lineage
 from orchestrator.analysis.table import compare
 from orchestrator.analysis.table.flat_table import flat_rows
-from orchestrator.cli.render.comparison import by_stage, render_comparison
+from orchestrator.cli.render.comparison import render_comparison
+from orchestrator.cli.render.comparison_columns import by_stage
 from orchestrator.runs.records import TrialState
 from tests.analysis import made
 
