@@ -98,7 +98,8 @@ def _config(
             continue
         value = value_in(searched[name], node.plain())
         if value is None:
-            message = f"not among the values of {name} (found {found(node)}). Add it there."
+            allowed = _allowed(searched[name])
+            message = f"not {allowed} of {name} (found {found(node)}). Add it there."
             file.error(message, *path, at=node)
         else:
             config[name] = value[0]
@@ -133,6 +134,16 @@ def _fill(
         config.update(fitting[int(share * len(fitting))])
     elif rows:
         file.error(f"zip has no such values of {' and '.join(wanted)} together.", "start")
+
+
+def _allowed(domain: Domain) -> str:
+    """Return what a value must be, for a message."""
+    if domain.values:
+        return "among the values"
+    low, high = limits(domain)
+    steps = "" if domain.q is None else f" in steps of {domain.q:g}"
+    whole = " of whole numbers" if domain.distribution == "int_uniform" else ""
+    return f"in the range{whole} {low:g} to {high:g}{steps}"
 
 
 def value_in(domain: Domain, value: Any) -> tuple[Any] | None:

@@ -291,6 +291,8 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     elif macro is not None:  # within [ ] and { } a brace ends a word
         hint = f' Quote what has braces: "{macro[0]}".'
     problem = getattr(error, "problem", None) or "unreadable"
+    if "escape character" in problem:
+        hint = " In double quotes a backslash needs another one. Write the text in single quotes."
     return f"not YAML: {problem}.{hint}", row + 1
 
 

@@ -124,6 +124,7 @@ class TestRefused:
             ("just text", 1, "expected a mapping"),
             ("a:\n\tb: 1\n", 2, "with a tab"),
             ("a: [1, 2\n", None, "not YAML"),
+            ('a: "loss (\\d+)"\n', 1, "Write the text in single quotes"),
             ("a: 1\n b: 2\n", 2, "not YAML"),
             ("a: >= 0.98\n", 1, 'Quote the value: ">= 0.98"'),
             ("command: [${env}, x]\n", 1, 'Quote what has braces: "${env}"'),
