@@ -45,7 +45,7 @@ def test_a_config_that_comes_first_is_not_drawn_again(write: Write) -> None:
 
 
 @pytest.mark.parametrize(("text", "key", "words"), [
-    ("method: bayes\nstart: [{lr: 0.5}]", "start.0.lr", "not in the range 0.001 to 0.1 of lr (found 0.5)"),
+    ("method: bayes\nstart: [{lr: 0.5}]", "start.0.lr", "in the range 0.001 to 0.1 of lr"),
     ("method: bayes\nstart: [{drop: 0.25}]", "start.0.drop", "in steps of 0.1 of drop"),
     ("method: bayes\nstart: [{units: 20}]", "start.0.units", "not among the values"),
     ("method: bayes\nstart: [{unit: 16}]", "start.0.unit", "Did you mean 'units'?"),
