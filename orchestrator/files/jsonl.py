@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from orchestrator.files.atomic import plain
-from orchestrator.files.regular import open_file, read_bytes
+from orchestrator.files.regular import open_file
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
@@ -33,23 +34,28 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return all whole records; torn lines and lines without an object are left out."""
-    try:
-        return parse(read_bytes(path, path.parent))
-    except OSError:
-        return []
+    return list(iterate(path))
+
+
+def iterate(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what `read` returns, without holding the whole log."""
+    with suppress(OSError), open_file(path, path.parent) as stream:
+        yield from _records(stream)
 
 
 def parse(content: bytes) -> list[dict[str, Any]]:
     """Return the records of the whole lines in `content`."""
-    records = []
-    for line in content.split(b"\n"):
+    return list(_records(content.split(b"\n")))
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
-            records.append(record)
-    return records
+            yield record
 
 
 def read_last(path: Path, tail_bytes: int = 16_384) -> dict[str, Any] | None:

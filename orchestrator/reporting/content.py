@@ -38,7 +38,7 @@ class ReportedRun:
     lineage: Lineage = field(default_factory=Lineage)  # of a trial; empty for a run of another tool
 
     @property
-    def reports(self) -> tuple[tuple[int, dict[str, float]], ...]:
+    def reports(self) -> Sequence[tuple[int, dict[str, float]]]:
         """Step and metrics of every report; () if there is none."""
         return () if self.examined is None else self.examined.run.reports
 

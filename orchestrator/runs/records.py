@@ -190,7 +190,7 @@ def load_trials(sweep: SweepDir, *, damaged: bool = False) -> list[TrialRecord]:
 
 def read_reports(run: RunDir) -> Iterator[tuple[int, dict[str, float]]]:
     """Yield step and metrics of every report in the child's log, in its order."""
-    for line in jsonl.read(run.metrics_file):
+    for line in jsonl.iterate(run.metrics_file):
         try:
             step = int(line["step"])
             metrics = {name: float(value) for name, value in line["metrics"].items()}

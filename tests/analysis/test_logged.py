@@ -35,17 +35,21 @@ def trials(root: Path, curves: list[list[dict[str, float]]], **sweep: object) ->
     return found
 
 
+def _chosen(rule: Rule, name: str, points: list[tuple[int, float]]) -> tuple[int, float] | None:
+    return rule.choose((step, {name: value}) for step, value in points).get(name)
+
+
 @given(points=POINTS, name=st.sampled_from(["val_loss", "val_acc", "foo"]))
 def test_best_is_never_nan_and_last_is_the_last(points: list[tuple[int, float]], name: str) -> None:
-    best = Rule().choose(name, points)
+    best = _chosen(Rule(), name, points)
     assert best in points
     finite = [value for _, value in points if math.isfinite(value)]
     if finite and name != "foo":
         assert best is not None
         assert best[1] == (min if name == "val_loss" else max)(finite)
-    assert Rule("last").choose(name, points) == points[-1]
+    assert _chosen(Rule("last"), name, points) == points[-1]
     for step in range(10):
-        chosen = Rule(f"step:{step}").choose(name, points)
+        chosen = _chosen(Rule(f"step:{step}"), name, points)
         assert chosen == next((p for p in reversed(points) if p[0] == step), None)
 
 

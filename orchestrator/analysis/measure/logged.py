@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.divergence.schedule import Declared, schedule_of_trial
@@ -34,18 +34,32 @@ class Rule:
         if not _RULE.fullmatch(self.at):
             raise UsageError(f"--at: expected best, last or step:N (found {self.at!r}).")
 
-    def choose(self, name: str, points: list[tuple[int, float]]) -> tuple[int, float] | None:
-        """Return step and value; None if the series has none at the step. NaN is never best."""
+    def choose(
+        self, reports: Iterable[tuple[int, Mapping[str, float]]]
+    ) -> dict[str, tuple[int, float]]:
+        """Return step and value of every series that has one. NaN is never best."""
         match = _RULE.fullmatch(self.at)
-        if match is not None and match[1]:
-            there = [point for point in points if point[0] == int(match[1])]
-            return there[-1] if there else None
-        way = self.goals.get(name) or goal(name)
-        finite = [point for point in points if math.isfinite(point[1])]
-        if self.at == "last" or way is None or not finite:
-            return points[-1]
-        better = min if way == "minimize" else max
-        return better(finite, key=lambda point: point[1])
+        only = int(match[1]) if match is not None and match[1] else None
+        signs: dict[str, float] = {}  # 0 for series of which the last value counts
+        found: dict[str, tuple[int, float]] = {}
+        for step, metrics in reports:
+            if only is not None and step != only:
+                continue
+            for name, value in metrics.items():
+                if name not in found:
+                    way = (self.goals.get(name) or goal(name)) if self.at == "best" else None
+                    signs[name] = {None: 0.0, "minimize": 1.0, "maximize": -1.0}[way]
+                    found[name] = step, value
+                    continue
+                sign, best = signs[name], found[name][1]
+                is_new = (
+                    not sign
+                    or not math.isfinite(best)
+                    or (math.isfinite(value) and sign * value < sign * best)
+                )
+                if is_new:
+                    found[name] = step, value
+        return found
 
 
 def logged_by(rule: Rule, run: StoredRun) -> dict[str, tuple[int | None, float]]:
@@ -57,15 +71,7 @@ def logged_by(rule: Rule, run: StoredRun) -> dict[str, tuple[int | None, float]]
     found: dict[str, tuple[int | None, float]] = {}
     if rule.at in ("best", "last"):
         found = {name: (None, value) for name, value in run.logged.items()}
-    series: dict[str, list[tuple[int, float]]] = {}
-    for step, metrics in run.curve:
-        for name, value in metrics.items():
-            series.setdefault(name, []).append((step, value))
-    for name, points in series.items():
-        chosen = rule.choose(name, points)
-        if chosen is not None:
-            found[name] = chosen
-    return found
+    return {**found, **rule.choose(run.curve)}
 
 
 def is_metric(name: str) -> bool:

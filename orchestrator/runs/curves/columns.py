@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from orchestrator.files.series_names import is_rate, is_split, split_of, with_split, words
 from orchestrator.runs.curves.cells import Row, column_of, is_metric, number, place_of, with_names
@@ -23,6 +24,25 @@ _MANY_IN_EPOCH = 2.5
 # More values of a series than the first are averaged to about as many as the second.
 _MANY_REPORTS = 2_000
 _KEPT_REPORTS = 500
+_MANY_OWN_REPORTS = 20_000
+
+
+@dataclass
+class Sparse(Sequence[float | None]):
+    """The cells of a column of numbers of which rows lack some."""
+
+    length: int
+    rows: array[int]  # of `values`
+    values: array[float]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        place = bisect_left(self.rows, index)
+        is_there = place < len(self.rows) and self.rows[place] == index
+        return self.values[place] if is_there else None
+
 
 Cells = Sequence[str | float | None]
 Found = tuple[str, tuple[Report, ...], tuple[str, ...]]
@@ -81,6 +101,10 @@ class _Table:
                 self._extend_cells(with_split(split, name), [start + index for index in at], own)
 
     def _extend_cells(self, name: str, rows: range | Sequence[int], cells: Cells) -> None:
+        if isinstance(cells, Sparse):
+            if cells.values:
+                self.extend(name, [rows[index] for index in cells.rows], cells.values)
+            return
         try:
             values = cells if isinstance(cells, array) else array("d", map(float, cells))  # type: ignore[arg-type]
         except (TypeError, ValueError):
@@ -183,6 +207,22 @@ def _epoch_means(places: array[float], metrics: Mapping[str, _Column]) -> list[R
         reports.append((epoch, {name: _mean(name, some) for name, some in found.items() if some}))
         start = end
     return reports
+
+
+def thinned(reports: Sequence[Report]) -> tuple[Sequence[Report], tuple[str, ...]]:
+    """Return reports, means of many thousands of them, with a note on that."""
+    if len(reports) <= _MANY_OWN_REPORTS:
+        return reports, ()
+    size = -(-len(reports) // _MANY_REPORTS)
+    means = []
+    for start in range(0, len(reports), size):
+        part = reports[start : start + size]
+        series: dict[str, array[float]] = {}
+        for _, metrics in part:
+            for name, value in metrics.items():
+                series.setdefault(name, array("d")).append(value)
+        means.append((part[-1][0], {name: _mean(name, some) for name, some in series.items()}))
+    return means, (f"means over {size} reports each of {len(reports)}",)
 
 
 def _mean(name: str, values: array[float]) -> float:

@@ -6,7 +6,7 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -47,7 +47,7 @@ class LoggedRun:
     name: str  # the trial's name, or what sets the run apart in its file
     path: Path  # the file or run folder
     form: str  # which tool's log it is, for people: "sweep trial", "CSV"
-    reports: tuple[Report, ...]  # in the order of the log; steps may repeat or go back
+    reports: Sequence[Report]  # in the order of the log; steps may repeat or go back
     unit: str = "epoch"  # what the steps count: "epoch" or "step"
     config: Mapping[str, Any] = field(default_factory=dict)  # as far as it is known
     number: int | None = None
@@ -136,7 +136,7 @@ def reader_of(path: Path) -> LogReader | None:
         LogProblem: the file cannot be read.
     """
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             data = stream.read(_SNIFFED_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise LogProblem(f"cannot be read: {error}") from None
@@ -169,7 +169,7 @@ def encoding_of(head: bytes) -> str:
     return "utf-8-sig"
 
 
-def _opened(path: Path) -> io.BufferedReader | gzip.GzipFile:
+def opened(path: Path) -> io.BufferedReader | gzip.GzipFile:
     """Open a log, which may be packed."""
     stream = cast("io.BufferedReader", regular.open_file(path))
     is_packed = stream.peek(2)[:2] == _GZIP
@@ -183,7 +183,7 @@ def read_lines(path: Path) -> Iterator[list[str]]:
         LogProblem: it cannot be read.
     """
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             encoding = encoding_of(stream.peek(4)[:256])
             with io.TextIOWrapper(stream, encoding, errors="replace", newline="\n") as text:
                 rest = ""
@@ -202,7 +202,7 @@ def read_lines(path: Path) -> Iterator[list[str]]:
 def read_bytes(path: Path) -> bytes:
     """Return the content of a log, unpacked, or raise LogProblem."""
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             content = stream.read(LARGEST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise LogProblem(f"cannot be read: {error}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import atomic, regular
 from orchestrator.runs.curves.cells import number
+from orchestrator.runs.curves.columns import thinned
 from orchestrator.runs.curves.folder_logs import log_of_folder, named_after, runs_below
 from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_readers, read_log
 from orchestrator.runs.foreign import metadata as foreign
@@ -67,15 +68,17 @@ def _trial(run: RunDir, lives: bool) -> LoggedRun:
     record = TrialRecord.load(run)
     stored = open_run(run.path, record)
     metadata = stored.metadata
+    reports, note = thinned(stored.reports)
     found = LoggedRun(
         run.path.name,
         run.path,
         "sweep trial",
-        stored.reports,
+        reports,
         unit="epoch" if metadata.get("trainer") else "step",
         config=foreign.config_of(metadata),
         number=run.number,
         total_steps=number(metadata.get("total_steps")),
+        notes=note,
         stored=stored,
     )
     if record is None:
@@ -87,7 +90,7 @@ def _trial(run: RunDir, lives: bool) -> LoggedRun:
         config={**found.config, **record.config},
         state=record.state_now(lives)[0].value,
         total_steps=planned if found.total_steps is None else found.total_steps,
-        notes=tuple(record.warnings),
+        notes=(*record.warnings, *found.notes),
     )
 
 

@@ -25,6 +25,7 @@ from orchestrator.runs.foreign.run_files import (
 from orchestrator.runs.foreign.tools import Found, Tool
 from orchestrator.runs.layout import RunDir, SweepDir, array_name
 from orchestrator.runs.read.arrays import load_array, load_sequences
+from orchestrator.runs.read.report_log import reports_of
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, read_reports
 
 if TYPE_CHECKING:
@@ -186,9 +187,9 @@ class StoredRun:
         return found
 
     @cached_property
-    def reports(self) -> tuple[tuple[int, dict[str, float]], ...]:
+    def reports(self) -> Sequence[tuple[int, dict[str, float]]]:
         """Step and metrics of every report in our own log; () if there is none."""
-        return tuple(read_reports(RunDir(self.path)))
+        return reports_of(read_reports(RunDir(self.path)))
 
     @cached_property
     def _logged_run(self) -> LoggedRun | None:
@@ -203,7 +204,7 @@ class StoredRun:
         return None
 
     @property
-    def curve(self) -> tuple[tuple[int, dict[str, float]], ...]:
+    def curve(self) -> Sequence[tuple[int, dict[str, float]]]:
         """Step and metrics of every report: in our log, or in the one that the tool wrote."""
         if self.is_ours:
             return self.reports

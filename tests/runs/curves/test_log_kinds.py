@@ -192,6 +192,23 @@ KINDS = {
         ),
         {"box_loss": TRAIN, "cls_loss": VAL},
     ),
+    "timm's output": (
+        rows(
+            "Train: {z} [1250/1251 (100%)]  Loss: {t} (0.9)  Time: 1.2s, 103.2/s  LR: 1.000e-05\n"
+            "Test: [  48/48]  Time: 0.1 (0.1)  Loss:  {v} (0.6)"
+        ),
+        {"train_loss": TRAIN, "test_loss": VAL},
+    ),
+    "R's write.table": (
+        rows('"{e}" {e} {t} {v}', '"epoch" "train_loss" "val_loss"'),
+        BOTH,
+    ),
+    "epochs inside JSON": (
+        '{"seed": 1, "epochs": ['
+        + ",".join(rows('{{"epoch": {e}, "train_loss": {t}, "val": {{"loss": {v}}}}}').splitlines())
+        + "]}",
+        {"train_loss": TRAIN, "val/loss": VAL},
+    ),
 }  # fmt: skip
 
 

@@ -352,3 +352,42 @@ def test_every_format_is_described() -> None:
     text = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
     for reader in log_readers():
         assert f"\n| {reader.name}" in text, f"docs/doctor.md needs a row of {reader.name}"
+
+
+_CELLS = st.one_of(
+    st.floats(-1e6, 1e6).map("{:.6g}".format),
+    st.sampled_from(["", "nan", "inf", "0.5%", "1e-3", "-", '"0.5"']),
+)
+
+
+@given(
+    rows=st.lists(st.tuples(_CELLS, _CELLS, st.sampled_from(["train", "val", ""])), max_size=30),
+    end=st.sampled_from(["\n", "\r\n"]),
+    torn=st.booleans(),
+    second=st.booleans(),
+)
+def test_a_large_table_is_read_as_a_small_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str, str]],
+    end: str,
+    torn: bool,
+    second: bool,
+) -> None:
+    path = tmp_path_factory.mktemp("large") / "log.csv"
+    lines = ["# run 1", "epoch,loss,acc,phase"]
+    lines += [f"{at},{','.join(cells)}" for at, cells in enumerate(rows)]
+    lines += ["epoch,loss,acc,phase", "99,0.5,0.25,val"] if second else []
+    path.write_text(end.join([*lines, "100,0.1" if torn else ""]), newline="")
+
+    def read() -> object:
+        try:
+            found = read_runs(path)
+        except UsageError as error:
+            return str(error)
+        # NaN is no equal of itself.
+        return [(run.name, run.unit, repr(run.reports), run.notes) for run in found]
+
+    by_line = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestrator.runs.curves.formats.csv_table._LARGE", 0)
+        assert read() == by_line

@@ -8,18 +8,29 @@ without numbers, as long as the heading or longer, is another heading.
 from __future__ import annotations
 
 import csv
+import io
 import re
-from array import array
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from orchestrator.runs.curves.cells import number
 from orchestrator.runs.curves.columns import Cells, LoggedRows
-from orchestrator.runs.curves.log_reader import Head, LoggedRun, LogProblem, LogReader, read_lines
+from orchestrator.runs.curves.formats.plain_table import NotPlain, plain_columns
+from orchestrator.runs.curves.log_reader import (
+    Head,
+    LoggedRun,
+    LogProblem,
+    LogReader,
+    encoding_of,
+    opened,
+    read_lines,
+)
 
 _LARGE = 4 << 20  # characters of a table from which on loading Arrow pays
 _DELIMITERS = ",;\t|"
+_HEAD = 65_536  # bytes in which a heading is looked for
 _LONGEST_CELL = 100  # lines that one quoted cell may span
 _SEPARATOR = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
 _NAME = re.compile(r"\"?[A-Za-z_][^\"]{0,79}\"?$")
@@ -51,6 +62,7 @@ class TableParser:
         self._has_decimal_comma: bool | None = None
         self._size = size
         self._texts: set[str] = set()  # columns that hold text
+        self._above = 0  # lines before the first row
         self._open: list[str] = []  # lines of a quoted cell that has not ended
 
     def left_out(self) -> str:
@@ -76,6 +88,7 @@ class TableParser:
         whole = self._whole(lines, text)
         while not self.names and start < len(whole):
             start += self._take_heading(whole, start) if whole[start].strip() else 1
+        self._above = self._above or start
         rest = whole[start:] if start else whole
         if rest is not lines:
             text = "\n".join(rest)
@@ -88,12 +101,15 @@ class TableParser:
             rest = text.split("\n")
         columns = self._plain_columns(text)
         if columns is not None:
-            yield self.names, columns
+            yield from ((self.names, cells) for cells in columns)
             return
         rows = self._cells([line for line in rest if line.strip() and line[0] != "#"])
-        if rows:
-            cells = zip(self.names, rows[0], strict=False)
+        first = next((row for row in rows if not self._is_heading(row)), None)
+        if first is not None:
+            cells = zip(self.names, first, strict=False)
             self._texts = {name for name, cell in cells if cell and number(cell) is None}
+        if _has_row_names(self.names, rows, self._delimiter):
+            self.names = ["", *self.names]
         begin = 0
         for index, row in enumerate(rows):
             if _NO_NUMBER.match(row[0] or "_") and self._is_heading(row):
@@ -103,31 +119,34 @@ class TableParser:
                     self._name(row)
         yield from self._fitting(rows[begin:])
 
-    def _plain_columns(self, text: str) -> list[Cells] | None:
+    def plain(self, stream: BinaryIO) -> Iterator[list[Cells]] | None:
+        """Return the cells by column of a whole file with a plain heading; None for others.
+
+        Raises:
+            NotPlain: upon iteration, if it is not plain all the same.
+        """
+        head = stream.read(_HEAD)
+        if encoding_of(head) != "utf-8-sig" or self._size < _LARGE:
+            return None
+        *lines, _ = head.decode("utf-8-sig", "replace").replace("\r\n", "\n").split("\n")
+        list(self.blocks(lines))
+        is_plain = all(self.names) and b"\r" not in head.replace(b"\r\n", b"\n")
+        if not is_plain or not self._above or self._has_decimal_comma or self._delimiter == " ":
+            return None
+        stream.seek(sum(len(line) for line in head.splitlines(keepends=True)[: self._above]))
+        return plain_columns(stream, self.names, self._delimiter or ",", self._texts)
+
+    def _plain_columns(self, text: str) -> list[list[Cells]] | None:
         """Return the cells by column of a large piece of plain rows, read by Arrow; else None."""
         self._size += len(text)
         if self._size < _LARGE or self._delimiter == " ":
             return None
-        from pyarrow import ArrowException, Table, csv as arrow, float64, py_buffer, string
-
-        kinds = {name: string() if name in self._texts else float64() for name in self.names}
         try:
-            table: Table = arrow.read_csv(
-                py_buffer(text.encode()),
-                arrow.ReadOptions(use_threads=False, column_names=self.names),
-                arrow.ParseOptions(delimiter=self._delimiter or ","),
-                arrow.ConvertOptions(column_types=kinds, null_values=[""]),
-            )
-        except ArrowException:
-            return None  # another heading, comments, percent signs, rows of other lengths
-        found: list[Cells] = []
-        for name, column in zip(self.names, table.columns, strict=True):
-            if name in self._texts:
-                found.append(column.to_pylist())
-                continue
-            is_full = column.null_count == 0
-            found.append(array("d", column.to_numpy().tobytes()) if is_full else column.to_pylist())
-        return found
+            delimiter = self._delimiter or ","
+            stream = io.BytesIO(text.encode())
+            return list(plain_columns(stream, self.names, delimiter, self._texts))
+        except NotPlain:
+            return None
 
     def _whole(self, lines: list[str], text: str) -> list[str]:
         """Return lines of which each holds whole cells: a quoted one may span several."""
@@ -175,7 +194,7 @@ class TableParser:
 
     def _cells(self, lines: Sequence[str]) -> list[list[str]]:
         if self._delimiter == " ":
-            return [line.split() for line in lines]
+            return [[cell.strip('"') for cell in line.split()] for line in lines]
         delimiter = self._delimiter or ","
         try:
             rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
@@ -217,15 +236,48 @@ class TableParser:
         self.too_long += 1
 
 
+def _has_row_names(
+    names: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str | None
+) -> bool:
+    """Return whether rows begin with their number, for which R's write.table writes no name."""
+    first = rows[:2] if delimiter in (" ", "\t") else ()
+    return (
+        bool(first)
+        and bool(names[0])
+        and all(
+            len(row) == len(names) + 1 and row[0] == str(place)
+            for place, row in enumerate(first, 1)
+        )
+    )
+
+
 def delimiter_of(heading: str) -> str:
     """Return what separates the cells of a table; a space stands for any number of spaces."""
     best = max(_DELIMITERS, key=heading.count)
     return best if best in heading else (" " if len(heading.split()) > 1 else ",")
 
 
+def _parser_of(path: Path) -> TableParser:
+    return TableParser(size=path.stat().st_size if path.is_file() else 0)
+
+
+def _read_plain(path: Path) -> tuple[TableParser, LoggedRows] | None:
+    """Return the parser and the rows of a large plain table; None for one to be read by line."""
+    parser, rows = _parser_of(path), LoggedRows()
+    try:
+        with opened(path) as stream:
+            blocks = parser.plain(cast("BinaryIO", stream))
+            for columns in blocks or ():
+                rows.add_columns(parser.names, columns)
+    except (NotPlain, OSError, EOFError, zlib.error):
+        return None
+    return (parser, rows) if blocks is not None else None
+
+
 def _read(path: Path) -> list[LoggedRun]:
-    parser, rows = TableParser(size=path.stat().st_size if path.is_file() else 0), LoggedRows()
-    for lines in read_lines(path):
+    found = _read_plain(path)
+    parser, rows = found or (_parser_of(path), LoggedRows())
+    for lines in () if found is not None else read_lines(path):
         for names, columns in parser.blocks(lines):
             rows.add_columns(names, columns)
     if parser.too_long and rows.count <= parser.too_long:
@@ -263,6 +315,8 @@ def _is_table(lines: Sequence[str]) -> bool:
     parser = TableParser()
     parser._delimiter = delimiter_of(rows[0])
     names, values = (parser._cells([row])[0] for row in rows)
+    if _has_row_names(names, [values], parser._delimiter):
+        names = ["", *names]
     numbers = sum(number(value) is not None for value in values)
     # Only the index, which comes first, may have no name.
     is_named = all(map(_NAME.match, names[1:])) and _NAME.match(names[0] or "_") is not None

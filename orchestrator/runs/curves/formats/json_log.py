@@ -34,6 +34,12 @@ def _read(path: Path) -> list[LoggedRun]:
     if isinstance(content, dict):
         if isinstance(content.get("log_history"), list):
             return [_trainer_state(content, path)]
+        for inner in content.values():
+            records = (
+                [flat(i) for i in inner if isinstance(i, dict)] if isinstance(inner, list) else ()
+            )
+            if records:
+                return _runs(list(records), path, "JSON")
         for inner in (content.get("history"), content):
             if isinstance(inner, dict):
                 history = {k: v for k, v in inner.items() if isinstance(v, list) and v}

@@ -57,6 +57,7 @@ _PAIR = re.compile(rf"({_NAME})\s*[:=]\s*({_NUMBER}){_AFTER}", re.IGNORECASE)
 # Metrics that stand before their number without a sign.
 _KNOWN = rf"(?:acc|prec)@\d+|top-?\d|lr|{'|'.join(sorted(METRIC_WORDS))}"
 _BARE = re.compile(rf"\b((?:[\w/-]+[_ ]){{0,2}}(?:{_KNOWN}))\s+({_NUMBER}){_AFTER}", re.IGNORECASE)
+_TIMM = re.compile(r"\bTrain: (?=\d+ \[ *\d+/\d+ \()")  # followed by the epoch
 _CELL = re.compile(rf"^[|│┃]\s*([\w][\w/ .@-]*?)\s*[|│┃]\s*({_NUMBER})?\s*[|│┃]\s*$", re.IGNORECASE)
 _BOX_END = re.compile(r"^\s*[-=+─━└┴┘]{5,}\s*$")
 _SPLIT = re.compile(
@@ -111,6 +112,7 @@ class TextParser:
                 yield row
 
     def _row(self, line: str) -> dict[str, Any] | None:
+        line = _TIMM.sub("Train Epoch: ", line)
         if "{" in line and "}" in line:
             found = self._dictionary(line)
             if found is not None:
