@@ -35,11 +35,10 @@ def _read(path: Path) -> list[LoggedRun]:
         if isinstance(content.get("log_history"), list):
             return [_trainer_state(content, path)]
         for inner in content.values():
-            records = (
-                [flat(i) for i in inner if isinstance(i, dict)] if isinstance(inner, list) else ()
-            )
+            items = inner if isinstance(inner, list) else []
+            records = [flat(item) for item in items if isinstance(item, dict)]
             if records:
-                return _runs(list(records), path, "JSON")
+                return _runs(records, path, "JSON")
         for inner in (content.get("history"), content):
             if isinstance(inner, dict):
                 history = {k: v for k, v in inner.items() if isinstance(v, list) and v}
