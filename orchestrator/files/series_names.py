@@ -46,6 +46,9 @@ _STATES = frozenset((
     *("momentum", "flos"),
 ))  # fmt: skip
 
+_SO_FAR = frozenset(("best", "final"))
+_PARTS = frozenset(("precision", "recall", "fps", "throughput"))
+
 Rank = tuple[int, bool, int, str]
 """How well a name fits, the best lowest."""
 
@@ -150,6 +153,40 @@ def is_rate(name: str) -> bool:
 def is_state(name: str) -> bool:
     """Return whether `name` is a rate, a time, a norm or the like, not the quality of a model."""
     return is_rate(name) or not _STATES.isdisjoint(words(name))
+
+
+def ranking_order(name: str, *, has_goal: bool) -> tuple[bool, bool, bool, int, bool, bool, int]:
+    """Return the place of a logged metric among those that runs could be ranked by, least first.
+
+    Quality before states of a run; names that show which way is better; values of one report
+    before the best so far; validation, then test, then unstated, then training data; whole scores
+    before parts such as precision; scores before losses; short names.
+
+    Args:
+        has_goal: whether the name shows which way is better.
+    """
+    parts = set(words(name))
+    # YOLO calls its validation metrics metrics/…
+    split = "val" if name.lower().startswith("metrics/") else split_of(name)
+    return (
+        is_state(name) or "step" in parts,
+        not has_goal,
+        not _SO_FAR.isdisjoint(parts),
+        ("val", "test", "", "train").index(split),
+        not _PARTS.isdisjoint(parts),
+        not _LOSSES.isdisjoint(parts) or "loss" in name.lower(),
+        len(parts),
+    )
+
+
+def is_progress_only(name: str) -> bool:
+    """Return whether a metric shows how training goes, not how good the model is.
+
+    That is so for training data, for losses of unstated data, and for the best value so far.
+    """
+    split = split_of(name)
+    is_loss = "loss" in name.lower()
+    return split == "train" or (is_loss and not split) or not _SO_FAR.isdisjoint(words(name))
 
 
 def _rest(name: str) -> list[str]:

@@ -9,10 +9,12 @@ from orchestrator.files.series_names import (
     best_validation_name,
     is_rate,
     is_validation,
+    ranking_order,
     split_of,
     training_rank,
     with_split,
 )
+from orchestrator.metrics import goal
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,23 @@ def test_splits_and_rates() -> None:
     assert with_split("train", "lr") == "lr"
     assert all(map(is_rate, ("lr", "lr-Adam", "LearningRate", "Learning Rate", "lr/pg0")))
     assert not any(map(is_rate, ("", "clr", "rate", "mlr_loss")))
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (["test_accuracy", "val_loss"], "val_loss"),  # test data is for judging, not for choosing
+        (["best_val_accuracy", "accuracy"], "accuracy"),
+        (["val_foo", "val_loss"], "val_loss"),
+        (["train_loss", "val_loss", "val_acc"], "val_acc"),
+        (["val_loss", "metrics/precision(B)", "metrics/mAP50-95(B)", "metrics/mAP50(B)"],
+         "metrics/mAP50(B)"),
+        (["lr", "reward"], "reward"),
+        (["train_acc", "acc"], "acc"),
+    ],
+)  # fmt: skip
+def test_runs_are_ranked_by_what_shows_most(names: list[str], first: str) -> None:
+    def order(name: str) -> tuple[object, ...]:
+        return ranking_order(name, has_goal=goal(name) is not None)
+
+    assert min(names, key=order) == first  # type: ignore[type-var]

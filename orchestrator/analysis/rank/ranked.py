@@ -15,7 +15,7 @@ from orchestrator.analysis.measure.row import FACTS, NO_SWEEP, Comparison, Incom
 from orchestrator.analysis.measure.targets import tally
 from orchestrator.analysis.rank.seeds import ENDED_WELL
 from orchestrator.errors import UsageError, nearest
-from orchestrator.files.series_names import is_validation
+from orchestrator.files.series_names import ranking_order
 from orchestrator.metrics import goal as metric_goal
 
 _ALTERS = re.compile(
@@ -207,24 +207,13 @@ def _count(name: str, rows: Sequence[Row]) -> int:
 
 
 def _logged_metric(rows: Sequence[Row]) -> str:
-    """Return the logged metric that tells most: on validation data, not a loss, not a speed."""
+    """Return the logged metric that shows most, by `ranking_order`, among those of most runs."""
     counts = Counter(name for row in rows for name in row.logged if is_metric(name))
     usual = [name for name, count in counts.items() if 2 * count >= max(counts.values())]
 
-    def key(name: str) -> tuple[bool, bool, bool, bool, bool, int]:
-        plain = name.lower()
-        is_loss = metric_goal(name) == "minimize" and "loss" in plain
-        is_held_back = is_validation(name) or plain.startswith("metrics/")
-        is_part = any(word in plain for word in ("precision", "recall", "fps", "throughput"))
-        is_train = plain.startswith("tr")
-        return (
-            metric_goal(name) is None,
-            not is_held_back,
-            is_part,
-            is_loss,
-            is_train,
-            -counts[name],
-        )
+    def key(name: str) -> tuple[Any, ...]:
+        order = ranking_order(name, has_goal=metric_goal(name) is not None)
+        return (*order[:-1], -counts[name], order[-1])
 
     return min(usual, key=key, default="")
 

@@ -29,13 +29,11 @@ from orchestrator.engine.script.command_line import REPORTED_FILE, command, repo
 from orchestrator.engine.script.output_text import lines_that_matter
 from orchestrator.engine.script.reports.log_files import LogFiles
 from orchestrator.engine.script.reports.sources import WANDB_LOGS
-from orchestrator.files.series_names import is_state, is_validation, split_of
+from orchestrator.files.series_names import is_progress_only, ranking_order
 from orchestrator.metrics import goal
 from orchestrator.sweepfile.model import Program
 from orchestrator.sweepfile.program import Argument
 from orchestrator.sweepfile.schema import Probed
-
-_BEST = {"best", "final"}
 
 
 @dataclass(frozen=True)
@@ -120,8 +118,10 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         notes.append(f"the output shows {', '.join(printed.names[:8])}: pattern: {patterns[0]!r}")
     unusual = {name for item in proposals for name in item.names if name not in item.known}
     best = min((item.name for item in found), key=lambda n: (n in unusual, *_rank(n)), default=None)
-    if best is not None and _rank(best)[1]:
+    if best is not None and is_progress_only(best):
         notes.append(f"{best} is of training data, or of single batches: no other metric was found")
+    if best is not None and goal(best) is None:
+        notes.append(f"{best} does not show which way is better: minimize is a guess")
     if files.fixed:
         notes.append(f"each trial would write {', '.join(files.fixed[:3])} again")
     probed = Probed(
@@ -202,20 +202,8 @@ def _printed(seen: Observed, proposals: Sequence[Proposal], lines: Sequence[str]
     return [replace(item, source=sources.get(item.name, "")) for item in _found(seen, "")]
 
 
-def _rank(name: str) -> tuple[bool, bool, int, bool, int]:
-    """Return the place of a metric: preferably one of validation, then test, and not a loss."""
-    plain = name.lower()
-    words = set(re.split(r"[^a-z0-9]+", plain))
-    is_loss = "loss" in plain
-    is_test = "test" in words or "held_out" in plain
-    is_held_out = is_test or is_validation(plain)
-    return (
-        is_state(plain) or plain.endswith("step"),
-        bool(words & _BEST) or split_of(plain) == "train" or (is_loss and not is_held_out),
-        is_test + 2 * (not is_held_out),
-        is_loss,
-        len(words),
-    )
+def _rank(name: str) -> tuple[Any, ...]:
+    return ranking_order(name, has_goal=goal(name) is not None)
 
 
 def _reported(folder: Path) -> tuple[Observed, list[str]]:
