@@ -287,8 +287,7 @@ class _Script:
         return [] if self._process is None else [self._process.pid]
 
     def _end_tree(self, grace_s: float) -> None:
-        left = self.tree.end(grace_s)
-        if left:
+        if left := self.tree.end(grace_s):
             self._run.warn(f"processes {', '.join(map(str, left))} could not be ended")
 
     def _describe_written(self) -> None:

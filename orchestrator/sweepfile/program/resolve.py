@@ -20,9 +20,8 @@ from orchestrator.metrics import resolve_kind
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
 from orchestrator.sweepfile.program.argument_styles import AUTO, as_list, plain_form
+from orchestrator.sweepfile.program.macro_check import check_names, check_shell_text, check_words
 from orchestrator.sweepfile.program.macros import (
-    INSIDE,
-    WHOLE,
     has_macros,
     names_in,
     parameters_in,
@@ -44,7 +43,6 @@ from orchestrator.sweepfile.program.paths import (
 )
 
 DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
-_MACRO = re.compile(r"\$\{([^{}]*)\}")
 _UNCHANGED = ("shell", "env", "stop_signal", "grace_s", "seed")
 
 
@@ -110,10 +108,10 @@ def read_program(
         program = reader.steps(program)
     texts = dict(_texts(program))
     for path, words in texts.items():
-        _check_names(file, words, parameters, program, *path)
+        check_names(file, words, parameters, program, *path)
     for path, node, _ in chain.from_iterable(values_of(file).values()):
         if isinstance(node.value, str) and has_macros(node.value):
-            _check_names(file, (node.value,), parameters, program, *path)
+            check_names(file, (node.value,), parameters, program, *path)
     check_options(file, program, parser)
     used = names_in(word for words in texts.values() for word in words)
     if program.params_file is not None and not program.copies and "params_file" not in used:
@@ -245,7 +243,7 @@ class _Reader:
                 message = f"expected a list of words such as [python, eval.py] (found {words!r})."
                 file.error(message, "steps", name)
                 words = ()
-            _check_words(file, words, "steps", name)
+            check_words(file, words, "steps", name)
             words = _insert_program(words, file.values.get("program"), self._folder)
             steps.append(Step(name, words, entry.get("timeout"), entry.get("stall_timeout")))
         path = program.path or next((s.command[0] for s in steps if s.command), "")
@@ -270,7 +268,7 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
     by_file = program.params_file is not None or bool(parameters_in(program.env.values()))
     if isinstance(words, str):
         if program.shell:
-            _check_shell_text(file, program, words, by_file)
+            check_shell_text(file, program, words, by_file)
             path = program.path or words.split(maxsplit=1)[0]
             return replace(program, command=(words,), path=path)
         advice = f"Write a list, {as_list(words)}, or add shell: true."
@@ -282,7 +280,7 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
         words = DEFAULT
     elif program.shell:
         file.error("a shell needs one text. Write command: 'python train.py'.", "command")
-    _check_words(file, words, "command")
+    check_words(file, words, "command")
     if not (passes_parameters(words) or by_file):
         message = "passes no parameters. The program can read them from wandb.config; or add "
         file.warn(f"{message}'${{args}}'.", "command")
@@ -295,19 +293,6 @@ def _with_command(file: ParsedFile, program: Program, folder: Path) -> Program:
     python, booleans = plain
     python = None if python is None else locate(python, folder) or python
     return replace(program, python=program.python or python, booleans=booleans)
-
-
-def _check_shell_text(file: ParsedFile, program: Program, text: str, by_file: bool) -> None:
-    """Check a command that a shell reads; ``${args}`` becomes its arguments."""
-    macros = set(_MACRO.findall(text)).intersection(WHOLE) - {"resume"}
-    for name in sorted(macros - {"program", "args"}):
-        file.error(f"${{{name}}} cannot be used in a shell's text. Use ${{args}}.", "command")
-    if "program" in macros and not program.path:
-        file.error("${program} has no value. Write program.", "command")
-    if program.resume is not None and "args" not in macros:
-        file.error("needs ${args}, which passes the words of resume.", "command")
-    if not ("args" in macros or has_macros(text) or by_file):
-        file.warn("passes no parameters. Add ${args} or ${params:NAME}.", "command")
 
 
 def _insert_program(words: Sequence[str], written: str | None, folder: Path) -> tuple[str, ...]:
@@ -324,41 +309,3 @@ def _insert_program(words: Sequence[str], written: str | None, folder: Path) -> 
         word if word != "${program}" else written if index else starts
         for index, word in enumerate(words)
     )
-
-
-def _check_words(file: ParsedFile, words: Sequence[str], *path: str) -> None:
-    """Check the macros that are whole words, and warn of what looks like one or is for a shell."""
-    if "${program}" in words and "program" not in file.values:
-        file.error("${program} has no value. Write program.", *path)
-    for word in words:
-        name = whole(word)
-        if name in WHOLE or has_macros(word):
-            continue
-        if name is not None:
-            hint = file.log.hint(name, [*WHOLE, *INSIDE])
-            hint = hint or f" A parameter is ${{params:{name}}}."
-            file.warn(f"unknown macro {word}, which vanishes.{hint}", *path)
-        elif set(_MACRO.findall(word)).intersection(WHOLE):
-            file.warn(f"the macro inside {word!r} is not replaced. Make it a whole word.", *path)
-        elif re.search(r"\$\{(?!envvar:)", word):
-            file.warn(f"{word!r} is not replaced; a parameter is ${{params:NAME}}.", *path)
-        elif word in ("&&", "||", "|", ";", ">", "<"):
-            file.warn(f"no shell reads {word!r}. Write shell: true.", *path)
-
-
-def _check_names(
-    file: ParsedFile, texts: Sequence[str], known: Collection[str], program: Program, *path: str
-) -> None:
-    """Check that the macros in `texts` have values; `known` are the file's parameters."""
-    for name in sorted(parameters_in(texts) - set(known)):
-        hint = file.log.hint(name, known)
-        file.error(f"${{params:{name}}} names no parameter of the file.{hint}", *path)
-    names = names_in(texts)
-    if "epochs" in names and "epochs" not in known:
-        file.error("${epochs} has no value. Add the parameter epochs to fixed.", *path)
-    if "params_file" in names and program.params_file is None:
-        file.error("${params_file} has no value. Write params_file: params.yaml.", *path)
-    if "checkpoint" in names and path[0] != "resume":
-        file.error("${checkpoint} is for resume only. Write ${resume} here.", *path)
-    if "${resume}" in texts and program.resume is None:
-        file.error("${resume} has no value. Write resume.", *path)

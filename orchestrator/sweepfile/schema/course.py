@@ -18,10 +18,7 @@ from orchestrator.sweepfile.conditions.grammar import ConditionError, parse
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, MapOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
-    CONDITION,
-    LIMIT,
     SETTINGS,
-    SIZE,
     SWITCH,
     Anything,
     Chosen,
@@ -35,6 +32,7 @@ from orchestrator.sweepfile.schema.fields import (
     join,
     refuse,
 )
+from orchestrator.sweepfile.schema.text_kinds import CONDITION, LIMIT, SIZE
 from orchestrator.sweepfile.space.optuna_options import SAMPLERS
 from orchestrator.sweepfile.yaml.node import Log, Node
 

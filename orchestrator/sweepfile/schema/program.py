@@ -9,8 +9,6 @@ from orchestrator.sweepfile.model.program import ARRAYS
 from orchestrator.sweepfile.program.argument_styles import BOOLEANS, STYLES
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, MapOf, Record, SpecKey
 from orchestrator.sweepfile.schema.fields import (
-    DURATION,
-    REGEX,
     SWITCH,
     Kind,
     Number,
@@ -19,9 +17,9 @@ from orchestrator.sweepfile.schema.fields import (
     Text,
     Word,
     join,
-    path_inside,
     refuse,
 )
+from orchestrator.sweepfile.schema.text_kinds import DURATION, REGEX, path_inside
 from orchestrator.sweepfile.yaml.node import Log, Node
 
 PROGRAMS = ("program", "command", "steps")

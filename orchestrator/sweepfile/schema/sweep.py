@@ -21,17 +21,9 @@ from orchestrator.sweepfile.schema.containers import (
     Record,
     SpecKey as _Key,
 )
-from orchestrator.sweepfile.schema.fields import (
-    CONDITION,
-    SETTINGS,
-    SWITCH,
-    Chosen,
-    Number,
-    Text,
-    Whole,
-    Word,
-)
+from orchestrator.sweepfile.schema.fields import SETTINGS, SWITCH, Chosen, Number, Text, Whole, Word
 from orchestrator.sweepfile.schema.options import all_options
+from orchestrator.sweepfile.schema.text_kinds import CONDITION
 from orchestrator.sweepfile.space.domain import Block
 from orchestrator.sweepfile.space.optuna_options import PRUNERS
 from orchestrator.sweepfile.yaml.node import Node

@@ -15,7 +15,6 @@ from orchestrator.sweepfile.model.spec import Domain
 from orchestrator.sweepfile.schema.containers import Key, ListOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
-    CONDITION,
     Anything,
     Number,
     Schema,
@@ -23,6 +22,7 @@ from orchestrator.sweepfile.schema.fields import (
     join,
     refuse,
 )
+from orchestrator.sweepfile.schema.text_kinds import CONDITION
 from orchestrator.sweepfile.space.distributions import DISTRIBUTIONS, limits
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 

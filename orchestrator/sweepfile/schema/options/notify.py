@@ -8,8 +8,9 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, Record
-from orchestrator.sweepfile.schema.fields import DURATION, Text, Word
+from orchestrator.sweepfile.schema.fields import Text, Word
 from orchestrator.sweepfile.schema.options import Option
+from orchestrator.sweepfile.schema.text_kinds import DURATION
 
 if TYPE_CHECKING:
     from orchestrator.sweepfile.checks.parsed_file import ParsedFile
