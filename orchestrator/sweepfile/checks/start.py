@@ -31,7 +31,7 @@ def read_start(file: ParsedFile, zips: tuple[tuple[str, ...], ...]) -> Start | N
         file.error("needs configs or from.", "start")
     configs = [
         _config(file, settings, place, zips)
-        for place, settings in enumerate(entry.get("configs", ()))
+        for place, settings in zip(_places(file), entry.get("configs", ()), strict=True)
     ]
     source, node = entry.get("from"), file.node("start", "from")
     if source is None:
@@ -59,6 +59,14 @@ def check_start(file: ParsedFile, spec: Spec) -> None:
         if broken is not None:
             message = f"config {place} breaks a constraint ({broken}). Change one of the two."
             file.error(message, "start")
+
+
+def _places(file: ParsedFile) -> list[int]:
+    """Return the places in the file of the configs that are mappings; others are left out."""
+    node = file.node("start")
+    listed = node if isinstance(node.value, list) else file.node("start", "configs")
+    items = listed.value if isinstance(listed.value, list) else ()
+    return [place for place, item in enumerate(items) if isinstance(item.value, dict)]
 
 
 def _check_named(file: ParsedFile) -> None:

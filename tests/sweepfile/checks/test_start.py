@@ -65,6 +65,18 @@ def test_mistakes(text: str, key: str, words: str, write: Write) -> None:
     assert [key for key, message in found if words in message] == [key], found
 
 
+@pytest.mark.parametrize(
+    ("text", "key"), [("[5, {unit: 16}]", "start"), ("{configs: [5, {unit: 16}]}", "start.configs")]
+)
+def test_a_config_keeps_its_place_after_one_that_is_no_mapping(
+    text: str, key: str, write: Write
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(write(f"{HEAD}method: bayes\nstart: {text}\n"))
+    assert f"{key}.0: expected a mapping" in str(caught.value)
+    assert "start.1.unit: no parameter 'unit'" in str(caught.value)
+
+
 def test_more_configs_than_trials_are_a_warning(write: Write) -> None:
     configs = ", ".join(f"{{lr: 0.0{place}}}" for place in range(1, 6))
     spec = load_spec(write(f"{HEAD}method: bayes\nstart: [{configs}]\n"))

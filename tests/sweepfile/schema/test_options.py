@@ -86,6 +86,25 @@ def test_a_program_that_names_its_checkpoints_may_keep_the_best(tmp_path: Path) 
     assert load_spec(path).options == {"keep": {"of": 2}}
 
 
+@pytest.mark.parametrize(
+    ("keep", "warns"),
+    [
+        ("last: 0", True),
+        ("best: 1, last: 0", True),
+        ("best: 0, last: 0", False),
+        ("best: 0", False),
+    ],
+)
+def test_a_program_without_its_last_checkpoints_has_none(
+    tmp_path: Path, keep: str, warns: bool
+) -> None:
+    (tmp_path / "train.py").write_text(PROGRAM)
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"{SCRIPT}resume: {{args: --go, checkpoint: '*.pt'}}\nkeep: {{{keep}}}\n")
+    found = [text for text in load_spec(path).warnings if "keep.last: deletes all" in text]
+    assert bool(found) is warns
+
+
 PRESETS = """\
 trainer: edc
 fixed: {preset: small}

@@ -44,6 +44,12 @@ def _check(file: ParsedFile, spec: Spec) -> None:
             "are checkpoints is not known. Write resume: {args: ..., checkpoint: '*.pt'}."
         )
         file.error(message, "keep")
+    elif spec.program is not None and keep.get("best", 1) and not keep.get("last", 1):
+        message = (
+            "deletes all checkpoints of a program, since which of them is the best is not known. "
+            "Write last: 1, or best: 0 too to delete them all."
+        )
+        file.warn(message, "keep", "last")
     if keep.get("of") is not None and (spec.metric is None or spec.objectives):
         found = "two metrics" if spec.objectives else "no metric"
         file.error(f"needs one metric to rank trials by (found {found}). Write all.", "keep", "of")
