@@ -85,7 +85,8 @@ class CheckpointKeeper:
     def _losers(self) -> set[int]:
         """Return the ended trials that are not among the best of their stage.
 
-        With seeds, configs are ranked by their means, once all their trials have ended.
+        With seeds, configs are ranked by their means, once all their trials have ended, none of
+        them by a failure: a retry may change the mean.
         """
         top, metric = (self._keep or {}).get("of"), self._view.spec.metric
         if top is None or metric is None:
@@ -95,6 +96,8 @@ class CheckpointKeeper:
         for record in self._view.records.values():
             members = self._view.replicates(record) if not record.replicate else []
             if not members or not all(member.state.is_finished for member in members):
+                continue
+            if any(member.state is TrialState.FAIL for member in members):
                 continue
             values = [
                 member.value

@@ -121,6 +121,17 @@ def test_each_stage_has_its_best_and_seeds_count_as_one(tmp_path: Path) -> None:
     assert left == {"2", "3", "4"}, "0.3 is less than the mean of 0.1 and 0.9"
 
 
+def test_a_config_with_a_failed_seed_displaces_no_other(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, LOSES, seeds=(0, 1))
+    sweep.add(0.3, group=0, replicate=0)
+    sweep.add(0.3, group=0, replicate=1)
+    sweep.add(0.1, group=2, replicate=0)
+    failed = sweep.add(None, state="FAIL", group=2, replicate=1)
+    assert len(sweep.clean()) == 8, "a retry may yet change its mean either way"
+    failed.state, failed.value = TrialState.COMPLETE, 0.9
+    assert {text.split()[0] for text in sweep.clean()} == {"0", "1"}
+
+
 def test_checkpoints_of_a_program_are_those_that_it_names(tmp_path: Path) -> None:
     program = Program("train.py", resume=Resume(("--resume",), checkpoint="ckpt/*.pt"))
     sweep = Sweep(tmp_path, LOSES, trainer=None, program=program)
