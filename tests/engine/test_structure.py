@@ -26,6 +26,8 @@ SOURCES = sorted(
 
 # Modules of others whose settings are changed for a while and restored, or once before Ray starts.
 PATCHED = {"sys", "tempfile", "services", "ray._private.worker"}
+# So is multiprocessing's forkserver, by `child.shared_forkserver`.
+PATCHED |= {"shared", "module"}
 # The process is started after the tree is watched, so that the tree misses no child.
 SET_ONCE_KNOWN = {"root"}
 

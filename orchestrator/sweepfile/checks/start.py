@@ -55,7 +55,10 @@ def check_start(file: ParsedFile, spec: Spec) -> None:
         message = f"needs {needed} trials, but run_cap is {spec.run_cap}: the last do not run."
         file.warn(message, "start")
     for place, chosen in enumerate(configs):
-        broken = broken_by(spec, {**spec.fixed, **chosen})
+        try:
+            broken = broken_by(spec, {**spec.fixed, **chosen})
+        except ValueError:
+            return  # conditions that wait for each other, which is reported where they are
         if broken is not None:
             message = f"config {place} breaks a constraint ({broken}). Change one of the two."
             file.error(message, "start")

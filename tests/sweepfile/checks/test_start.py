@@ -96,3 +96,14 @@ def test_a_named_trial_that_takes_a_parameter_from_bayes_is_reported(write: Writ
         "fixes lr in each trial of 'a'. To try these values first, write start: [{lr: 0.05}]"
         in (warning)
     )
+
+
+def test_conditions_that_wait_for_each_other_are_reported_once(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "program: env\nmethod: random\nrun_cap: 1\nconstraints: ['a < 1']\nstart: [{}]\n"
+        "parameters: {a: {values: [3, 4], when: 'a == 1'}}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load_spec(file)
+    assert not any(problem.key.startswith("start") for problem in caught.value.problems)

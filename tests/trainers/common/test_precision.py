@@ -209,5 +209,6 @@ def test_a_shipped_sweep_shows_it_in_metadata_and_table_where_onednn_knows_avx2_
         assert fell_back or platform.machine() not in ("x86_64", "AMD64")
         warning = "requested precision 16, trained with 32: LSTM layers do not compute in bfloat16"
         assert any(text.startswith(warning) for text in metadata["warnings"]) == fell_back
-        for shown in (table, later):
-            assert (f"! {metadata['name']}: {warning}" in shown) == fell_back
+        assert (f"! {metadata['name']}: {warning}" in later) == fell_back
+        # The end of a run folds its lines, and shows a finding of several trials once.
+        assert (warning in " ".join(table.split())) == fell_back
