@@ -52,6 +52,7 @@ class RecordingRun:
         self.data_fraction = data_fraction
         self.reports: list[tuple[int, dict[str, float]]] = []
         self.arrays: Arrays = {}
+        self.groups: dict[str, NDArray[Any]] = {}
         self.facts: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.checkpoints: list[bytes] = []
@@ -98,7 +99,14 @@ class RecordingRun:
         """Record copies of both."""
         if split not in SPLITS:
             raise Broken(f"predictions must be of {', '.join(SPLITS)} (found {split!r})")
+        if groups is not None and np.shape(groups) != (len(targets),):
+            raise Broken(
+                f"groups must be one number for each of the {len(targets)} samples "
+                f"(found shape {np.shape(groups)})"
+            )
         self.arrays[split] = (_copied(predictions), _copied(targets))
+        if groups is not None:
+            self.groups[split] = np.asarray(groups)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Record the bytes that would be written to disk."""

@@ -11,6 +11,7 @@ from trainers.base import Run
 from trainers.eeg import metrics
 from trainers.eeg.config import Config
 from trainers.eeg.data import Fold, save_folds
+from trainers.eeg.windows import Windows
 
 _ITERATIONS = 5000
 
@@ -18,7 +19,7 @@ _ITERATIONS = 5000
 def judge_baseline(
     config: Config,
     run: Run,
-    labels: NDArray[np.int64],
+    windows: Windows,
     folds: list[Fold],
     features: list[NDArray[np.float32]],
 ) -> None:
@@ -30,7 +31,7 @@ def judge_baseline(
     Args:
         config: `bandpower_c` and `class_weights` are read.
         run: receives reports and results.
-        labels: [N] of all windows.
+        windows: all windows.
         folds: rows of each part.
         features: [N, D] of all windows, standardized, for each fold.
     """
@@ -38,6 +39,7 @@ def judge_baseline(
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.metrics import log_loss  # noqa: PLC0415
 
+    labels = windows.labels
     balance = "balanced" if config.class_weights else None
     losses: list[float] = []
     found: dict[str, list[NDArray[np.float32]]] = {"val": [], "test": []}
@@ -61,4 +63,4 @@ def judge_baseline(
         val_balanced_accuracy=seen["balanced_accuracy"],
     )
     for part, kept in found.items():
-        save_folds(run, part, kept, labels, folds)
+        save_folds(run, part, kept, windows, folds)

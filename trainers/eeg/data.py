@@ -194,19 +194,20 @@ def save_folds(
     run: Run,
     part: str,
     probabilities: list[NDArray[np.float32]],
-    labels: NDArray[np.int64],
+    windows: Windows,
     folds: list[Fold],
 ) -> None:
-    """Save the probabilities of one part of every fold with their labels.
+    """Save the probabilities of one part of every fold with their labels, grouped by subject.
 
     Args:
         run: receives the probabilities.
         part: ``"val"`` or ``"test"``.
         probabilities: probabilities of class 1, one array per fold.
-        labels: [N] of all windows.
+        windows: all windows.
         folds: rows of each part; no window is in this part of two folds.
     """
     rows = np.concatenate([getattr(fold, part) for fold in folds])
     order = np.argsort(rows, kind="stable")
-    found = np.concatenate(probabilities)[order]
-    run.save_predictions(found, labels[rows[order]].astype(np.float32), split=part)
+    found, rows = np.concatenate(probabilities)[order], rows[order]
+    labels = windows.labels[rows].astype(np.float32)
+    run.save_predictions(found, labels, split=part, groups=windows.subjects[rows])

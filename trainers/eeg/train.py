@@ -56,9 +56,9 @@ def train(config: Config, run: Run) -> None:
         return  # only the unfinished preparation is lost and starts again
     run.describe(**_facts(config, windows, folds, prepared))
     if config.model == "bandpower":
-        judge_baseline(config, run, windows.labels, folds, prepared.folds)
+        judge_baseline(config, run, windows, folds, prepared.folds)
         return
-    training = Training(config, run, windows.labels, folds, prepared.folds)
+    training = Training(config, run, windows, folds, prepared.folds)
     state = run.restore()
     if state is not None:
         training.load_state_dict(state)
@@ -73,7 +73,7 @@ class Training:
     Args:
         config: all parameters.
         run: receives reports and results.
-        labels: [N] of all windows.
+        windows: all windows.
         folds: rows of each part.
         features: [N, D] of all windows, for each fold.
     """
@@ -82,18 +82,18 @@ class Training:
         self,
         config: Config,
         run: Run,
-        labels: NDArray[np.int64],
+        windows: Windows,
         folds: list[Fold],
         features: list[NDArray[np.float32]],
     ) -> None:
         self.config = config
         self.run = run
-        self.labels = labels
+        self.windows = windows
         self.folds = folds
         torch.manual_seed(config.seed)
         device = torch.device(run.device)
         self.probes = [
-            Probing(config, part, labels, fold, number, device)
+            Probing(config, part, windows.labels, fold, number, device)
             for number, (part, fold) in enumerate(zip(features, folds, strict=True))
         ]
         self.epoch = 0
@@ -155,7 +155,7 @@ class Training:
         self.run.describe(best_epoch=round(float(np.mean([p.best.step for p in self.probes]))))
         for part in ("val", "test"):
             probabilities = [probe.predict(part)[0] for probe in self.probes]
-            save_folds(self.run, part, probabilities, self.labels, self.folds)
+            save_folds(self.run, part, probabilities, self.windows, self.folds)
 
     def _end_epoch(self) -> None:
         self.epoch += 1
@@ -164,11 +164,11 @@ class Training:
         for probe, fold, (probabilities, _, _) in zip(
             self.probes, self.folds, validated, strict=True
         ):
-            own = metrics.evaluate(probabilities, self.labels[fold.val])
+            own = metrics.evaluate(probabilities, self.windows.labels[fold.val])
             probe.best.update(own["auroc"], self.epoch, probe.model)
         found = metrics.evaluate(
             np.concatenate([item[0] for item in validated]),
-            np.concatenate([self.labels[fold.val] for fold in self.folds]),
+            np.concatenate([self.windows.labels[fold.val] for fold in self.folds]),
         )
         self.run.report(
             self.epoch,

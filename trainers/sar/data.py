@@ -23,6 +23,9 @@ MULTIPLE: Final = 16
 LEAST_PLACES: Final = 3
 """One each for training, validation and test."""
 
+BLOCK: Final = 2
+"""Tiles of height and width of a block: neighboring tiles of one place resemble each other."""
+
 RESIDENT_BYTES: Final = 1 << 30
 """Patches up to this size are scaled once and kept in memory; more are read on demand."""
 
@@ -37,11 +40,21 @@ class Patches:
         tiles: [N, 3]: image, first row, first column.
         size: height and width of a patch.
         limits: the levels that map to 0 and 1.
+        by_place: whether patches of one place are a group; else those of one block of it are.
     """
 
-    def __init__(self, images: Sequence[Image], tiles: Tiles, size: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        images: Sequence[Image],
+        tiles: Tiles,
+        size: int,
+        limits: Limits,
+        *,
+        by_place: bool = True,
+    ) -> None:
         self.images = images
         self.tiles = tiles
+        self.by_place = by_place
         self.size = size
         self.limits = limits
         self.resident = self.nbytes <= RESIDENT_BYTES
@@ -51,6 +64,15 @@ class Patches:
         return len(self.tiles)
 
     @property
+    def groups(self) -> NDArray[np.intp]:
+        """Return the number of the place, or of the block of a place, of each patch: [N]."""
+        places = [image.place for image in self.images]
+        _, place_of = np.unique(places, return_inverse=True)
+        keys = np.zeros_like(self.tiles) if self.by_place else self.tiles // (BLOCK * self.size)
+        keys[:, 0] = place_of[self.tiles[:, 0]]
+        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all patches in memory."""
         return len(self.tiles) * self.size**2 * 4
@@ -58,7 +80,8 @@ class Patches:
     def sample(self, count: int) -> Patches:
         """Return at most `count` patches, evenly spread and always the same."""
         rows = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
-        return Patches(self.images, self.tiles[rows], self.size, self.limits)
+        tiles = self.tiles[rows]
+        return Patches(self.images, tiles, self.size, self.limits, by_place=self.by_place)
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Images:
         """Return patches [n, size, size] for row numbers."""
@@ -128,7 +151,8 @@ def load(
     kept = np.sort(order[: max(1, round(data_fraction * len(order)))])
     progress(f"scaling {len(kept) + len(groups[1]) + len(groups[2]):,} patches")
     train, val, test = (
-        Patches(images, tiles, size, limits) for tiles in (groups[0][kept], groups[1], groups[2])
+        Patches(images, tiles, size, limits, by_place=split_by == "place")
+        for tiles in (groups[0][kept], groups[1], groups[2])
     )
     return SarData(train, val, test, split_by, len({image.place for image in images}))
 

@@ -172,7 +172,7 @@ class Training:
                 found[0, place] = predicted[:, 0].cpu().numpy()
                 found[1, place] = images[:, 0].cpu().numpy()
                 done += len(images)
-            self.run.save_predictions(found[0], found[1], split=split)
+            self.run.save_predictions(found[0], found[1], split, groups=patches.groups)
 
     def _train_epoch(self) -> bool:
         """Train on the rest of an epoch; return False if the run was stopped within it."""

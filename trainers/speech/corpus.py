@@ -68,6 +68,11 @@ class Corpus:
         ]
 
     @property
+    def groups(self) -> Ints | None:
+        """Return the day or speaker of each sentence, [N]; None if only one is known."""
+        return self.days if self.n_days > 1 else None
+
+    @property
     def least_frames(self) -> Ints:
         """Return the frames [N] that CTC needs per sentence: a blank separates equal phonemes."""
         again = np.zeros(len(self.phonemes), dtype=np.int64)

@@ -185,7 +185,8 @@ class Training:
         splits = {"train": learned, "val": self.val_set, "test": self.test_set}
         for split, sentences in splits.items():
             predicted, _ = self._predict(sentences)
-            self.run.save_predictions(predicted, sentences.corpus.targets(), split=split)
+            corpus = sentences.corpus
+            self.run.save_predictions(predicted, corpus.targets(), split, groups=corpus.groups)
         done = max(1, self.batch - self._began_at)
         per_batch = self.clock.seconds.get("training", 0.0) / done
         self.run.describe(

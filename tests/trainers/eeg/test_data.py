@@ -7,8 +7,9 @@ from hypothesis import given, settings, strategies as st
 from tests.trainers.eeg.samples import labelled, made, tiny
 from trainers.cache import Interrupted
 from trainers.eeg import synthetic
-from trainers.eeg.data import load, make_folds
+from trainers.eeg.data import load, make_folds, save_folds
 from trainers.eeg.features import BANDS_HZ, band_powers, standardized
+from trainers.recording import RecordingRun
 
 BOTH = [0, 0, 1, 1]
 
@@ -176,3 +177,15 @@ def test_training_scales_know_nothing_of_other_subjects() -> None:
     for who in range(5):
         np.testing.assert_allclose(own[subjects == who].mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(own[subjects == who].std(axis=0), 1, rtol=1e-4)
+
+
+def test_predictions_are_saved_with_the_subject_of_each_window(tmp_path: Path) -> None:
+    windows = labelled([BOTH] * 6)
+    folds = make_folds(windows, folds=3, seed=0)
+    run = RecordingRun(tmp_path)
+    probabilities = [fold.test.astype(np.float32) for fold in folds]
+    save_folds(run, "test", probabilities, windows, folds)
+    predicted, targets = run.arrays["test"]
+    rows = np.asarray(predicted).astype(int)
+    np.testing.assert_array_equal(targets, windows.labels[rows])
+    np.testing.assert_array_equal(run.groups["test"], windows.subjects[rows])

@@ -269,3 +269,24 @@ def test_real_scenes_are_read_and_cut_into_regions() -> None:
     images = found.test.batch(range(len(found.test)))
     assert 0.3 < images.mean() < 0.7
     assert np.mean((images > 0) & (images < 1)) > 0.8
+
+
+def test_patches_are_grouped_by_place_or_by_block(tmp_path: Path) -> None:
+    found = load(config(), data_fraction=1.0)
+    assert found.split_by == "place"
+    groups = found.train.groups
+    images = found.train.tiles[:, 0]
+    assert all(len({*groups[images == image]}) == 1 for image in images)
+    assert len({*groups}) == len({*images})
+    one = np.random.default_rng(0).gamma(4, 20, (2, 160, 480)).astype(np.float32)
+    np.savez(tmp_path / "bay.npz", hh=one[0], vv=one[1])
+    region = load(config(data_path=str(tmp_path / "bay.npz")), data_fraction=1.0)
+    assert region.split_by == "region"
+    whole = region.test
+    # Both polarizations of a tile, and the tiles of its block of 2 by 2, are one group.
+    for group in np.unique(whole.groups):
+        tiles = whole.tiles[whole.groups == group]
+        assert {*tiles[:, 0]} == {0, 1}
+        assert len(tiles) <= 8
+        assert (np.ptp(tiles[:, 1:], axis=0) <= 32).all()
+    assert len(whole.sample(2).groups) == 2

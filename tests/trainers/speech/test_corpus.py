@@ -114,3 +114,12 @@ def test_arrays_that_do_not_fit_are_told(change: dict[str, np.ndarray], words: s
     assert good.checked("x") is good
     with pytest.raises(ValueError, match=f"sentences.npz: .*{words}"):
         replace(good, **change).checked("sentences.npz")  # type: ignore[arg-type]
+
+
+def test_sentences_are_grouped_by_day_unless_there_is_one() -> None:
+    whole = corpus(*[[1 + i % 4, 1 + i // 4] for i in range(12)])
+    days = np.arange(12) % 3
+    assert replace(whole, days=0 * days, n_days=1).groups is None
+    found = replace(whole, days=days, n_days=3).take(np.array([0, 1, 5]))
+    assert found.groups is not None
+    assert found.groups.tolist() == [0, 1, 2]
