@@ -128,10 +128,11 @@ class Conductor:
         self._programs.started(record, running)
         self.slots.started(attempt_id, record, slot)
         study = self._studies.of(record.stage)
-        view = self.trials.view
-        attempt = start(view, record, attempt_id, slot.to_dict(), study, self._others)
+        attempt = start(self.trials.view, record, attempt_id, slot.to_dict(), study, self._others)
         self._running[attempt_id] = attempt
         self._log.emit("trial_started", record, attempt=record.attempt, slot=record.slot)
+        for text in record.warnings:
+            self._log.emit("warning", record, text=text)
         cap, total = self.slots.gpu_limits(attempt_id)
         return for_child(self._spec, attempt, commit=self._commit, cap_bytes=cap, gpu_bytes=total)
 
@@ -275,8 +276,7 @@ class Conductor:
 
     def _on_report(self, attempt: RunningAttempt, step: int, metrics: Mapping[str, float]) -> None:
         record = attempt.record
-        is_ending = attempt.requested_end is not None
-        judged = attempt.judge.report(step, metrics, is_ending=is_ending)
+        judged = attempt.judge.report(step, metrics, is_ending=attempt.requested_end is not None)
         self._log.show("report", record, {"step": step, "metrics": metrics})
         for text in judged.warnings:
             if text not in record.warnings:

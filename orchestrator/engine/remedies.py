@@ -62,14 +62,13 @@ def successor(view: SweepView, record: TrialRecord) -> TrialRecord | None:
     if change is None:
         return None
     place = f"remedy {1 + sum(earlier.link == LINK for earlier in view.lineage(record))}"
-    starts_at_checkpoint = view.spec.remedy[record.symptom].start == "checkpoint"
     return _follower(
         view,
         record,
         LINK,
         f"{place}: {_settings(change)}",
         {"name": place, "set": change, "symptom": record.symptom},
-        from_checkpoint=starts_at_checkpoint and view.run_dir(record).checkpoint_file.exists(),
+        from_checkpoint=view.spec.remedy[record.symptom].start == "checkpoint",
     )
 
 

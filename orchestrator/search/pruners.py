@@ -79,18 +79,20 @@ def reason(
     reports = (other.intermediate_values.get(step) for other in complete if step is not None)
     others = [value for value in reports if value is not None]
     record = PrunerRecord.of(name) or PrunerRecord(name)
-    signature = inspect.signature(pkgutil.resolve_name(record.optuna)).parameters
-    arguments = {key: parameter.default for key, parameter in signature.items()}
-    text = record.reason.format(
-        metric=metric,
-        step=step,
-        value=f"{values.get(step, math.nan) if step is not None else math.nan:.4g}",
-        best=f"{best(values.values(), default=math.nan):.4g}",
-        median=f"{statistics.median(others) if others else math.nan:.4g}",
-        trials=f"{len(others)} trials" if len(others) != 1 else "1 trial",
-        **{**arguments, **record.defaults, **options},
-    )
-    return f"{name} pruner: {text}"
+    arguments: dict[str, Any] = {}
+    if name in PRUNERS:  # the text for a class of the user's own names none of its arguments
+        signature = inspect.signature(pkgutil.resolve_name(record.optuna)).parameters
+        arguments = {key: parameter.default for key, parameter in signature.items()}
+        arguments |= {**record.defaults, **options}
+    known = {
+        "metric": metric,
+        "step": step,
+        "value": f"{values.get(step, math.nan) if step is not None else math.nan:.4g}",
+        "best": f"{best(values.values(), default=math.nan):.4g}",
+        "median": f"{statistics.median(others) if others else math.nan:.4g}",
+        "trials": f"{len(others)} trials" if len(others) != 1 else "1 trial",
+    }
+    return f"{name} pruner: {record.reason.format_map(arguments | known)}"
 
 
 def is_pruners(reason: str) -> bool:

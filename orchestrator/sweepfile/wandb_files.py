@@ -20,7 +20,7 @@ from orchestrator.sweepfile.space.distributions import (
     multiple,
     whole_steps,
 )
-from orchestrator.sweepfile.space.grid import grid_values
+from orchestrator.sweepfile.space.grid import Axis, grid_values
 from orchestrator.sweepfile.yaml.node import Node
 
 _KEY = "early_terminate"
@@ -80,8 +80,14 @@ def _check_steps(file: ParsedFile, key: tuple[str, ...], domain: Domain, node: N
     by = f"q ({q:g}{'' if node.get('q') else ', its default'})"
     advice = f"Write a smaller q, or distribution: {plain}."
     if file.method == "grid":
-        if domain.as_wandb and DISTRIBUTIONS[domain.distribution].in_a_grid:
-            left_out = grid_values(replace(domain, as_wandb=None))[len(grid_values(domain)) :]
+        if not DISTRIBUTIONS[domain.distribution].in_a_grid:
+            return
+        if domain.low is not None and domain.high is not None and q > domain.high - domain.low:
+            only = f"every value is {domain.low:g}, since {by} is larger than the range. "
+            file.warn(f"{only}Write a smaller q, or values: [...].", *key, at=node)
+        elif domain.as_wandb:
+            taken = Axis(key, grid_values(domain)).length
+            left_out = grid_values(replace(domain, as_wandb=None))[taken:]
             if left_out:
                 message = f"as in W&B, the grid ends before max and leaves out {left_out[0]:g}. "
                 file.warn(f"{message}Write version: 1 to include it.", *key, at=node)

@@ -132,6 +132,22 @@ def test_from_the_checkpoint_means_the_best_where_the_run_was_lost(tmp_path: Pat
     assert successor.run_dir.checkpoint_file.read_bytes() == b"best"
 
 
+@pytest.mark.parametrize("keep", [None, {"last": 0, "best": 0}])
+def test_without_a_checkpoint_it_starts_from_scratch_with_a_warning(
+    tmp_path: Path, keep: dict[str, int] | None
+) -> None:
+    """It was deleted, or the trial was lost before it saved one."""
+    spec = with_remedy(tmp_path, set={"lr": 0.01}, start="checkpoint")
+    conductor = make_conductor(tmp_path, replace(spec, options={"keep": keep} if keep else {}))
+    start(conductor, "1")
+    lost(conductor, "1")
+    start(conductor, "2")
+    why = "left no checkpoint" + (", or `keep` has deleted it" if keep else "")
+    assert conductor.records[2].warnings == [f"starts from scratch: trial 0 {why}"]
+    events = (tmp_path / "sweep" / "events.jsonl").read_text()
+    assert f"starts from scratch: trial 0 {why}" in events
+
+
 def test_a_note_ends_a_run_only_where_that_leads_to_something(tmp_path: Path) -> None:
     spec = with_remedy(tmp_path, "plateau", set={"lr": "*3"}, condition="lr > 0.3")
     conductor = make_conductor(tmp_path, spec, slots=2)

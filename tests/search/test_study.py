@@ -312,6 +312,24 @@ def test_a_pruner_waits_while_nan_may_pass_and_no_longer(open_study: Opener, pru
     assert reason == f"{pruner} pruner: val_mae is nan since step 1, 14 reports in a row"
 
 
+class AtStepTwo(optuna.pruners.BasePruner):
+    """A pruner of the user's own, with options that are called as what a reason names."""
+
+    def __init__(self, metric: str, step: int, value: float, best: float, median: float) -> None:
+        self._step = step
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        return trial.last_step == self._step
+
+
+def test_a_pruner_of_the_users_own_may_have_any_options(open_study: Opener) -> None:
+    options = {"metric": "x", "step": 2, "value": 0.5, "best": 0.1, "median": 0.2}
+    study = open_study(pruner=f"{__name__}:AtStepTwo", pruner_options=options)
+    _, reason = run(study, {"lr": 1e-3}, [0.5, 0.25, 0.1])
+    expected = "val_mae 0.25 at step 2 cannot win any more"
+    assert reason == f"{__name__}:AtStepTwo pruner: {expected}"
+
+
 def test_no_pruner_prunes_nothing(open_study: Opener) -> None:
     study = open_study()
     for _ in range(6):

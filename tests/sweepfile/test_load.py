@@ -180,6 +180,7 @@ BAD = [
     ("trainer: sweep_toy\nmethod: bayesian\n", 2, "method", "expected one of grid, random, bayes"),
     ("trainer: sweep_toy\nrun_cap: 0\n", 2, "run_cap", "whole number of at least 1 (found 0)"),
     ("trainer: sweep_toy\nrun_cap: 5.0\n", 2, "run_cap", "Write 5."),
+    ("trainer: sweep_toy\nrun_cap: 1.0e30\n", 2, "run_cap", "(found 1e+30). Write all its digits."),
     ("trainer: sweep_toy\nrun_cap: true\n", 2, "run_cap", "(found true)"),
     ("trainer: sweep_toy\nseed: -1\n", 2, "seed", "at least 0"),
     ("trainer: sweep_toy\nname: ' '\n", 2, "name", "expected a name"),

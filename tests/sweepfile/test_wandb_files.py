@@ -339,3 +339,14 @@ parameters:
         "parameters.x.log": "unknown key. Write distribution: log_uniform_values.",
         "parameters.w.step": "unknown key. Write q.",
     }
+
+
+@pytest.mark.parametrize("version", ["version: 1\n", ""])
+def test_a_grid_of_steps_that_are_larger_than_its_range_has_one_value(
+    version: str, write: Write
+) -> None:
+    text = "program: env\nmethod: grid\nparameters: {lr: {min: 0.5, max: 1, q: 0.6}}\n"
+    warnings = [str(warning) for warning in load_spec(write(version + text)).warnings]
+    expected = "every value is 0.5, since q (0.6) is larger than the range. Write a smaller q"
+    assert [text for text in warnings if expected in text], warnings
+    assert not [text for text in warnings if "W&B" in text]

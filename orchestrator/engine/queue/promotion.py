@@ -73,11 +73,14 @@ class Promotions:
     def may_promote(self, record: TrialRecord) -> bool:
         """Return whether a stage may yet continue from the checkpoint of a trial.
 
-        A stage that runs alone may be followed by all of them, in another run of the sweep.
+        A stage that runs alone may be followed by all of them, in another run of the sweep. A
+        decision may have been written down by a driver that was killed before it acted on it.
         """
         for stage, following in pairwise(self._view.spec.stages):
             if stage.name == record.stage and stage.promote is not None and following.resumes:
-                return not self._stages or self._decided(stage, self._trials_at(stage)) is None
+                decided = self._decided(stage, self._trials_at(stage)) if self._stages else None
+                owed = [] if decided is None else self._owed(decided["promoted"], following)
+                return decided is None or any(one.origin == record.number for one in owed)
         return False
 
     def expected(self, at_first_stage: int) -> int:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from orchestrator.engine.child import memory
 from orchestrator.engine.child.main import isolate, run_attempt
@@ -51,8 +51,11 @@ class DirectChannel:
 
     @contextmanager
     def _outside(self) -> Iterator[None]:
-        """Keep what the sweep prints out of the trial's log."""
-        with redirect_stdout(self._output[0]), redirect_stderr(self._output[1]):
+        """Keep what the sweep prints out of the trial's log, and on lines of its own."""
+        out, errors = self._output
+        tees = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, _Tee)]
+        own_lines = cast(TextIO, _OwnLines(out, tees))
+        with redirect_stdout(own_lines), redirect_stderr(errors):
             yield
 
 
@@ -62,11 +65,36 @@ class _Tee:
     def __init__(self, stream: TextIO, log: TextIO) -> None:
         self._stream = stream
         self._log = log
+        self._is_in_line = False
+
+    def end_line(self) -> None:
+        """End the last line that was written, if it has no end yet."""
+        if self._is_in_line:
+            self._is_in_line = False
+            self._stream.write("\n")
 
     def write(self, text: str) -> int:
         """Write `text` to both."""
+        self._is_in_line = not text.endswith("\n") if text else self._is_in_line
         with suppress(OSError, ValueError):  # a full disk must not end the training
             self._log.write(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _OwnLines:
+    """A stream that begins with a new line if a trial has left its own without an end."""
+
+    def __init__(self, stream: TextIO, trial: Sequence[_Tee]) -> None:
+        self._stream = stream
+        self._trial = trial
+
+    def write(self, text: str) -> int:
+        """Write `text`, on a line of its own."""
+        for tee in self._trial if text else ():
+            tee.end_line()
         return self._stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -118,8 +146,11 @@ def _logged(attempt: Attempt) -> Iterator[TextIO | None]:
             if attempt.trainer is not None:
                 file = attempt.run_dir.log_file.open("a", 1, encoding="utf-8", errors="replace")
                 log = stack.enter_context(file)
-                stack.enter_context(redirect_stdout(_Tee(sys.stdout, log)))
-                stack.enter_context(redirect_stderr(_Tee(sys.stderr, log)))
+                tees = _Tee(sys.stdout, log), _Tee(sys.stderr, log)
+                stack.enter_context(redirect_stdout(cast(TextIO, tees[0])))
+                stack.enter_context(redirect_stderr(cast(TextIO, tees[1])))
+                for tee in tees:
+                    stack.callback(tee.end_line)
         yield log
 
 

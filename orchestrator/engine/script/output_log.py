@@ -17,6 +17,7 @@ _ESCAPE = re.compile(
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _COLOR = re.compile(r"\x1b\[[\d;:]*m")
+_LONGEST_LINE = 65_536
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]{0,4096}\x1b?|[ -/]*)\Z")
 
 
@@ -47,7 +48,8 @@ class OutputLog:
     """Writes what a script prints to this process's standard output, and into its logs.
 
     In a trial's own process the standard output is the trial's log. With ``--inline`` it is the
-    terminal, and the log is written next to it.
+    terminal, and the log is written next to it. There a line appears once it is whole, since the
+    sweep prints lines too.
 
     Args:
         file: the trial's log.
@@ -60,12 +62,14 @@ class OutputLog:
         self._is_broken = False
         self._own: BinaryIO | None = None
         self._shown = Shown(colors=os.isatty(1))
+        self._held = b""
         with suppress(OSError):
             is_stdout = file.exists() and os.path.samestat(os.fstat(1), file.stat())
             self._own = None if is_stdout else file.open("ab", buffering=0)
 
     def begin_step(self, log: BinaryIO | None) -> None:
         """Write into the log of the step that begins too; None if it has none."""
+        self._end_line()
         self._step = log
 
     def write(self, data: bytes) -> None:
@@ -75,7 +79,25 @@ class OutputLog:
                 with suppress(OSError):  # the standard output shows what is missing
                     log.write(data)
                     log.flush()
-        rest = memoryview(data if self._own is None else self._shown.of(data))
+        self._print(data if self._own is None else self._whole_lines(self._shown.of(data)))
+
+    def _whole_lines(self, data: bytes) -> bytes:
+        """Return further output up to the end of its last line, and hold the rest."""
+        text = self._held + data
+        end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+        if len(text) - end > _LONGEST_LINE:
+            end = len(text)
+        self._held = text[end:]
+        return text[:end]
+
+    def _end_line(self) -> None:
+        """Show a last line that has no end."""
+        if self._held:
+            self._print(self._held + b"\n")
+            self._held = b""
+
+    def _print(self, data: bytes) -> None:
+        rest = memoryview(data)
         while rest and not self._is_broken:
             try:
                 rest = rest[os.write(1, rest) :]
@@ -88,5 +110,6 @@ class OutputLog:
 
     def close(self) -> None:
         """Close the trial's log, if it was opened here."""
+        self._end_line()
         if self._own is not None:
             self._own.close()

@@ -135,8 +135,10 @@ def start(
         if record.link == LINK_RESUMING:  # the user has chosen
             best = record.change.get("from") == "best"
         if origin is None or not inherit_checkpoint(view.run_dir(origin), run, best=best):
-            text = f"starts from scratch: trial {record.origin} left no checkpoint"
-            record.warnings.append(text)
+            why = "left no checkpoint"
+            if view.spec.options.get("keep") is not None:
+                why += ", or `keep` has deleted it"
+            record.warnings.append(f"starts from scratch: trial {record.origin} {why}")
     record.save(run)
     run.stop_file.unlink(missing_ok=True)
     log_from = run.log_file.stat().st_size if run.log_file.exists() else 0

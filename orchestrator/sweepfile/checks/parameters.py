@@ -21,7 +21,7 @@ from orchestrator.sweepfile.expand.configs import (
     iter_configs,
 )
 from orchestrator.sweepfile.model.spec import Constraint, Spec
-from orchestrator.sweepfile.schema.fields import join, number_hint, refuse
+from orchestrator.sweepfile.schema.fields import join, number_hint, refuse, whole_hint
 from orchestrator.sweepfile.schema.sweep import PROGRAMS, SPEC
 from orchestrator.sweepfile.space.distributions import limits, support
 from orchestrator.sweepfile.space.domain import Declared
@@ -169,7 +169,7 @@ def _type_hint(known: TrainerParameter, value: Any) -> str:
     if known.type is str and isinstance(value, bool | int | float):
         return "Put it in quotes."
     if known.type is int and isinstance(value, float) and value.is_integer():
-        return f"Write {int(value)}."
+        return whole_hint(value)
     return number_hint(value) if known.type in (int, float) else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 Schema = dict[str, Any]
+_ALL_DIGITS = 1e15  # from here on, the digits of a float are not those that were written
 
 
 ABSENT: Any = object()
@@ -83,7 +84,7 @@ class Whole(Scalar):
             if type(value) is int and value >= low:
                 return value
             if isinstance(value, float) and value.is_integer() and value >= low:
-                raise ValueError(f"Write {int(value)}.")
+                raise ValueError(whole_hint(value))
             raise ValueError(number_hint(value))
 
         expected = f"a whole number of at least {low}"
@@ -113,6 +114,11 @@ class Number(Scalar):
         expected += "" if most is None else f" and at most {most:g}"
         json = {"type": "number", **{k: v for k, v in bounds.items() if v is not None}}
         super().__init__(expected, parse_number, json)
+
+
+def whole_hint(value: float) -> str:
+    """Return what to write for a float that stands for a whole number."""
+    return f"Write {int(value)}." if abs(value) < _ALL_DIGITS else "Write all its digits."
 
 
 def number_hint(value: Any) -> str:

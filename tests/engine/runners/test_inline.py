@@ -18,7 +18,7 @@ from orchestrator.runs.records import TrialState
 from orchestrator.sweepfile.model.spec import Resources
 from tests.engine.machines import FakeMachine
 from tests.engine.slots import test_allocator
-from tests.engine.sweeps import toy_spec
+from tests.engine.sweeps import cpu_plan, toy_spec
 
 
 def test_a_trial_is_restricted_to_its_slot_and_the_process_restored(
@@ -107,3 +107,23 @@ def test_what_a_trainer_prints_is_kept_in_its_log(
     shown = capsys.readouterr()
     assert "from the trainer" in shown.out
     assert "an error" in shown.err
+
+
+def test_what_the_sweep_prints_has_lines_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trains(attempt: Any, channel: inline.DirectChannel, *, echo: Any) -> list[str]:
+        print("epoch 1:", end=" ")
+        channel.send(["report", 1, {"val_mae": 1.0}])
+        print("done", end="")
+        return ["done"]
+
+    def hears(event: str, record: Any, facts: Any) -> None:
+        if event in ("report", "trial_ended"):
+            print(f"[{event}]")
+
+    monkeypatch.setattr(inline, "run_attempt", trains)
+    spec = toy_spec(tmp_path, {"a": {}})
+    run_sweep(spec, cpu_plan(1), results=tmp_path, listener=hears, inline=True)
+    assert "epoch 1: \n[report]\ndone\n[trial_ended]\n" in capsys.readouterr().out
+    assert (tmp_path / "toy" / "trials" / "0000-a" / "log.txt").read_text() == "epoch 1: done"

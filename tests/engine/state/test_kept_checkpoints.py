@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.engine.queue.sweep_view import SweepView
+from orchestrator.engine.queue.decisions import Decisions
+from orchestrator.engine.queue.promotion import Promotions
+from orchestrator.engine.queue.sweep_view import SweepLog, SweepView
 from orchestrator.engine.state.kept_checkpoints import CheckpointKeeper
+from orchestrator.engine.state.trials import SweepTrials
 from orchestrator.runs.layout import SweepDir
-from orchestrator.runs.records import TrialRecord, TrialState
+from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState
+from orchestrator.search.study import Studies
+from orchestrator.sweepfile.model.course import Promote, Stage
 from orchestrator.sweepfile.model.program import Program, Resume
 from orchestrator.sweepfile.model.spec import MetricGoal, Spec
 from tests.engine.sweeps import toy_spec
@@ -147,3 +153,26 @@ def test_checkpoints_of_a_program_are_those_that_it_names(tmp_path: Path) -> Non
     assert elsewhere.exists()
     assert (loser.path / "other.pt").exists()
     assert not (loser.path / "ckpt" / "one.pt").exists()
+
+
+def test_what_a_killed_driver_decided_to_promote_is_kept_also_with_only(tmp_path: Path) -> None:
+    """The decision is written down before the trials that follow from it."""
+    stages = (Stage("quick", {}, Promote(top=2)), Stage("full", {}, resumes=True))
+    sweep = Sweep(tmp_path, LOSES, stages=stages)
+    for value in (0.9, 0.2, 0.3):
+        sweep.add(value, stage="quick")
+    log = SweepLog(sweep.view.folder, lambda event, record, details: None)
+    state = SweepRecord("sweep")
+    Promotions(sweep.view, Decisions(state, log)).review(more_to_come=False)
+    trials = partial(SweepTrials, sweep.spec, log)
+    studies = Studies(log.folder.study_file, "sweep", sweep.spec)
+    only = trials(studies, Decisions(state, log), records=sweep.records, only=frozenset("0"))
+    only.review()
+    left = [
+        sweep.view.run_dir(record).checkpoint_file.exists() for record in only.view.records.values()
+    ]
+    assert left == [False, True, True]
+    whole = trials(studies, Decisions(state, log), records=sweep.records)
+    whole.review()
+    followers = list(whole.view.records.values())[3:]
+    assert [(one.origin, one.from_checkpoint) for one in followers] == [(1, True), (2, True)]
