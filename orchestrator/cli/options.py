@@ -52,6 +52,16 @@ selection = _group(
 )
 """Options named as arguments of `load_spec`."""
 
+arrays = _group(
+    click.option(
+        "--metrics",
+        metavar="WHAT",
+        help="Kind of other tools' arrays (edc), or a function to rank by, my_module:my_metric.",
+    ),
+    click.option("--rate", metavar="HZ", type=float, help="Samples per second of those arrays."),
+)
+"""What arrays are, as arguments of `asked_for`."""
+
 resources = _group(
     click.option("--max-parallel", **NUMBER, help="Maximum trials at once."),
     click.option("--gpus", metavar="LIST", help="GPUs to use, e.g. 0,2."),

@@ -113,8 +113,14 @@ class Pair:
         return sums
 
 
-def check_pair(predictions: Array, targets: Array) -> None:
-    """Raise ArrayProblem unless both are finite real numbers of one shape, at least one each."""
+def check_pair(predictions: Array | list[Array], targets: Array | list[Array]) -> None:
+    """Raise ArrayProblem unless both are finite real numbers of one shape, at least one each.
+
+    Two lists of sequences need as many predictions as targets.
+    """
+    if isinstance(predictions, list) or isinstance(targets, list):
+        _check_sequences(list(predictions), list(targets))
+        return
     for name, array in (("predictions", predictions), ("targets", targets)):
         if array.dtype.kind not in "biuf":
             raise ArrayProblem(f"{name} are not real numbers ({array.dtype})")
@@ -128,8 +134,7 @@ def check_pair(predictions: Array, targets: Array) -> None:
     _check_counts(bad, f"of {targets.size:,}")
 
 
-def check_sequences(predictions: Sequence[Array], targets: Sequence[Array]) -> None:
-    """Raise ArrayProblem unless there are as many predictions as targets, all values finite."""
+def _check_sequences(predictions: Sequence[Array], targets: Sequence[Array]) -> None:
     if len(predictions) != len(targets):
         raise ArrayProblem(
             f"there are {len(predictions):,} sequences of predictions and {len(targets):,} of "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import math
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from orchestrator.files import discover
 from orchestrator.files.series_names import SPLIT_WORDS
 from orchestrator.metrics.direction import named_goal
 from orchestrator.metrics.metric import ArrayProblem, Goal, Metric, Pair
+from orchestrator.metrics.own import OWN, own_metric, own_named, source_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +36,7 @@ _TRAINERS: Final = "trainers"
 _REGRESSION: Final = "orchestrator.metrics.regression"
 
 _IN_DECIBELS: Final = frozenset({"psnr", "snr", "sdr", "sisdr"})
+_ONLY_ASKED: Final = " A function is only taken from --metrics of the command line."
 _SPLIT: Final = re.compile(rf"^(?:{'|'.join(SPLIT_WORDS)})[_/.]", re.IGNORECASE)
 
 
@@ -77,14 +80,42 @@ def resolve_kind(name: str, where: str = "--metrics") -> str:
         names = kind_names()
         raise UsageError(
             f"{where}: no data of the kind {name!r} are known (known: {', '.join(names)})."
-            f"{nearest(name, names)}"
+            f"{nearest(name, names) or _ONLY_ASKED * (':' in name)}"
         )
     return trainer.kind
 
 
-def is_known_kind(kind: str | None) -> bool:
-    """Return whether `kind` (or a trainer's name) has metrics of its own."""
-    return trainer_of(kind) is not None
+def asked_for(
+    metrics: str | None, rate_hz: float | None, where: str = "--metrics"
+) -> tuple[str | None, dict[str, Any]]:
+    """Return the kind and what else is known of arrays that a user describes.
+
+    Args:
+        metrics: a kind or the name of a trainer, functions as ``module:function``, or both with
+            commas.
+        rate_hz: samples per second.
+
+    Raises:
+        UsageError: there is no such kind or function, or the rate is missing or no rate.
+    """
+    if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0):
+        raise UsageError(f"--rate: {rate_hz:g} is not above 0 samples per second.")
+    texts = [text.strip() for text in (metrics or "").split(",") if text.strip()]
+    kinds = list(dict.fromkeys(resolve_kind(text, where) for text in texts if ":" not in text))
+    if len(kinds) > 1:
+        raise UsageError(f"{where}: arrays are of one kind (found {', '.join(kinds)}).")
+    if rate_hz is not None and not kinds:
+        raise UsageError(
+            "--rate needs --metrics. Give the kind of the arrays too, as `--metrics edc`."
+        )
+    if "decay_curve" in kinds and rate_hz is None:
+        raise UsageError(
+            f"{where} {metrics} needs --rate. "
+            "Give the samples per second of the curves, as `--rate 48000`."
+        )
+    own = {text: source_of(own_metric(text, where)) for text in texts if ":" in text}
+    data: dict[str, Any] = {} if rate_hz is None else {"rate_hz": rate_hz}
+    return (kinds[0] if kinds else None), {**data, OWN: own} if own else data
 
 
 def known_metrics(kind: str | None = None) -> dict[str, Metric]:
@@ -125,8 +156,8 @@ def evaluate(
 
     Args:
         kind: what the arrays are; None, or a kind that is unknown here, gets the former only.
-        predictions: [N, ...], checked by `check_pair`, or N sequences, checked by
-            `check_sequences`, which have only metrics of their kind.
+        predictions: [N, ...], checked by `check_pair`, or N sequences,
+            which have only metrics of their kind.
         targets: of the same shape, or N sequences too.
         data: what else is known about the arrays, as ``rate_hz``; may contain more than needed.
 
@@ -174,7 +205,8 @@ def goal(metric: str, kind: str | None = None) -> Goal | None:
     What the kind declares comes first, then the name. The split before the name (``val_t20_r2``)
     does not matter.
     """
-    known = known_metrics(kind).get(_SPLIT.sub("", metric))
+    bare = _SPLIT.sub("", metric)
+    known = known_metrics(kind).get(bare) or own_named(bare)
     return named_goal(metric) if known is None else known.goal
 
 
@@ -185,7 +217,7 @@ def unit(metric: str, kind: str | None = None) -> str:
     reported = trainer.unit(bare) if trainer is not None else None
     if reported is not None:
         return reported
-    known = known_metrics().get(bare)
+    known = known_metrics().get(bare) or own_named(bare)
     if known is not None and known.unit:
         return known.unit
     return "dB" if _parts(bare) & _IN_DECIBELS and "/" not in metric else ""

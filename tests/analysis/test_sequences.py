@@ -12,7 +12,7 @@ from orchestrator.analysis.measure.measuring import evaluate_run, evaluation_of
 from orchestrator.analysis.table import compare
 from orchestrator.engine.child.saving import save_pair
 from orchestrator.errors import TrialError
-from orchestrator.metrics import ArrayProblem, check_sequences
+from orchestrator.metrics import ArrayProblem, check_pair
 from orchestrator.runs.layout import RunDir
 from orchestrator.runs.read import open_run
 from orchestrator.runs.read.arrays import load_sequences
@@ -101,12 +101,12 @@ def test_lengths_that_do_not_divide_the_values(
 
 def test_pairs_that_cannot_be_compared() -> None:
     with pytest.raises(ArrayProblem, match="1 sequences of predictions and 2 of targets"):
-        check_sequences(ids([1]), ids([1], [2]))
+        check_pair(ids([1]), ids([1], [2]))
     with pytest.raises(ArrayProblem, match="no sequence"):
-        check_sequences([], [])
+        check_pair([], [])
     with pytest.raises(ArrayProblem, match="1 values of targets are not"):
-        check_sequences([np.ones(1)], [np.array([np.nan])])
-    check_sequences(ids([], [1]), ids([2], []))
+        check_pair([np.ones(1)], [np.array([np.nan])])
+    check_pair(ids([], [1]), ids([2], []))
 
 
 def test_saving_says_what_does_not_fit(tmp_path: Path) -> None:

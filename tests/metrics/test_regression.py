@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from orchestrator.metrics import ArrayProblem, known_metrics, metric, regression_metrics
+from orchestrator.metrics import ArrayProblem, known_metrics, metric
+from orchestrator.metrics.registry import regression_metrics
 
 
 def test_worked_by_hand() -> None:

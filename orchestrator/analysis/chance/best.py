@@ -16,7 +16,9 @@ MOST_ROWS = 40
 """Later rows get no interval: a table must not take long."""
 
 
-def against_the_best(rows: Sequence[Row], metric: str) -> tuple[list[Row], list[str]]:
+def against_the_best(
+    rows: Sequence[Row], metric: str, n_trials: int | None = None
+) -> tuple[list[Row], list[str]]:
     """Return rows with their intervals and whether they are tied with the first, and a sentence.
 
     Rows are compared with the first one sample by sample, if both predicted the same samples; rows
@@ -25,16 +27,18 @@ def against_the_best(rows: Sequence[Row], metric: str) -> tuple[list[Row], list[
     Args:
         rows: ranked, best first.
         metric: that ranks them.
+        n_trials: among how many the first was chosen; None for all in `rows`.
     """
     rows = list(rows)
     if not rows or not math.isfinite(rows[0].metrics.get(metric, math.nan)):
         return rows, []
+    n_trials = len(rows) if n_trials is None else n_trials
     if rows[0].members:
-        return _by_seeds(rows, metric)
-    return _by_samples(rows, metric)
+        return _by_seeds(rows, metric, n_trials)
+    return _by_samples(rows, metric, n_trials)
 
 
-def _by_seeds(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
+def _by_seeds(rows: list[Row], metric: str, n_trials: int) -> tuple[list[Row], list[str]]:
     values = [[m.metrics[metric] for m in row.members if metric in m.metrics] for row in rows]
     found: dict[int, Estimate] = {}
     for place, own in enumerate(values[1:MOST_ROWS], 1):
@@ -43,7 +47,7 @@ def _by_seeds(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
         if difference is not None:
             found[place] = difference
     shown = []
-    distinct = _distinct(found)
+    distinct = _distinct(found, n_trials)
     for place, row in enumerate(rows):
         mean = interval_of_mean(values[place]) if place < MOST_ROWS else None
         interval = None if mean is None else Interval(mean.low, mean.high, "seeds")
@@ -52,9 +56,12 @@ def _by_seeds(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
     return shown, _sentence(shown, metric, found, f"Welch's over {n_seeds} seeds", "")
 
 
-def _by_samples(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
+def _by_samples(rows: list[Row], metric: str, n_trials: int) -> tuple[list[Row], list[str]]:
     split, name = split_of(metric)
-    samples = [SampledRun(row.run, split, most_elements=MOST_ELEMENTS) for row in rows[:MOST_ROWS]]
+    samples = [
+        SampledRun(row.run, split, most_elements=MOST_ELEMENTS, data={**row.data, "kind": row.kind})
+        for row in rows[:MOST_ROWS]
+    ]
     best = samples[0]
     of_best = best.metric(name)
     if of_best is None:
@@ -75,7 +82,7 @@ def _by_samples(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
             difference = estimate(of_own.minus(of_best))
             if difference is not None:
                 found[place] = difference
-    distinct = _distinct(found)
+    distinct = _distinct(found, n_trials)
     shown = [
         replace(
             row,
@@ -84,7 +91,8 @@ def _by_samples(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
         )
         for place, row in enumerate(rows)
     ]
-    what = "samples" if best.groups is None else "groups of samples"
+    is_each = best.groups is None and of_best.n_groups == best.n_samples
+    what = "samples" if is_each else "groups of samples"
     return shown, _sentence(
         shown,
         metric,
@@ -94,9 +102,8 @@ def _by_samples(rows: list[Row], metric: str) -> tuple[list[Row], list[str]]:
     )
 
 
-def _distinct(found: Mapping[int, Estimate]) -> set[int]:
+def _distinct(found: Mapping[int, Estimate], n_trials: int) -> set[int]:
     """Return the places that differ from the best, corrected for all pairs: it was chosen."""
-    n_trials = len(found) + 1
     p_values = {place: each.p_value for place, each in found.items()}
     return holm(p_values, n_trials * (n_trials - 1) // 2)
 

@@ -16,7 +16,7 @@ from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.metrics.resampling import Resampled, Sums
+from orchestrator.metrics.resampling import Called, Resampled, Sums, ratio
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ FEWEST_GROUPS = 10
 DRAWS = 1999
 
 _MOST_STUDENTIZED = 120  # groups; beyond, both methods agree
+_MOST_CALLED = 60  # groups that a user's function is computed without
 _BLOCK = 1 << 22  # numbers that are computed at once
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -91,6 +92,8 @@ def grouped(of: Resampled, groups: NDArray[np.intp] | None = None) -> Grouped:
     """
     import numpy as np
 
+    if isinstance(of, Called):
+        return _from_pseudo_values(of, groups)
     if isinstance(of, Sums):
         if groups is None:
             return Grouped(len(of.statistics), of.statistics, of.combine)
@@ -100,6 +103,29 @@ def grouped(of: Resampled, groups: NDArray[np.intp] | None = None) -> Grouped:
     if groups is None:
         return Grouped(of.n_samples, None, of.function)
     return Grouped(int(groups.max()) + 1, None, lambda counts: of.function(counts[:, groups]))
+
+
+def _from_pseudo_values(of: Called, groups: NDArray[np.intp] | None) -> Grouped:
+    """Return a metric as the mean of the pseudo-values of at most `_MOST_CALLED` groups.
+
+    A pseudo-value is what a group adds, G θ - (G - 1) θ without it (Tukey 1958; their mean is moved
+    to θ). Groups beyond are joined with their neighbors.
+    """
+    import numpy as np
+
+    every = np.arange(of.n_samples)
+    of_each = every if groups is None else groups
+    n_all = int(of_each.max()) + 1
+    n_groups = min(n_all, _MOST_CALLED)
+    of_each = of_each * n_groups // n_all
+    try:
+        value = of.function(every)
+        without = np.array([of.function(every[of_each != one]) for one in range(n_groups)])
+    except Exception:  # whatever a user's function raises for fewer samples
+        value, without = math.nan, np.full(n_groups, math.nan)
+    added = n_groups * value - (n_groups - 1) * without
+    added += value - added.mean()
+    return Grouped(n_groups, np.stack([added, np.ones(n_groups)], axis=1), ratio)
 
 
 def estimate(of: Grouped) -> Estimate | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.analysis.chance.confidence import Grouped, grouped
@@ -35,7 +36,14 @@ class SampledRun:
         groups: [N] number of the group of each sample; None if each is its own.
     """
 
-    def __init__(self, run: StoredRun | None, split: str, *, most_elements: int) -> None:
+    def __init__(
+        self,
+        run: StoredRun | None,
+        split: str,
+        *,
+        most_elements: int,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         self.problem = ""
         self.groups: NDArray[Any] | None = None
         self._targets: Samples | None = None
@@ -54,7 +62,13 @@ class SampledRun:
             self.problem = f"its arrays are large ({size:,} numbers)"
             return
         self._targets = targets
-        self._metrics = resampled(run.data.get("kind"), predictions, targets, run.data)
+        known = run.data if data is None else data
+        self._metrics = resampled(known.get("kind"), predictions, targets, known)
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are; 0 without arrays."""
+        return 0 if self._targets is None else len(self._targets)
 
     @property
     def names(self) -> list[str]:

@@ -17,8 +17,8 @@ from orchestrator.metrics import (
     ArrayProblem,
     evaluate,
     goal,
-    is_known_kind,
-    regression_metrics,
+    kind_names,
+    own_values,
     resolve_kind,
 )
 from orchestrator.runs import TrialRecord, TrialState
@@ -66,7 +66,7 @@ def evaluation_of(
     known = run.data
     declared = known.get("kind")
     problems = []
-    if declared is not None and not is_known_kind(declared) and declared != "regression":
+    if declared is not None and declared not in (*kind_names(), "regression"):
         problems.append(f"its arrays are of the kind '{declared}', which has no metrics here")
     kind = kind if declared is None else declared
     places = run.places
@@ -90,15 +90,19 @@ def _evaluate_pair(
     run: StoredRun, split: str, kind: str | None, data: Mapping[str, Any], problems: list[str]
 ) -> dict[str, float]:
     predictions, targets = run.load_pair(split)
+    own, failed = own_values(predictions, targets, data)
+    problems += failed
     try:
-        return evaluate(kind, predictions, targets, data)
+        found = evaluate(kind, predictions, targets, data)
     except ArrayProblem as error:
-        if isinstance(predictions, list) or isinstance(targets, list):
+        is_sequences = isinstance(predictions, list) or isinstance(targets, list)
+        if is_sequences and not own:
             raise
         # The pair is good and only the kind does not fit, as for a decay curve of one dimension.
         # It can still be ranked by its errors.
         problems.append(str(error))
-        return regression_metrics(predictions, targets)
+        found = {} if is_sequences else evaluate(None, predictions, targets, data)
+    return {**found, **own}
 
 
 def measure(
@@ -158,6 +162,7 @@ def measure(
         warnings=tuple(dict.fromkeys([*warnings, *evaluation.problems])),
         split="test" if knows_split else "unknown",
         kind=evaluation.kind,
+        data={**(data or {}), **run.data},
         logged=logged,
         steps={name: step for name, (step, _) in found.items() if step is not None},
         info=info,

@@ -128,6 +128,7 @@ class Row:
         rank: from 1; 0 before ranking.
         split: ``"test"`` if the bare metrics are known to be of test data, else ``"unknown"``.
         kind: of its arrays; None if unknown.
+        data: what else is known of its arrays.
         logged: numbers that the run itself wrote down, of each series one.
         steps: the step of each of those.
         expected: milestones.
@@ -155,6 +156,7 @@ class Row:
     rank: int = 0
     split: str = "unknown"
     kind: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     logged: Mapping[str, float] = field(default_factory=dict)
     steps: Mapping[str, int] = field(default_factory=dict)
     info: SweepInfo = NO_SWEEP

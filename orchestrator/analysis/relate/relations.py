@@ -49,7 +49,7 @@ def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
                 differences[BASELINE] = {metric: replace(found, unit=unit)}
         earlier = _earlier(row, numbered, metric)
         related.append(replace(row, differences=differences, earlier=earlier))
-    related, sentences = against_the_best(related, metric)
+    related, sentences = against_the_best(related, metric, len(rows))
     notes = [
         *sentences,
         *_noise_note(related, ranked.goal),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.analysis.measure.row import Comparison, Row
 from orchestrator.analysis.table.pipeline import compare
 from orchestrator.files import plain
-from orchestrator.metrics import resolve_kind
+from orchestrator.metrics import asked_for
 
 if TYPE_CHECKING:
     import pandas
@@ -152,7 +152,8 @@ def load_results(
         sort_by: the metric that ranks; by default a validation metric.
         goal: of that metric; by default what the sweep or the name shows.
         at: which of logged values counts: ``best``, ``last`` or ``step:N``.
-        metrics: kind of arrays whose run does not state it, as ``"edc"``.
+        metrics: kind of arrays whose run does not state it, as ``"edc"``, or a function of yours,
+            as ``"my_module:my_metric"``.
         rate: samples per second of those arrays, in Hz.
 
     Returns:
@@ -165,8 +166,7 @@ def load_results(
     """
     import pandas as pd
 
-    known: dict[str, Any] = {} if rate is None else {"rate_hz": rate}
-    kind = None if metrics is None else resolve_kind(metrics)
+    kind, known = asked_for(metrics, rate, "metrics")
     comparison = compare([Path(path)], sort_by=sort_by, goal=goal, at=at, kind=kind, data=known)
     columns, rows = flat_rows(comparison)
     frame = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)

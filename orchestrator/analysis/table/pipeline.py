@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from orchestrator.analysis.rank.matching import matching
 from orchestrator.analysis.rank.ranked import rank
 from orchestrator.analysis.rank.seeds import join_seeds
 from orchestrator.analysis.relate.relations import relate
+from orchestrator.metrics import OWN
 from orchestrator.runs.read import find_runs, unstarted
 
 __all__ = ["Comparison", "Incomplete", "Lineage", "Row", "compare"]
@@ -80,5 +81,13 @@ def compare(
         rows, incomplete = join_seeds(rows, incomplete)
     if where is not None:
         rows, incomplete = matching(where, rows, incomplete)
+    sort_by = sort_by or _own_metric(rows, (data or {}).get(OWN, ()))
     ranked = rank(rows, incomplete, sort_by=sort_by, goal=goal, at=at)
     return relate(replace(ranked, n_unstarted=0 if where else unstarted(runs, paths)), top=top)
+
+
+def _own_metric(rows: Sequence[Row], functions: Collection[str]) -> str | None:
+    """Return the metric of the first function that the user named, if any run has it."""
+    names = [text.partition(":")[2] for text in functions]
+    wanted = [split + name for name in names[:1] for split in ("val_", "")]
+    return next((name for name in wanted if any(name in row.metrics for row in rows)), None)

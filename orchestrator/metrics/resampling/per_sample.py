@@ -43,7 +43,20 @@ class Weighted:
     function: Callable[[Any], Any]
 
 
-Resampled = Sums | Weighted
+@dataclass(frozen=True)
+class Called:
+    """A metric that is only known as a function of arrays, as one of the user's.
+
+    Attributes:
+        n_samples: how many samples there are.
+        function: numbers of the samples that are kept [M] → value.
+    """
+
+    n_samples: int
+    function: Callable[[Any], float]
+
+
+Resampled = Sums | Weighted | Called
 
 
 def mean_of(values: Any) -> Sums:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl, regular
-from orchestrator.metrics import ArrayProblem, check_pair, check_sequences
+from orchestrator.metrics import ArrayProblem, check_pair
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import (
     ROLES,
@@ -281,7 +281,7 @@ class StoredRun:
         if any(file.exists() for file in lengths):
             predicted = load_sequences(first.path, lengths[0])
             wanted = load_sequences(second.path, lengths[1])
-            check_sequences(predicted, wanted)
+            check_pair(predicted, wanted)
             return predicted, wanted
         predictions, targets = (load_array(each.path, each.key) for each in (first, second))
         check_pair(predictions, targets)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from orchestrator.cli.output import writing
 from orchestrator.cli.render.text import plural
 from orchestrator.errors import UsageError
 from orchestrator.files import atomic
-from orchestrator.metrics import resolve_kind
+from orchestrator.metrics import asked_for
 
 _FORMATS = ("csv", "md", "json")
 
@@ -29,8 +28,7 @@ _FORMATS = ("csv", "md", "json")
 @click.option("--where", metavar="CONDITION", help="Only such runs: 'lr < 1e-3 and val_acc > 0.9'.")
 @click.option("--columns", metavar="NAMES", help="Show these columns, with commas.")
 @click.option("--top", **options.NUMBER, help="Show only the best N.")
-@click.option("--metrics", metavar="KIND", help="Kind of other tools' arrays, e.g. edc.")
-@click.option("--rate", metavar="HZ", type=float, help="Samples per second of those arrays.")
+@options.arrays
 @click.option("--export", type=click.Choice(_FORMATS), help="Output format.")
 @click.option("-o", "--output", **options.FILE, help="Output file.")
 @options.as_json
@@ -66,14 +64,13 @@ def command(
                 f"--output: cannot derive a format from {output}. "
                 "Use the ending .csv, .md or .json, or --export."
             )
-    kind = kind_of(metrics, rate)
+    kind, data = asked_for(metrics, rate)
 
     from orchestrator.analysis.table import compare, to_json
     from orchestrator.cli.render.comparison import heading, render_comparison
     from orchestrator.cli.render.exported import render_csv, render_markdown
 
     searched = options.run_folders(paths)
-    data = {} if rate is None else {"rate_hz": rate}
     comparison = compare(searched, kind=kind, data=data, on_progress=progress(), **ranking)
     if form is None and not comparison.n_total:
         click.echo(
@@ -102,25 +99,6 @@ def command(
         if comparison.incomplete:
             omitted = plural(len(comparison.incomplete), "incomplete run")
             click.echo(f"Not in the CSV: {omitted}; --json and --export md list them.", err=True)
-
-
-def kind_of(metrics: str | None, rate: float | None) -> str | None:
-    """Return the kind of other tools' arrays."""
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise UsageError(f"--rate: {rate:g} is not above 0 samples per second.")
-    if metrics is None:
-        if rate is not None:
-            raise UsageError(
-                "--rate needs --metrics. Give the kind of the arrays too, as `--metrics edc`."
-            )
-        return None
-    kind = resolve_kind(metrics)
-    if kind == "decay_curve" and rate is None:
-        raise UsageError(
-            f"--metrics {metrics} needs --rate. "
-            "Give the samples per second of the curves, as `--rate 48000`."
-        )
-    return kind
 
 
 def progress() -> Callable[[int, int], Any] | None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import options
-from orchestrator.cli.commands.results.compare import kind_of, progress
+from orchestrator.cli.commands.results.compare import progress
 from orchestrator.cli.output import writing
 from orchestrator.errors import NotFoundError
 from orchestrator.files import atomic, format_size
+from orchestrator.metrics import asked_for
 from orchestrator.runs import results_folder
 
 
@@ -18,8 +19,7 @@ from orchestrator.runs import results_folder
 @click.argument("paths", metavar="[SWEEP|PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", **options.FILE, default=Path("report.html"), help="Output file.")
 @click.option("--sort-by", metavar="METRIC", help="Metric to rank by. [default: validation]")
-@click.option("--metrics", metavar="KIND", help="Kind of other tools' arrays, e.g. edc.")
-@click.option("--rate", metavar="HZ", type=float, help="Samples per second of those arrays.")
+@options.arrays
 def command(
     *,
     paths: tuple[Path, ...],
@@ -39,11 +39,12 @@ def command(
     known = [
         path if path.exists() or not (results / path).is_dir() else results / path for path in paths
     ]
+    kind, data = asked_for(metrics, rate)
     report = collect(
         known or [results],
         sort_by=sort_by,
-        kind=kind_of(metrics, rate),
-        data={} if rate is None else {"rate_hz": rate},
+        kind=kind,
+        data=data,
         on_progress=progress(),
     )
     if not report.runs:
