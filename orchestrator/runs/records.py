@@ -87,6 +87,11 @@ class TrialRecord:
     replicate: int = 0  # place of its seed in the group, from 0
     symptom: str | None = None  # the symptom of its curve that ended it ("explosion")
 
+    @property
+    def node(self) -> str:
+        """The machine of a cluster on which the last attempt ran; "" without a cluster."""
+        return (self.slot or {}).get("node") or ""
+
     def state_now(self, driver_lives: bool) -> tuple[TrialState, str | None]:
         """Return the state and its reason; a trial that a killed driver left RUNNING waits."""
         if self.state is TrialState.RUNNING and not driver_lives:

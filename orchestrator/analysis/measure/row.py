@@ -34,6 +34,7 @@ class Lineage:
     change: Mapping[str, Any] = field(default_factory=dict)
     group: int | None = None
     replicate: int = 0
+    node: str = ""
 
     @classmethod
     def of(cls, record: TrialRecord | None) -> Lineage:
@@ -175,6 +176,12 @@ class Row:
     tied: bool | None = None
     run: StoredRun | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def node(self) -> str:
+        """The nodes of a cluster on which it ran, with commas if its seeds ran on several."""
+        runs = self.members or (self,)
+        return ", ".join(dict.fromkeys(run.lineage.node for run in runs if run.lineage.node))
+
     def value(self, name: str) -> Any:
         """Return a metric, fact or parameter by its full name; None if the row lacks it."""
         for known in (self.metrics, self.facts, self.config):
@@ -203,6 +210,7 @@ class Row:
             "tier": self.tier,
             "split": self.split,
             "stage": self.lineage.stage,
+            "node": self.node,
             "origin": self.lineage.origin,
             "link": self.lineage.link,
             "changed": self.lineage.words,

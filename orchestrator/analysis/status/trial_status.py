@@ -18,7 +18,7 @@ _LATEST = 2.5e11  # seconds since 1970: no calendar goes further than the year 9
 _SLACK_S = 1.0
 # More durations would change their mean by little and take long to read.
 _MOST_DURATIONS = 200
-_COPIED = ("number", "name", "config", "attempt", "stage", "origin", "link", "symptom")
+_COPIED = ("number", "name", "config", "attempt", "stage", "origin", "link", "symptom", "node")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class TrialStatus:
     origin: int | None = None
     link: str | None = None
     symptom: str | None = None
+    node: str = ""
 
 
 def read_trial(

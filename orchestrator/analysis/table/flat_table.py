@@ -73,6 +73,7 @@ def _related(row: Row) -> dict[str, Any]:
     lineage = row.lineage
     found: dict[str, Any] = {} if lineage.stage is None else {"stage": lineage.stage}
     values = {"changed": lineage.words, "tier": row.tier, "seeds": len(row.members)}
+    values |= {"node": row.node}
     found |= {name: value for name, value in values.items() if value}
     found |= {} if row.on_front is None else {"on_front": row.on_front}
     found |= {f"facts.{name}": value for name, value in row.facts.items()}

@@ -125,6 +125,8 @@ def _lineage_columns(rows: Sequence[Row], metric: str) -> list[Column]:
     columns = filled(*columns)
     if len({row.lineage.stage for row in rows if row.rank}) > 1:
         columns.insert(0, Column("stage", cells(lambda row: row.lineage.stage), 1, key="stage"))
+    if len({row.node for row in rows if row.node}) > 1:
+        columns.append(Column("node", cells(lambda row: row.node), 4, key="node"))
     return columns
 
 

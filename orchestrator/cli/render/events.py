@@ -130,6 +130,7 @@ def _started(slot: Mapping[str, Any], attempt: Any) -> str:
     text = "started"
     if device:
         text += f" on {f'GPU {device}' if device[:1].isdigit() else device}"
+        text += f" of {node}" if (node := str(slot.get("node") or "")) else ""
     if isinstance(threads, int) and threads > 1:
         text += f", {plural(threads, 'thread')}"
     if isinstance(attempt, int) and attempt > 1:

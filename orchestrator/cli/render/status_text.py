@@ -83,6 +83,8 @@ def _columns(trials: Sequence[TrialStatus], metric: str, width: int) -> list[Col
     stages = [clean(trial.stage or "-") for trial in trials]
     if len(set(stages)) > 1:
         columns.insert(2, Column("stage", stages, 1))
+    if len({trial.node for trial in trials if trial.node}) > 1:
+        columns.append(Column("node", [clean(trial.node or "-", 32) for trial in trials], 2))
     reasons = [_reason(trial) for trial in trials]
     longest = max(map(len, reasons))
     if not longest:

@@ -26,6 +26,7 @@ _SPARK = 12
 _NOTE = 24
 _NAME = 24
 _TITLE = 12
+_TEXT = ("stage", "node")  # these columns start at the left, and are left out if all trials agree
 _GAP = 2
 
 
@@ -168,17 +169,18 @@ def _columns(
         ("epoch", [progress(trial) for trial in trials], 0),
         ("left", [format_duration(trial.time_left_s) for trial in trials], 1),
         ("ends", [clock(trial.ends_at) for trial in trials], 4),
+        ("node", [clean(trial.node, _TITLE) for trial in trials], 3),
         (clean(metric, _TITLE), [number(trial.metrics.get(metric)) for trial in trials], 0),
         ("best", [number(best.get(trial.number)) for trial in trials], 0),
     ]
     columns = []
     for title, texts, weight in found:
         cells = ["" if text == "-" else text for text in texts]
-        is_same = title == "stage" and len(set(cells)) == 1
+        is_same = title in _TEXT and len({one for one in cells if one}) == 1
         if any(cells) and not is_same:
             width = max(map(len, (title, *cells)))
             columns.append(
-                _Column(title, [Text(one) for one in cells], width, weight, title != "stage")
+                _Column(title, [Text(one) for one in cells], width, weight, title not in _TEXT)
             )
     return columns
 

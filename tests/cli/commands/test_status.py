@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,9 +14,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from rich.console import Console
 
 from orchestrator.analysis.status.sweep_status import read_status
+from orchestrator.analysis.table import compare
+from orchestrator.analysis.table.flat_table import to_csv
+from orchestrator.cli.render.comparison import render_comparison
 from orchestrator.cli.render.status_text import render_status
+from orchestrator.cli.terminal.trial_table import trial_table
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialState, load_trials, now
 from tests.analysis import made
@@ -251,3 +257,28 @@ def test_the_memory_of_a_trial_comes_with_its_source(live: SweepDir) -> None:
     lines = render_status(read_status(live), width=200).splitlines()
     assert any("8.0 GiB declared" in line for line in lines)
     assert any(re.search(r"\bunknown\b", line) for line in lines)
+
+
+@pytest.mark.parametrize(("nodes", "shown"), [(["n1", "n2"], True), (["n1", "n1"], False)])
+def test_machines_are_shown_if_trials_ran_on_several(
+    tmp_path: Path, nodes: list[str], shown: bool
+) -> None:
+    sweep = made.sweep(tmp_path)
+    for number, node in enumerate(nodes):
+        slot = {"index": 0, "node": node, "device": "0", "memory_mib": 1, "threads": 1}
+        made.trial(sweep, number, error=0.1 + number, slot=slot)
+    made.trial(sweep, 2, state=TrialState.WAITING)
+    status, comparison = read_status(sweep), compare([sweep.path])
+    live = io.StringIO()
+    table = trial_table(status, {}, 120, 20, ascii_only=False)
+    Console(file=live, width=120).print(*table)
+    for text in (
+        render_status(status, width=160),
+        render_comparison(comparison, width=160),
+        live.getvalue(),
+    ):
+        assert ("node" in text) == shown
+        assert ("n2" in text) == shown
+    assert [trial.node for trial in status.trials] == [*nodes, ""]
+    assert [row.to_dict()["node"] for row in comparison.rows] == nodes
+    assert to_csv(comparison).splitlines()[0].endswith(",node")

@@ -35,6 +35,16 @@ def told(**event: Any) -> str:
             "trial 1 (b): started on GPU 0",
         ),
         (
+            {
+                "event": "trial_started",
+                "number": 1,
+                "name": "b",
+                "attempt": 1,
+                "slot": SLOT | {"node": "n2"},
+            },
+            "trial 1 (b): started on GPU 0 of n2",
+        ),
+        (
             {"event": "trial_started", "number": 1, "name": "b", "attempt": 2, "slot": None},
             "trial 1 (b): started, attempt 2",
         ),
