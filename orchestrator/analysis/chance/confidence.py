@@ -10,13 +10,13 @@ groups, or for a metric that is no function of sums, expanded percentiles are ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.metrics.resampling import Called, Resampled, Sums, ratio
+from orchestrator.metrics.resampling import Called, Resampled, Sums, Weighted, ratio
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,19 +33,28 @@ FEWEST_GROUPS = 10
 DRAWS = 1999
 
 _MOST_STUDENTIZED = 120  # groups; beyond, both methods agree
-_MOST_CALLED = 60  # groups that a user's function is computed without
+_MOST_GROUPS = 1000  # that are drawn
+_MOST_SLOW = 60  # groups, of a metric that is computed again without each
+_MOST_WEIGHED = 20_000  # samples that a metric of weights is computed of for each draw
 _BLOCK = 1 << 22  # numbers that are computed at once
 _Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval, and the probability of one as far from 0 by chance alone."""
+    """A value with its interval, and the probability of one as far from 0 by chance alone.
+
+    Attributes:
+        error: standard error.
+        freedom: degrees of freedom of the error.
+    """
 
     value: float
     low: float
     high: float
     p_value: float
+    error: float
+    freedom: float
 
 
 @dataclass(frozen=True)
@@ -86,46 +95,70 @@ class Grouped:
 def grouped(of: Resampled, groups: NDArray[np.intp] | None = None) -> Grouped:
     """Return a metric by groups.
 
+    Neighbors are joined if there are more groups than are worth drawing (Künsch 1989).
+
     Args:
         groups: [N] number of the group of each sample, from 0 without gaps; None if each sample is
             its own.
     """
     import numpy as np
 
-    if isinstance(of, Called):
-        return _from_pseudo_values(of, groups)
+    n_samples = len(of.statistics) if isinstance(of, Sums) else of.n_samples
+    is_slow = isinstance(of, Called) or (isinstance(of, Weighted) and n_samples > _MOST_WEIGHED)
+    numbers = np.arange(n_samples) if groups is None else groups
+    n_all = int(numbers.max()) + 1
+    n_groups = min(n_all, _MOST_SLOW if is_slow else _MOST_GROUPS)
+    numbers = numbers * n_groups // n_all
     if isinstance(of, Sums):
-        if groups is None:
-            return Grouped(len(of.statistics), of.statistics, of.combine)
-        sums = np.zeros((int(groups.max()) + 1, of.statistics.shape[1]))
-        np.add.at(sums, groups, of.statistics)
-        return Grouped(len(sums), sums, of.combine)
-    if groups is None:
-        return Grouped(of.n_samples, None, of.function)
-    return Grouped(int(groups.max()) + 1, None, lambda counts: of.function(counts[:, groups]))
+        columns = [np.bincount(numbers, column, n_groups) for column in of.statistics.T]
+        return Grouped(n_groups, np.stack(columns, axis=1), of.combine)
+    if isinstance(of, Weighted):
+        function = of.function
+        found = Grouped(n_groups, None, lambda counts: function(counts[:, numbers]))
+        return mean_of_seeds([found]) if is_slow else found
+    every = np.arange(n_samples)
+    try:
+        value = of.function(every)
+        without = [of.function(every[numbers != one]) for one in range(n_groups)]
+    except Exception:  # whatever a user's function raises for fewer samples
+        value, without = math.nan, [math.nan] * n_groups
+    return _of_pseudo_values(_pseudo_values(value, np.asarray(without)))
 
 
-def _from_pseudo_values(of: Called, groups: NDArray[np.intp] | None) -> Grouped:
-    """Return a metric as the mean of the pseudo-values of at most `_MOST_CALLED` groups.
+def mean_of_seeds(seeds: Sequence[Grouped]) -> Grouped:
+    """Return the mean of a metric over several runs on the same samples, by what each group adds.
 
-    A pseudo-value is what a group adds, G θ - (G - 1) θ without it (Tukey 1958; their mean is moved
-    to θ). Groups beyond are joined with their neighbors.
+    That is linear in the groups, so that any number of runs costs as much as one.
     """
     import numpy as np
 
-    every = np.arange(of.n_samples)
-    of_each = every if groups is None else groups
-    n_all = int(of_each.max()) + 1
-    n_groups = min(n_all, _MOST_CALLED)
-    of_each = of_each * n_groups // n_all
-    try:
-        value = of.function(every)
-        without = np.array([of.function(every[of_each != one]) for one in range(n_groups)])
-    except Exception:  # whatever a user's function raises for fewer samples
-        value, without = math.nan, np.full(n_groups, math.nan)
+    added = []
+    for of in seeds:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            value = float(of.at(np.ones((1, of.n_groups)))[0])
+            if of.sums is not None:
+                without = np.asarray(of.value(of.sums.sum(axis=0) - of.sums))
+            else:
+                without = of.at(1.0 - np.eye(of.n_groups))
+        added.append(_pseudo_values(value, without))
+    return _of_pseudo_values(np.mean(added, axis=0))
+
+
+def _pseudo_values(value: float, without: Floats) -> Floats:
+    """Return what each group adds to a metric: [G].
+
+    It is G θ - (G - 1) θ without it (Tukey 1958), moved so that the mean is θ.
+    """
+    n_groups = len(without)
     added = n_groups * value - (n_groups - 1) * without
-    added += value - added.mean()
-    return Grouped(n_groups, np.stack([added, np.ones(n_groups)], axis=1), ratio)
+    shifted: Floats = added + (value - added.mean())
+    return shifted
+
+
+def _of_pseudo_values(added: Floats) -> Grouped:
+    import numpy as np
+
+    return Grouped(len(added), np.stack([added, np.ones(len(added))], axis=1), ratio)
 
 
 def estimate(of: Grouped) -> Estimate | None:
@@ -166,14 +199,15 @@ def _studentized(of: Grouped, sums: Floats, value: float) -> Estimate | None:
     if not math.isfinite(error):
         return None
     if error == 0.0:
-        return Estimate(value, value, value, float(value == 0.0))
+        return Estimate(value, value, value, float(value == 0.0), 0.0, of.n_groups - 1)
     usable = np.isfinite(drawn) & np.isfinite(errors) & (errors > 0)
     if usable.mean() < LEVEL:
         return None
     ratios = (drawn[usable] - value) / errors[usable]
     low, high = np.quantile(ratios, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     p_value = student_p_value(value / error, of.n_groups - 1)
-    return Estimate(value, float(value - high * error), float(value - low * error), p_value)
+    low, high = float(value - high * error), float(value - low * error)
+    return Estimate(value, low, high, p_value, error, of.n_groups - 1)
 
 
 def _jackknife_errors(of: Grouped, sums: Floats, counts: Floats) -> Floats:
@@ -211,7 +245,7 @@ def _expanded(of: Grouped, value: float) -> Estimate | None:
     low, high = np.quantile(usable, [tail, 1.0 - tail])
     error = float(usable.std())
     p_value = student_p_value(value / error, n_groups - 1) if error > 0 else float(value == 0.0)
-    return Estimate(value, float(low), float(high), p_value)
+    return Estimate(value, float(low), float(high), p_value, error, n_groups - 1)
 
 
 def student_quantile(freedom: float) -> float:
@@ -240,6 +274,10 @@ def student_p_value(ratio: float, freedom: float) -> float:
 
     It can be far below one over the number of draws, which a correction for many comparisons needs.
     """
+    if freedom < FEWEST_GROUPS - 1:
+        from scipy.special import stdtr
+
+        return 2.0 * float(stdtr(freedom, -abs(ratio)))
     normal = math.sqrt(freedom * math.log1p(ratio**2 / freedom))
     return 2.0 * NormalDist().cdf(-normal * (8 * freedom + 1) / (8 * freedom + 3))
 

@@ -72,7 +72,8 @@ class Difference:
     """One value minus another, with the interval that chance explains; NaN for no interval.
 
     Attributes:
-        basis: what the interval is based on: ``"seeds"``, ``"samples"`` or ``""``.
+        basis: what the interval is based on: ``"samples"``, ``"groups"`` of them, ``"seeds"``,
+            ``"seeds and samples"`` (or groups), or ``""``.
         unit: of the metric; "" for none, or if unknown.
     """
 
@@ -114,7 +115,7 @@ class Interval:
 
     low: float
     high: float
-    basis: str  # "samples", "groups" (of samples) or "seeds"
+    basis: str  # "samples", "groups" (of samples), "seeds", "seeds and samples" or "… groups"
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.chance import against_the_best
+from orchestrator.analysis.chance import Replicates, against_the_best
+from orchestrator.analysis.chance.samples import MOST_ELEMENTS
 from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Difference, Row
 from orchestrator.analysis.measure.targets import measured
-from orchestrator.analysis.relate.noise import between_runs, between_seeds, rank_correlation
+from orchestrator.analysis.relate.noise import between_runs, rank_correlation
 from orchestrator.metrics import ArrayProblem, unit as metric_unit
 from orchestrator.runs.foreign import metadata
 
 BASELINE = "baseline"
-MOST_ELEMENTS = 2_000_000
-"""Larger arrays are not evaluated again for an interval: a table must not take long."""
-
 _Numbered = Mapping[tuple[Path, int], Row]
 """Folder of a sweep and number of a trial to the row that the trial is in."""
 
@@ -38,18 +36,19 @@ def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
     baselines = {
         row.info.path: row for row in rows if row.info.has_baseline and not row.lineage.change
     }
+    replicates = {row.rank: Replicates(row, metric) for row in rows}
     related = []
     for row in rows if top is None else rows[:top]:
         differences = dict(_to_references(row, references))
         base = baselines.get(row.info.path)
         if base is not None and base is not row and row.lineage.stage == base.lineage.stage:
-            found = _to_baseline(row, base, metric)
+            found = _to_baseline(replicates[row.rank], replicates[base.rank])
             if found is not None:
                 unit = metric_unit(metric, row.kind)
                 differences[BASELINE] = {metric: replace(found, unit=unit)}
         earlier = _earlier(row, numbered, metric)
         related.append(replace(row, differences=differences, earlier=earlier))
-    related, sentences = against_the_best(related, metric, len(rows))
+    related, sentences = against_the_best(related, replicates)
     notes = [
         *sentences,
         *_noise_note(related, ranked.goal),
@@ -61,21 +60,18 @@ def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
     )
 
 
-def _to_baseline(row: Row, base: Row, metric: str) -> Difference | None:
-    ours, theirs = row.metrics.get(metric), base.metrics.get(metric)
-    if ours is None or theirs is None:
+def _to_baseline(ours: Replicates, theirs: Replicates) -> Difference | None:
+    found = ours.minus(theirs)
+    if found is not None:
+        estimate, basis = found
+        return Difference(estimate.value, estimate.low, estimate.high, basis)
+    row, base, metric = ours.row, theirs.row, ours.metric
+    if metric not in row.metrics or metric not in base.metrics:
         return None
-    if row.members and base.members:
-        # A replicate that was pruned, or that saved nothing, may lack the metric.
-        values, before = (
-            [member.metrics[metric] for member in one.members if metric in member.metrics]
-            for one in (row, base)
-        )
-        return between_seeds(values, before) if values and before else None
     paired = None
-    if row.run is not None and base.run is not None:
+    if row.run is not None and base.run is not None and not row.members and not base.members:
         paired = between_runs(row.run, base.run, metric, most_elements=MOST_ELEMENTS)
-    return paired or Difference(ours - theirs)
+    return paired or Difference(row.metrics[metric] - base.metrics[metric])
 
 
 def _to_references(
@@ -119,9 +115,11 @@ def _noise_note(rows: Sequence[Row], goal: str) -> Iterator[str]:
         return
     better = "above" if goal == "maximize" else "below"
     sources = {
-        "seeds": "the seeds (Welch's 95 % interval)",
+        "seeds": "the seeds (95 % interval; other samples may change more)",
         "samples": "the choice of samples (paired 95 % interval; another seed may change more)",
+        "seeds and samples": "seeds and samples (95 % interval)",
     }
+    bases = {basis.replace("groups", "samples") for basis in bases}
     shown = [text for basis, text in sources.items() if basis in bases]
     yield (
         f"Differences to the baseline are better {better} 0"
