@@ -28,6 +28,14 @@ results = click.option(
 )
 sweep = click.option("--sweep", metavar="NAME", help="Sweep of the trial. [default: the newest]")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+address = click.option(
+    "--address",
+    metavar="HOST:PORT",
+    envvar="RAY_ADDRESS",
+    callback=lambda ctx, parameter, value: None if value in ("", "local") else value,
+    help="Use all nodes of the running Ray cluster there; auto for the one that this machine "
+    "belongs to. [default: $RAY_ADDRESS, else this machine alone]",
+)
 detach = click.option("--detach", is_flag=True, help="Run in the background; survives logout.")
 
 

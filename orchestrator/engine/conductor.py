@@ -168,8 +168,8 @@ class Conductor:
                 case "failed", text:
                     self._on_failed(attempt_id, attempt, str(text))
 
-    def on_gone(self, attempt_id: str) -> None:
-        """Give back the room of an attempt whose process has ended.
+    def on_gone(self, attempt_id: str, lost: str = "") -> None:
+        """Give back the room of an attempt whose process has ended, with `lost` or by itself.
 
         An attempt that ran out of memory, or whose worker ended without a word, goes back into the
         queue, or has failed for good.
@@ -178,7 +178,7 @@ class Conductor:
         if attempt is None:
             return
         if not attempt.is_finished and attempt.out_of_memory is None:
-            reason, is_retried = self._retries.after_loss(attempt.record.number)
+            reason, is_retried = self._retries.after_loss(attempt.record.number, lost)
             is_retried = is_retried and attempt.requested_end is None
             self._finish(attempt, TrialState.WAITING if is_retried else TrialState.FAIL, reason)
         del self._running[attempt_id]

@@ -1,4 +1,4 @@
-from . import fit as fit, model as model
+from . import cluster_plan as cluster_plan, fit as fit, model as model
 from .model import (
     CPU as CPU,
     Device as Device,

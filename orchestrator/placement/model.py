@@ -57,8 +57,10 @@ class Device:
 
     def __str__(self) -> str:
         if self.id == CPU:
-            return self.name or "the host"
-        return f"GPU {self.id} ({self.name})" if self.name else f"GPU {self.id}"
+            text = self.name or "the host"
+        else:
+            text = f"GPU {self.id} ({self.name})" if self.name else f"GPU {self.id}"
+        return f"{text} of {self.node}" if self.node else text
 
     @property
     def used_bytes(self) -> int:
@@ -72,8 +74,8 @@ class Device:
 
     @property
     def key(self) -> str:
-        """A name that is unique on its machine and the same for every process."""
-        return self.uuid or self.id
+        """A name that is unique among all machines of a sweep and the same for every process."""
+        return self.uuid or (f"{self.node}/{self.id}" if self.node else self.id)
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,18 @@ class Host:
         free_bytes: RAM that is free for trials.
         total_bytes: all RAM (of the container, if it has a limit).
         idle_cores: how many of the cores others leave idle; None if it was not measured.
+        node: its name among the machines of a cluster; "" for this one.
     """
 
     cores: int
     free_bytes: int
     total_bytes: int
     idle_cores: float | None = None
+    node: str = ""
 
     def device(self) -> Device:
         """Return the host's memory as a device, so that the same code watches both."""
-        return Device(CPU, "the host's memory", self.total_bytes, self.free_bytes)
+        return Device(CPU, "the host's memory", self.total_bytes, self.free_bytes, self.node)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dashboard", is_flag=True, help="Also show the sweep live in a browser.")
 @click.option("--plain", is_flag=True, help="Print lines, also on a terminal.")
+@options.address
 @options.detach
 @click.pass_context
 def command(
@@ -73,6 +74,7 @@ def command(
     inline: bool,
     dashboard: bool,
     plain: bool,
+    address: str | None,
     detach: bool,
     **selection: Any,
 ) -> int:
@@ -89,7 +91,13 @@ def command(
     timeout_s = None if wait_timeout is None else options.duration(wait_timeout, "--wait-timeout")
     policy = policy_of(loaded, 1 if inline else max_parallel, placement, share)
     known = partial(known_need, loaded, results=folder)
-    plan = decide(loaded, policy, gpus=gpus, known=known, waits=True)
+    if address is not None:
+        if ctx.get_parameter_source("address") is not click.core.ParameterSource.ENVIRONMENT:
+            options.exclusive(address=address, inline=inline)
+        options.exclusive(address=address, gpus=gpus)
+        address = None if inline else address
+    if address is None:
+        plan = decide(loaded, policy, gpus=gpus, known=known, waits=True)
     if detach:
         from orchestrator.engine.driver import start_detached
 
@@ -102,7 +110,6 @@ def command(
         click.echo(f"  sweep logs --sweep {target} -f")
         click.echo(f"  sweep stop {target}")
         return 0
-    _announce(loaded, plan, inline=inline)
     again = _continuing(ctx, loaded.path)
     notifier = Notifier(loaded)
 
@@ -114,7 +121,14 @@ def command(
         progress.opened(found, records)
         notifier.opened(found)
 
-    with closing(notifier):
+    with closing(notifier), ExitStack() as stack:
+        cluster = None
+        if address is not None:
+            from orchestrator.engine.runners.cluster import joined
+
+            cluster = stack.enter_context(joined(address, loaded.trainer))
+            plan = cluster.decide(loaded, policy, known)
+        _announce(loaded, plan, inline=inline)
         with (
             _dashboard(loaded, folder, new=new) if dashboard else nullcontext(),
             _progress(loaded, plain=plain) as progress,
@@ -136,6 +150,7 @@ def command(
                 retry_failed=retry_failed,
                 terms=SlotOptions(policy, gpus, timeout_s),
                 command=again,
+                cluster=cluster,
             )
         notifier.ended()
         _conclude(outcome, again)

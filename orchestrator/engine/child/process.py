@@ -159,6 +159,16 @@ class TrialProcess:
         if attempt.program is not None:
             self._grace_s = Program.from_dict(attempt.program).grace_s + _EXTRA_S
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid or 0
+
+    @property
+    def sources(self) -> list[Any]:
+        """What becomes ready when `poll` has something to return."""
+        return [self._connection, self._process.sentinel]
+
     def poll(self, timeout_s: float) -> list[Message]:
         """Return the messages since the last call, waiting at most `timeout_s` for the first.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.analysis import Success, judge_success
 from orchestrator.engine.conductor import INTERRUPTED, Conductor
@@ -33,6 +34,9 @@ from orchestrator.runs import (
 )
 from orchestrator.sweepfile.expand import count_trials
 from orchestrator.sweepfile.model import Spec
+
+if TYPE_CHECKING:
+    from orchestrator.engine.runners.cluster.cluster import Cluster
 
 REQUESTS_EVERY_S = 0.5
 
@@ -80,6 +84,7 @@ def run_sweep(
     retry_failed: bool = False,
     terms: SlotOptions | None = None,
     command: str = "",
+    cluster: Cluster | None = None,
     on_open: Callable[[SweepDir, Mapping[int, TrialRecord]], None] = lambda folder, records: None,
     on_stop: Callable[[bool], object] = lambda at_once: None,
 ) -> Outcome:
@@ -93,6 +98,7 @@ def run_sweep(
         inline: run in this process, one trial after another, without Ray.
         terms: how the machine is used; None for the default `Policy`.
         command: the command line that continues the sweep, for people.
+        cluster: where trials run instead of on this machine; `plan` is its plan.
         on_open: receives the folder and the trials that it held, before anything starts.
         on_stop: called at the first Ctrl+C with False, and at the second, before the process ends,
             with True; in the signal handler: it must neither take a lock nor use a stream.
@@ -113,7 +119,7 @@ def run_sweep(
         try:
             retries = _requeue(folder, records, retry_failed)
             on_open(folder, records)
-            driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen)
+            driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen, cluster)
             # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
             with control.catching(
                 lambda: driver.stop(on_stop), lambda: driver.stop_at_once(on_stop)
@@ -138,7 +144,9 @@ class _Driver:
         log: SweepLog,
         kept: dict[int, TrialRecord],
         only: frozenset[str],
+        cluster: Cluster | None,
     ) -> None:
+        self._cluster = cluster
         self._spec = spec
         self._plan = plan
         self._folder = log.folder
@@ -184,8 +192,9 @@ class _Driver:
         record = self._new_record(command, before, retries=retries)
         record.save(folder)
         log_event(folder, "sweep_started", plan=plan.to_dict(), kept=len(kept))
-        machine = Machine(plan, options.gpus)
-        leases = Leases()
+        cluster = self._cluster
+        machine = Machine(plan, options.gpus) if cluster is None else cluster.machine(plan)
+        leases = Leases() if cluster is None else None  # its agents keep them
         try:
             history = History(folder.path.parent / HISTORY_FILE)
             slots = SlotAllocator(spec, plan, options, machine, log, history=history, leases=leases)
@@ -196,24 +205,13 @@ class _Driver:
                 log.show("expected", None, {"n_trials": conductor.trials.expected})
             if not conductor.is_over:
                 before = None
-                if inline:
-                    from orchestrator.engine.runners.inline import run_trials
-                else:
-                    self._announce("starting Ray")
-                    from orchestrator.engine.runners.ray_runner import run_trials
 
                 def started() -> None:
                     on_start()
                     if spec.program is None:  # the first trial waits for it
                         self._announce("loading PyTorch")
 
-                run_trials(
-                    conductor,
-                    self._tick,
-                    slots=len(plan.slots),
-                    trainer=spec.trainer,
-                    on_start=started,
-                )
+                self._run_trials(conductor, inline=inline, on_start=started)
             conductor.close()
         except BaseException as error:
             record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
@@ -226,13 +224,31 @@ class _Driver:
                 self._close_record(record)
             raise
         finally:
-            leases.release()
+            if leases is not None:
+                leases.release()
             machine.close()
         success = self._judge(conductor, record)
         self._close_record(record, before)
         if self._timeout:
             raise WaitTimeoutError(self._timeout)
         return Outcome(folder, record.state, conductor.records, conductor.ending, success)
+
+    def _run_trials(
+        self, conductor: Conductor, *, inline: bool, on_start: Callable[[], None]
+    ) -> None:
+        """Run what the conductor hands out: here, through Ray on this machine, or on a cluster."""
+        if self._cluster is not None:
+            from orchestrator.engine.runners.cluster import join
+
+            join.run_trials(self._cluster, conductor, self._tick, on_start=on_start)
+            return
+        if inline:
+            from orchestrator.engine.runners.inline import run_trials
+        else:
+            self._announce("starting Ray")
+            from orchestrator.engine.runners.ray_runner import run_trials
+        slots, trainer = len(self._plan.slots), self._spec.trainer
+        run_trials(conductor, self._tick, slots=slots, trainer=trainer, on_start=on_start)
 
     def _announce(self, words: str) -> None:
         """Report what takes a while before the first trial starts."""

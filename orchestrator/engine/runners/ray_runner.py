@@ -11,7 +11,7 @@ import secrets
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def local_ray(
         # Before Ray is imported, since both take seconds; and Ray's settings are not for trials.
         shared_forkserver.serving(folder, preload),
     ):
-        ray = _import_ray()
+        ray = import_ray(_SETTINGS)
         _set_token(folder / "token")
         node = None
         try:
@@ -161,14 +161,12 @@ def local_ray(
             if _lost(node) is None:
                 ray.shutdown()
             else:
-                # It would wait a minute for what is gone, as the end of the interpreter does; the
-                # reaper ends the rest.
-                atexit.register(_leave)
+                leave_at_exit()  # the reaper ends the rest
 
 
-def _import_ray() -> Any:
-    """Import Ray with our settings, and silence it."""
-    os.environ.update(_SETTINGS)
+def import_ray(settings: Mapping[str, str]) -> Any:
+    """Import Ray with settings, which it reads from the environment, and silence it."""
+    os.environ.update(settings)
     warnings.filterwarnings("ignore", module="ray")
     import ray
 
@@ -204,6 +202,11 @@ def _lost(node: Any) -> str | None:
     """Return the name of a process that Ray needs and that has ended; None if all are alive."""
     dead = {} if node is None else dict(node.dead_processes())
     return next((name for name in _NEEDED if name in dead), None)
+
+
+def leave_at_exit() -> None:
+    """End this process without asking Ray, which would wait a minute for what is gone."""
+    atexit.register(_leave)
 
 
 def _leave() -> None:

@@ -17,7 +17,7 @@ does it take) and out-of-memory (what next).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from orchestrator.engine.slots.device_limits import DeviceLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.engine.slots.oom_retry import Recovery, recover_counted, recover_uncounted
+from orchestrator.engine.slots.sites import Site, waiting_of
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.files import MIB, to_mib
@@ -56,27 +57,26 @@ class SlotAllocator:
         leases: Leases | None = None,
     ) -> None:
         self._spec = spec
+        self._plan = plan
         self._machine = machine
         self._log = log
         self._leases = leases
         self._leases_problem = ""
-        self._occupancy = Occupancy(
-            plan, options, machine, leases, is_script=spec.program is not None
-        )
-        self._admission = self._occupancy.admission
+        self._options = options
+        self._history = history
         self._timing = SweepTiming(plan.n_trials, options.window)
-        self._limits = DeviceLimits(
-            plan,
-            options,
-            history=history,
-            pays=lambda *at_once: self._timing.pays(machine.monotonic(), *at_once),
-            is_shared=self._occupancy.is_shared,
-        )
+        self._sites: dict[str, Site] = {}
+        self._site_of: dict[str, Site] = {}  # by attempt that runs there
+        self._add_sites(machine.parts(plan))
+        sites = self._sites.values()
         self._needs = TrialNeeds(
-            spec, self._occupancy.reading, history, believes_less=self._limits.searches
+            spec,
+            [device for site in sites for device in site.occupancy.reading],
+            history,
+            believes_less=any(site.limits.searches for site in sites),
         )
         self._wants: dict[int, Want] = {}
-        self._asked: dict[int, Need] = {}
+        self._asked: dict[tuple[str, int], Need] = {}
         self._waiting = WaitingLog(machine, options.wait_timeout_s)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
@@ -93,14 +93,15 @@ class SlotAllocator:
     @property
     def timeout_message(self) -> str:
         """Why the sweep ends: it waited long enough while nothing ran; "" if it need not end."""
-        return "" if self._occupancy.slots else self._waiting.timeout_message
+        return "" if self._site_of else self._waiting.timeout_message
 
     def summary(self) -> dict[str, Any]:
         """Return the state of placement in JSON types, for the sweep's record; {} for no news."""
+        limits = [site.limits for site in self._sites.values()]
         found: dict[str, Any] = {
             "waiting": None if self._waiting.now is None else self._waiting.now.to_dict(),
-            "growth": self._limits.summaries(),
-            "fallback": self._limits.fallback or None,
+            "growth": {name: text for each in limits for name, text in each.summaries().items()},
+            "fallback": "; ".join(each.fallback for each in limits if each.fallback) or None,
         }
         return found if any(found.values()) else {}
 
@@ -109,55 +110,59 @@ class SlotAllocator:
         if not candidates:
             return None
         wants = [self._want(candidate) for candidate in candidates]
-        self._set_limits(wants)
         turn = candidates[0].turn
         due = [place for place, candidate in enumerate(candidates) if candidate.turn == turn]
-        place = self._choose(wants, due)
+        found = self._choose(wants, due)
         refused = {(wants[place].need, wants[place].alone) for place in due}
-        if place is None and any((want.need, want.alone) not in refused for want in wants):
+        if found is None and any((want.need, want.alone) not in refused for want in wants):
             # A seed that is not due yet may still fill what all that are leave free.
-            place = self._choose(wants, range(len(wants)))
+            found = self._choose(wants, range(len(wants)))
         slot = None
-        if place is not None:
-            slot = self._admission.take(wants[place].need, alone=wants[place].alone)
+        if found is not None:
+            site, place = found
+            slot = site.admission.take(wants[place].need, alone=wants[place].alone)
         self._note_waiting(starts=slot is not None)
-        if place is None or slot is None:
+        if found is None or slot is None:
             return None
         for passed in overtaken(wants, place):
             number = candidates[passed].number
             if number is not None:
                 self._wants[number] = replace(wants[passed], passed=wants[passed].passed + 1)
-        self._asked[slot.index] = wants[place].need
+        self._asked[slot.node, slot.index] = wants[place].need
         return place, slot
 
     def started(self, attempt_id: str, record: TrialRecord, slot: Slot) -> None:
         """Note that an attempt was handed out; writes its need into the record."""
         # What was requested before its config was known may not be what such a trial takes.
-        occupied = self._occupancy.enter(attempt_id, record, slot, self._asked.pop(slot.index))
+        site = self._site_of[attempt_id] = self._sites[slot.node]
+        need = self._asked.pop((slot.node, slot.index))
+        occupied = site.occupancy.enter(attempt_id, record, slot, need)
         self._wants.pop(record.number, None)
         self._timing.started(attempt_id, record, self._machine.monotonic())
         for device in occupied.devices:
-            kept_as = self._needs.growth_key(record.config, device, self._machine.cores)
-            self._emit_growth(self._limits.started(attempt_id, device, kept_as))
+            kept_as = self._needs.growth_key(record.config, device, site.machine.cores)
+            self._emit_growth(site.limits.started(attempt_id, device, kept_as))
 
     def gpu_limits(self, attempt_id: str) -> tuple[int | None, int | None]:
         """Return what an attempt may hold on its GPU, and all the memory of its smallest GPU.
 
         None stands for no limit, as on a CPU.
         """
-        occupied = self._occupancy.slots[attempt_id]
-        return occupied.cap_bytes, None if self._machine.on_cpu else occupied.total_bytes or None
+        site = self._site_of[attempt_id]
+        occupied = site.occupancy.slots[attempt_id]
+        return occupied.cap_bytes, None if site.machine.on_cpu else occupied.total_bytes or None
 
     def reported(self, attempt_id: str, step: int) -> None:
         """Note a report."""
-        occupied = self._occupancy.slots.get(attempt_id)
-        if occupied is None:
+        site = self._site_of.get(attempt_id)
+        if site is None:
             return
-        self._occupancy.note_step(occupied)
-        self._believe(occupied)
+        occupied = site.occupancy.slots[attempt_id]
+        site.occupancy.note_step(occupied)
+        self._believe(site, occupied)
         now = self._machine.monotonic()
         self._timing.reported(attempt_id, step, now)
-        self._emit_growth(self._limits.reported(attempt_id, occupied.keys, step, now))
+        self._emit_growth(site.limits.reported(attempt_id, occupied.keys, step, now))
 
     def holds(self, attempt_id: str, memory_bytes: int, pid: int) -> None:
         """Note what an attempt reports of itself; 0 bytes if it only reports its process `pid`.
@@ -165,20 +170,24 @@ class SlotAllocator:
         On a GPU these are the peak of what torch reserved, without the context, else the RAM of all
         its processes.
         """
-        occupied = self._occupancy.slots.get(attempt_id)
-        if occupied is not None:
-            self._occupancy.note_memory(occupied, memory_bytes, pid)
-            self._believe(occupied)
+        site = self._site_of.get(attempt_id)
+        if site is not None:
+            occupied = site.occupancy.slots[attempt_id]
+            site.occupancy.note_memory(occupied, memory_bytes, pid)
+            self._believe(site, occupied)
 
     def tick(self) -> None:
-        """Read what scripts hold, if it is time."""
-        for occupied in self._occupancy.look():
-            self._believe(occupied)
+        """Read what scripts hold, if it is time; add machines that have joined."""
+        self._add_sites(self._machine.parts(self._plan))
+        for site in self._sites.values():
+            for occupied in site.occupancy.look():
+                self._believe(site, occupied)
 
     def ended(self, attempt_id: str, *, is_complete: bool = False) -> None:
         """Free the slot of an attempt whose process is gone, and keep what was learned."""
-        occupied = self._occupancy.leave(attempt_id)
-        if occupied is None:
+        site = self._site_of.pop(attempt_id, None)
+        occupied = None if site is None else site.occupancy.leave(attempt_id)
+        if site is None or occupied is None:
             return
         if occupied.peak and (occupied.reports or is_complete):
             for device in occupied.devices:
@@ -186,31 +195,32 @@ class SlotAllocator:
                 self._needs.keep(occupied.record.config, device, occupied.peak)
         is_typical = is_complete and is_whole(occupied.record)
         self._timing.ended(attempt_id, self._machine.monotonic(), is_typical=is_typical)
-        self._emit_growth(self._limits.ended(attempt_id, occupied.keys))
+        self._emit_growth(site.limits.ended(attempt_id, occupied.keys))
 
     def oom_kills_since_start(self, attempt_id: str) -> int:
         """Return how many processes the host's memory guard killed while an attempt ran."""
-        return self._machine.oom_kills() - self._occupancy.slots[attempt_id].oom_kills
+        site = self._site_of[attempt_id]
+        return site.machine.oom_kills() - site.occupancy.slots[attempt_id].oom_kills
 
     def recover(self, attempt_id: str, kind: Kind, text: str) -> Recovery:
         """Free the slot of an attempt that ran out of memory, and decide how it continues.
 
         Its process is gone; `text` is the failure's message and the end of the log.
         """
-        occupied = self._occupancy.slots[attempt_id]
+        site = self._site_of[attempt_id]
+        occupied = site.occupancy.slots[attempt_id]
         record, retries = occupied.record, occupied.retries
-        was_alone = self._admission.was_alone(occupied.slot)
-        at_once = {key: len(self._occupancy.on(key)) for key in occupied.keys}
+        was_alone = site.admission.was_alone(occupied.slot)
+        at_once = {key: len(site.occupancy.on(key)) for key in occupied.keys}
         self.ended(attempt_id)
-        self._occupancy.read()
-        is_counted = (kind == "host") == self._machine.on_cpu
+        site.occupancy.read()
+        is_counted = (kind == "host") == site.machine.on_cpu
         if is_counted:
-            found = self._recover_counted(occupied, text, was_alone=was_alone)
+            found = self._recover_counted(site, occupied, text, was_alone=was_alone)
         else:
-            others = len(self._occupancy.slots)
+            others = len(site.occupancy.slots)
             found = recover_uncounted(kind, text, others=others, retries=retries)
-        place = f"GPU {occupied.slot.device}" if len(self._occupancy.reading) > 1 else ""
-        falls_back = self._limits.ran_out(at_once, record.number, place)
+        falls_back = site.limits.ran_out(at_once, record.number, site.place_of(occupied))
         if found.again is not None:
             record.need["retries"] = retries + 1
             if is_counted:
@@ -229,16 +239,16 @@ class SlotAllocator:
             words=found.reason,
         )
         if falls_back:
-            self._log.emit("fallback", words=self._limits.fallback)
+            self._log.emit("fallback", words=site.limits.fallback)
         return found
 
     def close(self) -> None:
         """Note that nothing will start any more."""
         self._waiting.close()
 
-    def _believe(self, occupied: OccupiedSlot) -> None:
+    def _believe(self, site: Site, occupied: OccupiedSlot) -> None:
         """Believe the peak of a trial that has come through its first steps, if it grew."""
-        peak = self._occupancy.new_peak(occupied)
+        peak = site.occupancy.new_peak(occupied)
         if peak is None:
             return
         for device in occupied.devices:
@@ -249,37 +259,66 @@ class SlotAllocator:
         if need.memory_bytes is None or (gives_way and measured < given):
             need = Need(measured, "measured")
             if measured < given:
-                self._occupancy.shrink(occupied, measured)
+                site.occupancy.shrink(occupied, measured)
         occupied.note_need(need)
         occupied.record.need["peak_mib"] = to_mib(peak)
         self._log.save(occupied.record)
 
-    def _recover_counted(self, occupied: OccupiedSlot, text: str, *, was_alone: bool) -> Recovery:
+    def _recover_counted(
+        self, site: Site, occupied: OccupiedSlot, text: str, *, was_alone: bool
+    ) -> Recovery:
         """Return how a trial continues whose slot is free again; the devices were just read."""
-        mine = [device for device in self._occupancy.reading if device.key in occupied.keys]
+        mine = [device for device in site.occupancy.reading if device.key in occupied.keys]
         # A card that is lost for the moment is taken to come back whole.
         is_lost = len(mine) < len(occupied.devices)
-        is_shared = any(map(self._occupancy.is_busy, mine))
+        is_shared = any(map(site.occupancy.is_busy, mine))
         return recover_counted(
             occupied,
             text,
             place=", ".join(map(str, mine or occupied.devices)),
             is_capped=occupied.cap_bytes is not None and self._spec.program is None,
             was_alone=was_alone and not is_lost and not is_shared,
-            greatest_bytes=occupied.total_bytes if is_lost else self._admission.greatest(),
+            greatest_bytes=occupied.total_bytes if is_lost else self._greatest(),
             declared_bytes=self._needs.declared_bytes,
         )
 
-    def _choose(self, wants: Sequence[Want], places: Sequence[int]) -> int | None:
-        """Return which of some places starts now, or None."""
-        asked = [wants[place] for place in places]
-        if self._machine.on_cpu and len({want.need for want in asked}) > 1:
-            # RAM is rarely short, so small differences there do not alter the order.
-            longest = max(asked, key=lambda want: want.duration_s or 0.0)
-            if self._admission.choose([longest]) is not None:
-                return places[asked.index(longest)]
-        found = self._admission.choose(asked)
-        return None if found is None else places[found]
+    def _choose(self, wants: Sequence[Want], places: Sequence[int]) -> tuple[Site, int] | None:
+        """Return which of some places starts now and on which machine, or None."""
+        policy, sites = self._options.policy, self._usable()
+        bound = 1 if policy.placement == "sequential" else policy.max_parallel
+        if len(sites) > 1 and bound is not None and len(self._site_of) >= bound:
+            return None
+        best: tuple[Site, int] | None = None
+        # The first that fits anywhere starts, on the machine of which the least is in use.
+        for site in sorted(sites, key=lambda site: site.load):
+            place = site.choose(wants, places)
+            if place is not None and (best is None or place < best[1]):
+                best = site, place
+            if best is not None and best[1] == places[0]:
+                break
+        return best
+
+    def _greatest(self) -> int:
+        """Return the bytes that one trial could have on a device if none of ours ran."""
+        return max((site.admission.greatest() for site in self._usable()), default=0)
+
+    def _usable(self) -> list[Site]:
+        return [site for site in self._sites.values() if site.machine.is_usable]
+
+    def _add_sites(self, parts: Mapping[str, tuple[Machine, Plan]]) -> None:
+        for name in parts.keys() - self._sites.keys():
+            machine, plan = parts[name]
+            occupancy = Occupancy(
+                plan, self._options, machine, self._leases, is_script=self._spec.program is not None
+            )
+            limits = DeviceLimits(
+                plan,
+                self._options,
+                history=self._history,
+                pays=lambda *at_once: self._timing.pays(self._machine.monotonic(), *at_once),
+                is_shared=occupancy.is_shared,
+            )
+            self._sites[name] = Site(machine, occupancy, limits, plan.max_parallel)
 
     def _want(self, candidate: Candidate) -> Want:
         number, config = candidate.number, candidate.config
@@ -289,14 +328,6 @@ class SlotAllocator:
         duration_s = self._timing.expect(config, stage)
         return replace(known or Want(need), need=need, duration_s=duration_s)
 
-    def _set_limits(self, wants: Sequence[Want]) -> None:
-        needs = [want.need.memory_bytes for want in wants]
-        least = min((need for need in needs if need is not None), default=None)
-        for device in self._occupancy.reading:
-            there = self._occupancy.on(device.key)
-            limit = self._limits.limit(device, there, least, len(wants))
-            self._admission.limit_device(device.key, limit)
-
     def _emit_growth(self, found: Found) -> None:
         for facts in found:
             self._log.emit("growth", **facts)
@@ -305,6 +336,6 @@ class SlotAllocator:
         if self._leases is not None and self._leases.problem and not self._leases_problem:
             self._leases_problem = self._leases.problem
             self._log.emit("leases", words=self._leases_problem)
-        event = self._waiting.note(self._admission.waiting, starts=starts)
+        event = self._waiting.note(waiting_of(self._usable()), starts=starts)
         if event is not None:
             self._log.emit(event[0], **event[1])

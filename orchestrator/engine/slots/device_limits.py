@@ -19,7 +19,7 @@ Found = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class _DeviceSearch:
-    device_id: str
+    device: str  # its id, of a cluster `<node>:<id>`
     kept_as: MemoryKey
     search: SearchUp
 
@@ -96,7 +96,8 @@ class DeviceLimits:
                 if self._begins_with_all
                 else SearchUp(1, learned=learned, window=window)
             )
-            self._searches[device.key] = _DeviceSearch(device.id, kept_as, search)
+            name = f"{device.node}:{device.id}" if device.node else device.id
+            self._searches[device.key] = _DeviceSearch(name, kept_as, search)
         return self._note([device.key], lambda search: search.started(attempt_id))
 
     def reported(self, attempt_id: str, keys: Sequence[str], step: float, now: float) -> Found:
@@ -126,9 +127,9 @@ class DeviceLimits:
         return self.fallback != before
 
     def summaries(self) -> dict[str, str]:
-        """Return what was tried out, a sentence by id of the device."""
-        found = {each.device_id: each.search.summary() for each in self._searches.values()}
-        return {device_id: text for device_id, text in found.items() if text}
+        """Return what was tried out, a sentence by name of the device."""
+        found = {each.device: each.search.summary() for each in self._searches.values()}
+        return {device: text for device, text in found.items() if text}
 
     def _note(self, keys: Sequence[str], note: Callable[[SearchUp], Measurement | None]) -> Found:
         """Pass an event to the searches of some devices, and keep what they find."""
@@ -139,7 +140,7 @@ class DeviceLimits:
             if known is None or measurement is None:
                 continue
             summary = known.search.summary()
-            found.append({"device": known.device_id, **measurement.to_dict(), "words": summary})
+            found.append({"device": known.device, **measurement.to_dict(), "words": summary})
             learned = known.search.learned()
             if self._history is not None and learned is not None and not self._is_shared(key):
                 self._history.record_growth(known.kept_as, learned)

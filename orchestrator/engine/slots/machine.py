@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.engine.child.memory import tree_bytes
@@ -20,7 +20,10 @@ class Machine:
         on_cpu: True if trials run on CPUs.
         cores: for all trials together.
         comparable: whether the driver's process ids are those of this process.
+        is_usable: whether trials may start there now.
     """
+
+    is_usable = True
 
     def __init__(self, plan: Plan, gpus: str | None = None) -> None:
         self.on_cpu = plan.on_cpu
@@ -31,6 +34,10 @@ class Machine:
         self._allowed: frozenset[str] | None = None
         if self._reader is not None and gpus is not None:
             self._allowed = frozenset(device.key for device in choose(self._reader.read(), gpus))
+
+    def parts(self, plan: Plan) -> Mapping[str, tuple[Machine, Plan]]:
+        """Return the machines of this one by name, each with its part of the plan."""
+        return {"": (self, plan)}
 
     def read(self) -> Sequence[Device] | Host:
         """Return the devices, or the host for trials on CPUs, as they are now."""

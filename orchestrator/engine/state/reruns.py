@@ -41,11 +41,14 @@ class Retries:
         self._counts: Counter[int] = Counter()
         self._rests: dict[int, float] = {}
 
-    def after_loss(self, number: int) -> tuple[str, bool]:
-        """Return the reason of a trial whose worker was lost, and whether it runs again."""
+    def after_loss(self, number: int, lost: str = "") -> tuple[str, bool]:
+        """Return the reason of a trial whose worker was lost, and whether it runs again.
+
+        `lost` is what was lost if it was not the worker alone.
+        """
         most = MOST_LOST if self._most is None else self._most
         self._counts[number] += 1
-        return _LOST, self._counts[number] <= most
+        return lost or _LOST, self._counts[number] <= most
 
     def after(self, number: int, message: str) -> str | None:
         """Return the reason of a trial that failed and runs again; None if it failed for good."""

@@ -255,7 +255,7 @@ class Admission:
         for holding in self._holdings.values():
             holding.shared = holding.shared or not set(keys).isdisjoint(holding.keys)
         if view.on_cpu:
-            slot = Slot(index, "", CPU, promised, threads)
+            slot = Slot(index, chosen[0].device.node, CPU, promised, threads)
         else:
             slot = slot_on([account.device for account in chosen], index, promised, threads)
         self._holdings[index] = Holding(

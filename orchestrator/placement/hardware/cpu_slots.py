@@ -64,7 +64,7 @@ def plan_cpu(host: Host, need: Need, n_trials: int | None, policy: Policy) -> Pl
         mode="parallel" if parallel and not grows else "sequential",
         start_parallel=1 if grows else count,
         max_parallel=count,
-        slots=tuple(Slot(index, "", CPU, memory, threads) for index in range(count)),
+        slots=tuple(Slot(index, host.node, CPU, memory, threads) for index in range(count)),
         n_trials=n_trials,
         need=need,
         reason=reason + (", starting with one (--placement grow)" if grows else ""),

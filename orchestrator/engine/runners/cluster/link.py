@@ -1,0 +1,133 @@
+"""The driver's connection to the agent of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.engine.child.process import Attempt, Message
+from orchestrator.engine.runners.cluster.agent import Agent, Snapshot
+from orchestrator.engine.runners.cluster.fence import DriverLease, clock
+
+_LIFELINE_S = 2.0  # from the end of an agent's process to that of its trials
+
+SILENT_S = 5.0
+"""An agent that has not answered for so long gets no new trials."""
+
+
+class Link:
+    """Calls an agent, one exchange at a time, and keeps what it answered last.
+
+    Attributes:
+        node: name of the node.
+        snapshot: what the agent read last; None before its first answer.
+        attempts: ids of the attempts that were sent there and have not ended.
+        is_dead: True once the agent has ended, with its node or alone.
+        failure: why it has ended, as Ray reports it.
+        description: what runs there (`Agent.describe`); empty before its first answer.
+    """
+
+    def __init__(self, node: str, node_id: str, trainer: str | None, lease_s: float) -> None:
+        self.node = node
+        self.node_id = node_id
+        self.snapshot: Snapshot | None = None
+        self.attempts: set[str] = set()
+        self.is_dead = False
+        self._ended_alone_at: float | None = None
+        self.failure = ""
+        self.description: dict[str, Any] = {}
+        self._lease = DriverLease(lease_s, clock())
+        self._answered_at = clock()
+        self._epoch = 0
+        self._heard = 0
+        self._starts: dict[str, str] = {}
+        self._sent: set[str] = set()
+        strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        self._agent: Any = (
+            ray.remote(Agent)
+            .options(num_cpus=0, max_concurrency=8, scheduling_strategy=strategy)
+            .remote(node, trainer, lease_s)
+        )
+        self._described = self._agent.describe.remote()
+        self._call: Any = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the agent answers, so that trials may start there."""
+        return self.snapshot is not None and not self.is_dead and not self._is_silent
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the agent has ended, or was silent for so long that its trials have."""
+        return self.is_dead or (bool(self.description) and self._is_silent and self.is_over)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its trials have ended for certain, if the agent is not heard any more."""
+        if self._ended_alone_at is not None and clock() - self._ended_alone_at > _LIFELINE_S:
+            return True
+        return self._lease.is_over(clock())
+
+    @property
+    def _is_silent(self) -> bool:
+        return clock() - self._answered_at > SILENT_S
+
+    def start(self, attempt_id: str, attempt: Attempt) -> None:
+        """Send an attempt to the node."""
+        self.attempts.add(attempt_id)
+        self._starts[attempt_id] = attempt.to_json()
+        self._agent.nudge.remote()
+
+    def pending(self) -> Any:
+        """Return what `receive` waits for; None for nothing."""
+        return self._call if self.description else self._described
+
+    def exchange(self, ending: Iterable[str]) -> None:
+        """Ask for news, unless an earlier question is unanswered."""
+        if self._call is not None or not self.description or self.is_dead:
+            return
+        # While the agent does not answer, its lease must come to its end.
+        sent_at = self._lease.sent_at if self._is_silent else self._lease.sent(clock())
+        self._sent = set(self._starts)
+        self._call = self._agent.exchange.remote(
+            sent_at, self._epoch, self._heard, list(ending), dict(self._starts)
+        )
+
+    def ended_alone(self) -> None:
+        """Note that the agent has ended and its node has not, so that its trials end at once."""
+        self._ended_alone_at = self._ended_alone_at or clock()
+
+    def receive(self, ready: set[Any], on_messages: Callable[[str, list[Message]], None]) -> None:
+        """Take in an answer if it is among what is ready."""
+        call = self.pending()
+        if call is None or call not in ready:
+            return
+        try:
+            answer = ray.get(call)
+        except ActorUnavailableError:
+            self._call = None  # for the moment; what was lost is asked for again
+            return
+        except RayError as error:
+            self.is_dead, self.failure = True, str(error)
+            return
+        self._answered_at = clock()
+        if call is self._described:
+            self.description = answer
+            return
+        self._call = None
+        for attempt_id in self._sent:
+            del self._starts[attempt_id]
+        self._epoch, messages, snapshot = answer
+        self.snapshot = snapshot or self.snapshot
+        for number, attempt_id, batch in messages:
+            if number > self._heard:
+                self._heard = number
+                on_messages(attempt_id, batch)
+
+    def close(self) -> None:
+        """End the agent and with it its trials."""
+        ray.kill(self._agent)

@@ -1,0 +1,1 @@
+"""Tests of the agents on the nodes of a Ray cluster."""
