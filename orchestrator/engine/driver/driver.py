@@ -36,7 +36,7 @@ from orchestrator.sweepfile.expand import count_trials
 from orchestrator.sweepfile.model import Spec
 
 if TYPE_CHECKING:
-    from orchestrator.engine.runners.cluster.cluster import Cluster
+    from orchestrator.engine.runners.cluster.agents import Cluster
 
 REQUESTS_EVERY_S = 0.5
 

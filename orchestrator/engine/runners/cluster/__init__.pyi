@@ -1,2 +1,2 @@
-from .cluster import Cluster as Cluster
+from .agents import Cluster as Cluster
 from .join import joined as joined

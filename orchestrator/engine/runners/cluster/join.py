@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.runners.cluster.cluster import Cluster
+from orchestrator.engine.runners.cluster.agents import Cluster
 from orchestrator.engine.runners.cluster.fence import LEASE_S
 from orchestrator.engine.runners.ray_runner import import_ray, leave_at_exit
 from orchestrator.errors import SweepError, UsageError

@@ -26,6 +26,8 @@ from orchestrator.placement import (
 )
 from orchestrator.sweepfile.model import Spec
 
+NodeView = cluster_plan.NodeView
+
 LOOK_EVERY_S = 2.0
 """How often the driver looks which nodes there are."""
 
@@ -53,7 +55,7 @@ class Cluster:
         self._lost: list[Link] = []
         self._plans: dict[str, Plan] = {}
         self._machines: dict[str, NodeMachine] = {}
-        self._decide: Callable[[Sequence[cluster_plan.NodeView]], dict[str, Plan]] = lambda nodes: {}
+        self._decide: Callable[[list[NodeView]], dict[str, Plan]] = lambda nodes: {}
         self._names: dict[str, str] = {}  # by Ray's id of the node
         self._looked_at = 0.0
         self._sent = 0
@@ -75,12 +77,12 @@ class Cluster:
                 + (f" ({failures.pop()})" if failures else "")
             )
 
-    def views(self) -> list[cluster_plan.NodeView]:
+    def views(self) -> list[NodeView]:
         """Return what trials may use of each node now."""
         found = []
         for name, link in self._links.items():
             if link.is_ready and link.snapshot is not None:
-                found.append(cluster_plan.NodeView(name, link.snapshot.devices, link.snapshot.host))
+                found.append(NodeView(name, link.snapshot.devices, link.snapshot.host))
         return found
 
     def decide(self, spec: Spec, policy: Policy, known: Callable[[Sequence[Device]], Need]) -> Plan:
@@ -191,7 +193,7 @@ class Cluster:
             if name in self._machines or link.snapshot is None:
                 continue
             if name not in self._plans:
-                view = cluster_plan.NodeView(name, link.snapshot.devices, link.snapshot.host)
+                view = NodeView(name, link.snapshot.devices, link.snapshot.host)
                 self._plans |= self._decide([view])
             self._machines[name] = self._machine_of(name)
         return {name: (machine, self._plans[name]) for name, machine in self._machines.items()}
