@@ -10,15 +10,17 @@ import inspect
 import math
 import pkgutil
 import statistics
+import sys
 import warnings
 from array import array
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from orchestrator.errors import UsageError, nearest
 from orchestrator.runs import SweepDir, TrialRecord, TrialState as RecordState, read_reports
@@ -44,12 +46,12 @@ def make_pruner(name: str, options: Mapping[str, Any] | None = None) -> BasePrun
     elif isinstance(inner, Mapping):
         rest = {key: value for key, value in inner.items() if key not in ("name", "options")}
         chosen["wrapped_pruner"] = make_pruner(inner["name"], {**rest, **inner.get("options", {})})
-    pruner: BasePruner = made_from(record.optuna, "pruner", chosen)
+    pruner: BasePruner = made_from(record.optuna, "pruner", chosen, BasePruner)
     return pruner
 
 
-def made_from(path: str, key: str, options: Mapping[str, Any]) -> Any:
-    """Return an object of the class ``module:Class`` that a file names.
+def made_from(path: str, key: str, options: Mapping[str, Any], kind: Any) -> Any:
+    """Return an object of the class ``module:Class`` that a file names, which must be a `kind`.
 
     Raises:
         UsageError: there is no such class, or it does not accept the options.
@@ -58,11 +60,37 @@ def made_from(path: str, key: str, options: Mapping[str, Any]) -> Any:
         with warnings.catch_warnings():
             # That Optuna may change a class one day does not concern the user of a sweep.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return pkgutil.resolve_name(path)(**options)
+            named = pkgutil.resolve_name(path)
+            made = named(**options) if isinstance(named, type) else None
     except (ImportError, AttributeError) as error:
         raise UsageError(f"{key}: no class {path!r} can be imported ({error}).") from None
     except (TypeError, ValueError) as error:
         raise UsageError(f"{key}: {path} does not accept the options: {error}") from None
+    except Exception as error:  # whatever a class of the user's own raises is its own mistake
+        raise UsageError(f"{key}: {path} fails: {type(error).__name__}: {error}.") from error
+    if not isinstance(made, kind):
+        raise UsageError(f"{key}: {path} is no class of Optuna's kind {kind.__name__}.")
+    return made
+
+
+def find_in(folder: Path, *classes: str) -> None:
+    """Let a class ``module:Class`` be imported from the folder of its sweep file too."""
+    if any(":" in name for name in classes) and str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def prunes(name: str, trial: Trial) -> bool:
+    """Return whether a pruner stops a trial now.
+
+    Raises:
+        UsageError: it fails.
+    """
+    try:
+        return trial.should_prune()
+    except Exception as error:
+        if name in PRUNERS:
+            raise
+        raise UsageError(f"pruner: {name} fails: {type(error).__name__}: {error}.") from error
 
 
 def reason(

@@ -51,7 +51,7 @@ def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
     options["seed"] = seed % 2**32 if record.keeps_seed else own
     if name not in SAMPLERS and not _takes_seed(record.optuna):
         del options["seed"]
-    made: BaseSampler = made_from(record.optuna, "sampler", options)
+    made: BaseSampler = made_from(record.optuna, "sampler", options, BaseSampler)
     return made
 
 

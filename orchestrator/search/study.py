@@ -32,7 +32,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from orchestrator.errors import UsageError
 from orchestrator.files import plain
 from orchestrator.search.journal import open_journal
-from orchestrator.search.pruners import make_pruner, reason
+from orchestrator.search.pruners import find_in, make_pruner, prunes, reason
 from orchestrator.search.recorded import Reports, state_and_values
 from orchestrator.search.samplers import DirectedSampler
 from orchestrator.search.space import Space
@@ -77,6 +77,7 @@ class Study:
         goals = [first, *(metric.goal for metric in spec.objectives[1:])]
         # Optuna would print a line for each trial.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        find_in(spec.path.parent, spec.pruner, spec.sampler.name if spec.sampler else "")
         self._sampler = DirectedSampler(spec.method, spec.seed, spec.sampler)
         create = partial(
             optuna.create_study,
@@ -152,7 +153,6 @@ class Study:
 
         Without options that say from when on it may be, a trial is not stopped in its first steps:
         in the share of `total_steps`, its last step if that is known, that the record gives.
-
         Nor is it stopped at its last step, when there is nothing left to save.
 
         After a value that is not finite the pruner waits for the next finite one, because such
@@ -165,18 +165,18 @@ class Study:
         if self._pruner == "none" or not self._takes_reports:
             return None
         reports = running.reports
+        if reports.non_finite and not reports.is_lost:
+            return None
         if reports.non_finite:
-            if not reports.is_lost:
-                return None
             return (
                 f"{self._pruner} pruner: {self._metric} is {reports.latest_word} since step "
                 f"{reports.non_finite_since}, {reports.non_finite} reports in a row"
             )
-        if reports.last is None or not reports.last_is_kept or not running.trial.should_prune():
+        if reports.last is None or not reports.last_is_kept:
             return None
-        if reports.last[0] <= self._warm_up * self._steps(total_steps):
-            return None
-        if reports.last[0] >= self._last_step(total_steps):
+        first, last = self._warm_up * self._steps(total_steps), self._last_step(total_steps)
+        is_early_or_late = reports.last[0] <= first or reports.last[0] >= last  # or NaN
+        if not prunes(self._pruner, running.trial) or is_early_or_late:
             return None
         return reason(self._pruner, self._study, self._frozen(number), self._metric, self._options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -408,3 +409,47 @@ def test_nothing_is_printed(open_study: Opener, capfd: pytest.CaptureFixture[str
             study.tell(proposal.number, "COMPLETE", 0.5)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+class NoPruner:
+    """No class of Optuna's."""
+
+
+class Fails(optuna.pruners.BasePruner):
+    def __init__(self, *, at_once: bool = False) -> None:
+        if at_once:
+            raise KeyError("at once")
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        raise KeyError("later")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("NoPruner", {}, "is no class of Optuna's kind BasePruner"),
+        ("run", {"study": 1, "params": {}, "curve": []}, "is no class of Optuna's kind"),
+        ("Fails", {"at_once": True}, "fails: KeyError: 'at once'"),
+        ("Fails", {"at": 1}, "does not accept the options"),
+        ("nothing", {}, "can be imported"),
+        ("Fails", {}, "fails: KeyError: 'later'"),
+    ],
+)
+def test_what_a_pruner_of_the_users_own_does_wrong_is_named(
+    name: str, options: dict[str, Any], message: str, open_study: Opener
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        run(open_study(pruner=f"{__name__}:{name}", pruner_options=options), {"lr": 1e-3}, [1, 2])
+    assert str(caught.value).startswith("pruner: ")
+    assert message in str(caught.value)
+
+
+def test_a_class_is_found_in_the_folder_of_the_sweep_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "own_pruner_here.py").write_text(
+        "import optuna\nclass Never(optuna.pruners.NopPruner): pass\n"
+    )
+    study = study_at(tmp_path / "study.journal", pruner="own_pruner_here:Never")
+    assert run(study, {"lr": 1e-3}, [1.0, 2.0])[0] == "COMPLETE"

@@ -71,6 +71,10 @@ def read_stages(file: ParsedFile, results: Results) -> tuple[Stage, ...]:
                 file.error("needs top, fraction or if.", *path)
             promote = Promote(rule.get("top"), rule.get("fraction"), rule.get("if"))
             results.check_condition(promote.condition, *path, "if")
+        for parameter in entry.get("set", {}):
+            if parameter in file.parameters:
+                message = f"has no effect, since the values of parameters.{parameter} win."
+                file.warn(message, "stages", name, "set", parameter)
         stages.append(Stage(name, plain_settings(entry.get("set", {})), promote, resumes))
         before = entry
     return tuple(stages)
@@ -223,9 +227,16 @@ def _check_steps(file: ParsedFile, name: str, node: Node, key: str) -> None:
         steps = {join(key, str(place)): item for place, item in enumerate(node.value)}
         if not steps:
             file.log.at(node, key, "needs at least one value (found an empty list).")
-    if known is not None:
-        for where, step in steps.items():
+    declared = file.parameters.get(name)
+    numbers = declared is not None and (
+        declared.domain.low is not None
+        or all(type(value) in (int, float) for value in declared.domain.values)
+    )
+    for where, step in steps.items():
+        if known is not None:
             _check_step(file, known, step, where)
+        elif numbers and isinstance(step.value, str) and not _TIMES.fullmatch(step.value.strip()):
+            refuse(step, where, file.log, "a number or a factor such as '*0.1'")
 
 
 def _check_step(file: ParsedFile, known: TrainerParameter, node: Node, key: str) -> None:

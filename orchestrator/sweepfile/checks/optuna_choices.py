@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
@@ -79,6 +82,10 @@ def _pruner(
     return name, chosen, record
 
 
+def _is_module(path: Path) -> bool:
+    return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
+
+
 def _meant(file: ParsedFile, name: str, known: Mapping[str, Record]) -> str:
     """Return what to write for a class of Optuna, or another tool's name of one."""
     text = name.rpartition(".")[2].lower().replace("_", "").replace("-", "")
@@ -100,13 +107,20 @@ def _choice(
         file.error(f"{expected}{hint}", *path, at=named)
         return None
     name, below = str(named.value), node.get("options")
+    top = re.split(r"[.:]", name)[0]
+    if name not in known and not (find_spec(top) or _is_module(file.folder / top)):
+        message = f"there is no module {top!r} in {file.folder} or the environment."
+        file.error(message, *path, at=named)
     given: dict[str, tuple[tuple[str, ...], Node]] = {}
     if isinstance(node.value, dict):
         given = {n: ((*path, n), item) for n, item in node.value.items()}
         given.pop("name")
     if below is not None and isinstance(below.value, dict):
         given.pop("options")
-        given |= {n: ((*path, "options", n), item) for n, item in below.value.items()}
+        for option, item in below.value.items():
+            if option in given:
+                file.error("is set twice. Remove one.", *path, "options", option, at=item)
+            given[option] = (*path, "options", option), item
     for option, (where, item) in given.items():
         if name not in known:
             continue  # a class of the user's own takes what it takes

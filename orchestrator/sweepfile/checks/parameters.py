@@ -12,7 +12,7 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import leaves
 from orchestrator.sweepfile.checks.start import shortage
 from orchestrator.sweepfile.conditions.condition import names
-from orchestrator.sweepfile.conditions.constraints import dependent_order
+from orchestrator.sweepfile.conditions.constraints import dependent_order, never_met
 from orchestrator.sweepfile.conditions.grammar import Among, Condition, Word, parse
 from orchestrator.sweepfile.expand.build import Excluded
 from orchestrator.sweepfile.expand.configs import (
@@ -314,6 +314,9 @@ def check_some_run(file: ParsedFile, spec: Spec) -> None:
 
 def _check_constraints(file: ParsedFile, spec: Spec) -> None:
     conditional = any(domain.when for domain in spec.parameters.values())
+    for name, values in never_met(spec).items():
+        message = f"never holds, so that no trial has {name} ({values})."
+        file.warn(message, *file.key_of(name), "when")
     if not spec.constraints and not conditional:
         return
     message = ""

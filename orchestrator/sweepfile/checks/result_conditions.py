@@ -6,6 +6,7 @@ These are the conditions of ``gate``, ``promote`` and ``success``, and the bound
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,11 @@ class Results:
         self.used.append(((*above, text), {text, *used}))
         stepped = any(part.step is not None for part in parts)
         if at_step and not stepped:
-            message = f"needs a step, such as {text}@5. Write bounds of the end under targets."
+            name = re.sub(r"@(-\d*)?$", "", text)
+            message = f"needs a step, such as {name}@5. Write bounds of the end under targets."
             self._file.error(message, *above, text)
+            if name != text:
+                return
         if stepped and not at_step:
             message = "targets are about the end, not a step. Write it under expect."
             self._file.error(message, *above, text)

@@ -12,6 +12,7 @@ from orchestrator.sweepfile.expand.configs import count_trials
 from orchestrator.sweepfile.model.course import Start
 from orchestrator.sweepfile.model.spec import Domain, Spec
 from orchestrator.sweepfile.program.paths import start_of
+from orchestrator.sweepfile.schema.fields import number_hint
 from orchestrator.sweepfile.space.distributions import limits, multiple, quantile, whole_steps
 from orchestrator.sweepfile.space.grid import canonical
 from orchestrator.sweepfile.yaml.node import Node, found
@@ -41,8 +42,8 @@ def read_start(file: ParsedFile, zips: tuple[tuple[str, ...], ...]) -> Start | N
             f"{file.method} learns nothing from results. Write method: bayes.", "start", "from"
         )
     path = start_of(node, file.folder) / source
-    if not path.is_dir():
-        message = f"no sweep folder {source!r} in {path.parent}. Write results/NAME."
+    if not (path / "trials").is_dir():
+        message = f"no folder of a sweep: {path}. Write results/NAME."
         file.error(message, "start", "from", at=node)
     return Start(tuple(configs), str(path.resolve()))
 
@@ -110,8 +111,8 @@ def _config(
         value = value_in(searched[name], node.plain())
         if value is None:
             allowed = _allowed(searched[name])
-            message = f"not {allowed} of {name} (found {found(node)}). Add it there."
-            file.error(message, *path, at=node)
+            hint = number_hint(node.value) or " Add it there."
+            file.error(f"not {allowed} of {name} (found {found(node)}).{hint}", *path, at=node)
         else:
             config[name] = value[0]
     seed = file.values.get("seed", 0)

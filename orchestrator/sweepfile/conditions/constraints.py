@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 from orchestrator.sweepfile.conditions.condition import evaluate, names
 from orchestrator.sweepfile.conditions.grammar import Condition, parse
 from orchestrator.sweepfile.model.spec import Constraint, Spec
 from orchestrator.sweepfile.trainer_schemas import TrainerSchema, resolve, trainer_schema
+
+_MOST_TRIED = 10_000
 
 
 class Rules:
@@ -74,6 +78,33 @@ def broken_by(spec: Spec, config: Mapping[str, Any]) -> Constraint | None:
         else:
             values[name] = inner
     return Rules(spec).judge(values, values)[1]
+
+
+def never_met(spec: Spec) -> dict[str, str]:
+    """Return the parameters whose ``when`` no values of the others meet, with these as text.
+
+    A condition is looked at if it depends on the values of parameters that always exist.
+    """
+    found = {}
+    set_elsewhere = {*spec.stage_set, *spec.overrides}
+    set_elsewhere |= {name for trial in spec.trials.values() for name in trial.set}
+    for parameter, domain in spec.parameters.items():
+        if not domain.when:
+            continue
+        condition = parse(domain.when)
+        sure = {item.name for item in names(condition, maybe_text=False)}
+        used = sorted(sure | ({item.name for item in names(condition)} & spec.parameters.keys()))
+        domains = [spec.parameters.get(name) for name in used]
+        choices = [one.values for one in domains if one is not None and one.values and not one.when]
+        if len(choices) < len(used) or set_elsewhere & {*used}:
+            continue
+        if math.prod(map(len, choices)) > _MOST_TRIED:
+            continue
+        rows = (dict(zip(used, row, strict=True)) for row in product(*choices))
+        if not any(evaluate(condition, row) for row in rows):
+            shown = (f"{n} is {', '.join(map(str, v))}" for n, v in zip(used, choices, strict=True))
+            found[parameter] = "; ".join(shown)
+    return found
 
 
 def dependent_order(conditions: Mapping[str, Condition]) -> list[str]:

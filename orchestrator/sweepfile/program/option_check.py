@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
         _report_unread(file, given, f"{text}, with argparse for instance. {_WAY_OUT}.")
         return
     starts = is_direct or Path(program.path).name in {Path(word).name for word in texts}
+    given = _without_hyphens(file, program, given) if is_direct else given
     is_plain = is_direct or (bool(words & {"args", "args_no_boolean_flags"}) and starts)
     if not is_plain or not parser.arguments or parser.kind in _NOT_CHECKED:
         return
@@ -97,6 +99,21 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
             if argument.is_required and not (is_given or is_typed):
                 message = f"{script} requires --{argument.option}. Give it a value in fixed."
                 file.error(message, "command" if program.command else "program")
+
+
+def _without_hyphens(
+    file: ParsedFile, program: Program, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parameters but for those whose names begin with hyphens, which are reported."""
+    kept = {}
+    for name, nodes in given.items():
+        word = next(iter(arguments({name: 0}, style=program.style, spelling=program.spelling)), "")
+        if word.startswith("---"):
+            message = f"is passed as {word}. Write the name without hyphens: {name.lstrip('-')}."
+            file.error(message, *nodes[0][0])
+        else:
+            kept[name] = nodes
+    return kept
 
 
 def _check_notebook(file: ParsedFile, program: Program, parser: ScriptParser) -> None:
@@ -119,6 +136,10 @@ def values_of(file: ParsedFile) -> dict[str, list[tuple[tuple[str, ...], Node, b
             found.setdefault(name, []).append(((*path, name), node, False))
     for name, node in file.strongest.items():
         found.setdefault(name, []).append(((name,), node, False))
+    seeds = file.values.get("seeds")
+    if seeds:
+        name = seeds.get("parameter", "seed") if isinstance(seeds, dict) else "seed"
+        found.setdefault(name, [(("seeds",), replace(file.node("seeds"), value=0), False)])
     return found
 
 

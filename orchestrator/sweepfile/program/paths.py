@@ -86,7 +86,7 @@ def locate(text: str, folder: Path) -> str | None:
     if "/" in text or "\\" in text:
         return None
     # Commands of a virtual environment that is not activated are next to its interpreter.
-    beside = Path(sys.executable).with_name(text)
+    beside = os.path.join(os.path.dirname(sys.executable), text)
     return text if shutil.which(text) or os.path.isfile(beside) else None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,7 +16,8 @@ from orchestrator.sweepfile.schema.fields import Scalar, of_type
 
 def _number_with(value: Any, hint: str) -> str:
     """Return a hint with `{}` replaced by a value, if that is a number."""
-    return hint.format(value) if type(value) in (int, float) else ""
+    is_number = type(value) in (int, float) and math.isfinite(value)
+    return hint.format(value) if is_number else ""
 
 
 def _size(value: Any) -> int:
@@ -40,6 +43,12 @@ def _limit(value: Any) -> Any:
     try:
         return bound(value)
     except ConditionError:
+        ends = [end.strip() for end in re.split(r"\.\.|\bto\b", value)]
+        meant = re.sub(r"=([<>])", r"\1=", value), "..".join(ends), "..".join(ends[::-1])
+        for text in meant:
+            with suppress(ConditionError):
+                bound(text)
+                raise ValueError(f'Write "{text}".') from None
         raise ValueError from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import (
     Collection,
     Iterable,
@@ -17,7 +18,7 @@ from random import Random
 from typing import Any
 
 from orchestrator.sweepfile.model.spec import Domain, Spec
-from orchestrator.sweepfile.space.distributions import multiple, whole_steps
+from orchestrator.sweepfile.space.distributions import limits, multiple, quantile, whole_steps
 
 MOST_JUDGED = 200_000
 """Most combinations of the parameters in constraints and conditions that are evaluated."""
@@ -95,6 +96,8 @@ def count_values(domain: Domain) -> int | None:
         assert domain.low is not None
         assert domain.high is not None
         return int(domain.high) - int(domain.low) + 1
+    if operator.eq(*limits(domain)):  # a normal distribution without a deviation
+        return 1
     steps = whole_steps(domain) if domain.q is not None else (0, math.inf)
     finite = all(map(math.isfinite, steps))
     return max(int(steps[1]) - int(steps[0]) + 1, 0) if finite else None
@@ -105,6 +108,8 @@ def values_of(domain: Domain) -> Sequence[Any]:
     if domain.values:
         weights = domain.probabilities or (1,) * len(domain.values)
         return distinct(v for v, weight in zip(domain.values, weights, strict=True) if weight > 0)
+    if operator.eq(*limits(domain)):
+        return [quantile(domain, 0.5)]
     if domain.q is None:
         return grid_values(domain)
     least, most = whole_steps(domain)

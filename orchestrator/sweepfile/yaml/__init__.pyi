@@ -1,1 +1,1 @@
-from .parse import LenientError as LenientError, read_yaml as read_yaml
+from .other_tools import LenientError as LenientError, read_yaml as read_yaml

@@ -2,7 +2,7 @@
 
 The language is PyYAML's YAML 1.1 with two departures: unquoted exponent floats (``1e-5``, ``5e-3``,
 ``1E5``) are floats, as their writers mean them, and dates stay text, because no parameter is a
-date. Keys are always text. Files of other tools are read leniently by `read_yaml`.
+date. Keys are always text.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from orchestrator.sweepfile.yaml.node import Log, Node, found
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 50
 MAX_UNFOLDED = 200_000  # values after all aliases are unfolded
-_LENIENT_BYTES = 4 << 20
-_LENIENT_DEPTH = 41
-_LENIENT_UNFOLDED = 50_000
 
-_TAG = "tag:yaml.org,2002:"
+TAG = "tag:yaml.org,2002:"
 _EXPONENT_TAG = "tag:exponent"  # a float that YAML 1.1 takes for text
 _EXPONENT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+\Z")
 _BOUND = re.compile(r"\s*[<>]=?\s*\S")
-_FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_HOLDS_VALUES = re.compile(r"^parameters\..*\.values?$|^fixed\.|\.set\.")
+FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def loader_with_exponents(base: Any) -> Any:
@@ -40,7 +38,7 @@ def loader_with_exponents(base: Any) -> Any:
     return loader
 
 
-_LOADER = loader_with_exponents(_FASTEST)
+_LOADER = loader_with_exponents(FASTEST)
 
 
 def read_file(path: Path, log: Log) -> Node:
@@ -94,12 +92,12 @@ def read_value(text: str, origin: str, log: Log) -> Node:
 
 def _build(text: str, origin: str, log: Log, *, numbered: bool = True) -> Node:
     try:
-        _measure(text, _LOADER, MAX_DEPTH, MAX_UNFOLDED)
+        measure(text, _LOADER, MAX_DEPTH, MAX_UNFOLDED)
         composed = yaml.compose(text, Loader=_LOADER)
         if composed is None:
             return Node(None, None, origin)
         return _Reader(origin, log, numbered).read(composed, "")
-    except _RefusedError as error:
+    except RefusedError as error:
         message, line = error.message, error.line
     except yaml.YAMLError as error:
         message, line = _explain(error, text)
@@ -109,7 +107,7 @@ def _build(text: str, origin: str, log: Log, *, numbered: bool = True) -> Node:
     raise log.error()
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """A text cannot be read at all."""
 
     def __init__(self, where: Any, message: str) -> None:
@@ -118,7 +116,7 @@ class _RefusedError(Exception):
         self.line = where.start_mark.line + 1
 
 
-def _measure(text: str, loader: Any, most_depth: int, most_values: int) -> None:
+def measure(text: str, loader: Any, most_depth: int, most_values: int) -> None:
     """Refuse text that is too deep or unfolds to too much, before anything is built."""
     known: dict[str, tuple[int, int] | None] = {}  # anchor -> values, depth; None: open
     stack: list[tuple[str | None, int, int]] = []  # anchor, values and depth so far
@@ -127,7 +125,7 @@ def _measure(text: str, loader: Any, most_depth: int, most_values: int) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise _RefusedError(event, "a second document starts here ('---'). Keep one.")
+                raise RefusedError(event, "a second document starts here ('---'). Keep one.")
         anchor, values, depth = getattr(event, "anchor", None), 1, 1
         if isinstance(event, yaml.CollectionStartEvent):
             stack.append((anchor, values, depth))
@@ -146,9 +144,9 @@ def _measure(text: str, loader: Any, most_depth: int, most_values: int) -> None:
                 values, depth = before + values, max(deepest, depth + 1)
                 stack[-1] = (outer, values, depth)
         if depth > most_depth:
-            raise _RefusedError(event, f"nested more than {most_depth} deep.")
+            raise RefusedError(event, f"nested more than {most_depth} deep.")
         if values > most_values:
-            raise _RefusedError(event, f"more than {most_values:,} values, aliases unfolded.")
+            raise RefusedError(event, f"more than {most_values:,} values, aliases unfolded.")
 
 
 def _meant(known: Mapping[str, tuple[int, int] | None], event: Any) -> tuple[int, int]:
@@ -156,10 +154,10 @@ def _meant(known: Mapping[str, tuple[int, int] | None], event: Any) -> tuple[int
     name = event.anchor
     if name not in known:
         message = f"no anchor &{name} above the alias *{name}."
-        raise _RefusedError(event, f"{message} Quote it if it is text: '*{name}'.")
+        raise RefusedError(event, f"{message} Quote it if it is text: '*{name}'.")
     meant = known[name]
     if meant is None:
-        raise _RefusedError(event, f"the alias *{name} is inside &{name} itself.")
+        raise RefusedError(event, f"the alias *{name} is inside &{name} itself.")
     return meant
 
 
@@ -208,8 +206,8 @@ class _Reader:
         merged: list[Node] = []
         for name, value in raw.value:
             if not isinstance(name, yaml.ScalarNode):
-                raise _RefusedError(name, "a key cannot be a list or a mapping.")
-            if name.tag == f"{_TAG}merge":
+                raise RefusedError(name, "a key cannot be a list or a mapping.")
+            if name.tag == f"{TAG}merge":
                 merged += self._merged(value, key)
                 continue
             inner = _join(key, name.value)
@@ -232,7 +230,7 @@ class _Reader:
         node = self.read(raw, key)
         others = node.value if isinstance(node.value, list) else [node]
         if not all(isinstance(other.value, dict) for other in others):
-            raise _RefusedError(raw, f"'<<' merges mappings only (found {found(node)}).")
+            raise RefusedError(raw, f"'<<' merges mappings only (found {found(node)}).")
         return others
 
     def _scalar(self, raw: Any, tag: str, key: str) -> Any:
@@ -247,6 +245,9 @@ class _Reader:
             message = f"expected {kind} (found {raw.value[:40]!r})."
             self._log.add(key, message, self._origin, self._line(raw))
             return None
+        meant = _other_meaning(raw, tag, key, value)
+        if meant:
+            self._log.warnings.append(Problem(self._line(raw), key, meant, self._origin))
         return value
 
     def _tag_name(self, raw: Any, key: str) -> str:
@@ -256,13 +257,30 @@ class _Reader:
             if self._numbered:
                 self._log.exponents.append(Problem(self._line(raw), key, raw.value, self._origin))
             return "float"
-        name = tag.removeprefix(_TAG) if tag.startswith(_TAG) else ""
+        name = tag.removeprefix(TAG) if tag.startswith(TAG) else ""
         if name in ("str", "null", "seq", "map", *_CONSTRUCT):
             return name
         if name not in ("timestamp", "value", "merge"):
             message = f"the tag {tag[:80]!r} builds an object. Remove the tag."
             self._log.add(key, message, self._origin, self._line(raw))
         return "str"
+
+
+def _other_meaning(raw: Any, tag: str, key: str, value: Any) -> str:
+    """Return a warning about a word that YAML 1.1 may read otherwise than its writer; else ""."""
+    text: str = raw.value
+    if raw.style:  # in quotes
+        return ""
+    if tag == "bool":
+        if text.lower() in ("true", "false") or not _HOLDS_VALUES.search(key):
+            return ""
+        word = str(value).lower()
+        return f"{text} is read as {word}. Write {word}, or '{text}' if it is text."
+    if ":" in text:
+        return f"{text} is read as {value}, in base 60. Write '{text}' if it is text."
+    if tag == "int" and re.fullmatch(r"[-+]?0[0-7_]+", text) and value > 7:
+        return f"{text} is read as {value}, in base 8. Write {value}, or '{text}' if it is text."
+    return ""
 
 
 def _join(key: str, name: str | int) -> str:
@@ -294,46 +312,3 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     if "escape character" in problem:
         hint = " In double quotes a backslash needs another one. Write the text in single quotes."
     return f"not YAML: {problem}.{hint}", row + 1
-
-
-class LenientError(ValueError):
-    """A text that cannot be read at all; the message is half a sentence."""
-
-
-class _AnyTagLoader(_FASTEST):  # type: ignore[misc]  # its base is known at run time only
-    """Builds plain values of any tag."""
-
-
-def _plain(loader: Any, _: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node)
-
-
-_AnyTagLoader.add_multi_constructor("", _plain)
-_AnyTagLoader.add_constructor(f"{_TAG}timestamp", lambda loader, node: node.value)
-
-
-def read_yaml(text: str) -> Any:
-    """Return the plain values of YAML that another tool wrote; None for an empty text.
-
-    No tag builds an object: the plain content of the value is kept.
-
-    Raises:
-        LenientError: it is not YAML, or so large or deep that no person wrote it.
-    """
-    if len(text) > _LENIENT_BYTES:
-        raise LenientError(f"it has more than {_LENIENT_BYTES >> 20} MB")
-    try:
-        _measure(text, _AnyTagLoader, _LENIENT_DEPTH, _LENIENT_UNFOLDED)
-        return yaml.load(text, Loader=_AnyTagLoader)
-    except _RefusedError as error:
-        raise LenientError(f"it cannot be read: {error.message.rstrip('.')}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", see line {mark.line + 1}" if mark is not None else ""
-        raise LenientError(f"it is not YAML{where}") from None
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise LenientError("it is not YAML that can be read") from None

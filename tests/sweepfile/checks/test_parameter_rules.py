@@ -394,3 +394,36 @@ class TestSets:
         lists = ", ".join(f"p{i}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]" for i in range(5))
         with pytest.raises(SpecError, match="makes 100,000"):
             load_spec(write(f"program: p\ntrials: {{a: {{set: {{{lists}}}}}}}\n"))
+
+
+@pytest.mark.parametrize(
+    ("when", "rest", "message"),
+    [
+        (
+            "opt == rms",
+            "",
+            "b.when: never holds, so that no trial has b (opt is adam, sgd)",
+        ),
+        ("opt > 3", "", "never holds"),
+        ("opt == sgd", "", ""),
+        ("opt == rms", "trials: {x: {set: {opt: rms}}}", ""),
+        ("c > 3", "", ""),
+    ],
+)
+def test_a_condition_that_never_holds_is_warned_of(
+    when: str, rest: str, message: str, write: Write
+) -> None:
+    space = f"opt: {{values: [adam, sgd]}}, b: {{values: [1, 2], when: {when}}}, c: {{value: 5}}"
+    spec = load_spec(write(f"program: env\nmetric: x\nparameters: {{{space}}}\n{rest}\n"))
+    found = [text for text in spec.warnings if "never holds" in text]
+    assert len(found) == bool(message)
+    assert message in "".join(found)
+
+
+def test_a_stage_that_sets_what_varies_is_warned_of(write: Write) -> None:
+    text = "program: env\nmetric: x\nparameters: {a: {values: [1, 2]}}\n"
+    spec = load_spec(write(text + "stages: {quick: {set: {a: 3, b: 4}}}\n"))
+    found = [warning for warning in spec.warnings if "stages" in warning]
+    assert [one.partition("stages.")[2] for one in found] == [
+        "quick.set.a: has no effect, since the values of parameters.a win."
+    ]

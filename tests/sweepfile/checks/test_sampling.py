@@ -179,7 +179,7 @@ class TestPruners:
         wrapped = {"patience": 3, "wrapped_pruner": {"name": "hyperband", "max_resource": 9}}
         text = "{name: patient, patience: 3, wrapped_pruner: {name: hyperband, max_resource: 9}}"
         assert read(text) == ("patient", wrapped)
-        assert read("{name: my_package.pruners:Mine, power: 3}")[1] == {"power": 3}
+        assert read("{name: optuna.pruners:NopPruner, power: 3}")[1] == {"power": 3}
 
     @pytest.mark.parametrize(
         ("pruner", "words"),

@@ -351,3 +351,10 @@ def test_names_read_well(values: dict[str, Any], name: str) -> None:
 
 
 EXPECTED_DRAWS = [0.912977915597747, 0.4282991448586835]  # of seed 0, parameter x
+
+
+@pytest.mark.parametrize("kind", ["normal", "log_normal", "q_normal"])
+def test_a_distribution_without_deviation_has_one_value(kind: str) -> None:
+    domain = Domain(kind, mu=1.0, sigma=0.0, q=1.0 if kind.startswith("q") else None)
+    spec = spec_of({"a": domain}, method="random", run_cap=4)
+    assert count_trials(spec) == len(list(iter_configs(spec))) == 1

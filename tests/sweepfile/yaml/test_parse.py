@@ -334,3 +334,22 @@ def test_what_pyyaml_writes_is_read_back(content: dict[str, Any]) -> None:
     node = read_value(yaml.safe_dump({"key": content}), "f", log)
     assert node.plain() == {"key": content}
     assert not log.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        ("[no, Off, true, False, 'on', y]", ["no is read as false", "Off is read as false"]),
+        ("[010, '010', 0, 00, 07, 08, 0x10]", ["010 is read as 8, in base 8"]),
+        ("[1:30, 1:30.5, '1:30']", ["1:30 is read as 90,", "1:30.5 is read as 90.5,"]),
+    ],
+)
+def test_words_that_yaml_reads_otherwise_are_warned_of(
+    text: str, warnings: list[str], write: Write
+) -> None:
+    path = write(f"parameters: {{a: {{values: {text}}}}}\nablate: {{keep_improvements: yes}}\n")
+    log = Log()
+    read_file(path, log)
+    found = [warning.message for warning in log.warnings]
+    assert len(found) == len(warnings), found
+    assert all(one.startswith(head) for one, head in zip(found, warnings, strict=True)), found
