@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.files import atomic
+from orchestrator.files import atomic, caching
 
 PACKAGE = "trainers"
 TIMEOUT_S = 60.0
@@ -242,9 +242,7 @@ def _cache_file(name: str, folder: Path) -> Path:
     path = os.environ.get("PYTHONPATH", "")
     parts = [str(_FORMAT), name, str(folder), sys.executable, sys.version, path]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
-    named = os.environ.get("SWEEP_CACHE")
-    root = Path(named).expanduser() if named else Path.home() / ".cache" / "sweep"
-    return root / f"trainer-{digest}.json"
+    return caching.cache_folder() / f"trainer-{digest}.json"
 
 
 def _read_cache(path: Path) -> Any:

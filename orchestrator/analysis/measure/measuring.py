@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,11 @@ from orchestrator.metrics import (
 from orchestrator.runs import TrialRecord, TrialState
 from orchestrator.runs.foreign import ROLES, metadata as foreign
 from orchestrator.runs.read import StoredRun, SweepInfo, open_run
+
+Reader = Callable[
+    [StoredRun, "str | None", "Mapping[str, Any] | None", Rule], "Reading | Incomplete"
+]
+"""Called as `read`."""
 
 _SPLIT_NAMES = {"val": "validation", "train": "training"}
 
@@ -105,16 +110,25 @@ def _evaluate_pair(
     return {**found, **own}
 
 
-def measure(
-    run: StoredRun,
-    kind: str | None = None,
-    data: Mapping[str, Any] | None = None,
-    rule: Rule | None = None,
-) -> Row | Incomplete:
-    """Return the row of a run with its metrics recomputed, or why there can be none.
+@dataclass(frozen=True)
+class Reading:
+    """What the files of a run hold, measured, in JSON types; as in `Row`."""
 
-    `kind` and `data` are as for `evaluation_of`; `rule` chooses among logged values.
-    """
+    config: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    kind: str | None
+    data: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    logged: Mapping[str, float]
+    steps: Mapping[str, int]
+    facts: Mapping[str, float]
+    rates: Mapping[str, float]
+
+
+def read(
+    run: StoredRun, kind: str | None, data: Mapping[str, Any] | None, rule: Rule
+) -> Reading | Incomplete:
+    """Read and measure the files of a run; arguments as of `measure`."""
     sweep, record, manifest = run.sweep, run.record, run.manifest
     lineage = Lineage.of(record)
     sweep_name = sweep.name if sweep is not None else None
@@ -123,7 +137,6 @@ def measure(
     missing = () if has_none else tuple(run.missing)
     without = Incomplete(run.path, missing, None, sweep_name, run.name, run.state, lineage)
     evaluation = Evaluation({})
-    rule = rule or Rule()
     info = sweep or NO_SWEEP
     own_goals = {info.metric: info.goal, **dict([info.second] if info.second else [])}
     found = logged_by(replace(rule, goals={**own_goals, **rule.goals}), run)
@@ -145,7 +158,37 @@ def measure(
             evaluation = evaluation_of(run, kind=kind, data=data)
         except ArrayProblem as error:
             return replace(without, problem=str(error))
-    values = {**logged, **evaluation.metrics}
+    return Reading(
+        config=run.config,
+        metrics=evaluation.metrics,
+        kind=evaluation.kind,
+        data={**(data or {}), **run.data},
+        warnings=tuple(dict.fromkeys([*warnings, *evaluation.problems])),
+        logged=logged,
+        steps={name: step for name, (step, _) in found.items() if step is not None},
+        facts=run_facts(run, record),
+        rates=_rates(run) if run.is_ours else {},
+    )
+
+
+def measure(
+    run: StoredRun,
+    kind: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    rule: Rule | None = None,
+    *,
+    reader: Reader = read,
+) -> Row | Incomplete:
+    """Return the row of a run with its metrics recomputed, or why there can be none.
+
+    `kind` and `data` are as for `evaluation_of`; `rule` chooses among logged values.
+    """
+    found = reader(run, kind, data, rule or Rule())
+    if isinstance(found, Incomplete):
+        return found
+    sweep, record, manifest = run.sweep, run.record, run.manifest
+    info = sweep or NO_SWEEP
+    values = {**found.logged, **found.metrics}
     knows_split = (
         (sweep is not None and not sweep.is_program)
         or any(split == "val" for split, _ in run.places)
@@ -154,24 +197,16 @@ def measure(
     return Row(
         trial=run.name,
         path=run.path,
-        sweep=sweep_name,
+        sweep=sweep.name if sweep is not None else None,
         state=run.state,
-        config=run.config,
-        metrics=evaluation.metrics,
         targets=judge(info.targets, values),
-        warnings=tuple(dict.fromkeys([*warnings, *evaluation.problems])),
         split="test" if knows_split else "unknown",
-        kind=evaluation.kind,
-        data={**(data or {}), **run.data},
-        logged=logged,
-        steps={name: step for name, (step, _) in found.items() if step is not None},
         info=info,
-        lineage=lineage,
+        lineage=Lineage.of(record),
         expected=judge(_expected(info, record), values, run.report_at),
         tier=tier_of(info.tiers, values),
-        facts=run_facts(run, record),
-        rates=_rates(run) if run.is_ours else {},
         run=run,
+        **vars(found),
     )
 
 

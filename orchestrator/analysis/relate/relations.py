@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,17 @@ _Numbered = Mapping[tuple[Path, int], Row]
 """Folder of a sweep and number of a trial to the row that the trial is in."""
 
 
-def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
-    """Return the best `top` rows (None: all) with differences and earlier stages, and notes."""
+def relate(
+    ranked: Comparison,
+    *,
+    top: int | None = None,
+    judged: Callable[..., tuple[list[Row], list[str]]] | None = None,
+) -> Comparison:
+    """Return the best `top` rows (None: all) with differences and earlier stages, and notes.
+
+    `judged` is for a caller that remembers runs: it is called with a function that judges the
+    rows by chance, the rows, and what else the result depends on.
+    """
     rows, metric = ranked.rows, ranked.sort_by
     references, problems = _reference_rows(rows)
     numbered = {
@@ -48,7 +58,10 @@ def relate(ranked: Comparison, *, top: int | None = None) -> Comparison:
                 differences[BASELINE] = {metric: replace(found, unit=unit)}
         earlier = _earlier(row, numbered, metric)
         related.append(replace(row, differences=differences, earlier=earlier))
-    related, sentences = against_the_best(related, replicates)
+    judge = partial(against_the_best, related, replicates)
+    related, sentences = (
+        judge() if judged is None else judged(judge, related, metric, len(replicates))
+    )
     notes = [
         *sentences,
         *_noise_note(related, ranked.goal),

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.measure.logged import Rule
 from orchestrator.analysis.measure.measuring import measure
+from orchestrator.analysis.measure.remembered import Remembered
 from orchestrator.analysis.measure.row import Comparison, Incomplete, Lineage, Row
 from orchestrator.analysis.rank.matching import matching
 from orchestrator.analysis.rank.ranked import rank
@@ -38,7 +40,7 @@ def compare(
     data: Mapping[str, Any] | None = None,
     single: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
-    measure_run: Callable[..., Row | Incomplete] = measure,
+    measure_run: Callable[..., Row | Incomplete] | None = None,
 ) -> Comparison:
     """Find all runs at and below `paths`, recompute their metrics and rank them.
 
@@ -58,7 +60,8 @@ def compare(
         data: more about those arrays, as ``{"rate_hz": 48000}``.
         single: give every run its own row, whatever its seed.
         on_progress: called after each run with the numbers of runs done and found.
-        measure_run: called as `measure`, for a caller that remembers runs.
+        measure_run: called as `measure`, for a caller that remembers runs; None for what the
+            user's cache remembers.
 
     Raises:
         NotFoundError: one of `paths` is no folder.
@@ -67,6 +70,8 @@ def compare(
     runs = find_runs(paths)
     first = (sort_by or "").partition(",")[0].strip()
     rule = Rule(at, {first: goal} if goal and first else {})
+    remembered = Remembered(paths)
+    measure_run = measure_run or partial(measure, reader=remembered.read)
     rows: list[Row] = []
     incomplete: list[Incomplete] = []
     for done, run in enumerate(runs, 1):
@@ -83,7 +88,10 @@ def compare(
         rows, incomplete = matching(where, rows, incomplete)
     sort_by = sort_by or _own_metric(rows, (data or {}).get(OWN, ()))
     ranked = rank(rows, incomplete, sort_by=sort_by, goal=goal, at=at)
-    return relate(replace(ranked, n_unstarted=0 if where else unstarted(runs, paths)), top=top)
+    ranked = replace(ranked, n_unstarted=0 if where else unstarted(runs, paths))
+    related = relate(ranked, top=top, judged=remembered.judged)
+    remembered.save()
+    return related
 
 
 def _own_metric(rows: Sequence[Row], functions: Collection[str]) -> str | None:

@@ -24,7 +24,9 @@ def clean(text: str, longest: int | None = None) -> str:
 
     Names of folders and messages are not trusted: they could contain terminal escapes.
     """
-    safe = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    safe = " ".join(text.split())
+    if not safe.isprintable():
+        safe = "".join(letter if letter.isprintable() else "?" for letter in safe)
     if longest is not None and len(safe) > longest:
         return safe[: longest - 1] + "…"
     return safe

@@ -14,7 +14,7 @@ from orchestrator.runs.curves.formats.tensorboard import (
     is_part_of_run,
     read_events,
 )
-from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_readers, read_log
+from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, priorities, read_log
 
 # Other files that may be logs, if a series in them can be judged.
 _MAYBE = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".log", ".txt")
@@ -49,12 +49,7 @@ def log_of_folder(
 
 def _candidates(files: list[Path]) -> Iterator[tuple[Path, bool]]:
     """Yield the files that may be the log, the most usual first, and whether its name is usual."""
-    usual = [
-        (place, path)
-        for path in files
-        for reader in log_readers()
-        if (place := reader.priority(path)) is not None
-    ]
+    usual = [(place, path) for path in files for place in priorities(path.name)]
     yield from ((path, True) for _, path in sorted(usual))
     known = {path for _, path in usual}
     others = [path for path in files if path not in known and path.suffix.lower() in _MAYBE]

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -113,9 +113,9 @@ class LogReader:
     # is taken.
     usual_names: Mapping[str, float] = field(default_factory=dict)
 
-    def priority(self, path: Path) -> float | None:
+    def priority(self, name: str) -> float | None:
         """Return the place of a log among those of its folder; None if its name is not usual."""
-        name = path.name.removesuffix(".gz")
+        name = name.removesuffix(".gz")
         if fnmatchcase(name, "debug*.log"):
             return None  # what W&B and others write about themselves
         found = (rank for usual, rank in self.usual_names.items() if fnmatchcase(name, usual))
@@ -127,6 +127,13 @@ def log_readers() -> tuple[LogReader, ...]:
     """Return all readers in the order in which they are asked."""
     found = records("orchestrator.runs.curves.formats", "READER")
     return tuple(sorted(found, key=lambda reader: reader.rank))
+
+
+@lru_cache(maxsize=4096)
+def priorities(name: str) -> tuple[float, ...]:
+    """Return the place of a log among those of its folder for each reader that knows its name."""
+    found = (reader.priority(name) for reader in log_readers())
+    return tuple(place for place in found if place is not None)
 
 
 def reader_of(path: Path) -> LogReader | None:

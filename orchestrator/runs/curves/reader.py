@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -100,16 +101,22 @@ def _search(top: Path, pattern: str | None) -> list[LoggedRun]:
     waiting = [(top, 0)]
     for folder, depth in waiting:  # which grows meanwhile
         try:
-            entries = sorted(folder.iterdir())
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
         except OSError:
             continue
-        files = [path for path in entries if path.is_file() and not regular.leads_out(path, folder)]
+        files = [
+            folder / entry.name
+            for entry in entries
+            if entry.is_file()
+            and not (entry.is_symlink() and regular.leads_out(folder / entry.name, folder))
+        ]
         runs = _runs_in(folder, files, pattern, top)
         found += runs
         if depth == _DEEPEST:
             continue
         below = [
-            entry
+            folder / entry.name
             for entry in entries
             if not entry.name.startswith(".") and entry.is_dir() and not entry.is_symlink()
         ]

@@ -6,13 +6,20 @@ end to end, ``predictions_lengths.npy`` [N] how many belong to each; targets lik
 
 from __future__ import annotations
 
+import errno
+import io
+import math
+import os
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.files import regular
 from orchestrator.metrics import ArrayProblem
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -45,6 +52,8 @@ def load_array(path: Path, key: str | None = None) -> Array:
     except FileNotFoundError:
         raise ArrayProblem(f"{path.name} is missing") from None
     except OSError as error:
+        if error.errno in (errno.EISDIR, errno.EINVAL):  # to open a pipe would wait for its writer
+            raise ArrayProblem(f"{path.name} is no file. Save an .npy file") from None
         raise ArrayProblem(f"{path.name} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # a damaged header raises nearly anything, SyntaxError included
         raise ArrayProblem(f"{path.name} {_reading_problem(error)}") from None
@@ -57,22 +66,41 @@ def load_array(path: Path, key: str | None = None) -> Array:
 def _load_file(path: Path) -> Array:
     import numpy as np
 
-    if path.exists() and not path.is_file():
-        # Opening a pipe waits for its writer, for ever if there is none.
-        raise ArrayProblem(f"{path.name} is no file. Save an .npy file")
-    with path.open("rb") as stream:
-        beginning = stream.read(len(_NPY))
-    if not beginning:
+    with regular.open_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(size if size < _MAP_FROM_BYTES else len(_NPY))
+    if not content:
         raise ArrayProblem(f"{path.name} is empty")
-    if beginning != _NPY:
-        what = next(what for other, what in _OTHER_FILES.items() if beginning.startswith(other))
+    if not content.startswith(_NPY):
+        what = next(what for other, what in _OTHER_FILES.items() if content.startswith(other))
         raise ArrayProblem(f"{path.name} {what}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # headers that Python 2 wrote
-        # Mapping first tells objects and a file cut short apart without reading anything.
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        is_large = path.stat().st_size >= _MAP_FROM_BYTES
-        return array if is_large else np.load(path, allow_pickle=False)
+        if size >= _MAP_FROM_BYTES:
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        if content[len(_NPY)] != 1:
+            return np.load(io.BytesIO(content), allow_pickle=False)  # type: ignore[no-any-return]
+        start = 10 + int.from_bytes(content[8:10], "little")
+        shape, is_fortran, dtype = _header(content[:start])
+    if dtype.hasobject:
+        raise ValueError("Python objects")
+    if min(shape, default=0) < 0:
+        raise ValueError("negative length")
+    count = math.prod(shape)
+    if count * dtype.itemsize > len(content) - start:
+        raise EOFError
+    flat = np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
+    return flat.reshape(shape, order="F" if is_fortran else "C")
+
+
+@lru_cache(maxsize=64)
+def _header(beginning: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and type of an array; the runs of a folder mostly share one header."""
+    from numpy.lib import format as npy
+
+    stream = io.BytesIO(beginning)
+    npy.read_magic(stream)
+    return npy.read_array_header_1_0(stream)
 
 
 def _load_from_archive(path: Path, key: str) -> Array:

@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.errors import NotFoundError
 from orchestrator.files import checkpoints, regular
 from orchestrator.runs.curves.formats.mlflow_store import run_name
-from orchestrator.runs.curves.log_reader import log_readers
+from orchestrator.runs.curves.log_reader import priorities
 from orchestrator.runs.foreign import metadata, run_files
 from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
 from orchestrator.runs.foreign.tools import Tool, recognize
@@ -87,10 +87,6 @@ def unstarted(runs: Iterable[StoredRun], paths: Iterable[Path]) -> int:
     tops = [path.resolve() for path in paths]
     whole = (sweep for sweep in left if any(sweep.resolve().is_relative_to(top) for top in tops))
     return sum(max(0, left[sweep]) for sweep in whole)
-
-
-def _is_log(path: Path) -> bool:
-    return any(reader.priority(path) is not None for reader in log_readers())
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -206,7 +202,7 @@ class _Finder:
             if path in taken or path in self._parts or taken.intersection(path.parents):
                 continue
             # An experiment of MLflow has a meta.yaml as its runs have.
-            logs = [name for name in folder.files - {"meta.yaml"} if _is_log(path / name)]
+            logs = [name for name in folder.files - {"meta.yaml"} if priorities(name)]
             manifest = self._manifest(path)
             if not logs or (manifest is not None and manifest.runs):
                 continue

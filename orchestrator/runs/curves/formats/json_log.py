@@ -24,6 +24,8 @@ from orchestrator.runs.curves.log_reader import (
 def _read(path: Path) -> list[LoggedRun]:
     try:
         data = read_bytes(path)
+        if b"[" not in data:  # as in most configs
+            raise LogProblem("has neither log_history, nor a list of reports, nor lists by name")
         content = json.loads(data.decode(encoding_of(data[:256]), "replace"))
     except (ValueError, RecursionError) as error:
         raise LogProblem(f"is no JSON: {error}") from None

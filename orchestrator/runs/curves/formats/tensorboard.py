@@ -6,6 +6,7 @@ Each content is a protocol buffer, an `Event`.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,8 +57,11 @@ def is_event_file(path: Path) -> bool:
 
 def event_files(folder: Path) -> list[Path]:
     """Return the event files of the run in a folder, those in folders of its parts included."""
-    parts = [path for path in sorted(folder.iterdir()) if path.is_dir() and is_part_of_run(path)]
-    found = [path for part in (folder, *parts) for path in sorted(part.glob("*.tfevents.*"))]
+    with os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
+    found = [Path(entry.path) for entry in entries if ".tfevents." in entry.name]
+    for part in (Path(entry.path) for entry in entries if entry.is_dir()):
+        found += sorted(part.glob("*.tfevents.*")) if is_part_of_run(part) else ()
     return [path for path in found if not regular.leads_out(path, folder)]
 
 

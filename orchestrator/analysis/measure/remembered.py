@@ -1,0 +1,164 @@
+"""Readings of runs from before, so that a table of runs that have not changed is there at once.
+
+They are in the user's cache folder: the folders of runs may be read-only, and nothing that a tool
+does not expect appears in them. A reading counts only for the same files, as `fingerprint` knows
+them, settings and source code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis.measure.logged import Rule
+from orchestrator.analysis.measure.measuring import Reading, read
+from orchestrator.analysis.measure.row import Incomplete, Interval, Row
+from orchestrator.files import atomic, caching
+from orchestrator.runs.read import StoredRun
+
+_MOST_ENTRIES = 50_000
+_KEPT_S = 90 * 24 * 3600.0
+_DATA = frozenset(("rate_hz",))  # what a reading may depend on besides files; not a user's function
+
+Judged = tuple[list[Row], list[str]]
+
+
+class Remembered:
+    """What is known of the runs below some paths.
+
+    Args:
+        paths: as of `compare`; each choice of paths has a file of its own.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._file = _cache_file(paths)
+        self._entries: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}  # that were used or added
+        self._keys: dict[Path, str] = {}
+        self._added = False
+        self._code = ""
+        if self._file is not None:
+            self._code = _code()
+            self._entries = atomic.read_json(self._file) or {}
+
+    def read(
+        self, run: StoredRun, kind: str | None, data: Mapping[str, Any] | None, rule: Rule
+    ) -> Reading | Incomplete:
+        """Return what `read` returns, without reading files that have not changed."""
+        mark = None
+        if self._file is not None and run.error is None and _DATA.issuperset(data or ()):
+            mark = caching.fingerprint(run.path)
+        if mark is None:
+            return read(run, kind, data, rule)
+        key = _digest(self._code, mark, kind, data, rule.at, rule.goals, _context(run))
+        self._keys[run.path] = key
+        known = self._entries.get(key)
+        if known is not None:
+            with suppress(TypeError, KeyError):
+                self._kept[key] = known
+                return Reading(**{**known, "warnings": tuple(known["warnings"])})
+        found = read(run, kind, data, rule)
+        if isinstance(found, Reading):
+            self._add(key, {**vars(found), "warnings": list(found.warnings)})
+        return found
+
+    def judged(self, judge: Callable[[], Judged], rows: Sequence[Row], *settings: Any) -> Judged:
+        """Return what `judge` makes of `rows` (intervals and ties) and its sentences."""
+        members = [one for row in rows for one in (row, *row.members)]
+        marks = [self._keys.get(row.path) for row in members]
+        # Groups may be in a file outside of the run.
+        if None in marks or any("/" in str(row.data.get("groups")) for row in members):
+            return judge()
+        names = [(row.trial, row.lineage.stage, row.split) for row in members]
+        key = _digest(self._code, marks, names, settings)
+        known = self._entries.get(key)
+        if known is not None:
+            with suppress(TypeError, ValueError, KeyError):
+                self._kept[key] = known
+                shown = [
+                    replace(row, interval=None if each is None else Interval(*each), tied=tied)
+                    for row, (each, tied) in zip(rows, known["marks"], strict=True)
+                ]
+                return shown, list(known["sentences"])
+        shown, sentences = judge()
+        found = [
+            (None if row.interval is None else list(vars(row.interval).values()), row.tied)
+            for row in shown
+        ]
+        self._add(key, {"marks": [list(each) for each in found], "sentences": sentences})
+        return shown, sentences
+
+    def _add(self, key: str, value: Mapping[str, Any]) -> None:
+        if _is_json(value):
+            self._kept[key] = value
+            self._added = True
+
+    def save(self) -> None:
+        """Write what is new, if the user has a folder for it that can be written."""
+        if not self._added or self._file is None:
+            return
+        # Those of other settings stay, as long as there is room.
+        for key in list(self._entries)[: max(0, _MOST_ENTRIES - len(self._kept))]:
+            self._kept.setdefault(key, self._entries[key])
+        with suppress(OSError):
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for other in self._file.parent.glob("compare-*.json"):
+                if other.stat().st_mtime < time.time() - _KEPT_S:
+                    other.unlink(missing_ok=True)
+            atomic.write_text(self._file, json.dumps(self._kept), private=True)
+
+
+def _cache_file(paths: Sequence[Path]) -> Path | None:
+    with suppress(RuntimeError):  # no home
+        whole = sorted(os.path.realpath(path) for path in paths)
+        return caching.cache_folder() / f"compare-{_digest(whole)}.json"
+    return None
+
+
+def _context(run: StoredRun) -> list[Any]:
+    """Return what a reading depends on that is not below the run's folder."""
+    found: list[Any] = [run.state, run.reason, sorted(map(repr, run.places.items()))]
+    found += [run.tool and run.tool.name, run.manifest and repr(run.manifest)]
+    if run.sweep is not None:
+        sweep = run.sweep
+        found += [sweep.metric, sweep.goal, sweep.second, sweep.arrays, sweep.is_program]
+        found += [sweep.lr_schedule, sorted(sweep.varied)]
+    return found
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _code() -> str:
+    """Return what changes with the source code of metrics and readers, trainers' included."""
+    import trainers
+    from orchestrator import __path__ as own
+
+    return _digest(sorted(file for top in (*own, *trainers.__path__) for file in _sources(top)))
+
+
+def _sources(folder: str) -> Iterator[tuple[str, int, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                at = entry.stat()
+                yield entry.path, at.st_size, at.st_mtime_ns
+            elif entry.is_dir() and entry.name != "__pycache__":
+                yield from _sources(entry.path)
+
+
+def _is_json(value: Any) -> bool:
+    """Return whether a value is the same after it was written as JSON and read."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, str | int | float)
