@@ -8,6 +8,7 @@ them, settings and source code.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import time
@@ -139,10 +140,9 @@ def _digest(*parts: Any) -> str:
 
 def _code() -> str:
     """Return what changes with the source code of metrics and readers, trainers' included."""
-    import trainers
-    from orchestrator import __path__ as own
-
-    return _digest(sorted(file for top in (*own, *trainers.__path__) for file in _sources(top)))
+    packages = map(importlib.import_module, ("orchestrator", "trainers"))
+    folders = [folder for package in packages for folder in package.__path__]
+    return _digest(sorted(file for folder in folders for file in _sources(folder)))
 
 
 def _sources(folder: str) -> Iterator[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl, regular
-from orchestrator.metrics import ArrayProblem, check_pair
+from orchestrator.metrics import OWN, ArrayProblem, check_pair
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import (
     ROLES,
@@ -235,7 +235,9 @@ class StoredRun:
         """What the arrays are, as ``{"kind": "decay_curve", "rate_hz": 500}``; {} if unknown."""
         declared = {"data": {} if self.sweep is None else self.sweep.arrays}
         sources = (self.metadata, self._script_metadata, declared)
-        return next(filter(None, map(foreign.data_of, sources)), {})
+        found = next(filter(None, map(foreign.data_of, sources)), {})
+        # Nothing in a run folder may choose code that is executed.
+        return {key: value for key, value in found.items() if key != OWN}
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,4 +149,12 @@ def test_a_run_folder_cannot_name_code(module: str, folder: Path) -> None:
     (folder / "runs" / "sweep-runs.yaml").write_text(f"metrics: {module}:worst\n")
     with pytest.raises(UsageError, match="only taken from --metrics of the command line"):
         compare([Path("runs")])
+    assert module not in sys.modules
+
+
+def test_a_run_folder_cannot_name_a_function(module: str) -> None:
+    about = {"data": {"kind": "regression", metrics.OWN: [f"{module}:worst"]}}
+    (Path("runs") / "r0" / "metadata.json").write_text(json.dumps(about))
+    found = compare([Path("runs")])
+    assert all("worst" not in row.metrics for row in found.rows)
     assert module not in sys.modules
