@@ -1,4 +1,4 @@
-from . import atomic as atomic, caching as caching, jsonl as jsonl, lock as lock, regular as regular
+from . import atomic as atomic, jsonl as jsonl, lock as lock, regular as regular
 from .atomic import plain as plain
 from .units import (
     GIB as GIB,
