@@ -30,7 +30,7 @@ METRIC_WORDS = frozenset((
     *("auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity", "specificity", "wer"),
     *("per", "cer", "perplexity", "ppl", "bpc", "bleu", "rouge", "map", "iou", "miou", "dice"),
     *("error", "err", "score", "reward", "return", "elbo", "nll", "logloss", "percentile", "ndcg"),
-    *("mrr", "kappa", "mcc", "fid", "correlation", "pearson", "spearman"),
+    *("l1", "l2", "mrr", "kappa", "mcc", "fid", "correlation", "pearson", "spearman"),
 ))  # fmt: skip
 """Words of which one is in the name of nearly every metric that programs print."""
 

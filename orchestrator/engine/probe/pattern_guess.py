@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from orchestrator.engine.probe.observe import Observed
 from orchestrator.engine.script.output_text import Line
-from orchestrator.engine.script.printed import Pair, Place, Printed, read_line
+from orchestrator.engine.script.printed import Place, Printed, read_line
 from orchestrator.engine.script.reports.merge import Follower
 from orchestrator.runs.curves import cells
 
 MOST_PATTERNS = 4
 _MOST_SHAPES = 40
 _VALUE, _GROUPED = r"[-+\w.]+", r"[-+\w.,]*\w"
-_CELL = r"[-+]?(?:[\d.][-+\w.]*|(?i:nan|inf))"  # not the heading of its column
+_CELL = r"[-+]?(?:[\d.][-+\w.]*|(?i:nan|inf))"  # not a word, such as the heading of its column
 _FIELD = r"[-+\w.,%]+"
 _KINDS = ("epoch", "step", "count", "batch")
 _NUMBERS = re.compile(r"(?<![\w])[-+]?\d[\d.,]*(?:[eE][-+]?\d+)?(?!\w)")
 _LOOSE = re.compile(rf"{_NUMBERS.pattern}|\d{{4,}}")  # absl's I1201 holds the date
 _STRICTNESS = 3
 _BARS = "|│┃"
+_OF_BATCHES = re.compile(r"\[\s*\d+\s*/\s*\d+\s*\]|\d+/\s*\d+ batches|\|\s*\d+/\d+\s*\[")
 
 _Shown = Sequence[tuple[str, Printed]]
 
@@ -38,12 +39,14 @@ class Proposal:
     Attributes:
         names: none if the pattern gives the step alone.
         known: those whose names are usual for metrics.
+        is_of_batches: True if its lines count batches.
     """
 
     pattern: str
     names: tuple[str, ...]
     reports: int
     known: tuple[str, ...] = ()
+    is_of_batches: bool = False
 
 
 def propose_patterns(lines: Sequence[str], options: Collection[str] = ()) -> list[Proposal]:
@@ -62,19 +65,24 @@ def propose_patterns(lines: Sequence[str], options: Collection[str] = ()) -> lis
         if printed.pairs:
             shapes.setdefault(_shape(line, printed), []).append((line, printed))
     largest = sorted(shapes.values(), key=len, reverse=True)[:_MOST_SHAPES]
-    proposals = [] if table is None else [table]
+    proposals: list[tuple[Proposal, _Shown]] = [] if table is None else [(table, [])]
     is_without_step = False
-    for group in largest:
-        made = _proved(group, shown)
+    for lines_alike in largest:
+        made = _proved(lines_alike, shown)
         if made is not None:
-            proposals.append(made)
-    proposals.sort(key=lambda item: (-item.reports, -len(item.names)))
+            proposals.append((made, lines_alike))
+    # What is printed once for an epoch counts more than what its batches show under that name.
+    proposals.sort(key=lambda p: (p[0].is_of_batches, -p[0].reports, -len(p[0].names)))
     kept: list[Proposal] = []
-    for item in proposals:
+    for item, group in proposals:
         known = {name for other in kept for name in other.names}
-        if not set(item.names) <= known and len(kept) < MOST_PATTERNS:
-            kept.append(item)
-            is_without_step |= "(?P<step>" not in item.pattern
+        if set(item.names) <= known or len(kept) == MOST_PATTERNS:
+            continue
+        without = known.intersection(item.names)
+        best = _proved(group, shown, without) if without and item.is_of_batches else item
+        if best is not None:
+            kept.append(best)
+            is_without_step |= "(?P<step>" not in best.pattern
     steps = _steps_alone(shown) if is_without_step else None
     return kept if steps is None else [steps, *kept]
 
@@ -108,19 +116,34 @@ def _shape(line: str, printed: Printed) -> str:
     return "\n".join([places, *(pair.name for pair in printed.pairs), *labels])
 
 
-def _proved(group: _Shown, shown: _Shown) -> Proposal | None:
-    """Return the loosest pattern for the lines of one shape that takes nothing else."""
+def _proved(group: _Shown, shown: _Shown, without: Collection[str] = ()) -> Proposal | None:
+    """Return the loosest pattern for the lines of one shape that takes nothing else.
+
+    Args:
+        without: names of metrics that it leaves out.
+    """
     kind = _rising([printed.places for _, printed in group])
-    for strictness in range(_STRICTNESS):
-        pattern = _pattern(*group[0], kind, strictness)
+    first, printed = group[0]
+    commas = {pair.name for _, row in group for pair in row.pairs if "," in pair.value}
+    pairs = [pair for pair in printed.pairs if pair.name not in without]
+    for strictness in range(2 * _STRICTNESS):
+        pattern = _pattern(first, replace(printed, pairs=tuple(pairs)), kind, commas, strictness)
         compiled = re.compile(pattern)
-        if all(_is_right(compiled, line, printed, kind) for line, printed in shown):
+        if all(_is_right(compiled, line, row, kind) for line, row in shown):
             reports = reported([pattern], [line for line, _ in shown])
-            pairs = group[0][1].pairs
             names = tuple(pair.name for pair in pairs if pair.name in reports.names)
             known = tuple(pair.name for pair in pairs if pair.is_known)
-            return Proposal(pattern, names, reports.count, known) if names else None
+            is_batch = any(_counts_batches(line, row) for line, row in group)
+            return Proposal(pattern, names, reports.count, known, is_batch) if names else None
     return None
+
+
+def _counts_batches(line: str, printed: Printed) -> bool:
+    spans = [place.span for place in printed.places]
+    return any(place.kind == "batch" for place in printed.places) or any(
+        not any(start < found.end() and found.start() < end for start, end in spans)
+        for found in _OF_BATCHES.finditer(line)
+    )
 
 
 def _rising(rows: Iterable[Sequence[Place]]) -> str | None:
@@ -150,15 +173,29 @@ def _is_right(pattern: re.Pattern[str], line: str, printed: Printed, kind: str |
         for name, text in found.groupdict().items():
             if name == "step" and cells.number(text) != place:
                 return False
-            is_metric = name not in ("step", "total")
-            if is_metric and repr(truth.get(name)) != repr(cells.number(text)):  # nan equals nan
+            if name in ("step", "total"):
+                continue
+            number = cells.number(text)
+            if number is None or repr(truth.get(name)) != repr(number):  # nan equals nan
                 return False
     return True
 
 
-def _pattern(line: str, printed: Printed, kind: str | None, strictness: int) -> str:
-    """Return a pattern for a line; a stricter one holds more of the text around the numbers."""
-    pieces = [_pair_piece(line, pair) for pair in printed.pairs]
+def _pattern(
+    line: str, printed: Printed, kind: str | None, commas: Collection[str], strictness: int
+) -> str:
+    """Return a pattern for a line; a stricter one holds more of the text around the numbers.
+
+    Args:
+        commas: the metrics whose values may have one.
+    """
+    numbers_only, strictness = divmod(strictness, _STRICTNESS)
+    pieces = []
+    for pair in printed.pairs:
+        value = _GROUPED if pair.name in commas else _CELL if numbers_only else _VALUE
+        # What COCO calls a metric holds numbers: IoU=0.50.
+        label = _literal(line[pair.start : pair.span[0]], is_loose="IoU=" not in line)
+        pieces.append((pair.start, pair.span[1], f"{label}(?P<{pair.name}>{value})"))
     pieces += [_place_piece(line, place) for place in printed.places if place.kind == kind][:1]
     pieces.sort()
     text, end = "", 0
@@ -174,14 +211,9 @@ def _pattern(line: str, printed: Printed, kind: str | None, strictness: int) -> 
     return text
 
 
-def _pair_piece(line: str, pair: Pair) -> tuple[int, int, str]:
-    label = _literal(line[pair.start : pair.span[0]], is_loose=True)
-    value = _GROUPED if "," in pair.value else _VALUE
-    return pair.start, pair.span[1], f"{label}(?P<{pair.name}>{value})"
-
-
 def _place_piece(line: str, place: Place) -> tuple[int, int, str]:
-    number = r"\d+(?:\.\d+)?" if "." in line[slice(*place.span)] else r"\d+"
+    shown = line[slice(*place.span)]
+    number = r"[\d,]+" if "," in shown else r"\d+(?:\.\d+)?" if "." in shown else r"\d+"
     total = rf"{_literal(place.slash)}(?P<total>\d+)" if place.total is not None else ""
     is_first = place.kind == "count" and not line[: place.span[0]].strip()
     start = "^\\s*" if is_first else ""

@@ -116,8 +116,7 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         found = _printed(printed, proposals, seen.lines)
     elif proposals:
         notes.append(f"the output shows {', '.join(printed.names[:8])}: pattern: {patterns[0]!r}")
-    unusual = {name for item in proposals for name in item.names if name not in item.known}
-    best = min((item.name for item in found), key=lambda n: (n in unusual, *_rank(n)), default=None)
+    best = _best(found, proposals)
     if best is not None and is_progress_only(best):
         notes.append(f"{best} is of training data, or of single batches: no other metric was found")
     if best is not None and goal(best) is None:
@@ -202,8 +201,16 @@ def _printed(seen: Observed, proposals: Sequence[Proposal], lines: Sequence[str]
     return [replace(item, source=sources.get(item.name, "")) for item in _found(seen, "")]
 
 
-def _rank(name: str) -> tuple[Any, ...]:
-    return ranking_order(name, has_goal=goal(name) is not None)
+def _best(found: Sequence[Found], proposals: Sequence[Proposal]) -> str | None:
+    """Return the metric that ranks; None if there is none."""
+    unusual = {name for item in proposals for name in item.names if name not in item.known}
+    batches = {name for item in proposals if item.is_of_batches for name in item.names}
+
+    def place(name: str) -> tuple[Any, ...]:
+        order = ranking_order(name, has_goal=goal(name) is not None)
+        return name in unusual, is_progress_only(name), name in batches, order
+
+    return min((item.name for item in found), key=place, default=None)
 
 
 def _reported(folder: Path) -> tuple[Observed, list[str]]:

@@ -165,11 +165,13 @@ def sort_words(typed: Sequence[str], arguments: Sequence[Argument], leading: int
     return Typed(rest, given, style)
 
 
-def launched(program: str, typed: Sequence[str], folder: Path) -> int | None:
-    """Return the place of the script among the words typed after its launcher; None if none is.
+def launched(program: str, typed: Sequence[str], folder: Path) -> tuple[int, Path] | None:
+    """Return the place of the script among the words typed after its launcher, and its file.
 
-    ``torchrun train.py --lr 0.1``, ``node train.js`` and ``launch.py --gpus 2 train.py`` sweep the
-    script: its options are those that matter.
+    None is returned if no word is one.
+
+    ``torchrun train.py --lr 0.1``, ``node train.js``, ``python -m pkg.train`` and ``launch.py
+    --gpus 2 train.py`` sweep the script: its options are those that matter.
     """
     source = ""
     if os.path.isfile(folder / program) and Path(program).suffix:
@@ -178,10 +180,22 @@ def launched(program: str, typed: Sequence[str], folder: Path) -> int | None:
         if _STARTS_OTHERS.search(source) is None:
             return None
     for place, word in enumerate(typed):
+        is_module = place > 0 and typed[place - 1] == "-m"
+        module = _module_file(word, folder) if is_module else None
+        if module is not None:
+            return place, module
         file = folder / word
         if file.suffix in _SOURCES and file.is_file():
-            return place if not source or _reads_options(file) else None
+            return (place, file) if not source or _reads_options(file) else None
     return None
+
+
+def _module_file(name: str, folder: Path) -> Path | None:
+    """Return the file in `folder` that ``python -m`` runs for a module; None if it has none."""
+    base = folder.joinpath(*name.split("."))
+    files = base.with_name(f"{base.name}.py"), base / "__main__.py"
+    is_name = re.fullmatch(r"\w+(?:\.\w+)*", name) is not None
+    return next((file for file in files if is_name and file.is_file()), None)
 
 
 def _reads_options(file: Path) -> bool:

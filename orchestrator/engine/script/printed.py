@@ -14,6 +14,26 @@ from itertools import pairwise
 from orchestrator.files.series_names import CAMEL, METRIC_WORDS, SPLIT_WORDS, SPLITS, is_state
 
 LONGEST = 1_000  # characters; a longer line is not meant to be read
+_WIDE = str.maketrans("：，；｜＝（）［］％", ":,;|=()[]%")
+# What programs call these in other languages; compounds as Validierungsverlust are split.
+_FOREIGN = {
+    word: english
+    for english, words in {
+        "loss": "verlust perte perda pérdida потери 损失 損失",
+        "accuracy": "genauigkeit exactitude exactitud acurácia точность 准确率 精度 正解率",
+        "error": "fehler erreur ошибка 误差",
+        "train": "trainings entraînement entrenamiento treino 训练 訓練 学習",
+        "val": "validierungs validierung validación validação 验证 検証",
+        "test": "测试",
+    }.items()
+    for word in words.split()
+}
+_FOREIGN_WORD = re.compile("|".join(sorted(_FOREIGN, key=len, reverse=True)))
+# pycocotools: name, "@[ IoU=0.50 | area=   all | maxDets=100 ]", value
+_COCO = re.compile(
+    r"Average (?:Precision|Recall)\s+\((?P<kind>A[PR])\) @\[ IoU=0\.50?(?P<to>:0\.95)?\s*\|"
+    r" area=\s*all \| maxDets=100 \] = (?P<value>-?\d\.\d+)"
+)
 # Names with one of these are settings, whatever else they hold.
 _SETTINGS = frozenset((
     *("learning", "min", "scale", "weight", "threshold", "patience", "decay", "throughput"),
@@ -23,24 +43,26 @@ _SETTINGS = frozenset((
 _QUALIFIERS = ("best", "final", "top", "top1", "top5", "mean", "median", "macro", "micro", "ema",
                "balanced", "weighted", "word", "char", "log", "cross", "bits")  # fmt: skip
 _FILLERS = ("average", "avg", "set", "the", "of", "on", "in", "for", "at", "a", "an", "is",
-            "current", "running", "epoch")  # fmt: skip
+            "current", "running", "epoch", "de", "d", "des", "la", "du")  # fmt: skip
 
 _NUMBER = re.compile(
-    r"(?<![\w.])[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-    r"|nan|inf(?:inity)?)(?!\.?\w)%?",
+    r"(?<![\w.])[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?(?!,?\d)|\d+,\d+(?!,)|\d+\.?\d*|\.\d+)"
+    r"(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)(?!\.?\w)%?",
     re.IGNORECASE,
 )
 _PLACE = re.compile(
-    r"(?P<label>(?:(?<=_)|\b)(?:(?P<epoch>epochs?|ep)|(?P<step>(?:global[_ ])?steps?"
-    r"|iter(?:ation)?s?|rounds?|episodes?)|(?<!/)batch)\b['\"]?\s*(?:[:=#\[(]|no\.?)?\s*)"
-    r"(?P<value>\d+(?:\.\d+)?)(?:(?P<slash>\s*(?:/|of)\s*)(?P<total>\d+))?(?![\w%])",
+    r"(?P<label>(?:(?<=_)|\b)(?:(?P<epoch>epoch(?:s|en?)?|ep|[ée]po(?:que|ca)s?|эпох[аи]|エポック"
+    r"|第)|(?P<step>(?:global[_ ])?steps?|iter(?:ation)?s?|rounds?|episodes?)|(?<!/)batch)"
+    r"(?:\b|(?<=第))['\"]?\s*(?:[:=#]|no\.?)?\s*[\[(]?\s*)(?P<value>\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?)"
+    r"(?:(?P<slash>\s*(?:/|of)\s*)(?P<total>\d+))?(?:(?=\s*[轮輪代])|(?![\w%]))",
     re.IGNORECASE,
 )
 # At the beginning, or behind what absl puts in front: "3/10", "[3/10]", "[3] ", "| 3 |".
 _COUNT = re.compile(
     r"^(?:[IWEF]\d{4} [^]]*\] |\s*)(?P<label>[\[(]?|\|\s*)(?P<value>\d+)"
-    r"(?:(?P<slash>\s*/\s*)(?P<total>\d+)|(?=\s*[\]|]\s))"
+    r"(?:(?P<slash>\s*/\s*)(?P<total>\d+)|(?=\s*[\]|]\s|:\s))"
 )
+_POSSESSIVE = re.compile(r"(?<=\w)['’]s\b")  # LightGBM: valid_0's l2
 _AT = re.compile(r"@\d+\s*\Z")  # of "Acc@5"
 _FRACTION = re.compile(r"\d+\s*/\s*\d+")
 # What parts the name of a number from it, and names from what is before them.
@@ -98,7 +120,11 @@ def read_line(text: str, options: Collection[str] = ()) -> Printed:
     """Return the steps and metrics in a line; the program's `options` are no metrics."""
     if len(text) > LONGEST:
         return Printed((), ())
-    places = _places(text)
+    coco = _COCO.search(text)
+    if coco is not None or "@[ IoU=" in text:
+        return Printed((), (_coco(coco),) if coco is not None else ())
+    original, text = text, text.translate(_WIDE)
+    places = _places(text, original)
     taken = [place.span for place in places]
     fractions = [found.span() for found in _FRACTION.finditer(text)]
     tokens: list[tuple[int, int, bool]] = [(*span, True) for span in taken]
@@ -118,6 +144,10 @@ def read_line(text: str, options: Collection[str] = ()) -> Printed:
             continue
         name, offset, heading, is_known = made
         context = heading or context
+        if name == "test":  # CatBoost: "learn: 0.69  test: 0.68"
+            if not any(pair.name == "train_loss" for pair in pairs):
+                continue
+            name = "val_loss"
         own = next((each for each in SPLITS if name.startswith(f"{each}_")), "")
         names = {pair.name for pair in pairs}
         if not own and (context or name in names):
@@ -128,24 +158,29 @@ def read_line(text: str, options: Collection[str] = ()) -> Printed:
     return Printed(tuple(places), tuple(pairs))
 
 
-def _places(text: str) -> list[Place]:
+def _coco(found: re.Match[str]) -> Pair:
+    name = {"AP": "map", "AR": "mar"}[found["kind"]] + ("" if found["to"] else "_50")
+    return Pair(name, found["value"], found.start(), found.span("value"), True)
+
+
+def _places(text: str, original: str) -> list[Place]:
     found = []
     for match in _PLACE.finditer(text):
         kind = "epoch" if match["epoch"] else "step" if match["step"] else "batch"
-        found.append(_place(kind, match))
+        found.append(_place(kind, match, original))
     count = _COUNT.match(text)
     if count is not None and not any(place.span[0] < count.end() for place in found):
-        found.insert(0, _place("count", count))
+        found.insert(0, _place("count", count, original))
     return found
 
 
-def _place(kind: str, match: re.Match[str]) -> Place:
+def _place(kind: str, match: re.Match[str], original: str) -> Place:
     total = int(match["total"]) if match["total"] else None
-    start = match.start("label")
+    label, slash = (original[slice(*match.span(part))] for part in ("label", "slash"))
+    span = match.start("label"), match.end()
     return Place(
-        kind, float(match["value"]), total, (start, match.end()), match["label"],
-        match["slash"] or "",
-    )  # fmt: skip
+        kind, float(match["value"].replace(",", "")), total, span, label, slash if total else ""
+    )
 
 
 def _heading(text: str) -> str:
@@ -174,7 +209,8 @@ def _named(
     if name is None and is_strong and not is_whole and not re.match(r"\s*[a-zA-Z/]+\b", after):
         name, first = _unknown_name(body[start:], options), 0
     elif name in SPLITS:
-        name = None if is_whole or name == "test" else f"{name}_loss"  # "Train: 0.19 | Val: 0.21"
+        is_test = name == "test"
+        name = None if is_whole else name if is_test else f"{name}_loss"  # "Train: 0.19 | Val: 0.2"
     if name is None:
         return None
     return name, len(label) - start - first, _heading(body[:start]), is_known
@@ -182,7 +218,11 @@ def _named(
 
 def _words(text: str) -> list[tuple[str, int]]:
     found = []
-    for match in re.finditer(r"[A-Za-z0-9]+", text):
+    for match in re.finditer(r"[^\W_]+", _POSSESSIVE.sub("  ", text)):
+        if not match[0].isascii() or _FOREIGN_WORD.match(match[0].lower()):
+            parts = list(_FOREIGN_WORD.finditer(match[0].lower()))
+            found += [(_FOREIGN[part[0]], match.start() + part.start()) for part in parts]
+            continue
         cuts = [0, *(cut.start() for cut in CAMEL.finditer(match[0])), len(match[0])]
         found += [
             (match[0][begin:end].lower(), match.start() + begin) for begin, end in pairwise(cuts)
@@ -215,7 +255,8 @@ def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:
     at = [place for place, word in enumerate(plain) if _is_metric(word)]
     if at and plain[at[-1]] == "per" and len(plain) > at[-1] + 1:
         at.pop()  # "samples per second"
-    is_last = bool(at) and (at[-1] == len(plain) - 1 or _AT.search(phrase) is not None)
+    after = plain[at[-1] + 1 :] if at else []
+    is_last = all(w in SPLIT_WORDS or w in _FILLERS for w in after) or bool(_AT.search(phrase))
     if not at or not (is_strong or is_last or plain[-1] == "rate"):
         return None, 0
     first = at[0]

@@ -36,6 +36,8 @@ _PLAIN_PLACES = {
 _VALUES = ("value", "values", "score")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?%?")
+
 
 @lru_cache(maxsize=4096)
 def place_of(name: str) -> tuple[str, int]:
@@ -89,6 +91,24 @@ def number(value: Any) -> float | None:
             return None
     # Python reads 1_000 as a number; no tool writes one like that.
     return None if isinstance(value, str) and "_" in value else found
+
+
+class Numbers:
+    """Reads the numbers of one log: if one has a decimal comma, 1,250 in it is 1.25."""
+
+    def __init__(self) -> None:
+        self._has_comma = False
+
+    def see(self, text: str) -> None:
+        """Take in a text that `read` is called with later."""
+        if _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
+            self._has_comma = True
+
+    def read(self, text: str | None) -> float | None:
+        """Return a text as a number; None if it is none."""
+        if self._has_comma and text is not None and _DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        return number(text)
 
 
 def with_names(row: Row) -> Row:

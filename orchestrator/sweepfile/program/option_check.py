@@ -82,7 +82,10 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
         text = f"{script} reads no arguments, so that parameters change nothing. Let it read them"
         _report_unread(file, given, f"{text}, with argparse for instance. {_WAY_OUT}.")
         return
-    starts = is_direct or Path(program.path).name in {Path(word).name for word in texts}
+    path = Path(program.path)
+    modules = {word.rpartition(".")[2] for word in texts}  # of python -m
+    module = path.parent.name if path.stem == "__main__" else path.stem
+    starts = is_direct or path.name in {Path(word).name for word in texts} or module in modules
     given = _without_hyphens(file, program, given) if is_direct else given
     is_plain = is_direct or (bool(words & {"args", "args_no_boolean_flags"}) and starts)
     if not is_plain or not parser.arguments or parser.kind in _NOT_CHECKED:

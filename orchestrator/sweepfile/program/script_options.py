@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLOAT": float,
@@ -16,6 +19,7 @@ _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLO
           "string": str}  # fmt: skip
 _SWITCHES = ("store_true", "store_false", "BooleanOptionalAction")
 _VALUELESS = ("version", "help", "count", "append_const", "store_const")
+_ENUMS = ("Enum", "StrEnum", "IntEnum")
 _ABSL = {"DEFINE_float": float, "DEFINE_integer": int, "DEFINE_string": str, "DEFINE_bool": bool,
          "DEFINE_boolean": bool, "DEFINE_enum": str}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -75,7 +79,87 @@ def parse(source: str) -> ast.Module:
         raise SyntaxError(str(error)) from None
 
 
-def declared(tree: ast.AST) -> tuple[list[Argument], bool]:
+Definitions = Mapping[str, ast.FunctionDef | ast.ClassDef]
+"""Functions and classes of a script and of the modules next to it, by name."""
+
+
+def definitions(trees: list[ast.Module]) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """Return the functions and classes at the top of the modules."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {node.name: node for tree in trees for node in tree.body if isinstance(node, kinds)}
+
+
+class _Constants(ast.NodeTransformer):
+    """Writes the value of a constant where its name is used."""
+
+    def __init__(self, known: Mapping[str, ast.expr]) -> None:
+        self._known = known
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Replace one name."""
+        return self._known.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
+
+
+def with_constants(trees: list[ast.Module]) -> None:
+    """Replace the names of constants by what is assigned to them, once, at the top of a module."""
+    known: dict[str, ast.expr] = {}
+    stored: list[str] = []
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                stored.append(node.id)
+            elif isinstance(node, ast.arg):
+                stored += [node.arg, node.arg]
+        for item in tree.body:
+            if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+                value = item.value
+                keys = value.keys if isinstance(value, ast.Dict) else None
+                if literal(value) is not None or (keys and None not in map(literal, keys)):
+                    known[item.targets[0].id] = value
+    counts = Counter(stored)
+    replace = _Constants({name: node for name, node in known.items() if counts[name] == 1})
+    for tree in trees:
+        replace.visit(tree)
+
+
+def enum_members(name: str, known: Definitions) -> dict[str, Any]:
+    """Return names and values of an enumeration; none if the name is none of one."""
+    found = known.get(name)
+    if not isinstance(found, ast.ClassDef) or not any(last_name(b) in _ENUMS for b in found.bases):
+        return {}
+    return {
+        item.targets[0].id: literal(item.value)
+        if not isinstance(item.value, ast.Call) else item.targets[0].id.lower()  # auto()
+        for item in found.body
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name)
+    }  # fmt: skip
+
+
+def _listed(node: ast.expr | None, known: Definitions) -> tuple[Any, ...]:
+    """Return the choices that an expression shows; none if it does not show them.
+
+    Those are ``["a", "b"]``, ``list(Kind)``, ``[kind.value for kind in Kind]``, ``MODELS.keys()``.
+    """
+    if isinstance(node, ast.Dict):
+        keys = [literal(key) for key in node.keys]
+        return () if None in keys else tuple(keys)
+    if isinstance(node, ast.Call) and last_name(node.func) in ("list", "tuple", "sorted", "keys"):
+        inner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        inner = node.args[0] if node.args else inner
+        if members := enum_members(last_name(inner), known):
+            return tuple(members.values())
+        return _listed(inner, known)
+    if isinstance(node, ast.ListComp) and isinstance(node.elt, ast.Attribute):
+        members = enum_members(last_name(node.generators[0].iter), known)
+        shown = {"value": [*members.values()], "name": [*members]}.get(node.elt.attr, [])
+        return () if node.generators[0].ifs else tuple(shown)
+    value = literal(node)
+    return tuple(value) if isinstance(value, list | tuple | set) else ()
+
+
+def declared(
+    tree: ast.AST, known: Definitions = MappingProxyType({})
+) -> tuple[list[Argument], bool]:
     """Return the options that a tree declares, and whether all of them could be read."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
@@ -87,7 +171,7 @@ def declared(tree: ast.AST) -> tuple[list[Argument], bool]:
         if callee in ("add_argument", "add_option") or (
             callee == "option" and _is_click(call.func)
         ):
-            argument = _argument(call, callee == "option")
+            argument = _argument(call, known, is_click=callee == "option")
             is_complete &= _has_literal_names(call)
         elif callee in _ABSL and call.args:
             argument = _absl(call, _ABSL[callee])
@@ -116,7 +200,7 @@ def _has_literal_names(call: ast.Call) -> bool:
     return bool(words) and all(isinstance(word, str) for word in words)
 
 
-def _argument(call: ast.Call, is_click: bool) -> Argument | None:
+def _argument(call: ast.Call, known: Definitions, *, is_click: bool) -> Argument | None:
     nodes = {item.arg: item.value for item in call.keywords if item.arg is not None}
     given = {name: literal(node) for name, node in nodes.items()}
     words = [value for value in map(literal, call.args) if isinstance(value, str)]
@@ -134,7 +218,7 @@ def _argument(call: ast.Call, is_click: bool) -> Argument | None:
     is_hidden = action in _VALUELESS or option in ("help", "version")
     switch = action in _SWITCHES or given.get("is_flag") is True or given.get("count") is True
     switch = switch or (is_click and bool(opposite))
-    kind, choices = _kind(nodes.get("type"), given.get("choices"))
+    kind, choices = _kind(nodes.get("type"), nodes.get("choices"), known)
     takes_any = not is_click and kind is bool and not switch
     default = given.get("default")
     if kind is None and isinstance(default, bool | int | float | str):
@@ -182,11 +266,17 @@ def _absl(call: ast.Call, kind: type) -> Argument | None:
     )
 
 
-def _kind(node: ast.expr | None, choices: Any) -> tuple[type | None, tuple[Any, ...]]:
+def _kind(
+    node: ast.expr | None, choices: ast.expr | None, known: Definitions
+) -> tuple[type | None, tuple[Any, ...]]:
     """Return what the values are, and the only ones, by the arguments ``type`` and ``choices``."""
+    listed = _listed(choices, known)
     if isinstance(node, ast.Call) and last_name(node.func) == "Choice" and node.args:
-        choices = literal(node.args[0])
-    listed = tuple(choices) if isinstance(choices, list | tuple) else ()
+        has_case = any(item.arg == "case_sensitive" for item in node.keywords)
+        names = tuple(enum_members(last_name(node.args[0]), known))
+        listed = () if has_case else names or _listed(node.args[0], known)
+    elif not listed:  # argparse's type=Kind
+        listed = tuple(enum_members(last_name(node), known).values())
     text = literal(node)  # optparse's "float"
     name = text if isinstance(text, str) else last_name(node)
     return _TYPES.get(name, type(listed[0]) if listed else None), listed

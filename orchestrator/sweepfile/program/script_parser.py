@@ -27,29 +27,21 @@ from orchestrator.sweepfile.program.outside_parameters import (
 from orchestrator.sweepfile.program.script_options import (
     Argument,
     declared,
+    definitions,
     last_name,
     literal,
     parse,
+    with_constants,
 )
-from orchestrator.sweepfile.program.signature_options import definitions, of_callable
+from orchestrator.sweepfile.program.signature_options import (
+    decorators,
+    dotted,
+    of_callable,
+    signatures,
+)
 
 MOST_SOURCE = 5_000_000  # bytes of a script that are read
 _MOST_MODULES = 40
-# Calls that make a parser of what is given to them, to the parser's name.
-_OF_SIGNATURES = {
-    ("typer", "run"): "typer",
-    ("tyro", "cli"): "tyro",
-    ("fire", "Fire"): "fire",
-    ("", "Fire"): "fire",
-    ("jsonargparse", "CLI"): "jsonargparse",
-    ("", "CLI"): "jsonargparse",
-    ("draccus", "parse"): "draccus",
-    ("pyrallis", "parse"): "draccus",
-    ("simple_parsing", "parse"): "dataclasses",
-    ("", "HfArgumentParser"): "dataclasses",
-    ("transformers", "HfArgumentParser"): "dataclasses",
-}
-_WRAPPERS = {("draccus", "wrap"): "draccus", ("pyrallis", "wrap"): "draccus"}
 _CONFIGURATOR = re.compile(r"exec\(\s*open\(\s*['\"][^'\"]*configurator\.py['\"]")
 # Whoever reads arguments or the environment names one of these somewhere.
 _READERS = re.compile(
@@ -162,8 +154,11 @@ def read_parser(file: Path, start: Sequence[str] = ()) -> ScriptParser:
 def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bool) -> ScriptParser:
     found: dict[str, Argument] = {}
     is_complete, kind = True, ""
+    if not _CONFIGURATOR.search(texts[0]):  # whose constants are its options
+        with_constants(trees)
+    known = definitions(trees)
     for tree in trees:
-        arguments, all_read = declared(tree)
+        arguments, all_read = declared(tree, known)
         is_complete &= all_read
         for argument in arguments:
             found.setdefault(argument.name, argument)
@@ -173,9 +168,9 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         kind = "optparse" if "OptionParser" in whole and kind == "click" else kind
         kind = "absl" if "DEFINE_" in whole and "add_argument" not in whole else kind
     calls = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)]
-    for name, by in _signatures(trees, calls):
+    for name, by in signatures(trees, calls):
         kind = by
-        made = None if name is None else of_callable(name, definitions(trees), by)
+        made = None if name is None else of_callable(name, known, by)
         is_complete &= made is not None
         for argument in made or ():
             found.setdefault(argument.name, argument)
@@ -184,7 +179,9 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
     hydra = _hydra(trees)
     if hydra is not None:
         kind = "hydra"
-        found, is_complete = {each.name: each for each in hydra_options(file, *hydra)}, False
+        options = [*hydra_options(file, *hydra)]
+        options += [] if options else of_callable(_stored(calls, hydra[1]), known, "draccus") or []
+        found, is_complete = {each.name: each for each in options}, False
     params = ""
     variables = variables_of(whole, PYTHON_VARIABLE)
     if not kind:
@@ -207,7 +204,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         reads_nothing=may_be_closed and _READERS.search(whole) is None,
         answers_help=_ANSWERS_HELP.search(whole) is not None,
         has_subcommands=bool(names & {"add_subparsers", "group", "add_typer", "add_command"})
-        or "@click.group" in whole or sum(map(_is_command, _decorators(trees))) > 1,
+        or "@click.group" in whole or sum(map(_is_command, decorators(trees))) > 1,
         reports_config=re.search(r"\bwandb\b|\bSWEEP_\w+|\borchestrator\b", whole) is not None,
         params_file=params,
         variables=variables,
@@ -253,49 +250,6 @@ def _module(name: str, folder: Path, home: Path) -> Path | None:
     return None
 
 
-def _dotted(func: ast.expr) -> tuple[str, str]:
-    if isinstance(func, ast.Attribute):
-        return last_name(func.value), func.attr
-    return "", last_name(func)
-
-
-def _signatures(
-    trees: Sequence[ast.Module], calls: Sequence[ast.Call]
-) -> Iterator[tuple[str | None, str]]:
-    """Yield the functions and classes of which a parser is made, and by which."""
-    for call in calls:
-        by = _OF_SIGNATURES.get(_dotted(call.func))
-        if by is not None:
-            first = call.args[0] if call.args else None
-            listed = [keyword.value for keyword in call.keywords if keyword.arg == "config_class"]
-            first = first if first is not None or not listed else listed[0]
-            nodes = first.elts if isinstance(first, ast.Tuple | ast.List) else [first]
-            yield from ((last_name(node) or None, by) for node in nodes)
-    for tree in trees:
-        apps = {
-            target.id
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-            and last_name(node.value.func) == "Typer"
-            for target in node.targets if isinstance(target, ast.Name)
-        }  # fmt: skip
-        for node in tree.body:
-            for decorator in getattr(node, "decorator_list", ()):
-                func = decorator.func if isinstance(decorator, ast.Call) else decorator
-                place = _dotted(func)
-                if place in _WRAPPERS and isinstance(node, ast.FunctionDef):
-                    first = node.args.args[0].annotation if node.args.args else None
-                    yield last_name(first) or None, _WRAPPERS[place]
-                elif place[0] in apps and place[1] in ("command", "callback"):
-                    yield getattr(node, "name", None), "typer"
-
-
-def _decorators(trees: Sequence[ast.Module]) -> Iterator[ast.expr]:
-    for tree in trees:
-        for node in tree.body:
-            yield from getattr(node, "decorator_list", ())
-
-
 def _is_command(node: ast.expr) -> bool:
     return last_name(node.func if isinstance(node, ast.Call) else node) == "command"
 
@@ -330,8 +284,18 @@ def _globals(tree: ast.Module) -> Iterator[Argument]:
 
 def _hydra(trees: Sequence[ast.Module]) -> tuple[str, str] | None:
     """Return folder and name of the config of ``hydra.main``; None if nothing uses it."""
-    for decorator in _decorators(trees):
-        if isinstance(decorator, ast.Call) and _dotted(decorator.func) == ("hydra", "main"):
+    for decorator in decorators(trees):
+        if isinstance(decorator, ast.Call) and dotted(decorator.func) == ("hydra", "main"):
             given = {word.arg: literal(word.value) for word in decorator.keywords}
             return str(given.get("config_path") or ""), str(given.get("config_name") or "")
     return None
+
+
+def _stored(calls: Sequence[ast.Call], name: str) -> str:
+    """Return the dataclass that Hydra's ConfigStore keeps under a name; "" if there is none."""
+    for call in calls:
+        nodes = {word.arg: word.value for word in call.keywords}
+        if last_name(call.func) == "store" and literal(nodes.get("name")) == name:
+            node = nodes.get("node")
+            return last_name(node.func if isinstance(node, ast.Call) else node)
+    return ""

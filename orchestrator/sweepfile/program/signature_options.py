@@ -3,23 +3,91 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from orchestrator.sweepfile.program.script_options import Argument, fits, last_name, literal
+from orchestrator.sweepfile.program.script_options import (
+    Argument,
+    Definitions,
+    enum_members,
+    fits,
+    last_name,
+    literal,
+)
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "Path": str}
 _SEVERAL = ("list", "tuple", "set", "Sequence", "List", "Tuple", "Set", "Iterable")
+_BY_VALUE = ("typer", "transformers")  # parsers that take an enum's values; others take its names
+# Calls that make a parser of what is given to them, to the parser's name.
+_OF_SIGNATURES = {
+    ("typer", "run"): "typer",
+    ("tyro", "cli"): "tyro",
+    ("fire", "Fire"): "fire",
+    ("", "Fire"): "fire",
+    ("jsonargparse", "CLI"): "jsonargparse",
+    ("", "CLI"): "jsonargparse",
+    ("jsonargparse", "auto_cli"): "jsonargparse",
+    ("", "auto_cli"): "jsonargparse",
+    ("draccus", "parse"): "draccus",
+    ("pyrallis", "parse"): "draccus",
+    ("simple_parsing", "parse"): "dataclasses",
+    ("", "HfArgumentParser"): "transformers",
+    ("transformers", "HfArgumentParser"): "transformers",
+}
+_WRAPPERS = {("draccus", "wrap"): "draccus", ("pyrallis", "wrap"): "draccus"}
+_NESTING = ("tyro", "draccus", "jsonargparse")
 _DEEPEST = 4  # dataclasses in dataclasses
 
-Definitions = Mapping[str, ast.FunctionDef | ast.ClassDef]
-"""Functions and classes of a script and of the modules next to it, by name."""
+
+def signatures(
+    trees: Sequence[ast.Module], calls: Sequence[ast.Call]
+) -> Iterator[tuple[str | None, str]]:
+    """Yield the functions and classes of which a parser is made, and by which."""
+    for call in calls:
+        by = _OF_SIGNATURES.get(dotted(call.func))
+        if by is not None:
+            first = call.args[0] if call.args else None
+            listed = [keyword.value for keyword in call.keywords if keyword.arg == "config_class"]
+            first = first if first is not None or not listed else listed[0]
+            nodes = first.elts if isinstance(first, ast.Tuple | ast.List) else [first]
+            nodes = first.values if isinstance(first, ast.Dict) else nodes
+            if first is None and by == "fire":  # all functions are commands
+                own = [node.name for node in trees[0].body if isinstance(node, ast.FunctionDef)]
+                yield from ((name, by) for name in own if name != "main")
+                continue
+            yield from ((last_name(node) or None, by) for node in nodes)
+    for tree in trees:
+        apps = {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            and last_name(node.value.func) == "Typer"
+            for target in node.targets if isinstance(target, ast.Name)
+        }  # fmt: skip
+        for node in tree.body:
+            for decorator in getattr(node, "decorator_list", ()):
+                func = decorator.func if isinstance(decorator, ast.Call) else decorator
+                place = dotted(func)
+                if place in _WRAPPERS and isinstance(node, ast.FunctionDef):
+                    first = node.args.args[0].annotation if node.args.args else None
+                    yield last_name(first) or None, _WRAPPERS[place]
+                elif place[0] in apps and place[1] in ("command", "callback"):
+                    yield getattr(node, "name", None), "typer"
 
 
-def definitions(trees: list[ast.Module]) -> dict[str, ast.FunctionDef | ast.ClassDef]:
-    """Return the functions and classes at the top of the modules."""
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return {node.name: node for tree in trees for node in tree.body if isinstance(node, kinds)}
+def decorators(trees: Sequence[ast.Module]) -> Iterator[ast.expr]:
+    """Yield the decorators of the functions and classes at the top of the modules."""
+    for tree in trees:
+        for node in tree.body:
+            yield from getattr(node, "decorator_list", ())
+
+
+def dotted(func: ast.expr) -> tuple[str, str]:
+    """Return the object and the attribute of ``tyro.cli``; "" and the name of a plain one."""
+    if isinstance(func, ast.Attribute):
+        return last_name(func.value), func.attr
+    return "", last_name(func)
 
 
 def of_callable(name: str, known: Definitions, kind: str) -> list[Argument] | None:
@@ -33,9 +101,13 @@ def of_callable(name: str, known: Definitions, kind: str) -> list[Argument] | No
         return None
     if isinstance(node, ast.FunctionDef):
         return _of_fields(_parameters(node), known, kind)
-    own = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), 0)
-    if isinstance(own, ast.FunctionDef) and kind in ("fire", "jsonargparse"):
-        return _of_fields(_parameters(own), known, kind)
+    methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+    if kind == "fire" and methods:  # each method is a command, which takes the constructor's too
+        names = [name for name in methods if name == "__init__" or not name.startswith("_")]
+        listed = [_of_fields(_parameters(methods[name]), known, kind) or [] for name in names]
+        return [replace(each, is_required=False) for made in listed for each in made]
+    if "__init__" in methods and kind == "jsonargparse":
+        return _of_fields(_parameters(methods["__init__"]), known, kind)
     bases = [of_callable(last_name(base), known, kind) for base in node.bases]
     if any(base is None for base in bases):
         return None
@@ -70,7 +142,8 @@ def _of_fields(
     found: list[Argument] = []
     for name, annotation, default in fields:
         inner = known.get(last_name(annotation)) if annotation is not None else None
-        if isinstance(inner, ast.ClassDef) and kind in ("tyro", "draccus", "jsonargparse"):
+        is_nested = isinstance(inner, ast.ClassDef) and not enum_members(inner.name, known)
+        if isinstance(inner, ast.ClassDef) and is_nested and kind in _NESTING:
             if depth >= _DEEPEST:
                 return None
             below = _of_fields(_fields(inner), known, kind, f"{prefix}{name}.", depth + 1)
@@ -78,14 +151,19 @@ def _of_fields(
                 return None
             found += below
             continue
-        made = _argument(name, annotation, default, kind, prefix)
+        made = _argument(name, annotation, default, known, kind, prefix)
         if made is not None:
             found.append(made)
     return found
 
 
 def _argument(
-    name: str, annotation: ast.expr | None, default: ast.expr | None, kind: str, prefix: str
+    name: str,
+    annotation: ast.expr | None,
+    default: ast.expr | None,
+    known: Definitions,
+    kind: str,
+    prefix: str,
 ) -> Argument | None:
     """Return one option; None if it is a positional argument."""
     extra: list[ast.expr] = []
@@ -98,6 +176,16 @@ def _argument(
         return None
     type_, choices, several = _type(annotation)
     value, is_required, words, text = _default(default, call)
+    members = enum_members(last_name(_inner(annotation)), known)
+    if members:
+        texts = {each: str(v) if kind in _BY_VALUE else each for each, v in members.items()}
+        named = (
+            [n.attr for n in ast.walk(default) if isinstance(n, ast.Attribute)] if default else []
+        )
+        type_, choices = str, tuple(texts.values())
+        value = next((texts[each] for each in named if each in texts), None)
+        if call is not None and any(item.arg == "case_sensitive" for item in call.keywords):
+            choices = ()
     if type_ is None and isinstance(value, bool | int | float | str):
         type_ = type(value)
     is_hyphened = kind in ("typer", "tyro")
@@ -113,7 +201,7 @@ def _argument(
         value if fits(value, type_) else None,
         choices,
         is_switch=has_pair,
-        is_required=is_required,
+        is_required=is_required and kind != "jsonargparse",  # it may be positional
         help=text,
         takes_several=several and kind != "fire",
         aliases=(alias,) if alias != option and kind != "typer" else (),
@@ -121,21 +209,27 @@ def _argument(
     )
 
 
-def _type(node: ast.expr | None) -> tuple[type | None, tuple[Any, ...], bool]:
-    """Return type, choices, and whether there are several values, of an annotation."""
+def _inner(node: ast.expr | None) -> ast.expr | None:
+    """Return the type in ``Optional[…]``, ``… | None`` and in quotes; else the type itself."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
             node = ast.parse(node.value, mode="eval").body
         except SyntaxError:
-            return None, (), False
+            return None
     if isinstance(node, ast.BinOp):  # float | None
         sides = [side for side in (node.left, node.right) if literal(side) is not None
                  or not isinstance(side, ast.Constant)]  # fmt: skip
-        return _type(sides[0]) if len(sides) == 1 else (None, (), False)
+        return _inner(sides[0]) if len(sides) == 1 else None
+    if isinstance(node, ast.Subscript) and last_name(node.value) == "Optional":
+        return _inner(node.slice)
+    return node
+
+
+def _type(node: ast.expr | None) -> tuple[type | None, tuple[Any, ...], bool]:
+    """Return type, choices, and whether there are several values, of an annotation."""
+    node = _inner(node)
     if isinstance(node, ast.Subscript):
         outer = last_name(node.value)
-        if outer == "Optional":
-            return _type(node.slice)
         if outer == "Literal":
             listed = literal(node.slice)
             choices = listed if isinstance(listed, tuple) else (listed,)

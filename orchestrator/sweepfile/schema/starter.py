@@ -127,7 +127,9 @@ def for_program(
         head.append(f"env: {{{rows}}}")
     if probed is not None and (probed.words or probed.launcher):
         start = ["python"] if program.endswith(".py") else []
-        words = [*(probed.launcher or start), "${program}", *probed.words]
+        launcher = probed.launcher or start
+        is_module = len(launcher) > 1 and launcher[-2] == "-m"
+        words = [*launcher, *([] if is_module else ["${program}"]), *probed.words]
         words += [] if params_file else ["${args}"]
         head.append(f"command: [{', '.join(map(_item, words))}]")
     head.append(_METHOD)

@@ -96,6 +96,54 @@ def test_a_batch_counter_is_no_epoch() -> None:
     assert (seen.steps, seen.values["val_loss"]) == ({1, 2}, [2.0, 1.0])
 
 
+@pytest.mark.parametrize(
+    ("lines", "values", "steps"),
+    [
+        # a decimal comma, also if three digits follow it
+        (["Epoch 1: val_loss: 1,250, acc: 0,500"], {"val_loss": [1.25], "acc": [0.5]}, {1}),
+        (["Epoch：1，val loss：0.5"], {"val_loss": [0.5]}, {1}),
+        (["[9]\tvalid_0's l2: 0.2\tvalid_0's auc: 0.9"], {"val_l2": [0.2], "val_auc": [0.9]}, {9}),
+        (
+            ["5:\tlearn: 0.7\ttest: 0.6\tbest: 0.5 (0)\ttotal: 1ms"],
+            {"train_loss": [0.7], "val_loss": [0.6], "best": [0.5]},
+            {5},
+        ),
+        (["Iter 1,000: val_loss=0.5", "Iter 2,000: val_loss=0.4"], {"val_loss": [0.5, 0.4]},
+         {1000, 2000}),
+        (["Epoche 2/3: Validierungsverlust = 1.5"], {"val_loss": [1.5]}, {2}),
+        (["Époque 2 : perte de validation 0.7"], {"val_loss": [0.7]}, {2}),
+        (["第3轮 损失：0.5 验证准确率：0.7"], {"loss": [0.5], "val_accuracy": [0.7]}, {3}),
+        (
+            [
+                " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.51",
+                " Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.71",
+                " Average Precision  (AP) @[ IoU=0.50:0.95 | area= small | maxDets=100 ] = 0.11",
+            ],
+            {"map": [0.51], "map_50": [0.71]},
+            {1},
+        ),
+        # words where other lines have the value
+        (["epoch 1: val_loss did not improve from 0.1", "epoch 1: val_loss 0.5"],
+         {"val_loss": [0.5]}, {1}),
+        # what batches show under the name of a metric of the epoch
+        (
+            [
+                *("Epoch: [1][ 5/9]\tLoss 1.5e+0 (1.4)\tAcc@1 1.2 (1.1)", " * Acc@1 50.1 Acc@5 99"),
+                *("Epoch: [2][ 5/9]\tLoss 1.4e+0 (1.3)\tAcc@1 1.3 (1.2)", " * Acc@1 60.1 Acc@5 99"),
+            ],
+            {"loss": [1.5, 1.4], "acc_1": [50.1, 60.1], "acc_5": [99.0, 99.0]},
+            {1, 2},
+        ),
+    ],
+)  # fmt: skip
+def test_values_and_steps(
+    lines: list[str], values: dict[str, list[float]], steps: set[int]
+) -> None:
+    found = propose_patterns(lines)
+    seen = reported([item.pattern for item in found], lines)
+    assert (seen.values, seen.steps) == (values, steps), found
+
+
 def test_what_changes_from_day_to_day_is_not_in_a_pattern() -> None:
     lines = [
         "I1201 00:42 7 t.py:13] [50] accuracy=0.9",

@@ -43,6 +43,9 @@ def test_typed_words_are_parameters_though_nothing_declares_them(
         ("plain.py", "train.py", None),  # its own argument
         ("launch.py", "data.py", None),  # no program: it reads no options
         ("make", "train", None),
+        ("python", "-m pkg.train --lr 0.1", 1),
+        ("torchrun", "-m pkg --lr 0.1", 1),
+        ("python", "-m http.server 1", None),
     ],
 )
 def test_the_script_behind_a_launcher(
@@ -53,7 +56,11 @@ def test_the_script_behind_a_launcher(
     (tmp_path / "data.py").write_text("x = 1\n")
     (tmp_path / "plain.py").write_text(argparse)
     (tmp_path / "launch.py").write_text("import subprocess\n")
-    assert launched(program, typed.split(), tmp_path) == place
+    (tmp_path / "pkg").mkdir()
+    for name in ("train", "__main__"):
+        (tmp_path / "pkg" / f"{name}.py").write_text(argparse)
+    found = launched(program, typed.split(), tmp_path)
+    assert (None if found is None else found[0]) == place
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ SCRIPTS = {
     "tyro": "import tyro\nfrom dataclasses import dataclass\n@dataclass\nclass Config:\n"
     "    lr: float = 0.1\n    amp: bool = True\ntyro.cli(Config)\n",
     "fire": "import fire\ndef main(lr=0.1, amp=True): ...\nfire.Fire(main)\n",
-    "dataclasses": "from transformers import HfArgumentParser\nfrom dataclasses import dataclass\n"
+    "transformers": "from transformers import HfArgumentParser\nfrom dataclasses import dataclass\n"
     "@dataclass\nclass A:\n    lr: float = 0.1\n    amp: bool = True\nHfArgumentParser(A)\n",
     "absl": "from absl import flags\nflags.DEFINE_float('lr', 0.1, 'rate')\n"
     "flags.DEFINE_bool('amp', True, '')\n",
@@ -142,6 +142,102 @@ def test_parsers(kind: str, tmp_path: Path) -> None:
     assert parser.is_complete
     found = {item.name: (item.type, item.default) for item in parser.parameters}
     assert found == {"lr": (float, 0.1), "amp": (bool, True)}
+
+
+KINDS = "import enum\nclass Kind(str, enum.Enum):\n    SGD = 's-gd'\n    adam = 'a'\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "choices", "default"),
+    [
+        ("import typer\ndef main(k: Kind = Kind.SGD): ...\ntyper.run(main)", "s-gd a", "s-gd"),
+        (
+            "import typer\napp = typer.Typer()\n@app.command()\n"
+            "def main(k: Kind = typer.Option(Kind.adam, help='x')): ...\napp()",
+            "s-gd a",
+            "a",
+        ),
+        (
+            "import typer\nfrom typing import Annotated, Optional\n"
+            "def main(k: Annotated[Optional[Kind], typer.Option(case_sensitive=False)] "
+            "= None): ...\ntyper.run(main)",
+            "",
+            None,
+        ),
+        ("import tyro\ndef main(k: Kind = Kind.SGD): ...\ntyro.cli(main)", "SGD adam", "SGD"),
+        (
+            "from dataclasses import dataclass\nfrom transformers import HfArgumentParser\n"
+            "@dataclass\nclass C:\n    k: Kind = Kind.SGD\nHfArgumentParser(C)",
+            "s-gd a",
+            "s-gd",
+        ),
+        (
+            "import click\n@click.command()\n@click.option('--k', type=click.Choice(Kind))\n"
+            "def main(k): ...",
+            "SGD adam",
+            None,
+        ),
+        (
+            "from argparse import ArgumentParser\np = ArgumentParser()\n"
+            "p.add_argument('--k', type=Kind, choices=list(Kind))",
+            "s-gd a",
+            None,
+        ),
+        (
+            "from argparse import ArgumentParser\nK = {'x': print, 'y': 1}\nD = 'y'\n"
+            "p = ArgumentParser()\np.add_argument('--k', choices=K.keys(), default=D)",
+            "x y",
+            "y",
+        ),
+        (
+            "from argparse import ArgumentParser\np = ArgumentParser()\n"
+            "p.add_argument('--k', choices=[e.name for e in Kind])",
+            "SGD adam",
+            None,
+        ),
+    ],
+)
+def test_choices_of_enumerations_and_constants(
+    script: str, choices: str, default: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "q.py").write_text(KINDS + script)
+    (found,) = read_parser(tmp_path / "q.py").parameters
+    assert (" ".join(found.choices), found.default) == (choices, default)
+    texts = problems(tmp_path, KINDS + script, "args: auto\nparameters: {k: {values: [b]}}")
+    assert [text.partition(" (")[0] for text in texts] == (
+        [f"p.py --k: expected one of {', '.join(found.choices)}"] if choices else []
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import fire\nclass T:\n    def __init__(self, a=1): ...\n    def train(self, lr=0.1): "
+        "...\nfire.Fire(T)",
+        "import fire\ndef train(lr=0.1, a=1): ...\nfire.Fire()",
+        "import fire\ndef train(lr=0.1, a=1): ...\nfire.Fire({'train': train})",
+        "import jsonargparse\ndef train(a: int, lr: float = 0.1): ...\n"
+        "jsonargparse.auto_cli(train)",
+    ],
+)
+def test_options_of_commands(script: str, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(script)
+    parser = read_parser(tmp_path / "p.py")
+    assert {item.name: item.is_required for item in parser.parameters} == {"lr": False, "a": False}
+    assert parser.is_complete
+
+
+def test_hydra_reads_a_dataclass_of_its_config_store(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(
+        "import hydra\nfrom dataclasses import dataclass, field\n"
+        "from hydra.core.config_store import ConfigStore\n"
+        "@dataclass\nclass Optim:\n    lr: float = 0.1\n"
+        "@dataclass\nclass Config:\n    optim: Optim = field(default_factory=Optim)\n"
+        "ConfigStore.instance().store(name='main', node=Config)\n"
+        "@hydra.main(version_base=None, config_name='main')\ndef main(cfg): ...\n"
+    )
+    found = [(item.option, item.default) for item in read_parser(tmp_path / "p.py").parameters]
+    assert found == [("optim.lr", 0.1)]
 
 
 def test_hydra_reads_its_config(tmp_path: Path) -> None:

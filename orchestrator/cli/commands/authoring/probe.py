@@ -62,12 +62,16 @@ def command(
     if found is None:
         raise UsageError(f"{program}: no such script or command on PATH.")
     shown = os.path.relpath(found, folder) if os.path.isabs(found) else found
-    place = launched(program, arguments, here)
+    script = launched(program, arguments, here)
     launcher: tuple[str, ...] = ()
-    if place is not None:
+    is_module = False
+    if script is not None:
+        place, file = script
+        is_module = place > 0 and arguments[place - 1] == "-m"
         launcher = ("python",) if found.endswith(".py") else ()
-        launcher += (shown if os.path.isfile(here / program) else program, *arguments[:place])
-        found = str(here / arguments[place])
+        launcher += (shown if os.path.isfile(here / program) else program,)
+        launcher += arguments[: place + is_module]
+        found = str(file)
         shown = os.path.relpath(found, folder)
         arguments = arguments[place + 1 :]
     interpreter = None if python is None else locate(python, here)
@@ -75,7 +79,7 @@ def command(
         raise UsageError(f"--python {python}: no such interpreter.")
     click.echo(f"Running {program} for at most {limit_s:g} s …", err=True)
     start = [interpreter or sys.executable if word == "python" else word for word in launcher]
-    words = (*start, Path(shown).as_posix()) if launcher else ()
+    words = (*start, *(() if is_module else (Path(shown).as_posix(),))) if launcher else ()
     ran = Program(path=found, workdir=str(folder), python=interpreter, command=words)
     seen = probe(ran, arguments, limit_s)
     text = for_program(

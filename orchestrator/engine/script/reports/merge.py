@@ -172,6 +172,7 @@ class Follower(Merger):
         has_steps = any(names & set(_STEP_GROUPS) for names in groups.values())
         super().__init__(reports, has_steps=has_steps)
         self._found: set[re.Pattern[str]] = set()
+        self._numbers = cells.Numbers()
         self.matched: set[str] = set()
 
     def line(self, line: Line, now: float) -> None:
@@ -181,6 +182,8 @@ class Follower(Merger):
             for pattern in self._patterns
             for found in pattern.finditer(line.text)
         ]
+        for text in (text for _, groups in matches for text in groups.values() if text):
+            self._numbers.see(text)
         # A match with a step gives the step of the others on its line.
         matches.sort(key=lambda match: _step_text(match[1]) is None)
         fresh: set[str] = set()
@@ -204,7 +207,7 @@ class Follower(Merger):
         for name, text in groups.items():
             if text is None or name in _NO_METRICS:
                 continue
-            number = cells.number(text)
+            number = self._numbers.read(text)
             if number is not None:
                 values[name] = number
             else:

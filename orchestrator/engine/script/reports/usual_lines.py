@@ -37,14 +37,17 @@ class UsualLines(Merger):
         self.taken: dict[str, None] = {}
         self._options = options
         self._kind = len(_STEPS)
+        self._numbers = cells.Numbers()
 
     def line(self, line: Line, now: float) -> None:
         """Take one line at a monotonic time, s."""
         printed = read_line(line.text, self._options)
+        for pair in printed.pairs:
+            self._numbers.see(pair.value)
         values = {
             pair.name: number
             for pair in printed.pairs
-            if pair.is_known and (number := cells.number(pair.value)) is not None
+            if pair.is_known and (number := self._numbers.read(pair.value)) is not None
         }
         raw = None
         for place in printed.places:

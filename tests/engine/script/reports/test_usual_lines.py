@@ -38,6 +38,7 @@ def followed(*lines: str) -> Observed:
             {"loss": [1.0]},
         ),
         (["{'eval_loss': 0.5, 'epoch': 1.0}"], {1}, {"val_loss": [0.5]}),
+        (["Epoch 1: loss 0,750", "Epoch 2: loss 1,250"], {1, 2}, {"loss": [0.75, 1.25]}),
         (["RMSE: 3.5", "RMSE: 3.25"], {1, 2}, {"rmse": [3.5, 3.25]}),
         (["dropout: 0.5", "lr 0.1", "train 200 val 20", "it took 3.5 s"], set(), {}),
     ],
