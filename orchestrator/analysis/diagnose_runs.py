@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ def examine(
     replayed: bool = False,
     policy: Policy | None = None,
     known: Mapping[Path, Examined] | None = None,
+    skipped: Collection[Path] = (),
 ) -> Examination:
     """Diagnose the runs at `path`: a log of any tool, a run folder, a sweep, or a folder of runs.
 
@@ -110,6 +111,8 @@ def examine(
         replayed: True to add what a policy would have done.
         policy: by default that of the sweep.
         known: trials of the sweep at `path` that have not changed, by folder; they are not read.
+        skipped: folders of trials that are neither read nor returned. What runs show together is
+            left out if there are any.
 
     Raises:
         NotFoundError: there is no run.
@@ -117,7 +120,7 @@ def examine(
             one.
     """
     known = known or {}
-    runs = read_runs(path, pattern, known=known)
+    runs = read_runs(path, pattern, known={*known, *skipped})
     if metric is not None:
         metric = _reported(metric, list(dict.fromkeys(name for run in runs for name in run.names)))
     groups: dict[SweepDir | None, list[LoggedRun]] = {}
@@ -128,7 +131,7 @@ def examine(
     by_run: dict[tuple[Path, str], Examined] = {}
     together: list[str] = []
     for sweep, group in groups.items():
-        is_alone = sweep is not None and len(runs) == 1 and not known
+        is_alone = sweep is not None and len(runs) == 1 and not known and not skipped
         siblings = read_runs(sweep.path) if sweep is not None and is_alone else group
         spec = SweepRecord.load_spec(sweep) if sweep is not None else {}
         aims = _aims(spec, metric, goal, target)
@@ -147,7 +150,7 @@ def examine(
         head = f"{sweep.name}: " if sweep is not None and len(groups) > 1 else ""
         together += [f"{head}{text}" for text in sentences]
     shown = (replace(by_run[_key(run)], run=run) for run in runs)
-    return Examination((*known.values(), *shown), tuple(together))
+    return Examination((*known.values(), *shown), () if skipped else tuple(together))
 
 
 def _reported(metric: str, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from orchestrator.analysis import Examined
 from orchestrator.analysis.table import Comparison, Incomplete, Lineage, Row, compare
 from orchestrator.errors import SweepError
 from orchestrator.files import atomic
+from orchestrator.metrics import unit
 from orchestrator.reporting.attempts_log import Occupancy, occupancy
 from orchestrator.reporting.remembered_runs import Memory
 from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState
@@ -58,6 +60,8 @@ class SweepText:
     """What the sweep's own files hold of it."""
 
     name: str
+    description: str
+    verdict: tuple[str, ...]  # why it ended early, and whether it is a success
     command: str
     spec: str  # the checked sweep file as JSON, without what is empty and without `env`
     placement: str
@@ -76,11 +80,22 @@ class Report:
     sentences: tuple[str, ...]  # what the runs show together
     sweeps: tuple[SweepText, ...]
     importance: tuple[Importance, ...]  # of the varied parameters for the ranking metric
+    joined: Comparison | None = None  # with one row for all seeds of a config; None without seeds
 
     @property
     def best(self) -> ReportedRun | None:
         """The run that ranks first; None if none does."""
         return min((run for run in self.runs if run.rank), key=lambda run: run.rank, default=None)
+
+    def unit(self, metric: str) -> str:
+        """Return the unit of a metric; "" if unknown."""
+        kinds = {run.row.kind for run in self.runs if run.row is not None}
+        return unit(metric, kinds.pop() if len(kinds) == 1 else None)
+
+    def with_unit(self, metric: str) -> str:
+        """Return the label of an axis."""
+        found = self.unit(metric)
+        return f"{metric} [{found}]" if found else metric
 
 
 def collect(
@@ -92,42 +107,43 @@ def collect(
     on_progress: Callable[[int, int], None] | None = None,
     with_importance: bool = True,
     memory: Memory | None = None,
+    most_curves: int | None = None,
 ) -> Report:
     """Read everything at and below `paths` that a report shows.
 
     The arguments are those of `analysis.table.compare`, which ranks the runs. To estimate the
     importance of parameters takes seconds, so it can be left out. With a `memory`, runs that have
-    not changed since the last call are not read again.
+    not changed since the last call are not read again. To diagnose thousands of curves takes
+    minutes: with `most_curves`, only those of running trials and of the best are read.
 
     Raises:
         NotFoundError: one of `paths` is not a folder.
         UsageError: no run has the metric `sort_by`.
     """
     memory = memory or Memory()
-    found = compare(
-        paths,
-        sort_by=sort_by,
-        kind=kind,
-        data=data,
-        single=True,
-        on_progress=on_progress,
-        measure_run=memory.measure,
+    rank = partial(
+        compare, paths, sort_by=sort_by, kind=kind, data=data, measure_run=memory.measure
     )
-    examined, sentences = _examine(paths, memory)
+    found = rank(single=True, on_progress=on_progress)
+    groups = [row.lineage.group for row in found.rows if row.lineage.group is not None]
+    has_seeds = len(groups) > len(set(groups))
+    wanted = None if most_curves is None else _first(found, most_curves)
+    examined, sentences = _examine(paths, memory, wanted)
     labels = _labels([*found.rows, *found.incomplete])
     runs = [
         *(_ranked(row, labels, examined, memory) for row in found.rows),
         *(_incomplete(item, labels, examined, memory) for item in found.incomplete),
     ]
-    varied = _varied(runs)
+    names = varied(runs)
     return Report(
         title=", ".join(path.resolve().name or str(path) for path in paths),
         comparison=found,
         runs=tuple(runs),
-        varied=varied,
+        varied=names,
         sentences=tuple(sentences),
         sweeps=tuple(_sweep_text(sweep) for sweep in _sweeps(found)),
-        importance=_importance(runs, found.sort_by, varied) if with_importance else (),
+        importance=_importance(runs, found.sort_by, names) if with_importance else (),
+        joined=rank() if has_seeds else None,
     )
 
 
@@ -139,14 +155,23 @@ def _importance(
     return importance([run.config for run in ranked], values, names)
 
 
-def _examine(paths: Sequence[Path], memory: Memory) -> tuple[dict[Path, Examined], list[str]]:
+def _first(found: Comparison, most: int) -> list[Path]:
+    """Return the folders of the runs whose curves come first: those that run, then the best."""
+    runs = [item.path for item in found.incomplete if item.state == TrialState.RUNNING]
+    others = [item.path for item in found.incomplete if item.state != TrialState.RUNNING]
+    return [*runs, *(row.path for row in found.rows), *others][:most]
+
+
+def _examine(
+    paths: Sequence[Path], memory: Memory, wanted: Sequence[Path] | None
+) -> tuple[dict[Path, Examined], list[str]]:
     """Return the curves and findings of every run folder that logged some."""
     by_path: dict[Path, Examined] = {}
     sentences: list[str] = []
     for path in paths:
         for part in _parts(path):
             try:
-                examination = memory.examine(part)
+                examination = memory.examine(part, wanted)
             except SweepError:
                 continue  # nothing here was logged, which the table shows
             for one in examination.runs:
@@ -167,6 +192,7 @@ def _parts(path: Path) -> list[Path]:
 def _ranked(
     row: Row, labels: Mapping[Path, str], examined: Mapping[Path, Examined], memory: Memory
 ) -> ReportedRun:
+    one = examined.get(row.path.resolve())
     return ReportedRun(
         label=labels[row.path],
         path=row.path,
@@ -175,8 +201,8 @@ def _ranked(
         config=row.config,
         metrics={**row.logged, **row.metrics},
         row=row,
-        examined=examined.get(row.path.resolve()),
-        seconds=memory.seconds(row.path),
+        examined=one,
+        seconds={} if one is None else memory.seconds(row.path),
         lineage=row.lineage,
     )
 
@@ -198,7 +224,7 @@ def _incomplete(
         else {},
         problem=item.problem or missing,
         examined=one,
-        seconds=memory.seconds(item.path),
+        seconds={} if one is None else memory.seconds(item.path),
         lineage=item.lineage,
     )
 
@@ -222,7 +248,8 @@ def _labels(items: Sequence[Row | Incomplete]) -> dict[Path, str]:
     return labels
 
 
-def _varied(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
+def varied(runs: Sequence[ReportedRun]) -> tuple[str, ...]:
+    """Return the parameters that differ between runs, the most varied first."""
     values: dict[str, set[str]] = {}
     with_config = [run for run in runs if run.config]
     for run in with_config:
@@ -250,12 +277,21 @@ def _sweep_text(sweep: SweepDir) -> SweepText:
         program.pop("env", None)  # it may hold secrets, and a report is passed on
     return SweepText(
         name=str(record.get("sweep") or sweep.name),
+        description=str(spec.get("description") or ""),
+        verdict=_verdict(record),
         command=str(record.get("command") or ""),
         spec=json.dumps(_filled(spec), indent=2, ensure_ascii=False),
         placement=str(plan.get("reason") or ""),
         environment=_environment(sweep),
         occupancy=occupancy(sweep),
     )
+
+
+def _verdict(record: Mapping[str, Any]) -> tuple[str, ...]:
+    course = record.get("course") or {}
+    success = course.get("success")
+    words = success.get("words") if isinstance(success, dict) else None
+    return tuple(str(text) for text in (record.get("reason"), words) if text)
 
 
 def _environment(sweep: SweepDir) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis import Examined
+from orchestrator.analysis import Examined, Target
 from orchestrator.files import plain
 from orchestrator.reporting.content import Report, ReportedRun
 from orchestrator.reporting.figures import COLORS, Drawing, draw, is_number, style_of
@@ -28,6 +29,7 @@ class TableColumn:
     cells: tuple[tuple[Any, str], ...]
     is_shown: bool = True
     is_number: bool = False
+    unit: str = ""
 
 
 def render(report: Report) -> str:
@@ -72,6 +74,9 @@ def context(report: Report, drawings: Sequence[Drawing]) -> dict[str, Any]:
         "targets": _targets(report),
         "findings": [run for run in report.runs if _findings(run.examined)],
         "findings_of": _findings,
+        "problems": Counter(run.problem for run in report.runs if run.problem),
+        "has_ties": any(run.row.tied for run in report.runs if run.row and run.rank > 1),
+        "joined_value": _joined_value(report),
         "swatch": style_of,
         "groups": _groups(report),
         "colors": COLORS,
@@ -100,21 +105,34 @@ def _columns(report: Report) -> list[TableColumn]:
     parameters = list(dict.fromkeys([*report.varied, *(n for run in runs for n in run.config)]))
     first_metrics = [name for name in metrics if any(name in run.metrics for run in runs)]
     columns = [
-        _column("rank", [run.rank or None for run in runs]),
+        TableColumn("rank", tuple(map(_rank, runs)), is_number=True),
         _column("run", [run.label for run in runs]),
         _column("state", [_state(run) for run in runs], any(run.state for run in runs)),
     ]
-    shown_metrics = first_metrics[:_MOST_METRICS]
-    columns += [_column(m, [r.metrics.get(m) for r in runs]) for m in first_metrics[:1]]
+    if len(stages := {run.lineage.stage for run in runs}) > 1 and stages - {None, ""}:
+        columns.append(_column("stage", [run.lineage.stage or "" for run in runs]))
+    shown_metrics = [name for name in first_metrics if name != "lr"][:_MOST_METRICS]
+
+    def metric(name: str) -> TableColumn:
+        return _column(
+            name,
+            [run.metrics.get(name) for run in runs],
+            name in shown_metrics,
+            report.unit(name),
+        )
+
+    columns += map(metric, first_metrics[:1])
+    intervals = [run.row.interval if run.row else None for run in runs]
+    if any(intervals):
+        texts = [f"{one.low:.4g} to {one.high:.4g}" if one else "–" for one in intervals]
+        lows = [one.low if one else None for one in intervals]
+        columns.append(TableColumn("95 %", tuple(zip(lows, texts, strict=True)), is_number=True))
     columns += [
         _column(name, [run.config.get(name) for run in runs])
         for name in parameters
         if name in report.varied[:_MOST_PARAMETERS]
     ]
-    columns += [
-        _column(name, [run.metrics.get(name) for run in runs], name in shown_metrics)
-        for name in first_metrics[1:]
-    ]
+    columns += map(metric, first_metrics[1:])
     columns += [
         _column(name, [run.config.get(name) for run in runs], False)
         for name in parameters
@@ -123,10 +141,19 @@ def _columns(report: Report) -> list[TableColumn]:
     return columns
 
 
-def _column(title: str, values: Sequence[Any], is_shown: bool = True) -> TableColumn:
+def _rank(run: ReportedRun) -> tuple[int | None, str]:
+    if not run.rank:
+        return None, "–"
+    is_tied = run.rank > 1 and run.row is not None and run.row.tied
+    return run.rank, f"{run.rank} ≈" if is_tied else str(run.rank)
+
+
+def _column(
+    title: str, values: Sequence[Any], is_shown: bool = True, unit: str = ""
+) -> TableColumn:
     cells = tuple((value if is_number(value) else None, number_text(value)) for value in values)
     numeric = all(value is None or is_number(value) for value in values)
-    return TableColumn(title, cells, is_shown, numeric)
+    return TableColumn(title, cells, is_shown, numeric, unit)
 
 
 def _state(run: ReportedRun) -> str:
@@ -148,10 +175,26 @@ def _targets(report: Report) -> list[dict[str, Any]]:
                 "bound": target.bound,
                 "value": target.value,
                 "met": target.met,
+                "missed_by": _missed_by(target),
                 "count": f"{tally.met} of {tally.judged}" if tally is not None else "",
             }
         )
     return rows
+
+
+def _missed_by(target: Target) -> str:
+    distance = target.distance
+    return f", by {number_text(abs(distance))}" if distance is not None and not target.met else ""
+
+
+def _joined_value(report: Report) -> str:
+    """Return the mean and spread of the config that is best over its seeds; "" without seeds."""
+    if report.joined is None or not report.joined.rows:
+        return ""
+    row, metric = report.joined.rows[0], report.joined.sort_by
+    spread = row.spread.get(metric)
+    of_seeds = f" ± {spread.deviation:.2g} ({spread.n} seeds)" if spread is not None else ""
+    return f"{metric} {number_text(row.metrics.get(metric))}{of_seeds}"
 
 
 def _groups(report: Report) -> list[dict[str, Any]]:

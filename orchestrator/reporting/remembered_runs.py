@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,11 @@ class Memory:
         self._measured[run.path] = version, found
         return found
 
-    def examine(self, path: Path) -> Examination:
-        """Return the curves and findings of the runs at a path."""
+    def examine(self, path: Path, wanted: Collection[Path] | None = None) -> Examination:
+        """Return the curves and findings of the runs at a path.
+
+        Of a sweep, only runs that are `wanted` are read; None for all.
+        """
         if not SweepDir(path).trials_dir.is_dir():
             return examine(path)
         versions = {run.path: _version(run.path) for run in SweepDir(path).run_dirs()}
@@ -52,7 +55,8 @@ class Memory:
             for folder, (version, one) in self._examined.items()
             if versions.get(folder) == version and one.run.state != "RUNNING"
         }
-        found = examine(path, known=known)
+        skipped = set() if wanted is None else set(versions).difference(known, wanted)
+        found = examine(path, known=known, skipped=skipped)
         for one in found.runs:
             if one.run.path in versions and one.run.path not in known:
                 self._examined[one.run.path] = versions[one.run.path], _shortened(one)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.reporting import collect, render
+from orchestrator.runs import TrialState
 from tests.analysis import made
 from tests.reporting.made_report import HOSTILE, a_lost_trial, a_sweep
 
@@ -27,10 +28,44 @@ def test_the_page_shows_verdict_table_and_findings(tmp_path: Path) -> None:
     page = without_plotly(render(collect([tmp_path])))
     assert "3 of 4 runs complete; ranked by <strong>val_mae</strong>, lowest first" in page
     assert "Best run: <strong>lr=1</strong>, val_mae 0.1" in page
-    assert '<th scope="row">mae</th><td>&lt;= 0.15</td>' in page
+    assert '<th scope="row">mae</th><td class="whole">&lt;= 0.15</td>' in page
     assert "✓ yes" in page
     assert page.count("<tr data-run=") == 4
     assert "non-finite" in page
+
+
+def test_what_was_asked_how_far_targets_are_and_what_fails_is_shown(tmp_path: Path) -> None:
+    spec = {"description": "Which rate?", "parameters": {}}
+    success = {"success": {"met": False, "words": "success: missed; best.mae < 0.01"}}
+    targets = {"mae": "<= 0.04"}
+    sweep = made.sweep(tmp_path, spec=spec, targets=targets, course=success)
+    made.trial(sweep, 0, name="a", state=TrialState.FAIL, reason="ValueError: no")
+    page = without_plotly(render(collect([tmp_path])))
+    assert "No run can be ranked: FAIL: ValueError: no." in page
+    made.trial(sweep, 1, name="b", error=0.1, val_error=0.1)
+    page = without_plotly(render(collect([tmp_path])))
+    assert "<p>Which rate?</p>" in page
+    assert "✗ no, by 0.06" in page
+    assert "success: missed; best.mae &lt; 0.01." in page
+
+
+def test_the_verdict_names_the_config_that_is_best_over_its_seeds(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path, spec={"seeds": [0, 1], "seed_parameter": "seed"})
+    for number, error in enumerate((0.1, 0.5, 0.2, 0.2)):
+        lr, seed = divmod(number, 2)
+        made.trial(
+            sweep,
+            number,
+            name=f"lr={lr},seed={seed}",
+            config={"lr": lr, "seed": seed},
+            group=2 * lr,
+            replicate=seed,
+            error=error,
+            val_error=error,
+        )
+    page = without_plotly(render(collect([tmp_path])))
+    assert "Best single run: <strong>lr=0,seed=0</strong>, val_mae 0.1" in page
+    assert "Best over its seeds: <strong>lr=1</strong>, val_mae 0.2 ± 0 (2 seeds)" in page
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:

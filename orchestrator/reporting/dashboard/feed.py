@@ -21,16 +21,22 @@ from orchestrator.reporting.dashboard.live_page import (
     Message,
     build,
     difference,
+    first_page,
     points,
     rebuild,
     with_changes,
 )
+from orchestrator.reporting.figures import MOST_RUNS
 from orchestrator.reporting.remembered_runs import Memory
 from orchestrator.runs import SweepDir, SweepState
 
 LOOK_S = 0.5  # between two looks at the folder
 LEAST_PAUSE_S = 1.0  # between two times that the whole report is computed
 PAUSE_PER_COST = 8.0  # the same as a multiple of the time that it took
+MOST_PAUSE_S = 60.0  # since the first time takes much longer than the others
+_FEW = 50  # runs, whose curves appear with the table
+_STAGES = (0, MOST_RUNS, None)  # how many runs' curves are read: none, those that are drawn, all
+_NEXT = ("Reading learning curves …", "Looking for findings in the other curves …", "")
 RETRY_S = 2.0  # until a computation that failed is tried again
 ALIVE_S = 15.0  # until something is sent if nothing changes
 _MOST_WAITING = 200  # messages that a browser may be behind
@@ -40,7 +46,8 @@ class SweepFeed:
     """One sweep, followed as long as a browser shows it.
 
     New points and states are sent at each look. The whole report, with its ranking and findings, is
-    computed in a thread when something has changed, and less often the longer it takes.
+    computed in a thread when something has changed, and less often the longer it takes. At first
+    the table is shown without curves, then with those that are drawn: all may take minutes.
     """
 
     def __init__(self, sweep: SweepDir) -> None:
@@ -56,6 +63,7 @@ class SweepFeed:
         self._since: list[Changes] = []
         self._has_changed = True
         self._due = 0.0
+        self._stage = 0
         self._browsers: set[asyncio.Queue[str]] = set()
         self._following: asyncio.Task[None] | None = None
 
@@ -107,8 +115,14 @@ class SweepFeed:
             self._due = time.monotonic() + RETRY_S
             is_awaited = not self.sweep.state_file.exists()
             return {} if is_awaited else {"problem": f"The ranking cannot be computed: {error}"}
-        self._due = time.monotonic() + max(LEAST_PAUSE_S, PAUSE_PER_COST * cost_s)
-        return {**self._replace(built), "problem": ""}
+        pause_s = min(max(LEAST_PAUSE_S, PAUSE_PER_COST * cost_s), MOST_PAUSE_S)
+        is_last = self._stage == len(_STAGES) - 1
+        self._due = time.monotonic() + (pause_s if is_last else 0.0)
+        message = {**self._replace(built), "problem": _NEXT[self._stage]}
+        if not is_last:
+            self._stage += 1
+            self._has_changed = True
+        return message
 
     def _send(self, message: Message) -> None:
         if message:
@@ -127,7 +141,9 @@ class SweepFeed:
         self._since.append(changes)
         built = self._built
         if built is None:
-            return {}
+            self._stage = 0 if len(self._places) > _FEW else len(_STAGES) - 1
+            self._built = first_page(self.sweep, changes, self._places, self._state)
+            return difference(None, self._built)
         self._built = rebuild(built, with_changes(built.report, changes, self._places), self._state)
         new = points(changes, self._places)
         self._recent += new
@@ -149,7 +165,13 @@ class SweepFeed:
         """Return the whole page and the CPU seconds that it took; in a thread."""
         began = time.thread_time()
         is_over = self._state != SweepState.RUNNING
-        report = collect([self.sweep.path], with_importance=is_over, memory=self._memory)
+        most = _STAGES[self._stage]
+        report = collect(
+            [self.sweep.path],
+            with_importance=is_over and most is None,
+            memory=self._memory,
+            most_curves=most,
+        )
         self._place(sorted(run.path for run in report.runs))
         by_place = {self._places[run.path]: run for run in report.runs}
         known = () if self._built is None else self._built.report.runs

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.table import Comparison
 from orchestrator.files import plain
-from orchestrator.reporting.content import Report, ReportedRun
+from orchestrator.reporting.content import Report, ReportedRun, varied
 from orchestrator.reporting.dashboard.follower import Changes
 from orchestrator.reporting.figures import draw
 from orchestrator.reporting.page import context, plotly_of, template, varied_of
-from orchestrator.runs import RunDir, SweepState, TrialState
+from orchestrator.runs import RunDir, SweepDir, SweepRecord, SweepState, TrialState
 
 Message = dict[str, Any]
 
@@ -59,6 +60,17 @@ def build(report: Report, state: str) -> Built:
     parts = {name: _block("report.html", name, shown) for name in _PARTS if name in page.blocks}
     parts["status"] = template("status.html").render(shown)
     return Built(report, parts, _rows(shown), _runs(report), figures)
+
+
+def first_page(
+    sweep: SweepDir, changes: Changes, place_of: Mapping[Path, int], state: str
+) -> Built:
+    """Return a page with the records of a sweep alone, which is there at once."""
+    known = SweepRecord.load(sweep)
+    metric, goal = ("", "") if known is None else (known.metric or "", known.goal or "")
+    nothing = Comparison((), (), metric, goal, "", 0)
+    report = with_changes(Report(sweep.name, nothing, (), (), (), (), ()), changes, place_of)
+    return rebuild(Built(report), replace(report, varied=varied(report.runs)), state)
 
 
 def rebuild(old: Built, report: Report, state: str) -> Built:
@@ -122,7 +134,7 @@ def with_changes(report: Report, changes: Changes, place_of: Mapping[Path, int])
                 rank=0,
                 state=state,
                 config=record.config,
-                metrics={},
+                metrics={} if record.value is None else {report.comparison.sort_by: record.value},
                 problem=problem,
             )
             runs.append(new)

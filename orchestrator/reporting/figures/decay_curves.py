@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,13 +55,19 @@ def decay_curves(predictions: Samples, targets: Samples, rate_hz: float) -> Figu
             )
             if place == 0:
                 _add_slopes(figure, read, f"{sample} {what}", dash, color)
-    for level, text in ((-5, "−5 dB"), (-25, "−25 dB: end of T20"), (-10, "−10 dB: end of EDT")):
-        figure.add_hline(y=level, line_width=1, line_dash="dot", annotation_text=text)
-    figure.add_vline(x=_EARLY_S, line_width=1, line_dash="dot", annotation_text="50 ms: C50")
+    lines = (
+        (-5, "−5 dB: start of T20", "top right"),
+        (-10, "−10 dB: end of EDT", "bottom right"),
+        (-25, "−25 dB: end of T20", "bottom right"),
+    )
+    style: dict[str, Any] = {"line_width": 1, "line_dash": "dot", "line_color": "gray"}
+    for level, text, place_of_text in lines:
+        figure.add_hline(y=level, annotation_text=text, annotation_position=place_of_text, **style)
+    figure.add_vline(x=_EARLY_S, annotation_text="50 ms: C50", **style)
     figure.update_layout(
         xaxis_title="time [s]",
         yaxis_title="energy [dB]",
-        yaxis_range=[_LEAST_DB, 5],
+        yaxis_range=[_LEAST_DB, 8],
         legend={"orientation": "v", "x": 1.02, "y": 1, "tracegroupgap": 0},
         height=460,
     )

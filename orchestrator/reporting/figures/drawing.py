@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.metrics import unit
-
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
@@ -25,15 +23,10 @@ class Drawing:
     has_log: bool = False  # its vertical axis can be switched to logarithmic
     has_time: bool = False  # its horizontal axis can be switched to seconds
     is_wide: bool = False  # it takes the whole width
+    note: str = ""  # how to read it
 
 
 def is_number(value: Any) -> bool:
     """Return whether a value can be on an axis of numbers."""
     is_real = isinstance(value, int | float) and not isinstance(value, bool)
     return is_real and math.isfinite(value)
-
-
-def with_unit(metric: str) -> str:
-    """Return the label of an axis."""
-    of_it = unit(metric)
-    return f"{metric} [{of_it}]" if of_it else metric

@@ -13,8 +13,8 @@ import numpy as np
 
 from orchestrator.divergence.schedule import expected_rates
 from orchestrator.reporting.content import Report, ReportedRun
-from orchestrator.reporting.figures.drawing import Drawing, with_unit
-from orchestrator.reporting.figures.style import plain, style_of
+from orchestrator.reporting.figures.drawing import Drawing
+from orchestrator.reporting.figures.style import LABEL, plain, style_of
 from orchestrator.reporting.thinning import thin
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ MARKS = {"PRUNED": "x", "FAIL": "x", "promoted": "triangle-up"}
 MOST_POINTS = 35_000  # in all curves of a page, so that one of 100 runs has at most 6 MB
 LEAST_POINTS = 40  # of one curve
 MOST_FIGURES = 12  # of learning curves
+MOST_NAMES = 12  # in a legend: more would leave no room for the curves
+_MANY = 40  # runs, whose curves are thin
 MOST_RUNS = 200  # with a curve: a browser stays fluid, and more could not be told apart
 
 
@@ -64,6 +66,7 @@ def _curves_of(report: Report, base: str, names: set[str], most: int) -> Drawing
 
     figure = go.Figure()
     drawn = _drawn(report)
+    weight = 1.0 if len(drawn) <= _MANY else 0.55
     for place, run in drawn:
         shown = False
         for name in sorted(names, reverse=True):  # validation first: it stands for the run
@@ -73,12 +76,12 @@ def _curves_of(report: Report, base: str, names: set[str], most: int) -> Drawing
             is_training = name.startswith("train_")
             figure.add_scatter(
                 **_positions(points),
-                name=run.label,
+                name=plain(run.label, LABEL),
                 legendgroup=run.label,
                 showlegend=not shown,
                 mode="lines" if len(points) > 1 else "markers",
-                opacity=0.55 if is_training else 1.0,
-                line={**style_of(place), "width": 1 if is_training else 2.2},
+                opacity=(0.55 if is_training else 1.0) * weight,
+                line={**style_of(place), "width": (1 if is_training else 2.2) * weight},
                 meta={
                     "run": place,
                     "series": name,
@@ -91,7 +94,9 @@ def _curves_of(report: Report, base: str, names: set[str], most: int) -> Drawing
             shown = True
     count = report.runs[0].examined
     figure.update_layout(
-        xaxis_title=count.run.unit if count else "step", yaxis_title=with_unit(base)
+        xaxis_title=count.run.unit if count else "step",
+        yaxis_title=report.with_unit(base),
+        showlegend=len(drawn) <= MOST_NAMES,
     )
     is_part = len(drawn) < len(report.runs)
     return Drawing(
@@ -102,7 +107,22 @@ def _curves_of(report: Report, base: str, names: set[str], most: int) -> Drawing
         has_log=True,
         has_time=any(run.seconds for run in report.runs),
         is_wide=True,
+        note=_note(names, [run for _, run in drawn]),
     )
+
+
+def _note(names: set[str], drawn: Sequence[ReportedRun]) -> str:
+    """Return what lines and signs mean."""
+    parts = []
+    if len({name.startswith("train_") for name in names}) == 2:
+        parts.append("thick: validation, thin: training")
+    if any(run.is_lost or run.state in ("PRUNED", "FAIL") for run in drawn):
+        parts.append("✕: stopped, failed or diverged")
+    if any(run.link == "promoted" for run in drawn):
+        parts.append("▲: promoted")
+    if len(drawn) > MOST_NAMES:
+        parts.append("point at a curve for its name")
+    return "; ".join(parts)
 
 
 def _positions(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
@@ -171,7 +191,7 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
         if points:
             figure.add_scatter(
                 **_positions(points),
-                name=run.label,
+                name=plain(run.label, LABEL),
                 line=style_of(place),
                 mode="lines",
                 meta={
@@ -186,7 +206,7 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
         if points and declared:
             figure.add_scatter(
                 **_positions(declared),
-                name=f"{run.label}, declared",
+                name="declared",
                 legendgroup=run.label,
                 showlegend=False,
                 mode="lines",
@@ -196,7 +216,7 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
                 hovertemplate=f"declared %{{y:.3g}}<extra>{plain(run.label)}</extra>",
             )
     if figure.data:
-        figure.update_layout(yaxis_title="learning rate")
+        figure.update_layout(yaxis_title="learning rate", showlegend=len(drawn) <= MOST_NAMES)
         yield Drawing(
             "rates", "Learning rate", "Learning curves", figure, has_log=True, is_wide=True
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST = 3000  # points of a scatter plot
 _PIXELS = 96  # along each side of an image
+_STEEP = 100  # if the highest bar is so much above the middle one, few others would be seen
 
 
 _SECTION = "Predictions and targets"
@@ -127,4 +128,6 @@ def _residuals(predictions: Samples, targets: Samples) -> Figure:
     counts, edges = np.histogram((predictions - targets).reshape(-1), bins=60)
     figure = go.Figure(go.Bar(x=(edges[1:] + edges[:-1]) / 2, y=counts, width=np.diff(edges)))
     figure.update_layout(xaxis_title="prediction − target", yaxis_title="count", bargap=0)
+    if counts.max() > _STEEP * np.median(counts[counts > 0]):
+        figure.update_yaxes(type="log", title="count (logarithmic)")
     return figure

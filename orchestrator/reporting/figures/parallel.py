@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.reporting.content import Report, ReportedRun
-from orchestrator.reporting.figures.drawing import WIDE, Drawing, is_number, with_unit
+from orchestrator.reporting.figures.drawing import WIDE, Drawing, is_number
 from orchestrator.reporting.figures.style import plain
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def parallel(report: Report) -> Iterator[Drawing]:
     metric = report.comparison.sort_by
     values = [run.metrics.get(metric, math.nan) for _, run in runs]
     axes = [axis(name, [run.config.get(name) for _, run in runs]) for name in names]
-    axes.append(axis(with_unit(metric), values))
+    axes.append(axis(report.with_unit(metric), values))
     yield Drawing(
         "parallel",
         "Parameters and result",
@@ -72,7 +72,7 @@ def axis(label: str, values: Sequence[Any]) -> Axis:
         texts = sorted({str(value) for value in values})
         step = 1.0 / max(1, len(texts) - 1)
         at = {text: place * step for place, text in enumerate(texts)}
-        ticks = [(at[text], plain(text[:24])) for text in texts[:30]]
+        ticks = [(at[text], plain(text, 14)) for text in texts[:30]]
         return Axis(label, {"text": Scale([at[str(value)] for value in values], ticks)})
     known = [float(value) if is_number(value) else None for value in values]
     scales = {
@@ -135,7 +135,9 @@ def _figure(
     from plotly.colors import sample_colorscale
 
     metric = report.comparison.sort_by
-    shades = sample_colorscale("Viridis", [0.9 * n / (_N_COLORS - 1) for n in range(_N_COLORS)])
+    # Without its ends, which vanish on a dark or a light page.
+    shares = [0.22 + 0.58 * n / (_N_COLORS - 1) for n in range(_N_COLORS)]
+    shades = sample_colorscale("Viridis", shares)
     if report.comparison.goal == "maximize":
         shades.reverse()  # the best runs are dark
     color_of = _shade(axes[-1].scales.get("quantile"))
@@ -186,9 +188,9 @@ def _figure(
         dragmode="select",
         xaxis={
             "tickvals": list(range(len(axes))),
-            "ticktext": [plain(each.label) for each in axes],
+            "ticktext": [plain(each.label, 24) for each in axes],
             "side": "top",
-            "range": [-0.5, len(axes) - 0.8],
+            "range": [-0.05, len(axes) - 0.95],
             "fixedrange": True,
         },
         yaxis={"visible": False, "range": [-0.06, 1.06], "fixedrange": True},

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from orchestrator.reporting.content import Report
-from orchestrator.reporting.figures.drawing import WIDE, Drawing, is_number, with_unit
+from orchestrator.reporting.figures.drawing import WIDE, Drawing, is_number
 from orchestrator.reporting.figures.style import plain, style_of
+
+_FEW_VALUES = 6
 
 
 def slices(report: Report) -> Iterator[Drawing]:
@@ -38,10 +41,20 @@ def slices(report: Report) -> Iterator[Drawing]:
                 hovertemplate=f"%{{text}}<br>{plain(name)} %{{x}}: %{{y:.4g}}<extra></extra>",
             )
         )
-        figure.update_layout(xaxis_title=name, yaxis_title=with_unit(metric))
+        figure.update_layout(xaxis_title=name, yaxis_title=report.with_unit(metric))
+        _name_values(figure, values)
         if is_log and max(numbers) / min(numbers) >= WIDE:
             figure.update_xaxes(type="log")
         yield Drawing(f"slice-{name}", name, "Parameters", figure, has_log=True)
+
+
+def _name_values(figure: Any, values: Sequence[Any]) -> None:
+    """Write few distinct values as they are, and shorten text."""
+    are_numbers = all(is_number(value) for value in values)
+    distinct = sorted(set(values)) if are_numbers else list(dict.fromkeys(map(str, values)))
+    if not are_numbers or len(distinct) <= _FEW_VALUES:
+        texts = [f"{value:.4g}" if are_numbers else plain(value, 16) for value in distinct]
+        figure.update_xaxes(tickvals=distinct, ticktext=texts)
 
 
 def importances(report: Report) -> Iterator[Drawing]:

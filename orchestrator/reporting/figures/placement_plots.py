@@ -59,6 +59,7 @@ def _places(sweep: SweepText) -> Figure:
             text=[plain(each.trial) for each in shown],
             textposition="inside",
             insidetextanchor="start",
+            textangle=0,
             customdata=[
                 [each.attempt, "" if each.given_mib is None else f"<br>{each.given_mib} MiB"]
                 for each in shown
@@ -73,13 +74,16 @@ def _places(sweep: SweepText) -> Figure:
             y=[attempts[0].place] * len(moments),
             mode="markers",
             name="events",
-            marker={"symbol": "triangle-down", "size": 11, "color": "black"},
+            marker={"symbol": "triangle-down", "size": 11, "color": "gray"},
             text=[plain(f"{moment.kind}: {moment.text}"[:300]) for moment in moments],
             hovertemplate="%{text}<extra></extra>",
         )
     places = dict.fromkeys(each.place for each in attempts)
     figure.update_layout(
-        barmode="overlay", xaxis_title=f"time [{unit}]", height=150 + 34 * len(places)
+        barmode="overlay",
+        uniformtext={"mode": "hide", "minsize": 9},
+        xaxis_title=f"time [{unit}]",
+        height=150 + 34 * len(places),
     )
     figure.update_yaxes(automargin=True, categoryorder="category descending")
     return figure

@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestrator.metrics import goal
 from orchestrator.reporting.content import Report, ReportedRun
-from orchestrator.reporting.figures.drawing import Drawing, with_unit
-from orchestrator.reporting.figures.style import COLORS, plain, style_of
+from orchestrator.reporting.figures.drawing import Drawing
+from orchestrator.reporting.figures.style import COLORS, LABEL, plain, style_of
 
 _MOST_BARS = 40
 _MOST_METRICS = 20
@@ -26,7 +26,12 @@ def bars(report: Report) -> Iterator[Drawing]:
             continue
         drawn += 1
         yield Drawing(
-            f"bars-{name}", name, "Results", _bars(name, shown[:_MOST_BARS]), is_wide=True
+            f"bars-{name}",
+            name,
+            "Results",
+            _bars(report, name, shown[:_MOST_BARS]),
+            is_wide=True,
+            note=f"the best {_MOST_BARS} of {len(shown):,}" if len(shown) > _MOST_BARS else "",
         )
 
 
@@ -45,7 +50,7 @@ def _sign(report: Report, name: str) -> int:
     return -1 if wanted == "maximize" else 1
 
 
-def _bars(name: str, shown: Sequence[tuple[int, ReportedRun]]) -> Any:
+def _bars(report: Report, name: str, shown: Sequence[tuple[int, ReportedRun]]) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure(
@@ -58,9 +63,17 @@ def _bars(name: str, shown: Sequence[tuple[int, ReportedRun]]) -> Any:
             meta={"runs": [place for place, _ in shown]},
         )
     )
-    figure.update_layout(xaxis_title=with_unit(name), height=120 + 26 * len(shown))
-    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_layout(xaxis_title=report.with_unit(name), height=120 + 26 * len(shown))
+    _name_rows(figure, [run.label for _, run in shown])
     return figure
+
+
+def _name_rows(figure: Any, names: Sequence[str]) -> None:
+    """Put the first bar at the top, and write short names next to all."""
+    texts = [plain(name, LABEL) for name in names]
+    figure.update_yaxes(
+        autorange="reversed", automargin=True, tickvals=figure.data[0].y, ticktext=texts
+    )
 
 
 def best_so_far(report: Report) -> Iterator[Drawing]:
@@ -96,7 +109,7 @@ def best_so_far(report: Report) -> Iterator[Drawing]:
                 x=steps,
                 y=values,
                 name=name,
-                mode="lines+markers",
+                mode="lines",
                 line={"shape": "hv", "color": COLORS[place], "dash": ("solid", "dot")[place]},
                 text=[plain(run.label) for run in chosen],
                 hovertemplate="%{y:.5g}: %{text}<extra></extra>",
@@ -110,7 +123,8 @@ def best_so_far(report: Report) -> Iterator[Drawing]:
         text=[plain(run.label) for run in tried],
         hovertemplate="%{y:.5g}: %{text}<extra></extra>",
     )
-    figure.update_layout(xaxis_title="trial", yaxis_title=with_unit(metric))
+    figure.update_layout(xaxis_title="trial", yaxis_title=report.with_unit(metric))
+    figure.update_xaxes(tickformat="d", dtick=1 if (steps[-1] or 0) < 20 else None)
     yield Drawing("best-so-far", "Best so far", "Search", figure, has_log=True)
 
 
@@ -145,7 +159,8 @@ def stages(report: Report) -> Iterator[Drawing]:
             )
         )
         figure.update_layout(
-            xaxis_title=f"{with_unit(metric)}, {name}", yaxis_title=f"{with_unit(metric)}, {later}"
+            xaxis_title=f"{report.with_unit(metric)}, {name}",
+            yaxis_title=f"{report.with_unit(metric)}, {later}",
         )
         yield Drawing(f"stage-{name}", f"{name} against {later}", "Search", figure)
 
@@ -195,8 +210,8 @@ def effects(report: Report) -> Iterator[Drawing]:
         )
     )
     figure.update_layout(
-        xaxis_title=f"difference of {with_unit(metric)} to the baseline",
+        xaxis_title=f"difference of {report.with_unit(metric)} to the baseline",
         height=140 + 30 * len(found),
     )
-    figure.update_yaxes(autorange="reversed", automargin=True)
+    _name_rows(figure, [run.lineage.words or run.label for _, run, _ in found])
     yield Drawing("effects", "Effect of each change", "Ablation", figure, is_wide=True)

@@ -2,6 +2,7 @@
 // Learning curves of groups of runs: their mean, with a band from the least to the greatest.
 const groupedCurves = (() => {
   const MOST_STEPS = 500;
+  const DASHES = ["solid", "dash", "dot", "dashdot"];
 
   // Linear between two reports; undefined before the first and after the last.
   function valueAt(xs, ys, x) {
@@ -38,7 +39,9 @@ const groupedCurves = (() => {
       const every = Math.ceil(steps.length / MOST_STEPS);
       steps = steps.filter((_, at) => at % every === 0 || at === steps.length - 1);
       const found = steps.map((step) => members.map((one) => valueAt(one.x, one.y, step)).filter(Number.isFinite));
-      const color = colors[places.indexOf(name) % colors.length];
+      const place = places.indexOf(name);
+      const color = colors[place % colors.length];
+      const dash = DASHES[Math.floor(place / colors.length) % DASHES.length];
       const isTraining = series.startsWith("train_");
       const shared = { type: "scatter", mode: "lines", x: steps, legendgroup: name, showlegend: false };
       const lines = [];
@@ -48,7 +51,7 @@ const groupedCurves = (() => {
       }
       lines.push({ ...shared, name: `${name} (${members.length})`, showlegend: !named.has(name),
         y: found.map((all) => all.length ? all.reduce((sum, value) => sum + value, 0) / all.length : null),
-        line: { color, width: isTraining ? 1 : 2.2 }, opacity: isTraining ? 0.55 : 1,
+        line: { color, dash, width: isTraining ? 1 : 2.2 }, opacity: isTraining ? 0.55 : 1,
         hovertemplate: `%{y:.4g} at %{x}<extra>${name.replace(/[<&%]/g, " ")} ${series}, mean of ${members.length}</extra>` });
       named.add(name);
       return lines;

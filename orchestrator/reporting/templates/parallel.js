@@ -34,13 +34,15 @@ const parallelCoordinates = (() => {
       colors.forEach((color, shade) => draw(all.filter((run) => known.shades[run] === shade && isSelected(run)), color, false));
       return out;
     }
-    function redraw() {
-      const ticks = known.axes.flatMap((_, at) => scale(at).ticks.map(([y, text]) => ({ x: at, y, text, showarrow: false, xanchor: "right", xshift: -6 })));
+    function redraw(themed) {
+      if (themed) layout = { ...layout, ...themed };
+      const back = getComputedStyle(document.body).backgroundColor; // the lines stay behind the numbers
+      const ticks = known.axes.flatMap((_, at) => scale(at).ticks.map(([y, text]) => ({ x: at, y, text, showarrow: false, xanchor: "right", xshift: -5, bgcolor: back, borderpad: 1 })));
       const shapes = known.axes.map((_, at) => ({ type: "line", x0: at, x1: at, y0: 0, y1: 1, line: { width: 1, color: "gray" }, layer: "below" }));
       for (const [at, [low, high]] of limits) {
         shapes.push({ type: "rect", x0: at - 0.06, x1: at + 0.06, y0: low, y1: high, fillcolor: "#0072B2", opacity: 0.35, line: { width: 0 } });
       }
-      Plotly.react(plot, traces(), { ...layout, annotations: ticks, shapes, dragmode: "select", selections: [], margin: { l: 90, r: 30, t: 60, b: 20 } });
+      Plotly.react(plot, traces(), { ...layout, annotations: ticks, shapes, dragmode: "select", selections: [], margin: { l: window.innerWidth > 700 ? 90 : 60, r: 50, t: 60, b: 20 } });
       onSelect(limits.size === 0 ? null : new Set(known.runs.filter((_, run) => isSelected(run))));
     }
     plot.on("plotly_selected", (event) => {
@@ -72,7 +74,7 @@ const parallelCoordinates = (() => {
     tools.append(hint);
     figure.insertBefore(tools, plot);
     redraw();
-    return { clear, select: (at, range) => { limits.set(at, range); redraw(); } };
+    return { clear, redraw, select: (at, range) => { limits.set(at, range); redraw(); } };
   }
   return { start };
 })();

@@ -8,6 +8,7 @@ const sweepReport = (() => {
   const search = document.getElementById("search");
   const reset = document.getElementById("reset");
   const count = document.getElementById("count");
+  const MOST_NAMES = 24; // of groups in a legend
   let brushed = null; // places of the runs that the parallel coordinates select; null for all
 
   function paint(root) {
@@ -19,10 +20,16 @@ const sweepReport = (() => {
     const style = getComputedStyle(document.body);
     const text = style.color;
     const line = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
+    const isNarrow = window.innerWidth <= 700;
+    const isBeside = layout.legend !== undefined; // it has a place next to the plot, if there is room
     const out = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: text, family: style.fontFamily },
-      margin: { l: 70, r: 20, t: 30, b: 50 }, legend: layout.legend && window.innerWidth > 700 ? layout.legend : { orientation: "h", y: -0.18 }, hovermode: "closest" };
+      margin: { l: 70, r: 20, t: 30, b: 50 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: text },
+      legend: isBeside && !isNarrow ? layout.legend : { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
+    if (isBeside && isNarrow) out.height = (layout.height || 450) + 220;
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).concat(["xaxis", "yaxis"])) {
-      out[name] = { gridcolor: line, zerolinecolor: line, automargin: true, ...out[name] };
+      const axis = out[name] || {};
+      out[name] = { gridcolor: line, zerolinecolor: line, automargin: true, exponentformat: "power", minexponent: 4, ...axis };
+      if (axis.title) out[name].title = { standoff: 8, ...axis.title };
     }
     return out;
   }
@@ -40,6 +47,7 @@ const sweepReport = (() => {
   }
 
   // The figures.
+  const isTouched = matchMedia("(pointer: coarse)").matches;
   const drawn = new Map(); // id of a figure to the element that it is drawn in
   let parallel = null; // the parallel coordinates, once they are drawn
   function isChecked(plot, name) {
@@ -51,6 +59,7 @@ const sweepReport = (() => {
     const [isLog, isTimed] = [isChecked(plot, "log"), isChecked(plot, "time")];
     if (isLog) layout.yaxis = { ...layout.yaxis, type: "log" };
     if (isTimed) layout.xaxis = { ...layout.xaxis, title: { text: "time [s]" } };
+    if (isTouched && id !== "parallel") layout.dragmode = false; // a finger scrolls the page
     layout.uirevision = `${isLog} ${isTimed}`; // as long as it is the same, the user's zoom stays
     return layout;
   }
@@ -61,7 +70,8 @@ const sweepReport = (() => {
     drawn.set(id, plot);
     plot.classList.add("drawn");
     figures[id].data.forEach(decode);
-    Plotly.newPlot(plot, figures[id].data, layoutOf(id, plot), { responsive: true, displaylogo: false }).then(() => {
+    const config = { responsive: true, displaylogo: false, displayModeBar: isTouched ? false : "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+    Plotly.newPlot(plot, figures[id].data, layoutOf(id, plot), config).then(() => {
       if (id === "parallel") {
         parallel = parallelCoordinates.start(plot, figure, plot.layout, (selected) => { brushed = selected; filter(); drawAll(); });
         return;
@@ -84,7 +94,10 @@ const sweepReport = (() => {
   }
   window.addEventListener("beforeprint", () => document.querySelectorAll("figure[data-figure]").forEach(show));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    for (const [id, plot] of drawn) Plotly.relayout(plot, themed(figures[id].layout));
+    for (const [id, plot] of drawn) {
+      if (id === "parallel" && parallel) parallel.redraw(themed(figures[id].layout));
+      else Plotly.relayout(plot, themed(figures[id].layout));
+    }
   });
 
   // Which runs are shown.
@@ -108,7 +121,9 @@ const sweepReport = (() => {
     }
     const names = id.startsWith("curve-") ? groupNames() : [];
     const shown = names.length > 0 ? groupedCurves.traces(traces, runs, names, colors, isShown) : [...traces];
-    Plotly.react(plot, shown, layoutOf(id, plot));
+    const layout = layoutOf(id, plot);
+    if (names.length > 0) layout.showlegend = new Set(shown.map((trace) => trace.legendgroup)).size <= MOST_NAMES;
+    Plotly.react(plot, shown, layout);
   }
   function drawAll() { for (const id of drawn.keys()) draw(id); }
   function filter() {
