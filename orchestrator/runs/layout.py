@@ -40,7 +40,6 @@ class RunDir:
     path: Path
 
     state_file = _Inside("state.json")  # the trial's record; written by the driver
-    stop_file = _Inside("stop.json")  # why the running attempt is to end; written by the driver
     metadata_file = _Inside("metadata.json")  # config, effective values, versions
     metrics_file = _Inside("metrics.jsonl")  # one report a line
     log_file = _Inside("log.txt")  # output of the training code
@@ -80,7 +79,7 @@ class RunDir:
     @property
     def written_by_driver(self) -> list[str]:
         """Names of the files that the driver replaces."""
-        return [self.state_file.name, self.stop_file.name]
+        return [self.state_file.name]
 
     @staticmethod
     def is_called(text: str, number: int, name: str) -> bool:

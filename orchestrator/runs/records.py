@@ -64,7 +64,7 @@ class TrialRecord:
     reason: str | None = None  # of the state: "diverged: train_loss is nan since step 3"
     attempt: int = 0  # from 1; 0 before the first
     optuna_number: int | None = None  # of the present attempt in the study
-    ray_id: str | None = None  # of the present attempt in Ray Tune
+    ray_id: str | None = None  # of the present attempt, for its driver
     slot: dict[str, Any] | None = None  # where it runs: node, device, memory_mib, threads
     stage: str | None = None
     note: dict[str, Any] = field(default_factory=dict)  # from the spec: note, risk, expect

@@ -169,6 +169,11 @@ class TrialProcess:
         """What becomes ready when `poll` has something to return."""
         return [self._connection, self._process.sentinel]
 
+    @property
+    def seconds_left(self) -> float | None:
+        """The seconds until `poll` kills it; None if it was not asked to stop."""
+        return None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
+
     def poll(self, timeout_s: float) -> list[Message]:
         """Return the messages since the last call, waiting at most `timeout_s` for the first.
 

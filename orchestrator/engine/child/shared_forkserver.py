@@ -22,7 +22,7 @@ _TIME_TO_END_S = 5.0
 
 @contextmanager
 def serving(folder: Path, preload: Iterable[str]) -> Iterator[None]:
-    """Run a forkserver that loads `preload`, for the processes that `use` it.
+    """Run a forkserver that loads `preload`, for the processes that are `using` it.
 
     It ends with this process, even if that is killed. It leads a session of its own, so that a
     signal to this process's group does not lose the trials that are about to save.
@@ -59,8 +59,9 @@ def serving(folder: Path, preload: Iterable[str]) -> Iterator[None]:
             server.wait()
 
 
-def use(folder: Path) -> None:
-    """Let this process start its children from the forkserver that serves in `folder`.
+@contextmanager
+def using(folder: Path) -> Iterator[None]:
+    """Start the children of this process from the forkserver that serves in `folder`.
 
     If there is none, or no longer, `multiprocessing` starts one for this process.
     """
@@ -70,7 +71,7 @@ def use(folder: Path) -> None:
     shared._forkserver_address = str(folder / _SOCKET)
     # A child inherits what keeps its forkserver alive; for this one only the driver does that.
     shared._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)
-    own = module._forkserver.connect_to_new_process
+    own = module.connect_to_new_process
 
     def connect(descriptors: list[int]) -> tuple[int, int]:
         try:
@@ -80,3 +81,8 @@ def use(folder: Path) -> None:
         return start
 
     module.connect_to_new_process = connect
+    try:
+        yield
+    finally:
+        module.connect_to_new_process = own
+        os.close(shared._forkserver_alive_fd)

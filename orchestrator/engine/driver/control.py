@@ -25,7 +25,7 @@ SAME_SIGNAL_S = 0.5
 
 
 @contextmanager
-def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[Callable[[], None]]:
+def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[None]:
     """Call `first` at the first SIGINT, SIGTERM or SIGHUP, and `second` at the next; then exit.
 
     SIGHUP counts because a terminal that closes sends it; a sweep under ``nohup`` continues. It is
@@ -35,9 +35,6 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
     Args:
         first: must return at once; it runs between two instructions of the main thread.
         second: called last; the process ends after it with exit code 130.
-
-    Yields:
-        A function that installs the handlers again after a library has installed its own.
     """
     earlier: tuple[int, float] | None = None  # the first signal and when it came
 
@@ -63,13 +60,10 @@ def catching(first: Callable[[], None], second: Callable[[], None]) -> Iterator[
         if before[signal.SIGHUP] is signal.SIG_IGN:
             del before[signal.SIGHUP]
 
-    def install() -> None:
-        for number in before:
-            signal.signal(number, on_signal)
-
-    install()
+    for number in before:
+        signal.signal(number, on_signal)
     try:
-        yield install
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

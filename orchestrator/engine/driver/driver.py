@@ -120,13 +120,11 @@ def run_sweep(
             retries = _requeue(folder, records, retry_failed)
             on_open(folder, records)
             driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen, cluster)
-            # From here on, so that Ctrl+C never breaks into the start of Ray or into its end.
+            # From here on, so that Ctrl+C never breaks into the start of a trial or of the study.
             with control.catching(
                 lambda: driver.stop(on_stop), lambda: driver.stop_at_once(on_stop)
-            ) as install:
-                return driver.run(
-                    command, options, retries=retries, inline=inline, on_start=install
-                )
+            ):
+                return driver.run(command, options, retries=retries, inline=inline)
         except OSError as error:
             raise SweepError(
                 f"{folder.path}: {atomic.what_is_wrong(error, folder.path)}. Once that is mended, "
@@ -177,13 +175,11 @@ class _Driver:
         *,
         retries: bool,
         inline: bool,
-        on_start: Callable[[], None],
     ) -> Outcome:
         """Run all trials that are left, write down how the sweep ended and return it.
 
         Args:
             retries: True if trials run again that had ended.
-            on_start: installs the signal handlers again, since Ray installs its own at its start.
         """
         spec, folder, plan, log, kept = self._spec, self._folder, self._plan, self._log, self._kept
         control.take(folder)  # requests to a driver that is gone
@@ -205,13 +201,7 @@ class _Driver:
                 log.show("expected", None, {"n_trials": conductor.trials.expected})
             if not conductor.is_over:
                 before = None
-
-                def started() -> None:
-                    on_start()
-                    if spec.program is None:  # the first trial waits for it
-                        self._announce("loading PyTorch")
-
-                self._run_trials(conductor, inline=inline, on_start=started)
+                self._run_trials(conductor, inline=inline)
             conductor.close()
         except BaseException as error:
             record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
@@ -233,26 +223,25 @@ class _Driver:
             raise WaitTimeoutError(self._timeout)
         return Outcome(folder, record.state, conductor.records, conductor.ending, success)
 
-    def _run_trials(
-        self, conductor: Conductor, *, inline: bool, on_start: Callable[[], None]
-    ) -> None:
+    def _run_trials(self, conductor: Conductor, *, inline: bool) -> None:
         """Run what the conductor hands out: here, through Ray on this machine, or on a cluster."""
+        if not inline and self._spec.program is None:  # the first trial waits for it
+            self._log.show("starting", None, {"words": "loading PyTorch"})
         if self._cluster is not None:
             from orchestrator.engine.runners.cluster import join
 
-            join.run_trials(self._cluster, conductor, self._tick, on_start=on_start)
+            join.run_trials(self._cluster, conductor, self._tick)
             return
         if inline:
             from orchestrator.engine.runners.inline import run_trials
         else:
-            self._announce("starting Ray")
             from orchestrator.engine.runners.ray_runner import run_trials
-        slots, trainer = len(self._plan.slots), self._spec.trainer
-        run_trials(conductor, self._tick, slots=slots, trainer=trainer, on_start=on_start)
 
-    def _announce(self, words: str) -> None:
-        """Report what takes a while before the first trial starts."""
-        self._log.show("starting", None, {"words": words})
+        def warn(text: str) -> None:
+            self._log.emit("start", words=f"warning: {text}")
+
+        slots, trainer = len(self._plan.slots), self._spec.trainer
+        run_trials(conductor, self._tick, slots=slots, trainer=trainer, warn=warn)
 
     def _new_record(
         self, command: str, before: SweepRecord | None, *, retries: bool

@@ -107,16 +107,15 @@ def run_trials(
     *,
     slots: int,
     trainer: str | None = None,
-    on_start: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Run what `conductor` hands out, one after another; see `runners`.
 
-    If this process is killed, what trials started ends with it. `slots` and
-    `trainer` are ignored: there is one slot, and this process loads what it needs.
+    If this process is killed, what trials started ends with it. `slots`,
+    `trainer` and `warn` are ignored: there is one slot, and this process loads what it needs.
     """
     # At a normal end each trial has ended its own processes; the caller's others may live on.
     with marked_folder(ends_all=False):
-        on_start()
         count = 0
         while not conductor.is_over:
             tick()

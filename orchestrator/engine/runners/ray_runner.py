@@ -10,9 +10,11 @@ import resource
 import secrets
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from orchestrator.engine.child import shared_forkserver
 from orchestrator.engine.child.process import modules_to_load
 from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
+from orchestrator.engine.runners.dispatcher import Dispatcher
 from orchestrator.errors import SweepError
 from orchestrator.files import GIB, format_size
 
@@ -47,6 +50,10 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+# A sweep that is over sooner does without Ray, whose start takes as long and slows down the first
+# trials on a small machine.
+RAY_AFTER_S = 5.0
+
 # Ray's processes without which nothing continues; it does not notice itself when one has ended.
 _NEEDED = ("gcs_server", "raylet")
 _CHECK_S = 0.3
@@ -73,95 +80,146 @@ def run_trials(
     *,
     slots: int,
     trainer: str | None = None,
-    on_start: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Let Ray Tune run what `conductor` hands out, until nothing is left; see `runners`.
+    """Run what `conductor` hands out until nothing is left; see `runners`.
 
-    Meanwhile a forkserver loads what the attempts of `trainer` need; None for a program.
+    Threads of this process supervise the first attempts. If trials still wait after a while, Ray
+    starts, and an agent there takes over all that start from then on.
 
-    Raises a `SweepError` if Ray does not start, and the errors that `conductor` and `tick` raise.
+    Args:
+        slots: how many attempts may run at once.
+        trainer: what a forkserver loads; None for a program.
+        warn: called if Ray does not start; this process then continues alone.
     """
-    with local_ray(slots, modules_to_load(trainer)) as (folder, lost):
-        on_start()
-        tick()
-        if conductor.is_over:
-            return
-        # Only now, since importing it imports Ray.
-        from orchestrator.engine.runners import ray_tune
+    resource_tracker.ensure_running()  # before the mark, since it outlives the sweep
+    with (
+        marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder,
+        # Before Ray is imported: its settings are not for trials.
+        shared_forkserver.serving(folder, modules_to_load(trainer)),
+        shared_forkserver.using(folder),
+    ):
+        dispatcher = Dispatcher(conductor, tick, folder)
+        ray: RayThread | None = None
+        starts_at = time.monotonic() + RAY_AFTER_S
+        try:
+            while not conductor.is_over:
+                dispatcher.step()
+                waits = not conductor.stopping and bool(conductor.trials.queue)
+                if ray is None and waits and time.monotonic() >= starts_at:
+                    ray = RayThread(slots, folder, lambda: dispatcher.has_agent)
+                if ray is not None:
+                    if ray.problem:
+                        warn(ray.problem.pop())
+                    if ray.lost():
+                        conductor.stop(f"Ray's {ray.lost()} process was lost")
+        finally:
+            dispatcher.close()
+            if ray is not None:
+                ray.end()
 
-        workers = ray_tune.Workers(conductor, tick, folder)
-        # A call into a Ray that is gone blocks for a minute and then ends the whole process: this
-        # thread stays out of it, and leaves the other one behind.
-        tune = threading.Thread(target=ray_tune.run, args=(workers, folder), daemon=True)
-        tune.start()
-        while tune.is_alive() and not lost():
-            tune.join(_CHECK_S)
-        if tune.is_alive():
-            workers.abandon(f"Ray's {lost()} process was lost")
-        elif workers.errors:
-            raise workers.errors[0] from None
+
+class RayThread:
+    """Starts Ray and lets Tune run an agent, in a thread; the driver does not wait for it.
+
+    A call into a Ray that is gone blocks for a minute and then ends the whole process: the caller's
+    thread makes none, and leaves this one behind.
+
+    Attributes:
+        problem: at most one text: why Ray is not there, if it does not start.
+    """
+
+    def __init__(self, slots: int, folder: Path, has_agent: Callable[[], bool]) -> None:
+        self.problem: list[str] = []
+        self._folder = folder
+        self._slots = slots
+        self._has_agent = has_agent
+        self._is_over = threading.Event()
+        self._lost: Callable[[], str | None] = lambda: None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def lost(self) -> str | None:
+        """Return the name of a process that Ray has lost and needs, or None."""
+        return self._lost()
+
+    def end(self) -> None:
+        """End Ray, unless it is lost."""
+        self._is_over.set()
+        while self._thread.is_alive() and not self._lost():
+            self._thread.join(_CHECK_S)
+
+    def _run(self) -> None:
+        try:
+            with local_ray(self._slots, self._folder) as self._lost:
+                if not self._is_over.is_set():
+                    # Only now, since importing it imports Ray.
+                    from orchestrator.engine.runners import ray_tune
+
+                    searcher = ray_tune.AgentSearcher(self._folder, self._is_over, self._has_agent)
+                    ray_tune.run(searcher, self._folder)
+        except Exception as error:  # of any kind: the sweep continues without Ray
+            if not self._is_over.is_set():
+                reason = str(error) if isinstance(error, SweepError) else repr(error)
+                self.problem.append(f"{reason} The driver runs the trials itself.")
 
 
 @contextmanager
-def local_ray(
-    slots: int, preload: Iterable[str] = ()
-) -> Iterator[tuple[Path, Callable[[], str | None]]]:
+def local_ray(slots: int, folder: Path) -> Iterator[Callable[[], str | None]]:
     """Start Ray on this machine with room for `slots` trials; stop it at the end.
 
     No dashboard, no usage statistics, nothing bound beyond loopback, and a token that only this
     sweep knows. On Linux its processes end with this one, even if it is killed, and no signal to
     this process's group or from its terminal reaches them.
 
+    Args:
+        folder: for Ray's files; readable by this user alone.
+
     Yields:
-        A folder for temporary files, readable by this user alone, and a function that returns the
-        name of a process that Ray has lost and needs, or None.
+        A function that returns the name of a process that Ray has lost and needs, or None.
 
     Raises:
         SweepError: Ray does not start, or runs in this process already.
     """
     _check_limits()
-    with (
-        marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder,
-        # Before Ray is imported, since both take seconds; and Ray's settings are not for trials.
-        shared_forkserver.serving(folder, preload),
-    ):
-        ray = import_ray(_SETTINGS)
-        _set_token(folder / "token")
-        node = None
-        try:
-            for tries in (1, 2):  # a busy machine may exceed the time that Ray has to start
-                try:
-                    with _own_session():
-                        ray.init(
-                            address="local",
-                            num_cpus=slots,
-                            num_gpus=0,
-                            include_dashboard=False,
-                            log_to_driver=False,
-                            logging_level=logging.CRITICAL,
-                            configure_logging=False,
-                            object_store_memory=80 << 20,
-                            # Otherwise workers would import from the working folder first.
-                            job_config=ray.job_config.JobConfig(_client_job=True),
-                            _temp_dir=str(folder / _RAY),
-                        )
-                    break
-                except Exception as error:
-                    if tries == 1:
-                        ray.shutdown()
-                        continue
-                    reason = str(error).strip().rpartition("\n")[2]  # above may be a traceback
-                    raise SweepError(
-                        f"Ray does not start on this machine ({reason}). Give --inline to run "
-                        "without it, one trial after another. It was tried twice."
-                    ) from error
-            node = ray._private.worker.global_worker.node
-            yield folder, lambda: _lost(node)
-        finally:
-            if _lost(node) is None:
-                ray.shutdown()
-            else:
-                leave_at_exit()  # the reaper ends the rest
+    ray = import_ray(_SETTINGS)
+    _set_token(folder / "token")
+    node = None
+    try:
+        for tries in (1, 2):  # a busy machine may exceed the time that Ray has to start
+            try:
+                with _own_session():
+                    ray.init(
+                        address="local",
+                        num_cpus=slots,
+                        num_gpus=0,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                        configure_logging=False,
+                        object_store_memory=80 << 20,
+                        # Otherwise workers would import from the working folder first.
+                        job_config=ray.job_config.JobConfig(_client_job=True),
+                        _temp_dir=str(folder / _RAY),
+                    )
+                break
+            except Exception as error:
+                if tries == 1:
+                    ray.shutdown()
+                    continue
+                reason = str(error).strip().rpartition("\n")[2]  # above may be a traceback
+                raise SweepError(
+                    f"Ray does not start on this machine ({reason}). It was tried twice."
+                ) from error
+        node = ray._private.worker.global_worker.node
+        yield lambda: _lost(node)
+    finally:
+        if _lost(node) is None:
+            ray.shutdown()
+        else:
+            # It would wait a minute for what is gone, as the end of the interpreter does; the
+            # reaper ends the rest.
+            atexit.register(_leave)
 
 
 def import_ray(settings: Mapping[str, str]) -> Any:
@@ -192,10 +250,7 @@ def _check_limits() -> None:
         least = format_size(_LEAST_ADDRESS_SPACE)
         short = f"`ulimit -v` is {space >> 10} ({format_size(space)}), and it reserves {least}"
     if short:
-        raise SweepError(
-            f"Ray cannot start on this machine: {short}. Raise the limit, or give --inline to run "
-            "without Ray, one trial after another."
-        )
+        raise SweepError(f"Ray cannot start on this machine: {short}. Raise the limit.")
 
 
 def _lost(node: Any) -> str | None:

@@ -69,8 +69,6 @@ class RunningAttempt:
         """Ask it to save what it has and end; the first request counts."""
         if self.requested_end is None and not self.is_finished:
             self.requested_end = (state, reason)
-            self.run.path.mkdir(parents=True, exist_ok=True)  # it may have been removed
-            atomic.write_json(self.run.stop_file, {"state": state, "reason": reason})
 
     def end_in_time(self) -> None:
         """Ask it to end as a failure if it has taken longer than it may."""
@@ -109,7 +107,6 @@ class RunningAttempt:
         record.state, record.reason, record.ended_at = state, reason, now()
         record.save(self.run)
         self.is_finished = True
-        self.run.stop_file.unlink(missing_ok=True)
         return unknown
 
 
@@ -140,7 +137,6 @@ def start(
                 why += ", or `keep` has deleted it"
             record.warnings.append(f"starts from scratch: trial {record.origin} {why}")
     record.save(run)
-    run.stop_file.unlink(missing_ok=True)
     log_from = run.log_file.stat().st_size if run.log_file.exists() else 0
     judge = Judge(view, study, record, others)
     # The runner of a program watches the time of each of its commands.

@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -18,13 +17,8 @@ from orchestrator.engine.child import shared_forkserver
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a folder with a path short enough for a socket; undo `use` at the end."""
-    monkeypatch.setattr(
-        forkserver,
-        "connect_to_new_process",
-        forkserver.connect_to_new_process,  # type: ignore[attr-defined]
-    )
+def folder() -> Iterator[Path]:
+    """Return a folder with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(dir="/tmp") as path:
         yield Path(path)
 
@@ -49,14 +43,16 @@ def _parent_of_a_child() -> tuple[int, int]:
 def test_children_come_from_the_shared_forkserver_and_from_an_own_one_after_it(
     folder: Path,
 ) -> None:
-    with shared_forkserver.serving(folder, ["orchestrator.errors", "no_such_module"]):
-        shared_forkserver.use(folder)
-        server, group = _parent_of_a_child()
-        assert server == group, "a signal to the driver's group does not reach it"
-        assert _parent_of_a_child() == (server, group)
-        assert psutil.Process(server).ppid() == os.getpid()
-    assert not psutil.pid_exists(server), "it ends with the block"
-    assert _parent_of_a_child()[0] != server
+    with shared_forkserver.using(folder):
+        with shared_forkserver.serving(folder, ["orchestrator.errors", "no_such_module"]):
+            server, group = _parent_of_a_child()
+            assert server == group, "a signal to the driver's group does not reach it"
+            assert _parent_of_a_child() == (server, group)
+            assert psutil.Process(server).ppid() == os.getpid()
+        assert not psutil.pid_exists(server), "it ends with the block"
+        own = _parent_of_a_child()[0]
+        assert own != server
+    assert _parent_of_a_child()[0] == own, "nothing is left of it"
 
 
 def test_it_ends_when_its_driver_is_killed(folder: Path) -> None:

@@ -102,9 +102,7 @@ def test_the_handlers_of_others_come_back() -> None:
 
     before = signal.signal(signal.SIGTERM, theirs)
     try:
-        with catching(lambda: None, lambda: None) as install:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            install()
+        with catching(lambda: None, lambda: None):
             assert signal.getsignal(signal.SIGTERM) not in (theirs, signal.SIG_DFL)
         assert signal.getsignal(signal.SIGTERM) is theirs
     finally:

@@ -107,6 +107,8 @@ def start_driver(folder: Path, trials: dict[str, dict[str, Any]]) -> subprocess.
         "from pathlib import Path\n"
         "from tests.engine.sweeps import cpu_plan, toy_spec\n"
         "from orchestrator.engine.driver.driver import run_sweep\n"
+        "from orchestrator.engine.runners import ray_runner\n"
+        "ray_runner.RAY_AFTER_S = 0\n"
         "folder = Path(sys.argv[1])\n"
         "outcome = run_sweep(toy_spec(folder, json.loads(sys.argv[2])), cpu_plan(),\n"
         "    results=folder, listener=lambda event, record, details: None)\n"
@@ -172,6 +174,7 @@ def test_a_lost_ray_interrupts_the_sweep_and_shows_nothing_to_others(
     monkeypatch.setenv("HOME", "/dev/null")  # Ray would write its token there
     driver = start_driver(tmp_path, LONG)
     wait_for_long_ones(tmp_path)
+    wait_until(lambda: bool(agents_below(driver.pid)), 60)
     (folder,) = [path for path in short.iterdir() if (path / "r").is_dir()]
     inside = [Path(at, name) for at, _, names in os.walk(folder) for name in names]
     assert not open_to_others(folder), "what Ray makes below it is open to everyone"
@@ -199,6 +202,22 @@ def test_a_lost_ray_interrupts_the_sweep_and_shows_nothing_to_others(
     assert record.state is SweepState.INTERRUPTED
     wait_until(lambda: not processes_with(str(tmp_path)), 10)
     shutil.rmtree(short)
+
+
+@pytest.mark.ray
+def test_trials_of_a_killed_agent_run_again(tmp_path: Path) -> None:
+    trials = {f"t{index}": {"epochs": 10, "pause_s": 0.05} for index in range(60)}
+    driver = start_driver(tmp_path, trials)
+    sweep = SweepDir(tmp_path / "toy")
+    wait_until(lambda: bool(agents_below(driver.pid)), 60)
+    time.sleep(3)
+    agents_below(driver.pid)[0].kill()
+    assert driver.wait(100) == 0
+    records = load_trials(sweep)
+    assert {record.state for record in records} == {TrialState.COMPLETE}
+    assert len(records) == 60
+    assert any(record.attempt == 2 for record in records), "some ran below the agent"
+    wait_until(lambda: not processes_with(str(tmp_path)), 10)
 
 
 @pytest.mark.ray
@@ -256,6 +275,12 @@ def test_a_driver_that_is_killed_while_ray_starts_leaves_nothing(tmp_path: Path)
     driver.kill()
     driver.wait(10)
     wait_until(lambda: not processes_with(str(tmp_path)), 10)
+
+
+def agents_below(driver: int) -> list[psutil.Process]:
+    """Return the agents in Ray that serve a driver."""
+    below = psutil.Process(driver).children(recursive=True)
+    return [process for process in below if "ray::Agent.train" in "".join(process.cmdline())]
 
 
 def names_of(marker: str) -> list[bytes]:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import ray
 
-from orchestrator.engine.child.reaper import MARK, start_reaper
+from orchestrator.engine.child.reaper import MARK, marked_folder, start_reaper
 from orchestrator.engine.runners.ray_runner import local_ray
 from orchestrator.errors import SweepError
 from tests.engine.sweeps import is_alive, wait_until
 
 
-def test_a_ray_that_does_not_start_names_the_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_does_not_start_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     folders = []
 
     def refuse(**options: Any) -> None:
@@ -28,18 +28,22 @@ def test_a_ray_that_does_not_start_names_the_alternative(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(ray, "init", refuse)
     with (
-        pytest.raises(SweepError, match=r"\(no port is free\)\. Give --inline"),
-        local_ray(2),
+        marked_folder(ends_all=True) as folder,
+        pytest.raises(SweepError, match=r"\(no port is free\)\. It was tried twice"),
+        local_ray(2, folder),
     ):
         raise AssertionError("must not come here")
     assert MARK not in os.environ
-    assert [folder.exists() for folder in folders] == [False, False], "it is tried twice"
+    assert folders == [folder, folder]
+    assert not folder.exists()
 
 
-def test_a_ray_that_runs_already_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_runs_already_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("it is not ours"))
-    with pytest.raises(SweepError, match=r"Call ray\.shutdown\(\) first"), local_ray(2):
+    with pytest.raises(SweepError, match=r"Call ray\.shutdown\(\) first"), local_ray(2, tmp_path):
         raise AssertionError("must not come here")
 
 

@@ -107,7 +107,7 @@ class Agent:
             marked_folder(longest_path=LONGEST_TEMPORARY_PATH, ends_all=True)
         )
         self._stack.enter_context(shared_forkserver.serving(folder, modules_to_load(trainer)))
-        shared_forkserver.use(folder)
+        self._stack.enter_context(shared_forkserver.using(folder))
         self._wakeup, self._waker = os.pipe()
         threading.Thread(target=self._supervise, name="supervise", daemon=True).start()
 

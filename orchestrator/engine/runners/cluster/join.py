@@ -63,18 +63,11 @@ def joined(address: str, trainer: str | None, *, lease_s: float = LEASE_S) -> It
             ray.shutdown()
 
 
-def run_trials(
-    cluster: Cluster,
-    conductor: Conductor,
-    tick: Callable[[], None],
-    *,
-    on_start: Callable[[], None],
-) -> None:
+def run_trials(cluster: Cluster, conductor: Conductor, tick: Callable[[], None]) -> None:
     """Run what `conductor` hands out on the nodes of `cluster`, until nothing is left."""
     import ray
 
     head = ray.get_runtime_context().gcs_address
-    on_start()
     # A call into a Ray whose head is gone blocks for a minute and then ends the whole process: this
     # thread stays out of it, and leaves the other one behind.
     loop = threading.Thread(target=cluster.run, args=(conductor, tick), daemon=True)
