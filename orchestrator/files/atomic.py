@@ -30,13 +30,13 @@ _LITTLE_BYTES = 1 << 30  # a script may have failed to write more than the probe
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, private: bool = False, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a temporary file in the folder of `path` that replaces it when the block succeeds.
 
     If it is `private` only this user can read it, otherwise whom the umask lets.
 
-    The content is flushed to disk before the rename, so that a power cut leaves the old file or
-    the new one. If the block raises, `path` is unchanged and the temporary file is removed.
+    If it is `durable` the content is flushed to disk before the rename, so that a power cut leaves
+    the old file or the new one; otherwise only a killed writer does. If the block raises, `path` is unchanged and the temporary file is removed.
 
     Raises:
         OSError: the folder is missing, full or not writable.
@@ -47,7 +47,8 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.chmod(0o600 if private else 0o666 & ~_UMASK)
         temporary.replace(path)
     except BaseException:
@@ -64,16 +65,18 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
                 Path(entry.path).unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str, *, private: bool = False) -> None:
+def write_text(path: Path, text: str, *, private: bool = False, durable: bool = True) -> None:
     """Replace the content of `path` by `text` (UTF-8) in one step."""
-    with replacing(path, private=private) as stream:
+    with replacing(path, private=private, durable=durable) as stream:
         stream.write(text.encode())
 
 
-def write_json(path: Path, value: Mapping[str, Any], *, private: bool = False) -> None:
+def write_json(
+    path: Path, value: Mapping[str, Any], *, private: bool = False, durable: bool = True
+) -> None:
     """Replace the content of `path` by `value` as indented strict JSON in one step; see `plain`."""
     text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
-    write_text(path, text, private=private)
+    write_text(path, text, private=private, durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -240,11 +240,12 @@ class TrialProcess:
 
 def modules_to_load(trainer: str | None) -> list[str]:
     """Return what a forkserver loads for the attempts of a trainer; None for a program."""
-    modules = ["orchestrator.engine.child.main", "orchestrator.engine.child.trial_run"]
-    if trainer is not None:
-        modules += ["torch", f"{PACKAGE}.loading"]
-        if not is_own(trainer):  # an error in the user's code would end the forkserver
-            modules.append(f"{PACKAGE}.{trainer}.train")
+    modules = ["orchestrator.engine.child.preloaded"]
+    if trainer is None:
+        return [*modules, "orchestrator.engine.script.follow"]
+    modules += ["torch", f"{PACKAGE}.loading"]
+    if not is_own(trainer):  # an error in the user's code would end the forkserver
+        modules.append(f"{PACKAGE}.{trainer}.train")
     return modules
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -84,7 +85,7 @@ class TrialRun:
             "threads": attempt.threads,
             "slot": attempt.slot,
             "commit": attempt.commit,
-            "versions": _versions(),
+            "versions": versions(),
             "warnings": [],
         }
         declared = (attempt.program or {}).get("arrays")
@@ -240,7 +241,9 @@ class TrialRun:
         shown = {
             name: self.masked(self._metadata[name]) for name in _PRIVATE & self._metadata.keys()
         }
-        atomic.write_json(self._files.metadata_file, {**self._metadata, **shown})
+        # Of an attempt that a power cut ends, nothing is lost that the next one does not write.
+        durable = "ended_at" in self._metadata
+        atomic.write_json(self._files.metadata_file, {**self._metadata, **shown}, durable=durable)
 
 
 class TrainingLoss:
@@ -294,7 +297,8 @@ def _number(name: str, value: Any) -> float:
         raise TrialError(f"report: metric '{name}' is not a number (found {kind}).") from None
 
 
-def _versions() -> dict[str, str]:
+@cache
+def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:

@@ -144,10 +144,14 @@ class RayThread:
         return self._lost()
 
     def end(self) -> None:
-        """End Ray, unless it is lost."""
+        """End Ray, or leave it behind if it is lost."""
         self._is_over.set()
         while self._thread.is_alive() and not self._lost():
             self._thread.join(_CHECK_S)
+        if self._lost():
+            # Ray waits a minute for what is gone, also at the end of the interpreter; the reaper
+            # ends the rest.
+            atexit.register(_leave)
 
     def _run(self) -> None:
         try:
@@ -215,11 +219,7 @@ def local_ray(slots: int, folder: Path) -> Iterator[Callable[[], str | None]]:
         yield lambda: _lost(node)
     finally:
         if _lost(node) is None:
-            ray.shutdown()
-        else:
-            # It would wait a minute for what is gone, as the end of the interpreter does; the
-            # reaper ends the rest.
-            atexit.register(_leave)
+            ray.shutdown()  # it would wait a minute for what is gone
 
 
 def import_ray(settings: Mapping[str, str]) -> Any:

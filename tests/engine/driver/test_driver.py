@@ -279,8 +279,11 @@ def test_a_driver_that_is_killed_while_ray_starts_leaves_nothing(tmp_path: Path)
 
 def agents_below(driver: int) -> list[psutil.Process]:
     """Return the agents in Ray that serve a driver."""
-    below = psutil.Process(driver).children(recursive=True)
-    return [process for process in below if "ray::Agent.train" in "".join(process.cmdline())]
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            found += [process] if "ray::Agent.train" in "".join(process.cmdline()) else []
+    return found
 
 
 def names_of(marker: str) -> list[bytes]:
