@@ -36,7 +36,8 @@ def replacing(path: Path, *, private: bool = False, durable: bool = True) -> Ite
     If it is `private` only this user can read it, otherwise whom the umask lets.
 
     If it is `durable` the content is flushed to disk before the rename, so that a power cut leaves
-    the old file or the new one; otherwise only a killed writer does. If the block raises, `path` is unchanged and the temporary file is removed.
+    the old file or the new one; otherwise only a killed writer does. If the block raises, `path`
+    is unchanged and the temporary file is removed.
 
     Raises:
         OSError: the folder is missing, full or not writable.

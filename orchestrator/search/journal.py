@@ -46,7 +46,7 @@ class KernelLock(JournalFileOpenLock):
 
 
 class Journal(JournalFileBackend):
-    """Optuna's file, without its fsync for each report: the run directories rebuild what is lost."""
+    """Optuna's file without an fsync for each report: run directories rebuild what is lost."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records in one write."""
