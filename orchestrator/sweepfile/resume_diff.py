@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.model.spec import Spec
+from orchestrator.sweepfile.model.spec import Domain, Spec
 from orchestrator.sweepfile.schema.options import all_options
-from orchestrator.sweepfile.space.grid import canonical
+from orchestrator.sweepfile.space.grid import MOST_JUDGED, Axis, canonical, grid_values
 
 _HOLD_VALUES = ("fixed", "stage_set", "overrides", "set", "values", "baseline")
+_LIKE_ANOTHER = re.compile(r"[-+.]?\d[\w.+-]*|true|false|null|")  # text that needs quotes
 _ABSENT = object()
 _DEFAULTS = json.loads(json.dumps(asdict(Program(path=""))))
 _SHOWN = {
@@ -66,20 +68,8 @@ def _allow_more(before: dict[str, Any], after: Mapping[str, Any]) -> None:
             for name in group:
                 known[name]["values"] = now[name]["values"]
     for name in (known.keys() & now.keys()) - zipped:
-        was, wanted = known[name], now[name]
-        same_kind = was.get("distribution") == wanted.get("distribution")
-        if same_kind and set(map(canonical, was.get("values") or ())) <= set(
-            map(canonical, wanted.get("values") or ())
-        ):
-            was["values"] = wanted.get("values")
-        is_wider = (
-            same_kind
-            and was.get("distribution") == "int_uniform"
-            and wanted["low"] <= was["low"]
-            and was["high"] <= wanted["high"]
-        )
-        if is_wider:
-            was["low"], was["high"] = wanted["low"], wanted["high"]
+        if _is_part(known[name], now[name]):
+            known[name] = {**now[name], "when": known[name].get("when")}
     trials, more = before.get("trials") or {}, after.get("trials") or {}
     if trials and trials.keys() <= more.keys():
         before["trials"] = {name: trials.get(name, trial) for name, trial in more.items()}
@@ -88,6 +78,22 @@ def _allow_more(before: dict[str, Any], after: Mapping[str, Any]) -> None:
     is_longer = list(wanted)[: len(changes)] == list(changes)
     if changes and changes.keys() <= wanted.keys() and (is_longer or not is_ordered):
         before["ablate"]["changes"] = {name: changes.get(name, one) for name, one in wanted.items()}
+
+
+def _is_part(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Return whether a grid takes all values of a parameter from another declaration too."""
+    if was.get("distribution") == wanted.get("distribution") == "int_uniform":
+        return bool(wanted["low"] <= was["low"] and was["high"] <= wanted["high"])
+    found = []
+    for given in (was, wanted):
+        try:
+            rows = grid_values(Domain(**{**given, "values": tuple(given.get("values") or ())}))
+        except (TypeError, ValueError):  # of another release, or without steps
+            return False
+        if Axis(("",), rows).length > MOST_JUDGED:
+            return False
+        found.append(set(map(canonical, rows)))
+    return found[0] <= found[1]
 
 
 def _rows(parameters: Mapping[str, Any], group: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -195,10 +201,10 @@ def _changed(
     was_set, is_set = (
         value is not _ABSENT and (strict or not _is_empty(value)) for value in (old, new)
     )
-    # 1 and 1.0 are the same, 1 and True are not, NaN is NaN.
-    if canonical(old, whole_is_int=True) != canonical(new, whole_is_int=True) and (
-        was_set or is_set
-    ):
+    # 1 and 1.0 are the same but for the values of a grid, 1 and True are not, NaN is NaN.
+    are_values = strict and isinstance(old, list) and len(old) > 1
+    before, after = (canonical(value, whole_is_int=not are_values) for value in (old, new))
+    if before != after and (was_set or is_set):
         yield key, _show(old) if was_set else None, _show(new) if is_set else None
 
 
@@ -216,4 +222,6 @@ def _show(value: Any) -> str:
         return f"[{', '.join(map(_show, value))}]"
     if value is None:
         return "null"
+    if isinstance(value, str) and _LIKE_ANOTHER.fullmatch(value):
+        return f"'{value}'"
     return str(value).lower() if isinstance(value, bool) else str(value)

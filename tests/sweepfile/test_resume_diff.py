@@ -275,3 +275,36 @@ stages: {quick: {set: {epochs: 2}}, full: {set: {epochs: 5}}}
 targets: {mae: "< 0.1"}
 run_cap: 2
 """
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_more"),
+    [
+        ("{min: 0.1, max: 0.3, q: 0.1}", "{min: 0.1, max: 0.4, q: 0.1}", True),
+        ("{min: 0.1, max: 0.3, q: 0.1}", "{min: 0.05, max: 0.3, q: 0.05}", True),
+        ("{min: 0.1, max: 0.3, q: 0.1}", "{values: [0.3, 0.2, 0.1]}", True),
+        ("{min: 0.1, max: 0.3, q: 0.1}", "{min: 0.15, max: 0.4, q: 0.1}", False),
+        ("{min: 1, max: 2}", "{values: [3, 2, 1]}", True),
+        ("{min: 1, max: 2}", "{min: 0, max: 4000000000}", True),
+        ("{values: [1, 2]}", "{min: 1, max: 4000000000}", False),
+        ("{values: [1, 2]}", "{min: 1, max: 40}", True),
+        ("{value: 1}", "{values: [2, 1]}", True),
+        ("{values: [1, 2]}", "{values: [1.0, 2.0]}", False),
+        ("{values: [1, 2]}", "{values: [1, 1.0, 2]}", True),
+        ("{values: [a, b], when: c == 1}", "{values: [a, b, d], when: c == 1}", True),
+        ("{values: [a, b], when: c == 1}", "{values: [a, b, d], when: c == 2}", False),
+    ],
+)
+def test_a_grid_may_get_more_however_its_values_are_written(
+    old: str, new: str, is_more: bool, write: Write
+) -> None:
+    text = "program: env\nmetric: x\nparameters: {c: {values: [1, 2]}, a: OLD}\n"
+    found = changes(write, text.replace("OLD", old), text.replace("OLD", new))
+    assert (not found) is is_more, found
+
+
+def test_text_that_looks_like_a_number_is_in_quotes(write: Write) -> None:
+    text = "program: env\nmetric: x\nparameters: {a: {values: [0.1, true, b]}}\n"
+    other = text.replace("[0.1, true, b]", "['0.1', 'true', b]")
+    line = "parameters.a.values: was [0.1, true, b], is ['0.1', 'true', b]"
+    assert changes(write, text, other) == [line]
