@@ -244,3 +244,12 @@ class TestStages:
             load_spec(write("trainer: sweep_toy\n"), quick=True)
         with pytest.raises(ValueError, match="no stage slow"):
             for_stage(load_spec(write(STAGED)), "slow")
+
+
+def test_a_cap_that_cuts_the_seeds_of_the_last_config_is_warned_of(write: Write) -> None:
+    text = (
+        "program: env\nmetric: x\nmethod: random\nseeds: 2\nparameters: {a: {min: 0.1, max: 1}}\n"
+    )
+    warnings = load_spec(write(text + "run_cap: 3\n")).warnings
+    assert [one for one in warnings if "no multiple of 2 seeds: the last config has 1" in one]
+    assert not [one for one in load_spec(write(text + "run_cap: 4\n")).warnings if "seeds" in one]

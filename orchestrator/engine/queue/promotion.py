@@ -95,7 +95,9 @@ class Promotions:
             assert rule is not None
             decided = self._decided(stage, self._trials_at(stage))
             if decided is not None:
-                count = max(there, len(decided["promoted"]) * seeds)
+                found = (self._view.records.get(number) for number in decided["promoted"])
+                promoted = (self._view.replicates(one) for one in found if one is not None)
+                count = max(there, sum(map(len, promoted)))
             elif rule.top is None and rule.fraction is None:
                 count = there
             else:

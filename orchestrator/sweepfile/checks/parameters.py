@@ -306,6 +306,10 @@ def check_some_run(file: ParsedFile, spec: Spec) -> None:
     """Check that there is something to run, as much as requested, and that it can be counted."""
     if not file.log.problems:
         _check_constraints(file, spec)
+    left = (spec.run_cap or 0) % max(len(spec.seeds), 1)
+    if left:
+        many = len(spec.seeds)
+        file.warn(f"no multiple of {many} seeds: the last config has {left} of them.", "run_cap")
     if spec.method != "grid" and not file.log.problems:
         short = shortage(spec)
         if short is not None:

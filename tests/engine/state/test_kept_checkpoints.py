@@ -176,3 +176,15 @@ def test_what_a_killed_driver_decided_to_promote_is_kept_also_with_only(tmp_path
     whole.review()
     followers = list(whole.view.records.values())[3:]
     assert [(one.origin, one.from_checkpoint) for one in followers] == [(1, True), (2, True)]
+
+
+def test_a_config_without_all_its_seeds_counts_as_the_trials_that_it_has(tmp_path: Path) -> None:
+    """A cap may cut the seeds of the last config: no more trials follow from it."""
+    stages = (Stage("quick", {}, Promote(top=2)), Stage("full", {}))
+    sweep = Sweep(tmp_path, None, stages=stages, seeds=(0, 1))
+    for number, group, replicate in ((0, 0, 0), (1, 0, 1), (2, 2, 0)):
+        sweep.add(0.1 * number, stage="quick", group=group, replicate=replicate)
+    log = SweepLog(sweep.view.folder, lambda event, record, details: None)
+    promotions = Promotions(sweep.view, Decisions(SweepRecord("sweep"), log))
+    assert len(promotions.review(more_to_come=False)) == 3
+    assert promotions.expected(3) == 3
