@@ -57,10 +57,11 @@ def _sentence(
     rows: Sequence[Row], found: Mapping[int, tuple[Estimate, str]], best: Replicates
 ) -> list[str]:
     """Return what the marks mean, with the difference of the first two rows as an example."""
+    no_interval = f"No 95 % interval over {best.what}: {best.doubt}." if best.doubt else ""
     if not found:
-        if best.too_few and len(rows) > 1:
-            return [f"Differences are not judged: {best.too_few} {best.what} {_TOO_FEW}."]
-        return []
+        return (
+            [f"{no_interval} Differences are not judged."] if best.doubt and len(rows) > 1 else []
+        )
     place = min(found)
     (each, basis), leader, other = found[place], rows[0], rows[place]
     metric, of = best.metric, unit(best.metric, leader.kind)
@@ -70,26 +71,18 @@ def _sentence(
     n_tied = sum(row.tied is True for row in rows)
     if other.tied:
         more = f" So are {n_tied - 1} more (≈)." if n_tied > 1 else ""
-        return [
-            f"{leader.trial} and {other.trial} cannot be told apart by {metric} ({numbers})."
-            f"{more}{caveat}"
-        ]
-    rest = f" {n_tied} later ones (≈) cannot be told from the best." if n_tied else ""
-    return [
-        f"{leader.trial} is better than {other.trial} by more than chance ({numbers})."
-        f"{rest}{caveat}"
-    ]
-
-
-_TOO_FEW = "are too few for an interval"
+        text = f"{leader.trial} and {other.trial} cannot be told apart by {metric} ({numbers})."
+        return [f"{text}{more}{caveat}", *filter(None, [no_interval])]
+    rest = f" {n_tied} later ones (≈) cannot be distinguished from the best." if n_tied else ""
+    text = f"{leader.trial} is better than {other.trial} by more than chance ({numbers})."
+    return [f"{text}{rest}{caveat}", *filter(None, [no_interval])]
 
 
 def _scope(best: Replicates, basis: str) -> tuple[str, str]:
     """Return what an interval is over, and what it does not cover, as a sentence or ""."""
     seeds = f"{len(best.values)} seeds"
     if basis == SEEDS:
-        why = f": {best.too_few} {best.what} {_TOO_FEW}" if best.too_few else ""
-        return f"over {seeds}", f" Other samples may change more than that{why}."
+        return f"over {seeds}", " Other samples may change more than that."
     samples = f"{best.n_groups} {best.what}"
     if basis.startswith(SEEDS):
         return f"over {seeds} and {samples}", ""

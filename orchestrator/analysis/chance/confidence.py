@@ -32,6 +32,10 @@ FEWEST_GROUPS = 10
 
 DRAWS = 1999
 
+_WIDER = 1.5
+"""Over the number of groups, what a studentized interval is widened by: from simulations, in which
+it held 92 to 93 % for 20 groups with skewed errors."""
+
 _MOST_STUDENTIZED = 120  # groups; beyond, both methods agree
 _MOST_GROUPS = 1000  # that are drawn
 _MOST_SLOW = 60  # groups, of a metric that is computed again without each
@@ -180,7 +184,7 @@ def estimate(of: Grouped) -> Estimate | None:
 
 
 @cache
-def _draws(n_groups: int) -> Floats:
+def draws(n_groups: int) -> Floats:
     """Return how often each group is in each draw: [DRAWS, G]."""
     import numpy as np
 
@@ -192,7 +196,7 @@ def _draws(n_groups: int) -> Floats:
 def _studentized(of: Grouped, sums: Floats, value: float) -> Estimate | None:
     import numpy as np
 
-    counts = _draws(of.n_groups)
+    counts = draws(of.n_groups)
     error = float(_jackknife_errors(of, sums, np.ones((1, of.n_groups)))[0])
     errors = _jackknife_errors(of, sums, counts)
     drawn = of.at(counts)
@@ -203,9 +207,9 @@ def _studentized(of: Grouped, sums: Floats, value: float) -> Estimate | None:
     usable = np.isfinite(drawn) & np.isfinite(errors) & (errors > 0)
     if usable.mean() < LEVEL:
         return None
-    ratios = (drawn[usable] - value) / errors[usable]
+    ratios = (1 + _WIDER / of.n_groups) * (drawn[usable] - value) / errors[usable]
     low, high = np.quantile(ratios, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    p_value = student_p_value(value / error, of.n_groups - 1)
+    p_value = student_p_value(value / error / (1 + _WIDER / of.n_groups), of.n_groups - 1)
     low, high = float(value - high * error), float(value - low * error)
     return Estimate(value, low, high, p_value, error, of.n_groups - 1)
 
@@ -233,7 +237,7 @@ def _expanded(of: Grouped, value: float) -> Estimate | None:
     import numpy as np
 
     n_groups = of.n_groups
-    counts = _draws(n_groups)
+    counts = draws(n_groups)
     step = max(1, _BLOCK // n_groups)
     parts = [of.at(counts[start : start + step]) for start in range(0, len(counts), step)]
     drawn = np.concatenate(parts)

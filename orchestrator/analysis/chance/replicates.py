@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.analysis.chance.confidence import (
-    FEWEST_GROUPS,
     Estimate,
     Grouped,
     estimate,
@@ -24,6 +23,7 @@ from orchestrator.analysis.chance.confidence import (
     student_p_value,
     student_quantile,
 )
+from orchestrator.analysis.chance.doubts import doubt
 from orchestrator.analysis.chance.samples import MOST_ELEMENTS, SampledRun, split_of
 from orchestrator.analysis.measure.row import Row
 
@@ -141,14 +141,18 @@ class Replicates:
         """How many groups of samples there are; 0 if unknown."""
         return 0 if self.by_group is None else self.by_group.n_groups
 
-    @property
-    def too_few(self) -> int:
-        """How many groups there are, if they are too few for an interval, else 0."""
-        return self.n_groups if self.n_groups < FEWEST_GROUPS else 0
+    @cached_property
+    def doubt(self) -> str:
+        """Why the samples give no interval, as an end of a sentence; "" if they do, or are none."""
+        return "" if self.by_group is None else doubt(self.metric, self.by_group)
+
+    def has_samples_of(self, other: Replicates) -> bool:
+        """Return whether the runs of two rows predicted the same samples."""
+        return bool(self.runs and other.runs) and self.runs[0].has_samples_of(other.runs[0])
 
     def interval(self) -> tuple[Estimate, str] | None:
         """Return the metric with its interval and what that is based on; None if unknown."""
-        samples = None if self.by_group is None else estimate(self.by_group)
+        samples = None if self.by_group is None or self.doubt else estimate(self.by_group)
         return _both(interval_of_mean(self.values), samples, self.basis)
 
     @property
@@ -160,7 +164,7 @@ class Replicates:
         """Return the difference to another row, as `interval`."""
         samples = None
         ours, theirs = self.by_group, other.by_group
-        if ours is not None and theirs is not None and self.runs[0].has_samples_of(other.runs[0]):
+        if ours is not None and theirs is not None and self.has_samples_of(other):
             samples = estimate(ours.minus(theirs))
         return _both(between_means(self.values, other.values), samples, self.basis)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ _MOST_ENTRIES = 50_000
 _KEPT_S = 90 * 24 * 3600.0
 _DATA = frozenset(("rate_hz",))  # what a reading may depend on besides files; not a user's function
 
-Judged = tuple[list[Row], list[str]]
+Judged = tuple[list[Row], list[str], tuple[float, float] | None]
 
 
 class Remembered:
@@ -70,9 +71,20 @@ class Remembered:
             self._add(key, {**vars(found), "warnings": list(found.warnings)})
         return found
 
-    def judged(self, judge: Callable[[], Judged], rows: Sequence[Row], *settings: Any) -> Judged:
-        """Return what `judge` makes of `rows` (intervals and ties) and its sentences."""
-        members = [one for row in rows for one in (row, *row.members)]
+    def judged(
+        self,
+        judge: Callable[[], Judged],
+        rows: Sequence[Row],
+        everything: Sequence[Row],
+        *settings: Any,
+    ) -> Judged:
+        """Return what `judge` makes of `rows` (intervals and ties), and what else it returns.
+
+        Args:
+            everything: all rows that its result depends on.
+            settings: what else it depends on.
+        """
+        members = [one for row in everything for one in (row, *row.members)]
         marks = [self._keys.get(row.path) for row in members]
         # Groups may be in a file outside of the run.
         if None in marks or any("/" in str(row.data.get("groups")) for row in members):
@@ -87,14 +99,18 @@ class Remembered:
                     replace(row, interval=None if each is None else Interval(*each), tied=tied)
                     for row, (each, tied) in zip(rows, known["marks"], strict=True)
                 ]
-                return shown, list(known["sentences"])
-        shown, sentences = judge()
+                low, high = known["expected"] or (math.nan, math.nan)
+                expected = None if math.isnan(low) else (low, high)
+                return shown, list(known["sentences"]), expected
+        shown, sentences, expected = judge()
         found = [
             (None if row.interval is None else list(vars(row.interval).values()), row.tied)
             for row in shown
         ]
-        self._add(key, {"marks": [list(each) for each in found], "sentences": sentences})
-        return shown, sentences
+        marked = [list(each) for each in found]
+        between = None if expected is None else list(expected)
+        self._add(key, {"marks": marked, "sentences": sentences, "expected": between})
+        return shown, sentences, expected
 
     def _add(self, key: str, value: Mapping[str, Any]) -> None:
         if _is_json(value):

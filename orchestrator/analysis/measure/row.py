@@ -269,6 +269,9 @@ class Comparison:
         at: which of logged values counts: ``best``, ``last`` or ``step:N``.
         second: the second metric of a sweep with two; "" if there is none.
         n_unstarted: how many trials of the sweeps have not started, so have no folder.
+        expected: range of the best row's metric on other samples, since it was chosen by these.
+        overtuning: an `analysis.chance.choice.Overtuning`; None if unknown.
+        selected: the trial that ``--select`` chooses; "" without.
     """
 
     rows: tuple[Row, ...]
@@ -285,6 +288,9 @@ class Comparison:
     at: str = "best"
     second: str = ""
     n_unstarted: int = 0
+    expected: tuple[float, float] | None = None
+    overtuning: Any = None
+    selected: str = ""
 
     @property
     def n_total(self) -> int:
@@ -300,6 +306,9 @@ class Comparison:
             "at": self.at,
             "complete": self.n_complete,
             "total": self.n_total,
+            "best_expected": None if self.expected is None else list(self.expected),
+            "overtuning": None if self.overtuning is None else self.overtuning.to_dict(),
+            "selected": self.selected or None,
             "notes": list(self.notes),
             "rows": [row.to_dict() for row in self.rows],
             "references": [

@@ -5,20 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from orchestrator.analysis.chance import Replicates, against_the_best
+from orchestrator.analysis.chance.best import MOST_ROWS
+from orchestrator.analysis.chance.choice import (
+    Overtuning,
+    cheapest_of_the_best,
+    expected_range,
+    overtuning,
+    overtuning_note,
+)
 from orchestrator.analysis.chance.samples import MOST_ELEMENTS
-from orchestrator.analysis.measure.measuring import evaluate_run
 from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Difference, Row
-from orchestrator.analysis.measure.targets import measured
 from orchestrator.analysis.relate.noise import between_runs, rank_correlation
-from orchestrator.metrics import ArrayProblem, unit as metric_unit
-from orchestrator.runs.foreign import metadata
+from orchestrator.analysis.relate.references import default_row, reference_rows, to_references
+from orchestrator.metrics import unit as metric_unit
 
 BASELINE = "baseline"
+Judged = tuple[list[Row], list[str], tuple[float, float] | None]
+"""Rows with intervals and ties, sentences, and where the best is expected on other samples."""
+
 _Numbered = Mapping[tuple[Path, int], Row]
 """Folder of a sweep and number of a trial to the row that the trial is in."""
 
@@ -27,15 +34,17 @@ def relate(
     ranked: Comparison,
     *,
     top: int | None = None,
-    judged: Callable[..., tuple[list[Row], list[str]]] | None = None,
+    select: str | None = None,
+    judged: Callable[..., Judged] | None = None,
 ) -> Comparison:
     """Return the best `top` rows (None: all) with differences and earlier stages, and notes.
 
     `judged` is for a caller that remembers runs: it is called with a function that judges the
-    rows by chance, the rows, and what else the result depends on.
+    rows by chance, the rows that it returns, all rows, and what else the result depends on.
     """
     rows, metric = ranked.rows, ranked.sort_by
-    references, problems = _reference_rows(rows)
+    references, problems = reference_rows(rows)
+    references += default_row(rows, metric)
     numbered = {
         (row.info.path, member.lineage.number): row
         for row in rows
@@ -49,7 +58,7 @@ def relate(
     replicates = {row.rank: Replicates(row, metric) for row in rows}
     related = []
     for row in rows if top is None else rows[:top]:
-        differences = dict(_to_references(row, references))
+        differences = dict(to_references(row, references))
         base = baselines.get(row.info.path)
         if base is not None and base is not row and row.lineage.stage == base.lineage.stage:
             found = _to_baseline(replicates[row.rank], replicates[base.rank])
@@ -58,19 +67,77 @@ def relate(
                 differences[BASELINE] = {metric: replace(found, unit=unit)}
         earlier = _earlier(row, numbered, metric)
         related.append(replace(row, differences=differences, earlier=earlier))
-    judge = partial(against_the_best, related, replicates)
-    related, sentences = (
-        judge() if judged is None else judged(judge, related, metric, len(replicates))
+    course = overtuning(rows, metric, ranked.goal)
+
+    def judge() -> Judged:
+        shown, sentences = against_the_best(related, replicates)
+        expected = expected_range(list(replicates.values())[:MOST_ROWS], ranked.goal)
+        sentences += filter(None, _choice_notes(ranked, replicates, expected, course))
+        return shown, sentences, expected
+
+    settings = metric, ranked.goal, len(related)
+    related, sentences, expected = (
+        judge() if judged is None else judged(judge, related, rows, *settings)
     )
+    selected, why = _selected(related, select, metric)
     notes = [
         *sentences,
+        *why,
         *_noise_note(related, ranked.goal),
         *_stage_notes(rows, numbered, metric),
         *problems,
     ]
     return replace(
-        ranked, rows=tuple(related), references=references, notes=(*ranked.notes, *notes)
+        ranked,
+        rows=tuple(related),
+        references=references,
+        notes=(*ranked.notes, *notes),
+        expected=expected,
+        overtuning=course,
+        selected=selected,
     )
+
+
+def _choice_notes(
+    ranked: Comparison,
+    replicates: Mapping[int, Replicates],
+    expected: tuple[float, float] | None,
+    course: Overtuning | None,
+) -> Iterator[str]:
+    """Yield what choosing the best of many costs, and whether the search was overtuned."""
+    if expected is not None:
+        best = replicates[1]
+        low, high, value = (f"{each:.3g}" for each in (*expected, best.value))
+        if {low, high} != {value}:
+            span = low if low == high else f"{low} to {high}"
+            of = metric_unit(ranked.sort_by, best.row.kind)
+            yield (
+                f"{best.row.trial} was picked as the best of {len(replicates)}: expect {span}"
+                f"{f' {of}' if of else ''} on other {best.what}, not {value}."
+            )
+    if course is not None:
+        yield overtuning_note(course, replicates)
+
+
+def _selected(rows: Sequence[Row], select: str | None, metric: str) -> tuple[str, list[str]]:
+    """Return the trial that a rule selects, "" for none, and why."""
+    if select is None or not rows:
+        return "", []
+    best = rows[0]
+    found = cheapest_of_the_best(rows)
+    if found is None:
+        return best.trial, [f"Selected {best.trial}: nothing states what the trials cost."]
+    row, fact = found
+    if row is best:
+        others = sum(bool(other.tied) for other in rows)
+        why = "no other is as good" if not others else f"none of {others} as good is cheaper"
+        return best.trial, [f"Selected {best.trial}: {why} by {metric}."]
+    amounts = f"{row.facts[fact]:,.4g} instead of {best.facts[fact]:,.4g}"
+    what = "parameters" if fact == "parameters" else "seconds"
+    return row.trial, [
+        f"Selected {row.trial} (rank {row.rank}): cannot be distinguished from {best.trial} "
+        f"by {metric}, and has {amounts} {what}."
+    ]
 
 
 def _to_baseline(ours: Replicates, theirs: Replicates) -> Difference | None:
@@ -85,20 +152,6 @@ def _to_baseline(ours: Replicates, theirs: Replicates) -> Difference | None:
     if row.run is not None and base.run is not None and not row.members and not base.members:
         paired = between_runs(row.run, base.run, metric, most_elements=MOST_ELEMENTS)
     return paired or Difference(row.metrics[metric] - base.metrics[metric])
-
-
-def _to_references(
-    row: Row, references: Sequence[Row]
-) -> Iterator[tuple[str, dict[str, Difference]]]:
-    values = {**row.logged, **row.metrics}
-    for reference in references:
-        found = {}
-        for name, known in reference.metrics.items():
-            value = measured(name, values)
-            if value is not None:
-                found[name] = Difference(value - known, unit=metric_unit(name, row.kind))
-        if found and reference.sweep == row.sweep:
-            yield reference.trial, found
 
 
 def _promoted_from(row: Row, numbered: _Numbered) -> Row | None:
@@ -161,39 +214,3 @@ def _stage_notes(rows: Sequence[Row], numbered: _Numbered, metric: str) -> Itera
             yield f"{foretold}, but {trials} are too few to trust it."
         else:
             yield f"{foretold} [{low:.2f}, {high:.2f}] over {trials}."
-
-
-def _reference_rows(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """Return the references of the sweeps of `rows`, and what could not be read.
-
-    References of the same name and numbers in several sweeps are one.
-    """
-    found: dict[tuple[str, tuple[tuple[str, float], ...]], Row] = {}
-    problems: dict[str, None] = {}
-    sweeps = {row.info.path: row.info for row in rows}
-    for path in sorted(sweeps, key=str):
-        for name, reference in sweeps[path].references.items():
-            metrics, problem = _reference_metrics(reference)
-            if problem:
-                problems[f"Reference {name}: {problem}."] = None
-            if metrics:
-                row = Row(trial=name, path=path, sweep=sweeps[path].name, metrics=metrics)
-                found[name, tuple(metrics.items())] = row
-    return tuple(found.values()), tuple(problems)
-
-
-def _reference_metrics(reference: Any) -> tuple[dict[str, float], str]:
-    """Return the metrics of a reference, those stated in the file first, and a problem or ""."""
-    if not isinstance(reference, Mapping):
-        return {}, "cannot be read"
-    metrics: dict[str, float] = {}
-    problem = ""
-    path = reference.get("path")
-    if path:
-        try:
-            metrics = evaluate_run(Path(path))
-        except ArrayProblem as error:
-            problem = f"{path}: {error}"
-    stated = reference.get("metrics")
-    metrics |= metadata.numbers(stated) if isinstance(stated, Mapping) else {}
-    return metrics, problem

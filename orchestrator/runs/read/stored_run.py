@@ -60,6 +60,7 @@ class SweepInfo:
     lives: bool = False  # a driver runs it
     arrays: Mapping[str, Any] = field(default_factory=dict)  # what its program's arrays are
     lr_schedule: Mapping[str, Any] = field(default_factory=dict)  # as in the sweep file
+    trainer: str = ""  # "" for a program
     varied: frozenset[str] = frozenset()  # the parameters that it sets for its trials
     phases: tuple[int, ...] = ()  # the steps at which the loss changes its meaning
 
@@ -95,6 +96,7 @@ class SweepInfo:
             lives=sweep.driver_lives(),
             arrays=(spec.get("program") or {}).get("arrays") or {},
             lr_schedule=spec.get("lr_schedule") or {},
+            trainer=str(spec.get("trainer") or ""),
             phases=tuple(spec.get("phases") or ()),
             varied=frozenset(
                 [*(spec.get("parameters") or {})]

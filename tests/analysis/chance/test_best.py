@@ -66,7 +66,7 @@ def test_groups_are_resampled_and_few_give_the_reason(
         assert found.rows[0].interval.basis == "groups"
         assert "12 groups of samples" in texts
     else:
-        assert "5 groups of samples are too few" in texts
+        assert "No 95 % interval over groups of samples: 5 are too few." in texts
         assert found.rows[1].tied is None
 
 

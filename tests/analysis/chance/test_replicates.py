@@ -74,7 +74,7 @@ def test_a_table_joins_seeds_and_samples_and_names_both(tmp_path: Path) -> None:
     ("own_samples", "groups", "words"),
     [
         (True, 20, "over 3 seeds). Other samples may change more than that."),
-        (False, 5, "more than that: 5 groups of samples are too few for an interval."),
+        (False, 5, "No 95 % interval over groups of samples: 5 are too few."),
     ],
 )
 def test_without_common_samples_the_seeds_alone_are_named(

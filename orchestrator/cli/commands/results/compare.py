@@ -28,6 +28,11 @@ _FORMATS = ("csv", "md", "json")
 @click.option("--where", metavar="CONDITION", help="Only such runs: 'lr < 1e-3 and val_acc > 0.9'.")
 @click.option("--columns", metavar="NAMES", help="Show these columns, with commas.")
 @click.option("--top", **options.NUMBER, help="Show only the best N.")
+@click.option(
+    "--select",
+    type=click.Choice(("one-se",)),
+    help="Name the cheapest of those that cannot be distinguished from the best.",
+)
 @options.arrays
 @click.option("--export", type=click.Choice(_FORMATS), help="Output format.")
 @click.option("-o", "--output", **options.FILE, help="Output file.")
