@@ -133,7 +133,7 @@ def grid(folder: Path, rates: list[float], **fields: Any) -> Spec:
     return toy_spec(folder, {}, parameters={"lr": domain}, **fields)
 
 
-def test_stages_promote_the_best_and_who_is_tied(tmp_path: Path) -> None:
+def test_stages_promote_the_best_and_no_more(tmp_path: Path) -> None:
     rates = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     play = Play(tmp_path, grid(tmp_path, rates, stages=STAGES))
     assert play.conductor.trials.expected == 6 + 3 + 2
@@ -143,18 +143,31 @@ def test_stages_promote_the_best_and_who_is_tied(tmp_path: Path) -> None:
     assert [(r.name, r.config["epochs"], r.link) for r in play.at("full")] == [
         ("lr=0.2+full", 6, "promoted"),
         ("lr=0.3+full", 6, "promoted"),
-        ("lr=0.4+full", 6, "promoted"),
-    ], "two of three, and one tied with the second"
-    assert [record.from_checkpoint for record in play.at("full")] == [False] * 3
+    ], "two of three, and not the one that is equal to the second"
+    assert [record.from_checkpoint for record in play.at("full")] == [False] * 2
     assert all(record.from_checkpoint for record in play.at("mid"))
     told = [details["words"] for event, details in play.events if event == "promotion"]
     assert told == [
         "stage quick: 6 trials, 6 complete; 3 promoted to mid (top 3): lr=0.2 0.2, lr=0.3 0.3, "
         "lr=0.4 0.3",
-        "stage mid: 3 trials, 3 complete; 3 promoted to full (the best 40 %): lr=0.2+mid "
-        "0.2, lr=0.3+mid 0.3, lr=0.4+mid 0.3",
+        "stage mid: 3 trials, 3 complete; 2 promoted to full (the best 40 %): lr=0.2+mid "
+        "0.2, lr=0.3+mid 0.3",
     ]
-    assert play.conductor.trials.expected == 12
+    assert play.conductor.trials.expected == 11
+
+
+@pytest.mark.parametrize(("or_not_worse", "promoted"), [(False, 1), (True, 2)])
+def test_those_that_are_not_worse_are_promoted_too(
+    tmp_path: Path, or_not_worse: bool, promoted: int
+) -> None:
+    rule = Promote(top=1, or_not_worse=or_not_worse)
+    stages = (Stage("quick", {"epochs": 2}, rule), Stage("full", {"epochs": 6}))
+    spec = grid(tmp_path, [0.1, 0.2, 0.3], stages=stages, seeds=(0, 1))
+    play = Play(tmp_path, spec)
+    play.to_the_end({0.1: 0.5, 0.2: 0.5, 0.3: 0.9})
+    assert len(play.at("full")) == 2 * promoted
+    text = play.state.course["stages"]["quick"]["words"]
+    assert ("top 1, or not worse" in text) is or_not_worse
 
 
 def test_who_was_mended_is_promoted_under_the_name_that_says_so(tmp_path: Path) -> None:

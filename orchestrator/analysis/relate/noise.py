@@ -8,13 +8,22 @@ changed.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.analysis.chance import LEVEL, SampledRun, between_means, estimate
+from orchestrator.analysis.chance import (
+    LEVEL,
+    Replicates,
+    SampledRun,
+    between_means,
+    estimate,
+    holm,
+)
 from orchestrator.analysis.chance.confidence import student_quantile
-from orchestrator.analysis.measure.row import Difference
+from orchestrator.analysis.measure.measuring import measure
+from orchestrator.analysis.measure.row import Difference, Row
 from orchestrator.metrics import ArrayProblem, evaluate
 
 if TYPE_CHECKING:
@@ -39,6 +48,32 @@ def between_seeds(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     if found is None:
         return Difference(sum(ours) / len(ours) - sum(theirs) / len(theirs))
     return Difference(found.value, found.low, found.high, "seeds")
+
+
+def not_worse(runs: Mapping[int, Sequence[StoredRun]], than: int, metric: str) -> set[int]:
+    """Return the configs that chance alone may separate from one of them, by Holm's correction.
+
+    Those that cannot be compared with it (other samples, one seed without arrays) are left out.
+
+    Args:
+        runs: number of a config to the runs of its seeds.
+        than: the config that the others are compared with.
+    """
+    found = {}
+    for number, members in runs.items():
+        rows = [row for row in map(measure, members) if isinstance(row, Row)]
+        if rows:
+            joint = replace(rows[0], members=tuple(rows) if len(rows) > 1 else ())
+            found[number] = Replicates(joint, metric)
+    if than not in found:
+        return set()
+    differences = {
+        number: difference[0].p_value
+        for number, each in found.items()
+        if number != than and (difference := each.minus(found[than])) is not None
+    }
+    # The one that others are compared with was chosen by the same data, so all pairs count.
+    return differences.keys() - holm(differences, len(found) * (len(found) - 1) // 2)
 
 
 def between_runs(

@@ -9,9 +9,11 @@ from itertools import pairwise, takewhile
 from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts
+from orchestrator.analysis.relate import not_worse
 from orchestrator.engine.queue.decisions import Decisions
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
+from orchestrator.runs.read import open_run
 from orchestrator.sweepfile.conditions import broken_by, parse
 from orchestrator.sweepfile.expand import config_at, safe, without_seed
 from orchestrator.sweepfile.model import Promote, Stage
@@ -86,7 +88,7 @@ class Promotions:
     def expected(self, at_first_stage: int) -> int:
         """Return how many trials there will be after those of the first stage, as far as is known.
 
-        Ties, and conditions that few trials meet, are not foreseen.
+        What is not worse, and conditions that few trials meet, are not foreseen.
         """
         total, count, seeds = 0, at_first_stage, self._view.seeds
         for stage, following in pairwise(self._stages):
@@ -163,15 +165,33 @@ class Promotions:
         """
         metric = self._view.spec.metric
         goal = metric.goal if metric else "minimize"
-        chosen = [entrant for entrant in entrants if entrant.may_continue]
+        able = [entrant for entrant in entrants if entrant.may_continue]
+        chosen = able
         if rule.top is not None:
-            chosen = _best_of(chosen, rule.top, goal)
+            chosen = _best_of(able, rule.top, goal)
         if rule.fraction is not None:
             best = _best_of(entrants, _part_of(len(entrants), rule.fraction), goal)
             chosen = [entrant for entrant in chosen if entrant in best]
+        if rule.or_not_worse and metric is not None and chosen and len(chosen) < len(able):
+            chosen += self._not_worse(chosen[-1], _best_of(able, len(able), goal)[len(chosen) :])
         if rule.condition is not None:
             chosen = [entrant for entrant in chosen if self._holds(rule.condition, entrant)]
         return chosen
+
+    def _not_worse(self, last: _Entrant, others: Sequence[_Entrant]) -> list[_Entrant]:
+        """Return those of `others` that chance alone may separate from the last promoted one."""
+        view, metric = self._view, self._view.spec.metric
+        assert metric is not None
+        runs = {
+            entrant.number: [
+                open_run(view.run_dir(member).path, member)
+                for member in view.replicates(view.records[entrant.number])
+                if member.state is TrialState.COMPLETE
+            ]
+            for entrant in (last, *others)
+        }
+        kept = not_worse(runs, last.number, metric.name)
+        return [entrant for entrant in others if entrant.number in kept]
 
     def _entrant(self, first: TrialRecord, following: Stage) -> _Entrant:
         spec = self._view.spec
@@ -267,7 +287,7 @@ _ABSENT: Any = object()
 def _best_of(entrants: Sequence[_Entrant], count: int, goal: str) -> list[_Entrant]:
     """Return the best `count` of those that have a finite value, the best first.
 
-    All that are tied with the last of them are included.
+    Of equal ones the first to start comes first, so that `top` promotes no more than that.
     """
     sign = 1.0 if goal == "minimize" else -1.0
     values = {
@@ -275,11 +295,9 @@ def _best_of(entrants: Sequence[_Entrant], count: int, goal: str) -> list[_Entra
         for entrant in entrants
         if entrant.may_continue and entrant.value is not None and math.isfinite(entrant.value)
     }
-    if count < 1 or not values:
-        return []
-    worst = sorted(values.values())[:count][-1]
-    best = [entrant for entrant in entrants if values.get(entrant.number, math.inf) <= worst]
-    return sorted(best, key=lambda entrant: (values[entrant.number], entrant.number))
+    known = [entrant for entrant in entrants if entrant.number in values]
+    known.sort(key=lambda entrant: (values[entrant.number], entrant.number))
+    return known[: max(0, count)]
 
 
 def _part_of(count: int, fraction: float | None) -> int:

@@ -69,7 +69,11 @@ def read_stages(file: ParsedFile, results: Results) -> tuple[Stage, ...]:
             rule = entry["promote"]
             if not rule and not file.node(*path).value:
                 file.error("needs top, fraction or if.", *path)
-            promote = Promote(rule.get("top"), rule.get("fraction"), rule.get("if"))
+            if "or" in rule and not {"top", "fraction"} & rule.keys():
+                file.error("adds to the best. Give top or fraction too.", *path, "or")
+            promote = Promote(
+                rule.get("top"), rule.get("fraction"), rule.get("if"), or_not_worse="or" in rule
+            )
             results.check_condition(promote.condition, *path, "if")
         for parameter in entry.get("set", {}):
             if parameter in file.parameters:

@@ -20,18 +20,27 @@ class EarlyTerminate:
     strict: bool = True
 
 
+NOT_WORSE = "not worse"
+
+
 @dataclass(frozen=True)
 class Promote:
-    """Which trials of a stage run again at the next; all that is given must hold."""
+    """Which trials of a stage run again at the next; all that is given must hold.
+
+    Attributes:
+        or_not_worse: also those that chance alone may separate from the last of the best.
+    """
 
     top: int | None = None
     fraction: float | None = None
     condition: str | None = None
+    or_not_worse: bool = False
 
     def in_words(self) -> str:
         """Return the rule as text."""
         parts = [f"top {self.top}"] if self.top is not None else []
         parts += [f"the best {100 * self.fraction:.4g} %"] if self.fraction is not None else []
+        parts += ["or not worse"] if self.or_not_worse else []
         parts += [f"if {self.condition}"] if self.condition is not None else []
         return ", ".join(parts)
 

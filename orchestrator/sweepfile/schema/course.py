@@ -15,6 +15,7 @@ from orchestrator.divergence.schedule import SCHEDULES, STEPPING, Parameter
 from orchestrator.divergence.symptoms import CHOICES, all_symptoms, symptom_named
 from orchestrator.sweepfile.conditions.condition import names
 from orchestrator.sweepfile.conditions.grammar import ConditionError, parse
+from orchestrator.sweepfile.model.course import NOT_WORSE
 from orchestrator.sweepfile.schema.containers import Either, Key, ListOf, MapOf, Record
 from orchestrator.sweepfile.schema.fields import (
     ABSENT,
@@ -38,8 +39,9 @@ from orchestrator.sweepfile.yaml.node import Log, Node
 
 _PROMOTE = Record(
     {
-        "top": Key(Whole(1), "the best so many, and those tied with the last of them"),
-        "fraction": Key(Number(above=0, most=1), "the best share, rounded up, and ties"),
+        "top": Key(Whole(1), "the best so many"),
+        "fraction": Key(Number(above=0, most=1), "the best share, rounded up"),
+        "or": Key(Word((NOT_WORSE,)), "also those that chance alone may separate from the last"),
         "if": Key(CONDITION, "a condition that the trial must meet"),
     },
     "a mapping such as {top: 3, if: stable and improving}",

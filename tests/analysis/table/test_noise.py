@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis.relate.noise import between_runs, between_seeds
+from orchestrator.analysis.relate.noise import between_runs, between_seeds, not_worse
 from orchestrator.runs.layout import RunDir
 from orchestrator.runs.read import StoredRun, open_run
 from tests.analysis import made
@@ -115,3 +115,32 @@ def test_validation_arrays_and_metrics_of_a_kind_are_paired_too(tmp_path: Path) 
     assert found is not None
     assert found.value < 0
     assert found.is_noise is False
+
+
+def test_not_worse_are_those_that_chance_may_separate(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(size=(60, 3))
+    errors = random.normal(size=targets.shape)
+    runs = {}
+    for number, scale in enumerate((1.0, 1.001, 1.5, 1.0)):
+        folder = tmp_path / f"r{number}"
+        folder.mkdir()
+        noise = 0.02 * random.normal(size=targets.shape)
+        some = slice(None) if number < 3 else slice(30)
+        np.save(folder / "val_targets.npy", targets[some])
+        np.save(folder / "val_predictions.npy", (targets + scale * errors + noise)[some])
+        runs[number] = [open_run(folder)]
+    assert not_worse(runs, 0, "val_mae") == {1}
+    assert not_worse(runs, 7, "val_mae") == set()
+    assert not_worse(runs, 0, "val_nothing") == set()
+
+
+def test_seeds_without_arrays_are_compared_by_their_values(tmp_path: Path) -> None:
+    runs = {}
+    for number, values in enumerate([(1.0, 1.1, 1.2), (1.0, 1.15, 1.3), (9.0, 9.1, 9.2)]):
+        runs[number] = []
+        for seed, value in enumerate(values):
+            folder = tmp_path / f"r{number}" / str(seed)
+            made.metadata(folder, final_metrics={"val_loss": value})
+            runs[number].append(open_run(folder))
+    assert not_worse(runs, 0, "val_loss") == {1}
