@@ -6,12 +6,12 @@ import errno
 import fcntl
 import os
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import BusyError, UsageError
 
-Held = FileLock
+if TYPE_CHECKING:
+    from filelock import FileLock as Held
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -28,6 +28,8 @@ def acquire(path: Path, *, timeout_s: float, holder: str) -> Held:
         UsageError: the file cannot be opened for writing, or the file system has no locks.
         OSError: the disk is full.
     """
+    from filelock import FileLock, Timeout  # which takes long, and tables need no lock
+
     lock = FileLock(path, timeout=timeout_s)
     try:
         lock.acquire(poll_interval=0.1)

@@ -197,3 +197,9 @@ def _rest(name: str) -> list[str]:
 def _plain(rest: Iterable[str]) -> list[str]:
     """Return the words that say what is measured: ``validation_0-rmse`` is an rmse."""
     return [word for word in rest if word not in _FILLERS and not word.isdigit()]
+
+
+def root_of(name: str) -> str:
+    """Return the metric whose square is `name`: ``rmse`` for ``mse``; "" for other names."""
+    before, _, last = name.rpartition("_")
+    return f"{before}_rmse".removeprefix("_") if last == "mse" else ""

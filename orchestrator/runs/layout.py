@@ -6,7 +6,6 @@ Each file has one writer: the driver, or in a run directory the child, unless no
 from __future__ import annotations
 
 import re
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +150,8 @@ class SweepDir:
     def request_stop(self, trial: int | None) -> None:
         """Ask the driver to end a trial, or the whole sweep if `trial` is None."""
         self.requests_dir.mkdir(exist_ok=True)
+        import uuid
+
         atomic.write_json(self.requests_dir / f"{uuid.uuid4().hex}.json", {"stop": trial})
 
     def run_dir(self, number: int, name: str) -> RunDir:

@@ -41,6 +41,7 @@ _MOST_GROUPS = 1000  # that are drawn
 _MOST_SLOW = 60  # groups, of a metric that is computed again without each
 _MOST_WEIGHED = 20_000  # samples that a metric of weights is computed of for each draw
 _BLOCK = 1 << 22  # numbers that are computed at once
+_CACHED = 1 << 16
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -79,7 +80,13 @@ class Grouped:
         """Return the metric for each choice: counts [B, G] of each group → values [B]."""
         import numpy as np
 
-        return np.asarray(self.value(counts if self.sums is None else counts @ self.sums))
+        sums = self.sums
+        if sums is None:
+            return np.asarray(self.value(counts))
+        # In parts for which BLAS starts no threads: they would wait busily for each other.
+        step = max(1, _CACHED // sums.size)
+        parts = [counts[start : start + step] @ sums for start in range(0, len(counts), step)]
+        return np.asarray(self.value(np.concatenate(parts)))
 
     def minus(self, other: Grouped) -> Grouped:
         """Return the difference of two metrics of the same groups."""
@@ -219,16 +226,17 @@ def _jackknife_errors(of: Grouped, sums: Floats, counts: Floats) -> Floats:
     import numpy as np
 
     n_groups, width = sums.shape
-    totals = counts @ sums
+    # Each sum is in one piece, and a block stays in a core's cache.
+    columns = sums.T[:, None, :]
     found = np.empty(len(counts))
-    step = max(1, _BLOCK // (n_groups * width))
+    step = max(1, _CACHED // (n_groups * width))
     for start in range(0, len(counts), step):
         some = counts[start : start + step]
         # A group that was not drawn cannot be left out; its weight is 0.
-        without = np.asarray(of.value(totals[start : start + step, None, :] - sums[None]))
-        without = np.where(some > 0, without, 0.0)
-        mean = (some * without).sum(axis=1, keepdims=True) / n_groups
-        squared = (some * np.square(without - mean)).sum(axis=1)
+        left = np.moveaxis((some @ sums).T[:, :, None] - columns, 0, -1)
+        without = np.where(some > 0, np.asarray(of.value(left)), 0.0)
+        without -= np.einsum("bg,bg->b", some, without)[:, None] / n_groups
+        squared = np.einsum("bg,bg,bg->b", some, without, without)
         found[start : start + step] = np.sqrt(squared * (n_groups - 1) / n_groups)
     return found
 

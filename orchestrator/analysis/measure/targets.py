@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.sweepfile.checks import root_of
+from orchestrator.files.series_names import root_of
 from orchestrator.sweepfile.conditions import Bound, ConditionError, bound
 
 At = Callable[[str, int], float | None]

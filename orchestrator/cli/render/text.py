@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import textwrap
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -227,17 +228,38 @@ def without_distances(columns: Sequence[Column]) -> list[Column]:
 
 def draw(columns: Sequence[Column], *, markdown: bool = False) -> str:
     """Return the table as text or Markdown."""
-    from tabulate import tabulate
-
     rows = list(zip(*(column.cells for column in columns), strict=True))
     titles = tuple(column.title for column in columns)
     if not markdown:
-        # tabulate pads a heading by two characters, so ours are ordinary rows.
-        rows = [titles, tuple("-" * column.width for column in columns), *rows]
+        shown = [
+            _padded([column.title, "-" * column.width, *column.cells], column.is_number)
+            for column in columns
+        ]
+        gap = " " * _GAP
+        return "\n".join(gap.join(line).rstrip() for line in zip(*shown, strict=True))
+    from tabulate import tabulate
+
     return tabulate(
         rows,
-        headers=titles if markdown else (),
-        tablefmt="github" if markdown else "plain",
+        headers=titles,
+        tablefmt="github",
         colalign=["right" if column.is_number else "left" for column in columns],
         disable_numparse=True,
     )
+
+
+def _padded(cells: Sequence[str], is_number: bool) -> list[str]:
+    """Return cells of one width on a terminal, where some letters take two places and some none."""
+    bare = [cell.strip() for cell in cells]
+    widths = [len(cell) if cell.isascii() else sum(map(_places, cell)) for cell in bare]
+    widest = max(widths)
+    pads = (" " * (widest - width) for width in widths)
+    if is_number:
+        return [pad + cell for pad, cell in zip(pads, bare, strict=True)]
+    return [cell + pad for pad, cell in zip(pads, bare, strict=True)]
+
+
+def _places(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

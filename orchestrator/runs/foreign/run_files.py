@@ -7,7 +7,6 @@ relative to a run folder; ``arrays.npz:truth`` names one array of an ``.npz`` fi
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,6 @@ from orchestrator.errors import UsageError, nearest
 from orchestrator.files import regular
 from orchestrator.files.series_names import SPLITS
 from orchestrator.runs.layout import array_name
-from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
 ROLES = ("predictions", "targets")
 MANIFEST = "sweep-runs.yaml"
@@ -65,7 +63,10 @@ def usual_places(folder: Path, names: Collection[str]) -> Places:
     if found:
         return found
     # An archive counts if it holds both arrays of a split; only its table of contents is read.
-    for archive in sorted(name for name in names if name.endswith(".npz"))[:_MOST_ZIPS]:
+    archives = sorted(name for name in names if name.endswith(".npz"))[:_MOST_ZIPS]
+    if archives:
+        import zipfile
+    for archive in archives:
         try:
             with zipfile.ZipFile(folder / archive) as opened:
                 inside = _usual({name.removesuffix(".npy") for name in opened.namelist()})
@@ -126,6 +127,8 @@ class Manifest:
 
 def read_manifest(path: Path) -> Manifest:
     """Return the content of a ``sweep-runs.yaml``; raise UsageError if it is not valid."""
+    from orchestrator.sweepfile.yaml import LenientError, read_yaml
+
     try:
         raw = read_yaml(regular.read_bytes(path, path.parent, _MOST_BYTES).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError, LenientError) as error:

@@ -15,7 +15,6 @@ from orchestrator.runs.curves.formats.wandb_log import WandbLog
 from orchestrator.runs.curves.log_reader import LogProblem, read_log
 from orchestrator.runs.foreign.metadata import config_of, flatten, numbers
 from orchestrator.runs.foreign.run_files import last_match
-from orchestrator.sweepfile.yaml import LenientError, read_yaml
 
 _MOST_BYTES = 32 << 20
 
@@ -32,6 +31,8 @@ class Found:
         """Return the mapping in a YAML or JSON file; empty if the file is missing or damaged."""
         if not path.is_file():
             return {}
+        from orchestrator.sweepfile.yaml import LenientError, read_yaml
+
         text = self.read_text(path)
         try:
             value = json.loads(text) if path.suffix == ".json" else read_yaml(text)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files.series_names import SPLITS
+from orchestrator.files.series_names import SPLITS, root_of
 from orchestrator.metrics import known_metrics
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.conditions.condition import names
@@ -34,12 +34,6 @@ JUMP = "jump."
 """Before the name of a metric: its largest rise from one report to the next, as a fraction."""
 
 Bounds = dict[str, Bound]
-
-
-def root_of(name: str) -> str:
-    """Return the metric whose square is `name`: ``rmse`` for ``mse``; "" for other names."""
-    before, _, last = name.rpartition("_")
-    return f"{before}_rmse".removeprefix("_") if last == "mse" else ""
 
 
 def leaves(condition: Condition) -> Iterator[Condition]:
