@@ -193,6 +193,7 @@ BAD = [
      3, "remedy.explosion.set.lr", "expected a number or a factor such as '*0.1' (found '0.1*')."),
     ("trainer: sweep_toy\npruner: nothere.pruners:Mine\n", 2, "pruner",
      "there is no module 'nothere' in /"),
+    ("trainer: sweep_toy\npruner: __main__x:Mine\n", 2, "pruner", "no module '__main__x'"),
     ("trainer: sweep_toy\npruner: {name: median, n_min_trials: 2, options: {n_min_trials: 3}}\n",
      2, "pruner.options.n_min_trials", "is set twice. Remove one."),
     ("trainer: sweep_toy\nrun_cap: true\n", 2, "run_cap", "(found true)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,8 +83,13 @@ def _pruner(
     return name, chosen, record
 
 
-def _is_module(path: Path) -> bool:
-    return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
+def _is_module(name: str, folder: Path) -> bool:
+    """Return whether there is a module, in a folder or the environment; nothing is imported."""
+    if (folder / name).is_dir() or (folder / f"{name}.py").is_file():
+        return True
+    with suppress(ValueError):  # one that is imported and has no description, such as __main__
+        return find_spec(name) is not None
+    return False
 
 
 def _meant(file: ParsedFile, name: str, known: Mapping[str, Record]) -> str:
@@ -108,7 +114,7 @@ def _choice(
         return None
     name, below = str(named.value), node.get("options")
     top = re.split(r"[.:]", name)[0]
-    if name not in known and not (find_spec(top) or _is_module(file.folder / top)):
+    if name not in known and not _is_module(top, file.folder):
         message = f"there is no module {top!r} in {file.folder} or the environment."
         file.error(message, *path, at=named)
     given: dict[str, tuple[tuple[str, ...], Node]] = {}
