@@ -162,11 +162,15 @@ class Replicates:
 
     def minus(self, other: Replicates) -> tuple[Estimate, str] | None:
         """Return the difference to another row, as `interval`."""
-        samples = None
+        seeds = between_means(self.values, other.values)
+        return _both(seeds, self.samples_minus(other), self.basis)
+
+    def samples_minus(self, other: Replicates) -> Estimate | None:
+        """Return the difference to another row over the samples alone, paired."""
         ours, theirs = self.by_group, other.by_group
-        if ours is not None and theirs is not None and self.has_samples_of(other):
-            samples = estimate(ours.minus(theirs))
-        return _both(between_means(self.values, other.values), samples, self.basis)
+        if ours is None or theirs is None or not self.has_samples_of(other):
+            return None
+        return estimate(ours.minus(theirs))
 
 
 def _both(

@@ -16,6 +16,7 @@ from orchestrator.analysis.chance.choice import (
     overtuning,
     overtuning_note,
 )
+from orchestrator.analysis.chance.power import power_notes
 from orchestrator.analysis.chance.samples import MOST_ELEMENTS
 from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Difference, Row
 from orchestrator.analysis.relate.noise import between_runs, rank_correlation
@@ -35,6 +36,7 @@ def relate(
     *,
     top: int | None = None,
     select: str | None = None,
+    power: float | None = None,
     judged: Callable[..., Judged] | None = None,
 ) -> Comparison:
     """Return the best `top` rows (None: all) with differences and earlier stages, and notes.
@@ -83,6 +85,7 @@ def relate(
     notes = [
         *sentences,
         *why,
+        *(power_notes(replicates, power, MOST_ROWS) if power is not None else ()),
         *_noise_note(related, ranked.goal),
         *_stage_notes(rows, numbered, metric),
         *problems,

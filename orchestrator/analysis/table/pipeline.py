@@ -40,6 +40,7 @@ def compare(
     data: Mapping[str, Any] | None = None,
     single: bool = False,
     select: str | None = None,
+    power: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     measure_run: Callable[..., Row | Incomplete] | None = None,
 ) -> Comparison:
@@ -60,6 +61,7 @@ def compare(
         kind: of arrays whose run does not state it, as ``"decay_curve"``.
         data: more about those arrays, as ``{"rate_hz": 48000}``.
         select: ``"one-se"`` for the cheapest of those that cannot be distinguished from the best.
+        power: a difference; notes state how many seeds and samples find it.
         single: give every run its own row, whatever its seed.
         on_progress: called after each run with the numbers of runs done and found.
         measure_run: called as `measure`, for a caller that remembers runs; None for what the
@@ -91,7 +93,7 @@ def compare(
     sort_by = sort_by or _own_metric(rows, (data or {}).get(OWN, ()))
     ranked = rank(rows, incomplete, sort_by=sort_by, goal=goal, at=at)
     ranked = replace(ranked, n_unstarted=0 if where else unstarted(runs, paths))
-    related = relate(ranked, top=top, select=select, judged=remembered.judged)
+    related = relate(ranked, top=top, select=select, power=power, judged=remembered.judged)
     remembered.save()
     return related
 

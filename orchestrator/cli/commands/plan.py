@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 
+from orchestrator.analysis.chance import seed_noise
 from orchestrator.analysis.status import complete_durations
 from orchestrator.cli import options
 from orchestrator.cli.output import print_json
-from orchestrator.cli.render.plan_text import plan_lines, search_space_lines
+from orchestrator.cli.render.plan_text import plan_lines, resolved, search_space_lines
 from orchestrator.cli.render.text import plural, short_path
 from orchestrator.engine.script import command as command_line
 from orchestrator.engine.slots import known_need
@@ -91,8 +92,9 @@ def command(
         known=partial(known_need, loaded, results=folder),
     )
     expected = _forecast(loaded, plan, trial_minutes, folder)
+    noise = seed_noise(folder, loaded)
     if not as_json:
-        click.echo("\n".join(plan_lines(loaded, plan, expected, limit)))
+        click.echo("\n".join(plan_lines(loaded, plan, expected, limit, noise)))
         return
     excluded = exclusion(loaded)
     examples = [
@@ -101,6 +103,7 @@ def command(
     ]
     more = {
         "duration": None if expected is None else expected.to_dict(),
+        "resolution": None if noise is None else resolved(loaded, noise),
         "excluded": {"count": excluded.count, "examples": examples},
     }
     print_json(plan.to_dict() | more)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
+from orchestrator.analysis.chance import SeedNoise, resolution
 from orchestrator.cli.render.text import (
     LONGEST_CELL,
     Column,
@@ -29,7 +30,11 @@ _EXAMPLES = 5
 
 
 def plan_lines(
-    spec: Spec, plan: Plan, expected: model.Forecast | None, limit: int | None
+    spec: Spec,
+    plan: Plan,
+    expected: model.Forecast | None,
+    limit: int | None,
+    noise: SeedNoise | None = None,
 ) -> list[str]:
     """Return the whole plan, with at most `limit` trials (None for 20)."""
     return [
@@ -40,7 +45,29 @@ def plan_lines(
         "",
         *_placement(plan),
         *_duration(plan, expected),
+        *_resolution(spec, noise),
     ]
+
+
+def resolved(spec: Spec, noise: SeedNoise) -> dict[str, float | int | str]:
+    """Return which difference of two configs the seeds of a sweep resolve, and from what."""
+    n_seeds = len(spec.seeds) or 1
+    least = resolution(noise.deviation, n_seeds)
+    return {"seeds": n_seeds, "difference": least, **vars(noise)}
+
+
+def _resolution(spec: Spec, noise: SeedNoise | None) -> list[str]:
+    if noise is None or spec.metric is None:
+        return []
+    found = resolved(spec, noise)
+    seeds = plural(int(found["seeds"]), "seed")
+    return _entry(
+        "resolution",
+        f"{seeds} find a difference of {number(found['difference'])} in {clean(spec.metric.name)} "
+        "in 80 % of cases",
+        f"(seeds differed by {number(noise.deviation)} in {plural(noise.n_configs, 'config')} of "
+        f"{clean(noise.sweep)})",
+    )
 
 
 def search_space_lines(spec: Spec) -> list[str]:

@@ -33,6 +33,12 @@ _FORMATS = ("csv", "md", "json")
     type=click.Choice(("one-se",)),
     help="Name the cheapest of those that cannot be distinguished from the best.",
 )
+@click.option(
+    "--power",
+    metavar="AMOUNT",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How many seeds or samples find a difference of AMOUNT.",
+)
 @options.arrays
 @click.option("--export", type=click.Choice(_FORMATS), help="Output format.")
 @click.option("-o", "--output", **options.FILE, help="Output file.")
