@@ -4,8 +4,8 @@
     python -m benchmarks.chance.coverage --simulations 20 # a look
 
 Each simulation draws samples by group, computes a metric with its interval by the product's own
-code, and compares it with the metric of the population. In the second table all trials are equal:
-a trial that is told from the best one is a false difference.
+code, and compares it with the metric of the population. In the second table configs have seeds and
+samples. In the third all trials are equal: one that is told from the best is a false difference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.analysis.chance import estimate, holm
-from orchestrator.analysis.chance.confidence import grouped
+from orchestrator.analysis.chance.confidence import grouped, mean_of_seeds
+from orchestrator.analysis.chance.doubts import doubt
+from orchestrator.analysis.chance.replicates import interval_of_mean, joined
 from orchestrator.metrics.resampling import Resampled, resampled
 
 Floats = NDArray[np.float64]
@@ -91,19 +93,61 @@ def metric_of(case: Case, arrays: tuple[Any, Any]) -> Resampled:
     return resampled(case.kind, *arrays, {"rate_hz": 200.0})[case.name]
 
 
-def coverage(case: Case, errors: Draw, n_groups: int, simulations: int) -> float:
-    """Return the share of the intervals that hold the metric of a population of 20,000 groups."""
+def truth_of(case: Case, errors: Draw) -> float:
+    """Return the metric of a population: the median of 25 samples of 8,000 groups.
+
+    A mean would follow the few samples whose heavy tails show.
+    """
+    random = np.random.default_rng(1)
+    if case.name == "r2":  # 1 - 2 · 0.5² · variance of the errors, which is 1 or 2
+        return 0.5 if errors is ERRORS["normal"] else 0.0
+    wholes = (grouped(metric_of(case, case.draw(random, 8_000, errors))) for _ in range(25))
+    return float(np.median([whole.at(np.ones((1, whole.n_groups)))[0] for whole in wholes]))
+
+
+def coverage(
+    case: Case, errors: Draw, n_groups: int, simulations: int
+) -> tuple[float, float, float]:
+    """Return how often an interval holds the truth, is shown, and is shown without holding it."""
+    truth = truth_of(case, errors)
     random = np.random.default_rng(0)
-    whole = grouped(metric_of(case, case.draw(random, 20_000, errors)))
-    truth = float(whole.at(np.ones((1, whole.n_groups)))[0])
     groups = np.repeat(np.arange(n_groups), PER_GROUP)
-    hits = shown = 0
+    hits = shown = wrong = 0
     for _ in range(simulations):
-        found = estimate(grouped(metric_of(case, case.draw(random, n_groups, errors)), groups))
-        if found is not None:
-            shown += 1
-            hits += found.low <= truth <= found.high
-    return hits / shown if shown else math.nan
+        of = grouped(metric_of(case, case.draw(random, n_groups, errors)), groups)
+        found = estimate(of)
+        holds = found is not None and found.low <= truth <= found.high
+        is_shown = not doubt(case.name, of)
+        hits += holds
+        shown += is_shown
+        wrong += is_shown and not holds
+    return hits / simulations, shown / simulations, wrong / simulations
+
+
+def of_seeds(n_seeds: int, spread: float, simulations: int) -> tuple[float, float, float]:
+    """Return how often intervals over seeds, samples and both hold the mean for new ones of both.
+
+    Args:
+        spread: standard deviation of a config's error between seeds, as a share of it.
+    """
+    random = np.random.default_rng(2)
+    n_groups, hits = 60, np.zeros(3)
+    truth = math.sqrt(2 / math.pi)
+    for _ in range(simulations):
+        targets = random.normal(size=(n_groups, 4))
+        hard = 0.7 * random.normal(size=(n_groups, 1))
+        seeds = []
+        for _ in range(n_seeds):
+            noise = math.sqrt(0.51) * random.normal(size=targets.shape)
+            predictions = targets + (1 + spread * random.normal()) * (hard + noise)
+            seeds.append(grouped(resampled(None, predictions, targets, {})["mae"]))
+        values = [float(each.at(np.ones((1, n_groups)))[0]) for each in seeds]
+        alone, samples = interval_of_mean(values), estimate(mean_of_seeds(seeds))
+        if alone is not None and samples is not None:
+            for place, one in enumerate((alone, samples, joined(alone, samples))):
+                hits[place] += one.low <= truth <= one.high
+    seeds_only, samples_only, both = (hits / simulations).tolist()
+    return seeds_only, samples_only, both
 
 
 def false_differences(n_trials: int, n_groups: int, errors: Draw, simulations: int) -> float:
@@ -129,20 +173,35 @@ def false_differences(n_trials: int, n_groups: int, errors: Draw, simulations: i
     return wrong / simulations
 
 
+def _cell(holds: float, shown: float, wrong: float) -> str:
+    text = f"{100 * holds:.1f} %"
+    if shown == 1:
+        return text
+    if shown == 0:
+        return f"none shown ({text})"
+    return f"shown in {100 * shown:.0f} %, without holding in {100 * wrong:.1f} % ({text})"
+
+
 @click.command()
 @click.option("--simulations", default=2000, show_default=True, help="Of each case.")
 def main(simulations: int) -> None:
-    """Print both tables."""
+    """Print the tables."""
     click.echo("| metric | errors | " + " | ".join(f"{n} groups" for n in GROUPS) + " |")
     click.echo("|---|---|" + "---|" * len(GROUPS))
     for name, case in CASES.items():
         for errors, draw in ERRORS.items():
-            cells = [f"{100 * coverage(case, draw, n, simulations):.1f} %" for n in GROUPS]
+            cells = [_cell(*coverage(case, draw, n, simulations)) for n in GROUPS]
             click.echo(f"| {name} | {errors} | {' | '.join(cells)} |")
+    click.echo("\n| seeds | deviation between seeds | over seeds | over samples | over both |")
+    click.echo("|---|---|---|---|---|")
+    for n_seeds in (3, 5):
+        for spread in (0.0, 0.03, 0.1):
+            shown = " | ".join(f"{100 * x:.1f} %" for x in of_seeds(n_seeds, spread, simulations))
+            click.echo(f"| {n_seeds} | {100 * spread:.0f} % | {shown} |")
     click.echo("\n| errors | " + " | ".join(f"{n} equal trials" for n in TRIALS) + " |")
     click.echo("|---|" + "---|" * len(TRIALS))
     for errors, draw in ERRORS.items():
-        rates = [false_differences(n, 60, draw, max(1, simulations // n)) for n in TRIALS]
+        rates = [false_differences(n, 60, draw, simulations) for n in TRIALS]
         click.echo(f"| {errors} | {' | '.join(f'{100 * rate:.1f} %' for rate in rates)} |")
 
 
