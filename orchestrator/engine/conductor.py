@@ -183,8 +183,7 @@ class Conductor:
             self._finish(attempt, TrialState.WAITING if is_retried else TrialState.FAIL, reason)
         del self._running[attempt_id]
         if attempt.is_finished or attempt.out_of_memory is None:
-            is_complete = attempt.record.state is TrialState.COMPLETE
-            self.slots.ended(attempt_id, is_complete=is_complete)
+            self.slots.ended(attempt_id, is_complete=attempt.record.state is TrialState.COMPLETE)
             if attempt.record.state is TrialState.WAITING and attempt.requested_end is None:
                 self.trials.queue.put_back(attempt.record)
         else:
@@ -198,6 +197,8 @@ class Conductor:
                     self.trials.queue.put_back(attempt.record)
         for text in self._programs.ended(attempt, self._running.values()):
             self._log.warn(attempt.record, text)
+        if note := self._programs.metrics_note(attempt):
+            self._log.emit("metrics", words=note)
         self._review()
 
     def stop(self, reason: str = INTERRUPTED) -> None:
@@ -332,8 +333,7 @@ class Conductor:
         if ending is None or self.ending is not None:
             return
         self.ending = ending
-        ended = {"words": ending.reason, "exit_code": ending.exit_code}
-        self._decisions.keep("ended", ended)
+        self._decisions.keep("ended", {"words": ending.reason, "exit_code": ending.exit_code})
         self.slots.close()
         self._log.emit("ending", words=ending.reason)
         if ending.stops:

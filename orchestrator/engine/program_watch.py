@@ -67,6 +67,7 @@ class ProgramWatch:
         self._first: tuple[TrialRecord, list[Any]] | None = None
         self._is_compared = any(record.state is TrialState.COMPLETE for record in records)
         self._is_shared = spec.program is not None and not spec.program.copies
+        self._is_noted = not self._is_program or bool(records)
         self._works = any(_ended_well(record) for record in records)
         self._failed: list[TrialRecord] = []
         self._records: dict[int, TrialRecord] = {}
@@ -94,6 +95,16 @@ class ProgramWatch:
             self._records[record.number] = record
             texts += self._overwritten(attempt, others)
         return texts
+
+    def metrics_note(self, attempt: RunningAttempt) -> str:
+        """Return, once in a sweep, which metrics are taken from output if its file names none."""
+        if self._is_noted:
+            return ""
+        taken = (atomic.read_json(attempt.run.metadata_file) or {}).get("taken")
+        if not isinstance(taken, list) or not taken:
+            return ""
+        self._is_noted = True
+        return f"the file names no metrics; taken from the output: {', '.join(map(str, taken))}"
 
     def is_doubtful(self, running: Collection[RunningAttempt]) -> bool:
         """Return whether all trials so far failed at once with the same message."""

@@ -121,6 +121,8 @@ def probe(program: Program, typed: Sequence[str], limit_s: float) -> Probe:
         notes.append(f"{best} is of training data, or of single batches: no other metric was found")
     if best is not None and goal(best) is None:
         notes.append(f"{best} does not show which way is better: minimize is a guess")
+    if is_notebook and not arguments:
+        notes.append("no cell is tagged parameters: tag the one that sets what should vary")
     if files.fixed:
         notes.append(f"each trial would write {', '.join(files.fixed[:3])} again")
     probed = Probed(

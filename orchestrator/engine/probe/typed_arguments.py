@@ -151,6 +151,9 @@ def sort_words(typed: Sequence[str], arguments: Sequence[Argument], leading: int
         elif not known and _SHORT.fullmatch(word) and _is_value(queue):
             given[word[1]] = _value(queue.pop(0))
             rest += [word, f"${{params:{word[1]}}}"]
+        elif not known and pair is None and type(_value(word)) in (int, float):
+            given[f"arg{len(typed) - len(queue)}"] = _value(word)  # its place, as in sys.argv
+            rest.append(f"${{params:arg{len(typed) - len(queue)}}}")
         elif option is not None and option.is_switch:
             given[option.name] = option.typed_value
         elif option is not None and option.takes_several:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from orchestrator.engine.script.job import Command, Job, keep_checkpoint, prepar
 from orchestrator.engine.script.output_folder import Outputs
 from orchestrator.engine.script.output_log import OutputLog
 from orchestrator.engine.script.output_text import Line, Lines, Tail, failure
-from orchestrator.engine.script.processes import OutputPipe, Tree, start
+from orchestrator.engine.script.processes import OutputPipe, Tree, start, terminate_calls
 from orchestrator.engine.script.reports.merge import Follower, Reports
 from orchestrator.engine.script.reports.sources import Sources
 from orchestrator.engine.script.reports.usual_lines import UsualLines, reports_itself
@@ -63,7 +62,7 @@ def run_script(
     config = replace(Macros.of(program, config, run.directory), device=run.device).expanded()
     job = prepare(program, config, run)
     script = _Script(job, config, run, program.grace_s if grace_s is None else grace_s)
-    with script.tree.watched(), _terminate_calls(script.on_sigterm):
+    with script.tree.watched(), terminate_calls(script.on_sigterm):
         try:
             for command in job.commands:
                 script.run_command(command)
@@ -102,7 +101,7 @@ class _Script:
         self._seen_unfinished: Line | None = None
         self.log = OutputLog(RunDir(run.directory).log_file, run.warn)
         if job.copied:
-            self.log.write(f"sweep: {job.copied}\n".encode())
+            self.log.note(job.copied)
         self._started = self._last_output = time.monotonic()
         self._next_look = self._next_progress = 0.0
         # Where its metrics and its files are found.
@@ -208,7 +207,7 @@ class _Script:
                     time.sleep(_POLL_S / 4)
                 self._look(command)
             self._drain(output)
-            # Workers that live on may hold the pipe open and continue to write into it.
+            self._wait_for_leftovers(output)
             self._end_tree(LEFTOVER_GRACE_S)
             self._drain(output)
         unfinished = self._lines.unfinished()
@@ -226,6 +225,20 @@ class _Script:
             self._take(data)
             if time.monotonic() >= deadline:
                 break
+
+    def _wait_for_leftovers(self, output: OutputPipe) -> None:
+        """Give workers that hold the pipe time to end, and warn if one still prints then."""
+        grace_s = 0.0 if self.was_stopped else LEFTOVER_GRACE_S
+        deadline, has_printed = time.monotonic() + grace_s, False
+        while output.is_open and self.tree.alive() and time.monotonic() < deadline:
+            data = output.read(_POLL_S)
+            has_printed |= bool(data)
+            self._take(data)
+        if has_printed and self.tree.alive() and not self.was_stopped:
+            self._run.warn(
+                "the program ended while a process that it had started still printed, which was "
+                "ended. Let the program wait for it, and start nothing in the background"
+            )
 
     def _take(self, data: bytes) -> None:
         """Take what the script has printed."""
@@ -324,9 +337,9 @@ class _Script:
     def _note_taken(self) -> None:
         """Write into the log which metrics were taken from the output, if the file names none."""
         if self._usual is not None and self._usual.taken and not self._logged.count:
-            names = ", ".join(self._usual.taken)
-            text = f"sweep: the file names no metrics; taken from the output: {names}\n"
-            self.log.write(text.encode())
+            names = [*self._usual.taken]
+            self._run.describe(taken=names)
+            self.log.note(f"the file names no metrics; taken from the output: {', '.join(names)}")
 
     def _keep_checkpoint(self) -> None:
         if self._outputs.path is not None:
@@ -335,16 +348,3 @@ class _Script:
             keep_checkpoint(self._job.find_checkpoint(), self._run.directory)
         except OSError as error:
             self._run.warn(f"the checkpoint could not be kept: {error.strerror or error}")
-
-
-@contextmanager
-def _terminate_calls(act: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM call `act` inside the block; only a main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: act())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)

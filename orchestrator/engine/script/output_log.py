@@ -81,6 +81,15 @@ class OutputLog:
                     log.flush()
         self._print(data if self._own is None else self._whole_lines(self._shown.of(data)))
 
+    def note(self, text: str) -> None:
+        """Write a line of the sweep's own, into the trial's log alone."""
+        data = f"sweep: {text}\n".encode()
+        if self._own is None:
+            self._print(data)
+            return
+        with suppress(OSError):
+            self._own.write(data)
+
     def _whole_lines(self, data: bytes) -> bytes:
         """Return further output up to the end of its last line, and hold the rest."""
         text = self._held + data

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -192,6 +193,19 @@ class Tree:
                 time.sleep(0.02)
                 left = self.alive()
         return left
+
+
+@contextmanager
+def terminate_calls(act: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM call `act` inside the block; only a main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
 def _related() -> set[psutil.Process]:

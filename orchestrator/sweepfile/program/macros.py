@@ -21,7 +21,7 @@ from typing import Any, Self
 from orchestrator.errors import TrialError
 from orchestrator.files import plain
 from orchestrator.sweepfile.model.program import ParamsFile, Program
-from orchestrator.sweepfile.program import toml
+from orchestrator.sweepfile.program import config_text
 from orchestrator.sweepfile.program.argument_styles import MACRO_STYLES, arguments, native
 
 _ABSENT = object()
@@ -239,7 +239,8 @@ def params_text(file: ParamsFile, macros: Macros) -> str:
 
     In a file of JSON, YAML or TOML the macros are replaced, and each parameter that no macro names
     is set: the key of its exact name if there is one, else ``optim.lr`` as ``lr`` in ``optim``. A
-    value that is only ``${params:lr}`` keeps its type. In other files only macros are replaced.
+    value that is only ``${params:lr}`` keeps its type. In INI and Python files the values that are
+    assigned are set; in other files only macros are replaced.
 
     Raises:
         TrialError: the source cannot be read, or the file cannot hold the values.
@@ -250,10 +251,13 @@ def params_text(file: ParamsFile, macros: Macros) -> str:
         text = Path(file.source).read_text(encoding="utf-8") if file.source else ""
         if kind not in _FORMATS:
             left = sorted(macros.unnamed([text]))
+            if left and kind in config_text.SETTABLE:
+                filled = macros.put_in(text) or ""
+                return config_text.with_settings(filled, kind, macros.unnamed([text]))
             if left:
                 raise ValueError(
                     f"{file.source or 'it'} does not name ${{params:{left[0]}}}; only files of "
-                    "JSON, YAML and TOML have keys that can be set"
+                    "JSON, YAML, TOML, INI and Python have keys that can be set"
                 )
             return macros.put_in(text) or ""
         read, write = _FORMATS[kind]
@@ -323,7 +327,7 @@ _FORMATS: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     ".json": (json.loads, lambda content: json.dumps(content, indent=2, ensure_ascii=False) + "\n"),
     ".yaml": (_read_yaml, _write_yaml),
     ".yml": (_read_yaml, _write_yaml),
-    ".toml": (tomllib.loads, toml.dumps),
+    ".toml": (tomllib.loads, config_text.dumps),
 }
 
 

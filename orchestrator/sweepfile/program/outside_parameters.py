@@ -8,13 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.sweepfile.program import config_text
 from orchestrator.sweepfile.program.script_options import Argument
 
 _PARAMS_FILE = re.compile(
     r"""['"]((?:[\w./-]*/)?(?:params?|config|conf|hparams|settings|parameters|hyperparameters)"""
-    r"""\.(?:ya?ml|json|toml))['"]"""
+    r"""\.(?:ya?ml|json|toml|ini|cfg))['"]"""
 )
-PARAMS_ENDINGS = (".yaml", ".yml", ".json", ".toml")
+_ANY_FILE = re.compile(r"""['"]([\w./-]+\.(?:ya?ml|json|toml|ini|cfg))['"]""")
+_PARAMS_MODULE = re.compile(
+    r"^[ \t]*(?:from|import)\s+((?:\w+\.)*(?:config|conf|cfg|params|hparams|settings|constants"
+    r"|parameters|hyperparameters))\b",
+    re.MULTILINE,
+)
+_MOST_LEAVES = 200  # a file with more of them holds data
+PARAMS_ENDINGS = (".yaml", ".yml", ".json", ".toml", ".ini", ".cfg")
 PYTHON_VARIABLE = re.compile(
     r"(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*['\"](?P<name>\w+)['\"]"
     r"(?:\s*,\s*(?P<default>[^,()\[\]]+?)\s*\))?"
@@ -50,10 +58,17 @@ def leaves_of(path: Path) -> list[Argument]:
 
 
 def params_file_of(file: Path, source: str) -> tuple[str, list[Argument]]:
-    """Return a file of parameters next to a script that its text names, and what it holds."""
-    for name in dict.fromkeys(_PARAMS_FILE.findall(source)):
+    """Return a file of parameters next to a script that its text names, and what it holds.
+
+    That may be a module that assigns them. Of a file whose name does not show what it is, one of
+    the values has to be a number.
+    """
+    names = _PARAMS_FILE.findall(source)
+    names += [f"{name.replace('.', '/')}.py" for name in _PARAMS_MODULE.findall(source)]
+    for name in dict.fromkeys([*names, *_ANY_FILE.findall(source)]):
         leaves = leaves_of(file.parent / name)
-        if leaves:
+        has_number = any(leaf.type in (int, float) for leaf in leaves)
+        if leaves and len(leaves) <= _MOST_LEAVES and (name in names or has_number):
             return name, leaves
     return "", []
 
@@ -63,6 +78,12 @@ def _content(path: Path) -> Any:
 
     try:
         text = path.read_text(encoding="utf-8")
+        if path.suffix in config_text.SETTABLE:
+            found = config_text.settings_in(text, path.suffix)
+            values = {name: at.value for name, at in found.items()}
+            if path.suffix == ".py":
+                return values
+            return {name: _plain(value) for name, value in values.items() if value is not None}
         return tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
     except (OSError, UnicodeError, yaml.YAMLError, tomllib.TOMLDecodeError):
         return None

@@ -176,6 +176,13 @@ def declared(
         elif callee in _ABSL and call.args:
             argument = _absl(call, _ABSL[callee])
             is_complete &= argument is not None
+        elif callee in ("getopt", "gnu_getopt") and len(call.args) > 2:
+            for word in literal(call.args[2]) or ():
+                name = str(word).rstrip("=")
+                is_switch = name == word
+                found.setdefault(
+                    name, Argument(name, bool if is_switch else None, is_switch=is_switch)
+                )
         if argument is not None:
             found.setdefault(argument.name, argument)
     return list(found.values()), is_complete

@@ -34,6 +34,7 @@ from orchestrator.sweepfile.program.script_options import (
     with_constants,
 )
 from orchestrator.sweepfile.program.signature_options import (
+    added,
     decorators,
     dotted,
     of_callable,
@@ -165,6 +166,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
     whole = "\n".join(texts)
     if found or "ArgumentParser" in whole:
         kind = "argparse" if "ArgumentParser" in whole or "argparse" in whole else "click"
+        kind = "getopt" if "getopt(" in whole and kind == "click" else kind
         kind = "optparse" if "OptionParser" in whole and kind == "click" else kind
         kind = "absl" if "DEFINE_" in whole and "add_argument" not in whole else kind
     calls = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)]
@@ -174,6 +176,8 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         is_complete &= made is not None
         for argument in made or ():
             found.setdefault(argument.name, argument)
+    for argument in added(calls, known):
+        found.setdefault(argument.name, argument)
     if _CONFIGURATOR.search(texts[0]):
         kind, found = "configurator", {each.name: each for each in _globals(trees[0])}
     hydra = _hydra(trees)
@@ -190,7 +194,13 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         found = {each.name: each for each in (*leaves, *others)}
         kind = "params_file" if leaves else "environment" if others else ""
     names = {last_name(call.func) for call in calls}
-    adders = {"add_arguments", "add_argparse_args", "add_dataclass", "parse_args_into_dataclasses"}
+    adders = {
+        "add_arguments",
+        "add_class_arguments",
+        "add_argparse_args",
+        "add_dataclass",
+        "parse_args_into_dataclasses",
+    }
     is_complete &= not (names & adders and kind == "argparse")
     is_complete &= kind not in ("", "environment", "params_file")
     if kind == "argparse":

@@ -76,6 +76,23 @@ def signatures(
                     yield getattr(node, "name", None), "typer"
 
 
+def added(calls: Sequence[ast.Call], known: Definitions) -> Iterator[Argument]:
+    """Yield the options of dataclasses and classes that are added to a parser of argparse's kind.
+
+    They are added by simple_parsing's ``add_arguments(Options, dest="options")``, and with a prefix
+    by jsonargparse's ``add_class_arguments(Model, "model")``.
+    """
+    for call in calls:
+        name = last_name(call.args[0]) if call.args else ""
+        has_prefix = last_name(call.func) in ("add_class_arguments", "add_dataclass_arguments")
+        if name not in known or not (has_prefix or last_name(call.func) == "add_arguments"):
+            continue
+        prefix = literal(call.args[1]) if has_prefix and len(call.args) > 1 else ""
+        kind = "jsonargparse" if has_prefix else "simple_parsing"
+        for each in of_callable(name, known, kind) or ():
+            yield replace(each, option=f"{prefix}.{each.option}" if prefix else each.option)
+
+
 def decorators(trees: Sequence[ast.Module]) -> Iterator[ast.expr]:
     """Yield the decorators of the functions and classes at the top of the modules."""
     for tree in trees:

@@ -38,6 +38,24 @@ def test_a_ray_that_does_not_start_is_tried_twice(monkeypatch: pytest.MonkeyPatc
     assert not folder.exists()
 
 
+def test_a_ray_that_starts_too_slowly_is_started_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[str] = []
+
+    def start(**options: Any) -> None:
+        calls.append("init")
+        if len(calls) == 1:
+            raise TimeoutError("GCS has not started in 30 s")
+
+    monkeypatch.setattr(ray, "init", start)
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    with local_ray(2, tmp_path) as lost:
+        assert lost() is None
+        assert calls == ["init", "shutdown", "init"], "what the first start left is ended"
+    assert calls[3:] == ["shutdown"]
+
+
 def test_a_ray_that_runs_already_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

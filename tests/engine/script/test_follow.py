@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.engine.script import follow
 from orchestrator.engine.script.output_text import describe_exit, failure
 from orchestrator.engine.script.processes import Tree
 from orchestrator.sweepfile.model.program import Program
@@ -106,6 +107,21 @@ def test_every_failure_has_its_message(config: dict[str, Any], words: str, tmp_p
     trial = run_trial(train_model(tmp_path, outputs=None), config, tmp_path / "run")
     assert trial.error is not None
     assert words in trial.error
+
+
+def test_a_program_that_goes_into_the_background_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LEFTOVER_GRACE_S", 0.4)
+    file = tmp_path / "p.py"
+    file.write_text(
+        "import os, time\nif os.fork():\n    os._exit(0)\nos.setsid()\n"
+        "while True:\n    print('val_loss 0.5', flush=True)\n    time.sleep(0.05)\n"
+    )
+    trial = run_trial(Program(path=str(file), workdir=str(tmp_path)), {}, tmp_path / "run")
+    warning = "ended while a process that it had started still printed"
+    assert any(warning in text for text in trial.of("warn"))
+    assert trial.error is None
 
 
 def test_a_diverging_loss_is_reported_as_nan(tmp_path: Path) -> None:

@@ -216,6 +216,7 @@ def test_choices_of_enumerations_and_constants(
         "...\nfire.Fire(T)",
         "import fire\ndef train(lr=0.1, a=1): ...\nfire.Fire()",
         "import fire\ndef train(lr=0.1, a=1): ...\nfire.Fire({'train': train})",
+        "import getopt, sys\ngetopt.getopt(sys.argv[1:], 'l:', ['lr=', 'a='])",
         "import jsonargparse\ndef train(a: int, lr: float = 0.1): ...\n"
         "jsonargparse.auto_cli(train)",
     ],
@@ -225,6 +226,50 @@ def test_options_of_commands(script: str, tmp_path: Path) -> None:
     parser = read_parser(tmp_path / "p.py")
     assert {item.name: item.is_required for item in parser.parameters} == {"lr": False, "a": False}
     assert parser.is_complete
+
+
+@pytest.mark.parametrize(
+    ("script", "name", "text", "found"),
+    [
+        (
+            "import configparser as c\nc.ConfigParser().read('a.ini')",
+            "a.ini",
+            "[o]\nlr = 0.1",
+            "o.lr",
+        ),
+        ("import yaml\nyaml.safe_load(open('exp1.yml'))", "exp1.yml", "lr: 0.1", "lr"),
+        ("import yaml\nyaml.safe_load(open('names.yml'))", "names.yml", "a: x", None),  # no number
+        ("from conf.params import LR", "conf/params.py", "LR = 0.1", "LR"),
+        ("from conf.models import LR", "conf/models.py", "LR = 0.1", None),
+    ],
+)
+def test_files_of_parameters(
+    script: str, name: str, text: str, found: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    (tmp_path / "p.py").write_text(script)
+    parser = read_parser(tmp_path / "p.py")
+    expected = ("", []) if found is None else (name, [(found, 0.1)])
+    assert (parser.params_file, [(x.option, x.default) for x in parser.parameters]) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "options"),
+    [
+        ("add_arguments(O, dest='o')", {"lr", "n", "x"}),
+        ("add_class_arguments(O, 'o')", {"o.lr", "o.n", "x"}),
+    ],
+)
+def test_classes_that_are_added_to_a_parser(call: str, options: set[str], tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(
+        "from x import ArgumentParser\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass O:\n    lr: float = 0.1\n    n: int = 3\n"
+        f"p = ArgumentParser()\np.add_argument('--x')\np.{call}\np.parse_args()\n"
+    )
+    parser = read_parser(tmp_path / "p.py")
+    assert {item.option for item in parser.parameters} == options
+    assert not parser.is_complete
 
 
 def test_hydra_reads_a_dataclass_of_its_config_store(tmp_path: Path) -> None:

@@ -61,3 +61,20 @@ def test_round_trip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for run in SweepDir(tmp_path / "r" / "sweep").run_dirs():
         steps = sorted({step for step, values in read_reports(run)})
         assert tuple(steps) == script.steps, text
+
+
+def test_metrics_that_no_file_names_are_announced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_text("import sys\nprint('epoch 1 val_loss', len(sys.argv[1]))\n")
+    Path("sweep.yaml").write_text(
+        "program: p.py\nworkdir: copy\nmetric: val_loss\nparameters: {lr: {values: [1, 10, 100]}}\n"
+    )
+    ran = CliRunner().invoke(app, ["run", "sweep.yaml", "--inline", "--results", "r"])
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.count("the file names no metrics; taken from the output: val_loss") == 1
+    logs = [run.log_file.read_text() for run in SweepDir(tmp_path / "r" / "sweep").run_dirs()]
+    assert len(logs) == 3
+    assert all("taken from the output: val_loss" in text for text in logs)
+    assert all(text.startswith("sweep: workdir: copy of ") for text in logs)
