@@ -243,11 +243,12 @@ class Study:
         state: str,
         *values: float | None,
         reports: Mapping[int, float] | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> int:
         """Add a trial that ended elsewhere, as its run directory describes it; return its number.
 
         `params` and `space` are as for `ask`, `state` and `values` as for `tell`; `reports` maps
-        steps to values of the metric. Raises as these do.
+        steps to values of the metric; `facts` are as for `describe`. Raises as these do.
         """
         reported = dict(sorted((reports or {}).items()))
         own, proposes = list(reported.values()), self._sampler.proposes
@@ -264,7 +265,7 @@ class Study:
                 values=None if ended is TrialState.FAIL else finite,
                 params=held,
                 distributions=distributions,
-                user_attrs={_REST: plain(rest)} if rest else {},
+                user_attrs=plain({**({_REST: rest} if rest else {}), **(facts or {})}),
                 intermediate_values=kept if self._takes_reports else {},
             )
         )

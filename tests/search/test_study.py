@@ -372,13 +372,15 @@ def test_a_study_can_be_rebuilt_from_what_folders_tell(open_study: Opener, tmp_p
             study.import_finished(params, SPACE, "COMPLETE", reports[4], reports=reports) == index
         )
     reports = {1: 0.5, 2: math.nan, 3: 0.4}
-    study.import_finished({"lr": 9.0}, SPACE, "PRUNED", None, reports=reports)
+    facts = {"trial": "high rate"}
+    study.import_finished({"lr": 9.0}, SPACE, "PRUNED", None, reports=reports, facts=facts)
     study.import_finished({"lr": 1e-3}, SPACE, "FAIL", 0.3)
     study.import_finished({"lr": 1e-3}, SPACE, "COMPLETE", math.nan)
     assert Counter(study.states().values()) == {"COMPLETE": 12, "PRUNED": 1, "FAIL": 2}
     pruned = trials_in(tmp_path)[12]
     assert pruned.intermediate_values == {1: 0.5, 3: 0.4}
-    assert (pruned.value, pruned.params, pruned.user_attrs) == (0.4, {}, {"config": {"lr": 9.0}})
+    assert (pruned.value, pruned.params) == (0.4, {})
+    assert pruned.user_attrs == {"config": {"lr": 9.0}, "trial": "high rate"}
     assert run(study, {"lr": 1e-3}, [3.0] * 4)[0] == "PRUNED"
     assert set(study.ask(SPACE).params) == set(SPACE)
 

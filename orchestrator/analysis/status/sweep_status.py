@@ -31,6 +31,7 @@ from orchestrator.runs import (
     load_trials,
 )
 
+_MOST_SWEEPS = 20  # the newest, searched for one of equal trials
 _LAST_RUNS = 32  # of a sweep whose driver was killed, searched for the last sign of life
 
 
@@ -132,7 +133,7 @@ def _with_expected(
 ) -> tuple[TrialStatus, ...]:
     """Return the trials; those without a pace take as long as such trials took before.
 
-    Those are the complete ones of this sweep, else of the one before it of the same name.
+    Those are the complete ones of this sweep, else of an earlier one.
     """
     unknown = [one for one in trials if one.state == TrialState.RUNNING and one.time_left_s is None]
     if not unknown:
@@ -153,12 +154,23 @@ def _with_expected(
 
 
 def _sweep_before(sweep: SweepDir) -> SweepDir | None:
-    """Return the sweep that ``--new`` was given next to, the last one before this; None if none."""
+    """Return the sweep that ``--new`` was given next to, else the newest of equal trials, if any.
+
+    Trials are equal if they have the same trainer or program and the same fixed parameters.
+    """
     name, _, number = sweep.name.rpartition("-")
-    if not name or not number.isdecimal():
-        return None
-    before = sweep.path.with_name(f"{name}-{int(number) - 1}" if int(number) > 2 else name)
-    return SweepDir(before) if before.is_dir() else None
+    if name and number.isdecimal():
+        before = sweep.path.with_name(f"{name}-{int(number) - 1}" if int(number) > 2 else name)
+        if before.is_dir():
+            return SweepDir(before)
+    own = _what_runs(sweep)
+    others = [one for one in SweepDir.all_in(sweep.path.parent) if one.name != sweep.name]
+    return next((one for one in others[:_MOST_SWEEPS] if own and _what_runs(one) == own), None)
+
+
+def _what_runs(sweep: SweepDir) -> list[Any]:
+    spec = SweepRecord.load_spec(sweep)
+    return [spec.get(key) for key in ("trainer", "program", "fixed")] if spec else []
 
 
 def _time_left(trials: Sequence[TrialStatus], waiting: int, n_trials: int | None) -> float | None:

@@ -10,6 +10,10 @@ from orchestrator.cli.terminal.frames import Frames
 from orchestrator.cli.terminal.screen import Screen
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
 
+_RAY, _PYTORCH = "starting Ray", "loading PyTorch"
+_OVER = {"trial_started": ("starting", _RAY), "report": ("starting", _RAY, _PYTORCH)}
+"""Event to what is over then."""
+
 
 class LiveProgress(Progress):
     """Shows a running sweep, in a ``with`` statement. The arguments are those of `Progress`."""
@@ -46,7 +50,7 @@ class LiveProgress(Progress):
             self._frames.doing = str(details["words"])
             if self._screen is not None:
                 self._screen.refresh()
-        elif event == "report" and self._frames.doing != STOPPING:
+        elif event in _OVER and self._frames.doing in _OVER[event]:
             self._frames.doing = ""
         elif event == "expected" or (record is not None and record.state is TrialState.FAIL):
             super().__call__(event, record, details)

@@ -46,6 +46,7 @@ class Screen:
         self._lock = threading.Lock()
         self._size = _size_of(self._terminal)
         self._height = 0
+        self._typed = _typed()
         self._is_open = True
         self._hook: Any = sys.breakpointhook
         self._ended = threading.Event()
@@ -150,7 +151,11 @@ class Screen:
 
     def _erased(self) -> str:
         """Return what removes the frame; the cursor is in its last line."""
-        up = f"\x1b[{self._height - 1}A" if self._height > 1 else ""
+        # Each Enter that was pressed has moved the cursor by a line; nothing reads them here.
+        typed, before = _typed(), self._typed
+        self._typed = typed
+        lines = self._height - 1 + max(0, typed - before)
+        up = f"\x1b[{lines}A" if self._height and lines > 0 else ""
         self._height = 0
         return f"\r{up}\x1b[J"
 
@@ -166,6 +171,15 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+
+
+def _typed() -> int:
+    """Return how many characters of finished lines wait at standard input; 0 without a terminal."""
+    if not os.isatty(0):
+        return 0
+    with suppress(OSError):
+        return int(struct.unpack("i", fcntl.ioctl(0, termios.FIONREAD, bytes(4)))[0])
+    return 0
 
 
 def _size_of(terminal: int) -> tuple[int, int]:

@@ -79,6 +79,9 @@ def trial_table(
     names = [trial.name for trial in trials]
     longest = max(len("trial"), *(len(clean(name)) for name in names))
     longest_note = max(map(len, notes))
+    draws_bars = any(one.state == TrialState.RUNNING and one.total_steps for one in trials)
+    if draws_bars:  # the sparkline will need this room
+        longest_note = max(longest_note, _SPARK)
     note = min(longest_note, _NOTE)
     wanted = 1 + _GAP + min(longest, _NAME) + (_GAP + note if note else 0)
     while (used := sum(one.width + _GAP for one in columns)) + wanted > width:
@@ -88,7 +91,7 @@ def trial_table(
         columns.remove(heaviest)
     room = width - used - 1 - _GAP
     bar = 0
-    if any(trial.state == TrialState.RUNNING and trial.total_steps for trial in trials):
+    if draws_bars:
         wide = room - _BAR - _GAP >= min(longest, _NAME) + note + _GAP
         bar = _BAR if wide else _NARROW_BAR
         room -= bar + _GAP

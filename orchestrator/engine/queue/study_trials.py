@@ -152,10 +152,7 @@ class StudyTrials:
                 space, chosen = self._chosen(record)
                 proposal = self._studies.of(record.stage).ask(space, chosen)
             self._open[key] = number = proposal.number
-            # A named trial may set everything that the search does not: Optuna's tools show it.
-            set_here = (n for n in self._named if n in record.config and n not in self._space)
-            facts = {"trial": record.name} | {name: record.config[name] for name in set_here}
-            self._studies.of(record.stage).describe(number, facts)
+            self._studies.of(record.stage).describe(number, self._facts(record))
             first = self._view.records.get(key)
             if first is not None and first is not record and first.state.is_finished:
                 # The next driver looks for the number there.
@@ -228,8 +225,17 @@ class StudyTrials:
             outcome.state,
             *outcome.values,
             reports=self._reported(record),
+            facts=self._facts(record),
         )
         self._view.save(record)
+
+    def _facts(self, record: TrialRecord) -> dict[str, Any]:
+        """Return what Optuna's tools show of a trial besides the values of the search.
+
+        A named trial may set everything that the search does not.
+        """
+        set_here = (n for n in self._named if n in record.config and n not in self._space)
+        return {"trial": record.name} | {name: record.config[name] for name in set_here}
 
     def _chosen(self, record: TrialRecord) -> tuple[dict[str, Domain], dict[str, Any]]:
         """Return the domains and the values of what varies in a trial."""

@@ -112,9 +112,13 @@ def runs_of(report: Report) -> list[ExportedRun]:
 
 
 def safe_part(text: str) -> str:
-    """Return `text` as one part of a path."""
+    """Return `text` as one part of a path; two texts never become the same one."""
     kept = "".join(letter if letter.isalnum() or letter in "-_.=+," else "_" for letter in text)
-    return kept.strip(".")[:120] or "run"
+    kept = kept.strip(".")[:100]
+    if kept == text:
+        return kept
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{kept or 'run'}-{digest}"
 
 
 def _run(run: ReportedRun, title: str) -> ExportedRun:

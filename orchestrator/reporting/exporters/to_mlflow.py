@@ -94,6 +94,9 @@ def _write_meta(folder: Path, **content: Any) -> None:
 def _put(folder: Path, name: str, text: str) -> None:
     parts = [part for part in _UNSAFE.sub("_", name).split("/") if part.strip(".")]
     path = folder.joinpath(*parts) if parts else folder / "_"
+    if path.exists() or any(parent.is_file() for parent in path.parents):
+        # Another name is equal without its signs, or is a folder of this one, as a and a/b.
+        path = folder / f"{'_'.join(parts)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 

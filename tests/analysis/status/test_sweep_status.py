@@ -116,6 +116,26 @@ def test_the_sweep_before_of_the_same_name_counts(tmp_path: Path) -> None:
     assert status.trials[0].time_left_s == pytest.approx(30)
 
 
+@pytest.mark.parametrize(("fixed", "left"), [({"depth": 2}, 30), ({"depth": 9}, None)])
+def test_an_earlier_sweep_of_equal_trials_counts_whatever_its_name(
+    fixed: dict[str, int], left: float | None, tmp_path: Path
+) -> None:
+    first = made.sweep(tmp_path, "first", program="a.py", spec={"fixed": {"depth": 2}})
+    made.trial(first, 0, attempt=1, total_steps=10, started_at=iso(0), ended_at=iso(50))
+    other = made.sweep(
+        tmp_path,
+        "other",
+        program="a.py",
+        spec={"fixed": fixed},
+        state=SweepState.RUNNING,
+        n_trials=2,
+    )
+    running(other)
+    with FileLock(other.lock_file):
+        status = read_status(other, at=T0 + 20)
+    assert status.trials[0].time_left_s == (None if left is None else pytest.approx(left))
+
+
 def test_a_resumed_attempt_is_judged_by_its_own_reports(live: SweepDir) -> None:
     run = running(live, attempt=2, started_at=iso(1000))
     for step in range(1, 6):

@@ -41,6 +41,11 @@ def _is_held(lines: list[str]) -> bool:
     return any(line[:1] == "▶" and " 3/4" in line for line in lines)
 
 
+def _title(lines: list[str]) -> str:
+    """Return the line with the time, which each frame changes; "" without one."""
+    return next((line for line in lines if line.startswith("demo  RUNNING")), "")
+
+
 RUN = (*SWEEP, "run", "sweep.yaml", "--inline")
 
 
@@ -55,6 +60,10 @@ def test_a_run_is_shown_live_and_ends_with_a_clean_terminal(desk: Path) -> None:
         assert "trial 0 (lr=0.1): started" in text
         title = next(line for line in shown if "val_loss" in line and "best" in line)
         assert {"#", "trial", "epoch", "val_loss", "best"} <= set(title.split())
+        terminal.type("\n\n\n")
+        before = _title(terminal.shown)
+        terminal.until(lambda lines: _is_held(lines) and before not in (_title(lines), ""))
+        assert sum("trials:" in line for line in terminal.shown) == 1, "Enter leaves no remains"
         terminal.resize(60, 20)
         terminal.until(lambda lines: lines[0].startswith("demo  RUNNING") and _is_held(lines))
         assert sum("trials:" in line for line in terminal.shown) == 1, "no remains of a frame"

@@ -67,6 +67,20 @@ def test_any_name_stays_inside_the_folder(tmp_path: Path) -> None:
     assert not (tmp_path.parent / "up").exists()
 
 
+def test_names_that_are_alike_in_a_path_stay_two(tmp_path: Path) -> None:
+    metrics = {"loss": 1.0, "loss/val": 2.0, "a*": 3.0, "a_": 4.0, "b/c": 5.0, "b": 6.0}
+    runs = [
+        ExportedRun("s", name, "/tmp", "COMPLETE", {}, [(1, 1e9, metrics)], {})
+        for name in ("lr/1", "lr_1", "n" * 130 + "1", "n" * 130 + "2")
+    ]
+    for form in ("tensorboard", "mlflow"):
+        assert all_exporters()[form].export(runs, tmp_path / form) == (4, 0)
+    assert len(list((tmp_path / "tensorboard/s").iterdir())) == 4
+    written = (tmp_path / "mlflow").glob(f"*/{runs[0].identity}/metrics/**/*")
+    values = {float(file.read_text().split()[1]) for file in written if file.is_file()}
+    assert values == set(metrics.values())
+
+
 @pytest.mark.slow
 def test_an_offline_run_of_wandb_is_replaced(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
