@@ -14,9 +14,9 @@ from orchestrator.analysis.chance.confidence import FEWEST_GROUPS, Grouped, mean
 FEWEST_SQUARED = 100
 """Groups below which a metric of squared errors has no interval: tails cannot be judged."""
 
-HEAVIEST = 0.45
-"""Tail index (Hill 1975) of what the groups add from which there is none; at 0.5 the variance of
-what is added becomes infinite. It takes the greatest tenth of the deviations."""
+HEAVIEST = 0.55
+"""Tail index (Hill 1975) of what the groups add from which there is none; above 0.5 the variance of
+what is added is infinite. The greatest tenth of the deviations counts."""
 
 _SQUARED = re.compile(r"(?:^|_)(?:r2|r?mse)(?:$|_)")
 
@@ -28,8 +28,8 @@ def doubt(metric: str, of: Grouped) -> str:
     squares = _SQUARED.search(metric) is not None
     if squares and of.n_groups < FEWEST_SQUARED:
         return f"below {FEWEST_SQUARED} groups the tails of squared errors cannot be judged"
-    if of.n_groups >= FEWEST_SQUARED and tail_index(of) > HEAVIEST:
-        return "few samples with very large errors decide it"
+    if squares and tail_index(of) > HEAVIEST:
+        return "a few very large errors decide it"
     return ""
 
 

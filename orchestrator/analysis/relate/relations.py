@@ -19,6 +19,7 @@ from orchestrator.analysis.chance.choice import (
 from orchestrator.analysis.chance.power import power_notes
 from orchestrator.analysis.chance.samples import MOST_ELEMENTS
 from orchestrator.analysis.measure.row import NO_SWEEP, Comparison, Difference, Row
+from orchestrator.analysis.relate.interaction import interaction
 from orchestrator.analysis.relate.noise import between_runs, rank_correlation
 from orchestrator.analysis.relate.references import default_row, reference_rows, to_references
 from orchestrator.metrics import unit as metric_unit
@@ -84,6 +85,7 @@ def relate(
     selected, why = _selected(related, select, metric)
     notes = [
         *sentences,
+        *_interaction_note(rows, metric),
         *why,
         *(power_notes(replicates, power, MOST_ROWS) if power is not None else ()),
         *_noise_note(related, ranked.goal),
@@ -99,6 +101,16 @@ def relate(
         overtuning=course,
         selected=selected,
     )
+
+
+def _interaction_note(rows: Sequence[Row], metric: str) -> Iterator[str]:
+    last = [row for row in rows if row.lineage.stage == rows[0].lineage.stage]
+    if len({row.info.path for row in last}) == 1 and (found := interaction(last, metric)):
+        one, two = found.names
+        yield (
+            f"The best {one} depends on {two}: only together they explain "
+            f"{100 * found.share:.0f} % of the variance of {metric} over {found.n_trials} trials."
+        )
 
 
 def _choice_notes(
