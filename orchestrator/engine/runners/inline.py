@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
@@ -27,13 +27,13 @@ class DirectChannel:
     """A channel whose messages are judged before `send` returns; it ticks at every call."""
 
     def __init__(
-        self, conductor: Conductor, attempt_id: str, tick: Callable[[], None], *, sends_memory: bool
+        self, conductor: Conductor, attempt_id: str, tick: Callable[[], None], *, drops: Set[str]
     ) -> None:
         self._output = sys.stdout, sys.stderr
         self._conductor = conductor
         self._attempt_id = attempt_id
         self._tick = tick
-        self._sends_memory = sends_memory
+        self._drops = drops
 
     @property
     def should_stop(self) -> bool:
@@ -46,7 +46,7 @@ class DirectChannel:
         """Send one message."""
         with self._outside():
             self._tick()
-            if message[0] != "memory" or self._sends_memory:
+            if message[0] not in self._drops:
                 self._conductor.on_messages(self._attempt_id, [message])
 
     @contextmanager
@@ -125,9 +125,12 @@ def run_trials(
             if attempt is None:
                 time.sleep(WAIT_S)  # others hold the memory
                 continue
-            # RAM is all of this process's; on a GPU torch reports what the trial took.
-            on_gpu = attempt.device != "cpu"
-            channel = DirectChannel(conductor, attempt_id, tick, sends_memory=on_gpu)
+            drops = set()
+            if attempt.device == "cpu":  # on a GPU torch reports what the trial took
+                drops.add("memory")  # RAM is all of this process's
+            if attempt.program is not None:
+                drops.add("progress")  # its lines are on the terminal themselves
+            channel = DirectChannel(conductor, attempt_id, tick, drops=drops)
             with _isolated(attempt), _logged(attempt) as log:
                 outcome = run_attempt(attempt, channel, echo=log)
             # A terminal's Ctrl+C reaches a script too; if that fails then, it was asked to end.

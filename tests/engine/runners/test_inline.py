@@ -15,6 +15,7 @@ from orchestrator.engine.runners import inline
 from orchestrator.files.units import GIB
 from orchestrator.placement.model import Need, Plan, Slot
 from orchestrator.runs.records import TrialState
+from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.model.spec import Resources
 from tests.engine.machines import FakeMachine
 from tests.engine.slots import test_allocator
@@ -127,3 +128,22 @@ def test_what_the_sweep_prints_has_lines_of_its_own(
     run_sweep(spec, cpu_plan(1), results=tmp_path, listener=hears, inline=True)
     assert "epoch 1: \n[report]\ndone\n[trial_ended]\n" in capsys.readouterr().out
     assert (tmp_path / "toy" / "trials" / "0000-a" / "log.txt").read_text() == "epoch 1: done"
+
+
+def test_no_line_of_a_script_appears_twice(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "t.py"
+    script.write_text("import time\nprint('reading data')\ntime.sleep(0.5)\nprint('val_mae 0.5')\n")
+    heard: list[str] = []
+    spec = toy_spec(tmp_path, {"a": {}}, trainer=None, program=Program(str(script), style="none"))
+    run_sweep(
+        spec,
+        cpu_plan(1),
+        results=tmp_path,
+        listener=lambda event, record, facts: heard.append(event),
+        inline=True,
+    )
+    assert "report" in heard
+    assert "progress" not in heard
+    assert capfd.readouterr().out.count("reading data") == 1
