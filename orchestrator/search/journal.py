@@ -11,17 +11,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Container, Generator
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.storages.journal._file import get_lock_file
+from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import SweepError
 from orchestrator.files import lock
 
 LOCK_TIMEOUT_S = 30.0
+
+# Of the operations in a journal, as Optuna numbers them.
+_STARTS_AND_ENDS = (4, 6)
 
 
 class KernelLock(JournalFileOpenLock):
@@ -46,7 +51,13 @@ class KernelLock(JournalFileOpenLock):
 
 
 class Journal(JournalFileBackend):
-    """Optuna's file without an fsync for each report: run directories rebuild what is lost."""
+    """Optuna's file without an fsync for each report: run directories rebuild what is lost.
+
+    Attributes:
+        starts_and_ends: how many of them were read so far.
+    """
+
+    starts_and_ends = 0
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records in one write."""
@@ -54,8 +65,41 @@ class Journal(JournalFileBackend):
         with get_lock_file(self._lock), open(self._file_path, "ab", buffering=0) as stream:
             stream.write(lines.encode())
 
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Yield the operations from a number on."""
+        for operation in super().read_logs(log_number_from):
+            self.starts_and_ends += operation.get("op_code") in _STARTS_AND_ENDS
+            yield operation
 
-def open_journal(path: Path) -> JournalStorage:
+
+class SweepJournal(JournalStorage):
+    """A journal that does not search all trials for the complete ones at each report."""
+
+    def __init__(self, file: Journal) -> None:
+        self._file = file
+        self._complete: dict[int, tuple[int, list[FrozenTrial]]] = {}
+        super().__init__(file)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the trials of a study in certain states; None for all."""
+        if deepcopy or states != (TrialState.COMPLETE,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        with self._thread_lock:
+            self._sync_with_backend()
+        count, found = self._complete.get(study_id, (-1, []))
+        if count != self._file.starts_and_ends:
+            count = self._file.starts_and_ends
+            found = super().get_all_trials(study_id, deepcopy, states)
+            self._complete[study_id] = count, found
+        return list(found)
+
+
+def open_journal(path: Path) -> SweepJournal:
     """Open a journal; create it if it is missing, and repair a torn end.
 
     Raises:
@@ -64,7 +108,7 @@ def open_journal(path: Path) -> JournalStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     mend(path)
     try:
-        return JournalStorage(Journal(str(path), lock_obj=KernelLock(path)))
+        return SweepJournal(Journal(str(path), lock_obj=KernelLock(path)))
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError) as error:
         raise SweepError(
             f"{path}: not a readable Optuna journal ({error!r}). "

@@ -79,9 +79,10 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         find_in(spec.path.parent, spec.pruner, spec.sampler.name if spec.sampler else "")
         self._sampler = DirectedSampler(spec.method, spec.seed, spec.sampler)
+        self._storage = open_journal(path)
         create = partial(
             optuna.create_study,
-            storage=open_journal(path),
+            storage=self._storage,
             directions=[StudyDirection[goal.upper()] for goal in goals],
             sampler=self._sampler,
             pruner=make_pruner(spec.pruner, spec.pruner_options),
@@ -307,10 +308,15 @@ class Study:
         return self._here[number]
 
     def _frozen(self, number: int) -> FrozenTrial:
-        trials = self._study.get_trials(deepcopy=False)
-        if not 0 <= number < len(trials):
-            raise ValueError(f"no trial {number} (the study has {len(trials)}).")
-        return trials[number]
+        try:
+            if number < 0:
+                raise KeyError(number)
+            study_id = self._storage.get_study_id_from_name(self._study.study_name)
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        except KeyError:
+            count = len(self._study.get_trials(deepcopy=False))
+            raise ValueError(f"no trial {number} (the study has {count}).") from None
+        return self._storage.get_trial(trial_id)
 
 
 class Studies:
