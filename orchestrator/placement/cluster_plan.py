@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.errors import PlacementError
-from orchestrator.placement.model import Device, Host, Need, Plan, Policy, trials_text
+from orchestrator.placement.model import Device, Host, Need, Plan, Policy
 from orchestrator.placement.sweep_plan import decide, policy_of
 from orchestrator.sweepfile.model import Spec
 
@@ -18,6 +19,14 @@ class NodeView:
     name: str
     devices: tuple[Device, ...]
     host: Host
+
+
+def views_of(devices: Sequence[Device], host: Host) -> list[NodeView]:
+    """Return the machines that devices name, each with cores and RAM as `host` has them."""
+    there: dict[str, list[Device]] = {}
+    for device in devices:
+        there.setdefault(device.node, []).append(device)
+    return [NodeView(name, tuple(found), replace(host, node=name)) for name, found in there.items()]
 
 
 def decide_nodes(
@@ -65,7 +74,12 @@ def _as_parallel(plans: dict[str, Plan], policy: Policy) -> dict[str, Plan]:
     if policy.placement != "auto" or not is_known or not bounds or room < min(bounds):
         return plans
     return {
-        name: replace(plan, mode="parallel", start_parallel=plan.max_parallel)
+        name: replace(
+            plan,
+            mode="parallel",
+            start_parallel=plan.max_parallel,
+            reason=re.sub(r", (starting with one|one after another)\b.*", "", plan.reason),
+        )
         for name, plan in plans.items()
     }
 
@@ -76,14 +90,22 @@ def join_plans(plans: Mapping[str, Plan], policy: Policy) -> Plan:
     bounds = [bound for bound in (first.n_trials, policy.max_parallel) if bound is not None]
     bounds += [1] if policy.placement == "sequential" else []
     count = min(sum(plan.max_parallel for plan in plans.values()), *bounds, 1 << 30)
-    # As trials are placed: one on each machine, then a second one on each, and so on.
+    # One on each device of each machine, then a second one on each, and so on.
     rounds = sorted(
-        (place, slot.node, slot) for plan in plans.values() for place, slot in enumerate(plan.slots)
+        [
+            (sum(other.device == slot.device for other in plan.slots[:place]), place, slot)
+            for plan in plans.values()
+            for place, slot in enumerate(plan.slots)
+        ],
+        key=lambda each: (*each[:2], each[2].node),
     )
     is_parallel = all(plan.mode == "parallel" for plan in plans.values())
     same: dict[str, list[str]] = {}
+    heads: dict[str, None] = {}
     for name, plan in plans.items():
-        same.setdefault(_reason(plan, name), []).append(name)
+        head, _, reason = plan.reason.replace(f" of {name}", "").partition(": ")
+        heads[head] = None
+        same.setdefault(reason, []).append(name)
     reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in same.items())
     nodes = f"{len(plans)} node{'' if len(plans) == 1 else 's'}"
     return replace(
@@ -94,10 +116,5 @@ def join_plans(plans: Mapping[str, Plan], policy: Policy) -> Plan:
         slots=tuple(
             replace(slot, index=index) for index, (_, _, slot) in enumerate(rounds[:count])
         ),
-        reason=f"{trials_text(first.n_trials)} on {nodes}: {reasons}",
+        reason=f"{', '.join(heads)}, on {nodes}: {reasons}",
     )
-
-
-def _reason(plan: Plan, node: str) -> str:
-    """Return why a plan is as it is, without what is the same on all machines."""
-    return plan.reason.replace(f" of {node}", "").removeprefix(f"{trials_text(plan.n_trials)} ")

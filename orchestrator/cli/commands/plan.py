@@ -22,8 +22,8 @@ from orchestrator.engine.script import command as command_line
 from orchestrator.engine.slots import known_need
 from orchestrator.errors import TrialError, UsageError
 from orchestrator.files import atomic, plain
-from orchestrator.placement import Plan, decide, model, policy_of
-from orchestrator.placement.hardware import hypothetical
+from orchestrator.placement import Plan, cluster_plan, decide, model, policy_of
+from orchestrator.placement.hardware import HostReader, hypothetical
 from orchestrator.runs import SweepDir, results_folder
 from orchestrator.sweepfile import differences, load_spec
 from orchestrator.sweepfile.expand import at_first, exclusion, iter_configs
@@ -37,8 +37,9 @@ from orchestrator.sweepfile.program import Macros, arguments
     "--gpu",
     "cards",
     multiple=True,
-    metavar="SIZE[:NAME]",
-    help='Plan for an empty GPU of this size, e.g. 16GB or 24GB:"RTX 3090". Repeatable.',
+    metavar="[HOST:]SIZE[:NAME]",
+    help='Plan for an empty GPU of this size, e.g. 16GB, 24GB:"RTX 3090", or a:24GB on a host of '
+    "that name. Repeatable.",
 )
 @options.selection
 @options.resources
@@ -84,13 +85,18 @@ def command(
         _print_trials(loaded, argv, limit)
         return
     folder = results_folder(results)
-    plan = decide(
-        loaded,
-        policy_of(loaded, max_parallel, placement, share),
-        devices=hypothetical(cards) if cards else None,
-        gpus=gpus,
-        known=partial(known_need, loaded, results=folder),
-    )
+    policy, devices = policy_of(loaded, max_parallel, placement, share), hypothetical(cards)
+    known = partial(known_need, loaded, results=folder)
+    if any(device.node for device in devices):
+        options.exclusive(gpu=cards, gpus=gpus)
+        nodes = cluster_plan.views_of(devices, HostReader().read())
+        plans = cluster_plan.decide_nodes(loaded, nodes, policy, known=known)
+        plan = cluster_plan.join_plans(plans, policy)
+        unused = [node.name for node in nodes if node.name not in plans]
+        if unused:
+            click.echo(f"Warning: --gpu: no trial fits on {', '.join(unused)}.", err=True)
+    else:
+        plan = decide(loaded, policy, devices=devices or None, gpus=gpus, known=known)
     expected = _forecast(loaded, plan, trial_minutes, folder)
     noise = seed_noise(folder, loaded)
     if not as_json:

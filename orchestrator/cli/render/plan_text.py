@@ -228,6 +228,7 @@ def _placement(plan: Plan) -> list[str]:
     lines = _entry("placement", f"{plan.mode}: {at_once}", plan.reason)
     for slot in plan.slots[:SHOWN]:
         device = slot.device if slot.device == CPU else f"GPU {slot.device}"
+        device += f" of {clean(slot.node)}" if slot.node else ""
         memory = format_size(slot.memory_bytes) + (" each" if "," in slot.device else "")
         threads = plural(slot.threads, "thread")
         lines += _entry(f"slot {slot.index}", f"{device}, {memory}, {threads}")

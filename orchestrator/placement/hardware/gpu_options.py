@@ -1,4 +1,4 @@
-"""GPUs as users name them: ``--gpu 24GB:"RTX 3090"`` and ``--gpus 0,2``."""
+"""GPUs as users name them: ``--gpu 24GB:"RTX 3090"``, ``--gpu a:24GB`` and ``--gpus 0,2``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,35 @@ def hypothetical(texts: Sequence[str]) -> list[Device]:
     """Return cards that need not exist, with all their memory free.
 
     Args:
-        texts: one card each, ``SIZE`` or ``SIZE:NAME``, such as ``24GB:RTX 3090``.
+        texts: one card each: ``SIZE``, ``SIZE:NAME`` such as ``24GB:RTX 3090``, both after a host
+            and a colon, such as ``a:24GB``. A host may be named several times.
 
     Raises:
-        UsageError: a size is not valid.
+        UsageError: a size is not valid, or some cards have a host and others have none.
     """
     cards: list[Device] = []
     for text in texts:
-        size, _, name = text.partition(":")
+        first, _, rest = text.partition(":")
+        has_host = not _is_size(first) and _is_size(rest.partition(":")[0])
+        node, card = (first.strip(), rest) if has_host else ("", text)
+        size, _, name = card.partition(":")
         try:
             total = parse_size(size)
         except ValueError as error:
             raise UsageError(f"--gpu {text}: {error}") from None
-        cards.append(Device(str(len(cards)), name.strip().strip("\"'"), total, total))
+        place = sum(other.node == node for other in cards)
+        cards.append(Device(str(place), name.strip().strip("\"'"), total, total, node))
+    if len({bool(card.node) for card in cards}) > 1:
+        raise UsageError("--gpu: some GPUs name a host and others do not. Name one for each.")
     return cards
+
+
+def _is_size(text: str) -> bool:
+    try:
+        parse_size(text)
+    except ValueError:
+        return False
+    return True
 
 
 def choose(devices: Sequence[Device], wanted: str) -> list[Device]:

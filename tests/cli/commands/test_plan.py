@@ -493,3 +493,22 @@ def test_excluded_configs_are_listed(sweep: Sweep) -> None:
         "count": 1,
         "examples": [example],
     }
+
+
+def test_cards_on_several_hosts_are_planned_together(sweep: Sweep) -> None:
+    found = placed(sweep, "--gpu", "a:16GB", "--gpu", "b:8GB", "--gpu", "b:8GB:RTX 3070")
+    assert found["mode"] == "parallel"
+    assert found["start_parallel"] == 3
+    assert [(slot["node"], slot["device"]) for slot in found["slots"]] == [
+        ("a", "0"),
+        ("b", "0"),
+        ("b", "1"),
+    ]
+    code, out, err = sweep(NAMED, "--gpu", "a:16GB", "--gpu", "b:4GB")
+    assert code == 0
+    assert "slot 1     GPU 0 of a, 8.0 GiB" in out
+    assert "3 trials of 8.0 GiB each, on 1 node: a: GPU 0 with 16.0 GiB free" in out
+    assert "Warning: --gpu: no trial fits on b." in err
+    code, _, err = sweep(NAMED, "--gpu", "a:16GB", "--gpus", "0")
+    assert code == 2
+    assert "--gpu and --gpus are mutually exclusive" in err

@@ -21,6 +21,18 @@ def test_hypothetical_cards_are_empty_and_numbered() -> None:
     assert [str(card) for card in cards[:2]] == ["GPU 0", "GPU 1 (RTX 3090)"]
 
 
+def test_cards_may_name_their_host() -> None:
+    cards = hypothetical(["a:24GB", "b:16GB:RTX 4080", "a:24GB"])
+    assert [(card.node, card.id, card.name) for card in cards] == [
+        ("a", "0", ""),
+        ("b", "0", "RTX 4080"),
+        ("a", "1", ""),
+    ]
+    assert len({card.key for card in cards}) == 3
+    with pytest.raises(UsageError, match="some GPUs name a host and others do not"):
+        hypothetical(["a:24GB", "16GB"])
+
+
 @pytest.mark.parametrize("text", ["16", "RTX 3090", "", "0GB", ":name"])
 def test_a_card_without_a_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--gpu .*expected a size"):
