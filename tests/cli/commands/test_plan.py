@@ -434,7 +434,7 @@ def test_described_cards_need_no_driver(tmp_path: Path) -> None:
         "try:\n"
         "    main(['plan', sys.argv[1], '--gpu', '24GB'])\n"
         "finally:\n"
-        "    print('pynvml' in sys.modules, 'tabulate' in sys.modules)\n"
+        "    print('pynvml' in sys.modules, 'click' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],
