@@ -126,7 +126,7 @@ def command(
         if address is not None:
             from orchestrator.engine.runners.cluster import joined
 
-            cluster = stack.enter_context(joined(address, loaded.trainer))
+            cluster = stack.enter_context(joined(address, loaded, folder))
             plan = cluster.decide(loaded, policy, known)
         _announce(loaded, plan, inline=inline)
         with (

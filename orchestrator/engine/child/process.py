@@ -167,7 +167,7 @@ class TrialProcess:
     @property
     def sources(self) -> list[Any]:
         """What becomes ready when `poll` has something to return."""
-        return [self._connection, self._process.sentinel]
+        return [self._connection, self._process.sentinel] if self.is_alive else []
 
     @property
     def seconds_left(self) -> float | None:

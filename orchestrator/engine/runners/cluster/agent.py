@@ -11,14 +11,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
+
+import ray
 
 from orchestrator.engine.child import shared_forkserver
 from orchestrator.engine.child.memory import tree_bytes
@@ -31,6 +35,7 @@ from orchestrator.engine.child.process import (
     modules_to_load,
 )
 from orchestrator.engine.child.reaper import marked_folder
+from orchestrator.engine.runners.cluster.copying import KEPT, Piece, Source
 from orchestrator.engine.runners.cluster.fence import AgentLease, clock
 from orchestrator.files import MIB
 from orchestrator.placement import CPU, Device, Host
@@ -39,6 +44,7 @@ from orchestrator.placement.leases import Leases
 
 ANSWER_WITHIN_S = 0.5
 READ_EVERY_S = 1.0
+COPY_EVERY_S = 1.0
 _POLL_S = 0.2
 
 LOST = "lost"
@@ -67,13 +73,56 @@ class Snapshot:
     ram: Mapping[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Start:
+    """An attempt as JSON; if nodes share no folder, with the files of those before it.
+
+    Attributes:
+        files: content of each file by its path in the run folder, in parts: bytes, or references to
+            objects of Ray. None if the run folder is reached from here.
+    """
+
+    attempt: str
+    files: Mapping[str, Sequence[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Messages of an attempt, and before them what has changed in its folder."""
+
+    number: int
+    attempt_id: str
+    messages: list[Message]
+    pieces: Sequence[Piece] = ()
+
+
 @dataclass
 class _Held:
-    """A trial's process; `unheard` while the driver has not confirmed its last messages."""
+    """A trial's process.
+
+    Attributes:
+        source: its folder, if that is copied to the driver.
+        unheard: number of its last batch, until the driver has confirmed that.
+        last: its last messages, which wait until its folder was copied.
+    """
 
     process: TrialProcess
     leases: list[Any]
+    source: Source | None
     unheard: int | None = None
+    last: list[Message] | None = None
+    copied_at: float = 0.0
+
+    def changes(self, *, has_news: bool) -> Sequence[Piece]:
+        """Return what is due of the changes in its folder."""
+        now = time.monotonic()
+        is_over = self.last is not None
+        if self.source is None or not (has_news or is_over or now - self.copied_at >= COPY_EVERY_S):
+            return ()
+        pieces = self.source.take(now, at_end=is_over)
+        if not pieces:
+            self.copied_at = now
+        return pieces
 
 
 class Agent:
@@ -93,7 +142,7 @@ class Agent:
         self._news = threading.Condition(self._lock)
         self._held: dict[str, _Held] = {}
         self._known: set[str] = set()
-        self._outbox: list[tuple[int, str, list[Message]]] = []
+        self._outbox: list[Batch] = []
         self._sequence = 0
         self._is_nudged = False
         # The environment of Ray's workers may hide GPUs that its node has.
@@ -106,14 +155,27 @@ class Agent:
         folder = self._stack.enter_context(
             marked_folder(longest_path=LONGEST_TEMPORARY_PATH, ends_all=True)
         )
+        self._folder = folder / "runs"
         self._stack.enter_context(shared_forkserver.serving(folder, modules_to_load(trainer)))
         self._stack.enter_context(shared_forkserver.using(folder))
         self._wakeup, self._waker = os.pipe()
         threading.Thread(target=self._supervise, name="supervise", daemon=True).start()
 
-    def describe(self) -> dict[str, Any]:
-        """Return what runs here, in plain types, and how many cores are idle."""
-        found: dict[str, Any] = {"host": socket.gethostname(), "python": platform.python_version()}
+    def describe(self, token: str, needed: list[str]) -> dict[str, Any]:
+        """Return what there is here, in plain types, and how many cores are idle.
+
+        Args:
+            token: a file in the driver's folder for results.
+            needed: paths that trials need.
+        """
+        found: dict[str, Any] = {
+            "host": socket.gethostname(),
+            "python": platform.python_version(),
+            # Ray takes it over from the environment of the node's processes.
+            "token": os.environ.get("RAY_AUTH_MODE") == "token",
+            "shares": bool(token) and os.path.exists(token),
+            "missing": [path for path in needed if not os.path.exists(path)],
+        }
         for name in ("sweep-orchestrator", "torch", "ray"):
             found[name] = None
             with suppress(importlib.metadata.PackageNotFoundError):
@@ -121,8 +183,8 @@ class Agent:
         return found | {"idle_cores": self._host.idle_cores()}
 
     def exchange(
-        self, sent_at: float, epoch: int, heard: int, ending: list[str], starts: dict[str, str]
-    ) -> tuple[int, list[tuple[int, str, list[Message]]], Snapshot | None]:
+        self, sent_at: float, epoch: int, heard: int, ending: list[str], starts: dict[str, Start]
+    ) -> tuple[int, list[Batch], Snapshot | None]:
         """Return the epoch, unconfirmed messages with their numbers, and a new snapshot if due.
 
         Args:
@@ -130,18 +192,18 @@ class Agent:
             epoch: the one that the driver knows; attempts of an earlier one do not start.
             heard: number of the last message that the driver has taken in.
             ending: attempts that shall save what they have and end.
-            starts: attempts to start as JSON, by id; those that were started before are ignored.
+            starts: attempts to start by id; those that were started before are ignored.
         """
         with self._news:
             self._renew(sent_at)
-            self._outbox = [each for each in self._outbox if each[0] > heard]
+            self._outbox = [each for each in self._outbox if each.number > heard]
             for held in self._held.values():
                 if held.unheard is not None and held.unheard <= heard:
                     held.unheard = None
             for attempt_id in ending:
                 if attempt_id in self._held:
                     self._held[attempt_id].process.stop()
-            for attempt_id, text in starts.items():
+            for attempt_id, start in starts.items():
                 if attempt_id in self._known:
                     continue
                 self._known.add(attempt_id)
@@ -149,7 +211,7 @@ class Agent:
                     self._put(attempt_id, [[LOST, "cut off from the driver before it started"]])
                     continue
                 # The forkserver may still load torch.
-                begin = threading.Thread(target=self._begin, args=(self._epoch, attempt_id, text))
+                begin = threading.Thread(target=self._begin, args=(self._epoch, attempt_id, start))
                 begin.start()
             self._wake()
             self._news.wait_for(lambda: self._outbox or self._is_nudged, ANSWER_WITHIN_S)
@@ -164,9 +226,13 @@ class Agent:
             self._is_nudged = True
             self._news.notify_all()
 
-    def _begin(self, epoch: int, attempt_id: str, text: str) -> None:
-        attempt = Attempt.from_json(text)
+    def _begin(self, epoch: int, attempt_id: str, start: Start) -> None:
+        attempt = Attempt.from_json(start.attempt)
+        source = None
         try:
+            if start.files is not None:
+                attempt = replace(attempt, run_path=str(self._folder / attempt.run_dir.path.name))
+                source = _unpack(attempt.run_dir.path, start.files)
             leases = self._claim(attempt)
             process = TrialProcess(attempt)
         except Exception as error:  # of any kind: it must reach the driver as a message
@@ -174,7 +240,7 @@ class Agent:
                 self._put(attempt_id, [["failed", f"{type(error).__name__}: {error}"]])
             return
         with self._news:
-            self._held[attempt_id] = _Held(process, leases)
+            self._held[attempt_id] = _Held(process, leases, source)
             if epoch != self._epoch:
                 self._end(attempt_id)
                 self._put(attempt_id, [[LOST, "cut off from the driver before it started"]])
@@ -200,10 +266,13 @@ class Agent:
         held.process.close()
         for lease in held.leases:
             lease.release()
+        if held.source is not None:
+            held.source.close()
+            shutil.rmtree(held.source.folder, ignore_errors=True)
 
-    def _put(self, attempt_id: str, messages: list[Message]) -> int:
+    def _put(self, attempt_id: str, messages: list[Message], pieces: Sequence[Piece] = ()) -> int:
         self._sequence += 1
-        self._outbox.append((self._sequence, attempt_id, messages))
+        self._outbox.append(Batch(self._sequence, attempt_id, messages, pieces))
         self._news.notify_all()
         return self._sequence
 
@@ -216,8 +285,9 @@ class Agent:
             with self._lock:
                 polled = {key: one for key, one in self._held.items() if one.unheard is None}
                 sources = [each for one in polled.values() for each in one.process.sources]
-            if self._wakeup in wait([self._wakeup, *sources], _POLL_S):
-                os.read(self._wakeup, 4096)
+            with suppress(OSError, ValueError):  # a trial was ended meanwhile
+                if self._wakeup in wait([self._wakeup, *sources], _POLL_S):
+                    os.read(self._wakeup, 4096)
             with self._news:
                 if self._held and self._lease.is_over(clock()):
                     self._fence()
@@ -226,15 +296,23 @@ class Agent:
                         self._pass_on(attempt_id, held)
 
     def _pass_on(self, attempt_id: str, held: _Held) -> None:
+        """Put what an attempt has written and sent since the last time; last of all its end."""
         messages = held.process.poll(0.0)
-        if not messages:
-            return
         for kind, *details in messages:
             if kind == "memory":
                 for lease in held.leases:
                     lease.used(int(details[0]))
-        held.unheard = self._put(attempt_id, messages)
         if is_last(messages):
+            held.last, messages = messages, []
+        pieces: Sequence[Piece] = ()
+        try:
+            pieces = held.changes(has_news=bool(messages))
+        except OSError as error:  # the folder was removed, or its disk fails
+            held.last, held.source = [["failed", f"copying the run folder: {error}"]], None
+        if messages or pieces:
+            held.unheard = self._put(attempt_id, messages, pieces)
+        elif held.last is not None:
+            self._put(attempt_id, held.last)
             self._end(attempt_id)
 
     def _claim(self, attempt: Attempt) -> list[Any]:
@@ -265,3 +343,16 @@ class Agent:
             )
             self._read_at = time.monotonic()
             return self._snapshot
+
+
+def _unpack(folder: Path, files: Mapping[str, Sequence[Any]]) -> Source:
+    """Make a run folder with the files of earlier attempts; one that is left there is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, parts in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            for part in parts:
+                stream.write(part if isinstance(part, bytes) else ray.get(part))
+    return Source(folder, KEPT)

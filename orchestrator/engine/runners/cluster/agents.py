@@ -13,7 +13,7 @@ from orchestrator.engine.child.process import Message, is_last
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.runners.cluster.agent import LOST
 from orchestrator.engine.runners.cluster.fence import LEASE_S
-from orchestrator.engine.runners.cluster.link import Link
+from orchestrator.engine.runners.cluster.link import Link, SweepNeeds
 from orchestrator.engine.runners.cluster.machines import ClusterMachine, NodeMachine
 from orchestrator.engine.slots.machine import Machine
 from orchestrator.errors import SweepError
@@ -41,15 +41,15 @@ class Cluster:
     """The nodes of a cluster that was joined, each with an agent; `close` ends them.
 
     Args:
-        trainer: what the trials run, for the forkservers; None for a program.
+        needs: what the trials need on each node.
         lease_s: how long trials continue without the driver.
 
     Attributes:
         is_abandoned: True once the cluster's head was lost, so that no call to Ray returns.
     """
 
-    def __init__(self, trainer: str | None, lease_s: float = LEASE_S) -> None:
-        self._trainer = trainer
+    def __init__(self, needs: SweepNeeds, lease_s: float = LEASE_S) -> None:
+        self._needs = needs
         self._lease_s = lease_s
         self._links: dict[str, Link] = {}
         self._lost: list[Link] = []
@@ -99,11 +99,9 @@ class Cluster:
         """Run what `conductor` hands out, until nothing is left; errors are kept."""
 
         def on_messages(link: Link, attempt_id: str, messages: list[Message]) -> None:
-            if attempt_id not in link.attempts:
-                return  # it was given up
             conductor.on_messages(attempt_id, [one for one in messages if one[0] != LOST])
             if is_last(messages) or messages[-1][0] == LOST:
-                link.attempts.discard(attempt_id)
+                del link.attempts[attempt_id]
                 lost = messages[-1][1] if messages[-1][0] == LOST else ""
                 conductor.on_gone(attempt_id, f"node {link.node}: {lost}" if lost else "")
 
@@ -179,7 +177,7 @@ class Cluster:
         for node_id, node in alive.items():
             name = self._name(node_id, node["NodeManagerHostname"])
             if name not in self._links:
-                self._links[name] = Link(name, node_id, self._trainer, self._lease_s)
+                self._links[name] = Link(name, node_id, self._needs, self._lease_s)
 
     def _name(self, node_id: str, host: str) -> str:
         """Return a node's name: its host's, with a part of its id if another has the same."""

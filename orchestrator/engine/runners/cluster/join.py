@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.runners.cluster.agents import Cluster
 from orchestrator.engine.runners.cluster.fence import LEASE_S
+from orchestrator.engine.runners.cluster.link import SweepNeeds
 from orchestrator.engine.runners.ray_runner import import_ray, leave_at_exit
 from orchestrator.errors import SweepError, UsageError
+from orchestrator.sweepfile.model import Spec
 
 HEAD_WITHIN_S = 10.0
 """After how long without a connection to the head of the cluster the sweep ends."""
@@ -23,10 +27,16 @@ _CONNECT_S = 2.0
 
 
 @contextmanager
-def joined(address: str, trainer: str | None, *, lease_s: float = LEASE_S) -> Iterator[Cluster]:
+def joined(
+    address: str, spec: Spec | None, results: Path | None, *, lease_s: float = LEASE_S
+) -> Iterator[Cluster]:
     """Join the cluster at `address` (``HOST:PORT`` or ``auto``) and start an agent on each node.
 
     Nothing on the cluster is changed, and the agents end with this process, however it ends.
+
+    Args:
+        spec: the sweep that is to run; None to look only.
+        results: the folder for its results; nodes that do not reach it copy their run folders.
 
     Raises:
         UsageError: `address` is none that a driver can join.
@@ -38,6 +48,7 @@ def joined(address: str, trainer: str | None, *, lease_s: float = LEASE_S) -> It
             "for example through `ray job submit`."
         )
     ray = import_ray({"RAY_USAGE_STATS_ENABLED": "0"})
+    _use_token()
     try:
         ray.init(
             address=address,
@@ -51,16 +62,50 @@ def joined(address: str, trainer: str | None, *, lease_s: float = LEASE_S) -> It
         reason = str(error).strip().rpartition("\n")[2]
         raise SweepError(
             f"--address {address}: cannot join the Ray cluster ({reason}). Start one with `ray "
-            "start`, and run sweep on one of its nodes."
+            "start`, and run sweep on one of its nodes. If it requires a token, set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
         ) from error
-    cluster = Cluster(trainer, lease_s)
+    cluster = None
     try:
-        cluster.wait_for_agents()
-        yield cluster
+        with _token(results) as token:
+            cluster = Cluster(_needs(spec, token), lease_s)
+            cluster.wait_for_agents()
+            yield cluster
     finally:
-        if not cluster.is_abandoned:
-            cluster.close()
+        if cluster is None or not cluster.is_abandoned:
+            if cluster is not None:
+                cluster.close()
             ray.shutdown()
+
+
+def _use_token() -> None:
+    """Send Ray's token if there is one: for an address that was given, Ray does not by itself."""
+    with suppress(ImportError):  # of another version of Ray
+        from ray._private.authentication import authentication_token_setup
+
+        authentication_token_setup.logger.setLevel(logging.CRITICAL)
+        setup = authentication_token_setup.maybe_enable_token_auth_if_token_available
+        setup(warn_if_disabled=False)
+
+
+@contextmanager
+def _token(results: Path | None) -> Iterator[str]:
+    """Make a file in the folder for results, by which nodes see whether they reach it."""
+    if results is None:
+        yield ""
+        return
+    results.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=results.resolve(), prefix=".shared-") as file:
+        yield file.name
+
+
+def _needs(spec: Spec | None, token: str) -> SweepNeeds:
+    if spec is None:
+        return SweepNeeds()
+    paths = {str(spec.path.parent.resolve())}
+    if spec.program is not None:
+        paths |= {path for path in (spec.program.path, spec.program.workdir) if "/" in path}
+    return SweepNeeds(spec.trainer, token, sorted(paths))
 
 
 def run_trials(cluster: Cluster, conductor: Conductor, tick: Callable[[], None]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -10,7 +12,8 @@ from ray.exceptions import ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.engine.child.process import Attempt, Message
-from orchestrator.engine.runners.cluster.agent import Agent, Snapshot
+from orchestrator.engine.runners.cluster.agent import Agent, Snapshot, Start
+from orchestrator.engine.runners.cluster.copying import Target, packed
 from orchestrator.engine.runners.cluster.fence import DriverLease, clock
 
 _LIFELINE_S = 2.0  # from the end of an agent's process to that of its trials
@@ -19,23 +22,38 @@ SILENT_S = 5.0
 """An agent that has not answered for so long gets no new trials."""
 
 
+@dataclass(frozen=True)
+class SweepNeeds:
+    """What a sweep needs on a node.
+
+    Attributes:
+        trainer: what its trials run; None for a program.
+        token: a file in its folder for results.
+        paths: files and folders that its trials use.
+    """
+
+    trainer: str | None = None
+    token: str = ""
+    paths: list[str] = field(default_factory=list)
+
+
 class Link:
     """Calls an agent, one exchange at a time, and keeps what it answered last.
 
     Attributes:
         node: name of the node.
         snapshot: what the agent read last; None before its first answer.
-        attempts: ids of the attempts that were sent there and have not ended.
+        attempts: what was sent there and has not ended, each with its folder if that is copied.
         is_dead: True once the agent has ended, with its node or alone.
         failure: why it has ended, as Ray reports it.
         description: what runs there (`Agent.describe`); empty before its first answer.
     """
 
-    def __init__(self, node: str, node_id: str, trainer: str | None, lease_s: float) -> None:
+    def __init__(self, node: str, node_id: str, needs: SweepNeeds, lease_s: float) -> None:
         self.node = node
         self.node_id = node_id
         self.snapshot: Snapshot | None = None
-        self.attempts: set[str] = set()
+        self.attempts: dict[str, Target | None] = {}
         self.is_dead = False
         self._ended_alone_at: float | None = None
         self.failure = ""
@@ -44,16 +62,18 @@ class Link:
         self._answered_at = clock()
         self._epoch = 0
         self._heard = 0
-        self._starts: dict[str, str] = {}
+        self._starts: dict[str, Start] = {}
+        self._packing: dict[str, tuple[Attempt, Future[dict[str, list[Any]]]]] = {}
         self._sent: set[str] = set()
         strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
         self._agent: Any = (
             ray.remote(Agent)
             .options(num_cpus=0, max_concurrency=8, scheduling_strategy=strategy)
-            .remote(node, trainer, lease_s)
+            .remote(node, needs.trainer, lease_s)
         )
-        self._described = self._agent.describe.remote()
+        self._described = self._agent.describe.remote(needs.token, needs.paths)
         self._call: Any = None
+        self._packer = ThreadPoolExecutor(1)
 
     @property
     def is_ready(self) -> bool:
@@ -78,8 +98,13 @@ class Link:
 
     def start(self, attempt_id: str, attempt: Attempt) -> None:
         """Send an attempt to the node."""
-        self.attempts.add(attempt_id)
-        self._starts[attempt_id] = attempt.to_json()
+        self.attempts[attempt_id] = None
+        if self.description["shares"]:
+            self._starts[attempt_id] = Start(attempt.to_json())
+        else:
+            folder = attempt.run_dir.path
+            self.attempts[attempt_id] = Target(folder)
+            self._packing[attempt_id] = (attempt, self._packer.submit(packed, folder, ray.put))
         self._agent.nudge.remote()
 
     def pending(self) -> Any:
@@ -90,6 +115,10 @@ class Link:
         """Ask for news, unless an earlier question is unanswered."""
         if self._call is not None or not self.description or self.is_dead:
             return
+        for attempt_id, (attempt, files) in list(self._packing.items()):
+            if files.done():
+                self._starts[attempt_id] = Start(attempt.to_json(), files.result())
+                del self._packing[attempt_id]
         # While the agent does not answer, its lease must come to its end.
         sent_at = self._lease.sent_at if self._is_silent else self._lease.sent(clock())
         self._sent = set(self._starts)
@@ -121,13 +150,19 @@ class Link:
         self._call = None
         for attempt_id in self._sent:
             del self._starts[attempt_id]
-        self._epoch, messages, snapshot = answer
+        self._epoch, batches, snapshot = answer
         self.snapshot = snapshot or self.snapshot
-        for number, attempt_id, batch in messages:
-            if number > self._heard:
-                self._heard = number
-                on_messages(attempt_id, batch)
+        for batch in batches:
+            # What was given up runs elsewhere, or has ended.
+            if batch.number > self._heard and batch.attempt_id in self.attempts:
+                target = self.attempts[batch.attempt_id]
+                if target is not None:
+                    target.apply(batch.pieces)
+                if batch.messages:
+                    on_messages(batch.attempt_id, batch.messages)
+            self._heard = max(self._heard, batch.number)
 
     def close(self) -> None:
         """End the agent and with it its trials."""
+        self._packer.shutdown(wait=False, cancel_futures=True)
         ray.kill(self._agent)

@@ -27,7 +27,7 @@ def test_the_driver_gives_up_trials_only_after_their_agent_has_killed_them(
         sent_at = driver.sent(now)
         if delay is not None:
             arrivals.append((now + delay, sent_at))
-    given_up_at = now + LEASE_S + MARGIN_S
+    given_up_at = now + LEASE_S + MARGIN_S + 1e-6
     assert driver.is_over(given_up_at)
     assert not driver.is_over(given_up_at - 0.01)
     for arrived_at, sent_at in sorted(arrivals):

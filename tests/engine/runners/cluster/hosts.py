@@ -1,0 +1,156 @@
+"""Several hosts on this machine: network namespaces with own addresses, joined by a bridge.
+
+Each host has its own name, and its own file system for what it shall not share. Needs root.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+ROOT = Path(__file__).parents[4]
+
+
+def why_not() -> str:
+    """Return why there can be no such hosts here; "" if they can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if shutil.which("ip") is None or shutil.which("unshare") is None:
+        return "needs ip (iproute2) and unshare (util-linux)"
+    tried = subprocess.run(["unshare", "-n", "-m", "-u", "true"], capture_output=True, check=False)
+    return "" if tried.returncode == 0 else "this machine allows no namespaces"
+
+
+class Hosts:
+    """A Ray cluster of hosts ``h0`` (the head), ``h1`` and so on; `close` ends it.
+
+    Args:
+        cores: of each host.
+        private: a folder that is different on each host but the first.
+        environ: environment of all processes, added to this one's.
+    """
+
+    def __init__(
+        self,
+        cores: Sequence[int],
+        private: Path | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._tag = f"s{os.getpid() % 100_000}"
+        self._private = private
+        self._net = f"10.{77 + os.getpid() % 100}.0"
+        self.address = f"{self._net}.1:6379"
+        Path("/tmp/ray").mkdir(exist_ok=True)
+        self._disks = Path(tempfile.mkdtemp(prefix="hosts-"))
+        self._token = secrets.token_hex(32)
+        self._environ = dict(environ)
+        self._raylets: list[subprocess.Popen[bytes]] = []
+        self._n_hosts = 0
+        self._ip("link", "add", self._tag, "type", "bridge")
+        self._ip("link", "set", self._tag, "up")
+        for count in cores:
+            self.add(count)
+
+    def add(self, cores: int) -> int:
+        """Start another host, and return its number."""
+        number = self._n_hosts
+        self._n_hosts += 1
+        name, here, there = self._name(number), f"{self._tag}v{number}", "eth0"
+        self._ip("netns", "add", name)
+        self._ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
+        self._ip("link", "set", here, "master", self._tag, "up")
+        inside = ("netns", "exec", name, "ip")
+        self._ip(*inside, "addr", "add", f"{self._net}.{number + 1}/24", "dev", there)
+        self._ip(*inside, "link", "set", there, "up")
+        self._ip(*inside, "link", "set", "lo", "up")
+        role = ["--head", "--port=6379"] if number == 0 else [f"--address={self.address}"]
+        self._raylets.append(
+            self.start(
+                number,
+                [
+                    *("ray", "start", *role, f"--node-ip-address={self._net}.{number + 1}"),
+                    *(f"--num-cpus={cores}", "--block", "--disable-usage-stats"),
+                    *(["--include-dashboard=false"] if number == 0 else []),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        return number
+
+    def start(
+        self, number: int, command: Sequence[str], **options: object
+    ) -> subprocess.Popen[bytes]:
+        """Start a command on a host, in a session of its own."""
+        own = self._disks / f"h{number}"
+        for name in ("ray", "private"):
+            (own / name).mkdir(parents=True, exist_ok=True)
+        script = f"hostname h{number}; mount --bind {own}/ray /tmp/ray; "
+        if self._private is not None and number > 0:
+            script += f"mount --bind {own}/private {self._private}; "
+        return subprocess.Popen(
+            [
+                *("ip", "netns", "exec", self._name(number), "unshare", "-m", "-u"),
+                *("sh", "-c", script + 'exec "$@"', "sh", *command),
+            ],
+            env={
+                **{name: value for name, value in os.environ.items() if name[:4] != "RAY_"},
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": self._token,
+                **self._environ,
+            },
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            **options,
+        )
+
+    def wait(self, count: int, timeout_s: float) -> None:
+        """Wait until as many hosts have joined."""
+        code = (
+            "import ray, sys, time\n"
+            f"ray.init(address={self.address!r}, log_to_driver=False)\n"
+            f"while sum(node['Alive'] for node in ray.nodes()) < {count}: time.sleep(0.2)\n"
+        )
+        self.start(0, [sys.executable, "-c", code], stderr=subprocess.DEVNULL).wait(timeout_s)
+
+    def cut(self, number: int) -> None:
+        """Disconnect a host; nothing there ends."""
+        self._ip("link", "set", f"{self._tag}v{number}", "down")
+
+    def heal(self, number: int) -> None:
+        """Connect a host again."""
+        self._ip("link", "set", f"{self._tag}v{number}", "up")
+
+    def kill(self, number: int) -> None:
+        """End all processes of a host at once, as a power cut does."""
+        found = subprocess.run(
+            ["ip", "netns", "pids", self._name(number)], capture_output=True, text=True, check=True
+        )
+        for pid in found.stdout.split():
+            subprocess.run(["kill", "-9", pid], stderr=subprocess.DEVNULL, check=False)
+
+    def close(self) -> None:
+        """End all hosts."""
+        for number in range(self._n_hosts):
+            self.kill(number)
+        for raylet in self._raylets:
+            raylet.wait(20)
+        for number in range(self._n_hosts):
+            self._ip("netns", "delete", self._name(number))
+        self._ip("link", "delete", self._tag)
+        shutil.rmtree(self._disks, ignore_errors=True)
+
+    def _name(self, number: int) -> str:
+        return f"{self._tag}h{number}"
+
+    def _ip(self, *arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True)
