@@ -2,7 +2,8 @@
 
 ::
 
-    python -m benchmarks.makespan                 # 1,000 workloads on one card and on four
+    python -m benchmarks.makespan                 # 1,000 workloads on one card and on four; the
+                                                  # settings also on 24, 24, 16 and 12 GiB
     python -m benchmarks.makespan --workloads 100
 
 A workload is 20 to 100 trials; each takes 5 to 50 % of a 24 GiB card and 10 to 190 minutes, all
@@ -18,8 +19,8 @@ sweeps use. What the variants know:
 - ``both known``         needs and durations, which no sweep is told: what there is to gain;
 - ``settings: ...``      another workload: the values of four parameters decide how long a trial
   takes, give or take a tenth, as epochs, width, batch and data do. ``unknown`` knows the needs
-  alone, ``learned`` learns durations from the trials that have ended, as sweeps do, ``known`` was
-  told;
+  alone, ``learned`` learns durations from the trials that have ended, ``first reports`` also from
+  the pace of trials after a twentieth of their steps, as sweeps do, ``known`` was told;
 - ``a third too small``  both, but a third of the needs is declared 10 to 70 % too low, memory is
   taken up to 3 minutes after the start, and others take and give back up to half of a card. Its
   bound is that of a machine without all this, so its figure is no measure of packing: what
@@ -44,6 +45,7 @@ from orchestrator.placement.admission.ordering import Want
 from orchestrator.placement.model import Device, Need
 
 CARD_BYTES = 24 * GIB
+UNEQUAL = (24 * GIB, 24 * GIB, 16 * GIB, 12 * GIB)
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,13 @@ def lower_bound(trials: Sequence[SimTrial], cards: int) -> float:
     """Return a time in seconds below which no packing can come."""
     work = sum(trial.memory_bytes * trial.duration_s for trial in trials)
     longest = max(trial.duration_s for trial in trials)
-    return max(longest, work / (cards * CARD_BYTES))
+    return max(longest, work / sum(card.total_bytes for card in cards_of(cards)))
 
 
 def cards_of(count: int) -> list[Device]:
-    """Return so many empty cards."""
-    return [Device(str(index), "Card", CARD_BYTES, CARD_BYTES) for index in range(count)]
+    """Return so many empty cards; for 0 those of `UNEQUAL` sizes."""
+    sizes = [CARD_BYTES] * count or UNEQUAL
+    return [Device(str(index), "Card", size, size) for index, size in enumerate(sizes)]
 
 
 def head_only(admission: Admission, waiting: Sequence[Want]) -> int | None:
@@ -158,6 +161,12 @@ def by_learning(seed: int, cards: int) -> Outcome:
     return simulate(settings_workload(seed), cards_of(cards))
 
 
+def by_reports(seed: int, cards: int) -> Outcome:
+    """Run a sweep over settings that learns how long they take from first reports."""
+    trials = [replace(trial, reports=True) for trial in settings_workload(seed)]
+    return simulate(trials, cards_of(cards))
+
+
 def by_settings_known(seed: int, cards: int) -> Outcome:
     """Run a sweep over settings whose durations are known."""
     trials = [
@@ -193,6 +202,7 @@ VARIANTS: dict[str, Callable[[int, int], Outcome]] = {
     "both known": by_both,
     "settings: unknown": by_settings,
     "settings: learned": by_learning,
+    "settings: first reports": by_reports,
     "settings: known": by_settings_known,
     "a third too small": in_trouble,
 }
@@ -225,7 +235,7 @@ def row(name: str, cards: int, results: Sequence[Result]) -> str:
         sum(result.overcommitted for result in results),
     )
     numbers = " | ".join(f"{figure:.3f}" for figure in figures)
-    return f"| {name} | {cards} | {numbers} | " + " | ".join(map(str, counts)) + " |"
+    return f"| {name} | {cards or 'unequal'} | {numbers} | " + " | ".join(map(str, counts)) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -242,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_good = True
     with ProcessPoolExecutor(options.jobs) as pool:
         for name in options.only or VARIANTS:
-            for cards in (1, 4):
+            for cards in (1, 4, 0) if name.startswith("settings") else (1, 4):
                 tasks = [(name, seed, cards) for seed in range(options.workloads)]
                 results = list(pool.map(measure, tasks, chunksize=20))
                 print(row(name, cards, results), flush=True)

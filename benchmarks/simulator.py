@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from orchestrator.engine.slots.timing import FROM_SHARE
 from orchestrator.errors import PlacementError
 from orchestrator.placement.admission.admission import Admission, AdmissionLimits
 from orchestrator.placement.admission.duration_estimate import Durations
@@ -41,6 +42,7 @@ class SimTrial:
         told_s: what is known of its duration; None for nothing.
         loads_s: after how long it takes its memory, or fails to.
         config: its parameter values, from which durations are learned; None where nothing is.
+        reports: whether its pace is known after a twentieth of its duration.
     """
 
     memory_bytes: int
@@ -49,6 +51,7 @@ class SimTrial:
     told_s: float | None = None
     loads_s: float = 0.0
     config: Mapping[str, Any] | None = None
+    reports: bool = False
 
     def want(self) -> Want:
         """Return what it asks for at first."""
@@ -271,6 +274,9 @@ class _Simulation:
         live.held = trial.memory_bytes
         if self._tells_used and self._admission is not None:
             self._admission.observe(live.slot, live.held)
+        if trial.reports:
+            first_s = live.started_s + FROM_SHARE * trial.duration_s
+            self._at(max(first_s, self._now), partial(self._learn, live.trial, trial.duration_s))
         self._at(
             live.started_s + max(trial.duration_s, trial.loads_s),
             partial(self._leave, live, is_complete=True),
@@ -301,19 +307,20 @@ class _Simulation:
         self._live.remove(live)
         self._admission.give_back(live.slot)
         out = self._outcome
-        self._learn(live, is_complete)
+        if is_complete:
+            self._learn(live.trial, self._now - live.started_s)
         out.runs.append(SimRun(live.trial, live.slot, live.started_s, self._now, is_complete))
         out.makespan_s = self._now
 
-    def _learn(self, live: _Running, is_complete: bool) -> None:
-        """Take in how long a trial took, as a sweep does (`orchestrator.engine.slots.timing`)."""
-        config = self._trials[live.trial].config
-        if config is None or not is_complete:
+    def _learn(self, trial: int, took_s: float) -> None:
+        """Take in how long a trial takes, as a sweep does (`orchestrator.engine.slots.timing`)."""
+        config = self._trials[trial].config
+        if config is None:
             return
-        self._durations.learn(config, self._now - live.started_s)
-        for trial in self._queue:
-            told = self._durations.expect(self._trials[trial].config or {})
-            self._wants[trial] = replace(self._wants[trial], duration_s=told)
+        self._durations.learn(config, took_s, trial)
+        for other in self._queue:
+            told = self._durations.expect(self._trials[other].config or {})
+            self._wants[other] = replace(self._wants[other], duration_s=told)
 
     def _take_over(self, other: Others) -> None:
         free = self._devices[other.device].total_bytes - self._ours(other.device)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
+from benchmarks import contention
 from benchmarks.makespan import in_trouble, lower_bound, measure, workload
 from benchmarks.simulator import Others, Outcome, SimTrial, simulate
 from orchestrator.placement.memory_needs.oom import ALL_OF_IT, MOST_RETRIES
@@ -104,10 +106,10 @@ def test_the_benchmarks_workloads() -> None:
 def test_durations_that_are_learned_shorten_a_sweep_over_settings() -> None:
     ratios = {
         name: [measure((f"settings: {name}", seed, 4)) for seed in range(6)]
-        for name in ("unknown", "learned", "known")
+        for name in ("unknown", "learned", "first reports", "known")
     }
     means = {name: sum(one.ratio for one in found) / 6 for name, found in ratios.items()}
-    assert 1.0 <= means["known"] < means["learned"] < means["unknown"]
+    assert 1.0 <= means["known"] < means["first reports"] < means["learned"] < means["unknown"]
     assert not any(one.lost or one.overcommitted for found in ratios.values() for one in found)
 
 
@@ -215,3 +217,19 @@ def test_whatever_others_do_nothing_is_promised_twice_and_all_ends(
     # What waited for others ended once they had left.
     assert all((needs[place] or 0) > fits for place in outcome.unplaced)
     assert at_once(outcome) <= (policy.max_parallel or 99)
+
+
+def test_trials_that_contend_for_a_card() -> None:
+    alone = contention.combined(3, share=0.5, cores=8, slower=0.0, slices=0.0)
+    assert alone[0] == 1.0 < alone[1] < alone[2] < 2.0  # the card is full with two
+    thrashing = contention.combined(8, share=0.8, cores=8, slower=0.3, slices=0.03)
+    assert thrashing[7] < 1.0
+    for seed in range(3):
+        kind, ratio = contention.measure(seed)
+        assert kind == contention.KINDS[seed]
+        assert 1.0 <= ratio < 1.3
+
+
+def test_the_table_of_contention(capsys: pytest.CaptureFixture[str]) -> None:
+    assert contention.main(["--workloads", "3"]) == 0
+    assert capsys.readouterr().out.count("\n") == 6

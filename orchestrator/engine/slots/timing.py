@@ -30,6 +30,7 @@ class _Running:
     since: float
     first: tuple[int, float] | None = None
     last: tuple[int, float] | None = None
+    learned_at: int = 0  # the step at which its pace was last taken in
 
     def whole_s(self) -> float | None:
         """Return how long the trial takes if it continues as since its first report.
@@ -81,6 +82,11 @@ class SweepTiming:
         if running is not None:
             running.first = running.first or (step, now)
             running.last = (step, now)
+            # At a twentieth of its steps, and again whenever they have doubled.
+            whole_s = running.whole_s() if step >= 2 * running.learned_at else None
+            if whole_s is not None and is_whole(running.record):
+                running.learned_at = step
+                self._learn(attempt_id, running, whole_s)
 
     def ended(self, attempt_id: str, now: float, *, is_typical: bool) -> None:
         """Note that an attempt is over; `is_typical` if it ran from its start to a good end."""
@@ -89,8 +95,11 @@ class SweepTiming:
             return
         self._over.add(running.record.number)
         if is_typical:
-            known = _known(running.record.config, running.record.stage)
-            self._durations.learn(known, now - running.since)
+            self._learn(attempt_id, running, now - running.since)
+
+    def _learn(self, attempt_id: str, running: _Running, took_s: float) -> None:
+        record = running.record
+        self._durations.learn(_known(record.config, record.stage), took_s, attempt_id)
 
     def expect(self, config: Mapping[str, Any], stage: str | None = None) -> float | None:
         """Return how many seconds a trial is expected to take; None while nobody knows."""

@@ -1,16 +1,16 @@
-"""Estimate how long trials take from those that have ended. Pure.
+"""Estimate how long trials take from those that have ended, and from the pace of others. Pure.
 
 ::
 
     durations = Durations()
     durations.learn({"epochs": 100, "lr": 0.1}, 340.0)
-    durations.expect({"epochs": 200, "lr": 0.1})     # seconds, or None before anything has ended
+    durations.expect({"epochs": 200, "lr": 0.1})     # seconds, or None before anything is known
 
 What sets trials apart often sets their durations apart too: epochs, batch size, width. The model is
 the simplest that can see it: the logarithm of a duration is a mean and one term for each parameter.
 A parameter whose values come back has a term for each value; a number that never comes back has a
 slope; anything else has none. All terms are shrunk towards zero, because at first there are more of
-them than trials that have ended. They only order trials (`ordering`): a wrong one costs time,
+them than trials that are known. They only order trials (`ordering`): a wrong one costs time,
 nothing else.
 """
 
@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 MOST = 200
@@ -36,33 +35,47 @@ class Durations:
     """Predicts durations; trials of which it expects about the same get the very same number."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[dict[str, Any], float]] = deque(maxlen=MOST)
+        self._known: dict[Hashable, tuple[dict[str, Any], float]] = {}
         self._mean = 0.0
         self._terms: dict[str, Term] = {}
         self._unfitted = 0
 
     @property
     def mean_s(self) -> float | None:
-        """The typical duration of those that have ended, in seconds; None while none has."""
-        if not self._seen:
+        """The typical duration of those that are known, in seconds; None while none is."""
+        if not self._known:
             return None
         return math.exp(statistics.median(took for _, took in self._seen))
 
-    def learn(self, config: Mapping[str, Any], took_s: float) -> None:
-        """Take in a trial that ran from its start to its end; 0 s or less shows nothing."""
-        if 0 < took_s < math.inf:
-            self._seen.append((dict(config), math.log(took_s)))
-            self._unfitted += 1
+    def learn(
+        self, config: Mapping[str, Any], took_s: float, attempt: Hashable | None = None
+    ) -> None:
+        """Take in how long a trial took or will take from start to end; 0 s or less shows nothing.
+
+        What was known of the same `attempt` is replaced.
+        """
+        if not 0 < took_s < math.inf:
+            return
+        key = object() if attempt is None else attempt
+        self._known.pop(key, None)
+        if len(self._known) >= MOST:
+            del self._known[next(iter(self._known))]
+        self._known[key] = dict(config), math.log(took_s)
+        self._unfitted += 1
+
+    @property
+    def _seen(self) -> list[tuple[dict[str, Any], float]]:
+        return list(self._known.values())
 
     def expect(self, config: Mapping[str, Any]) -> float | None:
         """Return how long a trial is expected to take, in steps of a quarter; None for no idea.
 
         The steps keep trials that differ by little in the order of their queue.
         """
-        if not self._seen:
+        if not self._known:
             return None
         # One more of many changes little, and a sweep may have thousands of short trials.
-        if self._unfitted * 10 >= len(self._seen):
+        if self._unfitted and self._unfitted * 10 >= len(self._known):
             self._fit()
         log = self._mean + sum(self._terms[name](config.get(name)) for name in self._terms)
         return math.exp(_STEP * round(log / _STEP))
@@ -70,11 +83,12 @@ class Durations:
     def _fit(self) -> None:
         """Fit one term after the other to what the others leave over, a few times."""
         self._unfitted = 0
-        took = [seconds for _, seconds in self._seen]
+        seen = self._seen
+        took = [seconds for _, seconds in seen]
         self._mean, self._terms = statistics.fmean(took), {}
         columns = {
-            name: [config.get(name) for config, _ in self._seen]
-            for name in dict.fromkeys(name for config, _ in self._seen for name in config)
+            name: [config.get(name) for config, _ in seen]
+            for name in dict.fromkeys(name for config, _ in seen for name in config)
         }
         fits = {name: fit for name, values in columns.items() if (fit := _fit_of(values))}
         parts = {name: [0.0] * len(took) for name in fits}

@@ -8,9 +8,9 @@
     admission.limit_device(key, search.limit)
 
 Trials that run are never ended for it: the limit falls, and the next to end is not replaced. Each
-card is searched by itself: cards differ, and one more of nine trials would not bring 15 % even if
-it cost the others nothing. For the same reason more than one is added if many run already
-(`above`).
+card is searched by itself: cards differ, and one more of ten trials would not bring 10 % even if
+it cost the others nothing. So more than one is added if many run already (`above`), and twice as
+many are tried while trials hardly slow each other down.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from typing import Any, Literal
 
 from orchestrator.placement.concurrency.throughput import Stopwatch, Window, speed_ratio
 
-GAIN = 1.15
+GAIN = 1.10
 """How much more the higher of two numbers must get done, as a ratio to the lower."""
+
+FREE = 0.9
+"""Twice as many are tried next if the last step brought this part of what it could at most."""
 
 Decision = Literal["grow", "fewer", "stay", "back"]
 
@@ -210,7 +213,10 @@ class SearchUp:
         most = min(self._most, self._ceiling)
         if not self._is_waiting or self.is_settled or self._best >= most:
             return None
-        self._measure(min(most, above(self._best)))
+        before = max((level for level in self._ratios if level < self._best), default=None)
+        gained = self._ratios[self._best] / self._ratios[before] if before else 0.0
+        is_free = before is not None and gained >= FREE * self._best / before
+        self._measure(min(most, 2 * self._best if is_free else above(self._best)))
         return Measurement(self._best, self._ratios[self._best], "grow")
 
     def _measure(self, level: int) -> None:

@@ -65,3 +65,28 @@ def test_an_interrupted_sweep_remembers_what_its_trials_took() -> None:
     )
     assert pace.expect({"epochs": 10}) == pytest.approx(300, rel=0.13)
     assert pace.remaining_s(0.0, 1) == pytest.approx(300)
+
+
+def test_the_pace_of_a_running_trial_shows_how_long_others_take() -> None:
+    pace = SweepTiming(10, WINDOW)
+    for attempt, epochs, step_s in (("a", 10, 1.0), ("b", 10, 1.0), ("c", 80, 8.0), ("d", 80, 8.0)):
+        known = TrialRecord(0, attempt, {"epochs": epochs}, attempt=1, total_steps=100)
+        pace.started(attempt, known, 0.0)
+        for step in range(1, 8):
+            pace.reported(attempt, step, step * step_s)
+    short, long = pace.expect({"epochs": 10}), pace.expect({"epochs": 80})
+    assert short is not None
+    assert long is not None
+    assert long > 2 * short
+    # The same attempt counts once, and what it took in the end replaces its pace.
+    for attempt in "abcd":
+        pace.ended(attempt, 100.0, is_typical=True)
+    assert pace.expect({"epochs": 10}) == pace.expect({"epochs": 80})
+
+
+def test_the_rest_of_a_trial_that_continues_is_not_a_whole_one() -> None:
+    pace = SweepTiming(10, WINDOW)
+    pace.started("a", record(0, total_steps=100, attempt=2), 0.0)
+    for step in range(90, 99):
+        pace.reported("a", step, float(step))
+    assert pace.expect({"epochs": 10}) is None

@@ -95,7 +95,7 @@ def test_what_was_learned_is_taken_over_where_it_can_be_believed() -> None:
     assert thinning(2, learned=thrashed.learned()).limit == 1
 
     even = thinning(2)
-    Bench(even, {1: 1.0, 2: 1.1}.__getitem__).run()
+    Bench(even, {1: 1.0, 2: 1.05}.__getitem__).run()
     assert even.limit == 1
     # Nothing is lost with two, and tomorrow nobody else may compute here.
     assert thinning(2, learned=even.learned()).limit == 2
