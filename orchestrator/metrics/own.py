@@ -8,6 +8,7 @@ data, so nothing in it may choose code that is executed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
@@ -62,7 +63,13 @@ def own_metric(text: str, where: str = "--metrics") -> Metric:
     if goal not in (None, "minimize", "maximize"):
         raise UsageError(f"{where}: {text}.goal is {goal!r}. Set it to minimize or maximize.")
     unit = str(getattr(function, "unit", ""))
-    metric = Metric(name, goal or "minimize", text, function, unit=unit)
+
+    @functools.wraps(function)
+    def value(predictions: Any, targets: Any) -> float:
+        # What the function changes must not reach other metrics.
+        return float(function(_read_only(predictions), _read_only(targets)))
+
+    metric = Metric(name, goal or "minimize", text, value, unit=unit)  # type: ignore[arg-type]
     if goal is not None:  # else the table asks for --goal
         _loaded[name] = metric
     return metric
@@ -71,10 +78,19 @@ def own_metric(text: str, where: str = "--metrics") -> Metric:
 def source_of(metric: Metric) -> str:
     """Return a digest of the file of a function, so that a cache notices a new version."""
     try:
-        source = Path(inspect.getsourcefile(metric.function) or "").read_bytes()  # type: ignore[arg-type]
+        function: Any = inspect.unwrap(metric.function)  # type: ignore[arg-type]
+        source = Path(inspect.getsourcefile(function) or "").read_bytes()
     except (OSError, TypeError):
         return ""
     return hashlib.sha256(source).hexdigest()[:16]
+
+
+def _read_only(samples: Any) -> Any:
+    if isinstance(samples, list):
+        return [_read_only(each) for each in samples]
+    view = samples.view()
+    view.flags.writeable = False
+    return view
 
 
 def own_metrics(data: Mapping[str, Any]) -> list[Metric]:
@@ -90,7 +106,7 @@ def own_values(
     for metric in own_metrics(data):
         function: Any = metric.function
         try:
-            found[metric.name] = float(function(predictions, targets))
+            found[metric.name] = function(predictions, targets)
         except Exception as error:  # whatever the user's function raises
             why = f"{type(error).__name__}: {error}".partition("\n")[0]
             problems.append(f"{metric.definition} failed ({why})")

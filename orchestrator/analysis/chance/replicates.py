@@ -34,7 +34,7 @@ def interval_of_mean(values: Sequence[float]) -> Estimate | None:
     """Return the mean with Student's interval; None for fewer than two values."""
     import numpy as np
 
-    if len(values) < 2:
+    if len(values) < 2 or not all(map(math.isfinite, values)):
         return None
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
     return _student(float(np.mean(values)), error, len(values) - 1)

@@ -98,5 +98,5 @@ def _defaults(trainer: str, preset: Any) -> dict[str, Any]:
         base = importlib.import_module("trainers.base")
         given = {} if preset is None else {"preset": preset}
         return dict(vars(base.build(config.Config, config.PRESETS, given)))
-    except (ImportError, AttributeError, TypeError):
+    except (ImportError, AttributeError, TypeError, ValueError):
         return {}

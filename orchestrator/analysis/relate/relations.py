@@ -25,6 +25,8 @@ from orchestrator.analysis.relate.references import default_row, reference_rows,
 from orchestrator.metrics import unit as metric_unit
 
 BASELINE = "baseline"
+_MOST_TRIALS = 500  # whose parameters are examined
+
 Judged = tuple[list[Row], list[str], tuple[float, float] | None]
 """Rows with intervals and ties, sentences, and where the best is expected on other samples."""
 
@@ -76,6 +78,7 @@ def relate(
         shown, sentences = against_the_best(related, replicates)
         expected = expected_range(list(replicates.values())[:MOST_ROWS], ranked.goal)
         sentences += filter(None, _choice_notes(ranked, replicates, expected, course))
+        sentences += _interaction_note(rows, metric)
         return shown, sentences, expected
 
     settings = metric, ranked.goal, len(related)
@@ -85,7 +88,6 @@ def relate(
     selected, why = _selected(related, select, metric)
     notes = [
         *sentences,
-        *_interaction_note(rows, metric),
         *why,
         *(power_notes(replicates, power, MOST_ROWS) if power is not None else ()),
         *_noise_note(related, ranked.goal),
@@ -105,6 +107,7 @@ def relate(
 
 def _interaction_note(rows: Sequence[Row], metric: str) -> Iterator[str]:
     last = [row for row in rows if row.lineage.stage == rows[0].lineage.stage]
+    last = last[:: max(1, len(last) // _MOST_TRIALS)]  # evenly over the ranks
     if len({row.info.path for row in last}) == 1 and (found := interaction(last, metric)):
         one, two = found.names
         yield (

@@ -28,6 +28,10 @@ worst.unit = "K"
 def matches(predictions, targets):
     return np.mean([np.array_equal(p, t) for p, t in zip(predictions, targets)])
 
+def greedy(predictions, targets):
+    predictions[:] = targets
+    return 0.0
+
 def broken(predictions, targets):
     raise RuntimeError("no such thing\\nand more")
 
@@ -143,6 +147,13 @@ def test_a_function_that_fails_is_a_warning(
     out = capsys.readouterr().out
     assert "ranked by mae" in out
     assert f"! r0: {module}:broken failed (RuntimeError: no such thing)" in out
+
+
+def test_a_function_cannot_change_what_others_see(module: str) -> None:
+    _, data = metrics.asked_for(f"{module}:greedy", None)
+    found = compare([Path("runs")], data=data, sort_by="mae")
+    assert all("failed (ValueError" in " ".join(row.warnings) for row in found.rows)
+    assert all(row.metrics["mae"] > 0 for row in found.rows)
 
 
 def test_a_run_folder_cannot_name_code(module: str, folder: Path) -> None:
