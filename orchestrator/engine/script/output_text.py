@@ -25,6 +25,7 @@ _ESCAPE = re.compile(
     r"|\x1b[ -/]*[0-~]"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_C_NAN = re.compile(r"\b1\.#(?:[QS]?NAN|IND|(?P<inf>INF))\d*")  # of Microsoft's C: 1.#QNAN
 _HINTS = {
     "SIGKILL": " (the system may have run out of memory)",
     "SIGSEGV": " (a crash inside native code)",
@@ -78,8 +79,13 @@ class Lines:
 
 
 def clean(raw: bytes | bytearray) -> str:
-    """Return `raw` as text without terminal escapes; undecodable bytes become U+FFFD."""
+    """Return `raw` as text without terminal escapes; undecodable bytes become U+FFFD.
+
+    ``1.#QNAN`` becomes ``nan``, of which a pattern would take the 1.
+    """
     text = raw.decode("utf-8", errors="replace")
+    if "1.#" in text:
+        text = _C_NAN.sub(lambda found: "inf" if found["inf"] else "nan", text)
     return _CONTROL.sub("", _ESCAPE.sub("", text)).rstrip()
 
 

@@ -27,6 +27,12 @@ def test_lines_end_at_any_newline_and_empty_ones_are_left_out() -> None:
     assert lines_of(b"one\ntwo\r\n\n  \nthree\n") == [Line("one"), Line("two"), Line("three")]
 
 
+def test_nan_as_c_writes_it_is_no_number() -> None:
+    assert clean(b"loss: -1.#IND, acc: 1.#QNAN, x: 1.#INF00, y: 1.5") == (
+        "loss: -nan, acc: nan, x: inf, y: 1.5"
+    )
+
+
 def test_a_progress_bar_is_lines_written_over_and_its_last_state_a_line() -> None:
     bar = b"\r 10%|#   | loss=0.5\r100%|####| loss=0.1\n"
     assert lines_of(bar) == [
