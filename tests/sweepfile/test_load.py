@@ -225,6 +225,8 @@ BAD = [
     ("trainer: sweep_toy\nparameters: {lr: 1}\n", 2, "parameters.lr", "Write {value: 1}"),
     ("trainer: sweep_toy\nparameters: {lr: [1]}\n", 2, "parameters.lr", "Write {values: [...]}"),
     ("trainer: sweep_toy\nparameters: {lr: {}}\n", 2, "parameters.lr", "(found nothing)"),
+    ("program: env\nparameters: {opt: {b: {values: [1, 2]}, q: {value: 1}}}\n", 2, "parameters.opt",
+     "Write {parameters: {b: ...}} for parameters inside this one."),
     ("trainer: sweep_toy\nparameters: {lr: {value: 1, min: 0}}\n",
      2, "parameters.lr", "value and min"),
     ("trainer: sweep_toy\nparameters: {lr: {min: 0}}\n", 2, "parameters.lr", "needs max"),

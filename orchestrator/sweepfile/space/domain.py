@@ -83,6 +83,9 @@ BLOCK = Record(
 )
 
 
+_MAY_BE_MAPPINGS = {"value", "values", "parameters"}
+
+
 @dataclass(frozen=True)
 class Declared:
     """A parameter's domain, and its block in the file."""
@@ -112,7 +115,7 @@ class Block:
         inner = node.value.values()
         if (
             inner
-            and not node.value.keys() & BLOCK.keys
+            and not node.value.keys() & _MAY_BE_MAPPINGS
             and all(isinstance(n.value, dict) for n in inner)
         ):
             name = next(iter(node.value))
