@@ -123,7 +123,8 @@ def test_values_of_a_template_keep_their_types(tmp_path: Path) -> None:
         ("p.json", "{", "cannot set the parameters"),
         ("p.yaml", "- 1\n", "a mapping"),
         ("p.yaml", "a: [\n", "cannot set the parameters"),
-        ("p.ini", "x\n", "does not name"),
+        ("p.ini", "x\n", "it sets no "),
+        ("p.conf", "x\n", "does not name"),
     ],
 )
 def test_a_file_that_cannot_hold_them_is_named(
