@@ -150,11 +150,12 @@ def overtuning_note(found: Overtuning, replicates: Mapping[int, Replicates]) -> 
     bare = next(iter(replicates.values())).metric.removeprefix("val_")
     ours, theirs = (Replicates(by_name[one.trial], bare) for one in (last, best))
     difference = ours.minus(theirs)
-    is_certain = difference is not None and not difference[0].low <= 0.0 <= difference[0].high
-    if not is_certain and found.relative < 1.0:
+    if difference is None and found.relative < 1.0:
         return ""
-    since = "the first trial" if best == found.chosen[0] else best.trial
-    sure = "by more than chance" if is_certain else "though chance may explain it"
+    if difference is not None and difference[0].low <= 0.0 <= difference[0].high:
+        return ""
+    since = f"the first trial, {best.trial}," if best == found.chosen[0] else best.trial
+    sure = "by more than chance" if difference is not None else "though chance may explain it"
     return (
         f"Overtuned: {last.trial} is better than {since} on validation ({last.value:.4g}, "
         f"{best.value:.4g}) and worse on test ({last.test:.4g}, {best.test:.4g}), {sure}."

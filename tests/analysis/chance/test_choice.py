@@ -164,3 +164,11 @@ def test_no_interval_where_tails_are_too_heavy() -> None:
     assert doubt("mae", grouped(few["mae"])) == ""
     assert tail_index(grouped(mean_of(np.ones(200)))) == 0.0
     assert estimate(grouped(few["r2"])) is not None  # differences are still judged
+
+
+def test_a_loss_on_test_that_chance_explains_is_no_warning(tmp_path: Path) -> None:
+    equal_trials(tmp_path, 12)
+    found = compare([tmp_path])
+    assert found.overtuning is not None
+    assert found.overtuning.relative > 0
+    assert not any(note.startswith("Overtuned") for note in found.notes)
