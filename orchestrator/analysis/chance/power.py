@@ -147,7 +147,9 @@ def seed_noise(results: Path, spec: Spec) -> SeedNoise | None:
     wanted = _system(spec.to_dict())
     for file in known[:_MOST_SWEEPS]:
         before = atomic.read_json(file)
-        if isinstance(before, Mapping) and _system(before) == wanted:
+        if not isinstance(before, Mapping) or _system(before) != wanted:
+            continue
+        if len(before.get("seeds") or ()) > 1:  # else all its records would be read in vain
             found = _pooled(SweepDir(file.parent))
             if found is not None:
                 return found

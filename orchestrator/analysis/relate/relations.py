@@ -49,7 +49,6 @@ def relate(
     """
     rows, metric = ranked.rows, ranked.sort_by
     references, problems = reference_rows(rows)
-    references += default_row(rows, metric)
     numbered = {
         (row.info.path, member.lineage.number): row
         for row in rows
@@ -97,7 +96,7 @@ def relate(
     return replace(
         ranked,
         rows=tuple(related),
-        references=references,
+        references=references + default_row(rows, metric),
         notes=(*ranked.notes, *notes),
         expected=expected,
         overtuning=course,

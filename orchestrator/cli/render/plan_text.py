@@ -60,11 +60,13 @@ def _resolution(spec: Spec, noise: SeedNoise | None) -> list[str]:
     if noise is None or spec.metric is None:
         return []
     found = resolved(spec, noise)
-    seeds = plural(int(found["seeds"]), "seed")
+    least, metric = number(found["difference"]), clean(spec.metric.name)
+    text = f"{found['seeds']} seeds find a difference of {least} in {metric} in 80 % of cases"
+    if found["seeds"] == 1:
+        text = f"with one seed, less than {least} between two configs in {metric} may be the seed"
     return _entry(
         "resolution",
-        f"{seeds} find a difference of {number(found['difference'])} in {clean(spec.metric.name)} "
-        "in 80 % of cases",
+        text,
         f"(seeds differed by {number(noise.deviation)} in {plural(noise.n_configs, 'config')} of "
         f"{clean(noise.sweep)})",
     )

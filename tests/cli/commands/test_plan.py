@@ -20,6 +20,7 @@ from orchestrator.runs.records import TrialRecord, TrialState
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.model.spec import Spec, TrialConfig
 from tests import fake_nvml
+from tests.analysis import made
 from tests.fake_nvml import Card, uuid_of
 
 NAMED = """\
@@ -512,3 +513,25 @@ def test_cards_on_several_hosts_are_planned_together(sweep: Sweep) -> None:
     code, _, err = sweep(NAMED, "--gpu", "a:16GB", "--gpus", "0")
     assert code == 2
     assert "--gpu and --gpus are mutually exclusive" in err
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(3, "3 seeds find a"), (1, "may be the seed")])
+def test_what_the_seeds_resolve_is_known_from_an_earlier_sweep(
+    tmp_path: Path, sweep: Sweep, seeds: int, words: str
+) -> None:
+    before = made.sweep(
+        tmp_path, "before", metric="val_mse", spec={"trainer": "signal", "seeds": [0, 1]}
+    )
+    for replicate, value in enumerate((0.10, 0.12)):
+        made.trial(before, replicate, group=0, replicate=replicate, value=value)
+    text = (
+        "version: 1\ntrainer: signal\nmetric: val_mse\nparameters: {lr: {values: [0.01, 0.02]}}\n"
+        f"seeds: {list(range(seeds))}\n"
+    )
+    arguments = ["--results", str(tmp_path), "--gpu", "16GB"]
+    code, out, err = sweep(text, *arguments)
+    assert code == 0, err
+    assert words in out
+    assert "(seeds differed by 0.01414 in 1 config of before)" in out
+    shown = json.loads(sweep(text, *arguments, "--json")[1])["resolution"]
+    assert (shown["seeds"], shown["sweep"]) == (seeds, "before")
