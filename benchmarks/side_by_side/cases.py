@@ -1,0 +1,136 @@
+"""What is measured of each tool."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from benchmarks.side_by_side.measure import Run, ended
+from benchmarks.side_by_side.peers import Tool, prepare
+
+Figures = dict[str, float]
+
+NAN_AT, NAN_STEPS = 5, 60
+REST_TRIALS, REST_S = 8, 10.0
+KILLED_TRIALS = 6
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """Yield a new folder with the programs of all tools."""
+    with tempfile.TemporaryDirectory(prefix="side-by-side-") as parent:
+        folder = Path(parent) / "run"
+        prepare(folder)
+        yield folder
+
+
+def one(tool: Tool, python: str, trials: int) -> Figures:
+    """Measure a sweep of one trial: seconds until its first report and until the end."""
+    with workplace() as folder, ended(Run(tool, folder, 1, python=python)) as run:
+        times = run.finish()
+    return {"first report, s": times.first_report, "end, s": times.end}
+
+
+def marginal(tool: Tool, python: str, trials: int) -> Figures:
+    """Measure many trials, two at once: seconds from the first trial's end to the last one's."""
+    with workplace() as folder, ended(Run(tool, folder, trials, python=python)) as run:
+        times = run.finish()
+    if times.trials < trials:
+        raise RuntimeError(f"{times.trials} of {trials} trials ended")
+    each = (times.last_end - times.first_end) / max(1, trials - 2)
+    return {"s per trial": each, "after the last, s": times.end - times.last_end}
+
+
+def at_rest(tool: Tool, python: str, trials: int) -> Figures:
+    """Measure what runs besides eight trials that pause: per cent of a core, and MiB."""
+    settings = {"PAUSE_S": 600, "STEPS": 2}
+    with (
+        workplace() as folder,
+        ended(
+            Run(tool, folder, REST_TRIALS, python=python, parallel=REST_TRIALS, settings=settings)
+        ) as run,
+    ):
+        deadline = time.monotonic() + 120
+        while len(run.events()) < (REST_TRIALS if tool.parallel else 1):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the trials do not start")
+            time.sleep(0.5)
+        time.sleep(REST_S)
+        own = {event["pid"] for event in run.events()}
+        others = [process for process in run.tree() if process.pid not in own]
+        before = _cpu(others)
+        time.sleep(REST_S)
+        used = sum(after - before[pid] for pid, after in _cpu(others).items())
+        memory = sum(map(_bytes, others)) / 2**20
+    return {"% of a core": 100 * used / REST_S, "MiB": memory}
+
+
+def _cpu(processes: list[psutil.Process]) -> dict[int, float]:
+    found = {}
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        found[process.pid] = times.user + times.system
+    return found
+
+
+def _bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.Error, AttributeError):
+        return 0
+
+
+def killed(tool: Tool, python: str, trials: int) -> Figures:
+    """Kill the tool midway, and give its command again: what is left, run twice, and lost."""
+    settings = {"PAUSE_S": 0.3}
+    with workplace() as folder:
+        with ended(Run(tool, folder, KILLED_TRIALS, python=python, settings=settings)) as run:
+            deadline = time.monotonic() + 120
+            while not any(event["event"] == "end" for event in run.events()):
+                if time.monotonic() > deadline:
+                    raise RuntimeError("no trial ends")
+                time.sleep(0.1)
+            time.sleep(1.0)
+            run.kill()
+            time.sleep(5.0)
+            left = len(run.left())
+        with ended(Run(tool, folder, KILLED_TRIALS, python=python, settings=settings)) as run:
+            run.finish()
+        ends = Counter(event["x"] for event in run.events() if event["event"] == "end")
+    return {
+        "processes left": left,
+        "run twice": sum(count - 1 for count in ends.values()),
+        "lost": max(0, KILLED_TRIALS - len(ends)),
+    }
+
+
+def diverged(tool: Tool, python: str, trials: int) -> Figures:
+    """Count the reports that a trial still makes from NaN on until it is stopped."""
+    settings = {"NAN_AT": NAN_AT, "STEPS": NAN_STEPS, "PAUSE_S": 0.05}
+    with (
+        workplace() as folder,
+        ended(Run(tool, folder, 1, python=python, settings=settings)) as run,
+    ):
+        run.process.wait(120)
+        steps = [event["step"] for event in run.events() if event["event"] == "report"]
+    if not steps:
+        raise RuntimeError("nothing was reported")
+    return {"reports from NaN": max(steps) - NAN_AT + 1}
+
+
+CASES: dict[str, tuple[str, Callable[[Tool, str, int], Figures]]] = {
+    "one": ("One trial", one),
+    "marginal": ("Many trials, two at once, ten reports each", marginal),
+    "rest": ("What runs besides eight trials that pause", at_rest),
+    "killed": ("Killed midway with SIGKILL, and its command given again", killed),
+    "nan": ("Reports from NaN until the stop", diverged),
+}
