@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -23,11 +25,18 @@ KILLED_TRIALS = 6
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """Yield a new folder with the programs of all tools."""
-    with tempfile.TemporaryDirectory(prefix="side-by-side-") as parent:
-        folder = Path(parent) / "run"
-        prepare(folder)
+    """Yield a folder with the programs of all tools and nothing else.
+
+    Its path is the same each time, so that what tools keep of their users' code between two runs
+    counts as it does for users.
+    """
+    folder = Path(tempfile.gettempdir(), f"side-by-side-{os.getuid()}")
+    shutil.rmtree(folder, ignore_errors=True)
+    prepare(folder)
+    try:
         yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def one(tool: Tool, python: str, trials: int) -> Figures:

@@ -24,7 +24,7 @@ from orchestrator.engine.queue.decisions import (
     limit_reached,
 )
 from orchestrator.engine.queue.queue import LOOK_AHEAD
-from orchestrator.engine.queue.sweep_view import SweepLog
+from orchestrator.engine.queue.sweep_view import INTERRUPTED, SweepLog
 from orchestrator.engine.slots.allocator import SlotAllocator
 from orchestrator.engine.slots.oom_retry import ran_out
 from orchestrator.engine.state.attempts import RunningAttempt, commit_of, for_child, start
@@ -34,8 +34,6 @@ from orchestrator.runs import SweepRecord, TrialRecord, TrialState, now
 from orchestrator.search import Studies
 from orchestrator.sweepfile.checks import shortage
 from orchestrator.sweepfile.model import Spec
-
-INTERRUPTED = "interrupted"
 
 # Scripts often name their folder by the second; the next one starts when that has passed.
 NEXT_FOLDER_S = 1.1

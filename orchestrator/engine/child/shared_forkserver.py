@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 _SOCKET = "forkserver"
-_TIME_TO_END_S = 5.0
 
 
 @contextmanager
@@ -52,11 +51,8 @@ def serving(folder: Path, preload: Iterable[str]) -> Iterator[None]:
         yield
     finally:
         os.close(lifeline)
-        try:
-            server.wait(_TIME_TO_END_S)  # it may still load torch
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.kill()  # it may still load torch
+        server.wait()
 
 
 @contextmanager

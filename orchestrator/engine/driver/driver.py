@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis import Success, judge_success
-from orchestrator.engine.conductor import INTERRUPTED, Conductor
 from orchestrator.engine.driver import control
 from orchestrator.engine.driver.opening import chosen_trials, folder_for, open_sweep
 from orchestrator.engine.queue.decisions import Ending
-from orchestrator.engine.queue.sweep_view import Listener, SweepLog
-from orchestrator.engine.slots.allocator import SlotAllocator
+from orchestrator.engine.queue.sweep_view import INTERRUPTED, Listener, SweepLog
+from orchestrator.engine.runners.preparation import prepared
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.errors import SweepError, WaitTimeoutError
 from orchestrator.files import atomic, lock
@@ -36,6 +35,7 @@ from orchestrator.sweepfile.expand import count_trials
 from orchestrator.sweepfile.model import Spec
 
 if TYPE_CHECKING:
+    from orchestrator.engine.conductor import Conductor
     from orchestrator.engine.runners.cluster.agents import Cluster
 
 REQUESTS_EVERY_S = 0.5
@@ -168,19 +168,24 @@ class _Driver:
             self._conductor.mark_interrupted()
         on_stop(True)
 
-    def run(
-        self,
-        command: str,
-        options: SlotOptions,
-        *,
-        retries: bool,
-        inline: bool,
-    ) -> Outcome:
+    def run(self, command: str, options: SlotOptions, *, retries: bool, inline: bool) -> Outcome:
         """Run all trials that are left, write down how the sweep ended and return it.
 
         Args:
             retries: True if trials run again that had ended.
         """
+        if inline or self._cluster is not None:
+            return self._run(command, options, retries=retries, place=None)
+        with prepared(self._spec.trainer) as place:
+            return self._run(command, options, retries=retries, place=place)
+
+    def _run(
+        self, command: str, options: SlotOptions, *, retries: bool, place: Path | None
+    ) -> Outcome:
+        # While a forkserver loads PyTorch, this process loads Optuna.
+        from orchestrator.engine.conductor import Conductor
+        from orchestrator.engine.slots.allocator import SlotAllocator
+
         spec, folder, plan, log, kept = self._spec, self._folder, self._plan, self._log, self._kept
         control.take(folder)  # requests to a driver that is gone
         atomic.write_json(folder.plan_file, plan.to_dict())
@@ -201,7 +206,7 @@ class _Driver:
                 log.show("expected", None, {"n_trials": conductor.trials.expected})
             if not conductor.is_over:
                 before = None
-                self._run_trials(conductor, inline=inline)
+                self._run_trials(conductor, place)
             conductor.close()
         except BaseException as error:
             record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
@@ -223,25 +228,27 @@ class _Driver:
             raise WaitTimeoutError(self._timeout)
         return Outcome(folder, record.state, conductor.records, conductor.ending, success)
 
-    def _run_trials(self, conductor: Conductor, *, inline: bool) -> None:
-        """Run what the conductor hands out: here, through Ray on this machine, or on a cluster."""
-        if not inline and self._spec.program is None:  # the first trial waits for it
-            self._log.show("starting", None, {"words": "loading PyTorch"})
+    def _run_trials(self, conductor: Conductor, place: Path | None) -> None:
+        """Run what the conductor hands out: on a cluster, on this machine, or in this process."""
         if self._cluster is not None:
             from orchestrator.engine.runners.cluster import join
 
             join.run_trials(self._cluster, conductor, self._tick)
             return
-        if inline:
-            from orchestrator.engine.runners.inline import run_trials
-        else:
-            from orchestrator.engine.runners.ray_runner import run_trials
+        if place is None:
+            from orchestrator.engine.runners import inline
+
+            inline.run_trials(conductor, self._tick)
+            return
+        if self._spec.program is None:  # the first trial waits for it
+            self._log.show("starting", None, {"words": "loading PyTorch"})
+        from orchestrator.engine.runners import ray_runner
 
         def warn(text: str) -> None:
             self._log.emit("start", words=f"warning: {text}")
 
-        slots, trainer = len(self._plan.slots), self._spec.trainer
-        run_trials(conductor, self._tick, slots=slots, trainer=trainer, warn=warn)
+        slots = len(self._plan.slots)
+        ray_runner.run_trials(conductor, self._tick, slots=slots, folder=place, warn=warn)
 
     def _new_record(
         self, command: str, before: SweepRecord | None, *, retries: bool

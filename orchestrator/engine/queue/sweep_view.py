@@ -10,6 +10,9 @@ from orchestrator.runs import RunDir, SweepDir, TrialRecord, log_event
 from orchestrator.sweepfile.expand import numbers_end
 from orchestrator.sweepfile.model import Spec
 
+INTERRUPTED = "interrupted"
+"""The reason of a trial that waits because the sweep ended before it."""
+
 Listener = Callable[[str, TrialRecord | None, Mapping[str, Any]], None]
 """Receives an event, the trial that it is about (None for the sweep), and its facts."""
 

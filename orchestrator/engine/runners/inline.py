@@ -101,18 +101,10 @@ class _OwnLines:
         return getattr(self._stream, name)
 
 
-def run_trials(
-    conductor: Conductor,
-    tick: Callable[[], None],
-    *,
-    slots: int,
-    trainer: str | None = None,
-    warn: Callable[[str], None] = lambda text: None,
-) -> None:
+def run_trials(conductor: Conductor, tick: Callable[[], None]) -> None:
     """Run what `conductor` hands out, one after another; see `runners`.
 
-    If this process is killed, what trials started ends with it. `slots`,
-    `trainer` and `warn` are ignored: there is one slot, and this process loads what it needs.
+    If this process is killed, what trials started ends with it.
     """
     # At a normal end each trial has ended its own processes; the caller's others may live on.
     with marked_folder(ends_all=False):

@@ -14,15 +14,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.child import shared_forkserver
-from orchestrator.engine.child.process import modules_to_load
-from orchestrator.engine.child.reaper import marked_folder
 from orchestrator.engine.conductor import Conductor
 from orchestrator.engine.runners.dispatcher import Dispatcher
+from orchestrator.engine.runners.preparation import RAY_FOLDER
 from orchestrator.errors import SweepError
 from orchestrator.files import GIB, format_size
 
@@ -50,9 +47,10 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
-# A sweep that is over sooner does without Ray, whose start takes as long and slows down the first
-# trials on a small machine.
+# A sweep that will be over sooner does without Ray, whose start and end take as long and slow down
+# the trials on a small machine: after the first of these times, the second one must be left.
 RAY_AFTER_S = 5.0
+RAY_WORTH_S = 30.0
 
 # Ray's processes without which nothing continues; it does not notice itself when one has ended.
 _NEEDED = ("gcs_server", "raylet")
@@ -67,19 +65,13 @@ _LEAST_FILES = 64
 _LEAST_ADDRESS_SPACE = 3 * GIB
 _ENOUGH_FILES = 4096
 
-# Ray lets everyone write into its folder, so it gets one below ours, which nobody else can enter.
-_RAY = "r"
-
-# A path to a socket holds 107 bytes; Ray appends up to 67 to its folder.
-_LONGEST_FOLDER = 40 - len(f"/{_RAY}")
-
 
 def run_trials(
     conductor: Conductor,
     tick: Callable[[], None],
     *,
     slots: int,
-    trainer: str | None = None,
+    folder: Path,
     warn: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Run what `conductor` hands out until nothing is left; see `runners`.
@@ -89,34 +81,35 @@ def run_trials(
 
     Args:
         slots: how many attempts may run at once.
-        trainer: what a forkserver loads; None for a program.
+        folder: as `prepared` yields it.
         warn: called if Ray does not start; this process then continues alone.
     """
-    resource_tracker.ensure_running()  # before the mark, since it outlives the sweep
-    with (
-        marked_folder(longest_path=_LONGEST_FOLDER, ends_all=True) as folder,
-        # Before Ray is imported: its settings are not for trials.
-        shared_forkserver.serving(folder, modules_to_load(trainer)),
-        shared_forkserver.using(folder),
-    ):
-        dispatcher = Dispatcher(conductor, tick, folder)
-        ray: RayThread | None = None
-        starts_at = time.monotonic() + RAY_AFTER_S
-        try:
-            while not conductor.is_over:
-                dispatcher.step()
-                waits = not conductor.stopping and bool(conductor.trials.queue)
-                if ray is None and waits and time.monotonic() >= starts_at:
-                    ray = RayThread(slots, folder, lambda: dispatcher.has_agent)
-                if ray is not None:
-                    if ray.problem:
-                        warn(ray.problem.pop())
-                    if ray.lost():
-                        conductor.stop(f"Ray's {ray.lost()} process was lost")
-        finally:
-            dispatcher.close()
+    dispatcher = Dispatcher(conductor, tick, folder)
+    ray: RayThread | None = None
+    begun = time.monotonic()
+    try:
+        while not conductor.is_over:
+            dispatcher.step()
+            if ray is None and _is_worth_ray(conductor, time.monotonic() - begun):
+                ray = RayThread(slots, folder, lambda: dispatcher.has_agent)
             if ray is not None:
-                ray.end()
+                if ray.problem:
+                    warn(ray.problem.pop())
+                if ray.lost():
+                    conductor.stop(f"Ray's {ray.lost()} process was lost")
+    finally:
+        dispatcher.close()
+        if ray is not None:
+            ray.end()
+
+
+def _is_worth_ray(conductor: Conductor, elapsed_s: float) -> bool:
+    """Return whether trials wait, and will for longer than Ray takes at the pace so far."""
+    if elapsed_s < RAY_AFTER_S or conductor.stopping or not conductor.trials.queue:
+        return False
+    ended = sum(record.state.is_finished for record in conductor.records.values())
+    expected = conductor.trials.expected
+    return expected is None or (expected - ended) * elapsed_s >= RAY_WORTH_S * ended
 
 
 class RayThread:
@@ -204,7 +197,7 @@ def local_ray(slots: int, folder: Path) -> Iterator[Callable[[], str | None]]:
                         object_store_memory=80 << 20,
                         # Otherwise workers would import from the working folder first.
                         job_config=ray.job_config.JobConfig(_client_job=True),
-                        _temp_dir=str(folder / _RAY),
+                        _temp_dir=str(folder / RAY_FOLDER),
                     )
                 break
             except Exception as error:

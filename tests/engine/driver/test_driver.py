@@ -108,7 +108,7 @@ def start_driver(folder: Path, trials: dict[str, dict[str, Any]]) -> subprocess.
         "from tests.engine.sweeps import cpu_plan, toy_spec\n"
         "from orchestrator.engine.driver.driver import run_sweep\n"
         "from orchestrator.engine.runners import ray_runner\n"
-        "ray_runner.RAY_AFTER_S = 0\n"
+        "ray_runner.RAY_AFTER_S = ray_runner.RAY_WORTH_S = 0\n"
         "folder = Path(sys.argv[1])\n"
         "outcome = run_sweep(toy_spec(folder, json.loads(sys.argv[2])), cpu_plan(),\n"
         "    results=folder, listener=lambda event, record, details: None)\n"

@@ -40,7 +40,7 @@ def test_a_trial_is_restricted_to_its_slot_and_the_process_restored(
     monkeypatch.setattr(inline, "run_attempt", trains)
     spec = test_allocator.many(tmp_path, 2, 8 * GIB)
     desk = test_allocator.Desk(tmp_path, FakeMachine([24 * GIB]), spec)
-    inline.run_trials(desk.conductor, lambda: None, slots=1)
+    inline.run_trials(desk.conductor, lambda: None)
     assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == ["0", "0"]
     assert seen[0]["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert seen[0]["OMP_NUM_THREADS"] == str(desk.plan.slots[0].threads)
@@ -61,7 +61,7 @@ def test_ram_of_the_process_is_not_the_trials(
 
     monkeypatch.setattr(inline, "run_attempt", trains)
     desk = test_allocator.Desk(tmp_path, FakeMachine(cores=2), test_allocator.many(tmp_path, 1))
-    inline.run_trials(desk.conductor, lambda: None, slots=1)
+    inline.run_trials(desk.conductor, lambda: None)
     assert "peak_mib" not in desk.conductor.records[0].need
 
 
@@ -102,7 +102,7 @@ def test_what_a_trainer_prints_is_kept_in_its_log(
 
     monkeypatch.setattr(inline, "run_attempt", trains)
     desk = test_allocator.Desk(tmp_path, FakeMachine(cores=2), test_allocator.many(tmp_path, 1))
-    inline.run_trials(desk.conductor, lambda: print("from the sweep"), slots=1)
+    inline.run_trials(desk.conductor, lambda: print("from the sweep"))
     (run,) = desk.sweep.run_dirs()
     assert run.log_file.read_text() == "from the trainer\nan error\na report\n"
     shown = capsys.readouterr()
