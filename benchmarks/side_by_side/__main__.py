@@ -15,6 +15,7 @@ from benchmarks.side_by_side.cases import CASES, Figures
 from benchmarks.side_by_side.peers import TOOLS_COMPARED, install, python_of
 
 BASE = "sweep"
+REPEATED = ("one", "marginal")
 DEFAULT_PEERS = Path.home() / ".cache" / "sweep" / "peers"
 PACKAGES = ("ray", "optuna", "torch", "syne-tune", "hydra-core", "hydra-joblib-launcher", "guildai")
 
@@ -24,6 +25,7 @@ def run_case(name: str, tools: list[str], peers: Path, trials: int, repeats: int
     title, measure = CASES[name]
     found: dict[str, list[Figures]] = defaultdict(list)
     problems: dict[str, str] = {}
+    repeats = repeats if name in REPEATED else 1
     for repeat in range(repeats):
         for tool in tools:
             chosen = TOOLS_COMPARED[tool]
@@ -96,7 +98,7 @@ def main() -> None:
     parser.add_argument("--tools", nargs="*", default=list(TOOLS_COMPARED), metavar="NAME")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES, metavar="NAME")
     parser.add_argument("--trials", type=int, default=60, help="of the case of many trials")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="of the cases that measure times")
     given = parser.parse_args()
     if given.install and (missing := install(given.peers)):
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)

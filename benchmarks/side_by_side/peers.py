@@ -39,12 +39,14 @@ class Tool:
             a folder with the files of `tools/`.
         parallel: False if it runs one trial after another.
         isolates: True if each trial has a process of its own.
+        imports: True if each trial imports torch; such a tool gets fewer trials.
         is_ours: True if it runs in the environment of this benchmark.
     """
 
     command: Callable[[str, int, int], list[str]]
     parallel: bool = True
     isolates: bool = True
+    imports: bool = False
     is_ours: bool = False
 
 
@@ -99,14 +101,14 @@ TOOLS_COMPARED = {
     "sweep --inline": Tool(
         _sweep(TRAINER, "--inline"), parallel=False, isolates=False, is_ours=True
     ),
-    "sweep, script": Tool(_sweep(PROGRAM, *PARALLEL), is_ours=True),
-    "shell loop": Tool(_loop, is_ours=True),
-    "Ray Tune, function": Tool(_script("tune_function.py")),
+    "sweep, script": Tool(_sweep(PROGRAM, *PARALLEL), imports=True, is_ours=True),
+    "shell loop": Tool(_loop, imports=True, is_ours=True),
+    "Ray Tune, function": Tool(_script("tune_function.py"), imports=True),
     "Ray Tune, reused actors": Tool(_script("tune_reused.py"), isolates=False),
     "Optuna alone": Tool(_script("optuna_alone.py"), isolates=False),
-    "Syne Tune, local": Tool(_script("syne_tune_local.py")),
+    "Syne Tune, local": Tool(_script("syne_tune_local.py"), imports=True),
     "Hydra, joblib": Tool(_hydra, isolates=False),
-    "Guild": Tool(_guild, parallel=False),
+    "Guild": Tool(_guild, parallel=False, imports=True),
 }
 
 

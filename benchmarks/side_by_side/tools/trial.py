@@ -15,14 +15,13 @@ def note(event, x, **facts):
 
 def losses(x):
     """Yield each step and its loss, as a training would take its time for it."""
-    import torch
-
+    if os.environ.get("SIDE_BY_SIDE_TORCH", "1") == "1":
+        import torch  # noqa: F401
     steps = int(os.environ.get("SIDE_BY_SIDE_STEPS", "10"))
     lost_at = int(os.environ.get("SIDE_BY_SIDE_NAN_AT", "0"))
     note("start", x)
     for step in range(1, steps + 1):
         time.sleep(float(os.environ.get("SIDE_BY_SIDE_PAUSE_S", "0")))
-        loss = float(torch.tensor(x / step))
-        yield step, math.nan if 0 < lost_at <= step else loss
+        yield step, math.nan if 0 < lost_at <= step else x / step
         note("report", x, step=step)
     note("end", x)
