@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ def test_tools_run_and_their_trials_are_timed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SIDE_BY_SIDE_TORCH", "0")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # another comparison may run
     printed = run_case("one", ["sweep, script", "shell loop", "Guild"], tmp_path, 2, repeats=1)
     assert "failed" in printed.splitlines()[-3], "it is not installed there"
     rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| s")]

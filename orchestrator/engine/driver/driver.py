@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,10 +121,14 @@ def run_sweep(
             on_open(folder, records)
             driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen, cluster)
             # From here on, so that Ctrl+C never breaks into the start of a trial or of the study.
-            with control.catching(
-                lambda: driver.stop(on_stop), lambda: driver.stop_at_once(on_stop)
+            here = not inline and cluster is None
+            with (
+                control.catching(
+                    lambda: driver.stop(on_stop), lambda: driver.stop_at_once(on_stop)
+                ),
+                prepared(spec.trainer) if here else nullcontext() as place,
             ):
-                return driver.run(command, options, retries=retries, inline=inline)
+                return driver.run(command, options, retries=retries, place=place)
         except OSError as error:
             raise SweepError(
                 f"{folder.path}: {atomic.what_is_wrong(error, folder.path)}. Once that is mended, "
@@ -168,20 +172,15 @@ class _Driver:
             self._conductor.mark_interrupted()
         on_stop(True)
 
-    def run(self, command: str, options: SlotOptions, *, retries: bool, inline: bool) -> Outcome:
+    def run(
+        self, command: str, options: SlotOptions, *, retries: bool, place: Path | None
+    ) -> Outcome:
         """Run all trials that are left, write down how the sweep ended and return it.
 
         Args:
             retries: True if trials run again that had ended.
+            place: as `prepared` yields it; None for trials in this process or on a cluster.
         """
-        if inline or self._cluster is not None:
-            return self._run(command, options, retries=retries, place=None)
-        with prepared(self._spec.trainer) as place:
-            return self._run(command, options, retries=retries, place=place)
-
-    def _run(
-        self, command: str, options: SlotOptions, *, retries: bool, place: Path | None
-    ) -> Outcome:
         # While a forkserver loads PyTorch, this process loads Optuna.
         from orchestrator.engine.conductor import Conductor
         from orchestrator.engine.slots.allocator import SlotAllocator

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def folder(forkserver: Path) -> Iterator[Path]:
     (forkserver / "driver").unlink()
 
 
-def run_agent(folder: Path) -> None:
+def run_agent(folder: Path, is_loaded: Event) -> None:
+    is_loaded.set()
     with shared_forkserver.using(folder):
         serve(folder, "agent")
 
@@ -50,9 +52,12 @@ def run_agent(folder: Path) -> None:
 @contextmanager
 def agent(folder: Path) -> Iterator[multiprocessing.process.BaseProcess]:
     """Run an agent in a process of its own."""
-    process = multiprocessing.get_context("spawn").Process(target=run_agent, args=(folder,))
+    context = multiprocessing.get_context("spawn")
+    is_loaded = context.Event()
+    process = context.Process(target=run_agent, args=(folder, is_loaded))
     process.start()
     try:
+        assert is_loaded.wait(60)
         yield process
         process.join(10)
         assert process.exitcode is not None, "it ends with the driver"
@@ -61,7 +66,7 @@ def agent(folder: Path) -> Iterator[multiprocessing.process.BaseProcess]:
 
 
 def step_until(dispatcher: Dispatcher, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         dispatcher.step()
