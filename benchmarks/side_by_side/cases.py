@@ -28,8 +28,8 @@ FEWER = 5
 def workplace() -> Iterator[Path]:
     """Yield a folder with the programs of all tools and nothing else.
 
-    Its path is the same in all runs of this process, so that what tools keep of their users' code between two runs
-    counts as it does for users.
+    Its path is the same in all runs of this process, so that what tools keep of their users' code
+    between two runs counts as it does for users.
     """
     folder = Path(tempfile.gettempdir(), f"side-by-side-{os.getpid()}")
     shutil.rmtree(folder, ignore_errors=True)

@@ -53,6 +53,7 @@ class Run:
             MARK: str(self.log),
             "RAY_USAGE_STATS_ENABLED": "0",
             "SYNETUNE_FOLDER": str(folder / "syne"),
+            "GUILD_HOME": str(folder),
             **{f"SIDE_BY_SIDE_{name}": str(value) for name, value in (settings or {}).items()},
         }
         # Ray and sweep take this process's own interpreter; the others have theirs on a .pth.

@@ -88,7 +88,7 @@ def _guild(python: str, trials: int, parallel: int) -> list[str]:
         "-m",
         "guild.main_bootstrap",
         "run",
-        "script.py",
+        "guild_script.py",
         f"x=[{chosen}]",
         "--force-flags",
         "-y",
