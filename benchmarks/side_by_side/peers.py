@@ -36,7 +36,7 @@ class Tool:
 
     Attributes:
         command: returns the command for a number of trials of which some run at once; it runs in
-            a folder with the files of `tools/`.
+            a folder with the files of `side_by_side/tools/`.
         parallel: False if it runs one trial after another.
         isolates: True if each trial has a process of its own.
         imports: True if each trial imports torch; such a tool gets fewer trials.
