@@ -21,8 +21,7 @@ _MORE = """\
 # What more a file can hold; remove the # of what you want. `sweep schema` lists all keys.
 # run_cap: 20                           # greatest number of trials; random and bayes need one
 # constraints: [{rate} <= {least}]  # configs that break one are not run
-# seeds: 3                              # run each config with so many seeds
-# stages:                               # --quick runs the first; all run if one promotes
+{seeds}# stages:                               # --quick runs the first; all run if one promotes
 #   quick: {{set: {{{budget}}}, promote: {{if: stable}}}}
 #   full: {{}}
 # ablate:                               # instead of parameters: one change at a time
@@ -268,8 +267,18 @@ def _text(
     if names and "epochs" not in names:
         line = next((each for each in lines if each.default is not None), lines[0])
         first = f"{_scalar(line.name)}: {_scalar('...' if line.default is None else line.default)}"
-    more = _MORE.format(metric=metric, budget=first, rate=rate, least=least)
+    more = _MORE.format(metric=metric, budget=first, rate=rate, least=least, seeds=_seeds(names))
     return "\n".join([*parts, "", more])
+
+
+def _seeds(names: Sequence[str]) -> str:
+    """Return the line about ``seeds``; "" if parameters are known and none is a seed."""
+    known = sorted((name for name in names if name.lower().endswith("seed")), key=len)
+    if names and not known:
+        return ""
+    is_usual = not known or known[0] == "seed"
+    value = "3" if is_usual else f"{{values: 3, parameter: {_item(known[0])}}}"
+    return _commented(f"# seeds: {value}", "run each config with so many seeds") + "\n"
 
 
 def _is_rate(name: str) -> bool:

@@ -104,8 +104,26 @@ def test_a_script_that_is_no_python(folder: Path, capsys: pytest.CaptureFixture[
     assert load_spec(folder / "b.yaml").program is not None
 
 
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("--seed", "# seeds: 3 "),
+        ("--random-seed", "# seeds: {values: 3, parameter: random_seed}"),
+        ("--rows", ""),
+    ],
+)
+def test_seeds_are_offered_to_a_script_that_takes_one(folder: Path, option: str, line: str) -> None:
+    with (folder / "train.py").open("a") as script:
+        script.write(f"p.add_argument('{option}', type=int, default=0)\n")
+    assert init("train.py") == 0
+    text = (folder / "sweep.yaml").read_text()
+    assert (line in text) if line else ("seeds" not in text)
+
+
 @pytest.mark.parametrize("arguments", [("train.py",), ("--trainer", "edc")], ids=lambda a: a[-1])
 def test_each_comment_is_a_good_key_as_it_stands(folder: Path, arguments: tuple[str, ...]) -> None:
+    with (folder / "train.py").open("a") as script:
+        script.write("p.add_argument('--seed', type=int, default=0)\n")
     assert init(*arguments) == 0
     path = folder / "sweep.yaml"
     text = path.read_text()
