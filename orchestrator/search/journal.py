@@ -8,12 +8,13 @@ never read the file again.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Container, Generator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -37,10 +38,17 @@ class KernelLock(JournalFileOpenLock):
         # Not Optuna's own name `<journal>.lock`, whose mere existence means "taken".
         self._path = journal.with_name(f".{journal.name}.lock")
         self._held: Any = None
+        # The library for locks takes longer than all else at a report, so a free one is taken here.
+        self._file: IO[bytes] | None = None
 
     def acquire(self) -> bool:
         """Wait for the lock and take it."""
-        self._held = lock.acquire(self._path, timeout_s=LOCK_TIMEOUT_S, holder="the study")
+        try:
+            if self._file is None:
+                self._file = self._path.open("ab")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._held = lock.acquire(self._path, timeout_s=LOCK_TIMEOUT_S, holder="the study")
         return True
 
     def release(self) -> None:
@@ -48,6 +56,8 @@ class KernelLock(JournalFileOpenLock):
         held, self._held = self._held, None
         if held is not None:
             held.release()
+        elif self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
 
 class Journal(JournalFileBackend):
