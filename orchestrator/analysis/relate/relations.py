@@ -61,7 +61,8 @@ def relate(
     }
     replicates = {row.rank: Replicates(row, metric) for row in rows}
     related = []
-    for row in rows if top is None else rows[:top]:
+    # What is selected may come after the rows that are shown.
+    for row in rows if top is None or select else rows[:top]:
         differences = dict(to_references(row, references))
         base = baselines.get(row.info.path)
         if base is not None and base is not row and row.lineage.stage == base.lineage.stage:
@@ -95,7 +96,7 @@ def relate(
     ]
     return replace(
         ranked,
-        rows=tuple(related),
+        rows=tuple(related[:top]),
         references=references + default_row(rows, metric),
         notes=(*ranked.notes, *notes),
         expected=expected,

@@ -140,6 +140,8 @@ def test_select_names_the_cheapest_that_is_as_good(tmp_path: Path) -> None:
     assert found.selected == "t1"
     (note,) = [note for note in found.notes if note.startswith("Selected")]
     assert note.endswith("parameters.")
+    cut = compare([tmp_path], select="one-se", top=1)
+    assert (cut.selected, len(cut.rows)) == ("t1", 1)
     assert compare([tmp_path]).selected == ""
     for number in range(4):
         (sweep.run_dir(number, f"t{number}").path / "metadata.json").unlink()
