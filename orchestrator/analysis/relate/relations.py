@@ -25,6 +25,7 @@ from orchestrator.analysis.relate.references import default_row, reference_rows,
 from orchestrator.metrics import unit as metric_unit
 
 BASELINE = "baseline"
+_LEAST_COST = 0.005  # of a value, that choosing it is worth a note
 _MOST_TRIALS = 500  # whose parameters are examined
 
 Judged = tuple[list[Row], list[str], tuple[float, float] | None]
@@ -125,8 +126,9 @@ def _choice_notes(
     """Yield what choosing the best of many costs, and whether the search was overtuned."""
     if expected is not None:
         best = replicates[1]
-        low, high, value = (f"{each:.3g}" for each in (*expected, best.value))
-        if {low, high} != {value}:
+        cost = max(abs(each - best.value) for each in expected)
+        if cost > _LEAST_COST * abs(best.value):
+            low, high, value = (f"{each:.3g}" for each in (*expected, best.value))
             span = low if low == high else f"{low} to {high}"
             of = metric_unit(ranked.sort_by, best.row.kind)
             yield (
