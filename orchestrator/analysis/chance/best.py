@@ -50,7 +50,20 @@ def against_the_best(
         interval = None if known is None else Interval(known[0].low, known[0].high, known[1])
         tied = place not in distinct if place in found else None
         shown.append(replace(row, interval=interval, tied=tied))
-    return shown, _sentence(shown, found, best)
+    return shown, [*_sentence(shown, found, best), *_problems(compared)]
+
+
+def _problems(compared: Sequence[Replicates]) -> list[str]:
+    """Return which rows have arrays that cannot be drawn, for each reason."""
+    rows: dict[str, list[str]] = {}
+    for each in compared:
+        for problem in dict.fromkeys(run.problem for run in each.runs if run.problem):
+            rows.setdefault(problem, []).append(each.row.trial)
+    return [
+        f"No 95 % interval over samples of {names[0]}"
+        f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {problem}."
+        for problem, names in rows.items()
+    ]
 
 
 def _sentence(

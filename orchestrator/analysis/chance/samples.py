@@ -32,7 +32,7 @@ class SampledRun:
     """The samples of one split of a run, and its metrics by groups of them.
 
     Attributes:
-        problem: why there are none; "" if there are.
+        problem: why arrays that are there are not drawn; "" if they are, or are none.
         groups: [N] number of the group of each sample; None if each is its own.
     """
 
@@ -49,10 +49,12 @@ class SampledRun:
         self._targets: Samples | None = None
         self._metrics: dict[str, Any] = {}
         if run is None:
-            self.problem = "it has no arrays"
             return
         try:
             predictions, targets = run.load_pair(split)
+        except ArrayProblem:
+            return  # the table states it
+        try:
             self.groups = run.load_groups(split, len(targets))
         except ArrayProblem as error:
             self.problem = str(error)

@@ -102,3 +102,15 @@ def test_a_sweep_file_names_the_groups_of_its_scripts_arrays(tmp_path: Path) -> 
     for run in sweep.run_dirs():
         np.save(run.path / "val_speakers.npy", np.arange(7))
     assert compare([tmp_path]).rows[0].interval is None
+
+
+def test_groups_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, [0.0, 0.01, 0.3])
+    for number in (1, 2):
+        np.save(sweep.run_dir(number, f"t{number}").groups_file("val"), np.arange(7))
+    notes = compare([tmp_path]).notes
+    (note,) = [note for note in notes if note.startswith("No 95 %")]
+    assert note == (
+        "No 95 % interval over samples of t1 and 1 more: val_groups.npy has the shape (7,) for 60 "
+        "samples."
+    )
