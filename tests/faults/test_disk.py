@@ -48,6 +48,5 @@ def test_ray_does_not_start_below_its_limits(
     limits = {"files": (4096, 4096), "space": (-1, -1), limit: (number, number)}
     kinds = {ray_runner.resource.RLIMIT_NOFILE: "files", ray_runner.resource.RLIMIT_AS: "space"}
     monkeypatch.setattr(ray_runner.resource, "getrlimit", lambda kind: limits[kinds[kind]])
-    monkeypatch.setattr(ray_runner.resource, "setrlimit", lambda kind, values: None)
     with pytest.raises(SweepError, match=f"`ulimit {words}` is .*Raise"):
         ray_runner._check_limits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -13,6 +14,8 @@ from orchestrator.engine.child.reaper import marked_folder
 
 RAY_FOLDER = "r"
 """Ray opens its folder to everyone, so it gets one below ours, which nobody else can enter."""
+
+_ENOUGH_FILES = 4096
 
 # A path to a socket holds 107 bytes; Ray appends up to 67 to its folder.
 _LONGEST = 40 - len(f"/{RAY_FOLDER}")
@@ -27,6 +30,7 @@ def prepared(trainer: str | None) -> Iterator[Path]:
     Yields:
         The folder in which it serves, for temporary files, readable by this user alone.
     """
+    _raise_file_limit()
     resource_tracker.ensure_running()  # before the mark, since it outlives the sweep
     with (
         marked_folder(longest_path=_LONGEST, ends_all=True) as folder,
@@ -34,3 +38,11 @@ def prepared(trainer: str | None) -> Iterator[Path]:
         shared_forkserver.using(folder),
     ):
         yield folder
+
+
+def _raise_file_limit() -> None:
+    """Raise the limit of open files as far as it may be; what is started inherits it."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= files < _ENOUGH_FILES:
+        enough = _ENOUGH_FILES if most == resource.RLIM_INFINITY else min(_ENOUGH_FILES, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))

@@ -63,7 +63,6 @@ _UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 # Below these Ray aborts with pages of its own text, or waits for a minute; it starts with these.
 _LEAST_FILES = 64
 _LEAST_ADDRESS_SPACE = 3 * GIB
-_ENOUGH_FILES = 4096
 
 
 def run_trials(
@@ -232,13 +231,11 @@ def import_ray(settings: Mapping[str, str]) -> Any:
 
 
 def _check_limits() -> None:
-    """Raise the limit of open files as far as it may be; `SweepError` if Ray could not start."""
-    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= files < _ENOUGH_FILES:
-        files = _ENOUGH_FILES if most == resource.RLIM_INFINITY else min(_ENOUGH_FILES, most)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    """Raise a `SweepError` if Ray could not start."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     space = resource.getrlimit(resource.RLIMIT_AS)[0]
-    short = f"`ulimit -n` is {files}, and it opens {_LEAST_FILES}" if files < _LEAST_FILES else ""
+    is_short = 0 <= files < _LEAST_FILES
+    short = f"`ulimit -n` is {files}, and it opens {_LEAST_FILES}" if is_short else ""
     if 0 <= space < _LEAST_ADDRESS_SPACE:
         least = format_size(_LEAST_ADDRESS_SPACE)
         short = f"`ulimit -v` is {space >> 10} ({format_size(space)}), and it reserves {least}"
