@@ -106,7 +106,7 @@ class Conductor:
         Either nothing is left (`is_over`), or there is no room, or the script that started last has
         not yet shown its output folder.
         """
-        if self.stopping or self._waits_for_folder():
+        if self.stopping or self.slots.is_full or self._waits_for_folder():
             return None
         if not has_room(self._spec, self.records.values(), len(self._running)):
             return None

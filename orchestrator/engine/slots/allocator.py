@@ -10,13 +10,13 @@
     allocator.tick()                                  # many times a second
     allocator.ended(attempt_id, is_complete=True)     # or recover(...) after an out-of-memory
 
-It couples the parts that each know one thing: occupancy (what runs where and holds what), admission
-(is there room), needs (what does a trial take), limits (are more at once faster), timing (how long
-does it take) and out-of-memory (what next).
+It couples occupancy (what runs where), admission (is there room), needs (what does a trial take),
+limits (are more at once faster), timing (how long does it take) and out-of-memory (what next).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ from orchestrator.engine.slots.device_limits import DeviceLimits, Found
 from orchestrator.engine.slots.machine import Machine, SlotOptions
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.engine.slots.oom_retry import Recovery, recover_counted, recover_uncounted
-from orchestrator.engine.slots.sites import Site, waiting_of
+from orchestrator.engine.slots.sites import RECHECK_S, Site, waiting_of
 from orchestrator.engine.slots.timing import SweepTiming, WaitingLog, is_whole
 from orchestrator.engine.slots.trial_needs import TrialNeeds
 from orchestrator.files import MIB, to_mib
@@ -78,6 +78,7 @@ class SlotAllocator:
         self._wants: dict[int, Want] = {}
         self._asked: dict[tuple[str, int], Need] = {}
         self._waiting = WaitingLog(machine, options.wait_timeout_s)
+        self._refused_at = -math.inf
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Restore what trials of an interrupted sweep took and asked for after out-of-memory."""
@@ -94,6 +95,11 @@ class SlotAllocator:
     def timeout_message(self) -> str:
         """Why the sweep ends: it waited long enough while nothing ran; "" if it need not end."""
         return "" if self._site_of else self._waiting.timeout_message
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing had room a moment ago, and nothing has changed since."""
+        return self._machine.monotonic() - self._refused_at < RECHECK_S
 
     def summary(self) -> dict[str, Any]:
         """Return the state of placement in JSON types, for the sweep's record; {} for no news."""
@@ -123,6 +129,7 @@ class SlotAllocator:
             slot = site.admission.take(wants[place].need, alone=wants[place].alone)
         self._note_waiting(starts=slot is not None)
         if found is None or slot is None:
+            self._refused_at = self._machine.monotonic()
             return None
         for passed in overtaken(wants, place):
             number = candidates[passed].number
@@ -185,6 +192,7 @@ class SlotAllocator:
 
     def ended(self, attempt_id: str, *, is_complete: bool = False) -> None:
         """Free the slot of an attempt whose process is gone, and keep what was learned."""
+        self._refused_at = -math.inf
         site = self._site_of.pop(attempt_id, None)
         occupied = None if site is None else site.occupancy.leave(attempt_id)
         if site is None or occupied is None:
@@ -218,8 +226,8 @@ class SlotAllocator:
         if is_counted:
             found = self._recover_counted(site, occupied, text, was_alone=was_alone)
         else:
-            others = len(site.occupancy.slots)
-            found = recover_uncounted(kind, text, others=others, retries=retries)
+            running = len(site.occupancy.slots)
+            found = recover_uncounted(kind, text, others=running, retries=retries)
         falls_back = site.limits.ran_out(at_once, record.number, site.place_of(occupied))
         if found.again is not None:
             record.need["retries"] = retries + 1
@@ -260,6 +268,7 @@ class SlotAllocator:
             need = Need(measured, "measured")
             if measured < given:
                 site.occupancy.shrink(occupied, measured)
+                self._refused_at = -math.inf
         occupied.note_need(need)
         occupied.record.need["peak_mib"] = to_mib(peak)
         self._log.save(occupied.record)
@@ -272,13 +281,14 @@ class SlotAllocator:
         # A card that is lost for the moment is taken to come back whole.
         is_lost = len(mine) < len(occupied.devices)
         is_shared = any(map(site.occupancy.is_busy, mine))
+        greatest = max((each.admission.greatest() for each in self._usable()), default=0)
         return recover_counted(
             occupied,
             text,
             place=", ".join(map(str, mine or occupied.devices)),
             is_capped=occupied.cap_bytes is not None and self._spec.program is None,
             was_alone=was_alone and not is_lost and not is_shared,
-            greatest_bytes=occupied.total_bytes if is_lost else self._greatest(),
+            greatest_bytes=occupied.total_bytes if is_lost else greatest,
             declared_bytes=self._needs.declared_bytes,
         )
 
@@ -298,15 +308,12 @@ class SlotAllocator:
                 break
         return best
 
-    def _greatest(self) -> int:
-        """Return the bytes that one trial could have on a device if none of ours ran."""
-        return max((site.admission.greatest() for site in self._usable()), default=0)
-
     def _usable(self) -> list[Site]:
         return [site for site in self._sites.values() if site.machine.is_usable]
 
     def _add_sites(self, parts: Mapping[str, tuple[Machine, Plan]]) -> None:
         for name in parts.keys() - self._sites.keys():
+            self._refused_at = -math.inf
             machine, plan = parts[name]
             occupancy = Occupancy(
                 plan, self._options, machine, self._leases, is_script=self._spec.program is not None
@@ -330,6 +337,7 @@ class SlotAllocator:
 
     def _emit_growth(self, found: Found) -> None:
         for facts in found:
+            self._refused_at = -math.inf  # more may run at once
             self._log.emit("growth", **facts)
 
     def _note_waiting(self, *, starts: bool) -> None:

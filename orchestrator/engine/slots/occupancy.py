@@ -191,8 +191,10 @@ class Occupancy:
     def look(self) -> list[OccupiedSlot]:
         """Read what scripts hold, if it is time; return those of which it is known."""
         now = self._machine.monotonic()
+        if not self._is_script or now - self._looked_at < LOOK_EVERY_S:
+            return []
         watched = [occupied for occupied in self.slots.values() if occupied.pid is not None]
-        if not self._is_script or not watched or now - self._looked_at < LOOK_EVERY_S:
+        if not watched:
             return []
         self._looked_at = now
         if not self._machine.on_cpu:

@@ -10,6 +10,9 @@ from orchestrator.engine.slots.machine import Machine
 from orchestrator.engine.slots.occupancy import Occupancy, OccupiedSlot
 from orchestrator.placement.admission import Admission, Waiting, Want
 
+RECHECK_S = 1.0
+"""After a refusal, how long no machine is looked at while nothing has changed; it takes long."""
+
 
 @dataclass(frozen=True)
 class Site:
