@@ -22,6 +22,8 @@ from orchestrator.search import Importance, importance
 
 Scalar = str | int | float | bool | None
 
+_LABEL = 36  # characters from which a label is long
+
 
 @dataclass(frozen=True)
 class ReportedRun:
@@ -86,6 +88,20 @@ class Report:
     def best(self) -> ReportedRun | None:
         """The run that ranks first; None if none does."""
         return min((run for run in self.runs if run.rank), key=lambda run: run.rank, default=None)
+
+    def short_label(self, run: ReportedRun) -> str:
+        """Return a name for a legend or an axis: the values that vary instead of a long label."""
+        names = [name for name in self.varied if name in run.config]
+        if len(run.label) <= _LABEL or not names:
+            return run.label
+        words = [name.rpartition(".")[2].split("_") for name in names]
+        keys = ["".join(word[:1] for word in own) if len(own) > 1 else own[0] for own in words]
+        keys = keys if len(set(keys)) == len(keys) else names
+        text = ", ".join(
+            f"{key}={value:g}" if isinstance(value := run.config[name], float) else f"{key}={value}"
+            for key, name in zip(keys, names, strict=True)
+        )
+        return text if len(text) < len(run.label) else run.label
 
     def unit(self, metric: str) -> str:
         """Return the unit of a metric; "" if unknown."""

@@ -152,7 +152,7 @@ def _column(
     title: str, values: Sequence[Any], is_shown: bool = True, unit: str = ""
 ) -> TableColumn:
     cells = tuple((value if is_number(value) else None, number_text(value)) for value in values)
-    numeric = all(value is None or is_number(value) for value in values)
+    numeric = all(value is None or isinstance(value, float) or is_number(value) for value in values)
     return TableColumn(title, cells, is_shown, numeric, unit)
 
 

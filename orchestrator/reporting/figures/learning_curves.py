@@ -76,7 +76,7 @@ def _curves_of(report: Report, base: str, names: set[str], most: int) -> Drawing
             is_training = name.startswith("train_")
             figure.add_scatter(
                 **_positions(points),
-                name=plain(run.label, LABEL),
+                name=plain(report.short_label(run), LABEL),
                 legendgroup=run.label,
                 showlegend=not shown,
                 mode="lines" if len(points) > 1 else "markers",
@@ -191,7 +191,7 @@ def learning_rates(report: Report) -> Iterator[Drawing]:
         if points:
             figure.add_scatter(
                 **_positions(points),
-                name=plain(run.label, LABEL),
+                name=plain(report.short_label(run), LABEL),
                 line=style_of(place),
                 mode="lines",
                 meta={

@@ -64,7 +64,7 @@ def _bars(report: Report, name: str, shown: Sequence[tuple[int, ReportedRun]]) -
         )
     )
     figure.update_layout(xaxis_title=report.with_unit(name), height=120 + 26 * len(shown))
-    _name_rows(figure, [run.label for _, run in shown])
+    _name_rows(figure, [report.short_label(run) for _, run in shown])
     return figure
 
 
@@ -213,5 +213,5 @@ def effects(report: Report) -> Iterator[Drawing]:
         xaxis_title=f"difference of {report.with_unit(metric)} to the baseline",
         height=140 + 30 * len(found),
     )
-    _name_rows(figure, [run.lineage.words or run.label for _, run, _ in found])
+    _name_rows(figure, [run.lineage.words or report.short_label(run) for _, run, _ in found])
     yield Drawing("effects", "Effect of each change", "Ablation", figure, is_wide=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LABEL = 36  # characters of a name in a legend or on an axis
+LABEL = 44  # characters of a name in a legend or on an axis
 
 # Okabe and Ito (2008): colors that people with any color vision can distinguish; without yellow
 # and black, which vanish on a light or a dark page.

@@ -132,7 +132,9 @@
   const source = new EventSource(`${base}/events`);
   source.onopen = () => say("");
   source.onmessage = (event) => receive(JSON.parse(event.data));
-  source.onerror = () => say(source.readyState === EventSource.CLOSED
+  // The dashboard of `sweep run --dashboard` ends with the run.
+  const isOver = () => page && !/^● /.test(document.querySelector("[data-part='status']").textContent.trim());
+  source.onerror = () => say(source.readyState === EventSource.CLOSED || isOver()
     ? "The dashboard has ended. Start it again: sweep dashboard"
     : "No connection to the dashboard; trying again …");
 
