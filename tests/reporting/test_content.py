@@ -61,3 +61,15 @@ def test_secrets_of_the_environment_stay_out(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         collect([tmp_path / "nowhere"])
+
+
+def test_a_long_label_becomes_the_values_that_vary(tmp_path: Path) -> None:
+    sweep = made.sweep(tmp_path)
+    for number in range(2):
+        config = {"model.weight_decay": 0.1 * number, "optimizer": ("adam", "sgd")[number]}
+        name = f"model.weight_decay={number}_optimizer_of_the_network"
+        made.trial(sweep, number, name=name, config=config, error=0.1, val_error=0.1)
+    made.trial(sweep, 2, name="short", config={"optimizer": "lion"}, error=0.2, val_error=0.2)
+    report = collect([tmp_path])
+    labels = [report.short_label(run) for run in report.runs]
+    assert labels == ["optimizer=adam, wd=0", "optimizer=sgd, wd=0.1", "short"]

@@ -118,7 +118,7 @@ def _changed(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def with_changes(report: Report, changes: Changes, place_of: Mapping[Path, int]) -> Report:
     """Return the report with the states of changed trials, and the last values of running ones."""
-    runs = list(report.runs)
+    runs, metric = list(report.runs), report.comparison.sort_by
     for run, record in changes.records.items():
         place = place_of[run.path]
         state, reason = record.state.value, (record.reason or "").partition("\n")[0]
@@ -134,7 +134,7 @@ def with_changes(report: Report, changes: Changes, place_of: Mapping[Path, int])
                 rank=0,
                 state=state,
                 config=record.config,
-                metrics={} if record.value is None else {report.comparison.sort_by: record.value},
+                metrics={metric: record.value} if metric and record.value is not None else {},
                 problem=problem,
             )
             runs.append(new)

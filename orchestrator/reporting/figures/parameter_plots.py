@@ -11,6 +11,7 @@ from orchestrator.reporting.figures.drawing import WIDE, Drawing, is_number
 from orchestrator.reporting.figures.style import plain, style_of
 
 _FEW_VALUES = 6
+_MOST_TEXTS = 24  # on one axis
 
 
 def slices(report: Report) -> Iterator[Drawing]:
@@ -53,6 +54,7 @@ def _name_values(figure: Any, values: Sequence[Any]) -> None:
     are_numbers = all(is_number(value) for value in values)
     distinct = sorted(set(values)) if are_numbers else list(dict.fromkeys(map(str, values)))
     if not are_numbers or len(distinct) <= _FEW_VALUES:
+        distinct = distinct[:: 1 + len(distinct) // _MOST_TEXTS]
         texts = [f"{value:.4g}" if are_numbers else plain(value, 16) for value in distinct]
         figure.update_xaxes(tickvals=distinct, ticktext=texts)
 
