@@ -72,4 +72,4 @@ def test_a_long_label_becomes_the_values_that_vary(tmp_path: Path) -> None:
     made.trial(sweep, 2, name="short", config={"optimizer": "lion"}, error=0.2, val_error=0.2)
     report = collect([tmp_path])
     labels = [report.short_label(run) for run in report.runs]
-    assert labels == ["optimizer=adam, wd=0", "optimizer=sgd, wd=0.1", "short"]
+    assert labels == ["wd=0, optimizer=adam", "wd=0.1, optimizer=sgd", "short"]
