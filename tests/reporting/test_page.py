@@ -46,7 +46,7 @@ def test_what_was_asked_how_far_targets_are_and_what_fails_is_shown(tmp_path: Pa
     page = without_plotly(render(collect([tmp_path])))
     assert "<p>Which rate?</p>" in page
     assert "✗ no, by 0.06" in page
-    assert "success: missed; best.mae &lt; 0.01." in page
+    assert "Success: missed; best.mae &lt; 0.01." in page
 
 
 def test_the_verdict_names_the_config_that_is_best_over_its_seeds(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ const sweepReport = (() => {
     if (isBeside && isNarrow) out.height = (layout.height || 450) + 220;
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).concat(["xaxis", "yaxis"])) {
       const axis = out[name] || {};
-      out[name] = { gridcolor: line, zerolinecolor: line, automargin: true, exponentformat: "power", minexponent: 4, ...axis };
+      out[name] = { gridcolor: line, zerolinecolor: line, automargin: true, separatethousands: true, exponentformat: axis.type === "log" ? "power" : "SI", minexponent: 7, ...axis };
       if (axis.title) out[name].title = { standoff: 8, ...axis.title };
     }
     return out;
@@ -57,7 +57,7 @@ const sweepReport = (() => {
   function layoutOf(id, plot) {
     const layout = themed(figures[id].layout);
     const [isLog, isTimed] = [isChecked(plot, "log"), isChecked(plot, "time")];
-    if (isLog) layout.yaxis = { ...layout.yaxis, type: "log" };
+    if (isLog) layout.yaxis = { ...layout.yaxis, type: "log", exponentformat: "power" };
     if (isTimed) layout.xaxis = { ...layout.xaxis, title: { text: "time [s]" } };
     if (isTouched && id !== "parallel") layout.dragmode = false; // a finger scrolls the page
     layout.uirevision = `${isLog} ${isTimed}`; // as long as it is the same, the user's zoom stays
