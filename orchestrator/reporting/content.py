@@ -288,6 +288,8 @@ def _sweep_text(sweep: SweepDir) -> SweepText:
     record: dict[str, Any] = atomic.read_json(sweep.state_file) or {}
     plan: dict[str, Any] = atomic.read_json(sweep.plan_file) or {}
     spec: dict[str, Any] = atomic.read_json(sweep.spec_file) or {}
+    growth = (record.get("placement") or {}).get("growth")
+    gains = [f"{device}: {text}" for device, text in growth.items()] if growth else []
     program = spec.get("program")
     if isinstance(program, dict):
         program.pop("env", None)  # it may hold secrets, and a report is passed on
@@ -297,7 +299,7 @@ def _sweep_text(sweep: SweepDir) -> SweepText:
         verdict=_verdict(record),
         command=str(record.get("command") or ""),
         spec=json.dumps(_filled(spec), indent=2, ensure_ascii=False),
-        placement=str(plan.get("reason") or ""),
+        placement="; ".join(text for text in (str(plan.get("reason") or ""), *gains) if text),
         environment=_environment(sweep),
         occupancy=occupancy(sweep),
     )

@@ -38,13 +38,15 @@ def test_what_was_asked_how_far_targets_are_and_what_fails_is_shown(tmp_path: Pa
     spec = {"description": "Which rate?", "parameters": {}}
     success = {"success": {"met": False, "words": "success: missed; best.mae < 0.01"}}
     targets = {"mae": "<= 0.04"}
-    sweep = made.sweep(tmp_path, spec=spec, targets=targets, course=success)
+    gain = {"growth": {"cpu": "2 at once: 1.7 times as fast"}}
+    sweep = made.sweep(tmp_path, spec=spec, targets=targets, course=success, placement=gain)
     made.trial(sweep, 0, name="a", state=TrialState.FAIL, reason="ValueError: no")
     page = without_plotly(render(collect([tmp_path])))
     assert "No run can be ranked: FAIL: ValueError: no." in page
     made.trial(sweep, 1, name="b", error=0.1, val_error=0.1)
     page = without_plotly(render(collect([tmp_path])))
     assert "<p>Which rate?</p>" in page
+    assert "Placement: cpu: 2 at once: 1.7 times as fast" in page
     assert "✗ no, by 0.06" in page
     assert "Success: missed; best.mae &lt; 0.01." in page
 
