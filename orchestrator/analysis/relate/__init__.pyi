@@ -1,6 +1,5 @@
 from .noise import (
-    between_runs as between_runs,
-    between_seeds as between_seeds,
+    between_configs as between_configs,
     not_worse as not_worse,
 )
 from .separation import Separation as Separation

@@ -22,6 +22,7 @@ from orchestrator.analysis.chance import (
     holm,
 )
 from orchestrator.analysis.chance.confidence import student_quantile
+from orchestrator.analysis.chance.replicates import joined
 from orchestrator.analysis.measure.measuring import measure
 from orchestrator.analysis.measure.row import Difference, Row
 from orchestrator.metrics import ArrayProblem, evaluate
@@ -59,12 +60,8 @@ def not_worse(runs: Mapping[int, Sequence[StoredRun]], than: int, metric: str) -
         runs: number of a config to the runs of its seeds.
         than: the config that the others are compared with.
     """
-    found = {}
-    for number, members in runs.items():
-        rows = [row for row in map(measure, members) if isinstance(row, Row)]
-        if rows:
-            joint = replace(rows[0], members=tuple(rows) if len(rows) > 1 else ())
-            found[number] = Replicates(joint, metric)
+    known = {number: _replicates(members, metric) for number, members in runs.items()}
+    found = {number: each for number, each in known.items() if each is not None}
     if than not in found:
         return set()
     differences = {
@@ -74,6 +71,36 @@ def not_worse(runs: Mapping[int, Sequence[StoredRun]], than: int, metric: str) -
     }
     # The one that others are compared with was chosen by the same data, so all pairs count.
     return differences.keys() - holm(differences, len(found) * (len(found) - 1) // 2)
+
+
+def between_configs(
+    ours: Sequence[tuple[StoredRun, float]], theirs: Sequence[tuple[StoredRun, float]], metric: str
+) -> Difference:
+    """Return the difference of two configs with an interval over seeds, samples, or both.
+
+    Args:
+        ours: the runs of the seeds of a config with their values, at least one.
+        theirs: those of the other config.
+    """
+    values, others = ([value for _, value in each] for each in (ours, theirs))
+    one, two = (_replicates([run for run, _ in each], metric) for each in (ours, theirs))
+    samples = one.samples_minus(two) if one is not None and two is not None else None
+    seeds = between_means(values, others)
+    if seeds is not None and samples is not None:
+        both = joined(seeds, samples)
+        return Difference(both.value, both.low, both.high, "seeds and samples")
+    if seeds is None and len(ours) == len(theirs) == 1:
+        paired = between_runs(ours[0][0], theirs[0][0], metric)
+        if paired is not None:
+            return paired
+    return between_seeds(values, others)
+
+
+def _replicates(members: Sequence[StoredRun], metric: str) -> Replicates | None:
+    rows = [row for row in map(measure, members) if isinstance(row, Row)]
+    if not rows:
+        return None
+    return Replicates(replace(rows[0], members=tuple(rows) if len(rows) > 1 else ()), metric)
 
 
 def between_runs(

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.analysis import facts_of, joint_facts
 from orchestrator.analysis.measure import Difference
-from orchestrator.analysis.relate import between_runs, between_seeds
+from orchestrator.analysis.relate import between_configs
 from orchestrator.engine.queue.decisions import Decisions, Ending
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.runs import TrialRecord, TrialState
@@ -156,15 +156,17 @@ class Ablation:
         values, others = _values(ours), _values(theirs)
         if not values or not others:
             return None
-        found = between_seeds(list(values.values()), list(others.values()))
         metric = self._view.spec.metric
-        if found.is_noise is not None or metric is None:
-            return found
+        if metric is None:
+            return None
         one, other = (
-            self._view.run_dir(self._view.records[next(iter(numbers))]).path
-            for numbers in (values, others)
+            [
+                (open_run(self._view.run_dir(self._view.records[number]).path), value)
+                for number, value in known.items()
+            ]
+            for known in (values, others)
         )
-        return between_runs(open_run(one), open_run(other), metric.name) or found
+        return between_configs(one, other, metric.name)
 
 
 def _values(records: Sequence[TrialRecord]) -> dict[int, float]:

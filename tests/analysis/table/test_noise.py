@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.analysis.relate.noise import between_runs, between_seeds, not_worse
+from orchestrator.analysis.relate.noise import (
+    between_configs,
+    between_runs,
+    between_seeds,
+    not_worse,
+)
 from orchestrator.runs.layout import RunDir
 from orchestrator.runs.read import StoredRun, open_run
 from tests.analysis import made
@@ -144,3 +149,29 @@ def test_seeds_without_arrays_are_compared_by_their_values(tmp_path: Path) -> No
             made.metadata(folder, final_metrics={"val_loss": value})
             runs[number].append(open_run(folder))
     assert not_worse(runs, 0, "val_loss") == {1}
+
+
+def test_configs_are_compared_over_seeds_and_samples(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(size=(60, 3))
+    errors = random.normal(size=targets.shape)
+    configs = []
+    for config, scale in enumerate((1.0, 1.5)):
+        runs = []
+        for seed in range(3):
+            folder = tmp_path / f"r{config}{seed}"
+            folder.mkdir()
+            predicted = targets + (scale + 0.02 * seed) * errors
+            np.save(folder / "val_targets.npy", targets)
+            np.save(folder / "val_predictions.npy", predicted)
+            runs.append((open_run(folder), float(np.abs(predicted - targets).mean())))
+        configs.append(runs)
+    found = between_configs(configs[1], configs[0], "val_mae")
+    seeds = between_seeds(*([value for _, value in runs] for runs in configs[::-1]))
+    assert (found.basis, found.is_noise) == ("seeds and samples", False)
+    assert found.value == pytest.approx(seeds.value)
+    assert found.low < seeds.low < seeds.high < found.high
+    alone = between_configs(configs[1][:1], configs[0][:1], "val_mae")
+    assert alone.basis == "samples"
+    bare = [[(open_run(tmp_path / "nowhere"), value)] for value in (1.0, 2.0)]
+    assert between_configs(*bare, "val_mae").is_noise is None
