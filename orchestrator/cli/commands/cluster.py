@@ -170,7 +170,7 @@ def _directives(
     sbatch: tuple[str, ...],
 ) -> Iterator[str]:
     """Yield the options of sbatch; the user's come last, since the last of an option counts."""
-    job = re.sub(r"[^\w.-]+", "-", name)
+    job = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)
     yield f"#SBATCH --job-name=sweep-{job}"
     yield f"#SBATCH --output=sweep-{job}-%j.log"
     yield "#SBATCH --open-mode=append"
