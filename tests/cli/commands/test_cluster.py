@@ -17,6 +17,8 @@ import pytest
 from tests.cli.running import sweep
 from tests.engine.sweeps import wait_until
 
+Start = Callable[..., subprocess.Popen[str]]
+
 FILE = """\
 version: 1
 name: mine
@@ -70,8 +72,8 @@ def script(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Pa
 
 
 @pytest.fixture
-def job(folder: Path, script: Callable[..., Path]) -> Iterator[subprocess.Popen[str]]:
-    """A job that runs the script with stand-ins for Slurm, Ray and the sweep."""
+def start(folder: Path, script: Callable[..., Path]) -> Iterator[Start]:
+    """Starts jobs that run the script with stand-ins for Slurm, Ray and the sweep."""
     bin_folder = folder / "bin"
     bin_folder.mkdir()
     for name, text in STAND_INS.items():
@@ -86,13 +88,29 @@ def job(folder: Path, script: Callable[..., Path]) -> Iterator[subprocess.Popen[
         "SLURM_JOB_ID": str(os.getpid()),
         "SLURM_JOB_NODELIST": "n[1-2]",
     }
-    process = subprocess.Popen(
-        ["bash", path], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    started: list[subprocess.Popen[str]] = []
+
+    def start(**variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            ["bash", path],
+            env=environment | variables,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def job(start: Start) -> subprocess.Popen[str]:
+    return start()
 
 
 def ended(job: subprocess.Popen[str]) -> int:
@@ -120,6 +138,18 @@ def test_the_job_runs_the_sweep_on_ray_with_a_token_and_ends_with_its_code(
     assert not (folder / "requeued").exists()
 
 
+def test_after_a_preemption_without_warning_failed_trials_run_again(
+    folder: Path, start: Start
+) -> None:
+    (folder / "code").write_text("0")
+    for saved, expected in ((False, True), (True, False)):
+        if saved:
+            (folder / f".sweep-{os.getpid()}-saved").touch()
+        assert ended(start(SLURM_RESTART_COUNT="1")) == 0
+        assert ("--retry-failed" in (folder / "arguments").read_text()) == expected
+    assert not list(folder.glob(".sweep-*"))
+
+
 @pytest.mark.parametrize("sent", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_signal_stops_the_sweep_in_order_and_only_the_time_limit_queues_the_job_again(
     folder: Path, job: subprocess.Popen[str], sent: signal.Signals
@@ -129,6 +159,7 @@ def test_a_signal_stops_the_sweep_in_order_and_only_the_time_limit_queues_the_jo
     assert ended(job) == 130
     assert (folder / "ended").read_text() == "stopped\n"
     assert (folder / "requeued").exists() == (sent == signal.SIGUSR1)
+    assert bool(list(folder.glob(".sweep-*-saved"))) == (sent == signal.SIGUSR1)
 
 
 def test_the_job_fails_if_ray_does_not_start(folder: Path, job: subprocess.Popen[str]) -> None:
