@@ -38,7 +38,7 @@ it held 92 to 93 % for 20 groups with skewed errors."""
 
 _MOST_STUDENTIZED = 120  # groups; beyond, both methods agree
 _MOST_GROUPS = 1000  # that are drawn
-_MOST_SLOW = 60  # groups, of a metric that is computed again without each
+_MOST_SLOW = 30  # groups, of a metric that is computed again without each
 _MOST_WEIGHED = 300  # samples that a metric of weights is computed of for each draw
 _BLOCK = 1 << 22  # numbers that are computed at once
 _CACHED = 1 << 16
