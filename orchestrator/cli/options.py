@@ -11,8 +11,9 @@ import click
 
 from orchestrator.errors import NotFoundError, UsageError, nearest
 from orchestrator.files import parse_duration
-from orchestrator.placement import model
+from orchestrator.placement import cluster_plan, model
 from orchestrator.runs import SweepDir, TrialRecord, find_sweep, load_trials, results_folder
+from orchestrator.sweepfile.model import Spec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -87,6 +88,16 @@ resources = _group(
         help="polite: at most one trial on a GPU that another user computes on. [default: full]",
     ),
 )
+
+
+def cluster_views(address: str, spec: Spec | None = None) -> list[cluster_plan.NodeView]:
+    """Return the nodes of a Ray cluster as they are now, and print what is wrong with any."""
+    from orchestrator.engine.runners.cluster import joined
+
+    with joined(address, spec, None) as cluster:
+        for text in cluster.warnings:
+            click.echo(f"Warning: {text}", err=True)
+        return cluster.views()
 
 
 def run_folders(paths: Sequence[Path]) -> list[Path]:

@@ -167,10 +167,9 @@ class Conductor:
                     self._on_failed(attempt_id, attempt, str(text))
 
     def on_gone(self, attempt_id: str, lost: str = "") -> None:
-        """Give back the room of an attempt whose process has ended, with `lost` or by itself.
+        """Give back the room of an attempt whose process has ended, by itself or with `lost`.
 
-        An attempt that ran out of memory, or whose worker ended without a word, goes back into the
-        queue, or has failed for good.
+        If it ran out of memory, or no message came, its trial goes back into the queue, or fails.
         """
         attempt = self._running.get(attempt_id)
         if attempt is None:
@@ -182,8 +181,6 @@ class Conductor:
         del self._running[attempt_id]
         if attempt.is_finished or attempt.out_of_memory is None:
             self.slots.ended(attempt_id, is_complete=attempt.record.state is TrialState.COMPLETE)
-            if attempt.record.state is TrialState.WAITING and attempt.requested_end is None:
-                self.trials.queue.put_back(attempt.record)
         else:
             kind, message = attempt.out_of_memory
             found = self.slots.recover(attempt_id, kind, f"{message}\n{attempt.log_tail()}")
@@ -191,8 +188,8 @@ class Conductor:
                 self._finish(attempt, TrialState.FAIL, f"{found.reason}\n{message}")
             else:
                 self._finish(attempt, TrialState.WAITING, found.reason)
-                if attempt.requested_end is None:
-                    self.trials.queue.put_back(attempt.record)
+        if attempt.record.state is TrialState.WAITING and attempt.continues:
+            self.trials.queue.put_back(attempt.record)
         for text in self._programs.ended(attempt, self._running.values()):
             self._log.warn(attempt.record, text)
         if note := self._programs.metrics_note(attempt):
@@ -242,6 +239,11 @@ class Conductor:
         self.slots.close()
         self._spent.tick(0, is_last=True)
         self.update_state()
+
+    def vacate(self, attempt_id: str, reason: str) -> None:
+        """Let an attempt save and end where it runs, so that its trial continues elsewhere."""
+        if (attempt := self._running.get(attempt_id)) is not None:
+            attempt.move(reason)
 
     def stop_trial(self, number: int, reason: str) -> None:
         """End one trial for good; one that waits is not started."""

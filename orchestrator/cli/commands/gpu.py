@@ -59,9 +59,14 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @click.command("gpu", cls=_Command)
 @click.option("--need", callback=_size, metavar="SIZE", help="Memory of one trial, e.g. 8GB.")
 @click.option("--trials", **options.NUMBER, help="Number of trials. [default: 1]")
+@click.option(
+    "--address", metavar="HOST:PORT", help="Show those of the Ray cluster there; or auto."
+)
 @options.as_json
 @click.pass_context
-def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, *, need: int | None, trials: int | None, address: str | None, as_json: bool
+) -> None:
     """Show the GPUs of this machine, and whether trials fit into their free memory.
 
     With --need the exit code is the verdict. 0: all trials fit at once. 1: tight, all would fit if
@@ -71,8 +76,12 @@ def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json
     """
     if trials is not None and need is None:
         raise click.UsageError("--trials needs --need SIZE, the memory of one trial.", ctx)
-    devices, note = survey()
-    left = Leases().remaining(devices)
+    if address is None:
+        devices, note = survey()
+        left = Leases().remaining(devices)
+    else:  # where the agents have subtracted what sweeps have promised
+        views, note = options.cluster_views(address), ""
+        devices = left = [device for view in views for device in view.devices]
     promised = {
         device.key: device.free_bytes - after.free_bytes
         for device, after in zip(devices, left, strict=True)
@@ -100,7 +109,8 @@ def command(ctx: click.Context, *, need: int | None, trials: int | None, as_json
     elif verdict is not None:
         lines.append(clean(verdict.reason))
     else:
-        lines.append(f"No GPU to use on this machine{f' ({clean(note)})' if note else ''}.")
+        place = "this machine" if address is None else f"the {plural(len(views), 'node')} there"
+        lines.append(f"No GPU to use on {place}{f' ({clean(note)})' if note else ''}.")
     try:
         click.echo("\n".join(lines))
     except BrokenPipeError:
@@ -119,6 +129,7 @@ def _device_json(device: Device, promised: int) -> dict[str, Any]:
     found = device.processes
     return {
         "id": device.id,
+        **({"node": device.node} if device.node else {}),
         "name": device.name,
         "uuid": device.uuid,
         "total_mib": to_mib(device.total_bytes),
@@ -136,6 +147,7 @@ def _columns(devices: Sequence[Device], promised: Mapping[str, int]) -> list[Col
 
     busy = ["-" if d.utilisation is None else f"{d.utilisation}%" for d in devices]
     columns = [
+        *([Column("node", nodes)] if any(nodes := [clean(d.node) for d in devices]) else []),
         Column("GPU", [device.id for device in devices]),
         Column("name", [clean(device.name, LONGEST_CELL) or "-" for device in devices]),
         sizes("total", lambda d: d.total_bytes),

@@ -49,6 +49,7 @@ from orchestrator.sweepfile.program import Macros, arguments
     help="Duration of one trial. [default: mean of this sweep's complete trials]",
 )
 @options.results
+@options.address
 @options.as_json
 @click.option("--configs", is_flag=True, help="Print only the configs, one JSON object per line.")
 @click.option("--argv", is_flag=True, help="Print only the argument lists, one JSON list per line.")
@@ -65,6 +66,7 @@ def command(
     share: model.Share,
     trial_minutes: float | None,
     results: Path | None,
+    address: str | None,
     as_json: bool,
     configs: bool,
     argv: bool,
@@ -87,14 +89,18 @@ def command(
     folder = results_folder(results)
     policy, devices = policy_of(loaded, max_parallel, placement, share), hypothetical(cards)
     known = partial(known_need, loaded, results=folder)
-    if any(device.node for device in devices):
-        options.exclusive(gpu=cards, gpus=gpus)
+    address = None if cards else address
+    if address is not None or any(device.node for device in devices):
+        options.exclusive(gpu=cards or address, gpus=gpus)
         nodes = cluster_plan.views_of(devices, HostReader().read())
+        if address is not None:
+            nodes = options.cluster_views(address, loaded)
         plans = cluster_plan.decide_nodes(loaded, nodes, policy, known=known)
         plan = cluster_plan.join_plans(plans, policy)
         unused = [node.name for node in nodes if node.name not in plans]
         if unused:
-            click.echo(f"Warning: --gpu: no trial fits on {', '.join(unused)}.", err=True)
+            option = "--gpu" if cards else "--address"
+            click.echo(f"Warning: {option}: no trial fits on {', '.join(unused)}.", err=True)
     else:
         plan = decide(loaded, policy, devices=devices or None, gpus=gpus, known=known)
     expected = _forecast(loaded, plan, trial_minutes, folder)

@@ -128,6 +128,8 @@ def command(
 
             cluster = stack.enter_context(joined(address, loaded, folder))
             plan = cluster.decide(loaded, policy, known)
+            for text in cluster.warnings:
+                click.echo(f"Warning: {text}", err=True)
         _announce(loaded, plan, inline=inline)
         with (
             _dashboard(loaded, folder, new=new) if dashboard else nullcontext(),

@@ -36,7 +36,7 @@ from orchestrator.sweepfile.model import Spec
 
 if TYPE_CHECKING:
     from orchestrator.engine.conductor import Conductor
-    from orchestrator.engine.runners.cluster.agents import Cluster
+    from orchestrator.engine.runners.cluster.sweep_nodes import Cluster
 
 REQUESTS_EVERY_S = 0.5
 

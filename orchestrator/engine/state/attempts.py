@@ -48,6 +48,7 @@ class RunningAttempt:
     timeout_s: float | None = None
     out_of_memory: tuple[Kind, str] | None = None
     _started: float = field(default_factory=time.monotonic)
+    _is_moving: bool = False
 
     @property
     def gpus(self) -> int:
@@ -69,6 +70,17 @@ class RunningAttempt:
         """Ask it to save what it has and end; the first request counts."""
         if self.requested_end is None and not self.is_finished:
             self.requested_end = (state, reason)
+
+    def move(self, reason: str) -> None:
+        """Ask it to save what it has and end, so that its trial continues elsewhere."""
+        if self.requested_end is None:
+            self.request_end(TrialState.WAITING, reason)
+            self._is_moving = True
+
+    @property
+    def continues(self) -> bool:
+        """Whether its trial runs again if it waits."""
+        return self.requested_end is None or self._is_moving
 
     def end_in_time(self) -> None:
         """Ask it to end as a failure if it has taken longer than it may."""

@@ -1,2 +1,2 @@
-from .agents import Cluster as Cluster
 from .join import joined as joined
+from .sweep_nodes import Cluster as Cluster

@@ -8,9 +8,7 @@ before.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shutil
 import socket
 import threading
@@ -19,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -35,8 +32,9 @@ from orchestrator.engine.child.process import (
     modules_to_load,
 )
 from orchestrator.engine.child.reaper import marked_folder
-from orchestrator.engine.runners.cluster.copying import KEPT, Piece, Source
+from orchestrator.engine.runners.cluster.copying import Piece, Source, unpacked
 from orchestrator.engine.runners.cluster.fence import AgentLease, clock
+from orchestrator.engine.runners.cluster.fitting import environment
 from orchestrator.files import MIB
 from orchestrator.placement import CPU, Device, Host
 from orchestrator.placement.hardware import HostReader, Reader, family, pids_comparable
@@ -168,19 +166,14 @@ class Agent:
             token: a file in the driver's folder for results.
             needed: paths that trials need.
         """
-        found: dict[str, Any] = {
+        return environment() | {
             "host": socket.gethostname(),
-            "python": platform.python_version(),
             # Ray takes it over from the environment of the node's processes.
             "token": os.environ.get("RAY_AUTH_MODE") == "token",
             "shares": bool(token) and os.path.exists(token),
             "missing": [path for path in needed if not os.path.exists(path)],
+            "idle_cores": self._host.idle_cores(),
         }
-        for name in ("sweep-orchestrator", "torch", "ray"):
-            found[name] = None
-            with suppress(importlib.metadata.PackageNotFoundError):
-                found[name] = importlib.metadata.version(name)
-        return found | {"idle_cores": self._host.idle_cores()}
 
     def exchange(
         self, sent_at: float, epoch: int, heard: int, ending: list[str], starts: dict[str, Start]
@@ -232,7 +225,7 @@ class Agent:
         try:
             if start.files is not None:
                 attempt = replace(attempt, run_path=str(self._folder / attempt.run_dir.path.name))
-                source = _unpack(attempt.run_dir.path, start.files)
+                source = unpacked(attempt.run_dir.path, start.files, ray.get)
             leases = self._claim(attempt)
             process = TrialProcess(attempt)
         except Exception as error:  # of any kind: it must reach the driver as a message
@@ -343,16 +336,3 @@ class Agent:
             )
             self._read_at = time.monotonic()
             return self._snapshot
-
-
-def _unpack(folder: Path, files: Mapping[str, Sequence[Any]]) -> Source:
-    """Make a run folder with the files of earlier attempts; one that is left there is removed."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, parts in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            for part in parts:
-                stream.write(part if isinstance(part, bytes) else ray.get(part))
-    return Source(folder, KEPT)

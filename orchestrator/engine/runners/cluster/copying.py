@@ -9,8 +9,9 @@ end of the attempt, when all else has been sent too.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -222,6 +223,21 @@ def packed(folder: Path, put: Callable[[bytes], Any]) -> dict[str, list[Any]]:
                 parts.append(part if len(part) <= _PUT_FROM_BYTES else put(part))
             found[path] = parts
     return found
+
+
+def unpacked(
+    folder: Path, files: Mapping[str, Sequence[Any]], get: Callable[[Any], bytes]
+) -> Source:
+    """Make a run folder with the files that were `packed`, instead of one that is left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, parts in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            for part in parts:
+                stream.write(part if isinstance(part, bytes) else get(part))
+    return Source(folder, KEPT)
 
 
 def _versions(folder: Path, kept: frozenset[str]) -> Iterator[tuple[str, _Version]]:

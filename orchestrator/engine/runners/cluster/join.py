@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import tempfile
 import threading
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from orchestrator.engine.conductor import Conductor
-from orchestrator.engine.runners.cluster.agents import Cluster
 from orchestrator.engine.runners.cluster.fence import LEASE_S
 from orchestrator.engine.runners.cluster.link import SweepNeeds
+from orchestrator.engine.runners.cluster.sweep_nodes import Cluster
 from orchestrator.engine.runners.ray_runner import import_ray, leave_at_exit
 from orchestrator.errors import SweepError, UsageError
 from orchestrator.sweepfile.model import Spec
@@ -47,8 +50,8 @@ def joined(
             f"--address {address}: only HOST:PORT or auto. Run sweep on a node of the cluster, "
             "for example through `ray job submit`."
         )
+    _use_token(address)
     ray = import_ray({"RAY_USAGE_STATS_ENABLED": "0"})
-    _use_token()
     try:
         ray.init(
             address=address,
@@ -78,14 +81,19 @@ def joined(
             ray.shutdown()
 
 
-def _use_token() -> None:
-    """Send Ray's token if there is one: for an address that was given, Ray does not by itself."""
-    with suppress(ImportError):  # of another version of Ray
-        from ray._private.authentication import authentication_token_setup
+def _use_token(address: str) -> None:
+    """Use Ray's token if the node of the cluster on this machine does.
 
-        authentication_token_setup.logger.setLevel(logging.CRITICAL)
-        setup = authentication_token_setup.maybe_enable_token_auth_if_token_available
-        setup(warn_if_disabled=False)
+    For an address that was given Ray does not look, and both sides have to do the same.
+    """
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):
+            if process.info["name"] != "raylet" or f"={address}" not in " ".join(process.cmdline()):
+                continue
+            mode = process.environ().get("RAY_AUTH_MODE")
+            if mode is not None:
+                os.environ.setdefault("RAY_AUTH_MODE", mode)
+            return
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from orchestrator.engine.child.process import Attempt, Message
 from orchestrator.engine.runners.cluster.agent import Agent, Snapshot, Start
 from orchestrator.engine.runners.cluster.copying import Target, packed
 from orchestrator.engine.runners.cluster.fence import DriverLease, clock
+from orchestrator.engine.runners.cluster.fitting import environment, misfit
 
 _LIFELINE_S = 2.0  # from the end of an agent's process to that of its trials
 
@@ -47,6 +48,8 @@ class Link:
         is_dead: True once the agent has ended, with its node or alone.
         failure: why it has ended, as Ray reports it.
         description: what runs there (`Agent.describe`); empty before its first answer.
+        unfit: why no trial can run there; "" if they can.
+        is_draining: True once the node is about to leave the cluster.
     """
 
     def __init__(self, node: str, node_id: str, needs: SweepNeeds, lease_s: float) -> None:
@@ -58,6 +61,9 @@ class Link:
         self._ended_alone_at: float | None = None
         self.failure = ""
         self.description: dict[str, Any] = {}
+        self.unfit = ""
+        self.is_draining = False
+        self._trains = needs.trainer is not None
         self._lease = DriverLease(lease_s, clock())
         self._answered_at = clock()
         self._epoch = 0
@@ -78,7 +84,8 @@ class Link:
     @property
     def is_ready(self) -> bool:
         """Whether the agent answers, so that trials may start there."""
-        return self.snapshot is not None and not self.is_dead and not self._is_silent
+        is_here = self.snapshot is not None and not self.is_dead and not self._is_silent
+        return is_here and not self.unfit
 
     @property
     def is_lost(self) -> bool:
@@ -146,6 +153,7 @@ class Link:
         self._answered_at = clock()
         if call is self._described:
             self.description = answer
+            self.unfit = misfit(answer, environment(), trains=self._trains)
             return
         self._call = None
         for attempt_id in self._sent:

@@ -76,7 +76,7 @@ def test_trials_run_on_all_nodes_and_end_with_the_driver_and_continue(
 ) -> None:
     sweep = SweepDir(tmp_path / "results" / "s")
     driver = start(tmp_path, nodes.address)
-    wait_until(lambda: len(pids(sweep)) == 4, 30)
+    wait_until(lambda: len(pids(sweep)) == 4, 60)
     driver.kill()
     killed_at = time.monotonic()
     driver.wait()
@@ -98,9 +98,12 @@ def test_what_a_lost_node_ran_continues_elsewhere(
     third = nodes.add_node(num_cpus=2)
     sweep = SweepDir(tmp_path / "results" / "s")
     driver = start(tmp_path, nodes.address, "--max-parallel", "4")
-    wait_until(lambda: len(pids(sweep)) >= 4, 30)
-    nodes.remove_node(third, allow_graceful=False)
-    output, _ = driver.communicate(timeout=60)
+    try:
+        wait_until(lambda: len(pids(sweep)) >= 4, 60)
+        nodes.remove_node(third, allow_graceful=False)
+        output, _ = driver.communicate(timeout=60)
+    finally:
+        driver.kill()
     assert driver.returncode == 0, output
     records = load_trials(sweep)
     assert {record.state for record in records} == {TrialState.COMPLETE}
