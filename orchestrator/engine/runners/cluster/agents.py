@@ -91,7 +91,7 @@ class Agents:
         for name, node in self.nodes.items():
             if name not in self.links:
                 self.links[name] = Link(name, node["NodeID"], self._needs, self._lease_s)
-            self.links[name].is_draining = node["NodeID"] in draining
+            self.links[name].note_draining(node["NodeID"] in draining)
 
     def _name(self, node_id: str, host: str) -> str:
         """Return a node's name: its host's, with a part of its id if another has the same."""

@@ -133,6 +133,10 @@ class Link:
             sent_at, self._epoch, self._heard, list(ending), dict(self._starts)
         )
 
+    def note_draining(self, is_draining: bool) -> None:
+        """Note whether the node is about to leave the cluster."""
+        self.is_draining = is_draining
+
     def ended_alone(self) -> None:
         """Note that the agent has ended and its node has not, so that its trials end at once."""
         self._ended_alone_at = self._ended_alone_at or clock()

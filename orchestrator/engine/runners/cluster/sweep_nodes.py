@@ -18,8 +18,9 @@ from orchestrator.engine.runners.cluster.machines import ClusterMachine, NodeMac
 from orchestrator.engine.slots.machine import Machine
 from orchestrator.errors import PlacementError, SweepError
 from orchestrator.placement import Device, Need, Plan, Policy, cluster_plan
-from orchestrator.placement.cluster_plan import NodeView
 from orchestrator.sweepfile.model import Spec
+
+NodeView = cluster_plan.NodeView
 
 JOIN_WITHIN_S = 60.0
 """How long agents have to start before a sweep is planned; later ones join while it runs."""
