@@ -97,6 +97,8 @@ def trial_table(
         room -= bar + _GAP
     name = max(8, min(longest, room - (note + _GAP if note else 0)))
     note = max(0, min(longest_note, room - name - _GAP))
+    if 0 < note < _SPARK:  # fewer bars instead of some that are cut off
+        notes = [_note(trial, series.get(trial.number), ascii_only, note) for trial in trials]
     signs = [Text(_mark(trial).sign(ascii_only), _mark(trial).style) for trial in trials]
     short = [
         Text(text, _mark(trial).style)
@@ -199,10 +201,10 @@ def _bar(trial: TrialStatus, width: int) -> RenderableType:
     return ProgressBar(total=trial.total_steps, completed=done, width=width)
 
 
-def _note(trial: TrialStatus, series: Series | None, ascii_only: bool) -> str:
+def _note(trial: TrialStatus, series: Series | None, ascii_only: bool, width: int = _SPARK) -> str:
     """Return the course of a trial that reports, else why it is in its state."""
     attempt = f"attempt {trial.attempt}" if trial.attempt > 1 else ""
-    bars = "" if series is None else sparkline(series.values, _SPARK, ascii_only=ascii_only)
+    bars = "" if series is None else sparkline(series.values, width, ascii_only=ascii_only)
     runs = trial.state == TrialState.RUNNING
     shown = (bars, trial.progress, attempt) if runs else (trial.reason, attempt)
     return clean("; ".join(text for text in shown if text))
