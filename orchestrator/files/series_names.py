@@ -35,6 +35,7 @@ METRIC_WORDS = frozenset((
 """Words of which one is in the name of nearly every metric that programs print."""
 
 _LOSSES = frozenset(("loss", "cost", "logloss", "nll", "crossentropy", "objective"))
+_OF_LOSS = frozenset(("ppl", "perplexity", "bpc", "bpb"))
 _ERRORS = frozenset(("mse", "mae", "rmse", "bce", "ce", "l1", "l2", "error", "err"))
 # Words that do not change what is measured.
 _FILLERS = frozenset(("average", "avg", "mean", "running", "epoch", "step", "batch", "iter", "s"))
@@ -174,7 +175,7 @@ def ranking_order(name: str, *, has_goal: bool) -> tuple[bool, bool, bool, int, 
         not _SO_FAR.isdisjoint(parts),
         ("val", "test", "", "train").index(split),
         not _PARTS.isdisjoint(parts),
-        not _LOSSES.isdisjoint(parts) or "loss" in name.lower(),
+        not (_LOSSES | _OF_LOSS).isdisjoint(parts) or "loss" in name.lower(),
         len(parts),
     )
 

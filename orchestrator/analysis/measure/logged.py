@@ -68,10 +68,18 @@ def logged_by(rule: Rule, run: StoredRun) -> dict[str, tuple[int | None, float]]
     The step is None for what the run wrote down only once, as a summary; that has no step to be
     asked for.
     """
-    found: dict[str, tuple[int | None, float]] = {}
-    if rule.at in ("best", "last"):
-        found = {name: (None, value) for name, value in run.logged.items()}
-    return {**found, **rule.choose(run.curve)}
+    chosen = rule.choose(run.curve)
+    if rule.at not in ("best", "last"):
+        return {**chosen}
+    is_chosen = run.is_ours or (run.manifest is not None and bool(run.manifest.logged))
+    # A tool's last report is part of the curve too, whose inner names have slashes.
+    known = {name.replace(".", "/") for name in chosen}
+    once = {
+        name: (None, value)
+        for name, value in run.logged.items()
+        if is_chosen or (cells.is_metric(name) and name.replace(".", "/") not in known)
+    }
+    return {**once, **chosen}
 
 
 def is_metric(name: str) -> bool:

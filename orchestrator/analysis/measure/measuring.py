@@ -228,9 +228,12 @@ def _bound_of(name: str, expected: Any, info: SweepInfo) -> str:
 
 def run_facts(run: StoredRun, record: TrialRecord | None) -> dict[str, float]:
     """Return what is known of how a run went, as in `FACTS`."""
-    about, steps = run.metadata, [step for step, _ in run.curve]
+    about, steps = {**run.logged_facts, **run.metadata}, [step for step, _ in run.curve]
     done = about.get("epochs_done") or (max(steps) if steps else None)
-    duration, per_step = about.get("duration_s"), about.get("seconds_per_epoch")
+    duration, per_step = (
+        about.get("duration_s", about.get("duration")),
+        about.get("seconds_per_epoch"),
+    )
     if per_step is None and isinstance(duration, int | float) and isinstance(done, int) and done:
         per_step = duration / done
     peak = about.get("peak_gpu_memory_mib") or about.get("peak_memory_mib")

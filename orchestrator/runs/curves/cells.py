@@ -22,8 +22,13 @@ _PLACES = {
     "planned": ("max epochs", "total epochs", "num epochs", "max steps", "total steps"),
     "beside": (
         *("time", "wall time", "timestamp", "runtime", "elapsed", "seconds", "index", "unnamed 0"),
-        *("date", "datetime", "eta", "pid", "iterations since restore", "relative time"),
+        *("date", "datetime", "eta", "pid", "iterations since restore", "relative time", "dur"),
+        *("duration", "fit time", "consumed samples", "global batch size", "loss scale", "loaded"),
+        *("n updates", "agent timesteps total", "episodes total"),
     ),
+    # Facts of a run, of which the last value counts.
+    "parameters": ("n parameters", "num parameters", "n params", "num params", "total params"),
+    "duration": ("time total s", "train runtime", "total time"),
     "run": ("run", "run id", "run name", "trial", "trial id", "experiment", "seed", "fold"),
     # A column that names the metric of each row, whose value is in another.
     "name": ("metric", "metric name", "tag", "variable", "measure", "key", "series"),
@@ -33,6 +38,7 @@ _PLAIN_PLACES = {
     for kind, names in _PLACES.items()
     for rank, name in reversed(list(enumerate(names)))
 }
+FACTS = ("parameters", "duration")
 _VALUES = ("value", "values", "score")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 
@@ -44,7 +50,8 @@ def place_of(name: str) -> tuple[str, int]:
     """Return what a column gives if not a metric, and its rank among such names, the best 0.
 
     It is ``"epoch"``, ``"step"``, ``"planned"`` (how many there will be), ``"run"``, ``"name"`` (of
-    the row's metric), ``"beside"`` (time and the like, and columns without a name), or "".
+    the row's metric), ``"beside"`` (time and the like, and columns without a name), one of `FACTS`,
+    or "".
     """
     found = words(name)
     if not found:

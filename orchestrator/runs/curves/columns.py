@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.files.series_names import is_rate, is_split, split_of, with_split, words
-from orchestrator.runs.curves.cells import Row, column_of, is_metric, number, place_of, with_names
+from orchestrator.runs.curves.cells import (
+    FACTS,
+    Row,
+    column_of,
+    is_metric,
+    number,
+    place_of,
+    with_names,
+)
 from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, Report
 
 # From so many values of a series in an epoch on they are taken for batches.
@@ -299,6 +307,7 @@ class LoggedRows:
             if reports:
                 planned = table.columns.get(column_of("planned", table.columns) or "")
                 total = planned.values[-1] if planned is not None else None
+                known = {kind: column_of(kind, table.columns) for kind in FACTS}
                 last = {key: c.values[-1] for key, c in table.columns.items() if is_metric(key)}
                 found.append(
                     LoggedRun(
@@ -310,6 +319,11 @@ class LoggedRows:
                         total_steps=total,
                         notes=(*own_notes, note) if note else own_notes,
                         last=last,
+                        facts={
+                            kind: table.columns[key].values[-1]
+                            for kind, key in known.items()
+                            if key
+                        },
                     )
                 )
         if not found:

@@ -55,6 +55,7 @@ class LoggedRun:
     total_steps: float | None = None  # the last step that was planned, if known
     notes: tuple[str, ...] = ()  # on how the log was read
     last: Mapping[str, float] = field(default_factory=dict)  # of series that `reports` averages
+    facts: Mapping[str, float] = field(default_factory=dict)  # as in `cells.FACTS`
     stored: StoredRun | None = field(default=None, repr=False, compare=False)
 
     def series(self, name: str) -> list[tuple[int, float]]:

@@ -59,8 +59,12 @@ def _files(path: Path, tree: Mapping[Path, Entries]) -> Iterator[Path]:
 
 
 def unique_names(paths: list[Path]) -> dict[Path, str]:
-    """Return for each path the shortest end of it that no other path has."""
-    whole = {path: Path(os.path.abspath(path)).parts for path in paths}
+    """Return for each path the shortest end of it that no other path has.
+
+    An end that many share tells nothing and is left out if each is the only one in its folder: of
+    ``a/version_0`` and ``b/version_0`` the names are a and b.
+    """
+    whole = _without_shared_ends({path: Path(os.path.abspath(path)).parts for path in paths})
     names = {path: parts[-1] for path, parts in whole.items() if parts}
     for length in range(2, max(map(len, whole.values()), default=0) + 1):
         counts = Counter(names.values())
@@ -69,3 +73,19 @@ def unique_names(paths: list[Path]) -> dict[Path, str]:
             break
         names |= {path: str(Path(*whole[path][-length:])) for path in longer}
     return names
+
+
+def _without_shared_ends(whole: dict[Path, tuple[str, ...]]) -> dict[Path, tuple[str, ...]]:
+    below = Counter(parts[:n] for parts in whole.values() for n in range(1, len(parts) + 1))
+    is_new = True
+    while is_new:
+        is_new = False
+        same: dict[str, list[Path]] = {}
+        for path, parts in whole.items():
+            same.setdefault(parts[-1] if parts else "", []).append(path)
+        for paths in same.values():
+            is_lone = all(len(whole[p]) > 1 and below[whole[p][:-1]] == 1 for p in paths)
+            if len(paths) > 1 and is_lone:
+                whole = {**whole, **{path: whole[path][:-1] for path in paths}}
+                is_new = True
+    return whole

@@ -8,11 +8,14 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import checkpoints, regular
+from orchestrator.files.series_names import is_split
 from orchestrator.runs.curves.formats.mlflow_store import run_name
+from orchestrator.runs.curves.formats.tensorboard import is_event_file
 from orchestrator.runs.curves.log_reader import priorities
 from orchestrator.runs.foreign import metadata, run_files
 from orchestrator.runs.foreign.run_files import ROLES, Manifest, Places
@@ -27,6 +30,10 @@ _DIGITS = re.compile(r"(\d+)")
 _TRACES = re.compile(
     rf"{checkpoints.FILE.pattern}|\.(log|out)$|tfevents|^(results|history|training)\.csv$", re.I
 )
+_PART = re.compile(r"rank|worker|std(?:out|err)|debug", re.I)  # of the output of one run
+_MOST_LOGS = 1_000
+_MOST_FOLDERS = 50_000  # besides trials
+_MOST_ENTRIES = 1_000_000
 _ARRAY_FILES = frozenset((*metadata.NEEDED, *metadata.VALIDATION))
 _HIDDEN_MARKS = (".hydra",)  # hidden folders that identify a tool; all others are skipped
 
@@ -42,7 +49,7 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
 
     Raises:
         NotFoundError: one of `paths` does not exist or is not a folder.
-        UsageError: a ``sweep-runs.yaml`` is not valid.
+        UsageError: a ``sweep-runs.yaml`` is not valid, or a path holds too many folders.
     """
     tree: dict[Path, _Folder] = {}
     seen: set[tuple[int, int]] = set()
@@ -50,6 +57,8 @@ def find_runs(paths: Iterable[Path]) -> list[StoredRun]:
         if not path.is_dir():
             what = "is a file, not a folder" if path.exists() else "no such folder"
             raise NotFoundError(f"{path}: {what}. Name a folder with runs.")
+        if path.resolve() == Path(path.resolve().anchor):
+            raise UsageError(f"{path}: is the whole machine. Name the folder of the runs.")
         # "../a" would be named after its way, not its place.
         _walk(Path(os.path.abspath(path)) if ".." in path.parts else path, tree, seen)
     finder = _Finder(tree)
@@ -121,6 +130,7 @@ def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> 
     """
     waiting = deque([root])
     links: deque[Path] = deque()
+    n_folders = n_entries = 0
     while waiting or links:
         path = waiting.popleft() if waiting else links.popleft()
         try:
@@ -128,10 +138,18 @@ def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> 
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            entries = list(os.scandir(path))
+            with os.scandir(path) as scan:
+                entries = list(islice(scan, _MOST_ENTRIES + 1))
         except OSError as error:
             tree[path] = _Folder(error=f"cannot be read: {error.strerror}")
             continue
+        if path.parent.name != "trials":
+            n_folders, n_entries = n_folders + 1, n_entries + len(entries)
+        if n_folders > _MOST_FOLDERS or n_entries > _MOST_ENTRIES:
+            raise UsageError(
+                f"{root}: holds more than {_MOST_FOLDERS:,} folders or {_MOST_ENTRIES:,} files. "
+                "Name the folder of the runs."
+            )
         files, folders, marks = [], [], []
         for entry in entries:
             name = entry.name
@@ -150,6 +168,18 @@ def _walk(root: Path, tree: dict[Path, _Folder], seen: set[tuple[int, int]]) -> 
                     folders.append(path / name)
                     (links if entry.is_symlink() else waiting).append(path / name)
         tree[path] = _Folder(frozenset(files), folders, frozenset(marks))
+
+
+def _logs_of_runs(path: Path, folder: _Folder) -> list[StoredRun]:
+    """Return the runs in a folder that holds nothing but logs of one kind, one for each run."""
+    named = [name for name in folder.files if priorities(name)]
+    is_run = recognize(folder.names) is not None or any(map(checkpoints.FILE.search, folder.files))
+    best = min((place for name in named for place in priorities(name)), default=0)
+    if is_run or not all(name.endswith((".log", ".out")) for name in named):
+        return []
+    logs = [name for name in sorted(named) if best in priorities(name) and not _PART.search(name)]
+    runs = [StoredRun(path / name) for name in logs[:_MOST_LOGS]] if len(logs) > 1 else []
+    return [run for run in runs if run.curve]
 
 
 def _leads_up(link: Path) -> bool:
@@ -204,14 +234,26 @@ class _Finder:
             # An experiment of MLflow has a meta.yaml as its runs have.
             logs = [name for name in folder.files - {"meta.yaml"} if priorities(name)]
             manifest = self._manifest(path)
-            if not logs or (manifest is not None and manifest.runs):
+            # Keras and CatBoost write a folder of events for each split.
+            parts = [
+                below
+                for below in folder.folders
+                if is_split(below.name)
+                and below in self._tree
+                and any(map(is_event_file, map(Path, self._tree[below].files)))
+            ]
+            alike = _logs_of_runs(path, folder)
+            if len(alike) > 1:
+                found |= {run.path: run for run in alike}
+                continue
+            if not (logs or parts) or (manifest is not None and manifest.runs):
                 continue
             # A log of the whole folder tree, as of a batch job, makes no run of the tree.
-            only_text = all(name.endswith((".log", ".out", ".txt")) for name in logs)
+            only_text = bool(logs) and all(name.endswith((".log", ".out", ".txt")) for name in logs)
             if only_text and any(path in run.parents for run in found):
                 continue
             run = StoredRun(path, folder.files, tool=recognize(folder.names), manifest=manifest)
-            if run.curve and run.curve_file.parent == path:
+            if run.curve and run.curve_file.parent in (path, *parts):
                 found[path] = run
                 taken.add(path)
         return found

@@ -217,6 +217,11 @@ class StoredRun:
         """The log of another tool that `curve` is read from; the folder if there is none."""
         return self.path if self._logged_run is None else self._logged_run.path
 
+    @property
+    def logged_facts(self) -> Mapping[str, float]:
+        """What the log of another tool holds about the run itself, as ``parameters``."""
+        return {} if self.is_ours or self._logged_run is None else self._logged_run.facts
+
     def last_reports(self, *, all_in_tail: bool) -> list[dict[str, Any]]:
         """Return the last line of our own log as it is, or all those in its last 16 KiB."""
         # A status must cost next to nothing while a training runs: the log is not read whole.

@@ -199,6 +199,39 @@ KINDS = {
         ),
         {"train_loss": TRAIN, "test_loss": VAL},
     ),
+    "Sacred": (
+        json.dumps({
+            name: {"steps": [1, 2, 3], "timestamps": ["x"] * 3, "values": values}
+            for name, values in (("train.loss", TRAIN), ("val.loss", VAL))
+        }),
+        {"train.loss": TRAIN, "val.loss": VAL},
+    ),
+    "Ludwig": (
+        json.dumps({
+            "evaluation_frequency": {"frequency": 1, "period": "epoch"},
+            "training": {"label": {"loss": TRAIN}},
+            "validation": {"label": {"loss": VAL}},
+        }),
+        {"training/label/loss": TRAIN, "validation/label/loss": VAL},
+    ),
+    "skorch": (
+        rows("  {e}  {t}  {v}  0.1", "  epoch  train_loss  valid_loss  dur\n-----  ---  ---  ---"),
+        {"train_loss": TRAIN, "valid_loss": VAL},
+    ),
+    "Composer": (
+        rows(
+            "[epoch={z}][batch=9/10]: Train time/epoch: {z}\n\t Train loss/train/total: {t}\n"
+            "[Eval batch=10/10] Eval on eval data:\n\t Eval metrics/eval/MulticlassAccuracy: {v}"
+        ),
+        {"train_loss/train/total": TRAIN, "eval_metrics/eval/multiclassaccuracy": VAL},
+    ),
+    "ESPnet": (
+        rows(
+            "[host:0/1] 2023-11-14 10:10:10,123 (trainer:338) INFO: {e}epoch results: [train] "
+            "iter_time=1.2e-04, loss={t}, time=10 minutes, [valid] loss={v}, total_count=10"
+        ),
+        BOTH,
+    ),
     "R's write.table": (
         rows('"{e}" {e} {t} {v}', '"epoch" "train_loss" "val_loss"'),
         BOTH,

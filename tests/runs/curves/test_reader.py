@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl
 from orchestrator.runs.curves import formats
-from orchestrator.runs.curves.formats import tensorboard
+from orchestrator.runs.curves.formats import json_lines, tensorboard
 from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_readers, read_log
 from orchestrator.runs.curves.reader import read_runs
 from orchestrator.runs.layout import SweepDir
@@ -141,6 +141,42 @@ def test_hugging_face_state(tmp_path: Path) -> None:
     assert [step for step, _ in run.reports] == [10, 20, 30, 40, 50]
     assert run.reports[-1][1]["eval_loss"] == 2.5
     assert "train_loss" not in run.names
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [("epoch", "loss"), ("step", "val_loss", "date"), ("n", "run", "loss")]
+            ),
+            st.sampled_from([1, 0.5, -2, math.nan, True, None, "0.5", "x", 10**400]),
+            st.integers(1, 12),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_json_lines_by_column_are_as_by_row(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[tuple[str, ...], object, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "log.jsonl"
+    records = [
+        dict.fromkeys(names, value) | {names[0]: float(place)}
+        for place, (names, value, count) in enumerate(parts)
+        for _ in range(count)
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    def found() -> str:
+        try:
+            return repr([(run.name, run.reports, run.last) for run in read_runs(path)])
+        except UsageError as error:
+            return str(error)
+
+    by_column = found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_lines, "_FEW", 1_000)
+        assert found() == by_column
 
 
 def test_json_lines_nested_and_torn(tmp_path: Path) -> None:

@@ -33,15 +33,58 @@ def names(root: Path) -> list[str]:
 
 
 @given(st.sets(st.lists(NAMES, min_size=1, max_size=4).map(tuple), max_size=12))
-def test_names_are_unique_ends_and_no_shorter_end_would_do(parts: set[tuple[str, ...]]) -> None:
+def test_names_are_unique_parts_of_the_paths(parts: set[tuple[str, ...]]) -> None:
     paths = [Path("/", *part) for part in parts]
     found = unique_names(paths)
     assert len(set(found.values())) == len(paths)
     for path, name in found.items():
-        assert f"/{path}".endswith(f"/{name}")
+        named = [p for p in (path, *path.parents) if f"/{p}".endswith(f"/{name}")]
+        # Only what tells nothing is left out: no other run is below the folder that is named.
+        assert path in named or any(
+            sum(other.is_relative_to(folder) for other in paths) == 1 for folder in named
+        )
         shorter = name.partition("/")[2]
         if shorter:
-            assert sum(f"/{other}".endswith(f"/{shorter}") for other in paths) > 1
+            assert sum(f"/{shorter}/" in f"{other}/" for other in paths) > 1
+
+
+def test_an_end_that_all_share_is_no_part_of_their_names(tmp_path: Path) -> None:
+    for run in ("run a", "run b"):
+        write(tmp_path / run / "version_0" / "metrics.csv", CSV)
+    assert names(tmp_path) == ["run a", "run b"]
+    write(tmp_path / "run a" / "version_1" / "metrics.csv", CSV)
+    assert names(tmp_path) == ["run a/version_0", "version_1", "run b/version_0"]
+
+
+def test_folders_of_splits_are_one_run(tmp_path: Path) -> None:
+    writing = pytest.importorskip("tensorboardX")
+    for run in ("a", "b"):
+        for split in ("train", "validation"):
+            with writing.SummaryWriter(str(tmp_path / run / split)) as writer:
+                writer.add_scalar("epoch_loss", 1.0, 1)
+    rows = compare([tmp_path]).rows
+    assert [row.trial for row in rows] == ["a", "b"]
+    assert set(rows[0].logged) == {"train_epoch_loss", "val_epoch_loss"}
+
+
+def test_logs_of_one_kind_in_a_folder_are_a_run_each(tmp_path: Path) -> None:
+    for task, loss in (("slurm-1.out", 0.5), ("slurm-2.out", 0.25), ("slurm-3.out", None)):
+        write(tmp_path / task, "nothing\n" if loss is None else f"epoch 1: val_loss: {loss}\n")
+    assert [row.trial for row in compare([tmp_path]).rows] == ["slurm-2.out", "slurm-1.out"]
+    write(tmp_path / "model.pt")  # one run, started again
+    assert len(find_runs([tmp_path])) == 1
+
+
+def test_bookkeeping_is_no_metric(tmp_path: Path) -> None:
+    line = {"val": {"acc": 0.5}, "training_iteration": 4, "time_total_s": 8.0, "timestamp": 17}
+    lines = [{**line, "date": "2024-01-01", "n_parameters": 100, "iterations_since_restore": 4}]
+    write(tmp_path / "ray" / "result.json", "\n".join(map(json.dumps, lines)) + "\n")
+    write(tmp_path / "ray" / "params.json", '{"lr": 0.1}')
+    write(tmp_path / "detr" / "log.txt", '{"test_loss": 0.5, "epoch": 1, "n_parameters": 100}\n')
+    rows = {row.trial: row for row in compare([tmp_path]).rows}
+    assert rows["ray"].metrics == {"val/acc": 0.5}
+    assert rows["detr"].metrics == {"test_loss": 0.5}
+    assert (rows["ray"].facts["duration"], rows["detr"].facts["parameters"]) == (8.0, 100)
 
 
 def test_checkpoints_are_no_runs(tmp_path: Path) -> None:
@@ -64,7 +107,7 @@ def test_equal_folder_names_are_told_apart(tmp_path: Path) -> None:
     for place in ("a/version_0", "b/version_0", "c/version_1"):
         write(tmp_path / place / "hparams.yaml", "lr: 0.1\n")
         write(tmp_path / place / "metrics.csv", CSV)
-    assert names(tmp_path) == ["a/version_0", "b/version_0", "version_1"]
+    assert names(tmp_path) == ["a", "b", "version_1"]
 
 
 @pytest.mark.parametrize(

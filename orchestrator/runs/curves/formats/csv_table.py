@@ -103,7 +103,8 @@ class TableParser:
         if columns is not None:
             yield from ((self.names, cells) for cells in columns)
             return
-        rows = self._cells([line for line in rest if line.strip() and line[0] != "#"])
+        kept = [line for line in rest if line[:1] != "#" and not _RULE.match(line)]
+        rows = self._cells([line for line in kept if line.strip()])
         first = next((row for row in rows if not self._is_heading(row)), None)
         if first is not None:
             cells = zip(self.names, first, strict=False)
@@ -115,8 +116,7 @@ class TableParser:
             if _NO_NUMBER.match(row[0] or "_") and self._is_heading(row):
                 yield from self._fitting(rows[begin:index])
                 begin = index + 1
-                if not _RULE.match(row[0]):
-                    self._name(row)
+                self._name(row)
         yield from self._fitting(rows[begin:])
 
     def plain(self, stream: BinaryIO) -> Iterator[list[Cells]] | None:

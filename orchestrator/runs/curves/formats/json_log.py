@@ -41,12 +41,28 @@ def _read(path: Path) -> list[LoggedRun]:
             records = [flat(item) for item in items if isinstance(item, dict)]
             if records:
                 return _runs(records, path, "JSON")
+        reports = _with_steps(content)
+        if reports:
+            return _runs(reports, path, "JSON")
         for inner in (content.get("history"), content):
             if isinstance(inner, dict):
-                history = {k: v for k, v in inner.items() if isinstance(v, list) and v}
+                # Ludwig groups its lists by split and by output.
+                history = {k: v for k, v in flat(inner).items() if isinstance(v, list) and v}
                 if history:
                     return _runs(transposed(history), path, "JSON history")
     raise LogProblem("has neither log_history, nor a list of reports, nor lists by name")
+
+
+def _with_steps(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the reports of series that have steps of their own, as Sacred writes them."""
+    reports: dict[Any, dict[str, Any]] = {}
+    for name, series in content.items():
+        pair = [series.get(k) for k in ("steps", "values")] if isinstance(series, dict) else []
+        if pair and all(isinstance(each, list) for each in pair):
+            for step, value in zip(*pair, strict=False):
+                if isinstance(step, int | float):
+                    reports.setdefault(step, {"step": step})[name] = value
+    return [reports[step] for step in sorted(reports)]
 
 
 def _trainer_state(content: Mapping[str, Any], path: Path) -> LoggedRun:
@@ -86,5 +102,6 @@ READER = LogReader(
     _read,
     _recognizes,
     rank=2,
-    usual_names={"trainer_state.json": 0, "history.json": 30, "metrics.json": 31},
+    usual_names={"trainer_state.json": 0, "history.json": 30, "metrics.json": 31}
+    | {"training_statistics.json": 30},
 )

@@ -68,6 +68,8 @@ READER = LogReader(
         "training.log": 52,
         "training_log*.txt": 52,
         "train*.txt": 53,
+        "log_*.txt": 53,
+        "logs-*.txt": 53,
         "*.log": 54,
         "*.out": 55,
         "stdout*": 55,

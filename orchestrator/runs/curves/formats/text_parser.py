@@ -41,7 +41,7 @@ _NUMBER = (
 )
 _EPOCH = re.compile(
     r"\bepoch\b(?:\(\w+\))?[\s:=#\[(]*(\d+(?:\.\d+)?)(?:\s*(?:/|of)\s*(\d+))?"
-    r"|\bepochs\b[\s:=#\[(]*(\d+)\s*/\s*(\d+)",
+    r"|\bepochs\b[\s:=#\[(]*(\d+)\s*/\s*(\d+)|\b(\d+)epoch\b",
     re.IGNORECASE,
 )
 _STEP = re.compile(
@@ -57,6 +57,7 @@ _PAIR = re.compile(rf"({_NAME})\s*[:=]\s*({_NUMBER}){_AFTER}", re.IGNORECASE)
 # Metrics that stand before their number without a sign.
 _KNOWN = rf"(?:acc|prec)@\d+|top-?\d|lr|{'|'.join(sorted(METRIC_WORDS))}"
 _BARE = re.compile(rf"\b((?:[\w/-]+[_ ]){{0,2}}(?:{_KNOWN}))\s+({_NUMBER}){_AFTER}", re.IGNORECASE)
+_SOURCE = re.compile(r"\(\w+:\d+\) (?=[A-Z]{4,8}\b)")  # ESPnet: (trainer:338) INFO
 _TIMM = re.compile(r"\bTrain: (?=\d+ \[ *\d+/\d+ \()")  # followed by the epoch
 _CELL = re.compile(rf"^[|│┃]\s*([\w][\w/ .@-]*?)\s*[|│┃]\s*({_NUMBER})?\s*[|│┃]\s*$", re.IGNORECASE)
 _BOX_END = re.compile(r"^\s*[-=+─━└┴┘]{5,}\s*$")
@@ -64,7 +65,9 @@ _SPLIT = re.compile(
     rf"(?<![\w/.'-])(train_inner|{'|'.join(SPLIT_WORDS)})(?![\w/.'=-])",
     re.IGNORECASE,
 )
-_METRICS = re.compile(rf"(?:^|[_ /.-])(?:{_KNOWN})(?:$|[_ /.-])|loss$|acc$", re.IGNORECASE)
+_METRICS = re.compile(
+    rf"(?:^|[_ /.-])(?:{_KNOWN})(?:$|[_ /.-])|(?:loss|acc|accuracy|entropy)$", re.IGNORECASE
+)
 _MEANS = {"average", "avg", "mean"}
 # Words of a sentence before a metric, not of its name.
 _NO_NAMES = {
@@ -112,7 +115,7 @@ class TextParser:
                 yield row
 
     def _row(self, line: str) -> dict[str, Any] | None:
-        line = _TIMM.sub("Train Epoch: ", line)
+        line = _SOURCE.sub("", _TIMM.sub("Train Epoch: ", line))
         if "{" in line and "}" in line:
             found = self._dictionary(line)
             if found is not None:
@@ -247,7 +250,7 @@ class TextParser:
         if epoch is not None:
             self._has_epochs = True
             self._split = ""
-            place["epoch"] = float(epoch[1] or epoch[3])
+            place["epoch"] = float(epoch[1] or epoch[3] or epoch[5])
             of = epoch[2] or epoch[4]
             place |= {"of": float(of)} if of else {}
         elif count is not None and not self._has_epochs:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.runs.read import run_folders
 from tests.analysis import made
 from tests.cli.commands.results.test_compare import sweep
 
@@ -45,3 +46,17 @@ def test_doctor_and_report_and_diff_take_them(
     assert "holds 2 runs" in capsys.readouterr().err
     below = {"link": "a", "link/": "a", "..": "here/runs/a", "../": "here/runs/a"}
     assert sweep("diff", str(Path(way) / below.get(way, "runs/a")), "runs/b/") == 0
+
+
+@pytest.mark.parametrize("command", ["compare", "audit"])
+def test_the_whole_machine_is_refused(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert sweep(command, "/") == 2
+    assert "/: is the whole machine. Name the folder of the runs." in capsys.readouterr().err
+
+
+def test_a_huge_tree_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folders, "_MOST_FOLDERS", 2)
+    assert sweep("compare", ".") == 2
+    assert "holds more than 2 folders or" in capsys.readouterr().err
