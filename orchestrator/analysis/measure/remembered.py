@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.measure.in_processes import read_all
 from orchestrator.analysis.measure.logged import Rule
 from orchestrator.analysis.measure.measuring import Reading, read
 from orchestrator.analysis.measure.row import Incomplete, Interval, Row
@@ -43,7 +44,8 @@ class Remembered:
         self._file = _cache_file(paths)
         self._entries: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}  # that were used or added
-        self._keys: dict[Path, str] = {}
+        self._keys: dict[Path, str | None] = {}  # from before a run is read
+        self._read: dict[Path, Reading | Incomplete] = {}
         self._added = False
         self._code = ""
         if self._file is not None:
@@ -54,22 +56,42 @@ class Remembered:
         self, run: StoredRun, kind: str | None, data: Mapping[str, Any] | None, rule: Rule
     ) -> Reading | Incomplete:
         """Return what `read` returns, without reading files that have not changed."""
-        mark = None
-        if self._file is not None and run.error is None and _DATA.issuperset(data or ()):
-            mark = caching.fingerprint(run.path)
-        if mark is None:
-            return read(run, kind, data, rule)
-        key = _digest(self._code, mark, kind, data, rule.at, rule.goals, _context(run))
-        self._keys[run.path] = key
-        known = self._entries.get(key)
-        if known is not None:
+        if run.path not in self._keys:
+            self._keys[run.path] = self._key(run, kind, data, rule)
+        key = self._keys[run.path]
+        known = None if key is None else self._entries.get(key)
+        if key is not None and known is not None:
             with suppress(TypeError, KeyError):
                 self._kept[key] = known
                 return Reading(**{**known, "warnings": tuple(known["warnings"])})
-        found = read(run, kind, data, rule)
-        if isinstance(found, Reading):
+        found = self._read.pop(run.path, None) or read(run, kind, data, rule)
+        if key is not None and isinstance(found, Reading):
             self._add(key, {**vars(found), "warnings": list(found.warnings)})
         return found
+
+    def prepare(
+        self,
+        runs: Sequence[StoredRun],
+        kind: str | None,
+        data: Mapping[str, Any] | None,
+        rule: Rule,
+        on_read: Callable[[int], object],
+    ) -> None:
+        """Read what is not known in several processes, if that is worth it; see `read_all`."""
+        self._keys = {run.path: self._key(run, kind, data, rule) for run in runs}
+        unknown = [run for run in runs if self._keys[run.path] not in self._entries]
+        self._read = read_all(unknown, (kind, data, rule), on_read)
+
+    def _key(
+        self, run: StoredRun, kind: str | None, data: Mapping[str, Any] | None, rule: Rule
+    ) -> str | None:
+        """Return what a reading is remembered by; None if its files may change unnoticed."""
+        if self._file is None or run.error is not None or not _DATA.issuperset(data or ()):
+            return None
+        mark = caching.fingerprint(run.path)
+        if mark is None:
+            return None
+        return _digest(self._code, mark, kind, data, rule.at, rule.goals, _context(run))
 
     def judged(
         self,

@@ -75,7 +75,12 @@ def compare(
     first = (sort_by or "").partition(",")[0].strip()
     rule = Rule(at, {first: goal} if goal and first else {})
     remembered = Remembered(paths)
-    measure_run = measure_run or partial(measure, reader=remembered.read)
+    if measure_run is None:
+        measure_run = partial(measure, reader=remembered.read)
+        show = on_progress or (lambda done, found: None)
+        remembered.prepare(
+            runs, kind, data, rule, lambda done: show(min(done, len(runs) - 1), len(runs))
+        )
     rows: list[Row] = []
     incomplete: list[Incomplete] = []
     for done, run in enumerate(runs, 1):

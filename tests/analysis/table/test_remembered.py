@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.analysis.measure import remembered
+from orchestrator.analysis.measure import in_processes, remembered
+from orchestrator.analysis.measure.logged import Rule
 from orchestrator.analysis.table import compare
 from orchestrator.files import caching
+from orchestrator.runs.read import find_runs
 
 CURVE = [{"step": step, "metrics": {"val_loss": 1.0 / step}} for step in range(1, 6)]
 
@@ -169,3 +171,51 @@ def test_a_link_to_a_folder_is_not_trusted(cache: Path, runs: Path, tmp_path: Pa
     assert caching.fingerprint(runs / "run0") is None
     assert caching.fingerprint(runs / "run1") is not None
     assert caching.fingerprint(runs / "none") is None
+
+
+def test_several_processes_read_the_same(
+    cache: Path, runs: Path, reads: Iterator[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (read,) = reads
+    (runs / "run3" / "predictions.npy").write_bytes(b"torn")
+    monkeypatch.setattr(caching, "_SETTLED_NS", 120 * 10**9)
+    alone = compare([runs])
+    assert len(read) == 4
+    monkeypatch.setattr(in_processes, "FEWEST", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    shown: list[tuple[int, int]] = []
+    together = compare([runs], on_progress=lambda done, found: shown.append((done, found)))
+    assert together == alone
+    assert together.incomplete == alone.incomplete != ()
+    assert len(read) == 4  # the others were read elsewhere
+    assert shown[-1] == (4, 4)
+
+
+def test_what_changes_after_it_was_read_elsewhere_is_not_remembered(
+    cache: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = remembered.Remembered([runs])
+    run = find_runs([runs])[0]
+    monkeypatch.setattr(caching, "fingerprint", lambda path: None)
+    known.prepare([run], None, None, Rule(), lambda done: None)
+    monkeypatch.setattr(caching, "fingerprint", lambda path: "settled since")
+    known.read(run, None, None, Rule())
+    known.save()
+    assert not cache.exists()
+
+
+def test_a_process_that_is_killed_costs_nothing_but_time(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_processes, "FEWEST", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    main = os.getpid()
+
+    def read(run: Any, *settings: Any) -> Any:
+        if os.getpid() != main and run.name == "run2":
+            os.kill(os.getpid(), 9)
+        return whole(run, *settings)
+
+    whole = in_processes.read
+    monkeypatch.setattr(in_processes, "read", read)
+    assert compare([runs]).n_complete == 4
