@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +15,9 @@ from orchestrator.engine.runners.cluster.link import Link, SweepNeeds
 
 LOOK_EVERY_S = 2.0
 """How often the driver looks which nodes there are."""
+
+MOST_FAILED = 3
+"""How many agents may end on a node without an answer, until it is left out."""
 
 _WAIT_S = 0.1
 
@@ -36,6 +40,7 @@ class Agents:
         self._needs = needs
         self._lease_s = lease_s
         self._lost: list[Link] = []
+        self._failed: Counter[str] = Counter()  # agents that never answered, by id of the node
         self._names: dict[str, str] = {}  # by Ray's id of the node
         self._looked_at = -LOOK_EVERY_S
 
@@ -65,6 +70,7 @@ class Agents:
             link.receive(ready, partial(on_messages, link))
             if link.is_lost:
                 self._lost.append(self.links.pop(link.node))
+                self._failed[link.node_id] += not link.description
                 link.close()
 
     def given_up(self) -> list[Link]:
@@ -72,6 +78,10 @@ class Agents:
         found = [link for link in self._lost if link.is_over]
         self._lost = [link for link in self._lost if link not in found]
         return found
+
+    def is_alive(self, node_id: str) -> bool:
+        """Return whether a node was alive when Ray was asked last."""
+        return any(node["NodeID"] == node_id for node in self.nodes.values())
 
     def close(self) -> None:
         """End all agents."""
@@ -89,6 +99,8 @@ class Agents:
         for node_id, node in alive.items():
             self.nodes[self._name(node_id, node["NodeManagerHostname"])] = node
         for name, node in self.nodes.items():
+            if self._failed[node["NodeID"]] >= MOST_FAILED:
+                continue
             if name not in self.links:
                 self.links[name] = Link(name, node["NodeID"], self._needs, self._lease_s)
             self.links[name].note_draining(node["NodeID"] in draining)

@@ -73,6 +73,7 @@ class Cluster:
                 f"--address: no trial can run on {', '.join([*unfit, *self._agents.failures])}. "
                 "Give all nodes the same environment, and the sweep's files at the same path."
             )
+        unfit += [f"a node ({text})" for text in self._agents.failures]
         if unfit:
             self.warnings.append(f"--address: no trial runs on {', '.join(unfit)}.")
         if not all(link.description.get("token") for link in links.values()):
@@ -136,7 +137,8 @@ class Cluster:
                             conductor.vacate(attempt_id, f"node {link.node} leaves the cluster")
                 self._agents.serve(on_messages, conductor.is_ending)
                 for link in self._agents.given_up():
-                    self._claims.forget(link.node_id)
+                    if not self._agents.is_alive(link.node_id):
+                        self._claims.forget(link.node_id)
                     for attempt_id in sorted(link.attempts):
                         conductor.on_gone(attempt_id, f"node {link.node} was lost")
         except Exception as error:  # of any kind: it is raised in the driver's own thread
