@@ -26,6 +26,7 @@ if __name__ == "__main__":
         study_name="s",
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(seed=0),
+        pruner=optuna.pruners.NopPruner(),  # all trials shall come to their end
     )
     study.optimize(objective, n_trials=trials, n_jobs=parallel)
     print(study.best_params)
