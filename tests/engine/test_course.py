@@ -341,7 +341,7 @@ def test_a_config_that_a_pruner_stops_spares_its_other_seeds(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("fields", "fails", "count", "words"),
     [
-        ({"budget": Budget(trials=3)}, (), 3, "budget: 3 trials have ended, of 3 allowed"),
+        ({"budget": Budget(trials=3)}, (), 3, "budget: 3 of 3 allowed trials ended"),
         (
             {"budget": Budget(failures=2)},
             (0.2, 0.3),

@@ -327,7 +327,7 @@ def test_a_pruner_of_the_users_own_may_have_any_options(open_study: Opener) -> N
     options = {"metric": "x", "step": 2, "value": 0.5, "best": 0.1, "median": 0.2}
     study = open_study(pruner=f"{__name__}:AtStepTwo", pruner_options=options)
     _, reason = run(study, {"lr": 1e-3}, [0.5, 0.25, 0.1])
-    expected = "val_mae 0.25 at step 2 cannot win any more"
+    expected = "stopped at step 2, with val_mae 0.25"
     assert reason == f"{__name__}:AtStepTwo pruner: {expected}"
 
 

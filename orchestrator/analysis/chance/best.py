@@ -83,7 +83,7 @@ def _sentence(
     numbers = f"difference {each.value:.2g}{of}, 95 % {each.low:.2g} to {each.high:.2g}, {how}"
     n_tied = sum(row.tied is True for row in rows)
     if other.tied:
-        more = f" So are {n_tied - 1} more (≈)." if n_tied > 1 else ""
+        more = f" The same is true of {n_tied - 1} more (≈)." if n_tied > 1 else ""
         text = f"{leader.trial} and {other.trial} cannot be told apart by {metric} ({numbers})."
         return [f"{text}{more}{caveat}", *filter(None, [no_interval])]
     rest = f" {n_tied} later ones (≈) cannot be distinguished from the best." if n_tied else ""

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.files import atomic
+from orchestrator.placement import CPU
 from orchestrator.runs import SweepDir, TrialRecord, TrialState
-from orchestrator.runs.read import open_run
+from orchestrator.runs.read import StoredRun, open_run
 
 _LARGEST = 1 << 53  # of a step; beyond it a float is not exact
 _LATEST = 2.5e11  # seconds since 1970: no calendar goes further than the year 9999
@@ -102,8 +103,20 @@ def read_trial(
         time_left_s=left,
         ends_at=iso(present + left) if left is not None else None,
         warnings=tuple(record.warnings),
-        need=record.need,
+        need=_need(record, stored),
     )
+
+
+def _need(record: TrialRecord, stored: StoredRun) -> Mapping[str, Any]:
+    """Return the memory need of a trial; once it ended, what it took if nobody knew before."""
+    need = record.need
+    if not need or need.get("memory_mib") is not None or not record.state.is_finished:
+        return need
+    on_gpu = (record.slot or {}).get("device", CPU) != CPU
+    peak = stored.metadata.get("peak_gpu_memory_mib" if on_gpu else "peak_memory_mib")
+    if not isinstance(peak, int | float) or not math.isfinite(peak):
+        return need
+    return {**need, "memory_mib": round(peak), "source": "measured", "peak_mib": peak}
 
 
 def _time_left(

@@ -67,7 +67,8 @@ def open_sweep(
                 f"{folder.path}: cannot continue with a changed spec:\n"
                 f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
                 "the change. (run_cap, budget, targets, gates and remedies may change, a grid "
-                "may get more values, and unless method is bayes, goal may change.)"
+                "may get more values or a wider range, an ablation more changes, and unless method "
+                "is bayes, goal may change.)"
             )
         records = {record.number: record for record in load_trials(folder)}
         before = (atomic.read_json(folder.spec_file) or {}).get("metric") or {}

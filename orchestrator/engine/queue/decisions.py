@@ -119,7 +119,7 @@ def limit_reached(
         return None
     finished = [record for record in records if record.state.is_finished]
     if budget.trials is not None and len(finished) >= budget.trials:
-        return Ending(f"budget: {_trials(len(finished))} have ended, of {budget.trials} allowed")
+        return Ending(f"budget: {len(finished)} of {budget.trials} allowed trials ended")
     if budget.hours is not None and spent.hours >= budget.hours:
         return Ending(f"budget: {_hours(budget.hours)} have passed", stops=True)
     if budget.gpu_hours is not None and spent.gpu_hours >= budget.gpu_hours:

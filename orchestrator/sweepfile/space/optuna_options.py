@@ -83,7 +83,9 @@ class PrunerRecord:
     @classmethod
     def of(cls, name: str) -> PrunerRecord | None:
         """Return the record of this name, or one for ``module:Class``; None for another name."""
-        return PRUNERS.get(name) or (cls(name) if _CLASS.fullmatch(name) else None)
+        return PRUNERS.get(name) or (
+            cls(name, reason=_OWN_REASON) if _CLASS.fullmatch(name) else None
+        )
 
     def warm_up_with(self, options: Mapping[str, Any]) -> float:
         """Return the share of a trial's steps in which nothing is pruned."""
@@ -95,6 +97,7 @@ class PrunerRecord:
         return self.warm_up if wrapped is None else wrapped.warm_up_with(rest)
 
 
+_OWN_REASON = "stopped at step {step}, with {metric} {value}"
 _START_PRUNING = ("n_warmup_steps", "min_resource", "min_early_stopping_rate", "n_startup_steps")
 """Options of pruners that say from when on a trial may be stopped."""
 

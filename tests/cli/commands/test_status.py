@@ -259,6 +259,17 @@ def test_the_memory_of_a_trial_comes_with_its_source(live: SweepDir) -> None:
     assert any(re.search(r"\bunknown\b", line) for line in lines)
 
 
+@pytest.mark.parametrize(("device", "shown"), [("cpu", "59 MiB measured"), ("0", "unknown")])
+def test_a_trial_that_ended_shows_what_it_took(live: SweepDir, device: str, shown: str) -> None:
+    trial = load_trials(live)[2]
+    trial.need = {"memory_mib": None, "source": "unknown"}
+    trial.slot = {"device": device}
+    run = live.run_dir(trial.number, trial.name)
+    trial.save(run)
+    (run.path / "metadata.json").write_text('{"peak_memory_mib": 59}')
+    assert shown in render_status(read_status(live), width=200)
+
+
 @pytest.mark.parametrize(("nodes", "shown"), [(["n1", "n2"], True), (["n1", "n1"], False)])
 def test_machines_are_shown_if_trials_ran_on_several(
     tmp_path: Path, nodes: list[str], shown: bool
