@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any, Literal
 
+from orchestrator.analysis.chance.replicates import between_means
 from orchestrator.analysis.measure.logged import Rule, is_metric, logged_by
 from orchestrator.analysis.measure.measuring import measure, run_facts
 from orchestrator.analysis.measure.row import Difference, Row
@@ -21,8 +23,9 @@ from orchestrator.analysis.relate.separation import Separation, separate
 from orchestrator.files import plain
 from orchestrator.files.series_names import SPLITS
 from orchestrator.metrics import goal as named_goal, unit
+from orchestrator.runs import TrialState
 from orchestrator.runs.foreign import metadata
-from orchestrator.runs.read import StoredRun
+from orchestrator.runs.read import StoredRun, find_runs
 
 _ABSENT = object()
 
@@ -75,6 +78,8 @@ class RunDiff:
         curves: of each metric that both logged at more than one step.
         effective: values that differ, or that are not as requested.
         facts: of `FACTS`, those that are known.
+        seeds: means of the metrics over the seeds of both configs; empty unless both have two.
+        n_seeds: how many each has.
         notes: why a run is not complete, and its warnings.
     """
 
@@ -88,6 +93,8 @@ class RunDiff:
     facts: tuple[Pair, ...]
     notes: tuple[str, ...]
     at: str = "best"
+    seeds: tuple[MetricPair, ...] = ()
+    n_seeds: tuple[int, int] = (1, 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison in JSON types."""
@@ -101,6 +108,8 @@ class RunDiff:
             "config": [asdict(pair) for pair in self.config],
             "same_parameters": self.n_same,
             "metrics": [pair.to_dict() for pair in self.metrics],
+            "seeds": [pair.to_dict() for pair in self.seeds],
+            "n_seeds": list(self.n_seeds),
             "curves": {
                 name: {**asdict(one), "lower": one.lower} for name, one in self.curves.items()
             },
@@ -134,6 +143,7 @@ def diff_runs(a: StoredRun, b: StoredRun, *, at: str = "best", goal: str | None 
     # A run without a row, as one that still trains, has logged values all the same.
     logged = [_logged(run, rule) for run in (a, b)]
     facts = [run_facts(run, run.record) for run in (a, b)]
+    seeds = [_seeds(run, rule) for run in (a, b)]
     recomputed = [row.metrics if isinstance(row, Row) else {} for row in rows]
     return RunDiff(
         a=a,
@@ -146,7 +156,53 @@ def diff_runs(a: StoredRun, b: StoredRun, *, at: str = "best", goal: str | None 
         facts=tuple(Pair(n, facts[0].get(n), facts[1].get(n)) for n in {**facts[0], **facts[1]}),
         notes=tuple(dict.fromkeys(notes)),
         at=at,
+        seeds=_over_seeds(a, b, seeds, goal),
+        n_seeds=(len(seeds[0]), len(seeds[1])),
     )
+
+
+def _seeds(run: StoredRun, rule: Rule) -> list[Row]:
+    """Return the rows of the complete seeds of a run's config; none for a config without seeds."""
+    if run.sweep is None or run.record is None or run.record.group is None:
+        return []
+    others = (
+        other
+        for other in find_runs([run.sweep.path])
+        if other.record is not None
+        and other.record.group == run.record.group
+        and other.state is TrialState.COMPLETE
+    )
+    return [row for other in others if isinstance(row := measure(other, rule=rule), Row)]
+
+
+def _over_seeds(
+    a: StoredRun, b: StoredRun, seeds: Sequence[Sequence[Row]], goal: str | None
+) -> tuple[MetricPair, ...]:
+    """Return the means over seeds of the metrics that all have, with Welch's intervals."""
+    if min(map(len, seeds)) < 2 or {row.path for row in seeds[0]} & {row.path for row in seeds[1]}:
+        return ()
+    values = [[{**row.logged, **row.metrics} for row in side] for side in seeds]
+    everyone = [*values[0], *values[1]]
+    found = []
+    for name in filter(is_metric, everyone[0]):
+        if not all(name in each for each in everyone):
+            continue
+        one, two = ([each[name] for each in side] for side in values)
+        between = between_means(two, one)
+        if between is not None:
+            kind = a.data.get("kind")
+            difference = Difference(
+                between.value, between.low, between.high, "seeds", unit(name, kind)
+            )
+            better = _better(difference, _own_goal(name, a, b) or named_goal(name, kind) or goal)
+            found.append(MetricPair(name, fmean(one), fmean(two), difference, better))
+    return tuple(found)
+
+
+def _better(difference: Difference, way: str | None) -> Side | None:
+    if not way or not difference.value or difference.is_noise or math.isnan(difference.value):
+        return None
+    return "b" if (difference.value < 0) == (way == "minimize") else "a"
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[Pair, ...], int]:
@@ -196,10 +252,7 @@ def _metrics(
             continue
         difference = replace(intervals.get(name, Difference(two - one)), unit=unit(name, kind))
         way = _own_goal(name, a, b) or named_goal(name, kind) or goal
-        better: Side | None = None
-        if way and difference.value and not difference.is_noise and not math.isnan(two - one):
-            better = "b" if (two < one) == (way == "minimize") else "a"
-        found.append(MetricPair(name, one, two, difference, better))
+        found.append(MetricPair(name, one, two, difference, _better(difference, way)))
     return tuple(found)
 
 

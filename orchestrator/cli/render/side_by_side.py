@@ -22,6 +22,7 @@ from orchestrator.cli.render.text import (
 
 if TYPE_CHECKING:
     from orchestrator.analysis.relate import RunDiff, Separation
+    from orchestrator.analysis.relate.two_runs import MetricPair
     from orchestrator.runs.read import StoredRun
 
 LISTED = 12
@@ -101,6 +102,19 @@ def _kept(items: Sequence[Any], everything: bool) -> tuple[Sequence[Any], list[s
 
 def _metrics(found: RunDiff, everything: bool) -> list[str]:
     metrics, more = _kept(found.metrics, everything)
+    at = f"step {found.at[5:]}" if found.at.startswith("step:") else f"{found.at} report"
+    lines = ["", f"Metrics (of logged ones the {at}):", _metric_table(metrics), *more]
+    if any(pair.difference and pair.difference.is_noise is not None for pair in metrics):
+        lines.append("Intervals: paired, over the choice of samples; another seed may change more.")
+    if found.seeds:
+        seeds, more = _kept(found.seeds, everything)
+        counts = " and ".join(map(str, found.n_seeds))
+        lines += ["", f"Means over the seeds of both configs ({counts}):", _metric_table(seeds)]
+        lines += more
+    return lines
+
+
+def _metric_table(metrics: Sequence[MetricPair]) -> str:
     intervals = []
     for pair in metrics:
         one = pair.difference
@@ -123,11 +137,7 @@ def _metrics(found: RunDiff, everything: bool) -> list[str]:
         *filled(numbers("95 % interval", intervals)),
         *filled(Column("better", better)),
     ]
-    at = f"step {found.at[5:]}" if found.at.startswith("step:") else f"{found.at} report"
-    note = []
-    if any(cell != "-" for cell in intervals):
-        note.append("Intervals: paired, over the choice of samples; another seed may change more.")
-    return ["", f"Metrics (of logged ones the {at}):", draw(columns), *more, *note]
+    return draw(columns)
 
 
 def _curves(found: RunDiff, everything: bool) -> list[str]:

@@ -57,6 +57,25 @@ def test_two_trials_side_by_side(trials: Path, capsys: Capture) -> None:
     assert not any(line.startswith("precision") for line in lines)
 
 
+def test_means_over_the_seeds_of_two_configs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made_sweep = made.sweep(tmp_path / "results")
+    for number in range(6):
+        group = number // 3
+        run = made.trial(
+            made_sweep, number, config={"lr": group}, group=group, replicate=number % 3
+        )
+        made.report(run, 1, 1.0, val_mae=0.5 + group + 0.01 * (number % 3))
+    assert sweep("diff", "0", "3") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("Means over the seeds of both configs (3 and 3):")
+    assert lines[at + 3].startswith("val_mae 0.5100 1.510 +1 [+0.977, +1.02] A")
+    assert sweep("diff", "0", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["seeds"] == [], "two seeds of one config"
+
+
 def test_json_has_everything(trials: Path, capsys: Capture) -> None:
     assert sweep("diff", "demo/t0", "results/demo/trials/0001-t1/", "--json") == 0
     found = json.loads(capsys.readouterr().out)
