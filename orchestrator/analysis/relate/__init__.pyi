@@ -3,4 +3,4 @@ from .noise import (
     not_worse as not_worse,
 )
 from .separation import Separation as Separation
-from .two_runs import RunDiff as RunDiff, diff_runs as diff_runs
+from .two_runs import MetricPair as MetricPair, RunDiff as RunDiff, diff_runs as diff_runs

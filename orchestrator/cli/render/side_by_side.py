@@ -21,8 +21,7 @@ from orchestrator.cli.render.text import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.analysis.relate import RunDiff, Separation
-    from orchestrator.analysis.relate.two_runs import MetricPair
+    from orchestrator.analysis.relate import MetricPair, RunDiff, Separation
     from orchestrator.runs.read import StoredRun
 
 LISTED = 12
