@@ -20,8 +20,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import UsageError, nearest
-from orchestrator.search.pruners import made_from
-from orchestrator.sweepfile.model import Sampler
+from orchestrator.search.pruners import find_in, made_from, make_pruner
+from orchestrator.sweepfile.model import Sampler, Spec
 from orchestrator.sweepfile.space import SAMPLERS, SamplerRecord
 
 
@@ -53,6 +53,22 @@ def make_sampler(sampler: Sampler, seed: int, number: int) -> BaseSampler:
         del options["seed"]
     made: BaseSampler = made_from(record.optuna, "sampler", options, BaseSampler)
     return made
+
+
+def check_classes(spec: Spec) -> None:
+    """Import the pruner and the sampler of a spec that are the user's own, and make them once.
+
+    Raises:
+        UsageError: there is no such class, or it does not accept the options.
+    """
+    sampler = spec.sampler.name if spec.sampler is not None else ""
+    names = (spec.pruner, sampler)
+    inner = spec.pruner_options.get("wrapped_pruner")
+    if not any(":" in str(name) for name in (*names, inner)):
+        return
+    find_in(spec.path.parent, *names, str(inner))
+    make_pruner(spec.pruner, spec.pruner_options)
+    DirectedSampler(spec.method, spec.seed, spec.sampler)
 
 
 def _takes_seed(path: str) -> bool:

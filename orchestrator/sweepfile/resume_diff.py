@@ -37,6 +37,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = _comparable(_as_whole(old, new)), _comparable(new)
     if all(spec.get("method", "grid") == "grid" for spec in (before, after)):
         _allow_more(before, after)
+    if not _decides(new):
+        _allow_seeds(before, after)
     lines = list(_compare("", before, after))
     for key, was, now in (
         ("trials", before.get("trials"), after.get("trials")),
@@ -78,6 +80,32 @@ def _allow_more(before: dict[str, Any], after: Mapping[str, Any]) -> None:
     is_longer = list(wanted)[: len(changes)] == list(changes)
     if changes and changes.keys() <= wanted.keys() and (is_longer or not is_ordered):
         before["ablate"]["changes"] = {name: changes.get(name, one) for name, one in wanted.items()}
+
+
+def _allow_seeds(before: dict[str, Any], after: Mapping[str, Any]) -> None:
+    """Take into `before` the seeds that `after` has at the end of its list, or has at all."""
+    seeds, more = before.get("seeds") or [], after.get("seeds") or []
+    if not more or more[: len(seeds)] != seeds:
+        return
+    if not seeds:  # the first one has to be that which all trials ran with
+        fixed, name = before.get("fixed") or {}, after.get("seed_parameter", "seed")
+        ran = before.get("seed") if before.get("trainer") and name == "seed" else more[0]
+        if fixed.get(name, ran) != more[0]:
+            return
+        if name not in (after.get("fixed") or {}):
+            fixed.pop(name, None)
+        before.pop("seed_parameter", None)
+        if name != "seed":
+            before["seed_parameter"] = name
+    before["seeds"] = more
+
+
+def _decides(spec: Mapping[str, Any]) -> bool:
+    """Return whether a sweep decides about trials by results, which more seeds would change."""
+    ablate = spec.get("ablate") or {}
+    gates = [one.get("gate") for one in (ablate, *_changes(spec).values())]
+    runs_stages = bool(spec.get("stages")) and spec.get("stage") is None
+    return runs_stages or any(gates) or bool(ablate.get("keep_improvements"))
 
 
 def _is_part(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -46,6 +46,10 @@ def _check(file: Path, selection: Mapping[str, Any]) -> tuple[dict[str, Any], li
     row |= {"space": {}, "trials": None, "excluded": 0}
     try:
         spec = load_spec(file, **selection)
+        if ":" in f"{spec.pruner}{spec.pruner_options}{spec.sampler}":
+            from orchestrator.search import check_classes  # it loads Optuna
+
+            check_classes(spec)
     except SpecError as error:
         return _mistakes(row, error.problems)
     except UsageError as error:

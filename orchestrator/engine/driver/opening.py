@@ -13,6 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.driver.more_seeds import add_seeds
 from orchestrator.errors import ChangedSpecError, NotFoundError, UsageError, nearest
 from orchestrator.files import atomic, lock
 from orchestrator.runs import RunDir, SweepDir, TrialRecord, load_trials, read_reports
@@ -61,17 +62,22 @@ def open_sweep(
             atomic.remove_leftovers(run.path, run.written_by_driver)
         present = _plain(spec)
         changed = _changes(folder, present)
-        if changed:
+        records = {record.number: record for record in load_trials(folder)}
+        if changed and not any(folder.run_dirs()):  # nothing has run with the former spec
+            folder.study_file.unlink(missing_ok=True)
+        elif changed:
             lines = "\n  ".join(changed)
             raise ChangedSpecError(
                 f"{folder.path}: cannot continue with a changed spec:\n"
                 f"  {lines}\nGive --new to start '{_unused(folder).name}' next to it, or undo "
                 "the change. (run_cap, budget, targets, gates and remedies may change, a grid "
-                "may get more values or a wider range, an ablation more changes, and unless method "
-                "is bayes, goal may change.)"
+                "may get more values or a wider range, an ablation more changes, the list of seeds "
+                "may get longer, and unless method is bayes, goal may change.)"
             )
-        records = {record.number: record for record in load_trials(folder)}
-        before = (atomic.read_json(folder.spec_file) or {}).get("metric") or {}
+        spec_before = atomic.read_json(folder.spec_file) or {}
+        if records:
+            add_seeds(spec, folder, records, spec_before)
+        before = spec_before.get("metric") or {}
         if spec.metric is not None and before.get("goal") not in (None, spec.metric.goal):
             _judge_again(folder, records.values(), spec.metric)
         atomic.write_json(folder.spec_file, present)

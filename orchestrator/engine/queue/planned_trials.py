@@ -59,7 +59,7 @@ class PlannedTrials:
         if self._proposes:
             yield from self._proposed()
             return
-        if self._spec.method == "grid":
+        if self._spec.method == "grid" or self._has_more_seeds():
             yield from self._of_grid()
             return
         for trial in iter_configs(self._spec):
@@ -68,15 +68,20 @@ class PlannedTrials:
             if known is None and self._is_wanted(moved.name, moved.number):
                 yield moved
 
+    def _has_more_seeds(self) -> bool:
+        """Return whether seeds were added: then replicates have no consecutive numbers."""
+        own = (record for record in self._view.records.values() if record.origin is None)
+        return any(one.group is not None and one.number != one.group + one.replicate for one in own)
+
     def _of_grid(self) -> Iterator[Planned]:
-        """Yield the trials of a grid or an ablation that have no record.
+        """Yield the trials of a grid, an ablation or a sweep with more seeds that have no record.
 
         Its configs keep the numbers of the trials that they have. If others took the numbers of a
         config, since the grid has changed, it gets the next ones that are free.
         """
         records, many = self._view.records, self._view.seeds
         known = self._known_configs()
-        taken = {number - number % many for number in records}
+        there = {(record.group, record.replicate) for record in records.values()}
         free = self._view.next_number()
         for trial in iter_configs(self._spec):
             first = trial.number - trial.replicate
@@ -86,14 +91,15 @@ class PlannedTrials:
                 if trial.name in names or None in names:
                     place = names.index(trial.name if trial.name in names else None)
                     self._firsts[first] = found.pop(place)[1]
-                elif first in taken:
+                elif any(number in records for number in range(first, first + many)):
                     self._firsts[first], free = free, free + many
             start = self._firsts.get(first, first)
             planned = trial
             if start != first:
                 group = None if trial.group is None else start
                 planned = replace(trial, number=start + trial.replicate, group=group)
-            if planned.number not in records and self._is_wanted(planned.name, planned.number):
+            is_there = planned.number in records or (start, trial.replicate) in there
+            if not is_there and self._is_wanted(planned.name, planned.number):
                 yield planned
 
     def renumbered(self, trial: TrialConfig, start: int) -> TrialConfig:
@@ -143,7 +149,13 @@ class PlannedTrials:
         """Yield proposals for bayes, each followed by its other replicates at once."""
         records, cap = self._view.records, count_trials(self._spec)
         given: set[int] = set()
-        start = list(enumerate(self._spec.start.configs)) if self._spec.start is not None else []
+        tried = {
+            drawn_key(varied_of(self._spec, record.config))
+            for record in records.values()
+            if record.origin is None and self._has_more_seeds()
+        }
+        configs = enumerate(self._spec.start.configs if self._spec.start is not None else ())
+        start = [(place, chosen) for place, chosen in configs if drawn_key(chosen) not in tried]
         while True:
             own = {number for number, record in records.items() if record.origin is None}
             missing = self._missing_replicate(own | given)
@@ -154,7 +166,10 @@ class PlannedTrials:
                 yield make_config(self._spec, missing, varied_of(self._spec, first.config))
             elif room and start:
                 place, chosen = start.pop(0)
-                trial = make_config(self._spec, place * self._view.seeds, chosen)
+                number = place * self._view.seeds
+                if tried and number in own:
+                    number = self._view.next_number()
+                trial = make_config(self._spec, number, chosen)
                 if trial.number not in own and self._is_wanted(trial.name, trial.number):
                     given.add(trial.number)
                     yield trial
@@ -169,9 +184,10 @@ class PlannedTrials:
             return None
         for number, record in sorted(self._view.records.items()):
             if record.origin is None and record.replicate == 0:
-                for other in range(number + 1, number + self._view.seeds):
-                    if other not in known:
-                        return other
+                there = {one.replicate for one in self._view.replicates(record)}
+                for replicate in range(1, self._view.seeds):
+                    if replicate not in there and number + replicate not in known:
+                        return number + replicate
         return None
 
     def _moved(self, trial: TrialConfig) -> TrialConfig:

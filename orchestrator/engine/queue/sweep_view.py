@@ -56,28 +56,35 @@ class SweepView:
         found = [other for other in self.records.values() if other.group == record.group]
         return sorted(found, key=lambda other: other.replicate)
 
-    def missing_replicates(self, first: TrialRecord) -> list[TrialRecord]:
-        """Return records for the replicates of a config that have none yet, unsaved."""
-        found = []
+    def missing_replicates(self, first: TrialRecord, free: int | None = None) -> list[TrialRecord]:
+        """Return records for the replicates of a config that have none yet, unsaved.
+
+        They have the numbers after the first one or, if others have these since seeds were added,
+        those from `free` on, by default the next ones.
+        """
         parameter, seeds = self.spec.seed_parameter, self.spec.seeds
-        for replicate in range(1, len(seeds)):
-            number = first.number + replicate
-            if number in self.records:
-                continue
-            own = first.name.replace(f"{parameter}={seeds[0]}", f"{parameter}={seeds[replicate]}")
-            found.append(
-                TrialRecord(
-                    number=number,
-                    name=own if own != first.name else f"{first.name}+{number}",
-                    config={**first.config, parameter: seeds[replicate]},
-                    stage=first.stage,
-                    note=dict(first.note),
-                    change=dict(first.change),
-                    group=first.group,
-                    replicate=replicate,
-                )
+        known = {record.replicate for record in self.replicates(first)}
+        missing = [replicate for replicate in range(len(seeds)) if replicate not in known]
+        start = first.number if first.group is None else first.group
+        numbers = [start + replicate for replicate in missing]
+        if any(number in self.records for number in numbers):
+            least = self.next_number() if free is None else free
+            numbers = list(range(least, least + len(missing)))
+        own = f"{parameter}={seeds[first.replicate]}"
+        named = first.name if own in first.name else f"{first.name}_{own}"
+        return [
+            TrialRecord(
+                number=number,
+                name=named.replace(own, f"{parameter}={seeds[replicate]}"),
+                config={**first.config, parameter: seeds[replicate]},
+                stage=first.stage,
+                note=dict(first.note),
+                change=dict(first.change),
+                group=first.group,
+                replicate=replicate,
             )
-        return found
+            for number, replicate in zip(numbers, missing, strict=True)
+        ]
 
     def next_number(self) -> int:
         """Return the number of a trial that is made now, or of the first of its replicates.

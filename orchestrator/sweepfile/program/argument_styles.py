@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -64,7 +64,8 @@ def arguments(
         value = native(config[name])
         option = name.replace("_", "-") if known.hyphens else name
         if style == AUTO:
-            words += _spelled(name, value, (spelling or {}).get(name.replace("-", "_")))
+            for part, item in _parts(name, value, spelling or {}):
+                words += _spelled(part, item, (spelling or {}).get(part.replace("-", "_")))
         elif isinstance(value, bool) and booleans != "value":
             off = [f"--no-{option}"] if booleans == "pair" else []
             words += [f"--{option}"] if value else off
@@ -75,6 +76,23 @@ def arguments(
             name = word.split("=")[0]
             raise TrialError(f"argument {name}: NUL characters are not allowed (found {word!r}).")
     return words
+
+
+def has_parts(name: str, spelling: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a script takes what is below a parameter as ``--optimizer.lr``."""
+    plain = name.replace("-", "_")
+    return plain not in spelling and any(key.startswith(f"{plain}.") for key in spelling)
+
+
+def _parts(
+    name: str, value: Any, spelling: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, Any]]:
+    """Yield a parameter, or what is below it if the script has an option for each part."""
+    if isinstance(value, Mapping) and has_parts(name, spelling):
+        for key in sorted(value):
+            yield from _parts(f"{name}.{key}", value[key], spelling)
+    else:
+        yield name, value
 
 
 def _spelled(name: str, value: Any, row: Sequence[str] | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import Program
-from orchestrator.sweepfile.program.argument_styles import arguments
+from orchestrator.sweepfile.program.argument_styles import AUTO, arguments, has_parts
 from orchestrator.sweepfile.program.macros import parameters_in, passes_parameters, whole
 from orchestrator.sweepfile.program.script_options import Argument
 from orchestrator.sweepfile.program.script_parser import ScriptParser, read_parser
@@ -18,6 +18,8 @@ from orchestrator.sweepfile.yaml.node import Node, found
 
 _OWN_STYLES = {"hydra": "hydra", "configurator": "--k=v", "fire": "--k=v"}
 _NOT_CHECKED = ("hydra", "environment", "params_file", "notebook", "")
+Nodes = list[tuple[tuple[str, ...], Node, bool]]
+"""The values of a parameter: path and node of each, and if it is a bound of a range."""
 _WAY_OUT = "Or, if that is intended, write unused: true at the top level"
 
 
@@ -90,6 +92,7 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
     is_plain = is_direct or (bool(words & {"args", "args_no_boolean_flags"}) and starts)
     if not is_plain or not parser.arguments or parser.kind in _NOT_CHECKED:
         return
+    given = _as_sent(file, program, given)
     for name, nodes in given.items():
         _check_parameter(file, program, parser, name, nodes)
     if parser.is_complete and not parser.has_subcommands:
@@ -102,6 +105,31 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
             if argument.is_required and not (is_given or is_typed):
                 message = f"{script} requires --{argument.option}. Give it a value in fixed."
                 file.error(message, "command" if program.command else "program")
+
+
+def _as_sent(file: ParsedFile, program: Program, given: Mapping[str, Nodes]) -> dict[str, Nodes]:
+    """Return the parameters as they are sent: nested ones as one mapping, or mappings by parts."""
+    sent: dict[str, Nodes] = {}
+
+    def add(name: str, path: tuple[str, ...], node: Node, is_bound: bool) -> None:
+        if isinstance(node.value, dict) and splits(name):
+            for key, inner in node.value.items():
+                add(f"{name}.{key}", (*path, key), inner, is_bound)
+        else:
+            sent.setdefault(name, []).append((path, node, is_bound))
+
+    def splits(name: str) -> bool:
+        return program.style == AUTO and has_parts(name, program.spelling)
+
+    for name, nodes in given.items():
+        path = file.nested.get(name, (name,))
+        end = next((n for n in range(1, len(path)) if not splits(".".join(path[:n]))), len(path))
+        for where, node, is_bound in nodes:
+            if end < len(path):  # the value of this option is a mapping
+                add(".".join(path[:end]), where, replace(node, value={}), is_bound)
+            else:
+                add(name, where, node, is_bound)
+    return sent
 
 
 def _without_hyphens(
@@ -127,9 +155,9 @@ def _check_notebook(file: ParsedFile, program: Program, parser: ScriptParser) ->
             file.error(f"{text}{file.log.hint(name, known)}", *file.key_of(name))
 
 
-def values_of(file: ParsedFile) -> dict[str, list[tuple[tuple[str, ...], Node, bool]]]:
+def values_of(file: ParsedFile) -> dict[str, Nodes]:
     """Return each parameter's values, with the path of each; and if it is a bound of a range."""
-    found: dict[str, list[tuple[tuple[str, ...], Node, bool]]] = {}
+    found: dict[str, Nodes] = {}
     for name, declared in file.parameters.items():
         path = file.key_of(name)
         leaves = [(path, node, key in ("min", "max")) for key, node in declared.leaves()]
@@ -171,7 +199,7 @@ def _check_parameter(
     program: Program,
     parser: ScriptParser,
     name: str,
-    nodes: list[tuple[tuple[str, ...], Node, bool]],
+    nodes: Nodes,
 ) -> None:
     path = nodes[0][0]
     script = Path(program.path).name
@@ -233,6 +261,8 @@ def _refused(
             return "needs a value, it is no switch (found true). Write args: auto."
     elif argument.is_switch and not isinstance(value, bool) and not is_bound:
         return f"is a switch: expected true or false (found {found(node)})."
+    if isinstance(value, dict) and (argument.choices or argument.type in (int, float)):
+        return "takes one value, but the parameters below it are passed together, as a mapping."
     if argument.is_switch or isinstance(value, list | dict | bool):
         return ""
     if argument.choices and not is_bound and str(value) not in map(str, argument.choices):

@@ -93,3 +93,73 @@ def test_trials_with_one_config_are_each_run_once_when_a_sweep_continues(tmp_pat
         (1, "other", 1),
         (2, "again", 1),
     ]
+
+
+@pytest.mark.parametrize("method", ["grid", "random", "bayes"])
+def test_more_seeds_keep_what_has_run(method: str, tmp_path: Path) -> None:
+    def text(cap: int, seeds: str, values: str = "[1, 2]") -> str:
+        head = f"method: {method}\n" + (f"run_cap: {cap}\n" if method != "grid" else "")
+        return f"{head}seeds: {seeds}\nparameters: {{a: {{values: {values}}}}}\n"
+
+    assert run(tmp_path, text(2, "[5]")).returncode == 0
+    before = {record.number: record for record in trials(tmp_path)}
+    for cap, seeds in ((4, "[5, 3]"), (6, "[5, 3, 9]")):
+        done = run(tmp_path, text(cap, seeds))
+        assert done.returncode == 0, done.stdout + done.stderr
+        after = {record.number: record for record in trials(tmp_path)}
+        assert len(after) == cap
+        assert sorted(after) == list(range(cap))
+        for number, record in before.items():
+            assert (after[number].name, after[number].attempt) == (record.name, 1)
+            assert after[number].config == record.config
+        pairs = {(record.config["a"], record.config["seed"]) for record in after.values()}
+        assert pairs == {(a, seed) for a in (1, 2) for seed in map(int, seeds[1:-1].split(","))}
+        assert all(record.state is TrialState.COMPLETE for record in after.values())
+        before = after
+    assert "started" not in run(tmp_path, text(6, "[5, 3, 9]")).stdout
+    shown = sweep_in(tmp_path, "compare", "mine").stdout
+    assert "6 trials" in shown or shown.count("a=") >= 2, shown
+    refused = run(tmp_path, text(6, "[3, 5, 9]"))
+    assert refused.returncode == 2
+    assert "seeds: was [5, 3, 9], is [3, 5, 9]" in refused.stderr
+
+
+def test_seeds_are_added_if_the_first_is_the_one_that_ran(tmp_path: Path) -> None:
+    space = "parameters: {a: {values: [1, 2]}}\n"
+    assert run(tmp_path, f"fixed: {{seed: 4}}\n{space}").returncode == 0
+    other = run(tmp_path, f"seeds: [0, 4]\n{space}")
+    assert (other.returncode, len(trials(tmp_path))) == (2, 2)
+    done = run(tmp_path, f"seeds: [4, 0]\n{space}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [(one.number, one.group, one.config["seed"], one.attempt) for one in trials(tmp_path)]
+    assert found == [(0, 0, 4, 1), (1, 1, 4, 1), (2, 0, 0, 1), (3, 1, 0, 1)]
+
+
+def test_a_seed_that_nothing_names_is_read_from_the_script(tmp_path: Path) -> None:
+    space = "parameters: {a: {values: [1, 2]}}\n"
+    assert run(tmp_path, space).returncode == 0
+    unknown = run(tmp_path, f"seeds: 2\n{space}")
+    assert unknown.returncode == 2
+    assert "trial 0 ran with an unknown seed. Begin the list with its seed" in unknown.stderr
+    (tmp_path / "train.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--a', type=int)\n"
+        "p.add_argument('--seed', type=int, default=0)\nprint('val_loss:', p.parse_args().a)\n"
+    )
+    (tmp_path / "sweep.yaml").write_text(f"{HEAD}seeds: 2\n{space}")
+    done = sweep_in(tmp_path, "run", "sweep.yaml", "--inline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [(one.config["a"], one.config["seed"]) for one in trials(tmp_path)] == [
+        (1, 0), (2, 0), (1, 1), (2, 1),
+    ]  # fmt: skip
+
+
+def test_more_seeds_and_more_values_at_once(tmp_path: Path) -> None:
+    assert (
+        run(tmp_path, "seeds: 2\nparameters: {a: {values: [1, 2]}}\n", "--only", "0").returncode
+        == 0
+    )
+    done = run(tmp_path, "seeds: 3\nparameters: {a: {values: [3, 1, 2]}}\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = sorted((one.config["a"], one.config["seed"]) for one in trials(tmp_path))
+    assert found == [(a, seed) for a in (1, 2, 3) for seed in (0, 1, 2)]
+    assert all(one.attempt == 1 for one in trials(tmp_path))

@@ -18,8 +18,22 @@ from tests.engine.sweeps import toy_spec
 
 
 def open_and_close(spec: Spec, results: Path, *, new: bool = False) -> SweepDir:
-    with open_sweep(spec, results, new=new) as (folder, _):
+    with open_sweep(spec, results, new=new) as (folder, records):
+        if not records:
+            TrialRecord(0, "a", {}, TrialState.COMPLETE).save(folder.run_dir(0, "a"))
         return folder
+
+
+def test_a_sweep_without_a_trial_takes_a_corrected_spec(tmp_path: Path) -> None:
+    first = toy_spec(tmp_path, {"a": {"lr": 0.1}})
+    with open_sweep(first, tmp_path) as (folder, _):
+        folder.study_file.write_text("of the former spec")
+    with open_sweep(toy_spec(tmp_path, {"a": {"lr": 0.2}}), tmp_path) as (again, _):
+        assert again == folder
+        assert not folder.study_file.exists()
+    kept = atomic.read_json(folder.spec_file)
+    assert kept is not None
+    assert kept["trials"]["a"]["set"] == {"lr": 0.2}
 
 
 def test_a_folder_is_made_and_opened_again(tmp_path: Path) -> None:

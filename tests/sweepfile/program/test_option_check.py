@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from orchestrator.errors import SpecError
+from orchestrator.sweepfile.expand import iter_configs
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.program.argument_styles import arguments
 from orchestrator.sweepfile.program.option_check import spelled
@@ -29,6 +30,16 @@ p.add_argument('--opt', choices=['sgd', 'adam'], default='sgd')
 """
 
 
+PARTS = """\
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument('--optimizer.lr', type=float)
+p.add_argument('--optimizer.sgd.momentum', type=float)
+p.add_argument('--model')
+p.add_argument('--depth', type=int)
+"""
+
+
 def problems(folder: Path, script: str, text: str) -> list[str]:
     """Return errors and warnings of a sweep file for a script."""
     (folder / "p.py").write_text(script)
@@ -37,6 +48,38 @@ def problems(folder: Path, script: str, text: str) -> list[str]:
         return list(load_spec(folder / "s.yaml", need_program=True).warnings)
     except SpecError as error:
         return [problem.message for problem in error.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optimizer: {parameters: {lr: {values: [0.1]}}}", "--optimizer.lr=0.1"),
+        (
+            "optimizer: {parameters: {sgd: {parameters: {momentum: {value: 0.9}}}}}",
+            "--optimizer.sgd.momentum=0.9",
+        ),
+        ("optimizer: {value: {lr: 0.1}}", "--optimizer.lr=0.1"),
+        ("optimizer: {parameters: {lrr: {values: [0.1]}}}", "no option --optimizer.lrr. Did you"),
+        ("optimizer: {parameters: {lr: {values: [fast]}}}", "expected a number (found 'fast')"),
+        ("model: {parameters: {name: {value: big}}}", "--model={'name': 'big'}"),
+        ("modle: {parameters: {name: {value: big}}}", "has no option --modle. Did you mean 'mod"),
+        ("depth: {parameters: {name: {value: 3}}}", "takes one value, but the parameters below"),
+    ],
+)
+def test_nested_parameters_are_checked_as_they_are_sent(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    found = problems(tmp_path, PARTS, f"args: auto\nparameters:\n  {text}\n")
+    if message.startswith("--"):
+        assert found == []
+        spec = load_spec(tmp_path / "s.yaml")
+        assert spec.program is not None
+        config = next(iter_configs(spec)).config
+        words = arguments(config, style=spec.program.style, spelling=spec.program.spelling)
+        assert words == [message]
+    else:
+        assert len(found) == 1
+        assert message in found[0]
 
 
 @pytest.mark.parametrize(
