@@ -88,6 +88,7 @@ def load_spec(
     spec = _checked(file, path.absolute(), need_program)
     if not log.problems:
         parameters.check_some_run(file, spec)
+        course.check_promoted(file, spec)
     if log.problems:
         raise log.error()
     warnings = log.private.masked([str(warning) for warning in log.warnings])

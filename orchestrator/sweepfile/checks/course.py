@@ -10,7 +10,9 @@ from orchestrator.sweepfile.checks.parameters import check_name, check_value, ex
 from orchestrator.sweepfile.checks.parsed_file import WRITTEN, ParsedFile
 from orchestrator.sweepfile.checks.result_conditions import Results
 from orchestrator.sweepfile.expand.build import BASELINE
+from orchestrator.sweepfile.expand.configs import count_trials
 from orchestrator.sweepfile.model.course import Ablate, Change, Promote, Remedy, Stage
+from orchestrator.sweepfile.model.spec import Spec
 from orchestrator.sweepfile.schema.course import written_as
 from orchestrator.sweepfile.schema.fields import join, refuse
 from orchestrator.sweepfile.schema.sweep import plain_settings
@@ -82,6 +84,19 @@ def read_stages(file: ParsedFile, results: Results) -> tuple[Stage, ...]:
         stages.append(Stage(name, plain_settings(entry.get("set", {})), promote, resumes))
         before = entry
     return tuple(stages)
+
+
+def check_promoted(file: ParsedFile, spec: Spec) -> None:
+    """Warn if the first stage promotes more configs than it has."""
+    first = spec.stages[0] if spec.stages and spec.stage is None else None
+    top = first.promote.top if first is not None and first.promote is not None else None
+    count = None if top is None or file.log.problems else count_trials(spec)
+    if first is None or top is None or count is None:
+        return
+    count //= max(len(spec.seeds), 1)
+    if top > count:
+        message = f"promotes all, since the stage has {count} configs."
+        file.warn(message, "stages", first.name, "promote", "top")
 
 
 def read_ablate(file: ParsedFile, results: Results) -> Ablate | None:

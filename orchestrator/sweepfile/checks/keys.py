@@ -35,7 +35,8 @@ def read_trainer(file: ParsedFile, need: bool) -> TrainerSchema | None:
     """
     trainer = file.root.get("trainer")
     programs = [key for key in PROGRAMS if file.has(key)]
-    if trainer is None and not programs:
+    is_extended = any(problem.key == "extends" for problem in file.log.problems)
+    if trainer is None and not programs and not is_extended:
         try:
             known = trainer_names()
         except ImportError:
@@ -158,3 +159,10 @@ def check_combinations(file: ParsedFile) -> None:
     for (first, second), reason in APART.items():
         if first in parts and second in parts:
             file.error(f"cannot be combined with {first}: {reason}.", *parts[second])
+    for name, node in file.values.get("fixed", {}).items():
+        declared = file.parameters.get(name)
+        # A file that extends another may vary what that one fixes.
+        if declared is None or declared.domain.when or declared.node.origin != node.origin:
+            continue
+        message = f"has no effect, since the values of parameters.{name} win. Remove one."
+        file.warn(message, "fixed", name)

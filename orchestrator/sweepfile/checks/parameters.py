@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,13 @@ _SYNONYMS = (
     ("layers", "n_layers", "num_layers", "gru_layers", "depth"),
     ("data_path", "data", "data_dir", "dataset"),
 )
+
+
+def synonym(name: str, choices: Iterable[str]) -> str:
+    """Return as a hint what a parameter is called among `choices`; "" if that is not known."""
+    same = next((group for group in _SYNONYMS if name.lower().replace("-", "_") in group), ())
+    found = (f" Did you mean '{word}'?" for word in choices if word.replace("-", "_") in same)
+    return next(found, "")
 
 
 def check_parameters(file: ParsedFile) -> None:
@@ -90,9 +97,7 @@ def check_name(
     known = schema.parameters.get(name)
     if known is None:
         choices = [*schema.parameters, *others]
-        same = next((group for group in _SYNONYMS if name.lower() in group), ())
-        hint = next((f" Did you mean '{word}'?" for word in choices if word in same), "")
-        hint = hint or log.hint(name, choices)
+        hint = synonym(name, choices) or log.hint(name, choices)
         hint = hint or f" Choices: {', '.join(schema.parameters)}."
         log.at(node, key, f"trainer '{schema.name}' has no parameter '{name}'.{hint}")
     return known
@@ -275,6 +280,8 @@ def read_constraints(file: ParsedFile) -> tuple[Constraint, ...]:
         entry = {"require": item} if isinstance(item, str) else item
         forms = [form for form in ("require", "forbid") if form in entry]
         if len(forms) != 1:
+            if any(each.key.startswith(f"{join(*path)}.") for each in file.log.problems):
+                continue  # a key of it is reported
             got = "both" if forms else "neither"
             file.error(f"needs one of require and forbid (found {got}).", *path, at=where)
             continue

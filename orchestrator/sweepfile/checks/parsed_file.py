@@ -147,13 +147,17 @@ class ParsedFile:
     def items(self, key: str, values: Sequence[Any]) -> Iterator[tuple[Any, tuple[str, ...], Node]]:
         """Yield each value of a key that may hold a list, with its path and node.
 
-        If an item of the list is invalid, places are unknown: all are reported at the key.
+        If it is unknown which items of the list were refused, all are reported at the key.
         """
         node = self.node(key)
-        listed = isinstance(node.value, list) and len(node.value) == len(values)
-        for place, value in enumerate(values):
-            path = (key, str(place)) if listed else (key,)
-            yield value, path, node.value[place] if listed else node
+        nodes = node.value if isinstance(node.value, list) else []
+        refused = {problem.key for problem in self.log.problems}
+        places = [place for place in range(len(nodes)) if f"{key}.{place}" not in refused]
+        if len(places) != len(values):
+            places = list(range(len(nodes))) if len(nodes) == len(values) else []
+        for at, value in enumerate(values):
+            path = (key, str(places[at])) if places else (key,)
+            yield value, path, nodes[places[at]] if places else node
 
     def settings(self) -> Iterator[tuple[tuple[str, ...], dict[str, Node]]]:
         """Yield every mapping from parameter to value, with its path."""

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.errors import nearest
+
 WORDS = ("stable", "improving", "complete")
 KEYWORDS = ("and", "or", "not", "any", "all", "is", "null", "true", "false")
 OPS = ("<=", ">=", "==", "!=", "<", ">")
@@ -312,9 +314,10 @@ class _Parser:
         is_word = isinstance(term, Name) and term.step is None and term.name in WORDS
         if is_word and not first.text.startswith("`"):
             return Word(first.text)
+        hint = nearest(str(term), WORDS).strip()
         if self.next.kind != "end":
-            raise self.fail(f"one of {', '.join(OPS)} after {term}")
-        hint = f"Only {', '.join(WORDS)} need none; for a switch write '{term} == true'."
+            raise self.fail(f"one of {', '.join(OPS)} after {term}", hint)
+        hint = hint or f"Only {', '.join(WORDS)} need none; for a switch write '{term} == true'."
         raise self.fail(f"a comparison after {term}", hint)
 
     def name(self, expected: str) -> Name:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.sweepfile.checks.parameters import synonym
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import AUTO, arguments, has_parts
@@ -194,6 +195,12 @@ def _report_unread(file: ParsedFile, given: Mapping[str, Any], message: str) -> 
         return
 
 
+def _listed(options: Collection[str]) -> str:
+    shown = [f"--{option}" for option in sorted(options)]
+    more = f", … ({len(shown)})" if len(shown) > 12 else ""
+    return f" It has {', '.join(shown[:12])}{more}." if shown else ""
+
+
 def _check_parameter(
     file: ParsedFile,
     program: Program,
@@ -214,15 +221,19 @@ def _check_parameter(
             return  # argparse takes the beginning of a name
         plain_names = {each.replace("-", "_"): each for each in options}
         other = plain_names.get(typed.replace("-", "_"))
-        hint = f" It has --{other}: write args: auto." if other else file.log.hint(typed, options)
+        hint = f" It has --{other}: write args: auto." if other else synonym(typed, options)
+        hint = hint or file.log.hint(typed, options) or _listed(options)
+        at = nodes[0][1] if nodes[0][1].line is None else None  # of --set
         if not parser.is_complete:
             return
         message = f"{script} has no option --{typed}.{hint}"
         if parser.ignores_unknown:
             message = f"{script} has no option --{typed}, and ignores those that it does not know "
-            file.warn(f"{message}(parse_known_args), so that it changes nothing.{hint}", *path)
+            file.warn(
+                f"{message}(parse_known_args), so that it changes nothing.{hint}", *path, at=at
+            )
         else:
-            file.error(f"{message} {_WAY_OUT}.", *path)
+            file.error(f"{message} {_WAY_OUT}.", *path, at=at)
         return
     for where, node, is_bound in nodes:
         problem = _refused(program, parser, argument, node, is_bound)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -92,6 +93,23 @@ class SpecKey(Key):
     of_wandb: bool = False
 
 
+def _list_meant(name: str, node: Node) -> str:
+    """Return how to write the list whose brackets are missing in ``{values: 1, 2}``; else ""."""
+    names = list(node.value)
+    place = names.index(name)
+    first = node.value[names[place - 1]].value if place else None
+    if first is None or isinstance(first, dict | list):
+        return ""
+    rest = itertools.takewhile(lambda each: node.value[each].value is None, names[place:])
+    return f" Write {names[place - 1]}: [{', '.join([str(first), *rest])}]."
+
+
+def _is_domain(node: Node) -> bool:
+    """Return whether a mapping looks like a parameter's."""
+    keys = {"value", "values", "min", "max", "distribution"}
+    return isinstance(node.value, dict) and bool(keys & node.value.keys())
+
+
 @dataclass(frozen=True)
 class Record:
     """A mapping with known keys.
@@ -142,7 +160,17 @@ class Record:
         return values
 
     def _report_unknown(self, name: str, node: Node, key: str, log: Log) -> None:
-        hint = log.hint(name, self.keys)
+        entry = node.value[name]
+        if entry.value is None:
+            before = list(node.value)[: list(node.value).index(name)]
+            if before and before[-1] not in self.keys and node.value[before[-1]].value is None:
+                return  # {values: 1, 2, 3}: reported at 2
+            hint = _list_meant(name, node)
+        elif name == key and "parameters" in self.keys and _is_domain(entry):
+            hint = " It looks like a parameter: indent it under parameters."
+        else:
+            hint = ""
+        hint = hint or log.hint(name, self.keys)
         if name.lower() in self.meant:
             hint = f" Write {self.meant[name.lower()]}."
         hint = hint or self.otherwise

@@ -33,7 +33,7 @@ from orchestrator.sweepfile.schema.fields import (
     join,
     refuse,
 )
-from orchestrator.sweepfile.schema.text_kinds import CONDITION, LIMIT, SIZE
+from orchestrator.sweepfile.schema.text_kinds import LIMIT, OUTCOME, SIZE
 from orchestrator.sweepfile.space.optuna_options import SAMPLERS
 from orchestrator.sweepfile.yaml.node import Log, Node
 
@@ -42,7 +42,7 @@ _PROMOTE = Record(
         "top": Key(Whole(1), "the best so many"),
         "fraction": Key(Number(above=0, most=1), "the best share, rounded up"),
         "or": Key(Word((NOT_WORSE,)), "also those that chance alone may separate from the last"),
-        "if": Key(CONDITION, "a condition that the trial must meet"),
+        "if": Key(OUTCOME, "a condition that the trial must meet"),
     },
     "a mapping such as {top: 3, if: stable and improving}",
 )
@@ -64,7 +64,7 @@ _CHANGE = Record(
     {
         "set": Key(SETTINGS, "what differs from the baseline; lists make several changes", True),
         "note": Key(Text(empty=True), "what the change is for"),
-        "gate": Key(CONDITION, "a condition that the change's own trial should meet"),
+        "gate": Key(OUTCOME, "a condition that the change's own trial should meet"),
     },
     "a mapping such as {set: {dropout: 0.3}}",
 )
@@ -73,7 +73,7 @@ ABLATE = Record(
     {
         "baseline": Key(_BASELINE, "the config that all changes start from; by default fixed"),
         "changes": Key(_CHANGES, "named changes, tried one at a time", True),
-        "gate": Key(CONDITION, "what the baseline must meet before any change runs"),
+        "gate": Key(OUTCOME, "what the baseline must meet before any change runs"),
         "keep_improvements": Key(
             SWITCH, "a change that gains more than the noise stays for those after it"
         ),
@@ -101,7 +101,7 @@ TRIAL_EXPECT = Key(
     MapOf(Anything(), "a mapping from metric to what is expected"),
     "metric name to the text or range that is expected",
 )
-SUCCESS = Either(CONDITION, ListOf(CONDITION, "a list of conditions"))
+SUCCESS = Either(OUTCOME, ListOf(OUTCOME, "a list of conditions"))
 RESOURCES = Record(
     {
         "gpu_memory": Key(SIZE, "GPU memory that one trial takes, such as 8GB"),
@@ -236,7 +236,7 @@ _REMEDY = Record(
         "from": Key(
             Word(("scratch", "checkpoint")), "what the successor starts from; by default scratch"
         ),
-        "if": Key(CONDITION, "a condition on the trial"),
+        "if": Key(OUTCOME, "a condition on the trial"),
         "times": Key(Whole(1), "most answers in one chain of trials"),
     },
     "a mapping such as {set: {lr: '*0.1'}, from: checkpoint, times: 2}",

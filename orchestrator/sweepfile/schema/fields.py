@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchestrator.errors import nearest
 from orchestrator.sweepfile.yaml.node import Log, Node, found
 
 Schema = dict[str, Any]
@@ -187,7 +188,10 @@ class Chosen:
         if isinstance(node.value, str) or (isinstance(node.value, dict) and node.get("name")):
             return node
         example = f"{{name: {self.names[-1]}}}"
-        return refuse(node, key, log, f"a name, or a mapping such as {example}")
+        keys = node.value if isinstance(node.value, dict) else ()
+        meant = next((each for each in keys if nearest(each, ["name"])), None)
+        hint = "" if meant is None else f"Did you mean 'name' by '{meant}'?"
+        return refuse(node, key, log, f"a name, or a mapping such as {example}", hint)
 
     def schema(self) -> Schema:
         """Return a choice of a name and a mapping with one."""

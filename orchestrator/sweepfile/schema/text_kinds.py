@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -57,7 +58,8 @@ def _condition(value: Any) -> str:
     try:
         parse(text)
     except ConditionError as error:
-        raise ValueError(f"As a condition: {error}".rstrip(".") + ".") from None
+        text = f"As a condition: {error}".rstrip(".")
+        raise ValueError(text if text.endswith("?") else f"{text}.") from None
     return text
 
 
@@ -102,6 +104,7 @@ LIMIT = Scalar(
 CONDITION = Scalar(
     "a condition such as 'batch_size < 4'", _condition, {"type": "string", "minLength": 1}
 )
+OUTCOME = replace(CONDITION, expected="a condition such as 'stable' or 'val_loss < 4'")
 REGEX = Scalar(
     "a regular expression with a named group, such as 'val_mae=(?P<val_mae>[0-9.]+)'",
     _regex,

@@ -308,6 +308,13 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
         hint = f' Quote the value: "{value[:40]}".'
     elif macro is not None:  # within [ ] and { } a brace ends a word
         hint = f' Quote what has braces: "{macro[0]}".'
+    above = next((line for line in lines[row - 1 :: -1] if line.strip()), "") if row else ""
+    depth = len(above) - len(above.lstrip())
+    if re.match(r"\s*[\w.-]+:[\[{]", here):
+        hint = " Write a space after the colon."
+    elif not hint and depth != len(indent) and re.match(r"\s*[\w.-]+:(\s|$)", here):
+        hint = f" It is indented by {len(indent)} spaces, the line above by {depth}: keys of one "
+        hint += "mapping start in the same column."
     problem = getattr(error, "problem", None) or "unreadable"
     if "escape character" in problem:
         hint = " In double quotes a backslash needs another one. Write the text in single quotes."

@@ -34,7 +34,9 @@ def _check(file: ParsedFile, spec: Spec) -> None:
         if name not in known:
             hint = file.log.hint(name, known) or f" Choices: {', '.join(known)}."
             file.error(f"{spec.trainer} has no such preset.{hint}", "presets", name)
-    if "preset" in spec.parameters:
+    if spec.program is not None:
+        file.warn("have no effect, since only a trainer has presets. Remove them.", "presets")
+    elif "preset" in spec.parameters:
         message = "have no effect, since preset is a parameter that varies."
         file.warn(message, "presets")
 
