@@ -23,7 +23,7 @@ from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.remedies import policy_for, remedy_change
 from orchestrator.engine.state.milestones import Milestones
-from orchestrator.errors import UsageError
+from orchestrator.errors import UsageError, nearest
 from orchestrator.files import atomic
 from orchestrator.metrics import ArrayProblem
 from orchestrator.runs import TrialRecord, read_reports
@@ -96,6 +96,8 @@ class Judge:
         metric, slot = view.spec.metric, record.slot or {}
         self._view = view
         self._metric = metric
+        self._is_program = view.spec.program is not None
+        self._misspelling = ""
         self._study = study
         self._record = record
         self._run = view.run_dir(record)
@@ -133,6 +135,7 @@ class Judge:
         warnings = [self._schedule_problem] if self._schedule_problem else []
         self._schedule_problem = None
         warnings += self._milestones.missed(step, metrics)
+        warnings += self._misspelt(metrics)
         for verdict in verdicts:
             symptom = str(verdict.symptom)
             if verdict.stops and self._is_carried_out(verdict):
@@ -158,7 +161,8 @@ class Judge:
         Those of milestones are for whoever watches the trial run: once it is complete, the table
         shows what came of its targets.
         """
-        return {*self._withdraw(is_over=True), *(self._milestones.warned if is_complete else ())}
+        found = {*self._withdraw(is_over=True), *(self._milestones.warned if is_complete else ())}
+        return found | {self._misspelling} if self._values or is_complete else found
 
     def value(self, *, is_complete: bool) -> tuple[float | None, str | None]:
         """Return the attempt's metric, and what prevented recomputing it, if anything did.
@@ -252,6 +256,19 @@ class Judge:
             return
         if schedule is not None:
             self._watch.plan_schedule(schedule)
+
+    def _misspelt(self, metrics: Mapping[str, float]) -> list[str]:
+        """Return, once, that a program reports a metric that may be the one that is meant."""
+        metric = self._metric
+        if metric is None or not self._is_program or self._values or self._misspelling:
+            return []
+        hint = "" if metric.name in metrics else nearest(metric.name, metrics)
+        if hint:
+            names = ", ".join(metrics)
+            self._misspelling = (
+                f"metric {metric.name} is not reported so far (found: {names}).{hint}"
+            )
+        return [self._misspelling] if hint else []
 
     def _note(self, step: int, metrics: Mapping[str, float]) -> None:
         value = metrics.get(self._metric.name) if self._metric else None

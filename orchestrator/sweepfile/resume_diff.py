@@ -39,6 +39,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         _allow_more(before, after)
     if not _decides(new):
         _allow_seeds(before, after)
+        _allow_metric(before, after)
     lines = list(_compare("", before, after))
     for key, was, now in (
         ("trials", before.get("trials"), after.get("trials")),
@@ -98,6 +99,16 @@ def _allow_seeds(before: dict[str, Any], after: Mapping[str, Any]) -> None:
         if name != "seed":
             before["seed_parameter"] = name
     before["seeds"] = more
+
+
+def _allow_metric(before: dict[str, Any], after: Mapping[str, Any]) -> None:
+    """Take into `before` another name of the metric if no trial was proposed or stopped by it."""
+    was, metric = before.get("metric"), after.get("metric")
+    judged = after.get("pruner", "none") != "none" or after.get("early_terminate")
+    if after.get("method") == "bayes" or judged or after.get("objectives"):
+        return
+    if was and metric:
+        was["name"] = metric["name"]
 
 
 def _decides(spec: Mapping[str, Any]) -> bool:

@@ -8,15 +8,17 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis import evaluate_run
 from orchestrator.engine.driver.more_seeds import add_seeds
 from orchestrator.errors import ChangedSpecError, NotFoundError, UsageError, nearest
 from orchestrator.files import atomic, lock
-from orchestrator.runs import RunDir, SweepDir, TrialRecord, load_trials, read_reports
+from orchestrator.metrics import ArrayProblem
+from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState, load_trials, read_reports
 from orchestrator.sweepfile import differences
 from orchestrator.sweepfile.expand import iter_configs
 from orchestrator.sweepfile.model import MetricGoal, Spec, TrialConfig
@@ -78,7 +80,9 @@ def open_sweep(
         if records:
             add_seeds(spec, folder, records, spec_before)
         before = spec_before.get("metric") or {}
-        if spec.metric is not None and before.get("goal") not in (None, spec.metric.goal):
+        if spec.metric is not None and before.get("name") not in (None, spec.metric.name):
+            _rename(folder, records.values(), str(before["name"]), spec.metric)
+        elif spec.metric is not None and before.get("goal") not in (None, spec.metric.goal):
             _judge_again(folder, records.values(), spec.metric)
         atomic.write_json(folder.spec_file, present)
         yield folder, records
@@ -95,6 +99,26 @@ def _judge_again(folder: SweepDir, records: Iterable[TrialRecord], metric: Metri
             continue
         found = [metrics.get(metric.name, math.nan) for _, metrics in read_reports(run)]
         record.value = better(filter(math.isfinite, found), default=record.value)
+        record.save(run)
+
+
+def _rename(
+    folder: SweepDir, records: Iterable[TrialRecord], former: str, metric: MetricGoal
+) -> None:
+    """Give ended trials their best value of a metric that is now called by its right name."""
+    better = min if metric.goal == "minimize" else max
+    for record in records:
+        if not record.state.is_finished:
+            continue
+        run = folder.run_dir(record.number, record.name)
+        found = [metrics.get(metric.name, math.nan) for _, metrics in read_reports(run)]
+        record.value = better(filter(math.isfinite, found), default=None)
+        has_arrays = any(run.predictions_file(split).exists() for split in ("test", "val"))
+        if has_arrays and record.state is TrialState.COMPLETE:
+            with suppress(ArrayProblem):
+                record.value = evaluate_run(run.path).get(metric.name)
+        heads = (f"{former} is not known", f"metric {former} is not reported")
+        record.warnings = [text for text in record.warnings if not text.startswith(heads)]
         record.save(run)
 
 

@@ -14,6 +14,7 @@ from orchestrator.engine.child.saving import inherit_checkpoint
 from orchestrator.engine.judge import Judge, OtherTrials
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.remedies import LINK_RESUMING, policy_for
+from orchestrator.errors import nearest
 from orchestrator.files import atomic, format_duration
 from orchestrator.placement import CPU
 from orchestrator.placement.memory_needs import Kind
@@ -213,7 +214,9 @@ def _why_unknown(spec: Spec, run: RunDir) -> str:
     if metric.name in names:
         return f"{metric.name} was never a finite number"
     reported = f"it reported {', '.join(names)}" if names else "it reported nothing"
-    hint = " Let metrics.pattern find it." if spec.program is not None else ""
+    hint = nearest(metric.name, names)
+    if not hint and spec.program is not None:
+        hint = " Let metrics.pattern find it, or correct metric."
     return (
         f"{metric.name} is not known: {reported}, and saved no arrays that give it, so nothing can "
         f"be ranked or promoted by it, and no sampler learns.{hint}"

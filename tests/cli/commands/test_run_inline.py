@@ -163,3 +163,19 @@ def test_more_seeds_and_more_values_at_once(tmp_path: Path) -> None:
     found = sorted((one.config["a"], one.config["seed"]) for one in trials(tmp_path))
     assert found == [(a, seed) for a in (1, 2, 3) for seed in (0, 1, 2)]
     assert all(one.attempt == 1 for one in trials(tmp_path))
+
+
+def test_a_misspelt_metric_is_named_at_once_and_can_be_corrected(tmp_path: Path) -> None:
+    wrong = HEAD.replace("val_loss", "val_los") + "parameters: {a: {values: [2, 1]}}\n"
+    (tmp_path / "train.py").write_text(SCRIPT)
+    (tmp_path / "sweep.yaml").write_text(wrong)
+    done = sweep_in(tmp_path, "run", "sweep.yaml", "--inline")
+    message = "metric val_los is not reported so far (found: val_loss). Did you mean 'val_loss'?"
+    assert message in " ".join(done.stdout.split())
+    assert [record.value for record in trials(tmp_path)] == [None, None]
+    right = run(tmp_path, "parameters: {a: {values: [2, 1]}}\n")
+    assert right.returncode == 0, right.stdout + right.stderr
+    assert [(one.value, one.attempt, one.warnings) for one in trials(tmp_path)] == [
+        (2.0, 1, []),
+        (1.0, 1, []),
+    ]
