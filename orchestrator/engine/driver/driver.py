@@ -23,6 +23,7 @@ from orchestrator.placement import CPU, Plan
 from orchestrator.placement.leases import Leases
 from orchestrator.placement.memory_needs import HISTORY_FILE, History
 from orchestrator.runs import (
+    RunDir,
     SweepDir,
     SweepRecord,
     SweepState,
@@ -117,7 +118,7 @@ def run_sweep(
         options = replace(options, gpus=plan.slots[0].device)
     with open_sweep(spec, results, new=new) as (folder, records):
         try:
-            retries = _requeue(folder, records, retry_failed)
+            retries = _requeue(folder, records, retry_failed, chosen)
             on_open(folder, records)
             driver = _Driver(spec, plan, SweepLog(folder, listener), records, chosen, cluster)
             # From here on, so that Ctrl+C never breaks into the start of a trial or of the study.
@@ -206,6 +207,8 @@ class _Driver:
             if not conductor.is_over:
                 before = None
                 self._run_trials(conductor, place)
+            elif self._only:
+                log.emit("start", words="warning: of --only, nothing is left to run")
             conductor.close()
         except BaseException as error:
             record.state, record.reason = SweepState.FAILED, f"{type(error).__name__}: {error}"
@@ -327,15 +330,18 @@ class _Driver:
         conductor.update_state()
 
 
-def _requeue(folder: SweepDir, records: dict[int, TrialRecord], retry_failed: bool) -> bool:
+def _requeue(
+    folder: SweepDir, records: dict[int, TrialRecord], retry_failed: bool, only: frozenset[str]
+) -> bool:
     """Let the trials of a killed driver wait, and failed ones on request.
 
-    Returns whether trials run again that had ended.
+    Returns whether trials run again that had ended; of failed ones, those that `only` names.
     """
     retries = False
     for record in records.values():
         reason = INTERRUPTED
-        if retry_failed and record.state is TrialState.FAIL:
+        calls = (RunDir.is_called(text, record.number, record.name) for text in only)
+        if retry_failed and record.state is TrialState.FAIL and (not only or any(calls)):
             reason = f"failed before: {(record.reason or '').partition(chr(10))[0]}"
             retries = True
         elif record.state is not TrialState.RUNNING:

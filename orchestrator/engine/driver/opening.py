@@ -15,10 +15,21 @@ from typing import Any
 
 from orchestrator.analysis import evaluate_run
 from orchestrator.engine.driver.more_seeds import add_seeds
+from orchestrator.engine.queue.decisions import Decisions
+from orchestrator.engine.queue.planned_trials import PlannedTrials
+from orchestrator.engine.queue.sweep_view import SweepLog, SweepView
 from orchestrator.errors import ChangedSpecError, NotFoundError, UsageError, nearest
 from orchestrator.files import atomic, lock
 from orchestrator.metrics import ArrayProblem
-from orchestrator.runs import RunDir, SweepDir, TrialRecord, TrialState, load_trials, read_reports
+from orchestrator.runs import (
+    RunDir,
+    SweepDir,
+    SweepRecord,
+    TrialRecord,
+    TrialState,
+    load_trials,
+    read_reports,
+)
 from orchestrator.sweepfile import differences
 from orchestrator.sweepfile.expand import iter_configs
 from orchestrator.sweepfile.model import MetricGoal, Spec, TrialConfig
@@ -189,21 +200,25 @@ def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozense
     # What bayes is to propose has neither number nor name; what it has proposed is in the folder.
     kept = load_trials(folder)
     known: Iterable[TrialRecord | TrialConfig] = kept
-    if spec.method != "bayes":
+    if spec.method == "random":
         known = chain((record for record in kept if record.origin is not None), iter_configs(spec))
+    elif spec.method == "grid":  # whose configs keep the numbers of their trials
+        known = chain(kept, _missing(spec, folder, kept))
     # A named trial that is combined with parameters stands for all its combinations.
     families = wanted & set(spec.trials)
     members: set[str] = set()
     names: list[str] = []
     missing = set(wanted)
+    for config in iter_configs(spec) if families else ():
+        if config.trial in families:
+            members.add(config.name)
+            missing.discard(str(config.trial))
+        if len(members) >= MOST_SEARCHED:
+            break
     for trial in known:
-        family = trial.trial if isinstance(trial, TrialConfig) else None
-        if family in families:
-            members.add(str(trial.number))
-            missing.discard(str(family))
         missing = {text for text in missing if not RunDir.is_called(text, trial.number, trial.name)}
         names.append(trial.name)
-        if (not missing and not families) or len(names) >= MOST_SEARCHED:
+        if not missing or len(names) >= MOST_SEARCHED:
             break
     if not missing:
         return wanted | members
@@ -213,3 +228,13 @@ def chosen_trials(spec: Spec, only: Iterable[str], folder: SweepDir) -> frozense
         f"--only {name}: no such trial in '{spec.name}' (found: {known_names})."
         f"{nearest(name, names[:1000])}"
     )
+
+
+def _missing(spec: Spec, folder: SweepDir, kept: Iterable[TrialRecord]) -> Iterable[TrialConfig]:
+    """Return the configs of a grid that have no trial, with the numbers that they will have."""
+    view = SweepView(spec, folder, {record.number: record for record in kept})
+    decisions = Decisions(SweepRecord(spec.name), SweepLog(folder, lambda *event: None))
+    plan = PlannedTrials(
+        view, decisions, proposes=False, is_wanted=lambda name, number: True, only_some=False
+    )
+    return (trial for trial in plan if isinstance(trial, TrialConfig))

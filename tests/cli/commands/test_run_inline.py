@@ -179,3 +179,23 @@ def test_a_misspelt_metric_is_named_at_once_and_can_be_corrected(tmp_path: Path)
         (2.0, 1, []),
         (1.0, 1, []),
     ]
+
+
+def test_only_takes_the_numbers_that_trials_have(tmp_path: Path) -> None:
+    assert run(tmp_path, "parameters: {a: {values: [1, 2]}}\n").returncode == 0
+    more = "parameters: {a: {values: [3, 1, 2]}}\n"
+    kept = run(tmp_path, more, "--only", "0")
+    assert "of --only, nothing is left to run" in kept.stdout
+    assert len(trials(tmp_path)) == 2
+    done = run(tmp_path, more, "--only", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [(one.number, one.config["a"]) for one in trials(tmp_path)] == [(0, 1), (1, 2), (3, 3)]
+    assert "no such trial" in run(tmp_path, more, "--only", "2").stderr
+
+
+def test_only_with_retry_failed_leaves_other_failures_alone(tmp_path: Path) -> None:
+    text = "parameters: {size: {values: [1, 2]}}\n"
+    run(tmp_path, text)
+    run(tmp_path, text, "--only", "1", "--retry-failed")
+    found = [(one.state, one.attempt) for one in trials(tmp_path)]
+    assert found == [(TrialState.FAIL, 1), (TrialState.FAIL, 2)]
