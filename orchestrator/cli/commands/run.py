@@ -19,7 +19,7 @@ from orchestrator.cli.render.events import Progress
 from orchestrator.cli.render.text import folded, plural, terminal_width
 from orchestrator.engine.slots import known_need
 from orchestrator.placement import decide, model, policy_of
-from orchestrator.runs import SweepDir, SweepState, TrialRecord, results_folder
+from orchestrator.runs import SweepDir, SweepState, TrialRecord, TrialState, results_folder
 from orchestrator.sweepfile import load_spec
 from orchestrator.sweepfile.checks import refuse_unbounded
 from orchestrator.sweepfile.expand import count_trials
@@ -211,6 +211,9 @@ def _conclude(outcome: Outcome, again: str) -> None:
     verdict += [] if outcome.success is None else [outcome.success.words]
     say("")
     say(render_ending(compare([folder.path], top=ROWS), folder.name, verdict, saved))
+    failed = sum(record.state is TrialState.FAIL for record in outcome.records.values())
+    if failed and "--retry-failed" not in " ".join(verdict):
+        say(f"{plural(failed, 'trial')} failed. To run failed trials again: {again} --retry-failed")
     if outcome.state is SweepState.INTERRUPTED:
         with suppress(OSError):  # the terminal may be closed
             click.echo(f"Interrupted. To continue: {again}", err=True)

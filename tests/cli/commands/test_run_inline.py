@@ -195,7 +195,9 @@ def test_only_takes_the_numbers_that_trials_have(tmp_path: Path) -> None:
 
 def test_only_with_retry_failed_leaves_other_failures_alone(tmp_path: Path) -> None:
     text = "parameters: {size: {values: [1, 2]}}\n"
-    run(tmp_path, text)
+    first = run(tmp_path, text)
+    assert "2 trials failed. To run failed trials again: sweep run " in first.stdout
+    assert "sweep.yaml --inline --retry-failed" in first.stdout
     run(tmp_path, text, "--only", "1", "--retry-failed")
     found = [(one.state, one.attempt) for one in trials(tmp_path)]
     assert found == [(TrialState.FAIL, 1), (TrialState.FAIL, 2)]
