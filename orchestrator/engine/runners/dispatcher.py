@@ -31,7 +31,7 @@ _TIME_TO_END_S = 15.0
 
 
 class Dispatcher:
-    """Runs attempts below an agent or, while none has connected, in threads of this process.
+    """Runs each attempt below an agent or, while none is free, in a thread of this process.
 
     Only one thread may use it. See `supervisor` for what is sent.
 
@@ -44,7 +44,7 @@ class Dispatcher:
         self._conductor = conductor
         self._tick = tick
         self._listener = listen(folder)
-        self._agents: dict[Connection, set[str]] = {}  # with the attempts that start there
+        self._agents: dict[Connection, str | None] = {}  # each with its attempt, if it has one
         self._attempts: dict[Connection, str] = {}
         self._asked_to_stop: set[str] = set()
         self._threads: list[threading.Thread] = []
@@ -52,9 +52,14 @@ class Dispatcher:
         self._ticked_at = self._looked_at = -math.inf
 
     @property
-    def has_agent(self) -> bool:
-        """True while an agent is connected."""
-        return bool(self._agents)
+    def agents(self) -> int:
+        """How many agents are connected."""
+        return len(self._agents)
+
+    @property
+    def running(self) -> int:
+        """How many attempts run, below an agent or not; so many agents would be of use."""
+        return len(self._attempts)
 
     def step(self) -> None:
         """Start what can start, and take in what attempts report within `STEP_S`."""
@@ -94,11 +99,12 @@ class Dispatcher:
             self._start(attempt_id, attempt.to_json())
 
     def _start(self, attempt_id: str, text: str) -> None:
-        for agent, starting in self._agents.items():
-            with suppress(OSError):  # it is lost, as the next step will notice
-                send(agent, [attempt_id, text])
-                starting.add(attempt_id)
-                return
+        for agent, busy in self._agents.items():
+            if busy is None:
+                with suppress(OSError):  # it is lost, as the next step will notice
+                    send(agent, [attempt_id, text])
+                    self._agents[agent] = attempt_id
+                    return
         here, there = Pipe()
         self._attempts[here] = attempt_id
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -111,17 +117,16 @@ class Dispatcher:
         except (EOFError, OSError):
             link.close()
             return
-        starting = next((one for one in self._agents.values() if name in one), None)
-        if starting is None:
-            self._agents[link] = set()
-        else:
-            starting.discard(name)
+        if name in self._agents.values():
             self._attempts[link] = name
+        else:
+            self._agents[link] = None
 
     def _lost(self, agent: Connection) -> None:
-        """Forget an agent, with what it was to start; attempts notice by themselves."""
+        """Forget an agent, and what it was to start; one that runs is noticed by itself."""
         agent.close()
-        for attempt_id in self._agents.pop(agent):
+        attempt_id = self._agents.pop(agent)
+        if attempt_id is not None and attempt_id not in self._attempts.values():
             self._gone(attempt_id)
 
     def _take_in(self, link: Connection) -> None:
@@ -144,6 +149,9 @@ class Dispatcher:
             send(link, JUDGED)
 
     def _gone(self, attempt_id: str) -> None:
+        for agent, busy in self._agents.items():
+            if busy == attempt_id:
+                self._agents[agent] = None
         self._asked_to_stop.discard(attempt_id)
         self._conductor.on_gone(attempt_id)
         self._looked_at = -math.inf

@@ -76,7 +76,7 @@ def run_trials(
     """Run what `conductor` hands out until nothing is left; see `runners`.
 
     Threads of this process supervise the first attempts. If trials still wait after a while, Ray
-    starts, and an agent there takes over all that start from then on.
+    starts, and trials of Tune there, one per slot, supervise what starts from then on.
 
     Args:
         slots: how many attempts may run at once.
@@ -90,7 +90,7 @@ def run_trials(
         while not conductor.is_over:
             dispatcher.step()
             if ray is None and _is_worth_ray(conductor, time.monotonic() - begun):
-                ray = RayThread(slots, folder, lambda: dispatcher.has_agent)
+                ray = RayThread(slots, folder, lambda: dispatcher.running)
             if ray is not None:
                 if ray.problem:
                     warn(ray.problem.pop())
@@ -112,7 +112,7 @@ def _is_worth_ray(conductor: Conductor, elapsed_s: float) -> bool:
 
 
 class RayThread:
-    """Starts Ray and lets Tune run an agent, in a thread; the driver does not wait for it.
+    """Starts Ray and lets Tune run agents, in a thread; the driver does not wait for it.
 
     A call into a Ray that is gone blocks for a minute and then ends the whole process: the caller's
     thread makes none, and leaves this one behind.
@@ -121,11 +121,11 @@ class RayThread:
         problem: at most one text: why Ray is not there, if it does not start.
     """
 
-    def __init__(self, slots: int, folder: Path, has_agent: Callable[[], bool]) -> None:
+    def __init__(self, slots: int, folder: Path, running: Callable[[], int]) -> None:
         self.problem: list[str] = []
         self._folder = folder
         self._slots = slots
-        self._has_agent = has_agent
+        self._running = running
         self._is_over = threading.Event()
         self._lost: Callable[[], str | None] = lambda: None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -152,7 +152,7 @@ class RayThread:
                     # Only now, since importing it imports Ray.
                     from orchestrator.engine.runners import ray_tune
 
-                    searcher = ray_tune.AgentSearcher(self._folder, self._is_over, self._has_agent)
+                    searcher = ray_tune.AgentSearcher(self._folder, self._is_over, self._running)
                     ray_tune.run(searcher, self._folder)
         except Exception as error:  # of any kind: the sweep continues without Ray
             if not self._is_over.is_set():

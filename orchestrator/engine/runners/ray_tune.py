@@ -1,7 +1,8 @@
 """Ray Tune's side of a sweep: its trainable and its searcher.
 
-A trial of Tune is not a trial of the sweep but an agent, which runs attempts in processes of their
-own. Tune takes 60 to 150 ms for each result, so nothing that attempts report passes through it.
+A trial of Tune is an agent, which runs one attempt after another, each in a process of its own: a
+new actor for each attempt takes a second. Tune takes 60 to 150 ms for each result, so nothing that
+attempts report passes through it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class_cache.ENV_VARS_TO_PROPAGATE.clear()
 _CALM_S = 5.0
 _BUSY_S = 0.02
 
-# An agent that cannot start is tried again only so often; the driver can do without.
-_MOST_AGENTS = 5
+# Agents that are lost are replaced only so often; the driver can do without.
+_MOST_LOST = 20
 
 
 class Agent(tune.Trainable):
@@ -53,23 +54,21 @@ class Agent(tune.Trainable):
 
 
 class AgentSearcher(Searcher):
-    """Suggests an agent, and another one if that is lost.
+    """Suggests an agent while fewer are there than attempts run.
 
     Args:
         folder: of the driver's socket and forkserver.
         is_over: set once no agent is needed any more.
-        has_agent: returns whether an agent is connected.
+        running: returns how many attempts run.
     """
 
-    def __init__(
-        self, folder: Path, is_over: threading.Event, has_agent: Callable[[], bool]
-    ) -> None:
+    def __init__(self, folder: Path, is_over: threading.Event, running: Callable[[], int]) -> None:
         super().__init__()
         self._folder = folder
         self._is_over = is_over
-        self._has_agent = has_agent
-        self._is_wanted = True
-        self._left = _MOST_AGENTS
+        self._running = running
+        self._agents: set[str] = set()
+        self._lost = 0
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles it to restore it later; nothing here is ever restored.
@@ -77,20 +76,21 @@ class AgentSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the config of an agent, None to wait, or FINISHED, which is final for Ray."""
-        is_over = self._is_over.wait(_CALM_S if self._has_agent() else _BUSY_S)
-        if is_over or not self._left:
+        is_wanted = len(self._agents) < self._running()
+        is_over = self._is_over.wait(_BUSY_S if is_wanted else _CALM_S)
+        if is_over or self._lost >= _MOST_LOST:
             return Searcher.FINISHED
-        if not self._is_wanted:
+        if not is_wanted:
             return None
-        self._is_wanted = False
-        self._left -= 1
+        self._agents.add(trial_id)
         return {"folder": str(self._folder)}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Note that an agent is gone."""
-        self._is_wanted = True
+        self._agents.discard(trial_id)
+        self._lost += 1
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the run directories and the study are the record, not Ray's pickles."""

@@ -209,8 +209,8 @@ def test_trials_of_a_killed_agent_run_again(tmp_path: Path) -> None:
     trials = {f"t{index}": {"epochs": 10, "pause_s": 0.05} for index in range(60)}
     driver = start_driver(tmp_path, trials)
     sweep = SweepDir(tmp_path / "toy")
-    wait_until(lambda: bool(agents_below(driver.pid)), 60)
-    time.sleep(3)
+    wait_until(lambda: len(agents_below(driver.pid)) == 2, 60)  # one per slot
+    time.sleep(1)
     agents_below(driver.pid)[0].kill()
     assert driver.wait(100) == 0
     records = load_trials(sweep)

@@ -95,7 +95,7 @@ def test_an_agent_takes_over_and_what_it_loses_runs_again(tmp_path: Path, folder
     dispatcher = Dispatcher(conductor, conductor.tick, folder)
     lost = conductor.trials.view.folder.run_dir(4, "lost")
     with agent(folder) as first:
-        step_until(dispatcher, lambda: dispatcher.has_agent)
+        step_until(dispatcher, lambda: dispatcher.agents > 0)
         step_until(dispatcher, lambda: reports(lost) > 2)
         assert {name: state for name, (state, _) in states(conductor).items()} == {
             "first": TrialState.COMPLETE,
@@ -104,7 +104,7 @@ def test_an_agent_takes_over_and_what_it_loses_runs_again(tmp_path: Path, folder
         }
         first.kill()
         step_until(dispatcher, lambda: conductor.records[4].attempt == 2)
-        assert not dispatcher.has_agent
+        assert not dispatcher.agents
     conductor.stop_trial(4, "seen enough")
     step_until(dispatcher, lambda: conductor.is_over)
     dispatcher.close()
@@ -125,3 +125,22 @@ def test_at_the_end_nothing_is_left_running(tmp_path: Path, folder: Path) -> Non
     assert not any(lock.is_held(run.lock_file) for run in runs)
     time.sleep(0.2)
     assert [reports(run) for run in runs] == counts
+
+
+def test_an_agent_runs_one_attempt_at_a_time_and_the_driver_what_is_left(
+    tmp_path: Path, folder: Path
+) -> None:
+    first = {"epochs": 1, "pause_s": 1.0}
+    trials = {"first": first, "second": first, "third": LONG, "fourth": LONG}
+    conductor = make_conductor(tmp_path, toy_spec(tmp_path, trials))
+    dispatcher = Dispatcher(conductor, conductor.tick, folder)
+    long = [conductor.trials.view.folder.run_dir(*one) for one in ((2, "third"), (3, "fourth"))]
+    with agent(folder) as only:
+        step_until(dispatcher, lambda: dispatcher.agents > 0)
+        step_until(dispatcher, lambda: all(reports(run) > 1 for run in long))
+        assert dispatcher.running == 2
+        only.kill()
+        step_until(dispatcher, lambda: dispatcher.running == 1 and not dispatcher.agents)
+        step_until(dispatcher, lambda: dispatcher.running == 2)
+        assert sorted(conductor.records[number].attempt for number in (2, 3)) == [1, 2]
+    dispatcher.close()
