@@ -175,33 +175,27 @@ class Study:
             )
         if reports.last is None or not reports.last_is_kept:
             return None
-        first, last = self._warm_up * self._steps(total_steps), self._last_step(total_steps)
-        is_early_or_late = reports.last[0] <= first or reports.last[0] >= last  # or NaN
+        (least, last), step = self._steps(total_steps), reports.last[0]
+        is_early_or_late = step <= self._warm_up * least or step >= last  # False for NaN
+        # It is asked at each step, since some pruners keep notes.
         if not prunes(self._pruner, running.trial) or is_early_or_late:
             return None
         return reason(self._pruner, self._study, self._frozen(number), self._metric, self._options)
 
-    def _steps(self, planned: int | None) -> float:
-        """Return how many steps a trial has: as planned, else as in those that are complete."""
+    def _steps(self, planned: int | None) -> tuple[float, float]:
+        """Return a trial's least number of steps and its last, as planned or in complete trials."""
         if planned is not None:
-            return planned
+            return planned, planned
         complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return min((trial.last_step or 0 for trial in complete), default=math.inf)
-
-    def _last_step(self, planned: int | None) -> float:
-        """Return the last step of a trial: as planned, else that which all complete ones have."""
-        if planned is not None:
-            return planned
-        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        found = {trial.last_step for trial in complete}
-        return (found.pop() or math.inf) if len(found) == 1 else math.inf
+        found = {trial.last_step or 0 for trial in complete}
+        least = min(found, default=math.inf)
+        return least, (least or math.inf) if len(found) == 1 else math.inf
 
     def tell(self, number: int, state: str, *values: float | None) -> str:
         """End a trial and return the state that the study records.
 
-        A COMPLETE trial is recorded as FAIL if a value is missing or not finite. A PRUNED trial
-        keeps its last finite report as its value, or the given value if it reported none. For a
-        LOST trial, one that diverged, see `orchestrator.search.recorded`.
+        A COMPLETE trial is recorded as FAIL if a value is missing or not finite. A PRUNED trial has
+        its last finite report as its value, else the given one. For LOST, see `recorded`.
 
         Args:
             number: any running trial of the study, including one of an earlier driver.
@@ -322,8 +316,7 @@ class Study:
 class Studies:
     """Opens the studies of a sweep when they are needed, and the first one at once.
 
-    There is one per stage, as metrics of different stages are not comparable. `name` is that of the
-    sweep. Raises as `Study` does.
+    There is one per stage, as their metrics are not comparable. Raises as `Study` does.
     """
 
     def __init__(self, path: Path, name: str, spec: Spec) -> None:

@@ -140,7 +140,8 @@ def test_an_agent_runs_one_attempt_at_a_time_and_the_driver_what_is_left(
         step_until(dispatcher, lambda: all(reports(run) > 1 for run in long))
         assert dispatcher.running == 2
         only.kill()
-        step_until(dispatcher, lambda: dispatcher.running == 1 and not dispatcher.agents)
+        step_until(dispatcher, lambda: not dispatcher.agents)
         step_until(dispatcher, lambda: dispatcher.running == 2)
-        assert sorted(conductor.records[number].attempt for number in (2, 3)) == [1, 2]
+        least, most = sorted(conductor.records[number].attempt for number in (2, 3))
+        assert least == 1 < most, "the agent's trial runs again, the driver's continues"
     dispatcher.close()
