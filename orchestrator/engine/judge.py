@@ -25,6 +25,7 @@ from orchestrator.engine.remedies import policy_for, remedy_change
 from orchestrator.engine.state.milestones import Milestones
 from orchestrator.errors import UsageError, nearest
 from orchestrator.files import atomic
+from orchestrator.files.series_names import SPLITS
 from orchestrator.metrics import ArrayProblem
 from orchestrator.runs import TrialRecord, read_reports
 from orchestrator.search import Bands, Study
@@ -98,6 +99,7 @@ class Judge:
         self._metric = metric
         self._is_program = view.spec.program is not None
         self._misspelling = ""
+        self._near_since: dict[str, int] = {}
         self._study = study
         self._record = record
         self._run = view.run_dir(record)
@@ -135,7 +137,7 @@ class Judge:
         warnings = [self._schedule_problem] if self._schedule_problem else []
         self._schedule_problem = None
         warnings += self._milestones.missed(step, metrics)
-        warnings += self._misspelt(metrics)
+        warnings += self._misspelt(step, metrics)
         for verdict in verdicts:
             symptom = str(verdict.symptom)
             if verdict.stops and self._is_carried_out(verdict):
@@ -257,18 +259,21 @@ class Judge:
         if schedule is not None:
             self._watch.plan_schedule(schedule)
 
-    def _misspelt(self, metrics: Mapping[str, float]) -> list[str]:
-        """Return, once, that a program reports a metric that may be the one that is meant."""
+    def _misspelt(self, step: int, metrics: Mapping[str, float]) -> list[str]:
+        """Return, once, that a program reports a name near the metric's and never the metric.
+
+        Both may come in the same step, one after the other; and one of training often comes first.
+        """
         metric = self._metric
         if metric is None or not self._is_program or self._values or self._misspelling:
             return []
-        hint = "" if metric.name in metrics else nearest(metric.name, metrics)
-        if hint:
-            names = ", ".join(metrics)
-            self._misspelling = (
-                f"metric {metric.name} is not reported so far (found: {names}).{hint}"
-            )
-        return [self._misspelling] if hint else []
+        near = [name for name in metrics if _split(name) == _split(metric.name)]
+        hint = "" if metric.name in metrics else nearest(metric.name, near)
+        if not hint or step <= self._near_since.setdefault(hint, step):
+            return []
+        names = ", ".join(metrics)
+        self._misspelling = f"metric {metric.name} is not reported so far (found: {names}).{hint}"
+        return [self._misspelling]
 
     def _note(self, step: int, metrics: Mapping[str, float]) -> None:
         value = metrics.get(self._metric.name) if self._metric else None
@@ -279,6 +284,11 @@ class Judge:
         # Further replicates of a config have no number: the study hears their mean alone.
         if self._record.optuna_number is not None:
             self._study.report(self._record.optuna_number, step, value)
+
+
+def _split(name: str) -> str:
+    first = name.partition("_")[0]
+    return first if first in SPLITS else ""
 
 
 def check_watched(spec: Spec) -> None:

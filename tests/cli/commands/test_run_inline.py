@@ -165,9 +165,12 @@ def test_more_seeds_and_more_values_at_once(tmp_path: Path) -> None:
     assert all(one.attempt == 1 for one in trials(tmp_path))
 
 
-def test_a_misspelt_metric_is_named_at_once_and_can_be_corrected(tmp_path: Path) -> None:
+def test_a_misspelt_metric_is_named_early_and_can_be_corrected(tmp_path: Path) -> None:
     wrong = HEAD.replace("val_loss", "val_los") + "parameters: {a: {values: [2, 1]}}\n"
-    (tmp_path / "train.py").write_text(SCRIPT)
+    more = SCRIPT.replace('"step": 1', '"step": step').replace(
+        "    out.write", "    for step in (1, 2): out.write"
+    )
+    (tmp_path / "train.py").write_text(more)
     (tmp_path / "sweep.yaml").write_text(wrong)
     done = sweep_in(tmp_path, "run", "sweep.yaml", "--inline")
     message = "metric val_los is not reported so far (found: val_loss). Did you mean 'val_loss'?"
@@ -179,6 +182,25 @@ def test_a_misspelt_metric_is_named_at_once_and_can_be_corrected(tmp_path: Path)
         (2.0, 1, []),
         (1.0, 1, []),
     ]
+
+
+@pytest.mark.parametrize(("first", "steps"), [("train_loss", [3]), ("val_mae", [1, 2, 3])])
+def test_a_metric_that_comes_after_a_similar_one_is_not_taken_for_misspelt(
+    tmp_path: Path, first: str, steps: list[int]
+) -> None:
+    (tmp_path / "train.py").write_text(
+        "import json, os\n"
+        "with open(os.environ['SWEEP_METRICS'], 'a', 1) as out:\n"
+        "    for step in (1, 2, 3):\n"
+        f"        print(json.dumps({{'step': step, '{first}': 1 / step}}), file=out)\n"
+        f"        if step in {steps}:\n"
+        "            print(json.dumps({'step': step, 'val_mse': 2}), file=out)\n"
+    )
+    head = HEAD.replace("val_loss", "val_mse") + "args: none\n"
+    (tmp_path / "sweep.yaml").write_text(head + "parameters: {a: {values: [1]}}\nseed: 0\n")
+    done = sweep_in(tmp_path, "run", "sweep.yaml", "--inline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is not reported so far" not in " ".join(done.stdout.split())
 
 
 def test_only_takes_the_numbers_that_trials_have(tmp_path: Path) -> None:
