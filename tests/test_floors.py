@@ -215,6 +215,11 @@ def test_no_folder_is_crowded_and_no_two_modules_share_a_name() -> None:
         assert len(parents) == 1 or len(siblings) == 1, f"{name}: {parents}"
 
 
+def test_no_module_is_too_long() -> None:
+    lengths = {path: path.read_text().count("\n") for path in modules("orchestrator")}
+    assert not {str(path): length for path, length in lengths.items() if length > 350}
+
+
 # Phrases that neither code nor documents may contain; CONTRIBUTING.md gives the usual ones.
 DIALECT = re.compile(
     r"None where|must stand|but there is none|stands? (?:beside|next to|in the|on the)|one's own"

@@ -341,7 +341,13 @@ def test_a_config_that_a_pruner_stops_spares_its_other_seeds(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("fields", "fails", "count", "words"),
     [
-        ({"budget": Budget(trials=3)}, (), 3, "budget: 3 of 3 allowed trials ended"),
+        (
+            {"budget": Budget(trials=3)},
+            (),
+            3,
+            "budget: 3 of 3 allowed trials ended. To run more, raise budget.trials and run it "
+            "again",
+        ),
         (
             {"budget": Budget(failures=2)},
             (0.2, 0.3),
@@ -392,7 +398,9 @@ def test_hours_are_of_all_drivers_together(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(spent, "_monotonic", lambda: spent._last + 0.6 * 3600)
     play.conductor.tick()
     assert play.conductor.ending is not None
-    assert play.conductor.ending.reason == "budget: 2 h have passed"
+    assert play.conductor.ending.reason == (
+        "budget: 2 h have passed. To run more, raise budget.hours and run it again"
+    )
     (attempt_id,) = play.running
     assert play.conductor.is_ending(attempt_id)
     play.conductor.close()
@@ -414,7 +422,10 @@ def test_gpu_hours_count_every_card(tmp_path: Path) -> None:
     assert (spent.hours, spent.gpu_hours) == (2.0, 2.0)
     ending = limit_reached(toy_spec(tmp_path, {}, budget=Budget(gpu_hours=2.0)), [], spent)
     assert ending is not None
-    assert (ending.reason, ending.stops) == ("budget: 2 h of GPUs are used up", True)
+    assert (ending.reason.partition(".")[0], ending.stops) == (
+        "budget: 2 h of GPUs are used up",
+        True,
+    )
     assert TimeSpent(Decisions(state, log), lambda: next(now)).hours == 2.0
 
 

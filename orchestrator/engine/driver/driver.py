@@ -333,10 +333,7 @@ class _Driver:
 def _requeue(
     folder: SweepDir, records: dict[int, TrialRecord], retry_failed: bool, only: frozenset[str]
 ) -> bool:
-    """Let the trials of a killed driver wait, and failed ones on request.
-
-    Returns whether trials run again that had ended; of failed ones, those that `only` names.
-    """
+    """Let trials of a killed driver wait and, on request, failed ones; return if failed ones do."""
     retries = False
     for record in records.values():
         reason = INTERRUPTED

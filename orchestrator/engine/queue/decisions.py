@@ -119,11 +119,12 @@ def limit_reached(
         return None
     finished = [record for record in records if record.state.is_finished]
     if budget.trials is not None and len(finished) >= budget.trials:
-        return Ending(f"budget: {len(finished)} of {budget.trials} allowed trials ended")
+        return _used_up(f"{len(finished)} of {budget.trials} allowed trials ended", "trials")
     if budget.hours is not None and spent.hours >= budget.hours:
-        return Ending(f"budget: {_hours(budget.hours)} have passed", stops=True)
+        return _used_up(f"{_hours(budget.hours)} have passed", "hours", stops=True)
     if budget.gpu_hours is not None and spent.gpu_hours >= budget.gpu_hours:
-        return Ending(f"budget: {_hours(budget.gpu_hours)} of GPUs are used up", stops=True)
+        used = f"{_hours(budget.gpu_hours)} of GPUs are used up"
+        return _used_up(used, "gpu_hours", stops=True)
     row = _failures_in_a_row(finished)
     if budget.failures is not None and len(row) >= budget.failures:
         names = ", ".join(record.name for record in row[-3:])
@@ -132,6 +133,10 @@ def limit_reached(
             "cause and run again with --retry-failed"
         )
     return _target_reached(spec, finished, last_stage)
+
+
+def _used_up(what: str, key: str, *, stops: bool = False) -> Ending:
+    return Ending(f"budget: {what}. To run more, raise budget.{key} and run it again", stops=stops)
 
 
 def has_room(spec: Spec, records: Collection[TrialRecord], running: int) -> bool:
