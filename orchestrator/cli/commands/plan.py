@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from orchestrator.errors import TrialError, UsageError
 from orchestrator.files import atomic, plain
 from orchestrator.placement import Plan, cluster_plan, decide, model, policy_of
 from orchestrator.placement.hardware import HostReader, hypothetical
-from orchestrator.runs import SweepDir, results_folder
+from orchestrator.runs import SweepDir, load_trials, results_folder
 from orchestrator.sweepfile import differences, load_spec
 from orchestrator.sweepfile.expand import at_first, exclusion, iter_configs
 from orchestrator.sweepfile.model import Program, Spec, TrialConfig
@@ -77,7 +78,8 @@ def command(
 
     If stages promote trials, the first stage is shown. How many trials run at once is decided from
     the memory that is free now on this machine's GPUs, or from the GPUs given with --gpu. The
-    duration is known if trials of this sweep are complete, or --trial-minutes is given.
+    duration is known if trials of this sweep are complete, or --trial-minutes is given. Trials that
+    have ended in the results folder are counted as such.
     """
     options.exclusive(json=as_json, configs=configs, argv=argv)
     loaded = load_spec(spec, **selection)
@@ -103,10 +105,12 @@ def command(
             click.echo(f"Warning: {option}: no trial fits on {', '.join(unused)}.", err=True)
     else:
         plan = decide(loaded, policy, devices=devices or None, gpus=gpus, known=known)
-    expected = _forecast(loaded, plan, trial_minutes, folder)
+    sweep = SweepDir.called(folder, loaded.name)
+    ended = _ended(loaded, sweep)
+    expected = _forecast(loaded, plan, trial_minutes, sweep, ended)
     noise = seed_noise(folder, loaded)
     if not as_json:
-        click.echo("\n".join(plan_lines(loaded, plan, expected, limit, noise)))
+        click.echo("\n".join(plan_lines(loaded, plan, expected, limit, noise, ended=ended)))
         return
     excluded = exclusion(loaded)
     examples = [
@@ -114,6 +118,7 @@ def command(
         for item in excluded.examples
     ]
     more = {
+        "ended": ended,
         "duration": None if expected is None else expected.to_dict(),
         "resolution": None if noise is None else resolved(loaded, noise),
         "excluded": {"count": excluded.count, "examples": examples},
@@ -121,17 +126,39 @@ def command(
     print_json(plan.to_dict() | more)
 
 
+def _ended(spec: Spec, sweep: SweepDir) -> int | None:
+    """Return how many trials of the first stage have ended in a folder, and will not run again.
+
+    None if the folder is new or, with a warning, if it is of another spec, which no run continues.
+    """
+    before = atomic.read_json(sweep.spec_file)
+    records = [] if before is None else load_trials(sweep)
+    if before is None or not records:
+        return None
+    changes = differences(before, plain(spec.to_dict()))
+    if changes:
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        click.echo(
+            f"Warning: {short_path(sweep.path)}: a sweep with another spec ran there "
+            f"({changes[0]}{more}). `sweep run` needs --new, or undo the change.",
+            err=True,
+        )
+        return None
+    stage = at_first(spec).stage
+    return sum(record.state.is_finished and record.stage == stage for record in records)
+
+
 def _forecast(
-    spec: Spec, plan: Plan, trial_minutes: float | None, results: Path
+    spec: Spec, plan: Plan, trial_minutes: float | None, sweep: SweepDir, ended: int | None
 ) -> model.Forecast | None:
-    """Return how long the sweep would take; None if nothing is known about its trials."""
+    """Return how long what is left would take; None if nothing is known about its trials."""
+    if plan.n_trials is not None:
+        plan = replace(plan, n_trials=max(plan.n_trials - (ended or 0), 0))
     if trial_minutes is not None:
         if not math.isfinite(trial_minutes):
             raise UsageError(f"--trial-minutes: {trial_minutes} is not a finite number.")
         return plan.forecast(trial_minutes, "--trial-minutes")
-    sweep = SweepDir(results / spec.name)
-    before = atomic.read_json(sweep.spec_file)
-    if before is None or differences(before, spec.to_dict()):
+    if ended is None:
         return None  # another sweep ran there
     took = complete_durations(sweep, at_first(spec).stage, on_cpu=plan.on_cpu)
     if not took:

@@ -35,13 +35,16 @@ def plan_lines(
     expected: model.Forecast | None,
     limit: int | None,
     noise: SeedNoise | None = None,
+    *,
+    ended: int | None = None,
 ) -> list[str]:
-    """Return the whole plan, with at most `limit` trials (None for 20)."""
+    """Return the whole plan, with at most `limit` trials (None for 20), of which some `ended`."""
     return [
         *_header(spec, plan),
         "",
         *_trials(spec, plan, SHOWN if limit is None else limit),
         *_excluded(spec),
+        *_earlier(ended),
         "",
         *_placement(plan),
         *_duration(plan, expected),
@@ -237,6 +240,10 @@ def _placement(plan: Plan) -> list[str]:
     if len(plan.slots) > SHOWN:
         lines.append(f"… and {len(plan.slots) - SHOWN:,} more slots")
     return lines
+
+
+def _earlier(ended: int | None) -> list[str]:
+    return [f"Kept from an earlier run: {plural(ended, 'trial')}."] if ended else []
 
 
 def _duration(plan: Plan, expected: model.Forecast | None) -> list[str]:
