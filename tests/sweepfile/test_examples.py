@@ -135,7 +135,7 @@ def keep_improvements(ran: Ran) -> None:
 def budget(ran: Ran) -> None:
     ran.all_complete(6)
     assert ran.record.reason is not None
-    assert ran.record.reason.startswith("budget: 6 trials have ended")
+    assert ran.record.reason.startswith("budget: 6 of 6 allowed trials ended")
 
 
 def early_terminate(ran: Ran) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,16 @@ def test_trials_of_lost_hosts_continue_elsewhere_from_their_checkpoints(
         assert steps[0] == 1
         assert steps[-1] == STEPS
         lines = [line.split() for line in (run.path / "hosts.log").read_text().splitlines()]
-        assert [int(step) for step, _ in lines] == list(range(1, STEPS + 1)), "never two at once"
-        moved += len({host for _, host in lines}) > 1
+        stays = [
+            (host, [int(step) for step, _ in each]) for host, each in groupby(lines, lambda x: x[1])
+        ]
+        assert len({host for host, _ in stays}) == len(stays), "never two at once"
+        for host, own in stays:
+            assert own == list(range(own[0], own[-1] + 1)), host
+        for (_, before), (_, after) in pairwise(stays):
+            assert before[0] < after[0] <= before[-1] + 1, "from the checkpoint, not from the start"
+        assert {int(step) for step, _ in lines} == set(range(1, STEPS + 1))
+        moved += len(stays) > 1
     assert moved >= 2
     events = [json.loads(line) for line in sweep.events_file.open(encoding="utf-8")]
     reasons = {event["reason"] for event in events if event["event"] == "trial_ended"}
