@@ -394,7 +394,7 @@ def test_every_exit_code_is_described() -> None:
     from orchestrator.runs.layout import SweepDir
     from orchestrator.runs.records import SweepState
 
-    section = text_of(README).split("\n## Exit codes\n")[1].split("\n## ")[0]
+    section = text_of(DOCS / "commands.md").split("\n## Exit codes\n")[1].split("\n## ")[0]
     kinds = [errors.SweepError]
     for kind in kinds:
         kinds += kind.__subclasses__()
