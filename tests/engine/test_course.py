@@ -530,14 +530,13 @@ def oracle(play: Play, rule: Promote) -> set[int]:
         known = [m.value for m in members if m.state is TrialState.COMPLETE and m.value is not None]
         if any(m.state is TrialState.COMPLETE for m in members):
             values[number] = sum(known) / len(known) if known else None
-    ranked = sorted(value for value in values.values() if value is not None)
+    ranked = sorted((value, number) for number, value in values.items() if value is not None)
     chosen = set(values)
     cuts = [rule.top] if rule.top is not None else []
     if rule.fraction is not None:
         cuts.append(-(-len(groups) * int(rule.fraction * 100) // 100))
     for cut in cuts:
-        limit = ranked[min(cut, len(ranked)) - 1] if ranked else 0.0
-        chosen = {n for n in chosen if values[n] is not None and values[n] <= limit}  # type: ignore[operator]  # not None
+        chosen &= {number for _, number in ranked[:cut]}  # of those that tie, the first
     if rule.condition is not None:
         chosen = {n for n in chosen if values[n] is not None and (values[n] or 0.0) < 0.5}
     return chosen

@@ -49,7 +49,7 @@ def _extended(path: Path, log: Log, chain: list[Path]) -> Node:
     root = root.replaced(KEY, None)
     if node.value is None:
         return root
-    if not isinstance(node.value, str) or not node.value.strip():
+    if not isinstance(node.value, str) or not node.value.strip() or "\0" in node.value:
         log.at(node, KEY, f"expected the path of a sweep file (found {found(node)}).")
         return root
     chain = [*chain, Path(os.path.abspath(path))]

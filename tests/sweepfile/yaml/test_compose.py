@@ -104,6 +104,7 @@ class TestExtends:
             ({"s": "extends: base\ntrainer: sweep_toy\n"}, "extends", "Is a directory"),
             ({"s": "extends: [a.yaml]\ntrainer: sweep_toy\n"}, "extends", "(found a list)"),
             ({"s": "extends: 3\ntrainer: sweep_toy\n"}, "extends", "(found 3)"),
+            ({"s": 'extends: "a\\0"\ntrainer: sweep_toy\n'}, "extends", "expected the path"),
             ({"s": "extends: e.yaml\ntrainer: sweep_toy\n", "e": ""}, "", "is empty"),
             ({"s": "extends: e.yaml\ntrainer: sweep_toy\n", "e": "a: [\n"}, "", "not YAML"),
         ],
