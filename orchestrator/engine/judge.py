@@ -7,6 +7,7 @@ lost is compared with other trials.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -174,6 +175,8 @@ class Judge:
         """
         if self._metric is None:
             return None, None
+        if is_complete and not self._is_replayed:  # all was reported in earlier attempts
+            self._replay(sys.maxsize)
         best = (min if self._metric.goal == "minimize" else max)(self._values, default=None)
         files = [self._run.predictions_file(split) for split in ("test", "val")]
         if not is_complete or not any(path.exists() for path in files):

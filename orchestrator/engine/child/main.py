@@ -142,6 +142,8 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: TextIO | None = Non
             )
             stack.callback(held.release)
             atomic.remove_leftovers(files.path, files.written_by_child)
+            if _ended_before(attempt):
+                return ["done"]
             run = TrialRun(attempt, channel, echo=echo)
             _train(attempt, run)
             run.finish("stopped" if run.should_stop else "complete")
@@ -156,6 +158,12 @@ def run_attempt(attempt: Attempt, channel: Channel, *, echo: TextIO | None = Non
                     run.finish("failed", error=run.masked(message))
             return ["failed", message if run is None else run.masked(message)]
     return ["done"]
+
+
+def _ended_before(attempt: Attempt) -> bool:
+    """Return whether an earlier attempt was complete, but its driver died before it knew that."""
+    before = atomic.read_json(attempt.run_dir.metadata_file) if attempt.attempt > 1 else None
+    return before is not None and before.get("status") == "complete"
 
 
 def _train(attempt: Attempt, run: TrialRun) -> None:

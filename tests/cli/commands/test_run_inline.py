@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.files import atomic
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import TrialRecord, TrialState, load_trials
 from tests.cli.running import sweep_in
@@ -223,3 +224,22 @@ def test_only_with_retry_failed_leaves_other_failures_alone(tmp_path: Path) -> N
     run(tmp_path, text, "--only", "1", "--retry-failed")
     found = [(one.state, one.attempt) for one in trials(tmp_path)]
     assert found == [(TrialState.FAIL, 1), (TrialState.FAIL, 2)]
+
+
+def test_what_ended_while_its_driver_was_dead_does_not_run_again(tmp_path: Path) -> None:
+    space = "parameters: {a: {values: [1, 2]}}\n"
+    assert run(tmp_path, space).returncode == 0
+    sweep = SweepDir(tmp_path / "results" / "mine")
+    second = trials(tmp_path)[1]
+    folder = sweep.run_dir(second.number, second.name)
+    log = folder.metrics_file.read_bytes()
+    # As a driver leaves it that was killed before it heard the last message.
+    second.state, second.value, second.ended_at = TrialState.RUNNING, None, None
+    second.save(folder)
+    done = run(tmp_path, space)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ended = trials(tmp_path)[1]
+    assert (ended.state, ended.value) == (TrialState.COMPLETE, 2.0)
+    assert folder.metrics_file.read_bytes() == log
+    assert "attempt 2" in done.stdout
+    assert atomic.read_json(folder.metadata_file)["attempt"] == 1  # type: ignore[index]  # it is there
