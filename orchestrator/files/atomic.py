@@ -69,7 +69,7 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
 def write_text(path: Path, text: str, *, private: bool = False, durable: bool = True) -> None:
     """Replace the content of `path` by `text` (UTF-8) in one step."""
     with replacing(path, private=private, durable=durable) as stream:
-        stream.write(text.encode())
+        stream.write(_text(text).encode())
 
 
 def write_json(

@@ -30,7 +30,7 @@ def command(
     """Check sweep files without running anything.
 
     Reports for each FILE that it is valid, or all its mistakes with their lines. The exit code is
-    0 if all are valid, else 2. A missing script is only a warning here.
+    0 if all are valid, else 2.
     """
     checked = [_check(file, selection) for file in files]
     if as_json:
@@ -45,7 +45,7 @@ def _check(file: Path, selection: Mapping[str, Any]) -> tuple[dict[str, Any], li
     row: dict[str, Any] = {"file": str(file), "ok": True, "errors": [], "warnings": []}
     row |= {"space": {}, "trials": None, "excluded": 0}
     try:
-        spec = load_spec(file, **selection)
+        spec = load_spec(file, need_program=True, **selection)
         if ":" in f"{spec.pruner}{spec.pruner_options}{spec.sampler}":
             from orchestrator.search import check_classes  # it loads Optuna
 

@@ -128,9 +128,9 @@ def _run(run: ReportedRun, title: str) -> ExportedRun:
         sweep = run.path.parent.parent.name
     began = _began(run.path)
     return ExportedRun(
-        sweep=sweep or title,
-        name=run.path.name if sweep else run.label,
-        path=str(run.path.absolute()),
+        sweep=str(plain(sweep or title)),
+        name=str(plain(run.path.name if sweep else run.label)),
+        path=str(plain(run.path.absolute())),
         state=run.state,
         config=run.config,
         points=[

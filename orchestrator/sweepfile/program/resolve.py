@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import UsageError, nearest
 from orchestrator.metrics import resolve_kind
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import MetricSources, ParamsFile, Program, Resume, Step
@@ -141,6 +141,21 @@ def _many(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _near(path: Path) -> str:
+    """Return a hint at the file next to a missing one that has nearly its name, if there is one."""
+    try:
+        beside = [each.name for each in os.scandir(path.parent) if each.is_file()]
+    except (OSError, ValueError):
+        return ""
+    return nearest(path.name, [name for name in beside if Path(name).suffix == path.suffix])
+
+
+def _is_inert(path: str) -> bool:
+    """Return whether a file is neither run by an interpreter that we name nor executable."""
+    is_file = not path.endswith((".py", ".ipynb")) and os.path.isfile(path)
+    return is_file and not os.access(path, os.X_OK)
+
+
 class _Reader:
     """Reads the keys of a program that need more than their value."""
 
@@ -165,7 +180,11 @@ class _Reader:
             message = f"no {what} {text!r} in {start}, the folder of the sweep file"
             if key == "program":
                 message += f", nor in {Path.cwd()}, the current one"
-            self._missing(f"{message}. Write a path from the file's folder.", key)
+            hint = _near(start / text) or " Write a path from the file's folder."
+            self._missing(f"{message}.{hint}", key)
+        elif key == "program" and "command" not in self._file.values and _is_inert(found):
+            message = f"{found} is not executable. Run chmod +x {found}, or name it in command: "
+            self._missing(f"{message}[bash, {text}, '${{args}}'].", key)
         return str(self._folder / text) if found is None else found
 
     def params_file(self) -> ParamsFile | None:

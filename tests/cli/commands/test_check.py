@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,27 @@ class TestText:
         assert check("good.yaml", "--stage", "quick") == 0
 
     def test_warnings_leave_it_good(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (folder / "good.yaml").write_text("program: none.py\nmethod: random\n"
+        (folder / "any.py").write_text("import sys\nprint(sys.argv)\n")
+        (folder / "good.yaml").write_text("program: any.py\nmethod: random\n"
                                           "parameters: {x: {min: 1.0, max: 2.0}}\n")  # fmt: skip
         assert check("good.yaml") == 0
         first, *warnings = capsys.readouterr().out.splitlines()
         assert "unbounded number of trials" in first
-        assert len(warnings) == 2
         assert any("good.yaml:2: run_cap: missing" in line for line in warnings)
-        assert any("good.yaml:1: program: no script or command" in line for line in warnings)
+
+    def test_a_program_that_cannot_run(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "train.py").write_text("")
+        (folder / "train.sh").write_text("")
+        for name, words in (
+            ("trian.py", "no script or command 'trian.py' in .*Did you mean 'train.py'"),
+            ("none.py", "Write a path from the file's folder"),
+            ("train.sh", "train.sh is not executable. Run chmod"),
+        ):
+            (folder / "good.yaml").write_text(f"program: {name}\nfixed: {{x: 1}}\n")
+            assert check("good.yaml") == 2
+            assert re.search(words, capsys.readouterr().out)
 
     def test_no_file_is_wrong_usage(self) -> None:
         assert check() == 2

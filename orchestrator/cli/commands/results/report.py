@@ -52,5 +52,5 @@ def command(
     page = render(report)
     with writing(output, "--output"):
         atomic.write_text(output, page)
-    size = format_size(len(page.encode()))
+    size = format_size(output.stat().st_size)
     click.echo(f"wrote {output} ({len(report.runs)} runs, {size})", err=True)
