@@ -39,6 +39,11 @@ def slow(case: Any) -> Any:
     return pytest.param(case, marks=pytest.mark.slow)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return three workers for two cores: many tests wait, for a process, a lease or a lock."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that start Ray on one worker: two Rays at once starve on a few cores."""

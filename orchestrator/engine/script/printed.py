@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from orchestrator.files.series_names import CAMEL, METRIC_WORDS, SPLIT_WORDS, SPLITS, is_state
+from orchestrator.metrics import goal as named_goal
 
 LONGEST = 1_000  # characters; a longer line is not meant to be read
 _WIDE = str.maketrans("：，；｜＝（）［］％", ":,;|=()[]%")
@@ -42,6 +43,16 @@ _SETTINGS = frozenset((
 ))  # fmt: skip
 _QUALIFIERS = ("best", "final", "top", "top1", "top5", "mean", "median", "macro", "micro", "ema",
                "balanced", "weighted", "word", "char", "log", "cross", "bits")  # fmt: skip
+# Words that name a metric only if a colon or the like follows.
+_ENGLISH = frozenset((
+    *("correct", "hit", "hits", "miss", "misses", "mistakes", "fail", "failed", "failure"),
+    *("failures", "success", "successful", "solved", "wins", "return", "returns", "gain", "lift"),
+    *("cost", "costs", "penalty", "violation", "violations", "residual", "residuals", "errors"),
+    *("distance", "distances", "quality", "validity", "evidence", "agreement", "completeness"),
+    *("purity", "stress", "profit", "utility", "spice", "spider", "comet", "helm", "meteor"),
+    *("far", "mad", "stress", "fitness", "per", "em", "ba", "ll", "hr", "undefined", "divergence"),
+    *("throughput", "fps", "latency", "losses", "scores", "rewards", "accuracies", "meteor"),
+))  # fmt: skip
 _FILLERS = ("average", "avg", "set", "the", "of", "on", "in", "for", "at", "a", "an", "is",
             "current", "running", "epoch", "de", "d", "des", "la", "du")  # fmt: skip
 
@@ -202,8 +213,9 @@ def _named(
     start += len(body[start:]) - len(body[start:].lstrip(" '\"*->#(<"))
     is_strong = sign["strong"] is not None
     is_whole = re.fullmatch(r"[-+]?[\d,]+", value) is not None
-    if is_whole and not is_strong and re.match(r"\s+[a-zA-Z]", after) and "," not in after[:1]:
-        return None  # "map 20 classes"
+    behind = re.match(r"\s+([a-zA-Z]\w*)", after)
+    if is_whole and not is_strong and behind is not None and not _is_metric(behind[1].lower()):
+        return None  # "map 20 classes", but "HD95 9 ASD 2"
     name, first = _name(body[start:], is_strong)
     is_known = name is not None
     if name is None and is_strong and not is_whole and not re.match(r"\s*[a-zA-Z/]+\b", after):
@@ -227,6 +239,10 @@ def _words(text: str) -> list[tuple[str, int]]:
         found += [
             (match[0][begin:end].lower(), match.start() + begin) for begin, end in pairwise(cuts)
         ]
+    for place in range(len(found) - 1, 0, -1):  # "Top-1" is one word
+        if found[place - 1][0] == "top" and found[place][0].isdecimal():
+            number = found.pop(place)[0]
+            found[place - 1] = f"top{number}", found[place - 1][1]
     return found
 
 
@@ -235,10 +251,8 @@ def _is_other(phrase: str, plain: Collection[str]) -> bool:
 
 
 def _is_metric(word: str) -> bool:
-    return (
-        word in METRIC_WORDS
-        or re.fullmatch(r"map\d+|(?:rouge|bleu|ndcg|mae|mse)\d?", word) is not None
-    )
+    is_short = word not in _ENGLISH and named_goal(word) is not None
+    return word in METRIC_WORDS or is_short
 
 
 def _name(phrase: str, is_strong: bool) -> tuple[str | None, int]:

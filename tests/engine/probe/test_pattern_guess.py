@@ -32,6 +32,8 @@ from orchestrator.engine.script.printed import read_line
             1,
         ),
         (["Accuracy of the network on the 10000 test images: 54 %"], ("test_accuracy",), 1),
+        (["Top-1: 71.2 Top-5: 90"], ("top1", "top5"), 1),
+        (["Dice 0.81 HD95 9 EER 5.00%"], ("dice", "hd95", "eer"), 1),
         (["AE-at-50th-percentile: 5.123"], ("ae_at_50th_percentile",), 1),
         (["[0]\ttrain-rmse:0.5", "[1]\ttrain-rmse:0.4"], ("train_rmse",), 2),
         (["epoch train_loss lr", "  1  0.5 0.1", "  2 0.4 0.1"], ("train_loss",), 2),

@@ -111,7 +111,5 @@ def test_what_a_lost_node_ran_continues_elsewhere(
     events: list[dict[str, Any]] = [json.loads(line) for line in sweep.events_file.open()]
     lost = [event for event in events if str(event.get("reason")).startswith("node ")]
     assert lost, "some ran there"
-    assert {event["number"] for event in lost} == {
-        one.number for one in records if one.attempt > 1
-    }
+    assert {event["number"] for event in lost} == {one.number for one in records if one.attempt > 1}
     assert json.loads(sweep.state_file.read_text())["state"] == SweepState.FINISHED
