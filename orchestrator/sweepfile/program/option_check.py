@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,16 @@ def check_options(file: ParsedFile, program: Program, parser: ScriptParser | Non
     modules = {word.rpartition(".")[2] for word in texts}  # of python -m
     module = path.parent.name if path.stem == "__main__" else path.stem
     starts = is_direct or path.name in {Path(word).name for word in texts} or module in modules
+    if (
+        starts
+        and parser.subcommands
+        and not {*chain.from_iterable(map(str.split, texts))} & {*parser.subcommands}
+    ):
+        listed = ", ".join(parser.subcommands)
+        example = f"command: [python, '${{program}}', {parser.subcommands[0]}, '${{args}}']"
+        report = file.error if parser.requires_subcommand else file.warn
+        report(f"{script} has sub-commands ({listed}). Name one: {example}.", "program")
+        return
     given = _without_hyphens(file, program, given) if is_direct else given
     is_plain = is_direct or (bool(words & {"args", "args_no_boolean_flags"}) and starts)
     if not is_plain or not parser.arguments or parser.kind in _NOT_CHECKED:
@@ -274,8 +285,19 @@ def _refused(
         return f"is a switch: expected true or false (found {found(node)})."
     if isinstance(value, dict) and (argument.choices or argument.type in (int, float)):
         return "takes one value, but the parameters below it are passed together, as a mapping."
+    if isinstance(value, list) and parser.kind in ("argparse", "click") and not argument.is_hidden:
+        if not argument.takes_several and argument.type in (int, float):
+            return f"takes one value (found {found(node)})."
+        if argument.takes_several and program.style == "--k=v":
+            return "takes several words, but would get the list as one. Write args: auto."
     if argument.is_switch or isinstance(value, list | dict | bool):
         return ""
+    return _out_of_range(parser, argument, node, is_bound)
+
+
+def _out_of_range(parser: ScriptParser, argument: Argument, node: Node, is_bound: bool) -> str:
+    """Return why a single value is none that the option takes, likewise."""
+    value = node.value
     if argument.choices and not is_bound and str(value) not in map(str, argument.choices):
         known = ", ".join(map(str, argument.choices))
         return f"expected one of {known} (found {found(node)})."
@@ -287,4 +309,9 @@ def _refused(
             return f"expected {kind} (found {found(node)})."
         if parser.kind == "configurator" and type(value) is not argument.type:
             return f"expected a {argument.type.__name__} like its default (found {found(node)})."
+    low, high = argument.low, argument.high
+    if isinstance(value, int | float) and low is not None and value < low:
+        return f"expected a number from {low} (found {found(node)})."
+    if isinstance(value, int | float) and high is not None and value > high:
+        return f"expected a number up to {high} (found {found(node)})."
     return ""

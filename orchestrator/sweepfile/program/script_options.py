@@ -16,7 +16,7 @@ from typing import Any
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "INT": int, "FLOAT": float,
           "STRING": str, "BOOL": bool,
-          "string": str}  # fmt: skip
+          "string": str, "IntRange": int, "FloatRange": float}  # fmt: skip
 _SWITCHES = ("store_true", "store_false", "BooleanOptionalAction")
 _VALUELESS = ("version", "help", "count", "append_const", "store_const")
 _ENUMS = ("Enum", "StrEnum", "IntEnum")
@@ -42,6 +42,8 @@ class Argument:
         any_text_is_true: True for argparse's ``type=bool``, to which the text False is true.
         dest: the name under which the script knows it, if that is another one.
         is_hidden: True if no parameter is passed as it, such as ``--version``.
+        low: the least value, as click's ``IntRange`` declares it; None for any.
+        high: the greatest, likewise.
     """
 
     option: str
@@ -59,6 +61,8 @@ class Argument:
     any_text_is_true: bool = False
     dest: str = ""
     is_hidden: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @property
     def name(self) -> str:
@@ -238,15 +242,17 @@ def _argument(call: ast.Call, known: Definitions, *, is_click: bool) -> Argument
         is_off = is_off and not option.startswith(("no", "disable", "without"))
         kind, default = bool, is_off or (bool(off) and default is True)
     text = given.get("help")
+    several = given.get("nargs") not in (None, "?", 0, 1) and not is_click
+    low, high = _range(nodes.get("type"))
     return Argument(
         option=option,
         type=kind,
-        default=default if fits(default, kind) else None,
+        default=default if fits(default, kind) or (several and _all_fit(default, kind)) else None,
         choices=choices,
         is_switch=switch,
         is_required=given.get("required") is True,
         help=" ".join(text.split()) if isinstance(text, str) else "",
-        takes_several=given.get("nargs") not in (None, "?", 0, 1) and not is_click,
+        takes_several=several,
         aliases=tuple(each for each in options if each != option),
         shorts=tuple(word[1:] for word in words if re.fullmatch(r"-[A-Za-z]\w*", word)),
         off=off,
@@ -254,7 +260,18 @@ def _argument(call: ast.Call, known: Definitions, *, is_click: bool) -> Argument
         any_text_is_true=takes_any,
         dest=dest if isinstance(dest, str) and dest != option.replace("-", "_") else "",
         is_hidden=is_hidden or action == "append" or given.get("multiple") is True,
+        low=low,
+        high=high,
     )
+
+
+def _range(node: ast.expr | None) -> tuple[float | None, float | None]:
+    """Return the bounds of click's ``IntRange(1, 8)`` or ``FloatRange(min=0)``."""
+    if not isinstance(node, ast.Call) or last_name(node.func) not in ("IntRange", "FloatRange"):
+        return None, None
+    bounds = dict(zip(("min", "max"), map(literal, node.args), strict=False))
+    bounds |= {str(item.arg): literal(item.value) for item in node.keywords}
+    return bounds.get("min"), bounds.get("max")
 
 
 def _absl(call: ast.Call, kind: type) -> Argument | None:
@@ -285,8 +302,13 @@ def _kind(
     elif not listed:  # argparse's type=Kind
         listed = tuple(enum_members(last_name(node), known).values())
     text = literal(node)  # optparse's "float"
-    name = text if isinstance(text, str) else last_name(node)
+    kind = node.func if isinstance(node, ast.Call) else node  # click's IntRange(1, 8)
+    name = text if isinstance(text, str) else last_name(kind)
     return _TYPES.get(name, type(listed[0]) if listed else None), listed
+
+
+def _all_fit(default: Any, kind: type | None) -> bool:
+    return isinstance(default, list | tuple) and all(fits(each, kind) for each in default)
 
 
 def fits(default: Any, kind: type | None) -> bool:

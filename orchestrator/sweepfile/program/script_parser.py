@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from orchestrator.sweepfile.program import subcommands
 from orchestrator.sweepfile.program.help_text import ask_help
 from orchestrator.sweepfile.program.outside_parameters import (
     PARAMS_ENDINGS,
@@ -77,6 +78,8 @@ class ScriptParser:
         reads_nothing: True if it certainly reads neither arguments nor the environment.
         answers_help: True if it can safely be asked for its options with ``--help``.
         has_subcommands: True if some options are those of a subcommand alone.
+        subcommands: those whose names the text shows.
+        requires_subcommand: True if it certainly does not run without one.
         reports_config: True if it can read its parameters from the sweep or from wandb.config.
         params_file: the file next to it from which it reads its parameters; "" if there is none.
         variables: the environment variables that it reads.
@@ -92,6 +95,8 @@ class ScriptParser:
     reads_nothing: bool = False
     answers_help: bool = False
     has_subcommands: bool = False
+    subcommands: tuple[str, ...] = ()
+    requires_subcommand: bool = False
     reports_config: bool = False
     params_file: str = ""
     variables: tuple[Argument, ...] = ()
@@ -205,6 +210,7 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
     is_complete &= kind not in ("", "environment", "params_file")
     if kind == "argparse":
         is_complete &= not _gives_parser_away(trees, calls)
+    commands = subcommands.names_of(trees)
     may_be_closed = bool(trees[0].body) and is_closed and kind in ("", "params_file")
     return ScriptParser(
         tuple(found.values()),
@@ -213,8 +219,9 @@ def _parser(trees: list[ast.Module], texts: list[str], file: Path, is_closed: bo
         ignores_unknown="parse_known_args" in names or "ignore_unknown_options" in whole,
         reads_nothing=may_be_closed and _READERS.search(whole) is None,
         answers_help=_ANSWERS_HELP.search(whole) is not None,
-        has_subcommands=bool(names & {"add_subparsers", "group", "add_typer", "add_command"})
-        or "@click.group" in whole or sum(map(_is_command, decorators(trees))) > 1,
+        has_subcommands=subcommands.has_any(trees, commands),
+        subcommands=commands,
+        requires_subcommand=bool(commands) and subcommands.is_required(trees),
         reports_config=re.search(r"\bwandb\b|\bSWEEP_\w+|\borchestrator\b", whole) is not None,
         params_file=params,
         variables=variables,
@@ -258,10 +265,6 @@ def _module(name: str, folder: Path, home: Path) -> Path | None:
         if found is not None:
             return found
     return None
-
-
-def _is_command(node: ast.expr) -> bool:
-    return last_name(node.func if isinstance(node, ast.Call) else node) == "command"
 
 
 def _gives_parser_away(trees: Sequence[ast.Module], calls: Sequence[ast.Call]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from orchestrator.metrics import goal
 from orchestrator.sweepfile.program.script_options import Argument
 from orchestrator.sweepfile.trainer_schemas import TrainerParameter, TrainerSchema, resolve
 
@@ -33,10 +34,10 @@ _MORE = """\
 # remedy: {{explosion: {{set: {{{rate}: "*0.1"}}}}}}  # answer it by another config
 # lr_schedule: {{cosine: {{lr: 0.001, total: 50}}, per: epoch}}  # compare the learning rate with it
 # resources: {{gpu_memory: 8GB}}          # memory of one trial, which decides how many run at once
-# targets: {{{metric}: "<= 0.05"}}        # bounds that the table checks
-# expect: {{"{metric}@1": "<= 0.5"}}      # the same at a step
-# reference: {{paper: {{{metric}: 0.04}}}}  # known results, to compare trials with
-# success: any {metric} <= 0.05         # what makes the sweep a success
+# targets: {{{metric}: "{bound}"}}        # bounds that the table checks
+# expect: {{"{metric}@1": "{early}"}}      # the same at a step
+# reference: {{paper: {{{metric}: {known}}}}}  # known results, to compare trials with
+# success: any {metric} {bound}         # what makes the sweep a success
 """
 
 
@@ -78,7 +79,7 @@ def for_trainer(schema: TrainerSchema) -> str:
         lines.append(_Line(name, values[name], known.type, comment, known.low, known.high))
     metric = schema.default_metric or "val_loss"
     head = [f"trainer: {_scalar(schema.name)}", _METHOD, f"metric: {metric}"]
-    return _text(head, lines, metric, {})
+    return _text(head, lines, Probed(metric=metric, goal=goal(metric) or "minimize"))
 
 
 def for_program(
@@ -152,7 +153,7 @@ def for_program(
     given = {names.get(name, name): value for name, value in probed.given.items()}
     if args == "env":  # each variable that env names needs a value
         given = {x.option: x.default for x in arguments if x.default is not None} | given
-    return _text(head, lines, probed.metric or "val_loss", given)
+    return _text(head, lines, replace(probed, given=given))
 
 
 def _probed_head(probed: Probed) -> list[str]:
@@ -217,9 +218,8 @@ class _Line:
         return kept or [self.default]
 
 
-def _text(
-    head: Sequence[str], lines: Sequence[_Line], metric: str, given: Mapping[str, Any]
-) -> str:
+def _text(head: Sequence[str], lines: Sequence[_Line], probed: Probed) -> str:
+    given = probed.given
     # A learning rate varies, else the first number.
     kinds = (int, float)
     numbers = [x for x in lines if x.type in kinds and type(x.default) in kinds and x.default]
@@ -249,10 +249,12 @@ def _text(
         others = {name: value for name, value in given.items() if name not in names}
         parts += [f"  {_scalar(name)}: {_scalar(value)}" for name, value in others.items()]
         for line in fixed:
-            row = f"  # {_scalar(line.name)}: {_scalar(line.default)}"
+            row, typed = f"  # {_scalar(line.name)}: {_scalar(line.default)}", ""
             if line.name in given:
                 row = f"  {_scalar(line.name)}: {_scalar(given[line.name])}"
-            parts.append(_commented(row, line.comment))
+                if line.default not in (None, given[line.name]):
+                    typed = f"as in the run of probe; its default is {_scalar(line.default)}"
+            parts.append(_commented(row, "; ".join(filter(None, (typed, line.comment)))))
         parts.append("")
     parts.append("parameters:                             # what varies")
     rate, least = "lr", "0.1"
@@ -267,7 +269,17 @@ def _text(
     if names and "epochs" not in names:
         line = next((each for each in lines if each.default is not None), lines[0])
         first = f"{_scalar(line.name)}: {_scalar('...' if line.default is None else line.default)}"
-    more = _MORE.format(metric=metric, budget=first, rate=rate, least=least, seeds=_seeds(names))
+    bounds = (
+        ("<= 0.05", "<= 0.5", "0.04") if probed.goal == "minimize" else (">= 0.9", ">= 0.5", "0.95")
+    )
+    more = _MORE.format(
+        metric=probed.metric or "val_loss",
+        budget=first,
+        rate=rate,
+        least=least,
+        seeds=_seeds(names),
+        **dict(zip(("bound", "early", "known"), bounds, strict=True)),
+    )
     return "\n".join([*parts, "", more])
 
 

@@ -397,3 +397,54 @@ def test_what_auto_sends_is_what_the_parser_gets(
     words = arguments(config, style=style, spelling=spelling)
     got = vars(known["p"].parse_args(words))
     assert {name: got[name] for name in config} == config
+
+
+SUBCOMMANDS = """
+import argparse
+p = argparse.ArgumentParser()
+sub = p.add_subparsers(dest='what', required=True)
+sub.add_parser('fit').add_argument('--lr', type=float, default=0.1)
+sub.add_parser('test').add_argument('--checkpoint')
+"""
+CLICK = """
+import click
+@click.command()
+@click.option('--layers', type=click.IntRange(1, 8), default=2)
+@click.option('--dropout', type=click.FloatRange(min=0), default=0.1)
+def main(layers, dropout): ...
+"""
+GROUP = """
+import click
+@click.group()
+def main(): ...
+@main.command()
+@click.option('--lr', default=0.1)
+def fit_it(lr): ...
+@main.command('eval')
+def evaluate(): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "text", "message"),
+    [
+        (SUBCOMMANDS, "fixed: {lr: 0.1}", "has sub-commands (fit, test). Name one: command: "),
+        (SUBCOMMANDS.replace("True", "False"), "fixed: {lr: 0.1}", "has sub-commands"),
+        (SUBCOMMANDS, "fixed: {lr: 0.1}\ncommand: [python, p.py, fit, '${args}']", ""),
+        (GROUP, "fixed: {lr: 0.1}", "has sub-commands (fit-it, eval)"),
+        (CLICK, "fixed: {layers: 8, dropout: 2}\nargs: auto", ""),
+        (CLICK, "fixed: {layers: 9}", "--layers: expected a number up to 8 (found 9)"),
+        (CLICK, "parameters: {layers: {values: [0, 1]}}", "expected a number from 1 (found 0)"),
+        (
+            CLICK,
+            "method: random\nrun_cap: 2\nparameters: {dropout: {min: -0.5, max: 0.5}}",
+            "--dropout: expected a number from 0 (found -0.5)",
+        ),
+        (MIXED, "fixed: {layers: [1, 2]}", "--layers: takes several words, but would get the list"),
+        (MIXED, "fixed: {layers: [1, 2]}\nargs: auto", ""),
+        (MIXED, "fixed: {batch-size: [1, 2]}", "--batch-size: takes one value (found a list)"),
+    ],
+)
+def test_subcommands_ranges_and_lists(script: str, text: str, message: str, tmp_path: Path) -> None:
+    found = problems(tmp_path, script, text + "\n")
+    assert [message in one for one in found] == ([True] if message else [])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
         style = _style_of(program, parser)
         shown = Path(os.path.relpath(program, folder)).as_posix()
         text = for_program(shown, parser.parameters, args=style, params_file=parser.params_file)
+        if parser.subcommands:
+            text = _with_subcommand(text, parser.subcommands, program)
     elif trainer is not None and program is None:
         text = for_trainer(trainer_schema(trainer, folder))
     else:
@@ -84,6 +87,18 @@ def command(*, program: Path | None, trainer: str | None, output: Path, force: b
     if str(output) != "-":
         schema = output.parent / SCHEMA_FILE
         click.echo(f"{output} and {schema} written. Next: sweep check {output}")
+
+
+def _with_subcommand(text: str, names: Sequence[str], program: Path) -> str:
+    usual = [name for name in names if re.match("train|fit|run", name)]
+    name = (*usual, *names)[0]
+    click.echo(
+        f"{program}: has sub-commands ({', '.join(names)}); the file runs {name}, and has the "
+        f"options of all. `sweep probe {program} {name}` finds those of one.",
+        err=True,
+    )
+    command = f"command: [python, '${{program}}', {json.dumps(name)}, '${{args}}']"
+    return text.replace("\nmethod:", f"\n{command}\nmethod:", 1)
 
 
 def _parser_of(program: Path) -> ScriptParser:
@@ -109,8 +124,11 @@ def _style_of(program: Path, parser: ScriptParser) -> str | None:
         click.echo(f"{program}: reads its parameters with Hydra.{text}", err=True)
         return "hydra"
     if not parser.parameters and program.suffix == ".py":
-        text = "no options were found in it. Write its parameters into the file."
+        text = f"no options were found in it. Try `sweep probe {program}` with arguments that work."
         if parser.reads_nothing:
             text = "it reads no arguments, so that parameters would change nothing."
+        click.echo(f"{program}: {text}", err=True)
+    if not parser.parameters and program.suffix not in (".py", ".ipynb"):
+        text = f"its options were not read. Try `sweep probe {program}` with arguments that work."
         click.echo(f"{program}: {text}", err=True)
     return "auto" if program.suffix in (".py", ".ipynb") else None

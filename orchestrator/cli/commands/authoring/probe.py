@@ -57,6 +57,7 @@ def command(
 
     folder = Path(os.path.abspath(folder_of_output(output, force)))
     limit_s = options.duration(time_limit, "--time-limit")
+    arguments = arguments[arguments[:1] == ("--",) :]  # as in `sweep probe train.py -- --lr 1`
     here = Path.cwd()
     found = locate(program, here)
     if found is None:
