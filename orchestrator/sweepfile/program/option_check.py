@@ -14,8 +14,8 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import AUTO, arguments, has_parts
 from orchestrator.sweepfile.program.macros import parameters_in, passes_parameters, whole
-from orchestrator.sweepfile.program.script_options import Argument
-from orchestrator.sweepfile.program.script_parser import ScriptParser, read_parser
+from orchestrator.sweepfile.program.parsers.script_options import Argument
+from orchestrator.sweepfile.program.parsers.script_parser import ScriptParser, read_parser
 from orchestrator.sweepfile.yaml.node import Node, found
 
 _OWN_STYLES = {"hydra": "hydra", "configurator": "--k=v", "fire": "--k=v"}

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from orchestrator.metrics import goal
-from orchestrator.sweepfile.program.script_options import Argument
+from orchestrator.sweepfile.program.parsers.script_options import Argument
 from orchestrator.sweepfile.trainer_schemas import TrainerParameter, TrainerSchema, resolve
 
 SCHEMA_FILE = "sweep.schema.json"

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, strategies as st
 
 from orchestrator.sweepfile.load import load_spec
-from orchestrator.sweepfile.program.script_options import Argument, declared, parse
+from orchestrator.sweepfile.program.parsers.script_options import Argument, declared, parse
 from orchestrator.sweepfile.schema.starter import for_program, for_trainer
 from orchestrator.sweepfile.trainer_schemas import trainer_schema
 

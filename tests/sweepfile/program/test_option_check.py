@@ -13,7 +13,7 @@ from orchestrator.sweepfile.expand import iter_configs
 from orchestrator.sweepfile.load import load_spec
 from orchestrator.sweepfile.program.argument_styles import arguments
 from orchestrator.sweepfile.program.option_check import spelled
-from orchestrator.sweepfile.program.script_parser import read_parser
+from orchestrator.sweepfile.program.parsers.script_parser import read_parser
 from tests.cli.commands.authoring.twenty_scripts import NOTEBOOK
 
 MIXED = """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.sweepfile.program import config_text
-from orchestrator.sweepfile.program.script_options import Argument
+from orchestrator.sweepfile.program.parsers.script_options import Argument
 
 _PARAMS_FILE = re.compile(
     r"""['"]((?:[\w./-]*/)?(?:params?|config|conf|hparams|settings|parameters|hyperparameters)"""

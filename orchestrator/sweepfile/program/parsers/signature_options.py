@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.sweepfile.program.script_options import (
+from orchestrator.sweepfile.program.parsers.script_options import (
     Argument,
     Definitions,
     enum_members,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from hypothesis import given, strategies as st
 
-from orchestrator.sweepfile.program.help_text import read_help
+from orchestrator.sweepfile.program.parsers.help_text import read_help
 
 
 def told(text: str) -> dict[str, tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Sequence
 
-from orchestrator.sweepfile.program.script_options import last_name, literal
+from orchestrator.sweepfile.program.parsers.script_options import last_name, literal
 
 _MAKERS = frozenset(("add_subparsers", "add_typer", "add_command"))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sweepfile.program.script_options import Argument, fits
+from orchestrator.sweepfile.program.parsers.script_options import Argument, fits
 
 # "  -b N, --batch-size N     how many (default: 32)"; two blanks part an option from its words.
 _OPTION = re.compile(r"^ {1,12}(?P<spec>-{1,2}[\w?].*?)(?:\s{2,}(?P<help>\S.*))?$")

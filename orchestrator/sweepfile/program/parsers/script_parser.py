@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from orchestrator.sweepfile.program import subcommands
-from orchestrator.sweepfile.program.help_text import ask_help
-from orchestrator.sweepfile.program.outside_parameters import (
+from orchestrator.sweepfile.program.parsers import subcommands
+from orchestrator.sweepfile.program.parsers.help_text import ask_help
+from orchestrator.sweepfile.program.parsers.outside_parameters import (
     PARAMS_ENDINGS,
     PYTHON_VARIABLE,
     SHELL_VARIABLE,
@@ -25,7 +25,7 @@ from orchestrator.sweepfile.program.outside_parameters import (
     params_file_of,
     variables_of,
 )
-from orchestrator.sweepfile.program.script_options import (
+from orchestrator.sweepfile.program.parsers.script_options import (
     Argument,
     declared,
     definitions,
@@ -34,7 +34,7 @@ from orchestrator.sweepfile.program.script_options import (
     parse,
     with_constants,
 )
-from orchestrator.sweepfile.program.signature_options import (
+from orchestrator.sweepfile.program.parsers.signature_options import (
     added,
     decorators,
     dotted,
