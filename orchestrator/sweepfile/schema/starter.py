@@ -249,12 +249,12 @@ def _text(head: Sequence[str], lines: Sequence[_Line], probed: Probed) -> str:
         others = {name: value for name, value in given.items() if name not in names}
         parts += [f"  {_scalar(name)}: {_scalar(value)}" for name, value in others.items()]
         for line in fixed:
-            row, typed = f"  # {_scalar(line.name)}: {_scalar(line.default)}", ""
+            row, by_probe = f"  # {_scalar(line.name)}: {_scalar(line.default)}", ""
             if line.name in given:
                 row = f"  {_scalar(line.name)}: {_scalar(given[line.name])}"
                 if line.default not in (None, given[line.name]):
-                    typed = f"as in the run of probe; its default is {_scalar(line.default)}"
-            parts.append(_commented(row, "; ".join(filter(None, (typed, line.comment)))))
+                    by_probe = f"as in the run of probe; its default is {_scalar(line.default)}"
+            parts.append(_commented(row, "; ".join(filter(None, (by_probe, line.comment)))))
         parts.append("")
     parts.append("parameters:                             # what varies")
     rate, least = "lr", "0.1"
