@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.status import parse_time
+from orchestrator.engine.inert_parameters import InertParameters
 from orchestrator.engine.queue.decisions import Ending
 from orchestrator.engine.queue.queue import Candidate
 from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import atomic
-from orchestrator.runs import TrialRecord, TrialState, now, read_reports
+from orchestrator.runs import TrialRecord, TrialState, now
 from orchestrator.sweepfile.model import Spec
 
 AT_ONCE_S = 60.0
@@ -28,12 +29,13 @@ ENOUGH = 3
 """So many such failures, with no other outcome, are the program's fault and not the trials'."""
 
 # What differs between messages of one kind: times, values, quoted text.
-_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|=\S*|\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+_VARYING = re.compile(
+    r"'[^']*'|\"[^\"]*\"|=\S*|0x[\da-f]+|[-+]?\d[\d.,]*(?:e[-+]?\d+)?|\b(?:nan|inf|True|False|None)\b"
+)
 # Clocks of file systems are coarser than ours, and times are rounded.
 _SLACK_S = 0.05
 _MOST_NAMED = 3
 _MOST_READ = 1 << 16
-_TIMES = re.compile(r"time|seconds?|sec$|speed|per_s|memory|eta")
 LOOK_FAR = 2000
 """Among how many trials the one is chosen that differs most from those that failed."""
 
@@ -63,9 +65,7 @@ class ProgramWatch:
     def __init__(self, spec: Spec, records: Collection[TrialRecord] = ()) -> None:
         self._is_program = spec.program is not None
         self._folder = Path() if spec.program is None else Path(spec.program.workdir)
-        self._seed = spec.seed_parameter
-        self._first: tuple[TrialRecord, list[Any]] | None = None
-        self._is_compared = any(record.state is TrialState.COMPLETE for record in records)
+        self._inert = InertParameters(spec.seed_parameter)
         self._is_shared = spec.program is not None and not spec.program.copies
         self._is_noted = not self._is_program or bool(records)
         self._works = any(_ended_well(record) for record in records)
@@ -89,7 +89,8 @@ class ProgramWatch:
                 self._failed.append(record)
             else:
                 self._works = True  # it ran for long
-        texts = self._unmoved(attempt)
+        is_complete = record.state is TrialState.COMPLETE
+        texts = self._inert.ended(record, attempt.run) if is_complete else []
         if interval is not None and self._is_shared:
             self._intervals.setdefault(record.number, []).append(interval)
             self._records[record.number] = record
@@ -152,41 +153,6 @@ class ProgramWatch:
             stops=True,
             exit_code=1,
         )
-
-    def _unmoved(self, attempt: RunningAttempt) -> list[str]:
-        """Return a warning if the first two trials reported the same, though their configs differ.
-
-        Trials that differ by their seed alone are not compared: a program need not use chance.
-        """
-        record = attempt.record
-        if self._is_compared or record.state is not TrialState.COMPLETE:
-            return []
-        reports = [
-            (
-                step,
-                {name: repr(value) for name, value in metrics.items() if not _TIMES.search(name)},
-            )
-            for step, metrics in read_reports(attempt.run)
-        ]
-        count = sum(len(values) for _, values in reports)
-        if self._first is None or not count:
-            self._first = self._first or ((record, reports) if count else None)
-            return []
-        other, earlier = self._first
-        names = record.config.keys() | other.config.keys()
-        differing = [n for n in names if record.config.get(n) != other.config.get(n)]
-        if differing == [self._seed] or not differing:
-            return []
-        self._is_compared = True
-        if reports != earlier:
-            return []
-        shown = ", ".join(sorted(set(differing) - {self._seed}))
-        seems = "seems" if len(differing) == 1 else "seem"
-        values = "the same value" if count == 1 else f"the same {count} values"
-        return [
-            f"{shown} {seems} to change nothing: trials {other.number} and {record.number} "
-            f"reported {values}. Does the program read {shown}?"
-        ]
 
     def _overwritten(
         self, attempt: RunningAttempt, others: Collection[RunningAttempt]

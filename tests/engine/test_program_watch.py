@@ -225,11 +225,14 @@ def test_a_file_grows_only_if_it_begins_as_before(tmp_path: Path) -> None:
 
 def reported(tmp_path: Path, seconds: list[float], **second: Any) -> list[str]:
     """Return what the first two trials show together, if the second reports these values."""
+    return shown_by(tmp_path, ({"lr": 1, "seed": 0}, [1.0, 2.0]), (second, seconds))
+
+
+def shown_by(tmp_path: Path, *trials: tuple[dict[str, Any], list[float]]) -> list[str]:
+    """Return what trials show together, each of a config and what it reports."""
     watch = ProgramWatch(script_spec(tmp_path, 2))
     texts: list[str] = []
-    for number, (config, values) in enumerate(
-        [({"lr": 1, "seed": 0}, [1.0, 2.0]), (second, seconds)]
-    ):
+    for number, (config, values) in enumerate(trials):
         record = TrialRecord(number, str(number), config, TrialState.COMPLETE)
         run = RunDir(tmp_path / f"run-{number}")
         run.path.mkdir()
@@ -254,6 +257,23 @@ def test_a_seed_may_change_nothing(tmp_path: Path, second: dict[str, Any]) -> No
 
 def test_other_values_are_no_warning(tmp_path: Path) -> None:
     assert reported(tmp_path, [1.0, 2.1], lr=2, seed=0) == []
+
+
+def test_an_option_that_changes_nothing_is_found_next_to_one_that_does(tmp_path: Path) -> None:
+    grid = [({"lr": lr, "wd": wd}, [1.0, lr]) for lr in (0.1, 0.2) for wd in (1, 2)]
+    assert shown_by(tmp_path, *grid) == [
+        "wd seems to change nothing: trials 0 and 1 reported the same 2 values. "
+        "Does the program read wd?"
+    ]
+
+
+def test_an_option_that_changes_something_somewhere_is_no_warning(tmp_path: Path) -> None:
+    # Dropout does nothing to the linear model.
+    grid = [
+        ({"model": model, "p": p}, [p if model == "net" else 0.0])
+        for model in ("net", "linear") for p in (0.1, 0.2)
+    ]  # fmt: skip
+    assert shown_by(tmp_path, *grid) == []
 
 
 # The same work as a script and as a trainer ------------------------------------------------------
