@@ -390,7 +390,7 @@ def cell(value: Any) -> str:
 
 
 def test_every_exit_code_is_described() -> None:
-    from orchestrator.engine.driver.driver import Outcome
+    from orchestrator.engine.driver.outcome import Outcome
     from orchestrator.runs.layout import SweepDir
     from orchestrator.runs.records import SweepState
 

@@ -43,6 +43,12 @@ class Examined:
     schedule: Declared | None = None  # that its rate was compared with
     replay: Replay | None = None
 
+    @property
+    def outcome(self) -> str:
+        """One word or two: that of the curve, unless the trial failed otherwise."""
+        failed = self.run.failure and not self.diagnosis.is_lost
+        return "failed" if failed else self.diagnosis.outcome
+
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON types."""
         run, found = self.run, self.diagnosis
@@ -54,7 +60,8 @@ class Examined:
             "state": run.state,
             "unit": run.unit,
             "reports": len(run.reports),
-            "outcome": found.outcome,
+            "outcome": self.outcome,
+            "failure": run.failure or None,
             "judged": found.judged,
             "first": found.first,
             "best": found.best,

@@ -15,7 +15,7 @@ from orchestrator.analysis.measure.row import FACTS, NO_SWEEP, Comparison, Incom
 from orchestrator.analysis.measure.targets import tally
 from orchestrator.analysis.rank.seeds import ENDED_WELL
 from orchestrator.errors import UsageError, nearest
-from orchestrator.files.series_names import ranking_order
+from orchestrator.files.series_names import ranking_order, split_of
 from orchestrator.metrics import goal as metric_goal
 
 _ALTERS = re.compile(
@@ -255,7 +255,11 @@ def find_name(text: str, rows: Sequence[Row], option: str = "--sort-by") -> str:
 def _basis(name: str, rows: Sequence[Row], is_logged: bool) -> tuple[str, str]:
     """Return what the metric was computed on, and a note on it or ""."""
     if is_logged:
-        return ("as logged" if _count(name, rows) else "not a metric"), ""
+        if not _count(name, rows):
+            return "not a metric", ""
+        if split_of(name) == "test":
+            return f"as logged, selected on test among {len(rows)}", ""
+        return "as logged", ""
     if name.startswith("val_"):
         return "validation", ""
     if name.startswith("train_"):

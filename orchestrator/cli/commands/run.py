@@ -133,7 +133,7 @@ def command(
         _announce(loaded, plan, inline=inline)
         with (
             _dashboard(loaded, folder, new=new) if dashboard else nullcontext(),
-            _progress(loaded, plain=plain) as progress,
+            _progress(loaded, plain=plain, inline=inline) as progress,
         ):
             # The engine loads Optuna and Ray, so only after the file is known to be good.
             from orchestrator.engine.driver import run_sweep
@@ -186,15 +186,15 @@ def _announce(spec: Spec, plan: model.Plan, *, inline: bool) -> None:
     say(folded(f"placement: {mode}; {reason}", width, indent=11))
 
 
-def _progress(spec: Spec, *, plain: bool) -> Progress:
+def _progress(spec: Spec, *, plain: bool, inline: bool) -> Progress:
     """Return what shows the sweep while it runs: lines, or the live view on a terminal."""
     metric = spec.metric.name if spec.metric else None
     n_trials = count_trials(spec)
     if plain or os.environ.get("NO_COLOR") or not is_terminal():
-        return Progress(metric, n_trials)
+        return Progress(metric, n_trials, prints_output=inline)
     from orchestrator.cli.terminal.live_progress import LiveProgress
 
-    return LiveProgress(metric, n_trials)
+    return LiveProgress(metric, n_trials, prints_output=inline)
 
 
 def _conclude(outcome: Outcome, again: str) -> None:

@@ -96,7 +96,7 @@ def heading(comparison: Comparison) -> str:
         return counted
     first = "highest first" if comparison.goal == "maximize" else "lowest first"
     basis = comparison.basis
-    if basis == "as logged":
+    if basis.startswith("as logged"):
         at = comparison.at
         basis += f" at step {at[5:]}" if at.startswith("step:") else f", {at} report"
     return f"{counted}, ranked by {clean(comparison.sort_by)}, {first} ({basis})"

@@ -80,12 +80,14 @@ def _title(one: Examined) -> str:
 def _verdict(one: Examined) -> str:
     """Return the outcome of a run in a few words."""
     found = one.diagnosis
-    if found.judged is None:
+    if found.judged is None and not one.run.failure:
         return "not judged: the log has no training loss, metric or validation loss"
     if found.is_lost:
         first = found.findings[0]
         since = "" if first.since is None else f" since {one.run.unit} {first.since}"
         return f"diverged, {first.symptom}{since}"
+    if one.run.failure:
+        return f"failed: {one.run.failure.partition(chr(10))[0]}"
     seen = [finding.symptom for finding in _symptoms(one)]
     if not seen:
         return found.outcome
@@ -103,6 +105,7 @@ def _facts(one: Examined) -> list[str]:
     """Return the lines on a run that come before its findings."""
     run, found = one.run, one.diagnosis
     facts = [f"{short_path(run.path)} ({run.form}, {len(run.reports)} reports)"]
+    facts += run.failure.splitlines()[1:]
     facts += [f"note: {note}" for note in run.notes]
     if found.judged is not None:
         facts.append(
@@ -317,7 +320,7 @@ def write_picture(target: Path, found: Examination) -> int:
                     axes.axvline(step, color=colour, linewidth=0.5, linestyle=":")
         if _is_log(min(finite), max(finite)):
             axes.set_yscale("log")
-        outcome = one.diagnosis.outcome
+        outcome = one.outcome
         for finding in one.diagnosis.findings:
             if finding.since is not None:
                 axes.axvline(float(finding.since), color="tab:red", linewidth=1.0)

@@ -156,9 +156,13 @@ class Progress:
     Args:
         metric: the metric that ranks, if any.
         n_trials: how many trials there will be; None if unbounded.
+        prints_output: True if what trials print is on this terminal too.
     """
 
-    def __init__(self, metric: str | None, n_trials: int | None) -> None:
+    def __init__(
+        self, metric: str | None, n_trials: int | None, *, prints_output: bool = False
+    ) -> None:
+        self._prints_output = prints_output
         self._metric = metric
         self._n_trials = n_trials
         self._started = time.monotonic()
@@ -249,9 +253,9 @@ class Progress:
             log = self._folder.run_dir(record.number, record.name).log_file
             # The error of a script is more informative than the end of its output.
             error = [line for line in more if not line.startswith("Log: ")]
-            for line in error or _last_lines(log):
+            for line in (error or _last_lines(log)) if not self._prints_output else ():
                 say(f"    | {line}")
-            if log.exists():  # inline trials print to this terminal and have none
+            if log.exists():
                 say(f"    log: {log}")
 
     def _is_time(self, record: TrialRecord) -> bool:

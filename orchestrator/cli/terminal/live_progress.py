@@ -18,8 +18,10 @@ _OVER = {"trial_started": ("starting", _RAY), "report": ("starting", _RAY, _PYTO
 class LiveProgress(Progress):
     """Shows a running sweep, in a ``with`` statement. The arguments are those of `Progress`."""
 
-    def __init__(self, metric: str | None, n_trials: int | None) -> None:
-        super().__init__(metric, n_trials)
+    def __init__(
+        self, metric: str | None, n_trials: int | None, *, prints_output: bool = False
+    ) -> None:
+        super().__init__(metric, n_trials, prints_output=prints_output)
         self._frames = Frames()
         self._frames.doing = "starting"
         self._screen: Screen | None = None

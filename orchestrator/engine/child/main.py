@@ -197,7 +197,9 @@ def _describe(error: BaseException, attempt: Attempt) -> str:
     """Print an error into the log and return it as the message of the failure."""
     with suppress(OSError):  # the log's disk may be full
         if isinstance(error, SweepError):
-            print(f"Error: {error}", file=sys.stderr)
+            # The indented lines are the end of what a script has just printed.
+            lines = [line for line in str(error).splitlines() if not line.startswith("    ")]
+            print("Error: " + "\n".join(lines), file=sys.stderr)
         else:
             traceback.print_exception(error)
     if isinstance(error, TrialError):

@@ -6,14 +6,14 @@ import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis import Success, judge_success
 from orchestrator.engine.driver import control
 from orchestrator.engine.driver.opening import chosen_trials, folder_for, open_sweep
-from orchestrator.engine.queue.decisions import Ending
+from orchestrator.engine.driver.outcome import Outcome, is_unranked
 from orchestrator.engine.queue.sweep_view import INTERRUPTED, Listener, SweepLog
 from orchestrator.engine.runners.preparation import prepared
 from orchestrator.engine.slots.machine import Machine, SlotOptions
@@ -40,37 +40,6 @@ if TYPE_CHECKING:
     from orchestrator.engine.runners.cluster.sweep_nodes import Cluster
 
 REQUESTS_EVERY_S = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a sweep ended.
-
-    Attributes:
-        ending: why it ended before all that the file requests had run; None if it did not.
-        success: the verdict on ``success``; None if the file has none, or it was not judged.
-    """
-
-    folder: SweepDir
-    state: SweepState
-    records: Mapping[int, TrialRecord]
-    ending: Ending | None = None
-    success: Success | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """0 if all went well, 130 if it was interrupted, 3 if a gate was missed.
-
-        1 if the file's ``success`` is missed or, without one, if a trial failed.
-        """
-        if self.state is SweepState.INTERRUPTED:
-            return 130
-        if self.ending is not None and self.ending.exit_code is not None:
-            return self.ending.exit_code
-        if self.success is not None:
-            return 0 if self.success.met else 1
-        failed = any(record.state is TrialState.FAIL for record in self.records.values())
-        return 1 if failed or self.state is SweepState.FAILED else 0
 
 
 def run_sweep(
@@ -228,7 +197,8 @@ class _Driver:
         self._close_record(record, before)
         if self._timeout:
             raise WaitTimeoutError(self._timeout)
-        return Outcome(folder, record.state, conductor.records, conductor.ending, success)
+        unranked = self._spec.metric is not None and is_unranked(conductor.records.values())
+        return Outcome(folder, record.state, conductor.records, conductor.ending, success, unranked)
 
     def _run_trials(self, conductor: Conductor, place: Path | None) -> None:
         """Run what the conductor hands out: on a cluster, on this machine, or in this process."""

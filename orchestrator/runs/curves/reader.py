@@ -16,7 +16,7 @@ from orchestrator.runs.curves.log_reader import LoggedRun, LogProblem, log_reade
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.layout import RunDir, SweepDir
 from orchestrator.runs.read.stored_run import open_run
-from orchestrator.runs.records import TrialRecord
+from orchestrator.runs.records import TrialRecord, TrialState
 
 _DEEPEST = 4
 _MOST_FOLDERS = 5_000
@@ -53,7 +53,7 @@ def read_runs(
         found = [_lone_trial(path)]
     else:
         found = _search(path, pattern)
-    kept = [run for run in found if run.reports]
+    kept = [run for run in found if run.reports or run.failure]
     if not kept and not known:
         raise NotFoundError(f"{path}: no run here reported anything. Name a log file.")
     return kept
@@ -90,6 +90,7 @@ def _trial(run: RunDir, lives: bool) -> LoggedRun:
         name=record.name,
         config={**found.config, **record.config},
         state=record.state_now(lives)[0].value,
+        failure=(record.reason or "failed") if record.state is TrialState.FAIL else "",
         total_steps=planned if found.total_steps is None else found.total_steps,
         notes=(*record.warnings, *found.notes),
     )

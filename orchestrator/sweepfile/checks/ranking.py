@@ -61,9 +61,20 @@ def _metric(
             message = f"{goal}, although trainer '{schema.name}' would {known.goal} {name}."
             file.warn(message, *path, "goal", at=node.get("goal") or node)
         goal = goal or known.goal
+    if goal and schema is None:
+        _check_goal(file, name, goal, (*path, "goal"), node.get("goal") or node)
     goal = goal or _named_goal(file, name, path, node)
     more = {word: entry.get(word) for word in ("target", "impute", "impute_while_running")}
     return MetricGoal(name, goal, **more)
+
+
+def _check_goal(file: ParsedFile, name: str, goal: Goal, path: tuple[str, ...], at: Node) -> None:
+    """Warn of a goal that is contrary to what the name of the metric means."""
+    better = {"maximize": "more", "minimize": "less"}
+    named = named_goal(name, file.values.get("arrays", {}).get("kind"))
+    if named not in (None, goal):
+        message = f"{goal}, although the name '{name}' means {better[named]} is better."
+        file.warn(f"{message} Write goal: {named} if it is.", *path, at=at)
 
 
 def _named_goal(file: ParsedFile, name: str, path: tuple[str, ...], node: Node) -> Goal:

@@ -19,7 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.engine.driver.driver import Outcome, run_sweep
+from orchestrator.engine.driver.driver import run_sweep
+from orchestrator.engine.driver.outcome import Outcome
 from orchestrator.errors import NotFoundError, SweepError
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir

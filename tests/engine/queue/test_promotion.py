@@ -14,7 +14,8 @@ import pytest
 
 from orchestrator.analysis.status.sweep_status import read_status
 from orchestrator.cli.render.status_text import render_status
-from orchestrator.engine.driver.driver import Outcome, run_sweep
+from orchestrator.engine.driver.driver import run_sweep
+from orchestrator.engine.driver.outcome import Outcome
 from orchestrator.files import jsonl
 from orchestrator.runs.layout import SweepDir
 from orchestrator.runs.records import SweepRecord, SweepState, TrialState
