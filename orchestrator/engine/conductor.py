@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator.engine.child.process import Attempt, Message
-from orchestrator.engine.judge import OtherTrials, check_watched
-from orchestrator.engine.program_watch import LOOK_FAR, ProgramWatch
+from orchestrator.engine.judging.judge import OtherTrials, check_watched
+from orchestrator.engine.judging.program_watch import LOOK_FAR, ProgramWatch
 from orchestrator.engine.queue.decisions import (
     Decisions,
     Ending,

@@ -87,6 +87,7 @@ def test_the_way_from_sweep_run_to_the_training_function_is_short(
 
     def train(config: Any, run: Any) -> None:
         stacks.append(traceback.extract_stack())
+        run.report(1, train_loss=0.1, val_loss=0.1, val_mae=0.1)
 
     monkeypatch.setattr(toy, "train", train)
     sweep = tmp_path / "toy.yaml"

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.divergence.symptoms import divergence_symptoms
 from orchestrator.engine.child.process import Attempt
 from orchestrator.engine.child.saving import inherit_checkpoint
-from orchestrator.engine.judge import Judge, OtherTrials
+from orchestrator.engine.judging.judge import Judge, OtherTrials
 from orchestrator.engine.queue.sweep_view import SweepView
 from orchestrator.engine.remedies import LINK_RESUMING, policy_for
 from orchestrator.errors import nearest

@@ -16,8 +16,8 @@ from hypothesis import given, settings, strategies as st
 from orchestrator.analysis.table import compare
 from orchestrator.engine.driver.driver import run_sweep
 from orchestrator.engine.driver.outcome import Outcome
-from orchestrator.engine.judge import Judge
-from orchestrator.engine.program_watch import ProgramWatch, distance
+from orchestrator.engine.judging.judge import Judge
+from orchestrator.engine.judging.program_watch import ProgramWatch, distance
 from orchestrator.engine.state.attempts import RunningAttempt
 from orchestrator.files import jsonl
 from orchestrator.files.units import GIB

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.status import parse_time
-from orchestrator.engine.inert_parameters import InertParameters
+from orchestrator.engine.judging.inert_parameters import InertParameters
 from orchestrator.engine.queue.decisions import Ending
 from orchestrator.engine.queue.queue import Candidate
 from orchestrator.engine.state.attempts import RunningAttempt
