@@ -105,13 +105,14 @@ def test_the_live_view_loses_nothing_that_matters(live: SweepDir, columns: int, 
         made.trial(live, number, name=long.format(number / 1000), value=1 / number)
     command = (*SWEEP, "status", "--watch", "--interval", "0.2", "--results", live.path.parent)
     with Terminal(*map(str, command), columns=columns, lines=lines, folder=live.path) as terminal:
-        shown = terminal.until(lambda seen: any("more trials" in line for line in seen))
+        last = "! 2 t2: asked t20_weight 3.0, recorded 1.5"  # the frame is drawn from the top
+        shown = terminal.until(lambda seen: any(last in line for line in seen))
         text = " ".join(shown)
+        assert "more trials" in text
         assert shown[0].startswith("demo  RUNNING")
         assert "▶ 1 running" in text
         assert "✓ 58 complete" in text
         assert "■ 1 pruned" in text
-        assert "! 2 t2: asked t20_weight 3.0, recorded 1.5" in text
         ranked = [re.findall(r"\b(?:lr=)?0\.0\d+", line) for line in shown if line[:1] == "✓"]
         values = [float(found[-1]) for found in ranked if found]
         assert values[0] == pytest.approx(1 / 59, rel=1e-3), "the best first"
