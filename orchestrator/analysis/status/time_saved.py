@@ -56,12 +56,12 @@ class Savings:
         """Return it in a sentence; "" if nothing was lost."""
         if not self.trials:
             return ""
-        lost = "1 lost trial" if self.trials == 1 else f"{self.trials} lost trials"
-        text = f"{lost} ended, it is not known how long before the end"
+        lost = "1 diverged trial" if self.trials == 1 else f"{self.trials} diverged trials"
+        text = f"{lost} stopped before the end; how long before it is not known"
         if self.steps:
             unit = self.unit if self.steps == 1 else f"{self.unit}s"
             time = f" and {format_duration(self.seconds)}" if self.seconds else ""
-            text = f"{self.steps} {unit}{time} not spent on {lost}"
+            text = f"Stopping {lost} early saved {self.steps} {unit}{time}"
         return f"{text}; remedies answered {self.answered}." if self.answered else f"{text}."
 
 

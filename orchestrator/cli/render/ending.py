@@ -54,7 +54,7 @@ def _findings(comparison: Comparison, saved: str) -> Iterator[str]:
     yield from (text for text in incomplete if text not in stopped)
     yield from _grouped((text, row.trial) for row in comparison.rows for text in row.warnings)
     if saved:
-        yield f"Saved: {saved}"
+        yield saved
     for note in comparison.notes:
         yield f"Note: {note}"
     if comparison.n_unstarted:

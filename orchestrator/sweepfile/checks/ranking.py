@@ -138,10 +138,11 @@ def _default_metric(file: ParsedFile) -> MetricGoal | None:
 
 def _check_patterns(file: ParsedFile, name: str, path: tuple[str, ...], where: Node) -> None:
     """Check that the patterns for a program's output find its metric, or that arrays may."""
-    patterns = file.values.get("metrics", {}).get("pattern", ())
+    sources = file.values.get("metrics", {})
+    patterns = sources.get("pattern", ())
     texts = (patterns,) if isinstance(patterns, str) else patterns
     groups = {group for text in texts for group in re.compile(text).groupindex}
-    if not groups or name in groups:
+    if not groups or name in groups or sources.keys() - {"pattern"}:
         return
     message = f"metrics.pattern does not find '{name}' (it finds: {', '.join(sorted(groups))})"
     recomputed = {metric for kind in (None, *kind_names()) for metric in known_metrics(kind)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import Program
@@ -24,12 +24,26 @@ def check_shell_text(file: ParsedFile, program: Program, text: str, by_file: boo
     macros = set(_MACRO.findall(text)).intersection(WHOLE) - {"resume"}
     for name in sorted(macros - {"program", "args"}):
         file.error(f"${{{name}}} cannot be used in a shell's text. Use ${{args}}.", "command")
+    for name in sorted(set(_MACRO.findall("".join(_in_single_quotes(text))))):
+        if name in WHOLE or has_macros(f"${{{name}}}"):
+            message = f"${{{name}}} is between single quotes, which the shell passes on as it is."
+            file.error(f"{message} Remove the quotes: values are quoted as needed.", "command")
     if "program" in macros and not program.path:
         file.error("${program} has no value. Write program.", "command")
     if program.resume is not None and "args" not in macros:
         file.error("needs ${args}, which passes the words of resume.", "command")
     if not ("args" in macros or has_macros(text) or by_file):
         file.warn("passes no parameters. Add ${args} or ${params:NAME}.", "command")
+
+
+def _in_single_quotes(text: str) -> Iterator[str]:
+    """Yield the letters of a shell's text that are between single quotes."""
+    quote = ""
+    for letter in text:
+        if letter in ("'", '"') and quote in ("", letter):
+            quote = "" if quote else letter
+        elif quote == "'":
+            yield letter
 
 
 def check_words(file: ParsedFile, words: Sequence[str], *path: str) -> None:
@@ -59,6 +73,10 @@ def check_names(
     for name in sorted(parameters_in(texts) - set(known)):
         hint = file.log.hint(name, known)
         file.error(f"${{params:{name}}} names no parameter of the file.{hint}", *path)
+    if program.shell and path[0] == "command":
+        for name in sorted(set(_MACRO.findall(" ".join(texts))) & set(known)):
+            message = f"${{{name}}} is a variable of the shell"
+            file.warn(f"{message}; the parameter is ${{params:{name}}}.", *path)
     names = names_in(texts)
     if "epochs" in names and "epochs" not in known:
         file.error("${epochs} has no value. Add the parameter epochs to fixed.", *path)

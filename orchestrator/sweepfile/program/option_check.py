@@ -14,6 +14,7 @@ from orchestrator.sweepfile.checks.parsed_file import ParsedFile
 from orchestrator.sweepfile.model.program import Program
 from orchestrator.sweepfile.program.argument_styles import AUTO, arguments, has_parts
 from orchestrator.sweepfile.program.macros import parameters_in, passes_parameters, whole
+from orchestrator.sweepfile.program.parsers.outside_parameters import leaves_of
 from orchestrator.sweepfile.program.parsers.script_options import Argument
 from orchestrator.sweepfile.program.parsers.script_parser import ScriptParser, read_parser
 from orchestrator.sweepfile.yaml.node import Node, found
@@ -157,6 +158,19 @@ def _without_hyphens(
         else:
             kept[name] = nodes
     return kept
+
+
+def check_keys(file: ParsedFile, program: Program) -> None:
+    """Warn of parameters that the file of parameters, if there is one, does not have."""
+    if program.params_file is None or program.params_file.source is None:
+        return
+    source = Path(program.params_file.source)
+    known = {leaf.option for leaf in leaves_of(source)}
+    above = {name[:end] for name in known for end in range(len(name)) if name[end] == "."}
+    for name in values_of(file) if known else ():
+        if name not in known | above and not any(name.startswith(f"{key}.") for key in known):
+            message = f"{source.name} has no key {name!r}, which is added to it."
+            file.warn(f"{message}{file.log.hint(name, known)}", *file.key_of(name))
 
 
 def _check_notebook(file: ParsedFile, program: Program, parser: ScriptParser) -> None:

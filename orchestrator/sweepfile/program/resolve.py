@@ -29,6 +29,7 @@ from orchestrator.sweepfile.program.macros import (
     whole,
 )
 from orchestrator.sweepfile.program.option_check import (
+    check_keys,
     check_options,
     parser_of,
     spelled,
@@ -113,6 +114,7 @@ def read_program(
         if isinstance(node.value, str) and has_macros(node.value):
             check_names(file, (node.value,), parameters, program, *path)
     check_options(file, program, parser)
+    check_keys(file, program)
     used = names_in(word for words in texts.values() for word in words)
     if program.params_file is not None and not program.copies and "params_file" not in used:
         message = "the program cannot find the file. Name ${params_file} in command or env, or "

@@ -46,7 +46,10 @@ def test_what_was_not_spent_on_lost_trials(tmp_path: Path) -> None:
     ]
     found = savings(SweepDir(tmp_path), trials)
     assert (found.trials, found.steps, found.seconds, found.answered) == (1, 6, 42.0, 1)
-    assert found.sentence() == "6 epochs and 42s not spent on 1 lost trial; remedies answered 1."
+    assert (
+        found.sentence()
+        == "Stopping 1 diverged trial early saved 6 epochs and 42s; remedies answered 1."
+    )
     assert "1 of the 2 complete trials" in by_hand(SweepDir(tmp_path), trials)
     assert "1 of the 1 lost ones as soon" in by_hand(SweepDir(tmp_path), trials)
     assert savings(SweepDir(tmp_path), trials[2:]).sentence() == ""
@@ -60,14 +63,15 @@ def test_what_is_lost_at_once_is_counted_at_the_pace_of_the_others(tmp_path: Pat
     ]
     assert (
         savings(SweepDir(tmp_path), trials).sentence()
-        == "9 epochs and 1m 03s not spent on 1 lost trial."
+        == "Stopping 1 diverged trial early saved 9 epochs and 1m 03s."
     )
     (tmp_path / "spec.json").write_text('{"program": "train.py"}')
     assert (
-        savings(SweepDir(tmp_path), trials[:1]).sentence() == "9 steps not spent on 1 lost trial."
+        savings(SweepDir(tmp_path), trials[:1]).sentence()
+        == "Stopping 1 diverged trial early saved 9 steps."
     )
     unknown = [replace(trials[0], total_steps=None)]
-    words = "1 lost trial ended, it is not known how long before the end."
+    words = "1 diverged trial stopped before the end; how long before it is not known."
     assert savings(SweepDir(tmp_path), unknown).sentence() == words
 
 

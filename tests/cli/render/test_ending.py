@@ -25,6 +25,6 @@ def test_the_ending_is_short_however_long_the_sweep(tmp_path: Path) -> None:
     findings = lines[lines.index("The sweep is a success.") + 2 : -2]
     assert findings[0].endswith("t60 and 39 more: FAIL: exit code 1")
     assert findings[1].endswith(" and 19 more: asked 3.0, recorded 1.5")
-    assert findings[2] == "Saved: 3 lost trials ended."
+    assert findings[2] == "3 lost trials ended."
     assert len(findings) == 3
     assert lines[-1].startswith("More: `sweep compare demo`")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings, strategies as st
 
 from orchestrator.errors import SpecError
@@ -447,4 +448,29 @@ def evaluate(): ...
 )
 def test_subcommands_ranges_and_lists(script: str, text: str, message: str, tmp_path: Path) -> None:
     found = problems(tmp_path, script, text + "\n")
+    assert [message in one for one in found] == ([True] if message else [])
+
+
+def test_keys_that_the_file_of_parameters_lacks(tmp_path: Path) -> None:
+    (tmp_path / "conf.yaml").write_text("lr: 0.1\nmodel: {depth: 2}\n")
+    text = (
+        "params_file: conf.yaml\nworkdir: copy\nfixed: {lr: 1, model.depth: 3, moddel.depth: 4}\n"
+    )
+    (found,) = problems(tmp_path, "import yaml\nprint(yaml.safe_load(open('conf.yaml')))\n", text)
+    assert "conf.yaml has no key 'moddel.depth', which is added to it" in found
+    assert "Did you mean 'model.depth'?" in found
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("python p.py '${args}'", "${args} is between single quotes"),
+        ("python p.py --lr '${params:lr}'", "${params:lr} is between single quotes"),
+        ('echo "it\'s" && python p.py ${args}', ""),
+        ("python p.py --lr ${lr} ${args}", "the parameter is ${params:lr}"),
+    ],
+)
+def test_macros_in_the_text_of_a_shell(command: str, message: str, tmp_path: Path) -> None:
+    text = yaml.safe_dump({"command": command, "shell": True, "fixed": {"lr": 1}})
+    found = problems(tmp_path, "", text)
     assert [message in one for one in found] == ([True] if message else [])
