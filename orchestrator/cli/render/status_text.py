@@ -106,7 +106,10 @@ def progress(trial: TrialStatus) -> str:
     """Return the step of a trial and how many it will report."""
     if trial.step is None:
         return "-" if trial.total_steps is None else f"0/{trial.total_steps}"
-    return f"{trial.step}/{'?' if trial.total_steps is None else trial.total_steps}"
+    step, total = trial.step, trial.total_steps
+    if trial.state == TrialState.COMPLETE and total is not None and step == total - 1:
+        step = total  # its steps count from 0
+    return f"{step}/{'?' if total is None else total}"
 
 
 def _reason(trial: TrialStatus) -> str:

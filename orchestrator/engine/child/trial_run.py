@@ -67,6 +67,7 @@ class TrialRun:
         self._started = time.monotonic()
         self._first_step: int | None = None
         self._last = 0, self._started  # step and time of the last report
+        self._reports = 0
         self._restored = False
         self._checked = False
         self._loss = TrainingLoss()
@@ -111,6 +112,7 @@ class TrialRun:
         values = {name: _number(name, value) for name, value in metrics.items()}
         self._loss.update(step, values)
         self._last = step, time.monotonic()
+        self._reports += 1
         if self._first_step is None:
             self._first_step = step
             self._metadata.pop("progress", None)
@@ -206,7 +208,8 @@ class TrialRun:
             step, at = self._last
             steps = max(1, step - self._first_step + 1)
             # A trainer whose steps are batches records itself what an epoch was.
-            self._metadata.setdefault("epochs_done", step)
+            counts_from_0 = self._first_step == 0 and self._reports == step + 1
+            self._metadata.setdefault("epochs_done", step + counts_from_0)
             self._metadata.setdefault("seconds_per_epoch", round((at - self._started) / steps, 4))
         self._metadata.update(
             status=status,

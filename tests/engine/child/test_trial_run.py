@@ -231,3 +231,14 @@ def test_an_error_of_a_shipped_trainer_has_no_traceback(
 def test_the_share_of_the_data_is_the_configs(tmp_path: Path, heard: Heard) -> None:
     assert open_run(tmp_path / "a", heard).data_fraction == 1.0
     assert open_run(tmp_path / "b", heard, data_fraction=0.05).data_fraction == 0.05
+
+
+@pytest.mark.parametrize(("steps", "done"), [((0, 1, 2), 3), ((1, 2, 3), 3), ((0, 100, 200), 200)])
+def test_steps_that_count_from_0(
+    tmp_path: Path, heard: Heard, steps: tuple[int, ...], done: int
+) -> None:
+    run = open_run(tmp_path, heard, lr=0.2)
+    for step in steps:
+        run.report(step, train_loss=1.0)
+    run.finish("complete")
+    assert metadata(tmp_path)["epochs_done"] == done
