@@ -109,7 +109,7 @@ class Remembered:
         members = [one for row in everything for one in (row, *row.members)]
         marks = [self._keys.get(row.path) for row in members]
         # Groups may be in a file outside of the run.
-        if None in marks or any("/" in str(row.data.get("groups")) for row in members):
+        if None in marks or any(map(_leads_out, members)):
             return judge()
         names = [(row.trial, row.lineage.stage, row.split) for row in members]
         key = _digest(self._code, marks, names, settings)
@@ -170,6 +170,11 @@ def _context(run: StoredRun) -> list[Any]:
         found += [sweep.metric, sweep.goal, sweep.second, sweep.arrays, sweep.is_program]
         found += [sweep.lr_schedule, sorted(sweep.varied)]
     return found
+
+
+def _leads_out(row: Row) -> bool:
+    files = [Path(str(name)) for key, name in row.data.items() if key.endswith("groups")]
+    return any(file.is_absolute() or ".." in file.parts for file in files)
 
 
 def _digest(*parts: Any) -> str:

@@ -12,7 +12,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,10 @@ from orchestrator.engine.child.saving import copy_whole
 from orchestrator.engine.script import config_check
 from orchestrator.errors import TrialError
 from orchestrator.files import atomic
+from orchestrator.files.series_names import SPLITS
 from orchestrator.runs import RunDir
 from orchestrator.runs.curves import tail
+from orchestrator.runs.read import group_file
 from orchestrator.sweepfile.model import Program
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ class Outputs:
     ) -> None:
         self.path: Path | None = None
         self._copy = Path(program.workdir) if program.copies else None
-        self._before = {} if self._copy is None else _versions(self._copy)
+        groups = {group_file(program.arrays, split)[0] for split in SPLITS}
+        self._copies = {**_COPIES, **{name: name for name in groups}}
+        self._before = self._versions()
         self._config = config
         self._run = run
         self._compared: tuple[Path, tuple[int, int, int]] | None = None
@@ -91,16 +95,16 @@ class Outputs:
         """
         if self._folder is None:
             if self._copy is not None:
-                now = _versions(self._copy)
-                new = [name for name in now if self._before.get(name) != now[name]]
-                self._copy_from(self._copy, new)
+                now = self._versions()
+                new = {name for name in now if self._before.get(name) != now[name]}
+                self._copy_from(self._copy, {name: self._copies[name] for name in new})
             return
         try:
             path = self._folder.settle(pids)
             if path is not None:
                 self._adopt(path)
                 self._compare()
-                self._copy_from(path)
+                self._copy_from(path, self._copies)
             elif is_whole:
                 raise TrialError(
                     f"outputs {self._folder.pattern!r}: the script made no new folder that "
@@ -111,9 +115,16 @@ class Outputs:
         finally:
             self._folder.close()
 
-    def _copy_from(self, folder: Path, names: Collection[str] = _COPIES) -> None:
+    def _versions(self) -> dict[str, tuple[int, int, int]]:
+        """Return the files to keep in the trial's copy, with what changes when they are written."""
+        if self._copy is None:
+            return {}
+        versions = {name: tail.file_version(self._copy / name) for name in self._copies}
+        return {name: version for name, version in versions.items() if version is not None}
+
+    def _copy_from(self, folder: Path, copies: Mapping[str, str]) -> None:
         try:
-            copy_outputs(folder, self._run.directory, names)
+            copy_outputs(folder, self._run.directory, copies)
         except OSError as error:
             self._run.warn(f"the files of {folder} could not be copied: {error.strerror or error}")
 
@@ -142,17 +153,18 @@ class Outputs:
             self._run.describe(data=data)
 
 
-def _versions(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Return the arrays and metadata in a folder, with what changes when they are written."""
-    versions = {name: tail.file_version(folder / name) for name in _COPIES}
-    return {name: version for name, version in versions.items() if version is not None}
+def copy_outputs(folder: Path, directory: Path, copies: Mapping[str, str] = _COPIES) -> None:
+    """Copy a script's arrays and metadata into the run directory, each whole or not at all.
 
-
-def copy_outputs(folder: Path, directory: Path, names: Collection[str] = _COPIES) -> None:
-    """Copy a script's arrays and metadata into the run directory, each whole or not at all."""
-    for name in names:
-        source, target = folder / name, directory / _COPIES[name]
+    Args:
+        copies: name in `folder` to name in the run directory.
+    """
+    for name, kept in copies.items():
+        source, target = folder / name, directory / kept
+        if ".." in Path(kept).parts or Path(kept).is_absolute():
+            continue  # no file of the run
         if source.is_file() and not (target.exists() and target.samefile(source)):
+            target.parent.mkdir(parents=True, exist_ok=True)
             copy_whole(source, target)
 
 

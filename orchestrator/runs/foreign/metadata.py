@@ -81,7 +81,8 @@ def config_of(metadata: Mapping[str, Any], *, is_config: bool = False) -> dict[s
 def data_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `metadata` states about its arrays, empty unless it names kind or groups."""
     data = metadata.get("data")
-    if isinstance(data, Mapping) and any(isinstance(data.get(k), str) for k in ("kind", "groups")):
+    keys = ("kind", "groups", "val_groups")
+    if isinstance(data, Mapping) and any(isinstance(data.get(key), str) for key in keys):
         return {str(key): value for key, value in data.items()}
     return {}
 

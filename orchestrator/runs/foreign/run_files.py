@@ -35,7 +35,8 @@ _ARRAY_KEYS = {
     **{role: ("", role) for role in ROLES},
     **{f"{split}_{role}": (split, role) for split in ("val", "train") for role in ROLES},
 }
-_TEXT_KEYS = (*_ARRAY_KEYS, "runs", "split", "metrics", "config", "logged")
+_GROUP_KEYS = ("groups", "val_groups", "train_groups")
+_TEXT_KEYS = (*_ARRAY_KEYS, *_GROUP_KEYS, "runs", "split", "metrics", "config", "logged")
 _KEYS = (*_TEXT_KEYS, "rate")
 
 
@@ -103,6 +104,7 @@ class Manifest:
     runs: str = ""  # pattern of the run folders, relative to the file's folder; "" for any
     # Split and role to a pattern, followed by ``:key`` for an ``.npz`` file.
     arrays: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)  # split, with _groups, to a pattern
     metrics: str | None = None  # what the arrays are, as "edc"
     rate_hz: float | None = None  # samples per second of the arrays
     config: str = ""  # pattern of the file with the parameters; "" for the usual ones
@@ -160,6 +162,9 @@ def read_manifest(path: Path) -> Manifest:
             raise UsageError(
                 f"{path}: {role}: the {own} {_OTHER[role]} are missing. Name both arrays."
             )
+    groups = {key: texts[key] for key in _GROUP_KEYS if key in texts}
+    if split != "test" and "groups" in groups:
+        groups.setdefault(f"{split}_groups", groups["groups"])
     rate = raw.get("rate")
     if rate is not None:
         is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
@@ -171,6 +176,7 @@ def read_manifest(path: Path) -> Manifest:
         path,
         runs=texts.get("runs", ""),
         arrays=arrays,
+        groups=groups,
         metrics=texts.get("metrics"),
         rate_hz=None if rate is None else float(rate),
         config=texts.get("config", ""),

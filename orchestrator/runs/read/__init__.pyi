@@ -1,3 +1,4 @@
+from .groups import group_file as group_file
 from .run_folders import find_runs as find_runs, unstarted as unstarted
 from .stored_run import (
     StoredRun as StoredRun,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotFoundError, UsageError
 from orchestrator.files import jsonl, regular
-from orchestrator.metrics import OWN, ArrayProblem, check_pair
+from orchestrator.metrics import OWN, check_pair
 from orchestrator.runs.foreign import metadata as foreign
 from orchestrator.runs.foreign.run_files import (
     ROLES,
@@ -24,6 +24,7 @@ from orchestrator.runs.foreign.run_files import (
 )
 from orchestrator.runs.foreign.tools import Found, Tool
 from orchestrator.runs.layout import RunDir, SweepDir, array_name
+from orchestrator.runs.read import groups
 from orchestrator.runs.read.arrays import load_array, load_sequences
 from orchestrator.runs.read.report_log import reports_of
 from orchestrator.runs.records import SweepRecord, TrialRecord, TrialState, read_reports
@@ -242,7 +243,10 @@ class StoredRun:
         """What the arrays are, as ``{"kind": "decay_curve", "rate_hz": 500}``; {} if unknown."""
         declared = {"data": {} if self.sweep is None else self.sweep.arrays}
         sources = (self.metadata, self._script_metadata, declared)
-        found = next(filter(None, map(foreign.data_of, sources)), {})
+        known = [foreign.data_of(source) for source in sources]
+        found = next(filter(None, known), {})
+        named = known if self.manifest is None else [self.manifest.groups, *known]
+        found |= next((one for one in map(_groups_of, named) if one), {})
         # Nothing in a run folder may choose code that is executed.
         return {key: value for key, value in found.items() if key != OWN}
 
@@ -299,24 +303,14 @@ class StoredRun:
     def load_groups(self, split: str, n_samples: int) -> NDArray[Any] | None:
         """Return the number of the group of each sample [N], from 0; None if none are stated.
 
-        The file is ``groups.npy`` (``val_groups.npy``), or as the sweep file's ``arrays`` name it.
-
         Raises:
-            ArrayProblem: there is not one number for each sample.
+            ArrayProblem: there is not one label for each sample.
         """
-        import numpy as np
+        return groups.load_groups(self.path, self.data, split, n_samples)
 
-        named = self.data.get("groups")
-        name = named if isinstance(named, str) else "groups.npy"
-        path = self.path / (name if split == "test" else f"{split}_{name}")
-        if not path.exists():
-            return None
-        groups = load_array(path)
-        if groups.shape != (n_samples,):
-            raise ArrayProblem(
-                f"{path.name} has the shape {groups.shape} for {n_samples:,} samples"
-            )
-        return np.asarray(np.unique(groups, return_inverse=True)[1])
+
+def _groups_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key.endswith("groups")}
 
 
 def open_run(path: Path, record: TrialRecord | None = None) -> StoredRun:

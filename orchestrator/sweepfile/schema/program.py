@@ -118,16 +118,17 @@ _METRICS = Record(
     "a mapping such as {pattern: 'val_mae=(?P<val_mae>[0-9.]+)'} or {files: metrics.csv}",
     filled=True,
 )
+_GROUPS = Text("a file in the run folder such as rooms.npy or results.csv:room")
 _ARRAYS_KIND = Record(
     {
         "kind": Key(Text("a kind of data"), "such as decay_curve, or the trainer's name"),
         "rate_hz": Key(Number(least=1e-9), "the samples per second of decay curves"),
         "groups": Key(
-            Text("the name of a file in the run folder"),
-            "the .npy file with one whole number per sample; equal ones are related",
+            _GROUPS, "the file with a label per sample (.npy, or a column); equal ones are related"
         ),
+        "val_groups": Key(_GROUPS, "that of validation data; by default val_ before its name"),
     },
-    "a mapping such as {kind: decay_curve, rate_hz: 48000, groups: rooms.npy}",
+    "a mapping such as {kind: decay_curve, rate_hz: 48000, groups: results.csv:room}",
 )
 _ENV = MapOf(
     Scalar("a text with macros", _variable, {"type": ["string", "number", "boolean"]}),

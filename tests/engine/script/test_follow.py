@@ -54,6 +54,23 @@ def test_a_script_is_a_trial(style: str, tmp_path: Path) -> None:
     assert b"Epoch 3/3 - loss:" in trial.log
 
 
+def test_the_groups_of_samples_are_kept_with_the_outputs(tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+for name in ("out/a/rooms.csv", "out/a/tables/val_rooms.csv", "out/a/groups.npy"):
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text("room\\nhall\\n")
+"""
+    arrays = {"groups": "rooms.csv:room", "val_groups": "tables/val_rooms.csv:room"}
+    for number, known in enumerate(({"arrays": arrays}, {})):
+        program = inline(tmp_path / f"s{number}", code, outputs="out/*/", **known)
+        run = tmp_path / f"run{number}"
+        assert run_trial(program, {}, run).error is None
+        assert (run / "rooms.csv").exists() is bool(known)
+        assert (run / "tables" / "val_rooms.csv").exists() is bool(known)
+        assert (run / "groups.npy").exists() is not bool(known)
+
+
 def test_a_script_that_overrules_its_config_is_reported(tmp_path: Path) -> None:
     config = {"t20_weight": 3.0, "record_t20_weight": 1.5}
     trial = run_trial(train_model(tmp_path), config, tmp_path / "run")
