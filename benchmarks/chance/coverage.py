@@ -1,7 +1,7 @@
 """How often a 95 % interval holds the true value, and how often equal trials are told apart.
 
-    python -m benchmarks.chance.coverage                  # 2,000 simulations per case, some minutes
-    python -m benchmarks.chance.coverage --simulations 20 # a look
+    python -m benchmarks.chance.coverage                    # 2,000 simulations of each cell
+    python -m benchmarks.chance.coverage --simulations 200  # a look
 
 Each simulation draws samples by group, computes a metric with its interval by the product's own
 code, and compares it with the metric of the population. In the second table configs have seeds and
@@ -11,8 +11,11 @@ samples. In the third all trials are equal: one that is told from the best is a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import click
@@ -21,7 +24,7 @@ from numpy.typing import NDArray
 
 from orchestrator.analysis.chance import estimate, holm
 from orchestrator.analysis.chance.confidence import grouped, mean_of_seeds
-from orchestrator.analysis.chance.doubts import doubt
+from orchestrator.analysis.chance.doubts import doubt, is_squared
 from orchestrator.analysis.chance.replicates import interval_of_mean, joined
 from orchestrator.metrics.resampling import Resampled, resampled
 
@@ -93,38 +96,37 @@ def metric_of(case: Case, arrays: tuple[Any, Any]) -> Resampled:
     return resampled(case.kind, *arrays, {"rate_hz": 200.0})[case.name]
 
 
-def truth_of(case: Case, errors: Draw) -> float:
-    """Return the metric of a population: the median of 25 samples of 8,000 groups.
+def truth_of(name: str, errors: str) -> float:
+    """Return the metric of a population: the median of 25 samples of 2,000 groups.
 
     A mean would follow the few samples whose heavy tails show.
     """
     random = np.random.default_rng(1)
-    if case.name == "r2":  # 1 - 2 · 0.5² · variance of the errors, which is 1 or 2
-        return 0.5 if errors is ERRORS["normal"] else 0.0
-    wholes = (grouped(metric_of(case, case.draw(random, 8_000, errors))) for _ in range(25))
+    case = CASES[name]
+    if name == "r2":  # 1 - 2 · 0.5² · variance of the errors, which is 1 or 2
+        return 0.5 if errors == "normal" else 0.0
+    draw = ERRORS[errors]
+    wholes = (grouped(metric_of(case, case.draw(random, 2_000, draw))) for _ in range(25))
     return float(np.median([whole.at(np.ones((1, whole.n_groups)))[0] for whole in wholes]))
 
 
-def coverage(
-    case: Case, errors: Draw, n_groups: int, simulations: int
-) -> tuple[float, float, float]:
-    """Return how often an interval holds the truth, is shown, and is shown without holding it."""
-    truth = truth_of(case, errors)
+def coverage(name: str, errors: str, truth: float, n_groups: int, simulations: int) -> str:
+    """Return how often an interval holds the truth, as a cell; in parentheses if none is shown."""
+    case = CASES[name]
     random = np.random.default_rng(0)
     groups = np.repeat(np.arange(n_groups), PER_GROUP)
-    hits = shown = wrong = 0
+    hits, why = 0, ""
     for _ in range(simulations):
-        of = grouped(metric_of(case, case.draw(random, n_groups, errors)), groups)
+        metric = metric_of(case, case.draw(random, n_groups, ERRORS[errors]))
+        of = grouped(metric, groups, squared=is_squared(name))
         found = estimate(of)
-        holds = found is not None and found.low <= truth <= found.high
-        is_shown = not doubt(case.name, of)
-        hits += holds
-        shown += is_shown
-        wrong += is_shown and not holds
-    return hits / simulations, shown / simulations, wrong / simulations
+        hits += found is not None and found.low <= truth <= found.high
+        why = doubt(name, of)
+    text = _percent(hits / simulations)
+    return f"none shown ({text})" if why else text
 
 
-def of_seeds(n_seeds: int, spread: float, simulations: int) -> tuple[float, float, float]:
+def of_seeds(n_seeds: int, spread: float, simulations: int) -> str:
     """Return how often intervals over seeds, samples and both hold the mean for new ones of both.
 
     Args:
@@ -146,22 +148,23 @@ def of_seeds(n_seeds: int, spread: float, simulations: int) -> tuple[float, floa
         if alone is not None and samples is not None:
             for place, one in enumerate((alone, samples, joined(alone, samples))):
                 hits[place] += one.low <= truth <= one.high
-    seeds_only, samples_only, both = (hits / simulations).tolist()
-    return seeds_only, samples_only, both
+    return " | ".join(map(_percent, hits / simulations))
 
 
-def false_differences(n_trials: int, n_groups: int, errors: Draw, simulations: int) -> float:
-    """Return how often any of some equal trials is told from the best of them."""
+def false_differences(name: str, errors: str, n_trials: int, simulations: int) -> str:
+    """Return how often any of some equal trials is told from the best of them: 60 samples."""
     random = np.random.default_rng(1)
-    wrong = 0
+    draw, wrong = ERRORS[errors], 0
+    sign = -1 if name == "r2" else 1
     for _ in range(simulations):
-        targets = random.normal(size=(n_groups, 4))
-        shared = errors(random, targets.shape)
+        targets = random.normal(size=(60, 4))
+        shared = draw(random, targets.shape)
         metrics = []
         for _ in range(n_trials):
-            predictions = targets + 0.7 * shared + 0.7 * errors(random, targets.shape)
-            metrics.append(grouped(resampled(None, predictions, targets, {})["mae"]))
-        values = [float(each.at(np.ones((1, n_groups)))[0]) for each in metrics]
+            predictions = targets + 0.7 * shared + 0.7 * draw(random, targets.shape)
+            metric = resampled(None, predictions, targets, {})[name]
+            metrics.append(grouped(metric, squared=is_squared(name)))
+        values = [sign * float(each.at(np.ones((1, 60)))[0]) for each in metrics]
         best = int(np.argmin(values))
         found = {
             place: estimate(each.minus(metrics[best]))
@@ -170,40 +173,49 @@ def false_differences(n_trials: int, n_groups: int, errors: Draw, simulations: i
         }
         known = {place: each.p_value for place, each in found.items() if each is not None}
         wrong += bool(holm(known, n_trials * (n_trials - 1) // 2))
-    return wrong / simulations
+    return _percent(wrong / simulations)
 
 
-def _cell(holds: float, shown: float, wrong: float) -> str:
-    text = f"{100 * holds:.1f} %"
-    if shown == 1:
-        return text
-    if shown == 0:
-        return f"none shown ({text})"
-    return f"shown in {100 * shown:.0f} %, without holding in {100 * wrong:.1f} % ({text})"
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 @click.command()
-@click.option("--simulations", default=2000, show_default=True, help="Of each case.")
+@click.option("--simulations", default=2000, show_default=True, help="Of each cell.")
 def main(simulations: int) -> None:
-    """Print the tables."""
-    click.echo("| metric | errors | " + " | ".join(f"{n} groups" for n in GROUPS) + " |")
-    click.echo("|---|---|" + "---|" * len(GROUPS))
-    for name, case in CASES.items():
-        for errors, draw in ERRORS.items():
-            cells = [_cell(*coverage(case, draw, n, simulations)) for n in GROUPS]
-            click.echo(f"| {name} | {errors} | {' | '.join(cells)} |")
-    click.echo("\n| seeds | deviation between seeds | over seeds | over samples | over both |")
-    click.echo("|---|---|---|---|---|")
-    for n_seeds in (3, 5):
-        for spread in (0.0, 0.03, 0.1):
-            shown = " | ".join(f"{100 * x:.1f} %" for x in of_seeds(n_seeds, spread, simulations))
-            click.echo(f"| {n_seeds} | {100 * spread:.0f} % | {shown} |")
-    click.echo("\n| errors | " + " | ".join(f"{n} equal trials" for n in TRIALS) + " |")
-    click.echo("|---|" + "---|" * len(TRIALS))
-    for errors, draw in ERRORS.items():
-        counts = [simulations if n <= 10 else simulations // 5 for n in TRIALS]
-        rates = [false_differences(n, 60, draw, c) for n, c in zip(TRIALS, counts, strict=True)]
-        click.echo(f"| {errors} | {' | '.join(f'{100 * rate:.1f} %' for rate in rates)} |")
+    """Print the tables; their cells are shared by all cores."""
+    fewer = {n: max(1, simulations // (1 if n <= 10 else 5)) for n in TRIALS}
+    names = ("mae", "r2")
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
+        keys = [(name, errors) for name in CASES for errors in ERRORS]
+        truths = {key: pool.submit(truth_of, *key) for key in keys}
+        equal = {
+            (name, errors): [
+                pool.submit(false_differences, name, errors, n, fewer[n]) for n in TRIALS
+            ]
+            for name in names
+            for errors in ERRORS
+        }
+        covered = {
+            key: [pool.submit(coverage, *key, truth.result(), n, simulations) for n in GROUPS]
+            for key, truth in truths.items()
+        }
+        joint = {
+            (seeds, spread): [pool.submit(of_seeds, seeds, spread, simulations)]
+            for seeds in (3, 5)
+            for spread in (0.0, 0.03, 0.1)
+        }
+        _table(["metric", "errors", *(f"{n} groups" for n in GROUPS)], covered)
+        heading = ["seeds", "deviation between seeds", "over seeds", "over samples", "over both"]
+        _table(heading, {(n, f"{100 * s:.0f} %"): cells for (n, s), cells in joint.items()})
+        _table(["metric", "errors", *(f"{n} equal trials" for n in TRIALS)], equal)
+
+
+def _table(heading: Sequence[str], rows: Mapping[Any, Sequence[Future[str]]]) -> None:
+    click.echo(f"\n| {' | '.join(heading)} |\n{'|---' * len(heading)}|")
+    for names, cells in rows.items():
+        found = [str(name) for name in names] + [cell.result() for cell in cells]
+        click.echo(f"| {' | '.join(found)} |")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.analysis.chance.confidence import Estimate, holm
+from orchestrator.analysis.chance.confidence import LEVEL, Estimate, holm
+from orchestrator.analysis.chance.permutation import least_p_value
 from orchestrator.analysis.chance.replicates import SEEDS, Replicates
 from orchestrator.analysis.measure.row import Interval, Row
 from orchestrator.metrics import unit
@@ -34,16 +35,18 @@ def against_the_best(
         return rows, []
     compared = [replicates[row.rank] for row in rows[:MOST_ROWS]]
     best = compared[0]
+    n_pairs = len(replicates) * (len(replicates) - 1) // 2  # the best was chosen by the data
     found = {}
     for place, own in enumerate(compared[1:], 1):
         same_stage = own.row.lineage.stage == best.row.lineage.stage
         difference = own.minus(best) if same_stage else None
-        if difference is not None:
+        if difference is None:
+            continue
+        is_exact = math.isnan(difference[0].low)
+        if not is_exact or least_p_value(best.n_groups) * n_pairs <= 1.0 - LEVEL:
             found[place] = difference
-    n_trials = len(replicates)
-    # The best was chosen by the data, so all pairs count.
     p_values = {place: estimate.p_value for place, (estimate, _) in found.items()}
-    distinct = holm(p_values, n_trials * (n_trials - 1) // 2)
+    distinct = holm(p_values, n_pairs)
     shown = []
     for place, row in enumerate(rows):
         known = compared[place].interval() if place < len(compared) else None
@@ -80,7 +83,10 @@ def _sentence(
     metric, of = best.metric, unit(best.metric, leader.kind)
     of = f" {of}" if of else ""
     how, caveat = _scope(best, basis)
-    numbers = f"difference {each.value:.2g}{of}, 95 % {each.low:.2g} to {each.high:.2g}, {how}"
+    span = f"95 % {each.low:.2g} to {each.high:.2g}, {how}"
+    if math.isnan(each.low):
+        span = f"exact test of {2**best.n_groups} swaps, p = {each.p_value:.2g}, {how}"
+    numbers = f"difference {each.value:.2g}{of}, {span}"
     n_tied = sum(row.tied is True for row in rows)
     if other.tied:
         more = f" The same is true of {n_tied - 1} more (≈)." if n_tied > 1 else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from orchestrator.analysis.chance.confidence import FEWEST_GROUPS, draws
+from orchestrator.analysis.chance.confidence import FEWEST_GROUPS, LEVEL, draws
 from orchestrator.analysis.chance.replicates import Replicates
 from orchestrator.analysis.measure.row import NO_SWEEP, Row
 
@@ -152,7 +152,7 @@ def overtuning_note(found: Overtuning, replicates: Mapping[int, Replicates]) -> 
     difference = ours.minus(theirs)
     if difference is None and found.relative < 1.0:
         return ""
-    if difference is not None and difference[0].low <= 0.0 <= difference[0].high:
+    if difference is not None and difference[0].p_value > 1.0 - LEVEL:
         return ""
     since = f"the first trial, {best.trial}," if best == found.chosen[0] else best.trial
     sure = "by more than chance" if difference is not None else "though chance may explain it"

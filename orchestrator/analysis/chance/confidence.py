@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +38,10 @@ it held 92 to 93 % for 20 groups with skewed errors."""
 
 _MOST_STUDENTIZED = 120  # groups; beyond, both methods agree
 _MOST_GROUPS = 1000  # that are drawn
+_MOST_SQUARED = 300  # of a metric of squared errors, which is always studentized
+_WIDER_SQUARED = 1.1
+"""What an interval of a metric of squared errors is widened by, from simulations: with 60 groups it
+held 95 % for normal errors and 92 % for Student's t with four degrees of freedom."""
 _MOST_SLOW = 30  # groups, of a metric that is computed again without each
 _MOST_WEIGHED = 300  # samples that a metric of weights is computed of for each draw
 _BLOCK = 1 << 22  # numbers that are computed at once
@@ -70,11 +74,13 @@ class Grouped:
         n_groups: how many there are.
         sums: [G, K], what each group adds to each sum; None if the metric is no function of sums.
         value: sums [..., K] → values [...]; without sums, counts of groups [B, G] → values [B].
+        squared: whether it is of squared errors, whose tails are heavy.
     """
 
     n_groups: int
     sums: Floats | None
     value: Callable[[Any], Any]
+    squared: bool = False
 
     def at(self, counts: Floats) -> Floats:
         """Return the metric for each choice: counts [B, G] of each group → values [B]."""
@@ -100,10 +106,12 @@ class Grouped:
         def value(sums: Any) -> Any:
             return self.value(sums[..., :width]) - other.value(sums[..., width:])
 
-        return Grouped(self.n_groups, both, value)
+        return Grouped(self.n_groups, both, value, self.squared or other.squared)
 
 
-def grouped(of: Resampled, groups: NDArray[np.intp] | None = None) -> Grouped:
+def grouped(
+    of: Resampled, groups: NDArray[np.intp] | None = None, *, squared: bool = False
+) -> Grouped:
     """Return a metric by groups.
 
     Neighbors are joined if there are more groups than are worth drawing (Künsch 1989).
@@ -111,6 +119,7 @@ def grouped(of: Resampled, groups: NDArray[np.intp] | None = None) -> Grouped:
     Args:
         groups: [N] number of the group of each sample, from 0 without gaps; None if each sample is
             its own.
+        squared: whether it is a metric of squared errors.
     """
     import numpy as np
 
@@ -118,11 +127,12 @@ def grouped(of: Resampled, groups: NDArray[np.intp] | None = None) -> Grouped:
     is_slow = isinstance(of, Called) or (isinstance(of, Weighted) and n_samples > _MOST_WEIGHED)
     numbers = np.arange(n_samples) if groups is None else groups
     n_all = int(numbers.max()) + 1
-    n_groups = min(n_all, _MOST_SLOW if is_slow else _MOST_GROUPS)
+    most = _MOST_SQUARED if squared else _MOST_GROUPS
+    n_groups = min(n_all, _MOST_SLOW if is_slow else most)
     numbers = numbers * n_groups // n_all
     if isinstance(of, Sums):
         columns = [np.bincount(numbers, column, n_groups) for column in of.statistics.T]
-        return Grouped(n_groups, np.stack(columns, axis=1), of.combine)
+        return Grouped(n_groups, np.stack(columns, axis=1), of.combine, squared)
     if isinstance(of, Weighted):
         function = of.function
         found = Grouped(n_groups, None, lambda counts: function(counts[:, numbers]))
@@ -152,7 +162,8 @@ def mean_of_seeds(seeds: Sequence[Grouped]) -> Grouped:
             else:
                 without = of.at(1.0 - np.eye(of.n_groups))
         added.append(_pseudo_values(value, without))
-    return _of_pseudo_values(np.mean(added, axis=0))
+    mean = _of_pseudo_values(np.mean(added, axis=0))
+    return replace(mean, squared=any(of.squared for of in seeds))
 
 
 def _pseudo_values(value: float, without: Floats) -> Floats:
@@ -185,7 +196,7 @@ def estimate(of: Grouped) -> Estimate | None:
         value = float(of.at(np.ones((1, of.n_groups)))[0])
         if not math.isfinite(value):
             return None
-        if of.sums is not None and of.n_groups <= _MOST_STUDENTIZED:
+        if of.sums is not None and (of.squared or of.n_groups <= _MOST_STUDENTIZED):
             return _studentized(of, of.sums, value)
         return _expanded(of, value)
 
@@ -214,9 +225,10 @@ def _studentized(of: Grouped, sums: Floats, value: float) -> Estimate | None:
     usable = np.isfinite(drawn) & np.isfinite(errors) & (errors > 0)
     if usable.mean() < LEVEL:
         return None
-    ratios = (1 + _WIDER / of.n_groups) * (drawn[usable] - value) / errors[usable]
+    wider = (1 + _WIDER / of.n_groups) * (_WIDER_SQUARED if of.squared else 1.0)
+    ratios = wider * (drawn[usable] - value) / errors[usable]
     low, high = np.quantile(ratios, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    p_value = student_p_value(value / error / (1 + _WIDER / of.n_groups), of.n_groups - 1)
+    p_value = student_p_value(value / error / wider, of.n_groups - 1)
     low, high = float(value - high * error), float(value - low * error)
     return Estimate(value, low, high, p_value, error, of.n_groups - 1)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.analysis.chance.confidence import Grouped, grouped
+from orchestrator.analysis.chance.doubts import is_squared
 from orchestrator.metrics import ArrayProblem
 from orchestrator.metrics.resampling import resampled
 
@@ -80,7 +81,7 @@ class SampledRun:
     def metric(self, name: str) -> Grouped | None:
         """Return a metric by groups; None if it is not known for any choice of samples."""
         of = self._metrics.get(name)
-        return None if of is None else grouped(of, self.groups)
+        return None if of is None else grouped(of, self.groups, squared=is_squared(name))
 
     def has_samples_of(self, other: SampledRun) -> bool:
         """Return whether two runs predicted the same samples, grouped alike."""

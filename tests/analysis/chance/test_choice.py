@@ -11,11 +11,11 @@ import pytest
 
 from orchestrator.analysis.chance import estimate
 from orchestrator.analysis.chance.choice import overtuning
-from orchestrator.analysis.chance.confidence import grouped
-from orchestrator.analysis.chance.doubts import doubt, tail_index
+from orchestrator.analysis.chance.confidence import grouped, mean_of_seeds
+from orchestrator.analysis.chance.doubts import doubt
 from orchestrator.analysis.measure.row import Lineage, Row
 from orchestrator.analysis.table import compare, to_json
-from orchestrator.metrics.resampling import mean_of, resampled
+from orchestrator.metrics.resampling import resampled
 from orchestrator.runs import SweepDir
 from orchestrator.runs.read import SweepInfo
 from tests.analysis import made
@@ -149,23 +149,31 @@ def test_select_names_the_cheapest_that_is_as_good(tmp_path: Path) -> None:
     assert note.endswith("nothing states what the trials cost.")
 
 
-def test_no_interval_where_tails_are_too_heavy() -> None:
+def test_squared_errors_of_few_groups_have_no_interval() -> None:
     random = np.random.default_rng(0)
-    light, heavy = random.normal(size=(400, 12)), random.standard_t(2, size=(400, 12))
-    for name, errors, text in (
-        ("rmse", light, ""),
-        ("rmse", heavy, "very large"),
-        ("mae", heavy, ""),
-    ):
-        of = grouped(resampled(None, errors, 0 * errors, {})[name])
-        assert doubt(name, of) == "" if not text else text in doubt(name, of)
-    assert doubt("mae", grouped(mean_of(light[:5, 0]))) == "5 are too few"
-    few = resampled(None, light[:60, 0], random.normal(size=60), {})
-    assert "squared errors" in doubt("val_r2", grouped(few["r2"]))
-    assert "squared errors" in doubt("t20_rmse", grouped(few["rmse"]))
-    assert doubt("mae", grouped(few["mae"])) == ""
-    assert tail_index(grouped(mean_of(np.ones(200)))) == 0.0
-    assert estimate(grouped(few["r2"])) is not None  # differences are still judged
+    targets = random.normal(size=(60, 4))
+    errors = random.normal(size=targets.shape)
+    for count, text in ((60, ""), (40, "large squared errors"), (5, "5 are too few")):
+        found = resampled(None, (targets + errors)[:count], targets[:count], {})
+        for name in ("val_r2", "t20_rmse"):
+            of = grouped(found["r2"], squared=True)
+            assert doubt(name, of) == "" if not text else text in doubt(name, of)
+        assert (doubt("mae", grouped(found["mae"])) == "") is (count > 5)
+
+
+@pytest.mark.parametrize("count", [60, 300])
+def test_intervals_of_squared_errors_are_wider(count: int) -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(size=(count, 4))
+    r2 = resampled(None, targets + random.standard_t(4, size=targets.shape), targets, {})["r2"]
+    plain, wide = (estimate(grouped(r2, squared=squared)) for squared in (False, True))
+    assert plain is not None
+    assert wide is not None
+    assert wide.high - wide.low > 1.05 * (plain.high - plain.low)
+    assert wide.p_value > plain.p_value
+    seeds = mean_of_seeds([grouped(r2, squared=True)] * 2)
+    assert seeds.squared
+    assert seeds.minus(seeds).squared
 
 
 def test_a_loss_on_test_that_chance_explains_is_no_warning(tmp_path: Path) -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from scipy.stats import ttest_ind, ttest_rel
 
 from orchestrator.analysis.chance import estimate
 from orchestrator.analysis.chance.confidence import grouped, mean_of_seeds
-from orchestrator.analysis.chance.replicates import between_means, interval_of_mean, joined
+from orchestrator.analysis.chance.replicates import (
+    Replicates,
+    between_means,
+    interval_of_mean,
+    joined,
+)
+from orchestrator.analysis.measure.row import Row
 from orchestrator.analysis.table import compare
 from orchestrator.metrics.resampling import mean_of, resampled
+from orchestrator.runs import SweepDir
 from tests.analysis import made
 
 
@@ -38,6 +48,7 @@ def seeds_of(
                 number,
                 name=f"c{group} seed={replicate}",
                 error=0.1,
+                config={"lr": 0.1, "seed": replicate},
                 group=group,
                 replicate=replicate,
                 change={"name": f"c{group}", "set": {}} if group else {},
@@ -142,3 +153,54 @@ def test_a_million_samples_are_drawn_in_a_thousand_blocks() -> None:
     auroc = grouped(resampled("binary_probability", scores, labels, {})["auroc"])
     assert auroc.n_groups == 30
     assert estimate(auroc) is not None
+
+
+def of_seeds(values: list[float], names: list[Any]) -> Replicates:
+    """Return a row without arrays, with one value per seed."""
+    rows = [
+        Row(
+            f"s{name}",
+            Path(f"s{name}"),
+            config={"seed": name},
+            metrics={},
+            logged={"val_mae": value},
+        )
+        for value, name in zip(values, names, strict=True)
+    ]
+    return Replicates(replace(rows[0], members=tuple(rows)), "val_mae")
+
+
+def test_five_shared_seeds_are_paired_in_any_order() -> None:
+    random = np.random.default_rng(0)
+    shared = random.normal(size=6)
+    one, two = (list(shared + 0.1 * random.normal(size=6) + shift) for shift in (0.0, 0.3))
+    seeds = list(range(6))
+    ours = of_seeds(one, seeds)
+    found = ours.seeds_minus(of_seeds(two[::-1], seeds[::-1]))
+    expected = ttest_rel(one, two)
+    assert found is not None
+    assert found.p_value == pytest.approx(expected.pvalue, rel=0.01)
+    interval = expected.confidence_interval()
+    assert (found.low, found.high) == pytest.approx(tuple(interval), rel=1e-3)
+    # Other seeds, a repeated one, or few: nothing to pair.
+    for names, count in (([*range(1, 7)], 6), ([0, 1, 2, 3, 4, 4], 6), (seeds, 4)):
+        apart = of_seeds(one[:count], seeds[:count]).seeds_minus(
+            of_seeds(two[:count], names[:count])
+        )
+        welch = ttest_ind(one[:count], two[:count], equal_var=False)
+        assert apart is not None
+        assert apart.p_value == pytest.approx(welch.pvalue, rel=0.02)
+
+
+def test_seeds_that_split_the_data_are_paired_even_if_few(tmp_path: Path) -> None:
+    seeds_of(tmp_path, own_samples=True, shifts=(0.0, 0.002))
+    for place, run in enumerate(sorted(SweepDir(tmp_path / "demo").run_dirs(), key=str)):
+        targets = np.load(run.targets_file("val"))  # each split is of another difficulty
+        errors = np.load(run.predictions_file("val")) - targets
+        scale = (1.0, 5.0, 20.0)[place % 3] * (1.1 if place >= 3 else 1.0)
+        np.save(run.predictions_file("val"), targets + scale * errors)
+    best, other = compare([tmp_path]).rows
+    found = Replicates(other, "val_mae").seeds_minus(Replicates(best, "val_mae"))
+    values = [[each.metrics["val_mae"] for each in row.members] for row in (other, best)]
+    assert found is not None
+    assert found.p_value == pytest.approx(ttest_rel(*values).pvalue, rel=0.01)
